@@ -1,0 +1,130 @@
+"""What a record says, as core values: frozen, checked, amounts in minor units, times UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.core.ledger import (
+    BatchKey,
+    FineFacts,
+    FineKey,
+    LineKey,
+    Origin,
+    Patron,
+    SourceKey,
+    Terms,
+)
+from service.core.words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class FineCreated:
+    facts: FineFacts
+    patron: Patron
+    origin: Origin
+
+    @property
+    def fine(self) -> FineKey:
+        return self.facts.key
+
+
+@dataclass(frozen=True, slots=True)
+class FineChanged:
+    key: SourceKey
+    fine_id: str
+    kind: ChangeKind
+    amount: int | None
+    currency: str | None
+    changed_at: datetime
+    reason: str | None
+    comment: str | None
+    digest: bytes
+    origin: Origin
+
+    @property
+    def fine(self) -> FineKey:
+        return FineKey(self.key.institution_id, self.fine_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BursarPayment:
+    """An ERP's word on a fine; `amount` is positive, None where the kind has none."""
+
+    key: SourceKey
+    kind: PaymentKind
+    bursar_transaction_id: str | None
+    fine_id: str | None
+    amount: int | None
+    currency: str | None
+    paid_at: datetime
+    reverses_payment_id: str | None
+    status_code: str | None
+    comment: str | None
+    digest: bytes
+    origin: Origin
+
+    @property
+    def line(self) -> LineKey | None:
+        named = self.bursar_transaction_id
+        return None if named is None else LineKey(self.key.institution_id, named)
+
+    @property
+    def original(self) -> SourceKey | None:
+        named = self.reverses_payment_id
+        return None if named is None else SourceKey(self.key.institution_id, self.key.source, named)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResponse:
+    """The bursar's answer to a batch; `control_total` is wire text: the currency is the batch's."""
+
+    key: SourceKey
+    batch: BatchKey
+    outcome: ResponseOutcome
+    reason: str | None
+    refused_lines: tuple[tuple[str, str], ...]  # (bursar transaction id, reason)
+    control_count: int | None
+    control_total: str | None
+    responded_at: datetime
+    digest: bytes
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFine:
+    """One eligible fine, claimed by a run for a batch; decided under its account's lock."""
+
+    fine: FineKey
+    batch: BatchKey
+    bursar_transaction_id: str
+    terms: Terms
+    cutoff: datetime
+
+
+Event = FineCreated | FineChanged | BursarPayment | ExportResponse | ExportFine
+Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
+Parkable = FineChanged | BursarPayment
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that was rejected: recorded with its bytes, published, nothing else changes."""
+
+    reason: Reason
+    detail: str  # field and rule, never a value
+    origin: Origin
+    institution_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A sound record that has to wait; `arrival` orders the old ones, new ones come after them."""
+
+    event: Parkable
+    wait: Wait
+    fine_id: str | None  # the lane: tried before anything newer for this fine
+    original: SourceKey | None  # the payment a reversal waits for
+    arrival: int | None = None
+
+    @property
+    def is_change(self) -> bool:
+        return isinstance(self.event, FineChanged)

@@ -1,0 +1,187 @@
+"""The words of the domain: closed sets with stable codes, part of the contract (rules.md, 1-5)."""
+
+from enum import StrEnum
+from typing import NewType
+
+InstitutionId = NewType("InstitutionId", str)
+PatronId = NewType("PatronId", str)
+FineId = NewType("FineId", str)
+LoanId = NewType("LoanId", str)
+BursarTransactionId = NewType("BursarTransactionId", str)
+CurrencyCode = NewType("CurrencyCode", str)
+ProfileCode = NewType("ProfileCode", str)
+
+CREDIT_TYPE = "CREDIT"
+BURSAR_COMMENT = "Bursar"
+EXCESS_PREFIX = "bb-"
+
+
+class Status(StrEnum):
+    """A fine's status, as the library shows it."""
+
+    ACTIVE = "Active"
+    IN_DISPUTE = "In dispute"
+    CLOSED = "Closed"
+    TRANSFERRED = "Transferred"
+
+
+class Considered(StrEnum):
+    """Whether the fine counts as open; beside the status: an imported fine stays Transferred."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+class Kind(StrEnum):
+    """Stable codes of transactions (rules.md, 2)."""
+
+    FINE = "fine"
+    CREDIT = "credit"
+    DESK_PAYMENT = "desk_payment"
+    WAIVER = "waiver"
+    CANCELLATION = "cancellation"
+    DISPUTED = "disputed"
+    RESTORED = "restored"
+    EXPORT = "export"
+    EXPORT_AND_PAID = "export_and_paid"
+    PAYMENT = "payment"
+    WRITE_OFF = "write_off"
+    REVERSAL = "reversal"
+    PAYMENT_NOTED = "payment_noted"
+    REVERSAL_NOTED = "reversal_noted"
+    STATUS_NOTED = "status_noted"
+    EXPORT_REJECTED = "export_rejected"
+    CREDIT_CANCELLED = "credit_cancelled"
+
+
+# The seed's words where it has one; the rest is our decision in its style.
+DEFAULT_LABELS: dict[Kind, str] = {
+    Kind.FINE: "Fine",
+    Kind.CREDIT: "Credit",
+    Kind.DESK_PAYMENT: "Payment",
+    Kind.WAIVER: "Waive",
+    Kind.CANCELLATION: "Cancel",
+    Kind.DISPUTED: "Dispute",
+    Kind.RESTORED: "Restore",
+    Kind.EXPORT: "Export",
+    Kind.EXPORT_AND_PAID: "Exported and paid",
+    Kind.PAYMENT: "Payment received",
+    Kind.WRITE_OFF: "Written off",
+    Kind.REVERSAL: "Payment reversed",
+    Kind.PAYMENT_NOTED: "Payment noted",
+    Kind.REVERSAL_NOTED: "Reversal noted",
+    Kind.STATUS_NOTED: "Status noted",
+    Kind.EXPORT_REJECTED: "Export rejected",
+    Kind.CREDIT_CANCELLED: "Credit cancelled",
+}
+
+
+class Reason(StrEnum):
+    """Why a record was rejected, in order of precedence (rules.md, 3). Part of the contract."""
+
+    INVALID_ENVELOPE = "invalid_envelope"
+    INVALID_JSON = "invalid_json"
+    INVALID_SCHEMA = "invalid_schema"
+    INVALID_AMOUNT = "invalid_amount"
+    INVALID_CURRENCY = "invalid_currency"
+    INVALID_TEXT = "invalid_text"
+    INVALID_SIZE = "invalid_size"
+    FINE_CONFLICT = "fine_conflict"
+    CHANGE_CONFLICT = "change_conflict"
+    PAYMENT_CONFLICT = "payment_conflict"
+    RESPONSE_CONFLICT = "response_conflict"
+    REFERENCE_MISMATCH = "reference_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    ALREADY_EXPORTED = "already_exported"
+    ALREADY_CLOSED = "already_closed"
+    EXCEEDS_REMAINING = "exceeds_remaining"
+    NO_CHANGE = "no_change"
+    IMPORT_NOT_ACTIVE = "import_not_active"
+    EXCEEDS_OUTSTANDING = "exceeds_outstanding"
+    OVERPAID = "overpaid"
+    ORIGINAL_REJECTED = "original_rejected"
+    NOT_REVERSIBLE = "not_reversible"
+    ALREADY_REVERSED = "already_reversed"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CREDIT_ALREADY_EXPORTED = "credit_already_exported"
+    NO_MATCHING_PAYMENT = "no_matching_payment"
+    UNKNOWN_BATCH = "unknown_batch"
+    UNKNOWN_LINE = "unknown_line"
+    NOT_LIVE = "not_live"
+    ALREADY_PAID = "already_paid"
+    CONTROL_TOTAL_MISMATCH = "control_total_mismatch"
+    DISCARDED = "discarded"
+
+
+class Wait(StrEnum):
+    """What a parked record waits for."""
+
+    UNKNOWN_FINE = "unknown_fine"
+    NOT_EXPORTED = "not_exported"
+    UNKNOWN_ORIGINAL = "unknown_original"
+    OVERPAID_HELD = "overpaid_held"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Mode(StrEnum):
+    EXPORT_ONLY = "export_only"
+    EXPORT_IMPORT = "export_import"
+
+
+class LostRule(StrEnum):
+    CLOSE = "close"
+    TRANSFER = "transfer"
+
+
+class Overpayment(StrEnum):
+    CREDIT = "credit"
+    REJECT = "reject"
+    HOLD = "hold"
+
+
+class RefusedRule(StrEnum):
+    HOLD = "hold"
+    RETRY = "retry"
+
+
+class ChangeKind(StrEnum):
+    PAID = "paid"
+    WAIVED = "waived"
+    CANCELLED = "cancelled"
+    DISPUTED = "disputed"
+    RESTORED = "restored"
+
+
+class PaymentKind(StrEnum):
+    PAYMENT = "payment"
+    REVERSAL = "reversal"
+    WRITE_OFF = "write_off"
+    STATUS = "status"
+
+
+class ResponseOutcome(StrEnum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    PARTIAL = "partial"
+
+
+class ItemState(StrEnum):
+    """State of a payment or a change under its identity."""
+
+    APPLIED = "applied"
+    NOTED = "noted"
+    PARKED = "parked"
+    REJECTED = "rejected"
+
+
+class LineState(StrEnum):
+    LIVE = "live"
+    REFUSED = "refused"
+
+
+class BatchState(StrEnum):
+    SEALED = "sealed"
+    PUBLISHED = "published"
+    ACCEPTED = "accepted"
+    PARTLY_REFUSED = "partly_refused"
+    REFUSED = "refused"
