@@ -1,0 +1,120 @@
+"""Fixtures for whatever needs a database or a broker; lazy: a test that asks for none starts none."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import hypothesis
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.support.services import Services, ServicesUnavailable, running_services
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+TOPIC_DELETE_SECONDS_MAX = 10
+
+
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    """PostgreSQL and Kafka, one pair for the session; what cannot be had ends the session."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\nservices: {text}", flush=True)
+
+    try:
+        with running_services(tell) as running:
+            yield running
+    except ServicesUnavailable as problem:
+        pytest.exit(f"tests need PostgreSQL and Kafka.\n{problem}", returncode=3)
+
+
+@pytest.fixture(scope="session")
+async def database_template(services: Services) -> AsyncIterator[str]:
+    """The name of a migrated database that nobody connects to: the mould of each test's own."""
+    from service.database.migrate import migrate
+
+    name = f"bursar_template_{uuid.uuid4().hex[:12]}"
+    await _execute(services.database_url, f'CREATE DATABASE "{name}"')
+    try:
+        await migrate(with_database(services.database_url, name))
+        await _execute(services.database_url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        yield name
+    finally:
+        await _execute(services.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database_url(services: Services, database_template: str) -> AsyncIterator[str]:
+    """The URL of a migrated, empty database of this test's own."""
+    name = f"bursar_test_{uuid.uuid4().hex[:12]}"
+    await _execute(
+        services.database_url, f'CREATE DATABASE "{name}" TEMPLATE "{database_template}"'
+    )
+    try:
+        yield with_database(services.database_url, name)
+    finally:
+        await _execute(services.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def empty_database_url(services: Services) -> AsyncIterator[str]:
+    """The URL of a database of this test's own with nothing in it."""
+    name = f"bursar_empty_{uuid.uuid4().hex[:12]}"
+    await _execute(services.database_url, f'CREATE DATABASE "{name}"')
+    try:
+        yield with_database(services.database_url, name)
+    finally:
+        await _execute(services.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def bootstrap_servers(services: Services) -> str:
+    """The broker's address, as Kafka clients take it."""
+    return services.kafka_bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(bootstrap_servers: str) -> AdminClient:
+    """An admin client of the second Kafka implementation, for set-up and clearing away."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+
+
+@pytest.fixture
+def topic_prefix(kafka_admin: AdminClient) -> Iterator[str]:
+    """A prefix for this test's topics; whatever has it is deleted afterwards."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    yield prefix
+    listed = kafka_admin.list_topics(timeout=TOPIC_DELETE_SECONDS_MAX).topics
+    topics = [name for name in listed if name.startswith(prefix)]
+    if topics:
+        done = kafka_admin.delete_topics(topics, operation_timeout=TOPIC_DELETE_SECONDS_MAX)
+        for future in done.values():
+            future.result(TOPIC_DELETE_SECONDS_MAX)
+
+
+@pytest.fixture
+def group_id() -> str:
+    """A consumer group of this test's own."""
+    return f"g{uuid.uuid4().hex[:8]}"
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server and user, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
