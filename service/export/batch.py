@@ -1,0 +1,282 @@
+"""An export batch as a value: what one file prints, its order, its totals, how a run is cut.
+
+Pure. Amounts are signed minor units of the batch's currency, instants aware UTC.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Generic, TypeVar
+
+from service.core.ledger import Item, Owner
+from service.core.words import Status
+
+USER_NAME = "userName"
+EXPORT_NUMBER_MIN = 10**14  # 15 digits, the first not 0: no number is a prefix of another
+EXPORT_NUMBER_MAX = 10**15 - 1
+_BURSAR_ID = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
+_UNSIGNED_64_BIT_MAX = 2**64 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A line break is one blank, however it is written; so is each other control character and what
+# XML 1.0 cannot carry (surrogates, U+FFFE, U+FFFF). U+0085, U+2028 and U+2029 break lines, too.
+_UNPRINTABLE = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+
+OWN = "institution"  # the owner's code in totals where the institution owns the fine
+FINE_BYTES = 2_400  # markup, numbers and dates of a fine and its patron's element, without texts
+DOCUMENT_BYTES = 700
+
+
+class InvalidBatch(ValueError):
+    """A batch that must not be printed: a bug of its maker. Names field and rule, never a value."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRef:
+    """The live line of the fine a credit refers to."""
+
+    bursar_transaction_id: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """One exported fine. `owner` None: owned by the institution. `status`: after the export."""
+
+    bursar_transaction_id: str
+    fine_id: str
+    type: str
+    amount: int
+    status: Status
+    last_transaction_at: datetime
+    owner: Owner | None = None
+    comment: str | None = None
+    item: Item | None = None
+    credit_ref: CreditRef | None = None
+
+    def __post_init__(self) -> None:
+        if not is_bursar_id(self.bursar_transaction_id):
+            raise InvalidBatch("bursar_transaction_id", "must be 1 to 2^64-1 without leading 0")
+        if self.amount == 0:
+            raise InvalidBatch("amount", "must not be zero")
+        if self.last_transaction_at.tzinfo is None:
+            raise InvalidBatch("last_transaction_at", "must be aware")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPatron:
+    """A patron's lines under the identifier the profile matches by."""
+
+    patron_id: str
+    match_type: str
+    match_value: str
+    name: str
+    lines: tuple[BatchLine, ...]
+
+    def __post_init__(self) -> None:
+        if not clean(self.match_value).strip():
+            raise InvalidBatch("match_value", "must not be empty")
+        if not clean(self.name).strip():
+            raise InvalidBatch("name", "must not be empty")
+        if not self.lines:
+            raise InvalidBatch("lines", "must not be empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One file. `cutoff` is the run's, in milliseconds; `zone` an IANA name; patrons in order."""
+
+    institution_id: str
+    profile: str
+    export_number: int
+    batch_number: int
+    cutoff: datetime
+    currency: str
+    zone: str
+    patrons: tuple[BatchPatron, ...]
+    credit_references: bool = True
+
+    def __post_init__(self) -> None:
+        if not EXPORT_NUMBER_MIN <= self.export_number <= EXPORT_NUMBER_MAX:
+            raise InvalidBatch("export_number", "must have exactly 15 digits")
+        if self.patrons != ordered(self.patrons):
+            raise InvalidBatch("patrons", "must be in order")
+
+    @property
+    def lines(self) -> tuple[BatchLine, ...]:
+        return tuple(line for patron in self.patrons for line in patron.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    count: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Control totals, as printed; by type and by owner in code order."""
+
+    all: Sum
+    debits: Sum
+    credits: Sum
+    by_type: tuple[tuple[str, Sum], ...]
+    by_owner: tuple[tuple[str, Sum], ...]
+    patrons: int
+
+
+def totals_of_batch(batch: Batch) -> Totals:
+    """What the batch says it holds, to be compared with what its bytes say."""
+    entries = [
+        (clean(line.type), clean(line.owner.library_code) if line.owner else OWN, line.amount)
+        for line in batch.lines
+    ]
+    return sum_up(entries, patrons=len(batch.patrons))
+
+
+def sum_up(entries: Iterable[tuple[str, str, int]], patrons: int) -> Totals:
+    """Totals of (type, owner code, signed amount)."""
+    rows = list(entries)
+    return Totals(
+        all=_sum(amount for _, _, amount in rows),
+        debits=_sum(amount for _, _, amount in rows if amount > 0),
+        credits=_sum(amount for _, _, amount in rows if amount < 0),
+        by_type=_sums_by_code((kind, amount) for kind, _, amount in rows),
+        by_owner=_sums_by_code((owner, amount) for _, owner, amount in rows),
+        patrons=patrons,
+    )
+
+
+def _sum(amounts: Iterable[int]) -> Sum:
+    listed = list(amounts)
+    return Sum(len(listed), sum(listed))
+
+
+def _sums_by_code(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, Sum], ...]:
+    grouped: dict[str, list[int]] = {}
+    for code, amount in pairs:
+        grouped.setdefault(code, []).append(amount)
+    return tuple((code, _sum(grouped[code])) for code in sorted(grouped))
+
+
+def clean(text: str) -> str:
+    """The text as the format can carry it, of the same meaning; nothing stops a run."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
+def is_bursar_id(text: str) -> bool:
+    """Digits without leading 0 that fit unsigned 64 bit: one reader parses a number."""
+    return bool(_BURSAR_ID.fullmatch(text)) and int(text) <= _UNSIGNED_64_BIT_MAX
+
+
+def file_name(profile: str, export_number: int, cutoff: datetime) -> str:
+    """`<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
+    milliseconds = (cutoff - _EPOCH) // timedelta(milliseconds=1)
+    return f"{profile}-{export_number}-{milliseconds}.xml"
+
+
+def ordered(patrons: Iterable[BatchPatron]) -> tuple[BatchPatron, ...]:
+    """Patrons by id; their fines without an item first, then by fine id.
+
+    Text of Python sorts by code point, which is the byte order of its UTF-8 (`COLLATE "C"`).
+    """
+    return tuple(
+        BatchPatron(p.patron_id, p.match_type, p.match_value, p.name, _ordered_lines(p.lines))
+        for p in sorted(patrons, key=lambda patron: patron.patron_id)
+    )
+
+
+def _ordered_lines(lines: Iterable[BatchLine]) -> tuple[BatchLine, ...]:
+    # One reader repeats the previous fine's item on a fine that has none.
+    return tuple(sorted(lines, key=lambda line: (line.item is not None, line.fine_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The size of one batch; a single fine larger than `bytes_max` still gets a batch."""
+
+    fines_max: int
+    bytes_max: int
+
+    def allow(self, fines: int, size_bytes: int) -> bool:
+        return fines <= self.fines_max and size_bytes + DOCUMENT_BYTES <= self.bytes_max
+
+
+Claim = TypeVar("Claim")
+
+
+@dataclass(frozen=True, slots=True)
+class Sized(Generic[Claim]):
+    """A fine to be exported, with the bytes it will take at most (`line_bytes_max`)."""
+
+    patron_id: str
+    claim: Claim
+    size_bytes: int
+
+
+def cut(claims: Iterable[Sized[Claim]], limits: Limits) -> Iterator[tuple[Sized[Claim], ...]]:
+    """Cut a run, in (patron, fine) order, into batches; a patron's fines stay together.
+
+    Only a patron who alone exceeds the limits is divided, from a batch of his own on. What a run
+    that died has left is cut as the whole would have been: a batch depends on nothing before it.
+    """
+    batch = _Open[Claim](limits)
+    for _, group in groupby(claims, key=lambda claim: claim.patron_id):
+        fines = list(group)
+        if not batch.takes(fines):
+            yield batch.take_all()
+        for fine in fines:
+            if not batch.takes([fine]):
+                yield batch.take_all()
+            batch.add(fine)
+    if batch.claims:
+        yield batch.take_all()
+
+
+class _Open(Generic[Claim]):
+    """The batch that is being filled."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.claims: list[Sized[Claim]] = []
+        self.size_bytes = 0
+
+    def takes(self, more: list[Sized[Claim]]) -> bool:
+        """Whether these fit as well; an empty batch takes anything."""
+        fines = len(self.claims) + len(more)
+        size_bytes = self.size_bytes + sum(claim.size_bytes for claim in more)
+        return not self.claims or self.limits.allow(fines, size_bytes)
+
+    def add(self, claim: Sized[Claim]) -> None:
+        self.claims.append(claim)
+        self.size_bytes += claim.size_bytes
+
+    def take_all(self) -> tuple[Sized[Claim], ...]:
+        taken = tuple(self.claims)
+        self.claims, self.size_bytes = [], 0
+        return taken
+
+
+def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:
+    """What a fine takes in the file at most, its share of the patron's element included."""
+    item, owner, ref = line.item, line.owner, line.credit_ref
+    texts = (
+        *(patron.match_type, patron.match_value, patron.name, line.type, line.comment),
+        *((owner.library_id, owner.library_code) if owner else ()),
+        *((ref.bursar_transaction_id, ref.type) if ref else ()),
+        *((item.title, item.call_number, item.library, item.barcode) if item else ()),
+        *((item.location, item.internal_location) if item else ()),
+    )
+    return FINE_BYTES + sum(_escaped_bytes_max(text) for text in texts if text)
+
+
+def _escaped_bytes_max(text: str) -> int:
+    escaped = 4 * (text.count("&") + text.count("<") + text.count(">"))
+    return len(text.encode(errors="replace")) + escaped

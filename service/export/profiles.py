@@ -1,0 +1,248 @@
+"""The configuration file of institutions and profiles, read and checked. Fails closed.
+
+One unknown option, type or value refuses the whole file: InvalidProfile names file, line, field
+and rule, never the value.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from unicodedata import normalize
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError
+
+from service.core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
+from service.core.words import CREDIT_TYPE, ProfileCode
+from service.export.batch import Limits
+from service.export.profile import (
+    Credits,
+    Doubt,
+    Institution,
+    Overlap,
+    Profile,
+    Profiles,
+    Warned,
+)
+from service.export.profile_file import InstitutionTable, ProfileFile, ProfileTable
+from service.export.toml_lines import Location, line_of, lines_of
+
+_SIXTEEN_BIT_MAX = 65_535
+
+
+class InvalidProfile(ValueError):
+    """The file must be corrected before the service starts."""
+
+    def __init__(self, path: Path, line: int, field: str, rule: str) -> None:
+        super().__init__(f"{path}, line {line}: {field}: {rule}")
+        self.path = path
+        self.line = line
+        self.field = field
+        self.rule = rule
+
+
+class _Broken(ValueError):
+    """A rule between fields, or between tables, is broken at `location`."""
+
+    def __init__(self, rule: str, *location: str | int) -> None:
+        super().__init__(rule)
+        self.location = location
+
+
+def read_profiles(path: Path) -> Profiles:
+    """All of the file, or InvalidProfile."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidProfile(path, 1, "file", error.strerror or "cannot be read") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidProfile(path, line, "file", "must be UTF-8") from None
+    return parse_profiles(text, path)
+
+
+def parse_profiles(text: str, path: Path) -> Profiles:
+    """The same of text; `path` is for messages."""
+    text = normalize("NFC", text)  # as the texts of events, which its words are compared with
+    lines = lines_of(text)
+    try:
+        return _profiles(ProfileFile.model_validate(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidProfile(path, _toml_line(error, text), "file", "must be TOML") from None
+    except ValidationError as error:
+        location, rule = min(_faults(error), key=lambda fault: line_of(lines, fault[0]))
+    except _Broken as broken:
+        location, rule = broken.location, str(broken)
+    raise InvalidProfile(path, line_of(lines, location), _field(location), rule)
+
+
+def overlaps(profiles: Profiles) -> list[Overlap]:
+    """Pairs that can claim the same fine. Ages and amounts separate nothing: they pass."""
+    found = []
+    for first, second in combinations(profiles.profiles, 2):
+        types = first.types & second.types
+        if types and _share_account(first, second) and _share_owner(first, second):
+            found.append(Overlap(first.code, second.code, types))
+    return found
+
+
+def warnings(profiles: Profiles) -> list[Warned]:
+    """What is allowed and yet breaks readers, or leaves fines behind."""
+    return [
+        *(
+            Warned(Doubt.THREE_DECIMALS, profile.code)
+            for profile in profiles.profiles
+            if decimals(profile.currency) > 2
+        ),
+        *(
+            Warned(Doubt.LARGE_INSTITUTION_ID, institution.id)
+            for institution in profiles.institutions
+            if int(institution.id) > _SIXTEEN_BIT_MAX
+        ),
+        *(
+            Warned(Doubt.NO_PROFILE, institution.id)
+            for institution in profiles.institutions
+            if not profiles.of_institution(institution.id)
+        ),
+    ]
+
+
+def _share_account(first: Profile, second: Profile) -> bool:
+    return (
+        first.institution_id == second.institution_id
+        and first.currency == second.currency
+        and _intersect(first.user_groups, second.user_groups)
+    )
+
+
+def _share_owner(first: Profile, second: Profile) -> bool:
+    return (first.institution_owned and second.institution_owned) or _intersect(
+        first.owners, second.owners
+    )
+
+
+def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> bool:
+    """None is any; nothing meets an empty set."""
+    if first is None or second is None:
+        return bool(first is None or first) and bool(second is None or second)
+    return bool(first & second)
+
+
+def _profiles(file: ProfileFile) -> Profiles:
+    institutions = tuple(_institution(n, table) for n, table in enumerate(file.institution))
+    _refuse_repeated([one.id for one in institutions], "institution", "id", "must be unique")
+    codes = [table.code for table in file.profile]
+    _refuse_repeated(codes, "profile", "code", "must be unique over all institutions")
+    return Profiles(
+        institutions,
+        tuple(_profile(n, table, file, institutions) for n, table in enumerate(file.profile)),
+    )
+
+
+def _refuse_repeated(values: Sequence[str], table: str, field: str, rule: str) -> None:
+    for n, value in enumerate(values):
+        if value in values[:n]:
+            raise _Broken(rule, table, n, field)
+
+
+def _institution(n: int, table: InstitutionTable) -> Institution:
+    try:
+        ZoneInfo(table.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _Broken("must be an IANA time zone", "institution", n, "zone") from None
+    return Institution(table.id, table.zone, table.name)
+
+
+def _profile(
+    n: int, table: ProfileTable, file: ProfileFile, institutions: Sequence[Institution]
+) -> Profile:
+    institution = next((one for one in institutions if one.id == table.institution), None)
+    if institution is None:
+        raise _Broken("must be the id of an [[institution]]", "profile", n, "institution")
+    _refuse_contradictions(n, table)
+    return Profile(
+        code=ProfileCode(table.code),
+        name=table.name,
+        institution_id=table.institution,
+        zone=institution.zone,
+        mode=table.mode,
+        currency=table.currency,
+        fine_types=frozenset(table.fine_types),
+        user_groups=None if table.user_groups is None else frozenset(table.user_groups),
+        owners=None if table.owners is None else frozenset(table.owners),
+        institution_owned=table.institution_owned,
+        match=table.match,
+        minimum_age_days=table.minimum_age_days,
+        minimum_amount=_minor(table.minimum_amount, table, n, "minimum_amount"),
+        minimum_amount_scope=table.minimum_amount_scope,
+        credits=Credits(
+            table.credits.included,
+            table.credits.minimum_age_days,
+            _minor(table.credits.minimum_amount, table, n, "credits", "minimum_amount"),
+        ),
+        interval_seconds=table.interval_seconds,
+        limits=Limits(table.fines_max, table.bytes_max),
+        lost=table.lost_fines,
+        lost_types=frozenset(table.lost_types),
+        close_paid_lost_loan=table.close_paid_lost_loan,
+        overpayment=table.overpayment,
+        refused=table.refused_lines,
+        labels=tuple(table.labels.items()),
+        empty_run=table.empty_run,
+        credit_references=table.credit_references,
+        known_types=_known_types(file, table.institution),
+    )
+
+
+def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:
+    """Credits are known everywhere: leaving them out is a choice, not an oversight."""
+    tables = (table for table in file.profile if table.institution == institution_id)
+    return frozenset({CREDIT_TYPE}).union(*(table.fine_types for table in tables))
+
+
+def _refuse_contradictions(n: int, table: ProfileTable) -> None:
+    try:
+        decimals(table.currency)
+    except InvalidCurrency as error:
+        raise _Broken(str(error), "profile", n, "currency") from None
+    if CREDIT_TYPE in table.fine_types and not table.credits.included:
+        rule = "credits are exported by `included = true` in [profile.credits] only"
+        raise _Broken(rule, "profile", n, "fine_types")
+    if table.owners == [] and not table.institution_owned:
+        rule = "must name a library, or institution_owned be true: nothing could be exported"
+        raise _Broken(rule, "profile", n, "owners")
+
+
+def _minor(text: str, table: ProfileTable, n: int, *field: str) -> int:
+    try:
+        minor = parse_minor(text, table.currency)
+    except InvalidAmount as error:
+        raise _Broken(str(error), "profile", n, *field) from None
+    if minor < 0:
+        raise _Broken("must not be negative", "profile", n, *field)
+    return minor
+
+
+def _faults(error: ValidationError) -> Iterator[tuple[Location, str]]:
+    """Where and which rule; the library's texts quote rules, never the input."""
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        location = tuple(part for part in fault["loc"] if part != "[key]")
+        match fault["type"]:
+            case "missing":
+                yield location, "must be there"
+            case "extra_forbidden":
+                yield location, "is not an option"
+            case _:
+                yield location, fault["msg"].removeprefix("Value error, ")
+
+
+def _field(location: Location) -> str:
+    """`profile.credits.minimum_amount`: the names on the way, without the numbers of tables."""
+    return ".".join(part for part in location if isinstance(part, str)) or "file"
+
+
+def _toml_line(error: tomllib.TOMLDecodeError, text: str) -> int:
+    # The line is only in the message: "... (at line 3, column 5)" or "(at end of document)".
+    place = str(error).rpartition("(at line ")[2].partition(",")[0]
+    return int(place) if place.isdigit() else text.count("\n") + 1

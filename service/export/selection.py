@@ -1,0 +1,144 @@
+"""Which fines a profile exports, which it holds back and why (rules.md, 5). Pure; fails closed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from service.core.words import CREDIT_TYPE, RefusedRule
+from service.export.batch import clean
+from service.export.profile import AmountScope, Profile
+
+
+class Refusal(StrEnum):
+    """Why a fine is not exported now; the held-back ones in order of precedence."""
+
+    NOT_THIS_PROFILE = "not_this_profile"
+    TOO_YOUNG = "too_young"
+    BELOW_MINIMUM = "below_minimum"
+    IN_DISPUTE = "in_dispute"
+    NO_IDENTIFIER = "no_identifier"
+    NO_PATRON_NAME = "no_patron_name"
+    NOT_EXPORTABLE = "not_exportable"
+    REFUSED = "refused"
+    BAD_TEXT = "bad_text"
+    UNKNOWN_TYPE = "unknown_type"
+
+    @property
+    def is_held_back(self) -> bool:
+        """Counted in the manifest and shown in a report; the others are just not due here."""
+        return self not in _NOT_DUE
+
+
+_NOT_DUE = frozenset({Refusal.NOT_THIS_PROFILE, Refusal.TOO_YOUNG, Refusal.BELOW_MINIMUM})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An open fine. `remaining` signed minor units; `created_on` in the institution's zone."""
+
+    institution_id: str
+    fine_id: str
+    type: str
+    remaining: int
+    currency: str
+    created_on: date
+    library_code: str | None  # None: owned by the institution
+    user_group: str
+    identifiers: tuple[tuple[str, str], ...]
+    patron_name: str
+    in_dispute: bool = False
+    exportable: bool = True
+    refused: bool = False  # the bursar refused its line and nobody released it
+    texts_are_sound: bool = True
+
+
+def local_date(instant: datetime, zone: str) -> date:
+    """The calendar date of an aware instant where the institution is."""
+    return instant.astimezone(ZoneInfo(zone)).date()
+
+
+def select(
+    profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
+) -> tuple[Refusal | None, ...]:
+    """One patron's fines, each with its refusal or None (to be exported).
+
+    A minimum per patron counts the absolute signed sum of all that passes the rest, and what
+    this run already `taken` of him.
+    """
+    refusals = tuple(refusal_of(profile, candidate, cutoff_on) for candidate in candidates)
+    if profile.minimum_amount_scope is AmountScope.FINE:
+        return refusals
+    pairs = zip(candidates, refusals, strict=True)
+    due = taken + sum(candidate.remaining for candidate, refusal in pairs if refusal is None)
+    if abs(due) >= profile.minimum_amount:
+        return refusals
+    return tuple(refusal or Refusal.BELOW_MINIMUM for refusal in refusals)
+
+
+def refusal_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Refusal | None:
+    """A fine by itself: whether it is the profile's at all comes first, then what holds it back."""
+    if not _is_claimed(profile, candidate):
+        return Refusal.NOT_THIS_PROFILE
+    if (cutoff_on - candidate.created_on).days < _minimum_age_days(profile, candidate):
+        return Refusal.TOO_YOUNG
+    if abs(candidate.remaining) < _minimum_amount(profile, candidate):
+        return Refusal.BELOW_MINIMUM
+    return _held_back(profile, candidate)
+
+
+def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> str | None:
+    """The one value of the profile's match type, as it came; None for none, empty or several."""
+    values = [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
+    return values[0] if len(values) == 1 else None
+
+
+def _is_claimed(profile: Profile, candidate: Candidate) -> bool:
+    return (
+        candidate.institution_id == profile.institution_id
+        and candidate.remaining != 0
+        and candidate.currency == profile.currency
+        and _is_type_claimed(profile, candidate.type)
+        and profile.claims_owner(candidate.library_code)
+        and profile.claims_group(candidate.user_group)
+    )
+
+
+def _is_type_claimed(profile: Profile, kind: str) -> bool:
+    # A type that no profile of the institution knows would otherwise go unseen by all of them.
+    return profile.claims_type(kind) or kind not in profile.known_types
+
+
+def _minimum_age_days(profile: Profile, candidate: Candidate) -> int:
+    if candidate.type == CREDIT_TYPE:
+        return profile.credits.minimum_age_days
+    return profile.minimum_age_days
+
+
+def _minimum_amount(profile: Profile, candidate: Candidate) -> int:
+    if candidate.type == CREDIT_TYPE:
+        return profile.credits.minimum_amount
+    return profile.minimum_amount if profile.minimum_amount_scope is AmountScope.FINE else 0
+
+
+def _held_back(profile: Profile, candidate: Candidate) -> Refusal | None:
+    if candidate.in_dispute:
+        return Refusal.IN_DISPUTE
+    if identifier_of(profile, candidate.identifiers) is None:
+        return Refusal.NO_IDENTIFIER
+    if not _is_said(candidate.patron_name):
+        return Refusal.NO_PATRON_NAME
+    if not candidate.exportable:
+        return Refusal.NOT_EXPORTABLE
+    if candidate.refused and profile.refused is RefusedRule.HOLD:
+        return Refusal.REFUSED
+    if not candidate.texts_are_sound:
+        return Refusal.BAD_TEXT
+    if candidate.type not in profile.known_types:
+        return Refusal.UNKNOWN_TYPE
+    return None
+
+
+def _is_said(text: str) -> bool:
+    return bool(clean(text).strip())
