@@ -8,11 +8,9 @@ from typing import NamedTuple
 from service.core.words import (
     CREDIT_TYPE,
     DEFAULT_LABELS,
-    BatchState,
     Considered,
     ItemState,
     Kind,
-    LineState,
     LostRule,
     Mode,
     Overpayment,
@@ -212,39 +210,6 @@ class Change:
     digest: bytes
     state: ItemState
     fine_id: str
-    reason: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One exported fine in one batch; amounts signed as the fine."""
-
-    key: LineKey
-    fine_id: str
-    batch: BatchKey
-    amount: int
-    currency: str
-    state: LineState = LineState.LIVE
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SealedBatch:
-    key: BatchKey
-    currency: str
-    count: int
-    total: int
-    state: BatchState
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A bursar's answer under its identity."""
-
-    key: SourceKey
-    digest: bytes
-    batch: BatchKey
-    state: ItemState
     reason: Reason | None = None
 
 

@@ -1,0 +1,39 @@
+"""What left for the bursar: lines, sealed batches, the answers to them."""
+
+from dataclasses import dataclass
+
+from service.core.ledger import BatchKey, LineKey, SourceKey
+from service.core.words import BatchState, ItemState, LineState, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One exported fine in one batch; amounts signed as the fine."""
+
+    key: LineKey
+    fine_id: str
+    batch: BatchKey
+    amount: int
+    currency: str
+    state: LineState = LineState.LIVE
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    key: BatchKey
+    currency: str
+    count: int
+    total: int
+    state: BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A bursar's answer under its identity."""
+
+    key: SourceKey
+    digest: bytes
+    batch: BatchKey
+    state: ItemState
+    reason: Reason | None = None

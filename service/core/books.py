@@ -1,0 +1,245 @@
+"""The working copy that one fold changes: what was read, what it became, what to publish."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from service.core.batches import Line, Response, SealedBatch
+from service.core.events import Parked, Refused
+from service.core.ledger import (
+    Account,
+    AccountKey,
+    BatchKey,
+    Change,
+    Fine,
+    FineKey,
+    LineKey,
+    LoanClosed,
+    Patron,
+    Payment,
+    SourceKey,
+    Transaction,
+)
+from service.core.outcomes import Effect
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+PatronKey = tuple[str, str]
+LoanKey = tuple[str, str]
+ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
+
+
+class Overlay(Generic[K, V]):
+    """What was read, and over it what a fold put: knows what was added, changed and removed."""
+
+    def __init__(self, read: Mapping[K, V]) -> None:
+        self._read = read
+        self._now: dict[K, V] = dict(read)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._now
+
+    def __getitem__(self, key: K) -> V:
+        return self._now[key]
+
+    def get(self, key: K) -> V | None:
+        return self._now.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        self._now[key] = value
+
+    def remove(self, key: K) -> None:
+        del self._now[key]
+
+    @property
+    def now(self) -> Mapping[K, V]:
+        return self._now
+
+    def added(self) -> tuple[V, ...]:
+        return tuple(value for key, value in self._now.items() if key not in self._read)
+
+    def changed(self) -> tuple[V, ...]:
+        read = self._read
+        return tuple(
+            value
+            for key, value in self._now.items()
+            if (before := read.get(key)) is not None and before is not value and before != value
+        )
+
+    def removed(self) -> tuple[K, ...]:
+        return tuple(key for key in self._read if key not in self._now)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the database held for these events, read under the locks of their accounts."""
+
+    accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
+    patrons: Mapping[PatronKey, Patron] = field(default_factory=dict)
+    fines: Mapping[FineKey, Fine] = field(default_factory=dict)
+    payments: Mapping[SourceKey, Payment] = field(default_factory=dict)
+    changes: Mapping[SourceKey, Change] = field(default_factory=dict)
+    responses: Mapping[SourceKey, Response] = field(default_factory=dict)
+    lines: Mapping[LineKey, Line] = field(default_factory=dict)
+    batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
+    parked: Mapping[ParkedKey, Parked] = field(default_factory=dict)  # oldest first
+    loans_closed: frozenset[LoanKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one fold did, table by table; `outcomes` counts events by outcome."""
+
+    accounts: tuple[Account, ...]
+    patrons: tuple[Patron, ...]
+    fines_added: tuple[Fine, ...]
+    fines_changed: tuple[Fine, ...]
+    payments_added: tuple[Payment, ...]
+    payments_changed: tuple[Payment, ...]
+    changes_added: tuple[Change, ...]
+    changes_changed: tuple[Change, ...]
+    responses_added: tuple[Response, ...]
+    lines_added: tuple[Line, ...]
+    lines_changed: tuple[Line, ...]
+    batches_changed: tuple[SealedBatch, ...]
+    parked_added: tuple[Parked, ...]
+    parked_changed: tuple[Parked, ...]
+    parked_removed: tuple[ParkedKey, ...]
+    transactions: tuple[Transaction, ...]
+    loans_closed: tuple[LoanClosed, ...]
+    refused: tuple[Refused, ...]
+    outcomes: Mapping[str, int]
+
+
+class Books:
+    """Mutable only inside one fold; everything it hands out is frozen."""
+
+    def __init__(self, view: View) -> None:
+        self.accounts = Overlay(view.accounts)
+        self.patrons = Overlay(view.patrons)
+        self.fines = Overlay(view.fines)
+        self.payments = Overlay(view.payments)
+        self.changes = Overlay(view.changes)
+        self.responses = Overlay(view.responses)
+        self.lines = Overlay(view.lines)
+        self.batches = Overlay(view.batches)
+        self.parked = Overlay(view.parked)
+        self.transactions: list[Transaction] = []
+        self.loans_closed: list[LoanClosed] = []
+        self.refused: list[Refused] = []
+        self.outcomes: Counter[str] = Counter()
+        self._loans = set(view.loans_closed)
+        self._lanes: dict[FineKey, dict[ParkedKey, None]] = {}
+        self._behind: dict[SourceKey, dict[ParkedKey, None]] = {}
+        self._rank: dict[ParkedKey, int] = {}
+        for key, item in view.parked.items():
+            self._index(key, item)
+
+    def post(self, effect: Effect, traceparent: str | None) -> None:
+        """One effect becomes one transaction with the account's next number."""
+        fine = effect.fine
+        key = fine.facts.account
+        before = self.accounts.get(key) or Account(key)
+        after = replace(
+            before,
+            active=before.active + effect.active,
+            transferred=before.transferred + effect.transferred,
+            sequence=before.sequence + 1,
+        )
+        self.accounts.put(key, after)
+        self.fines.put(fine.facts.key, fine)
+        self.transactions.append(
+            Transaction(
+                before,
+                after,
+                fine,
+                effect.kind,
+                effect.label,
+                effect.amount,
+                effect.comment,
+                effect.cause,
+                effect.occurred_at,
+                traceparent,
+            )
+        )
+
+    def see_patron(self, patron: Patron) -> None:
+        """A newer snapshot replaces an older one, never the other way round."""
+        key = (patron.institution_id, patron.patron_id)
+        known = self.patrons.get(key)
+        if known is None or patron.seen_at > known.seen_at:
+            self.patrons.put(key, patron)
+
+    def close_loan(self, closed: LoanClosed) -> None:
+        key = (closed.institution_id, closed.loan_id)
+        if key not in self._loans:
+            self._loans.add(key)
+            self.loans_closed.append(closed)
+
+    def park(self, key: ParkedKey, item: Parked) -> None:
+        self.parked.put(key, item)
+        self._index(key, item)
+
+    def unpark(self, key: ParkedKey) -> None:
+        self.parked.remove(key)
+
+    def waiting(self, fine: FineKey | None, payment: SourceKey | None) -> list[ParkedKey]:
+        """All that waits in the fine's lane or behind the payment, and behind those; any order."""
+        found: dict[ParkedKey, None] = {}
+        todo = [*self._lane(fine), *self._queue(payment)]
+        while todo:
+            key = todo.pop()
+            if key not in found:
+                found[key] = None
+                todo.extend(self._queue(key[1]))
+        return list(found)
+
+    def in_order(self, keys: list[ParkedKey]) -> Iterator[tuple[ParkedKey, Parked]]:
+        """Those of them still parked, oldest first: read ones by arrival, then this fold's."""
+        for key in sorted(keys, key=self._rank.__getitem__):
+            item = self.parked.get(key)
+            if item is not None:
+                yield key, item
+
+    def changes_made(self) -> Changes:
+        return Changes(
+            accounts=self.accounts.added() + self.accounts.changed(),
+            patrons=self.patrons.added() + self.patrons.changed(),
+            fines_added=self.fines.added(),
+            fines_changed=self.fines.changed(),
+            payments_added=self.payments.added(),
+            payments_changed=self.payments.changed(),
+            changes_added=self.changes.added(),
+            changes_changed=self.changes.changed(),
+            responses_added=self.responses.added(),
+            lines_added=self.lines.added(),
+            lines_changed=self.lines.changed(),
+            batches_changed=self.batches.changed(),
+            parked_added=self.parked.added(),
+            parked_changed=self.parked.changed(),
+            parked_removed=self.parked.removed(),
+            transactions=tuple(self.transactions),
+            loans_closed=tuple(self.loans_closed),
+            refused=tuple(self.refused),
+            outcomes=dict(self.outcomes),
+        )
+
+    def lines_of(self, batch: BatchKey) -> dict[str, Line]:
+        found = (line for line in self.lines.now.values() if line.batch == batch)
+        return {line.key.bursar_transaction_id: line for line in found}
+
+    def _lane(self, fine: FineKey | None) -> list[ParkedKey]:
+        return list(self._lanes.get(fine, ())) if fine is not None else []
+
+    def _queue(self, payment: SourceKey | None) -> list[ParkedKey]:
+        return list(self._behind.get(payment, ())) if payment is not None else []
+
+    def _index(self, key: ParkedKey, item: Parked) -> None:
+        self._rank.setdefault(key, len(self._rank))
+        if item.fine_id is not None:
+            lane = FineKey(item.event.key.institution_id, item.fine_id)
+            self._lanes.setdefault(lane, {})[key] = None
+        if item.original is not None:
+            self._behind.setdefault(item.original, {})[key] = None

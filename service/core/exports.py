@@ -1,0 +1,176 @@
+"""A fine leaves for the bursar, and may come back refused (rules.md, 2, 4 and 5)."""
+
+from dataclasses import dataclass, replace
+
+from service.core.batches import Line, SealedBatch
+from service.core.events import ExportFine, ExportResponse
+from service.core.ledger import ExportRef, Fine, LineKey, LoanClosed
+from service.core.money import InvalidAmount, parse_minor
+from service.core.outcomes import Applied, Effect, Rejected, rejected
+from service.core.words import (
+    BatchState,
+    Considered,
+    Kind,
+    LineState,
+    LostRule,
+    Mode,
+    Reason,
+    RefusedRule,
+    ResponseOutcome,
+    Status,
+)
+
+
+def export(fine: Fine, event: ExportFine) -> Applied:
+    """An eligible fine's export: what is exported is what remains. The job checked eligibility."""
+    assert fine.status is Status.ACTIVE
+    assert fine.line is None
+    terms, due = event.terms, fine.remaining
+    is_lost = fine.facts.type in terms.lost_types
+    closes = terms.mode is Mode.EXPORT_ONLY or (is_lost and terms.lost is LostRule.CLOSE)
+    after = replace(
+        fine,
+        status=Status.CLOSED if closes else Status.TRANSFERRED,
+        considered=Considered.CLOSED if closes else Considered.ACTIVE,
+        remaining=0,
+        outstanding=0 if closes else due,
+        line=event.bursar_transaction_id,
+        terms=terms,
+        refused_reason=None,
+        changed_at=event.cutoff,
+    )
+    effect = Effect(
+        after,
+        Kind.EXPORT if closes else Kind.EXPORT_AND_PAID,
+        amount=due,
+        active=-due,
+        transferred=0 if closes else due,
+        cause=_reference(event.batch.profile, event.batch.batch_number, after),
+        occurred_at=event.cutoff,
+        terms=terms,
+    )
+    closed_loan = _loan_closed(after, event) if is_lost else None
+    return Applied((effect,), after, loan_closed=closed_loan)
+
+
+def line_of(fine: Fine, event: ExportFine) -> Line:
+    """The line of `fine`, as it was before the export, in its batch."""
+    key = LineKey(fine.facts.institution_id, event.bursar_transaction_id)
+    currency = fine.facts.currency
+    return Line(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
+
+
+def _reference(profile: str, batch_number: int, fine: Fine) -> ExportRef:
+    assert fine.line is not None
+    return ExportRef(profile, batch_number, fine.line)
+
+
+def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
+    """The loan leaves the patron's list; once per loan is the books' to see."""
+    facts = fine.facts
+    if not event.terms.close_paid_lost_loan or facts.loan_id is None:
+        return None
+    return LoanClosed(
+        facts.institution_id,
+        facts.patron_id,
+        facts.loan_id,
+        facts.fine_id,
+        event.batch.batch_number,
+        event.cutoff,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A response that counts: the lines it refuses with their effects, and the batch after it."""
+
+    refused: tuple[tuple[Line, Effect], ...]
+    batch: SealedBatch
+
+
+def respond(
+    event: ExportResponse,
+    batch: SealedBatch | None,
+    lines: dict[str, Line],
+    fine_of: dict[str, Fine],
+) -> Answered | Rejected:
+    """Whole or not at all. `lines` are the batch's by bursar id, `fine_of` their fines likewise."""
+    if batch is None:
+        return rejected(Reason.UNKNOWN_BATCH)
+    targets = _targets(event, lines, fine_of)
+    if isinstance(targets, Rejected):
+        return targets
+    if any(fine_of[line.key.bursar_transaction_id].payments_live for line, _ in targets):
+        return rejected(Reason.ALREADY_PAID)
+    if not _control_holds(event, batch):
+        return rejected(Reason.CONTROL_TOTAL_MISMATCH)
+    refused = tuple(_refusal(line, reason, fine_of, event) for line, reason in targets)
+    return Answered(refused, replace(batch, state=_state(lines, len(targets))))
+
+
+def _targets(
+    event: ExportResponse, lines: dict[str, Line], fine_of: dict[str, Fine]
+) -> list[tuple[Line, str]] | Rejected:
+    live = {
+        name: line
+        for name, line in lines.items()
+        if line.state is LineState.LIVE and fine_of[name].line == name
+    }
+    if event.outcome is ResponseOutcome.ACCEPTED:
+        return []
+    if event.outcome is ResponseOutcome.REFUSED:
+        every = [(line, event.reason or "") for line in live.values()]
+        return every or rejected(Reason.NOT_LIVE)
+    named = event.refused_lines
+    if any(name not in lines for name, _ in named):
+        return rejected(Reason.UNKNOWN_LINE)
+    if any(name not in live for name, _ in named) or len(dict(named)) < len(named):
+        return rejected(Reason.NOT_LIVE)
+    return [(live[name], reason) for name, reason in named]
+
+
+def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
+    if event.control_count is None or event.control_total is None:
+        return True
+    try:
+        total = parse_minor(event.control_total, batch.currency)
+    except InvalidAmount:
+        return False
+    return (event.control_count, total) == (batch.count, batch.total)
+
+
+def _refusal(
+    line: Line, reason: str, fine_of: dict[str, Fine], event: ExportResponse
+) -> tuple[Line, Effect]:
+    """The exact opposite of the line's export: the fine is Active again."""
+    fine = fine_of[line.key.bursar_transaction_id]
+    assert fine.terms is not None
+    after = replace(
+        fine,
+        status=Status.ACTIVE,
+        considered=Considered.ACTIVE,
+        remaining=line.amount,
+        outstanding=0,
+        line=None,
+        refused_reason=reason if fine.terms.refused is RefusedRule.HOLD else None,
+        changed_at=event.responded_at,
+    )
+    effect = Effect(
+        after,
+        Kind.EXPORT_REJECTED,
+        amount=line.amount,
+        active=line.amount,
+        transferred=-fine.outstanding,
+        cause=_reference(line.batch.profile, line.batch.batch_number, fine),
+        occurred_at=event.responded_at,
+        comment=reason or None,
+        terms=fine.terms,
+    )
+    return replace(line, state=LineState.REFUSED, reason=reason), effect
+
+
+def _state(lines: dict[str, Line], newly_refused: int) -> BatchState:
+    refused = newly_refused + sum(line.state is LineState.REFUSED for line in lines.values())
+    if refused == 0:
+        return BatchState.ACCEPTED
+    return BatchState.REFUSED if refused == len(lines) else BatchState.PARTLY_REFUSED

@@ -1,0 +1,74 @@
+"""The library's own events: a fine is created, changed before its export (rules.md, 2 and 2b)."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from service.core.events import FineChanged, FineCreated
+from service.core.ledger import Fine, LibraryRef
+from service.core.outcomes import Applied, Effect, Outcome, Rejected, Repeat, rejected
+from service.core.words import ChangeKind, Considered, Kind, Reason, Status
+
+
+def create(known: Fine | None, event: FineCreated) -> Outcome:
+    """A fine or a credit appears on the active balance; the same again is a repeat."""
+    facts = event.facts
+    if known is not None:
+        same = known.facts.digest == facts.digest
+        return Repeat() if same else rejected(Reason.FINE_CONFLICT)
+    fine = Fine(
+        facts,
+        Status.ACTIVE,
+        Considered.ACTIVE,
+        remaining=facts.amount,
+        changed_at=facts.created_at,
+    )
+    kind = Kind.CREDIT if facts.is_credit else Kind.FINE
+    effect = Effect(fine, kind, facts.amount, facts.amount, 0, None, facts.created_at)
+    return Applied((effect,), fine)
+
+
+def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
+    """Paid at the desk, waived, cancelled, disputed, restored: only before the export."""
+    if event.currency is not None and event.currency != fine.facts.currency:
+        return rejected(Reason.CURRENCY_MISMATCH)
+    if fine.line is not None:
+        return rejected(Reason.ALREADY_EXPORTED)
+    if not fine.is_open_in_library:
+        return rejected(Reason.ALREADY_CLOSED)
+    match event.kind:
+        case ChangeKind.PAID:
+            return _reduce(fine, event, Kind.DESK_PAYMENT, event.amount or 0)
+        case ChangeKind.WAIVED:
+            return _reduce(fine, event, Kind.WAIVER, event.amount or 0)
+        case ChangeKind.CANCELLED:
+            return _reduce(fine, event, Kind.CANCELLATION, abs(fine.remaining))
+        case ChangeKind.DISPUTED:
+            return _move(fine, event, Kind.DISPUTED, Status.IN_DISPUTE)
+        case ChangeKind.RESTORED:
+            return _move(fine, event, Kind.RESTORED, Status.ACTIVE)
+        case _:
+            assert_never(event.kind)
+
+
+def _reduce(fine: Fine, event: FineChanged, kind: Kind, amount: int) -> Applied | Rejected:
+    """Towards zero by `amount`; a credit from the other side; nothing left closes the fine."""
+    if amount > abs(fine.remaining):
+        return rejected(Reason.EXCEEDS_REMAINING)
+    step = amount if fine.facts.is_credit else -amount
+    left = fine.remaining + step
+    after = replace(fine, remaining=left, changed_at=event.changed_at)
+    if left == 0:
+        after = replace(after, status=Status.CLOSED, considered=Considered.CLOSED)
+    return _changed(after, event, kind, amount, step)
+
+
+def _move(fine: Fine, event: FineChanged, kind: Kind, status: Status) -> Applied | Rejected:
+    if fine.status is status:
+        return rejected(Reason.NO_CHANGE)
+    return _changed(replace(fine, status=status, changed_at=event.changed_at), event, kind, 0, 0)
+
+
+def _changed(after: Fine, event: FineChanged, kind: Kind, amount: int, active: int) -> Applied:
+    cause = LibraryRef(event.key.source, event.key.id, event.reason)
+    effect = Effect(after, kind, amount, active, 0, cause, event.changed_at, event.comment)
+    return Applied((effect,), after)

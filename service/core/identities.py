@@ -1,0 +1,77 @@
+"""Changes and payments under their identity: known, meant for a fine, remembered (rules.md, 3)."""
+
+from dataclasses import replace
+
+from service.core.books import Books, ParkedKey
+from service.core.events import BursarPayment, FineChanged, Parkable
+from service.core.ledger import Change, FineKey, Payment
+from service.core.outcomes import Applied
+from service.core.words import ItemState, Reason
+
+
+def known(books: Books, event: Parkable) -> Change | Payment | None:
+    if isinstance(event, FineChanged):
+        return books.changes.get(event.key)
+    return books.payments.get(event.key)
+
+
+def parked_key(event: Parkable) -> ParkedKey:
+    return ("change" if isinstance(event, FineChanged) else "payment", event.key)
+
+
+def lane_of(books: Books, event: Parkable) -> FineKey | None:
+    """The fine an event is for, as far as the books know it."""
+    if isinstance(event, FineChanged):
+        return event.fine
+    named = meant(books, event)
+    if named is None and event.original is not None:
+        original = books.payments.get(event.original)
+        named = original.fine_id if original is not None else None
+    return FineKey(event.key.institution_id, named) if named is not None else None
+
+
+def meant(books: Books, event: BursarPayment) -> str | None:
+    """The fine a payment names, as far as it is known, for one that was not applied."""
+    line = books.lines.get(event.line) if event.line is not None else None
+    if line is not None and event.fine_id is None:
+        return line.fine_id
+    return event.fine_id
+
+
+def remember(
+    books: Books, event: Parkable, state: ItemState, reason: Reason | None, applied: Applied | None
+) -> None:
+    if isinstance(event, FineChanged):
+        change = Change(event.key, event.digest, state, event.fine_id, reason)
+        books.changes.put(event.key, change)
+        return
+    fine = meant(books, event) if applied is None else applied.fine.facts.fine_id
+    books.payments.put(event.key, _payment(event, state, reason, fine, applied))
+    if applied is not None and event.original is not None:
+        original = books.payments[event.original]
+        books.payments.put(event.original, replace(original, reversed_by=event.key.id))
+
+
+def _payment(
+    event: BursarPayment,
+    state: ItemState,
+    reason: Reason | None,
+    fine_id: str | None,
+    applied: Applied | None,
+) -> Payment:
+    return Payment(
+        key=event.key,
+        kind=event.kind,
+        digest=event.digest,
+        state=state,
+        fine_id=fine_id,
+        bursar_transaction_id=event.bursar_transaction_id,
+        currency=event.currency,
+        amount=event.amount,
+        paid_at=event.paid_at,
+        applied=applied.applied if applied else 0,
+        excess=applied.excess if applied else 0,
+        credit_id=applied.credit_id if applied else None,
+        reverses=event.reverses_payment_id,
+        reason=reason,
+    )

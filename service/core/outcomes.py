@@ -1,0 +1,96 @@
+"""What a rule may answer: closed set, one value per event (rules.md)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.core.ledger import Cause, Fine, LoanClosed, SourceKey, Terms
+from service.core.words import DEFAULT_LABELS, Kind, Reason, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One transaction to be: the fine after it and how both balances move, in minor units."""
+
+    fine: Fine
+    kind: Kind
+    amount: int
+    active: int
+    transferred: int
+    cause: Cause
+    occurred_at: datetime
+    comment: str | None = None
+    terms: Terms | None = None
+
+    @property
+    def label(self) -> str:
+        return self.terms.label(self.kind) if self.terms else DEFAULT_LABELS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The event counts. `applied` and `excess` are positive; `fine` is the fine at the end."""
+
+    effects: tuple[Effect, ...]
+    fine: Fine
+    applied: int = 0
+    excess: int = 0
+    credit_id: str | None = None
+    noted: bool = False
+    loan_closed: LoanClosed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Same identity, same content: no effect, counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Recorded with its bytes and published; nothing else changes. `detail`: field and rule."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Sound, but it has to wait, in the lane of its fine or behind the payment it reverses."""
+
+    wait: Wait
+    fine_id: str | None
+    original: SourceKey | None = None
+
+
+Outcome = Applied | Repeat | Rejected | Park
+
+_DETAILS: dict[Reason, str] = {
+    Reason.FINE_CONFLICT: "fine_id: is known with other content",
+    Reason.CHANGE_CONFLICT: "change_id: is known with other content",
+    Reason.PAYMENT_CONFLICT: "payment_id: is known with other content",
+    Reason.RESPONSE_CONFLICT: "response_id: is known with other content",
+    Reason.REFERENCE_MISMATCH: "fine_id: is not the fine that was meant otherwise",
+    Reason.CURRENCY_MISMATCH: "currency: is not the fine's",
+    Reason.ALREADY_EXPORTED: "fine_id: the fine was exported, the bursar collects it",
+    Reason.ALREADY_CLOSED: "fine_id: the fine is closed",
+    Reason.EXCEEDS_REMAINING: "amount: is more than what remains",
+    Reason.NO_CHANGE: "kind: the fine is so already",
+    Reason.IMPORT_NOT_ACTIVE: "fine_id: its profile only exports",
+    Reason.EXCEEDS_OUTSTANDING: "amount: is more than what is outstanding",
+    Reason.OVERPAID: "amount: is more than what is outstanding and the profile takes no excess",
+    Reason.ORIGINAL_REJECTED: "reverses_payment_id: that payment was rejected",
+    Reason.NOT_REVERSIBLE: "reverses_payment_id: is a reversal or a status",
+    Reason.ALREADY_REVERSED: "reverses_payment_id: that payment is reversed already",
+    Reason.AMOUNT_MISMATCH: "amount: is not the reversed payment's",
+    Reason.CREDIT_ALREADY_EXPORTED: "reverses_payment_id: the credit of its excess is in use",
+    Reason.NO_MATCHING_PAYMENT: "amount: no payment of this amount is left to reverse",
+    Reason.UNKNOWN_BATCH: "batch_number: is not known for this profile",
+    Reason.UNKNOWN_LINE: "bursar_transaction_id: is not known here",
+    Reason.NOT_LIVE: "bursar_transaction_id: is not the fine's live line",
+    Reason.ALREADY_PAID: "bursar_transaction_id: the fine has payments that are not reversed",
+    Reason.CONTROL_TOTAL_MISMATCH: "control: is not the count and total of the batch",
+    Reason.DISCARDED: "record: an operator discarded it",
+}
+
+
+def rejected(reason: Reason) -> Rejected:
+    return Rejected(reason, _DETAILS[reason])
