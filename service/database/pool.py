@@ -1,0 +1,69 @@
+"""Connections to PostgreSQL: every session has its timeouts, UTC, and a name operators can see."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+__all__ = ["Connection", "DatabaseLimits", "Pool", "create_pool"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLimits:
+    """Bounds of every session.
+
+    `idle_in_transaction_ms_max` stays below the Kafka session (10 s): a process stopped inside a
+    commit must not keep its accounts longer than its partitions.
+    """
+
+    connections_min: int = 1
+    connections_max: int = 8
+    connect_seconds_max: int = 10
+    statement_ms_max: int = 30_000
+    lock_wait_ms_max: int = 5_000
+    idle_in_transaction_ms_max: int = 8_000
+    reply_seconds_max: int = 40
+    application_name: str = "bursar-bridge"
+
+
+async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -> Pool:
+    """An open pool; a connection is checked before the first use. jsonb is str in and out.
+
+    Raises OSError or TimeoutError when the server does not answer, asyncpg.PostgresError when it
+    refuses.
+    """
+    bounds = limits or DatabaseLimits()
+    return await asyncpg.create_pool(
+        database_url,
+        min_size=bounds.connections_min,
+        max_size=bounds.connections_max,
+        timeout=bounds.connect_seconds_max,
+        # The server's own timeouts come first; this one is for a server that is silent.
+        command_timeout=bounds.reply_seconds_max,
+        server_settings=server_settings(bounds),
+    )
+
+
+def server_settings(limits: DatabaseLimits) -> dict[str, str]:
+    """What each session asks of the server."""
+    return {
+        "application_name": limits.application_name,
+        "timezone": "UTC",
+        "jit": "off",  # compiling costs more than our statements
+        "statement_timeout": str(limits.statement_ms_max),
+        "lock_timeout": str(limits.lock_wait_ms_max),
+        "idle_in_transaction_session_timeout": str(limits.idle_in_transaction_ms_max),
+        # A client whose machine is gone must not keep its locks for the system's two hours.
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }

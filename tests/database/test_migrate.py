@@ -1,0 +1,125 @@
+"""Migrations: once each, from any number of instances, nothing half."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from service.database import migrate as migrations
+from service.database.migrate import migrate, pending, revisions
+from service.database.pool import DatabaseLimits, create_pool
+
+SCHEMA = """
+SELECT table_name, column_name, data_type, is_nullable
+  FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+"""
+
+
+async def fetch(url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+async def test_an_empty_database_gets_every_revision_once(empty_database_url: str) -> None:
+    assert await pending(empty_database_url) == revisions()
+    assert await migrate(empty_database_url) == len(revisions())
+    assert await pending(empty_database_url) == ()
+    assert await migrate(empty_database_url) == 0
+
+
+async def test_instances_that_start_at_once_apply_each_revision_once(
+    empty_database_url: str,
+) -> None:
+    applied = await asyncio.gather(*(migrate(empty_database_url) for _ in range(6)))
+    assert sorted(applied) == [0] * 5 + [len(revisions())]
+
+
+async def test_an_instance_killed_in_the_middle_leaves_nothing_half(
+    empty_database_url: str,
+) -> None:
+    """The last statement of the first revision waits; there its session is ended."""
+    blocker = await asyncpg.connect(empty_database_url)
+    try:
+        async with blocker.transaction():
+            # The migration creates this very name and so waits for whoever does the same.
+            await blocker.execute("CREATE TABLE relay_lease (name text)")
+            started = asyncio.create_task(migrate(empty_database_url))
+            backend = await waiting_backend(blocker)
+            assert started.done() is False
+            await blocker.execute("SELECT pg_terminate_backend($1)", backend)
+            with pytest.raises((migrations.MigrationFailed, asyncpg.PostgresError)):
+                await started
+            raise RollBack
+    except RollBack:
+        pass
+    finally:
+        await blocker.close()
+    assert await fetch(empty_database_url, SCHEMA) == []
+    assert await migrate(empty_database_url) == len(revisions())
+
+
+async def test_waiting_for_another_instance_is_bounded(empty_database_url: str) -> None:
+    holder = await asyncpg.connect(empty_database_url)
+    try:
+        await holder.execute(f"SELECT pg_advisory_lock({migrations.ADVISORY_LOCK})")
+        with pytest.raises(migrations.MigrationBusy, match="another instance"):
+            await migrate(empty_database_url, wait_seconds_max=1)
+    finally:
+        await holder.close()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    finally:
+        await connection.close()
+    assert await pending(database_url) == ()
+    assert await migrate(database_url) == 0
+
+
+async def test_sessions_of_the_pool_have_their_limits(database_url: str) -> None:
+    limits = DatabaseLimits(statement_ms_max=1_234, lock_wait_ms_max=567)
+    async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
+        shown = {
+            name: await connection.fetchval("SELECT current_setting($1)", name)
+            for name in (
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+                "timezone",
+                "jit",
+                "application_name",
+            )
+        }
+        text = await connection.fetchval("SELECT $1::jsonb", '{"a": 1}')
+    assert shown == {
+        "statement_timeout": "1234ms",
+        "lock_timeout": "567ms",
+        "idle_in_transaction_session_timeout": "8s",
+        "timezone": "UTC",
+        "jit": "off",
+        "application_name": "bursar-bridge",
+    }
+    assert text == '{"a": 1}'
+
+
+class RollBack(Exception):
+    """Takes back what the test's own commit did."""
+
+
+async def waiting_backend(connection: asyncpg.Connection[asyncpg.Record]) -> int:
+    query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+    name = await connection.fetchval("SELECT current_database()")
+    async with asyncio.timeout(10):
+        # pg_stat_activity is frozen for the length of a commit unless told otherwise.
+        await connection.execute("SET LOCAL stats_fetch_consistency = 'none'")
+        while (pid := await connection.fetchval(query, name)) is None:
+            pass
+    assert isinstance(pid, int)
+    return pid
