@@ -1,7 +1,7 @@
 """PostgreSQL and Kafka for tests, the demo and the benchmark: whatever this machine can give.
 
 Sources, in this order:
-    environment   DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS; one alone: the other from the next source
+    environment   DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS; one alone: the other from the next source
     engine        containers, if an engine answers and has, or can pull, the images
     local         processes started here, from PyPI and Maven Central (first 40 s, then 3 s)
 BURSAR_SERVICES=environment|engine|local asks for one of them. What cannot be had is an error with
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.support.services import engine
 from tests.support.services.cache import tools
 from tests.support.services.kafka import LocalKafka, start_kafka
 from tests.support.services.postgres import LocalPostgres, start_postgres
@@ -101,6 +100,8 @@ def started(needed: Needed, asked: str | None, tell: Progress) -> Iterator[tuple
         return
     prefix = "" if needed.postgres and needed.kafka else "environment+"
     if asked != "local":
+        from tests.support.services import engine  # here, because it imports for half a second
+
         absent = engine.why_absent(tell)
         if absent is None:
             with engine.containers(needed.postgres, needed.kafka, tell) as found:

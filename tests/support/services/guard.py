@@ -1,7 +1,8 @@
 """Keeps one server and the folder of its data: when whoever started it is gone, so are both.
 
-Run as a script with one argument, a `GuardOrder` in JSON. Commands come as lines on standard input,
-each is answered by one line on standard output:
+Run as a script. The first line of standard input is a `GuardOrder` in JSON (no argument: it has an
+environment, and arguments are public); commands follow, each is answered by one line on standard
+output:
 
     start   starts the server         started PID
     stop    asks it to end            stopped CODE
@@ -146,13 +147,21 @@ def die_with_parent(death_signal: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
 
 
+def first_line() -> bytes:
+    """Not through a buffer, which would swallow the commands behind it."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line
+
+
 def main() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    Guard(json.loads(sys.argv[1])).run(read)
+    Guard(json.loads(first_line())).run(read)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class LocalPostgres:
             raise ServicesUnavailable(f"initdb failed:\n{done.stdout}")
 
     def _usable(self, binaries: Path) -> Path:
-        """No server runs as root, and root's cache is closed to others: there the server gets a copy."""
+        """No server runs as root, and root's cache is closed to others: then it gets a copy."""
         self._give(self.folder)
         if self.user is None:
             return binaries
@@ -140,7 +140,7 @@ class LocalPostgres:
 
 
 def unprivileged_user() -> tuple[int, int] | None:
-    """Who runs the server: None for us; if we are root, another user, one with a name for initdb."""
+    """Who runs the server: None for us; for root, another user, one with a name for initdb."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -53,12 +53,16 @@ class GuardedProcess:
             grace_seconds=grace_seconds,
             remove=[str(each) for each in remove],
         )
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(GUARD), json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the owner, who closes its servers in order
-        )
+        with self.log.open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(GUARD)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the owner, who closes its servers in order
+            )
+
+        self._send(json.dumps(order))
 
     def start(self) -> int:
         """Starts the server if it does not run; returns its process id."""
@@ -91,12 +95,15 @@ class GuardedProcess:
             return "(no log)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def _send(self, line: str) -> None:
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(line.encode() + b"\n")
+        self._guard.stdin.flush()
+
     def _ask(self, command: str) -> tuple[str, int]:
-        stdin, stdout = self._guard.stdin, self._guard.stdout
-        assert stdin is not None
+        stdout = self._guard.stdout
         assert stdout is not None
-        stdin.write(command.encode() + b"\n")
-        stdin.flush()
+        self._send(command)
         if not select.select([stdout], [], [], ANSWER_SECONDS_MAX)[0]:
             raise ServicesUnavailable(f"the guard of {self.name} does not answer; see {self.log}")
         answer = stdout.readline().decode().split()

@@ -1,0 +1,105 @@
+# `make` lists the targets. Each makes what it needs: Python 3.11+ and make are enough.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+# Further arguments for the program behind a target: make test ARGS="-k payment -x"
+ARGS ?=
+SOURCES := $(wildcard service tests demo tools)
+SQL := $(wildcard service/database/sql service/database/migrations)
+COVERAGE := --cov=service --cov-branch --cov-report=term --cov-fail-under=90
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv ## shows the service at work, from a fine to a paid fine
+	@$(BIN)/python -m demo $(ARGS)
+
+.PHONY: check
+check: format-check lint imports sql-lint types contracts test ## everything that CI checks
+
+.PHONY: test
+test: venv ## all tests, with branch coverage
+	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
+
+.PHONY: contracts
+contracts: venv ## tests of the contracts alone
+	$(BIN)/python -m pytest tests/contracts -q $(ARGS)
+
+.PHONY: laws
+laws: venv ## the laws on many more generated histories
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/laws $(ARGS)
+
+.PHONY: bench
+bench: venv ## measures the rates; a quiet machine helps
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: format
+format: venv ## formats the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+.PHONY: format-check
+format-check: venv
+	$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+
+.PHONY: lint
+lint: venv ## ruff
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: venv ## mypy --strict
+	$(BIN)/mypy --strict $(SOURCES)
+
+.PHONY: imports
+imports: venv ## the directions of imports
+	$(BIN)/lint-imports
+
+.PHONY: sql-lint
+sql-lint: venv ## sqlfluff
+	$(BIN)/sqlfluff lint --disable-progress-bar $(SQL)
+
+.PHONY: services
+services: venv ## runs PostgreSQL and Kafka until Ctrl-C and prints their addresses
+	@$(BIN)/python -m tests.support.services
+
+# The demo against the containers of compose.yaml, as an operator runs them.
+.PHONY: compose-demo
+compose-demo: venv ## the demo against `docker compose up`
+	@trap 'docker compose --profile service down --volumes' EXIT; \
+	docker compose up --build --detach --wait && \
+	BURSAR_SERVICES=environment \
+	DATABASE_URL="$$(.ci/compose-address postgres)" \
+	KAFKA_BOOTSTRAP_SERVERS="$$(.ci/compose-address kafka)" \
+	BURSAR_OPS_URL="$$(.ci/compose-address service)" \
+	$(BIN)/python -m demo $(ARGS)
+
+# The locks hold for all systems and name no index: pip's and uv's own settings say where packages come from.
+UV := .cache/lock/bin/uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header --upgrade
+export UV_NATIVE_TLS ?= true
+
+.PHONY: lock
+lock: venv $(UV) ## newest versions that pyproject.toml allows, with hashes
+	$(LOCK) pyproject.toml --output-file requirements/service.txt
+	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
+	$(LOCK) requirements/tools.in --output-file requirements/tools.txt
+
+$(UV):
+	$(BIN)/python -m venv .cache/lock
+	.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.PHONY: venv
+venv:
+	@.ci/venv
+
+.PHONY: clean
+clean: ## removes what the targets made in this checkout
+	rm -rf .venv .cache var build dist .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
