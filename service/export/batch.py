@@ -108,6 +108,9 @@ class Batch:
             raise InvalidBatch("export_number", "must have exactly 15 digits")
         if self.patrons != ordered(self.patrons):
             raise InvalidBatch("patrons", "must be in order")
+        ids = [line.bursar_transaction_id for line in self.lines]
+        if len(set(ids)) != len(ids):
+            raise InvalidBatch("bursar_transaction_id", "must be unique in the batch")
 
     @property
     def lines(self) -> tuple[BatchLine, ...]:

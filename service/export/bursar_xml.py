@@ -7,6 +7,7 @@ is in bursar_xml_reader.py.
 import re
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -36,6 +37,12 @@ def render(batch: Batch) -> bytes:
     with etree.xmlfile(document, encoding="UTF-8") as xml:
         _write_fragment(_Pen(xml), batch)
     return _as_readers_know_it(document.getvalue())
+
+
+@cache
+def tag(name: str) -> str:
+    """A name of the bursar namespace as lxml writes it; the prefix does not matter."""
+    return f"{{{NAMESPACE}}}{name}"
 
 
 def printed_sum(amount: int, currency: str) -> str:
@@ -82,10 +89,10 @@ class _Pen:
         self._xml = xml
 
     def root(self) -> AbstractContextManager[None]:
-        return self._xml.element(f"{{{NAMESPACE}}}xml-fragment", nsmap={"xb": NAMESPACE})
+        return self._xml.element(tag("xml-fragment"), nsmap={"xb": NAMESPACE})
 
     def within(self, name: str) -> AbstractContextManager[None]:
-        return self._xml.element(f"{{{NAMESPACE}}}{name}")
+        return self._xml.element(tag(name))
 
     def text(self, name: str, text: str) -> None:
         with self.within(name):
@@ -103,7 +110,7 @@ class _Pen:
 
     def nil(self, name: str) -> None:
         attributes = {f"{{{NIL_NAMESPACE}}}nil": "true"}
-        with self._xml.element(f"{{{NAMESPACE}}}{name}", attributes, {"xsi": NIL_NAMESPACE}):
+        with self._xml.element(tag(name), attributes, {"xsi": NIL_NAMESPACE}):
             pass
 
 

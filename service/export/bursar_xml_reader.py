@@ -16,7 +16,7 @@ from lxml import etree
 from service.core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from service.core.words import Reason
 from service.export.batch import OWN, Totals, is_bursar_id, sum_up
-from service.export.bursar_xml import NIL_NAMESPACE
+from service.export.bursar_xml import NIL_NAMESPACE, tag
 from service.export.xml_stream import (
     BYTES_MAX,
     FINE,
@@ -24,7 +24,6 @@ from service.export.xml_stream import (
     Fault,
     RefusedDocument,
     elements,
-    tag,
 )
 
 _BLANKS: Final = " \t\r\n"
@@ -159,8 +158,11 @@ def _refuse_two_currencies(lines: list[PaidLine]) -> None:
 
 def _paid_line(n: int, fine: etree._Element) -> PaidLine | BadLine:
     """Only the bursar's id and the sum count in an import."""
+    return _paid_of(n, fine, _Fields(fine))
+
+
+def _paid_of(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadLine:
     try:
-        fields = _Fields(fine)
         composite = _Fields(fields.only("compositeSum"))
         line_id = _trimmed(fields.only("bursarTransactionId"))
         currency = _trimmed(composite.only("currency"))
@@ -197,10 +199,10 @@ def _bytes_of(element: etree._Element) -> bytes:
 
 
 def _read_line(n: int, fine: etree._Element) -> ReadLine:
-    paid = _paid_line(n, fine)
+    fields = _Fields(fine)
+    paid = _paid_of(n, fine, fields)
     if isinstance(paid, BadLine):
         raise RefusedDocument(Fault.BAD_LINE, f"userFineFee {n}, {paid.detail}")
-    fields = _Fields(fine)
     owner = _Fields(fields.only("owneredEntity"))
     return ReadLine(
         paid=paid,

@@ -10,15 +10,10 @@ from typing import IO, Final
 
 from lxml import etree
 
-from service.export.bursar_xml import NAMESPACE
+from service.export.bursar_xml import tag
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
-
-
-def tag(name: str) -> str:
-    """A name of the bursar namespace as lxml writes it; the prefix does not matter."""
-    return f"{{{NAMESPACE}}}{name}"
 
 
 ROOT: Final = tag("xml-fragment")

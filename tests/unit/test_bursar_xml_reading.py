@@ -1,0 +1,265 @@
+"""Reading the bursar XML back, and what a bursar may send instead."""
+
+from contextlib import suppress
+from hashlib import sha256
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.words import Mode, Reason
+from service.export.batch import Batch, Sum, totals_of_batch
+from service.export.bursar_xml import NAMESPACE, render
+from service.export.bursar_xml_reader import (
+    BadLine,
+    PaidLine,
+    read,
+    read_import,
+    totals_of,
+)
+from service.export.manifest import Run, TotalsDiffer, manifest_of
+from service.export.proof import printed, prove
+from service.export.selection import Refusal
+from service.export.xml_stream import Fault, RefusedDocument
+from service.export.xsd import bursar_export_schema
+from tests.golden.batches import CUTOFF, SEEN, any_batch, batch, golden_batches, line, patron
+
+
+@given(any_batch())
+def test_law_6_what_is_read_is_what_the_batch_prints(any_one: Batch) -> None:
+    assert read(render(any_one)) == printed(any_one)
+
+
+@given(any_batch())
+def test_law_7_totals_of_the_bytes_are_totals_of_the_batch(any_one: Batch) -> None:
+    assert totals_of(render(any_one)) == totals_of_batch(any_one)
+
+
+@given(any_batch())
+def test_a_file_sent_back_as_it_came_pays_every_line(any_one: Batch) -> None:
+    found = read_import(render(any_one))
+    assert not found.bad
+    assert [(paid.bursar_transaction_id, paid.amount) for paid in found.lines] == [
+        (sent.bursar_transaction_id, sent.amount) for sent in any_one.lines
+    ]
+
+
+def document(*fines: str, prefix: str = "xb") -> bytes:
+    """A bursar's answer: only what counts, pretty-printed by whatever wrote it."""
+    opened, p = (f":{prefix}", f"{prefix}:") if prefix else ("", "")
+    body = "\n".join(f"<{p}userFineFee>{fine}</{p}userFineFee>" for fine in fines)
+    return (
+        f'<{p}xml-fragment xmlns{opened}="{NAMESPACE}">\n  <{p}userExportedFineFees>{body}'
+        f"</{p}userExportedFineFees>\n</{p}xml-fragment>"
+    ).encode()
+
+
+def fine(line_id: str = "77", text: str = "95.00", currency: str = "USD", p: str = "xb:") -> str:
+    return (
+        f"<{p}compositeSum><{p}currency>{currency}</{p}currency><{p}sum>{text}</{p}sum>"
+        f"</{p}compositeSum><{p}bursarTransactionId>{line_id}</{p}bursarTransactionId>"
+    )
+
+
+@pytest.mark.parametrize("prefix", ["xb", "bursar", ""])
+def test_any_prefix_is_read(prefix: str) -> None:
+    p = f"{prefix}:" if prefix else ""
+    found = read_import(document(fine(p=p), prefix=prefix))
+    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_that_announce_themselves_are_read(encoding: str) -> None:
+    data = document(fine()).decode().encode(encoding)
+    assert read_import(data).lines == (PaidLine(1, "77", 95_00, "USD"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "amount"),
+    [
+        ("300.00", "USD", 300_00),
+        ("300", "USD", 300_00),
+        ("95.5", "USD", 95_50),
+        ("95.5000000", "USD", 95_50),
+        ("-3.25", "USD", -3_25),
+        ("\n  12.30 \n", "USD", 12_30),
+        ("300.00", "JPY", 300),
+        ("1.25", "KWD", 1_250),
+    ],
+)
+def test_a_sum_may_have_trailing_zeros_and_blanks_around(
+    text: str, currency: str, amount: int
+) -> None:
+    found = read_import(document(fine(text=text, currency=currency)))
+    assert found.lines == (PaidLine(1, "77", amount, currency),)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (fine(text="0"), Reason.INVALID_AMOUNT),
+        (fine(text="-0.00"), Reason.INVALID_AMOUNT),
+        (fine(text="1e3"), Reason.INVALID_AMOUNT),
+        (fine(text="+5"), Reason.INVALID_AMOUNT),
+        (fine(text="1,000.00"), Reason.INVALID_AMOUNT),
+        (fine(text="95.005"), Reason.INVALID_AMOUNT),
+        (fine(text="٩٥"), Reason.INVALID_AMOUNT),
+        (fine(text=""), Reason.INVALID_AMOUNT),
+        (fine(text="0.5", currency="JPY"), Reason.INVALID_AMOUNT),
+        (fine(currency="XXQ"), Reason.INVALID_CURRENCY),
+        (fine(currency=""), Reason.INVALID_CURRENCY),
+        (fine(line_id="007"), Reason.INVALID_SCHEMA),
+        (fine(line_id=""), Reason.INVALID_SCHEMA),
+        (fine(line_id=str(2**64)), Reason.INVALID_SCHEMA),
+        (fine() + "<xb:bursarTransactionId>78</xb:bursarTransactionId>", Reason.INVALID_SCHEMA),
+        ("<xb:bursarTransactionId>78</xb:bursarTransactionId>", Reason.INVALID_SCHEMA),
+        ("", Reason.INVALID_SCHEMA),
+    ],
+)
+def test_a_fine_that_says_nothing_is_rejected_alone_with_its_bytes(
+    said: str, reason: Reason
+) -> None:
+    found = read_import(document(fine("1"), said, fine("3")))
+    assert [paid.n for paid in found.lines] == [1, 3]
+    (bad,) = found.bad
+    assert (bad.n, bad.reason) == (2, reason)
+    assert b"userFineFee" in bad.value
+
+
+def test_what_is_wrong_is_told_without_the_value() -> None:
+    (bad,) = read_import(document(fine(text="secret"))).bad
+    assert isinstance(bad, BadLine)
+    assert bad.detail.startswith("sum: ")
+    assert "secret" not in bad.detail
+
+
+def test_unknown_elements_and_comments_are_ignored() -> None:
+    strange = "<xb:receipt>9<xb:sum>1</xb:sum></xb:receipt><o xmlns='urn:other'>1</o>"
+    split = fine(text="9<!-- not ten -->5<?pi x?>.00")
+    found = read_import(document(strange + split))
+    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+
+
+def test_the_same_id_twice_in_one_currency_is_two_lines() -> None:
+    found = read_import(document(fine(text="5"), fine(text="6")))
+    assert [paid.amount for paid in found.lines] == [5_00, 6_00]
+
+
+def test_a_file_is_read_in_pieces_and_named_by_its_digest() -> None:
+    data = document(*(fine(str(n)) for n in range(1, 3_000)))
+    found = read_import(BytesIO(data))
+    assert [paid.n for paid in found.lines] == list(range(1, 3_000))
+    assert found.sha256 == sha256(data).hexdigest()
+
+
+ENTITY = '<!DOCTYPE x [<!ENTITY e "95.00">]>'
+EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>'
+LAUGHS = (
+    '<!DOCTYPE x [<!ENTITY a0 "aaaaaaaaaa">'
+    + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    + "]>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"<!DOCTYPE x>" + document(fine()), Fault.DOCTYPE),
+        (b"<!DOCTYPE x>" + document(), Fault.DOCTYPE),
+        (ENTITY.encode() + document(fine(text="&e;")), Fault.DOCTYPE),
+        (EXTERNAL.encode() + document(fine(text="&e;")), Fault.DOCTYPE),
+        (LAUGHS.encode() + document(fine(text="&a9;")), Fault.NOT_WELL_FORMED),
+        (LAUGHS.encode() + document(f'<xb:o x="&a9;"/>{fine()}'), Fault.NOT_WELL_FORMED),
+        (document(fine(text="&e;")), Fault.NOT_WELL_FORMED),
+        (document(fine())[:-20], Fault.NOT_WELL_FORMED),
+        (document(fine()) + b"more", Fault.NOT_WELL_FORMED),
+        (document("\x00"), Fault.NOT_WELL_FORMED),
+        (b"", Fault.NOT_WELL_FORMED),
+        (b"PK\x03\x04", Fault.NOT_WELL_FORMED),
+        (document(fine()).replace(NAMESPACE.encode(), b"urn:other"), Fault.OTHER_ROOT),
+        (b"<html/>", Fault.OTHER_ROOT),
+        (document(fine(), fine(currency="EUR")), Fault.TWO_CURRENCIES),
+    ],
+)
+def test_a_document_is_refused_as_a_whole(data: bytes, fault: Fault) -> None:
+    with pytest.raises(RefusedDocument) as refused:
+        read_import(data)
+    assert refused.value.fault is fault
+
+
+def test_a_document_larger_than_the_limit_is_refused_without_reading_on() -> None:
+    class Endless:
+        def read(self, size: int = -1) -> bytes:
+            return b" " * size
+
+    with pytest.raises(RefusedDocument) as refused:
+        read_import(Endless(), bytes_max=1_000_000)  # type: ignore[arg-type]  # only read is used
+    assert refused.value.fault is Fault.TOO_LARGE
+    data = document(fine())
+    assert read_import(data, bytes_max=len(data)).lines
+    with pytest.raises(RefusedDocument):
+        read_import(data, bytes_max=len(data) - 1)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_garbage_is_refused_and_never_raises_anything_else(data: bytes) -> None:
+    with pytest.raises(RefusedDocument):
+        read_import(data)
+
+
+@given(st.data())
+def test_a_broken_file_of_ours_is_refused_or_read_and_never_raises_anything_else(
+    data: st.DataObject,
+) -> None:
+    sound = render(golden_batches()["full.xml"])
+    at = data.draw(st.integers(0, len(sound) - 1))
+    broken = sound[:at] + data.draw(st.binary(max_size=3)) + sound[at + 1 :]
+    for reader in (read, read_import):
+        with suppress(RefusedDocument):
+            reader(broken)
+
+
+RUN = Run("run-1", 2, True, Mode.EXPORT_IMPORT, SEEN, "0" * 64, {Refusal.REFUSED: 2})
+
+
+def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
+    sent = golden_batches()["full.xml"]
+    proof = prove(sent, bursar_export_schema())
+    manifest = manifest_of(sent, proof.document, proof.totals, RUN)
+    assert (manifest.count, manifest.total, manifest.patrons) == (4, 404_59, 2)
+    assert (manifest.debits, manifest.credits) == (Sum(3, 407_84), Sum(1, -3_25))
+    assert manifest.by_owner == (("MAIN", Sum(2, 395_50)), ("institution", Sum(2, 9_09)))
+    assert [code for code, _ in manifest.by_type] == sorted(code for code, _ in manifest.by_type)
+    assert manifest.sha256 == sha256(proof.document).hexdigest()
+    assert manifest.size_bytes == len(proof.document)
+    assert manifest.file_name == "main-100000000000042-1789241400250.xml"
+    assert [row.fine_id for row in manifest.lines] == [
+        "fine-001",
+        "fine-005",
+        "fine-003",
+        "fine-004",
+    ]
+
+
+def test_held_back_fines_are_counted_in_the_last_batch_of_a_run_alone() -> None:
+    sent = batch()
+    document_, totals = render(sent), totals_of(render(sent))
+    last = manifest_of(sent, document_, totals, RUN)
+    assert last.held_back == ((Refusal.REFUSED, 2),)
+    earlier = Run("run-1", 1, False, RUN.mode, CUTOFF, None, RUN.held_back)
+    assert manifest_of(sent, document_, totals, earlier).held_back == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        batch(patron("abel", line(1, 94_99))),
+        batch(patron("abel", line(1, 95_00, type="OTHER"))),
+        batch(patron("abel", line(1, 95_00)), patron("baker", line(2, 1))),
+    ],
+)
+def test_a_batch_whose_bytes_hold_something_else_has_no_manifest(other: Batch) -> None:
+    sent = batch(patron("abel", line(1, 95_00)))
+    with pytest.raises(TotalsDiffer):
+        manifest_of(sent, render(other), totals_of(render(other)), RUN)
