@@ -24,6 +24,7 @@ def lines_of(text: str) -> dict[Location, int]:
             continue
         if header := _HEADER.match(line):
             table = _table(header[1], _names(header[2]), tables)
+            found.setdefault(table[:1], number)
             found.setdefault(table, number)
         elif assignment := _ASSIGNMENT.match(line):
             _note(found, table, _names(assignment[1]), number)
