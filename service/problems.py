@@ -1,0 +1,68 @@
+"""Errors an operator mends, and how any other is told without quoting a value."""
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+FRAMES_MAX = 12
+CAUSES_MAX = 5
+
+
+class OperatorError(Exception):
+    """Ends the process with its text as one line and no traceback. The text quotes no value."""
+
+
+def describe(problem: BaseException) -> dict[str, object]:
+    """Type, place and causes of an exception as log fields.
+
+    The text is given only where it is ours, the system's or the Kafka client's: a database's or a
+    parser's may quote a name or an amount.
+    """
+    told: dict[str, object] = {"type": type(problem).__qualname__}
+    if isinstance(problem, OperatorError | KafkaError | OSError):
+        told["text"] = str(problem)
+    if isinstance(problem, asyncpg.PostgresError):
+        told |= _of_the_database(problem)
+    if isinstance(problem, BaseExceptionGroup):
+        told["within"] = [describe(one) for one in problem.exceptions]
+    if places := list(_places(problem)):
+        told["at"] = places
+    if causes := [type(cause).__qualname__ for cause in _causes(problem)]:
+        told["causes"] = causes
+    return told
+
+
+def summary(problem: BaseException) -> str:
+    """The same as one line for a terminal."""
+    if isinstance(problem, BaseExceptionGroup):
+        return "; ".join(summary(one) for one in problem.exceptions)
+    told = describe(problem)
+    details = [str(told[key]) for key in ("text", "sqlstate", "constraint") if told.get(key)]
+    return ": ".join([str(told["type"]), *details])
+
+
+def _of_the_database(problem: asyncpg.PostgresError) -> dict[str, object]:
+    names = {
+        "sqlstate": problem.sqlstate,
+        "constraint": getattr(problem, "constraint_name", None),
+        "table": getattr(problem, "table_name", None),
+    }
+    return {key: name for key, name in names.items() if name}
+
+
+def _places(problem: BaseException) -> Iterator[str]:
+    for frame in traceback.extract_tb(problem.__traceback__)[-FRAMES_MAX:]:
+        path = Path(frame.filename)
+        yield f"{path.parent.name}/{path.name}:{frame.lineno} {frame.name}"
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    for _ in range(CAUSES_MAX):
+        cause = problem.__cause__ or problem.__context__
+        if cause is None:
+            return
+        yield cause
+        problem = cause

@@ -1,0 +1,248 @@
+"""Settings from the environment, each with its unit in the name, its default and its bounds.
+
+Variables are the fields in capitals behind `BURSAR_`; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS have
+no prefix. A file of the variable's name in the folder BURSAR_SECRETS_DIR does as well.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "BURSAR_"
+SECRETS_DIR = "BURSAR_SECRETS_DIR"
+# Of the test suite and of test builds, not the service's own.
+FOREIGN = frozenset({SECRETS_DIR, "BURSAR_SERVICES", "BURSAR_CI_RUN"})
+MIB = 1024 * 1024
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+
+
+class InvalidSettings(Exception):
+    """Lines of variable and rule, never a value."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StartAt(StrEnum):
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class KafkaProtocol(StrEnum):
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+    @property
+    def has_sasl(self) -> bool:
+        return self.value.startswith("SASL")
+
+    @property
+    def has_tls(self) -> bool:
+        return self.value.endswith("SSL")
+
+
+class SaslMechanism(StrEnum):
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        sound = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("must be postgresql://user:password@host:port/database")
+    return value
+
+
+def _servers(value: str) -> str:
+    if not all(_SERVER.fullmatch(server.strip()) for server in value.split(",")):
+        raise ValueError("must be host:port, several with commas between")
+    return value
+
+
+def _readable_file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("must name a file that exists")
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Servers = Annotated[str, AfterValidator(_servers)]
+ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator may change. Read it with `read_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    # Where
+    database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
+    kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    profiles_file: ReadableFile | None = None  # without one nothing is exported
+    delivery_folder: Path | None = None  # sealed batches are put there as files, too
+
+    # Kafka
+    topic_prefix: str = Field("library.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    start_at: StartAt = StartAt.EARLIEST  # of a topic that the database has never seen
+    ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
+    kafka_protocol: KafkaProtocol = KafkaProtocol.PLAINTEXT
+    kafka_mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
+    kafka_user: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: ReadableFile | None = None  # without one the system's authorities
+    kafka_certificate_file: ReadableFile | None = None  # the client's own, for mutual TLS
+    kafka_key_file: ReadableFile | None = None
+    kafka_request_timeout_ms: int = Field(5_000, ge=1_000, le=60_000)
+    kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=300_000)
+    kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
+    kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
+    max_poll_interval_ms: int = Field(300_000, ge=10_000, le=3_600_000)
+
+    # Intake
+    poll_records_max: int = Field(2_000, ge=1, le=50_000)
+    poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
+    poll_wait_ms: int = Field(200, ge=1, le=10_000)
+    commit_attempts_max: int = Field(5, ge=1, le=50)
+    rejected_in_a_row_max: int = Field(10_000, ge=10, le=10_000_000)  # then the topic is stopped
+
+    # Relay
+    relay_page_rows_max: int = Field(500, ge=1, le=10_000)
+    relay_page_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
+    relay_request_bytes_max: int = Field(9 * MIB, ge=64 * 1024, le=256 * MIB)
+    relay_idle_ms: int = Field(500, ge=10, le=60_000)
+    relay_lease_seconds: int = Field(10, ge=2, le=300)
+    outbox_age_alarm_seconds: int = Field(60, ge=1, le=86_400)
+
+    # Export and upkeep
+    export_check_seconds: int = Field(15, ge=1, le=3_600)
+    sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
+    sweep_records_max: int = Field(2_000, ge=1, le=50_000)
+    parked_age_alarm_hours: int = Field(72, ge=1, le=8_760)
+
+    # Database
+    database_connections_max: int = Field(8, ge=4, le=200)
+    database_connect_seconds_max: int = Field(10, ge=1, le=120)
+    database_statement_ms_max: int = Field(30_000, ge=1_000, le=600_000)
+    database_lock_wait_ms_max: int = Field(5_000, ge=100, le=60_000)
+    database_idle_in_transaction_ms_max: int = Field(8_000, ge=1_000, le=50_000)
+    database_reply_seconds_max: int = Field(40, ge=2, le=900)
+
+    # Process
+    shutdown_seconds_max: int = Field(25, ge=1, le=600)
+    ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
+    ops_port: int = Field(8080, ge=0, le=65_535)  # 0: any free port, named in the log
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.JSON
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> Self:
+        named = self.kafka_user is not None and self.kafka_password is not None
+        if self.kafka_protocol.has_sasl and not named:
+            raise ValueError(
+                "BURSAR_KAFKA_USER and BURSAR_KAFKA_PASSWORD: both are required with this protocol"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_is_whole(self) -> Self:
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError(
+                "BURSAR_KAFKA_CERTIFICATE_FILE and BURSAR_KAFKA_KEY_FILE: both or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_fit_together(self) -> Self:
+        session = self.kafka_session_timeout_ms
+        if self.kafka_heartbeat_interval_ms * 3 > session:
+            raise ValueError(
+                "BURSAR_KAFKA_HEARTBEAT_INTERVAL_MS: must be at most a third of the session timeout"
+            )
+        if self.kafka_request_timeout_ms >= session:
+            raise ValueError(
+                "BURSAR_KAFKA_REQUEST_TIMEOUT_MS: must be shorter than the session timeout"
+            )
+        if self.database_idle_in_transaction_ms_max >= session:
+            raise ValueError(
+                "BURSAR_DATABASE_IDLE_IN_TRANSACTION_MS_MAX: "
+                "must be shorter than the Kafka session timeout"
+            )
+        if self.database_reply_seconds_max * 1_000 <= self.database_statement_ms_max:
+            raise ValueError(
+                "BURSAR_DATABASE_REPLY_SECONDS_MAX: must be longer than a statement may take"
+            )
+        return self
+
+
+def read_settings() -> Settings:
+    """The environment's settings. Raises InvalidSettings with every fault found."""
+    folder = os.environ.get(SECRETS_DIR)
+    if folder is not None and not Path(folder).is_dir():
+        raise InvalidSettings((f"{SECRETS_DIR}: must name a folder that exists",))
+    try:
+        return Settings(_secrets_dir=folder)
+    except ValidationError as problem:
+        # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
+        faults = problem.errors(include_input=False, include_url=False, include_context=False)
+    raise InvalidSettings(
+        tuple(_line(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
+    )
+
+
+def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for each BURSAR_ variable that nothing reads: a typing error would go unnoticed."""
+    known = {variable_of(name) for name in Settings.model_fields} | FOREIGN
+    strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return tuple(_unknown(name, known) for name in strange)
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a field."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + field.upper()
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    return f"{name}: is not a setting{hint}"
+
+
+def _line(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    rule = message.removeprefix("Value error, ")
+    if not place:  # a rule over several fields names its variables itself
+        return rule
+    field = str(place[0])
+    name = variable_of(field) if field in Settings.model_fields else field
+    return f"{name}: {'is required' if kind == 'missing' else rule[:1].lower() + rule[1:]}"

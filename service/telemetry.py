@@ -1,0 +1,159 @@
+"""Every log event and every metric by name, in one list.
+
+A line is an event and fields: counts, codes, names of ours; never a payload or a name of a person.
+"""
+
+import time
+from enum import StrEnum
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Log = structlog.stdlib.BoundLogger
+
+
+class Event(StrEnum):
+    """Names of log lines."""
+
+    # process
+    STARTED = "started"
+    STOP_ASKED = "stop_asked"
+    STOPPED = "stopped"
+    STOP_OVERDUE = "stop_overdue"
+    TASK_FAILED = "task_failed"
+    LOOP_PROBLEM = "loop_problem"
+    MIGRATED = "migrated"
+    UNKNOWN_SETTING = "unknown_setting"
+    PROFILES_READ = "profiles_read"
+    PROFILES_DOUBTED = "profiles_doubted"
+    PROFILES_OVERLAP = "profiles_overlap"
+    OPS_LISTENING = "ops_listening"
+    CHECK_FAILED = "check_failed"
+    CRASH_POINT = "crash_point"
+    # intake and apply
+    PARTITIONS_ASSIGNED = "partitions_assigned"
+    PARTITIONS_REVOKED = "partitions_revoked"
+    OFFSETS_RELOADED = "offsets_reloaded"
+    TOPIC_FIRST_SEEN = "topic_first_seen"
+    ANCHOR_GONE = "anchor_gone"
+    INTAKE_RETRIES = "intake_retries"
+    POLL_APPLIED = "poll_applied"
+    POLL_FENCED = "poll_fenced"
+    POLL_RETRIED = "poll_retried"
+    POLL_HALVED = "poll_halved"
+    POLL_FAILED = "poll_failed"
+    EVENT_REJECTED = "event_rejected"
+    EVENT_PARKED = "event_parked"
+    INTERNAL_ERROR_PARKED = "internal_error_parked"
+    CIRCUIT_OPENED = "circuit_opened"
+    CIRCUIT_CLOSED = "circuit_closed"
+    OFFSET_COMMIT_FAILED = "offset_commit_failed"
+    # relay
+    LEASE_TAKEN = "lease_taken"
+    LEASE_LOST = "lease_lost"
+    PAGE_SENT = "page_sent"
+    PRODUCER_REBUILT = "producer_rebuilt"
+    RECORD_SET_ASIDE = "record_set_aside"
+    SEND_REFUSED = "send_refused"
+    RELAY_RETRIES = "relay_retries"
+    OUTBOX_OLD = "outbox_old"
+    # export and upkeep
+    RUN_OPENED = "run_opened"
+    RUN_CONTINUED = "run_continued"
+    RUN_CLOSED = "run_closed"
+    RUN_FAILED = "run_failed"
+    BATCH_SEALED = "batch_sealed"
+    BATCH_DELIVERED = "batch_delivered"
+    DELIVERY_FAILED = "delivery_failed"
+    PARKED_SWEPT = "parked_swept"
+    PARKED_OLD = "parked_old"
+    SWEEP_FAILED = "sweep_failed"
+    OLDER_DATABASE = "older_database"
+
+
+# Seconds as text: this package has no floating point numbers, the client library reads them itself.
+SECONDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30")
+SIZES = (1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 50_000)
+
+
+class Metrics:
+    """What `/metrics` shows; one per process, handed to whoever counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._process()
+        self._intake()
+        self._relay()
+        self._export()
+
+    def _process(self) -> None:
+        self.up = self._gauge("bursar_ready", "1 when every readiness check passed last time.")
+        self.checks = self._gauge(
+            "bursar_check_ok", "1 when the named readiness check passed last time.", "check"
+        )
+
+    def _intake(self) -> None:
+        self.records = self._counter(
+            "bursar_records", "Records read, by topic and outcome.", "topic", "outcome"
+        )
+        self.rejected = self._counter(
+            "bursar_rejected", "Records rejected, by topic and reason.", "topic", "reason"
+        )
+        self.polls = self._counter("bursar_polls", "Polls applied, fenced, retried.", "outcome")
+        self.poll_records = self._histogram("bursar_poll_records", "Records per poll.", SIZES)
+        self.poll_seconds = self._histogram("bursar_poll_seconds", "From poll to commit.", SECONDS)
+        self.commit_retries = self._counter(
+            "bursar_commit_retries", "Commits tried again, by the database's reason.", "reason"
+        )
+        self.deadlocks = self._counter("bursar_deadlocks", "Deadlocks; expected to stay 0.")
+        self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
+        self.circuit_open = self._gauge(
+            "bursar_circuit_open", "1 while a topic is stopped for too many bad records.", "topic"
+        )
+        self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
+        self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
+
+    def _relay(self) -> None:
+        self.sent = self._counter("bursar_sent", "Records acknowledged, by topic.", "topic")
+        self.set_aside = self._counter(
+            "bursar_set_aside", "Records the broker refuses for their own sake.", "topic", "reason"
+        )
+        self.rebuilds = self._counter("bursar_producer_rebuilds", "Producers built anew.", "reason")
+        self.lease_held = self._gauge("bursar_relay_lease_held", "1 where the relay works.")
+        self.outbox_age = self._gauge("bursar_outbox_age_seconds", "Age of the oldest outbox row.")
+        self.outbox_rows = self._gauge("bursar_outbox_rows", "Rows that wait for the broker.")
+        self.page_seconds = self._histogram(
+            "bursar_page_seconds", "From reading a page to its delete.", SECONDS
+        )
+
+    def _export(self) -> None:
+        self.batches = self._counter("bursar_batches_sealed", "Batches, by profile.", "profile")
+        self.exported = self._counter("bursar_fines_exported", "Fines exported.", "profile")
+        self.held_back = self._gauge(
+            "bursar_held_back", "Fines held back in the last run.", "profile", "reason"
+        )
+        self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
+        self.run_ended = self._gauge(
+            "bursar_run_ended_timestamp_seconds", "When the last whole run ended.", "profile"
+        )
+        self.batch_seconds = self._histogram("bursar_batch_seconds", "Time per batch.", SECONDS)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[str | int, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self.registry)
+
+
+def observe_since(histogram: Histogram, started_ns: int) -> None:
+    """Adds the seconds since `started_ns`, a reading of time.monotonic_ns."""
+    histogram.observe((time.monotonic_ns() - started_ns) / 1_000_000_000)
+
+
+def get_log(name: str) -> Log:
+    """A logger: `log.info(Event.BATCH_SEALED, profile=..., fines=...)`."""
+    log: Log = structlog.get_logger(name)
+    return log
