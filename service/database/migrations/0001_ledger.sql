@@ -172,9 +172,7 @@ CREATE TABLE parked (
     source key_text NOT NULL,
     id key_text NOT NULL,
     wait text NOT NULL CHECK (
-        wait IN (
-            'unknown_fine', 'not_exported', 'unknown_original', 'overpaid_held', 'internal_error'
-        )
+        wait IN ('unknown_fine', 'not_exported', 'unknown_original', 'overpaid_held')
     ),
     fine_id key_text,
     original key_text,
@@ -194,7 +192,23 @@ CREATE INDEX parked_of_fine ON parked (institution_id, fine_id) WHERE fine_id IS
 CREATE INDEX parked_behind ON parked (institution_id, source, original) WHERE original IS NOT NULL;
 CREATE INDEX parked_by_arrival ON parked (arrival);
 
--- Sound records that the database itself refuses (a bug, a limit), alone in their poll.
+-- Sound records that the database itself refuses (a bug, a limit), alone in their poll: parked as
+-- internal_error. A table of its own, for their identity is not bound.
+CREATE TABLE parked_error (
+    topic key_text NOT NULL,
+    partition integer NOT NULL,
+    record_offset bigint NOT NULL,
+    institution_id key_text NOT NULL,
+    error text NOT NULL,
+    record_key bytea,
+    record_value bytea,
+    record_headers bytea NOT NULL,
+    traceparent text,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (topic, partition, record_offset)
+);
+
+-- What was refused, byte for byte; the topic is a copy.
 CREATE TABLE rejected (
     topic key_text NOT NULL,
     partition integer NOT NULL,

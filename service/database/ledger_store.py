@@ -1,0 +1,224 @@
+"""The ledger's way in and out of PostgreSQL: arrays in, core values out; sets, never rows."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import asyncpg
+
+from service.core.batches import Line, Response, SealedBatch
+from service.core.books import ParkedKey, PatronKey, View
+from service.core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
+from service.core.ledger import (
+    Account,
+    AccountKey,
+    Change,
+    Fine,
+    FineKey,
+    LineKey,
+    Origin,
+    Patron,
+    Payment,
+    SourceKey,
+    Terms,
+)
+from service.core.words import Wait
+from service.database import records
+from service.database.pool import Connection
+from service.database.references import References
+from service.database.statements import statements
+
+K = TypeVar("K", bound=tuple[str | int, ...])
+V = TypeVar("V", Payment, Change, Response, SealedBatch)
+Parse = Callable[[str, Origin], Incoming | Refused]
+CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
+
+
+class Moved(Exception):
+    """What was read before the lock is not so any more: the whole commit again (retryable)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The accounts of one commit, and the database's clock after they were locked."""
+
+    accounts: Mapping[AccountKey, Account]
+    recorded_at: datetime
+
+
+def columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
+    """Keys, sorted, as one array per column."""
+    ordered = sorted(keys)
+    return [[key[place] for key in ordered] for place in range(width)]
+
+
+class LedgerStore:
+    """Reads under the accounts' locks. Terms never change, so they are remembered."""
+
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
+        self._terms: dict[tuple[str, str], Terms] = {}
+        self._sql = statements("ledger")
+
+    async def lock(self, connection: Connection, named: References) -> Locked:
+        """Locks every account the events may touch, in key order, missing ones made first."""
+        found = await connection.fetch(
+            self._sql["accounts_of_references"],
+            *columns(named.fines, 2),
+            *columns(named.lines, 2),
+            *columns(named.originals, 3),
+            *columns(named.batches, 3),
+        )
+        wanted = {AccountKey(*row.values()) for row in found} | named.accounts
+        arrays = columns(wanted, 3)
+        if named.accounts:
+            await connection.execute(self._sql["insert_missing_accounts"], *arrays)
+        rows = await connection.fetch(self._sql["lock_accounts"], *arrays)
+        clock = await connection.fetchval(self._sql["clock"])
+        return Locked({(value := records.account(row)).key: value for row in rows}, clock)
+
+    async def view(self, connection: Connection, named: References, locked: Locked) -> View:
+        """All that the rules may ask for these events. Raises Moved."""
+        lines = await self._lines(connection, named)
+        payments = await self._payments(connection, named.payments | named.originals)
+        lanes = named.fines | named.created | named.credits | _fines_of(lines.values())
+        lanes |= _fines_of(payments.values())
+        parked = await self._parked(connection, lanes, named.payments)
+        lines |= await self._lines_of_parked(connection, parked.values(), lines)
+        payments |= await self._payments_of_parked(connection, parked.values(), payments)
+        wanted = lanes | _credits_of(payments.values()) | _lanes_of(parked.values())
+        fines = await self._fines(connection, wanted)
+        _require_locked(fines, named, locked)
+        changes = named.changes | {key[1] for key in parked if key[0] == "change"}
+        return View(
+            accounts=locked.accounts,
+            patrons=await self.patrons(connection, named.patrons),
+            fines=fines,
+            payments=payments,
+            changes=await self._by(connection, "changes", changes, records.change),
+            responses=await self._by(connection, "responses", named.responses, records.response),
+            lines=lines,
+            batches=await self._by(connection, "lock_batches", named.batches, records.sealed_batch),
+            parked=parked,
+            loans_closed=await self._loans(connection, named),
+        )
+
+    async def patrons(
+        self, connection: Connection, keys: Collection[PatronKey]
+    ) -> dict[PatronKey, Patron]:
+        rows = await self._fetch(connection, "patrons", keys, 2)
+        values = map(records.patron, rows)
+        return {(value.institution_id, value.patron_id): value for value in values}
+
+    async def _by(
+        self,
+        connection: Connection,
+        name: str,
+        keys: Collection[K],
+        make: Callable[[asyncpg.Record], V],
+    ) -> dict[K, V]:
+        rows = await self._fetch(connection, name, keys, 3)
+        return {value.key: value for value in map(make, rows)}  # type: ignore[misc] # V has key K
+
+    async def _lines(self, connection: Connection, named: References) -> dict[LineKey, Line]:
+        rows = [
+            *await self._fetch(connection, "lines", named.lines, 2),
+            *await self._fetch(connection, "lines_of_batches", named.batches, 3),
+        ]
+        return {value.key: value for value in map(records.line, rows)}
+
+    async def _lines_of_parked(
+        self, connection: Connection, items: Collection[Parked], known: Collection[LineKey]
+    ) -> dict[LineKey, Line]:
+        events = (item.event for item in items)
+        keys = {e.line for e in events if isinstance(e, BursarPayment) and e.line is not None}
+        rows = await self._fetch(connection, "lines", keys - set(known), 2)
+        return {value.key: value for value in map(records.line, rows)}
+
+    async def _payments(
+        self, connection: Connection, keys: Collection[SourceKey]
+    ) -> dict[SourceKey, Payment]:
+        return await self._by(connection, "payments", keys, records.payment)
+
+    async def _payments_of_parked(
+        self, connection: Connection, items: Collection[Parked], known: Collection[SourceKey]
+    ) -> dict[SourceKey, Payment]:
+        events = [item.event for item in items if isinstance(item.event, BursarPayment)]
+        keys = {e.key for e in events} | {e.original for e in events if e.original is not None}
+        return await self._payments(connection, keys - set(known))
+
+    async def _parked(
+        self, connection: Connection, lanes: set[FineKey], payments: set[SourceKey]
+    ) -> dict[ParkedKey, Parked]:
+        rows = await connection.fetch(
+            self._sql["parked_waiting"], *columns(lanes, 2), *columns(payments, 3)
+        )
+        found = map(self._parked_item, rows)
+        return dict(found)
+
+    def _parked_item(self, row: asyncpg.Record) -> tuple[ParkedKey, Parked]:
+        record = row["record"]
+        event = self._parse(CONTRACTS[record], records.origin(row))
+        # It was sound when it was parked, and what this release reads it still has to read.
+        assert isinstance(event, FineChanged | BursarPayment)
+        key = SourceKey(row["institution_id"], row["source"], row["id"])
+        behind = row["original"]
+        original = None if behind is None else SourceKey(key.institution_id, key.source, behind)
+        item = Parked(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
+        return (record, key), item
+
+    async def _fines(
+        self, connection: Connection, keys: Collection[FineKey]
+    ) -> dict[FineKey, Fine]:
+        rows = await self._fetch(connection, "fines", keys, 2)
+        terms = await self._terms_of(connection, rows)
+        return {(value := records.fine(row, terms)).facts.key: value for row in rows}
+
+    async def _terms_of(
+        self, connection: Connection, rows: Iterable[asyncpg.Record]
+    ) -> Mapping[tuple[str, str], Terms]:
+        named = {(row["institution_id"], row["terms_id"]) for row in rows if row["terms_id"]}
+        for row in await self._fetch(connection, "terms", named - set(self._terms), 2):
+            self._terms[(row["institution_id"], row["terms_id"])] = records.terms(row)
+        return self._terms
+
+    async def _loans(self, connection: Connection, named: References) -> frozenset[tuple[str, str]]:
+        rows = await self._fetch(connection, "loans_closed", named.loans, 2)
+        return frozenset((row["institution_id"], row["loan_id"]) for row in rows)
+
+    async def _fetch(
+        self, connection: Connection, name: str, keys: Collection[tuple[str | int, ...]], width: int
+    ) -> Sequence[asyncpg.Record]:
+        return await connection.fetch(self._sql[name], *columns(keys, width)) if keys else []
+
+
+def _require_locked(fines: Mapping[FineKey, Fine], named: References, locked: Locked) -> None:
+    """A line or payment that appeared between reference and lock brings an account not held."""
+    for key, fine in fines.items():
+        if fine.facts.account not in locked.accounts and key not in named.created:
+            raise Moved("a fine of an account that is not locked")
+
+
+def _fines_of(values: Iterable[Line] | Iterable[Payment]) -> set[FineKey]:
+    return {
+        FineKey(value.key.institution_id, value.fine_id)
+        for value in values
+        if value.fine_id is not None
+    }
+
+
+def _credits_of(payments: Iterable[Payment]) -> set[FineKey]:
+    return {
+        FineKey(value.key.institution_id, value.credit_id)
+        for value in payments
+        if value.credit_id is not None
+    }
+
+
+def _lanes_of(items: Iterable[Parked]) -> set[FineKey]:
+    return {
+        FineKey(item.event.key.institution_id, item.fine_id)
+        for item in items
+        if item.fine_id is not None
+    }

@@ -1,0 +1,163 @@
+"""One fold's changes into the tables: one statement or COPY per table, in the lock order."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.core.books import Changes
+from service.core.events import Refused
+from service.core.ledger import Terms
+from service.database import rows
+from service.database.pool import Connection
+from service.database.statements import statements
+
+CHANGE_COLUMNS = "institution_id source change_id digest state fine_id reason".split()
+RESPONSE_COLUMNS = (
+    "institution_id source response_id digest profile batch_number state reason"
+).split()
+LINE_COLUMNS = (
+    "institution_id bursar_transaction_id fine_id profile batch_number amount currency state reason"
+).split()
+LOAN_COLUMNS = "institution_id loan_id patron_id fine_id batch_number closed_at".split()
+
+
+async def write(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+    """Everything of the ledger, under the accounts' locks; the outbox comes after it."""
+    await _write_accounts(connection, changes)
+    await _write_patrons(connection, changes)
+    await put_terms(connection, _terms_of(changes))
+    await _write_fines(connection, changes)
+    await _write_payments(connection, changes)
+    await _write_changes(connection, changes)
+    await _write_responses(connection, changes)
+    await _write_lines(connection, changes)
+    await _write_parked(connection, changes, recorded_at)
+    await _write_loans(connection, changes)
+    await copy(
+        connection,
+        "ledger_transaction",
+        rows.TRANSACTION_COLUMNS,
+        [rows.transaction_row(value, recorded_at) for value in changes.transactions],
+    )
+    await put_rejected(connection, changes.refused, recorded_at)
+
+
+async def put_rejected(
+    connection: Connection, refused: Sequence[Refused], recorded_at: datetime
+) -> None:
+    """The database's row comes first, the topic is a copy."""
+    values = [rows.refused_row(value) for value in refused]
+    await _execute(connection, "put_rejected", values, recorded_at)
+
+
+async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) -> None:
+    found = {(owner, rows.terms_id(value), rows.terms_text(value)) for owner, value in terms}
+    await _execute(connection, "put_terms", sorted(found))
+
+
+def _terms_of(changes: Changes) -> list[tuple[str, Terms]]:
+    exported = changes.lines_added and changes.fines_changed
+    return [(f.facts.institution_id, f.terms) for f in exported or () if f.terms is not None]
+
+
+async def _write_accounts(connection: Connection, changes: Changes) -> None:
+    values = [(*a.key, a.active, a.transferred, a.sequence) for a in changes.accounts]
+    await _execute(connection, "write_accounts", values)
+
+
+async def _write_patrons(connection: Connection, changes: Changes) -> None:
+    values = [rows.patron_row(value) for value in changes.patrons]
+    await _execute(connection, "write_patrons", values)
+
+
+async def _write_fines(connection: Connection, changes: Changes) -> None:
+    added = [rows.fine_row(value) for value in changes.fines_added]
+    await copy(connection, "fine", rows.FINE_COLUMNS, added)
+    changed = [(*f.facts.key, *rows.state_row(f)) for f in changes.fines_changed]
+    await _execute(connection, "write_fines", changed)
+
+
+async def _write_payments(connection: Connection, changes: Changes) -> None:
+    added = [rows.payment_row(value) for value in changes.payments_added]
+    await copy(connection, "payment", rows.PAYMENT_COLUMNS, added)
+    changed = [
+        (*p.key, p.state, p.fine_id, p.applied, p.excess, p.credit_id, p.reversed_by, p.reason)
+        for p in changes.payments_changed
+    ]
+    await _execute(connection, "write_payments", changed)
+
+
+async def _write_changes(connection: Connection, changes: Changes) -> None:
+    added = [(*c.key, c.digest, c.state, c.fine_id, c.reason) for c in changes.changes_added]
+    await copy(connection, "fine_change", CHANGE_COLUMNS, added)
+    changed = [(*c.key, c.state, c.reason) for c in changes.changes_changed]
+    await _execute(connection, "write_changes", changed)
+
+
+async def _write_responses(connection: Connection, changes: Changes) -> None:
+    added = [
+        (*r.key, r.digest, r.batch.profile, r.batch.batch_number, r.state, r.reason)
+        for r in changes.responses_added
+    ]
+    await copy(connection, "export_response", RESPONSE_COLUMNS, added)
+    batches = [(*b.key, b.state) for b in changes.batches_changed]
+    await _execute(connection, "write_batches", batches)
+
+
+async def _write_lines(connection: Connection, changes: Changes) -> None:
+    changed = [(*line.key, line.state, line.reason) for line in changes.lines_changed]
+    await _execute(connection, "write_lines", changed)
+    added = [
+        (
+            *line.key,
+            line.fine_id,
+            line.batch.profile,
+            line.batch.batch_number,
+            line.amount,
+            line.currency,
+            line.state,
+            line.reason,
+        )
+        for line in changes.lines_added
+    ]
+    await copy(connection, "export_line", LINE_COLUMNS, added)
+
+
+async def _write_parked(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+    gone = [(k[1].institution_id, k[0], k[1].source, k[1].id) for k in changes.parked_removed]
+    await _execute(connection, "delete_parked", gone)
+    moved = [rows.parked_lane_row(item) for item in changes.parked_changed]
+    await _execute(connection, "write_parked", moved)
+    added = [rows.parked_row(item, recorded_at) for item in changes.parked_added]
+    # In arrival order, unsorted: the default of `arrival` numbers the rows as they come.
+    await connection.copy_records_to_table("parked", records=added, columns=rows.PARKED_COLUMNS)
+
+
+async def _write_loans(connection: Connection, changes: Changes) -> None:
+    values = [
+        (c.institution_id, c.loan_id, c.patron_id, c.fine_id, c.batch_number, c.closed_at)
+        for c in changes.loans_closed
+    ]
+    await copy(connection, "loan_closed", LOAN_COLUMNS, values)
+
+
+async def copy(
+    connection: Connection, table: str, columns: Sequence[str], values: list[tuple[Any, ...]]
+) -> None:
+    """Sorted by key: unique indexes wait like locks. A rival's same key raises, and is retried."""
+    if values:
+        keys = sorted(values, key=_key)
+        await connection.copy_records_to_table(table, records=keys, columns=columns)
+
+
+def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The key columns come first in every table: none has more than four, none of them is null."""
+    return row[:3]
+
+
+async def _execute(
+    connection: Connection, name: str, values: Sequence[tuple[Any, ...]], *more: object
+) -> None:
+    if values:
+        arrays = [list(column) for column in zip(*values, strict=True)]
+        await connection.execute(statements("ledger")[name], *arrays, *more)

@@ -1,0 +1,76 @@
+"""What a poll's events name: the keys to lock and to read, as sets; no IO."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from service.core.books import LoanKey, PatronKey
+from service.core.events import (
+    BursarPayment,
+    Event,
+    ExportFine,
+    ExportResponse,
+    FineChanged,
+    FineCreated,
+)
+from service.core.ledger import AccountKey, BatchKey, FineKey, LineKey, SourceKey
+from service.core.payments import excess_credit_id
+from service.core.words import PaymentKind
+
+
+@dataclass(slots=True)
+class References:
+    """Grows while events are looked at; `created` fines bring their accounts themselves."""
+
+    created: set[FineKey] = field(default_factory=set)
+    accounts: set[AccountKey] = field(default_factory=set)
+    patrons: set[PatronKey] = field(default_factory=set)
+    fines: set[FineKey] = field(default_factory=set)
+    lines: set[LineKey] = field(default_factory=set)
+    payments: set[SourceKey] = field(default_factory=set)
+    originals: set[SourceKey] = field(default_factory=set)
+    credits: set[FineKey] = field(default_factory=set)
+    changes: set[SourceKey] = field(default_factory=set)
+    responses: set[SourceKey] = field(default_factory=set)
+    batches: set[BatchKey] = field(default_factory=set)
+    loans: set[LoanKey] = field(default_factory=set)
+
+    def add(self, event: Event) -> None:
+        match event:
+            case FineCreated():
+                facts = event.facts
+                self.created.add(facts.key)
+                self.accounts.add(facts.account)
+                self.patrons.add((facts.institution_id, facts.patron_id))
+            case FineChanged():
+                self.changes.add(event.key)
+                self.fines.add(event.fine)
+            case BursarPayment():
+                self._add_payment(event)
+            case ExportResponse():
+                self.responses.add(event.key)
+                self.batches.add(event.batch)
+            case ExportFine():
+                self.fines.add(event.fine)
+            case _:
+                assert_never(event)
+
+    def _add_payment(self, event: BursarPayment) -> None:
+        self.payments.add(event.key)
+        if event.line is not None:
+            self.lines.add(event.line)
+        if event.original is not None:
+            self.originals.add(event.original)
+        if event.fine_id is not None:
+            self.fines.add(FineKey(event.key.institution_id, event.fine_id))
+        if event.kind is PaymentKind.PAYMENT:
+            # Its excess may become this credit, and something may wait for it.
+            credit = excess_credit_id(event.key)
+            self.credits.add(FineKey(event.key.institution_id, credit))
+
+
+def references(events: Iterable[Event]) -> References:
+    found = References()
+    for event in events:
+        found.add(event)
+    return found

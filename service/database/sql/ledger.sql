@@ -1,0 +1,363 @@
+-- name: accounts_of_references
+-- The accounts behind the fines, lines and payments that a poll names: a fine's account is for ever.
+WITH named AS (
+    SELECT * FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+    UNION
+    SELECT institution_id, line.fine_id
+    FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
+    INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id)
+    UNION
+    SELECT institution_id, payment.fine_id
+    FROM unnest($5::text [], $6::text [], $7::text []) AS k (institution_id, source, payment_id)
+    INNER JOIN payment USING (institution_id, source, payment_id)
+    UNION
+    SELECT institution_id, line.fine_id
+    FROM unnest($8::text [], $9::text [], $10::bigint [])
+        AS k (institution_id, profile, batch_number)
+    INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
+)
+
+SELECT DISTINCT
+    institution_id,
+    fine.patron_id,
+    fine.currency
+FROM named
+INNER JOIN fine USING (institution_id, fine_id);
+
+-- name: insert_missing_accounts
+-- Missing ones first, then the lock: both in one statement deadlock, and so does lock, insert, lock.
+INSERT INTO account (institution_id, patron_id, currency)
+SELECT
+    k.institution_id,
+    k.patron_id,
+    k.currency
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
+WHERE NOT EXISTS (
+    SELECT FROM account
+    WHERE
+        account.institution_id = k.institution_id
+        AND account.patron_id = k.patron_id
+        AND account.currency = k.currency
+)
+ORDER BY k.institution_id COLLATE "C", k.patron_id COLLATE "C", k.currency COLLATE "C"
+ON CONFLICT DO NOTHING;
+
+-- name: lock_accounts
+-- The accounts of one commit, locked in key order; every writer of a fine holds its account.
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    active,
+    transferred,
+    sequence,
+    epoch
+FROM account
+INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
+    USING (institution_id, patron_id, currency)
+ORDER BY institution_id, patron_id, currency
+FOR UPDATE OF account;
+
+-- name: clock
+-- Read after the locks: the ledger's clock never runs against an account's order.
+SELECT clock_timestamp() AS recorded_at;
+
+-- name: fines
+SELECT fine.*
+FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+INNER JOIN fine USING (institution_id, fine_id);
+
+-- name: patrons
+SELECT patron.*
+FROM unnest($1::text [], $2::text []) AS k (institution_id, patron_id)
+INNER JOIN patron USING (institution_id, patron_id);
+
+-- name: payments
+SELECT payment.*
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
+INNER JOIN payment USING (institution_id, source, payment_id);
+
+-- name: changes
+SELECT fine_change.*
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, change_id)
+INNER JOIN fine_change USING (institution_id, source, change_id);
+
+-- name: responses
+SELECT export_response.*
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, response_id)
+INNER JOIN export_response USING (institution_id, source, response_id);
+
+-- name: lines
+SELECT line.*
+FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
+INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
+
+-- name: lines_of_batches
+SELECT line.*
+FROM unnest($1::text [], $2::text [], $3::bigint []) AS k (institution_id, profile, batch_number)
+INNER JOIN export_line AS line USING (institution_id, profile, batch_number);
+
+-- name: lock_batches
+-- Two answers to one batch decide one after the other; taken after the accounts, in key order.
+SELECT
+    institution_id,
+    profile,
+    batch_number,
+    state,
+    currency,
+    fine_count,
+    total
+FROM export_batch
+INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
+    AS k (institution_id, profile, batch_number)
+    USING (institution_id, profile, batch_number)
+ORDER BY institution_id, profile, batch_number
+FOR UPDATE OF export_batch;
+
+-- name: parked_waiting
+-- What waits in the lanes of these fines and behind these payments, and behind those; oldest first.
+WITH RECURSIVE waiting AS (
+    SELECT p.institution_id, p.record, p.source, p.id
+    FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+    INNER JOIN parked AS p USING (institution_id, fine_id)
+    UNION
+    SELECT p.institution_id, p.record, p.source, p.id
+    FROM unnest($3::text [], $4::text [], $5::text []) AS k (institution_id, source, original)
+    INNER JOIN parked AS p USING (institution_id, source, original)
+    UNION
+    SELECT p.institution_id, p.record, p.source, p.id
+    FROM waiting AS w
+    INNER JOIN parked AS p
+        ON w.institution_id = p.institution_id AND w.source = p.source AND w.id = p.original
+    WHERE w.record = 'payment'
+)
+
+SELECT parked.*
+FROM waiting
+INNER JOIN parked USING (institution_id, record, source, id)
+ORDER BY arrival;
+
+-- name: terms
+SELECT
+    institution_id,
+    terms_id,
+    body
+FROM unnest($1::text [], $2::text []) AS k (institution_id, terms_id)
+INNER JOIN terms USING (institution_id, terms_id);
+
+-- name: put_terms
+INSERT INTO terms (institution_id, terms_id, body)
+SELECT
+    k.institution_id,
+    k.terms_id,
+    k.body::jsonb
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, terms_id, body)
+ORDER BY k.institution_id COLLATE "C", k.terms_id COLLATE "C"
+ON CONFLICT DO NOTHING;
+
+-- name: loans_closed
+SELECT
+    institution_id,
+    loan_id
+FROM unnest($1::text [], $2::text []) AS k (institution_id, loan_id)
+INNER JOIN loan_closed USING (institution_id, loan_id);
+
+-- name: write_accounts
+UPDATE account
+SET
+    active = k.active,
+    transferred = k.transferred,
+    sequence = k.sequence
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::bigint [], $5::bigint [], $6::bigint []
+) AS k (institution_id, patron_id, currency, active, transferred, sequence)
+WHERE
+    account.institution_id = k.institution_id
+    AND account.patron_id = k.patron_id
+    AND account.currency = k.currency;
+
+-- name: write_patrons
+-- A newer snapshot wins also over a rival who committed meanwhile (a patron has several accounts).
+INSERT INTO patron (institution_id, patron_id, name, user_group, identifiers, seen_at)
+SELECT
+    k.institution_id,
+    k.patron_id,
+    k.name,
+    k.user_group,
+    k.identifiers::jsonb,
+    k.seen_at
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::timestamptz []
+) AS k (institution_id, patron_id, name, user_group, identifiers, seen_at)
+ORDER BY k.institution_id COLLATE "C", k.patron_id COLLATE "C"
+ON CONFLICT (institution_id, patron_id) DO UPDATE
+    SET
+        name = excluded.name,
+        user_group = excluded.user_group,
+        identifiers = excluded.identifiers,
+        seen_at = excluded.seen_at
+    WHERE patron.seen_at < excluded.seen_at;
+
+-- name: write_fines
+-- Only what changes of a fine; its account is locked.
+UPDATE fine
+SET
+    status = k.status,
+    considered = k.considered,
+    remaining = k.remaining,
+    outstanding = k.outstanding,
+    line = k.line,
+    terms_id = k.terms_id,
+    payments_live = k.payments_live,
+    status_code = k.status_code,
+    refused_reason = k.refused_reason,
+    changed_at = k.changed_at
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::bigint [],
+    $7::text [], $8::text [], $9::integer [], $10::text [], $11::text [], $12::timestamptz []
+) AS k (
+    institution_id,
+    fine_id,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    line,
+    terms_id,
+    payments_live,
+    status_code,
+    refused_reason,
+    changed_at
+)
+WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
+
+-- name: write_payments
+UPDATE payment
+SET
+    state = k.state,
+    fine_id = k.fine_id,
+    applied = k.applied,
+    excess = k.excess,
+    credit_id = k.credit_id,
+    reversed_by = k.reversed_by,
+    reason = k.reason
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::bigint [],
+    $7::bigint [], $8::text [], $9::text [], $10::text []
+) AS k (
+    institution_id,
+    source,
+    payment_id,
+    state,
+    fine_id,
+    applied,
+    excess,
+    credit_id,
+    reversed_by,
+    reason
+)
+WHERE
+    payment.institution_id = k.institution_id
+    AND payment.source = k.source
+    AND payment.payment_id = k.payment_id;
+
+-- name: write_changes
+UPDATE fine_change
+SET
+    state = k.state,
+    reason = k.reason
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::text [])
+    AS k (institution_id, source, change_id, state, reason)
+WHERE
+    fine_change.institution_id = k.institution_id
+    AND fine_change.source = k.source
+    AND fine_change.change_id = k.change_id;
+
+-- name: write_lines
+UPDATE export_line
+SET
+    state = k.state,
+    reason = k.reason
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [])
+    AS k (institution_id, bursar_transaction_id, state, reason)
+WHERE
+    export_line.institution_id = k.institution_id
+    AND export_line.bursar_transaction_id = k.bursar_transaction_id;
+
+-- name: write_batches
+UPDATE export_batch
+SET state = k.state
+FROM unnest($1::text [], $2::text [], $3::bigint [], $4::text [])
+    AS k (institution_id, profile, batch_number, state)
+WHERE
+    export_batch.institution_id = k.institution_id
+    AND export_batch.profile = k.profile
+    AND export_batch.batch_number = k.batch_number;
+
+-- name: write_parked
+-- Another reason or lane; the arrival stays.
+UPDATE parked
+SET
+    wait = k.wait,
+    fine_id = k.fine_id,
+    original = k.original
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [], $7::text [])
+    AS k (institution_id, record, source, id, wait, fine_id, original)
+WHERE
+    parked.institution_id = k.institution_id
+    AND parked.record = k.record
+    AND parked.source = k.source
+    AND parked.id = k.id;
+
+-- name: delete_parked
+DELETE FROM parked
+USING unnest($1::text [], $2::text [], $3::text [], $4::text [])
+    AS k (institution_id, record, source, id)
+WHERE
+    parked.institution_id = k.institution_id
+    AND parked.record = k.record
+    AND parked.source = k.source
+    AND parked.id = k.id;
+
+-- name: put_rejected
+-- Read again after a restore, a record is refused again: once is enough.
+INSERT INTO rejected (
+    topic, partition, record_offset, institution_id, reason, detail,
+    record_key, record_value, record_headers, recorded_at
+)
+SELECT
+    k.topic,
+    k.partition,
+    k.record_offset,
+    k.institution_id,
+    k.reason,
+    k.detail,
+    k.record_key,
+    k.record_value,
+    k.record_headers,
+    $10::timestamptz
+FROM unnest(
+    $1::text [], $2::integer [], $3::bigint [], $4::text [], $5::text [],
+    $6::text [], $7::bytea [], $8::bytea [], $9::bytea []
+) AS k (
+    topic,
+    partition,
+    record_offset,
+    institution_id,
+    reason,
+    detail,
+    record_key,
+    record_value,
+    record_headers
+)
+ORDER BY k.topic COLLATE "C", k.partition, k.record_offset, k.reason
+ON CONFLICT DO NOTHING;
+
+-- name: put_parked_error
+-- Read again, the same record fails again: once is enough.
+INSERT INTO parked_error (
+    topic, partition, record_offset, institution_id, error,
+    record_key, record_value, record_headers, traceparent, recorded_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
+ON CONFLICT DO NOTHING;
