@@ -67,16 +67,24 @@ sql-lint: venv ## sqlfluff
 services: venv ## runs PostgreSQL and Kafka until Ctrl-C and prints their addresses
 	@$(BIN)/python -m tests.support.services
 
-# The demo against the containers of compose.yaml, as an operator runs them.
+# The demo against the containers of compose.yaml, as an operator runs them; their data are deleted afterwards.
+POSTGRES_PORT ?= 15432
+POSTGRES_PASSWORD ?= bursar
+KAFKA_PORT ?= 19092
+OPS_PORT ?= 8080
+
 .PHONY: compose-demo
+compose-demo: export POSTGRES_PORT := $(POSTGRES_PORT)
+compose-demo: export POSTGRES_PASSWORD := $(POSTGRES_PASSWORD)
+compose-demo: export KAFKA_PORT := $(KAFKA_PORT)
+compose-demo: export OPS_PORT := $(OPS_PORT)
+compose-demo: export BURSAR_SERVICES := environment
+compose-demo: export DATABASE_URL := postgresql://bursar:$(POSTGRES_PASSWORD)@127.0.0.1:$(POSTGRES_PORT)/bursar
+compose-demo: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
 compose-demo: venv ## the demo against `docker compose up`
-	@trap 'docker compose --profile service down --volumes' EXIT; \
+	@trap 'docker compose down --volumes' EXIT; \
 	docker compose up --build --detach --wait && \
-	BURSAR_SERVICES=environment \
-	DATABASE_URL="$$(.ci/compose-address postgres)" \
-	KAFKA_BOOTSTRAP_SERVERS="$$(.ci/compose-address kafka)" \
-	BURSAR_OPS_URL="$$(.ci/compose-address service)" \
-	$(BIN)/python -m demo $(ARGS)
+	$(BIN)/python -m demo --ops-url http://127.0.0.1:$(OPS_PORT) $(ARGS)
 
 # The locks hold for all systems and name no index: pip's and uv's own settings say where packages come from.
 UV := .cache/lock/bin/uv
@@ -89,6 +97,7 @@ lock: venv $(UV) ## newest versions that pyproject.toml allows, with hashes
 	$(LOCK) pyproject.toml --output-file requirements/service.txt
 	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
 	$(LOCK) requirements/tools.in --output-file requirements/tools.txt
+	$(LOCK) requirements/build.in --output-file requirements/build.txt
 
 $(UV):
 	$(BIN)/python -m venv .cache/lock

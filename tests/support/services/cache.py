@@ -127,7 +127,7 @@ def _fetch_jars(partial: Path, java: Path) -> None:
     _run(
         [sys.executable, str(FETCH_JARS), str(partial)],
         "Kafka's jars could not be fetched. Is Maven Central reachable? "
-        "BURSAR_MAVEN_REPOSITORY=URL names another Maven repository.",
+        "MAVEN_REPOSITORY=URL names another Maven repository.",
         environment,
     )
     shutil.rmtree(partial / "maven", ignore_errors=True)

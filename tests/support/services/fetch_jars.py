@@ -17,7 +17,7 @@ ENDPOINT = "org.apache.kafka:kafka_2.13:4.3.1!+org.apache.logging.log4j:log4j-sl
 
 
 def main(folder: Path) -> None:
-    mirror = os.environ.get("BURSAR_MAVEN_REPOSITORY")
+    mirror = os.environ.get("MAVEN_REPOSITORY")
     environment = jgo.build(
         ENDPOINT,
         cache_dir=folder / "jgo",
