@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import docker
@@ -32,15 +34,9 @@ def why_absent(tell: Progress) -> str | None:
 
     The reaper's image counts: without it a killed test run would leave its containers.
     """
-    try:
-        client = docker.from_env(timeout=ENGINE_SECONDS_MAX)
-    except DockerException:
+    if not _answers():
         return "no container engine answers"
-    with contextlib.closing(client):
-        try:
-            client.ping()
-        except (DockerException, RequestException):
-            return "no container engine answers"
+    with contextlib.closing(docker.from_env(timeout=ENGINE_SECONDS_MAX)) as client:
         reaper = [] if testcontainers_config.ryuk_disabled else [testcontainers_config.ryuk_image]
         for image in (POSTGRES_IMAGE, KAFKA_IMAGE, *reaper):
             try:
@@ -49,6 +45,19 @@ def why_absent(tell: Progress) -> str | None:
                 if not _pull(image, tell):
                     return f"its engine has no image {image} and cannot pull it"
     return None
+
+
+def _answers() -> bool:
+    # docker leaves the socket of a failed connection to the garbage collector, which warns of it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            with contextlib.closing(docker.from_env(timeout=ENGINE_SECONDS_MAX)) as client:
+                return bool(client.ping())
+        except (DockerException, RequestException):
+            return False
+        finally:
+            gc.collect()
 
 
 def _pull(image: str, tell: Progress) -> bool:

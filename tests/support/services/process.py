@@ -68,6 +68,11 @@ class GuardedProcess:
         """Starts the server if it does not run; returns its process id."""
         return self._ask("start")[1]
 
+    @property
+    def guard_pid(self) -> int:
+        """The guard's process id."""
+        return self._guard.pid
+
     def stop(self) -> None:
         """Ends the server as its operator would; its data stay."""
         self._ask("stop")
