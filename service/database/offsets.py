@@ -1,0 +1,108 @@
+"""Kafka offsets in the database: they move in the commit that applies the records, or never."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from service.database.pool import Connection
+from service.database.statements import statements
+
+TopicAndPartition = tuple[str, int]
+
+
+class Fenced(Exception):
+    """A partition is not where this process left it: somebody else owns it. Drop, then reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetMove:
+    """One partition's step. The anchor is the last record read, applied or rejected alike."""
+
+    topic: str
+    partition: int
+    expected: int
+    next_offset: int
+    owner_epoch: int
+    anchor_offset: int
+    anchor_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Where a partition goes on, under which owner epoch, and the last record read before."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    owner_epoch: int
+    anchor_offset: int | None
+    anchor_digest: bytes | None
+
+
+def anchor_digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Tells one record from another at the same offset, as after a topic was made anew."""
+    length = b"-" if key is None else str(len(key)).encode()
+    tombstone = b"-" if value is None else b"+"
+    return sha256(b"%s%s%s%s" % (length, tombstone, key or b"", value or b"")).digest()
+
+
+async def known_topics(connection: Connection, topics: Collection[str]) -> frozenset[str]:
+    """Those of `topics` that this database has read before."""
+    rows = await connection.fetch(statements("offsets")["known_topics"], sorted(topics))
+    return frozenset(row["topic"] for row in rows)
+
+
+async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]) -> None:
+    """A topic seen for the first time: all its partitions, each with the offset it starts at.
+
+    Whoever comes later finds the topic known, so a partition without a row is a new one.
+    """
+    rows = sorted(starts.items())
+    await connection.execute(
+        statements("offsets")["introduce"],
+        [topic for (topic, _), _ in rows],
+        [partition for (_, partition), _ in rows],
+        [offset for _, offset in rows],
+    )
+
+
+async def claim(
+    connection: Connection, partitions: Collection[TopicAndPartition]
+) -> tuple[Claimed, ...]:
+    """Takes the partitions over, in key order; one without a row is new and starts at 0.
+
+    Waits for the commit of an owner that is in the middle of one, and goes on behind it.
+    """
+    wanted = sorted(partitions)
+    async with connection.transaction():
+        await introduce(connection, dict.fromkeys(wanted, 0))
+        rows = await connection.fetch(
+            statements("offsets")["claim"],
+            [topic for topic, _ in wanted],
+            [partition for _, partition in wanted],
+        )
+    assert len(rows) == len(wanted), "every claimed partition has a row"
+    return tuple(sorted((Claimed(*row.values()) for row in rows), key=_place))
+
+
+async def advance(connection: Connection, moves: Sequence[OffsetMove]) -> None:
+    """Moves every partition, inside the caller's transaction, or raises Fenced."""
+    if not moves:
+        return
+    ordered = sorted(moves, key=_place)
+    moved = await connection.fetch(
+        statements("offsets")["advance"],
+        [move.topic for move in ordered],
+        [move.partition for move in ordered],
+        [move.expected for move in ordered],
+        [move.next_offset for move in ordered],
+        [move.owner_epoch for move in ordered],
+        [move.anchor_offset for move in ordered],
+        [move.anchor_digest for move in ordered],
+    )
+    if len(moved) != len(ordered):
+        raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")
+
+
+def _place(value: OffsetMove | Claimed) -> TopicAndPartition:
+    return value.topic, value.partition

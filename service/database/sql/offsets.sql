@@ -1,0 +1,73 @@
+-- name: known_topics
+-- Topics this database has read before: only an unknown one may choose where it starts.
+SELECT DISTINCT topic
+FROM consumer_offset
+WHERE topic = any($1::text []);
+
+-- name: introduce
+-- Every partition a new topic has, at its start; a rival that was faster has its way.
+INSERT INTO consumer_offset (topic, partition, next_offset)
+SELECT
+    k.topic,
+    k.partition,
+    k.next_offset
+FROM unnest($1::text [], $2::integer [], $3::bigint []) AS k (topic, partition, next_offset)
+ORDER BY k.topic COLLATE "C", k.partition
+ON CONFLICT DO NOTHING;
+
+-- name: claim
+-- The partitions assigned to us, under the next owner epoch: whoever had them is fenced from now on.
+WITH held AS (
+    SELECT
+        topic,
+        partition
+    FROM consumer_offset
+    INNER JOIN unnest($1::text [], $2::integer []) AS k (topic, partition)
+        USING (topic, partition)
+    ORDER BY topic, partition
+    FOR UPDATE OF consumer_offset
+)
+
+UPDATE consumer_offset AS kept
+SET owner_epoch = kept.owner_epoch + 1
+FROM held
+WHERE kept.topic = held.topic AND kept.partition = held.partition
+RETURNING
+    kept.topic,
+    kept.partition,
+    kept.next_offset,
+    kept.owner_epoch,
+    kept.anchor_offset,
+    kept.anchor_digest;
+
+-- name: advance
+-- Compare-and-set, locked in key order; a row that is not where we left it, or not ours, stays.
+WITH held AS (
+    SELECT
+        kept.topic,
+        kept.partition,
+        k.next_offset,
+        k.anchor_offset,
+        k.anchor_digest
+    FROM consumer_offset AS kept
+    INNER JOIN unnest(
+        $1::text [], $2::integer [], $3::bigint [], $4::bigint [], $5::bigint [],
+        $6::bigint [], $7::bytea []
+    ) AS k (topic, partition, expected, next_offset, owner_epoch, anchor_offset, anchor_digest)
+        ON
+            kept.topic = k.topic
+            AND kept.partition = k.partition
+            AND kept.next_offset = k.expected
+            AND kept.owner_epoch = k.owner_epoch
+    ORDER BY kept.topic, kept.partition
+    FOR UPDATE OF kept
+)
+
+UPDATE consumer_offset AS kept
+SET
+    next_offset = held.next_offset,
+    anchor_offset = held.anchor_offset,
+    anchor_digest = held.anchor_digest
+FROM held
+WHERE kept.topic = held.topic AND kept.partition = held.partition
+RETURNING kept.topic;

@@ -1,0 +1,112 @@
+-- name: put
+-- One row holds many records of one topic, in the order they are to be sent.
+INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
+VALUES ($1, $2, $3, $4, $5);
+
+-- name: page
+-- The oldest rows, up to a number of bytes but at least one row; by id, for per account that is the
+-- ledger's order. Places set aside are not sent again. Blocked topics keep their rows for later.
+WITH candidates AS (
+    SELECT
+        id,
+        pg_column_size(keys) + pg_column_size(payloads) + pg_column_size(headers) AS bytes
+    FROM outbox
+    WHERE topic <> all($3::text [])
+    ORDER BY id
+    LIMIT $1
+),
+
+measured AS (
+    SELECT
+        id,
+        sum(bytes) OVER (ORDER BY id) AS bytes_with,
+        row_number() OVER (ORDER BY id) AS place
+    FROM candidates
+)
+
+SELECT
+    outbox.id,
+    outbox.topic,
+    outbox.keys,
+    outbox.payloads,
+    outbox.headers,
+    outbox.recorded_at,
+    array(
+        SELECT aside.place FROM outbox_set_aside AS aside
+        WHERE aside.outbox_id = outbox.id
+    ) AS set_aside
+FROM outbox
+INNER JOIN measured ON outbox.id = measured.id
+WHERE measured.bytes_with <= $2 OR measured.place = 1
+ORDER BY outbox.id;
+
+-- name: delete
+-- Acknowledged by the broker, every record of them.
+DELETE FROM outbox
+WHERE id = any($1::bigint []);
+
+-- name: acknowledge
+-- The witness of what this database sent; never goes back.
+INSERT INTO output_offset (topic, partition, acknowledged_offset)
+SELECT
+    k.topic,
+    k.partition,
+    k.acknowledged_offset
+FROM unnest($1::text [], $2::integer [], $3::bigint [])
+    AS k (topic, partition, acknowledged_offset)
+ORDER BY k.topic COLLATE "C", k.partition
+ON CONFLICT (topic, partition) DO UPDATE
+    SET
+        acknowledged_offset
+        = greatest(output_offset.acknowledged_offset, excluded.acknowledged_offset);
+
+-- name: set_aside
+-- A record that the broker refuses for its own sake leaves the way free for the others.
+INSERT INTO outbox_set_aside (
+    outbox_id, place, topic, record_key, payload, headers, reason, recorded_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT DO NOTHING;
+
+-- name: waiting
+-- How much waits for the broker, and since when, by the database's clock.
+SELECT
+    count(*) AS rows_waiting,
+    coalesce(extract(EPOCH FROM clock_timestamp() - min(recorded_at))::bigint, 0)
+        AS oldest_age_seconds,
+    (SELECT count(*) FROM outbox_set_aside) AS set_aside
+FROM outbox;
+
+-- name: take_lease
+-- Free, run out, or ours: taken under the next fence number. The database's clock alone counts.
+INSERT INTO relay_lease AS kept (name, holder, fence, expires_at)
+VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3::integer))
+ON CONFLICT (name) DO UPDATE
+    SET
+        holder = excluded.holder,
+        fence = kept.fence + 1,
+        expires_at = excluded.expires_at
+    WHERE kept.expires_at <= clock_timestamp() OR kept.holder = excluded.holder
+RETURNING fence;
+
+-- name: renew_lease
+-- Also after it ran out, as long as nobody else took it: the fence number tells.
+UPDATE relay_lease
+SET expires_at = clock_timestamp() + make_interval(secs => $3::integer)
+WHERE name = $1 AND fence = $2
+RETURNING fence;
+
+-- name: release_lease
+-- The next relay need not wait for the end.
+UPDATE relay_lease
+SET expires_at = clock_timestamp()
+WHERE name = $1 AND fence = $2;
+
+-- name: acknowledged
+-- The last acknowledged offset of every output partition known here.
+SELECT
+    topic,
+    partition,
+    acknowledged_offset
+FROM output_offset
+ORDER BY topic, partition;

@@ -1,0 +1,155 @@
+"""Offsets in the database: claimed by one owner, moved by compare-and-set."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.database.offsets import (
+    Claimed,
+    Fenced,
+    OffsetMove,
+    advance,
+    anchor_digest,
+    claim,
+    introduce,
+    known_topics,
+)
+from service.database.pool import Connection, Pool, create_pool
+
+DIGEST = anchor_digest(b"key", b"value")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+def move(claimed: Claimed, next_offset: int) -> OffsetMove:
+    return OffsetMove(
+        claimed.topic,
+        claimed.partition,
+        claimed.next_offset,
+        next_offset,
+        claimed.owner_epoch,
+        next_offset - 1,
+        DIGEST,
+    )
+
+
+async def test_a_partition_without_a_row_starts_at_zero_and_its_topic_is_known(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        assert await known_topics(connection, ["t"]) == frozenset()
+        assert await claim(connection, [("t", 1), ("t", 0)]) == (
+            Claimed("t", 0, 0, 1, None, None),
+            Claimed("t", 1, 0, 1, None, None),
+        )
+        assert await known_topics(connection, ["t", "u"]) == {"t"}
+
+
+async def test_an_introduced_topic_starts_where_it_was_told_and_a_later_word_changes_nothing(
+    pool: Pool,
+) -> None:
+    async with pool.acquire() as connection:
+        await introduce(connection, {("t", 0): 7, ("t", 1): 9})
+        await introduce(connection, {("t", 0): 70, ("t", 1): 90})
+        assert [c.next_offset for c in await claim(connection, [("t", 0), ("t", 1)])] == [7, 9]
+
+
+async def test_a_step_moves_the_offset_and_keeps_the_anchor(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        (claimed,) = await claim(connection, [("t", 0)])
+        await advance(connection, [move(claimed, 5)])
+        assert await claim(connection, [("t", 0)]) == (Claimed("t", 0, 5, 2, 4, DIGEST),)
+
+
+async def test_a_former_owner_is_fenced_by_the_next_claim(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        (old,) = await claim(connection, [("t", 0)])
+        (new,) = await claim(connection, [("t", 0)])
+        with pytest.raises(Fenced):
+            await advance(connection, [move(old, 5)])
+        await advance(connection, [move(new, 3)])
+
+
+async def test_the_same_step_twice_is_fenced(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        (claimed,) = await claim(connection, [("t", 0)])
+        await advance(connection, [move(claimed, 5)])
+        with pytest.raises(Fenced):
+            await advance(connection, [move(claimed, 5)])
+
+
+async def test_one_partition_that_is_not_ours_undoes_the_whole_step(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        first, second = await claim(connection, [("t", 0), ("t", 1)])
+        await claim(connection, [("t", 1)])
+
+        async def both() -> None:
+            async with connection.transaction():
+                await advance(connection, [move(second, 2), move(first, 2)])
+
+        with pytest.raises(Fenced):
+            await both()
+        assert [c.next_offset for c in await claim(connection, [("t", 0), ("t", 1)])] == [0, 0]
+
+
+async def test_a_claim_waits_for_the_commit_of_the_owner_before_and_goes_on_behind_it(
+    pool: Pool,
+) -> None:
+    async with pool.acquire() as owner, pool.acquire() as heir:
+        (claimed,) = await claim(owner, [("t", 0)])
+        async with owner.transaction():
+            await advance(owner, [move(claimed, 5)])
+            claiming = asyncio.create_task(claim(heir, [("t", 0)]))
+            await until_one_waits_for_a_lock(pool)
+        assert [c.next_offset for c in await claiming] == [5]
+
+
+async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool: Pool) -> None:
+    places = [("t", partition) for partition in range(8)]
+
+    async def rival(backwards: bool) -> int:
+        fenced = 0
+        async with pool.acquire() as connection:
+            for _ in range(50):
+                claimed = await claim(connection, places[::-1] if backwards else places)
+                steps = [move(c, c.next_offset + 1) for c in claimed]
+                try:
+                    async with connection.transaction():
+                        await advance(connection, steps[::-1] if backwards else steps)
+                except Fenced:
+                    fenced += 1
+        return fenced
+
+    fenced = await asyncio.gather(*(rival(bool(number % 2)) for number in range(4)))
+    async with pool.acquire() as connection:
+        moved = {c.next_offset for c in await claim(connection, places)}
+    assert moved == {4 * 50 - sum(fenced)}
+
+
+def test_a_digest_tells_apart_a_missing_key_an_empty_one_and_a_tombstone() -> None:
+    digests = {
+        anchor_digest(None, b"ab"),
+        anchor_digest(b"", b"ab"),
+        anchor_digest(b"a", b"b"),
+        anchor_digest(b"ab", b""),
+        anchor_digest(b"ab", None),
+    }
+    assert len(digests) == 5
+
+
+async def until_one_waits_for_a_lock(pool: Pool) -> None:
+    async with asyncio.timeout(10), pool.acquire() as connection:
+        while not await waits(connection):  # noqa: ASYNC110 - the other side is the database
+            await asyncio.sleep(0.005)
+
+
+async def waits(connection: Connection) -> bool:
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    return found

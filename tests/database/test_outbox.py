@@ -1,0 +1,112 @@
+"""The outbox as a queue: rows in order, below a byte limit, nothing of a record lost."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from random import randbytes
+from typing import NamedTuple
+
+import pytest
+
+from service.database.outbox import put
+from service.database.pool import Connection, create_pool
+from service.database.records import unpack_headers
+from service.database.statements import statements
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+class Record(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    pool = await create_pool(database_url)
+    async with pool.acquire() as connection:
+        yield connection
+    await pool.close()
+
+
+async def page(
+    connection: Connection, rows: int = 100, size: int = 1 << 30, blocked: tuple[str, ...] = ()
+) -> list[tuple[str, list[Record]]]:
+    found = await connection.fetch(statements("outbox")["page"], rows, size, list(blocked))
+    return [
+        (
+            row["topic"],
+            [
+                Record(key, value, unpack_headers(headers))
+                for key, value, headers in zip(
+                    row["keys"], row["payloads"], row["headers"], strict=True
+                )
+            ],
+        )
+        for row in found
+    ]
+
+
+async def test_records_come_out_as_they_went_in(connection: Connection) -> None:
+    records = [
+        Record(
+            b"k\x00\xff", b"\x00\xfe", (("ce_id", b"\xff\x00"), ("ce_id", b""), ("ü", "ü".encode()))
+        ),
+        Record(None, None),
+        Record(b"", b""),
+    ]
+    await put(connection, "t", records, NOW)
+    assert await page(connection) == [("t", records)]
+
+
+async def test_a_poll_is_one_row_as_long_as_it_stays_below_the_byte_limit(
+    connection: Connection,
+) -> None:
+    records = [Record(b"%04d" % number, b"x" * 100) for number in range(1_000)]
+    await put(connection, "t", records, NOW)
+    assert [len(row) for _, row in await page(connection)] == [1_000]
+
+
+async def test_rows_are_cut_at_the_byte_limit_and_keep_the_order(connection: Connection) -> None:
+    records = [Record(b"%04d" % number, b"x" * 94) for number in range(25)]  # 100 bytes each
+    await put(connection, "t", records, NOW, row_bytes_max=1_000)
+    rows = [row for _, row in await page(connection)]
+    assert [len(row) for row in rows] == [10, 10, 5]
+    assert [record for row in rows for record in row] == records
+
+
+async def test_a_record_larger_than_the_limit_has_a_row_of_its_own(connection: Connection) -> None:
+    records = [Record(b"a", b"x"), Record(b"b", b"x" * 5_000), Record(b"c", b"x")]
+    await put(connection, "t", records, NOW, row_bytes_max=1_000)
+    assert [row for _, row in await page(connection)] == [[record] for record in records]
+
+
+async def test_nothing_to_say_writes_nothing(connection: Connection) -> None:
+    await put(connection, "t", [], NOW)
+    assert await page(connection) == []
+
+
+async def test_a_page_ends_at_its_bytes_but_has_a_row_at_least(connection: Connection) -> None:
+    for number in range(4):
+        await put(connection, "t", [Record(b"%d" % number, randbytes(3_000))], NOW)
+    assert len(await page(connection, size=7_000)) == 2
+    assert len(await page(connection, size=1)) == 1
+    assert len(await page(connection, rows=3)) == 3
+
+
+async def test_a_blocked_topic_keeps_its_rows_and_does_not_stop_the_others(
+    connection: Connection,
+) -> None:
+    await put(connection, "blocked", [Record(b"1", b"1")], NOW)
+    await put(connection, "free", [Record(b"2", b"2")], NOW)
+    assert [topic for topic, _ in await page(connection, rows=1, blocked=("blocked",))] == ["free"]
+    assert [topic for topic, _ in await page(connection)] == ["blocked", "free"]
+
+
+async def test_a_page_names_the_places_that_are_set_aside(connection: Connection) -> None:
+    await put(connection, "t", [Record(b"%d" % number, b"x") for number in range(3)], NOW)
+    query = statements("outbox")
+    (row,) = await connection.fetch(query["page"], 1, 1_000, [])
+    await connection.execute(query["set_aside"], row["id"], 1, "t", b"1", b"x", b"[]", "r", NOW)
+    (row,) = await connection.fetch(query["page"], 1, 1_000, [])
+    assert row["set_aside"] == [1]
