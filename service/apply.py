@@ -97,7 +97,7 @@ class Applier:
         self.store = store
         self.outputs = outputs
         self._limits = limits or ApplyLimits()
-        self._committed = committed
+        self.committed = committed
         self.retries: Counter[str] = Counter()
 
     async def apply(self, poll: Poll) -> Report:
@@ -106,7 +106,7 @@ class Applier:
             report = await self.retried(lambda connection: self._apply_once(connection, poll))
         except (*REFUSED_FOR_GOOD, *RETRYABLE) as error:
             return await self._halve(poll, error)
-        self._committed()
+        self.committed()
         return report
 
     async def apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
@@ -117,7 +117,7 @@ class Applier:
         changes = await self.retried(
             lambda connection: self.apply_events(connection, named, (), lanes)
         )
-        self._committed()
+        self.committed()
         return changes.outcomes
 
     async def retried(self, work: Callable[[Connection], Awaitable[R]]) -> R:
@@ -161,9 +161,7 @@ class Applier:
         await self.write(connection, changes, locked.recorded_at)
         return changes
 
-    async def write(
-        self, connection: Connection, changes: Changes, recorded_at: datetime
-    ) -> None:
+    async def write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
         """The ledger, then the outbox: last, under the locks, so its order is the ledger's."""
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
@@ -241,19 +239,20 @@ def moves_of(poll: Poll) -> list[OffsetMove]:
         known = last.get((came.topic, came.partition))
         if known is None or known.offset < came.offset:
             last[(came.topic, came.partition)] = came
-    return [
-        OffsetMove(
-            claim.topic,
-            claim.partition,
-            claim.next_offset,
-            came.offset + 1,
-            claim.owner_epoch,
-            came.offset,
-            anchor_digest(came.key, came.value),
-        )
-        for claim in poll.claims
-        if (came := last.get((claim.topic, claim.partition))) is not None
-    ]
+    claimed = {(claim.topic, claim.partition): claim for claim in poll.claims}
+    return [_move(claimed[place], came) for place, came in sorted(last.items())]
+
+
+def _move(claim: Claim, came: Origin) -> OffsetMove:
+    return OffsetMove(
+        claim.topic,
+        claim.partition,
+        claim.next_offset,
+        came.offset + 1,
+        claim.owner_epoch,
+        came.offset,
+        anchor_digest(came.key, came.value),
+    )
 
 
 def _moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim, ...]:

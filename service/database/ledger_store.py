@@ -104,6 +104,11 @@ class LedgerStore:
             loans_closed=await self._loans(connection, named),
         )
 
+    async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
+        """Rows of the table `fine` as values, with the terms they were exported under."""
+        terms = await self._terms_of(connection, rows)
+        return [records.fine(row, terms) for row in rows]
+
     async def patrons(
         self, connection: Connection, keys: Collection[PatronKey]
     ) -> dict[PatronKey, Patron]:
@@ -172,8 +177,7 @@ class LedgerStore:
         self, connection: Connection, keys: Collection[FineKey]
     ) -> dict[FineKey, Fine]:
         rows = await self._fetch(connection, "fines", keys, 2)
-        terms = await self._terms_of(connection, rows)
-        return {(value := records.fine(row, terms)).facts.key: value for row in rows}
+        return {value.facts.key: value for value in await self.fines_of(connection, rows)}
 
     async def _terms_of(
         self, connection: Connection, rows: Iterable[asyncpg.Record]

@@ -25,8 +25,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNPRINTABLE = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 OWN = "institution"  # the owner's code in totals where the institution owns the fine
-FINE_BYTES = 2_400  # markup, numbers and dates of a fine and its patron's element, without texts
-DOCUMENT_BYTES = 700
+FINE_BYTES = 1_500  # markup, numbers and dates of a fine and its patron's element, without texts
+DOCUMENT_BYTES = 400
 
 
 class InvalidBatch(ValueError):

@@ -68,10 +68,9 @@ CREATE TABLE fine (
     CHECK (line IS NULL OR terms_id IS NOT NULL)
 ) WITH (fillfactor = 85);
 
--- What a run may still claim, in the order it claims.
-CREATE INDEX fine_to_export ON fine (institution_id, patron_id, fine_id) WHERE status = 'Active';
-CREATE INDEX fine_in_dispute ON fine (institution_id, patron_id, fine_id)
-WHERE status = 'In dispute';
+-- What a run looks at, in the order it claims.
+CREATE INDEX fine_open ON fine (institution_id, patron_id, fine_id)
+WHERE status IN ('Active', 'In dispute');
 
 -- Append-only: one row per effect, in the account's own order.
 CREATE TABLE ledger_transaction (
@@ -255,7 +254,7 @@ CREATE TABLE export_run (
     profile key_text NOT NULL,
     run_id key_text NOT NULL,
     cutoff timestamptz NOT NULL,
-    settings jsonb NOT NULL,
+    held_back jsonb NOT NULL DEFAULT '{}',
     after_patron text COLLATE "C" NOT NULL DEFAULT '',
     after_fine text COLLATE "C" NOT NULL DEFAULT '',
     parts integer NOT NULL DEFAULT 0,

@@ -1,0 +1,184 @@
+"""Runs, batches and counters in PostgreSQL. Numbers come from counter rows, never sequences."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from service.core.ledger import Fine, FineKey
+from service.database.ledger_store import LedgerStore, columns
+from service.database.pool import Connection
+from service.database.statements import statements
+from service.export.batch import CreditRef
+from service.export.manifest import Manifest
+from service.export.profile import Profile
+from service.export.selection import Refusal
+
+SQL = statements("export")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run between two batches: what lies behind (patron, fine) is done."""
+
+    institution_id: str
+    profile: str
+    run_id: str
+    cutoff: datetime
+    after: tuple[str, str]
+    parts: int
+    held_back: Mapping[Refusal, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What one batch takes: bursar ids are `first_bursar_id` and those that follow it."""
+
+    batch_number: int
+    previous_sha256: bytes | None
+    export_number: int
+    first_bursar_id: int
+
+
+async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
+    """The open run of the profile; `run_id` names a new one where none is open."""
+    await connection.execute(SQL["open_run"], profile.institution_id, profile.code, run_id)
+    row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
+    if row is None:  # closed by another exporter in between
+        return await open_run(connection, profile, run_id)
+    return _run(row)
+
+
+async def lock_run(connection: Connection, profile: Profile) -> OpenRun | None:
+    """The open run, locked; None when another exporter has closed it."""
+    row = await connection.fetchrow(SQL["lock_run"], profile.institution_id, profile.code)
+    return None if row is None else _run(row)
+
+
+def _run(row: asyncpg.Record) -> OpenRun:
+    held_back = {Refusal(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
+    return OpenRun(
+        row["institution_id"],
+        row["profile"],
+        row["run_id"],
+        row["cutoff"],
+        (row["after_patron"], row["after_fine"]),
+        row["parts"],
+        held_back,
+    )
+
+
+async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> None:
+    held_back = orjson.dumps({reason.value: n for reason, n in run.held_back.items()}).decode()
+    await connection.execute(
+        SQL["advance_run"],
+        run.institution_id,
+        run.profile,
+        run.run_id,
+        *run.after,
+        run.parts,
+        held_back,
+        "closed" if closed else "open",
+    )
+
+
+async def open_fines(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    after: tuple[str, str],
+    limit: int,
+) -> list[Fine]:
+    """A page in (patron, fine) order."""
+    rows = await connection.fetch(
+        SQL["open_fines"], profile.institution_id, profile.currency, *after, limit
+    )
+    return await store.fines_of(connection, rows)
+
+
+async def open_fines_of_patrons(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    after: tuple[str, str],
+    patron_ids: list[str],
+) -> list[Fine]:
+    """What these patrons still have open behind the mark, in (patron, fine) order."""
+    own = (profile.institution_id, profile.currency)
+    sql = SQL["open_fines_of_patrons"]
+    return await store.fines_of(connection, await connection.fetch(sql, *own, *after, patron_ids))
+
+
+async def taken_of_patron(connection: Connection, run: OpenRun, patron_id: str) -> int:
+    taken: int = await connection.fetchval(
+        SQL["taken_of_patron"], run.institution_id, run.profile, run.run_id, patron_id
+    )
+    return taken
+
+
+async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:
+    """By fine id; none for a fine without a live line."""
+    rows = await connection.fetch(SQL["live_lines_of_fines"], *columns(fines, 2))
+    return {row["fine_id"]: CreditRef(row["line"], row["type"]) for row in rows}
+
+
+async def take_numbers(connection: Connection, profile: Profile, fines: int) -> Numbers:
+    """The next numbers, locked last of all; they come back if the commit does not happen."""
+    institution_id = profile.institution_id
+    taken = await connection.fetchrow(SQL["take_institution_numbers"], institution_id, fines)
+    assert taken is not None
+    last = await connection.fetchrow(SQL["lock_profile_counter"], institution_id, profile.code)
+    return Numbers(
+        batch_number=1 if last is None else last["batch_number"] + 1,
+        previous_sha256=None if last is None else last["sha256"],
+        export_number=int(taken["export_number"]),
+        first_bursar_id=int(taken["bursar_transaction_id"]) - fines + 1,
+    )
+
+
+async def seal(
+    connection: Connection, manifest: Manifest, document: bytes, manifest_json: bytes
+) -> None:
+    """The batch as it leaves the house: bytes that never change again."""
+    previous = manifest.previous_sha256
+    sha256 = bytes.fromhex(manifest.sha256)
+    await connection.execute(
+        SQL["seal_batch"],
+        manifest.institution_id,
+        manifest.profile,
+        manifest.batch_number,
+        manifest.run_id,
+        manifest.export_number,
+        manifest.currency,
+        manifest.count,
+        manifest.total,
+        manifest.file_name,
+        sha256,
+        None if previous is None else bytes.fromhex(previous),
+        document,
+        manifest_json,
+        manifest.cutoff,
+        manifest.sealed_at,
+    )
+    await connection.execute(
+        SQL["set_profile_counter"],
+        manifest.institution_id,
+        manifest.profile,
+        manifest.batch_number,
+        sha256,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    cutoff: datetime
+    is_open: bool
+
+
+async def last_runs(connection: Connection) -> tuple[dict[str, LastRun], datetime]:
+    """Each profile's newest run, and the database's clock."""
+    clock: datetime = await connection.fetchval(SQL["clock"])
+    rows = await connection.fetch(SQL["last_cutoffs"])
+    return {row["profile"]: LastRun(row["cutoff"], row["is_open"]) for row in rows}, clock

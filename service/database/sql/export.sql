@@ -1,0 +1,119 @@
+-- name: open_run
+-- The run that is open, or a new one: its cutoff is the database's clock in milliseconds.
+INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
+VALUES ($1, $2, $3, date_trunc('milliseconds', clock_timestamp()), 'open')
+ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
+
+-- name: run
+SELECT *
+FROM export_run
+WHERE institution_id = $1 AND profile = $2 AND state = 'open';
+
+-- name: lock_run
+-- Before the accounts: a second exporter waits here and then goes on in the run.
+SELECT *
+FROM export_run
+WHERE institution_id = $1 AND profile = $2 AND state = 'open'
+FOR UPDATE;
+
+-- name: advance_run
+UPDATE export_run
+SET
+    after_patron = $4,
+    after_fine = $5,
+    parts = $6,
+    held_back = $7::jsonb,
+    state = $8
+WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
+
+-- name: last_cutoffs
+-- When each profile was last run.
+SELECT
+    profile,
+    max(cutoff) AS cutoff,
+    bool_or(state = 'open') AS is_open
+FROM export_run
+GROUP BY profile;
+
+-- name: clock
+-- Schedules go by this clock alone.
+SELECT clock_timestamp() AS clock;
+
+-- name: open_fines
+-- A page of what a run looks at, disputed ones too: they are held back and counted.
+SELECT *
+FROM fine
+WHERE
+    institution_id = $1
+    AND status IN ('Active', 'In dispute')
+    AND currency = $2
+    AND (patron_id, fine_id) > ($3, $4)
+ORDER BY patron_id, fine_id
+LIMIT $5;
+
+-- name: open_fines_of_patrons
+-- The same for whole patrons, once their accounts are locked.
+SELECT *
+FROM fine
+WHERE
+    institution_id = $1
+    AND status IN ('Active', 'In dispute')
+    AND currency = $2
+    AND (patron_id, fine_id) > ($3, $4)
+    AND patron_id = any($5::text [])
+ORDER BY patron_id, fine_id;
+
+-- name: taken_of_patron
+-- What this run already took of a patron whose fines fill more than one batch.
+SELECT coalesce(sum(line.amount), 0)::bigint AS taken
+FROM export_batch AS batch
+INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
+INNER JOIN fine USING (institution_id, fine_id)
+WHERE
+    batch.institution_id = $1
+    AND batch.profile = $2
+    AND batch.run_id = $3
+    AND fine.patron_id = $4;
+
+-- name: live_lines_of_fines
+-- The live line and type of the fines that credits refer to.
+SELECT
+    fine.fine_id,
+    fine.line,
+    fine.type
+FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+INNER JOIN fine USING (institution_id, fine_id)
+WHERE fine.line IS NOT NULL;
+
+-- name: take_institution_numbers
+-- Counter rows, not sequences: a rollback gives the numbers back.
+INSERT INTO export_counter AS counter (institution_id, export_number, bursar_transaction_id)
+VALUES ($1, 100000000000001, 1000000000000000 + $2::bigint)
+ON CONFLICT (institution_id) DO UPDATE
+    SET
+        export_number = counter.export_number + 1,
+        bursar_transaction_id = counter.bursar_transaction_id + $2::bigint
+RETURNING export_number, bursar_transaction_id;
+
+-- name: lock_profile_counter
+SELECT
+    batch_number,
+    sha256
+FROM profile_counter
+WHERE institution_id = $1 AND profile = $2
+FOR UPDATE;
+
+-- name: set_profile_counter
+INSERT INTO profile_counter (institution_id, profile, batch_number, sha256)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (institution_id, profile) DO UPDATE
+    SET
+        batch_number = excluded.batch_number,
+        sha256 = excluded.sha256;
+
+-- name: seal_batch
+INSERT INTO export_batch (
+    institution_id, profile, batch_number, run_id, export_number, state, currency, fine_count,
+    total, file_name, sha256, previous_sha256, document, manifest, cutoff, sealed_at
+)
+VALUES ($1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
