@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.ledger import Item
+from service.core.ledger import Item, Owner
 from service.export.batch import (
     DOCUMENT_BYTES,
     Batch,
@@ -211,3 +211,16 @@ def test_what_a_run_that_died_has_left_is_cut_as_the_whole_would_have_been(
 def test_a_document_is_never_larger_than_its_fines_were_taken_for(any_one: Batch) -> None:
     taken_for = sum(size_bytes_max(who, one) for who in any_one.patrons for one in who.lines)
     assert len(render(any_one)) <= DOCUMENT_BYTES + taken_for
+
+
+def test_the_largest_markup_of_a_fine_is_foreseen_and_not_by_far_too_much() -> None:
+    largest = line(
+        2**64 - 1 - 15_000_000_020_004_000,
+        -(10**10) + 1,
+        owner=Owner("1", "m", "x"),
+        item=Item("t", "t", "t", "t", "t", None, "t"),  # a nil takes more than a date
+    )
+    who = patron("a", largest)
+    size_bytes = len(render(batch(who, institution_id="9" * 10)))
+    foreseen = DOCUMENT_BYTES + size_bytes_max(who, largest)
+    assert size_bytes <= foreseen <= size_bytes + 500
