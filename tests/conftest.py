@@ -1,4 +1,4 @@
-"""Fixtures for whatever needs a database or a broker; lazy: a test that asks for none starts none."""
+"""Fixtures for whatever needs a database or a broker; a test that asks for none starts none."""
 
 from __future__ import annotations
 
