@@ -1,0 +1,1 @@
+"""Kafka's clients and topics, with the settings that were measured to behave best."""

@@ -1,0 +1,166 @@
+"""The topics: names, what each must be like (contracts.md, 0 and 6), creation and check."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
+
+from service.kafka.clients import KafkaAccess, close_client, new_admin, start
+from service.problems import OperatorError
+
+INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
+OUTPUTS = (
+    "balance-changed.v1",
+    "export-batch.v1",
+    "export-manifest.v1",
+    "loan-closed.v1",
+    "rejected.v1",
+)
+
+MIB = 1024 * 1024
+DAY_MS = 24 * 60 * 60 * 1_000
+LARGE = frozenset({"export-batch.v1", "export-manifest.v1", "rejected.v1"})
+LARGE_BYTES = 16 * MIB
+USUAL_BYTES = 1_048_588  # the broker's own default
+# The record of what left the house, and longer than the oldest backup one would restore.
+RECORD_DAYS = 400
+USUAL_DAYS = 60
+KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1"})
+
+
+class TopicsRefused(OperatorError):
+    """The broker would not create a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """What a new topic gets: partitions and copies as the cluster needs, the rest as it must be."""
+
+    partitions: int = 12
+    replication: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A topic that is not as it must be; `rule` says how it must be."""
+
+    topic: str
+    rule: str
+
+
+def settings_of(contract: str, replication: int) -> dict[str, str]:
+    """The settings of a contract's topic, as the broker names them."""
+    days = RECORD_DAYS if contract in KEPT_AS_RECORD else USUAL_DAYS
+    settings = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * DAY_MS),
+        "max.message.bytes": str(_bytes(contract)),
+        "min.insync.replicas": str(2 if replication >= 3 else 1),
+        "unclean.leader.election.enable": "false",
+    }
+    if contract in OUTPUTS:
+        # With the producer's own time a clock that is ahead makes the broker refuse its records.
+        settings["message.timestamp.type"] = "LogAppendTime"
+    return settings
+
+
+async def create_topics(
+    access: KafkaAccess, prefix: str, shape: TopicShape | None = None
+) -> tuple[str, ...]:
+    """Creates what is missing, the names of it; others stay as they are.
+
+    Raises KafkaUnavailable, TopicsRefused.
+    """
+    wanted = shape or TopicShape()
+    admin = await start(new_admin(access))
+    try:
+        present = set(await admin.list_topics())
+        missing = [name for name in (*INPUTS, *OUTPUTS) if prefix + name not in present]
+        if not missing:
+            return ()
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    prefix + name,
+                    wanted.partitions,
+                    wanted.replication,
+                    topic_configs=settings_of(name, wanted.replication),
+                )
+                for name in missing
+            ]
+        )
+        return tuple(_created(response.topic_errors))
+    finally:
+        await close_client(admin)
+
+
+async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ...]:
+    """What is missing or set otherwise than it must be. Raises KafkaUnavailable.
+
+    Retention longer and size limits higher than ours are fine.
+    """
+    admin = await start(new_admin(access))
+    try:
+        present = set(await admin.list_topics())
+        names = (*INPUTS, *OUTPUTS)
+        missing = [
+            Difference(prefix + name, "must exist")
+            for name in names
+            if prefix + name not in present
+        ]
+        there = [name for name in names if prefix + name in present]
+        settings = await _settings(admin, [prefix + name for name in there])
+    finally:
+        await close_client(admin)
+    found = [
+        Difference(prefix + name, rule)
+        for name in there
+        for rule in _broken_rules(name, settings.get(prefix + name, {}))
+    ]
+    return (*missing, *found)
+
+
+def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
+    """A rival's creation is as good as ours."""
+    for topic, code, *text in errors:
+        error = for_code(code)
+        if error is TopicAlreadyExistsError:
+            continue
+        if error is not NoError:
+            raise TopicsRefused(f"{topic}: {error.__name__}: {text[0] if text else ''}")
+        yield topic
+
+
+async def _settings(
+    admin: AIOKafkaAdminClient, topics: Sequence[str]
+) -> dict[str, Mapping[str, str]]:
+    """By topic; without the right to see them (DescribeConfigs) there are none."""
+    if not topics:
+        return {}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in await admin.describe_configs(asked)
+        for code, _, _, name, entries in response.resources
+        if code == 0
+    }
+
+
+def _broken_rules(contract: str, settings: Mapping[str, str]) -> Iterable[str]:
+    if "compact" in settings.get("cleanup.policy", "delete"):
+        yield "cleanup.policy must be delete"
+    retention = int(settings.get("retention.ms", "-1"))
+    if contract in KEPT_AS_RECORD and 0 <= retention < RECORD_DAYS * DAY_MS:
+        yield f"retention.ms must be at least {RECORD_DAYS * DAY_MS} ({RECORD_DAYS} days), or -1"
+    if contract not in OUTPUTS:
+        return
+    if int(settings.get("max.message.bytes", LARGE_BYTES)) < _bytes(contract):
+        yield f"max.message.bytes must be at least {_bytes(contract)}"
+    if settings.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
+        yield "message.timestamp.type must be LogAppendTime"
+
+
+def _bytes(contract: str) -> int:
+    return LARGE_BYTES if contract in LARGE else USUAL_BYTES
