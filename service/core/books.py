@@ -1,7 +1,7 @@
 """The working copy that one fold changes: what was read, what it became, what to publish."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -29,6 +29,7 @@ V = TypeVar("V")
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
 ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
+Lane = FineKey | SourceKey  # what waits for a fine, or behind a payment
 
 
 class Overlay(Generic[K, V]):
@@ -185,15 +186,15 @@ class Books:
     def unpark(self, key: ParkedKey) -> None:
         self.parked.remove(key)
 
-    def waiting(self, fine: FineKey | None, payment: SourceKey | None) -> list[ParkedKey]:
-        """All that waits in the fine's lane or behind the payment, and behind those; any order."""
+    def waiting(self, lanes: Iterable[Lane]) -> list[ParkedKey]:
+        """All that waits in the lanes, and behind those again; any order."""
         found: dict[ParkedKey, None] = {}
-        todo = [*self._lane(fine), *self._queue(payment)]
+        todo = [key for lane in lanes for key in self._lane(lane)]
         while todo:
             key = todo.pop()
             if key not in found:
                 found[key] = None
-                todo.extend(self._queue(key[1]))
+                todo.extend(self._lane(key[1]))
         return list(found)
 
     def in_order(self, keys: list[ParkedKey]) -> Iterator[tuple[ParkedKey, Parked]]:
@@ -230,11 +231,10 @@ class Books:
         found = (line for line in self.lines.now.values() if line.batch == batch)
         return {line.key.bursar_transaction_id: line for line in found}
 
-    def _lane(self, fine: FineKey | None) -> list[ParkedKey]:
-        return list(self._lanes.get(fine, ())) if fine is not None else []
-
-    def _queue(self, payment: SourceKey | None) -> list[ParkedKey]:
-        return list(self._behind.get(payment, ())) if payment is not None else []
+    def _lane(self, lane: Lane) -> Iterable[ParkedKey]:
+        if isinstance(lane, FineKey):
+            return tuple(self._lanes.get(lane, ()))
+        return tuple(self._behind.get(lane, ()))
 
     def _index(self, key: ParkedKey, item: Parked) -> None:
         self._rank.setdefault(key, len(self._rank))

@@ -203,14 +203,15 @@ def _is_whole(credit: Fine) -> bool:
 
 
 def _other_reference(event: BursarPayment, original: Payment, line: Line | None) -> bool:
-    """Whether a reversal names another fine than its original did."""
+    """Whether a reversal names another fine than its original did, or two (row 5)."""
+    by_line = event.bursar_transaction_id
+    if line is not None and event.fine_id not in (None, line.fine_id):
+        return True
     if event.fine_id is not None and event.fine_id != original.fine_id:
         return original.fine_id is not None or original.bursar_transaction_id is not None
-    if event.bursar_transaction_id is None:
+    if by_line is None or by_line == original.bursar_transaction_id:
         return False
-    if line is not None:
-        return line.fine_id != original.fine_id
-    return event.bursar_transaction_id != original.bursar_transaction_id
+    return line is None or line.fine_id != original.fine_id
 
 
 def _seen(fine: Fine, event: BursarPayment) -> Fine:

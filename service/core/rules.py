@@ -1,12 +1,12 @@
 """The state rules: events in order onto a view; pure, without await (rules.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from service.core import exports, fines, identities, payments
 from service.core.batches import Response
-from service.core.books import Books, Changes, ParkedKey, View
+from service.core.books import Books, Changes, Lane, ParkedKey, View
 from service.core.events import (
     BursarPayment,
     Event,
@@ -27,16 +27,13 @@ from service.core.words import ItemState, PaymentKind, Reason, Wait
 NOT_RETRIED = (Wait.OVERPAID_HELD, Wait.INTERNAL_ERROR)
 
 
-def fold(view: View, events: Sequence[Event], lanes: Sequence[FineKey | SourceKey] = ()) -> Changes:
+def fold(view: View, events: Sequence[Event], lanes: Sequence[Lane] = ()) -> Changes:
     """Events in their order, then the `lanes` a sweep names. One outcome is counted per event."""
     books = Books(view)
     for event in events:
         take(books, event)
     for lane in lanes:
-        if isinstance(lane, FineKey):
-            settle(books, lane, None)
-        else:
-            settle(books, None, lane)
+        settle(books, (lane,))
     return books.changes_made()
 
 
@@ -55,16 +52,21 @@ def take(books: Books, event: Event) -> None:
             assert_never(event)
 
 
-def settle(books: Books, fine: FineKey | None, payment: SourceKey | None) -> None:
-    """Whole passes over what waits, oldest first, until one moves none."""
-    waiting: dict[ParkedKey, None] = dict.fromkeys(books.waiting(fine, payment))
-    moved = bool(waiting)
+def settle(books: Books, lanes: Iterable[Lane]) -> None:
+    """Whole passes over what waits in the lanes, oldest first, until one moves none.
+
+    What an item touches joins the next pass: an excess makes a credit, a reversal cancels it.
+    """
+    reached = dict.fromkeys(lanes)
+    moved = True
     while moved:
         moved = False
-        for key, item in books.in_order(list(waiting)):
-            if item.wait not in NOT_RETRIED and _retry(books, key, item):
-                moved = True
-        waiting |= dict.fromkeys(books.waiting(fine, payment))
+        for key, item in books.in_order(books.waiting(reached)):
+            if item.wait in NOT_RETRIED:
+                continue
+            outcome = _retry(books, key, item)
+            moved = moved or outcome is not None
+            reached |= dict.fromkeys(_touched(outcome))
 
 
 def decide(books: Books, event: Parkable) -> Outcome:
@@ -112,7 +114,7 @@ def _create(books: Books, event: FineCreated) -> None:
     books.see_patron(event.patron)
     if isinstance(outcome, Applied):
         _post(books, outcome, event.origin.traceparent)
-        settle(books, event.fine, None)
+        settle(books, (event.fine,))
 
 
 def _take_parkable(books: Books, event: Parkable) -> None:
@@ -127,35 +129,28 @@ def _take_parkable(books: Books, event: Parkable) -> None:
         _refuse(books, event, rejected(reason))
         return
     lane = identities.lane_of(books, event)
-    settle(books, lane, None)
+    own: tuple[Lane, ...] = () if lane is None else (lane,)
+    settle(books, own)
     outcome = decide(books, event)
     _count(books, outcome)
     _conclude(books, event, outcome)
-    behind = None if isinstance(event, FineChanged) else event.key
-    settle(books, _touched(outcome) or lane, behind)
-    _settle_credit(books, event, outcome)
+    behind = () if isinstance(event, FineChanged) else (event.key,)
+    settle(books, (*own, *_touched(outcome), *behind))
 
 
-def _retry(books: Books, key: ParkedKey, item: Parked) -> bool:
-    """Whether a parked item moved on: applied, rejected, or into another lane."""
+def _retry(books: Books, key: ParkedKey, item: Parked) -> Outcome | None:
+    """How a parked item moved on: applied, rejected, or into another lane. None: it did not."""
     outcome = decide(books, item.event)
     if isinstance(outcome, Park):
         again = replace(item, wait=outcome.wait, fine_id=outcome.fine_id, original=outcome.original)
         if again == item:
-            return False
+            return None
         books.park(key, again)
-        return again.fine_id != item.fine_id
+        return None if again.fine_id == item.fine_id else outcome
     books.unpark(key)
     books.outcomes[f"unparked:{item.wait}"] += 1
     _conclude(books, item.event, outcome)
-    _settle_credit(books, item.event, outcome)
-    return True
-
-
-def _settle_credit(books: Books, event: Parkable, outcome: Outcome) -> None:
-    """The credit of an excess is a new fine: something may wait for it already."""
-    if isinstance(outcome, Applied) and outcome.credit_id is not None:
-        settle(books, FineKey(event.key.institution_id, outcome.credit_id), None)
+    return outcome
 
 
 def _conclude(books: Books, event: Parkable, outcome: Outcome) -> None:
@@ -195,7 +190,7 @@ def _export(books: Books, event: ExportFine) -> None:
     line = exports.line_of(fine, event)
     books.lines.put(line.key, line)
     _post(books, outcome, None)
-    settle(books, event.fine, None)
+    settle(books, (event.fine,))
 
 
 def _respond(books: Books, event: ExportResponse) -> None:
@@ -239,8 +234,11 @@ def _refuse(books: Books, event: Incoming, outcome: Rejected) -> None:
     books.refused.append(refused)
 
 
-def _touched(outcome: Outcome) -> FineKey | None:
-    return outcome.fine.facts.key if isinstance(outcome, Applied) else None
+def _touched(outcome: Outcome | None) -> tuple[FineKey, ...]:
+    """The fines an outcome changed or made."""
+    if not isinstance(outcome, Applied):
+        return ()
+    return (outcome.fine.facts.key, *(effect.fine.facts.key for effect in outcome.effects))
 
 
 def _count(books: Books, outcome: Outcome) -> None:
