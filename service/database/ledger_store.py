@@ -70,10 +70,10 @@ class LedgerStore:
             *columns(named.originals, 3),
             *columns(named.batches, 3),
         )
-        wanted = {AccountKey(*row.values()) for row in found} | named.accounts
-        arrays = columns(wanted, 3)
-        if named.accounts:
-            await connection.execute(self._sql["insert_missing_accounts"], *arrays)
+        new = await self._new_accounts(connection, named)
+        arrays = columns({AccountKey(*row.values()) for row in found} | new, 3)
+        if new:
+            await connection.execute(self._sql["insert_missing_accounts"], *columns(new, 3))
         rows = await connection.fetch(self._sql["lock_accounts"], *arrays)
         clock = await connection.fetchval(self._sql["clock"])
         return Locked({(value := records.account(row)).key: value for row in rows}, clock)
@@ -82,7 +82,7 @@ class LedgerStore:
         """All that the rules may ask for these events. Raises Moved."""
         lines = await self._lines(connection, named)
         payments = await self._payments(connection, named.payments | named.originals)
-        lanes = named.fines | named.created | named.credits | _fines_of(lines.values())
+        lanes = named.fines | named.created.keys() | named.credits | _fines_of(lines.values())
         lanes |= _fines_of(payments.values())
         parked = await self._parked(connection, lanes, named.payments)
         lines |= await self._lines_of_parked(connection, parked.values(), lines)

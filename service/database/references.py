@@ -22,8 +22,7 @@ from service.core.words import PaymentKind
 class References:
     """Grows while events are looked at; `created` fines bring their accounts themselves."""
 
-    created: set[FineKey] = field(default_factory=set)
-    accounts: set[AccountKey] = field(default_factory=set)
+    created: dict[FineKey, AccountKey] = field(default_factory=dict)
     patrons: set[PatronKey] = field(default_factory=set)
     fines: set[FineKey] = field(default_factory=set)
     lines: set[LineKey] = field(default_factory=set)
@@ -39,8 +38,8 @@ class References:
         match event:
             case FineCreated():
                 facts = event.facts
-                self.created.add(facts.key)
-                self.accounts.add(facts.account)
+                # The first one counts: another with the same id is a repeat or a conflict.
+                self.created.setdefault(facts.key, facts.account)
                 self.patrons.add((facts.institution_id, facts.patron_id))
             case FineChanged():
                 self.changes.add(event.key)

@@ -19,7 +19,7 @@ from service.export.selection import Candidate, Refusal, local_date, select
 
 PAGE_FINES_MAX = 2_000
 # Longest possible numbers: a fine's size is known before its numbers are.
-_LONGEST_ID = "9" * 20
+_LONGEST_ID = str(2**64 - 1)
 _LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
 
 

@@ -24,6 +24,13 @@ SELECT DISTINCT
 FROM named
 INNER JOIN fine USING (institution_id, fine_id);
 
+-- name: known_fines
+SELECT
+    institution_id,
+    fine_id
+FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+INNER JOIN fine USING (institution_id, fine_id);
+
 -- name: insert_missing_accounts
 -- Missing ones first, then the lock: both in one statement deadlock, and so does lock, insert, lock.
 INSERT INTO account (institution_id, patron_id, currency)
