@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from service.core.batches import Line, SealedBatch
 from service.core.events import ExportFine, ExportResponse
 from service.core.ledger import ExportRef, Fine, LineKey, LoanClosed
-from service.core.money import InvalidAmount, parse_minor
+from service.core.money import InvalidAmount, parse_sum
 from service.core.outcomes import Applied, Effect, Rejected, rejected
 from service.core.words import (
     BatchState,
@@ -133,7 +133,7 @@ def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
     if event.control_count is None or event.control_total is None:
         return True
     try:
-        total = parse_minor(event.control_total, batch.currency)
+        total = parse_sum(event.control_total, batch.currency)
     except InvalidAmount:
         return False
     return (event.control_count, total) == (batch.count, batch.total)

@@ -7,6 +7,7 @@ from iso4217 import Currency
 
 MAX_DECIMALS = 3
 _AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,3})?", re.ASCII)
+_SUM = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,3})?", re.ASCII)
 
 
 class InvalidAmount(ValueError):
@@ -33,10 +34,19 @@ def decimals(currency: str) -> int:
 
 def parse_minor(text: object, currency: str) -> int:
     """Minor units of a wire amount. Raises InvalidAmount or InvalidCurrency."""
+    return _parse(text, currency, _AMOUNT)
+
+
+def parse_sum(text: object, currency: str) -> int:
+    """Minor units of a sum: 15 digits before the point. Raises InvalidAmount or InvalidCurrency."""
+    return _parse(text, currency, _SUM)
+
+
+def _parse(text: object, currency: str, form: re.Pattern[str]) -> int:
     digits = decimals(currency)
     if not isinstance(text, str):
         raise InvalidAmount("must be a string")
-    if not _AMOUNT.fullmatch(text):
+    if not form.fullmatch(text):
         raise InvalidAmount("must be plain digits with an optional fraction")
     whole, _, fraction = text.partition(".")
     if len(fraction) > digits:

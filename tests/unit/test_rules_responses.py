@@ -1,0 +1,323 @@
+"""The bursar answers a batch: accepts it, refuses lines (rules.md, 5; contracts.md, 4)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
+from service.core.words import ResponseOutcome
+from tests.support.given import (
+    BOTH,
+    ERP,
+    HOLDS,
+    LOST,
+    ONLY,
+    RETRIES,
+    UNI,
+    Books,
+    Moved,
+    Now,
+    Step,
+    accepts,
+    at,
+    cancels,
+    creates,
+    desk_pays,
+    exports,
+    moved,
+    now,
+    open_,
+    own_outcome,
+    pays,
+    refuses,
+    responds,
+    reverses,
+    table,
+    tells,
+    writes_off,
+)
+from tests.support.view_store import sound
+
+EXPORTED = (creates(95_00), exports())
+CREDIT = (creates(-20_00), exports())
+THREE = (
+    creates(95_00),
+    creates(5_00, "F2"),
+    creates(-1_00, "F3"),
+    exports("F1", "F2", "F3"),
+)
+BATCH = BatchKey(UNI, "BOTH", 1)
+
+
+@table(
+    "history state posted",
+    ("5 transferred", EXPORTED, open_(95_00), ("export_rejected", 95_00, 95_00, -95_00)),
+    (
+        "5 what remained at the export, not what it was created with",
+        (creates(95_00), desk_pays(30_00), exports()),
+        open_(65_00),
+        ("export_rejected", 65_00, 65_00, -65_00),
+    ),
+    ("5 a credit", CREDIT, open_(-20_00), ("export_rejected", -20_00, -20_00, 20_00)),
+    (
+        "5 a lost fine that closed on export",
+        (creates(95_00, type_=LOST), exports()),
+        open_(95_00),
+        ("export_rejected", 95_00, 95_00, 0),
+    ),
+    (
+        "5 its payment was reversed",
+        (*EXPORTED, pays(95_00), reverses()),
+        open_(95_00),
+        ("export_rejected", 95_00, 95_00, -95_00),
+    ),
+    (
+        "5 its noted payment was reversed",
+        (creates(95_00, type_=LOST), exports(), pays(95_00), reverses()),
+        open_(95_00),
+        ("export_rejected", 95_00, 95_00, 0),
+    ),
+    (
+        "5 a status was noted: no payment",
+        (*EXPORTED, tells("invoiced")),
+        open_(95_00),
+        ("export_rejected", 95_00, 95_00, -95_00),
+    ),
+    (
+        "5 an overpayment is held: nothing was paid",
+        (creates(95_00), exports(terms=HOLDS), pays(95_01)),
+        open_(95_00),
+        ("export_rejected", 95_00, 95_00, -95_00),
+    ),
+)
+def test_a_refusal_is_the_exact_opposite_of_its_export(
+    history: Sequence[Step], state: Now, posted: Moved
+) -> None:
+    books = Books(*history)
+    done = books.take(refuses("1001"))
+    assert own_outcome(done) == "applied"
+    assert [moved(line) for line in done.transactions] == [posted]
+    assert now(books) == state
+    assert books.line_state("1001") == "refused"
+    sound(books.store)
+
+
+def test_a_refused_export_only_fine_is_active_again() -> None:
+    books = Books(creates(95_00), exports(terms=ONLY))
+    done = books.take(refuses(profile="ONLY"))
+    assert [moved(line) for line in done.transactions] == [("export_rejected", 95_00, 95_00, 0)]
+    assert now(books) == open_(95_00)
+
+
+def test_a_refused_line_keeps_the_reason_and_holds_its_fine_back() -> None:
+    books = Books(*EXPORTED)
+    line = books.take(refuses("1001")).transactions[0]
+    assert line.cause == ExportRef("BOTH", 1, "1001")
+    assert (line.label, line.occurred_at) == ("Export rejected", at(25))
+    assert books.store.lines[LineKey(UNI, "1001")].reason == "no such student"
+    assert books.fine().refused_reason == "no such student"
+    assert books.fine().line is None
+
+
+def test_a_profile_that_retries_does_not_hold_a_refused_fine_back() -> None:
+    books = Books(creates(95_00), exports(terms=RETRIES), refuses())
+    assert books.fine().refused_reason is None
+    assert books.store.lines[LineKey(UNI, "1001")].reason == "file unreadable"
+
+
+def test_a_refused_fine_is_exported_anew_under_a_new_line() -> None:
+    books = Books(*EXPORTED, refuses(), exports(batch=2))
+    assert books.fine().line == "2001"
+    assert books.fine().refused_reason is None
+    assert (books.line_state("1001"), books.line_state("2001")) == ("refused", "live")
+    sound(books.store)
+
+
+def test_a_fine_refused_after_a_part_was_paid_at_the_desk_and_reexported_for_the_rest() -> None:
+    books = Books(*EXPORTED, refuses(), desk_pays(30_00), exports(batch=2), pays(65_00))
+    assert now(books) == Now("Transferred", "closed")
+
+
+@table(
+    "responses states lines",
+    ("5 accepted", (accepts(),), ["accepted"], ["live", "live", "live"]),
+    ("5 refused", (refuses(),), ["refused"], ["refused"] * 3),
+    ("5 partly", (refuses("1002"),), ["partly_refused"], ["live", "refused", "live"]),
+    (
+        "5 every line by its name",
+        (refuses("1001", "1002", "1003"),),
+        ["refused"],
+        ["refused"] * 3,
+    ),
+    (
+        "5 one after the other",
+        (refuses("1001"), refuses("1002", response_id="a2"), refuses(response_id="a3")),
+        ["partly_refused", "partly_refused", "refused"],
+        ["refused"] * 3,
+    ),
+    (
+        "5 accepted, then a line refused",
+        (accepts(), refuses("1003", response_id="a2")),
+        ["accepted", "partly_refused"],
+        ["live", "live", "refused"],
+    ),
+    (
+        "5 accepting takes no refusal back",
+        (refuses("1001"), accepts(response_id="a2")),
+        ["partly_refused", "partly_refused"],
+        ["refused", "live", "live"],
+    ),
+    (
+        "5 accepting takes no refusal of the whole back",
+        (refuses(), accepts(response_id="a2")),
+        ["refused", "refused"],
+        ["refused"] * 3,
+    ),
+)
+def test_a_batch_says_what_became_of_its_lines(
+    responses: Sequence[Step], states: list[str], lines: list[str]
+) -> None:
+    books = Books(*THREE)
+    seen = []
+    for response in responses:
+        assert own_outcome(books.take(response)) == "applied"
+        seen.append(books.store.batches[BATCH].state.value)
+    assert seen == states
+    assert [books.line_state(line) for line in ("1001", "1002", "1003")] == lines
+    sound(books.store)
+
+
+def test_accepting_moves_nothing() -> None:
+    books = Books(*THREE)
+    before = books.store.copy()
+    assert books.take(accepts()).transactions == ()
+    assert books.store.fines == before.fines
+
+
+PAID = (*THREE, pays(1, "F2"))
+LATER = (*EXPORTED, refuses(response_id="a0"), exports(batch=2))
+
+
+@table(
+    "history event reason",
+    ("4 no such batch", THREE, accepts(batch=2), "unknown_batch"),
+    ("4 another profile's batch", THREE, refuses(profile="ONLY"), "unknown_batch"),
+    (
+        "4 another institution's batch",
+        THREE,
+        responds(ResponseOutcome.ACCEPTED, institution="99"),
+        "unknown_batch",
+    ),
+    ("4 a line of no batch", THREE, refuses("1001", "7"), "unknown_line"),
+    ("4 a line of another batch", LATER, refuses("1001", batch=2), "unknown_line"),
+    ("4 refused already", (*THREE, refuses("1001", response_id="a0")), refuses("1001"), "not_live"),
+    ("4 not the fine's latest", LATER, refuses("1001"), "not_live"),
+    ("4 whole, none is live", (*THREE, refuses(response_id="a0")), refuses(), "not_live"),
+    ("4 one line twice", THREE, refuses("1001", "1001"), "not_live"),
+    ("4 a payment", PAID, refuses("1001", "1002"), "already_paid"),
+    ("4 a payment, whole", PAID, refuses(), "already_paid"),
+    ("4 a write-off", (*THREE, writes_off(1, "F2")), refuses("1002"), "already_paid"),
+    (
+        "4 a noted payment",
+        (creates(95_00, type_=LOST), exports(), pays(95_00)),
+        refuses(),
+        "already_paid",
+    ),
+    (
+        "4 a payment that was all excess",
+        (*EXPORTED, pays(95_00), pays(1, payment_id="p2"), reverses("p1")),
+        refuses(),
+        "already_paid",
+    ),
+    (
+        "4 a reversal that was refused leaves the payment",
+        (*EXPORTED, pays(95_00), reverses(amount=1)),
+        refuses(),
+        "already_paid",
+    ),
+    ("4 the count", THREE, accepts(control=(2, "99.00")), "control_total_mismatch"),
+    ("4 the total", THREE, accepts(control=(3, "99.01")), "control_total_mismatch"),
+    ("4 the total's sign", THREE, refuses(control=(3, "-99.00")), "control_total_mismatch"),
+    ("4 finer than the currency", THREE, accepts(control=(3, "99.001")), "control_total_mismatch"),
+    (
+        "4 line before live",
+        (*THREE, refuses("1001", response_id="a0")),
+        refuses("1001", "7"),
+        "unknown_line",
+    ),
+    (
+        "4 live before paid",
+        (*PAID, refuses("1001", response_id="a0")),
+        refuses("1001", "1002"),
+        "not_live",
+    ),
+    ("4 paid before total", PAID, refuses("1002", control=(9, "0")), "already_paid"),
+)
+def test_a_response_that_does_not_hold_changes_nothing_at_all(
+    history: Sequence[Step], event: Step, reason: str
+) -> None:
+    books = Books(*history)
+    before = books.store.copy()
+    done = books.take(event)
+    assert own_outcome(done) == f"rejected:{reason}"
+    assert [refused.reason for refused in done.refused] == [reason]
+    for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
+        assert getattr(books.store, table_name) == getattr(before, table_name)
+
+
+@table(
+    "control",
+    ("4 as in the manifest", (3, "99.00")),
+    ("4 without the zeros", (3, "99")),
+    ("4 one zero", (3, "99.0")),
+)
+def test_control_totals_are_compared_as_money(control: tuple[int, str]) -> None:
+    books = Books(*THREE)
+    assert own_outcome(books.take(accepts(control=control))) == "applied"
+
+
+def test_control_totals_count_the_whole_batch_whatever_was_refused_before() -> None:
+    books = Books(*THREE, refuses("1001"))
+    second = books.take(refuses("1002", response_id="a2", control=(3, "99.00")))
+    assert own_outcome(second) == "applied"
+
+
+def test_a_control_total_may_have_fifteen_digits_before_the_point() -> None:
+    books = Books(*EXPORTED)
+    batch = books.store.batches[BATCH]
+    books.store.batches[BATCH] = replace(batch, count=200_000, total=999_999_999_999_999_99)
+    given = accepts(control=(200_000, "999999999999999.99"))
+    assert own_outcome(books.take(given)) == "applied"
+
+
+def test_an_empty_batch_may_be_accepted_with_its_totals() -> None:
+    books = Books()
+    books.store.seal(BATCH, "USD")
+    assert own_outcome(books.take(accepts(control=(0, "0.00")))) == "applied"
+    assert own_outcome(books.take(refuses(response_id="a2"))) == "rejected:not_live"
+
+
+def test_a_response_is_known_by_its_identity() -> None:
+    books = Books(*THREE, refuses("1001"))
+    assert own_outcome(books.take(refuses("1001"))) == "repeat"
+    assert own_outcome(books.take(refuses("1002"))) == "rejected:response_conflict"
+    books.take(refuses("7", response_id="a2"))
+    assert own_outcome(books.take(refuses("7", response_id="a2"))) == "repeat"
+    kept = books.store.responses[SourceKey(UNI, ERP, "a2")]
+    assert (kept.state.value, kept.reason) == ("rejected", "unknown_line")
+
+
+def test_the_library_may_close_a_refused_fine() -> None:
+    books = Books(*EXPORTED, refuses(), cancels())
+    assert now(books) == Now("Closed", "closed")
+    assert books.fine().line is None
+
+
+def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alone() -> None:
+    other = replace(BOTH, profile=ONLY.profile)
+    books = Books(creates(95_00), exports())
+    books.take(creates(5_00, "F2"))
+    second = exports("F2", terms=other)
+    line = replace(second.fines[0], bursar_transaction_id="5001")
+    books.take(replace(second, fines=(line,)))
+    books.take(refuses(profile="ONLY"))
+    assert (books.line_state("1001"), books.line_state("5001")) == ("live", "refused")
