@@ -116,6 +116,12 @@ class LedgerStore:
         values = map(records.patron, rows)
         return {(value.institution_id, value.patron_id): value for value in values}
 
+    async def _new_accounts(self, connection: Connection, named: References) -> set[AccountKey]:
+        """Accounts of fines to be; a fine that is known brings none: it changes nothing."""
+        rows = await self._fetch(connection, "known_fines", named.created, 2)
+        known = {FineKey(*row.values()) for row in rows}
+        return {account for key, account in named.created.items() if key not in known}
+
     async def _by(
         self,
         connection: Connection,
