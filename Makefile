@@ -90,7 +90,8 @@ compose-demo: venv ## the demo against `docker compose up`
 UV := .cache/lock/bin/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --upgrade
-export UV_NATIVE_TLS ?= true
+UV_NATIVE_TLS ?= true
+export UV_NATIVE_TLS
 
 .PHONY: lock
 lock: venv $(UV) ## newest versions that pyproject.toml allows, with hashes

@@ -32,6 +32,12 @@ FETCH_JARS = Path(__file__).with_name("fetch_jars.py")
 JAVA_VERSION_MIN = 17
 CLUSTER_ID = "YnVyc2FyLWJyaWRnZS10ZQ"
 FETCH_SECONDS_MAX = 900
+SYSTEM_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, Red Hat
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS, BSD
+)
 OTHERWISE = (
     "Or use services that run already: set DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS; "
     "or start a container engine."
@@ -120,6 +126,7 @@ def _install_packages(target: Path) -> None:
 def _fetch_jars(partial: Path, java: Path) -> None:
     environment = {
         "M2_REPO": str(partial / "maven"),
+        **certificates(),
         **os.environ,
         "PYTHONPATH": str(partial / "packages"),
         "JAVA_HOME": str(java.parents[1]),
@@ -131,6 +138,17 @@ def _fetch_jars(partial: Path, java: Path) -> None:
         environment,
     )
     shutil.rmtree(partial / "maven", ignore_errors=True)
+
+
+def certificates() -> dict[str, str]:
+    """Whom to trust when downloading: this machine's list, for it may have an authority of its own,
+    rather than the list that comes with the library.
+    """
+    named = [os.environ.get(name) for name in ("SSL_CERT_FILE", "PIP_CERT")]
+    for file in (*named, *SYSTEM_CERTIFICATES):
+        if file and Path(file).is_file():
+            return {"REQUESTS_CA_BUNDLE": file}
+    return {}
 
 
 def check_jars(jars: Path, sums: Path) -> None:
