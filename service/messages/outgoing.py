@@ -1,0 +1,218 @@
+"""What happened, as records for Kafka (contracts.md, 5 and 7).
+
+Money has exactly the currency's decimals, times are UTC with `Z`, an optional member is absent,
+never null. `ce_time` is when it was recorded here; a repeat has the same `ce_id`.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from service.core.events import Refused
+from service.core.ledger import (
+    Account,
+    ExportRef,
+    Fine,
+    LibraryRef,
+    LoanClosed,
+    PaymentRef,
+    Transaction,
+)
+from service.messages.message import (
+    JSON,
+    Format,
+    Header,
+    Headers,
+    Members,
+    Message,
+    attributes,
+    format_of,
+    headers_of,
+    instant_bytes,
+    json_bytes,
+    trace_of,
+)
+
+REJECTED_VALUE_BYTES_MAX = 512 * 1024
+REJECTED_EXCERPT_BYTES = 64 * 1024
+
+_JSON_HEADER: Header = ("content-type", JSON)
+
+
+def encode_balance_changed(
+    transaction: Transaction, recorded_at: datetime, ce_source: str
+) -> Message:
+    """One per ledger transaction; `recorded_at` is aware UTC. The subject is the account."""
+    institution_id, patron_id, currency = transaction.after.key
+    transaction_id = transaction.transaction_id
+    key = f"{institution_id}/{patron_id}".encode()
+    headers = (
+        *headers_of(
+            "balance-changed.v1",
+            transaction_id.encode(),
+            ce_source,
+            recorded_at,
+            b"%b/%b" % (key, currency.encode()),
+            key,
+        ),
+        _JSON_HEADER,
+        *trace_of(transaction.traceparent),
+    )
+    members = _balance_changed(transaction, transaction_id, recorded_at)
+    return Message(key, json_bytes(members), headers)
+
+
+def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str) -> Message:
+    """One per loan: `ce_id` and subject are made of institution and loan."""
+    key = f"{closed.institution_id}/{closed.patron_id}".encode()
+    ce_id = f"{closed.institution_id}/{closed.loan_id}".encode()
+    members: Members = {
+        "institution_id": closed.institution_id,
+        "patron_id": closed.patron_id,
+        "loan_id": closed.loan_id,
+        "fine_id": closed.fine_id,
+        "batch_number": closed.batch_number,
+        "closed_at": closed.closed_at,
+        "reason": "lost_fine_exported",
+    }
+    headers = headers_of("loan-closed.v1", ce_id, ce_source, recorded_at, ce_id, key)
+    return Message(key, json_bytes(members), (*headers, _JSON_HEADER))
+
+
+def encode_rejected(refused: Refused, rejected_at: datetime, ce_source: str) -> Message:
+    """Key and value as they came; of a value over 512 KiB the first 64 KiB.
+
+    Of the original headers traceparent and content-type go on. A content-type of structured mode
+    becomes JSON: a reader would otherwise take the original for the event itself.
+    """
+    origin, when = refused.origin, instant_bytes(rejected_at)
+    ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
+    headers = (
+        *attributes("rejected.v1", ce_id, ce_source, when),
+        *_text_header("ce_subject", (refused.institution_id or "").encode()),
+        *_text_header("ce_partitionkey", origin.key),
+        *_text_header("content-type", _content_type(origin.headers)),
+        ("bursar-reason", refused.reason.value.encode()),
+        ("bursar-detail", (refused.detail or refused.reason.value).encode()),
+        ("bursar-topic", origin.topic.encode()),
+        ("bursar-partition", b"%d" % origin.partition),
+        ("bursar-offset", b"%d" % origin.offset),
+        ("bursar-rejected-at", when),
+        *trace_of(origin.traceparent),
+    )
+    return Message(origin.key, _excerpt(origin.value), headers)
+
+
+def _balance_changed(
+    transaction: Transaction, transaction_id: str, recorded_at: datetime
+) -> Members:
+    before, after, cause = transaction.before, transaction.after, transaction.cause
+    institution_id, patron_id, currency = after.key
+    amount = format_of(currency)
+    line: Members = {
+        "transaction_id": transaction_id,
+        "type": transaction.label,
+        "kind": transaction.kind.value,
+        "amount": amount(transaction.amount),
+    }
+    if transaction.comment is not None:
+        line["comment"] = transaction.comment
+    members: Members = {
+        "institution_id": institution_id,
+        "patron_id": patron_id,
+        "currency": currency,
+        "epoch": after.epoch,
+        "sequence": after.sequence,
+        "balance": _balance(after, amount),
+        "previous": _balance(before, amount),
+        "change": {
+            "active": amount(after.active - before.active),
+            "transferred": amount(after.transferred - before.transferred),
+        },
+        "transaction": line,
+        "fine": _fine(transaction.fine, amount),
+        "occurred_at": transaction.occurred_at,
+        "recorded_at": recorded_at,
+    }
+    if cause is not None:
+        name, reference = _reference(cause)
+        members[name] = reference
+    return members
+
+
+def _balance(account: Account, amount: Format) -> Members:
+    return {
+        "active": amount(account.active),
+        "transferred": amount(account.transferred),
+        "total": amount(account.active + account.transferred),
+    }
+
+
+def _fine(fine: Fine, amount: Format) -> Members:
+    facts = fine.facts
+    members: Members = {
+        "fine_id": facts.fine_id,
+        "type": facts.type,
+        "amount": amount(facts.amount),
+        "status": fine.status.value,
+        "remaining": amount(fine.remaining),
+        "outstanding_at_bursar": amount(fine.outstanding),
+        "considered": fine.considered.value,
+    }
+    if facts.credit_of is not None:
+        members["credit_of"] = facts.credit_of
+    if fine.line is not None:
+        members["bursar_transaction_id"] = fine.line
+    if fine.status_code is not None:
+        members["status_code"] = fine.status_code
+    return members
+
+
+def _reference(cause: PaymentRef | LibraryRef | ExportRef) -> tuple[str, Members]:
+    """The name of the member and its members."""
+    match cause:
+        case PaymentRef():
+            return "payment", _present(
+                source=cause.source,
+                payment_id=cause.payment_id,
+                reverses_payment_id=cause.reverses_payment_id,
+                status_code=cause.status_code,
+                comment=cause.comment,
+            )
+        case LibraryRef():
+            return "library", _present(
+                source=cause.source, change_id=cause.change_id, reason=cause.reason
+            )
+        case ExportRef():
+            return "export", {
+                "profile": cause.profile,
+                "batch_number": cause.batch_number,
+                "bursar_transaction_id": cause.bursar_transaction_id,
+            }
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _present(**members: object) -> Members:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _excerpt(value: bytes | None) -> bytes | None:
+    if value is None or len(value) <= REJECTED_VALUE_BYTES_MAX:
+        return value
+    return value[:REJECTED_EXCERPT_BYTES]
+
+
+def _content_type(headers: Headers) -> bytes | None:
+    for name, value in headers:
+        if name.lower() == "content-type" and value:
+            structured = value.strip().lower().startswith(b"application/cloudevents")
+            return JSON if structured else value
+    return None
+
+
+def _text_header(name: str, value: bytes | None) -> Headers:
+    """A header, if the original's bytes are text: what is told in these is."""
+    try:
+        return ((name, value),) if value and value.decode() else ()
+    except UnicodeDecodeError:
+        return ()
