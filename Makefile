@@ -57,7 +57,7 @@ types: venv ## mypy --strict
 
 .PHONY: imports
 imports: venv ## the directions of imports
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: sql-lint
 sql-lint: venv ## sqlfluff
