@@ -1,0 +1,158 @@
+"""What must hold at the end: events, files and tables say the same; a line for what differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from jsonschema import Draft7Validator
+from lxml import etree
+
+from demo.outputs import Outputs, Record
+from demo.scene import LOANS
+from demo.world import ROOT
+
+CONTRACTS = ROOT / "contracts"
+XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
+DECIMALS = 2  # of the demo's currencies
+
+
+def events_are_sound(outputs: Outputs) -> Iterator[str]:
+    """Schemas hold; sequences have no gap; each event starts where the one before it ended."""
+    for name in ("balance-changed", "export-manifest", "loan-closed"):
+        schema = json.loads((CONTRACTS / "events" / f"{name}.v1.schema.json").read_bytes())
+        validator = Draft7Validator(schema)
+        for record in outputs.records[name]:
+            for error in validator.iter_errors(record.json):
+                yield f"{name} {record.at}: {error.json_path}: breaks its schema"
+    accounts: dict[tuple[str, str, str], list[Any]] = {}
+    for change in (record.json for record in outputs.changes):
+        account = (change["institution_id"], change["patron_id"], change["currency"])
+        accounts.setdefault(account, []).append(change)
+    for account, changes in accounts.items():
+        yield from _account_is_sound(account, changes)
+    loans = sorted(record.json["loan_id"] for record in outputs.records["loan-closed"])
+    if loans != sorted(LOANS):
+        yield f"loan-closed: loans {loans} instead of {sorted(LOANS)}"
+
+
+def _account_is_sound(account: tuple[str, str, str], changes: list[Any]) -> Iterator[str]:
+    name = "/".join(account)
+    if [change["sequence"] for change in changes] != list(range(1, len(changes) + 1)):
+        yield f"balance-changed of {name}: the sequence has gaps or is out of order"
+    before = {"active": "0.00", "transferred": "0.00", "total": "0.00"}
+    for change in changes:
+        balance = change["balance"]
+        if change["previous"] != before:
+            yield f"balance-changed of {name}, {change['sequence']}: previous is not the last one"
+        if Decimal(balance["active"]) + Decimal(balance["transferred"]) != Decimal(
+            balance["total"]
+        ):
+            yield f"balance-changed of {name}, {change['sequence']}: total is not the sum"
+        before = balance
+
+
+def batches_are_sound(outputs: Outputs) -> Iterator[str]:
+    """Each XML is valid, is what its manifest says, and is chained to the one before it."""
+    schema = etree.XMLSchema(etree.parse(str(CONTRACTS / "export" / "bursar-export.v1.xsd")))
+    documents = {record.headers["ce_id"]: record for record in outputs.records["export-batch"]}
+    previous: dict[str, str] = {}
+    for record in outputs.records["export-manifest"]:
+        manifest = record.json
+        document = documents.pop(record.headers["ce_id"].removesuffix("/manifest"), None)
+        name = f"batch {manifest['profile']} {manifest['batch_number']}"
+        if document is None:
+            yield f"{name}: has a manifest and no document"
+            continue
+        root = etree.fromstring(document.value)
+        if not schema.validate(root):
+            yield f"{name}: breaks the XSD: {schema.error_log}"
+        yield from (f"{name}: {what}" for what in _differing(manifest, document, root))
+        if manifest["previous_sha256"] != previous.get(manifest["profile"]):
+            yield f"{name}: is not chained to the batch before it"
+        previous[manifest["profile"]] = manifest["sha256"]
+    for identity in documents:
+        yield f"batch {identity}: has a document and no manifest"
+
+
+def _differing(manifest: Any, document: Record, root: etree._Element) -> Iterator[str]:
+    sums = [Decimal(node.text or "") for node in root.iter(f"{XB}sum")]
+    ids = sorted(node.text or "" for node in root.iter(f"{XB}bursarTransactionId"))
+    pairs = (
+        ("sha256", manifest["sha256"], sha256(document.value).hexdigest()),
+        ("sha256 header", manifest["sha256"], document.headers["bursar-sha256"]),
+        ("size", manifest["size_bytes"], len(document.value)),
+        ("count", manifest["count"], len(sums)),
+        ("count header", str(manifest["count"]), document.headers["bursar-fine-count"]),
+        ("total", Decimal(manifest["total"]), sum(sums, Decimal(0))),
+        ("total header", manifest["total"], document.headers["bursar-total"]),
+        ("debits", Decimal(manifest["debits"]["total"]), sum(n for n in sums if n > 0)),
+        ("credits", Decimal(manifest["credits"]["total"]), sum(n for n in sums if n < 0)),
+        ("patrons", manifest["patrons"], len(list(root.iter(f"{XB}user")))),
+        ("lines", sorted(line["bursar_transaction_id"] for line in manifest["lines"]), ids),
+        ("export number", manifest["export_number"], root.findtext(f".//{XB}exportNumber")),
+    )
+    for what, said, found in pairs:
+        if said != found:
+            yield f"{what}: the manifest says {said}, the document {found}"
+
+
+def files_are_sound(outputs: Outputs, delivery: Path) -> Iterator[str]:
+    """What the service put into its delivery folder is what it published, and nothing else."""
+    published = {r.headers["bursar-file-name"]: r.value for r in outputs.records["export-batch"]}
+    delivered = {path.name: path.read_bytes() for path in delivery.glob("*.xml")}
+    if published != delivered:
+        yield f"delivery: {sorted(delivered)} are not the published {sorted(published)}"
+    manifests = {path.stem for path in (delivery / "manifests").glob("*.json")}
+    if manifests != {Path(name).stem for name in published}:
+        yield "delivery: the manifests are not those of the documents"
+
+
+async def tables_are_sound(
+    database: asyncpg.Connection[asyncpg.Record], outputs: Outputs
+) -> list[str]:
+    """Account rows = sums of transactions = sums over fines = the last event of each account."""
+    events = outputs.balances()
+    problems = []
+    for source, statement in SUMS.items():
+        rows = await database.fetch(statement)
+        sums = {
+            (row["institution_id"], row["patron_id"], row["currency"]): (
+                _money(row["active"]),
+                _money(row["transferred"]),
+            )
+            for row in rows
+        }
+        if sums != events:
+            problems.append(f"{source}: {sums} is not what the events say: {events}")
+    rejected = await database.fetch("SELECT reason FROM rejected")
+    published = [record.headers["bursar-reason"] for record in outputs.records["rejected"]]
+    if sorted(row["reason"] for row in rejected) != sorted(published):
+        problems.append("the table of rejected records is not what was published")
+    return problems
+
+
+def _money(minor: int | Decimal) -> Decimal:
+    return Decimal(minor).scaleb(-DECIMALS)
+
+
+SUMS = {
+    "account": "SELECT institution_id, patron_id, currency, active, transferred FROM account",
+    "ledger_transaction": """
+        SELECT
+            institution_id, patron_id, currency,
+            sum(active_change) AS active, sum(transferred_change) AS transferred
+        FROM ledger_transaction
+        GROUP BY institution_id, patron_id, currency""",
+    "fine": """
+        SELECT
+            institution_id, patron_id, currency,
+            sum(remaining) AS active, sum(outstanding) AS transferred
+        FROM fine
+        GROUP BY institution_id, patron_id, currency""",
+}

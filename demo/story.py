@@ -1,0 +1,89 @@
+"""The story, step by step: what the outside does, and the same to the expected balances."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from demo.scene import FINES, LATE_FINE, NORTH, SOUTH, College, fine_created, payment
+from demo.stage import Stage, Step
+
+
+async def _created(stage: Stage) -> None:
+    for fine in FINES:
+        stage.expected.created(fine)
+        await stage.publish("fine-created", fine_created(fine))
+
+
+async def _exported_north(stage: Stage) -> None:
+    await _export(stage, NORTH)
+
+
+async def _exported_south(stage: Stage) -> None:
+    await _export(stage, SOUTH)
+
+
+async def _export(stage: Stage, college: College) -> None:
+    stage.expected.exported(college)
+    await stage.world.command("export", "--profile", college.profile)
+
+
+async def _paid_in_part(stage: Stage) -> None:
+    await _pay(stage, "PAY-1", "F-2001", "15.00")
+
+
+async def _paid_in_full(stage: Stage) -> None:
+    await _pay(stage, "PAY-2", "F-2001", "25.00")
+
+
+async def _overpaid(stage: Stage) -> None:
+    await _pay(stage, "PAY-3", "F-2003", "35.50")
+
+
+async def _pay(stage: Stage, payment_id: str, fine_id: str, amount: str) -> None:
+    stage.expected.paid(fine_id, Decimal(amount))
+    line = stage.outputs.line_of(fine_id)
+    said = payment(SOUTH, payment_id, amount, bursar_transaction_id=line)
+    await stage.publish_structured("bursar-payment", said)
+
+
+async def _repeated(stage: Stage) -> None:
+    line = stage.outputs.line_of("F-2001")
+    for _ in range(2):
+        said = payment(SOUTH, "PAY-2", "25.00", bursar_transaction_id=line)
+        await stage.publish_structured("bursar-payment", said)
+
+
+async def _rejected(stage: Stage) -> None:
+    await stage.publish_bytes("bursar-payment", b'{"not": "JSON"')
+    money_as_number = payment(SOUTH, "PAY-4", "1.00", fine_id="F-2001") | {"amount": 1.0}
+    await stage.publish("bursar-payment", money_as_number)
+    unknown = payment(SOUTH, "PAY-5", "10.00", bursar_transaction_id="9999999999")
+    await stage.publish("bursar-payment", unknown)
+    only_exported = payment(NORTH, "PAY-6", "12.50", fine_id="F-1001")
+    await stage.publish("bursar-payment", only_exported)
+
+
+async def _paid_before_its_fine(stage: Stage) -> None:
+    stage.expected.paid_early(LATE_FINE.fine_id, LATE_FINE.value)
+    said = payment(SOUTH, "PAY-7", LATE_FINE.amount, fine_id=LATE_FINE.fine_id)
+    await stage.publish("bursar-payment", said)
+
+
+async def _its_fine_comes(stage: Stage) -> None:
+    stage.expected.created(LATE_FINE)
+    await stage.publish("fine-created", fine_created(LATE_FINE))
+
+
+STEPS = (
+    Step("1 fines and credits created", _created),
+    Step("2 North exported (export only)", _exported_north),
+    Step("3 South exported (with import)", _exported_south),
+    Step("4 F-2001 paid in part", _paid_in_part),
+    Step("5 F-2001 paid in full", _paid_in_full),
+    Step("6 F-2003 overpaid", _overpaid),
+    Step("7 the same payment again, twice", _repeated),
+    Step("8 four bad payments", _rejected, rejected=4),
+    Step("9 F-2005 paid before it is known", _paid_before_its_fine, parked=1),
+    Step("10 F-2005 created", _its_fine_comes, parked=1),
+    Step("11 South exported again", _exported_south),
+)

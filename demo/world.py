@@ -1,0 +1,196 @@
+"""A database, topics and a service of the demo's own, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import asyncpg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from demo.scene import PROFILES
+from tests.support.services.process import GuardedProcess
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "var" / "demo"
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 30.0
+CLEAR_SECONDS_MAX = 20
+PAUSE_SECONDS = 0.05
+
+Progress = Callable[[str], None]
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on: what it waited for, or what failed."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Where everything is. `environment` is that of the service and of its commands."""
+
+    database_url: str
+    kafka_bootstrap_servers: str
+    topic_prefix: str
+    group: str
+    environment: dict[str, str]
+
+    def topic(self, name: str) -> str:
+        return f"{self.topic_prefix}{name}.v1"
+
+    async def command(self, *arguments: str) -> str:
+        """Runs `python -m service ...` to its end, as an operator would; its standard output."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", *arguments),
+            cwd=ROOT,
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends what it started
+        )
+        try:
+            out, problems = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+        if process.returncode != 0:
+            said = (problems or out).decode(errors="replace").strip()
+            raise DemoFailed(f"`service {' '.join(arguments)}` ended with an error:\n{said}")
+        return out.decode(errors="replace")
+
+
+@asynccontextmanager
+async def own_world(server_url: str, servers: str, tell: Progress) -> AsyncIterator[World]:
+    """An own database and own topics on these servers; both are gone afterwards."""
+    mark = uuid.uuid4().hex[:8]
+    name, prefix, group = f"bursar_demo_{mark}", f"demo-{mark}.", f"demo-{mark}"
+    url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    world = World(url, servers, prefix, group, environment_of(url, servers, prefix, group))
+    tell("making a database and topics")
+    await execute(server_url, f'CREATE DATABASE "{name}"')
+    try:
+        await asyncio.gather(world.command("migrate"), world.command("topics", "create"))
+        yield world
+    finally:
+        tell("clearing away")
+        await asyncio.to_thread(clear_kafka, servers, prefix, group)
+        await execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def environment_of(url: str, servers: str, prefix: str, group: str) -> dict[str, str]:
+    """The operator's settings, and none that happen to be in ours."""
+    profiles = FOLDER / "profiles.toml"
+    profiles.write_text(PROFILES)
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
+    return rest | {
+        "DATABASE_URL": url,
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "BURSAR_TOPIC_PREFIX": prefix,
+        "BURSAR_CONSUMER_GROUP": group,
+        "BURSAR_PROFILES_FILE": str(profiles),
+        "BURSAR_DELIVERY_FOLDER": str(FOLDER / "delivery"),
+        "BURSAR_OPS_PORT": "0",
+        "BURSAR_RELAY_IDLE_MS": "50",
+        "BURSAR_LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@asynccontextmanager
+async def running_service(world: World, tell: Progress) -> AsyncIterator[GuardedProcess]:
+    """`python -m service run`, ready; ended by SIGTERM, also when the demo is killed."""
+    tell("starting the service")
+    process = await asyncio.to_thread(
+        GuardedProcess,
+        "demo-service",
+        [sys.executable, "-m", "service", "run"],
+        folder=ROOT,
+        environment=world.environment,
+        grace_seconds=STOP_SECONDS_MAX,
+    )
+    try:
+        await asyncio.to_thread(process.start)
+        await _until_ready(process)
+        yield process
+    finally:
+        tell("stopping the service")
+        await asyncio.to_thread(process.close)
+
+
+async def _until_ready(process: GuardedProcess) -> None:
+    async with aiohttp.ClientSession() as session:
+        waited: str | None = "did not say where it listens"
+        try:
+            async with asyncio.timeout(START_SECONDS_MAX):
+                while True:
+                    port = ops_port(process.log)
+                    if port is not None:
+                        waited = await why_not_ready(session, f"http://127.0.0.1:{port}")
+                        if waited is None:
+                            return
+                    check_alive(process)
+                    await asyncio.sleep(PAUSE_SECONDS)
+        except TimeoutError:
+            raise DemoFailed(f"the service is not ready: {waited}; see {process.log}") from None
+
+
+def ops_port(log: Path) -> int | None:
+    """The port that the service chose, from its log."""
+    for line in log.read_text(errors="replace").splitlines():
+        if '"ops_listening"' in line:
+            port: int = json.loads(line)["port"]
+            return port
+    return None
+
+
+async def why_not_ready(session: aiohttp.ClientSession, ops_url: str) -> str | None:
+    """None when /readyz answers 200; else what it said."""
+    try:
+        async with session.get(f"{ops_url}/readyz") as response:
+            return None if response.status == 200 else await response.text()
+    except (aiohttp.ClientError, TimeoutError) as problem:
+        return f"{type(problem).__name__}: {problem}"
+
+
+def check_alive(process: GuardedProcess) -> None:
+    """Raises with the end of the log when the service is not running."""
+    if process.pid() is None:
+        raise DemoFailed(
+            f"the service ended by itself; the end of {process.log}:\n{process.log_tail()}"
+        )
+
+
+def clear_kafka(servers: str, prefix: str, group: str) -> None:
+    """Deletes the demo's topics and its consumer group."""
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    listed = admin.list_topics(timeout=CLEAR_SECONDS_MAX).topics
+    topics = [name for name in listed if name.startswith(prefix)]
+    if topics:
+        for done in admin.delete_topics(topics, operation_timeout=CLEAR_SECONDS_MAX).values():
+            done.result(CLEAR_SECONDS_MAX)
+    try:
+        for done in admin.delete_consumer_groups([group]).values():
+            done.result(CLEAR_SECONDS_MAX)
+    except KafkaException as problem:
+        if problem.args[0].name() != "GROUP_ID_NOT_FOUND":
+            raise
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
