@@ -84,7 +84,7 @@ compose-demo: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
 compose-demo: venv ## the demo against `docker compose up`
 	@trap 'docker compose down --volumes' EXIT; \
 	docker compose up --build --detach --wait && \
-	$(BIN)/python -m demo --ops-url http://127.0.0.1:$(OPS_PORT) $(ARGS)
+	$(BIN)/python -m demo $(ARGS)
 
 # The locks hold for all systems and name no index: pip's and uv's own settings say where packages come from.
 UV := .cache/lock/bin/uv
