@@ -102,6 +102,7 @@ class Changes:
     changes_added: tuple[Change, ...]
     changes_changed: tuple[Change, ...]
     responses_added: tuple[Response, ...]
+    responses_changed: tuple[Response, ...]
     lines_added: tuple[Line, ...]
     lines_changed: tuple[Line, ...]
     batches_changed: tuple[SealedBatch, ...]
@@ -215,6 +216,7 @@ class Books:
             changes_added=self.changes.added(),
             changes_changed=self.changes.changed(),
             responses_added=self.responses.added(),
+            responses_changed=self.responses.changed(),
             lines_added=self.lines.added(),
             lines_changed=self.lines.changed(),
             batches_changed=self.batches.changed(),

@@ -100,8 +100,44 @@ class ExportFine:
     cutoff: datetime
 
 
-Event = FineCreated | FineChanged | BursarPayment | ExportResponse | ExportFine
 Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An operator lets a parked record go on: what is held for its excess is taken as a credit."""
+
+    key: SourceKey
+    is_change: bool
+    lane: FineKey | None
+    original: SourceKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """An operator gives a parked record up: rejected as `discarded`, with its bytes."""
+
+    key: SourceKey
+    is_change: bool
+    lane: FineKey | None
+    original: SourceKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFine:
+    """An operator offers a fine that is held back (refused, not exportable) to the next run."""
+
+    fine: FineKey
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An operator's second try of a rejected record: decided afresh under its own identity."""
+
+    event: Incoming
+
+
+Event = Incoming | ExportFine | Release | Discard | ReleaseFine | Replay
 Parkable = FineChanged | BursarPayment
 
 

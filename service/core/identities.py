@@ -2,9 +2,17 @@
 
 from dataclasses import replace
 
-from service.core.books import Books, ParkedKey
-from service.core.events import BursarPayment, FineChanged, Parkable
-from service.core.ledger import Change, FineKey, Payment
+from service.core.batches import Response
+from service.core.books import Books, Overlay, ParkedKey
+from service.core.events import (
+    BursarPayment,
+    ExportResponse,
+    FineChanged,
+    FineCreated,
+    Incoming,
+    Parkable,
+)
+from service.core.ledger import Change, FineKey, Payment, SourceKey
 from service.core.outcomes import Applied
 from service.core.words import ItemState, Reason
 
@@ -13,6 +21,22 @@ def known(books: Books, event: Parkable) -> Change | Payment | None:
     if isinstance(event, FineChanged):
         return books.changes.get(event.key)
     return books.payments.get(event.key)
+
+
+def forget_rejected(books: Books, event: Incoming) -> None:
+    """A rejected record keeps its identity, but an operator's replay is decided afresh."""
+    if isinstance(event, FineCreated):
+        return
+    bound: Overlay[SourceKey, Change] | Overlay[SourceKey, Payment] | Overlay[SourceKey, Response]
+    bound = books.payments
+    if isinstance(event, FineChanged):
+        bound = books.changes
+    elif isinstance(event, ExportResponse):
+        bound = books.responses
+    known = bound.get(event.key)
+    if known is None or known.state is not ItemState.REJECTED or known.digest != event.digest:
+        return
+    bound.remove(event.key)
 
 
 def parked_key(event: Parkable) -> ParkedKey:

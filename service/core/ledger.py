@@ -159,6 +159,7 @@ class Fine:
     payments_live: int = 0  # payments, write-offs and noted payments that are not reversed
     status_code: str | None = None
     refused_reason: str | None = None  # held back until a person releases it
+    released: bool = False  # a person lets it go although it came as not exportable
     changed_at: datetime | None = None  # occurred_at of the latest transaction
 
     @property

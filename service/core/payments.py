@@ -54,8 +54,11 @@ def find(
     return Park(Wait.UNKNOWN_FINE, fine_id) if fine is None else fine
 
 
-def pay(fine: Fine, event: BursarPayment) -> Outcome:
-    """A payment, write-off or status on its fine (rows 6-13 and 15)."""
+def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None) -> Outcome:
+    """A payment, write-off or status on its fine (rows 6-13 and 15).
+
+    `overpayment` is a person's word on a held one; otherwise the profile's counts.
+    """
     if event.currency is not None and event.currency != fine.facts.currency:
         return rejected(Reason.CURRENCY_MISMATCH)
     if fine.is_open_in_library:
@@ -71,10 +74,10 @@ def pay(fine: Fine, event: BursarPayment) -> Outcome:
     if fine.status is Status.CLOSED:  # lost items: the money is noted, nothing moves
         counted = replace(_seen(fine, event), payments_live=fine.payments_live + 1)
         return note(counted, event, Kind.PAYMENT_NOTED, event.amount)
-    return _settle(fine, event, event.amount, fine.terms)
+    return _settle(fine, event, event.amount, overpayment or fine.terms.overpayment)
 
 
-def _settle(fine: Fine, event: BursarPayment, amount: int, terms: Terms) -> Outcome:
+def _settle(fine: Fine, event: BursarPayment, amount: int, overpayment: Overpayment) -> Outcome:
     """Rows 10-13 and 15: what fits settles the fine; the excess goes by the profile."""
     fits = min(amount, abs(fine.outstanding))
     paid = replace(_seen(fine, event), payments_live=fine.payments_live + 1)
@@ -86,7 +89,7 @@ def _settle(fine: Fine, event: BursarPayment, amount: int, terms: Terms) -> Outc
         return Applied(effects, after, applied=fits)
     if event.kind is PaymentKind.WRITE_OFF or fine.facts.is_credit:
         return rejected(Reason.EXCEEDS_OUTSTANDING)
-    match terms.overpayment:
+    match overpayment:
         case Overpayment.REJECT:
             return rejected(Reason.OVERPAID)
         case Overpayment.HOLD:
@@ -94,7 +97,7 @@ def _settle(fine: Fine, event: BursarPayment, amount: int, terms: Terms) -> Outc
         case Overpayment.CREDIT:
             return with_excess(after, event, effects, fits, excess)
         case _:
-            assert_never(terms.overpayment)
+            assert_never(overpayment)
 
 
 def with_excess(

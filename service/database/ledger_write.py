@@ -100,6 +100,8 @@ async def _write_responses(connection: Connection, changes: Changes) -> None:
         for r in changes.responses_added
     ]
     await copy(connection, "export_response", RESPONSE_COLUMNS, added)
+    changed = [(*r.key, r.state, r.reason) for r in changes.responses_changed]
+    await _execute(connection, "write_responses", changed)
     batches = [(*b.key, b.state) for b in changes.batches_changed]
     await _execute(connection, "write_batches", batches)
 

@@ -66,6 +66,7 @@ def fine(row: Row, terms: Mapping[TermsKey, Terms]) -> Fine:
         payments_live=row["payments_live"],
         status_code=row["status_code"],
         refused_reason=row["refused_reason"],
+        released=row["released"],
         changed_at=row["changed_at"],
     )
 

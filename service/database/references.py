@@ -7,11 +7,15 @@ from typing import assert_never
 from service.core.books import LoanKey, PatronKey
 from service.core.events import (
     BursarPayment,
+    Discard,
     Event,
     ExportFine,
     ExportResponse,
     FineChanged,
     FineCreated,
+    Release,
+    ReleaseFine,
+    Replay,
 )
 from service.core.ledger import AccountKey, BatchKey, FineKey, LineKey, SourceKey
 from service.core.payments import excess_credit_id
@@ -49,10 +53,25 @@ class References:
             case ExportResponse():
                 self.responses.add(event.key)
                 self.batches.add(event.batch)
-            case ExportFine():
+            case ExportFine() | ReleaseFine():
                 self.fines.add(event.fine)
+            case Release() | Discard():
+                self._add_parked(event)
+            case Replay():
+                self.add(event.event)
             case _:
                 assert_never(event)
+
+    def _add_parked(self, event: Release | Discard) -> None:
+        self.payments.add(event.key)
+        if event.lane is not None:
+            self.fines.add(event.lane)
+        if event.original is not None:
+            # Behind its original lies the record itself.
+            self.payments.add(event.original)
+            self.originals.add(event.original)
+        credit = excess_credit_id(event.key)
+        self.credits.add(FineKey(event.key.institution_id, credit))
 
     def _add_payment(self, event: BursarPayment) -> None:
         self.payments.add(event.key)

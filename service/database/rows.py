@@ -20,7 +20,7 @@ from service.core.ledger import (
 
 FINE_STATE_COLUMNS = (
     "status considered remaining outstanding line terms_id payments_live status_code"
-    " refused_reason changed_at"
+    " refused_reason released changed_at"
 ).split()
 
 FINE_COLUMNS = (
@@ -63,6 +63,7 @@ def state_row(value: Fine) -> tuple[Any, ...]:
         value.payments_live,
         value.status_code,
         value.refused_reason,
+        value.released,
         value.changed_at,
     )
 

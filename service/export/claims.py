@@ -160,7 +160,7 @@ def _candidate(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate
         identifiers=patron.identifiers if patron else (),
         patron_name=patron.name if patron else "",
         in_dispute=fine.status is Status.IN_DISPUTE,
-        exportable=facts.exportable,
+        exportable=facts.exportable or fine.released,
         refused=fine.refused_reason is not None,
     )
 

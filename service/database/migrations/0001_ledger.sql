@@ -58,6 +58,7 @@ CREATE TABLE fine (
     payments_live integer NOT NULL CHECK (payments_live >= 0),
     status_code text,
     refused_reason text,
+    released boolean NOT NULL,
     changed_at timestamptz NOT NULL,
     PRIMARY KEY (institution_id, fine_id),
     CHECK ((remaining <> 0) = (status IN ('Active', 'In dispute'))),
@@ -218,10 +219,25 @@ CREATE TABLE rejected (
     record_key bytea,
     record_value bytea,
     record_headers bytea NOT NULL,
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
     recorded_at timestamptz NOT NULL,
     PRIMARY KEY (topic, partition, record_offset, reason)
 );
 CREATE INDEX rejected_of_institution ON rejected (institution_id, recorded_at);
+
+-- What a person did, and why: one row per decision, in its own commit.
+CREATE TABLE operator_action (
+    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    action text NOT NULL,
+    institution_id key_text,
+    subject jsonb NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    operator text NOT NULL,
+    outcome text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON operator_action
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE loan_closed (
     institution_id key_text NOT NULL,

@@ -218,10 +218,12 @@ SET
     payments_live = k.payments_live,
     status_code = k.status_code,
     refused_reason = k.refused_reason,
+    released = k.released,
     changed_at = k.changed_at
 FROM unnest(
     $1::text [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::bigint [],
-    $7::text [], $8::text [], $9::integer [], $10::text [], $11::text [], $12::timestamptz []
+    $7::text [], $8::text [], $9::integer [], $10::text [], $11::text [], $12::boolean [],
+    $13::timestamptz []
 ) AS k (
     institution_id,
     fine_id,
@@ -234,6 +236,7 @@ FROM unnest(
     payments_live,
     status_code,
     refused_reason,
+    released,
     changed_at
 )
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
@@ -279,6 +282,18 @@ WHERE
     fine_change.institution_id = k.institution_id
     AND fine_change.source = k.source
     AND fine_change.change_id = k.change_id;
+
+-- name: write_responses
+UPDATE export_response
+SET
+    state = k.state,
+    reason = k.reason
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::text [])
+    AS k (institution_id, source, response_id, state, reason)
+WHERE
+    export_response.institution_id = k.institution_id
+    AND export_response.source = k.source
+    AND export_response.response_id = k.response_id;
 
 -- name: write_lines
 UPDATE export_line

@@ -110,3 +110,54 @@ SELECT
     acknowledged_offset
 FROM output_offset
 ORDER BY topic, partition;
+
+-- name: reset_acknowledged
+-- The topic was made anew, or lost records: what it had acknowledged says nothing any more.
+UPDATE output_offset
+SET acknowledged_offset = $3
+WHERE topic = $1 AND partition = $2;
+
+-- name: knows_transaction
+-- Does the ledger have this balance-changed?
+SELECT exists(
+    SELECT FROM ledger_transaction
+    WHERE
+        institution_id = $1
+        AND patron_id = $2
+        AND currency = $3
+        AND sequence = $4
+        AND transaction_id = $5
+);
+
+-- name: knows_batch
+-- Was this batch sealed here?
+SELECT exists(
+    SELECT FROM export_batch
+    WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
+);
+
+-- name: knows_loan_closed
+-- Was this loan closed here?
+SELECT exists(
+    SELECT FROM loan_closed
+    WHERE institution_id = $1 AND loan_id = $2
+);
+
+-- name: knows_rejected
+-- Was this record rejected here?
+SELECT exists(
+    SELECT FROM rejected
+    WHERE topic = $1 AND partition = $2 AND record_offset = $3
+);
+
+-- name: waits_in_outbox
+-- Is it about to be sent (again)? Looked for where the relay works: among the oldest rows.
+SELECT exists(
+    SELECT FROM (
+        SELECT headers FROM outbox
+        WHERE topic = $1
+        ORDER BY id
+        LIMIT 100
+    ) AS oldest, unnest(oldest.headers) AS packed
+    WHERE position($2::bytea IN packed) > 0
+);
