@@ -1,0 +1,242 @@
+"""Every state of a fine against every kind of event: exactly one outcome each, in one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from service.core.books import Changes
+from service.core.ledger import Fine, SourceKey
+from service.core.payments import excess_credit_id
+from service.core.words import ChangeKind
+from tests.support.given import (
+    ERP,
+    HOLDS,
+    LOST,
+    ONLY,
+    REJECTS,
+    UNI,
+    Books,
+    Step,
+    accepts,
+    cancels,
+    changes,
+    creates,
+    desk_pays,
+    disputes,
+    exports,
+    own_outcome,
+    pays,
+    refuses,
+    responds,
+    restores,
+    reverses,
+    tells,
+    waives,
+    writes_off,
+)
+from tests.support.view_store import sound
+
+FINE = creates(95_00)
+CREDIT = creates(-20_00)
+LOST_ITEM = creates(95_00, type_=LOST)
+EXCESS = excess_credit_id(SourceKey(UNI, ERP, "p0"))
+P0 = {"payment_id": "p0"}
+REVERSED = reverses("p0", payment_id="r0")
+CANCELLED = cancels(change_id="c0")
+REFUSED = refuses(response_id="a0")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A history, the fine of it that the events are about, and the profile it left under."""
+
+    history: tuple[Step, ...]
+    created: Step = FINE
+    fine_id: str = "F1"
+    profile: str = "BOTH"
+
+
+STATES = {
+    "unknown": State(()),
+    "Active": State((FINE,)),
+    "Active part paid": State((FINE, desk_pays(30_00, change_id="c0"))),
+    "In dispute": State((FINE, disputes(change_id="c0"))),
+    "closed in library": State((FINE, CANCELLED)),
+    "export-only": State((FINE, exports(terms=ONLY)), profile="ONLY"),
+    "lost, closed": State((LOST_ITEM, exports()), LOST_ITEM),
+    "lost, noted": State((LOST_ITEM, exports(), pays(95_00, **P0)), LOST_ITEM),
+    "open": State((FINE, exports())),
+    "part paid": State((FINE, exports(), pays(40_00, **P0))),
+    "paid": State((FINE, exports(), pays(95_00, **P0))),
+    "written off": State((FINE, exports(), writes_off(95_00, **P0))),
+    "overpaid": State((FINE, exports(), pays(100_00, **P0))),
+    "reversed": State((FINE, exports(), pays(95_00, **P0), REVERSED)),
+    "open, rejects": State((FINE, exports(terms=REJECTS))),
+    "paid, rejects": State((FINE, exports(terms=REJECTS), pays(95_00, **P0))),
+    "open, holds": State((FINE, exports(terms=HOLDS))),
+    "paid, holds": State((FINE, exports(terms=HOLDS), pays(95_00, **P0))),
+    "held overpayment": State((FINE, exports(terms=HOLDS), pays(95_01, **P0))),
+    "refused": State((FINE, exports(), REFUSED)),
+    "exported anew": State((FINE, exports(), REFUSED, exports(batch=2))),
+    "credit": State((CREDIT,), CREDIT),
+    "credit, disputed": State((CREDIT, disputes(change_id="c0")), CREDIT),
+    "credit, closed": State((CREDIT, CANCELLED), CREDIT),
+    "credit, exp.-only": State((CREDIT, exports(terms=ONLY)), CREDIT, profile="ONLY"),
+    "credit, open": State((CREDIT, exports()), CREDIT),
+    "credit, open, hold": State((CREDIT, exports(terms=HOLDS)), CREDIT),
+    "credit, part paid": State((CREDIT, exports(), pays(5_00, **P0)), CREDIT),
+    "credit, refunded": State((CREDIT, exports(), pays(20_00, **P0)), CREDIT),
+    "excess": State((FINE, exports(), pays(100_00, **P0)), fine_id=EXCESS),
+    "excess, used": State(
+        (FINE, exports(), pays(100_00, **P0), desk_pays(1, EXCESS, "c0")), fine_id=EXCESS
+    ),
+    "excess, exported": State(
+        (FINE, exports(), pays(100_00, **P0), exports(EXCESS, batch=2)), fine_id=EXCESS
+    ),
+    "excess, cancelled": State((FINE, exports(), pays(100_00, **P0), REVERSED), fine_id=EXCESS),
+}
+
+Make = Callable[[State, Fine | None], Step]
+
+
+def due(fine: Fine | None) -> int:
+    """What the bursar could collect, else what the library could, else the fine's 95.00."""
+    return abs(fine.outstanding or fine.remaining or 95_00) if fine else 95_00
+
+
+def left(fine: Fine | None) -> int:
+    return abs(fine.remaining) if fine and fine.remaining else 95_00
+
+
+EVENTS: dict[str, Make] = {
+    "sm": lambda s, _: s.created,
+    "ot": lambda s, _: creates(96_00, s.fine_id),
+    "d<": lambda s, _: desk_pays(1, s.fine_id),
+    "d>": lambda s, f: desk_pays(left(f) + 1, s.fine_id),
+    "v=": lambda s, f: waives(left(f), s.fine_id),
+    "ca": lambda s, _: cancels(s.fine_id),
+    "di": lambda s, _: disputes(s.fine_id),
+    "re": lambda s, _: restores(s.fine_id),
+    "d€": lambda s, _: changes(ChangeKind.PAID, 1, s.fine_id, currency="EUR"),
+    "p<": lambda s, f: pays(due(f) - 1, s.fine_id),
+    "p=": lambda s, f: pays(due(f), s.fine_id),
+    "p>": lambda s, f: pays(due(f) + 1, s.fine_id),
+    "p€": lambda s, _: pays(1, s.fine_id, currency="EUR"),
+    "w<": lambda s, f: writes_off(due(f) - 1, s.fine_id),
+    "w=": lambda s, f: writes_off(due(f), s.fine_id),
+    "w>": lambda s, f: writes_off(due(f) + 1, s.fine_id),
+    "st": lambda s, _: tells("invoiced", s.fine_id),
+    "r0": lambda _, __: reverses("p0"),
+    "r?": lambda s, _: reverses("p9", fine_id=s.fine_id),
+    "ok": lambda s, _: responds(accepts().outcome, profile=s.profile),
+    "no": lambda s, _: refuses(profile=s.profile),
+    "l1": lambda s, _: refuses("1001", profile=s.profile),
+}
+
+# Columns: created again same, other; desk pays less, more; waived whole; cancelled; disputed;
+# restored; desk pays in euro; payment <, =, > what is due, in euro; write-off <, =, >; status;
+# reversal of p0, of an unknown payment; batch 1 accepted, refused, its first line refused.
+TABLE = """
+                   sm ot d< d> v= ca di re d€ p< p= p> p€ w< w= w> st r0 r? ok no l1
+unknown            +  +  UF UF UF UF UF UF UF UF UF UF UF UF UF UF UF UO UO ub ub ub
+Active             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
+Active part paid   =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
+In dispute         =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO ub ub ub
+closed in library  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO ub ub ub
+export-only        =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO +  +  +
+lost, closed       =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  UO UO +  +  +
+lost, noted        =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  n  UO +  ap ap
+open               =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO +  +  +
+part paid          =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  +  UO +  ap ap
+paid               =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
+written off        =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
+overpaid           =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
+reversed           =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  ar UO +  +  +
+open, rejects      =  fc ae ae ae ae ae ae cm +  +  op cm +  +  eo n  UO UO +  +  +
+paid, rejects      =  fc ae ae ae ae ae ae cm op op op cm eo eo eo n  +  UO +  ap ap
+open, holds        =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO +  +  +
+paid, holds        =  fc ae ae ae ae ae ae cm OH OH OH cm eo eo eo n  +  UO +  ap ap
+held overpayment   =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO +  +  +
+refused            =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO +  nl nl
+exported anew      =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO +  nl nl
+credit             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
+credit, disputed   =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO ub ub ub
+credit, closed     =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO ub ub ub
+credit, exp.-only  =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO +  +  +
+credit, open       =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO +  +  +
+credit, open, hold =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO +  +  +
+credit, part paid  =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  +  UO +  ap ap
+credit, refunded   =  fc ae ae ae ae ae ae cm eo eo eo cm eo eo eo n  +  UO +  ap ap
+excess             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE +  UO +  ap ap
+excess, used       =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE ce UO +  ap ap
+excess, exported   =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  ce UO +  ap ap
+excess, cancelled  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl ar UO +  +  +
+"""
+
+MEANING = {
+    "+": "applied",
+    "+c": "applied, with a credit of the excess",
+    "n": "noted",
+    "=": "repeat",
+    "UF": "parked:unknown_fine",
+    "NE": "parked:not_exported",
+    "UO": "parked:unknown_original",
+    "OH": "parked:overpaid_held",
+    "fc": "rejected:fine_conflict",
+    "cm": "rejected:currency_mismatch",
+    "ae": "rejected:already_exported",
+    "ac": "rejected:already_closed",
+    "er": "rejected:exceeds_remaining",
+    "nc": "rejected:no_change",
+    "in": "rejected:import_not_active",
+    "eo": "rejected:exceeds_outstanding",
+    "op": "rejected:overpaid",
+    "ar": "rejected:already_reversed",
+    "ce": "rejected:credit_already_exported",
+    "ub": "rejected:unknown_batch",
+    "nl": "rejected:not_live",
+    "ap": "rejected:already_paid",
+}
+
+
+def cells() -> list[tuple[str, str, str]]:
+    head, *lines = TABLE.strip("\n").splitlines()
+    columns = head.split()
+    assert columns == list(EVENTS)
+    rows = [(line[:19].strip(), line[19:].split()) for line in lines]
+    assert [name for name, _ in rows] == list(STATES)
+    return [
+        (name, column, MEANING[code])
+        for name, codes in rows
+        for column, code in zip(columns, codes, strict=True)
+    ]
+
+
+def seen(done: Changes) -> str:
+    made = [line for line in done.transactions if line.kind.value == "credit"]
+    has_excess = own_outcome(done) == "applied" and any(line.cause for line in made)
+    return own_outcome(done) + (", with a credit of the excess" if has_excess else "")
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "outcome"),
+    [pytest.param(*cell, id=" / ".join(cell)) for cell in cells()],
+)
+def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome: str) -> None:
+    given = STATES[state]
+    books = Books(*given.history)
+    before = books.store.copy()
+    fine = books.fine(given.fine_id) if given.history else None
+    done = books.take(EVENTS[event](given, fine))
+    assert seen(done) == outcome
+    sound(books.store)
+    if outcome.startswith(("parked", "rejected", "repeat")):
+        assert books.store.accounts == before.accounts
+        assert books.store.fines == before.fines
+        assert books.store.transactions == before.transactions
+        assert len(done.refused) == outcome.startswith("rejected")
+
+
+def test_the_table_leaves_out_no_outcome_that_a_fine_can_meet() -> None:
+    assert {outcome for _, __, outcome in cells()} == set(MEANING.values())
