@@ -11,7 +11,7 @@ import structlog
 
 from service.core import rules
 from service.core.books import Changes
-from service.core.events import Event, FineCreated, Incoming, Refused
+from service.core.events import Event, ExportResponse, FineCreated, Incoming, Refused
 from service.core.ledger import FineKey, Origin, SourceKey
 from service.core.words import Wait
 from service.crash import crash_point
@@ -66,6 +66,11 @@ class Report:
     claims: tuple[Claim, ...] = ()
     transactions: int = 0
 
+    def followed_by(self, later: "Report") -> "Report":
+        """Two commits, one after the other, as one report."""
+        outcomes = Counter(self.outcomes) + Counter(later.outcomes)
+        return Report(outcomes, later.claims, self.transactions + later.transactions)
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -80,6 +85,8 @@ class Outputs:
 @dataclass(frozen=True, slots=True)
 class ApplyLimits:
     tries_max: int = 8
+    # A response weighs as many events as its batch has lines; one alone may weigh more.
+    poll_weight_max: int = 20_000
 
 
 class Applier:
@@ -102,6 +109,14 @@ class Applier:
 
     async def apply(self, poll: Poll) -> Report:
         """Applies all of it. What the database refuses for good is parked alone. Raises Fenced."""
+        done, records = Report(claims=poll.claims), poll.records
+        while records:
+            count = await self._light_enough(records)
+            part = await self._apply_part(Poll(records[:count], done.claims))
+            done, records = done.followed_by(part), records[count:]
+        return done
+
+    async def _apply_part(self, poll: Poll) -> Report:
         try:
             report = await self.retried(lambda connection: self._apply_once(connection, poll))
         except (*REFUSED_FOR_GOOD, *RETRYABLE) as error:
@@ -180,14 +195,27 @@ class Applier:
         await outbox.put(connection, out.rejected, refused, recorded_at)
         crash_point("outbox_put")
 
+    async def _light_enough(self, records: Sequence[Incoming | Refused]) -> int:
+        """How many records, from the first on, one commit can hold in bounded memory."""
+        batches = {r.batch for r in records if isinstance(r, ExportResponse)}
+        if not batches:
+            return len(records)
+        async with self._pool.acquire() as connection:
+            lines = await self.store.batch_sizes(connection, batches)
+        weight = 0
+        for place, record in enumerate(records):
+            weight += lines.get(record.batch, 1) if isinstance(record, ExportResponse) else 1
+            if weight > self._limits.poll_weight_max and place > 0:
+                return place
+        return len(records)
+
     async def _halve(self, poll: Poll, error: Exception) -> Report:
         """Until the record that the database refuses stands alone; the rest goes on."""
         if len(poll.records) > 1:
             middle = len(poll.records) // 2
-            first = await self.apply(replace(poll, records=poll.records[:middle]))
-            rest = await self.apply(Poll(poll.records[middle:], first.claims))
-            outcomes = Counter(first.outcomes) + Counter(rest.outcomes)
-            return Report(outcomes, rest.claims, first.transactions + rest.transactions)
+            done = await self._apply_part(replace(poll, records=poll.records[:middle]))
+            rest = await self._apply_part(Poll(poll.records[middle:], done.claims))
+            return done.followed_by(rest)
         (record,) = poll.records
         if isinstance(record, Refused):
             raise error

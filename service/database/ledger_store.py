@@ -13,6 +13,7 @@ from service.core.events import BursarPayment, FineChanged, Incoming, Parked, Re
 from service.core.ledger import (
     Account,
     AccountKey,
+    BatchKey,
     Change,
     Fine,
     FineKey,
@@ -103,6 +104,13 @@ class LedgerStore:
             parked=parked,
             loans_closed=await self._loans(connection, named),
         )
+
+    async def batch_sizes(
+        self, connection: Connection, keys: Collection[BatchKey]
+    ) -> dict[BatchKey, int]:
+        """Lines per batch, without a lock: what weighing needs."""
+        rows = await self._fetch(connection, "batch_sizes", keys, 3)
+        return {BatchKey(row[0], row[1], row[2]): row["fine_count"] for row in rows}
 
     async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
         """Rows of the table `fine` as values, with the terms they were exported under."""

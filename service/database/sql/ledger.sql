@@ -104,6 +104,17 @@ SELECT line.*
 FROM unnest($1::text [], $2::text [], $3::bigint []) AS k (institution_id, profile, batch_number)
 INNER JOIN export_line AS line USING (institution_id, profile, batch_number);
 
+-- name: batch_sizes
+SELECT
+    institution_id,
+    profile,
+    batch_number,
+    fine_count
+FROM export_batch
+INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
+    AS k (institution_id, profile, batch_number)
+    USING (institution_id, profile, batch_number);
+
 -- name: lock_batches
 -- Two answers to one batch decide one after the other; taken after the accounts, in key order.
 SELECT
