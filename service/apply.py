@@ -11,7 +11,7 @@ import structlog
 
 from service.core import rules
 from service.core.books import Changes
-from service.core.events import Event, ExportResponse, FineCreated, Incoming, Refused
+from service.core.events import Event, ExportResponse, Incoming, Refused, institution_of
 from service.core.ledger import FineKey, Origin, SourceKey
 from service.core.words import Wait
 from service.crash import crash_point
@@ -289,12 +289,6 @@ def _moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim,
         replace(claim, next_offset=now.get((claim.topic, claim.partition), claim.next_offset))
         for claim in claims
     )
-
-
-def institution_of(record: Incoming) -> str:
-    if isinstance(record, FineCreated):
-        return record.facts.institution_id
-    return record.key.institution_id
 
 
 def _name(error: Exception) -> str:

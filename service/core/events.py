@@ -103,6 +103,10 @@ class ExportFine:
 Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
 
 
+def institution_of(event: Incoming) -> str:
+    return (event.facts if isinstance(event, FineCreated) else event.key).institution_id
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """An operator lets a parked record go on: what is held for its excess is taken as a credit."""

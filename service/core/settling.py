@@ -9,11 +9,11 @@ from service.core.books import Books, Lane, ParkedKey
 from service.core.events import (
     BursarPayment,
     FineChanged,
-    FineCreated,
     Incoming,
     Parkable,
     Parked,
     Refused,
+    institution_of,
 )
 from service.core.ledger import Fine, FineKey, SourceKey
 from service.core.outcomes import Applied, Outcome, Park, Rejected, Repeat
@@ -121,10 +121,7 @@ def post(books: Books, outcome: Applied, traceparent: str | None) -> None:
 
 
 def refuse(books: Books, event: Incoming, outcome: Rejected) -> None:
-    institution_id = (
-        event.facts.institution_id if isinstance(event, FineCreated) else event.key.institution_id
-    )
-    refused = Refused(outcome.reason, outcome.detail, event.origin, institution_id)
+    refused = Refused(outcome.reason, outcome.detail, event.origin, institution_of(event))
     books.refused.append(refused)
 
 
