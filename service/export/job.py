@@ -194,10 +194,10 @@ class ExportJob:
         source = self._applier.outputs.ce_source
         as_message = encode_manifest(manifest, source)
         assert as_message.value is not None
-        await export_store.seal(connection, manifest, proof.document, as_message.value)
         at = manifest.sealed_at
         batch_message = encode_batch(manifest, proof.document, source)
         await outbox.put(connection, self._topics.batch, [batch_message], at)
+        await export_store.seal(connection, manifest, proof.document, as_message.value)
         await outbox.put(connection, self._topics.manifest, [as_message], at)
 
     async def _refs(

@@ -297,6 +297,7 @@ CREATE TABLE export_batch (
     previous_sha256 bytea,
     document bytea NOT NULL,
     manifest bytea NOT NULL,
+    outbox_id bigint NOT NULL,
     cutoff timestamptz NOT NULL,
     sealed_at timestamptz NOT NULL,
     PRIMARY KEY (institution_id, profile, batch_number),

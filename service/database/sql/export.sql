@@ -112,8 +112,14 @@ ON CONFLICT (institution_id, profile) DO UPDATE
         sha256 = excluded.sha256;
 
 -- name: seal_batch
+-- Right after the document was put into the outbox: as long as that row is there, the broker has
+-- not acknowledged it.
 INSERT INTO export_batch (
     institution_id, profile, batch_number, run_id, export_number, state, currency, fine_count,
-    total, file_name, sha256, previous_sha256, document, manifest, cutoff, sealed_at
+    total, file_name, sha256, previous_sha256, document, manifest,
+    cutoff, sealed_at, outbox_id
 )
-VALUES ($1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+VALUES (
+    $1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+    currval(pg_get_serial_sequence('outbox', 'id'))
+);
