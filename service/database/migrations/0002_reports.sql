@@ -87,7 +87,7 @@ SELECT
     CASE
         WHEN
             batch.state = 'sealed'
-            AND NOT EXISTS (SELECT FROM outbox WHERE outbox.id = batch.outbox_id)
+            AND batch.outbox_id NOT IN (SELECT outbox.id FROM outbox)
             THEN 'published'
         ELSE batch.state
     END AS state,

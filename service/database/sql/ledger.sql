@@ -1,5 +1,5 @@
 -- name: accounts_of_references
--- The accounts behind the fines, lines and payments that a poll names: a fine's account is for ever.
+-- The accounts behind the fines, lines, payments a poll names: a fine's account is for ever.
 WITH named AS (
     SELECT * FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
     UNION
@@ -32,7 +32,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: insert_missing_accounts
--- Missing ones first, then the lock: both in one statement deadlock, and so does lock, insert, lock.
+-- Missing ones first, then the lock: both in one statement deadlock; so does lock, insert, lock.
 INSERT INTO account (institution_id, patron_id, currency)
 SELECT
     k.institution_id,
@@ -153,7 +153,7 @@ WITH RECURSIVE waiting AS (
 SELECT parked.*
 FROM waiting
 INNER JOIN parked USING (institution_id, record, source, id)
-ORDER BY arrival;
+ORDER BY parked.arrival;
 
 -- name: terms
 SELECT
@@ -334,8 +334,9 @@ SET
     wait = k.wait,
     fine_id = k.fine_id,
     original = k.original
-FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [], $7::text [])
-    AS k (institution_id, record, source, id, wait, fine_id, original)
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [], $7::text []
+) AS k (institution_id, record, source, id, wait, fine_id, original)
 WHERE
     parked.institution_id = k.institution_id
     AND parked.record = k.record
