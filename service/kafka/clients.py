@@ -16,7 +16,6 @@ from aiokafka.helpers import create_ssl_context
 from service.logs import LastProblem
 
 STOP_SECONDS_MAX = 2
-ACCUMULATED_BYTES_MAX = 512 * 1024  # of one produce batch, below a topic's usual limit of 1 MiB
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
@@ -79,14 +78,16 @@ def options(access: KafkaAccess) -> dict[str, object]:
     return common
 
 
-def new_producer(access: KafkaAccess, request_bytes_max: int) -> AIOKafkaProducer:
+def new_producer(
+    access: KafkaAccess, request_bytes_max: int, batch_bytes_max: int
+) -> AIOKafkaProducer:
     """An idempotent producer. It waits through broker faults, for ever: a delay is no failure."""
     return AIOKafkaProducer(
         **options(access),
         acks="all",
         enable_idempotence=True,
         linger_ms=5,
-        max_batch_size=ACCUMULATED_BYTES_MAX,
+        max_batch_size=batch_bytes_max,
         max_request_size=request_bytes_max,
     )
 

@@ -1,0 +1,109 @@
+"""Topics of a test, made and read by the second Kafka implementation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+SECONDS_MAX = 30
+
+
+class Read(NamedTuple):
+    """A record as a reader finds it."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def create_topic(
+    admin: AdminClient, name: str, partitions: int = 3, config: Mapping[str, str] | None = None
+) -> str:
+    """Returns the name when the topic is there."""
+    new = NewTopic(name, partitions, 1, config=dict(config or {}))
+    admin.create_topics([new], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
+    return name
+
+
+def delete_topic(admin: AdminClient, name: str) -> None:
+    admin.delete_topics([name], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
+    deadline = time.monotonic() + SECONDS_MAX
+    while name in admin.list_topics(timeout=SECONDS_MAX).topics:
+        assert time.monotonic() < deadline, "the topic is still there"
+
+
+def configure_topic(admin: AdminClient, name: str, setting: str, value: str) -> None:
+    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(SECONDS_MAX)
+
+
+def produce(
+    servers: str,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes | None]],
+    partitioner: str = "consistent_random",
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> int:
+    """Returns how many the broker acknowledged: all of them."""
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "partitioner": partitioner})
+    count = 0
+    for key, value in records:
+        producer.produce(topic, value, key, headers=list(headers))
+        count += 1
+        if count % 1_000 == 0:
+            producer.poll(0)
+    assert producer.flush(SECONDS_MAX) == 0
+    return count
+
+
+def read_topic(servers: str, topic: str) -> list[Read]:
+    """Every record up to the end as it is now, by partition and offset."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "reads-alone",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "fetch.message.max.bytes": 20_000_000,
+            "log_level": 0,
+        }
+    )
+    try:
+        listed = consumer.list_topics(topic, SECONDS_MAX).topics[topic]
+        found: list[Read] = []
+        for partition in sorted(listed.partitions):
+            found.extend(_read_partition(consumer, topic, partition))
+        return found
+    finally:
+        consumer.close()
+
+
+def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Read]:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS_MAX)
+    position = low
+    consumer.assign([TopicPartition(topic, partition, low)])
+    deadline = time.monotonic() + SECONDS_MAX
+    while position < high:
+        assert time.monotonic() < deadline, "the broker gives no more records"
+        record = consumer.poll(1)
+        if record is None or record.error() is not None:
+            continue
+        offset = record.offset()
+        assert offset is not None
+        position = offset + 1
+        yield Read(partition, offset, record.key(), record.value(), _headers(record))
+
+
+def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
+    found = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+    return tuple((name, value or b"") for name, value in found)
