@@ -133,13 +133,13 @@ class Settings(BaseSettings):
     poll_records_max: int = Field(2_000, ge=1, le=50_000)
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     poll_wait_ms: int = Field(200, ge=1, le=10_000)
-    commit_attempts_max: int = Field(5, ge=1, le=50)
+    commit_tries_max: int = Field(8, ge=1, le=50)
     rejected_in_a_row_max: int = Field(10_000, ge=10, le=10_000_000)  # then the topic is stopped
 
     # Relay
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
     relay_page_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
-    relay_request_bytes_max: int = Field(9 * MIB, ge=64 * 1024, le=256 * MIB)
+    relay_request_bytes_max: int = Field(15 * MIB, ge=64 * 1024, le=256 * MIB)
     relay_idle_ms: int = Field(500, ge=10, le=60_000)
     relay_lease_seconds: int = Field(10, ge=2, le=300)
     outbox_age_alarm_seconds: int = Field(60, ge=1, le=86_400)
@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     parked_age_alarm_hours: int = Field(72, ge=1, le=8_760)
 
     # Database
+    migrate_at_start: bool = True  # one instance does it, the others wait
     database_connections_max: int = Field(8, ge=4, le=200)
     database_connect_seconds_max: int = Field(10, ge=1, le=120)
     database_statement_ms_max: int = Field(30_000, ge=1_000, le=600_000)

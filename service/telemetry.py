@@ -19,9 +19,11 @@ class Event(StrEnum):
     STARTED = "started"
     STOP_ASKED = "stop_asked"
     STOPPED = "stopped"
+    FAILED = "failed"
     STOP_OVERDUE = "stop_overdue"
-    TASK_FAILED = "task_failed"
     LOOP_PROBLEM = "loop_problem"
+    PART_RETRIES = "part_retries"
+    DATABASE_AWAITED = "database_awaited"
     MIGRATED = "migrated"
     UNKNOWN_SETTING = "unknown_setting"
     PROFILES_READ = "profiles_read"
@@ -122,6 +124,9 @@ class Metrics:
         self.lease_held = self._gauge("bursar_relay_lease_held", "1 where the relay works.")
         self.outbox_age = self._gauge("bursar_outbox_age_seconds", "Age of the oldest outbox row.")
         self.outbox_rows = self._gauge("bursar_outbox_rows", "Rows that wait for the broker.")
+        self.set_aside_rows = self._gauge(
+            "bursar_set_aside_rows", "Records set aside that an operator has not mended yet."
+        )
         self.page_seconds = self._histogram(
             "bursar_page_seconds", "From reading a page to its delete.", SECONDS
         )

@@ -1,43 +1,37 @@
 """Migrations: forward only, one transaction each, one instance at a time (alembic, our own SQL)."""
 
+import re
 from importlib import resources
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from service.database.pool import Connection
+from service.problems import OperatorError
 
 # Any number of ours: whoever holds it migrates, the others wait and then find nothing to do.
 ADVISORY_LOCK = 0x62757273_61726272  # "bursarbr"
 CONNECT_SECONDS_MAX = 10
+_REVISION = re.compile(r"v([0-9]{4})_[a-z0-9_]+\.py")
 
 
-class MigrationBusy(Exception):
+class MigrationBusy(OperatorError):
     """Another instance has held the migration lock for too long."""
-
-
-class MigrationFailed(Exception):
-    """The session was lost in a migration; nothing of that migration stays."""
 
 
 async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
     """Applies what is missing; the number applied.
 
     Safe from several instances at once. A database that a newer version migrated is left alone.
-    Raises MigrationBusy, MigrationFailed, asyncpg.PostgresError, OSError.
+    Raises MigrationBusy, upgrade.MigrationFailed, asyncpg.PostgresError, OSError.
     """
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:
         await _lock(raw, wait_seconds_max)
         if not await pending_on(raw):
             return 0
-        return await _upgrade(raw)
+        from service.database.upgrade import upgrade  # a second of imports, rarely needed
+
+        return await upgrade(raw)
     finally:
         # Ends the session, and with it the lock; a session that is gone already has none.
         await raw.close(timeout=CONNECT_SECONDS_MAX)
@@ -68,8 +62,9 @@ async def current(connection: Connection) -> str | None:
 
 def revisions() -> tuple[str, ...]:
     """This version's revisions, oldest first: numbers of one width, so they sort."""
-    scripts = ScriptDirectory.from_config(_config())
-    return tuple(sorted(script.revision for script in scripts.walk_revisions()))
+    folder = resources.files("service.database").joinpath("migrations", "versions")
+    names = (_REVISION.fullmatch(file.name) for file in folder.iterdir())
+    return tuple(sorted(name[1] for name in names if name is not None))
 
 
 async def _lock(raw: Connection, wait_seconds_max: int) -> None:
@@ -80,33 +75,3 @@ async def _lock(raw: Connection, wait_seconds_max: int) -> None:
         raise MigrationBusy(
             f"another instance has been migrating this database for {wait_seconds_max} s"
         ) from None
-
-
-async def _upgrade(raw: Connection) -> int:
-    applied: list[str] = []
-    config = _config()
-    config.attributes["on_version_apply"] = lambda step, **_: applied.append(step.up_revision_id)
-
-    def upgrade(connection: SyncConnection) -> None:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    async def same() -> Connection:
-        return raw
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=same, poolclass=NullPool)
-    connection: AsyncConnection
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(upgrade)
-    except SQLAlchemyError as problem:
-        raise MigrationFailed("the database session ended during a migration") from problem
-    return len(applied)
-
-
-def _config() -> Config:
-    config = Config()
-    folder = resources.files("service.database").joinpath("migrations")
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config

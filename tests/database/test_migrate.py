@@ -6,10 +6,13 @@ import asyncio
 
 import asyncpg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from service.database import migrate as migrations
 from service.database.migrate import migrate, pending, revisions
 from service.database.pool import DatabaseLimits, create_pool
+from service.database.upgrade import MigrationFailed
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable
@@ -32,6 +35,14 @@ async def test_an_empty_database_gets_every_revision_once(empty_database_url: st
     assert await migrate(empty_database_url) == 0
 
 
+def test_the_revisions_seen_are_those_that_alembic_sees() -> None:
+    config = Config()
+    config.set_main_option("script_location", "service/database/migrations")
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    assert revisions() == tuple(sorted(script.revision for script in scripts))
+
+
 async def test_instances_that_start_at_once_apply_each_revision_once(
     empty_database_url: str,
 ) -> None:
@@ -52,7 +63,7 @@ async def test_an_instance_killed_in_the_middle_leaves_nothing_half(
             backend = await waiting_backend(blocker)
             assert started.done() is False
             await blocker.execute("SELECT pg_terminate_backend($1)", backend)
-            with pytest.raises((migrations.MigrationFailed, asyncpg.PostgresError)):
+            with pytest.raises((MigrationFailed, asyncpg.PostgresError)):
                 await started
             raise RollBack
     except RollBack:

@@ -1,0 +1,206 @@
+"""The composition root: what the process is made of, in which order it starts and stops."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from service.database.migrate import migrate, pending, pending_on
+from service.database.pool import Pool, create_pool
+from service.database.transient import REFUSED, TRANSIENT
+from service.export.profile import Profiles
+from service.export.profiles import overlaps, read_profiles, warnings
+from service.lifecycle import Part, Run, run_parts, steady, stop_on_signals
+from service.ops import Ops
+from service.problems import OperatorError, describe
+from service.relay import Relay
+from service.settings import Settings
+from service.telemetry import Event, Metrics, get_log
+from service.upkeep.measure import Measure
+from service.upkeep.sweep import Sweep
+from service.version import program_version
+from service.waiting import wait_any
+from service.wiring import database_limits, new_applier, new_export_job, new_relay
+
+log = get_log(__name__)
+
+POOL_CLOSE_SECONDS_MAX = 2
+DATABASE_PAUSE_MS = 1_000
+FLUSH_LOOK_MS = 50
+
+
+class DatabaseRefused(OperatorError):
+    """The database answers and will not have us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What every part of the process shares."""
+
+    settings: Settings
+    pool: Pool
+    metrics: Metrics
+    ops: Ops
+
+
+async def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, then stops in order. Raises what brought it down."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_loop_problem)
+    profiles = _profiles(settings)
+    metrics = Metrics()
+    ops = Ops(metrics)
+    with stop_on_signals(stop, settings.shutdown_seconds_max):
+        async with _listening(ops, settings), _database(settings, stop, ops) as pool:
+            if pool is not None:
+                process = Process(settings, pool, metrics, ops)
+                log.info(Event.STARTED, version=program_version())
+                await run_parts(_stages(process, profiles), stop, settings.shutdown_seconds_max)
+    log.info(Event.STOPPED)
+
+
+def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
+    """In the order they stop: no more comes in, what is in hand ends, all of it goes out."""
+    settings, pool = process.settings, process.pool
+    relay = new_relay(settings, pool, process.metrics)
+    applier = new_applier(settings, pool, relay.wake)
+    process.ops.register("relay", lambda: _relay_works(relay))
+    sweep = Sweep(pool, applier, settings.sweep_interval_seconds)
+    measure = Measure(pool, process.metrics, settings.parked_age_alarm_hours)
+    upkeep = [
+        Part("sweep", steady("sweep", sweep.run)),
+        Part("measure", steady("measure", measure.run)),
+    ]
+    if profiles is not None:
+        job = new_export_job(settings, pool, applier, profiles)
+        seconds = settings.export_check_seconds
+        upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
+    sending = _flushed(relay, settings.shutdown_seconds_max // 4)
+    return [upkeep, [Part("relay", sending)]]
+
+
+def _flushed(relay: Relay, seconds_max: int) -> Run:
+    """The relay, which on a stop first sends what the parts before it left in the outbox."""
+
+    async def run(stop: asyncio.Event) -> None:
+        relay_stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(relay.run(relay_stop))
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            with contextlib.suppress(*TRANSIENT):
+                async with asyncio.timeout(seconds_max):
+                    await _until_sent(relay, relay_stop)
+            relay_stop.set()
+
+    return run
+
+
+async def _until_sent(relay: Relay, relay_stop: asyncio.Event) -> None:
+    """Without the lease another instance sends, and it is nothing to wait for."""
+    while relay.holds_lease and (await relay.status()).rows_waiting > 0:
+        relay.wake()
+        await wait_any((relay_stop,), FLUSH_LOOK_MS)
+
+
+async def _relay_works(relay: Relay) -> str | None:
+    """Standby is fine; the oldest row tells of a broker that does not take anything."""
+    await relay.status()
+    return None
+
+
+def _profiles(settings: Settings) -> Profiles | None:
+    """Raises InvalidProfile; what is allowed and yet doubtful is logged."""
+    if settings.profiles_file is None:
+        return None
+    profiles = read_profiles(settings.profiles_file)
+    log.info(Event.PROFILES_READ, profiles=[one.code for one in profiles.profiles])
+    for pair in overlaps(profiles):
+        log.warning(
+            Event.PROFILES_OVERLAP, first=pair.first, second=pair.second, types=sorted(pair.types)
+        )
+    for warned in warnings(profiles):
+        log.warning(Event.PROFILES_DOUBTED, subject=warned.subject, doubt=warned.doubt)
+    return profiles
+
+
+@contextlib.asynccontextmanager
+async def _listening(ops: Ops, settings: Settings) -> AsyncIterator[None]:
+    """Before anything else and until the end: whoever waits for us sees what we wait for."""
+    ops.register("started", _not_yet)
+    try:
+        await ops.open(settings.ops_host, settings.ops_port)
+    except OSError as problem:
+        raise OperatorError(
+            f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
+        ) from None
+    try:
+        yield
+    finally:
+        await ops.close()
+
+
+async def _not_yet() -> str | None:
+    return "waits for the database"
+
+
+@contextlib.asynccontextmanager
+async def _database(
+    settings: Settings, stop: asyncio.Event, ops: Ops
+) -> AsyncIterator[Pool | None]:
+    """The pool over a migrated database, waited for; None: asked to stop meanwhile."""
+    pool = await _open_database(settings, stop)
+    if pool is None:
+        yield None
+        return
+    ops.register("database", lambda: _reachable(pool))
+    ops.register("migrations", lambda: _migrated(pool))
+    ops.unregister("started")
+    try:
+        yield pool
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(pool.close(), POOL_CLOSE_SECONDS_MAX)
+
+
+async def _open_database(settings: Settings, stop: asyncio.Event) -> Pool | None:
+    url = settings.database_url.get_secret_value()
+    while not stop.is_set():
+        try:
+            await _migrate(url, settings.migrate_at_start)
+            return await create_pool(url, database_limits(settings))
+        except REFUSED as problem:
+            raise DatabaseRefused(f"DATABASE_URL: {type(problem).__name__}") from None
+        except TRANSIENT as problem:
+            log.warning(Event.DATABASE_AWAITED, problem=describe(problem))
+            await wait_any((stop,), DATABASE_PAUSE_MS)
+    return None
+
+
+async def _migrate(url: str, wanted: bool) -> None:
+    if wanted:
+        if applied := await migrate(url):
+            log.info(Event.MIGRATED, revisions=applied)
+    elif missing := await pending(url):
+        names = ", ".join(missing)
+        raise OperatorError(f"the database lacks revisions {names}: run `bursar-bridge migrate`")
+
+
+async def _reachable(pool: Pool) -> str | None:
+    async with pool.acquire() as connection:
+        await connection.fetchval("SELECT 1")
+    return None
+
+
+async def _migrated(pool: Pool) -> str | None:
+    async with pool.acquire() as connection:
+        missing = await pending_on(connection)
+    return f"revisions {', '.join(missing)} are missing" if missing else None
+
+
+def _loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """The default would print the exception's text, which may quote a value."""
+    problem = context.get("exception")
+    told = describe(problem) if isinstance(problem, BaseException) else None
+    log.error(Event.LOOP_PROBLEM, problem=told, where=str(context.get("message", ""))[:100])

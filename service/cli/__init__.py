@@ -1,0 +1,46 @@
+"""The command line. Exit codes: 0 done, 1 a check found faults or the command failed, 2 usage."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import check, database, export, run, topics
+from service.version import program_version
+
+application = typer.Typer(
+    name="bursar-bridge",
+    help="Library fines to the bursar and back. Settings come from the environment "
+    "(DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, BURSAR_...).",
+    epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+application.command("run")(run.run)
+application.command("migrate")(database.migrate)
+application.command("export")(export.export)
+application.command("check")(check.check)
+application.add_typer(topics.application, name="topics")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bursar-bridge {program_version()}")
+        raise typer.Exit
+
+
+@application.callback()
+def _common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Nothing to do before a command."""
+
+
+def main() -> None:
+    """The entry point of the program `bursar-bridge`."""
+    application()

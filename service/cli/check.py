@@ -1,0 +1,146 @@
+"""`bursar-bridge check`: everything the service will ask for, asked before it starts."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import typer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from rich.console import Console
+from rich.table import Table
+
+from service.cli.errors import FAILED, FOREIGN, PLAIN, line_of, settings_or_exit
+from service.database.migrate import pending
+from service.export.profile import Profiles
+from service.export.profiles import InvalidProfile, overlaps, read_profiles, warnings
+from service.kafka.clients import close_client, new_admin, start
+from service.kafka.topics import LARGE, check_topics
+from service.settings import Settings, unknown_variables
+from service.wiring import kafka_access
+
+SECONDS_MAX = 15
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding about one subject; a note is allowed and yet worth a look."""
+
+    subject: str
+    verdict: Verdict
+    text: str
+
+
+def check() -> None:
+    """Check settings, profiles, database, migrations, Kafka, topics and limits."""
+    settings = settings_or_exit()
+    lines = [*_settings(), *_profiles(settings), *asyncio.run(_services(settings))]
+    table = Table("subject", "", "finding")
+    for line in lines:
+        colour = {"ok": "green", "note": "yellow", "fault": "red"}[line.verdict]
+        table.add_row(line.subject, f"[{colour}]{line.verdict}[/]", line.text)
+    Console().print(table)
+    if any(line.verdict is Verdict.FAULT for line in lines):
+        raise typer.Exit(FAILED)
+
+
+def _settings() -> Iterator[Line]:
+    strange = unknown_variables(os.environ)
+    if not strange:
+        yield Line("settings", Verdict.OK, "complete and within bounds")
+    for text in strange:
+        yield Line("settings", Verdict.FAULT, text)
+
+
+def _profiles(settings: Settings) -> Iterator[Line]:
+    if settings.profiles_file is None:
+        yield Line("profiles", Verdict.NOTE, "BURSAR_PROFILES_FILE is not set: nothing is exported")
+        return
+    try:
+        profiles = read_profiles(settings.profiles_file)
+    except InvalidProfile as problem:
+        yield Line("profiles", Verdict.FAULT, str(problem))
+        return
+    codes = ", ".join(one.code for one in profiles.profiles)
+    yield Line("profiles", Verdict.OK, f"{len(profiles.profiles)} read: {codes}")
+    yield from _doubts(profiles)
+
+
+def _doubts(profiles: Profiles) -> Iterator[Line]:
+    for pair in overlaps(profiles):
+        types = ", ".join(sorted(pair.types))
+        text = f"{pair.first} and {pair.second} can claim the same fines: {types}"
+        yield Line("profiles", Verdict.NOTE, text)
+    for warned in warnings(profiles):
+        yield Line("profiles", Verdict.NOTE, f"{warned.subject}: {warned.doubt}")
+
+
+async def _services(settings: Settings) -> list[Line]:
+    found = await asyncio.gather(
+        _asked("database", lambda: _database(settings)), _asked("kafka", lambda: _kafka(settings))
+    )
+    return [line for lines in found for line in lines]
+
+
+async def _asked(subject: str, ask: Callable[[], Awaitable[list[Line]]]) -> list[Line]:
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            return await ask()
+    except TimeoutError:
+        return [Line(subject, Verdict.FAULT, f"no answer within {SECONDS_MAX} s")]
+    except (*PLAIN, *FOREIGN) as problem:
+        return [Line(subject, Verdict.FAULT, line_of(problem))]
+
+
+async def _database(settings: Settings) -> list[Line]:
+    missing = await pending(settings.database_url.get_secret_value())
+    reached = Line("database", Verdict.OK, "reachable")
+    if not missing:
+        return [reached, Line("migrations", Verdict.OK, "all applied")]
+    text = f"revisions {', '.join(missing)} are missing: run `bursar-bridge migrate`"
+    return [reached, Line("migrations", Verdict.FAULT, text)]
+
+
+async def _kafka(settings: Settings) -> list[Line]:
+    found = await check_topics(kafka_access(settings), settings.topic_prefix)
+    differences = [Line("topics", Verdict.FAULT, f"{one.topic}: {one.rule}") for one in found] or [
+        Line("topics", Verdict.OK, "all as they must be")
+    ]
+    return [Line("kafka", Verdict.OK, "reachable"), *differences, *await _limits(settings)]
+
+
+async def _limits(settings: Settings) -> list[Line]:
+    """A record that the producer lets through and the broker refuses blocks its partition."""
+    admin = await start(new_admin(kafka_access(settings)))
+    try:
+        accepted = await _bytes_accepted(admin, [settings.topic_prefix + name for name in LARGE])
+    finally:
+        await close_client(admin)
+    ours = settings.relay_request_bytes_max
+    small = sorted(name for name, theirs in accepted.items() if theirs <= ours)
+    rule = f"max.message.bytes must be above BURSAR_RELAY_REQUEST_BYTES_MAX ({ours})"
+    return [Line("limits", Verdict.FAULT, f"{name}: {rule}") for name in small] or [
+        Line("limits", Verdict.OK, "requests fit the topics")
+    ]
+
+
+async def _bytes_accepted(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+    """Each topic's max.message.bytes; a topic whose settings may not be seen is left out."""
+    asked = [
+        ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": None})
+        for name in topics
+    ]
+    return {
+        name: int(entries[0][1])
+        for response in await admin.describe_configs(asked)
+        for code, _, _, name, entries in response.resources
+        if code == 0 and entries
+    }

@@ -1,0 +1,55 @@
+"""What an operator sees of an error: one line, and the exit code that goes with it."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import asyncpg
+import typer
+
+from service.export.profiles import InvalidProfile
+from service.kafka.clients import KafkaUnavailable
+from service.problems import OperatorError, summary
+from service.settings import InvalidSettings, Settings, read_settings
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+
+# Their texts are ours: field and rule, no value.
+PLAIN = (OperatorError, InvalidProfile, KafkaUnavailable)
+# Theirs are not: told by their sort alone.
+FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def settings_or_exit() -> Settings:
+    """The settings; their faults, a line each, are a matter of usage."""
+    try:
+        return read_settings()
+    except InvalidSettings as problem:
+        for line in problem.problems:
+            complain(line)
+        raise typer.Exit(USAGE) from None
+
+
+@contextlib.contextmanager
+def operator_errors() -> Iterator[None]:
+    """Whatever an operator can mend ends the command with its line; a bug keeps its traceback."""
+    try:
+        yield
+    except (*PLAIN, *FOREIGN) as problem:
+        complain(line_of(problem))
+        raise typer.Exit(FAILED) from None
+
+
+def line_of(problem: Exception) -> str:
+    if isinstance(problem, PLAIN):
+        return str(problem)
+    if isinstance(problem, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return f"the database refused: {summary(problem)}"
+    return f"not reachable: {summary(problem)}"
+
+
+def complain(line: str) -> None:
+    print(f"bursar-bridge: {line}", file=sys.stderr)

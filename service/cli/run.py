@@ -1,0 +1,45 @@
+"""`bursar-bridge run`: the service itself."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import typer
+
+from service import app
+from service.cli.errors import FAILED, PLAIN, settings_or_exit
+from service.logs import configure_logging
+from service.settings import unknown_variables
+from service.telemetry import Event, get_log
+
+log = get_log(__name__)
+
+
+def run() -> None:
+    """Run the service until SIGTERM or SIGINT (twice: at once)."""
+    settings = settings_or_exit()
+    configure_logging(settings.log_level, settings.log_format)
+    for line in unknown_variables(os.environ):
+        log.warning(Event.UNKNOWN_SETTING, text=line)
+    try:
+        asyncio.run(app.run(settings))
+    except Exception as problem:  # noqa: BLE001 - the process ends here, whatever it was
+        for one in _leaves(problem):
+            _tell(one)
+        raise typer.Exit(FAILED) from None
+
+
+def _leaves(problem: BaseException) -> Iterator[BaseException]:
+    if isinstance(problem, BaseExceptionGroup):
+        for one in problem.exceptions:
+            yield from _leaves(one)
+    else:
+        yield problem
+
+
+def _tell(problem: BaseException) -> None:
+    """An operator's error in its own words; a bug with its place, never with its text."""
+    if isinstance(problem, PLAIN):
+        log.error(Event.FAILED, sort=type(problem).__name__, text=str(problem))
+    else:
+        log.error(Event.FAILED, exc_info=problem)

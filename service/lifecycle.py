@@ -1,0 +1,113 @@
+"""Parts of the process: started together, stopped stage by stage within a bound, down together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from service.database.transient import TRANSIENT
+from service.problems import describe
+from service.telemetry import Event, get_log
+from service.waiting import wait_any
+
+log = get_log(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Of the time to stop, kept for what follows the parts: cancelling them, the pool.
+CLOSING_SECONDS = 2
+OVERDUE_STATUS = 1
+RETRY_PAUSE_MS = 1_000
+
+Run = Callable[[asyncio.Event], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`run` works until its event is set, finishes what it has in hand and returns."""
+
+    name: str
+    run: Run
+
+
+class PartEnded(Exception):
+    """A part returned though nobody had asked it to stop."""
+
+
+async def run_parts(
+    stages: Sequence[Sequence[Part]], stop: asyncio.Event, shutdown_seconds_max: int
+) -> None:
+    """Runs all of them until `stop`, then ends the stages in order; returns when all have ended.
+
+    Parts that are not done in time are cancelled. An error of one cancels the others at once and
+    comes out as an ExceptionGroup: nothing must be published on a ground that was found unsound.
+    """
+    events = [asyncio.Event() for _ in stages]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            [group.create_task(_guarded(part, own), name=part.name) for part in stage]
+            for stage, own in zip(stages, events, strict=True)
+        ]
+        await stop.wait()
+        log.info(Event.STOP_ASKED, seconds_max=shutdown_seconds_max)
+        try:
+            async with asyncio.timeout(max(1, shutdown_seconds_max - CLOSING_SECONDS)):
+                for stage, own in zip(tasks, events, strict=True):
+                    own.set()
+                    if stage:
+                        await asyncio.wait(stage)
+        except TimeoutError:
+            late = [task for stage in tasks for task in stage if not task.done()]
+            log.warning(Event.STOP_OVERDUE, parts=[task.get_name() for task in late])
+            for task in late:
+                task.cancel()
+
+
+def steady(name: str, run: Run) -> Run:
+    """`run` begun anew while the database is away or in the way; any other error comes out."""
+
+    async def again(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await run(stop)
+            except TRANSIENT as problem:
+                log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
+                await wait_any((stop,), RETRY_PAUSE_MS)
+            else:
+                return
+
+    return again
+
+
+async def _guarded(part: Part, stop: asyncio.Event) -> None:
+    await part.run(stop)
+    if not stop.is_set():
+        raise PartEnded(f"{part.name} ended by itself")
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: asyncio.Event, shutdown_seconds_max: int) -> Iterator[None]:
+    """The first SIGTERM or SIGINT sets `stop`, a second ends the process where it stands.
+
+    So does the end of the time: also when the event loop is blocked or a client will not close.
+    That bound holds to the very end of the process, past the end of this block.
+    """
+    loop = asyncio.get_running_loop()
+    watchdog = threading.Timer(shutdown_seconds_max, os._exit, (OVERDUE_STATUS,))
+    watchdog.daemon = True
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+        watchdog.start()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

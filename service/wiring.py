@@ -1,0 +1,85 @@
+"""Settings into the parts of the process; with app and cli the only place that knows settings."""
+
+import os
+import socket
+from collections.abc import Callable
+from uuid import uuid4
+
+from service.apply import Applier, ApplyLimits, Outputs
+from service.database.ledger_store import LedgerStore
+from service.database.pool import DatabaseLimits, Pool
+from service.export.job import ExportJob, ExportTopics
+from service.export.profile import Profiles
+from service.kafka.clients import KafkaAccess
+from service.kafka.topics import OUTPUTS
+from service.messages import parse
+from service.relay import Relay, RelayLimits
+from service.settings import Settings
+from service.telemetry import Metrics
+
+
+def new_applier(settings: Settings, pool: Pool, committed: Callable[[], None]) -> Applier:
+    """The write path; `committed` is called after each commit, for the relay."""
+    prefix = settings.topic_prefix
+    outputs = Outputs(
+        balance_changed=f"{prefix}balance-changed.v1",
+        loan_closed=f"{prefix}loan-closed.v1",
+        rejected=f"{prefix}rejected.v1",
+        ce_source=settings.ce_source,
+    )
+    limits = ApplyLimits(tries_max=settings.commit_tries_max)
+    return Applier(pool, LedgerStore(parse), outputs, limits, committed)
+
+
+def new_export_job(
+    settings: Settings, pool: Pool, applier: Applier, profiles: Profiles
+) -> ExportJob:
+    prefix = settings.topic_prefix
+    topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
+    return ExportJob(pool, applier, topics, profiles)
+
+
+def new_relay(settings: Settings, pool: Pool, metrics: Metrics) -> Relay:
+    outputs = [settings.topic_prefix + name for name in OUTPUTS]
+    limits = RelayLimits(
+        page_rows_max=settings.relay_page_rows_max,
+        page_bytes_max=settings.relay_page_bytes_max,
+        request_bytes_max=settings.relay_request_bytes_max,
+        idle_ms=settings.relay_idle_ms,
+        lease_seconds=settings.relay_lease_seconds,
+        shutdown_seconds_max=max(1, settings.shutdown_seconds_max // 4),
+        outbox_age_alarm_seconds=settings.outbox_age_alarm_seconds,
+    )
+    return Relay(pool, kafka_access(settings), instance_name(), outputs, limits, metrics)
+
+
+def instance_name() -> str:
+    """Unlike any other process's, and telling an operator which one it is."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def database_limits(settings: Settings) -> DatabaseLimits:
+    return DatabaseLimits(
+        connections_max=settings.database_connections_max,
+        connect_seconds_max=settings.database_connect_seconds_max,
+        statement_ms_max=settings.database_statement_ms_max,
+        lock_wait_ms_max=settings.database_lock_wait_ms_max,
+        idle_in_transaction_ms_max=settings.database_idle_in_transaction_ms_max,
+        reply_seconds_max=settings.database_reply_seconds_max,
+    )
+
+
+def kafka_access(settings: Settings) -> KafkaAccess:
+    password = settings.kafka_password
+    return KafkaAccess(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        protocol=settings.kafka_protocol,
+        mechanism=settings.kafka_mechanism,
+        user=settings.kafka_user,
+        password=None if password is None else password.get_secret_value(),
+        ca_file=settings.kafka_ca_file,
+        certificate_file=settings.kafka_certificate_file,
+        key_file=settings.kafka_key_file,
+        request_timeout_ms=settings.kafka_request_timeout_ms,
+        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+    )
