@@ -25,7 +25,8 @@ from demo.world import FOLDER, DemoFailed, own_world, running_service
 from tests.support.services import Services, ServicesUnavailable, running_services
 
 PLAIN_COLUMNS = 118  # where nobody says how wide the terminal is
-CONTAINER_URL = "http://127.0.0.1:8080"
+CONTAINER_URL = "http://127.0.0.1:{port}"  # as compose.yaml publishes it
+CONTAINER_PORT = "8080"
 
 
 def main() -> int:
@@ -49,9 +50,10 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     asked = os.environ.get("BURSAR_DEMO_SERVICE") == "compose"
+    port = os.environ.get("OPS_PORT") or CONTAINER_PORT
     parser.add_argument(
         "--ops-url",
-        default=CONTAINER_URL if asked else None,
+        default=CONTAINER_URL.format(port=port) if asked else None,
         help="also ask the service with this operators' port, as `docker compose up` starts it",
     )
     return parser.parse_args()
