@@ -1,0 +1,112 @@
+"""The examples against the wire models: what the schemas cannot say is held here too."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.core.events import FineCreated, Incoming, Refused
+from service.messages import CONTRACTS, RECORD_BYTES_MAX, parse
+from tests.contracts import examples
+from tests.contracts.examples import INBOUND
+from tests.support.inputs import binary, record, structured, value_of
+
+VALID = [(name, path) for name in INBOUND for path in examples.valid(name)]
+INVALID = [(name, path, reason) for name in INBOUND for path, reason in examples.invalid(name)]
+SMALL = [(name, path) for name, path in VALID if path.stat().st_size < RECORD_BYTES_MAX // 2]
+
+
+def parsed(name: str, value: bytes) -> Incoming | Refused:
+    contract = f"{name}.v1"
+    return parse(contract, record(contract, *binary(contract, value)))
+
+
+def digest(found: Incoming | Refused) -> bytes:
+    assert not isinstance(found, Refused), found.detail
+    return found.facts.digest if isinstance(found, FineCreated) else found.digest
+
+
+def case_id(case: object) -> str:
+    return case.stem if isinstance(case, Path) else str(case)
+
+
+def test_there_is_a_reader_for_every_inbound_contract() -> None:
+    assert set(CONTRACTS) == {f"{name}.v1" for name in INBOUND}
+
+
+@pytest.mark.parametrize(("name", "path"), VALID, ids=case_id)
+def test_a_valid_example_is_read(name: str, path: Path) -> None:
+    assert len(digest(parsed(name, path.read_bytes()))) == 32
+
+
+@pytest.mark.parametrize(("name", "path", "reason"), INVALID, ids=case_id)
+def test_an_invalid_example_is_refused_with_the_reason_of_its_name(
+    name: str, path: Path, reason: str
+) -> None:
+    found = parsed(name, path.read_bytes())
+    assert isinstance(found, Refused)
+    assert found.reason == reason, found.detail
+
+
+@pytest.mark.parametrize(("name", "path"), SMALL, ids=case_id)
+def test_a_valid_example_says_the_same_in_structured_mode(name: str, path: Path) -> None:
+    contract = f"{name}.v1"
+    value, headers = structured(contract, json.loads(path.read_bytes()))
+    found = parse(contract, record(contract, value, headers))
+    assert digest(found) == digest(parsed(name, path.read_bytes()))
+
+
+# Values that are near to what the contracts know: a member set to one is often just wrong.
+NEAR = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2**64 + 1),
+    st.text(max_size=4),
+    st.sampled_from(
+        [
+            *("0", "-0", "1", "-1", "01", "1.5", "1.500", "+1", "1e3", "9999999999", "10000000000"),
+            *("USD", "JPY", "usd", "CREDIT", "payment", "reversal", "status", "paid", "disputed"),
+            *("accepted", "partial", "refused", "bb-", "bb-1", "x" * 100, "x" * 101, "a\nb", "\n"),
+            *("2026-10-01T08:00:00Z", "2026-02-30T08:00:00Z", "2026-10-01T08:00:00"),
+            *("0001-01-01T00:00:00+01:00", "2026-10-01t08:00:00.1234567z"),
+        ]
+    ),
+    st.builds(list),
+    st.builds(dict),
+    st.just(1.0),
+    st.just(1.5),
+)
+
+
+@st.composite
+def near_misses(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A valid example with some members replaced, dropped or added, at any depth."""
+    name, path = draw(st.sampled_from(SMALL))
+    data = json.loads(path.read_bytes())
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(examples.objects(data))
+        place = draw(st.sampled_from(places))
+        member = draw(st.sampled_from([*place, "kind", "amount", "outcome", "unknown"]))
+        if draw(st.booleans()):
+            place.pop(member, None)
+        else:
+            place[member] = draw(NEAR)
+    return name, value_of(data) if draw(st.booleans()) else json.dumps(data).encode()
+
+
+BEYOND_A_SCHEMA = ("invalid_text", "invalid_currency", "invalid_amount")
+RULES_BEYOND_A_SCHEMA = ("must not be the payment_id itself", "unsigned 64-bit", "date and time")
+
+
+@settings(max_examples=400)
+@given(near_misses())
+def test_a_wire_model_refuses_what_its_schema_refuses(case: tuple[str, bytes]) -> None:
+    name, value = case
+    found, faults = parsed(name, value), examples.faults(name, value)
+    if not isinstance(found, Refused):
+        assert faults == []
+    elif not faults:
+        beyond = any(rule in found.detail for rule in RULES_BEYOND_A_SCHEMA)
+        assert found.reason in BEYOND_A_SCHEMA or beyond, found.detail

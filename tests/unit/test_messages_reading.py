@@ -1,0 +1,475 @@
+"""What a record says, as core values: money, times, texts, conditions (contracts.md, 1-4)."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.events import (
+    BursarPayment,
+    ExportResponse,
+    FineChanged,
+    FineCreated,
+    Incoming,
+    Refused,
+)
+from service.core.ledger import BatchKey, FineFacts, Item, Owner, Patron, SourceKey
+from service.core.money import format_minor
+from service.core.words import ChangeKind, PaymentKind, Reason, ResponseOutcome
+from service.messages import parse
+from tests.support.inputs import (
+    ABSENT,
+    Data,
+    binary,
+    bursar_payment,
+    export_response,
+    fine_changed,
+    fine_created,
+    record,
+)
+
+CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
+
+
+def read(contract: str, data: object, time: str = "2026-09-01T10:00:05Z") -> Incoming | Refused:
+    return parse(contract, record(contract, *binary(contract, data, time)))
+
+
+def fine(**overrides: object) -> FineCreated:
+    found = read("fine-created.v1", fine_created(**overrides))
+    assert isinstance(found, FineCreated), found
+    return found
+
+
+def change(**overrides: object) -> FineChanged:
+    found = read("fine-changed.v1", fine_changed(**overrides))
+    assert isinstance(found, FineChanged), found
+    return found
+
+
+def payment(**overrides: object) -> BursarPayment:
+    found = read("bursar-payment.v1", bursar_payment(**overrides))
+    assert isinstance(found, BursarPayment), found
+    return found
+
+
+def response(**overrides: object) -> ExportResponse:
+    found = read("export-response.v1", export_response(**overrides))
+    assert isinstance(found, ExportResponse), found
+    return found
+
+
+def refusal(contract: str, data: object) -> tuple[str, str]:
+    found = read(contract, data)
+    assert isinstance(found, Refused), found
+    return found.reason.value, found.detail
+
+
+def patron(**overrides: object) -> Data:
+    whole = fine_created()["patron"]
+    assert isinstance(whole, dict)
+    return whole | overrides
+
+
+# --- each contract whole -------------------------------------------------------------------------
+
+
+def test_a_fine_is_read_whole() -> None:
+    found = fine(credit_of="F-0", exportable=False)
+    assert found.facts == FineFacts(
+        institution_id="6050",
+        fine_id="F-1",
+        patron_id="P-1",
+        type="OVERDUEFINE",
+        amount=95_50,
+        currency="USD",
+        owner=Owner("5867", "MAIN", "Main Library"),
+        created_at=CREATED,
+        comment="Returned late",
+        loan_id="L-1",
+        item=Item("Algorithms", due_date=datetime(2026, 8, 25, 3, 59, tzinfo=UTC), barcode="3903"),
+        credit_of="F-0",
+        exportable=False,
+        digest=found.facts.digest,
+    )
+    seen_at = CREATED + timedelta(seconds=5)
+    identifiers = (("02", "A1234567"),)
+    assert found.patron == Patron("6050", "P-1", "Doe, Jane", "STUDENT", identifiers, seen_at)
+    assert found.origin.offset == 7
+
+
+def test_every_part_of_an_item_lands_in_its_place() -> None:
+    parts = ("title", "call_number", "library", "location", "internal_location")
+    item = fine(item={name: name.upper() for name in parts}).facts.item
+    assert item == Item("TITLE", "CALL_NUMBER", "LIBRARY", "LOCATION", "INTERNAL_LOCATION")
+
+
+def test_a_change_is_read_whole() -> None:
+    found = change(reason="Cash", comment="Desk 2")
+    assert found == FineChanged(
+        key=SourceKey("6050", "ALMA", "C-1"),
+        fine_id="F-1",
+        kind=ChangeKind.PAID,
+        amount=10_00,
+        currency="USD",
+        changed_at=datetime(2026, 9, 2, 10, tzinfo=UTC),
+        reason="Cash",
+        comment="Desk 2",
+        digest=found.digest,
+        origin=found.origin,
+    )
+
+
+def test_a_payment_is_read_whole() -> None:
+    found = payment(bursar_transaction_id="42", status_code="cleared", comment="Invoice 2")
+    assert found == BursarPayment(
+        key=SourceKey("6050", "SAP", "PAY-1"),
+        kind=PaymentKind.PAYMENT,
+        bursar_transaction_id="42",
+        fine_id="F-1",
+        amount=95_50,
+        currency="USD",
+        paid_at=datetime(2026, 10, 1, 8, tzinfo=UTC),
+        reverses_payment_id=None,
+        status_code="cleared",
+        comment="Invoice 2",
+        digest=found.digest,
+        origin=found.origin,
+    )
+
+
+def test_a_response_is_read_whole() -> None:
+    found = response(
+        outcome="partial",
+        reason="Some",
+        refused_lines=[{"bursar_transaction_id": "42", "reason": "No\tsuch\nstudent"}],
+        control={"count": 3, "total": "-123456789012345.5"},
+    )
+    assert found == ExportResponse(
+        key=SourceKey("6050", "SAP", "R-1"),
+        batch=BatchKey("6050", "bursar", 1),
+        outcome=ResponseOutcome.PARTIAL,
+        reason="Some",
+        refused_lines=(("42", "No such student"),),
+        control_count=3,
+        control_total="-123456789012345.5",
+        responded_at=datetime(2026, 9, 15, 8, tzinfo=UTC),
+        digest=found.digest,
+        origin=found.origin,
+    )
+
+
+# --- value rules ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("95.50", "USD", 95_50),
+        ("95.5", "USD", 95_50),
+        ("95", "USD", 95_00),
+        ("0.01", "USD", 1),
+        ("9999999999.99", "EUR", 999_999_999_999),
+        ("300", "JPY", 300),
+        ("1.234", "KWD", 1_234),
+        ("1.2", "KWD", 1_200),
+    ],
+)
+def test_an_amount_is_minor_units_of_its_currency(amount: str, currency: str, minor: int) -> None:
+    assert fine(amount=amount, currency=currency).facts.amount == minor
+    assert fine(type="CREDIT", amount=f"-{amount}", currency=currency).facts.amount == -minor
+    assert payment(amount=amount, currency=currency).amount == minor
+
+
+@given(st.sampled_from(["JPY", "USD", "KWD"]), st.integers(1, 10**10 - 1))
+def test_what_is_printed_is_read_back(currency: str, minor: int) -> None:
+    assert payment(amount=format_minor(minor, currency), currency=currency).amount == minor
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ("2026-09-01T10:00:00Z", CREATED),
+        ("2026-09-01t10:00:00z", CREATED),
+        ("2026-09-01T12:00:00+02:00", CREATED),
+        ("2026-08-31T22:30:00-11:30", CREATED),
+        ("2026-09-01T10:00:00-00:00", CREATED),
+        ("2026-09-01T10:00:00.5Z", CREATED + timedelta(milliseconds=500)),
+        ("2026-09-01T10:00:00.1234569Z", CREATED + timedelta(microseconds=123_456)),
+        ("2026-09-01T10:00:00.9999999999Z", CREATED + timedelta(microseconds=999_999)),
+        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_an_instant_in_utc(sent: str, read_as: datetime) -> None:
+    found = fine(created_at=sent).facts.created_at
+    assert found == read_as
+    assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("2026-09-01T10:00:00", "2026-09-01 10:00:00Z", "2026-09-01", "20260901T100000Z"),
+        *("2026-09-01T10:00:60Z", "2026-12-31T23:59:60Z", "2026-09-01T24:00:00Z"),
+        *("2026-02-29T10:00:00Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01"),
+        *("9999-12-31T23:59:59-00:01", "2026-09-01T10:00:00+24:00", "2026-09-01T10:00:00+0200"),
+        *("2026-09-01T10:00:00.Z", "2026-09-01T10:00:00,5Z", "2026-09-01T10:00:00Z\n", ""),
+        *("２026-09-01T10:00:00Z", "2026-09-01T10:00:00+02:60", "2026-W36-2T10:00:00Z"),
+        *(f"2026-09-01T10:00:00.{'1' * 60}Z", 1_788_253_200, None, ["2026"]),
+    ],
+)
+def test_what_is_no_rfc_3339_time_is_refused(sent: object) -> None:
+    reason, detail = refusal("fine-created.v1", fine_created(created_at=sent))
+    assert reason == "invalid_schema"
+    assert detail == "created_at: must be an RFC 3339 date and time with offset"
+
+
+ZONES = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda at: timezone(timedelta(minutes=at)))
+AWARE = st.datetimes(timezones=ZONES).filter(lambda time: 1 < time.year < 9999)
+
+
+@given(AWARE)
+def test_an_offset_changes_how_a_time_is_written_and_nothing_else(aware: datetime) -> None:
+    assert payment(paid_at=aware.isoformat()).paid_at == aware
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ("a\tb\nc\rd\r\ne", "a b c d  e"),
+        ("Ångström", "Ångström"),
+        ("é" * 300, "é" * 300),
+        ("بنت", "بنت"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\u00ad \u00a0 \u2028 \ue000 👩\u200d🔬", "\u00ad \u00a0 \u2028 \ue000 👩\u200d🔬"),
+        ("  ", "  "),
+        ("", ""),
+    ],
+)
+def test_a_text_is_nfc_and_on_one_line(sent: str, read_as: str) -> None:
+    assert fine(comment=sent).facts.comment == read_as
+    assert fine(patron=patron(name=sent)).patron.name == read_as
+
+
+BAD_CHARACTERS = [
+    *("\x00", "\x07", "\x0b", "\x1b", "\x7f", "\x85", "\x9f"),
+    *("\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069"),
+    *("\ud800", "\udfff", "\uffff", "\ufdd0", "\U0001fffe", "\u0378"),
+]
+
+
+def with_character(contract: str, data: Data, character: str) -> Incoming | Refused:
+    """The data with each "%" replaced by the character, escaped: a surrogate has no UTF-8."""
+    pairs = character.encode("utf-16-be", "surrogatepass")
+    units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]
+    value, headers = binary(contract, data)
+    value = value.replace(b"%", "".join(f"\\u{unit}" for unit in units).encode())
+    return parse(contract, record(contract, value, headers))
+
+
+@pytest.mark.parametrize("character", BAD_CHARACTERS, ids=ascii)
+@pytest.mark.parametrize(
+    ("field", "overrides"),
+    [
+        ("comment", {"comment": "a%b"}),
+        ("fine_id", {"fine_id": "%"}),
+        ("type", {"type": "A%"}),
+        ("patron.patron_id", {"patron": patron(patron_id="P%")}),
+        ("patron.name", {"patron": patron(name="%")}),
+        (
+            "patron.identifiers.1.value",
+            {
+                "patron": patron(
+                    identifiers=[{"type": "01", "value": "a"}, {"type": "02", "value": "b%"}]
+                )
+            },
+        ),
+        ("item.title", {"item": {"title": "%"}}),
+    ],
+)
+def test_a_text_with_a_refused_character_is_refused(
+    character: str, field: str, overrides: Data
+) -> None:
+    found = with_character("fine-created.v1", fine_created(**overrides), character)
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.INVALID_TEXT
+    assert found.detail == f"{field}: must not have control, bidi or unassigned characters"
+
+
+@pytest.mark.parametrize("character", ["\t", "\n", "\r"], ids=ascii)
+def test_an_id_may_not_have_the_controls_that_a_text_may(character: str) -> None:
+    found = with_character("fine-created.v1", fine_created(fine_id="F%1"), character)
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.INVALID_TEXT
+
+
+def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
+    assert fine(fine_id="e\u0301").facts.fine_id == "\u00e9"
+    assert fine(fine_id="\ufb2c" * 33).facts.fine_id == normalize("NFC", "\ufb2c" * 33)
+    reason, detail = refusal("fine-created.v1", fine_created(fine_id="\ufb2c" * 34))
+    assert (reason, detail) == ("invalid_text", "fine_id: must have at most 100 characters in NFC")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_a_text_is_refused_or_becomes_what_its_rules_say(sent: str) -> None:
+    found = read("bursar-payment.v1", bursar_payment(comment=sent))
+    if isinstance(found, Refused):
+        assert found.reason is Reason.INVALID_TEXT
+        return
+    assert isinstance(found, BursarPayment)
+    assert found.comment == normalize("NFC", sent.translate(str.maketrans("\t\n\r", "   ")))
+    assert payment(comment=found.comment).comment == found.comment
+
+
+@pytest.mark.parametrize(
+    ("sent", "number"), [(1, 1), (1.0, 1), (2**63 - 1, 2**63 - 1), (12e3, 12_000)]
+)
+def test_a_batch_number_is_any_json_integer(sent: object, number: int) -> None:
+    assert response(batch_number=sent).batch.batch_number == number
+
+
+@pytest.mark.parametrize("sent", [0, -1, 1.5, 2**63, 1e300, True, "1", None, [1]])
+def test_a_batch_number_is_nothing_else(sent: object) -> None:
+    reason, detail = refusal("export-response.v1", export_response(batch_number=sent))
+    assert reason == "invalid_schema"
+    assert detail.startswith("batch_number: must be a whole number from 1")
+
+
+# --- precedence and conditions -------------------------------------------------------------------
+
+REVERSAL: Data = {"kind": "reversal", "reverses_payment_id": "PAY-0"}
+STATUS: Data = {"kind": "status", "status_code": "x", "amount": ABSENT, "currency": ABSENT}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "field"),
+    [
+        ({"amount": 95.5}, "invalid_amount", "amount"),
+        ({"amount": True}, "invalid_amount", "amount"),
+        ({"amount": ["1"]}, "invalid_amount", "amount"),
+        ({"amount": "0.00"}, "invalid_amount", "amount"),
+        ({"amount": "-1"}, "invalid_amount", "amount"),
+        ({"amount": "1", "type": "CREDIT"}, "invalid_amount", "amount"),
+        ({"amount": "-0", "type": "CREDIT"}, "invalid_amount", "amount"),
+        ({"amount": "1.5", "currency": "JPY"}, "invalid_amount", "amount"),
+        ({"amount": None}, "invalid_schema", "amount"),
+        ({"currency": 840}, "invalid_schema", "currency"),
+        ({"currency": None}, "invalid_schema", "currency"),
+        ({"currency": "XXX"}, "invalid_currency", "currency"),
+        ({"fine_id": "bb-" + "0" * 32}, "invalid_schema", "fine_id"),
+        ({"patron": patron(name=None)}, "invalid_schema", "patron.name"),
+        ({"item": {"title": "x", "barcode": 1}}, "invalid_schema", "item.barcode"),
+        # several faults: the first in the order of precedence
+        ({"amount": "1e5", "loan_id": 7}, "invalid_schema", "loan_id"),
+        ({"amount": "1e5", "currency": "xxx"}, "invalid_amount", "amount"),
+        ({"amount": "-1", "currency": "xxx"}, "invalid_amount", "amount"),
+        ({"currency": "xxx", "comment": "\x00"}, "invalid_currency", "currency"),
+        ({"amount": "1e5", "comment": "\x00"}, "invalid_amount", "amount"),
+        ({"comment": "\x00", "fine_id": "bb-1"}, "invalid_schema", "fine_id"),
+    ],
+)
+def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> None:
+    found, detail = refusal("fine-created.v1", fine_created(**overrides))
+    assert (found, detail.partition(":")[0]) == (reason, field)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "field"),
+    [
+        ({"fine_id": ABSENT}, "invalid_schema", "bursar_transaction_id"),
+        (
+            {"fine_id": None, "bursar_transaction_id": None},
+            "invalid_schema",
+            "bursar_transaction_id",
+        ),
+        (STATUS | {"fine_id": ABSENT}, "invalid_schema", "bursar_transaction_id"),
+        ({"bursar_transaction_id": "042"}, "invalid_schema", "bursar_transaction_id"),
+        ({"bursar_transaction_id": str(2**64)}, "invalid_schema", "bursar_transaction_id"),
+        ({"amount": ABSENT}, "invalid_schema", "amount"),
+        ({"currency": ABSENT}, "invalid_schema", "currency"),
+        ({"kind": "write_off", "amount": None}, "invalid_schema", "amount"),
+        (STATUS | {"amount": "1"}, "invalid_schema", "amount"),
+        (STATUS | {"currency": "USD"}, "invalid_schema", "currency"),
+        (STATUS | {"status_code": None}, "invalid_schema", "status_code"),
+        (STATUS | {"amount": "1e5"}, "invalid_schema", "amount"),
+        ({"kind": "reversal"}, "invalid_schema", "reverses_payment_id"),
+        ({"reverses_payment_id": "PAY-0"}, "invalid_schema", "reverses_payment_id"),
+        (REVERSAL | {"reverses_payment_id": "PAY-1"}, "invalid_schema", "reverses_payment_id"),
+        (
+            REVERSAL | {"reverses_payment_id": "e\u0301", "payment_id": "\u00e9"},
+            "invalid_schema",
+            "reverses_payment_id",
+        ),
+        (REVERSAL | {"currency": ABSENT}, "invalid_schema", "currency"),
+        (REVERSAL | {"amount": "0"}, "invalid_amount", "amount"),
+        (REVERSAL | {"amount": ABSENT, "currency": "xxx"}, "invalid_currency", "currency"),
+        ({"amount": 1}, "invalid_amount", "amount"),
+        ({"amount": "-1"}, "invalid_amount", "amount"),
+        ({"source": "S\x00"}, "invalid_text", "source"),
+        ({"payment_id": "S\n"}, "invalid_text", "payment_id"),
+    ],
+)
+def test_a_faulty_payment_is_refused(overrides: Data, reason: str, field: str) -> None:
+    found, detail = refusal("bursar-payment.v1", bursar_payment(**overrides))
+    assert (found, detail.partition(":")[0]) == (reason, field)
+
+
+def test_a_reversal_needs_neither_amount_nor_reference() -> None:
+    found = payment(**REVERSAL, amount=ABSENT, currency=ABSENT, fine_id=ABSENT)
+    assert (found.amount, found.currency, found.line) == (None, None, None)
+    assert found.original == SourceKey("6050", "SAP", "PAY-0")
+    assert payment(**REVERSAL, amount=None).currency == "USD"
+
+
+def test_a_status_has_no_money() -> None:
+    found = payment(**STATUS)
+    assert (found.kind, found.amount, found.status_code) == (PaymentKind.STATUS, None, "x")
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "disputed", "restored"])
+def test_a_change_without_money_has_no_money(kind: str) -> None:
+    assert change(kind=kind, amount=ABSENT, currency=None).amount is None
+    for money in ({"amount": None}, {"currency": None}, {}):
+        reason, _ = refusal("fine-changed.v1", fine_changed(kind=kind, **money))
+        assert reason == "invalid_schema"
+
+
+@pytest.mark.parametrize("kind", ["paid", "waived"])
+def test_a_change_with_money_has_all_of_it(kind: str) -> None:
+    assert change(kind=kind).amount == 10_00
+    for money in ({"amount": None}, {"currency": None}):
+        reason, _ = refusal("fine-changed.v1", fine_changed(kind=kind, **money))
+        assert reason == "invalid_schema"
+
+
+LINES = [{"bursar_transaction_id": "42", "reason": "no"}]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "field"),
+    [
+        ({"outcome": "refused"}, "invalid_schema", "reason"),
+        ({"outcome": "partial"}, "invalid_schema", "refused_lines"),
+        ({"outcome": "partial", "refused_lines": []}, "invalid_schema", "refused_lines"),
+        ({"refused_lines": LINES}, "invalid_schema", "refused_lines"),
+        ({"refused_lines": []}, "invalid_schema", "refused_lines"),
+        ({"profile": "a-b"}, "invalid_schema", "profile"),
+        ({"control": {"count": 1}}, "invalid_schema", "control.total"),
+        ({"control": {"count": -1, "total": "1"}}, "invalid_schema", "control.count"),
+        ({"control": {"count": 1, "total": 1}}, "invalid_amount", "control.total"),
+        ({"control": {"count": 1, "total": "-0.00"}}, "invalid_amount", "control.total"),
+        ({"control": {"count": 1, "total": "1" * 16}}, "invalid_amount", "control.total"),
+        ({"reason": "\x00"}, "invalid_text", "reason"),
+        (
+            {"outcome": "partial", "refused_lines": [*LINES, LINES[0] | {"reason": ""}]},
+            "invalid_schema",
+            "refused_lines.1.reason",
+        ),
+    ],
+)
+def test_a_faulty_response_is_refused(overrides: Data, reason: str, field: str) -> None:
+    found, detail = refusal("export-response.v1", export_response(**overrides))
+    assert (found, detail.partition(":")[0]) == (reason, field)
