@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import check, database, export, run, topics
+from service.cli import check, database, export, import_file, run, topics
 from service.version import program_version
 
 application = typer.Typer(
@@ -19,6 +19,7 @@ application = typer.Typer(
 application.command("run")(run.run)
 application.command("migrate")(database.migrate)
 application.command("export")(export.export)
+application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")
 

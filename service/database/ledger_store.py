@@ -64,18 +64,19 @@ class LedgerStore:
 
     async def lock(self, connection: Connection, named: References) -> Locked:
         """Locks every account the events may touch, in key order, missing ones made first."""
-        found = await connection.fetch(
-            self._sql["accounts_of_references"],
-            *columns(named.fines, 2),
-            *columns(named.lines, 2),
-            *columns(named.originals, 3),
-            *columns(named.batches, 3),
-        )
+        found = await self._accounts_named(connection, named)
         new = await self._new_accounts(connection, named)
-        arrays = columns({AccountKey(*row.values()) for row in found} | new, 3)
+        arrays = columns(found | new, 3)
         if new:
             await connection.execute(self._sql["insert_missing_accounts"], *columns(new, 3))
         rows = await connection.fetch(self._sql["lock_accounts"], *arrays)
+        clock = await connection.fetchval(self._sql["clock"])
+        return Locked({(value := records.account(row)).key: value for row in rows}, clock)
+
+    async def peek(self, connection: Connection, named: References) -> Locked:
+        """The same accounts without a lock and without making any: to see what would happen."""
+        found = await self._accounts_named(connection, named)
+        rows = await connection.fetch(self._sql["accounts"], *columns(found, 3))
         clock = await connection.fetchval(self._sql["clock"])
         return Locked({(value := records.account(row)).key: value for row in rows}, clock)
 
@@ -123,6 +124,16 @@ class LedgerStore:
         rows = await self._fetch(connection, "patrons", keys, 2)
         values = map(records.patron, rows)
         return {(value.institution_id, value.patron_id): value for value in values}
+
+    async def _accounts_named(self, connection: Connection, named: References) -> set[AccountKey]:
+        rows = await connection.fetch(
+            self._sql["accounts_of_references"],
+            *columns(named.fines, 2),
+            *columns(named.lines, 2),
+            *columns(named.originals, 3),
+            *columns(named.batches, 3),
+        )
+        return {AccountKey(*row.values()) for row in rows}
 
     async def _new_accounts(self, connection: Connection, named: References) -> set[AccountKey]:
         """Accounts of fines to be; a fine that is known brings none: it changes nothing."""

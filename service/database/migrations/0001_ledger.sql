@@ -225,6 +225,17 @@ CREATE TABLE rejected (
 );
 CREATE INDEX rejected_of_institution ON rejected (institution_id, recorded_at);
 
+-- Files the bursar sent back: the first import fixes the instant that all its payments carry, so
+-- that importing again says the same.
+CREATE TABLE import_file (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    sha256 key_text NOT NULL,
+    profile key_text NOT NULL,
+    paid_at timestamptz NOT NULL,
+    PRIMARY KEY (institution_id, source, sha256)
+);
+
 -- What a person did, and why: one row per decision, in its own commit.
 CREATE TABLE operator_action (
     action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

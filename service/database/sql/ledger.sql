@@ -65,6 +65,19 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 ORDER BY institution_id, patron_id, currency
 FOR UPDATE OF account;
 
+-- name: accounts
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    active,
+    transferred,
+    sequence,
+    epoch
+FROM account
+INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
+    USING (institution_id, patron_id, currency);
+
 -- name: clock
 -- Read after the locks: the ledger's clock never runs against an account's order.
 SELECT clock_timestamp() AS recorded_at;

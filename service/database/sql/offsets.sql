@@ -16,7 +16,7 @@ ORDER BY k.topic COLLATE "C", k.partition
 ON CONFLICT DO NOTHING;
 
 -- name: claim
--- The partitions assigned to us, under the next owner epoch: whoever had them is fenced from now on.
+-- The partitions assigned to us, under the next owner epoch: whoever had them is fenced now.
 WITH held AS (
     SELECT
         topic,

@@ -9,7 +9,12 @@ VALUES ($1, $2, $3, $4, $5);
 WITH candidates AS (
     SELECT
         id,
-        pg_column_size(keys) + pg_column_size(payloads) + pg_column_size(headers) AS bytes
+        CASE WHEN
+            pg_column_compression(payloads) IS NULL
+            THEN pg_column_size(keys) + pg_column_size(payloads) + pg_column_size(headers)
+            -- Its true size is not told: a full row at least.
+            ELSE greatest(1024 * 1024, 10 * pg_column_size(payloads))
+        END AS bytes
     FROM outbox
     WHERE topic <> all($3::text [])
     ORDER BY id
@@ -152,12 +157,15 @@ SELECT exists(
 
 -- name: waits_in_outbox
 -- Is it about to be sent (again)? Looked for where the relay works: among the oldest rows.
-SELECT exists(
-    SELECT FROM (
-        SELECT headers FROM outbox
-        WHERE topic = $1
-        ORDER BY id
-        LIMIT 100
-    ) AS oldest, unnest(oldest.headers) AS packed
-    WHERE position($2::bytea IN packed) > 0
-);
+WITH oldest AS (
+    SELECT headers
+    FROM outbox
+    WHERE topic = $1
+    ORDER BY id
+    LIMIT 100
+)
+
+SELECT count(*) > 0
+FROM oldest
+CROSS JOIN unnest(oldest.headers) AS packed
+WHERE position($2::bytea IN packed) > 0;

@@ -1,0 +1,81 @@
+-- name: register
+-- The first import of a file fixes its instant; the same file again finds it.
+INSERT INTO import_file (institution_id, source, sha256, profile, paid_at)
+VALUES ($1, $2, $3, $4, date_trunc('milliseconds', clock_timestamp()))
+ON CONFLICT (institution_id, source, sha256) DO NOTHING;
+
+-- name: paid_at
+SELECT paid_at
+FROM import_file
+WHERE institution_id = $1 AND source = $2 AND sha256 = $3;
+
+-- name: clock
+-- What a dry run takes for the instant of the import.
+SELECT date_trunc('milliseconds', clock_timestamp()) AS clock;
+
+-- name: fines_of_lines
+-- The fine behind each bursar id, with the sign its line was exported with.
+SELECT
+    line.bursar_transaction_id,
+    line.fine_id,
+    line.amount
+FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
+INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
+
+-- name: known_payments
+-- A known payment id is a repeat before anything is compared.
+SELECT payment_id
+FROM payment
+WHERE institution_id = $1 AND source = $2 AND payment_id = any($3::text []);
+
+-- name: reversible_payments
+-- What a reversal of these fines may undo, oldest first by the ledger's own order.
+SELECT payment.*
+FROM payment
+CROSS JOIN LATERAL (
+    SELECT max(ledger.sequence) AS place
+    FROM ledger_transaction AS ledger
+    WHERE
+        ledger.institution_id = payment.institution_id
+        AND ledger.fine_id = payment.fine_id
+        AND ledger.cause ->> 'source' = payment.source
+        AND ledger.cause ->> 'payment_id' = payment.payment_id
+) AS posted
+WHERE
+    payment.institution_id = $1
+    AND payment.source = $2
+    AND payment.fine_id = any($3::text [])
+    AND payment.kind IN ('payment', 'write_off')
+    AND payment.state IN ('applied', 'noted')
+    AND payment.reversed_by IS NULL
+ORDER BY posted.place NULLS FIRST, payment.payment_id;
+
+-- name: outcomes
+-- What became of the payments of one file.
+SELECT
+    kind,
+    state,
+    reason,
+    excess > 0 AS overpaid,
+    currency,
+    count(*)::bigint AS lines,
+    coalesce(sum(amount), 0)::numeric AS total
+FROM payment
+WHERE
+    institution_id = $1
+    AND source = $2
+    AND payment_id >= $3
+    AND payment_id < $4
+GROUP BY kind, state, reason, excess > 0, currency
+ORDER BY kind, state, reason, overpaid, currency;
+
+-- name: decided
+SELECT count(*)::bigint AS decided
+FROM payment
+WHERE institution_id = $1 AND source = $2 AND payment_id >= $3 AND payment_id < $4;
+
+-- name: recorded_lines
+-- Lines of this file that were rejected by an earlier import of it.
+SELECT record_offset
+FROM rejected
+WHERE topic = $1 AND partition = $2 AND record_offset = any($3::bigint []);

@@ -1,0 +1,217 @@
+"""A file from the bursar into the ledger: checked, published to the topic, outcomes awaited.
+
+Published rather than applied here, so that a restored database reads the payments again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiokafka import AIOKafkaProducer
+
+from service.core.events import Refused
+from service.core.ledger import Origin
+from service.core.words import Reason
+from service.database import ledger_write, outbox
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Pool
+from service.export.bursar_xml_reader import BadLine, ImportFile
+from service.imports.plan import (
+    SQL,
+    TOPIC,
+    Fate,
+    Planned,
+    Target,
+    file_number,
+    origin_of,
+    plan,
+    refusal_detail,
+)
+from service.kafka.clients import KafkaAccess, hard_close, new_producer, start
+from service.messages import encode_rejected
+
+WINDOW_RECORDS = 500
+REQUEST_BYTES_MAX = 1024 * 1024
+BATCH_BYTES_MAX = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTopics:
+    payments: str
+    rejected: str
+    ce_source: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts and sums (minor units, absolute, by currency) of what a file would do or did."""
+
+    counts: Counter[tuple[Fate, str]] = field(default_factory=Counter)
+    sums: Counter[tuple[Fate, str]] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    bad: int = 0
+
+    def add(self, planned: Planned) -> None:
+        place = (planned.fate, planned.line.currency)
+        self.counts[place] += 1
+        self.sums[place] += abs(planned.line.amount)
+        if planned.reason is not None:
+            self.reasons[planned.reason] += 1
+
+    @property
+    def passes(self) -> bool:
+        return self.bad == 0 and all(fate.passes for fate, _ in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ledger made of the published lines of one sort; `total` in minor units."""
+
+    kind: str
+    state: str
+    reason: str | None
+    overpaid: bool
+    currency: str
+    lines: int
+    total: int
+
+
+class ImportJob:
+    """One file at a time; the same file again changes nothing."""
+
+    def __init__(
+        self, pool: Pool, store: LedgerStore, access: KafkaAccess, topics: ImportTopics
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._access = access
+        self._topics = topics
+
+    async def target(
+        self, institution_id: str, source: str, profile: str, sha256: str, *, register: bool
+    ) -> Target:
+        """The file's identity, with the instant of its first import; a dry run registers none."""
+        own = (institution_id, source, sha256)
+        async with self._pool.acquire() as connection:
+            if register:
+                await connection.execute(SQL["register"], *own, profile)
+            paid_at: datetime | None = await connection.fetchval(SQL["paid_at"], *own)
+            if paid_at is None:
+                paid_at = await connection.fetchval(SQL["clock"])
+        assert paid_at is not None
+        return Target(institution_id, source, sha256, paid_at)
+
+    async def check(
+        self,
+        target: Target,
+        file: ImportFile,
+        each: Callable[[Planned], None] = lambda _: None,
+    ) -> Summary:
+        """What the file would do; nothing is written. `each` is told every line."""
+        summary = Summary(bad=len(file.bad))
+        async with self._pool.acquire() as connection:
+            async for page in plan(connection, self._store, target, file.lines):
+                for planned in page:
+                    summary.add(planned)
+                    each(planned)
+        return summary
+
+    async def publish(
+        self, target: Target, file: ImportFile, advanced: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Publishes what is to be decided, records what cannot be; the number published."""
+        await self._record_bad(target, file.bad)
+        producer = await start(new_producer(self._access, REQUEST_BYTES_MAX, BATCH_BYTES_MAX))
+        published = 0
+        try:
+            async with self._pool.acquire() as connection:
+                async for page in plan(connection, self._store, target, file.lines):
+                    published += await self._publish_page(producer, page)
+                    await self._record_unmatched(target, page)
+                    advanced(len(page))
+        finally:
+            await hard_close(producer)
+        return published
+
+    async def _publish_page(self, producer: AIOKafkaProducer, page: Sequence[Planned]) -> int:
+        """In windows, each acknowledged before the next. Raises KafkaError."""
+        events = [planned.event for planned in page if planned.event is not None]
+        for begin in range(0, len(events), WINDOW_RECORDS):
+            window = events[begin : begin + WINDOW_RECORDS]
+            sent = [
+                await producer.send(
+                    self._topics.payments,
+                    key=event.origin.key,
+                    value=event.origin.value,
+                    headers=list(event.origin.headers),
+                )
+                for event in window
+            ]
+            await asyncio.gather(*sent)
+        return len(events)
+
+    async def _record_bad(self, target: Target, bad: Sequence[BadLine]) -> None:
+        number = file_number(target.sha256)
+        await self._record(
+            Refused(
+                line.reason,
+                line.detail,
+                Origin(TOPIC, number, line.n, None, line.value),
+                target.institution_id,
+            )
+            for line in bad
+        )
+
+    async def _record_unmatched(self, target: Target, page: Sequence[Planned]) -> None:
+        await self._record(
+            Refused(
+                planned.reason,
+                refusal_detail(planned.reason),
+                origin_of(target, planned.line, None),
+                target.institution_id,
+            )
+            for planned in page
+            if planned.event is None and planned.reason is not None
+        )
+
+    async def _record(self, refused: Iterable[Refused]) -> None:
+        """Rejected lines in the table and on the topic, as every other rejected record."""
+        came = tuple(refused)
+        if not came:
+            return
+        number, offsets = came[0].origin.partition, [value.origin.offset for value in came]
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(SQL["recorded_lines"], TOPIC, number, offsets)
+            known = {row["record_offset"] for row in rows}
+            values = [value for value in came if value.origin.offset not in known]
+            at: datetime = await connection.fetchval(SQL["clock"])
+            await ledger_write.put_rejected(connection, values, at)
+            messages = [encode_rejected(value, at, self._topics.ce_source) for value in values]
+            await outbox.put(connection, self._topics.rejected, messages, at)
+
+    async def decided(self, target: Target) -> int:
+        """How many of the file's payments the ledger has taken in so far."""
+        own = (target.institution_id, target.source, *target.id_range)
+        async with self._pool.acquire() as connection:
+            count: int = await connection.fetchval(SQL["decided"], *own)
+        return count
+
+    async def outcomes(self, target: Target) -> list[Outcome]:
+        """What the ledger made of them."""
+        own = (target.institution_id, target.source, *target.id_range)
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(SQL["outcomes"], *own)
+        return [
+            Outcome(
+                row["kind"],
+                row["state"],
+                row["reason"],
+                row["overpaid"],
+                row["currency"],
+                row["lines"],
+                int(row["total"]),
+            )
+            for row in rows
+        ]
