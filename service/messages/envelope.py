@@ -26,7 +26,9 @@ TYPE_PREFIX = "org.bursar-bridge."
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 _ATTRIBUTES = ("specversion", "id", "source", "type", "time")
-_READ_ONCE = frozenset({*(f"ce_{name}" for name in _ATTRIBUTES), "content-type"})
+_HEADER_OF = {name: f"ce_{name}" for name in _ATTRIBUTES}
+_CONTENT_TYPE = "content-type"
+_READ_ONCE = frozenset({*_HEADER_OF.values(), _CONTENT_TYPE})
 _TRACE_HEADERS = ("traceparent", "ce_traceparent")
 
 _JSON_TYPE = re.compile(rb"[\w!#$&^.+-]+/(?:[\w!#$&^.+-]+\+)?json", re.ASCII | re.IGNORECASE)
@@ -57,7 +59,7 @@ class _Mode(Enum):
 def open_envelope(origin: Origin, contract: str) -> Envelope:
     """The event of `contract` in a record. Raises Fault: invalid_envelope, invalid_json."""
     headers = _headers(origin)
-    content_type = headers.get("content-type")
+    content_type = headers.get(_CONTENT_TYPE)
     if content_type:
         mode = _mode_of(content_type)
     else:
@@ -113,13 +115,20 @@ def _headers(origin: Origin) -> dict[str, bytes]:
     """What is read of the headers, each at most once. Raises Fault."""
     found: dict[str, bytes] = {}
     for name, value in origin.headers:
-        own = name if name in _READ_ONCE else name.lower()
-        if (own != name and own != "content-type") or own not in _READ_ONCE:
+        own = _read_as(name)
+        if own is None:
             continue
         if own in found:
             _refuse(own, "must not be given twice")
         found[own] = value
     return found
+
+
+@lru_cache(maxsize=1024)
+def _read_as(name: str) -> str | None:
+    if name in _READ_ONCE:
+        return name
+    return _CONTENT_TYPE if name.lower() == _CONTENT_TYPE else None
 
 
 def _has_attributes(origin: Origin) -> bool:
@@ -132,9 +141,9 @@ def _mode_of(content_type: bytes) -> _Mode:
     if media_type.lower() == _STRUCTURED_TYPE:
         return _Mode.STRUCTURED
     if media_type.lower().startswith(b"application/cloudevents-batch"):
-        _refuse("content-type", "must be that of a single event")
+        _refuse(_CONTENT_TYPE, "must be that of a single event")
     if not _JSON_TYPE.fullmatch(media_type):
-        _refuse("content-type", "must be JSON")
+        _refuse(_CONTENT_TYPE, "must be JSON")
     return _Mode.BINARY
 
 
@@ -146,7 +155,7 @@ def _mode_of_bare(value: bytes | None) -> _Mode:
 
 def _binary(headers: dict[str, bytes], contract: str) -> datetime:
     """The ce_time of sound headers. Raises Fault."""
-    attributes = {name: _decoded(f"ce_{name}", headers) for name in _ATTRIBUTES}
+    attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
     return _checked(attributes, contract, "ce_")
 
 
@@ -183,10 +192,11 @@ def _checked(attributes: dict[str, str | None], contract: str, prefix: str) -> d
     """The time of an event whose required attributes are sound. Raises Fault."""
     for name in _ATTRIBUTES:
         value: object = attributes.get(name)
+        if isinstance(value, str) and value:
+            continue
         if value is None:
             _refuse(prefix + name, "is required")
-        if not isinstance(value, str) or not value:
-            _refuse(prefix + name, "must be a string that is not empty")
+        _refuse(prefix + name, "must be a string that is not empty")
     if attributes["specversion"] != "1.0":
         _refuse(prefix + "specversion", "must be 1.0")
     if attributes["type"] != TYPE_PREFIX + contract:
