@@ -170,11 +170,11 @@ class _Run:
 
     def _show(self, summary: Summary) -> None:
         table = Table("would be" if summary.counts else "nothing to do", "lines", "sum", "currency")
-        for (fate, currency), total in sorted(summary.sums.items()):
+        for (fate, currency), amount in sorted(summary.sums.items()):
             count = str(summary.counts[(fate, currency)])
-            table.add_row(fate, count, format_minor(total, currency), currency)
-        for reason, count in sorted(summary.reasons.items()):
-            table.add_row(f"  {reason}", str(count), "", "")
+            table.add_row(fate, count, format_minor(amount, currency), currency)
+        for reason, lines in sorted(summary.reasons.items()):
+            table.add_row(f"  {reason}", str(lines), "", "")
         if summary.bad:
             table.add_row("bad lines", str(summary.bad), "", "")
         self._console.print(table)

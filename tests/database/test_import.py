@@ -1,0 +1,260 @@
+"""The bursar's file on a real database and a real topic: planned, published, applied, repeated."""
+
+from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from service.database.ledger_store import LedgerStore
+from service.export.bursar_xml_reader import ImportFile, read_import
+from service.imports.job import ImportJob, ImportTopics, Summary
+from service.imports.plan import Fate, Planned, Target
+from service.kafka.clients import KafkaAccess
+from service.messages import parse
+from tests.support.topics import create_topic, read_topic
+from tests.support.write_path import (
+    PREFIX,
+    Record,
+    WritePath,
+    fine,
+    payment,
+    profiles_of,
+    tables_of,
+    write_path,
+)
+
+UNIVERSITY = "6050"
+SOURCE = "SIS"
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "SIS"
+name = "Student information system"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "CREDIT"]
+match = "02"
+
+[profile.credits]
+included = true
+"""
+XB = "http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans"
+
+
+class Bursar:
+    """Sends files back: a topic of its own, and the service that reads it."""
+
+    def __init__(self, path: WritePath, servers: str, prefix: str) -> None:
+        self.path = path
+        self.servers = servers
+        self.topic = f"{prefix}bursar-payment.v1"
+        self.read = 0
+        self.job = ImportJob(
+            path.pool,
+            LedgerStore(parse),
+            KafkaAccess(servers),
+            ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),
+        )
+
+    async def target(self, file: ImportFile, *, register: bool = True) -> Target:
+        return await self.job.target(UNIVERSITY, SOURCE, "SIS", file.sha256, register=register)
+
+    async def imports(self, document: bytes) -> Summary:
+        """The whole way of a file: checked, published, read from the topic, applied."""
+        file = read_import(BytesIO(document))
+        target = await self.target(file)
+        summary = await self.job.check(target, file)
+        await self.job.publish(target, file)
+        records = read_topic(self.servers, self.topic)[self.read :]
+        self.read += len(records)
+        await self.path.take(
+            *(Record("bursar-payment.v1", one.value, one.headers, one.key) for one in records)
+        )
+        return summary
+
+    async def fates(self, document: bytes) -> dict[int, Fate]:
+        file = read_import(BytesIO(document))
+        planned: list[Planned] = []
+        await self.job.check(await self.target(file, register=False), file, planned.append)
+        return {one.line.n: one.fate for one in planned}
+
+
+@pytest.fixture
+async def bursar(
+    database_url: str, bootstrap_servers: str, kafka_admin: AdminClient, topic_prefix: str
+) -> AsyncIterator[Bursar]:
+    create_topic(kafka_admin, f"{topic_prefix}bursar-payment.v1", partitions=1)
+    async with write_path(database_url) as path:
+        yield Bursar(path, bootstrap_servers, topic_prefix)
+
+
+async def exported(path: WritePath, amounts: Sequence[str]) -> tuple[list[str], bytes]:
+    """Fines F-0, F-1 ... of these amounts, exported; their bursar ids and the file."""
+    await path.take(
+        *(
+            fine(fine_id=f"F-{n}", amount=amount, type="CREDIT" if "-" in amount else "OVERDUEFINE")
+            for n, amount in enumerate(amounts)
+        )
+    )
+    profiles = profiles_of(PROFILE)
+    await path.exports(profiles).run_profile(profiles.profiles[0])
+    rows = await path.rows("SELECT line FROM fine ORDER BY fine_id")
+    document = await path.value("SELECT document FROM export_batch")
+    assert isinstance(document, bytes)
+    return [str(row["line"]) for row in rows], document
+
+
+def document(*lines: tuple[str, str]) -> bytes:
+    """A file of (bursar id, sum)."""
+    fines = "".join(
+        f"<x:userFineFee><x:compositeSum><x:currency>USD</x:currency><x:sum>{amount}</x:sum>"
+        f"</x:compositeSum><x:bursarTransactionId>{line}</x:bursarTransactionId></x:userFineFee>"
+        for line, amount in lines
+    )
+    return (
+        f'<x:xml-fragment xmlns:x="{XB}"><x:userExportedFineFees><x:userExportedList>'
+        f"<x:userExportedFineFeesList><x:finefeeList>{fines}</x:finefeeList>"
+        "</x:userExportedFineFeesList></x:userExportedList></x:userExportedFineFees>"
+        "</x:xml-fragment>"
+    ).encode()
+
+
+async def outstanding(path: WritePath) -> dict[str, int]:
+    rows = await path.rows("SELECT fine_id, outstanding FROM fine WHERE line IS NOT NULL")
+    return {str(row["fine_id"]): int(str(row["outstanding"])) for row in rows}
+
+
+async def test_a_file_sent_back_as_it_came_settles_every_line(bursar: Bursar) -> None:
+    _, sent = await exported(bursar.path, ["95.50", "3.00", "-2.25"])
+
+    summary = await bursar.imports(sent)
+
+    assert summary.counts == {(Fate.PAID, "USD"): 3}
+    assert summary.sums == {(Fate.PAID, "USD"): 95_50 + 3_00 + 2_25}
+    assert set((await outstanding(bursar.path)).values()) == {0}
+    assert {row["considered"] for row in await bursar.path.rows("SELECT considered FROM fine")} == {
+        "closed"
+    }
+
+
+async def test_the_same_file_again_does_nothing(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50", "3.00"])
+    back = document((lines[0], "40"), (lines[0], "-40"), (lines[1], "5.50"), ("77", "1"))
+    await bursar.imports(back)
+    before = await tables_of(bursar.path.pool)
+
+    summary = await bursar.imports(back)
+
+    assert summary.counts == {(Fate.REPEAT, "USD"): 4}
+    after = await tables_of(bursar.path.pool)
+    before.pop("consumer_offset")
+    after.pop("consumer_offset")
+    assert after == before
+
+
+async def test_each_line_is_told_by_what_it_would_do(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50", "3.00", "7.00", "-2.25"])
+    back = document(
+        (lines[0], "40"),
+        (lines[1], "3.00"),
+        (lines[2], "7.01"),
+        (lines[3], "-2.25"),
+        (lines[0], "-40.00"),
+        (lines[1], "-1"),
+        ("4711", "1"),
+    )
+
+    fates = await bursar.fates(back)
+
+    assert fates == {
+        1: Fate.PARTIAL,
+        2: Fate.PAID,
+        3: Fate.OVERPAID,
+        4: Fate.PAID,
+        5: Fate.REVERSED,
+        6: Fate.REJECTED,
+        7: Fate.UNKNOWN,
+    }
+
+
+async def test_a_dry_run_writes_nothing(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50"])
+    before = await tables_of(bursar.path.pool)
+
+    await bursar.fates(document((lines[0], "40"), (lines[0], "-7"), ("4711", "1")))
+
+    assert await tables_of(bursar.path.pool) == before
+    assert read_topic(bursar.servers, bursar.topic) == []
+
+
+async def test_the_plan_is_what_happens(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50", "3.00", "7.00"])
+    await bursar.path.take(
+        payment(
+            source=SOURCE,
+            payment_id="web-1",
+            bursar_transaction_id=lines[0],
+            fine_id="F-0",
+            amount="20.00",
+        )
+    )
+
+    await bursar.imports(
+        document(
+            (lines[0], "40"),
+            (lines[0], "-20"),
+            (lines[0], "-40"),
+            (lines[1], "5"),
+            (lines[2], "7"),
+        )
+    )
+
+    assert await outstanding(bursar.path) == {"F-0": 95_50, "F-1": 0, "F-2": 0}
+    account = await bursar.path.rows("SELECT active, transferred FROM account")
+    assert account == [{"active": -2_00, "transferred": 95_50}]
+
+
+async def test_the_latest_payment_of_the_amount_is_reversed_first(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50"])
+    back = document((lines[0], "10"), (lines[0], "20"), (lines[0], "10"), (lines[0], "-10"))
+
+    await bursar.imports(back)
+
+    reversed_ones = await bursar.path.rows(
+        "SELECT payment_id FROM payment WHERE reversed_by IS NOT NULL"
+    )
+    assert [str(row["payment_id"]).rpartition("-")[2] for row in reversed_ones] == ["3"]
+
+
+async def test_a_line_without_a_match_is_rejected_under_its_number(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50"])
+
+    await bursar.imports(document((lines[0], "95.50"), (lines[0], "-1")))
+
+    rows = await bursar.path.rows("SELECT topic, record_offset, reason FROM rejected")
+    assert rows == [{"topic": "import", "record_offset": 2, "reason": "no_matching_payment"}]
+
+
+async def test_one_bad_line_does_not_stop_the_others(bursar: Bursar) -> None:
+    lines, _ = await exported(bursar.path, ["95.50"])
+
+    summary = await bursar.imports(document((lines[0], "oops"), (lines[0], "95.50")))
+
+    assert summary.bad == 1
+    assert await outstanding(bursar.path) == {"F-0": 0}
+    rows = await bursar.path.rows("SELECT record_offset, reason FROM rejected")
+    assert rows == [{"record_offset": 1, "reason": "invalid_amount"}]
+
+
+async def test_a_line_of_an_unknown_id_is_rejected_by_the_service(bursar: Bursar) -> None:
+    await exported(bursar.path, ["95.50"])
+
+    await bursar.imports(document(("4711", "1")))
+
+    rows = await bursar.path.rows("SELECT reason FROM rejected")
+    assert rows == [{"reason": "unknown_line"}]
