@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import asyncpg
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from demo import checks, report
 from demo.container import check_container
 from demo.outputs import Outputs, open_reader
+from demo.scene import PROFILES
 from demo.stage import Stage
 from demo.story import STEPS
 from demo.world import FOLDER, DemoFailed, own_world, running_service
@@ -40,11 +42,18 @@ def main() -> int:
         console.print("demo: interrupted; everything it started was ended")
         return 130
     except (DemoFailed, ServicesUnavailable) as problem:
-        problems = [str(problem)]
+        problems = [str(one) for one in _with_causes(problem)]
     for line in problems:
         console.print(f"differs: {line}", style="red", markup=False, highlight=False)
     print("demo: ok" if not problems else "demo: failed", flush=True)
     return 1 if problems else 0
+
+
+def _with_causes(problem: BaseException) -> Iterator[BaseException]:
+    """What failed first comes first: clearing away may fail for the same reason."""
+    if isinstance(problem.__context__, DemoFailed):
+        yield from _with_causes(problem.__context__)
+    yield problem
 
 
 def _arguments() -> argparse.Namespace:
@@ -89,7 +98,9 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
     started = time.monotonic()
     servers = services.kafka_bootstrap_servers
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(own_world(services.database_url, servers, tell))
+        world = await stack.enter_async_context(
+            own_world(services.database_url, servers, tell, FOLDER, PROFILES)
+        )
         service = await stack.enter_async_context(running_service(world, tell))
         producer = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True)
         stack.push_async_callback(producer.stop)

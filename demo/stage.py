@@ -79,14 +79,12 @@ class Stage:
 
     async def publish(self, name: str, data: dict[str, object]) -> None:
         """In binary mode: the attributes are headers, the value is the data."""
-        headers = {key: value.encode() for key, value in _attributes(name).items()}
-        headers = {f"ce_{key}": value for key, value in headers.items()}
-        await self._send(name, _json(data), [*headers.items()])
+        await self._send(name, json_bytes(data), event_headers(name))
 
     async def publish_structured(self, name: str, data: dict[str, object]) -> None:
         """In structured mode, for writers that cannot set headers: one JSON object says it all."""
         event = {**_attributes(name), "datacontenttype": "application/json", "data": data}
-        await self._send(name, _json(event), [])
+        await self._send(name, json_bytes(event), [])
 
     async def publish_bytes(self, name: str, value: bytes) -> None:
         """Whatever it is."""
@@ -165,5 +163,10 @@ def _attributes(name: str) -> dict[str, str]:
     }
 
 
-def _json(value: object) -> bytes:
+def event_headers(name: str) -> list[tuple[str, bytes]]:
+    """A new event's attributes as headers, for binary mode."""
+    return [(f"ce_{key}", value.encode()) for key, value in _attributes(name).items()]
+
+
+def json_bytes(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,14 @@ import asyncpg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from demo.scene import PROFILES
 from tests.support.services.process import GuardedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "var" / "demo"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
-CLEAR_SECONDS_MAX = 20
+CLEAR_SECONDS_MAX = 60
+PARTITIONS = ("--partitions", "3")
 PAUSE_SECONDS = 0.05
 
 Progress = Callable[[str], None]
@@ -72,40 +73,44 @@ class World:
 
 
 @asynccontextmanager
-async def own_world(server_url: str, servers: str, tell: Progress) -> AsyncIterator[World]:
-    """An own database and own topics on these servers; both are gone afterwards."""
+async def own_world(
+    server_url: str, servers: str, tell: Progress, folder: Path, profiles: str
+) -> AsyncIterator[World]:
+    """An own database and own topics on these servers; both are gone afterwards.
+
+    `profiles` is the text of the configuration file, which is put into `folder`.
+    """
     mark = uuid.uuid4().hex[:8]
     name, prefix, group = f"bursar_demo_{mark}", f"demo-{mark}.", f"demo-{mark}"
     url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    world = World(url, servers, prefix, group, environment_of(url, servers, prefix, group))
-    tell("making a database and topics")
-    await execute(server_url, f'CREATE DATABASE "{name}"')
-    try:
-        await asyncio.gather(world.command("migrate"), world.command("topics", "create"))
-        yield world
-    finally:
-        tell("clearing away")
-        await asyncio.to_thread(clear_kafka, servers, prefix, group)
-        await execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def environment_of(url: str, servers: str, prefix: str, group: str) -> dict[str, str]:
-    """The operator's settings, and none that happen to be in ours."""
-    profiles = FOLDER / "profiles.toml"
-    profiles.write_text(PROFILES)
-    rest = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
-    return rest | {
+    settings = {
         "DATABASE_URL": url,
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "BURSAR_TOPIC_PREFIX": prefix,
         "BURSAR_CONSUMER_GROUP": group,
-        "BURSAR_PROFILES_FILE": str(profiles),
-        "BURSAR_DELIVERY_FOLDER": str(FOLDER / "delivery"),
+        "BURSAR_PROFILES_FILE": str(folder / "profiles.toml"),
+        "BURSAR_DELIVERY_FOLDER": str(folder / "delivery"),
         "BURSAR_OPS_PORT": "0",
-        "BURSAR_RELAY_IDLE_MS": "50",
         "BURSAR_LOG_FORMAT": "json",
-        "PYTHONUNBUFFERED": "1",
     }
+    (folder / "profiles.toml").write_text(profiles)
+    world = World(url, servers, prefix, group, plain_environment() | settings)
+    tell("making a database and topics")
+    await execute(server_url, f'CREATE DATABASE "{name}"')
+    try:
+        await asyncio.gather(
+            world.command("migrate"), world.command("topics", "create", *PARTITIONS)
+        )
+        yield world
+    finally:
+        tell("clearing away")
+        await execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+        await asyncio.to_thread(clear_kafka, servers, prefix, group)
+
+
+def plain_environment() -> dict[str, str]:
+    """Ours, without settings that happen to be in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
 
 
 @asynccontextmanager
@@ -175,17 +180,20 @@ def check_alive(process: GuardedProcess) -> None:
 def clear_kafka(servers: str, prefix: str, group: str) -> None:
     """Deletes the demo's topics and its consumer group."""
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    listed = admin.list_topics(timeout=CLEAR_SECONDS_MAX).topics
-    topics = [name for name in listed if name.startswith(prefix)]
-    if topics:
-        for done in admin.delete_topics(topics, operation_timeout=CLEAR_SECONDS_MAX).values():
-            done.result(CLEAR_SECONDS_MAX)
     try:
-        for done in admin.delete_consumer_groups([group]).values():
-            done.result(CLEAR_SECONDS_MAX)
-    except KafkaException as problem:
-        if problem.args[0].name() != "GROUP_ID_NOT_FOUND":
-            raise
+        listed = admin.list_topics(timeout=CLEAR_SECONDS_MAX).topics
+        if topics := [name for name in listed if name.startswith(prefix)]:
+            _finish(admin.delete_topics(topics, request_timeout=CLEAR_SECONDS_MAX))
+        known = admin.list_consumer_groups().result(CLEAR_SECONDS_MAX).valid
+        if group in {one.group_id for one in known}:
+            _finish(admin.delete_consumer_groups([group], request_timeout=CLEAR_SECONDS_MAX))
+    except (KafkaException, TimeoutError) as problem:
+        raise DemoFailed(f"topics or group {prefix} could not be deleted: {problem}") from problem
+
+
+def _finish(futures: Mapping[str, Future[None]]) -> None:
+    for done in futures.values():
+        done.result(CLEAR_SECONDS_MAX)
 
 
 async def execute(url: str, statement: str) -> None:

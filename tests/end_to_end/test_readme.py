@@ -1,0 +1,95 @@
+"""The README's examples, run as they stand: a batch is loaded, and its payment settles the fine."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from xml.etree import ElementTree
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+
+from demo.scene import ANNA, Fine, fine_created
+from demo.stage import event_headers, json_bytes
+from demo.world import World, own_world, running_service
+from tests.support import readme
+from tests.support.services import Services
+
+WAIT_SECONDS_MAX = 60.0
+LOOK_SECONDS = 0.05
+XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
+
+
+async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path: Path) -> None:
+    profiles = re.findall(r"```toml\n(.*?)```", readme.README.read_text(), re.DOTALL)[0]
+    servers = services.kafka_bootstrap_servers
+    async with (
+        own_world(services.database_url, servers, print, tmp_path, profiles) as world,
+        running_service(world, print),
+    ):
+        database = await asyncpg.connect(world.database_url)
+        try:
+            await _create_a_fine(world)
+            await _until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
+            await world.command("export", "--profile", "EXAMPLE_DAILY")
+            said = await _run(world, tmp_path, "load.py", "1")
+            (path,) = (tmp_path / "inbox").iterdir()
+            assert said.split() == [path.name, "1", "25.00"]
+            line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
+            assert line is not None
+            await _run(world, tmp_path, "pay.py", line, "10.00")
+            await _until(lambda: _owes(database, 1500))
+            await _run(world, tmp_path, "pay.py", line, "15.00", "structured")
+            await _until(lambda: _owes(database, 0))
+            assert await database.fetchval("SELECT count(*) FROM rejected") == 0
+        finally:
+            await database.close()
+
+
+async def _create_a_fine(world: World) -> None:
+    fine = fine_created(Fine(ANNA, "F-1", "OVERDUEFINE", "25.00"))
+    fine["created_at"] = (datetime.now(UTC) - timedelta(days=20)).isoformat()
+    producer = AIOKafkaProducer(bootstrap_servers=world.kafka_bootstrap_servers)
+    await producer.start()
+    try:
+        headers = event_headers("fine-created")
+        await producer.send_and_wait(world.topic("fine-created"), json_bytes(fine), headers=headers)
+    finally:
+        await producer.stop()
+
+
+async def _owes(database: asyncpg.Connection[asyncpg.Record], minor: int) -> bool:
+    return bool(await database.fetchval("SELECT transferred = $1 FROM account", minor))
+
+
+async def _run(world: World, folder: Path, name: str, *arguments: str) -> str:
+    script = folder / name
+    script.write_text(readme.example(name))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script), *arguments),
+        cwd=folder,
+        env=world.environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            out, problems = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, problems.decode()
+    return out.decode()
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(LOOK_SECONDS)
