@@ -1,0 +1,88 @@
+"""`make bench`: measures, shows what came out, and leaves it under var/bench/."""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench import memory, report
+from tests.bench.figures import Plan, Tell, measure
+from tests.bench.world import FOLDER, BenchFailed, require_durable
+from tests.support.services import Services, ServicesUnavailable, running_services
+
+PLAIN_COLUMNS = 118  # where nobody says how wide the terminal is
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
+
+    def tell(text: str) -> None:
+        console.print(f"… {text}", style="dim", markup=False, highlight=False)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with running_services(tell) as services:
+            found = asyncio.run(run(services, arguments, tell))
+    except KeyboardInterrupt:
+        console.print("bench: interrupted; everything it started was ended")
+        return 130
+    except (BenchFailed, ServicesUnavailable) as problem:
+        console.print(f"bench: {problem}", style="red", markup=False, highlight=False)
+        return 1
+    report.show(console, found)
+    report.write(arguments.json, found)
+    for line in report.lines(found):
+        print(line)
+    print(f"json={arguments.json}", flush=True)
+    return 0
+
+
+async def run(services: Services, arguments: argparse.Namespace, tell: Tell) -> report.Report:
+    await require_durable(services.database_url)
+    plan = Plan.of(arguments.events)
+    rates = await measure(services, plan, arguments.runs, tell)
+    more = {}
+    if arguments.memory_fines:
+        more = {"export_memory_mb": await memory.measure(services, arguments.memory_fines, tell)}
+    return report.report_of(plan, rates, more)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--events", type=_count, default=20_000, help="of a run (%(default)s)")
+    parser.add_argument("--runs", type=_count, default=3, help="of everything (%(default)s)")
+    parser.add_argument(
+        "--memory-fines",
+        type=_fines,
+        default=(10_000, 100_000),
+        metavar="SMALL,LARGE",
+        help="of the two exports whose memory is compared (10000,100000); 0: not measured",
+    )
+    name = time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
+    parser.add_argument("--json", type=Path, default=FOLDER / name, help="where to write it")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
+
+
+def _fines(text: str) -> tuple[int, int] | None:
+    if text == "0":
+        return None
+    small, large = map(_count, text.split(","))
+    if large % small:
+        raise argparse.ArgumentTypeError("the large one must be a multiple of the small one")
+    return small, large
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The measurements of one run, in turns: the service, what it is compared with, the next one."""
+
+import asyncio
+import json
+import math
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tests.bench.copy_ratio import OF_AN_EXPORT, copy_again
+from tests.bench.ledgers import POLL, exported_lines, fill, tidy
+from tests.bench.load import FINE, PAYMENT, Record, fines, payments
+from tests.bench.world import (
+    ROOT,
+    BenchFailed,
+    Outputs,
+    World,
+    new_database,
+    new_world,
+    produce,
+    profiles_file,
+    running,
+)
+from tests.support.services import Services
+
+SERVICE = ("service", "run")
+PER_EVENT = ("tests.bench.per_event",)
+# Its rate does not depend on how many there are: a part of the load is enough, and soon over.
+PER_EVENT_SHARE = 10
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Of one run: events measured, and events before them that warm everybody up."""
+
+    events: int
+    warm_up: int
+    per_event: int
+
+    @classmethod
+    def of(cls, events: int) -> "Plan":
+        warm_up = min(200, max(5, events // 10))
+        return cls(events, warm_up, max(min(events, 20), events // PER_EVENT_SHARE))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Events (or fines) per second of one run."""
+
+    service: float
+    per_event: float
+    copy: float
+    payments: float
+    payments_per_event: float
+    export: float
+    export_copy: float
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        return {
+            "ratio_per_event": self.service / self.per_event,
+            "ratio_copy": self.service / self.copy,
+            "payment_ratio_per_event": self.payments / self.payments_per_event,
+            "export_ratio_copy": self.export / self.export_copy,
+        }
+
+
+async def measure(services: Services, plan: Plan, runs: int, tell: Tell) -> list[Rates]:
+    async with new_database(services) as filled:
+        tell(f"a ledger with {plan.events + plan.warm_up} fines")
+        await fill(filled, plan.events + plan.warm_up)
+        found = []
+        for number in range(1, runs + 1):
+            tell(f"run {number} of {runs}")
+            found.append(await _run(services, filled, plan, tell))
+        return found
+
+
+async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates:
+    load = list(fines(plan.events + plan.warm_up))
+    tell("fines through the service")
+    async with new_world(services) as world:
+        service = await rate(world, SERVICE, FINE, load, plan.warm_up)
+        tell("COPY of the same rows")
+        copied = await copy_again(services, world.database_url, math.ceil(len(load) / POLL))
+    tell("fines through the handler of one event per commit")
+    async with new_world(services) as world:
+        few = load[: plan.warm_up + plan.per_event]
+        per_event = await rate(world, PER_EVENT, FINE, few, plan.warm_up)
+    tell("an export run")
+    async with exported(services, filled) as (url, told):
+        tell("COPY of the same rows")
+        batches = int(told["batches"])
+        export_copied = await copy_again(services, url, batches, OF_AN_EXPORT)
+        paid, paid_per_event = await _payment_rates(services, url, plan, tell)
+    return Rates(
+        service=service,
+        per_event=per_event,
+        copy=len(load) / copied.seconds,
+        payments=paid,
+        payments_per_event=paid_per_event,
+        export=told["fines"] / told["seconds"],
+        export_copy=told["fines"] / export_copied.seconds,
+    )
+
+
+async def _payment_rates(
+    services: Services, exported_url: str, plan: Plan, tell: Tell
+) -> tuple[float, float]:
+    load = list(payments(await exported_lines(exported_url)))
+    tell("payments through the service")
+    async with new_world(services, exported_url) as world:
+        service = await rate(world, SERVICE, PAYMENT, load, plan.warm_up)
+    tell("payments through the handler of one event per commit")
+    async with new_world(services, exported_url) as world:
+        few = load[: plan.warm_up + plan.per_event]
+        return service, await rate(world, PER_EVENT, PAYMENT, few, plan.warm_up)
+
+
+async def rate(
+    world: World,
+    module: Sequence[str],
+    contract: str,
+    load: Sequence[Record],
+    warm_up: int,
+) -> float:
+    """Events/s from the first record available to the last balance-changed acknowledged."""
+    name = module[0].rpartition(".")[2]
+    async with running(world, name, *module) as process, Outputs(world) as outputs:
+        await asyncio.to_thread(produce, world, contract, load[:warm_up])
+        await outputs.reached(warm_up, process)
+        began = await asyncio.to_thread(produce, world, contract, load[warm_up:])
+        ended = await outputs.reached(len(load), process)
+    return (len(load) - warm_up) / (ended - began)
+
+
+@asynccontextmanager
+async def exported(
+    services: Services, filled: str
+) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+    """A copy of a ledger after an export run of its own process, and what that told of itself."""
+    async with new_world(services, filled) as world:
+        told = await _export(world)
+        if not told["fines"]:
+            raise BenchFailed("the export run took no fines")
+        await tidy(world.database_url)
+        yield world.database_url, told
+
+
+async def _export(world: World) -> Mapping[str, float]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.export_run"),
+        cwd=ROOT,
+        env=world.environment | {"BURSAR_PROFILES_FILE": str(profiles_file())},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the benchmark, which ends what it started
+    )
+    try:
+        out, problems = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if process.returncode != 0:
+        raise BenchFailed(f"the export run failed:\n{problems.decode(errors='replace')}")
+    told: Mapping[str, float] = json.loads(out.splitlines()[-1])
+    return told

@@ -1,0 +1,214 @@
+"""The yardstick: the handler one writes first, one event per commit; its own process. Frozen.
+
+It reads the same records by the same `parse`, decides by the same rules, leaves the same rows and
+sends the same events as the service, in the order commit, send, offset. It knows fines and payments
+that can be applied at once: anything else ends it, for then nothing would be compared.
+"""
+
+import asyncio
+import signal
+from datetime import datetime
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+
+from service.core import rules
+from service.core.batches import Line
+from service.core.books import Changes, View
+from service.core.events import BursarPayment, FineCreated
+from service.core.ledger import Account, AccountKey, BatchKey, LineKey, Origin
+from service.core.words import LineState
+from service.database import records, rows
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Connection
+from service.messages import encode_balance_changed, parse
+from service.settings import Settings, read_settings
+
+INPUTS = ("fine-created.v1", "bursar-payment.v1")
+
+
+class NotComparable(Exception):
+    """An event that this handler does not know how to take."""
+
+
+def _insert(table: str, columns: list[str]) -> str:
+    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
+
+
+def _update_fine() -> str:
+    state = [f"{name} = ${place}" for place, name in enumerate(rows.FINE_STATE_COLUMNS, start=3)]
+    return f"UPDATE fine SET {', '.join(state)} WHERE institution_id = $1 AND fine_id = $2"
+
+
+# Made if it is missing, locked in any case.
+LOCK_ACCOUNT = """
+INSERT INTO account (institution_id, patron_id, currency) VALUES ($1, $2, $3)
+ON CONFLICT (institution_id, patron_id, currency) DO UPDATE SET active = account.active
+RETURNING *, clock_timestamp() AS recorded_at"""
+LOCK_ACCOUNT_OF_LINE = """
+SELECT account.*, clock_timestamp() AS recorded_at
+FROM export_line AS line
+JOIN fine USING (institution_id, fine_id)
+JOIN account ON account.institution_id = fine.institution_id
+    AND account.patron_id = fine.patron_id AND account.currency = fine.currency
+WHERE line.institution_id = $1 AND line.bursar_transaction_id = $2
+FOR UPDATE OF account"""
+FINE = "SELECT * FROM fine WHERE institution_id = $1 AND fine_id = $2"
+FINE_OF_LINE = """
+SELECT fine.*, line.profile, line.batch_number, line.amount AS line_amount,
+    line.currency AS line_currency, line.state AS line_state, line.reason AS line_reason
+FROM export_line AS line JOIN fine USING (institution_id, fine_id)
+WHERE line.institution_id = $1 AND line.bursar_transaction_id = $2"""
+PAYMENT = "SELECT * FROM payment WHERE institution_id = $1 AND source = $2 AND payment_id = $3"
+PUT_PATRON = """
+INSERT INTO patron AS known (institution_id, patron_id, name, user_group, identifiers, seen_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (institution_id, patron_id) DO UPDATE
+SET name = excluded.name, user_group = excluded.user_group, identifiers = excluded.identifiers,
+    seen_at = excluded.seen_at
+WHERE known.seen_at < excluded.seen_at"""
+PUT_ACCOUNT = """
+UPDATE account SET active = $4, transferred = $5, sequence = $6
+WHERE institution_id = $1 AND patron_id = $2 AND currency = $3"""
+INSERT_FINE = _insert("fine", rows.FINE_COLUMNS)
+INSERT_PAYMENT = _insert("payment", rows.PAYMENT_COLUMNS)
+INSERT_TRANSACTION = _insert("ledger_transaction", rows.TRANSACTION_COLUMNS)
+UPDATE_FINE = _update_fine()
+
+
+class PerEvent:
+    """One connection, one producer: an event goes all the way before the next one is looked at."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        producer: AIOKafkaProducer,
+        settings: Settings,
+    ) -> None:
+        self._connection = connection
+        self._producer = producer
+        self._prefix = settings.topic_prefix
+        self._ce_source = settings.ce_source
+        self._store = LedgerStore(parse)
+
+    async def take(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+        """Applies one record in a commit of its own, then sends what it changed."""
+        origin = Origin(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            tuple((name, value or b"") for name, value in record.headers),
+        )
+        event = parse(record.topic.removeprefix(self._prefix), origin)
+        async with self._connection.transaction():
+            match event:
+                case FineCreated():
+                    view, recorded_at = await self._view_of_fine(event)
+                case BursarPayment():
+                    view, recorded_at = await self._view_of_payment(event)
+                case _:
+                    raise NotComparable(type(event).__name__)
+            changes = rules.fold(view, (event,))
+            await self._write(changes, recorded_at)
+        for transaction in changes.transactions:
+            message = encode_balance_changed(transaction, recorded_at, self._ce_source)
+            await self._producer.send_and_wait(
+                f"{self._prefix}balance-changed.v1",
+                message.value,
+                message.key,
+                headers=list(message.headers),
+            )
+
+    async def _view_of_fine(self, event: FineCreated) -> tuple[View, datetime]:
+        locked = await self._connection.fetchrow(LOCK_ACCOUNT, *event.facts.account)
+        assert locked is not None
+        found = await self._connection.fetch(FINE, *event.fine)
+        known = await self._store.fines_of(self._connection, found)
+        fines = {fine.facts.key: fine for fine in known}
+        return View(accounts=_account(locked), fines=fines), locked["recorded_at"]
+
+    async def _view_of_payment(self, event: BursarPayment) -> tuple[View, datetime]:
+        assert event.line is not None
+        locked = await self._connection.fetchrow(LOCK_ACCOUNT_OF_LINE, *event.line)
+        found = await self._connection.fetch(FINE_OF_LINE, *event.line)
+        known = await self._connection.fetchrow(PAYMENT, *event.key)
+        if locked is None or not found:
+            raise NotComparable("a payment for a line that is not known")
+        (fine,) = await self._store.fines_of(self._connection, found)
+        view = View(
+            accounts=_account(locked),
+            fines={fine.facts.key: fine},
+            lines={event.line: _line(event.line, found[0])},
+            payments={} if known is None else {event.key: records.payment(known)},
+        )
+        return view, locked["recorded_at"]
+
+    async def _write(self, changes: Changes, recorded_at: datetime) -> None:
+        execute = self._connection.execute
+        if changes.refused or changes.parked_added or changes.payments_changed:
+            raise NotComparable(", ".join(changes.outcomes))
+        for fine in changes.fines_added:
+            await execute(INSERT_FINE, *rows.fine_row(fine))
+        for payment in changes.payments_added:
+            await execute(INSERT_PAYMENT, *rows.payment_row(payment))
+        for fine in changes.fines_changed:
+            await execute(UPDATE_FINE, *fine.facts.key, *rows.state_row(fine))
+        for transaction in changes.transactions:
+            await execute(INSERT_TRANSACTION, *rows.transaction_row(transaction, recorded_at))
+        for account in changes.accounts:
+            balances = account.active, account.transferred, account.sequence
+            await execute(PUT_ACCOUNT, *account.key, *balances)
+        for patron in changes.patrons:
+            await execute(PUT_PATRON, *rows.patron_row(patron))
+
+
+def _account(row: asyncpg.Record) -> dict[AccountKey, Account]:
+    account = records.account(row)
+    return {account.key: account}
+
+
+def _line(key: LineKey, row: asyncpg.Record) -> Line:
+    return Line(
+        key,
+        row["fine_id"],
+        BatchKey(key.institution_id, row["profile"], row["batch_number"]),
+        row["line_amount"],
+        row["line_currency"],
+        LineState(row["line_state"]),
+        row["line_reason"],
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Until it is cancelled."""
+    servers = settings.kafka_bootstrap_servers
+    consumer = AIOKafkaConsumer(
+        *(settings.topic_prefix + name for name in INPUTS),
+        bootstrap_servers=servers,
+        group_id=settings.consumer_group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    async with consumer, producer:
+        handler = PerEvent(connection, producer, settings)
+        async for record in consumer:
+            await handler.take(record)
+            await consumer.commit()
+
+
+async def main() -> None:
+    work = asyncio.create_task(run(read_settings()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.result()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
