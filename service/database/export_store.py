@@ -172,13 +172,29 @@ async def seal(
 
 
 @dataclass(frozen=True, slots=True)
-class LastRun:
-    cutoff: datetime
+class ProfileRuns:
+    """What schedules go by: since when the profile is known here, and its newest run."""
+
+    since: datetime
+    last_cutoff: datetime | None
     is_open: bool
 
 
-async def last_runs(connection: Connection) -> tuple[dict[str, LastRun], datetime]:
-    """Each profile's newest run, and the database's clock."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Per profile code; the clock is the database's."""
+
+    runs: Mapping[str, ProfileRuns]
+    clock: datetime
+
+
+async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Seen:
+    """Takes note of profiles that are new here. `codes`: institution and profile."""
+    await connection.execute(SQL["see_profiles"], *columns(codes, 2))
+    rows = await connection.fetch(SQL["profile_runs"])
     clock: datetime = await connection.fetchval(SQL["clock"])
-    rows = await connection.fetch(SQL["last_cutoffs"])
-    return {row["profile"]: LastRun(row["cutoff"], row["is_open"]) for row in rows}, clock
+    runs = {
+        row["profile"]: ProfileRuns(row["since"], row["last_cutoff"], row["is_open"])
+        for row in rows
+    }
+    return Seen(runs, clock)

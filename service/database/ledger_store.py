@@ -84,14 +84,18 @@ class LedgerStore:
         """All that the rules may ask for these events. Raises Moved."""
         lines = await self._lines(connection, named)
         payments = await self._payments(connection, named.payments | named.originals)
-        lanes = named.fines | named.created.keys() | named.credits | _fines_of(lines.values())
-        lanes |= _fines_of(payments.values())
-        parked = await self._parked(connection, lanes, named.payments)
+        # A known payment named by another record under its identity: a repeat or a conflict, and
+        # its fine may be any. Only reversals reach a known payment's fine and credit.
+        originals = [payments[key] for key in named.originals & payments.keys()]
+        held = named.fines | _fines_of(lines.values()) | _fines_of(originals)
+        held |= (named.credits - _credits_of(payments.values())) | _credits_of(originals)
+        lanes = held | named.created.keys()
+        parked = await self._parked(connection, lanes, named)
         lines |= await self._lines_of_parked(connection, parked.values(), lines)
         payments |= await self._payments_of_parked(connection, parked.values(), payments)
-        wanted = lanes | _credits_of(payments.values()) | _lanes_of(parked.values())
-        fines = await self._fines(connection, wanted)
-        _require_locked(fines, named, locked)
+        reached = [value for value in payments.values() if _fines_of([value]) & lanes]
+        fines = await self._fines(connection, lanes | _credits_of(reached))
+        _require_locked(fines, named.created.keys() - held, locked)
         changes = named.changes | {key[1] for key in parked if key[0] == "change"}
         return View(
             accounts=locked.accounts,
@@ -179,10 +183,13 @@ class LedgerStore:
         return await self._payments(connection, keys - set(known))
 
     async def _parked(
-        self, connection: Connection, lanes: set[FineKey], payments: set[SourceKey]
+        self, connection: Connection, lanes: set[FineKey], named: References
     ) -> dict[ParkedKey, Parked]:
         rows = await connection.fetch(
-            self._sql["parked_waiting"], *columns(lanes, 2), *columns(payments, 3)
+            self._sql["parked_waiting"],
+            *columns(lanes, 2),
+            *columns(named.payments, 3),
+            *columns(named.originals, 3),
         )
         found = map(self._parked_item, rows)
         return dict(found)
@@ -222,10 +229,15 @@ class LedgerStore:
         return await connection.fetch(self._sql[name], *columns(keys, width)) if keys else []
 
 
-def _require_locked(fines: Mapping[FineKey, Fine], named: References, locked: Locked) -> None:
-    """A line or payment that appeared between reference and lock brings an account not held."""
+def _require_locked(
+    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: Locked
+) -> None:
+    """A line or payment that appeared between reference and lock brings an account not held.
+
+    What is only created again changes nothing: a repeat or a conflict.
+    """
     for key, fine in fines.items():
-        if fine.facts.account not in locked.accounts and key not in named.created:
+        if fine.facts.account not in locked.accounts and key not in only_created:
             raise Moved("a fine of an account that is not locked")
 
 
@@ -244,10 +256,3 @@ def _credits_of(payments: Iterable[Payment]) -> set[FineKey]:
         if value.credit_id is not None
     }
 
-
-def _lanes_of(items: Iterable[Parked]) -> set[FineKey]:
-    return {
-        FineKey(item.event.key.institution_id, item.fine_id)
-        for item in items
-        if item.fine_id is not None
-    }

@@ -26,6 +26,7 @@ from service.export.manifest import Manifest, Run, manifest_of
 from service.export.printing import batch_of, lines_of, numbered
 from service.export.profile import EmptyRun, Profile, Profiles
 from service.export.proof import Proof, prove
+from service.export.schedule import is_due
 from service.export.selection import Refusal
 from service.export.xsd import bursar_export_schema
 from service.messages import encode_batch, encode_manifest
@@ -78,18 +79,15 @@ class ExportJob:
         return sealed
 
     async def _due(self) -> list[Profile]:
-        """What died in a run goes on at once; the rest when its interval is over."""
+        """What died in a run goes on at once; the rest when its schedule says so."""
+        codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
         async with self._pool.acquire() as connection:
-            last, clock = await export_store.last_runs(connection)
+            seen = await export_store.seen(connection, codes)
         return [
             profile
             for profile in self._profiles.profiles
-            if profile.interval_seconds is not None
-            and (
-                (run := last.get(profile.code)) is None
-                or run.is_open
-                or (clock - run.cutoff).total_seconds() >= profile.interval_seconds
-            )
+            if (own := seen.runs[profile.code]).is_open
+            or is_due(profile, own.last_cutoff, own.since, seen.clock)
         ]
 
     async def run_profile(

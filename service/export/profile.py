@@ -68,6 +68,8 @@ class Profile:
     minimum_amount_scope: AmountScope
     credits: Credits
     interval_seconds: int | None
+    cron: str | None  # five fields, meant in `cron_zone`
+    cron_zone: str
     limits: Limits
     lost: LostRule
     lost_types: frozenset[str]

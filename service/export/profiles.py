@@ -26,6 +26,7 @@ from service.export.profile import (
     Warned,
 )
 from service.export.profile_file import InstitutionTable, ProfileFile, ProfileTable
+from service.export.schedule import is_cron
 from service.export.toml_lines import Location, line_of, lines_of
 
 _SIXTEEN_BIT_MAX = 65_535
@@ -147,11 +148,15 @@ def _refuse_repeated(values: Sequence[str], table: str, field: str, rule: str) -
 
 
 def _institution(n: int, table: InstitutionTable) -> Institution:
-    try:
-        ZoneInfo(table.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _Broken("must be an IANA time zone", "institution", n, "zone") from None
+    _require_zone(table.zone, "institution", n, "zone")
     return Institution(table.id, table.zone, table.name)
+
+
+def _require_zone(zone: str, table: str, n: int, field: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _Broken("must be an IANA time zone", table, n, field) from None
 
 
 def _profile(
@@ -182,6 +187,8 @@ def _profile(
             _minor(table.credits.minimum_amount, table, n, "credits", "minimum_amount"),
         ),
         interval_seconds=table.interval_seconds,
+        cron=table.cron,
+        cron_zone=table.cron_zone or institution.zone,
         limits=Limits(table.fines_max, table.bytes_max),
         lost=table.lost_fines,
         lost_types=frozenset(table.lost_types),
@@ -209,6 +216,14 @@ def _refuse_contradictions(n: int, table: ProfileTable) -> None:
     if CREDIT_TYPE in table.fine_types and not table.credits.included:
         rule = "credits are exported by `included = true` in [profile.credits] only"
         raise _Broken(rule, "profile", n, "fine_types")
+    if table.cron is not None and table.interval_seconds is not None:
+        raise _Broken("must not stand beside interval_seconds", "profile", n, "cron")
+    if table.cron is not None and not is_cron(table.cron):
+        raise _Broken("must be a cron expression of five fields", "profile", n, "cron")
+    if table.cron is None and table.cron_zone is not None:
+        raise _Broken("must stand beside cron", "profile", n, "cron_zone")
+    if table.cron_zone is not None:
+        _require_zone(table.cron_zone, "profile", n, "cron_zone")
     if table.owners == [] and not table.institution_owned:
         rule = "must name a library, or institution_owned be true: nothing could be exported"
         raise _Broken(rule, "profile", n, "owners")

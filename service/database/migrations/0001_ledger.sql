@@ -276,6 +276,13 @@ CREATE TABLE profile_counter (
     PRIMARY KEY (institution_id, profile)
 );
 
+CREATE TABLE profile_seen (
+    institution_id key_text NOT NULL,
+    profile key_text NOT NULL,
+    since timestamptz NOT NULL,
+    PRIMARY KEY (institution_id, profile)
+);
+
 CREATE TABLE export_run (
     institution_id key_text NOT NULL,
     profile key_text NOT NULL,

@@ -26,14 +26,26 @@ SET
     state = $8
 WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
 
--- name: last_cutoffs
--- When each profile was last run.
+-- name: see_profiles
+-- A schedule counts from when its profile is first seen.
+INSERT INTO profile_seen (institution_id, profile, since)
 SELECT
-    profile,
-    max(cutoff) AS cutoff,
-    bool_or(state = 'open') AS is_open
-FROM export_run
-GROUP BY profile;
+    k.institution_id,
+    k.profile,
+    clock_timestamp()
+FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
+ORDER BY k.institution_id COLLATE "C", k.profile COLLATE "C"
+ON CONFLICT DO NOTHING;
+
+-- name: profile_runs
+SELECT
+    profile_seen.profile,
+    profile_seen.since,
+    max(export_run.cutoff) AS last_cutoff,
+    coalesce(bool_or(export_run.state = 'open'), FALSE) AS is_open
+FROM profile_seen
+LEFT JOIN export_run USING (institution_id, profile)
+GROUP BY profile_seen.institution_id, profile_seen.profile, profile_seen.since;
 
 -- name: clock
 -- Schedules go by this clock alone.

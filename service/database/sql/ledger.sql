@@ -147,6 +147,7 @@ FOR UPDATE OF export_batch;
 
 -- name: parked_waiting
 -- What waits in the lanes of these fines and behind these payments, and behind those; oldest first.
+-- Originals of reversals themselves, too: what comes behind one waits in its lane.
 WITH RECURSIVE waiting AS (
     SELECT p.institution_id, p.record, p.source, p.id
     FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
@@ -155,6 +156,11 @@ WITH RECURSIVE waiting AS (
     SELECT p.institution_id, p.record, p.source, p.id
     FROM unnest($3::text [], $4::text [], $5::text []) AS k (institution_id, source, original)
     INNER JOIN parked AS p USING (institution_id, source, original)
+    UNION
+    SELECT p.institution_id, p.record, p.source, p.id
+    FROM unnest($6::text [], $7::text [], $8::text []) AS k (institution_id, source, id)
+    INNER JOIN parked AS p USING (institution_id, source, id)
+    WHERE p.record = 'payment'
     UNION
     SELECT p.institution_id, p.record, p.source, p.id
     FROM waiting AS w
