@@ -61,7 +61,7 @@ class ProfileTable(_Table):
     minimum_amount_scope: Annotated[AmountScope, AsText] = AmountScope.FINE
     credits: CreditsTable = CreditsTable()
     interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_SECONDS_MAX)] | None = None
-    cron: Annotated[str, Field(min_length=9, max_length=100)] | None = None
+    cron: Annotated[str, Field(max_length=100)] | None = None
     cron_zone: Word | None = None
     fines_max: Annotated[int, Field(ge=1, le=FINES_MAX_MAX)] = FINES_MAX
     bytes_max: Annotated[int, Field(ge=BYTES_MAX_MIN, le=BYTES_MAX)] = BYTES_MAX
