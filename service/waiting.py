@@ -1,9 +1,12 @@
 """Waiting that ends early, and waits that grow."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from random import randrange
+from typing import TypeVar
+
+R = TypeVar("R")
 
 
 async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
@@ -31,3 +34,17 @@ class Backoff:
 
     def reset(self) -> None:
         self.failures = 0
+
+
+async def unless_set(work: Coroutine[object, object, R], *events: asyncio.Event) -> R | None:
+    """What `work` returns; None if one of `events` came first, and `work` was cancelled."""
+    task = asyncio.ensure_future(work)
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, *waits):
+            one.cancel()
+        # Its end is waited for: what it held is free then. What it raises now nobody asked for.
+        await asyncio.gather(task, return_exceptions=True)

@@ -47,6 +47,23 @@ def configure_topic(admin: AdminClient, name: str, setting: str, value: str) -> 
     admin.incremental_alter_configs([resource])[resource].result(SECONDS_MAX)
 
 
+def delete_records(admin: AdminClient, topic: str, before: Mapping[int, int]) -> None:
+    """As retention does: records below the given offsets are gone."""
+    wanted = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
+    for future in admin.delete_records(wanted).values():
+        future.result(SECONDS_MAX)
+
+
+def commit_group(servers: str, group_id: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """As a member of the group would have."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": group_id, "log_level": 0})
+    try:
+        wanted = [TopicPartition(topic, partition, at) for partition, at in offsets.items()]
+        consumer.commit(offsets=wanted, asynchronous=False)
+    finally:
+        consumer.close()
+
+
 def produce(
     servers: str,
     topic: str,
@@ -55,7 +72,15 @@ def produce(
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> int:
     """Returns how many the broker acknowledged: all of them."""
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "partitioner": partitioner})
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "linger.ms": 5,
+            "partitioner": partitioner,
+            "message.max.bytes": 20_000_000,
+            "log_level": 0,
+        }
+    )
     count = 0
     for key, value in records:
         producer.produce(topic, value, key, headers=list(headers))

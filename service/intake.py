@@ -1,0 +1,187 @@
+"""Kafka in: polls of records, each applied in one commit together with its offsets.
+
+The truth about what was read is in the database. Whatever fails, the offsets are loaded from there
+again and the consumer is sent back to them: nothing is skipped, and a repeat is recognised as one.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from service.apply import Poll, Report
+from service.core.events import Incoming, Refused
+from service.core.ledger import Origin
+from service.database.offsets import Fenced
+from service.database.pool import Pool
+from service.intake_limits import RETRIED, ConsumerLost, IntakeLimits, Parse, Source
+from service.intake_member import Member, join
+from service.intake_records import polls
+from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
+from service.telemetry import Event, Metrics, get_log, observe_since
+from service.waiting import Backoff, wait_any
+
+__all__ = ["Intake", "IntakeLimits", "Source"]
+
+log = get_log(__name__)
+
+
+class Applies(Protocol):
+    """The write path: one commit for one poll. Raises Fenced."""
+
+    async def apply(self, poll: Poll) -> Report: ...
+
+
+class Intake:
+    """Back-pressure is not asking for more; beyond that the client holds a bounded prefetch."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        access: KafkaAccess,
+        source: Source,
+        parse: Parse,
+        applier: Applies,
+        limits: IntakeLimits | None = None,
+        times: GroupTimes | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._pool = pool
+        self._access = access
+        self._source = source
+        self._parse = parse
+        self._applier = applier
+        self._limits = limits or IntakeLimits()
+        self._times = times or GroupTimes()
+        self._metrics = metrics or Metrics()
+        self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
+        self._member: Member | None = None
+        # What this process has committed: a database that says less is an older one.
+        self._committed: dict[TopicPartition, int] = {}
+        self._stop = asyncio.Event()
+
+    @property
+    def is_ready(self) -> bool:
+        """Something is assigned, and its offsets are loaded."""
+        return self.problem() is None
+
+    @property
+    def partitions(self) -> int:
+        """How many are assigned."""
+        return 0 if self._member is None else len(self._member.membership.assigned)
+
+    @property
+    def assignment_age_seconds(self) -> int:
+        """Since the assignment last changed; 0 outside the group."""
+        if self._member is None:
+            return 0
+        return (time.monotonic_ns() - self._member.membership.since_ns) // 1_000_000_000
+
+    def problem(self) -> str | None:
+        """Why it is not ready; None when it is."""
+        if self._member is None:
+            return "not in the consumer group"
+        if not self._member.membership.assigned:
+            return "no partition is assigned"
+        return None if self._member.is_loaded else "the offsets are not loaded"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the poll in hand is finished. Raises OperatorError for what needs one."""
+        self._stop = stop
+        try:
+            while not stop.is_set():
+                await self._turn()
+        finally:
+            await self.close()
+
+    async def run_once(self) -> int:
+        """One look at Kafka: takes records and applies them. The number of records applied.
+
+        Raises OlderDatabase, OtherHistory, RecordsGone; and RETRIED, after which the next call
+        loads the offsets again.
+        """
+        member = self._member
+        try:
+            if member is None:
+                member = await join(
+                    self._access, self._times, self._pool, self._source, self._limits
+                )
+                self._member = member
+            if member.membership.changed.is_set():
+                await self._load(member)
+            return await self._apply(member, await member.take(self._stop))
+        except BaseException:
+            if member is not None:  # the position may have moved further than the database
+                member.membership.changed.set()
+            raise
+
+    async def close(self) -> None:
+        """Leaves the group, within a bound; what was not applied is read again by whoever comes."""
+        if self._member is not None:
+            member, self._member = self._member, None
+            await member.close()
+        self._metrics.partitions.set(0)
+
+    async def _turn(self) -> None:
+        try:
+            await self.run_once()
+        except Fenced:
+            self._metrics.polls.labels("fenced").inc()
+            log.warning(Event.POLL_FENCED)
+            await wait_any((self._stop,), self._backoff.next_ms())
+        except RETRIED as problem:
+            self._metrics.polls.labels("failed").inc()
+            log.warning(Event.INTAKE_RETRIES, exc_info=problem)
+            if isinstance(problem, ConsumerLost | KafkaUnavailable):
+                await self.close()
+            await wait_any((self._stop,), self._backoff.next_ms())
+        else:
+            self._backoff.reset()
+
+    async def _load(self, member: Member) -> None:
+        await member.load(self._stop, self._committed)
+        self._metrics.partitions.set(self.partitions)
+        if member.is_loaded:
+            log.info(Event.OFFSETS_RELOADED, partitions=self.partitions)
+
+    async def _apply(self, member: Member, taken: Sequence[Origin]) -> int:
+        """Poll by poll below the byte limit; after a change or a stop the rest is read again."""
+        applied = 0
+        for poll in polls(taken, self._limits.poll_bytes_max):
+            if applied and (member.membership.changed.is_set() or self._stop.is_set()):
+                break
+            records = self._read(poll)
+            started_ns = time.monotonic_ns()
+            report = await self._applier.apply(Poll(records, member.claims_of(poll)))
+            for claim in report.claims:
+                self._committed[TopicPartition(claim.topic, claim.partition)] = claim.next_offset
+            member.advance(report.claims)
+            self._count(poll, records, report, started_ns)
+            applied += len(poll)
+        return applied
+
+    def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused, ...]:
+        contracts, parse = self._source.contracts, self._parse
+        return tuple(parse(contracts[origin.topic], origin) for origin in poll)
+
+    def _count(
+        self,
+        poll: Sequence[Origin],
+        records: Sequence[Incoming | Refused],
+        report: Report,
+        started_ns: int,
+    ) -> None:
+        metrics = self._metrics
+        metrics.polls.labels("applied").inc()
+        metrics.poll_records.observe(len(poll))
+        observe_since(metrics.poll_seconds, started_ns)
+        for topic, count in Counter(origin.topic for origin in poll).items():
+            metrics.records.labels(topic, "read").inc(count)
+        refused = (record for record in records if isinstance(record, Refused))
+        for (topic, reason), count in Counter((r.origin.topic, r.reason) for r in refused).items():
+            metrics.rejected.labels(topic, reason).inc(count)
+        for outcome, count in report.outcomes.items():
+            metrics.records.labels("all", outcome).inc(count)

@@ -1,0 +1,159 @@
+"""A member of the consumer group, from joining to leaving: its partitions, their offsets, records.
+
+`changed` means that what was loaded holds no more; then nothing is taken until it is loaded again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+from service.apply import Claim
+from service.core.ledger import Origin
+from service.database.pool import Pool
+from service.intake_commits import Commits
+from service.intake_group import Membership
+from service.intake_limits import ConsumerLost, IntakeLimits, Source
+from service.intake_offsets import Loaded, OffsetLoader
+from service.intake_records import Anchor, Taken, behind_anchor, origin_of
+from service.kafka.clients import GroupTimes, KafkaAccess, close_client, new_consumer, start
+from service.kafka.stops import RecordsGone
+from service.telemetry import Event, get_log
+from service.waiting import unless_set
+
+log = get_log(__name__)
+
+Records = Mapping[TopicPartition, Sequence[Taken]]
+
+
+class Member:
+    """`is_loaded`: the offsets of what is assigned are known and records may come."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, pool: Pool, source: Source, limits: IntakeLimits
+    ) -> None:
+        self._consumer = consumer
+        self._limits = limits
+        self._loader = OffsetLoader(pool, consumer, source.start_at_latest, limits)
+        self._commits = Commits(consumer, limits.commit_interval_ms)
+        self._claims: dict[TopicPartition, Claim] = {}
+        self._anchors: dict[TopicPartition, Anchor] = {}
+        self._faults = 0
+        self.is_loaded = False
+        self.membership = Membership(consumer)
+
+    async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
+        """Offsets of what is assigned, from the database; given up when that changes again.
+
+        Raises OlderDatabase, OtherHistory, RecordsGone, ConsumerLost; and what the database and the
+        client raise while they are away.
+        """
+        group = self.membership
+        self._claims, self._anchors, self.is_loaded = {}, {}, False
+        group.changed.clear()
+        if group.problem is not None:
+            raise ConsumerLost("the assignment was not taken note of") from group.problem
+        if not group.assigned:
+            return
+        self._consumer.pause(*group.assigned)
+        self._commits.drop()
+        work = asyncio.wait_for(
+            self._loader.load(group.assigned, committed), self._limits.load_seconds_max
+        )
+        loaded = await unless_set(work, stop, group.changed)
+        if loaded is not None and not group.changed.is_set():
+            self._go_to(loaded)
+
+    async def take(self, stop: asyncio.Event) -> list[Origin]:
+        """New records, by partition in order; none if there are none, at a stop or a change.
+
+        In a rebalance the client ignores its own timeout: hence the race. Raises KafkaError for
+        what heals, ConsumerLost for what does not; the position has moved then, so load again.
+        """
+        asked = self._consumer.getmany(
+            timeout_ms=self._limits.poll_wait_ms, max_records=self._limits.poll_records_max
+        )
+        try:
+            found: Records | None = await unless_set(asked, stop, self.membership.changed)
+        except NoOffsetForPartitionError as problem:
+            # From before the seek; one of each partition waits to be told.
+            self._count_fault(problem, len(self._claims) + self._limits.faults_in_a_row_max)
+            return []
+        except OffsetOutOfRangeError as problem:
+            self._count_fault(problem, self._limits.faults_in_a_row_max)
+            raise  # loading tells what is wrong
+        except TopicAuthorizationFailedError:
+            raise  # heals by itself when the right is given back
+        except (KafkaError, AttributeError) as problem:
+            raise ConsumerLost(type(problem).__name__) from problem
+        if not found or self.membership.changed.is_set():
+            return []
+        self._faults = 0
+        return [origin_of(one) for at, records in found.items() for one in self._new(at, records)]
+
+    def claims_of(self, records: Iterable[Origin]) -> tuple[Claim, ...]:
+        """The partitions that the records are from."""
+        places = {TopicPartition(record.topic, record.partition) for record in records}
+        return tuple(self._claims[at] for at in sorted(places))
+
+    def advance(self, claims: Iterable[Claim]) -> None:
+        """The database has committed up to here; Kafka is told in the background."""
+        for claim in claims:
+            at = TopicPartition(claim.topic, claim.partition)
+            if at in self._claims:
+                self._claims[at] = claim
+                self._commits.note(at, claim.next_offset)
+
+    async def close(self) -> None:
+        """Leaves the group, within a bound."""
+        await self._commits.close()
+        await close_client(self._consumer)
+
+    def _go_to(self, loaded: Loaded) -> None:
+        """No await in here: nothing may change between the look at the assignment and the seek."""
+        self._claims, self._anchors = dict(loaded.claims), dict(loaded.anchors)
+        for at in self._claims:
+            self._consumer.seek(at, loaded.start(at))
+        self._consumer.resume(*self._claims)
+        self.is_loaded = True
+
+    def _new(self, at: TopicPartition, records: Sequence[Taken]) -> Sequence[Taken]:
+        """Without what was read before; the anchor is compared on its way out."""
+        anchor = self._anchors.get(at)
+        if anchor is None:
+            return records
+        behind, found = behind_anchor(records, anchor)
+        if not found:
+            log.warning(Event.ANCHOR_GONE, topic=at.topic, partition=at.partition)
+        del self._anchors[at]
+        return behind
+
+    def _count_fault(self, problem: KafkaError, faults_max: int) -> None:
+        self._faults += 1
+        if self._faults <= faults_max:
+            return
+        if isinstance(problem, OffsetOutOfRangeError):
+            raise RecordsGone(
+                "an input topic does not have the offset that comes next, again and again: "
+                "compare consumer_offset with the topic"
+            ) from problem
+        raise ConsumerLost(type(problem).__name__) from problem
+
+
+async def join(
+    access: KafkaAccess, times: GroupTimes, pool: Pool, source: Source, limits: IntakeLimits
+) -> Member:
+    """A member that is about to join; it waits for nobody. Raises KafkaUnavailable.
+
+    Subscribed after its start: `start` with a subscription waits for the whole group.
+    """
+    consumer = await start(new_consumer(access, source.group_id, times))
+    member = Member(consumer, pool, source, limits)
+    consumer.subscribe(sorted(source.contracts), listener=member.membership)
+    return member
