@@ -36,8 +36,9 @@ RETRYABLE = (
     asyncpg.UniqueViolationError,
     asyncpg.LockNotAvailableError,
 )
-# The database will not have it, however often.
-REFUSED_FOR_GOOD = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+# The database will not have it, however often. A rival who is still there after all tries is no
+# fault of the record's: that is the caller's to wait for.
+REFUSED_FOR_GOOD = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Applier:
     async def _apply_part(self, poll: Poll) -> Report:
         try:
             report = await self.retried(lambda connection: self._apply_once(connection, poll))
-        except (*REFUSED_FOR_GOOD, *RETRYABLE) as error:
+        except REFUSED_FOR_GOOD as error:
             return await self._halve(poll, error)
         self.committed()
         return report
