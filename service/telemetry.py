@@ -46,7 +46,7 @@ class Event(StrEnum):
     POLL_FAILED = "poll_failed"
     EVENT_REJECTED = "event_rejected"
     EVENT_PARKED = "event_parked"
-    INTERNAL_ERROR_PARKED = "internal_error_parked"
+    RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     CIRCUIT_OPENED = "circuit_opened"
     CIRCUIT_CLOSED = "circuit_closed"
     OFFSET_COMMIT_FAILED = "offset_commit_failed"
@@ -59,6 +59,8 @@ class Event(StrEnum):
     SEND_REFUSED = "send_refused"
     RELAY_RETRIES = "relay_retries"
     OUTBOX_OLD = "outbox_old"
+    OUTPUT_TOPIC_BEHIND = "output_topic_behind"
+    OUTPUT_TOPIC_UNREADABLE = "output_topic_unreadable"
     # export and upkeep
     RUN_OPENED = "run_opened"
     RUN_CONTINUED = "run_continued"

@@ -60,9 +60,7 @@ async def test_an_instance_killed_in_the_middle_leaves_nothing_half(
             # The migration creates this very name and so waits for whoever does the same.
             await blocker.execute("CREATE TABLE relay_lease (name text)")
             started = asyncio.create_task(migrate(empty_database_url))
-            backend = await waiting_backend(blocker)
-            assert started.done() is False
-            await blocker.execute("SELECT pg_terminate_backend($1)", backend)
+            await end_waiting_session(empty_database_url)
             with pytest.raises((MigrationFailed, asyncpg.PostgresError)):
                 await started
             raise RollBack
@@ -124,13 +122,13 @@ class RollBack(Exception):
     """Takes back what the test's own commit did."""
 
 
-async def waiting_backend(connection: asyncpg.Connection[asyncpg.Record]) -> int:
-    query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-    name = await connection.fetchval("SELECT current_database()")
-    async with asyncio.timeout(10):
-        # pg_stat_activity is frozen for the length of a commit unless told otherwise.
-        await connection.execute("SET LOCAL stats_fetch_consistency = 'none'")
-        while (pid := await connection.fetchval(query, name)) is None:
+async def end_waiting_session(url: str) -> None:
+    """Ends the session that waits for a lock, once there is one. Looks from outside any commit:
+    inside one the list of sessions stands still."""
+    query = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+    async with asyncio.timeout(60):
+        while not await fetch(url, query):
             pass
-    assert isinstance(pid, int)
-    return pid
