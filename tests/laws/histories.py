@@ -53,13 +53,13 @@ law = settings(
 Move = tuple[str, int, int, int, int]  # verb, fine, identity, amount, variant
 
 VERBS = (
-    *("create",) * 3,
+    *("create",) * 4,
     *("change",) * 2,
     *("pay",) * 4,
     "write_off",
     "status",
     *("reverse",) * 3,
-    *("export",) * 3,
+    *("export",) * 4,
     *("respond",) * 2,
     "repeat",
 )
@@ -132,19 +132,33 @@ class Writer:
     def _name(self, letter: str, number: int) -> str:
         return f"{self.prefix}{letter}{number}"
 
-    def _fine_id(self, fine: int, identity: int) -> str:
-        """A fine of the list, or the credit that a payment's excess would be."""
+    def _fine_id(self, fine: int, identity: int, variant: int) -> str:
+        """Mostly a fine at the bursar, or one that is known; at times one that is not."""
+        known = [name for _, name in self.model.fines if self._is_mine(name)]
+        exported = [name for name in known if self.model.fines[self.institution, name]["line"]]
+        if variant >= 5 and exported:
+            return exported[fine % len(exported)]
+        if variant >= 3 and known:
+            return known[fine % len(known)]
         if fine < len(FINES):
             return self._name("F", fine)
-        payment = SourceKey(self.institution, ERP, self._name("p", identity // 2))
-        return excess_credit_id(payment)
+        # The credit that a payment's excess would be.
+        number = len(self.model.payments) if identity > 3 else identity
+        return excess_credit_id(SourceKey(self.institution, ERP, self._name("p", number)))
+
+    def _payment(self, letter: str, identity: int) -> str:
+        """At times an identity used before: a repeat, or a conflict."""
+        return self._name(letter, len(self.model.payments) if identity else 0)
 
     def _create(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        patron, worth, currency, type_ = FINES[fine % len(FINES)]
-        del amount
+        """Mostly one that is not there yet; at times the same again, or with another amount."""
+        numbers = [n for n in range(len(FINES)) if not self._is_known(self._name("F", n))]
+        some = numbers if numbers and variant > 1 else range(len(FINES))
+        number = some[(fine + amount) % len(some)]
+        patron, worth, currency, type_ = FINES[number]
         return creates(
             worth * 2 if variant == 0 else worth,
-            self._name("F", fine % len(FINES)),
+            self._name("F", number),
             patron=self.prefix + patron,
             type_=type_,
             currency=currency,
@@ -154,20 +168,23 @@ class Writer:
             name=f"Doe, {identity}",
         )
 
+    def _is_known(self, fine_id: str) -> bool:
+        return (self.institution, fine_id) in self.model.fines
+
     def _amount(self, fine_id: str, choice: int) -> int:
         fine = self.model.fines.get((self.institution, fine_id))
         due = abs(fine["outstanding"] or fine["remaining"]) if fine else 3
-        return max(1, (1, 2, 50, due - 1, due, due + 1)[choice])
+        return max(1, (due, 1, due + 2, due - 1, due, due + 1)[choice])
 
     def _change(self, fine: int, identity: int, amount: int, variant: int) -> Step:
         kind = tuple(ChangeKind)[variant % 5]
-        fine_id = self._fine_id(fine, identity)
+        fine_id = self._fine_id(fine, identity, (variant * 5) % 6)
         money = kind in (ChangeKind.PAID, ChangeKind.WAIVED)
         return changes(
             kind,
             self._amount(fine_id, amount) if money else None,
             fine_id,
-            change_id=self._name("c", identity),
+            change_id=self._name("c", len(self.model.changes) if identity else 0),
             currency="EUR" if variant == 11 else self._currency(fine_id),
             institution=self.institution,
         )
@@ -177,18 +194,17 @@ class Writer:
 
     def _pay(self, kind: PaymentKind) -> Callable[[int, int, int, int], Step]:
         def write(fine: int, identity: int, amount: int, variant: int) -> Step:
-            fine_id: str | None = self._fine_id(fine, identity)
-            assert fine_id is not None
+            meant = self._fine_id(fine, identity, variant)
             money = kind is not PaymentKind.STATUS
-            paid = self._amount(fine_id, amount) if money else None
-            currency = "EUR" if variant == 0 else self._currency(fine_id)
-            fine_id, line = self._references(fine_id, fine, variant)
+            paid = self._amount(meant, amount) if money else None
+            currency = "EUR" if variant == 0 else self._currency(meant)
+            fine_id, line = self._references(meant, fine, 12 - variant)
             return says(
                 kind,
                 paid,
                 fine_id,
                 line=line,
-                payment_id=self._name("p", identity),
+                payment_id=self._payment("p", identity),
                 currency=currency if money else None,
                 status_code=None if money else f"status {variant}",
                 institution=self.institution,
@@ -219,7 +235,7 @@ class Writer:
         return str(self.first_line + len(self.model.lines))
 
     def _reverse(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        original = self._name("r" if variant == 10 else "p", fine)
+        original = self._original(fine, variant)
         kept = self.model.payments.get((self.institution, ERP, original))
         exact = kept["amount"] if kept else 3
         named: str | None = None
@@ -230,15 +246,26 @@ class Writer:
             named, line = self._references(self._name("F", identity % 6), identity, amount)
         return says(
             PaymentKind.REVERSAL,
-            {0: exact, 1: 3}.get(amount),
+            {0: exact, 1: (exact or 3) + 1}.get(amount),
             named,
             line=line,
-            payment_id=self._name("r", identity % 4),
+            payment_id=self._payment("r", identity),
             currency="EUR" if variant == 0 else (kept and kept["currency"]) or "USD",
             reverses=original,
             status_code="storno" if variant == 1 else None,
             institution=self.institution,
         )
+
+    def _original(self, fine: int, variant: int) -> str:
+        """Mostly one that is known, a reversal too; at times the next payment."""
+        payments = self.model.payments
+        known = [key[2] for key in payments if key[2].startswith(self.prefix)]
+        applied = [key[2] for key, row in payments.items() if row["applied"] or row["credit"]]
+        if variant > 6 and applied:
+            return applied[-1 - fine % len(applied)]
+        if variant > 3 and known:
+            return known[-1 - fine % len(known)]
+        return self._name("p", len(self.model.payments) + fine % 3)
 
     def _export(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
         """All fines that are Active, or one of them."""
@@ -259,15 +286,17 @@ class Writer:
         return Export(batch, currency, tuple(claims))
 
     def _terms(self, variant: int) -> Terms:
-        # Half of the exports go by the default profile: money moves under it.
-        terms = PROFILES[variant] if variant < len(PROFILES) else BOTH
+        # A quarter more each by the default profile and the one that holds: money moves under them.
+        terms = PROFILES[variant] if variant < len(PROFILES) else PROFILES[variant % 2 * 3]
         return replace(terms, profile=ProfileCode(self.prefix + terms.profile))
 
     def _is_mine(self, fine_id: str) -> bool:
         account = self.model.fines[self.institution, fine_id]["account"]
         return account[1].startswith(self.prefix)
 
-    def _respond(self, fine: int, identity: int, amount: int, variant: int) -> Step:
+    def _respond(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
+        if not self.batches and variant:
+            return None
         unknown = BatchKey(self.institution, f"{self.prefix}BOTH", 99)
         batch = self.batches[-1 - fine % len(self.batches)] if self.batches else unknown
         batch = unknown if variant == 0 else batch
@@ -284,7 +313,7 @@ class Writer:
             *refused,
             batch=batch.batch_number,
             profile=batch.profile,
-            response_id=self._name("a", identity),
+            response_id=self._name("a", len(self.model.responses) if identity else 0),
             reason=None if partial else "file unreadable",
             institution=self.institution,
         )
