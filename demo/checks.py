@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -100,17 +99,6 @@ def _differing(manifest: Any, document: Record, root: etree._Element) -> Iterato
     for what, said, found in pairs:
         if said != found:
             yield f"{what}: the manifest says {said}, the document {found}"
-
-
-def files_are_sound(outputs: Outputs, delivery: Path) -> Iterator[str]:
-    """What the service put into its delivery folder is what it published, and nothing else."""
-    published = {r.headers["bursar-file-name"]: r.value for r in outputs.records["export-batch"]}
-    delivered = {path.name: path.read_bytes() for path in delivery.glob("*.xml")}
-    if published != delivered:
-        yield f"delivery: {sorted(delivered)} are not the published {sorted(published)}"
-    manifests = {path.stem for path in (delivery / "manifests").glob("*.json")}
-    if manifests != {Path(name).stem for name in published}:
-        yield "delivery: the manifests are not those of the documents"
 
 
 async def tables_are_sound(

@@ -18,31 +18,42 @@ def show(console: Console, done: list[Done], outputs: Outputs) -> None:
 
 
 def _balances(done: list[Done]) -> Table:
-    table = Table(title="Balances, before → after", title_justify="left")
-    for heading in ("step", "patron"):
+    table = Table(title="Balances, before → after each step", title_justify="left")
+    for heading in ("step", "patron", ""):
         table.add_column(heading)
     for heading in ("active", "transferred", "total"):
         table.add_column(heading, justify="right")
     for step in done:
-        rows = [patron for patron in step.after if step.before.get(patron) != step.after[patron]]
-        title = step.title
-        for patron in rows:
-            before, after = step.before.get(patron, NOTHING), step.after[patron]
-            cells = _moved((*before, sum(before)), (*after, sum(after)))
-            name = f"{patron.name} ({patron.college.currency})"
-            table.add_row(Text(title), Text(name), *cells, end_section=patron is rows[-1])
-            title = ""
-        if not rows:
-            remark = f"{step.rejected} rejected" if step.rejected else f"{step.parked} parked"
-            known = "no effect" if not (step.rejected or step.parked) else f"no effect, {remark}"
-            table.add_row(Text(title), Text(known, style="dim"), end_section=True)
+        _add_step(table, step)
+    last = done[-1].after if done else {}
+    for patron, balance in last.items():
+        title = "the end" if patron is next(iter(last)) else ""
+        table.add_row(title, Text(patron.name), patron.college.currency, *_moved(balance, balance))
     return table
 
 
-def _moved(before: tuple[object, ...], after: tuple[object, ...]) -> list[Text]:
+def _add_step(table: Table, step: Done) -> None:
+    """A row for each patron whose balance moved; a line if there is none."""
+    rows = [patron for patron in step.after if step.before.get(patron) != step.after[patron]]
+    title = step.title
+    for patron in rows:
+        cells = _moved(step.before.get(patron, NOTHING), step.after[patron])
+        currency = patron.college.currency
+        end = patron is rows[-1]
+        table.add_row(title, Text(patron.name), currency, *cells, end_section=end)
+        title = ""
+    if not rows:
+        counts = {"rejected": step.rejected, "parked": step.parked}
+        remarks = ["no effect", *(f"{n} {what}" for what, n in counts.items() if n)]
+        table.add_row(title, Text(", ".join(remarks), style="dim"), end_section=True)
+
+
+def _moved(before: Balance, after: Balance) -> list[Text]:
+    """Active, transferred and their sum; dim where nothing moved."""
+    pairs = zip((*before, sum(before)), (*after, sum(after)), strict=True)
     return [
         Text(f"{old:.2f}", style="dim") if old == new else Text(f"{old:.2f} → {new:.2f}")
-        for old, new in zip(before, after, strict=True)
+        for old, new in pairs
     ]
 
 

@@ -88,7 +88,7 @@ NORTH = College("101", "NORTH", "USD", imports=False)
 SOUTH = College("102", "SOUTH", "EUR", imports=True)
 COLLEGES = {college.profile: college for college in (NORTH, SOUTH)}
 
-ANNA = Patron(NORTH, "N-1", "Smith & Daughter <Law>, Anna")
+ANNA = Patron(NORTH, "N-1", "Ng & Daughter <Law>, Anna")
 XIAOMING = Patron(NORTH, "N-2", "王, 小明")
 FATIMA = Patron(SOUTH, "S-1", "الفهري, فاطمة")
 JOERG = Patron(SOUTH, "S-2", "Müller, Jörg")

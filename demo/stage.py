@@ -64,17 +64,19 @@ class Stage:
 
     async def play(self, step: Step, progress: Progress) -> None:
         """The step's act, then the wait for all it causes, then the comparison."""
-        task = progress.add_task(step.title, total=None)
+        task = progress.add_task(step.title, total=None, said="")
         before, events = self.balances(), len(self.outputs.changes)
         await step.act(self)
-        progress.update(task, total=max(1, self.expected.events - events))
+        wanted = self.expected.events - events
+        progress.update(task, total=max(1, wanted), said=f"0 of {wanted} events")
         await self._settle(progress, task, events)
-        progress.update(task, completed=max(1, self.expected.events - events))
+        seen = len(self.outputs.changes) - events
+        said = f"{seen} of {wanted} events" if wanted or seen else "no event, as it must be"
+        progress.update(task, completed=seen if wanted else 1, said=said)
         self._rejected += step.rejected
         parked = await self.database.fetchval("SELECT count(*) FROM parked")
         self._compare(step, parked)
         after = self.balances()
-        seen = len(self.outputs.changes) - events
         self.done.append(Done(step.title, before, after, seen, step.rejected, parked))
 
     async def publish(self, name: str, data: dict[str, object]) -> None:

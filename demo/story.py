@@ -47,6 +47,7 @@ async def _pay(stage: Stage, payment_id: str, fine_id: str, amount: str) -> None
 
 
 async def _repeated(stage: Stage) -> None:
+    """As an ERP does that got no answer: the same payment under new message ids."""
     line = stage.outputs.line_of("F-2001")
     for _ in range(2):
         said = payment(SOUTH, "PAY-2", "25.00", bursar_transaction_id=line)
@@ -81,9 +82,9 @@ STEPS = (
     Step("4 F-2001 paid in part", _paid_in_part),
     Step("5 F-2001 paid in full", _paid_in_full),
     Step("6 F-2003 overpaid", _overpaid),
-    Step("7 the same payment again, twice", _repeated),
+    Step("7 F-2001 paid twice more", _repeated),
     Step("8 four bad payments", _rejected, rejected=4),
-    Step("9 F-2005 paid before it is known", _paid_before_its_fine, parked=1),
-    Step("10 F-2005 created", _its_fine_comes, parked=1),
+    Step("9 F-2005 paid too early", _paid_before_its_fine, parked=1),
+    Step("10 F-2005 comes", _its_fine_comes, parked=1),
     Step("11 South exported again", _exported_south),
 )

@@ -89,7 +89,6 @@ async def own_world(
         "BURSAR_TOPIC_PREFIX": prefix,
         "BURSAR_CONSUMER_GROUP": group,
         "BURSAR_PROFILES_FILE": str(folder / "profiles.toml"),
-        "BURSAR_DELIVERY_FOLDER": str(folder / "delivery"),
         "BURSAR_OPS_PORT": "0",
         "BURSAR_LOG_FORMAT": "json",
     }
