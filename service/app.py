@@ -10,6 +10,7 @@ from service.database.pool import Pool, create_pool
 from service.database.transient import REFUSED, TRANSIENT
 from service.export.profile import Profiles
 from service.export.profiles import overlaps, read_profiles, warnings
+from service.intake import Intake
 from service.lifecycle import Part, Run, run_parts, steady, stop_on_signals
 from service.ops import Ops
 from service.problems import OperatorError, describe
@@ -20,7 +21,7 @@ from service.upkeep.measure import Measure
 from service.upkeep.sweep import Sweep
 from service.version import program_version
 from service.waiting import wait_any
-from service.wiring import database_limits, new_applier, new_export_job, new_relay
+from service.wiring import database_limits, new_applier, new_export_job, new_intake, new_relay
 
 log = get_log(__name__)
 
@@ -64,6 +65,8 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     settings, pool = process.settings, process.pool
     relay = new_relay(settings, pool, process.metrics)
     applier = new_applier(settings, pool, relay.wake)
+    intake = new_intake(settings, pool, applier, process.metrics)
+    process.ops.register("intake", lambda: _intake_reads(intake))
     process.ops.register("relay", lambda: _relay_works(relay))
     sweep = Sweep(pool, applier, settings.sweep_interval_seconds)
     measure = Measure(pool, process.metrics, settings.parked_age_alarm_hours)
@@ -76,7 +79,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         seconds = settings.export_check_seconds
         upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
     sending = _flushed(relay, settings.shutdown_seconds_max // 4)
-    return [upkeep, [Part("relay", sending)]]
+    return [[Part("intake", intake.run)], upkeep, [Part("relay", sending)]]
 
 
 def _flushed(relay: Relay, seconds_max: int) -> Run:
@@ -102,6 +105,10 @@ async def _until_sent(relay: Relay, relay_stop: asyncio.Event) -> None:
     while relay.holds_lease and (await relay.status()).rows_waiting > 0:
         relay.wake()
         await wait_any((relay_stop,), FLUSH_LOOK_MS)
+
+
+async def _intake_reads(intake: Intake) -> str | None:
+    return intake.problem()
 
 
 async def _relay_works(relay: Relay) -> str | None:

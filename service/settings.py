@@ -127,14 +127,13 @@ class Settings(BaseSettings):
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=300_000)
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
-    max_poll_interval_ms: int = Field(300_000, ge=10_000, le=3_600_000)
+    kafka_max_poll_interval_ms: int = Field(300_000, ge=10_000, le=3_600_000)
 
     # Intake
     poll_records_max: int = Field(2_000, ge=1, le=50_000)
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     poll_wait_ms: int = Field(200, ge=1, le=10_000)
     commit_tries_max: int = Field(8, ge=1, le=50)
-    rejected_in_a_row_max: int = Field(10_000, ge=10, le=10_000_000)  # then the topic is stopped
 
     # Relay
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
@@ -147,7 +146,6 @@ class Settings(BaseSettings):
     # Export and upkeep
     export_check_seconds: int = Field(15, ge=1, le=3_600)
     sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
-    sweep_records_max: int = Field(2_000, ge=1, le=50_000)
     parked_age_alarm_hours: int = Field(72, ge=1, le=8_760)
 
     # Database

@@ -10,11 +10,12 @@ from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool
 from service.export.job import ExportJob, ExportTopics
 from service.export.profile import Profiles
-from service.kafka.clients import KafkaAccess
-from service.kafka.topics import OUTPUTS
+from service.intake import Intake, IntakeLimits, Source
+from service.kafka.clients import GroupTimes, KafkaAccess
+from service.kafka.topics import INPUTS, OUTPUTS
 from service.messages import parse
 from service.relay import Relay, RelayLimits
-from service.settings import Settings
+from service.settings import Settings, StartAt
 from service.telemetry import Metrics
 
 
@@ -37,6 +38,27 @@ def new_export_job(
     prefix = settings.topic_prefix
     topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
     return ExportJob(pool, applier, topics, profiles)
+
+
+def new_intake(settings: Settings, pool: Pool, applier: Applier, metrics: Metrics) -> Intake:
+    source = Source(
+        group_id=settings.consumer_group,
+        contracts={settings.topic_prefix + name: name for name in INPUTS},
+        start_at_latest=settings.start_at is StartAt.LATEST,
+    )
+    limits = IntakeLimits(
+        poll_records_max=settings.poll_records_max,
+        poll_bytes_max=settings.poll_bytes_max,
+        poll_wait_ms=settings.poll_wait_ms,
+    )
+    times = GroupTimes(
+        session_timeout_ms=settings.kafka_session_timeout_ms,
+        heartbeat_interval_ms=settings.kafka_heartbeat_interval_ms,
+        rebalance_timeout_ms=settings.kafka_session_timeout_ms,
+        max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
+        fetch_bytes_max=settings.poll_bytes_max,
+    )
+    return Intake(pool, kafka_access(settings), source, parse, applier, limits, times, metrics)
 
 
 def new_relay(settings: Settings, pool: Pool, metrics: Metrics) -> Relay:
