@@ -38,7 +38,12 @@ RETRYABLE = (
 )
 # The database will not have it, however often. A rival who is still there after all tries is no
 # fault of the record's: that is the caller's to wait for.
-REFUSED_FOR_GOOD = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Moved)
+REFUSED_FOR_GOOD = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    Moved,
+)
 
 
 @dataclass(frozen=True, slots=True)

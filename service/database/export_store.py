@@ -7,27 +7,34 @@ from datetime import datetime
 import asyncpg
 import orjson
 
-from service.core.ledger import Fine, FineKey
+from service.core.ledger import BatchKey, Fine, FineKey
 from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
+from service.database.records import unpack_headers
+from service.database.rows import pack_headers
 from service.database.statements import statements
 from service.export.batch import CreditRef
 from service.export.manifest import Manifest
 from service.export.profile import Profile
 from service.export.selection import Refusal
+from service.messages import Message
 
 SQL = statements("export")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run between two batches: what lies behind (patron, fine) is done."""
+    """A run between two batches: what lies behind (patron, fine) is done.
+
+    `taken` is what it took so far of the patron at the mark, signed minor units.
+    """
 
     institution_id: str
     profile: str
     run_id: str
     cutoff: datetime
     after: tuple[str, str]
+    taken: int
     parts: int
     held_back: Mapping[Refusal, int]
 
@@ -65,6 +72,7 @@ def _run(row: asyncpg.Record) -> OpenRun:
         row["run_id"],
         row["cutoff"],
         (row["after_patron"], row["after_fine"]),
+        row["taken"],
         row["parts"],
         held_back,
     )
@@ -78,6 +86,7 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
         run.profile,
         run.run_id,
         *run.after,
+        run.taken,
         run.parts,
         held_back,
         "closed" if closed else "open",
@@ -111,13 +120,6 @@ async def open_fines_of_patrons(
     return await store.fines_of(connection, await connection.fetch(sql, *own, *after, patron_ids))
 
 
-async def taken_of_patron(connection: Connection, run: OpenRun, patron_id: str) -> int:
-    taken: int = await connection.fetchval(
-        SQL["taken_of_patron"], run.institution_id, run.profile, run.run_id, patron_id
-    )
-    return taken
-
-
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:
     """By fine id; none for a fine without a live line."""
     rows = await connection.fetch(SQL["live_lines_of_fines"], *columns(fines, 2))
@@ -138,8 +140,27 @@ async def take_numbers(connection: Connection, profile: Profile, fines: int) -> 
     )
 
 
+async def next_numbers(connection: Connection, profile: Profile) -> Numbers:
+    """What the next batch would take; nothing is taken."""
+    row = await connection.fetchrow(SQL["next_numbers"], profile.institution_id, profile.code)
+    assert row is not None
+    return Numbers(
+        row["batch_number"], row["sha256"], int(row["export_number"]), int(row["first_bursar_id"])
+    )
+
+
+async def new_run(connection: Connection, profile: Profile) -> OpenRun:
+    """The run that is open, or the one that would be opened now; nothing is written."""
+    row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
+    if row is not None:
+        return _run(row)
+    now = await clock(connection)
+    cutoff = now.replace(microsecond=now.microsecond // 1_000 * 1_000)
+    return OpenRun(profile.institution_id, profile.code, "preview", cutoff, ("", ""), 0, 0, {})
+
+
 async def seal(
-    connection: Connection, manifest: Manifest, document: bytes, manifest_json: bytes
+    connection: Connection, manifest: Manifest, document: Message, as_message: Message
 ) -> None:
     """The batch as it leaves the house: bytes that never change again."""
     previous = manifest.previous_sha256
@@ -157,8 +178,10 @@ async def seal(
         manifest.file_name,
         sha256,
         None if previous is None else bytes.fromhex(previous),
-        document,
-        manifest_json,
+        document.value,
+        pack_headers(document.headers),
+        as_message.value,
+        pack_headers(as_message.headers),
         manifest.cutoff,
         manifest.sealed_at,
     )
@@ -168,6 +191,18 @@ async def seal(
         manifest.profile,
         manifest.batch_number,
         sha256,
+    )
+
+
+async def sealed_messages(connection: Connection, key: BatchKey) -> tuple[Message, Message] | None:
+    """The document and the manifest as they were published; None for a batch unknown here."""
+    row = await connection.fetchrow(SQL["sealed_bytes"], *key)
+    if row is None:
+        return None
+    record_key = row["record_key"].encode()
+    return (
+        Message(record_key, row["document"], unpack_headers(row["document_headers"])),
+        Message(record_key, row["manifest"], unpack_headers(row["manifest_headers"])),
     )
 
 
@@ -192,9 +227,14 @@ async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Se
     """Takes note of profiles that are new here. `codes`: institution and profile."""
     await connection.execute(SQL["see_profiles"], *columns(codes, 2))
     rows = await connection.fetch(SQL["profile_runs"])
-    clock: datetime = await connection.fetchval(SQL["clock"])
     runs = {
         row["profile"]: ProfileRuns(row["since"], row["last_cutoff"], row["is_open"])
         for row in rows
     }
-    return Seen(runs, clock)
+    return Seen(runs, await clock(connection))
+
+
+async def clock(connection: Connection) -> datetime:
+    """The database's: schedules and cutoffs go by it alone."""
+    now: datetime = await connection.fetchval(SQL["clock"])
+    return now

@@ -120,16 +120,13 @@ async def look_at(
     """Whole patrons' open fines through the selection."""
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
-    taken = 0  # only the patron at the run's mark can have fines in its earlier batches
-    if run.after[0] in ids:
-        taken = await export_store.taken_of_patron(connection, run, run.after[0])
     return [
         _look(
             profile,
             run,
             patrons.get((profile.institution_id, one)),
             fines,
-            taken if one == run.after[0] else 0,
+            run.taken if one == run.after[0] else 0,
         )
         for one, fines in zip(ids, groups, strict=True)
     ]

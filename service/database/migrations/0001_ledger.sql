@@ -291,6 +291,7 @@ CREATE TABLE export_run (
     held_back jsonb NOT NULL DEFAULT '{}',
     after_patron text COLLATE "C" NOT NULL DEFAULT '',
     after_fine text COLLATE "C" NOT NULL DEFAULT '',
+    taken bigint NOT NULL DEFAULT 0,
     parts integer NOT NULL DEFAULT 0,
     state text NOT NULL CHECK (state IN ('open', 'closed')),
     PRIMARY KEY (institution_id, profile, run_id)
@@ -314,7 +315,9 @@ CREATE TABLE export_batch (
     sha256 bytea NOT NULL CHECK (octet_length(sha256) = 32),
     previous_sha256 bytea,
     document bytea NOT NULL,
+    document_headers bytea NOT NULL,
     manifest bytea NOT NULL,
+    manifest_headers bytea NOT NULL,
     outbox_id bigint NOT NULL,
     cutoff timestamptz NOT NULL,
     sealed_at timestamptz NOT NULL,

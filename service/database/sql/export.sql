@@ -21,9 +21,10 @@ UPDATE export_run
 SET
     after_patron = $4,
     after_fine = $5,
-    parts = $6,
-    held_back = $7::jsonb,
-    state = $8
+    taken = $6,
+    parts = $7,
+    held_back = $8::jsonb,
+    state = $9
 WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
 
 -- name: see_profiles
@@ -75,18 +76,6 @@ WHERE
     AND patron_id = any($5::text [])
 ORDER BY patron_id, fine_id;
 
--- name: taken_of_patron
--- What this run already took of a patron whose fines fill more than one batch.
-SELECT coalesce(sum(line.amount), 0)::bigint AS taken
-FROM export_batch AS batch
-INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
-INNER JOIN fine USING (institution_id, fine_id)
-WHERE
-    batch.institution_id = $1
-    AND batch.profile = $2
-    AND batch.run_id = $3
-    AND fine.patron_id = $4;
-
 -- name: live_lines_of_fines
 -- The live line and type of the fines that credits refer to.
 SELECT
@@ -123,15 +112,37 @@ ON CONFLICT (institution_id, profile) DO UPDATE
         batch_number = excluded.batch_number,
         sha256 = excluded.sha256;
 
+-- name: next_numbers
+-- What the counters would give next, without taking it.
+SELECT
+    coalesce(own.batch_number, 0) + 1 AS batch_number,
+    own.sha256,
+    coalesce(counter.export_number, 100000000000000) + 1 AS export_number,
+    coalesce(counter.bursar_transaction_id, 1000000000000000) + 1 AS first_bursar_id
+FROM (SELECT $1::text AS institution_id, $2::text AS profile) AS wanted
+LEFT JOIN export_counter AS counter USING (institution_id)
+LEFT JOIN profile_counter AS own USING (institution_id, profile);
+
 -- name: seal_batch
 -- Right after the document was put into the outbox: as long as that row is there, the broker has
 -- not acknowledged it.
 INSERT INTO export_batch (
     institution_id, profile, batch_number, run_id, export_number, state, currency, fine_count,
-    total, file_name, sha256, previous_sha256, document, manifest,
-    cutoff, sealed_at, outbox_id
+    total, file_name, sha256, previous_sha256, document, document_headers, manifest,
+    manifest_headers, cutoff, sealed_at, outbox_id
 )
 VALUES (
-    $1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+    $1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
     currval(pg_get_serial_sequence('outbox', 'id'))
 );
+
+-- name: sealed_bytes
+-- What was published, to be published again: reading, not rendering.
+SELECT
+    document,
+    document_headers,
+    manifest,
+    manifest_headers,
+    institution_id || '/' || profile AS record_key
+FROM export_batch
+WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;

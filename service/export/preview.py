@@ -1,0 +1,47 @@
+"""The next run as it would be now: the same code and numbers, one snapshot, nothing written."""
+
+from collections.abc import AsyncIterator
+
+from service.database import export_store
+from service.database.export_store import Numbers
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Pool
+from service.export import claims
+from service.export.batch import CreditRef
+from service.export.profile import Profile
+from service.export.sealing import Built, Part, advanced, build, references_of, seals_empty
+
+
+async def preview(pool: Pool, store: LedgerStore, profile: Profile) -> AsyncIterator[Built]:
+    """Batch after batch of the run that is open, or would be opened now."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        run = await export_store.new_run(connection, profile)
+        numbers = await export_store.next_numbers(connection, profile)
+        earlier: dict[str, CreditRef] = {}
+        is_over = False
+        while not is_over:
+            claimed = await claims.claims_of(connection, store, profile, run)
+            is_over = claimed.last
+            if not claimed.fines and not seals_empty(profile, run, claimed):
+                run = advanced(run, claimed, ())
+                continue
+            named = references_of(claimed.fines)
+            accounts = await store.peek(connection, named)
+            view = await store.view(connection, named, accounts)
+            part = Part(profile, run, claimed, claimed.fines, numbers, earlier)
+            built = await build(connection, part, view, accounts)
+            yield built
+            run, numbers = built.run, _following(numbers, built)
+            earlier |= built.lines
+
+
+def _following(numbers: Numbers, built: Built) -> Numbers:
+    return Numbers(
+        numbers.batch_number + 1,
+        bytes.fromhex(built.manifest.sha256),
+        numbers.export_number + 1,
+        numbers.first_bursar_id + built.manifest.count,
+    )

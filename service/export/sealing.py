@@ -1,0 +1,120 @@
+"""One batch of a run as it will be sealed, or as a preview shows it; nothing is written here."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from service.core import rules
+from service.core.books import Changes, View
+from service.core.events import ExportFine
+from service.core.ledger import BatchKey, Fine, FineKey
+from service.crash import crash_point
+from service.database import export_store
+from service.database.export_store import Numbers, OpenRun
+from service.database.ledger_store import Locked
+from service.database.pool import Connection
+from service.database.references import References
+from service.export.batch import CreditRef
+from service.export.claims import Claims
+from service.export.manifest import Manifest, Run, manifest_of
+from service.export.printing import batch_of, lines_of, numbered
+from service.export.profile import EmptyRun, Profile
+from service.export.proof import prove
+from service.export.xsd import bursar_export_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one batch is made of. `earlier` are lines of this run that are not in the database."""
+
+    profile: Profile
+    run: OpenRun
+    claimed: Claims
+    due: Sequence[Fine]
+    numbers: Numbers
+    earlier: Mapping[str, CreditRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The bytes, their manifest, what the ledger has to take in, and the run after it."""
+
+    manifest: Manifest
+    document: bytes
+    changes: Changes
+    run: OpenRun
+    lines: Mapping[str, CreditRef]
+
+
+async def build(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
+    """Rules, bytes, proof and manifest. Raises what `prove` and `manifest_of` raise."""
+    profile, run, numbers = part.profile, part.run, part.numbers
+    ids = numbered(part.due, numbers.first_bursar_id)
+    key = BatchKey(run.institution_id, profile.code, numbers.batch_number)
+    changes = rules.fold(
+        view,
+        [
+            ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
+            for fine in part.due
+        ],
+    )
+    statuses = {one.fine.facts.key: one.fine.status for one in changes.transactions}
+    here = {f.facts.fine_id: CreditRef(ids[f.facts.key], f.facts.type) for f in part.due}
+    refs = {**await _sealed_before(connection, part.due), **part.earlier, **here}
+    lines = lines_of(part.due, ids, statuses, refs)
+    export_number, batch_number = numbers.export_number, numbers.batch_number
+    batch = batch_of(profile, run.cutoff, export_number, batch_number, lines, view.patrons)
+    proof = await asyncio.to_thread(prove, batch, bursar_export_schema())
+    crash_point("export_rendered")
+    after = replace(advanced(run, part.claimed, part.due), parts=run.parts + 1)
+    previous = numbers.previous_sha256
+    closing = Run(
+        run_id=run.run_id,
+        part=after.parts,
+        last=part.claimed.last,
+        mode=profile.mode,
+        sealed_at=locked.recorded_at,
+        previous_sha256=None if previous is None else previous.hex(),
+        held_back=after.held_back,
+    )
+    manifest = manifest_of(batch, proof.document, proof.totals, closing)
+    return Built(manifest, proof.document, changes, after, here)
+
+
+async def _sealed_before(connection: Connection, due: Sequence[Fine]) -> Mapping[str, CreditRef]:
+    """The live lines that credits refer to, in batches that are sealed."""
+    meant = {
+        FineKey(fine.facts.institution_id, fine.facts.credit_of)
+        for fine in due
+        if fine.facts.credit_of is not None
+    }
+    return await export_store.credit_refs(connection, meant)
+
+
+def advanced(run: OpenRun, claimed: Claims, due: Sequence[Fine]) -> OpenRun:
+    """The run behind this claim: its mark, what it took of the patron there, who was held back."""
+    after = max(run.after, claimed.after)
+    own = sum(fine.remaining for fine in due if fine.facts.patron_id == after[0])
+    taken = own + (run.taken if run.after[0] == after[0] else 0)
+    held_back = dict(Counter(run.held_back) + Counter(claimed.held_back))
+    return replace(run, after=after, taken=taken, held_back=held_back)
+
+
+def seals_empty(profile: Profile, run: OpenRun, claimed: Claims) -> bool:
+    """An empty batch ends a run whose earlier batch said that more would come."""
+    if not claimed.last:
+        return False
+    return run.parts > 0 or profile.empty_run is EmptyRun.EMPTY_BATCH
+
+
+def references_of(fines: Sequence[Fine]) -> References:
+    """What has to be locked and read to export them."""
+    named = References(fines={fine.facts.key for fine in fines})
+    named.patrons = {(fine.facts.institution_id, fine.facts.patron_id) for fine in fines}
+    named.loans = {
+        (fine.facts.institution_id, fine.facts.loan_id)
+        for fine in fines
+        if fine.facts.loan_id is not None
+    }
+    return named
