@@ -1,0 +1,117 @@
+"""The command line: exit codes, one line per fault, no traceback for what an operator can mend."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import application
+from service.settings import Settings, variable_of
+
+COMMANDS = ("run", "migrate", "export", "check", "topics")
+# Nobody listens on port 1.
+NOWHERE = {
+    "DATABASE_URL": "postgresql://library:Geheim-1@127.0.0.1:1/bursar",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+}
+NO_INTEGER = "input should be a valid integer, unable to parse string as an integer"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable_of(field), raising=False)
+    for name, value in NOWHERE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
+    return monkeypatch
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(application, list(arguments))
+
+
+def test_the_version_is_the_packages() -> None:
+    shown = call("--version")
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"bursar-bridge \d+\.\d+\.\d+\n", shown.stdout)
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    shown = call("--help").stdout
+    assert [name for name in COMMANDS if name not in shown] == []
+    assert "Exit codes: 0" in shown
+
+
+@pytest.mark.parametrize("command", [["run"], ["migrate"], ["check"], ["topics", "check"]])
+def test_missing_settings_are_a_matter_of_usage(
+    environment: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    environment.delenv("DATABASE_URL")
+    environment.setenv("BURSAR_POLL_RECORDS_MAX", "many")
+    ended = call(*command)
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines() == [
+        "bursar-bridge: DATABASE_URL: is required",
+        f"bursar-bridge: BURSAR_POLL_RECORDS_MAX: {NO_INTEGER}",
+    ]
+
+
+def test_an_unknown_option_is_a_matter_of_usage() -> None:
+    assert call("topics", "create", "--partitions", "0").exit_code == 2
+    assert call("no-such-command").exit_code == 2
+
+
+def test_a_database_that_is_away_is_told_in_one_line() -> None:
+    ended = call("migrate")
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("bursar-bridge: not reachable: ConnectionRefusedError")
+    assert "Geheim" not in line
+
+
+def test_a_broker_that_is_away_is_told_in_one_line() -> None:
+    ended = call("topics", "create")
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert "Unable to bootstrap" in line
+
+
+def test_check_names_everything_that_is_away(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("BURSAR_POLL_RECORD_MAX", "1")
+    ended = call("check")
+    assert ended.exit_code == 1
+    assert "BURSAR_POLL_RECORD_MAX: is not a setting" in ended.stdout
+    faults = [line.split("│")[1].strip() for line in ended.stdout.splitlines() if "fault" in line]
+    assert faults == ["settings", "database", "kafka"]
+
+
+def test_check_names_the_line_of_a_bad_profile(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text('[[institution]]\nid = "972"\nzone = "Nowhere/Town"\n')
+    environment.setenv("BURSAR_PROFILES_FILE", str(file))
+    shown = call("check").stdout
+    assert "profiles.toml, line 3: " in shown
+
+
+def test_export_wants_profiles() -> None:
+    ended = call("export")
+    assert ended.exit_code == 1
+    assert ended.stderr == "bursar-bridge: BURSAR_PROFILES_FILE: is required to export\n"
+
+
+def test_export_of_an_unknown_profile_names_the_known_ones(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "profiles.toml"
+    environment.setenv("BURSAR_PROFILES_FILE", str(golden))
+    ended = call("export", "--profile", "Geheim")
+    assert ended.exit_code == 2
+    assert "--profile: must be one of" in ended.stderr
+    assert "main_usd" in ended.stderr
+    assert "Geheim" not in ended.stderr

@@ -1,0 +1,109 @@
+"""The operators' port answers what it is asked, by named checks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import asyncpg
+import pytest
+
+from service import ops as ops_module
+from service.ops import Ops
+from service.telemetry import Metrics
+
+
+@pytest.fixture
+async def ops() -> AsyncIterator[Ops]:
+    served = Ops(Metrics())
+    yield served
+    await served.close()
+
+
+async def get(ops: Ops, path: str) -> tuple[int, str, str]:
+    """Status, content type, body."""
+    port = await ops.open("127.0.0.1", 0)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{path}") as response,
+    ):
+        return response.status, response.content_type, await response.text()
+
+
+async def fine() -> str | None:
+    return None
+
+
+async def test_ready_when_every_check_passes(ops: Ops) -> None:
+    ops.register("database", fine)
+    status, kind, body = await get(ops, "/readyz")
+    assert (status, kind) == (200, "application/json")
+    assert body == '{"ok": true, "checks": {"database": {"ok": true, "problem": null}}}'
+
+
+async def test_not_ready_names_the_check_and_the_problem(ops: Ops) -> None:
+    async def behind() -> str | None:
+        return "no partition is assigned"
+
+    ops.register("database", fine)
+    ops.register("intake", behind)
+    status, _, body = await get(ops, "/readyz")
+    assert status == 503
+    assert '"intake": {"ok": false, "problem": "no partition is assigned"}' in body
+
+
+async def test_a_check_that_raises_fails_without_quoting(ops: Ops) -> None:
+    async def broken() -> str | None:
+        raise asyncpg.UndefinedTableError("relation of Erika Beispiel")
+
+    ops.register("database", broken)
+    status, _, body = await get(ops, "/readyz")
+    assert status == 503
+    assert "UndefinedTableError" in body
+    assert "Erika" not in body
+
+
+async def test_a_check_without_an_answer_fails_in_time(
+    ops: Ops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent() -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(ops_module, "CHECK_SECONDS_MAX", 1)
+    ops.register("database", silent)
+    (found,) = await ops.findings()
+    assert found.problem == "no answer within 1 s"
+
+
+async def test_many_probes_ask_once(ops: Ops) -> None:
+    asked = []
+
+    async def counted() -> str | None:
+        asked.append(1)
+        return None
+
+    ops.register("database", counted)
+    await asyncio.gather(*(ops.findings() for _ in range(20)))
+    assert len(asked) == 1
+
+
+async def test_liveness_does_not_depend_on_readiness(ops: Ops) -> None:
+    async def away() -> str | None:
+        return "away"
+
+    ops.register("database", away)
+    status, _, _ = await get(ops, "/livez")
+    assert status == 200
+
+
+async def test_metrics_show_the_checks(ops: Ops) -> None:
+    ops.register("started", fine)
+    ops.register("database", fine)
+    await ops.findings()
+    ops.unregister("started")
+    status, kind, body = await get(ops, "/metrics")
+    assert (status, kind) == (200, "text/plain")
+    assert 'bursar_check_ok{check="database"} 1.0' in body
+    assert "started" not in body
