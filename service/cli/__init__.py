@@ -18,7 +18,7 @@ application = typer.Typer(
 )
 application.command("run")(run.run)
 application.command("migrate")(database.migrate)
-application.command("export")(export.export)
+application.add_typer(export.application, name="export")
 application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")

@@ -1,0 +1,151 @@
+"""A preview is the next run; a batch sent again is the same; a file is checked by its manifest."""
+
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from service.core.ledger import BatchKey
+from service.database.ledger_store import LedgerStore
+from service.export.preview import preview
+from service.export.profile import Profile, Profiles
+from service.export.verify import chain_breaks, verify
+from service.messages import parse
+from tests.support.write_path import (
+    WritePath,
+    fine,
+    outbox_of,
+    profiles_of,
+    tables_of,
+    write_path,
+)
+
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "SIS"
+name = "Student information system"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "CREDIT"]
+match = "02"
+fines_max = 3
+minimum_amount = "2.00"
+minimum_amount_scope = "patron"
+
+[profile.credits]
+included = true
+"""
+
+
+@pytest.fixture
+def profiles() -> Profiles:
+    return profiles_of(PROFILE)
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        for patron in range(3):
+            await path.take(
+                *(
+                    fine(
+                        fine_id=f"F-{patron}-{n}",
+                        amount="0.50" if n else "1.00",
+                        patron={
+                            "patron_id": f"P-{patron}",
+                            "name": "Doe, Jane",
+                            "user_group": "STUDENT",
+                            "identifiers": [{"type": "02", "value": f"A{patron}"}],
+                        },
+                    )
+                    for n in range(5)
+                ),
+                fine(
+                    fine_id=f"F-{patron}-9",
+                    amount="-0.25",
+                    type="CREDIT",
+                    credit_of=f"F-{patron}-0",
+                    patron={
+                        "patron_id": f"P-{patron}",
+                        "name": "Doe, Jane",
+                        "user_group": "STUDENT",
+                        "identifiers": [{"type": "02", "value": f"A{patron}"}],
+                    },
+                ),
+            )
+        yield path
+
+
+def only(profiles: Profiles) -> Profile:
+    (found,) = profiles.profiles
+    return found
+
+
+async def previewed(path: WritePath, profile: Profile) -> list[bytes]:
+    return [built.document async for built in preview(path.pool, LedgerStore(parse), profile)]
+
+
+async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
+    path: WritePath, profiles: Profiles
+) -> None:
+    # An open run fixes the cutoff: the rest of it is previewed, then sealed.
+    profile = only(profiles)
+    await path.pool.execute(
+        "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
+        " VALUES ('6050', 'SIS', 'r', '2026-10-01T00:00:00Z', 'open')"
+    )
+    expected = await previewed(path, profile)
+
+    await path.exports(profiles).run_profile(profile)
+
+    rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
+    assert [row["document"] for row in rows] == expected
+    assert len(expected) == 6
+
+
+async def test_a_preview_writes_nothing(path: WritePath, profiles: Profiles) -> None:
+    before = await tables_of(path.pool)
+
+    assert await previewed(path, only(profiles))
+
+    assert await tables_of(path.pool) == before
+
+
+async def test_a_batch_sent_again_is_the_same_record(path: WritePath, profiles: Profiles) -> None:
+    job = path.exports(profiles)
+    await job.run_profile(only(profiles))
+    first = {c: await outbox_of(path.pool, c) for c in ("export-batch.v1", "export-manifest.v1")}
+
+    assert await job.resend(BatchKey("6050", "SIS", 2))
+    assert not await job.resend(BatchKey("6050", "SIS", 99))
+
+    for contract, sent in first.items():
+        again = await outbox_of(path.pool, contract)
+        assert again[len(sent) :] == [sent[1]]
+
+
+async def test_a_sealed_file_is_sound_and_a_changed_one_is_told_by_its_line(
+    path: WritePath, profiles: Profiles
+) -> None:
+    await path.exports(profiles).run_profile(only(profiles))
+    rows = await path.rows("SELECT document, manifest FROM export_batch ORDER BY batch_number")
+    documents = [bytes(row["document"]) for row in rows if isinstance(row["document"], bytes)]
+    manifests = [
+        orjson.loads(row["manifest"]) for row in rows if isinstance(row["manifest"], bytes)
+    ]
+
+    assert [verify(d, m) for d, m in zip(documents, manifests, strict=True)] == [[]] * 6
+    assert chain_breaks(manifests) == []
+    assert chain_breaks([*manifests[:2], *manifests[3:]])[0].field == "batch_number"
+
+    changed = documents[0].replace(b"<xb:sum>0.5</xb:sum>", b"<xb:sum>0.6</xb:sum>", 1)
+    found = {(one.field, one.line) for one in verify(changed, manifests[0])}
+    assert {("sha256", None), ("total", None), ("sum", 2)} <= found
+    assert ("previous_sha256", None) in {
+        (one.field, one.line) for one in verify(documents[1], manifests[1], "0" * 64)
+    }
