@@ -33,7 +33,7 @@ INSERT INTO profile_seen (institution_id, profile, since)
 SELECT
     k.institution_id,
     k.profile,
-    clock_timestamp()
+    clock_timestamp() AS since
 FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
 ORDER BY k.institution_id COLLATE "C", k.profile COLLATE "C"
 ON CONFLICT DO NOTHING;
@@ -114,14 +114,28 @@ ON CONFLICT (institution_id, profile) DO UPDATE
 
 -- name: next_numbers
 -- What the counters would give next, without taking it.
+WITH own AS (
+    SELECT
+        batch_number,
+        sha256
+    FROM profile_counter
+    WHERE institution_id = $1 AND profile = $2
+),
+
+counter AS (
+    SELECT
+        export_number,
+        bursar_transaction_id
+    FROM export_counter
+    WHERE institution_id = $1
+)
+
 SELECT
-    coalesce(own.batch_number, 0) + 1 AS batch_number,
-    own.sha256,
-    coalesce(counter.export_number, 100000000000000) + 1 AS export_number,
-    coalesce(counter.bursar_transaction_id, 1000000000000000) + 1 AS first_bursar_id
-FROM (SELECT $1::text AS institution_id, $2::text AS profile) AS wanted
-LEFT JOIN export_counter AS counter USING (institution_id)
-LEFT JOIN profile_counter AS own USING (institution_id, profile);
+    coalesce((SELECT own.batch_number FROM own), 0) + 1 AS batch_number,
+    (SELECT own.sha256 FROM own) AS sha256,
+    coalesce((SELECT counter.export_number FROM counter), 100000000000000) + 1 AS export_number,
+    coalesce((SELECT counter.bursar_transaction_id FROM counter), 1000000000000000) + 1
+        AS first_bursar_id;
 
 -- name: seal_batch
 -- Right after the document was put into the outbox: as long as that row is there, the broker has
