@@ -1,8 +1,8 @@
 """THE write path: offsets, ledger and outbox move in one commit or not at all (architecture.md)."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -12,17 +12,17 @@ import structlog
 from service.core import rules
 from service.core.books import Changes
 from service.core.events import Event, ExportResponse, Incoming, Refused, institution_of
-from service.core.ledger import FineKey, Origin, SourceKey
+from service.core.ledger import FineKey, SourceKey
 from service.core.words import Wait
 from service.crash import crash_point
 from service.database import ledger_write, offsets, outbox
 from service.database.ledger_store import LedgerStore, Moved
-from service.database.offsets import OffsetMove, anchor_digest
 from service.database.pool import Connection, Pool
 from service.database.references import References, references
 from service.database.rows import pack_headers
 from service.database.statements import statements
 from service.messages import encode_balance_changed, encode_loan_closed, encode_rejected
+from service.poll import Poll, Report, moved, moves_of
 
 log = structlog.get_logger()
 
@@ -44,38 +44,6 @@ REFUSED_FOR_GOOD = (
     asyncpg.exceptions.ProgramLimitExceededError,
     Moved,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A partition this process owns: the offset it goes on at, under its owner epoch."""
-
-    topic: str
-    partition: int
-    next_offset: int
-    owner_epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """Records taken together, in the order they were taken, and the partitions they are from."""
-
-    records: tuple[Incoming | Refused, ...]
-    claims: tuple[Claim, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a commit did: outcomes by name, and where the partitions stand after it."""
-
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-    claims: tuple[Claim, ...] = ()
-    transactions: int = 0
-
-    def followed_by(self, later: "Report") -> "Report":
-        """Two commits, one after the other, as one report."""
-        outcomes = Counter(self.outcomes) + Counter(later.outcomes)
-        return Report(outcomes, later.claims, self.transactions + later.transactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +133,7 @@ class Applier:
         events = tuple(r for r in poll.records if not isinstance(r, Refused))
         refused = tuple(r for r in poll.records if isinstance(r, Refused))
         changes = await self.apply_events(connection, references(events), events, (), refused)
-        return Report(changes.outcomes, _moved(poll.claims, moves), len(changes.transactions))
+        return Report(changes.outcomes, moved(poll.claims, moves), len(changes.transactions))
 
     async def apply_events(
         self,
@@ -253,7 +221,7 @@ class Applier:
             offset=came.offset,
             error=_name(error),
         )
-        return Report({f"parked:{Wait.INTERNAL_ERROR}": 1}, _moved(poll.claims, moves))
+        return Report({f"parked:{Wait.INTERNAL_ERROR}": 1}, moved(poll.claims, moves))
 
 
 def with_refused(changes: Changes, refused: tuple[Refused, ...]) -> Changes:
@@ -263,38 +231,6 @@ def with_refused(changes: Changes, refused: tuple[Refused, ...]) -> Changes:
     outcomes = Counter(changes.outcomes)
     outcomes.update(f"rejected:{value.reason}" for value in refused)
     return replace(changes, refused=refused + changes.refused, outcomes=outcomes)
-
-
-def moves_of(poll: Poll) -> list[OffsetMove]:
-    """How far each partition of the poll moves; the last record read is its anchor."""
-    last: dict[tuple[str, int], Origin] = {}
-    for record in poll.records:
-        came = record.origin
-        known = last.get((came.topic, came.partition))
-        if known is None or known.offset < came.offset:
-            last[(came.topic, came.partition)] = came
-    claimed = {(claim.topic, claim.partition): claim for claim in poll.claims}
-    return [_move(claimed[place], came) for place, came in sorted(last.items())]
-
-
-def _move(claim: Claim, came: Origin) -> OffsetMove:
-    return OffsetMove(
-        claim.topic,
-        claim.partition,
-        claim.next_offset,
-        came.offset + 1,
-        claim.owner_epoch,
-        came.offset,
-        anchor_digest(came.key, came.value),
-    )
-
-
-def _moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim, ...]:
-    now = {(move.topic, move.partition): move.next_offset for move in moves}
-    return tuple(
-        replace(claim, next_offset=now.get((claim.topic, claim.partition), claim.next_offset))
-        for claim in claims
-    )
 
 
 def _name(error: Exception) -> str:

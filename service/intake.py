@@ -12,7 +12,6 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from service.apply import Poll, Report
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.offsets import Fenced
@@ -21,6 +20,7 @@ from service.intake_limits import RETRIED, ConsumerLost, IntakeLimits, Parse, So
 from service.intake_member import Member, join
 from service.intake_records import polls
 from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
+from service.poll import Poll, Report
 from service.telemetry import Event, Metrics, get_log, observe_since
 from service.waiting import Backoff, wait_any
 

@@ -18,8 +18,20 @@ class ConsumerLost(Exception):
     """The consumer is of no use any more: another one, after a pause."""
 
 
+class Unreadable(Exception):
+    """The client cannot hand a record out; from here on they are taken one by one."""
+
+
 # Nothing is lost by any of these: the database's offset says where to go on.
-RETRIED = (*TRANSIENT, Fenced, KafkaError, KafkaUnavailable, ConsumerLost, ConsumerStoppedError)
+RETRIED = (
+    *TRANSIENT,
+    Fenced,
+    KafkaError,
+    KafkaUnavailable,
+    ConsumerLost,
+    ConsumerStoppedError,
+    Unreadable,
+)
 
 
 @dataclass(frozen=True, slots=True)

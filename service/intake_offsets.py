@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from service.apply import Claim
 from service.database import offsets
 from service.database.offsets import Claimed
 from service.database.pool import Pool
 from service.intake_limits import IntakeLimits
 from service.intake_records import Anchor
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
+from service.poll import Claim
 from service.telemetry import Event, get_log
 
+EMPTY_DIGEST = offsets.anchor_digest(None, None)
 RECOVER = "an older database was restored; run `bursar-bridge recover`"
 
 log = get_log(__name__)
@@ -121,8 +122,10 @@ def _claim(row: Claimed) -> Claim:
 
 
 def _anchor(at: TopicPartition, row: Claimed, first: int) -> Anchor | None:
-    if row.anchor_offset is None or row.anchor_digest is None:
+    # One without key and value tells nothing, and it may be one that the client cannot hand out.
+    if row.anchor_offset is None or row.anchor_digest in (None, EMPTY_DIGEST):
         return None
+    assert row.anchor_digest is not None
     if row.anchor_offset < first:  # deleted by retention: nothing to compare with
         log.warning(Event.ANCHOR_GONE, topic=at.topic, partition=at.partition)
         return None

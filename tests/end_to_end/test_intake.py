@@ -5,24 +5,27 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from service.apply import Applier, Outputs, Poll, Report
+from service.apply import Applier, Outputs
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, create_pool
 from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
+from service.poll import Poll, Report
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import (
     commit_group,
     create_topic,
     delete_records,
     delete_topic,
+    end_offsets,
     produce,
-    read_topic,
 )
 
 FINE = "fine-created.v1"
@@ -159,13 +162,6 @@ async def offsets(pool: Pool) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def ends(servers: str, topic: str) -> dict[int, int]:
-    found = dict.fromkeys(range(4), 0)
-    for read in read_topic(servers, topic):
-        found[read.partition] = read.offset + 1
-    return found
-
-
 async def check_each_once(pool: Pool, wanted: int) -> None:
     """One fine, one transaction, each; nothing recognised as a repeat is counted twice."""
     assert await count(pool) == wanted
@@ -181,7 +177,7 @@ async def test_every_record_is_applied_once_and_its_offset_moves_with_it(
         produce(bootstrap_servers, topic, fines(range(3_000, 3_100)))
         await until(holds(pool, 3_100))
     await check_each_once(pool, 3_100)
-    assert await offsets(pool) == ends(bootstrap_servers, topic)
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
 async def test_another_process_goes_on_where_the_database_says(
@@ -205,7 +201,7 @@ async def test_an_unknown_topic_may_start_at_its_end(
         await until(lambda: ready(intake))
         produce(bootstrap_servers, topic, fines(range(100, 150)))
         await until(holds(pool, 50))
-    assert await offsets(pool) == ends(bootstrap_servers, topic)
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
 async def test_bad_records_and_ten_megabytes_are_rejected_and_stop_nobody(
@@ -218,7 +214,19 @@ async def test_bad_records_and_ten_megabytes_are_rejected_and_stop_nobody(
     async with running(make_intake()):
         await until(holds(pool, 100))
         await until(holds(pool, len(bad), "rejected"))
-    assert await offsets(pool) == ends(bootstrap_servers, topic)
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
+
+
+async def test_a_record_the_client_cannot_hand_out_is_rejected_and_stops_nobody(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(50)))
+    await produce_headers_without_utf_8(bootstrap_servers, topic, partition=2, count=2)
+    produce(bootstrap_servers, topic, fines(range(50, 100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+        await until(holds(pool, 2, "rejected"))
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
 async def test_a_failed_poll_is_read_again_whether_it_was_committed_or_not(
@@ -263,7 +271,7 @@ async def test_members_come_and_go_and_every_record_is_applied_once(
         produce(bootstrap_servers, topic, fines(range(2_000, 2_500)))
         await until(holds(pool, 2_500))
     await check_each_once(pool, 2_500)
-    assert await offsets(pool) == ends(bootstrap_servers, topic)
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
 async def test_a_stale_owner_is_fenced_and_loads_its_offsets_again(
@@ -343,7 +351,9 @@ async def test_records_deleted_before_they_were_read_stop_the_service(
         await until(holds(pool, 100))
     produce(bootstrap_servers, topic, fines(range(100, 300)))
     delete_records(
-        kafka_admin, topic, {at: end - 1 for at, end in ends(bootstrap_servers, topic).items()}
+        kafka_admin,
+        topic,
+        {at: end - 1 for at, end in end_offsets(bootstrap_servers, topic).items()},
     )
     with pytest.raises(RecordsGone, match="deleted before they were read"):
         await run_until_it_stops(make_intake())
@@ -360,7 +370,7 @@ async def test_an_anchor_deleted_by_retention_stops_nobody(
     produce(bootstrap_servers, topic, fines(range(100)))
     async with running(make_intake()):
         await until(holds(pool, 100))
-    delete_records(kafka_admin, topic, ends(bootstrap_servers, topic))
+    delete_records(kafka_admin, topic, end_offsets(bootstrap_servers, topic))
     produce(bootstrap_servers, topic, fines(range(100, 200)))
     async with running(make_intake()):
         await until(holds(pool, 200))
@@ -433,6 +443,24 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
         create_topic(kafka_admin, topic, 4)
         produce(bootstrap_servers, topic, fines(range(10)))
         await until(holds(pool, 10))
+
+
+async def produce_headers_without_utf_8(
+    servers: str, topic: str, partition: int, count: int
+) -> None:
+    """No client writes them, so the bytes of a batch are changed, and its checksum with them."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    try:
+        for _ in range(count):
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=b"k", value=b"v", headers=[("name", b"x")])
+            raw = bytearray(batch._build().replace(b"name", b"n\xff\xfee"))
+            raw[17:21] = calc_crc32c(raw[21:]).to_bytes(4, "big")
+            batch._buffer = raw
+            await (await producer.send_batch(batch, topic, partition=partition))
+    finally:
+        await producer.stop()
 
 
 async def ready(intake: Intake) -> bool:

@@ -1,0 +1,73 @@
+"""Records taken together, and what became of them; how far each partition moves. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from service.core.events import Incoming, Refused
+from service.core.ledger import Origin
+from service.database.offsets import OffsetMove, anchor_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A partition this process owns: the offset it goes on at, under its owner epoch."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    owner_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Records taken together, in the order they were taken, and the partitions they are from."""
+
+    records: tuple[Incoming | Refused, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a commit did: outcomes by name, and where the partitions stand after it."""
+
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    transactions: int = 0
+
+    def followed_by(self, later: "Report") -> "Report":
+        """Two commits, one after the other, as one report."""
+        outcomes = Counter(self.outcomes) + Counter(later.outcomes)
+        return Report(outcomes, later.claims, self.transactions + later.transactions)
+
+
+def moves_of(poll: Poll) -> list[OffsetMove]:
+    """How far each partition of the poll moves; the last record read is its anchor."""
+    last: dict[tuple[str, int], Origin] = {}
+    for record in poll.records:
+        came = record.origin
+        known = last.get((came.topic, came.partition))
+        if known is None or known.offset < came.offset:
+            last[(came.topic, came.partition)] = came
+    claimed = {(claim.topic, claim.partition): claim for claim in poll.claims}
+    return [_move(claimed[place], came) for place, came in sorted(last.items())]
+
+
+def _move(claim: Claim, came: Origin) -> OffsetMove:
+    return OffsetMove(
+        claim.topic,
+        claim.partition,
+        claim.next_offset,
+        came.offset + 1,
+        claim.owner_epoch,
+        came.offset,
+        anchor_digest(came.key, came.value),
+    )
+
+
+def moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim, ...]:
+    now = {(move.topic, move.partition): move.next_offset for move in moves}
+    return tuple(
+        replace(claim, next_offset=now.get((claim.topic, claim.partition), claim.next_offset))
+        for claim in claims
+    )
