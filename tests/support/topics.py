@@ -113,6 +113,21 @@ def read_topic(servers: str, topic: str) -> list[Read]:
         consumer.close()
 
 
+def end_offsets(servers: str, topic: str) -> dict[int, int]:
+    """By partition."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "reads-alone", "log_level": 0})
+    try:
+        listed = consumer.list_topics(topic, SECONDS_MAX).topics[topic]
+        return {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), SECONDS_MAX
+            )[1]
+            for partition in sorted(listed.partitions)
+        }
+    finally:
+        consumer.close()
+
+
 def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Read]:
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS_MAX)
     position = low
