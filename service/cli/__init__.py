@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from service.cli import check, database, export, import_file, run, topics
+from service.cli import (
+    check,
+    database,
+    export,
+    held,
+    import_file,
+    parked,
+    rejected,
+    run,
+    topics,
+)
 from service.version import program_version
 
 application = typer.Typer(
@@ -22,6 +32,9 @@ application.add_typer(export.application, name="export")
 application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")
+application.add_typer(parked.application, name="parked")
+application.add_typer(held.application, name="held")
+application.add_typer(rejected.application, name="rejected")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,6 +1,13 @@
 -- What reports read: views and functions with documented columns; nothing here is written to.
 -- Amounts are integer minor units of the row's currency; times are UTC.
 
+-- What operators look at first, without reading all the rest.
+CREATE INDEX fine_held ON fine (institution_id, fine_id)
+WHERE
+    status IN ('Active', 'In dispute')
+    AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released));
+CREATE INDEX rejected_open ON rejected (reason, institution_id) WHERE state = 'open';
+
 CREATE VIEW report_account AS
 SELECT
     institution_id,

@@ -373,12 +373,13 @@ WHERE
     AND parked.id = k.id;
 
 -- name: put_rejected
--- Read again after a restore, a record is refused again: once is enough.
+-- Read again after a restore, a record is refused again: once is enough. One that was replayed and
+-- is refused later all the same is open again.
 INSERT INTO rejected (
     topic, partition, record_offset, institution_id, reason, detail,
     record_key, record_value, record_headers, recorded_at
 )
-SELECT
+SELECT DISTINCT ON (k.topic COLLATE "C", k.partition, k.record_offset, k.reason)
     k.topic,
     k.partition,
     k.record_offset,
@@ -404,7 +405,9 @@ FROM unnest(
     record_headers
 )
 ORDER BY k.topic COLLATE "C", k.partition, k.record_offset, k.reason
-ON CONFLICT DO NOTHING;
+ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
+    SET state = 'open'
+    WHERE rejected.state = 'replayed';
 
 -- name: put_parked_error
 -- Read again, the same record fails again: once is enough.

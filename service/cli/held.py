@@ -1,0 +1,183 @@
+"""`bursar-bridge held`: open fines that no run exports as they are, and their release."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.shown import (
+    AllOption,
+    InstitutionOption,
+    JsonOption,
+    LimitOption,
+    OperatorOption,
+    Row,
+    WhyOption,
+    YesOption,
+    action_rows,
+    confirm,
+    database,
+    misuse,
+    money,
+    require,
+    said,
+    show,
+    show_one,
+    show_told,
+)
+from service.core.ledger import Fine, FineKey
+from service.database.ledger_store import LedgerStore
+from service.export.profile import Profiles
+from service.export.profiles import read_profiles
+from service.export.selection import Refusal
+from service.messages import parse
+from service.settings import Settings
+from service.upkeep import held
+from service.upkeep.audit import Said, Told, actions_on
+from service.upkeep.held import NO_PROFILES, HeldFine
+from service.wiring import new_applier
+
+application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
+
+FineOption = Annotated[str | None, typer.Option("--fine", help="Its fine_id.")]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
+
+
+@application.command("list")
+def list_held(
+    institution: InstitutionOption = None,
+    profile: ProfileOption = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """What the next runs would hold back, and why; counted as in their manifests."""
+    settings = settings_or_exit()
+    with operator_errors():
+        profiles = _profiles(settings, profile)
+        found = asyncio.run(_find(settings, profiles, institution, profile))
+    show([_row(one) for one in found[:limit]], as_json, "nothing is held back")
+
+
+@application.command("show")
+def show_held(
+    institution: Annotated[str, typer.Option("--institution", help="Its id.")],
+    fine: Annotated[str, typer.Option("--fine", help="Its fine_id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """One fine, what each profile says of it, and what was decided about it before."""
+    settings = settings_or_exit()
+    with operator_errors():
+        row = asyncio.run(_shown(settings, _profiles(settings, None), FineKey(institution, fine)))
+    require([] if row is None else [row])
+    if row is not None:
+        show_one(row, as_json)
+
+
+@application.command("release")
+def release(
+    reason: WhyOption,
+    institution: InstitutionOption = None,
+    fine: FineOption = None,
+    every: AllOption = False,
+    profile: ProfileOption = None,
+    yes: YesOption = False,
+    operator: OperatorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Offer refused or not exportable fines to the next run."""
+    if every == (fine is not None) or (fine is not None and institution is None):
+        raise misuse("name one of --institution --fine, --all")
+    if profile is not None and not every:
+        raise misuse("--profile: only with --all")
+    why = said(reason, operator)
+    settings = settings_or_exit()
+    with operator_errors():
+        profiles = _profiles(settings, profile)
+        keys = [FineKey(institution, fine)] if institution and fine else None
+        if keys is None:
+            found = asyncio.run(_find(settings, profiles, institution, profile))
+            meant = [one for one in found if one.reason in held.RELEASABLE]
+            keys = list(dict.fromkeys(one.fine.facts.key for one in meant))
+        require(keys)
+        confirm("Release fines:", len(keys), every=every, yes=yes)
+        done = asyncio.run(_released(settings, profiles, keys, why))
+    show_told(done, as_json)
+
+
+def _profiles(settings: Settings, code: str | None) -> Profiles:
+    profiles = NO_PROFILES
+    if settings.profiles_file is not None:
+        profiles = read_profiles(settings.profiles_file)
+    if code is not None and profiles.profile(code) is None:
+        raise misuse("--profile: must be a profile's code")
+    return profiles
+
+
+async def _find(
+    settings: Settings, profiles: Profiles, institution: str | None, profile: str | None
+) -> list[HeldFine]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await held.find(connection, LedgerStore(parse), profiles, institution, profile)
+
+
+async def _released(
+    settings: Settings, profiles: Profiles, keys: list[FineKey], why: Said
+) -> list[Told]:
+    done = []
+    async with database(settings) as pool:
+        applier = new_applier(settings, pool, lambda: None)
+        for key in keys:
+            async with pool.acquire() as connection:
+                fine = await held.find_fine(connection, applier.store, key)
+                reasons: list[tuple[str | None, Refusal]] = []
+                if fine is not None:
+                    reasons = await held.why(connection, applier.store, profiles, fine)
+            if fine is None:
+                done.append(Told(held.subject_of(key), done=False, outcome="is not known"))
+            else:
+                done.append(await held.release(applier, fine, reasons, why))
+    return done
+
+
+async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | None:
+    store = LedgerStore(parse)
+    async with database(settings) as pool, pool.acquire() as connection:
+        fine = await held.find_fine(connection, store, key)
+        if fine is None:
+            return None
+        reasons = await held.why(connection, store, profiles, fine)
+        actions = await actions_on(connection, held.subject_of(key))
+    facts = fine.facts
+    return {
+        **_of_fine(fine),
+        "amount": money(facts.amount, facts.currency),
+        "exportable": facts.exportable,
+        "released": fine.released,
+        "created_at": facts.created_at,
+        "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],
+        "decisions": action_rows(actions),
+    }
+
+
+def _row(one: HeldFine) -> Row:
+    return {
+        **_of_fine(one.fine),
+        "profile": one.profile,
+        "reason": one.reason.value,
+    }
+
+
+def _of_fine(fine: Fine) -> dict[str, object]:
+    facts = fine.facts
+    return {
+        "institution_id": facts.institution_id,
+        "fine_id": facts.fine_id,
+        "patron_id": facts.patron_id,
+        "type": facts.type,
+        "status": fine.status.value,
+        "remaining": money(fine.remaining, facts.currency),
+        "currency": facts.currency,
+        "refused_reason": fine.refused_reason,
+        "changed_at": fine.changed_at,
+    }

@@ -1,0 +1,217 @@
+"""`bursar-bridge rejected`: refused records, and what a person decides about them."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.shown import (
+    AllOption,
+    IdOption,
+    InstitutionOption,
+    JsonOption,
+    LimitOption,
+    OffsetOption,
+    OperatorOption,
+    PartitionOption,
+    Row,
+    SourceOption,
+    TopicOption,
+    WhyOption,
+    YesOption,
+    action_rows,
+    confirm,
+    database,
+    misuse,
+    one_way,
+    require,
+    said,
+    show,
+    show_one,
+    show_told,
+)
+from service.core.ledger import Origin
+from service.core.words import Reason
+from service.settings import Settings
+from service.upkeep import rejected
+from service.upkeep.audit import Said, Told, actions_on
+from service.upkeep.names import names_in
+from service.upkeep.rejected import RejectedFilter, RejectedRecord, RejectedState
+from service.wiring import new_applier
+
+application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
+
+BecauseOption = Annotated[
+    Reason | None, typer.Option("--because", help="The reason they were rejected for.")
+]
+ReasonOption = Annotated[
+    Reason | None, typer.Option("--reason", help="The reason they were rejected for.")
+]
+
+
+@application.command("list")
+def list_rejected(
+    institution: InstitutionOption = None,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    state: Annotated[
+        RejectedState | None, typer.Option("--state", help="Open ones and all others unless told.")
+    ] = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """What was refused, oldest first; without the records' bytes."""
+    settings = settings_or_exit()
+    wanted = RejectedFilter(institution, reason, topic, state, limit=limit)
+    with operator_errors():
+        found = asyncio.run(_find(settings, wanted))
+    show([_row(one) for one in found], as_json, "nothing is rejected")
+
+
+@application.command("show")
+def show_rejected(
+    institution: InstitutionOption = None,
+    source: SourceOption = None,
+    own_id: IdOption = None,
+    topic: TopicOption = None,
+    partition: PartitionOption = None,
+    offset: OffsetOption = None,
+    value: Annotated[
+        bool, typer.Option("--value", help="Also the record's bytes: personal data.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refused records of one identity or place, and what was decided about them."""
+    one_way((institution, own_id), (topic, partition, offset), every=False)
+    wanted = RejectedFilter(
+        institution, topic=topic, partition=partition, offset=offset, source=source, id=own_id
+    )
+    settings = settings_or_exit()
+    with operator_errors():
+        rows = asyncio.run(_shown(settings, wanted, value))
+    require(rows)
+    for row in rows:
+        show_one(row, as_json)
+
+
+@application.command("replay")
+def replay(
+    reason: WhyOption,
+    institution: InstitutionOption = None,
+    source: SourceOption = None,
+    own_id: IdOption = None,
+    topic: TopicOption = None,
+    partition: PartitionOption = None,
+    offset: OffsetOption = None,
+    every: AllOption = False,
+    because: BecauseOption = None,
+    yes: YesOption = False,
+    operator: OperatorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide records anew, under their own identity; what is refused again stays as it is."""
+    wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
+    _decide("Replay", wanted, said(reason, operator), every, yes, as_json)
+
+
+@application.command("discard")
+def discard(
+    reason: WhyOption,
+    institution: InstitutionOption = None,
+    source: SourceOption = None,
+    own_id: IdOption = None,
+    topic: TopicOption = None,
+    partition: PartitionOption = None,
+    offset: OffsetOption = None,
+    every: AllOption = False,
+    because: BecauseOption = None,
+    yes: YesOption = False,
+    operator: OperatorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Nothing more is to be done about these records; they stay on record."""
+    wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
+    _decide("Discard", wanted, said(reason, operator), every, yes, as_json)
+
+
+def _wanted(
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    every: bool,
+    because: Reason | None,
+) -> RejectedFilter:
+    if every:
+        one_way((source, own_id), (partition, offset), every=True)
+        return RejectedFilter(institution, because, topic, RejectedState.OPEN)
+    one_way((institution, own_id), (topic, partition, offset), every=False)
+    return RejectedFilter(
+        institution, because, topic, None, partition, offset, source=source, id=own_id
+    )
+
+
+def _decide(
+    verb: str, wanted: RejectedFilter, why: Said, every: bool, yes: bool, as_json: bool
+) -> None:
+    settings = settings_or_exit()
+    with operator_errors():
+        found = asyncio.run(_find(settings, wanted))
+        if len(found) > 1 and not every:
+            raise misuse("--source, --because, or a place: several records are meant, say which")
+        require(found)
+        confirm(f"{verb} rejected records:", len(found), every=every, yes=yes)
+        done = asyncio.run(_decided(settings, verb, found, why))
+    show_told(done, as_json)
+
+
+async def _decided(
+    settings: Settings, verb: str, found: list[RejectedRecord], why: Said
+) -> list[Told]:
+    async with database(settings) as pool:
+        applier = new_applier(settings, pool, lambda: None)
+        if verb == "Discard":
+            return [await rejected.discard(applier, one, why) for one in found]
+        return [await rejected.replay(applier, one, why) for one in found]
+
+
+async def _find(settings: Settings, wanted: RejectedFilter) -> list[RejectedRecord]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await rejected.find(connection, wanted)
+
+
+async def _shown(settings: Settings, wanted: RejectedFilter, value: bool) -> list[Row]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        found = await rejected.find(connection, wanted)
+        rows: list[Row] = []
+        for one in found:
+            row = dict(_row(one))
+            origin = await rejected.origin_of(connection, one)
+            if origin is not None:
+                row |= _named(origin)
+            row["decisions"] = action_rows(await actions_on(connection, one.subject))
+            if value and origin is not None:
+                row["value"] = (origin.value or b"").decode(errors="replace")
+            rows.append(row)
+        return rows
+
+
+def _named(origin: Origin) -> dict[str, object]:
+    """The identity a record claims; ids only."""
+    names = names_in(origin.value)
+    return {} if names is None else {"source": names.source, "id": names.id}
+
+
+def _row(one: RejectedRecord) -> Row:
+    return {
+        "institution_id": one.institution_id,
+        "reason": one.reason.value,
+        "detail": one.detail,
+        "state": one.state.value,
+        "size_bytes": one.size_bytes,
+        "recorded_at": one.recorded_at,
+        **one.place.subject,
+    }

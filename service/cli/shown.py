@@ -1,0 +1,202 @@
+"""What the operators' commands share: the database, who decides, tables and JSON lines."""
+
+import contextlib
+import getpass
+import os
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.errors import FAILED, USAGE, complain
+from service.core.money import format_minor
+from service.database.migrate import pending
+from service.database.pool import Pool, create_pool
+from service.problems import OperatorError
+from service.settings import Settings
+from service.upkeep.audit import Action, Said, Told
+from service.wiring import database_limits
+
+WHY_CHARACTERS_MAX = 500
+WAYS = "--institution --id (--source), --topic --partition --offset"
+Row = Mapping[str, object]
+_AGE = re.compile(r"([1-9][0-9]{0,8})([smhd]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+InstitutionOption = Annotated[str | None, typer.Option("--institution", help="Its id.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")]
+WhyOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+OperatorOption = Annotated[
+    str | None, typer.Option("--operator", help="Who decides; the system's user unless told.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Everything that the filters let through.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before several are decided.")]
+SourceOption = Annotated[str | None, typer.Option("--source", help="The sending system's code.")]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", help="Its own id: payment_id, change_id, response_id, fine_id."),
+]
+TopicOption = Annotated[str | None, typer.Option("--topic", help="Where the record came from.")]
+PartitionOption = Annotated[int | None, typer.Option("--partition", min=0)]
+OffsetOption = Annotated[int | None, typer.Option("--offset", min=0)]
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Pool]:
+    url = settings.database_url.get_secret_value()
+    if await pending(url):
+        raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
+    async with await create_pool(url, database_limits(settings)) as pool:
+        yield pool
+
+
+def misuse(rule: str) -> typer.Exit:
+    """To be raised: the command was called in a way that has no meaning."""
+    complain(rule)
+    return typer.Exit(USAGE)
+
+
+def said(reason: str, operator: str | None) -> Said:
+    """Who and why, as it will be kept."""
+    for name, text in (("--reason", reason), ("--operator", operator)):
+        if text is not None and not _is_text(text):
+            raise misuse(f"{name}: must be a text of 1 to {WHY_CHARACTERS_MAX} characters")
+    return Said(operator.strip() if operator else _user(), reason.strip())
+
+
+def _is_text(text: str) -> bool:
+    controls = any(unicodedata.category(one) in ("Cc", "Cs") for one in text)
+    return bool(text.strip()) and len(text) <= WHY_CHARACTERS_MAX and not controls
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container there may be a number without a name
+        return f"uid {os.getuid()}"
+
+
+def seconds_of(age: str | None) -> int | None:
+    """An age such as 90, 45m, 12h, 3d in seconds."""
+    if age is None:
+        return None
+    found = _AGE.fullmatch(age.strip())
+    if found is None:
+        raise misuse("--older-than: must be a number with s, m, h or d, such as 12h")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def one_way(identity: Sequence[object], place: Sequence[object], *, every: bool) -> None:
+    """A decision names its subject by identity or by place, whole, or takes --all."""
+    ways = [any(part is not None for part in way) for way in (identity, place)]
+    if sum(ways) + every != 1:
+        raise misuse(f"name one of {WAYS}, --all")
+    for way, named in zip((identity, place), ways, strict=True):
+        if named and None in way:
+            raise misuse(f"{WAYS}: all of one of them")
+
+
+def show_told(outcomes: Sequence[Told], as_json: bool) -> None:
+    """What became of each decision; ends the command with 1 if one was not done."""
+    show([_told(one) for one in outcomes], as_json)
+    if not all(one.done for one in outcomes):
+        raise typer.Exit(FAILED)
+
+
+def _told(one: Told) -> Row:
+    return {**one.subject, "done": one.done, "outcome": one.outcome}
+
+
+def require(found: Sequence[object]) -> None:
+    """Nothing found is no success."""
+    if not found:
+        complain("nothing found")
+        raise typer.Exit(FAILED)
+
+
+def confirm(verb: str, count: int, *, every: bool, yes: bool) -> None:
+    """Asked before several are decided at once."""
+    if every and not yes and not typer.confirm(f"{verb} {count}?", err=True):
+        raise typer.Exit(FAILED)
+
+
+def show(rows: Sequence[Row], as_json: bool, nothing: str = "nothing found") -> None:
+    """A table for people, or a JSON object per line with the same names."""
+    if as_json:
+        for row in rows:
+            typer.echo(orjson.dumps(row, option=orjson.OPT_UTC_Z))
+        return
+    if not rows:
+        typer.echo(nothing)
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    used = [name for name in names if any(row.get(name) is not None for row in rows)]
+    table = Table(*(name.replace("_", " ") for name in used))
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in used))
+    Console(soft_wrap=True).print(table)
+
+
+def show_one(row: Row, as_json: bool) -> None:
+    """One subject: a line per member."""
+    if as_json:
+        show([row], as_json)
+        return
+    table = Table(show_header=False)
+    for name, value in row.items():
+        if value is not None and value != []:
+            table.add_row(name.replace("_", " "), _cell(value))
+    Console(soft_wrap=True).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, list):
+        return "\n".join(_cell(one) for one in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_cell(one)}" for name, one in value.items() if one is not None)
+    return escape(str(value))
+
+
+def instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
+
+
+def age(seconds: int) -> str:
+    """The two largest units: 3d 4h."""
+    parts: list[str] = []
+    for name, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count}{name}")
+    return " ".join(parts[:2])
+
+
+def money(minor: int | None, currency: str) -> str | None:
+    return None if minor is None else format_minor(minor, currency)
+
+
+def action_rows(actions: Sequence[Action]) -> list[Row]:
+    return [
+        {
+            "recorded_at": one.recorded_at,
+            "action": one.action,
+            "operator": one.operator,
+            "reason": one.reason,
+            "outcome": one.outcome,
+        }
+        for one in actions
+    ]

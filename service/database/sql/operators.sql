@@ -1,0 +1,209 @@
+-- name: put_action
+-- What a person did and why, in the commit that did it.
+INSERT INTO operator_action (action, institution_id, subject, reason, operator, outcome)
+VALUES ($1, $2, $3::jsonb, $4, $5, $6);
+
+-- name: actions_on
+-- Decisions about one subject, oldest first; the index of a key is not worth it for so few rows.
+SELECT
+    action,
+    subject,
+    reason,
+    operator,
+    outcome,
+    recorded_at
+FROM operator_action
+WHERE subject @> $1::jsonb
+ORDER BY action_id;
+
+-- name: parked
+-- What waits under its identity, oldest first; every filter may be null.
+SELECT
+    institution_id,
+    record,
+    source,
+    id,
+    wait,
+    fine_id,
+    original,
+    bursar_transaction_id,
+    NULL::text AS error,
+    topic,
+    partition,
+    record_offset,
+    record_key,
+    record_value,
+    record_headers,
+    traceparent,
+    recorded_at,
+    extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
+FROM parked
+WHERE
+    ($1::text IS NULL OR institution_id = $1)
+    AND ($2::text IS NULL OR wait = $2)
+    AND ($3::bigint IS NULL OR recorded_at <= clock_timestamp() - $3 * interval '1 second')
+    AND ($4::text IS NULL OR source = $4)
+    AND ($5::text IS NULL OR id = $5)
+    AND ($6::text IS NULL OR record = $6)
+    AND ($7::text IS NULL OR topic = $7)
+    AND ($8::integer IS NULL OR partition = $8)
+    AND ($9::bigint IS NULL OR record_offset = $9)
+ORDER BY arrival
+LIMIT $10;
+
+-- name: parked_errors
+-- What the database refused; the bytes alone say whose record it is.
+SELECT
+    institution_id,
+    NULL::text AS record,
+    NULL::text AS source,
+    NULL::text AS id,
+    'internal_error' AS wait,
+    NULL::text AS fine_id,
+    NULL::text AS original,
+    NULL::text AS bursar_transaction_id,
+    error,
+    topic,
+    partition,
+    record_offset,
+    record_key,
+    record_value,
+    record_headers,
+    traceparent,
+    recorded_at,
+    extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
+FROM parked_error
+WHERE
+    ($1::text IS NULL OR institution_id = $1)
+    AND ($2::bigint IS NULL OR recorded_at <= clock_timestamp() - $2 * interval '1 second')
+    AND ($3::text IS NULL OR topic = $3)
+    AND ($4::integer IS NULL OR partition = $4)
+    AND ($5::bigint IS NULL OR record_offset = $5)
+ORDER BY recorded_at, topic, partition, record_offset
+LIMIT $6;
+
+-- name: delete_parked_error
+-- In the commit that applies or rejects it; nothing returned: somebody else was faster.
+DELETE FROM parked_error
+WHERE topic = $1 AND partition = $2 AND record_offset = $3
+RETURNING topic;
+
+-- name: parked_overdue
+-- For the alarm: how many wait longer than so many seconds.
+SELECT count(*)::bigint AS overdue
+FROM (
+    SELECT recorded_at FROM parked
+    UNION ALL
+    SELECT recorded_at FROM parked_error
+) AS waiting
+WHERE recorded_at <= clock_timestamp() - $1::bigint * interval '1 second';
+
+-- name: rejected
+-- Without their bytes, oldest first; every filter may be null.
+SELECT
+    topic,
+    partition,
+    record_offset,
+    institution_id,
+    reason,
+    detail,
+    state,
+    octet_length(record_value)::bigint AS size_bytes,
+    recorded_at
+FROM rejected
+WHERE
+    ($1::text IS NULL OR institution_id = $1)
+    AND ($2::text IS NULL OR reason = $2)
+    AND ($3::text IS NULL OR topic = $3 OR right(topic, length($3) + 1) = '.' || $3)
+    AND ($4::text IS NULL OR state = $4)
+    AND ($5::integer IS NULL OR partition = $5)
+    AND ($6::bigint IS NULL OR record_offset = $6)
+ORDER BY recorded_at, topic, partition, record_offset, reason
+LIMIT $7;
+
+-- name: rejected_naming
+-- Records that may name what is looked for: its bytes, as JSON can write them, lie in the value.
+SELECT
+    topic,
+    partition,
+    record_offset,
+    institution_id,
+    reason,
+    detail,
+    state,
+    octet_length(record_value)::bigint AS size_bytes,
+    recorded_at,
+    record_value
+FROM rejected
+WHERE
+    institution_id = $1
+    AND EXISTS (
+        SELECT FROM unnest($2::bytea []) AS needle (bytes)
+        WHERE position(needle.bytes IN rejected.record_value) > 0
+    )
+ORDER BY recorded_at, topic, partition, record_offset, reason;
+
+-- name: rejected_record
+-- One rejected record as it came.
+SELECT
+    topic,
+    partition,
+    record_offset,
+    record_key,
+    record_value,
+    record_headers,
+    NULL::text AS traceparent
+FROM rejected
+WHERE topic = $1 AND partition = $2 AND record_offset = $3 AND reason = $4;
+
+-- name: mark_rejected
+-- Nothing returned: somebody else was faster.
+UPDATE rejected
+SET state = $5
+WHERE
+    topic = $1
+    AND partition = $2
+    AND record_offset = $3
+    AND reason = $4
+    AND state = any($6::text [])
+RETURNING state;
+
+-- name: rejected_open
+-- For the metrics: what nobody has looked after yet.
+SELECT
+    reason,
+    count(*)::bigint AS records
+FROM rejected
+WHERE state = 'open'
+GROUP BY reason;
+
+-- name: held
+-- Open fines that no profile exports as they are, whoever asks.
+SELECT *
+FROM fine
+WHERE
+    status IN ('Active', 'In dispute')
+    AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released))
+    AND ($1::text IS NULL OR institution_id = $1)
+ORDER BY institution_id, fine_id;
+
+-- name: held_counted
+-- For the metrics, by the reason that comes first in a run.
+SELECT
+    CASE
+        WHEN status = 'In dispute' THEN 'in_dispute'
+        WHEN NOT (exportable OR released) THEN 'not_exportable'
+        ELSE 'refused'
+    END AS reason,
+    count(*)::bigint AS fines
+FROM fine
+WHERE
+    status IN ('Active', 'In dispute')
+    AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released))
+GROUP BY reason;
+
+-- name: fine
+-- One fine as it is now.
+SELECT *
+FROM fine
+WHERE institution_id = $1 AND fine_id = $2;
