@@ -61,6 +61,17 @@ def commands(within: typer.Typer, prefix: str) -> Iterator[str]:
         yield from commands(group.typer_instance, f"{prefix}{group.name} ")
 
 
+def test_every_table_is_described_once() -> None:
+    folder = ROOT / "service" / "database" / "migrations"
+    created = re.findall(
+        r"^CREATE TABLE (\w+)", "".join(p.read_text() for p in folder.glob("*.sql")), re.MULTILINE
+    )
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## Tables")[1]
+    first_cells = re.findall(r"^\| (`[^|]*`) \|", section.split("\n## ")[0], re.MULTILINE)
+    described = re.findall(r"`(\w+)`", " ".join(first_cells))
+    assert sorted(described) == sorted(created)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
