@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import typer
 
-from service import app
 from service.cli.errors import FAILED, PLAIN, settings_or_exit
 from service.logs import configure_logging
 from service.settings import unknown_variables
@@ -17,6 +16,8 @@ log = get_log(__name__)
 
 def run() -> None:
     """Run the service until SIGTERM or SIGINT (twice: at once)."""
+    from service import app  # with the HTTP server: no other command needs it
+
     settings = settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):

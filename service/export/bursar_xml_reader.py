@@ -6,6 +6,7 @@ reading the stream it is given.
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -176,7 +177,7 @@ def _paid_of(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadL
     if not is_bursar_id(line_id):
         rule = "bursarTransactionId: must be digits without leading 0"
         return BadLine(n, Reason.INVALID_SCHEMA, rule, _bytes_of(fine))
-    return PaidLine(n, line_id, amount, currency)
+    return PaidLine(n, line_id, amount, sys.intern(currency))
 
 
 def _amount(text: str, currency: str) -> int:

@@ -4,12 +4,12 @@ Lines of one fine are looked at together and in the file's order, so the plan is
 unless somebody else is faster.
 """
 
+from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
 
 import orjson
 
@@ -81,45 +81,59 @@ class Planned:
     reason: Reason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A line whose fine is known; `exported` is the sign of the exported line."""
+
+    line: PaidLine
+    fine_id: str
+    exported: int
+
+
 async def plan(
     connection: Connection, store: LedgerStore, target: Target, lines: Sequence[PaidLine]
 ) -> AsyncIterator[list[Planned]]:
     """Page after page, in the order of fines."""
-    fines = await _fines_of(connection, target, lines)
-    unknown = [line for line in lines if line.bursar_transaction_id not in fines]
-    groups: dict[str, list[PaidLine]] = defaultdict(list)
-    for line in lines:
-        if line.bursar_transaction_id in fines:
-            groups[fines[line.bursar_transaction_id][0]].append(line)
-    for page in _pages(groups.values()):
-        yield await _plan_page(connection, store, target, page, fines)
-    for start in range(0, len(unknown), PAGE_LINES):
-        yield await _plan_unknown(connection, target, unknown[start : start + PAGE_LINES])
+    fine_ids, exported = await _fines_of(connection, target, lines)
+    order = sorted(range(len(lines)), key=lambda place: (fine_ids[place] or "", lines[place].n))
+    start = sum(fine_id is None for fine_id in fine_ids)
+    for begin in range(0, start, PAGE_LINES):
+        unknown = [lines[place] for place in order[begin : min(begin + PAGE_LINES, start)]]
+        yield await _plan_unknown(connection, target, unknown)
+    while start < len(order):
+        end = _end_of_page(order, fine_ids, start)
+        page = [
+            Known(lines[place], fine_ids[place] or "", exported[place])
+            for place in order[start:end]
+        ]
+        yield await _plan_page(connection, store, target, page)
+        start = end
 
 
-def _pages(groups: Iterable[list[PaidLine]]) -> Iterable[list[PaidLine]]:
-    """Whole fines together, about PAGE_LINES lines at a time."""
-    page: list[PaidLine] = []
-    for group in groups:
-        page.extend(group)
-        if len(page) >= PAGE_LINES:
-            yield page
-            page = []
-    if page:
-        yield page
+def _end_of_page(order: Sequence[int], fine_ids: Sequence[str | None], start: int) -> int:
+    """Whole fines together, about PAGE_LINES lines."""
+    end = min(start + PAGE_LINES, len(order))
+    while end < len(order) and fine_ids[order[end]] == fine_ids[order[end - 1]]:
+        end += 1
+    return end
 
 
 async def _fines_of(
     connection: Connection, target: Target, lines: Sequence[PaidLine]
-) -> dict[str, tuple[str, int]]:
-    """By bursar id: the fine, and the amount its line was exported with."""
-    found: dict[str, tuple[str, int]] = {}
-    ids = iter(dict.fromkeys(line.bursar_transaction_id for line in lines))
-    while page := list(islice(ids, PAGE_LINES)):
-        keys = [LineKey(target.institution_id, one) for one in page]
-        for row in await connection.fetch(SQL["fines_of_lines"], *columns(keys, 2)):
-            found[row["bursar_transaction_id"]] = (row["fine_id"], row["amount"])
-    return found
+) -> tuple[list[str | None], array[int]]:
+    """Per line: its fine, None if unknown, and the sign its line was exported with."""
+    fine_ids: list[str | None] = []
+    signs = array("b")
+    for begin in range(0, len(lines), PAGE_LINES):
+        named = [one.bursar_transaction_id for one in lines[begin : begin + PAGE_LINES]]
+        keys = {LineKey(target.institution_id, one) for one in named}
+        rows = await connection.fetch(SQL["fines_of_lines"], *columns(keys, 2))
+        found = {row["bursar_transaction_id"]: row for row in rows}
+        for name in named:
+            row = found.get(name)
+            fine_ids.append(None if row is None else row["fine_id"])
+            signs.append(0 if row is None else 1 if row["amount"] > 0 else -1)
+    return fine_ids, signs
 
 
 async def _known(connection: Connection, target: Target, lines: Sequence[PaidLine]) -> set[str]:
@@ -145,29 +159,23 @@ async def _plan_unknown(
 
 
 async def _plan_page(
-    connection: Connection,
-    store: LedgerStore,
-    target: Target,
-    lines: Sequence[PaidLine],
-    fines: Mapping[str, tuple[str, int]],
+    connection: Connection, store: LedgerStore, target: Target, page: Sequence[Known]
 ) -> list[Planned]:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        known = await _known(connection, target, lines)
-        new = [line for line in lines if target.payment_id(line.n) not in known]
-        named = references(payment_event(target, line, None) for line in new)
+        known = await _known(connection, target, [one.line for one in page])
+        new = [one for one in page if target.payment_id(one.line.n) not in known]
+        named = references(payment_event(target, one.line, None) for one in new)
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)
-        past = await _reversible(
-            connection, target, {fines[x.bursar_transaction_id][0] for x in new}
-        )
+        past = await _reversible(connection, target, {one.fine_id for one in new})
     books = Books(replace(view, payments={**view.payments, **past}))
     candidates: dict[str, list[SourceKey]] = defaultdict(list)
     for payment in past.values():
         candidates[payment.fine_id or ""].append(payment.key)
-    repeats = [Planned(line, Fate.REPEAT) for line in lines if target.payment_id(line.n) in known]
-    return repeats + [
-        _take(books, target, line, fines[line.bursar_transaction_id], candidates) for line in new
+    repeats = [
+        Planned(one.line, Fate.REPEAT) for one in page if target.payment_id(one.line.n) in known
     ]
+    return repeats + [_take(books, target, one, candidates) for one in new]
 
 
 async def _reversible(
@@ -179,16 +187,12 @@ async def _reversible(
 
 
 def _take(
-    books: Books,
-    target: Target,
-    line: PaidLine,
-    known: tuple[str, int],
-    candidates: dict[str, list[SourceKey]],
+    books: Books, target: Target, known: Known, candidates: dict[str, list[SourceKey]]
 ) -> Planned:
     """One line through the rules; the other sign than the exported line's is a reversal."""
-    fine_id, exported = known
+    line, fine_id = known.line, known.fine_id
     original: Payment | None = None
-    if (line.amount > 0) != (exported > 0):
+    if (line.amount > 0) != (known.exported > 0):
         original = _latest(books, candidates[fine_id], abs(line.amount))
         if original is None:
             return Planned(line, Fate.REJECTED, None, Reason.NO_MATCHING_PAYMENT)
