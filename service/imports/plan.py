@@ -120,7 +120,7 @@ def _end_of_page(order: Sequence[int], fine_ids: Sequence[str | None], start: in
 
 async def _fines_of(
     connection: Connection, target: Target, lines: Sequence[PaidLine]
-) -> tuple[list[str | None], array[int]]:
+) -> tuple[list[str | None], "array[int]"]:
     """Per line: its fine, None if unknown, and the sign its line was exported with."""
     fine_ids: list[str | None] = []
     signs = array("b")
