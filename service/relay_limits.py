@@ -16,6 +16,7 @@ class SendFailed(Exception):
 RETRIED = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
     KafkaError,

@@ -12,6 +12,8 @@ TRANSIENT: tuple[type[Exception], ...] = (
     asyncpg.exceptions.InvalidTransactionStateError,
     asyncpg.exceptions.ObjectNotInPrerequisiteStateError,
     asyncpg.InterfaceError,
+    # Between the server's farewell and the end of the connection the driver knows no state.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
