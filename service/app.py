@@ -18,6 +18,7 @@ from service.relay import Relay
 from service.settings import Settings
 from service.telemetry import Event, Metrics, get_log
 from service.upkeep.measure import Measure
+from service.upkeep.reconcile import Reconcile
 from service.upkeep.sweep import Sweep
 from service.version import program_version
 from service.waiting import wait_any
@@ -69,10 +70,14 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     process.ops.register("intake", lambda: _intake_reads(intake))
     process.ops.register("relay", lambda: _relay_works(relay))
     sweep = Sweep(pool, applier, settings.sweep_interval_seconds)
-    measure = Measure(pool, process.metrics, settings.parked_age_alarm_hours)
+    measure = Measure(
+        pool, process.metrics, settings.parked_alarm_seconds, settings.sweep_interval_seconds
+    )
+    reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
     upkeep = [
         Part("sweep", steady("sweep", sweep.run)),
         Part("measure", steady("measure", measure.run)),
+        Part("reconcile", steady("reconcile", reconcile.run)),
     ]
     if profiles is not None:
         job = new_export_job(settings, pool, applier, profiles)

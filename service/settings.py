@@ -146,7 +146,8 @@ class Settings(BaseSettings):
     # Export and upkeep
     export_check_seconds: int = Field(15, ge=1, le=3_600)
     sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
-    parked_age_alarm_hours: int = Field(72, ge=1, le=8_760)
+    parked_alarm_seconds: int = Field(259_200, ge=1, le=31_536_000)  # three days
+    reconcile_interval_seconds: int = Field(86_400, ge=60, le=31_536_000)
 
     # Database
     migrate_at_start: bool = True  # one instance does it, the others wait

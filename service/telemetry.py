@@ -73,6 +73,7 @@ class Event(StrEnum):
     PARKED_OLD = "parked_old"
     SWEEP_FAILED = "sweep_failed"
     OLDER_DATABASE = "older_database"
+    BOOKS_DIFFER = "books_differ"
 
 
 # Seconds as text: this package has no floating point numbers, the client library reads them itself.
@@ -116,6 +117,12 @@ class Metrics:
         )
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
+        self.parked_overdue = self._gauge(
+            "bursar_parked_overdue", "Of them, those that wait longer than the alarm's age."
+        )
+        self.rejected_open = self._gauge(
+            "bursar_rejected_open", "Rejected records nobody has looked after, by reason.", "reason"
+        )
 
     def _relay(self) -> None:
         self.sent = self._counter("bursar_sent", "Records acknowledged, by topic.", "topic")
@@ -138,6 +145,15 @@ class Metrics:
         self.exported = self._counter("bursar_fines_exported", "Fines exported.", "profile")
         self.held_back = self._gauge(
             "bursar_held_back", "Fines held back in the last run.", "profile", "reason"
+        )
+        self.held_now = self._gauge(
+            "bursar_held_now", "Open fines in dispute, not exportable or refused.", "reason"
+        )
+        self.reconcile_differences = self._gauge(
+            "bursar_reconcile_differences", "Differences the last reconciliation found."
+        )
+        self.reconcile_ended = self._gauge(
+            "bursar_reconcile_timestamp_seconds", "When it ended; 0: not yet."
         )
         self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
         self.run_ended = self._gauge(

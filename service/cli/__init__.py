@@ -11,6 +11,7 @@ from service.cli import (
     held,
     import_file,
     parked,
+    reconcile,
     rejected,
     run,
     topics,
@@ -32,6 +33,7 @@ application.add_typer(export.application, name="export")
 application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")
+application.command("reconcile")(reconcile.reconcile_books)
 application.add_typer(parked.application, name="parked")
 application.add_typer(held.application, name="held")
 application.add_typer(rejected.application, name="rejected")

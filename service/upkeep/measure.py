@@ -1,10 +1,12 @@
-"""What waits, measured: outbox and parked records; an alarm when a record waits too long."""
+"""What waits for someone, measured: outbox, parked, rejected, held back; an alarm on old ones."""
 
 import asyncio
+import time
 
-from service.core.words import Wait
-from service.database.pool import Pool
+from service.core.words import Reason, Wait
+from service.database.pool import Connection, Pool
 from service.database.statements import statements
+from service.export.selection import Refusal
 from service.telemetry import Event, Metrics, get_log
 from service.upkeep.sweep import parked_by_wait
 from service.waiting import wait_any
@@ -12,16 +14,24 @@ from service.waiting import wait_any
 log = get_log(__name__)
 
 INTERVAL_MS = 10_000
-HOUR_SECONDS = 3_600
+HELD = (Refusal.IN_DISPUTE, Refusal.NOT_EXPORTABLE, Refusal.REFUSED)
 
 
 class Measure:
     """Fills the gauges, on every instance. The relay itself alarms on the age of the outbox."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, parked_hours_max: int = 72) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        metrics: Metrics,
+        parked_alarm_seconds: int = 259_200,
+        alarm_interval_seconds: int = 30,
+    ) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._parked_seconds_max = parked_hours_max * HOUR_SECONDS
+        self._parked_alarm_seconds = parked_alarm_seconds
+        self._alarm_interval_ns = alarm_interval_seconds * 1_000_000_000
+        self._alarmed_ns: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -31,16 +41,45 @@ class Measure:
     async def run_once(self) -> int:
         """One measurement; the age of the oldest parked record in seconds."""
         async with self._pool.acquire() as connection:
-            outbox = await connection.fetchrow(statements("outbox")["waiting"])
-            parked = await parked_by_wait(connection)
-        assert outbox is not None
-        self._metrics.outbox_rows.set(outbox["rows_waiting"])
-        self._metrics.outbox_age.set(outbox["oldest_age_seconds"])
-        self._metrics.set_aside_rows.set(outbox["set_aside"])
+            await self._outbox(connection)
+            oldest = await self._parked(connection)
+            await self._for_people(connection)
+        return oldest
+
+    async def _outbox(self, connection: Connection) -> None:
+        row = await connection.fetchrow(statements("outbox")["waiting"])
+        assert row is not None
+        self._metrics.outbox_rows.set(row["rows_waiting"])
+        self._metrics.outbox_age.set(row["oldest_age_seconds"])
+        self._metrics.set_aside_rows.set(row["set_aside"])
+
+    async def _parked(self, connection: Connection) -> int:
+        parked = await parked_by_wait(connection)
+        sql = statements("operators")["parked_overdue"]
+        overdue: int = await connection.fetchval(sql, self._parked_alarm_seconds)
         for wait in Wait:
             self._metrics.parked.labels(wait).set(parked[wait].records if wait in parked else 0)
         oldest = max((one.oldest_seconds for one in parked.values()), default=0)
         self._metrics.parked_age.set(oldest)
-        if oldest >= self._parked_seconds_max:
-            log.error(Event.PARKED_OLD, age_seconds=oldest)
+        self._metrics.parked_overdue.set(overdue)
+        if overdue:
+            self._alarm(overdue, oldest)
         return oldest
+
+    def _alarm(self, overdue: int, oldest_seconds: int) -> None:
+        """Once per interval: the gauge says it all the time."""
+        now_ns = time.monotonic_ns()
+        if self._alarmed_ns is None or now_ns - self._alarmed_ns >= self._alarm_interval_ns:
+            self._alarmed_ns = now_ns
+            log.error(Event.PARKED_OLD, records=overdue, age_seconds=oldest_seconds)
+
+    async def _for_people(self, connection: Connection) -> None:
+        """What a person has to look after."""
+        rows = await connection.fetch(statements("operators")["rejected_open"])
+        records = {row["reason"]: row["records"] for row in rows}
+        for reason in Reason:
+            self._metrics.rejected_open.labels(reason).set(records.get(reason, 0))
+        rows = await connection.fetch(statements("operators")["held_counted"])
+        fines = {row["reason"]: row["fines"] for row in rows}
+        for refusal in HELD:
+            self._metrics.held_now.labels(refusal).set(fines.get(refusal, 0))

@@ -1,0 +1,99 @@
+"""`bursar-bridge reconcile`: whether the books agree with themselves."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.shown import InstitutionOption, JsonOption, Row, database, money, show
+from service.settings import Settings
+from service.upkeep.reconcile import (
+    DIFFERENCES_MAX,
+    AccountTotal,
+    Difference,
+    ProfileTotal,
+    Reconciled,
+    reconcile,
+)
+
+
+def reconcile_books(
+    institution: InstitutionOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, help="Differences told of each check.")
+    ] = DIFFERENCES_MAX,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every sum two ways, as of one instant; exit code 1 if any two differ."""
+    settings = settings_or_exit()
+    with operator_errors():
+        done = asyncio.run(_reconciled(settings, institution, limit))
+    _show(done, as_json)
+    if done.is_cut:
+        complain(f"there are more differences than told: --limit {limit}")
+    if not done.agrees:
+        raise typer.Exit(FAILED)
+
+
+async def _reconciled(settings: Settings, institution: str | None, limit: int) -> Reconciled:
+    async with database(settings) as pool:
+        with Console(stderr=True).status("comparing"):
+            return await reconcile(pool, institution, limit)
+
+
+def _show(done: Reconciled, as_json: bool) -> None:
+    show([_profile(one) for one in done.profiles], as_json, "nothing was transferred")
+    show([_account(one) for one in done.accounts], as_json, "there are no accounts")
+    if done.differences or not as_json:
+        show([_difference(one) for one in done.differences], as_json, "no differences")
+
+
+def _profile(one: ProfileTotal) -> Row:
+    amounts = {
+        "transferred": one.exported,
+        "paid": one.paid,
+        "written_off": one.written_off,
+        "outstanding": one.outstanding,
+        "difference": one.difference,
+    }
+    return {
+        "what": "profile",
+        "institution_id": one.institution_id,
+        "profile": one.profile,
+        "currency": one.currency,
+        "lines": one.lines,
+        **{name: money(minor, one.currency) for name, minor in amounts.items()},
+    }
+
+
+def _account(one: AccountTotal) -> Row:
+    return {
+        "what": "accounts",
+        "institution_id": one.institution_id,
+        "currency": one.currency,
+        "accounts": one.accounts,
+        "active": money(one.active, one.currency),
+        "transferred": money(one.transferred, one.currency),
+        "total": money(one.active + one.transferred, one.currency),
+    }
+
+
+def _difference(one: Difference) -> Row:
+    def shown(number: int) -> str | None:
+        return money(number, one.currency) if one.is_money else str(number)
+
+    return {
+        "what": "difference",
+        "name": one.name,
+        "institution_id": one.institution_id,
+        "patron_id": one.patron_id,
+        "currency": one.currency,
+        "fine_id": one.fine_id,
+        "profile": one.profile,
+        "batch_number": one.batch_number,
+        "sequence": one.sequence,
+        "expected": shown(one.expected),
+        "found": shown(one.found),
+    }

@@ -1,0 +1,65 @@
+"""What waits for a person shows in the gauges; what waits too long is an alarm, now and then."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+from prometheus_client import generate_latest
+
+from service.telemetry import Event, Metrics
+from service.upkeep.measure import Measure
+from tests.support.inputs import ABSENT
+from tests.support.write_path import WritePath, change, fine, payment, record, write_path
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        await path.take(
+            record("bursar-payment.v1", b"{"),
+            fine(exportable=False),
+            fine(fine_id="F-2"),
+            change(fine_id="F-2", kind="disputed", amount=ABSENT, currency=ABSENT),
+            payment(fine_id="F-9"),
+            payment(fine_id="F-2", payment_id="PAY-2"),
+        )
+        await path.pool.execute(
+            "UPDATE parked SET recorded_at = now() - interval '2 hours' WHERE fine_id = 'F-9'"
+        )
+        yield path
+
+
+def shown(metrics: Metrics) -> dict[str, str]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+async def test_what_waits_for_a_person_is_counted(path: WritePath) -> None:
+    metrics = Metrics()
+    oldest = await Measure(path.pool, metrics, 3_600).run_once()
+    found = shown(metrics)
+    assert 7_200 <= oldest < 7_300
+    assert found['bursar_parked{wait="unknown_fine"}'] == "1.0"
+    assert found['bursar_parked{wait="not_exported"}'] == "1.0"
+    assert found['bursar_rejected_open{reason="invalid_json"}'] == "1.0"
+    assert found['bursar_rejected_open{reason="discarded"}'] == "0.0"
+    assert found['bursar_held_now{reason="not_exportable"}'] == "1.0"
+    assert found['bursar_held_now{reason="in_dispute"}'] == "1.0"
+    assert found["bursar_parked_overdue"] == "1.0"
+
+
+async def test_an_old_record_is_an_alarm_once_per_interval(path: WritePath) -> None:
+    measure = Measure(path.pool, Metrics(), 3_600, alarm_interval_seconds=3_600)
+    with structlog.testing.capture_logs() as lines:
+        await measure.run_once()
+        await measure.run_once()
+    assert [(line["event"], line["records"]) for line in lines] == [(Event.PARKED_OLD, 1)]
+    assert set(lines[0]) == {"event", "log_level", "records", "age_seconds"}
+
+
+async def test_nothing_is_alarming_before_its_time(path: WritePath) -> None:
+    metrics = Metrics()
+    with structlog.testing.capture_logs() as lines:
+        await Measure(path.pool, metrics, 86_400).run_once()
+    assert lines == []
+    assert shown(metrics)["bursar_parked_overdue"] == "0.0"
