@@ -246,6 +246,24 @@ async def test_a_stop_in_the_middle_of_the_work_sends_what_was_committed(
     assert len(world.sent("balance-changed.v1")) == fines
 
 
+async def test_a_stop_waits_for_the_relay_to_send_what_is_left(
+    world: World, topics: Topics
+) -> None:
+    await topics()
+    world = world.told(BURSAR_RELAY_PAGE_ROWS_MAX="1", BURSAR_RELAY_IDLE_MS="60000")
+    rows = f"""
+INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
+SELECT '{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now() FROM generate_series(1, 50)
+"""
+    async with running(world) as process:
+        await ready(world)
+        await until(lambda: has_event(world, "lease_taken"))
+        await value(world, rows)
+        assert await stopped(process) == 0
+    assert await value(world, "SELECT count(*) FROM outbox") == 0
+    assert len(read_topic(world.servers, f"{world.prefix}rejected.v1")) == 50
+
+
 async def test_a_second_signal_ends_it_at_once(world: World, topics: Topics) -> None:
     """A commit that waits for a rival's lock would take its time; nobody has to wait for it."""
     await topics()
