@@ -230,7 +230,9 @@ class Books:
         )
 
     def lines_of(self, batch: BatchKey) -> dict[str, Line]:
-        found = (line for line in self.lines.now.values() if line.batch == batch)
+        """By bursar id, in their order, however they were read: a refusal posts them in it."""
+        found = [line for line in self.lines.now.values() if line.batch == batch]
+        found.sort(key=lambda line: int(line.key.bursar_transaction_id))
         return {line.key.bursar_transaction_id: line for line in found}
 
     def _lane(self, lane: Lane) -> Iterable[ParkedKey]:

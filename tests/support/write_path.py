@@ -1,0 +1,214 @@
+"""The write path on a database of a test's own: records in, tables and outbox out."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from service.apply import Applier, Outputs
+from service.core.ledger import Origin
+from service.database import offsets
+from service.database.ledger_store import LedgerStore
+from service.database.pool import DatabaseLimits, Pool, create_pool
+from service.database.records import unpack_headers
+from service.export.job import ExportJob, ExportTopics
+from service.export.profile import Profile, Profiles
+from service.export.profiles import parse_profiles
+from service.messages import parse
+from service.poll import Claim, Poll, Report
+from service.upkeep.sweep import Sweep
+from tests.support import inputs
+
+PREFIX = "library."
+OUTPUTS = Outputs(
+    balance_changed=f"{PREFIX}balance-changed.v1",
+    loan_closed=f"{PREFIX}loan-closed.v1",
+    rejected=f"{PREFIX}rejected.v1",
+    ce_source="/tests",
+)
+TOPICS = ExportTopics(f"{PREFIX}export-batch.v1", f"{PREFIX}export-manifest.v1")
+CONNECTIONS = DatabaseLimits(connections_max=4, lock_wait_ms_max=30_000)
+
+Row = dict[str, object]
+Tables = dict[str, list[Row]]
+
+
+class Record(NamedTuple):
+    """What a producer sends; `contract` is the topic without its prefix."""
+
+    contract: str
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    key: bytes | None = b"key"
+
+
+def record(contract: str, data: object, time: str = inputs.EVENT_TIME) -> Record:
+    """In binary mode; bytes are taken as they are."""
+    return Record(contract, *inputs.binary(contract, data, time))
+
+
+def fine(**overrides: object) -> Record:
+    return record("fine-created.v1", inputs.fine_created(**overrides))
+
+
+def change(**overrides: object) -> Record:
+    return record("fine-changed.v1", inputs.fine_changed(**overrides))
+
+
+def payment(**overrides: object) -> Record:
+    return record("bursar-payment.v1", inputs.bursar_payment(**overrides))
+
+
+def response(**overrides: object) -> Record:
+    return record("export-response.v1", inputs.export_response(**overrides))
+
+
+class WritePath:
+    """One owner of one partition of every topic, as a service process would be."""
+
+    def __init__(self, pool: Pool, partition: int) -> None:
+        self.pool = pool
+        self.applier = Applier(pool, LedgerStore(parse), OUTPUTS)
+        self._partition = partition
+        self._claims: dict[str, Claim] = {}
+
+    async def take(self, *records: Record) -> Report:
+        """All of them in one poll."""
+        return await self.apply(await self.poll(records))
+
+    async def take_in_polls(self, records: Sequence[Record], size: int) -> None:
+        for start in range(0, len(records), size):
+            await self.take(*records[start : start + size])
+
+    async def poll(self, records: Iterable[Record]) -> Poll:
+        """The records as read from Kafka, not applied yet."""
+        taken: dict[str, int] = defaultdict(int)
+        read = []
+        for one in records:
+            topic = PREFIX + one.contract
+            offset = (await self._claim(topic)).next_offset + taken[topic]
+            taken[topic] += 1
+            origin = Origin(topic, self._partition, offset, one.key, one.value, one.headers)
+            read.append(parse(one.contract, origin))
+        return Poll(tuple(read), tuple(self._claims[topic] for topic in sorted(taken)))
+
+    async def apply(self, poll: Poll) -> Report:
+        report = await self.applier.apply(poll)
+        self._claims |= {claim.topic: claim for claim in report.claims}
+        return report
+
+    async def sweep(self) -> None:
+        """Until nothing moves any more."""
+        sweep = Sweep(self.pool, self.applier)
+        while await sweep.run_once() > 0:
+            pass
+
+    def exports(self, profiles: Profiles) -> ExportJob:
+        return ExportJob(self.pool, self.applier, TOPICS, profiles)
+
+    async def rows(self, query: str, *arguments: object) -> list[Row]:
+        return [dict(row) for row in await self.pool.fetch(query, *arguments)]
+
+    async def value(self, query: str, *arguments: object) -> object:
+        found: object = await self.pool.fetchval(query, *arguments)
+        return found
+
+    async def _claim(self, topic: str) -> Claim:
+        if topic not in self._claims:
+            async with self.pool.acquire() as connection:
+                (claimed,) = await offsets.claim(connection, [(topic, self._partition)])
+            self._claims[topic] = Claim(
+                topic, self._partition, claimed.next_offset, claimed.owner_epoch
+            )
+        return self._claims[topic]
+
+
+@asynccontextmanager
+async def write_path(database_url: str, partition: int = 0) -> AsyncIterator[WritePath]:
+    pool = await create_pool(database_url, CONNECTIONS)
+    try:
+        yield WritePath(pool, partition)
+    finally:
+        await pool.close()
+
+
+async def tables_of(pool: Pool) -> Tables:
+    """Every table but the outbox, sorted, without what differs between two equal histories."""
+    names = await pool.fetch(
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = 'public' AND table_name NOT IN ('outbox', 'alembic_version')"
+    )
+    found: Tables = {}
+    for (name,) in names:
+        order = " ORDER BY arrival" if name == "parked" else ""
+        rows = await pool.fetch(f'SELECT * FROM "{name}"{order}')
+        values = [_comparable(dict(row), rank) for rank, row in enumerate(rows)]
+        found[name] = sorted(values, key=repr)
+    return found
+
+
+def _comparable(row: Row, rank: int) -> Row:
+    """`arrival` numbers with gaps: only its order counts."""
+    row.pop("recorded_at", None)
+    if "arrival" in row:
+        row["arrival"] = rank
+    return row
+
+
+class Sent(NamedTuple):
+    """One record of the outbox."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def data(self) -> Row:
+        assert self.value is not None
+        found: Row = json.loads(self.value)
+        return found
+
+    def header(self, name: str) -> str:
+        return dict(self.headers)[name].decode()
+
+
+async def outbox_of(pool: Pool, contract: str) -> list[Sent]:
+    """The records waiting for a contract's topic, in order."""
+    rows = await pool.fetch(
+        "SELECT * FROM outbox WHERE topic = $1 ORDER BY id", f"{PREFIX}{contract}"
+    )
+    return [sent for row in rows for sent in _sent(row)]
+
+
+def _sent(row: asyncpg.Record) -> Iterable[Sent]:
+    columns = zip(row["keys"], row["payloads"], row["headers"], strict=True)
+    for key, value, headers in columns:
+        yield Sent(row["topic"], key, value, unpack_headers(headers))
+
+
+async def balance_streams(pool: Pool) -> dict[str, list[Row]]:
+    """Balance-changed events per account in their order, without when they were recorded."""
+    streams: dict[str, list[Row]] = defaultdict(list)
+    for sent in await outbox_of(pool, "balance-changed.v1"):
+        data = sent.data
+        del data["recorded_at"]
+        data["headers"] = [header for header in sent.headers if header[0] != "ce_time"]
+        streams[f"{data['institution_id']}/{data['patron_id']}/{data['currency']}"].append(data)
+    return dict(streams)
+
+
+def profiles_of(text: str) -> Profiles:
+    return parse_profiles(text, Path("profiles.toml"))
+
+
+def profile_of(profiles: Profiles, code: str) -> Profile:
+    found = profiles.profile(code)
+    assert found is not None
+    return found
