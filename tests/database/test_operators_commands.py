@@ -1,0 +1,264 @@
+"""The operators' commands: selection, confirmation, exit codes, JSON lines, nothing personal."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Commands
+from tests.support.inputs import ABSENT
+from tests.support.write_path import (
+    WritePath,
+    change,
+    fine,
+    payment,
+    profiles_of,
+    record,
+    response,
+    write_path,
+)
+
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "SIS"
+name = "Student information system"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+overpayment = "hold"
+"""
+WHY = ("--reason", "the bursar confirmed it")
+PAID = ("--institution", "6050", "--source", "SAP", "--id", "PAY-1")
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+@pytest.fixture
+def commands(database_url: str, tmp_path: Path) -> Commands:
+    file = tmp_path / "profiles.toml"
+    file.write_text(PROFILE)
+    return Commands(database_url, BURSAR_PROFILES_FILE=str(file))
+
+
+async def export(path: WritePath) -> None:
+    profiles = profiles_of(PROFILE)
+    await path.exports(profiles).run_profile(profiles.profiles[0])
+
+
+async def test_a_held_overpayment_is_listed_shown_and_released(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(fine())
+    await export(path)
+    await path.take(payment(amount="100.00"))
+    (listed,) = await commands.lines("parked", "list", "--wait", "overpaid_held")
+    assert (listed["id"], listed["fine_id"], listed["offset"]) == ("PAY-1", "F-1", 0)
+    place = ("--topic", listed["topic"], "--partition", "0", "--offset", "0")
+    (shown,) = await commands.lines("parked", "show", *place)
+    assert "value" not in shown
+    (told,) = await commands.lines("parked", "release", *PAID, *WHY, "--operator", "ann")
+    assert told["done"]
+    (action,) = await path.rows("SELECT operator, reason, subject FROM operator_action")
+    assert (action["operator"], action["reason"]) == ("ann", WHY[1])
+    assert json.loads(str(action["subject"]))["id"] == "PAY-1"
+    assert (await commands.call("parked", "list")).stdout == "nothing is parked\n"
+
+
+async def test_all_is_asked_for_once_and_filtered(path: WritePath, commands: Commands) -> None:
+    await path.take(
+        payment(), payment(payment_id="PAY-2"), payment(payment_id="P", institution_id="77")
+    )
+    every = ("parked", "discard", "--all", "--institution", "6050", *WHY)
+    refused = await commands.call(*every, answer="n\n")
+    assert refused.exit_code == 1
+    assert "Discard parked records: 2?" in refused.stderr
+    assert len(await commands.lines("parked", "list")) == 3
+    assert [one["done"] for one in await commands.lines(*every, "--yes")] == [True, True]
+    assert [one["institution_id"] for one in await commands.lines("parked", "list")] == ["77"]
+    assert (await commands.call(*every, "--yes")).exit_code == 1  # nothing found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("parked", "release", *PAID),  # no reason
+        ("parked", "release", *WHY),
+        ("parked", "release", *PAID, "--all", *WHY),
+        ("parked", "release", *PAID, "--topic", "t", *WHY),
+        ("parked", "release", "--institution", "6050", *WHY),
+        ("parked", "release", "--topic", "t", "--offset", "0", *WHY),
+        ("parked", "discard", *PAID, "--wait", "unknown_fine", *WHY),
+        ("parked", "discard", *PAID, "--reason", "  "),
+        ("parked", "discard", *PAID, "--reason", "x" * 501),
+        ("parked", "discard", *PAID, "--reason", "a\x1b[2J"),
+        ("parked", "list", "--older-than", "soon"),
+        ("parked", "list", "--wait", "nothing"),
+        ("rejected", "replay", *WHY),
+        ("rejected", "list", "--reason", "because"),
+        ("rejected", "list", "--state", "shut"),
+        ("held", "release", *WHY),
+        ("held", "release", "--fine", "F-1", *WHY),
+        ("held", "release", "--all", "--profile", "NONE", "--yes", *WHY),
+    ],
+)
+async def test_a_call_without_a_meaning_is_a_matter_of_usage(
+    commands: Commands, arguments: tuple[str, ...]
+) -> None:
+    assert (await commands.call(*arguments)).exit_code == 2
+
+
+async def test_what_is_not_there_is_refused(commands: Commands) -> None:
+    for command in ("parked show", "rejected show"):
+        assert (await commands.call(*command.split(), *PAID)).exit_code == 1
+    for command in ("parked release", "parked discard", "rejected replay", "rejected discard"):
+        assert (await commands.call(*command.split(), *PAID, *WHY)).exit_code == 1
+    unknown = ("--institution", "6050", "--fine", "F-1")
+    assert (await commands.call("held", "show", *unknown)).exit_code == 1
+    assert (await commands.call("held", "release", *unknown, *WHY)).exit_code == 1
+
+
+async def test_what_still_waits_is_told_with_exit_code_1(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(payment())
+    (told,) = await commands.lines("parked", "release", *PAID, *WHY, code=1)
+    assert (told["done"], told["outcome"]) == (False, "still waits: unknown_fine")
+
+
+async def test_a_payment_and_a_change_of_one_id_are_told_apart(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(payment(source="X", payment_id="1"), change(source="X", change_id="1"))
+    both = ("--institution", "6050", "--source", "X", "--id", "1")
+    assert (await commands.call("parked", "discard", *both, *WHY)).exit_code == 2
+    (told,) = await commands.lines("parked", "discard", *both, "--record", "change", *WHY)
+    assert told["record"] == "change"
+
+
+async def test_a_rejected_record_shows_its_bytes_only_when_asked(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(fine(amount="0.00"))
+    for command in (
+        ["rejected", "list"],
+        ["rejected", "show", "--institution", "6050", "--id", "F-1"],
+    ):
+        ended = await commands.call(*command)
+        assert ended.exit_code == 0
+        assert "invalid_amount" in ended.stdout
+        assert "Jane" not in ended.output
+    shown = await commands.call(
+        "rejected", "show", "--institution", "6050", "--id", "F-1", "--value"
+    )
+    assert "Doe, Jane" in shown.stdout
+
+
+async def test_all_open_rejected_records_are_replayed_oldest_first(
+    path: WritePath, commands: Commands
+) -> None:
+    """The reversal of a payment that was rejected itself goes once the payment has gone."""
+    await path.take(
+        payment(fine_id=ABSENT, bursar_transaction_id="1000000000000001"),
+        payment(payment_id="R", kind="reversal", reverses_payment_id="PAY-1", fine_id=ABSENT),
+        record("bursar-payment.v1", b"{"),
+        fine(),
+    )
+    await export(path)
+    told = await commands.lines("rejected", "replay", "--all", "--yes", *WHY, code=1)
+    assert [(one["reason"], one["done"], one["outcome"]) for one in told[:2]] == [
+        ("unknown_line", True, "applied"),
+        ("original_rejected", True, "applied"),
+    ]
+    assert told[2]["outcome"].startswith("its stored value cannot be read: invalid_json")
+    states = await commands.lines("rejected", "list", "--state", "open")
+    assert [one["reason"] for one in states] == ["invalid_json"]
+    (only,) = await commands.lines(
+        "rejected", "discard", "--all", "--because", "invalid_json", "--yes", *WHY
+    )
+    assert only["done"]
+
+
+async def test_held_fines_are_those_of_the_manifest(path: WritePath, commands: Commands) -> None:
+    nobody = {"patron_id": "P-2", "name": " ", "user_group": "S", "identifiers": []}
+    nameless = {**nobody, "identifiers": [{"type": "02", "value": "1"}]}
+    await path.take(
+        fine(),
+        fine(fine_id="F-2", patron=nobody),
+        fine(fine_id="F-3", patron={**nameless, "patron_id": "P-3"}),
+        fine(fine_id="F-4", exportable=False),
+        fine(fine_id="F-5"),
+        fine(fine_id="F-6", type="NEWTYPE"),
+        fine(fine_id="F-7", exportable=False, currency="EUR"),
+        change(fine_id="F-5", kind="disputed", amount=ABSENT, currency=ABSENT),
+    )
+    listed = await commands.lines("held", "list")
+    assert [(one["fine_id"], one["profile"], one["reason"]) for one in listed] == [
+        ("F-2", "SIS", "no_identifier"),
+        ("F-3", "SIS", "no_patron_name"),
+        ("F-4", "SIS", "not_exportable"),
+        ("F-5", "SIS", "in_dispute"),
+        ("F-6", "SIS", "unknown_type"),
+        ("F-7", None, "not_exportable"),
+    ]
+    profiles = profiles_of(PROFILE)
+    (manifest,) = await path.exports(profiles).run_profile(profiles.profiles[0])
+    assert {reason.value: count for reason, count in manifest.held_back} == {
+        one["reason"]: 1 for one in listed
+    }
+    assert len(await commands.lines("held", "list", "--profile", "SIS")) == 5
+    assert await commands.lines("held", "list", "--institution", "77") == []
+
+
+async def test_only_what_a_person_may_decide_is_released(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(
+        fine(exportable=False),
+        fine(fine_id="F-2"),
+        fine(fine_id="F-3", exportable=False),
+        change(fine_id="F-2", kind="disputed", amount=ABSENT, currency=ABSENT),
+    )
+
+    def one(fine_id: str) -> tuple[str, ...]:
+        return ("held", "release", "--institution", "6050", "--fine", fine_id, *WHY)
+
+    (told,) = await commands.lines(*one("F-1"))
+    assert told["outcome"] == "released"
+    (again,) = await commands.lines(*one("F-1"), code=1)
+    assert again["outcome"] == "is not held back"
+    (refused,) = await commands.lines(*one("F-2"), code=1)
+    assert refused["outcome"].startswith("is in dispute: the library restores it")
+    (rest,) = await commands.lines("held", "release", "--all", "--yes", *WHY)
+    assert (rest["fine_id"], rest["done"]) == ("F-3", True)
+    await export(path)
+    (exported,) = await commands.lines(*one("F-1"), code=1)
+    assert exported["outcome"] == "is not open: Transferred"
+    (shown,) = await commands.lines("held", "show", "--institution", "6050", "--fine", "F-1")
+    assert [one["action"] for one in shown["decisions"]] == ["held_release"]
+
+
+async def test_a_refused_line_is_released_with_the_bursars_word_on_record(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(fine())
+    await export(path)
+    await path.take(response(profile="SIS", outcome="refused", reason="no such student"))
+    (listed,) = await commands.lines("held", "list")
+    assert (listed["reason"], listed["refused_reason"]) == ("refused", "no such student")
+    without = Commands(commands.database_url)  # no profiles: the same, of no profile
+    (bare,) = await without.lines("held", "list")
+    assert (bare["reason"], bare["profile"]) == ("refused", None)
+    await commands.lines("held", "release", "--all", "--yes", *WHY)
+    await export(path)
+    assert await path.value("SELECT status FROM fine") == "Transferred"

@@ -1,0 +1,38 @@
+"""The program's commands as an operator calls them, on a database of a test's own."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from service.cli import application
+
+
+class Commands:
+    """Calls in a thread: a command has an event loop of its own."""
+
+    def __init__(self, database_url: str, **settings: str) -> None:
+        self.database_url = database_url
+        self._environment = {
+            "DATABASE_URL": database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "COLUMNS": "300",
+            **settings,
+        }
+
+    async def call(self, *arguments: str, answer: str | None = None) -> Result:
+        return await asyncio.to_thread(
+            CliRunner().invoke,
+            application,
+            list(arguments),
+            input=answer,
+            env=self._environment,
+        )
+
+    async def lines(self, *arguments: str, code: int = 0) -> list[Mapping[str, Any]]:
+        """The objects of a call with --json."""
+        ended = await self.call(*arguments, "--json")
+        assert ended.exit_code == code, ended.output
+        return [json.loads(line) for line in ended.stdout.splitlines()]
