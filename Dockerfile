@@ -20,8 +20,7 @@ LABEL org.opencontainers.image.title="Bursar Bridge" \
       org.opencontainers.image.description="Library fines to the bursar and back" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin bursar \
- && install --directory --owner bursar --group bursar /var/lib/bursar-bridge \
-      /var/lib/bursar-bridge/delivery
+ && install --directory --owner bursar --group bursar /var/lib/bursar-bridge
 COPY --from=build /opt/bursar-bridge /opt/bursar-bridge
 ENV PATH=/opt/bursar-bridge/bin:$PATH \
     PYTHONUNBUFFERED=1 \

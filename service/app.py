@@ -65,7 +65,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     """In the order they stop: no more comes in, what is in hand ends, all of it goes out."""
     settings, pool = process.settings, process.pool
     relay = new_relay(settings, pool, process.metrics)
-    applier = new_applier(settings, pool, relay.wake)
+    applier = new_applier(settings, pool, relay.wake, process.metrics)
     intake = new_intake(settings, pool, applier, process.metrics)
     process.ops.register("intake", lambda: _intake_reads(intake))
     process.ops.register("relay", lambda: _relay_works(relay))
@@ -80,7 +80,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         Part("reconcile", steady("reconcile", reconcile.run)),
     ]
     if profiles is not None:
-        job = new_export_job(settings, pool, applier, profiles)
+        job = new_export_job(settings, pool, applier, profiles, process.metrics)
         seconds = settings.export_check_seconds
         upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
     sending = _flushed(relay, settings.shutdown_seconds_max // 4)

@@ -73,12 +73,14 @@ class Applier:
         outputs: Outputs,
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
+        retrying: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._pool = pool
         self.store = store
         self.outputs = outputs
         self._limits = limits or ApplyLimits()
         self.committed = committed
+        self._retrying = retrying
         self.retries: Counter[str] = Counter()
 
     async def apply(self, poll: Poll) -> Report:
@@ -116,6 +118,7 @@ class Applier:
                 return await self._in_transaction(work)
             except RETRYABLE as error:
                 self.retries[type(error).__name__] += 1
+                self._retrying(type(error).__name__)
         return await self._in_transaction(work)
 
     async def _in_transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:

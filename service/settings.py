@@ -109,7 +109,6 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
     kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     profiles_file: ReadableFile | None = None  # without one nothing is exported
-    delivery_folder: Path | None = None  # sealed batches are put there as files, too
 
     # Kafka
     topic_prefix: str = Field("library.", pattern=r"^[A-Za-z0-9._-]{0,100}$")

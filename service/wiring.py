@@ -19,8 +19,17 @@ from service.settings import Settings, StartAt
 from service.telemetry import Metrics
 
 
-def new_applier(settings: Settings, pool: Pool, committed: Callable[[], None]) -> Applier:
+def new_applier(
+    settings: Settings, pool: Pool, committed: Callable[[], None], metrics: Metrics | None = None
+) -> Applier:
     """The write path; `committed` is called after each commit, for the relay."""
+    told = metrics or Metrics()
+
+    def retrying(reason: str) -> None:
+        told.commit_retries.labels(reason).inc()
+        if reason == "DeadlockDetectedError":
+            told.deadlocks.inc()
+
     prefix = settings.topic_prefix
     outputs = Outputs(
         balance_changed=f"{prefix}balance-changed.v1",
@@ -29,15 +38,19 @@ def new_applier(settings: Settings, pool: Pool, committed: Callable[[], None]) -
         ce_source=settings.ce_source,
     )
     limits = ApplyLimits(tries_max=settings.commit_tries_max)
-    return Applier(pool, LedgerStore(parse), outputs, limits, committed)
+    return Applier(pool, LedgerStore(parse), outputs, limits, committed, retrying)
 
 
 def new_export_job(
-    settings: Settings, pool: Pool, applier: Applier, profiles: Profiles
+    settings: Settings,
+    pool: Pool,
+    applier: Applier,
+    profiles: Profiles,
+    metrics: Metrics | None = None,
 ) -> ExportJob:
     prefix = settings.topic_prefix
     topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
-    return ExportJob(pool, applier, topics, profiles)
+    return ExportJob(pool, applier, topics, profiles, metrics)
 
 
 def new_intake(settings: Settings, pool: Pool, applier: Applier, metrics: Metrics) -> Intake:

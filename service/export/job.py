@@ -5,21 +5,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
-import structlog
-
 from service.apply import Applier
 from service.core.ledger import BatchKey
 from service.crash import crash_point
 from service.database import export_store, outbox
 from service.database.pool import Connection, Pool
 from service.export import claims
-from service.export.manifest import Manifest
+from service.export.batch import InvalidBatch
+from service.export.manifest import Manifest, TotalsDiffer
 from service.export.profile import Profile, Profiles
+from service.export.proof import NotReadBack
 from service.export.schedule import is_due
 from service.export.sealing import Built, Part, advanced, build, references_of, seals_empty
+from service.export.xml_stream import RefusedDocument
 from service.messages import encode_batch, encode_manifest
+from service.telemetry import Event, Metrics, get_log
 
-log = structlog.get_logger()
+log = get_log(__name__)
+
+# The bytes of a batch are not what its fines say: nothing of it leaves the house.
+UNSOUND = (InvalidBatch, NotReadBack, RefusedDocument, TotalsDiffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,18 @@ class ExportJob:
     """Runs profiles. Two jobs at once share a run: each waits for the other's batch."""
 
     def __init__(
-        self, pool: Pool, applier: Applier, topics: ExportTopics, profiles: Profiles
+        self,
+        pool: Pool,
+        applier: Applier,
+        topics: ExportTopics,
+        profiles: Profiles,
+        metrics: Metrics | None = None,
     ) -> None:
         self._pool = pool
         self._applier = applier
         self._topics = topics
         self._profiles = profiles
+        self._metrics = metrics or Metrics()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
         """Profiles with an interval, when they are due by the database's clock."""
@@ -62,8 +73,27 @@ class ExportJob:
         for profile in await self._due():
             if stop is not None and stop.is_set():
                 break
-            sealed += len(await self.run_profile(profile, stop=stop))
+            sealed += await self._run_due(profile, stop)
         return sealed
+
+    async def _run_due(self, profile: Profile, stop: asyncio.Event | None) -> int:
+        """A profile whose batch cannot be sealed stops neither the others nor the intake."""
+        try:
+            manifests = await self.run_profile(profile, self._count, stop)
+        except UNSOUND:
+            # Rolled back whole: its fines stay Active, and the run is tried again.
+            self._metrics.run_failures.labels(profile.code).inc()
+            log.exception(Event.RUN_FAILED, profile=profile.code)
+            return 0
+        self._metrics.run_ended.labels(profile.code).set_to_current_time()
+        return len(manifests)
+
+    def _count(self, manifest: Manifest) -> None:
+        profile = manifest.profile
+        self._metrics.batches.labels(profile).inc()
+        self._metrics.exported.labels(profile).inc(manifest.count)
+        for reason, fines in manifest.held_back:
+            self._metrics.held_back.labels(profile, reason.value).set(fines)
 
     async def _due(self) -> list[Profile]:
         """What died in a run goes on at once; the rest when its schedule says so."""
@@ -103,7 +133,7 @@ class ExportJob:
         self._applier.committed()
         if done.manifest is not None:
             log.info(
-                "batch_sealed",
+                Event.BATCH_SEALED,
                 profile=profile.code,
                 batch_number=done.manifest.batch_number,
                 fines=done.manifest.count,
