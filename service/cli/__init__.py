@@ -13,6 +13,7 @@ from service.cli import (
     parked,
     reconcile,
     rejected,
+    reports,
     run,
     topics,
 )
@@ -34,6 +35,9 @@ application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")
 application.command("reconcile")(reconcile.reconcile_books)
+application.command("balance")(reports.balance)
+application.command("history")(reports.show_history)
+application.add_typer(reports.batches, name="batches")
 application.add_typer(parked.application, name="parked")
 application.add_typer(held.application, name="held")
 application.add_typer(rejected.application, name="rejected")

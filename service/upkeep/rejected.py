@@ -27,7 +27,7 @@ from service.upkeep.audit import (
     own_outcome,
     put_action,
 )
-from service.upkeep.names import contract_of, names_in, needles
+from service.upkeep.names import Names, contract_of, names_in, needles
 
 SQL = statements("operators")
 ALL_MAX = 1_000_000
@@ -114,14 +114,14 @@ def _is_meant(found: RejectedRecord, wanted: RejectedFilter) -> bool:
 
 async def find_naming(
     connection: Connection, institution_id: str, fine_ids: Collection[str], lines: Collection[str]
-) -> list[RejectedRecord]:
+) -> list[tuple[RejectedRecord, Names]]:
     """Those that name one of the fines, or one of the bursar transaction ids."""
     bytes_of = sorted({one for text in {*fine_ids, *lines} for one in needles(text)})
     found = []
     for row in await connection.fetch(SQL["rejected_naming"], institution_id, bytes_of):
         names = names_in(row["record_value"])
         if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):
-            found.append(_record(row))
+            found.append((_record(row), names))
     return found
 
 

@@ -1,0 +1,216 @@
+-- name: balances_now
+-- A patron's accounts as they are.
+SELECT
+    currency,
+    active,
+    transferred,
+    total,
+    epoch,
+    sequence
+FROM report_account
+WHERE
+    institution_id = $1
+    AND patron_id = $2
+    AND ($3::text IS NULL OR currency = $3)
+ORDER BY currency;
+
+-- name: balances_recorded
+-- As this service knew them at an instant: the account's last transaction recorded until then.
+SELECT
+    account.currency,
+    coalesce(latest.active, 0) AS active,
+    coalesce(latest.transferred, 0) AS transferred,
+    coalesce(latest.total, 0) AS total,
+    coalesce(latest.epoch, 1) AS epoch,
+    coalesce(latest.sequence, 0) AS sequence
+FROM report_account AS account
+LEFT JOIN LATERAL (
+    SELECT t.active, t.transferred, t.total, t.epoch, t.sequence
+    FROM report_transaction AS t
+    WHERE
+        t.institution_id = account.institution_id
+        AND t.patron_id = account.patron_id
+        AND t.currency = account.currency
+        AND t.recorded_at <= $4
+    ORDER BY t.sequence DESC
+    LIMIT 1
+) AS latest ON TRUE
+WHERE
+    account.institution_id = $1
+    AND account.patron_id = $2
+    AND ($3::text IS NULL OR account.currency = $3)
+ORDER BY account.currency;
+
+-- name: balances_effective
+-- By what had happened until an instant, known then or learnt later.
+SELECT
+    account.currency,
+    coalesce(summed.active, 0)::bigint AS active,
+    coalesce(summed.transferred, 0)::bigint AS transferred,
+    coalesce(summed.active + summed.transferred, 0)::bigint AS total,
+    NULL::integer AS epoch,
+    NULL::bigint AS sequence
+FROM report_account AS account
+LEFT JOIN LATERAL (
+    SELECT
+        sum(t.active_change) AS active,
+        sum(t.transferred_change) AS transferred
+    FROM report_transaction AS t
+    WHERE
+        t.institution_id = account.institution_id
+        AND t.patron_id = account.patron_id
+        AND t.currency = account.currency
+        AND t.occurred_at <= $4
+) AS summed ON TRUE
+WHERE
+    account.institution_id = $1
+    AND account.patron_id = $2
+    AND ($3::text IS NULL OR account.currency = $3)
+ORDER BY account.currency;
+
+-- name: transactions_of_patron
+-- All of a patron's accounts, each in its order.
+SELECT *
+FROM report_transaction
+WHERE institution_id = $1 AND patron_id = $2
+ORDER BY recorded_at, currency, sequence;
+
+-- name: transactions_of_fines
+-- The fines and the credits that excess payments of them became.
+SELECT *
+FROM report_transaction
+WHERE institution_id = $1 AND fine_id = any($2::text [])
+ORDER BY recorded_at, currency, sequence;
+
+-- name: credits_of_fine
+-- What was paid beyond the fine lives on in these.
+SELECT credit_id
+FROM payment
+WHERE institution_id = $1 AND fine_id = $2 AND credit_id IS NOT NULL
+ORDER BY credit_id;
+
+-- name: fines
+-- Fines as they are now.
+SELECT *
+FROM report_fine
+WHERE institution_id = $1 AND fine_id = any($2::text [])
+ORDER BY fine_id;
+
+-- name: responses_of_lines
+-- What the bursar answered to the batches that hold these lines.
+SELECT
+    response.source,
+    response.response_id,
+    response.profile,
+    response.batch_number,
+    response.state,
+    response.reason,
+    line.bursar_transaction_id,
+    line.fine_id,
+    line.state AS line_state,
+    line.reason AS line_reason
+FROM export_line AS line
+INNER JOIN export_response AS response
+    ON
+        line.institution_id = response.institution_id
+        AND line.profile = response.profile
+        AND line.batch_number = response.batch_number
+WHERE line.institution_id = $1 AND line.bursar_transaction_id = any($2::text [])
+ORDER BY response.profile, response.batch_number, response.source, response.response_id;
+
+-- name: parked_for_fines
+-- What waits for these fines, or behind payments of theirs.
+SELECT
+    record,
+    source,
+    id,
+    wait,
+    fine_id,
+    original,
+    recorded_at
+FROM parked
+WHERE
+    institution_id = $1
+    AND (
+        fine_id = any($2::text [])
+        OR original IN (
+            SELECT payment.payment_id FROM payment
+            WHERE
+                payment.institution_id = $1
+                AND payment.fine_id = any($2::text [])
+                AND payment.source = parked.source
+        )
+    )
+ORDER BY arrival;
+
+-- name: rejected_payments_of_fines
+-- Payments that a rule refused, by their identity; their bytes may have expired.
+SELECT
+    source,
+    payment_id,
+    kind,
+    reason,
+    fine_id,
+    amount,
+    currency,
+    paid_at
+FROM payment
+WHERE institution_id = $1 AND fine_id = any($2::text []) AND state = 'rejected'
+ORDER BY paid_at, source, payment_id;
+
+-- name: actions_on_fines
+-- What people decided about these fines, or about payments of theirs.
+SELECT
+    action,
+    subject ->> 'fine_id' AS fine_id,
+    subject ->> 'source' AS source,
+    subject ->> 'id' AS id,
+    reason,
+    operator,
+    outcome,
+    recorded_at
+FROM operator_action
+WHERE
+    institution_id = $1
+    AND (
+        subject ->> 'fine_id' = any($2::text [])
+        OR EXISTS (
+            SELECT FROM payment
+            WHERE
+                payment.institution_id = $1
+                AND payment.fine_id = any($2::text [])
+                AND payment.source = operator_action.subject ->> 'source'
+                AND payment.payment_id = operator_action.subject ->> 'id'
+        )
+    )
+ORDER BY action_id;
+
+-- name: batches
+-- Newest first; every filter may be null.
+SELECT *
+FROM report_batch
+WHERE
+    ($1::text IS NULL OR institution_id = $1)
+    AND ($2::text IS NULL OR profile = $2)
+    AND ($3::text IS NULL OR state = $3)
+    AND ($4::bigint IS NULL OR batch_number = $4)
+ORDER BY sealed_at DESC, institution_id ASC, profile ASC, batch_number DESC
+LIMIT $5;
+
+-- name: lines_of_batch
+-- In the file's numbers' order.
+SELECT *
+FROM report_line
+WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
+ORDER BY length(bursar_transaction_id), bursar_transaction_id;
+
+-- name: responses_of_batch
+-- What the bursar answered to one batch.
+SELECT
+    source,
+    response_id,
+    state,
+    reason
+FROM export_response
+WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
+ORDER BY source, response_id;
