@@ -1,5 +1,6 @@
 """The part of migrating that needs alembic: imported only when there is something to apply."""
 
+import asyncio
 from importlib import resources
 
 from alembic import command
@@ -11,6 +12,9 @@ from sqlalchemy.pool import NullPool
 
 from service.database.pool import Connection
 from service.problems import OperatorError
+
+# alembic keeps the migration that runs in globals of the process.
+_ONE_AT_A_TIME = asyncio.Lock()
 
 
 class MigrationFailed(OperatorError):
@@ -33,7 +37,7 @@ async def upgrade(raw: Connection) -> int:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=same, poolclass=NullPool)
     connection: AsyncConnection
     try:
-        async with engine.connect() as connection:
+        async with _ONE_AT_A_TIME, engine.connect() as connection:
             await connection.run_sync(apply)
     except SQLAlchemyError as problem:
         raise MigrationFailed("the database session ended during a migration") from problem
