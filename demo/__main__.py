@@ -143,6 +143,7 @@ async def _play(console: Console, stage: Stage) -> None:
 
 async def _found(stage: Stage) -> list[str]:
     outputs = stage.outputs
+    await stage.world.command("reconcile")  # the service's own word: fails if its books differ
     return [
         *checks.events_are_sound(outputs),
         *checks.batches_are_sound(outputs),
