@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.cli.errors import FAILED, USAGE, complain
 from service.core.money import format_minor
@@ -27,6 +27,9 @@ from service.wiring import database_limits
 WHY_CHARACTERS_MAX = 500
 WAYS = "--institution --id (--source), --topic --partition --offset"
 Row = Mapping[str, object]
+WIDTH_MAX = 10_000
+# What a refused record holds must not steer the terminal.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _AGE = re.compile(r"([1-9][0-9]{0,8})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -142,7 +145,15 @@ def show(rows: Sequence[Row], as_json: bool, nothing: str = "nothing found") -> 
     table = Table(*(name.replace("_", " ") for name in used))
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in used))
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    wide = Console(width=WIDTH_MAX).measure(table).maximum
+    if wide <= console.width:
+        console.print(table)
+    elif console.is_terminal:  # no id may be cut: one below the other
+        for row in rows:
+            show_one(row, as_json)
+    else:
+        Console(width=wide).print(table)
 
 
 def show_one(row: Row, as_json: bool) -> None:
@@ -150,11 +161,11 @@ def show_one(row: Row, as_json: bool) -> None:
     if as_json:
         show([row], as_json)
         return
-    table = Table(show_header=False)
+    table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in row.items():
         if value is not None and value != []:
             table.add_row(name.replace("_", " "), _cell(value))
-    Console(soft_wrap=True).print(table)
+    Console().print(table)
 
 
 def _cell(value: object) -> str:
@@ -168,7 +179,7 @@ def _cell(value: object) -> str:
         return "\n".join(_cell(one) for one in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {_cell(one)}" for name, one in value.items() if one is not None)
-    return escape(str(value))
+    return escape(_CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", str(value)))
 
 
 def instant(value: datetime) -> str:

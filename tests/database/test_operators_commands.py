@@ -262,3 +262,17 @@ async def test_a_refused_line_is_released_with_the_bursars_word_on_record(
     await commands.lines("held", "release", "--all", "--yes", *WHY)
     await export(path)
     assert await path.value("SELECT status FROM fine") == "Transferred"
+
+
+async def test_no_id_is_cut_and_no_record_steers_the_terminal(
+    path: WritePath, commands: Commands
+) -> None:
+    long = "P" * 100
+    await path.take(payment(payment_id=long), payment(payment_id="\x1b[2J", amount="0.00"))
+    narrow = Commands(commands.database_url, COLUMNS="60")
+    assert long in (await narrow.call("parked", "list")).stdout
+    named = ("--institution", "6050", "--source", "SAP", "--id", "\x1b[2J", "--value")
+    shown = await narrow.call("rejected", "show", *named)
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.stdout
+    assert r"\x1b[2J" in shown.stdout
