@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
-from service.core.words import ResponseOutcome
+from service.core.words import LineState, ResponseOutcome
 from tests.support.given import (
     BOTH,
     ERP,
@@ -321,3 +321,11 @@ def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alon
     books.take(replace(second, fines=(line,)))
     books.take(refuses(profile="ONLY"))
     assert (books.line_state("1001"), books.line_state("5001")) == ("live", "refused")
+
+
+def test_a_line_that_is_not_its_fines_latest_is_not_live_even_if_nobody_refused_it() -> None:
+    # Two batches adopted after a restore may hold one fine; the table alone says live twice.
+    books = Books(*LATER)
+    old = LineKey(UNI, "1001")
+    books.store.lines[old] = replace(books.store.lines[old], state=LineState.LIVE)
+    assert own_outcome(books.take(refuses("1001"))) == "rejected:not_live"
