@@ -50,9 +50,9 @@ class Commits:
     async def _run(self) -> None:
         while True:
             await self._news.wait()
+            await asyncio.sleep(self._interval_ms / 1_000)
             self._news.clear()
             await self._commit()
-            await asyncio.sleep(self._interval_ms / 1_000)
 
     async def _commit(self) -> None:
         ours = self._consumer.assignment()

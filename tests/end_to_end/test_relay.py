@@ -154,15 +154,15 @@ async def test_an_acknowledged_offset_is_kept_for_each_output_partition(
 async def test_a_record_too_large_for_the_broker_is_set_aside_and_the_rest_flows(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    configure_topic(kafka_admin, topic, "max.message.bytes", "20000")
+    configure_topic(kafka_admin, topic, "max.message.bytes", "5000")
     records = numbered(200)
-    records[77] = records[77]._replace(value=b"x" * 50_000)
-    records[140] = records[140]._replace(value=b"y" * 50_000)
+    records[77] = records[77]._replace(value=b"x" * 8_000)
+    records[140] = records[140]._replace(value=b"y" * 8_000)
     await queue(pool, topic, records, row_bytes=1_000_000)
     relay = make_relay()
     await until_empty(relay)
     found = sorted(plain(read_topic(bootstrap_servers, topic)), key=lambda read: read.value or b"")
-    assert found == [record for record in records if len(record.value or b"") < 50_000]
+    assert found == [record for record in records if len(record.value or b"") < 8_000]
     async with pool.acquire() as connection:
         aside = await connection.fetch("SELECT * FROM outbox_set_aside ORDER BY place")
     assert [(row["place"], row["reason"], row["payload"][:1]) for row in aside] == [
