@@ -79,6 +79,7 @@ compose-demo: export POSTGRES_PASSWORD := $(POSTGRES_PASSWORD)
 compose-demo: export KAFKA_PORT := $(KAFKA_PORT)
 compose-demo: export OPS_PORT := $(OPS_PORT)
 compose-demo: export BURSAR_SERVICES := environment
+compose-demo: export BURSAR_DEMO_SERVICE := compose
 compose-demo: export DATABASE_URL := postgresql://bursar:$(POSTGRES_PASSWORD)@127.0.0.1:$(POSTGRES_PORT)/bursar
 compose-demo: export KAFKA_BOOTSTRAP_SERVERS := 127.0.0.1:$(KAFKA_PORT)
 compose-demo: venv ## the demo against `docker compose up`

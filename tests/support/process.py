@@ -1,0 +1,169 @@
+"""The service as processes of their own, on topics, a group and a database of a test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+ROOT = Path(__file__).parents[2]
+COMMAND_SECONDS_MAX = 120
+LOOK_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Site:
+    """What every process of a test is told, and the processes it has."""
+
+    database_url: str
+    servers: str
+    prefix: str
+    group: str
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _running: dict[str, Process] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("BURSAR_")}
+        return kept | {
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
+            "BURSAR_TOPIC_PREFIX": self.prefix,
+            "BURSAR_CONSUMER_GROUP": self.group,
+            "BURSAR_OPS_PORT": "0",
+            "BURSAR_SWEEP_INTERVAL_SECONDS": "1",
+            "BURSAR_KAFKA_SESSION_TIMEOUT_MS": "6000",
+            "BURSAR_KAFKA_REQUEST_TIMEOUT_MS": "5000",
+            "BURSAR_DATABASE_IDLE_IN_TRANSACTION_MS_MAX": "5000",
+            "COLUMNS": "200",
+            **self.settings,
+        }
+
+    def topic(self, contract: str) -> str:
+        return self.prefix + contract
+
+    def write_profiles(self, text: str) -> None:
+        """For every process started from now on."""
+        file = self.folder / "profiles.toml"
+        file.write_text(text, "utf-8")
+        self.settings = {**self.settings, "BURSAR_PROFILES_FILE": str(file)}
+
+    async def command(self, *arguments: str) -> str:
+        """The output of a command that ends well."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", *arguments),
+            cwd=ROOT,
+            env=self.environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                out, problems = await process.communicate()
+        finally:
+            await end(process)
+        assert process.returncode == 0, problems.decode()
+        return out.decode()
+
+    async def start(self, name: str = "one") -> None:
+        """`python -m service run`; its log is <name>.log in the folder, all starts one after another."""
+        assert name not in self._running
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "service", "run"),
+                cwd=ROOT,
+                env=self.environment,
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def kill(self, name: str = "one") -> None:
+        """kill -9: it must have been alive until then."""
+        process = self._running.pop(name)
+        assert process.returncode is None, self.log(name)[-3:]
+        process.kill()
+        assert await process.wait() == -signal.SIGKILL
+
+    async def stop(self, name: str = "one") -> None:
+        """SIGTERM; ends well and in time."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                assert await process.wait() == 0, self.log(name)[-3:]
+        finally:
+            await end(process)
+
+    async def stop_all(self) -> None:
+        for name in list(self._running):
+            await self.stop(name)
+
+    async def end_all(self) -> None:
+        """In any case, however a test ended."""
+        for process in self._running.values():
+            await end(process)
+        self._running.clear()
+
+    def check_alive(self) -> None:
+        for name, process in self._running.items():
+            assert process.returncode is None, (name, self.log(name)[-3:])
+
+    def log(self, name: str = "one") -> list[dict[str, object]]:
+        lines = (self.folder / f"{name}.log").read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("}\n")]
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, object]]:
+        async with connected(self.database_url) as connection:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds_max: int) -> None:
+        """Looks again and again; what runs must be alive all the time."""
+        async with asyncio.timeout(seconds_max):
+            while not await holds():
+                self.check_alive()
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def until_idle(self, records: int, seconds_max: int = 60) -> None:
+        """All `records` of the input topics are applied, and all there was to say is said."""
+
+        async def is_idle() -> bool:
+            if await self.applied() < records:
+                return False
+            return (await self.rows("SELECT count(*) AS n FROM outbox"))[0]["n"] == 0
+
+        await self.until(is_idle, seconds_max)
+
+    async def applied(self) -> int:
+        """Records of input topics that are behind us; 0 while there is no table yet."""
+        async with connected(self.database_url) as connection:
+            found: int = await connection.fetchval(
+                "SELECT coalesce(sum(next_offset), 0)::bigint FROM consumer_offset"
+            )
+            return found
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
