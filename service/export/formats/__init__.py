@@ -1,0 +1,89 @@
+"""Formats beside the XML, from the same batch and with the same totals, by name."""
+
+from typing import Protocol
+
+from service.export.bursar_xml_reader import read as read_xml
+from service.export.formats.csv_format import CsvFormat
+from service.export.formats.fixed_width import FixedWidth
+from service.export.formats.layout import Layout, read_layout
+from service.export.formats.table import NotPrintable, Row, Table, control_of, differing, table_of
+from service.export.verify import Manifest
+from service.problems import OperatorError
+
+__all__ = [
+    "NAMES",
+    "Format",
+    "Layout",
+    "NotPrintable",
+    "Row",
+    "Table",
+    "XmlFormat",
+    "format_named",
+    "printed_as",
+    "read_layout",
+    "table_of",
+]
+
+NAMES = ("xml", "csv", "fixed")
+
+
+class Format(Protocol):
+    """`suffix` of its files, without the dot."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suffix(self) -> str: ...
+
+    def render(self, table: Table) -> bytes:
+        """The file's bytes. Raises NotPrintable."""
+        ...
+
+    def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
+        """What the bytes say. Raises NotPrintable, or ValueError for what is no such file."""
+        ...
+
+
+class XmlFormat:
+    """The sealed bytes themselves."""
+
+    name = "xml"
+    suffix = "xml"
+
+    def render(self, table: Table) -> bytes:
+        return table.document
+
+    def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
+        lines = (line for patron in read_xml(data).patrons for line in patron.lines)
+        rows = []
+        for line in lines:
+            if line.paid.currency != currency:
+                raise NotPrintable("currency: is not the batch's")
+            texts = {"bursar_transaction_id": line.paid.bursar_transaction_id}
+            rows.append(Row(line.paid.amount, texts))
+        return tuple(rows)
+
+
+def format_named(name: str, layout: Layout | None = None) -> Format:
+    """Raises OperatorError for a name that is none, and for `fixed` without a layout."""
+    if name == "fixed":
+        if layout is None:
+            raise OperatorError("--layout: is required with --format fixed")
+        return FixedWidth(layout)
+    if name == "csv":
+        return CsvFormat()
+    if name == "xml":
+        return XmlFormat()
+    raise OperatorError(f"--format: must be one of {', '.join(NAMES)}")
+
+
+def printed_as(form: Format, document: bytes, manifest: Manifest) -> bytes:
+    """The file, after its bytes were read back and add up to the manifest. Raises NotPrintable."""
+    table = table_of(document, manifest)
+    data = form.render(table)
+    rows = form.read(data, table.currency)
+    faults = differing(control_of(row.amount for row in rows), manifest, table.currency)
+    if faults or [row.amount for row in rows] != [row.amount for row in table.rows]:
+        raise NotPrintable(f"{', '.join(faults) or 'amounts'}: the printed lines differ")
+    return data

@@ -1,0 +1,61 @@
+"""CSV after RFC 4180: a header row, CRLF, UTF-8 without a mark; one row per fine. Pure.
+
+A text that a spreadsheet would run as a formula gets an apostrophe in front, also where apostrophes
+are there already: so reading takes exactly one away and every text comes back as it was.
+"""
+
+import csv
+import re
+from io import StringIO
+from typing import Final
+
+from service.core.money import format_minor, parse_sum
+from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Row, Table
+
+COLUMNS: Final = (*BATCH_FIELDS, *LINE_FIELDS)
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
+
+
+class CsvFormat:
+    """Amounts are plain decimals with exactly the currency's digits, never neutralised."""
+
+    name: Final = "csv"
+    suffix: Final = "csv"
+
+    def render(self, table: Table) -> bytes:
+        text = StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
+        writer.writerow(COLUMNS)
+        batch = [neutralised(table.batch[field]) for field in BATCH_FIELDS]
+        for row in table.rows:
+            writer.writerow([*batch, *_cells(row, table.currency)])
+        return text.getvalue().encode()
+
+    def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
+        """The rows; the batch's columns are the same in all of them and left out."""
+        cells = csv.reader(StringIO(data.decode(), newline=""), strict=True)
+        if next(cells, None) != list(COLUMNS):
+            raise NotPrintable("header: is not this format's")
+        return tuple(_row(dict(zip(COLUMNS, one, strict=True)), currency) for one in cells)
+
+
+def neutralised(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def original(text: str) -> str:
+    """What was neutralised, as it was."""
+    return text[1:] if _NEUTRALISED.match(text) else text
+
+
+def _cells(row: Row, currency: str) -> list[str]:
+    return [
+        format_minor(row.amount, currency) if field == "amount" else neutralised(row.texts[field])
+        for field in LINE_FIELDS
+    ]
+
+
+def _row(cells: dict[str, str], currency: str) -> Row:
+    texts = {field: original(cells[field]) for field in LINE_FIELDS if field != "amount"}
+    return Row(parse_sum(cells["amount"], currency), texts)

@@ -1,0 +1,161 @@
+"""Fixed-width records after a layout. Pure; lengths in characters.
+
+A text too long is cut or refused as the layout says; numbers and names that identify something are
+never cut.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from service.core.money import InvalidAmount, format_minor, parse_sum
+from service.export.formats.layout import (
+    SIGNED_AMOUNTS,
+    WHOLE,
+    Align,
+    Amounts,
+    Layout,
+    LineEnd,
+    Place,
+    TooLong,
+    Unencodable,
+)
+from service.export.formats.table import NotPrintable, Row, Table
+
+_ENDS: Final = {LineEnd.CRLF: "\r\n", LineEnd.LF: "\n"}
+
+
+class FixedWidth:
+    """One layout's format."""
+
+    name: Final = "fixed"
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.suffix = layout.suffix
+
+    def render(self, table: Table) -> bytes:
+        """Header, a record per fine, trailer. Raises NotPrintable for what must not be cut."""
+        layout, frame = self._layout, self._frame(table)
+        records = [
+            *([self._record(layout.header, frame)] if layout.header else []),
+            *(self._record(layout.line, self._values(table, row)) for row in table.rows),
+            *([self._record(layout.trailer, frame)] if layout.trailer else []),
+        ]
+        end = _ENDS[layout.line_end]
+        return self._encoded("".join(record + end for record in records))
+
+    def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
+        """Each fine's fields without padding; header and trailer are compared with the lines."""
+        layout = self._layout
+        records = self._records(data)
+        first, last = bool(layout.header), len(records) - bool(layout.trailer)
+        if last < first:
+            raise NotPrintable("records: header or trailer is missing")
+        rows = tuple(self._row(record, currency) for record in records[first:last])
+        for places, there in ((layout.header, records[:1]), (layout.trailer, records[-1:])):
+            if places:
+                self._check_frame(_cut(places, there[0]), rows, currency)
+        return rows
+
+    def _records(self, data: bytes) -> list[str]:
+        end = _ENDS[self._layout.line_end]
+        *records, rest = data.decode(self._layout.encoding).split(end)
+        if rest:
+            raise NotPrintable("records: the last one has no end")
+        return records
+
+    def _frame(self, table: Table) -> dict[str, str]:
+        control = table.control
+        return {
+            **table.batch,
+            "file_name": table.file_name,
+            "cutoff": table.cutoff,
+            "count": str(control.count),
+            "total": self._amount(control.total, table.currency),
+        }
+
+    def _values(self, table: Table, row: Row) -> dict[str, str]:
+        return {
+            **table.batch,
+            **row.texts,
+            "amount": self._amount(row.amount, table.currency),
+            "amount_absolute": self._amount(abs(row.amount), table.currency),
+            "sign": "-" if row.amount < 0 else "+",
+        }
+
+    def _amount(self, amount: int, currency: str) -> str:
+        cents = self._layout.amounts is Amounts.CENTS
+        return str(amount) if cents else format_minor(amount, currency)
+
+    def _minor(self, text: str, currency: str) -> int:
+        try:
+            if self._layout.amounts is Amounts.CENTS:
+                return int(text or "0")
+            return parse_sum(_without_leading_zeros(text), currency)
+        except (ValueError, InvalidAmount):
+            raise NotPrintable("amount: cannot be read back") from None
+
+    def _record(self, places: Sequence[Place], values: Mapping[str, str]) -> str:
+        return "".join(self._printed(place, values) for place in places)
+
+    def _printed(self, place: Place, values: Mapping[str, str]) -> str:
+        text = place.text if place.field is None else values[place.field]
+        assert text is not None
+        if len(text) > place.length:
+            if (place.too_long or self._layout.too_long) is TooLong.REFUSE or place.field in WHOLE:
+                raise NotPrintable(f"{place.field}: is longer than {place.length} characters")
+            text = text[: place.length]
+        if place.align is Align.LEFT:
+            return text.ljust(place.length, place.pad)
+        if place.pad == "0" and place.field in SIGNED_AMOUNTS and text.startswith("-"):
+            return "-" + text[1:].rjust(place.length - 1, "0")
+        return text.rjust(place.length, place.pad)
+
+    def _encoded(self, text: str) -> bytes:
+        errors = "replace" if self._layout.unencodable is Unencodable.REPLACE else "strict"
+        try:
+            return text.encode(self._layout.encoding, errors)
+        except UnicodeEncodeError:
+            rule = f"a character is not in {self._layout.encoding}"
+            raise NotPrintable(f"encoding: {rule}") from None
+
+    def _row(self, record: str, currency: str) -> Row:
+        texts = _cut(self._layout.line, record)
+        if "amount" in texts:
+            amount = self._minor(texts.pop("amount"), currency)
+        else:
+            amount = self._minor(texts["amount_absolute"], currency)
+            amount = -amount if texts["sign"] == "-" else amount
+        return Row(amount, texts)
+
+    def _check_frame(self, found: Mapping[str, str], rows: Sequence[Row], currency: str) -> None:
+        if "count" in found and int(found["count"] or "0") != len(rows):
+            raise NotPrintable("count: is not the number of lines")
+        total = sum(row.amount for row in rows)
+        if "total" in found and self._minor(found["total"], currency) != total:
+            raise NotPrintable("total: is not the lines' sum")
+
+
+def _cut(places: Sequence[Place], record: str) -> dict[str, str]:
+    """The fields of a record by name, without padding."""
+    if len(record) != sum(place.length for place in places):
+        raise NotPrintable("record: has another length than its fields")
+    found = {}
+    at = 0
+    for place in places:
+        text, at = record[at : at + place.length], at + place.length
+        if place.field is not None:
+            found[place.field] = _stripped(place, text)
+    return found
+
+
+def _stripped(place: Place, text: str) -> str:
+    if place.field in SIGNED_AMOUNTS and place.pad == "0":
+        return text  # zeros in front of a number change nothing
+    return text.rstrip(place.pad) if place.align is Align.LEFT else text.lstrip(place.pad)
+
+
+def _without_leading_zeros(text: str) -> str:
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, point, fraction = digits.partition(".")
+    return f"{sign}{whole.lstrip('0') or '0'}{point}{fraction}"

@@ -1,0 +1,146 @@
+"""The fixed-width format's layout: a small TOML file, read and checked. Fails closed."""
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
+from service.problems import OperatorError
+
+LENGTH_MAX: Final = 1_000
+# A part of one of these would be another one: they are never cut, whatever the layout says.
+WHOLE: Final = frozenset(
+    (
+        *("amount", "amount_absolute", "sign", "count", "total", "bursar_transaction_id"),
+        *("fine_id", "match_value", "credit_of_bursar_transaction_id", "institution_id"),
+        *("profile", "batch_number", "export_number", "currency", "file_name"),
+    )
+)
+SIGNED_AMOUNTS: Final = frozenset({"amount", "total"})
+_LINE_NAMES: Final = frozenset((*LINE_FIELDS, *BATCH_FIELDS, "amount_absolute", "sign"))
+_FRAME_NAMES: Final = frozenset((*BATCH_FIELDS, "cutoff", "file_name", "count", "total"))
+
+
+class TooLong(StrEnum):
+    """What becomes of a text that does not fit."""
+
+    CUT = "cut"
+    REFUSE = "refuse"
+
+
+class Amounts(StrEnum):
+    CENTS = "cents"  # minor units of the currency, without a point
+    DECIMALS = "decimals"
+
+
+class Align(StrEnum):
+    """The side the text stands on; the other one is padded."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class LineEnd(StrEnum):
+    CRLF = "crlf"
+    LF = "lf"
+
+
+class Encoding(StrEnum):
+    UTF_8 = "utf-8"
+    LATIN_1 = "latin-1"
+    CP1252 = "cp1252"
+    ASCII = "ascii"
+
+
+class Unencodable(StrEnum):
+    """What becomes of a character the encoding does not have."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"  # by a question mark
+
+
+AsText = Field(strict=False)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Place(_Table):
+    """One field of a record: the value called `field`, or the constant `text`; in characters."""
+
+    field: str | None = None
+    text: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
+    length: Annotated[int, Field(ge=1, le=LENGTH_MAX)]
+    align: Annotated[Align, AsText] = Align.LEFT
+    pad: Annotated[str, Field(pattern=r"^[ -~]$")] = " "
+    too_long: Annotated[TooLong, AsText] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.field is None) == (self.text is None):
+            raise ValueError("must have either field or text")
+        if self.text is not None and len(self.text) > self.length:
+            raise ValueError("text: must not be longer than length")
+        if self.field in WHOLE and self.too_long is TooLong.CUT:
+            raise ValueError("too_long: this field is never cut")
+        if self.pad.isdigit() and self.align is Align.LEFT and self.field in WHOLE:
+            raise ValueError("pad: a digit behind a number would change it")
+        if self.pad in "123456789-." and self.field in WHOLE:
+            raise ValueError("pad: must not be a part of a number, except 0 in front")
+        return self
+
+
+class Layout(_Table):
+    """A file: header records, one record per fine, trailer records."""
+
+    encoding: Annotated[Encoding, AsText] = Encoding.UTF_8
+    unencodable: Annotated[Unencodable, AsText] = Unencodable.REFUSE
+    line_end: Annotated[LineEnd, AsText] = LineEnd.CRLF
+    amounts: Annotated[Amounts, AsText] = Amounts.CENTS
+    too_long: Annotated[TooLong, AsText] = TooLong.REFUSE
+    suffix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] = "txt"
+    header: list[Place] = []
+    line: Annotated[list[Place], Field(min_length=1)]
+    trailer: list[Place] = []
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        _require_known("line", self.line, _LINE_NAMES)
+        _require_known("header", self.header, _FRAME_NAMES)
+        _require_known("trailer", self.trailer, _FRAME_NAMES)
+        names = {place.field for place in self.line}
+        if "amount" not in names and not {"amount_absolute", "sign"} <= names:
+            raise ValueError("line: must have amount, or amount_absolute and sign")
+        if not {"bursar_transaction_id", "fine_id"} & names:
+            raise ValueError("line: must have bursar_transaction_id or fine_id")
+        if self.suffix in ("xml", "json"):
+            raise ValueError("suffix: must not be xml or json")
+        return self
+
+
+def read_layout(path: Path) -> Layout:
+    """Raises OperatorError with file, field and rule."""
+    try:
+        return Layout.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise OperatorError(f"{path}: must be TOML in UTF-8") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        rule = fault["msg"].removeprefix("Value error, ")
+        raise OperatorError(f"{path}: {place}{place and ': '}{rule}") from None
+
+
+def _require_known(record: str, places: list[Place], names: frozenset[str]) -> None:
+    for n, place in enumerate(places):
+        if place.field is not None and place.field not in names:
+            raise ValueError(f"{record}.{n}.field: must be one of {', '.join(sorted(names))}")
+    fields = [place.field for place in places if place.field is not None]
+    if len(set(fields)) != len(fields):
+        raise ValueError(f"{record}: no field may stand twice")

@@ -1,0 +1,196 @@
+"""CSV and fixed width: every text comes back, totals are the manifest's, nothing is cut unasked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+
+from service.core.money import format_minor
+from service.core.words import Mode
+from service.export.batch import Batch, CreditRef
+from service.export.formats import FixedWidth, Format, NotPrintable, XmlFormat, printed_as, table_of
+from service.export.formats.csv_format import CsvFormat, neutralised, original
+from service.export.formats.layout import Layout, read_layout
+from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
+from service.export.manifest import Run, manifest_of
+from service.export.proof import prove
+from service.export.xsd import bursar_export_schema
+from service.messages.batches import manifest_members
+from service.problems import OperatorError
+from tests.golden.batches import any_batch, any_text, batch, golden_batches, line, patron
+
+RUN = Run("run-1", 1, True, Mode.EXPORT_IMPORT, datetime(2026, 9, 12, 19, 31, tzinfo=UTC), None, {})
+Sealed = tuple[bytes, dict[str, object]]
+
+LAYOUT = """
+amounts = "cents"
+too_long = "cut"
+header = [{ text = "H", length = 1 }, { field = "export_number", length = 15 },
+          { field = "count", length = 6, align = "right", pad = "0" },
+          { field = "total", length = 15, align = "right", pad = "0" }]
+line = [{ text = "D", length = 1 },
+        { field = "bursar_transaction_id", length = 20, align = "right", pad = "0" },
+        { field = "patron_name", length = 12 },
+        { field = "amount", length = 12, align = "right", pad = "0" }]
+trailer = [{ text = "T", length = 1 }, { field = "count", length = 6, align = "right", pad = "0" },
+           { field = "total", length = 15, align = "right", pad = "0" }]
+"""
+
+
+def sealed(of: Batch) -> Sealed:
+    proof = prove(of, bursar_export_schema())
+    members = manifest_members(manifest_of(of, proof.document, proof.totals, RUN))
+    return proof.document, json.loads(orjson.dumps(members))
+
+
+def layout_of(text: str, folder: Path) -> Layout:
+    path = folder / "layout.toml"
+    path.write_text(text, "utf-8")
+    return read_layout(path)
+
+
+@given(any_batch())
+def test_csv_read_back_is_the_batch(of: Batch) -> None:
+    document, manifest = sealed(of)
+    table = table_of(document, manifest)
+    data = printed_as(CsvFormat(), document, manifest)
+    assert CsvFormat().read(data, of.currency) == table.rows
+
+
+@given(any_batch())
+def test_fixed_width_carries_the_ids_and_sums_of_any_batch(of: Batch) -> None:
+    place = {"field": "bursar_transaction_id", "length": 20, "align": "right", "pad": "0"}
+    amount = {"field": "amount", "length": 16, "align": "right", "pad": "0"}
+    frame = [{"field": "total", "length": 20, "align": "right"}, {"field": "count", "length": 4}]
+    name = {"field": "patron_name", "length": 5, "too_long": "cut"}
+    for amounts in ("cents", "decimals"):
+        shape = Layout.model_validate(
+            {"amounts": amounts, "line": [place, name, amount], "header": frame, "trailer": frame}
+        )
+        document, manifest = sealed(of)
+        form = FixedWidth(shape)
+        rows = form.read(printed_as(form, document, manifest), of.currency)
+        found = [(row.texts["bursar_transaction_id"], row.amount) for row in rows]
+        expected = [
+            (one.bursar_transaction_id, one.amount) for who in of.patrons for one in who.lines
+        ]
+        assert found == expected
+
+
+@given(any_text())
+def test_a_text_is_neutralised_and_comes_back(text: str) -> None:
+    assert not neutralised(text).startswith(tuple("=+-@\t\r"))
+    assert original(neutralised(text)) == text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "\rx", "'=1", "''@x"])
+def test_formulas_get_one_apostrophe_more(text: str) -> None:
+    assert neutralised(text) == f"'{text}"
+    assert original(neutralised(text)) == text
+
+
+def test_csv_is_rfc_4180_with_plain_amounts_and_the_fine_a_credit_refers_to() -> None:
+    ref = CreditRef("15000000020004242", "LOST ITEM")
+    credit = line(1, -3_25, type="CREDIT", comment='=ref 1 A "x", ref', credit_ref=ref)
+    data = printed_as(CsvFormat(), *sealed(batch(patron("abel", credit))))
+    assert data.count(b"\r\n") == data.count(b"\n") == 2
+    header, row = csv.reader(io.StringIO(data.decode(), newline=""))
+    assert header == [*BATCH_FIELDS, *LINE_FIELDS]
+    found = dict(zip(header, row, strict=True))
+    assert found["amount"] == "-3.25"
+    assert found["fine_id"] == "fine-001"
+    assert found["comment"] == '\'=ref 1 A "x", ref ref 15000000020004242 LOST ITEM'
+    assert found["credit_of_bursar_transaction_id"] == "15000000020004242"
+    assert found["credit_of_type"] == "LOST ITEM"
+
+
+def test_a_fine_with_the_words_of_a_reference_refers_to_nothing() -> None:
+    (row,) = table_of(*sealed(batch(patron("abel", line(1, comment="ref 12 A"))))).rows
+    assert row.texts["credit_of_bursar_transaction_id"] == ""
+
+
+@pytest.mark.parametrize("form", [CsvFormat(), XmlFormat()])
+@pytest.mark.parametrize("name", golden_batches())
+def test_each_golden_batch_adds_up_in_each_format(form: Format, name: str) -> None:
+    of = golden_batches()[name]
+    document, manifest = sealed(of)
+    rows = form.read(printed_as(form, document, manifest), of.currency)
+    assert format_minor(sum(row.amount for row in rows), of.currency) == manifest["total"]
+    assert len(rows) == manifest["count"]
+
+
+def test_a_manifest_that_says_otherwise_prints_nothing() -> None:
+    document, manifest = sealed(batch(patron("abel", line(1))))
+    with pytest.raises(NotPrintable, match="total"):
+        printed_as(CsvFormat(), document, {**manifest, "total": "95.01"})
+
+
+def test_a_format_that_loses_a_unit_is_noticed() -> None:
+    class Loses(CsvFormat):
+        def render(self, table: object) -> bytes:
+            return super().render(table).replace(b"95.00", b"94.99")  # type: ignore[arg-type]  # same
+
+    with pytest.raises(NotPrintable, match="total, debits"):
+        printed_as(Loses(), *sealed(batch(patron("abel", line(1)))))
+
+
+def test_fixed_width_pads_cuts_and_frames(tmp_path: Path) -> None:
+    form = FixedWidth(layout_of(LAYOUT, tmp_path))
+    lines = (line(1, 95_00), line(2, -3_25, type="CREDIT"))
+    data = printed_as(form, *sealed(batch(patron("maximiliane", *lines))))
+    assert data.decode().split("\r\n") == [
+        "H100000000000042000002000000000009175",
+        "D00015000000020004001Maximiliane,000000009500",
+        "D00015000000020004002Maximiliane,-00000000325",
+        "T000002000000000009175",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ('"amount", length = 12', '"amount", length = 3', "amount"),
+        ('"patron_name", length = 12', '"patron_name", length = 4, too_long = "refuse"', "patron"),
+        ('"bursar_transaction_id", length = 20', '"bursar_transaction_id", length = 5', "bursar"),
+        ('"total", length = 15', '"total", length = 2', "total"),
+    ],
+)
+def test_what_must_not_be_cut_is_refused(
+    tmp_path: Path, before: str, after: str, field: str
+) -> None:
+    form = FixedWidth(layout_of(LAYOUT.replace(before, after), tmp_path))
+    with pytest.raises(NotPrintable, match=field):
+        printed_as(form, *sealed(batch(patron("abel", line(1)))))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("line = [", "must be TOML"),
+        (LAYOUT + "colour = 1", "colour"),
+        (LAYOUT.replace('"amount"', '"comment"'), "must have amount"),
+        (LAYOUT.replace('"patron_name"', '"patron"'), "must be one of"),
+        (LAYOUT.replace('"patron_name"', '"amount"'), "no field may stand twice"),
+        (LAYOUT.replace('{ text = "D", length = 1 }', "{ length = 1 }"), "either field or text"),
+    ],
+)
+def test_a_layout_with_a_fault_is_refused_by_name(tmp_path: Path, text: str, rule: str) -> None:
+    with pytest.raises(OperatorError, match=rule):
+        layout_of(text, tmp_path)
+
+
+def test_a_character_the_encoding_lacks_is_refused_or_replaced_as_told(tmp_path: Path) -> None:
+    of = sealed(batch(patron("łukasz", line(1))))
+    ascii_only = 'encoding = "ascii"\n' + LAYOUT
+    with pytest.raises(NotPrintable, match="encoding"):
+        printed_as(FixedWidth(layout_of(ascii_only, tmp_path)), *of)
+    replaced = 'unencodable = "replace"\n' + ascii_only
+    assert b"?ukasz, Ann" in printed_as(FixedWidth(layout_of(replaced, tmp_path)), *of)
