@@ -255,4 +255,3 @@ def _credits_of(payments: Iterable[Payment]) -> set[FineKey]:
         for value in payments
         if value.credit_id is not None
     }
-
