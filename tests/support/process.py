@@ -77,7 +77,7 @@ class Site:
         return out.decode()
 
     async def start(self, name: str = "one") -> None:
-        """`python -m service run`; its log is <name>.log in the folder, all starts one after another."""
+        """`python -m service run`; the log of all its starts is <name>.log in the folder."""
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = await asyncio.create_subprocess_exec(

@@ -15,8 +15,9 @@ from hypothesis import given
 from service.core.money import format_minor
 from service.core.words import Mode
 from service.export.batch import Batch, CreditRef
-from service.export.formats import FixedWidth, Format, NotPrintable, XmlFormat, printed_as, table_of
+from service.export.formats import Format, NotPrintable, XmlFormat, printed_as, table_of
 from service.export.formats.csv_format import CsvFormat, neutralised, original
+from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
 from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
 from service.export.manifest import Run, manifest_of

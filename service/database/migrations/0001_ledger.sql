@@ -369,6 +369,11 @@ CREATE TABLE outbox (
     CHECK (cardinality(keys) = cardinality(payloads) AND cardinality(keys) = cardinality(headers))
 );
 
+-- Kept as they are: what a page holds is counted in bytes, and they live for moments.
+ALTER TABLE outbox ALTER COLUMN keys SET STORAGE EXTERNAL;
+ALTER TABLE outbox ALTER COLUMN payloads SET STORAGE EXTERNAL;
+ALTER TABLE outbox ALTER COLUMN headers SET STORAGE EXTERNAL;
+
 -- Records the broker refuses for their own sake, with the reason; an operator's to mend.
 CREATE TABLE outbox_set_aside (
     outbox_id bigint NOT NULL,

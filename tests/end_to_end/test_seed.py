@@ -1,0 +1,171 @@
+"""The seed's table row by row, and bad records by their reasons, through real Kafka.
+
+Inputs are published and outputs read by another implementation of the client (confluent-kafka).
+"""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.support import inputs
+from tests.support.process import Site
+from tests.support.topics import Read, configure_topic, produce, read_topic
+
+LOST = "LOSTITEMREPLACEMENTFEE"
+PROFILE = """
+[[profile]]
+code = "{code}"
+name = "{code}"
+institution = "{institution}"
+mode = "{mode}"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "CREDIT"]
+match = "02"
+close_paid_lost_loan = {closes}
+
+[profile.credits]
+included = true
+"""
+INSTITUTION = '[[institution]]\nid = "{id}"\nzone = "Europe/Berlin"\n\n'
+ONLY, BOTH, CLOSING = "11", "12", "13"
+PROFILES = (
+    "".join(INSTITUTION.format(id=one) for one in (ONLY, BOTH, CLOSING))
+    + PROFILE.format(code="ONLY", institution=ONLY, mode="export_only", closes="false")
+    + PROFILE.format(code="BOTH", institution=BOTH, mode="export_import", closes="false")
+    + PROFILE.format(code="CLOSING", institution=CLOSING, mode="export_import", closes="true")
+)
+Event = dict[str, Any]
+
+
+@pytest.fixture
+async def site(
+    database_url: str, bootstrap_servers: str, topic_prefix: str, group_id: str, tmp_path: Path
+) -> AsyncIterator[Site]:
+    site = Site(database_url, bootstrap_servers, topic_prefix, group_id, tmp_path)
+    site.write_profiles(PROFILES)
+    await site.command("migrate")
+    await site.command("topics", "create", "--partitions", "2")
+    await site.start()
+    try:
+        yield site
+    finally:
+        await site.end_all()
+
+
+def send(site: Site, contract: str, data: object, *, structured: bool = True) -> None:
+    form = inputs.structured if structured else inputs.binary
+    value, headers = form(contract, data)
+    produce(site.servers, site.topic(contract), [(b"key", value)], headers=headers)
+
+
+def fine(institution_id: str, name: str, kind: str = "OVERDUEFINE", **more: object) -> object:
+    return inputs.fine_created(
+        institution_id=institution_id, fine_id=name, type=kind, loan_id=f"L-{name}", **more
+    )
+
+
+def published(site: Site, contract: str) -> list[Event]:
+    return [json.loads(r.value or b"") for r in read_topic(site.servers, site.topic(contract))]
+
+
+def told(site: Site, fine_id: str) -> list[Event]:
+    """The balance-changed events of a fine, in order."""
+    own = [
+        event
+        for event in published(site, "balance-changed.v1")
+        if event["fine"]["fine_id"] == fine_id
+    ]
+    return sorted(own, key=lambda event: int(event["sequence"]))
+
+
+def row(event: Event) -> tuple[object, ...]:
+    """As the seed's table has it: status, type, remaining, active, transferred, considered."""
+    fine, change = event["fine"], event["change"]
+    return (
+        fine["status"],
+        event["transaction"]["type"],
+        fine["remaining"],
+        change["active"],
+        change["transferred"],
+        fine["considered"],
+    )
+
+
+async def test_the_seeds_table(site: Site) -> None:
+    for institution_id in (ONLY, BOTH, CLOSING):
+        send(site, "fine-created.v1", fine(institution_id, f"F-{institution_id}"))
+        send(site, "fine-created.v1", fine(institution_id, f"LOST-{institution_id}", LOST))
+    credit = fine(BOTH, "CREDIT", "CREDIT", amount="-5.00")
+    send(site, "fine-created.v1", credit, structured=False)
+    await site.until_idle(7)
+    await site.command("export", "run")
+    send(site, "bursar-payment.v1", inputs.bursar_payment(institution_id=BOTH, fine_id=f"F-{BOTH}"))
+    await site.until_idle(8)
+
+    created = ("Active", "Fine", "95.50", "95.50", "0.00", "active")
+    closed = ("Closed", "Export", "0.00", "-95.50", "0.00", "closed")
+    assert row(told(site, "CREDIT")[0]) == ("Active", "Credit", "-5.00", "-5.00", "0.00", "active")
+    assert [row(event) for event in told(site, f"F-{ONLY}")] == [created, closed]
+    assert [row(event) for event in told(site, f"F-{BOTH}")] == [
+        created,
+        ("Transferred", "Exported and paid", "0.00", "-95.50", "95.50", "active"),
+        ("Transferred", "Payment received", "0.00", "0.00", "-95.50", "closed"),
+    ]
+    assert told(site, f"F-{BOTH}")[-1]["transaction"]["comment"] == "Bursar"
+    for institution_id in (ONLY, BOTH, CLOSING):
+        assert [row(event) for event in told(site, f"LOST-{institution_id}")] == [created, closed]
+    loans = published(site, "loan-closed.v1")
+    assert [(one["loan_id"], one["reason"]) for one in loans] == [
+        (f"L-LOST-{CLOSING}", "lost_fine_exported")
+    ]
+
+
+SOUND = inputs.bursar_payment(institution_id=BOTH, fine_id="F-12")
+TEXT = json.dumps(SOUND)
+BAD: list[tuple[str, bytes, str]] = [
+    ("not JSON", b"{", "invalid_json"),
+    ("a duplicate key", TEXT.replace("{", '{"source": "X", ', 1).encode(), "invalid_json"),
+    ("NaN", TEXT.replace('"95.50"', "NaN").encode(), "invalid_json"),
+    ("not UTF-8", TEXT.replace("SAP", "S\udcffP").encode(errors="surrogateescape"), "invalid_json"),
+    ("too deep", b'{"x":' * 5_000 + b"1" + b"}" * 5_000, "invalid_json"),
+    ("a JSON number as money", TEXT.replace('"95.50"', "95.50").encode(), "invalid_amount"),
+    ("an exponent", TEXT.replace("95.50", "9e1").encode(), "invalid_amount"),
+    ("minus zero", TEXT.replace("95.50", "-0").encode(), "invalid_amount"),
+    ("three decimals", TEXT.replace("95.50", "95.505").encode(), "invalid_amount"),
+    ("nothing paid", TEXT.replace("95.50", "0.00").encode(), "invalid_amount"),
+    ("no currency of the world", TEXT.replace("USD", "XQX").encode(), "invalid_currency"),
+    ("a time without offset", TEXT.replace("08:00:00Z", "08:00:00").encode(), "invalid_schema"),
+    ("no source", json.dumps(SOUND | {"source": ""}).encode(), "invalid_schema"),
+    ("an id too long", json.dumps(SOUND | {"payment_id": "x" * 101}).encode(), "invalid_schema"),
+    ("a NUL", json.dumps(SOUND | {"comment": "a\0b"}).encode(), "invalid_text"),
+    ("a bidi control", json.dumps(SOUND | {"comment": "a\u202eb"}).encode(), "invalid_text"),
+    ("too large", json.dumps(SOUND | {"comment": "x" * 70_000}).encode(), "invalid_size"),
+    ("10 MB", b"x" * 10_000_000, "invalid_size"),
+]
+
+
+async def test_bad_records_are_rejected_by_reason_and_change_nothing_else(
+    site: Site, kafka_admin: AdminClient
+) -> None:
+    topic = site.topic("bursar-payment.v1")
+    configure_topic(kafka_admin, topic, "max.message.bytes", "12000000")
+    _, headers = inputs.binary("bursar-payment.v1", {})
+    values = [value for _, value, _ in BAD]
+    produce(site.servers, topic, [(b"key", value) for value in values], headers=headers)
+    await site.until_idle(len(BAD))
+
+    rows = await site.rows("SELECT * FROM rejected")
+    found = {one["record_value"]: one["reason"] for one in rows}
+    assert {case: found.get(value) for case, value, _ in BAD} == {case: r for case, _, r in BAD}
+    copies: dict[str, Read] = {}
+    for read in read_topic(site.servers, site.topic("rejected.v1")):
+        copies[dict(read.headers)["ce_id"].decode()] = read
+    assert sorted(read.value or b"" for read in copies.values()) == sorted(
+        value if len(value) <= 512 * 1024 else value[: 64 * 1024] for value in values
+    )
+    for table in ("account", "fine", "payment", "parked", "ledger_transaction", "parked_error"):
+        assert await site.rows(f"SELECT 1 FROM {table}") == []
