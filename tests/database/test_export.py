@@ -1,0 +1,473 @@
+"""Export runs on a real database: cuts, chains, totals, held-back fines, two exporters at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from math import ceil
+from pathlib import Path
+
+import asyncpg
+import pytest
+from lxml import etree
+
+from service.export.job import ExportJob
+from service.export.manifest import Manifest
+from service.export.profile import Profile, Profiles
+from tests.support.inputs import ABSENT
+from tests.support.write_path import (
+    Record,
+    Row,
+    Sent,
+    WritePath,
+    change,
+    fine,
+    outbox_of,
+    payment,
+    profile_of,
+    profiles_of,
+    response,
+    write_path,
+)
+
+XSD = Path(__file__).parents[2] / "contracts" / "export" / "bursar-export.v1.xsd"
+XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Vienna"
+
+[[profile]]
+code = "bursar"
+name = "Bursar"
+institution = "6050"
+mode = "{mode}"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "LOSTITEMREPLACEMENTFEE"]
+match = "02"
+fines_max = {fines_max}
+{more}
+"""
+
+
+def profiles_with(fines_max: int = 50, more: str = "", mode: str = "export_import") -> Profiles:
+    return profiles_of(PROFILE.format(fines_max=fines_max, more=more, mode=mode))
+
+
+def only(profiles: Profiles) -> Profile:
+    return profile_of(profiles, "bursar")
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+def patron(number: int | str, **overrides: object) -> Row:
+    return {
+        "patron_id": f"P-{number:05}" if isinstance(number, int) else number,
+        "name": "Doe, Jane",
+        "user_group": "STUDENT",
+        "identifiers": [{"type": "02", "value": f"A{number}"}],
+        **overrides,
+    }
+
+
+def fines(count: int, of_each: int = 1, amount: str = "1.00", **overrides: object) -> list[Record]:
+    """`of_each` to a patron, in the order a run takes them."""
+    return [
+        fine(
+            fine_id=f"F-{n:05}",
+            patron=patron(n // of_each),
+            amount=amount,
+            loan_id=f"L-{n}",
+            **overrides,
+        )
+        for n in range(count)
+    ]
+
+
+async def run(path: WritePath, profiles: Profiles) -> list[Manifest]:
+    return await path.exports(profiles).run_profile(only(profiles))
+
+
+async def check_sealed(path: WritePath) -> list[Row]:
+    """All batches sealed so far, document by document; their manifests as they are told."""
+    documents = await outbox_of(path.pool, "export-batch.v1")
+    manifests = [sent.data for sent in await outbox_of(path.pool, "export-manifest.v1")]
+    assert len(documents) == len(manifests)
+    schema = etree.XMLSchema(file=str(XSD))
+    previous = None
+    for number, (sent, manifest) in enumerate(zip(documents, manifests, strict=True), start=1):
+        assert manifest["batch_number"] == number
+        assert manifest["previous_sha256"] == previous
+        _check_document(sent, manifest, schema)
+        previous = manifest["sha256"]
+    rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
+    assert [row["document"] for row in rows] == [sent.value for sent in documents]
+    lines = [line for manifest in manifests for line in _lines(manifest)]
+    for name in ("bursar_transaction_id", "fine_id"):
+        own = [line[name] for line in lines]
+        assert len(own) == len(set(own)), name
+    assert len({manifest["export_number"] for manifest in manifests}) == len(manifests)
+    return manifests
+
+
+def _check_document(sent: Sent, manifest: Row, schema: etree.XMLSchema) -> None:
+    """The bytes say what the manifest and the headers say."""
+    assert sent.value is not None
+    digest = sha256(sent.value).hexdigest()
+    assert (manifest["sha256"], manifest["size_bytes"]) == (digest, len(sent.value))
+    assert sent.header("bursar-sha256") == digest
+    root = etree.fromstring(sent.value)
+    schema.assertValid(root)
+    sums = [Decimal(str(one.text)) for one in root.iter(f"{XB}sum")]
+    assert sent.header("bursar-fine-count") == str(len(sums))
+    assert manifest["count"] == len(sums)
+    assert Decimal(str(manifest["total"])) == sum(sums) == Decimal(sent.header("bursar-total"))
+    for name, own in (
+        ("debits", [s for s in sums if s > 0]),
+        ("credits", [s for s in sums if s < 0]),
+    ):
+        told = manifest[name]
+        assert isinstance(told, dict)
+        assert (told["count"], Decimal(told["total"])) == (len(own), sum(own)), name
+    printed = [one.text for one in root.iter(f"{XB}bursarTransactionId")]
+    assert printed == [line["bursar_transaction_id"] for line in _lines(manifest)]
+    assert [Decimal(line["amount"]) for line in _lines(manifest)] == sums
+    types = Counter(one.text for one in root.iter(f"{XB}fineFeeType"))
+    by_type = manifest["by_type"]
+    assert isinstance(by_type, list)
+    assert {one["code"]: one["count"] for one in by_type} == types
+
+
+def _lines(manifest: Row) -> list[dict[str, str]]:
+    lines = manifest["lines"]
+    assert isinstance(lines, list)
+    return lines
+
+
+def fine_ids(manifests: Sequence[Row]) -> list[list[str]]:
+    return [[line["fine_id"] for line in _lines(manifest)] for manifest in manifests]
+
+
+def all_of(batches: list[list[str]]) -> list[str]:
+    return [name for batch in batches for name in batch]
+
+
+SIZES = [
+    pytest.param(count, limit, id=f"{count}_in_batches_of_{limit}")
+    for count, limit in (
+        (0, 50),
+        (1, 50),
+        (49, 50),
+        (50, 50),
+        (51, 50),
+        (999, 400),
+        (1000, 500),
+        (1001, 500),
+        (2500, 1000),
+    )
+]
+
+
+@pytest.mark.parametrize(("count", "limit"), SIZES)
+async def test_a_run_seals_every_fine_once_in_batches_that_hold_the_limit(
+    path: WritePath, count: int, limit: int
+) -> None:
+    await path.take(*fines(count))
+    sealed = await run(path, profiles_with(limit))
+    manifests = await check_sealed(path)
+    assert [one.batch_number for one in sealed] == [one["batch_number"] for one in manifests]
+    assert len(manifests) == ceil(count / limit)
+    assert all(0 < int(str(one["count"])) <= limit for one in manifests)
+    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
+    assert [one["last"] for one in manifests] == [n == len(manifests) for n in _parts(manifests)]
+    assert _parts(manifests) == list(range(1, len(manifests) + 1))
+    assert len({one["run_id"] for one in manifests}) <= 1
+    assert await path.value("SELECT count(*) FROM export_run WHERE state = 'open'") == 0
+    transferred = await path.value("SELECT coalesce(sum(transferred), 0)::bigint FROM account")
+    assert transferred == count * 100
+    assert await run(path, profiles_with(limit)) == [], "nothing is left for another run"
+
+
+def _parts(manifests: Sequence[Row]) -> list[int]:
+    return [int(str(one["part"])) for one in manifests]
+
+
+async def test_a_patrons_fines_stay_together(path: WritePath) -> None:
+    await path.take(*fines(35, of_each=7))
+    await run(path, profiles_with(10))
+    assert [len(ids) for ids in fine_ids(await check_sealed(path))] == [7] * 5
+
+
+async def test_a_patron_larger_than_a_batch_alone_is_split(path: WritePath) -> None:
+    await path.take(*fines(23, of_each=23))
+    await run(path, profiles_with(10))
+    assert [len(ids) for ids in fine_ids(await check_sealed(path))] == [10, 10, 3]
+
+
+async def test_a_minimum_per_patron_counts_what_the_run_took_of_him_already(
+    path: WritePath,
+) -> None:
+    """Five dollars in batches of two: the last dollar alone would be below the minimum."""
+    await path.take(*fines(5, of_each=5))
+    await path.take(fine(fine_id="G", patron=patron("P-9"), amount="4.99"))
+    more = 'minimum_amount = "5.00"\nminimum_amount_scope = "patron"'
+    await run(path, profiles_with(2, more))
+    assert [len(ids) for ids in fine_ids(await check_sealed(path))] == [2, 2, 1]
+    assert await path.value("SELECT status FROM fine WHERE fine_id = 'G'") == "Active"
+
+
+async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch(path: WritePath) -> None:
+    await path.take(*fines(15))
+    profiles, stop = profiles_with(10), asyncio.Event()
+    job = path.exports(profiles)
+    await job.run_profile(only(profiles), lambda _: stop.set(), stop)
+    whole = {"kind": "cancelled", "amount": ABSENT, "currency": ABSENT}
+    await path.take(
+        *(change(change_id=f"C-{n}", fine_id=f"F-{n:05}", **whole) for n in range(10, 15))
+    )
+    await job.run_profile(only(profiles))
+    manifests = await check_sealed(path)
+    assert [(one["count"], one["part"], one["last"]) for one in manifests] == [
+        (10, 1, False),
+        (0, 2, True),
+    ]
+    assert manifests[0]["run_id"] == manifests[1]["run_id"]
+    assert manifests[0]["cutoff"] == manifests[1]["cutoff"]
+
+
+async def test_a_run_that_stopped_goes_on_with_its_cutoff_and_its_parts(path: WritePath) -> None:
+    await path.take(*fines(25))
+    profiles, stop = profiles_with(10), asyncio.Event()
+    await path.exports(profiles).run_profile(only(profiles), lambda _: stop.set(), stop)
+    await run(path, profiles)
+    manifests = await check_sealed(path)
+    assert [(one["count"], one["part"], one["last"]) for one in manifests] == [
+        (10, 1, False),
+        (10, 2, False),
+        (5, 3, True),
+    ]
+    assert len({(str(one["run_id"]), str(one["cutoff"])) for one in manifests}) == 1
+
+
+@pytest.mark.parametrize("empty_run", ["nothing", "empty_batch"])
+async def test_an_empty_run_does_what_its_profile_says(path: WritePath, empty_run: str) -> None:
+    await run(path, profiles_with(more=f'empty_run = "{empty_run}"'))
+    found = [(one["count"], one["last"], one["part"]) for one in await check_sealed(path)]
+    assert found == ([] if empty_run == "nothing" else [(0, True, 1)])
+
+
+HELD_BACK = {
+    "in_dispute": fine(fine_id="in_dispute", patron=patron("P-1")),
+    "no_identifier": fine(fine_id="no_identifier", patron=patron("P-2", identifiers=[])),
+    "no_patron_name": fine(fine_id="no_patron_name", patron=patron("P-3", name=" ")),
+    "not_exportable": fine(fine_id="not_exportable", patron=patron("P-4"), exportable=False),
+    "refused": fine(fine_id="refused", patron=patron("P-5")),
+    "unknown_type": fine(fine_id="unknown_type", patron=patron("P-6"), type="NOBODYS"),
+}
+
+
+async def test_held_back_fines_are_counted_by_reason_and_stay_as_they_are(path: WritePath) -> None:
+    profiles = profiles_with(1)
+    await path.take(HELD_BACK["refused"])
+    await run(path, profiles)
+    refusal = response(outcome="refused", reason="no such student")
+    dispute = change(fine_id="in_dispute", kind="disputed", amount=ABSENT, currency=ABSENT)
+    await path.take(*HELD_BACK.values(), dispute, refusal, *fines(3))
+    before = await path.rows("SELECT * FROM fine WHERE fine_id !~ '^F' ORDER BY fine_id")
+    await run(path, profiles)
+    manifests = (await check_sealed(path))[1:]
+    assert fine_ids(manifests) == [[f"F-{n:05}"] for n in range(3)]
+    held_back = [{one["reason"]: one["count"] for one in _held(m)} for m in manifests]
+    assert held_back == [{}, {}, dict.fromkeys(HELD_BACK, 1)]
+    after = await path.rows("SELECT * FROM fine WHERE fine_id !~ '^F' ORDER BY fine_id")
+    assert after == before
+
+
+def _held(manifest: Row) -> list[Row]:
+    found = manifest["held_back"]
+    assert isinstance(found, list)
+    return found
+
+
+async def test_a_credit_refers_to_the_live_line_of_its_fine(path: WritePath) -> None:
+    """Sealed in an earlier batch or in the same one; none for a fine that was never exported."""
+    profiles = profiles_with(more="credits = { included = true }")
+    await path.take(fine(fine_id="F-EARLY", patron=patron("P-1")))
+    await run(path, profiles)
+    await path.take(
+        fine(fine_id="F-SAME", patron=patron("P-2")),
+        *(
+            fine(
+                fine_id=f"C-{name}",
+                type="CREDIT",
+                amount="-1.00",
+                credit_of=f"F-{name}",
+                patron=patron("P-3"),
+                comment="goodwill",
+            )
+            for name in ("EARLY", "SAME", "NEVER")
+        ),
+    )
+    await run(path, profiles)
+    manifests = await check_sealed(path)
+    lines = {
+        line["fine_id"]: line["bursar_transaction_id"] for m in manifests for line in _lines(m)
+    }
+    document = (await outbox_of(path.pool, "export-batch.v1"))[-1].value
+    assert document is not None
+    comments = [one.text for one in etree.fromstring(document).iter(f"{XB}fineFeeComment")]
+    for name in ("EARLY", "SAME"):
+        assert f"goodwill ref {lines[f'F-{name}']} OVERDUEFINE" in comments
+    assert "goodwill" in comments
+    assert manifests[-1]["total"] == "92.50"
+
+
+async def test_parked_payments_are_applied_in_the_commit_of_the_export(path: WritePath) -> None:
+    await path.take(
+        fine(),
+        payment(payment_id="A", amount="50.00"),
+        payment(payment_id="B", amount="45.50"),
+    )
+    assert await path.value("SELECT count(*) FROM parked") == 2
+    await run(path, profiles_with())
+    assert await path.rows(
+        "SELECT kind, active_change, transferred_change, cause ->> 'payment_id' AS payment"
+        " FROM ledger_transaction ORDER BY sequence"
+    ) == [
+        {"kind": k, "active_change": a, "transferred_change": t, "payment": p}
+        for k, a, t, p in (
+            ("fine", 9550, 0, None),
+            ("export_and_paid", -9550, 9550, None),
+            ("payment", 0, -5000, "A"),
+            ("payment", 0, -4550, "B"),
+        )
+    ]
+    commits = await path.rows(
+        "SELECT DISTINCT xmin::text AS id FROM ledger_transaction WHERE sequence > 1"
+        " UNION SELECT xmin::text FROM export_line UNION SELECT xmin::text FROM outbox"
+        " WHERE topic LIKE '%export-batch.v1'"
+    )
+    assert len(commits) == 1
+    assert await path.value("SELECT count(*) FROM parked") == 0
+    assert await path.value("SELECT considered FROM fine") == "closed"
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_lost_fine_closes_its_loan_once_if_the_profile_says_so(
+    path: WritePath, closes: bool
+) -> None:
+    lost = {"type": "LOSTITEMREPLACEMENTFEE", "loan_id": "L"}
+    profiles = profiles_with(1, f"close_paid_lost_loan = {json.dumps(closes)}")
+    await path.take(fine(fine_id="F-1", **lost), fine(fine_id="F-2", **lost))
+    await run(path, profiles)
+    await path.take(fine(fine_id="F-3", **lost))
+    await run(path, profiles)
+    loans = [sent.data for sent in await outbox_of(path.pool, "loan-closed.v1")]
+    found = [(one["loan_id"], one["fine_id"], one["batch_number"], one["reason"]) for one in loans]
+    assert found == ([("L", "F-1", 1, "lost_fine_exported")] if closes else [])
+    rows = await path.rows("SELECT DISTINCT status, considered, outstanding FROM fine")
+    assert rows == [{"status": "Closed", "considered": "closed", "outstanding": 0}]
+    assert await path.value("SELECT active + transferred FROM account") == 0
+
+
+async def test_two_exporters_at_once_share_a_run(path: WritePath, database_url: str) -> None:
+    await path.take(*fines(300, of_each=3))
+    profiles = profiles_with(10)
+    async with write_path(database_url, partition=1) as other:
+        both = await asyncio.gather(run(path, profiles), run(other, profiles))
+    manifests = await check_sealed(path)
+    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(300)]
+    assert sorted(one.batch_number for sealed in both for one in sealed) == list(
+        range(1, len(manifests) + 1)
+    )
+    assert [one["last"] for one in manifests].count(True) == len({m["run_id"] for m in manifests})
+    assert await path.value("SELECT sum(transferred) FROM account") == 300 * 100
+
+
+async def test_exporters_and_intake_at_once_lose_and_double_nothing(
+    path: WritePath, database_url: str
+) -> None:
+    """Fines, changes and payments come in while two exporters run again and again."""
+    records = fines(200, of_each=4)
+    profiles = profiles_with(10)
+    done = asyncio.Event()
+
+    async def take_in() -> None:
+        for start in range(0, 200, 8):
+            names = range(start, start + 8)
+            await path.take(*records[start : start + 8])
+            await path.take(
+                *(payment(payment_id=f"{n}", fine_id=f"F-{n:05}", amount="1.00") for n in names)
+            )
+        done.set()
+
+    async def export(partition: int) -> None:
+        async with write_path(database_url, partition) as own:
+            while not done.is_set():
+                await run(own, profiles)
+
+    await asyncio.gather(take_in(), export(1), export(2))
+    await run(path, profiles)
+    manifests = await check_sealed(path)
+    assert sorted(all_of(fine_ids(manifests))) == [f"F-{n:05}" for n in range(200)]
+    await path.sweep()
+    assert await path.value("SELECT count(*) FROM parked") == 0
+    assert await path.rows("SELECT DISTINCT active, transferred FROM account") == [
+        {"active": 0, "transferred": 0}
+    ]
+    assert await path.value("SELECT count(*) FROM ledger_transaction") == 600
+
+
+async def test_the_database_forbids_a_second_live_line(path: WritePath) -> None:
+    await path.take(fine())
+    await run(path, profiles_with())
+    again = (
+        "INSERT INTO export_line SELECT institution_id, '7', fine_id, profile, batch_number,"
+        " amount, currency, 'live' FROM export_line"
+    )
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await path.pool.execute(again)
+
+
+async def test_a_refused_line_goes_out_again_under_a_new_id_and_the_old_one_still_matches(
+    path: WritePath,
+) -> None:
+    profiles = profiles_with(more='refused_lines = "retry"')
+    await path.take(fine())
+    (first,) = await run(path, profiles)
+    await path.take(response(outcome="refused", reason="closed on Mondays"))
+    assert await path.value("SELECT active FROM account") == 9550
+    (second,) = await run(path, profiles)
+    await check_sealed_lines(path, first, second)
+    old = first.lines[0].bursar_transaction_id
+    await path.take(payment(fine_id=ABSENT, bursar_transaction_id=old))
+    assert await path.value("SELECT transferred FROM account") == 0
+
+
+async def check_sealed_lines(path: WritePath, first: Manifest, second: Manifest) -> None:
+    rows = await path.rows("SELECT bursar_transaction_id AS id, state FROM export_line ORDER BY 1")
+    assert rows == [
+        {"id": first.lines[0].bursar_transaction_id, "state": "refused"},
+        {"id": second.lines[0].bursar_transaction_id, "state": "live"},
+    ]
+
+
+async def test_an_export_only_profile_closes_what_it_exports(path: WritePath) -> None:
+    await path.take(*fines(3))
+    profiles = profiles_with(mode="export_only")
+    job: ExportJob = path.exports(profiles)
+    await job.run_profile(only(profiles))
+    (manifest,) = await check_sealed(path)
+    assert manifest["mode"] == "export_only"
+    assert {line["status"] for line in _lines(manifest)} == {"Closed"}
+    assert await path.rows("SELECT DISTINCT active, transferred FROM account") == [
+        {"active": 0, "transferred": 0}
+    ]

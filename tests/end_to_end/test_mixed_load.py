@@ -1,0 +1,99 @@
+"""A load of all four contracts through two processes ends where an independent model ends.
+
+Payments in every way there is, changes, refused lines, three kinds of profiles, repeats, conflicts
+and bad records, with an export in the middle, and each process killed once (test_two_processes.py
+has plain sums and the undisturbed case). BURSAR_LOAD_EVENTS sets its size, 4 000 unless told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from random import Random
+
+from tests.support import load
+from tests.support.load_audit import audit
+from tests.support.model import Data, Model
+from tests.support.process import Site
+from tests.support.topics import read_topic
+
+EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "4000"))
+SECONDS_MAX = 60 + EVENTS // 100
+PARTITIONS = 3
+NAMES = ("one", "two")
+
+
+async def test_a_mixed_load_ends_where_the_model_ends_though_each_process_is_killed(
+    site: Site,
+) -> None:
+    await _prepare(site)
+    made, model = load.Load(Random(20)), Model()
+    started = time.monotonic()
+    first = made.first_half(EVENTS // 2)
+    load.told(model, first)
+    await _through(site, first, 0, "one")
+    await _export(site, model)
+    batches = {name: manifest for name, _, manifest in load.lines_of(_manifests(site))}
+    second = made.second_half(EVENTS - EVENTS // 2, model, batches)
+    load.told(model, second)
+    await _through(site, second, len(first), "two")
+    await site.stop_all()
+    print(f"{len(first) + len(second)} records in {time.monotonic() - started:.1f} s")
+    await audit(site, model)
+    _has_met_everything(model)
+
+
+async def _prepare(site: Site) -> None:
+    site.write_profiles(load.profiles())
+    site.settings = {**site.settings, "BURSAR_POLL_RECORDS_MAX": str(max(50, EVENTS // 50))}
+    await site.command("topics", "create", "--partitions", str(PARTITIONS))
+    for name in NAMES:
+        await site.start(name)
+
+
+async def _through(site: Site, events: list[load.Event], before: int, killed: str) -> None:
+    """All of them published and applied; `killed` dies when the first are, and starts again."""
+    sent = asyncio.create_task(
+        asyncio.to_thread(load.publish, site.servers, site.prefix, events, PARTITIONS)
+    )
+
+    async def has_begun() -> bool:
+        return await site.applied() > before
+
+    await site.until(has_begun, SECONDS_MAX)
+    await site.kill(killed)
+    assert await site.applied() < before + len(events), "it was to die in the middle"
+    await site.start(killed)
+    await sent
+    await site.until_idle(before + len(events), SECONDS_MAX)
+
+
+async def _export(site: Site, model: Model) -> None:
+    """By the command, beside the running processes; they send what it sealed."""
+    await site.command("export")
+    due = model.export(load.RULES)
+
+    async def is_sent() -> bool:
+        return (await site.rows("SELECT count(*) AS n FROM outbox"))[0]["n"] == 0
+
+    await site.until(is_sent, SECONDS_MAX)
+    lines = {name: line for name, line, _ in load.lines_of(_manifests(site))}
+    assert sorted(lines) == sorted(due)
+    for (institution, fine_id), line in lines.items():
+        model.learn_line(institution, line, fine_id)
+
+
+def _manifests(site: Site) -> list[Data]:
+    return [
+        json.loads(one.value or b"")
+        for one in read_topic(site.servers, site.topic("export-manifest.v1"))
+    ]
+
+
+def _has_met_everything(model: Model) -> None:
+    """A load in which little happens would prove little."""
+    assert model.repeats > EVENTS // 50
+    assert len(model.rejected) >= 20, model.rejected
+    assert len(model.parked()) == 4, model.parked()

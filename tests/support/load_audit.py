@@ -1,0 +1,132 @@
+"""What stands in tables and topics after a load, against the independent model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from tests.support.model import AccountName, Model, accounts_of
+from tests.support.process import Site
+from tests.support.topics import read_topic
+
+Row = dict[str, Any]
+
+
+async def audit(site: Site, model: Model) -> None:
+    """Every count, balance and number; the first difference fails."""
+    await _accounts_are_the_models(site, model)
+    await _transactions_are_numbered_without_gaps(site)
+    await _waiting_and_rejected_are_the_models(site, model)
+    await _lines_are_the_models(site, model)
+    await _nothing_is_left_over(site)
+    await _told_what_stands(site)
+
+
+async def _accounts_are_the_models(site: Site, model: Model) -> None:
+    rows = await _rows(site, "SELECT * FROM account")
+    found = {_account(row): (row["active"], row["transferred"], row["sequence"]) for row in rows}
+    expected = dict(accounts_of(model))
+    differing = [
+        name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+    ]
+    assert differing == [], [(n, found.get(n), expected.get(n)) for n in differing[:5]]
+
+
+async def _transactions_are_numbered_without_gaps(site: Site) -> None:
+    wrong = await _rows(
+        site,
+        "SELECT a.institution_id, a.patron_id, a.currency FROM account AS a"
+        " LEFT JOIN ledger_transaction AS t USING (institution_id, patron_id, currency)"
+        " GROUP BY a.institution_id, a.patron_id, a.currency"
+        " HAVING count(t.sequence) <> max(a.sequence) OR min(t.sequence) <> 1"
+        " OR max(t.sequence) <> max(a.sequence)"
+        " OR sum(t.active_change) <> max(a.active)"
+        " OR sum(t.transferred_change) <> max(a.transferred)",
+    )
+    assert wrong == []
+
+
+async def _waiting_and_rejected_are_the_models(site: Site, model: Model) -> None:
+    rejected = await _rows(site, "SELECT reason, count(*) AS n FROM rejected GROUP BY 1")
+    assert {row["reason"]: row["n"] for row in rejected} == +model.rejected
+    parked = await _rows(site, "SELECT wait, count(*) AS n FROM parked GROUP BY 1")
+    assert {row["wait"]: row["n"] for row in parked} == +model.parked()
+    assert await _rows(site, "SELECT * FROM parked_error") == []
+
+
+async def _lines_are_the_models(site: Site, model: Model) -> None:
+    """One live line per exported fine, and its loan closed once."""
+    rows = await _rows(
+        site,
+        "SELECT institution_id, fine_id, bursar_transaction_id FROM export_line"
+        " WHERE state = 'live'",
+    )
+    live = {(row["institution_id"], row["fine_id"]): row["bursar_transaction_id"] for row in rows}
+    assert len(live) == len(rows)
+    assert live == model.live_lines()
+    closed = read_topic(site.servers, site.topic("loan-closed.v1"))
+    loans = {(json.loads(one.value or b"")["loan_id"]) for one in closed}
+    lost = {
+        fine.content["loan_id"]
+        for name, fine in model.fines.items()
+        if fine.rules is not None and fine.rules.lost and name in model.lines.values()
+    }
+    assert loans == lost
+
+
+async def _nothing_is_left_over(site: Site) -> None:
+    assert await _rows(site, "SELECT * FROM outbox") == []
+    assert await _rows(site, "SELECT * FROM outbox_set_aside") == []
+
+
+async def _told_what_stands(site: Site) -> None:
+    """Topics, after repeats are dropped: every transaction once, the last one is the account."""
+    streams: dict[AccountName, dict[int, Row]] = {}
+    for event in _read(site, "balance-changed.v1"):
+        seen = streams.setdefault(_account(event), {}).setdefault(event["sequence"], event)
+        assert seen == event, "a repeat says the same"
+    accounts = {_account(row): row for row in await _rows(site, "SELECT * FROM account")}
+    assert streams.keys() == accounts.keys()
+    for name, events in streams.items():
+        numbers = sorted(events)
+        assert numbers == list(range(1, accounts[name]["sequence"] + 1))
+        for number in numbers[1:]:
+            assert events[number]["previous"] == events[number - 1]["balance"]
+        last = events[numbers[-1]]["balance"]
+        row = accounts[name]
+        assert (_minor(last["active"]), _minor(last["transferred"])) == (
+            row["active"],
+            row["transferred"],
+        )
+        assert _minor(last["total"]) == row["active"] + row["transferred"]
+    await _rejected_topic_is_the_table(site)
+
+
+async def _rejected_topic_is_the_table(site: Site) -> None:
+    told: Counter[tuple[str, int, int, str]] = Counter()
+    for one in read_topic(site.servers, site.topic("rejected.v1")):
+        headers = {name: value.decode() for name, value in one.headers}
+        partition, offset = int(headers["bursar-partition"]), int(headers["bursar-offset"])
+        told[(headers["bursar-topic"], partition, offset, headers["bursar-reason"])] += 1
+    rows = await _rows(site, "SELECT topic, partition, record_offset, reason FROM rejected")
+    assert told.keys() == {tuple(row.values()) for row in rows}
+
+
+def _read(site: Site, contract: str) -> Iterable[Row]:
+    for one in read_topic(site.servers, site.topic(contract)):
+        yield json.loads(one.value or b"")
+
+
+async def _rows(site: Site, query: str) -> list[Row]:
+    return await site.rows(query)
+
+
+def _account(row: Row) -> AccountName:
+    return (row["institution_id"], row["patron_id"], row["currency"])
+
+
+def _minor(amount: str) -> int:
+    """Exactly the currency's decimals are there, so the digits are the minor units."""
+    return int(amount.replace(".", ""))
