@@ -47,8 +47,6 @@ class Event(StrEnum):
     EVENT_REJECTED = "event_rejected"
     EVENT_PARKED = "event_parked"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
-    CIRCUIT_OPENED = "circuit_opened"
-    CIRCUIT_CLOSED = "circuit_closed"
     OFFSET_COMMIT_FAILED = "offset_commit_failed"
     # relay
     LEASE_TAKEN = "lease_taken"
@@ -62,13 +60,8 @@ class Event(StrEnum):
     OUTPUT_TOPIC_BEHIND = "output_topic_behind"
     OUTPUT_TOPIC_UNREADABLE = "output_topic_unreadable"
     # export and upkeep
-    RUN_OPENED = "run_opened"
-    RUN_CONTINUED = "run_continued"
-    RUN_CLOSED = "run_closed"
     RUN_FAILED = "run_failed"
     BATCH_SEALED = "batch_sealed"
-    BATCH_DELIVERED = "batch_delivered"
-    DELIVERY_FAILED = "delivery_failed"
     PARKED_SWEPT = "parked_swept"
     PARKED_OLD = "parked_old"
     SWEEP_FAILED = "sweep_failed"
@@ -112,9 +105,6 @@ class Metrics:
         )
         self.deadlocks = self._counter("bursar_deadlocks", "Deadlocks; expected to stay 0.")
         self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
-        self.circuit_open = self._gauge(
-            "bursar_circuit_open", "1 while a topic is stopped for too many bad records.", "topic"
-        )
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
         self.parked_overdue = self._gauge(

@@ -4,8 +4,6 @@ Inputs are published and outputs read by another implementation of the client (c
 """
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,18 +40,12 @@ Event = dict[str, Any]
 
 
 @pytest.fixture
-async def site(
-    database_url: str, bootstrap_servers: str, topic_prefix: str, group_id: str, tmp_path: Path
-) -> AsyncIterator[Site]:
-    site = Site(database_url, bootstrap_servers, topic_prefix, group_id, tmp_path)
+async def site(site: Site) -> Site:
     site.write_profiles(PROFILES)
     await site.command("migrate")
     await site.command("topics", "create", "--partitions", "2")
     await site.start()
-    try:
-        yield site
-    finally:
-        await site.end_all()
+    return site
 
 
 def send(site: Site, contract: str, data: object, *, structured: bool = True) -> None:

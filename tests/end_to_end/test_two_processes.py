@@ -9,9 +9,8 @@ import json
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -177,17 +176,11 @@ class Load:
 
 
 @pytest.fixture
-async def site(
-    database_url: str, bootstrap_servers: str, topic_prefix: str, group_id: str, tmp_path: Path
-) -> AsyncIterator[Site]:
-    site = Site(database_url, bootstrap_servers, topic_prefix, group_id, tmp_path)
+async def site(site: Site) -> Site:
     site.write_profiles("".join(PROFILE.format(id=one) for one in INSTITUTIONS))
     await site.command("migrate")
     await site.command("topics", "create", "--partitions", "4")
-    try:
-        yield site
-    finally:
-        await site.end_all()
+    return site
 
 
 def send(site: Site, contract: str, records: list[Record]) -> None:
