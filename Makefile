@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Further arguments for the program behind a target: make test ARGS="-k payment -x"
 ARGS ?=
-SOURCES := $(wildcard service tests demo tools)
+SOURCES := $(wildcard service tests demo examples)
 SQL := $(wildcard service/database/sql service/database/migrations)
 COVERAGE := --cov=service --cov-branch --cov-report=term --cov-fail-under=90
 

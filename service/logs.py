@@ -26,7 +26,7 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Per request and per metadata refresh: of no use to an operator, and never below warning.
-    for noisy in ("aiohttp.access", "asyncio", "alembic", "aiokafka"):
+    for noisy in ("aiohttp.access", "asyncio", "alembic", "aiokafka", "asyncssh"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[

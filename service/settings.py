@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -98,23 +98,16 @@ Servers = Annotated[str, AfterValidator(_servers)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 
 
-class Settings(BaseSettings):
-    """Everything an operator may change. Read it with `read_settings`."""
+class KafkaSettings(BaseSettings):
+    """What needs no database: brokers, process, SFTP. Read it with `read_kafka_settings`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    # Where
-    database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
-    kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
-    profiles_file: ReadableFile | None = None  # without one nothing is exported
-
     # Kafka
+    kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     topic_prefix: str = Field("library.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
-    consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
-    start_at: StartAt = StartAt.EARLIEST  # of a topic that the database has never seen
-    ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
     kafka_protocol: KafkaProtocol = KafkaProtocol.PLAINTEXT
     kafka_mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
     kafka_user: str | None = None
@@ -124,11 +117,51 @@ class Settings(BaseSettings):
     kafka_key_file: ReadableFile | None = None
     kafka_request_timeout_ms: int = Field(5_000, ge=1_000, le=60_000)
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=300_000)
+
+    # Process
+    shutdown_seconds_max: int = Field(25, ge=1, le=600)
+    ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
+    ops_port: int = Field(8080, ge=0, le=65_535)  # 0: any free port, named in the log
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.JSON
+
+    # Delivery by SFTP
+    sftp_key_file: ReadableFile | None = None
+    sftp_known_hosts_file: ReadableFile | None = None  # without one the user's own list
+    sftp_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> Self:
+        named = self.kafka_user is not None and self.kafka_password is not None
+        if self.kafka_protocol.has_sasl and not named:
+            raise ValueError(
+                "BURSAR_KAFKA_USER and BURSAR_KAFKA_PASSWORD: both are required with this protocol"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_is_whole(self) -> Self:
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError(
+                "BURSAR_KAFKA_CERTIFICATE_FILE and BURSAR_KAFKA_KEY_FILE: both or none"
+            )
+        return self
+
+
+class Settings(KafkaSettings):
+    """Everything an operator may change. Read it with `read_settings`."""
+
+    # Where
+    database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
+    profiles_file: ReadableFile | None = None  # without one nothing is exported
+
+    # Intake
+    consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    start_at: StartAt = StartAt.EARLIEST  # of a topic that the database has never seen
+    ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
     kafka_max_poll_interval_ms: int = Field(300_000, ge=10_000, le=3_600_000)
-
-    # Intake
     poll_records_max: int = Field(2_000, ge=1, le=50_000)
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     poll_wait_ms: int = Field(200, ge=1, le=10_000)
@@ -157,30 +190,6 @@ class Settings(BaseSettings):
     database_idle_in_transaction_ms_max: int = Field(8_000, ge=1_000, le=50_000)
     database_reply_seconds_max: int = Field(40, ge=2, le=900)
 
-    # Process
-    shutdown_seconds_max: int = Field(25, ge=1, le=600)
-    ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
-    ops_port: int = Field(8080, ge=0, le=65_535)  # 0: any free port, named in the log
-    log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat = LogFormat.JSON
-
-    @model_validator(mode="after")
-    def _sasl_is_whole(self) -> Self:
-        named = self.kafka_user is not None and self.kafka_password is not None
-        if self.kafka_protocol.has_sasl and not named:
-            raise ValueError(
-                "BURSAR_KAFKA_USER and BURSAR_KAFKA_PASSWORD: both are required with this protocol"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _certificate_is_whole(self) -> Self:
-        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
-            raise ValueError(
-                "BURSAR_KAFKA_CERTIFICATE_FILE and BURSAR_KAFKA_KEY_FILE: both or none"
-            )
-        return self
-
     @model_validator(mode="after")
     def _timeouts_fit_together(self) -> Self:
         session = self.kafka_session_timeout_ms
@@ -204,13 +213,25 @@ class Settings(BaseSettings):
         return self
 
 
+Read = TypeVar("Read", bound=KafkaSettings)
+
+
 def read_settings() -> Settings:
     """The environment's settings. Raises InvalidSettings with every fault found."""
+    return _read(Settings)
+
+
+def read_kafka_settings() -> KafkaSettings:
+    """The part of them that needs no database. Raises InvalidSettings."""
+    return _read(KafkaSettings)
+
+
+def _read(sort: type[Read]) -> Read:
     folder = os.environ.get(SECRETS_DIR)
     if folder is not None and not Path(folder).is_dir():
         raise InvalidSettings((f"{SECRETS_DIR}: must name a folder that exists",))
     try:
-        return Settings(_secrets_dir=folder)
+        return sort(_secrets_dir=folder)
     except ValidationError as problem:
         # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
         faults = problem.errors(include_input=False, include_url=False, include_context=False)

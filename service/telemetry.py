@@ -59,9 +59,15 @@ class Event(StrEnum):
     OUTBOX_OLD = "outbox_old"
     OUTPUT_TOPIC_BEHIND = "output_topic_behind"
     OUTPUT_TOPIC_UNREADABLE = "output_topic_unreadable"
-    # export and upkeep
+    # export
     RUN_FAILED = "run_failed"
     BATCH_SEALED = "batch_sealed"
+    # delivery
+    BATCH_DELIVERED = "batch_delivered"
+    BATCH_NOT_DELIVERED = "batch_not_delivered"
+    RECORD_NOT_DELIVERED = "record_not_delivered"
+    DELIVERY_RETRIES = "delivery_retries"
+    # upkeep
     PARKED_SWEPT = "parked_swept"
     PARKED_OLD = "parked_old"
     SWEEP_FAILED = "sweep_failed"
@@ -148,6 +154,14 @@ class Metrics:
         self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
         self.run_ended = self._gauge(
             "bursar_run_ended_timestamp_seconds", "When the last whole run ended.", "profile"
+        )
+        self.delivered = self._counter(
+            "bursar_delivered", "Batches a delivery passed on, by profile.", "profile"
+        )
+        self.delivery_refused = self._gauge(
+            "bursar_delivery_stands_still",
+            "1 while the profile's next batch is refused.",
+            "profile",
         )
         self.batch_seconds = self._histogram("bursar_batch_seconds", "Time per batch.", SECONDS)
 

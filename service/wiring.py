@@ -15,7 +15,7 @@ from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS, OUTPUTS
 from service.messages import parse
 from service.relay import Relay, RelayLimits
-from service.settings import Settings, StartAt
+from service.settings import KafkaSettings, Settings, StartAt
 from service.telemetry import Metrics
 
 
@@ -104,7 +104,7 @@ def database_limits(settings: Settings) -> DatabaseLimits:
     )
 
 
-def kafka_access(settings: Settings) -> KafkaAccess:
+def kafka_access(settings: KafkaSettings) -> KafkaAccess:
     password = settings.kafka_password
     return KafkaAccess(
         bootstrap_servers=settings.kafka_bootstrap_servers,

@@ -7,6 +7,7 @@ import typer
 from service.cli import (
     check,
     database,
+    deliver,
     export,
     held,
     import_file,
@@ -31,6 +32,7 @@ application = typer.Typer(
 application.command("run")(run.run)
 application.command("migrate")(database.migrate)
 application.add_typer(export.application, name="export")
+application.command("deliver")(deliver.deliver)
 application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")

@@ -2,8 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 import asyncpg
 import typer
@@ -11,7 +11,13 @@ import typer
 from service.export.profiles import InvalidProfile
 from service.kafka.clients import KafkaUnavailable
 from service.problems import OperatorError, summary
-from service.settings import InvalidSettings, Settings, read_settings
+from service.settings import (
+    InvalidSettings,
+    KafkaSettings,
+    Settings,
+    read_kafka_settings,
+    read_settings,
+)
 
 OK: Final = 0
 FAILED: Final = 1
@@ -23,10 +29,22 @@ PLAIN = (OperatorError, InvalidProfile, KafkaUnavailable)
 FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
+Read = TypeVar("Read", bound=KafkaSettings)
+
+
 def settings_or_exit() -> Settings:
     """The settings; their faults, a line each, are a matter of usage."""
+    return _or_exit(read_settings)
+
+
+def kafka_settings_or_exit() -> KafkaSettings:
+    """The same for commands that need no database."""
+    return _or_exit(read_kafka_settings)
+
+
+def _or_exit(read: Callable[[], Read]) -> Read:
     try:
-        return read_settings()
+        return read()
     except InvalidSettings as problem:
         for line in problem.problems:
             complain(line)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
 from service.wiring import kafka_access
 
@@ -22,7 +22,7 @@ def create(
     ] = 1,
 ) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
-    settings = settings_or_exit()
+    settings = kafka_settings_or_exit()
     shape = TopicShape(partitions, replication)
     with operator_errors():
         created = asyncio.run(create_topics(kafka_access(settings), settings.topic_prefix, shape))
@@ -34,7 +34,7 @@ def create(
 @application.command()
 def check() -> None:
     """Compare the topics with what they must be; exit code 1 if one differs."""
-    settings = settings_or_exit()
+    settings = kafka_settings_or_exit()
     with operator_errors():
         found = asyncio.run(check_topics(kafka_access(settings), settings.topic_prefix))
     for difference in found:

@@ -111,11 +111,11 @@ def new_consumer(access: KafkaAccess, group_id: str, times: GroupTimes) -> AIOKa
     )
 
 
-def new_reader(access: KafkaAccess) -> AIOKafkaConsumer:
-    """A consumer of no group: reads where it is told to and leaves no trace."""
+def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaConsumer:
+    """Reads where it is told to, as a member of no group; `group_id`: where it leaves a trace."""
     return AIOKafkaConsumer(
         **options(access),
-        group_id=None,
+        group_id=group_id,
         auto_offset_reset="none",
         enable_auto_commit=False,
         isolation_level="read_committed",

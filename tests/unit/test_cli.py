@@ -46,7 +46,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert "Exit codes: 0" in shown
 
 
-@pytest.mark.parametrize("command", [["run"], ["migrate"], ["check"], ["topics", "check"]])
+@pytest.mark.parametrize("command", [["run"], ["migrate"], ["check"]])
 def test_missing_settings_are_a_matter_of_usage(
     environment: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -58,6 +58,17 @@ def test_missing_settings_are_a_matter_of_usage(
         "bursar-bridge: DATABASE_URL: is required",
         f"bursar-bridge: BURSAR_POLL_RECORDS_MAX: {NO_INTEGER}",
     ]
+
+
+@pytest.mark.parametrize("command", [["topics", "check"], ["deliver", "."]])
+def test_what_works_from_the_topics_alone_asks_for_no_database(
+    environment: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    environment.delenv("DATABASE_URL")
+    environment.delenv("KAFKA_BOOTSTRAP_SERVERS")
+    ended = call(*command)
+    assert ended.exit_code == 2
+    assert ended.stderr == "bursar-bridge: KAFKA_BOOTSTRAP_SERVERS: is required\n"
 
 
 def test_an_unknown_option_is_a_matter_of_usage() -> None:

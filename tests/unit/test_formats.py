@@ -16,7 +16,7 @@ from service.core.money import format_minor
 from service.core.words import Mode
 from service.export.batch import Batch, CreditRef
 from service.export.formats import Format, NotPrintable, XmlFormat, printed_as, table_of
-from service.export.formats.csv_format import CsvFormat, neutralised, original
+from service.export.formats.csv_format import COLUMNS, CsvFormat, neutralised, original
 from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
 from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
@@ -195,3 +195,20 @@ def test_a_character_the_encoding_lacks_is_refused_or_replaced_as_told(tmp_path:
         printed_as(FixedWidth(layout_of(ascii_only, tmp_path)), *of)
     replaced = 'unencodable = "replace"\n' + ascii_only
     assert b"?ukasz, Ann" in printed_as(FixedWidth(layout_of(replaced, tmp_path)), *of)
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "consumer-guide.md"
+
+
+def test_the_guide_names_the_columns_in_their_order() -> None:
+    told = GUIDE.read_text("utf-8").split("<!-- columns -->")[1].split("<!-- /columns -->")[0]
+    assert told.replace("`", "").replace(",", " ").split() == list(COLUMNS)
+
+
+def test_the_guides_layout_is_one(tmp_path: Path) -> None:
+    text = GUIDE.read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    document, manifest = sealed(golden_batches()["full.xml"])
+    form = FixedWidth(layout_of(text, tmp_path))
+    records = printed_as(form, document, manifest).decode("latin-1").split("\r\n")
+    assert [record[0] for record in records[:-1]] == ["H", "D", "D", "D", "D", "T"]
+    assert records[-1] == ""

@@ -62,8 +62,8 @@ def test_missing_variables_are_named_all_at_once(environment: pytest.MonkeyPatch
     environment.delenv("DATABASE_URL")
     environment.delenv("KAFKA_BOOTSTRAP_SERVERS")
     assert problems() == (
-        "DATABASE_URL: is required",
         "KAFKA_BOOTSTRAP_SERVERS: is required",
+        "DATABASE_URL: is required",
     )
 
 

@@ -1,0 +1,60 @@
+"""Loads batches with aiokafka: python load_aiokafka.py INBOX [NUMBER_OF_BATCHES] [--accept]
+
+With --accept each batch in the inbox is answered as `accepted`. Ends after so many batches,
+without a number never. Stops with a line when a batch must not be loaded.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from events import response
+from inbox import Inbox, WrongBatch
+
+SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
+PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
+GROUP = os.environ.get("LOADER_GROUP", "bursar-loader")
+
+
+async def main(folder: str, wanted: int, accepts: bool) -> None:
+    inbox = Inbox(Path(folder))
+    consumer = AIOKafkaConsumer(
+        f"{PREFIX}export-batch.v1",
+        f"{PREFIX}export-manifest.v1",
+        bootstrap_servers=SERVERS,
+        group_id=GROUP,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=SERVERS, acks="all", enable_idempotence=True)
+    await producer.start()
+    await consumer.start()
+    loaded = 0
+    try:
+        async for record in consumer:
+            manifest = inbox.take(dict(record.headers), record.value)
+            if manifest is not None:
+                print(manifest["file_name"], manifest["count"], manifest["total"], flush=True)
+                loaded += 1
+                if accepts:
+                    topic, value, headers = response(manifest, "accepted")
+                    await producer.send_and_wait(PREFIX + topic, value, headers=headers)
+            if inbox.is_settled:  # only then: after a crash the other half is needed again
+                await consumer.commit()
+                if loaded == wanted:
+                    break
+    finally:
+        await consumer.stop()
+        await producer.stop()
+
+
+if __name__ == "__main__":
+    arguments = [one for one in sys.argv[1:] if one != "--accept"]
+    number = int(arguments[1]) if len(arguments) > 1 else -1
+    try:
+        asyncio.run(main(arguments[0], number, "--accept" in sys.argv))
+    except WrongBatch as problem:
+        sys.exit(f"not loaded: {problem}")

@@ -1,0 +1,34 @@
+"""Reports to the library with aiokafka: payments, reversals, write-offs, statuses, refused lines.
+
+python report_aiokafka.py pay 101 R-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+python report_aiokafka.py write-off 101 W-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+python report_aiokafka.py reverse 101 R-1-back 2026-11-27T10:00:00Z R-1
+python report_aiokafka.py status 101 S-1 2026-11-27T10:00:00Z 1000000000000001 invoiced
+python report_aiokafka.py refuse inbox/manifests/NAME.json 1000000000000001 "unknown student"
+
+The same words again are the same event: nothing is counted twice.
+"""
+
+import asyncio
+import os
+import sys
+
+from aiokafka import AIOKafkaProducer
+from reports import report_of
+
+SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
+PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
+
+
+async def main(words: list[str]) -> None:
+    topic, value, headers = report_of(words)
+    producer = AIOKafkaProducer(bootstrap_servers=SERVERS, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        await producer.send_and_wait(PREFIX + topic, value, headers=headers)
+    finally:
+        await producer.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""`bursar-bridge deliver`: sealed batches from their topics into a folder or an SFTP server."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
+from service.cli.shown import JsonOption, Row, misuse, show
+from service.deliver.delivery import Delivered, Delivery, Wanted
+from service.deliver.feed import Feed
+from service.deliver.folder import Folder
+from service.deliver.state import StateFile
+from service.deliver.target import SCHEME, Target, TargetAway
+from service.export.formats import NAMES, Format, format_named, read_layout
+from service.lifecycle import stop_on_signals
+from service.logs import configure_logging
+from service.problems import OperatorError, describe, summary
+from service.settings import KafkaSettings, unknown_variables
+from service.telemetry import Event, Metrics, get_log
+from service.version import program_version
+from service.wiring import kafka_access
+
+log = get_log(__name__)
+
+_GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_CONTINUE = re.compile(r"([A-Za-z0-9_]+)=([1-9][0-9]{0,17})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A delivery, and what tells of it."""
+
+    delivery: Delivery
+    state: StateFile
+    metrics: Metrics
+
+
+TargetArgument = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="A folder, or sftp://user@host:port/folder; must exist."),
+]
+ProfileOption = Annotated[
+    list[str] | None,
+    typer.Option("--profile", help="Code of a profile, several times for several; else all."),
+]
+FormatOption = Annotated[str, typer.Option("--format", help=f"Of the files: {', '.join(NAMES)}.")]
+LayoutOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="TOML file with the layout of `fixed`."),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        dir_okay=False,
+        help="File that keeps how far the delivery is; in the folder unless told. "
+        "Required with SFTP.",
+    ),
+]
+GroupOption = Annotated[
+    str, typer.Option(help="Consumer group of this delivery: one of its own per target.")
+]
+ContinueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PROFILE=BATCH",
+        help="Go on with this batch of a profile, though those before it are missing.",
+    ),
+]
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="Deliver what the topics hold now, show it, and end.")
+]
+
+
+def deliver(
+    target: TargetArgument,
+    profile: ProfileOption = None,
+    form: FormatOption = "xml",
+    layout: LayoutOption = None,
+    state: StateOption = None,
+    group: GroupOption = "bursar-deliver",
+    continue_at: ContinueOption = None,
+    once: OnceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Deliver sealed batches, each with its manifest in `manifests/`, until SIGTERM.
+
+    Works from the topics alone, without the database. A batch whose hash or totals are not its
+    manifest's, or whose number leaves a gap, is not passed on: its profile stands still until the
+    batch is published again (`export resend`), the others go on.
+    """
+    settings = kafka_settings_or_exit()
+    configure_logging(settings.log_level, settings.log_format)
+    for line in unknown_variables(os.environ):
+        log.warning(Event.UNKNOWN_SETTING, text=line)
+    wanted = Wanted(frozenset(profile or ()), _continue_at(continue_at or ()))
+    if not _GROUP.fullmatch(group):
+        raise misuse("--group: must be letters, digits, dot, hyphen or underscore")
+    with operator_errors():
+        shape = format_named(form, None if layout is None else read_layout(layout))
+        to, kept = _target(settings, target, state, group)
+        with kept.held():
+            asyncio.run(_deliver(settings, (to, kept, shape, wanted, group), once, as_json))
+
+
+def _continue_at(named: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for one in named:
+        match = _CONTINUE.fullmatch(one)
+        if match is None:
+            raise misuse("--continue-at: must be PROFILE=BATCH, such as DAILY=12")
+        found[match[1]] = int(match[2])
+    return found
+
+
+def _target(
+    settings: KafkaSettings, target: str, state: Path | None, group: str
+) -> tuple[Target, StateFile]:
+    if target.partition(":")[0].lower() != SCHEME:
+        folder = Path(target)
+        if not folder.is_dir():
+            raise OperatorError(f"{folder}: must be a folder that exists")
+        return Folder(folder), StateFile(state or folder / f".{group}.json")
+    from service.deliver.sftp import Sftp, sftp_access  # with its cryptography: only here
+
+    if state is None:
+        raise OperatorError("--state: is required with SFTP: a file of this machine")
+    password = settings.sftp_password
+    access = sftp_access(
+        target,
+        settings.sftp_key_file,
+        settings.sftp_known_hosts_file,
+        None if password is None else password.get_secret_value(),
+    )
+    return Sftp(access), StateFile(state)
+
+
+async def _deliver(
+    settings: KafkaSettings,
+    made_of: tuple[Target, StateFile, Format, Wanted, str],
+    once: bool,
+    as_json: bool,
+) -> None:
+    target, state, form, wanted, group = made_of
+    metrics = Metrics()
+    feed = Feed(kafka_access(settings), settings.topic_prefix, group)
+    delivery = Delivery(feed, target, state, form, wanted, metrics=metrics)
+    stop = asyncio.Event()
+    with stop_on_signals(stop, settings.shutdown_seconds_max):
+        try:
+            if once:
+                await _once(delivery, stop, as_json)
+            else:
+                async with _listening(settings, metrics, delivery):
+                    await delivery.open()
+                    log.info(Event.STARTED, version=program_version())
+                    await delivery.run(stop)
+                log.info(Event.STOPPED)
+        except (TargetAway, KafkaError) as problem:
+            text = str(problem) if isinstance(problem, TargetAway) else summary(problem)
+            log.debug(Event.FAILED, problem=describe(problem))
+            raise OperatorError(f"not reachable: {text}") from None
+        finally:
+            await delivery.close()
+
+
+async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
+    await delivery.open()
+    rows: list[Row] = []
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("delivering", total=None)
+
+        def told(one: Delivered) -> None:
+            rows.append(_row(one))
+            progress.update(task, description=f"delivering: {len(rows)} batches")
+
+        await delivery.run_to_end(stop, told)
+    show(rows, as_json, nothing="nothing to deliver")
+    for name, text in delivery.refusals.items():
+        complain(f"{name}: {text}")
+    if delivery.refusals:
+        raise typer.Exit(FAILED)
+
+
+def _row(one: Delivered) -> Row:
+    return {
+        "profile": one.profile,
+        "batch_number": one.batch_number,
+        "file": one.file_name,
+        "fines": one.count,
+        "total": one.total,
+        "currency": one.currency,
+    }
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    settings: KafkaSettings, metrics: Metrics, delivery: Delivery
+) -> AsyncIterator[None]:
+    """The operators' port, while it runs as a service."""
+    from service.ops import Ops  # with the HTTP server
+
+    ops = Ops(metrics)
+
+    async def is_delivering() -> str | None:
+        return delivery.problem()
+
+    ops.register("delivery", is_delivering)
+    try:
+        await ops.open(settings.ops_host, settings.ops_port)
+    except OSError as problem:
+        raise OperatorError(
+            f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
+        ) from None
+    try:
+        yield
+    finally:
+        await ops.close()

@@ -1,0 +1,230 @@
+"""Takes batch after batch from the topics to the target, each once, in the order of its profile.
+
+A batch gets its name at one stroke between two states: `started` before, its number after. After a
+crash the hidden file tells which side it was on, also if a reader has taken the file away by then.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka.errors import KafkaError
+
+from service.crash import crash_point
+from service.deliver.feed import Feed, StateLost
+from service.deliver.placing import Printed, Refused, ended, place, printed
+from service.deliver.queue import Due, Queue, code_of
+from service.deliver.records import Kind
+from service.deliver.state import State, StateFile
+from service.deliver.target import Target, TargetAway
+from service.export.formats import Format
+from service.problems import describe
+from service.telemetry import Event, Metrics, get_log
+from service.waiting import Backoff, wait_any
+
+log = get_log(__name__)
+
+RETRY_FIRST_MS = 500
+RETRY_MAX_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    poll_records_max: int = 100
+    poll_wait_ms: int = 500
+    waiting_bytes_max: int = 128 * 1024 * 1024  # of one topic, while the other one lags behind
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`codes`: of profiles, empty for all; `continue_at`: as Queue has it."""
+
+    codes: frozenset[str]
+    continue_at: dict[str, int]
+
+    def has(self, key: str) -> bool:
+        return not self.codes or code_of(key) in self.codes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a person is told of a batch; the total is the manifest's text."""
+
+    profile: str
+    batch_number: int
+    file_name: str
+    count: int
+    total: str
+    currency: str
+
+
+class Delivery:
+    """One target's delivery. The state must be held meanwhile (`StateFile.held`)."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        target: Target,
+        state_file: StateFile,
+        form: Format,
+        wanted: Wanted,
+        limits: DeliveryLimits | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._feed = feed
+        self._target = target
+        self._file = state_file
+        self._form = form
+        self._wanted = wanted
+        self._limits = limits or DeliveryLimits()
+        self._metrics = metrics or Metrics()
+        self._queue = Queue({}, {})
+        self._saved = State()
+        self._told: dict[str, str] = {}
+        self._is_away = False
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Profiles that stand still, and why."""
+        return {key: one.text for key, one in self._queue.refusals.items()}
+
+    def problem(self) -> str | None:
+        """For readiness: what keeps batches from their target."""
+        if self._is_away:
+            return "the target or the broker is away"
+        names = ", ".join(sorted(self.refusals))
+        return f"stands still: {names}" if names else None
+
+    async def open(self) -> None:
+        """Reads the state, reaches target and topics, ends what a crash left half done.
+
+        Raises OperatorError, KafkaUnavailable and TargetAway.
+        """
+        found = self._file.read()
+        saved = found or State()
+        await self._target.open()
+        await self._feed.open(saved.positions)
+        if found is None and not self._wanted.continue_at and await self._feed.has_committed():
+            raise StateLost(
+                f"{self._file.path}: there is no state, yet this group has delivered before: "
+                "bring it back, name another --group, or say --continue-at PROFILE=BATCH"
+            )
+        chains = {key: await ended(self._target, chain) for key, chain in saved.chains.items()}
+        self._queue = Queue(chains, self._wanted.continue_at)
+        await self._save()
+
+    async def close(self) -> None:
+        await self._feed.close()
+        await self._target.close()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. A target or a broker that is away is waited for."""
+        backoff = Backoff(RETRY_FIRST_MS, RETRY_MAX_MS)
+        while not stop.is_set():
+            try:
+                if self._is_away:
+                    await self._target.open()
+                await self.run_once(stop)
+                self._is_away = False
+                backoff.reset()
+            except (TargetAway, KafkaError, OSError) as problem:  # OSError: the state's disk
+                self._is_away = True
+                log.warning(Event.DELIVERY_RETRIES, problem=describe(problem))
+                await wait_any((stop,), backoff.next_ms())
+
+    async def run_to_end(
+        self, stop: asyncio.Event, told: Callable[[Delivered], None] = lambda _: None
+    ) -> None:
+        """What the topics hold now. Raises TargetAway and KafkaError."""
+        ends = await self._feed.ends()
+        while not stop.is_set():
+            for one in await self.run_once(stop):
+                told(one)
+            if await self._feed.is_at(ends):
+                break
+
+    async def run_once(self, stop: asyncio.Event) -> list[Delivered]:
+        """One look at the topics, and what can be delivered then."""
+        halves = await self._feed.poll(
+            self._kinds(), self._limits.poll_wait_ms, self._limits.poll_records_max
+        )
+        for half in halves:
+            if self._wanted.has(half.key):
+                self._queue.take(half)
+        delivered = []
+        while not stop.is_set() and (due := self._queue.due()) is not None:
+            if (one := await self._deliver(due)) is not None:
+                delivered.append(one)
+        self._tell_refusals()
+        if halves:
+            await self._save()
+            await self._feed.tell(self._saved.positions)
+        return delivered
+
+    def _kinds(self) -> list[Kind]:
+        """Both topics, but of one whose records fill the memory the other one first."""
+        held = {kind: self._queue.held_bytes(kind) for kind in Kind}
+        most = max(held, key=lambda kind: held[kind])
+        full = held[most] > self._limits.waiting_bytes_max
+        return [kind for kind in Kind if not (full and kind is most)]
+
+    async def _deliver(self, due: Due) -> Delivered | None:
+        try:
+            file = await asyncio.to_thread(printed, due, self._form)
+            await place(
+                self._target, file, due.manifest.value, lambda: self._about_to_name(due, file)
+            )
+        except Refused as problem:
+            self._queue.refuse(due, str(problem))
+            if due.again:
+                self._tell_refused(due.key, due.batch_number, str(problem))
+            return None
+        for kind, offsets in self._queue.delivered(due, file.sha256).items():
+            self._feed.rewind(kind, offsets)
+        await self._save()
+        crash_point("delivery_saved")
+        self._metrics.delivered.labels(due.key).inc()
+        log.info(
+            Event.BATCH_DELIVERED,
+            profile=due.key,
+            batch_number=due.batch_number,
+            again=due.again,
+            fines=file.manifest["count"],
+        )
+        return _told(due, file)
+
+    async def _about_to_name(self, due: Due, file: Printed) -> None:
+        if not due.again:
+            self._queue.start(due, file.file_name, file.sha256)
+            await self._save()
+
+    async def _save(self) -> None:
+        state = State(await self._feed.positions(self._queue.held), self._queue.chains)
+        if state != self._saved:
+            await asyncio.to_thread(self._file.write, state)
+            self._saved = state
+
+    def _tell_refusals(self) -> None:
+        """Each once, for as long as it is the same."""
+        refusals = self._queue.refusals
+        for key, one in refusals.items():
+            if self._told.get(key) != one.text:
+                self._tell_refused(key, one.batch_number, one.text)
+        for key in self._told.keys() | refusals.keys():
+            self._metrics.delivery_refused.labels(key).set(int(key in refusals))
+        self._told = {key: one.text for key, one in refusals.items()}
+
+    def _tell_refused(self, key: str, number: int, text: str) -> None:
+        log.error(Event.BATCH_NOT_DELIVERED, profile=key, batch_number=number, text=text)
+
+
+def _told(due: Due, file: Printed) -> Delivered:
+    manifest = file.manifest
+    return Delivered(
+        profile=due.key,
+        batch_number=due.batch_number,
+        file_name=file.file_name,
+        count=int(str(manifest["count"])),
+        total=str(manifest["total"]),
+        currency=str(manifest["currency"]),
+    )

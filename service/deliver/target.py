@@ -1,0 +1,49 @@
+"""Where batches are delivered to: a folder's files, by name, wherever the folder is."""
+
+from typing import Protocol
+
+from service.problems import OperatorError
+
+SCHEME = "sftp"  # of a target that is no folder of this machine
+MANIFESTS = "manifests"  # readers expect nothing but batches in the folder itself
+
+
+class TargetAway(Exception):
+    """Out of reach or full for now: tried again. The text names no file's content."""
+
+
+class TargetRefused(OperatorError):
+    """It answers and will not have us: a person has to mend that."""
+
+
+class Target(Protocol):
+    """`name` is a file's name in the folder, or under `manifests/`.
+
+    Every method may raise TargetAway, and TargetRefused.
+    """
+
+    async def open(self) -> None:
+        """Reaches it, and makes sure that the folder is there and `manifests` in it."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def read(self, name: str) -> bytes | None:
+        """A file's bytes; None where there is none."""
+        ...
+
+    async def write(self, name: str, data: bytes) -> None:
+        """The file under its hidden name, whole and as safe on disk as the target allows."""
+        ...
+
+    async def has_hidden(self, name: str) -> bool:
+        """Whether a written file still waits for its name."""
+        ...
+
+    async def unveil(self, name: str) -> None:
+        """Gives a written file its name, at one stroke."""
+        ...
+
+
+def manifest_name(file_name: str) -> str:
+    return f"{MANIFESTS}/{file_name.rpartition('.')[0]}.json"

@@ -1,0 +1,260 @@
+"""The same delivery to a real SFTP server on loopback: names, losses, and whom it trusts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from service.deliver.sftp import sftp_access
+from service.problems import OperatorError
+from tests.end_to_end.test_delivery import CONFIG, TOPICS
+from tests.support.delivering import Drop
+from tests.support.sealed import sealed_chain
+from tests.support.topics import create_topic
+
+
+@dataclass
+class Mood:
+    """What the server does to its clients."""
+
+    writes_until_lost: int | None = None
+    has_fsync: bool = True
+
+
+class Server(asyncssh.SFTPServer):
+    """asyncssh's own, over a folder, with moods."""
+
+    mood = Mood()
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        if self.mood.writes_until_lost is not None:
+            self.mood.writes_until_lost -= 1
+            if self.mood.writes_until_lost < 0:
+                self.mood.writes_until_lost = None
+                self.channel.get_connection().abort()
+        written = super().write(file_obj, offset, data)
+        assert isinstance(written, int)
+        return written
+
+    def fsync(self, file_obj: object) -> None:
+        if not self.mood.has_fsync:
+            raise asyncssh.SFTPOpUnsupported("fsync")
+        super().fsync(file_obj)
+
+
+@dataclass(frozen=True)
+class Keys:
+    host: asyncssh.SSHKey
+    client: Path
+    authorized: Path
+    known_hosts: Path
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    host, client = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    client.write_private_key(folder / "client")
+    client.write_public_key(folder / "authorized")
+    known = host.export_public_key().decode()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:* {known}", "utf-8")
+    return Keys(host, folder / "client", folder / "authorized", folder / "known_hosts")
+
+
+@asynccontextmanager
+async def serving(keys: Keys, root: Path, mood: Mood, port: int = 0) -> AsyncIterator[int]:
+    class Own(Server):
+        pass
+
+    class Accepting(asyncssh.SSHServer):
+        def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+            accepted.append(connection)
+
+    Own.mood = mood
+    accepted: list[asyncssh.SSHServerConnection] = []
+    server = await asyncssh.listen(
+        "127.0.0.1",
+        port,
+        server_factory=Accepting,
+        server_host_keys=[keys.host],
+        authorized_client_keys=str(keys.authorized),
+        sftp_factory=lambda channel: Own(channel, chroot=str(root).encode()),
+    )
+    try:
+        yield server.get_port()
+    finally:
+        server.close()
+        for connection in accepted:
+            connection.abort()
+        await server.wait_closed()
+
+
+@pytest.fixture
+def drop(
+    bootstrap_servers: str,
+    kafka_admin: AdminClient,
+    topic_prefix: str,
+    group_id: str,
+    tmp_path: Path,
+    keys: Keys,
+) -> Drop:
+    """Its target is told once the server listens."""
+    for name in TOPICS:
+        create_topic(kafka_admin, topic_prefix + name, 1, CONFIG)
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    state = ("--state", str(tmp_path / "state.json"))
+    settings = {
+        "BURSAR_SFTP_KEY_FILE": str(keys.client),
+        "BURSAR_SFTP_KNOWN_HOSTS_FILE": str(keys.known_hosts),
+    }
+    return Drop(bootstrap_servers, topic_prefix, group_id, "", folder, state, settings)
+
+
+def to(drop: Drop, port: int) -> Drop:
+    """Known hosts name the port; the pattern of a test's file has none."""
+    known = Path(drop.settings["BURSAR_SFTP_KNOWN_HOSTS_FILE"])
+    known.write_text(known.read_text("utf-8").replace(":*", f":{port}"), "utf-8")
+    return replace(drop, target=f"sftp://bursar@127.0.0.1:{port}/drop")
+
+
+@pytest.mark.parametrize("has_fsync", [True, False])
+async def test_batches_are_uploaded_under_a_hidden_name_and_renamed(
+    drop: Drop, keys: Keys, has_fsync: bool
+) -> None:
+    chain = sealed_chain(2)
+    drop.publish(*chain)
+    async with serving(keys, drop.folder.parent, Mood(has_fsync=has_fsync)) as port:
+        there = to(drop, port)
+        ended = await there.once()
+        assert (ended.code, ended.numbers) == (0, [1, 2]), ended.problems
+        there.check_holds(*chain)
+        assert (await there.once()).rows == []
+
+
+@pytest.mark.parametrize("point", ["delivery_written", "delivery_started", "delivery_named"])
+@pytest.mark.parametrize("takes_away", [False, True], ids=["stays", "taken"])
+async def test_killed_during_an_upload_no_batch_is_lost_doubled_or_torn(
+    drop: Drop, keys: Keys, point: str, takes_away: bool
+) -> None:
+    chain = sealed_chain(1)
+    drop.publish(*chain)
+    async with serving(keys, drop.folder.parent, Mood()) as port:
+        there = to(drop, port)
+        assert (await there.once(crash_at=f"{point}:1")).code == 137
+        seen = there.files()
+        for name in seen if takes_away else ():
+            (there.folder / name).unlink()
+        ended = await there.once()
+        assert ended.code == 0, ended.problems
+        found = there.files()
+        assert {**seen, **found} == {chain[0].file_name: chain[0].bytes}
+        assert not (takes_away and seen.keys() & found.keys()), "delivered twice"
+
+
+async def test_a_connection_lost_in_the_middle_of_a_file_is_made_anew(
+    drop: Drop, keys: Keys
+) -> None:
+    chain = sealed_chain(2)
+    drop.publish(*chain)
+    mood = Mood(writes_until_lost=1)
+    async with serving(keys, drop.folder.parent, mood) as port:
+        there = to(drop, port)
+        async with there.running():
+            await there.until_there(*chain)
+        there.check_holds(*chain)
+        assert [line for line in there.log() if line["event"] == "delivery_retries"]
+
+
+async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> None:
+    first, second = sealed_chain(2)
+    drop.publish(first)
+    async with serving(keys, drop.folder.parent, Mood()) as port:
+        there = to(drop, port)
+        running = there.running()
+        await running.__aenter__()
+        await there.until_there(first)
+    try:
+        there.publish(second)
+        await there.until_told("delivery_retries")
+        async with serving(keys, drop.folder.parent, Mood(), port):
+            await there.until_there(second)
+    finally:
+        await running.__aexit__(None, None, None)
+    there.check_holds(first, second)
+
+
+async def test_a_server_that_is_not_the_known_one_gets_nothing(drop: Drop, keys: Keys) -> None:
+    drop.publish(*sealed_chain(1))
+    other = asyncssh.generate_private_key("ssh-ed25519")
+    async with serving(replace(keys, host=other), drop.folder.parent, Mood()) as port:
+        ended = await to(drop, port).once()
+    assert (ended.code, ended.rows) == (1, [])
+    assert "HostKeyNotVerifiable" in ended.problems
+    assert list(drop.folder.iterdir()) == []
+
+
+async def test_a_key_that_the_server_does_not_know_is_told(
+    drop: Drop, keys: Keys, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "stranger"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(stranger)
+    drop.settings = {**drop.settings, "BURSAR_SFTP_KEY_FILE": str(stranger)}
+    async with serving(keys, drop.folder.parent, Mood()) as port:
+        ended = await to(drop, port).once()
+    assert ended.code == 1
+    assert "PermissionDenied" in ended.problems
+
+
+async def test_a_folder_that_is_not_on_the_server_is_not_made(drop: Drop, keys: Keys) -> None:
+    async with serving(keys, drop.folder.parent, Mood()) as port:
+        there = to(drop, port)
+        ended = await replace(there, target=f"{there.target}/nowhere").once()
+    assert ended.code == 1
+    assert "the folder must exist" in ended.problems
+
+
+async def test_a_state_file_is_asked_for(drop: Drop) -> None:
+    ended = await replace(drop, target="sftp://bursar@127.0.0.1/drop", arguments=()).once()
+    assert ended.code == 1
+    assert "--state: is required with SFTP" in ended.problems
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://127.0.0.1/drop",
+        "sftp://bursar:secret@127.0.0.1/drop",
+        "sftp://bursar@/drop",
+        "sftp://bursar@127.0.0.1",
+        "sftp://bursar@127.0.0.1:port/drop",
+        "sftp://bursar@127.0.0.1/drop?x=1",
+    ],
+)
+def test_a_url_that_is_not_whole_or_holds_a_password_is_refused_without_quoting_it(
+    url: str,
+) -> None:
+    with pytest.raises(OperatorError, match="must be sftp://user@host:port/folder") as refused:
+        sftp_access(url, None, None, None)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("sftp://u@h/drop/in", "/drop/in"),
+        ("sftp://u@h/~/in", "in"),
+        ("sftp://u@h/~/", "."),
+        ("sftp://u@h/a%20b", "/a b"),
+    ],
+)
+def test_a_folder_is_absolute_or_in_the_users_home(url: str, folder: str) -> None:
+    access = sftp_access(url, None, None, None)
+    assert (access.folder, access.user, access.host, access.port) == (folder, "u", "h", 22)

@@ -1,0 +1,157 @@
+"""The programs under examples/, run as a reader runs them, against the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.inputs import binary, fine_created
+from tests.support.process import COMMAND_SECONDS_MAX, ROOT, Site, end
+from tests.support.sealed import publish, sealed_chain
+from tests.support.topics import produce
+
+EXAMPLES = ROOT / "examples"
+CLIENTS = ("aiokafka", "confluent")
+PROFILES = """
+[[institution]]
+id = "101"
+zone = "America/New_York"
+
+[[profile]]
+code = "DAILY"
+name = "Daily"
+institution = "101"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "BARCODE"
+fines_max = 1
+"""
+PAID_AT = "2026-11-26T10:00:00Z"
+
+
+@dataclass(frozen=True)
+class Erp:
+    """A reader of the examples, with one client."""
+
+    site: Site
+    client: str
+
+    async def program(self, name: str, *words: str, code: int = 0) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(EXAMPLES / f"{name}_{self.client}.py"), *words),
+            cwd=self.site.folder,
+            env=self.site.environment | {"LOADER_GROUP": f"{self.site.group}-loader"},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                out, problems = await process.communicate()
+        finally:
+            await end(process)
+        assert process.returncode == code, problems.decode()
+        return out.decode() if code == 0 else problems.decode()
+
+    async def owes(self, patron: str, active: int, transferred: int) -> None:
+        """Waits until it is so, minor units."""
+
+        async def is_so() -> bool:
+            found = await self.site.rows(
+                "SELECT active, transferred FROM account WHERE patron_id = $1", patron
+            )
+            return found == [{"active": active, "transferred": transferred}]
+
+        await self.site.until(is_so, COMMAND_SECONDS_MAX)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_batches_are_loaded_answered_paid_reversed_and_refused(
+    site: Site, client: str
+) -> None:
+    erp = Erp(site, client)
+    site.write_profiles(PROFILES)
+    await site.command("migrate")
+    await site.command("topics", "create", "--partitions", "3")
+    await site.start()
+    create_fines(site, "P-1", "P-2")
+    await site.until_idle(2)
+    await site.command("export", "run", "--profile", "DAILY")
+    told = await erp.program("load", "inbox", "2", "--accept")
+    first, second = (line.split() for line in told.splitlines())
+    assert [first[1:], second[1:]] == [["1", "25.00"], ["1", "25.00"]]
+    inbox = site.folder / "inbox"
+    assert {path.name for path in inbox.glob("*.xml")} == {first[0], second[0]}
+    manifests = [inbox / "manifests" / f"{name[0][:-4]}.json" for name in (first, second)]
+    lines = [
+        json.loads(path.read_bytes())["lines"][0]["bursar_transaction_id"] for path in manifests
+    ]
+
+    paid = ("pay", "101", "R-1", PAID_AT, lines[0], "10.00", "USD")
+    await erp.program("report", *paid)
+    await erp.owes("P-1", 0, 1500)
+    await erp.program("report", *paid)  # the same words: the same payment
+    await erp.program("report", "status", "101", "S-1", PAID_AT, lines[0], "invoiced")
+    await erp.program("report", "reverse", "101", "R-1-back", PAID_AT, "R-1")
+    await erp.owes("P-1", 0, 2500)
+    await erp.program("report", "write-off", "101", "W-1", PAID_AT, lines[0], "25.00", "USD")
+    await erp.owes("P-1", 0, 0)
+    refused = ("refuse", str(manifests[1]), lines[1], "unknown student")
+    await erp.program("report", *refused)
+    await erp.owes("P-2", 2500, 0)
+    states = await site.rows("SELECT state FROM export_batch ORDER BY batch_number")
+    assert [row["state"] for row in states] == ["accepted", "refused"]
+    assert await site.rows("SELECT * FROM rejected") == []
+    assert await site.rows("SELECT * FROM parked") == []
+
+
+def create_fines(site: Site, *patrons: str) -> None:
+    for patron in patrons:
+        fine = fine_created(
+            fine_id=f"F-{patron}",
+            institution_id="101",
+            type="OVERDUEFINE",
+            amount="25.00",
+            currency="USD",
+            patron={
+                "patron_id": patron,
+                "name": "Doe, Jane",
+                "user_group": "STUDENT",
+                "identifiers": [{"type": "BARCODE", "value": f"00{patron}"}],
+            },
+        )
+        value, headers = binary("fine-created.v1", fine)
+        produce(site.servers, site.topic("fine-created.v1"), [(None, value)], headers=headers)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_batch_again_is_loaded_once_and_a_wrong_one_never(site: Site, client: str) -> None:
+    erp = Erp(site, client)
+    await site.command("topics", "create", "--partitions", "1")
+    one, two, three = sealed_chain(3)
+    publish(site.servers, site.prefix, one, one, two)
+    told = await erp.program("load", "inbox", "2")
+    assert [line.split()[0] for line in told.splitlines()] == [one.file_name, two.file_name]
+    publish(site.servers, site.prefix, three.spoilt())
+    told = await erp.program("load", "inbox", "1", code=1)
+    assert "not loaded: sha256: the document differs from its manifest" in told
+    inbox = site.folder / "inbox"
+    assert {path.name for path in inbox.glob("*.xml")} == {one.file_name, two.file_name}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_gap_stops_the_loader(site: Site, client: str) -> None:
+    erp = Erp(site, client)
+    await site.command("topics", "create", "--partitions", "1")
+    one, _, three = sealed_chain(3)
+    publish(site.servers, site.prefix, one, three)
+    told = await erp.program("load", "inbox", "2", code=1)
+    assert "not loaded: 972/DAILY: batch 2 is missing before 3" in told
+    inbox = site.folder / "inbox"
+    assert [path.name for path in inbox.glob("*.xml")] == [one.file_name]

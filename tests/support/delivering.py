@@ -1,0 +1,133 @@
+"""`bursar-bridge deliver` as a process of its own, on a test's topics, without any database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.process import COMMAND_SECONDS_MAX, LOOK_SECONDS, ROOT, end
+from tests.support.sealed import Sealed, publish
+
+
+class Ended(NamedTuple):
+    """How a command ended: its code, its JSON lines, what it complained of."""
+
+    code: int
+    rows: list[dict[str, object]]
+    problems: str
+
+    @property
+    def numbers(self) -> list[object]:
+        return [row["batch_number"] for row in self.rows]
+
+
+@dataclass
+class Drop:
+    """A target, and the deliveries to it."""
+
+    servers: str
+    prefix: str
+    group: str
+    target: str
+    folder: Path
+    arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        foreign = ("BURSAR_", "DATABASE_URL")
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
+        return kept | {
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
+            "BURSAR_TOPIC_PREFIX": self.prefix,
+            "BURSAR_OPS_PORT": "0",
+            "COLUMNS": "200",
+            **self.settings,
+        }
+
+    def publish(self, *batches: Sealed, only: str | None = None) -> None:
+        publish(self.servers, self.prefix, *batches, only=only)
+
+    async def once(self, *arguments: str, crash_at: str = "") -> Ended:
+        """What the topics hold now."""
+        process = await self._begin("--once", "--json", *arguments, crash_at=crash_at)
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                out, problems = await process.communicate()
+        finally:
+            await end(process)
+        assert process.returncode is not None
+        rows = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
+        return Ended(process.returncode, rows, problems.decode())
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[Process]:
+        """As a service; ends by SIGTERM and must end well."""
+        with (self.folder.parent / "delivery.log").open("ab") as log:
+            process = await self._begin(*arguments, out=log.fileno())
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                assert await process.wait() == 0, self.log()[-3:]
+        finally:
+            await end(process)
+
+    def log(self) -> list[dict[str, object]]:
+        lines = (self.folder.parent / "delivery.log").read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    async def until_there(self, *batches: Sealed) -> None:
+        names = {one.file_name for one in batches}
+        await until(lambda: names <= {path.name for path in self.folder.iterdir()})
+
+    async def until_told(self, event: str) -> dict[str, object]:
+        """A line of the running delivery's log."""
+        await until(lambda: any(line["event"] == event for line in self.log()))
+        return next(line for line in self.log() if line["event"] == event)
+
+    def files(self) -> dict[str, bytes]:
+        """What a reader of the folder sees: neither sub-folders nor hidden files."""
+        return {
+            path.name: path.read_bytes()
+            for path in sorted(self.folder.iterdir())
+            if path.is_file() and not path.name.startswith(".")
+        }
+
+    def check_holds(self, *batches: Sealed) -> None:
+        """Exactly these, to the byte, each with its manifest, and nothing half done beside them."""
+        assert self.files() == {one.file_name: one.bytes for one in batches}
+        manifests = {path.name: path.read_bytes() for path in (self.folder / "manifests").iterdir()}
+        assert manifests == {
+            one.file_name.replace(".xml", ".json"): one.manifest.value for one in batches
+        }
+        assert not [path.name for path in self.folder.iterdir() if path.name.endswith(".part")]
+
+    async def _begin(self, *arguments: str, crash_at: str = "", out: int = PIPE) -> Process:
+        command = ("deliver", self.target, "--group", self.group, *self.arguments, *arguments)
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", *command),
+            cwd=ROOT,
+            env=self.environment | ({"CRASH_AT": crash_at} if crash_at else {}),
+            stdin=DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Looks again and again."""
+    async with asyncio.timeout(COMMAND_SECONDS_MAX):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,93 @@
+"""Sealed batches of a profile as they stand in the topics, made without a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from confluent_kafka import Producer
+
+from service.core.words import Mode
+from service.export.manifest import Run, manifest_of
+from service.export.proof import prove
+from service.export.xsd import bursar_export_schema
+from service.messages import Message, encode_batch, encode_manifest
+from tests.golden.batches import CUTOFF, batch, line, patron
+
+SECONDS_MAX = 30
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """One batch's two records."""
+
+    batch_number: int
+    file_name: str
+    sha256: str
+    document: Message
+    manifest: Message
+
+    @property
+    def bytes(self) -> bytes:
+        assert self.document.value is not None
+        return self.document.value
+
+    def spoilt(self) -> Sealed:
+        """Another amount in the document, the manifest as it was."""
+        other = self.bytes.replace(b"<xb:sum>", b"<xb:sum>1", 1)
+        return replace(self, document=self.document._replace(value=other))
+
+
+def sealed_chain(
+    count: int, profile: str = "DAILY", fines: int = 2, institution: str = "972"
+) -> list[Sealed]:
+    """Batches 1 to `count`, each with the hash of the one before."""
+    chain: list[Sealed] = []
+    for number in range(1, count + 1):
+        lines = [line(number * 1_000 + n, 10_00 + n) for n in range(fines)]
+        of = batch(
+            *([patron(f"p{number:03}", *lines)] if lines else []),
+            institution_id=institution,
+            profile=profile,
+            batch_number=number,
+            export_number=100_000_000_000_000 + number,
+            cutoff=CUTOFF + timedelta(minutes=number),
+        )
+        proof = prove(of, bursar_export_schema())
+        run = Run(
+            run_id=f"run-{number}",
+            part=1,
+            last=True,
+            mode=Mode.EXPORT_IMPORT,
+            sealed_at=datetime(2026, 9, 12, 20, 0, tzinfo=UTC) + timedelta(minutes=number),
+            previous_sha256=chain[-1].sha256 if chain else None,
+            held_back={},
+        )
+        told = manifest_of(of, proof.document, proof.totals, run)
+        chain.append(
+            Sealed(
+                number,
+                told.file_name,
+                told.sha256,
+                encode_batch(told, proof.document, "/test"),
+                encode_manifest(told, "/test"),
+            )
+        )
+    return chain
+
+
+def publish(servers: str, prefix: str, *batches: Sealed, only: str | None = None) -> None:
+    """Both records of each, in order; `only`: those of one topic."""
+    producer = Producer(
+        {"bootstrap.servers": servers, "message.max.bytes": 20_000_000, "log_level": 0}
+    )
+    for one in batches:
+        for contract, message in (
+            ("export-batch.v1", one.document),
+            ("export-manifest.v1", one.manifest),
+        ):
+            if only in (None, contract):
+                producer.produce(
+                    prefix + contract, message.value, message.key, headers=list(message.headers)
+                )
+    assert producer.flush(SECONDS_MAX) == 0

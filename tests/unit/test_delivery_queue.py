@@ -1,0 +1,296 @@
+"""Which batch is delivered next, whatever order and however often the records come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.deliver.queue import Due, Queue
+from service.deliver.records import Half, Kind, NoBatch, half_of, manifest_of
+from service.deliver.state import Chain, Last, Place
+
+DAILY, WEEKLY = "972/DAILY", "972/WEEKLY"
+B, M = Kind.BATCH, Kind.MANIFEST
+
+
+def half(kind: Kind, number: int, offset: int, key: str = DAILY) -> Half:
+    return Half(key, number, kind, Place(0, offset), b"x" * number)
+
+
+def both(number: int, offset: int, key: str = DAILY) -> list[Half]:
+    return [half(kind, number, offset, key) for kind in Kind]
+
+
+def taken(queue: Queue, halves: Sequence[Half]) -> list[tuple[str, int, bool]]:
+    """Every batch that is due after each record, delivered at once."""
+    done = []
+    for one in halves:
+        queue.take(one)
+        while (due := queue.due()) is not None:
+            queue.delivered(due, f"sha-{due.batch_number}")
+            done.append((due.key, due.batch_number, due.again))
+    return done
+
+
+def due_of(queue: Queue) -> Due:
+    due = queue.due()
+    assert due is not None
+    return due
+
+
+def test_a_batch_is_due_when_document_and_manifest_are_there_in_either_order() -> None:
+    for order in (both(1, 0), both(1, 0)[::-1]):
+        queue = Queue({}, {})
+        queue.take(order[0])
+        assert queue.due() is None
+        queue.take(order[1])
+        due = due_of(queue)
+        assert (due.document.kind, due.manifest.kind, due.again) == (B, M, False)
+
+
+def test_a_profile_begins_with_batch_1_and_goes_on_number_by_number() -> None:
+    queue = Queue({}, {})
+    assert taken(queue, both(1, 0) + both(2, 1) + both(3, 2)) == [
+        (DAILY, n, False) for n in (1, 2, 3)
+    ]
+    assert queue.chains[DAILY].last == Last(3, "sha-3", Place(0, 2), Place(0, 2))
+
+
+def test_a_gap_stops_its_profile_and_no_other() -> None:
+    queue = Queue({}, {})
+    halves = both(1, 0) + both(3, 1) + both(1, 2, WEEKLY) + both(4, 3)
+    assert taken(queue, halves) == [(DAILY, 1, False), (WEEKLY, 1, False)]
+    assert queue.refusals[DAILY].text == "batch_number: 2 is missing before 3"
+    assert queue.refusals.keys() == {DAILY}
+    assert queue.held(B) == queue.held(M) == {0: 1}
+
+
+def test_the_missing_batch_opens_the_way_and_what_was_passed_over_is_read_again() -> None:
+    queue = Queue({}, {})
+    taken(queue, both(1, 0) + both(3, 1) + both(4, 2))
+    for one in both(2, 3):
+        queue.take(one)
+    assert queue.refusals == {}
+    assert queue.delivered(due_of(queue), "sha-2") == {B: {0: 1}, M: {0: 1}}
+    assert taken(queue, both(3, 1) + both(4, 2) + both(2, 3)) == [
+        (DAILY, 3, False),
+        (DAILY, 4, False),
+    ]
+
+
+def test_what_lies_before_a_gap_goes_out_however_much_was_read_at_once() -> None:
+    queue = Queue({}, {})
+    for one in both(1, 0) + both(2, 1) + both(4, 2) + both(5, 3):
+        queue.take(one)
+    assert taken(queue, [half(B, 6, 4)]) == [(DAILY, 1, False), (DAILY, 2, False)]
+    assert queue.refusals[DAILY].text == "batch_number: 3 is missing before 4"
+    assert queue.held(B) == queue.held(M) == {0: 2}
+
+
+def test_a_missing_batch_may_come_before_those_before_it_are_delivered() -> None:
+    queue = Queue({}, {})
+    for one in both(1, 0) + both(2, 1) + both(4, 2) + both(3, 3):
+        queue.take(one)
+    assert queue.delivered(due_of(queue), "sha-1") == {B: {0: 2}, M: {0: 2}}
+    assert taken(queue, both(4, 2) + both(3, 3)) == [(DAILY, n, False) for n in (2, 3, 4)]
+
+
+def test_half_of_the_missing_batch_opens_nothing() -> None:
+    queue = Queue({}, {})
+    taken(queue, both(1, 0) + both(3, 1))
+    queue.take(half(B, 2, 2))
+    assert queue.due() is None
+    assert queue.refusals.keys() == {DAILY}
+
+
+def test_a_manifest_that_never_came_is_a_gap_too() -> None:
+    queue = Queue({}, {})
+    assert taken(queue, [half(B, 1, 0), *both(2, 1)]) == []
+    assert queue.refusals[DAILY].text == "batch_number: 1 is missing before 2"
+    assert queue.held(B) == {0: 0}
+    assert queue.held(M) == {0: 1}
+
+
+def test_a_refused_batch_is_tried_again_when_it_comes_anew() -> None:
+    queue = Queue({}, {})
+    for one in both(1, 0) + both(2, 1):
+        queue.take(one)
+    queue.refuse(due_of(queue), "sha256: differs")
+    assert queue.due() is None
+    assert queue.held(B) == {0: 0}
+    queue.take(half(B, 1, 2))
+    assert due_of(queue).document.place == Place(0, 2)
+    assert queue.delivered(due_of(queue), "sha-1") == {B: {0: 1}, M: {0: 1}}
+
+
+def test_a_batch_that_comes_again_is_told_apart_and_holds_nothing() -> None:
+    queue = Queue({}, {})
+    taken(queue, both(1, 0) + both(2, 1))
+    assert taken(queue, both(1, 2)) == [(DAILY, 1, True)]
+    queue.take(half(M, 2, 3))
+    assert queue.held(M) == {}
+    assert queue.chains[DAILY].last.batch_number == 2
+
+
+def test_what_was_delivered_before_a_restart_is_not_delivered_again() -> None:
+    chain = Chain(Last(2, "sha-2", Place(0, 7), Place(0, 9)))
+    queue = Queue({DAILY: chain}, {})
+    assert taken(queue, [half(B, 1, 6), half(M, 1, 8), half(B, 2, 7), half(M, 2, 9)]) == []
+    assert taken(queue, [half(B, 3, 8), half(M, 3, 10)]) == [(DAILY, 3, False)]
+
+
+@pytest.mark.parametrize(("last", "told", "first"), [(0, 5, 5), (2, 5, 5), (6, 5, 7), (4, 5, 5)])
+def test_continue_at_leads_forward_alone(last: int, told: int, first: int) -> None:
+    chains = {DAILY: Chain(Last(last, "sha", Place(0, 0), Place(0, 0)))} if last else {}
+    queue = Queue(chains, {"DAILY": told})
+    for number in range(last + 1, last + 8):
+        for one in both(number, number):
+            queue.take(one)
+    due = due_of(queue)
+    new = [due] if not due.again else []
+    while due.again:
+        queue.delivered(due, "sha")
+        due = due_of(queue)
+        new = [due]
+    assert [one.batch_number for one in new] == [first]
+    is_known = last + 1 == first and last > 0
+    assert (due.last.sha256 == "sha") is is_known
+
+
+@given(st.data())
+def test_any_interleaving_with_repeats_delivers_each_batch_once_in_order(
+    data: st.DataObject,
+) -> None:
+    """The two topics each in their order, records repeated as by a relay that died."""
+    topics = {kind: _with_repeats(data, kind) for kind in Kind}
+    queue, done = Queue({}, {}), []
+    while any(topics.values()):
+        kind = data.draw(st.sampled_from([kind for kind in Kind if topics[kind]]))
+        done += taken(queue, [topics[kind].pop(0)])
+    assert [number for _, number, again in done if not again] == [1, 2, 3, 4]
+    assert queue.refusals == {}
+    assert queue.held(B) == queue.held(M) == {}
+
+
+def _with_repeats(data: st.DataObject, kind: Kind) -> list[Half]:
+    numbers: list[int] = []
+    for number in range(1, 5):
+        numbers.append(number)
+        back = data.draw(st.integers(0, 2))
+        numbers += range(max(1, number - back + 1), number + 1) if back else []
+    return [half(kind, number, offset) for offset, number in enumerate(numbers)]
+
+
+class Reader:
+    """Both topics of one partition, read with rewinds and restarts as a delivery does."""
+
+    def __init__(self, topics: dict[Kind, list[Half]]) -> None:
+        self.topics = topics
+        self.at = dict.fromkeys(Kind, 0)
+        self.queue = Queue({}, {})
+        self.done: list[tuple[str, int]] = []
+        self.again: list[tuple[str, int]] = []
+
+    def unread(self) -> list[Kind]:
+        return [kind for kind in Kind if self.at[kind] < len(self.topics[kind])]
+
+    def read(self, kind: Kind, records: int) -> None:
+        """A poll, then whatever is due."""
+        for one in self.topics[kind][self.at[kind] : self.at[kind] + records]:
+            self.queue.take(one)
+            self.at[kind] += 1
+        while (due := self.queue.due()) is not None:
+            rewound = self.queue.delivered(due, f"sha-{due.batch_number}")
+            for behind, offsets in rewound.items():
+                self.at[behind] = min(self.at[behind], offsets[0])
+            (self.again if due.again else self.done).append((due.key, due.batch_number))
+
+    def restart(self) -> None:
+        """With what the state keeps."""
+        held = {kind: self.queue.held(kind) for kind in Kind}
+        self.at = {kind: min(at, held[kind].get(0, at)) for kind, at in self.at.items()}
+        self.queue = Queue(self.queue.chains, {})
+
+
+NAMES = [(key, number) for number in range(1, 6) for key in (DAILY, WEEKLY)]
+TURNS = st.lists(st.tuples(st.sampled_from(Kind), st.integers(1, 8), st.booleans()), min_size=1)
+
+
+@given(
+    st.sets(st.sampled_from([(name, kind) for name in NAMES for kind in Kind])),
+    st.randoms(use_true_random=False),
+    TURNS,
+)
+def test_lost_records_sent_again_restarts_and_rewinds_leave_each_batch_once_in_order(
+    lost: set[tuple[tuple[str, int], Kind]], random: Random, turns: list[tuple[Kind, int, bool]]
+) -> None:
+    missing = sorted({name for name, _ in lost})
+    sent_again = random.sample(missing, len(missing))
+    topics = {}
+    for kind in Kind:
+        first = [name for name in NAMES if (name, kind) not in lost]
+        topics[kind] = [
+            half(kind, number, offset, key)
+            for offset, (key, number) in enumerate([*first, *sent_again])
+        ]
+    reader = Reader(topics)
+    for kind, records, is_restarted in turns:
+        reader.read(kind, records)
+        if is_restarted:
+            reader.restart()
+    while unread := reader.unread():
+        reader.read(unread[0], 3)
+    for key in (DAILY, WEEKLY):
+        assert [number for own, number in reader.done if own == key] == [1, 2, 3, 4, 5]
+    assert reader.queue.refusals == {}
+    assert reader.queue.held(B) == reader.queue.held(M) == {}
+    assert set(reader.again) <= set(missing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (B, b"972/DAILY"),
+        (B, b"972/DAILY/0"),
+        (B, b"972/DAILY/1/manifest"),
+        (B, b"972/../1"),
+        (B, b"972/DAILY/1\n"),
+        (M, b"972/DAILY/1"),
+        (M, b"\xff"),
+        (M, None),
+    ],
+)
+def test_a_record_without_the_name_of_a_batch_is_none(kind: Kind, name: bytes | None) -> None:
+    headers = [] if name is None else [("ce_id", name)]
+    with pytest.raises(NoBatch, match="ce_id"):
+        half_of(kind, Place(0, 0), headers, b"")
+
+
+def test_a_deleted_value_is_no_batch() -> None:
+    with pytest.raises(NoBatch, match="value"):
+        half_of(B, Place(0, 0), [("ce_id", b"972/DAILY/1")], None)
+
+
+NAME = b'"file_name": "DAILY-100000000000001-1.xml"'
+OWN = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "object"),
+        (b"{%b, %b}" % (OWN.replace(b"972", b"973"), NAME), "of its ce_id"),
+        (b"{%b, %b}" % (OWN.replace(b": 1", b": 2"), NAME), "of its ce_id"),
+        (b"{%b}" % OWN, "file_name"),
+        (b'{%b, "file_name": "../DAILY-100000000000001-1.xml"}' % OWN, "file_name"),
+        (b"{%b, %b}" % (OWN, NAME.replace(b"DAILY", b"OTHER")), "file_name"),
+    ],
+)
+def test_a_manifest_names_its_batch_and_a_file_in_the_folder(value: bytes, rule: str) -> None:
+    with pytest.raises(NoBatch, match=rule):
+        manifest_of(Half(DAILY, 1, M, Place(0, 0), value))
