@@ -19,7 +19,7 @@ Shown = MutableMapping[str, object] | str
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:
     """Once per process. `level` debug..error, `log_format` json or console; stderr unless told."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _StandardError() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(_formatter(log_format == "console"))
     handler.addFilter(RepeatsFilter(("aiokafka", "kafka")))
     root = logging.getLogger()
@@ -38,6 +38,14 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Looks up sys.stderr for each line: a progress bar puts itself in its place for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class RepeatsFilter(logging.Filter):

@@ -19,6 +19,7 @@ from service.cli.errors import FAILED, USAGE, complain
 from service.core.money import format_minor
 from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
+from service.logs import configure_logging
 from service.problems import OperatorError
 from service.settings import Settings
 from service.upkeep.audit import Action, Said, Told
@@ -33,27 +34,31 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]
 _AGE = re.compile(r"([1-9][0-9]{0,8})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-InstitutionOption = Annotated[str | None, typer.Option("--institution", help="Its id.")]
+InstitutionOption = Annotated[
+    str | None, typer.Option("--institution", help="Id of the institution.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Rows at most.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
 OperatorOption = Annotated[
     str | None, typer.Option("--operator", help="Who decides; the system's user unless told.")
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="Everything that the filters let through.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All that the other options let through.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before several are decided.")]
 SourceOption = Annotated[str | None, typer.Option("--source", help="The sending system's code.")]
 IdOption = Annotated[
     str | None,
     typer.Option("--id", help="Its own id: payment_id, change_id, response_id, fine_id."),
 ]
-TopicOption = Annotated[str | None, typer.Option("--topic", help="Where the record came from.")]
-PartitionOption = Annotated[int | None, typer.Option("--partition", min=0)]
-OffsetOption = Annotated[int | None, typer.Option("--offset", min=0)]
+TopicOption = Annotated[str | None, typer.Option("--topic", help="The topic the record came from.")]
+PartitionOption = Annotated[int | None, typer.Option("--partition", min=0, help="Its partition.")]
+OffsetOption = Annotated[int | None, typer.Option("--offset", min=0, help="Its offset.")]
 
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Pool]:
+    """For one command. What is logged meanwhile goes to standard error: the other has results."""
+    configure_logging(settings.log_level, settings.log_format)
     url = settings.database_url.get_secret_value()
     if await pending(url):
         raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")

@@ -137,7 +137,7 @@ class ExportJob:
                 profile=profile.code,
                 batch_number=done.manifest.batch_number,
                 fines=done.manifest.count,
-                total=done.manifest.total,
+                total_minor=done.manifest.total,
                 currency=profile.currency,
             )
         return done
