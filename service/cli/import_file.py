@@ -2,60 +2,90 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from service.cli.errors import FAILED, USAGE, complain, operator_errors, settings_or_exit
-from service.core.money import format_minor
+from service.cli import import_shown, progress
+from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.shown import JsonOption, Row, database, misuse, show
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool, create_pool
+from service.database.pool import Pool
 from service.export.bursar_xml_reader import ImportFile, read_import
 from service.export.profile import Profile
 from service.export.profiles import read_profiles
 from service.export.xml_stream import RefusedDocument
-from service.imports.job import ImportJob, ImportTopics, Outcome, Summary
-from service.imports.plan import Planned, Target
+from service.imports.job import ImportJob, ImportTopics, Summary
+from service.imports.plan import Fate, Planned, Target
 from service.messages import parse
 from service.problems import OperatorError
 from service.settings import Settings
-from service.wiring import database_limits, kafka_access
+from service.wiring import kafka_access
 
 ASKS_PER_SECOND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What was asked for besides the file."""
+
+    all_or_nothing: bool
+    allow_overpaid: bool
+    wait_seconds: int
+    as_json: bool
+
+    def forbids(self, summary: Summary) -> bool:
+        overpaid = summary.overpays and not self.allow_overpaid
+        return self.all_or_nothing and (overpaid or not summary.passes)
 
 
 def import_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bursar XML.")],
     profile: Annotated[str, typer.Option(help="Code of the profile that exported it.")],
     source: Annotated[
-        str | None, typer.Option(help="The paying system; the profile's code unless told.")
+        str | None, typer.Option(help="The paying system's code; the profile's if absent.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what each line would do; change nothing.")
     ] = False,
     all_or_nothing: Annotated[
-        bool, typer.Option("--all-or-nothing", help="Publish nothing unless every line passes.")
+        bool,
+        typer.Option(
+            "--all-or-nothing",
+            help="Publish nothing unless every line passes and none pays more than is outstanding.",
+        ),
+    ] = False,
+    allow_overpaid: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overpaid",
+            help="With --all-or-nothing: lines may pay more than is outstanding.",
+        ),
     ] = False,
     wait_seconds: Annotated[
-        int, typer.Option(min=0, max=86_400, help="How long to wait for the running service.")
+        int,
+        typer.Option(
+            min=0, max=86_400, help="Seconds to wait for the running service to decide the lines."
+        ),
     ] = 120,
+    as_json: JsonOption = False,
 ) -> None:
     """Import what the bursar says was paid or taken back.
 
-    The same file twice does nothing. Exit code 1: a line did not pass, or is not decided yet.
+    The same file twice does nothing. A line pays its whole sum: more than is outstanding, because
+    it was published as a payment too, becomes a credit if the profile says so (`--dry-run` tells).
+    Exit code 1: a line did not pass, or is not decided yet.
     """
+    if allow_overpaid and not all_or_nothing:
+        raise misuse("--allow-overpaid: only with --all-or-nothing")
     settings = settings_or_exit()
     with operator_errors():
         chosen = _profile(settings, profile)
-        read = _read(file)
-        run = _Run(settings, chosen, source or chosen.code, read)
-        passed = asyncio.run(
-            run.dry() if dry_run else run.real(wait_seconds, all_or_nothing=all_or_nothing)
-        )
+        how = _How(all_or_nothing, allow_overpaid, wait_seconds, as_json)
+        run = _Run(settings, chosen, source or chosen.code, _read(file), how)
+        passed = asyncio.run(run.dry() if dry_run else run.real())
     if not passed:
         raise typer.Exit(FAILED)
 
@@ -65,8 +95,7 @@ def _profile(settings: Settings, code: str) -> Profile:
         raise OperatorError("BURSAR_PROFILES_FILE: is required to import")
     found = read_profiles(settings.profiles_file).profile(code)
     if found is None:
-        complain("--profile: must be a profile's code")
-        raise typer.Exit(USAGE)
+        raise misuse("--profile: must be a profile's code")
     return found
 
 
@@ -81,51 +110,60 @@ def _read(file: Path) -> ImportFile:
 class _Run:
     """One import, with what it shows."""
 
-    def __init__(self, settings: Settings, profile: Profile, source: str, file: ImportFile) -> None:
+    def __init__(
+        self, settings: Settings, profile: Profile, source: str, file: ImportFile, how: _How
+    ) -> None:
         self._settings = settings
         self._profile = profile
         self._source = source
         self._file = file
-        self._console = Console()
+        self._how = how
 
     async def dry(self) -> bool:
-        async with await self._pool() as pool:
+        rows: list[Row] = []
+        as_json = self._how.as_json
+        async with database(self._settings) as pool:
             job = self._job(pool)
             target = await self._target(job, register=False)
-            table = Table("line", "bursar transaction", "amount", "currency", "would be", "reason")
-            summary = await self._check(job, target, lambda planned: _row(table, planned))
-        self._console.print(table)
-        self._tell_bad()
-        self._show(summary)
+            summary = await self._check(
+                job, target, lambda planned: rows.append(import_shown.line(planned, as_json))
+            )
+        show(rows, as_json, "the file has no lines")
+        self._show_plan(summary)
+        if self._how.forbids(summary):
+            complain("nothing would be published")
+            return False
         return summary.passes
 
-    async def real(self, wait_seconds: int, *, all_or_nothing: bool) -> bool:
-        async with await self._pool() as pool:
+    async def real(self) -> bool:
+        async with database(self._settings) as pool:
             job = self._job(pool)
             target = await self._target(job, register=False)
             summary = await self._check(job, target, lambda _: None)
-            self._tell_bad()
-            if all_or_nothing and not summary.passes:
-                self._show(summary)
-                complain("not every line passes: nothing was published")
+            if self._how.forbids(summary):
+                self._show_plan(summary)
+                complain("nothing was published")
                 return False
+            self._warn(summary)
             target = await self._target(job, register=True)
             before = await job.decided(target)
-            with self._progress() as progress:
-                task = progress.add_task("publishing", total=len(self._file.lines))
-                sent = await job.publish(target, self._file, lambda n: progress.advance(task, n))
-            whole = await self._await(job, target, before + sent, wait_seconds)
-            self._show_outcomes(await job.outcomes(target))
-        self._show(summary)
+            with progress.steps() as bars:
+                task = bars.add_task("publishing", total=len(self._file.lines))
+                sent = await job.publish(target, self._file, lambda n: bars.advance(task, n))
+            whole = await self._await(job, target, before + sent)
+            rows = import_shown.became(await job.outcomes(target), summary, self._how.as_json)
+        show(rows, self._how.as_json, "nothing is decided yet")
+        if repeats := summary.lines(Fate.REPEAT):
+            complain(f"{repeats} of the lines were imported before: they did nothing now")
         return whole and summary.passes
 
-    async def _await(self, job: ImportJob, target: Target, wanted: int, seconds: int) -> bool:
-        with self._progress() as progress:
-            task = progress.add_task("deciding", total=wanted)
+    async def _await(self, job: ImportJob, target: Target, wanted: int) -> bool:
+        with progress.steps() as bars:
+            task = bars.add_task("deciding", total=wanted)
 
-            for _ in range(max(1, seconds * ASKS_PER_SECOND)):
+            for _ in range(max(1, self._how.wait_seconds * ASKS_PER_SECOND)):
                 decided = await job.decided(target)
-                progress.update(task, completed=decided)
+                bars.update(task, completed=decided)
                 if decided >= wanted:
                     return True
                 await asyncio.sleep(1 / ASKS_PER_SECOND)
@@ -135,18 +173,14 @@ class _Run:
     async def _check(
         self, job: ImportJob, target: Target, each: Callable[[Planned], None]
     ) -> Summary:
-        with self._progress() as progress:
-            task = progress.add_task("checking", total=len(self._file.lines))
+        with progress.steps() as bars:
+            task = bars.add_task("checking", total=len(self._file.lines))
 
             def told(planned: Planned) -> None:
-                progress.advance(task)
+                bars.advance(task)
                 each(planned)
 
             return await job.check(target, self._file, told)
-
-    async def _pool(self) -> Pool:
-        url = self._settings.database_url.get_secret_value()
-        return await create_pool(url, database_limits(self._settings))
 
     def _job(self, pool: Pool) -> ImportJob:
         prefix = self._settings.topic_prefix
@@ -160,43 +194,13 @@ class _Run:
         sha256 = self._file.sha256
         return await job.target(institution_id, self._source, code, sha256, register=register)
 
-    def _progress(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        return Progress(*columns, console=Console(stderr=True), transient=True)
+    def _show_plan(self, summary: Summary) -> None:
+        rows = import_shown.would_be(summary, self._how.as_json)
+        show(rows, self._how.as_json, "nothing to do")
+        self._warn(summary)
 
-    def _tell_bad(self) -> None:
-        for line in self._file.bad:
-            complain(f"line {line.n}: {line.reason}: {line.detail}")
-
-    def _show(self, summary: Summary) -> None:
-        table = Table("would be" if summary.counts else "nothing to do", "lines", "sum", "currency")
-        for (fate, currency), amount in sorted(summary.sums.items()):
-            count = str(summary.counts[(fate, currency)])
-            table.add_row(fate, count, format_minor(amount, currency), currency)
-        for reason, lines in sorted(summary.reasons.items()):
-            table.add_row(f"  {reason}", str(lines), "", "")
-        if summary.bad:
-            table.add_row("bad lines", str(summary.bad), "", "")
-        self._console.print(table)
-
-    def _show_outcomes(self, outcomes: list[Outcome]) -> None:
-        table = Table("became", "kind", "lines", "sum", "currency")
-        for one in outcomes:
-            state = "overpaid" if one.overpaid else one.state
-            became = f"{state}: {one.reason}" if one.reason else state
-            total = format_minor(one.total, one.currency)
-            table.add_row(became, one.kind, str(one.lines), total, one.currency)
-        self._console.print(table)
-
-
-def _row(table: Table, planned: Planned) -> None:
-    line = planned.line
-    amount = format_minor(line.amount, line.currency)
-    table.add_row(
-        str(line.n),
-        line.bursar_transaction_id,
-        amount,
-        line.currency,
-        planned.fate,
-        planned.reason or "",
-    )
+    def _warn(self, summary: Summary) -> None:
+        for one in self._file.bad:
+            complain(f"line {one.n}: {one.reason}: {one.detail}")
+        for text in import_shown.warnings(summary):
+            complain(text)

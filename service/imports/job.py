@@ -44,38 +44,50 @@ class ImportTopics:
     ce_source: str
 
 
+Sort = tuple[Fate, Reason | None, str]  # the last is the currency
+
+
 @dataclass(slots=True)
 class Summary:
-    """Counts and sums (minor units, absolute, by currency) of what a file would do or did."""
+    """Counts and sums of what a file would do: minor units, absolute; `excess` is of the sums."""
 
-    counts: Counter[tuple[Fate, str]] = field(default_factory=Counter)
-    sums: Counter[tuple[Fate, str]] = field(default_factory=Counter)
-    reasons: Counter[Reason] = field(default_factory=Counter)
+    counts: Counter[Sort] = field(default_factory=Counter)
+    sums: Counter[Sort] = field(default_factory=Counter)
+    excess: Counter[Sort] = field(default_factory=Counter)
     bad: int = 0
 
     def add(self, planned: Planned) -> None:
-        place = (planned.fate, planned.line.currency)
-        self.counts[place] += 1
-        self.sums[place] += abs(planned.line.amount)
-        if planned.reason is not None:
-            self.reasons[planned.reason] += 1
+        sort = (planned.fate, planned.reason, planned.line.currency)
+        self.counts[sort] += 1
+        self.sums[sort] += abs(planned.line.amount)
+        self.excess[sort] += planned.excess
+
+    def lines(self, fate: Fate) -> int:
+        return sum(count for (own, _, _), count in self.counts.items() if own is fate)
 
     @property
     def passes(self) -> bool:
-        return self.bad == 0 and all(fate.passes for fate, _ in self.counts)
+        return self.bad == 0 and all(fate.passes for fate, _, _ in self.counts)
+
+    @property
+    def overpays(self) -> bool:
+        return any(fate.overpays for fate, _, _ in self.counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the ledger made of the published lines of one sort; `total` in minor units."""
+    """What the ledger made of the published lines of one sort; `total` and `excess` in minor units.
+
+    `became` is the payment's state; of what was overpaid, the fate that says so.
+    """
 
     kind: str
-    state: str
+    became: str
     reason: str | None
-    overpaid: bool
     currency: str
     lines: int
     total: int
+    excess: int
 
 
 class ImportJob:
@@ -206,12 +218,12 @@ class ImportJob:
         return [
             Outcome(
                 row["kind"],
-                row["state"],
+                row["became"],
                 row["reason"],
-                row["overpaid"],
                 row["currency"],
                 row["lines"],
                 int(row["total"]),
+                int(row["excess"]),
             )
             for row in rows
         ]

@@ -40,7 +40,8 @@ class Fate(StrEnum):
 
     PAID = "paid"
     PARTIAL = "partial"
-    OVERPAID = "overpaid"
+    OVERPAID = "overpaid"  # the part that is outstanding is paid, the rest becomes a credit
+    NOT_OWED = "not_owed"  # nothing is outstanding, all of it becomes a credit: paid before?
     REVERSED = "reversed"
     NOTED = "noted"
     PARKED = "parked"
@@ -51,6 +52,10 @@ class Fate(StrEnum):
     @property
     def passes(self) -> bool:
         return self not in (Fate.UNKNOWN, Fate.REJECTED)
+
+    @property
+    def overpays(self) -> bool:
+        return self in (Fate.OVERPAID, Fate.NOT_OWED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A line and its fate; `event` None: there is nothing to publish."""
+    """A line and its fate; `event` None: there is nothing to publish. `excess` in minor units."""
 
     line: PaidLine
     fate: Fate
     event: BursarPayment | None = None
     reason: Reason | None = None
+    excess: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ def _take(
     payment = books.payments[event.key]
     fine = books.fines.get(FineKey(target.institution_id, fine_id))
     fate = _fate(payment, 0 if fine is None else fine.outstanding)
-    return Planned(line, fate, event, payment.reason)
+    return Planned(line, fate, event, payment.reason, payment.excess)
 
 
 def _latest(books: Books, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
@@ -228,7 +234,7 @@ def _fate(payment: Payment, outstanding: int) -> Fate:
     if payment.kind is PaymentKind.REVERSAL:
         return Fate.REVERSED
     if payment.excess:
-        return Fate.OVERPAID
+        return Fate.OVERPAID if payment.applied else Fate.NOT_OWED
     return Fate.PARTIAL if outstanding else Fate.PAID
 
 

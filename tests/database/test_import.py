@@ -1,10 +1,15 @@
 """The bursar's file on a real database and a real topic: planned, published, applied, repeated."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from typer.testing import Result
 
 from service.database.ledger_store import LedgerStore
 from service.export.bursar_xml_reader import ImportFile, read_import
@@ -12,6 +17,7 @@ from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.plan import Fate, Planned, Target
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
+from tests.support.commands import Commands
 from tests.support.topics import create_topic, read_topic
 from tests.support.write_path import (
     PREFIX,
@@ -70,12 +76,16 @@ class Bursar:
         target = await self.target(file)
         summary = await self.job.check(target, file)
         await self.job.publish(target, file)
-        records = read_topic(self.servers, self.topic)[self.read :]
+        await self.takes_in()
+        return summary
+
+    async def takes_in(self) -> None:
+        """What the running service does with what was published since."""
+        records = (await asyncio.to_thread(read_topic, self.servers, self.topic))[self.read :]
         self.read += len(records)
         await self.path.take(
             *(Record("bursar-payment.v1", one.value, one.headers, one.key) for one in records)
         )
-        return summary
 
     async def fates(self, document: bytes) -> dict[int, Fate]:
         file = read_import(BytesIO(document))
@@ -134,8 +144,8 @@ async def test_a_file_sent_back_as_it_came_settles_every_line(bursar: Bursar) ->
 
     summary = await bursar.imports(sent)
 
-    assert summary.counts == {(Fate.PAID, "USD"): 3}
-    assert summary.sums == {(Fate.PAID, "USD"): 95_50 + 3_00 + 2_25}
+    assert summary.counts == {(Fate.PAID, None, "USD"): 3}
+    assert summary.sums == {(Fate.PAID, None, "USD"): 95_50 + 3_00 + 2_25}
     assert set((await outstanding(bursar.path)).values()) == {0}
     assert {row["considered"] for row in await bursar.path.rows("SELECT considered FROM fine")} == {
         "closed"
@@ -150,7 +160,7 @@ async def test_the_same_file_again_does_nothing(bursar: Bursar) -> None:
 
     summary = await bursar.imports(back)
 
-    assert summary.counts == {(Fate.REPEAT, "USD"): 4}
+    assert summary.counts == {(Fate.REPEAT, None, "USD"): 4}
     after = await tables_of(bursar.path.pool)
     before.pop("consumer_offset")
     after.pop("consumer_offset")
@@ -167,6 +177,7 @@ async def test_each_line_is_told_by_what_it_would_do(bursar: Bursar) -> None:
         (lines[0], "-40.00"),
         (lines[1], "-1"),
         ("4711", "1"),
+        (lines[2], "7.00"),
     )
 
     fates = await bursar.fates(back)
@@ -179,6 +190,7 @@ async def test_each_line_is_told_by_what_it_would_do(bursar: Bursar) -> None:
         5: Fate.REVERSED,
         6: Fate.REJECTED,
         7: Fate.UNKNOWN,
+        8: Fate.NOT_OWED,
     }
 
 
@@ -258,3 +270,125 @@ async def test_a_line_of_an_unknown_id_is_rejected_by_the_service(bursar: Bursar
 
     rows = await bursar.path.rows("SELECT reason FROM rejected")
     assert rows == [{"reason": "unknown_line"}]
+
+
+class Desk:
+    """The command as an operator calls it, beside a service that takes in what it publishes."""
+
+    def __init__(self, bursar: Bursar, commands: Commands, folder: Path) -> None:
+        self.bursar = bursar
+        self._commands = commands
+        self._folder = folder
+
+    async def imports(self, content: bytes, *options: str) -> Result:
+        file = self._folder / "back.xml"
+        file.write_bytes(content)
+        called = asyncio.create_task(
+            self._commands.call("import", str(file), "--profile", "SIS", *options)
+        )
+        while not called.done():
+            await self.bursar.takes_in()
+        return await called
+
+    async def lines(self, content: bytes, *options: str) -> list[dict[str, Any]]:
+        ended = await self.imports(content, *options, "--json")
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+    async def paid_already(self) -> bytes:
+        """A file of which F-0 was paid by event, and F-1 in part."""
+        lines, _ = await exported(self.bursar.path, ["95.50", "3.00", "7.00"])
+        for number, amount in (("0", "95.50"), ("1", "1.00")):
+            await self.bursar.path.take(
+                payment(
+                    source="WEB",
+                    payment_id=f"web-{number}",
+                    bursar_transaction_id=lines[int(number)],
+                    fine_id=f"F-{number}",
+                    amount=amount,
+                )
+            )
+        return document((lines[0], "95.50"), (lines[1], "3.00"), (lines[2], "7.00"))
+
+
+@pytest.fixture
+def desk(bursar: Bursar, database_url: str, topic_prefix: str, tmp_path: Path) -> Desk:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(PROFILE)
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": bursar.servers,
+        "BURSAR_TOPIC_PREFIX": topic_prefix,
+        "BURSAR_PROFILES_FILE": str(profiles),
+    }
+    return Desk(bursar, Commands(database_url, **settings), tmp_path)
+
+
+OVERPAID = (
+    "bursar-bridge: lines that pay more than is outstanding: 2, of them with nothing "
+    "outstanding: 1; credits of it: 96.50 USD. Were they published as payments too?"
+)
+
+
+async def test_all_or_nothing_publishes_nothing_of_a_file_that_was_paid_by_event(
+    desk: Desk,
+) -> None:
+    file = await desk.paid_already()
+
+    for options in (("--all-or-nothing",), ("--all-or-nothing", "--dry-run")):
+        ended = await desk.imports(file, *options)
+        assert ended.exit_code == 1
+        assert OVERPAID in ended.stderr.splitlines()
+
+    assert read_topic(desk.bursar.servers, desk.bursar.topic) == []
+    assert await desk.bursar.path.rows("SELECT * FROM import_file") == []
+
+
+async def test_overpaid_lines_are_published_where_they_are_meant_and_told_as_what_they_became(
+    desk: Desk,
+) -> None:
+    file = await desk.paid_already()
+
+    ended = await desk.imports(file, "--all-or-nothing", "--allow-overpaid")
+
+    assert ended.exit_code == 0, ended.output
+    assert OVERPAID in ended.stderr.splitlines()
+    cells = [[c.strip() for c in row.split("│")[1:-1]] for row in ended.stdout.splitlines()]
+    assert "would be" not in ended.stdout
+    assert [row for row in cells if row] == [
+        ["applied", "payment", "1", "7.00", "USD", ""],
+        ["not_owed", "payment", "1", "95.50", "USD", "95.50"],
+        ["overpaid", "payment", "1", "3.00", "USD", "1.00"],
+    ]
+    account = await desk.bursar.path.rows("SELECT active, transferred FROM account")
+    assert account == [{"active": -96_50, "transferred": 0}]
+
+
+async def test_a_dry_run_tells_each_line_and_its_credit(desk: Desk) -> None:
+    told = await desk.lines(await desk.paid_already(), "--dry-run")
+
+    assert [(one.get("line"), one["would_be"], one["credit"]) for one in told] == [
+        (1, "not_owed", "95.50"),
+        (2, "overpaid", "1.00"),
+        (3, "paid", None),
+        (None, "not_owed", "95.50"),
+        (None, "overpaid", "1.00"),
+        (None, "paid", None),
+    ]
+
+
+async def test_the_outcome_names_what_was_not_published_and_what_was_there_before(
+    desk: Desk,
+) -> None:
+    lines, _ = await exported(desk.bursar.path, ["95.50"])
+    file = document((lines[0], "10"), (lines[0], "-7"), (lines[0], "oops"))
+    expected = [("applied", None, 1), ("rejected", "no_matching_payment", 1), ("bad line", None, 1)]
+
+    for _ in range(2):
+        told = await desk.lines(file)
+        assert [(one["became"], one.get("reason"), one["lines"]) for one in told] == expected
+    again = await desk.imports(file)
+    assert again.exit_code == 1
+    assert "1 of the lines were imported before: they did nothing now" in again.stderr
+
+
+async def test_overpaid_lines_are_allowed_only_where_they_would_stop_the_rest(desk: Desk) -> None:
+    assert (await desk.imports(document(), "--allow-overpaid")).exit_code == 2

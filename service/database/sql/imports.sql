@@ -51,23 +51,33 @@ WHERE
 ORDER BY posted.place NULLS FIRST, payment.payment_id;
 
 -- name: outcomes
--- What became of the payments of one file.
+-- What became of the payments of one file. What made a credit is told apart by whether anything
+-- of it was owed.
 SELECT
-    kind,
-    state,
-    reason,
-    excess > 0 AS overpaid,
-    currency,
+    own.kind,
+    own.became,
+    own.reason,
+    own.currency,
     count(*)::bigint AS lines,
-    coalesce(sum(amount), 0)::numeric AS total
-FROM payment
-WHERE
-    institution_id = $1
-    AND source = $2
-    AND payment_id >= $3
-    AND payment_id < $4
-GROUP BY kind, state, reason, excess > 0, currency
-ORDER BY kind, state, reason, overpaid, currency;
+    coalesce(sum(own.amount), 0)::numeric AS total,
+    sum(own.excess)::numeric AS excess
+FROM (
+    SELECT
+        *,
+        CASE
+            WHEN excess > 0 AND applied > 0 THEN 'overpaid'
+            WHEN excess > 0 THEN 'not_owed'
+            ELSE state
+        END AS became
+    FROM payment
+    WHERE
+        institution_id = $1
+        AND source = $2
+        AND payment_id >= $3
+        AND payment_id < $4
+) AS own
+GROUP BY own.kind, own.became, own.reason, own.currency
+ORDER BY own.kind, own.became, own.reason, own.currency;
 
 -- name: decided
 SELECT count(*)::bigint AS decided

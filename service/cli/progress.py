@@ -1,0 +1,41 @@
+"""Bars for commands that take long; on standard error, and only where a person looks."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from service.export.manifest import Manifest
+
+
+def steps() -> Progress:
+    """A bar with what is done of what is to do."""
+    return _shown(BarColumn(), MofNCompleteColumn())
+
+
+def batches() -> Progress:
+    """For RunBar: its counts stand behind the bar."""
+    return _shown(BarColumn(), TextColumn("{task.fields[counts]}"))
+
+
+def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Progress:
+    named = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
+    console = Console(stderr=True)
+    return Progress(*named, console=console, transient=True, disable=not console.is_terminal)
+
+
+class RunBar:
+    """One profile's run; `open_fines` is the most it can take, not all of it may be due."""
+
+    def __init__(self, progress: Progress, text: str, open_fines: int) -> None:
+        self._progress = progress
+        self._open = open_fines
+        self._batches = self._fines = 0
+        self._task = progress.add_task(text, total=open_fines, counts=self.counts)
+
+    @property
+    def counts(self) -> str:
+        return f"{self._batches} batches, {self._fines} of {self._open} open fines"
+
+    def add(self, manifest: Manifest) -> None:
+        self._batches += 1
+        self._fines += manifest.count
+        self._progress.update(self._task, advance=manifest.count, counts=self.counts)
