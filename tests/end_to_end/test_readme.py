@@ -21,6 +21,9 @@ from tests.support.services import Services
 
 WAIT_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.05
+PAYMENTS_READ = (
+    "(SELECT sum(next_offset) FROM consumer_offset WHERE topic LIKE '%bursar-payment.v1')"
+)
 XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
 
 
@@ -37,14 +40,21 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             await _until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
             await world.command("export", "--profile", "EXAMPLE_DAILY")
             said = await _run(world, tmp_path, "load.py", "1")
-            (path,) = (tmp_path / "inbox").iterdir()
+            (path,) = (tmp_path / "inbox").glob("*.xml")
             assert said.split() == [path.name, "1", "25.00"]
+            verified = await world.command("export", "verify", str(path.parent))
+            assert verified == "sound: 1 batches, 1 fines, no gap between them\n"
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
             assert line is not None
-            await _run(world, tmp_path, "pay.py", line, "10.00")
+            receipt = (line, "10.00", "2026-09-01T09:30:00Z")
+            await _run(world, tmp_path, "pay.py", *receipt)
             await _until(lambda: _owes(database, 1500))
-            await _run(world, tmp_path, "pay.py", line, "15.00", "structured")
+            await _run(world, tmp_path, "pay.py", *receipt)  # another attempt
+            await _until(lambda: database.fetchval(f"SELECT {PAYMENTS_READ} = 2"))
+            later = (line, "15.00", "2026-09-02T14:00:00+02:00")
+            await _run(world, tmp_path, "pay.py", *later, "structured")
             await _until(lambda: _owes(database, 0))
+            assert await database.fetchval("SELECT count(*) FROM payment") == 2
             assert await database.fetchval("SELECT count(*) FROM rejected") == 0
         finally:
             await database.close()
