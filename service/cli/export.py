@@ -1,76 +1,91 @@
-"""`bursar-bridge export`: run profiles now, see what a run would do, send and check batches."""
+"""`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
 
 import asyncio
-import json
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from service.cli.errors import FAILED, USAGE, complain, operator_errors, settings_or_exit
+from service.cli import progress, reports, verify
+from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.shown import JsonOption, Row, database, misuse, money, show
 from service.core.ledger import BatchKey
-from service.core.money import format_minor
+from service.database import export_store
 from service.database.ledger_store import LedgerStore
-from service.database.migrate import pending
-from service.database.pool import Pool, create_pool
+from service.export.batch_file import put_batch
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profile import Profile, Profiles
 from service.export.profiles import read_profiles
-from service.export.verify import verify
-from service.messages import parse
+from service.messages import encode_manifest, parse
 from service.problems import OperatorError
 from service.settings import Settings
-from service.wiring import database_limits, new_applier, new_export_job
+from service.wiring import new_applier, new_export_job
 
-application = typer.Typer(help="Run profiles now; preview, re-send and check batches.")
-
+application = typer.Typer(
+    help="Run profiles now; preview, list, show, send again and check batches. "
+    "Without a command: run."
+)
+NOTHING = "nothing to export"
 Codes = Annotated[
     list[str] | None,
-    typer.Option("--profile", help="Code of a profile, several times for several."),
+    typer.Option("--profile", help="Code of a profile, several times for several; all if absent."),
 ]
 Code = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
 
 
 @application.callback(invoke_without_command=True)
-def export(context: typer.Context, profile: Codes = None) -> None:
-    """Run profiles now (all of them unless told) and show the batches.
+def export(context: typer.Context, profile: Codes = None, as_json: JsonOption = False) -> None:
+    """Run profiles now, or one of the commands below.
 
     The running service publishes the batches; a run that is open already is gone on with.
     """
     if context.invoked_subcommand is None:
-        run(profile)
+        run(profile, as_json)
+    elif profile or as_json:  # else `export --profile A run` would run all of them
+        raise misuse("--profile, --json: belong behind the command")
 
 
 @application.command("run")
-def run(profile: Codes = None) -> None:
-    """Run profiles now (all of them unless told) and show the batches."""
+def run(profile: Codes = None, as_json: JsonOption = False) -> None:
+    """Run profiles now, whatever their schedule, and show the batches.
+
+    The running service publishes the batches; a run that is open already is gone on with.
+    """
     settings = settings_or_exit()
+    rows: list[Row] = []
     with operator_errors():
         profiles = _read(settings)
         chosen = _chosen(profiles, profile or [])
-        manifests = asyncio.run(_run(settings, profiles, chosen))
-    _show(manifests)
+        try:
+            asyncio.run(_run(settings, profiles, chosen, rows))
+        finally:
+            if rows:  # sealed, also where a later batch failed
+                show(rows, as_json)
+    if not rows:
+        show(rows, as_json, NOTHING)
 
 
 @application.command("preview")
 def show_preview(
     profile: Code,
     out: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder to write the files into.")
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Folder to write the files into, their manifests into manifests/ there; "
+            "not the folder a bursar loads from.",
+        ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What a run would seal now: the same XML and totals, numbers included; nothing is changed."""
     settings = settings_or_exit()
     with operator_errors():
         (chosen,) = _chosen(_read(settings), [profile])
-        manifests = asyncio.run(_preview(settings, chosen, out))
-    _show(manifests)
+        rows = asyncio.run(_preview(settings, chosen, out))
+    show(rows, as_json, NOTHING)
 
 
 @application.command("resend")
@@ -78,7 +93,8 @@ def resend(
     profile: Code,
     batch: Annotated[int, typer.Option(min=1, help="Number of the batch.")],
     institution: Annotated[
-        str | None, typer.Option(help="Where no profile of that code is configured any more.")
+        str | None,
+        typer.Option(help="Its id, where no profile of that code is configured any more."),
     ] = None,
 ) -> None:
     """Publish a sealed batch and its manifest again: the stored bytes, with the same ce_id."""
@@ -93,31 +109,9 @@ def resend(
     typer.echo("queued: the running service publishes it")
 
 
-@application.command("verify")
-def show_verify(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The batch's XML.")],
-    manifest: Annotated[
-        Path | None, typer.Option(help="Its manifest; manifests/<name>.json unless told.")
-    ] = None,
-    previous: Annotated[
-        Path | None, typer.Option(exists=True, help="The XML of the batch before, for the chain.")
-    ] = None,
-) -> None:
-    """Check a file against its manifest; needs no database and no settings."""
-    beside = manifest or file.parent / "manifests" / f"{file.stem}.json"
-    try:
-        told = json.loads(beside.read_bytes())
-    except (OSError, ValueError):
-        complain("--manifest: must name the batch's manifest")
-        raise typer.Exit(USAGE) from None
-    before = None if previous is None else sha256(previous.read_bytes()).hexdigest()
-    differences = verify(file.read_bytes(), told, before)
-    for one in differences:
-        place = "" if one.line is None else f"line {one.line}: "
-        complain(f"{place}{one.field}: {one.text}")
-    if differences:
-        raise typer.Exit(FAILED)
-    typer.echo(f"sound: {told['count']} fines, {told['total']} {told['currency']}")
+application.command("list")(reports.list_batches)
+application.command("show")(reports.show_batch)
+application.command("verify")(verify.show_verify)
 
 
 def _read(settings: Settings) -> Profiles:
@@ -131,73 +125,60 @@ def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
         return profiles.profiles
     known = {one.code: one for one in profiles.profiles}
     if any(code not in known for code in codes):
-        complain(f"--profile: must be one of {', '.join(sorted(known)) or 'none'}")
-        raise typer.Exit(USAGE)
+        raise misuse(f"--profile: must be one of {', '.join(sorted(known)) or 'none'}")
     return [one for one in profiles.profiles if one.code in codes]
 
 
-async def _pool(settings: Settings) -> Pool:
-    url = settings.database_url.get_secret_value()
-    if await pending(url):
-        raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
-    return await create_pool(url, database_limits(settings))
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-async def _run(settings: Settings, profiles: Profiles, chosen: Sequence[Profile]) -> list[Manifest]:
-    async with await _pool(settings) as pool:
+async def _run(
+    settings: Settings, profiles: Profiles, chosen: Sequence[Profile], rows: list[Row]
+) -> None:
+    """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown."""
+    async with database(settings) as pool:
         job = new_export_job(settings, pool, new_applier(settings, pool, lambda: None), profiles)
-        manifests: list[Manifest] = []
-        with _progress() as progress:
+        with progress.batches() as bars:
             for one in chosen:
-                task = progress.add_task(f"exporting {one.code}", total=None)
+                async with pool.acquire() as connection:
+                    left = await export_store.open_fines_left(connection, one)
+                bar = progress.RunBar(bars, f"exporting {one.code}", left)
 
-                def sealed(manifest: Manifest, task: int = task, code: str = one.code) -> None:
-                    text = f"exporting {code}: batch {manifest.batch_number}"
-                    progress.update(task, description=text)  # type: ignore[arg-type] # a TaskID
+                def sealed(manifest: Manifest, bar: progress.RunBar = bar) -> None:
+                    rows.append(_row(manifest))
+                    bar.add(manifest)
 
-                manifests += await job.run_profile(one, sealed)
-    return manifests
-
-
-async def _preview(settings: Settings, profile: Profile, out: Path | None) -> list[Manifest]:
-    manifests = []
-    async with await _pool(settings) as pool:
-        async for built in preview(pool, LedgerStore(parse), profile):
-            manifests.append(built.manifest)
-            if out is not None:
-                _write(out / built.manifest.file_name, built.document)
-    return manifests
+                await job.run_profile(one, sealed)
 
 
-def _write(path: Path, document: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(document)
+async def _preview(settings: Settings, profile: Profile, out: Path | None) -> list[Row]:
+    rows = []
+    async with database(settings) as pool:
+        async with pool.acquire() as connection:
+            left = await export_store.open_fines_left(connection, profile)
+        with progress.batches() as bars:
+            bar = progress.RunBar(bars, f"previewing {profile.code}", left)
+            async for built in preview(pool, LedgerStore(parse), profile):
+                rows.append(_row(built.manifest))
+                bar.add(built.manifest)
+                if out is not None:
+                    told = encode_manifest(built.manifest, settings.ce_source).value
+                    assert told is not None
+                    put_batch(out, built.manifest.file_name, built.document, told)
+    return rows
 
 
 async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool:
-    async with await _pool(settings) as pool:
+    async with database(settings) as pool:
         applier = new_applier(settings, pool, lambda: None)
         return await new_export_job(settings, pool, applier, profiles).resend(key)
 
 
-def _show(manifests: Sequence[Manifest]) -> None:
-    if not manifests:
-        typer.echo("nothing to export")
-        return
-    table = Table("profile", "batch", "fines", "total", "currency", "file", "sha256")
-    for one in manifests:
-        table.add_row(
-            one.profile,
-            str(one.batch_number),
-            str(one.count),
-            format_minor(one.total, one.currency),
-            one.currency,
-            one.file_name,
-            one.sha256[:12],
-        )
-    Console().print(table)
+def _row(manifest: Manifest) -> Row:
+    """Names as those of `export list`."""
+    return {
+        "profile": manifest.profile,
+        "batch_number": manifest.batch_number,
+        "fine_count": manifest.count,
+        "total": money(manifest.total, manifest.currency),
+        "currency": manifest.currency,
+        "file_name": manifest.file_name,
+        "sha256": manifest.sha256,
+    }

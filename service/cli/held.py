@@ -40,7 +40,7 @@ from service.wiring import new_applier
 
 application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
 
-FineOption = Annotated[str | None, typer.Option("--fine", help="Its fine_id.")]
+FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
 
 
@@ -61,8 +61,8 @@ def list_held(
 
 @application.command("show")
 def show_held(
-    institution: Annotated[str, typer.Option("--institution", help="Its id.")],
-    fine: Annotated[str, typer.Option("--fine", help="Its fine_id.")],
+    institution: Annotated[str, typer.Option("--institution", help="Id of the institution.")],
+    fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
     """One fine, what each profile says of it, and what was decided about it before."""

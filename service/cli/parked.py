@@ -46,7 +46,7 @@ application = typer.Typer(
 
 WaitOption = Annotated[Wait | None, typer.Option("--wait", help="What they wait for.")]
 OlderOption = Annotated[
-    str | None, typer.Option("--older-than", help="Parked longer than: 90s, 45m, 12h, 3d.")
+    str | None, typer.Option("--older-than", help="Parked longer than an age: 90s, 45m, 12h, 3d.")
 ]
 RecordOption = Annotated[
     str | None, typer.Option("--record", help="payment or change, where both have that id.")

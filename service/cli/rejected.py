@@ -56,7 +56,7 @@ def list_rejected(
     reason: ReasonOption = None,
     topic: TopicOption = None,
     state: Annotated[
-        RejectedState | None, typer.Option("--state", help="Open ones and all others unless told.")
+        RejectedState | None, typer.Option("--state", help="Only those in this state.")
     ] = None,
     limit: LimitOption = 100,
     as_json: JsonOption = False,

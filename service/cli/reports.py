@@ -30,7 +30,7 @@ from service.upkeep.reports import AsOf, Balance
 
 batches = typer.Typer(help="Sealed batches and what became of their lines.", no_args_is_help=True)
 
-Institution = Annotated[str, typer.Option("--institution", help="Its id.")]
+Institution = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
 PatronOption = Annotated[str | None, typer.Option("--patron", help="The patron_id.")]
 CurrencyOption = Annotated[str | None, typer.Option("--currency", help="One currency alone.")]
 
@@ -162,7 +162,9 @@ def _entry(one: Entry) -> Row:
 def list_batches(
     institution: InstitutionOption = None,
     profile: Annotated[str | None, typer.Option("--profile", help="Code of a profile.")] = None,
-    state: Annotated[BatchState | None, typer.Option("--state")] = None,
+    state: Annotated[
+        BatchState | None, typer.Option("--state", help="Only those in this state.")
+    ] = None,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:

@@ -107,6 +107,14 @@ async def open_fines(
     return await store.fines_of(connection, rows)
 
 
+async def open_fines_left(connection: Connection, profile: Profile) -> int:
+    """How many fines the run that is open, or would be opened now, looks at."""
+    after = (await new_run(connection, profile)).after
+    own = (profile.institution_id, profile.currency)
+    count: int = await connection.fetchval(SQL["open_fines_left"], *own, *after)
+    return count
+
+
 async def open_fines_of_patrons(
     connection: Connection,
     store: LedgerStore,

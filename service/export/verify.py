@@ -4,11 +4,12 @@ Pure. Totals are read from the bytes; amounts are texts as in the manifest, exac
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from service.core.money import format_minor
+from service.core.money import InvalidCurrency, decimals, format_minor
 from service.export.batch import Sum, Totals
 from service.export.bursar_xml_reader import ReadBatch, read, totals_of_read
 from service.export.xml_stream import RefusedDocument
@@ -35,6 +36,10 @@ def verify(
     except RefusedDocument as problem:
         return [*found, Difference("document", str(problem))]
     currency = str(manifest.get("currency"))
+    try:
+        decimals(currency)
+    except InvalidCurrency as problem:
+        return [*found, Difference("currency", str(problem))]
     return [
         *found,
         *_totals(totals_of_read(batch), manifest, currency),
@@ -75,8 +80,8 @@ def _sum(sums: Sum, currency: str) -> dict[str, object]:
 def _lines(batch: ReadBatch, manifest: Manifest, currency: str) -> Iterator[Difference]:
     listed = manifest.get("lines")
     lines = [line for line in listed if isinstance(line, dict)] if isinstance(listed, list) else []
-    known = {line.get("bursar_transaction_id"): line.get("amount") for line in lines}
-    seen: set[object] = set()
+    known = {str(line.get("bursar_transaction_id")): line.get("amount") for line in lines}
+    seen: set[str] = set()
     for line in (line.paid for patron in batch.patrons for line in patron.lines):
         name = line.bursar_transaction_id
         if name not in known:
@@ -91,6 +96,24 @@ def _lines(batch: ReadBatch, manifest: Manifest, currency: str) -> Iterator[Diff
     missing = len(known.keys() - seen)
     if missing:
         yield Difference("lines", f"{missing} of the manifest's are not in the file")
+
+
+def chains(manifests: Sequence[Manifest]) -> list[Difference]:
+    """What `chain_breaks` finds in each profile's manifests, in whatever order they come."""
+    found: list[Difference] = []
+    numbered: defaultdict[str, dict[int, Manifest]] = defaultdict(dict)
+    for told in manifests:
+        number, profile = told.get("batch_number"), told.get("profile")
+        if not isinstance(number, int) or not isinstance(profile, str):
+            found.append(Difference("batch_number, profile", "a manifest is without them"))
+        elif number in numbered[profile]:
+            found.append(Difference("batch_number", f"batch {number} of {profile} is there twice"))
+        else:
+            numbered[profile][number] = told
+    for profile, own in sorted(numbered.items()):
+        breaks = chain_breaks([own[number] for number in sorted(own)])
+        found += [Difference(f"{profile}: {one.field}", one.text) for one in breaks]
+    return found
 
 
 def chain_breaks(manifests: Sequence[Manifest]) -> list[Difference]:

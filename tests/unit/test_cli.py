@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from service.cli import application
@@ -44,6 +47,34 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     shown = call("--help").stdout
     assert [name for name in COMMANDS if name not in shown] == []
     assert "Exit codes: 0" in shown
+
+
+def within(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command and group by its whole name."""
+    for name, command in group.commands.items():
+        yield prefix + name, command
+        if hasattr(command, "commands"):
+            yield from within(command, f"{prefix}{name} ")
+
+
+EVERY = list(within(typer.main.get_command(application)))
+
+
+@pytest.mark.parametrize(("name", "command"), EVERY, ids=[name for name, _ in EVERY])
+def test_every_command_and_option_says_what_it_does(name: str, command: Any) -> None:
+    texts = {name: command.help} | {one.opts[0]: one.help for one in command.params}
+    assert [what for what, text in texts.items() if not (text or "").strip()] == []
+    # A first line that ends in the middle is what the list of commands shows.
+    assert (command.help.splitlines()[0])[-1] in ".)"
+    shown = call(*name.split(), "--help")
+    assert shown.exit_code == 0
+    assert [what for what in texts if what.startswith("--") and what not in shown.stdout] == []
+
+
+def test_options_of_a_run_before_another_command_are_a_matter_of_usage() -> None:
+    """They would be ignored: all profiles would run."""
+    for options in (["--profile", "main_usd"], ["--json"]):
+        assert call("export", *options, "run").exit_code == 2
 
 
 @pytest.mark.parametrize("command", [["run"], ["migrate"], ["check"]])

@@ -1,0 +1,224 @@
+"""The export commands: whole names and hashes, results alone on standard output, files checked."""
+
+import json
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Commands
+from tests.support.write_path import WritePath, fine, tables_of, write_path
+
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "SIS"
+name = "Student information system"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+fines_max = 1
+"""
+FINES = 3
+
+
+@pytest.fixture(autouse=True)
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        await path.take(*(fine(fine_id=f"F-{n}", amount="2.50") for n in range(FINES)))
+        yield path
+
+
+@pytest.fixture
+def commands(database_url: str, tmp_path: Path) -> Commands:
+    file = tmp_path / "profiles.toml"
+    file.write_text(PROFILE)
+    return Commands(database_url, BURSAR_PROFILES_FILE=str(file), COLUMNS="60")
+
+
+@pytest.fixture
+async def folder(commands: Commands, tmp_path: Path) -> Path:
+    """A folder of three batches with their manifests."""
+    folder = tmp_path / "inbox"
+    await commands.lines("export", "preview", "--profile", "SIS", "--out", str(folder))
+    return folder
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.xml"))
+
+
+async def test_a_run_shows_whole_names_and_hashes_and_logs_elsewhere(
+    path: WritePath, commands: Commands
+) -> None:
+    previewed = await commands.call("export", "preview", "--profile", "SIS")
+    ended = await commands.call("export", "run")
+
+    assert ended.exit_code == 0
+    rows = await path.rows("SELECT file_name, sha256 FROM export_batch ORDER BY batch_number")
+    assert len(rows) == FINES
+    for row in rows:
+        assert isinstance(row["sha256"], bytes)
+        (line,) = [one for one in ended.stdout.splitlines() if str(row["file_name"]) in one]
+        assert row["sha256"].hex() in line
+    logged = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [(one["event"], one["total_minor"]) for one in logged] == [("batch_sealed", 250)] * FINES
+    assert "batch_sealed" not in previewed.stdout + ended.stdout
+    assert (await commands.call("export", "run")).stdout == "nothing to export\n"
+
+
+async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> None:
+    told = await commands.lines("export")
+    listed = await commands.lines("export", "list")
+
+    assert [one["batch_number"] for one in told] == [1, 2, 3]
+    assert [{name: one[name] for name in told[0]} for one in reversed(listed)] == told
+    assert listed == await commands.lines("batches", "list")
+
+
+async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:
+    await commands.call("export", "run")
+    which = ("--institution", "6050", "--profile", "SIS", "--batch", "2")
+
+    batch, line = await commands.lines("export", "show", *which)
+
+    assert (batch["batch_number"], line["fine_id"], line["amount"]) == (2, "F-1", "2.50")
+
+
+async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands: Commands) -> None:
+    await path.pool.execute(
+        "ALTER TABLE export_batch ADD CONSTRAINT two_at_most CHECK (batch_number < 3)"
+    )
+    ended = await commands.call("export", "run", "--json")
+
+    assert ended.exit_code == 1
+    told = [json.loads(line)["batch_number"] for line in ended.stdout.splitlines()]
+    assert told == [1, 2]
+    assert "bursar-bridge: the database refused: CheckViolationError" in ended.stderr
+
+
+async def test_a_preview_writes_what_a_loader_expects_and_nothing_else(
+    path: WritePath, commands: Commands, tmp_path: Path
+) -> None:
+    before = await tables_of(path.pool)
+    folder = tmp_path / "inbox"
+
+    told = await commands.lines("export", "preview", "--profile", "SIS", "--out", str(folder))
+
+    assert await tables_of(path.pool) == before
+    assert [one["file_name"] for one in told] == [file.name for file in files_of(folder)]
+    assert [one["sha256"] for one in told] == [
+        sha256(file.read_bytes()).hexdigest() for file in files_of(folder)
+    ]
+    manifests = sorted(f"{file.stem}.json" for file in files_of(folder))
+    assert sorted(one.name for one in (folder / "manifests").iterdir()) == manifests
+    assert sorted(one.name for one in folder.iterdir()) == [
+        *(one["file_name"] for one in told),
+        "manifests",
+    ]
+
+
+async def test_a_folder_is_sound_and_so_is_each_of_its_files(
+    commands: Commands, folder: Path
+) -> None:
+    first, second, _ = files_of(folder)
+
+    whole = await commands.call("export", "verify", str(folder))
+    several = await commands.call("export", "verify", str(second), str(first))
+    one = await commands.call("export", "verify", str(second), "--previous", str(first))
+
+    assert whole.stdout == "sound: 3 batches, 3 fines, no gap between them\n"
+    assert several.stdout == "sound: 2 batches, 2 fines, no gap between them\n"
+    assert one.stdout == "sound: 1 fines, 2.50 USD\n"
+
+
+async def test_a_file_that_was_loaded_and_cleared_away_leaves_the_chain_whole(
+    commands: Commands, folder: Path
+) -> None:
+    files_of(folder)[1].unlink()
+    ended = await commands.call("export", "verify", str(folder))
+    assert ended.stdout == (
+        "sound: 2 batches, 2 fines, no gap between them; "
+        "1 more manifests, their files are not there\n"
+    )
+
+
+async def test_a_batch_that_is_missing_breaks_the_chain(commands: Commands, folder: Path) -> None:
+    first, second, third = files_of(folder)
+    (folder / "manifests" / f"{second.stem}.json").unlink()
+    second.unlink()
+
+    for paths in ([folder], [first, third]):
+        ended = await commands.call("export", "verify", *map(str, paths))
+        assert ended.exit_code == 1
+        assert ended.stderr == ("bursar-bridge: SIS: batch_number: batch 1 is followed by 3\n")
+
+
+async def test_another_batch_before_breaks_the_chain(commands: Commands, folder: Path) -> None:
+    manifest = folder / "manifests" / f"{files_of(folder)[1].stem}.json"
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()) | {"previous_sha256": "0" * 64})
+    )
+    ended = await commands.call("export", "verify", str(folder))
+    assert ended.exit_code == 1
+    assert ended.stderr == ("bursar-bridge: SIS: previous_sha256: batch 2 follows another one\n")
+
+
+async def test_each_faulty_file_is_named(commands: Commands, folder: Path) -> None:
+    first, second, third = files_of(folder)
+    first.write_bytes(first.read_bytes().replace(b">2.5<", b">2.6<"))
+    (folder / "manifests" / f"{second.stem}.json").unlink()
+    (folder / "manifests" / f"{third.stem}.json").write_text(
+        '{"batch_number": 3, "profile": "SIS"}'
+    )
+
+    ended = await commands.call("export", "verify", str(folder))
+
+    assert ended.exit_code == 1
+    said = [line.removeprefix("bursar-bridge: ") for line in ended.stderr.splitlines()]
+    assert f"{first.name}: line 1: sum: is not the manifest's" in said
+    assert f"{second.name}: manifest: is not there, or is none" in said
+    assert f"{third.name}: currency: must be an ISO 4217 code with 0 to 3 decimals" in said
+    assert "SIS: batch_number: batch 1 is followed by 3" in said
+
+
+async def test_a_batch_that_is_there_twice_is_told(commands: Commands, folder: Path) -> None:
+    first = files_of(folder)[0]
+    for file in (first, folder / "manifests" / f"{first.stem}.json"):
+        file.with_stem("copy").write_bytes(file.read_bytes())
+    ended = await commands.call("export", "verify", str(folder))
+    assert ended.stderr == "bursar-bridge: batch_number: batch 1 of SIS is there twice\n"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", '"manifest"'])
+async def test_what_is_no_manifest_is_a_matter_of_usage(
+    commands: Commands, folder: Path, text: str
+) -> None:
+    file = files_of(folder)[0]
+    (folder / "manifests" / f"{file.stem}.json").write_text(text)
+    ended = await commands.call("export", "verify", str(file))
+    assert (ended.exit_code, ended.stderr) == (
+        2,
+        "bursar-bridge: --manifest: must name the batch's manifest\n",
+    )
+
+
+async def test_verify_wants_one_file_for_what_is_meant_for_one(
+    commands: Commands, folder: Path, tmp_path: Path
+) -> None:
+    one = str(files_of(folder)[0])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for arguments in (
+        (str(folder), "--manifest", one),
+        (one, one, "--previous", one),
+        (str(empty),),
+        (str(tmp_path / "nowhere.xml"),),
+    ):
+        assert (await commands.call("export", "verify", *arguments)).exit_code == 2
