@@ -19,7 +19,7 @@ from service.export.preview import preview
 from service.export.profile import Profile, Profiles
 from service.export.profiles import read_profiles
 from service.messages import encode_manifest, parse
-from service.problems import OperatorError
+from service.problems import OperatorError, summary
 from service.settings import Settings
 from service.wiring import new_applier, new_export_job
 
@@ -161,8 +161,15 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None) -> li
                 if out is not None:
                     told = encode_manifest(built.manifest, settings.ce_source).value
                     assert told is not None
-                    put_batch(out, built.manifest.file_name, built.document, told)
+                    _put(out, built.manifest.file_name, built.document, told)
     return rows
+
+
+def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:
+    try:
+        put_batch(folder, name, document, manifest)
+    except OSError as problem:
+        raise OperatorError(f"--out: cannot be written: {summary(problem)}") from None
 
 
 async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool:

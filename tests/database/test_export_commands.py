@@ -124,6 +124,20 @@ async def test_a_preview_writes_what_a_loader_expects_and_nothing_else(
     ]
 
 
+async def test_no_file_is_left_where_its_manifest_cannot_be(
+    commands: Commands, tmp_path: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / "manifests").write_text("in the way")
+
+    ended = await commands.call("export", "preview", "--profile", "SIS", "--out", str(folder))
+
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("bursar-bridge: --out: cannot be written: ")
+    assert [one.name for one in folder.iterdir()] == ["manifests"]
+
+
 async def test_a_folder_is_sound_and_so_is_each_of_its_files(
     commands: Commands, folder: Path
 ) -> None:
