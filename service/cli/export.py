@@ -1,6 +1,7 @@
 """`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,6 @@ application = typer.Typer(
     help="Run profiles now; preview, list, show, send again and check batches. "
     "Without a command: run."
 )
-NOTHING = "nothing to export"
 Codes = Annotated[
     list[str] | None,
     typer.Option("--profile", help="Code of a profile, several times for several; all if absent."),
@@ -62,9 +62,9 @@ def run(profile: Codes = None, as_json: JsonOption = False) -> None:
             asyncio.run(_run(settings, profiles, chosen, rows))
         finally:
             if rows:  # sealed, also where a later batch failed
-                show(rows, as_json)
+                _show(rows, as_json)
     if not rows:
-        show(rows, as_json, NOTHING)
+        _show(rows, as_json)
 
 
 @application.command("preview")
@@ -85,7 +85,7 @@ def show_preview(
     with operator_errors():
         (chosen,) = _chosen(_read(settings), [profile])
         rows = asyncio.run(_preview(settings, chosen, out))
-    show(rows, as_json, NOTHING)
+    _show(rows, as_json)
 
 
 @application.command("resend")
@@ -176,6 +176,13 @@ async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool
     async with database(settings) as pool:
         applier = new_applier(settings, pool, lambda: None)
         return await new_export_job(settings, pool, applier, profiles).resend(key)
+
+
+def _show(rows: Sequence[Row], as_json: bool) -> None:
+    """On a terminal without the hashes: `export list --json` and the manifests have them."""
+    hidden = () if as_json or not sys.stdout.isatty() else ("sha256",)
+    shown = [{name: row[name] for name in row if name not in hidden} for row in rows]
+    show(shown, as_json, "nothing to export")
 
 
 def _row(manifest: Manifest) -> Row:

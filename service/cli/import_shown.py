@@ -59,8 +59,8 @@ def warnings(summary: Summary) -> Iterator[str]:
         f"{money(minor, code)} {code}" for code, minor in sorted(excess.items()) if minor
     )
     yield (
-        f"lines that pay more than is outstanding: {lines}, of them with nothing outstanding: "
-        f"{summary.lines(Fate.NOT_OWED)}; credits of it: {sums}. "
+        f"overpaid lines: {lines}, of them with nothing outstanding: "
+        f"{summary.lines(Fate.NOT_OWED)}; {sums} would become credits. "
         "Were they published as payments too?"
     )
 

@@ -33,7 +33,7 @@ class RunBar:
 
     @property
     def counts(self) -> str:
-        return f"{self._batches} batches, {self._fines} of {self._open} open fines"
+        return f"batches {self._batches}, fines {self._fines} of {self._open} open"
 
     def add(self, manifest: Manifest) -> None:
         self._batches += 1

@@ -128,5 +128,5 @@ def _sound(manifests: Sequence[Manifest], others: int, *, alone: bool) -> str:
         (told,) = manifests
         return f"sound: {told['count']} fines, {told['total']} {told['currency']}"
     fines = sum(count for told in manifests if isinstance(count := told["count"], int))
-    absent = f"; {others} more manifests, their files are not there" if others else ""
-    return f"sound: {len(manifests)} batches, {fines} fines, no gap between them{absent}"
+    absent = f"; {others} more in the chain by their manifests alone" if others else ""
+    return f"sound: {fines} fines in batches without a gap, files: {len(manifests)}{absent}"

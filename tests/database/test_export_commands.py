@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from service.cli import progress
+from service.database import export_store
 from tests.support.commands import Commands
-from tests.support.write_path import WritePath, fine, tables_of, write_path
+from tests.support.inputs import ABSENT
+from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of, write_path
 
 PROFILE = """
 [[institution]]
@@ -103,6 +106,26 @@ async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands
     assert "bursar-bridge: the database refused: CheckViolationError" in ended.stderr
 
 
+async def test_the_bar_counts_batches_and_fines_of_those_that_are_open(path: WritePath) -> None:
+    """A disputed fine is open, too: the run looks at it and holds it back."""
+    await path.take(
+        fine(fine_id="F-8"),
+        change(fine_id="F-8", kind="disputed", amount=ABSENT, currency=ABSENT),
+        fine(fine_id="F-9", currency="EUR"),
+    )
+    profiles = profiles_of(PROFILE)
+    (profile,) = profiles.profiles
+    async with path.pool.acquire() as connection:
+        left = await export_store.open_fines_left(connection, profile)
+    with progress.batches() as bars:
+        bar = progress.RunBar(bars, "exporting", left)
+        assert bar.counts == "batches 0, fines 0 of 4 open"
+        await path.exports(profiles).run_profile(profile, bar.add)
+        (task,) = bars.tasks
+    assert (task.completed, task.total) == (3, 4)
+    assert task.fields["counts"] == "batches 3, fines 3 of 4 open"
+
+
 async def test_a_preview_writes_what_a_loader_expects_and_nothing_else(
     path: WritePath, commands: Commands, tmp_path: Path
 ) -> None:
@@ -147,8 +170,8 @@ async def test_a_folder_is_sound_and_so_is_each_of_its_files(
     several = await commands.call("export", "verify", str(second), str(first))
     one = await commands.call("export", "verify", str(second), "--previous", str(first))
 
-    assert whole.stdout == "sound: 3 batches, 3 fines, no gap between them\n"
-    assert several.stdout == "sound: 2 batches, 2 fines, no gap between them\n"
+    assert whole.stdout == "sound: 3 fines in batches without a gap, files: 3\n"
+    assert several.stdout == "sound: 2 fines in batches without a gap, files: 2\n"
     assert one.stdout == "sound: 1 fines, 2.50 USD\n"
 
 
@@ -158,8 +181,8 @@ async def test_a_file_that_was_loaded_and_cleared_away_leaves_the_chain_whole(
     files_of(folder)[1].unlink()
     ended = await commands.call("export", "verify", str(folder))
     assert ended.stdout == (
-        "sound: 2 batches, 2 fines, no gap between them; "
-        "1 more manifests, their files are not there\n"
+        "sound: 2 fines in batches without a gap, files: 2; "
+        "1 more in the chain by their manifests alone\n"
     )
 
 

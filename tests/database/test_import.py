@@ -323,8 +323,8 @@ def desk(bursar: Bursar, database_url: str, topic_prefix: str, tmp_path: Path) -
 
 
 OVERPAID = (
-    "bursar-bridge: lines that pay more than is outstanding: 2, of them with nothing "
-    "outstanding: 1; credits of it: 96.50 USD. Were they published as payments too?"
+    "bursar-bridge: overpaid lines: 2, of them with nothing outstanding: 1; "
+    "96.50 USD would become credits. Were they published as payments too?"
 )
 
 

@@ -43,7 +43,7 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             (path,) = (tmp_path / "inbox").glob("*.xml")
             assert said.split() == [path.name, "1", "25.00"]
             verified = await world.command("export", "verify", str(path.parent))
-            assert verified == "sound: 1 batches, 1 fines, no gap between them\n"
+            assert verified == "sound: 1 fines in batches without a gap, files: 1\n"
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
             assert line is not None
             receipt = (line, "10.00", "2026-09-01T09:30:00Z")

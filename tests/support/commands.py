@@ -8,6 +8,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from service.cli import application
+from tests.support.logs import logging_kept
 
 
 class Commands:
@@ -23,13 +24,14 @@ class Commands:
         }
 
     async def call(self, *arguments: str, answer: str | None = None) -> Result:
-        return await asyncio.to_thread(
-            CliRunner().invoke,
-            application,
-            list(arguments),
-            input=answer,
-            env=self._environment,
-        )
+        with logging_kept():
+            return await asyncio.to_thread(
+                CliRunner().invoke,
+                application,
+                list(arguments),
+                input=answer,
+                env=self._environment,
+            )
 
     async def lines(self, *arguments: str, code: int = 0) -> list[Mapping[str, Any]]:
         """The objects of a call with --json."""

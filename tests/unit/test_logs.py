@@ -10,24 +10,20 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
-import structlog
 
 from service.logs import LastProblem, RepeatsFilter, configure_logging
 from service.problems import OperatorError, describe, summary
 from service.telemetry import Event, Metrics, get_log
+from tests.support.logs import logging_kept
 
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """What is logged in this test; afterwards logging is as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    configure_logging("info", "json", stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_kept():
+        configure_logging("info", "json", stream)
+        yield stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -42,6 +38,19 @@ def test_a_line_is_json_with_event_level_and_utc_time(written: io.StringIO) -> N
     time = line["time"]
     assert isinstance(time, str)
     assert datetime.fromisoformat(time).utcoffset() == timedelta(0)
+
+
+def test_lines_go_where_standard_error_is_now(
+    monkeypatch: pytest.MonkeyPatch, written: io.StringIO
+) -> None:
+    """A progress bar takes its place for a while; a handler that kept it would write into it."""
+    configure_logging("info", "json")
+    for _ in range(2):
+        now = io.StringIO()
+        monkeypatch.setattr("sys.stderr", now)
+        get_log("service.export.job").info(Event.BATCH_SEALED)
+        assert [line["event"] for line in lines(now)] == ["batch_sealed"]
+    assert written.getvalue() == ""
 
 
 def test_what_a_foreign_exception_quotes_is_not_written(written: io.StringIO) -> None:
