@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.errors import complain, operator_errors, settings_or_exit
 from service.cli.shown import (
     AllOption,
     InstitutionOption,
@@ -27,6 +27,7 @@ from service.cli.shown import (
     show_told,
 )
 from service.core.ledger import Fine, FineKey
+from service.core.words import Status
 from service.database.ledger_store import LedgerStore
 from service.export.profile import Profiles
 from service.export.profiles import read_profiles
@@ -65,13 +66,18 @@ def show_held(
     fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """One fine, what each profile says of it, and what was decided about it before."""
+    """One fine, what each profile says of it, and what was decided about it before.
+
+    due: in the next run. not_this_profile, too_young, below_minimum: not now. Else held back.
+    """
     settings = settings_or_exit()
     with operator_errors():
         row = asyncio.run(_shown(settings, _profiles(settings, None), FineKey(institution, fine)))
     require([] if row is None else [row])
     if row is not None:
         show_one(row, as_json)
+        if row["status"] in (Status.ACTIVE, Status.IN_DISPUTE) and not row["profiles"]:
+            complain("no profile of the institution is configured: nothing of it is exported")
 
 
 @application.command("release")
@@ -147,6 +153,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         if fine is None:
             return None
         reasons = await held.why(connection, store, profiles, fine)
+        verdicts = await held.verdicts(connection, store, profiles, fine)
         actions = await actions_on(connection, held.subject_of(key))
     facts = fine.facts
     return {
@@ -155,6 +162,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "exportable": facts.exportable,
         "released": fine.released,
         "created_at": facts.created_at,
+        "profiles": [{"profile": code, "says": said or "due"} for code, said in verdicts],
         "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],
         "decisions": action_rows(actions),
     }

@@ -101,24 +101,43 @@ async def find_fine(connection: Connection, store: LedgerStore, key: FineKey) ->
     return next(iter(await store.fines_of(connection, rows)), None)
 
 
+async def verdicts(
+    connection: Connection, store: LedgerStore, profiles: Profiles, fine: Fine
+) -> list[tuple[str, Refusal | None]]:
+    """What each profile of the institution would say of it now, beside all the patron has open.
+
+    None: it is due. Nothing at all for a fine that is not open.
+    """
+    found: list[tuple[str, Refusal | None]] = []
+    if not fine.is_open_in_library:
+        return found
+    patron_ids = [fine.facts.patron_id]
+    for profile in profiles.of_institution(fine.facts.institution_id):
+        if profile.currency != fine.facts.currency:
+            found.append((profile.code, Refusal.NOT_THIS_PROFILE))
+            continue
+        run = await _run(connection, profile)
+        fines = await export_store.open_fines_of_patrons(
+            connection, store, profile, run.after, patron_ids
+        )
+        key, groups = fine.facts.key, [fines] if fines else []
+        for looked in await claims.look_at(connection, store, profile, run, groups):
+            found += [(profile.code, said) for one, said in looked.fines if one.facts.key == key]
+    return found
+
+
 async def why(
     connection: Connection, store: LedgerStore, profiles: Profiles, fine: Fine
 ) -> list[tuple[str | None, Refusal]]:
-    """Each profile of the institution and what it says of this fine, where it is held back."""
+    """The profiles of the institution that hold this fine back, and why."""
     if not fine.is_open_in_library:
         return []
-    found: list[tuple[str | None, Refusal]] = []
-    claimed = False
-    for profile in profiles.of_institution(fine.facts.institution_id):
-        if profile.currency != fine.facts.currency:
-            continue
-        run = await _run(connection, profile)
-        for looked in await claims.look_at(connection, store, profile, run, [(fine,)]):
-            for _, refusal in looked.fines:
-                claimed = claimed or refusal is None or refusal.is_held_back
-                if refusal is not None and refusal.is_held_back:
-                    found.append((profile.code, refusal))
-    return found if claimed or not _is_held(fine) else [(None, reason_of(fine))]
+    told = await verdicts(connection, store, profiles, fine)
+    held: list[tuple[str | None, Refusal]] = [
+        (code, said) for code, said in told if said is not None and said.is_held_back
+    ]
+    is_due = any(said is None for _, said in told)
+    return held if held or is_due or not _is_held(fine) else [(None, reason_of(fine))]
 
 
 def _is_held(fine: Fine) -> bool:

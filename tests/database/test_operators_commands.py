@@ -248,6 +248,41 @@ async def test_only_what_a_person_may_decide_is_released(
     assert [one["action"] for one in shown["decisions"]] == ["held_release"]
 
 
+async def test_a_fine_that_is_just_not_due_is_told_why(
+    path: WritePath, commands: Commands, tmp_path: Path
+) -> None:
+    """The minimum is the patron's: the fine alone would be below it."""
+    patron = {"patron_id": "P-1", "name": "Doe", "user_group": "S"}
+    named = {**patron, "identifiers": [{"type": "02", "value": "1"}]}
+    minimum = 'minimum_amount = "10.00"\nminimum_amount_scope = "patron"'
+    file = tmp_path / "two.toml"
+    others = PROFILE.split("[[profile]]")[1].replace("SIS", "EURO").replace("USD", "EUR")
+    file.write_text(f"{PROFILE}\n{minimum}\n[[profile]]{others}")
+    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    told = []
+    for fine_id in ("F-1", "F-2"):
+        await path.take(fine(fine_id=fine_id, amount="6.00", patron=named))
+        which = ("--institution", "6050", "--fine", "F-1")
+        (shown,) = await commands.lines("held", "show", *which)
+        told.append({one["profile"]: one["says"] for one in shown["profiles"]})
+        assert shown["held_back"] == []
+    assert told == [
+        {"SIS": "below_minimum", "EURO": "not_this_profile"},
+        {"SIS": "due", "EURO": "not_this_profile"},
+    ]
+
+
+async def test_a_fine_that_no_profile_reaches_is_told_so(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(fine(institution_id="77"))
+    ended = await commands.call("held", "show", "--institution", "77", "--fine", "F-1")
+    assert ended.exit_code == 0
+    assert ended.stderr == (
+        "bursar-bridge: no profile of the institution is configured: nothing of it is exported\n"
+    )
+
+
 async def test_a_refused_line_is_released_with_the_bursars_word_on_record(
     path: WritePath, commands: Commands
 ) -> None:

@@ -371,9 +371,11 @@ async def test_check_is_content_with_a_world_in_order(world: World, topics: Topi
     status, told, _ = await command(world, "check")
     assert status == 1
     assert "fine-created.v1: must exist" in told
+    assert "fit the topics" not in told  # nothing is known of topics that are not there
     await topics()
     status, told, problems = await command(world, "check")
     assert (status, problems) == (0, ""), told
+    assert "fit the topics" in told
     status, told, _ = await command(world, "topics", "check")
     assert (status, told) == (0, "all 9 topics are as they must be\n")
 
