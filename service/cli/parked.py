@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.shown import (
     AllOption,
@@ -22,7 +23,6 @@ from service.cli.shown import (
     YesOption,
     action_rows,
     age,
-    confirm,
     database,
     misuse,
     one_way,
@@ -31,18 +31,18 @@ from service.cli.shown import (
     seconds_of,
     show,
     show_one,
-    show_told,
 )
 from service.core.words import Wait
 from service.settings import Settings
 from service.upkeep import parked
-from service.upkeep.audit import Action, Place, Said, Told, actions_on
+from service.upkeep.audit import Action, Place, actions_on
 from service.upkeep.parked import ParkedFilter, ParkedRecord
-from service.wiring import new_applier
 
 application = typer.Typer(
     help="Records that wait for something; release or discard them.", no_args_is_help=True
 )
+
+SEVERAL = "--source, --record: several have this id, say which"
 
 WaitOption = Annotated[Wait | None, typer.Option("--wait", help="What they wait for.")]
 OlderOption = Annotated[
@@ -117,7 +117,8 @@ def release(
     wanted = _wanted(
         institution, source, own_id, record, topic, partition, offset, every, wait, older_than
     )
-    _decide("Release", wanted, said(reason, operator), every, yes, as_json)
+    asked = Asked("Release parked records:", SEVERAL, said(reason, operator), every, yes, as_json)
+    decide(asked, lambda settings: _find(settings, wanted), parked.release)
 
 
 @application.command("discard")
@@ -141,7 +142,8 @@ def discard(
     wanted = _wanted(
         institution, source, own_id, record, topic, partition, offset, every, wait, older_than
     )
-    _decide("Discard", wanted, said(reason, operator), every, yes, as_json)
+    asked = Asked("Discard parked records:", SEVERAL, said(reason, operator), every, yes, as_json)
+    decide(asked, lambda settings: _find(settings, wanted), parked.discard)
 
 
 def _wanted(
@@ -179,29 +181,6 @@ def _one(
     if topic is not None and partition is not None and offset is not None:
         place = Place(topic, partition, offset)
     return ParkedFilter(institution, source=source, id=own_id, record=record, place=place)
-
-
-def _decide(
-    verb: str, wanted: ParkedFilter, why: Said, every: bool, yes: bool, as_json: bool
-) -> None:
-    settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_find(settings, wanted))
-        if len(found) > 1 and not every:
-            raise misuse("--source, --record: several have this id, say which")
-        require(found)
-        confirm(f"{verb} parked records:", len(found), every=every, yes=yes)
-        done = asyncio.run(_decided(settings, verb, found, why))
-    show_told(done, as_json)
-
-
-async def _decided(
-    settings: Settings, verb: str, found: list[ParkedRecord], why: Said
-) -> list[Told]:
-    decide = parked.release if verb == "Release" else parked.discard
-    async with database(settings) as pool:
-        applier = new_applier(settings, pool, lambda: None)
-        return [await decide(applier, one, why) for one in found]
 
 
 async def _find(settings: Settings, wanted: ParkedFilter) -> list[ParkedRecord]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.shown import (
     AllOption,
@@ -21,26 +22,24 @@ from service.cli.shown import (
     WhyOption,
     YesOption,
     action_rows,
-    confirm,
     database,
-    misuse,
     one_way,
     require,
     said,
     show,
     show_one,
-    show_told,
 )
 from service.core.ledger import Origin
 from service.core.words import Reason
 from service.settings import Settings
 from service.upkeep import rejected
-from service.upkeep.audit import Said, Told, actions_on
+from service.upkeep.audit import actions_on
 from service.upkeep.names import names_in
 from service.upkeep.rejected import RejectedFilter, RejectedRecord, RejectedState
-from service.wiring import new_applier
 
 application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
+
+SEVERAL = "--source, --because, or a place: several records are meant, say which"
 
 BecauseOption = Annotated[
     Reason | None, typer.Option("--because", help="The reason they were rejected for.")
@@ -112,7 +111,8 @@ def replay(
 ) -> None:
     """Decide records anew, under their own identity; what is refused again stays as it is."""
     wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
-    _decide("Replay", wanted, said(reason, operator), every, yes, as_json)
+    asked = Asked("Replay rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
+    decide(asked, lambda settings: _find(settings, wanted), rejected.replay)
 
 
 @application.command("discard")
@@ -132,7 +132,8 @@ def discard(
 ) -> None:
     """Nothing more is to be done about these records; they stay on record."""
     wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
-    _decide("Discard", wanted, said(reason, operator), every, yes, as_json)
+    asked = Asked("Discard rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
+    decide(asked, lambda settings: _find(settings, wanted), rejected.discard)
 
 
 def _wanted(
@@ -152,30 +153,6 @@ def _wanted(
     return RejectedFilter(
         institution, because, topic, None, partition, offset, source=source, id=own_id
     )
-
-
-def _decide(
-    verb: str, wanted: RejectedFilter, why: Said, every: bool, yes: bool, as_json: bool
-) -> None:
-    settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_find(settings, wanted))
-        if len(found) > 1 and not every:
-            raise misuse("--source, --because, or a place: several records are meant, say which")
-        require(found)
-        confirm(f"{verb} rejected records:", len(found), every=every, yes=yes)
-        done = asyncio.run(_decided(settings, verb, found, why))
-    show_told(done, as_json)
-
-
-async def _decided(
-    settings: Settings, verb: str, found: list[RejectedRecord], why: Said
-) -> list[Told]:
-    async with database(settings) as pool:
-        applier = new_applier(settings, pool, lambda: None)
-        if verb == "Discard":
-            return [await rejected.discard(applier, one, why) for one in found]
-        return [await rejected.replay(applier, one, why) for one in found]
 
 
 async def _find(settings: Settings, wanted: RejectedFilter) -> list[RejectedRecord]:
