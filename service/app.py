@@ -141,16 +141,8 @@ def _profiles(settings: Settings) -> Profiles | None:
 async def _listening(ops: Ops, settings: Settings) -> AsyncIterator[None]:
     """Before anything else and until the end: whoever waits for us sees what we wait for."""
     ops.register("started", _not_yet)
-    try:
-        await ops.open(settings.ops_host, settings.ops_port)
-    except OSError as problem:
-        raise OperatorError(
-            f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
-        ) from None
-    try:
+    async with ops.listening(settings.ops_host, settings.ops_port):
         yield
-    finally:
-        await ops.close()
 
 
 async def _not_yet() -> str | None:

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from service.problems import summary
+from service.problems import OperatorError, summary
 from service.telemetry import Event, Metrics, get_log
 
 log = get_log(__name__)
@@ -74,6 +74,20 @@ class Ops:
         bound: int = runner.addresses[0][1]
         log.info(Event.OPS_LISTENING, host=host, port=bound)
         return bound
+
+    @contextlib.asynccontextmanager
+    async def listening(self, host: str, port: int) -> AsyncIterator[None]:
+        """Serves for as long as the block lasts. Raises OperatorError."""
+        try:
+            await self.open(host, port)
+        except OSError as problem:
+            raise OperatorError(
+                f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
+            ) from None
+        try:
+            yield
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         if self._runner is not None:

@@ -216,13 +216,5 @@ async def _listening(
         return delivery.problem()
 
     ops.register("delivery", is_delivering)
-    try:
-        await ops.open(settings.ops_host, settings.ops_port)
-    except OSError as problem:
-        raise OperatorError(
-            f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
-        ) from None
-    try:
+    async with ops.listening(settings.ops_host, settings.ops_port):
         yield
-    finally:
-        await ops.close()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from service.deliver import files
-from service.deliver.target import MANIFESTS, TargetAway, TargetRefused
+from service.deliver.target import TargetAway, TargetRefused
+from service.export.batch_file import MANIFESTS, hidden_name, unveil, write_hidden
 
 R = TypeVar("R")
 
@@ -37,16 +37,14 @@ class Folder:
         return await self._done(lambda: _read(self._path / name))
 
     async def write(self, name: str, data: bytes) -> None:
-        path = self._path / name
-        await self._done(lambda: files.write_hidden(path.parent, path.name, data))
+        await self._done(lambda: write_hidden(self._path / name, data))
 
     async def has_hidden(self, name: str) -> bool:
         path = self._path / name
-        return await self._done((path.parent / files.hidden_name(path.name)).exists)
+        return await self._done(path.with_name(hidden_name(path.name)).exists)
 
     async def unveil(self, name: str) -> None:
-        path = self._path / name
-        await self._done(lambda: files.unveil(path.parent, path.name))
+        await self._done(lambda: unveil(self._path / name))
 
     async def _done(self, work: Callable[[], R]) -> R:
         """In a thread: a disk that hangs must not hold the heartbeats."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from service.crash import crash_point
 from service.deliver.queue import Due
 from service.deliver.records import NoBatch, manifest_of
 from service.deliver.state import Chain
-from service.deliver.target import Target, manifest_name
+from service.deliver.target import Target
+from service.export.batch_file import manifest_path
 from service.export.formats import Format, NotPrintable, printed_as
 
 
@@ -48,7 +50,7 @@ async def place(
 
     `naming` is called when the file is written and has not got its name yet. Raises Refused.
     """
-    beside = manifest_name(file.file_name)
+    beside = manifest_path(PurePosixPath(file.file_name)).as_posix()
     if not await _is_there(target, beside, manifest):
         await target.write(beside, manifest)
         await target.unveil(beside)

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import asyncssh
 
-from service.deliver.files import hidden_name
-from service.deliver.target import MANIFESTS, SCHEME, TargetAway, TargetRefused
+from service.deliver.target import SCHEME, TargetAway, TargetRefused
+from service.export.batch_file import MANIFESTS, hidden_name
 from service.problems import OperatorError
 
 R = TypeVar("R")

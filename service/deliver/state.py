@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from service.deliver.files import write_whole
+from service.export.batch_file import write_whole
 from service.problems import OperatorError
 
 FORMAT: Final = 1

@@ -5,7 +5,6 @@ from typing import Protocol
 from service.problems import OperatorError
 
 SCHEME = "sftp"  # of a target that is no folder of this machine
-MANIFESTS = "manifests"  # readers expect nothing but batches in the folder itself
 
 
 class TargetAway(Exception):
@@ -43,7 +42,3 @@ class Target(Protocol):
     async def unveil(self, name: str) -> None:
         """Gives a written file its name, at one stroke."""
         ...
-
-
-def manifest_name(file_name: str) -> str:
-    return f"{MANIFESTS}/{file_name.rpartition('.')[0]}.json"
