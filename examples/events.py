@@ -1,39 +1,95 @@
-"""Events of an ERP as CloudEvents: payments, reversals, statuses, and answers to a batch.
+"""Events as CloudEvents: fines and changes of a library; payments and answers of an ERP.
 
-Needs nothing but Python. Two identities are yours and must be the same on every attempt:
-`payment_id` of a payment, `response_id` of an answer, both within your `source`.
+Needs nothing but Python. Identities are the sender's and must be the same on every attempt:
+`fine_id`; `change_id`, `payment_id` and `response_id` within the sender's `source`.
 """
 
 import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-SOURCE = "ERP"  # the code of the paying system
-CE_SOURCE = "/erp/accounts-receivable"
+LIBRARY, ERP = "LIBRARY", "ERP"  # codes of the systems
+CE_SOURCE = "/examples"
 
 Header = tuple[str, str | bytes | None]  # as confluent-kafka has it
-Record = tuple[str, bytes, list[Header]]
+
+
+class Record(NamedTuple):
+    """`topic` without the prefix. Records with the same key keep their order within a topic."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[Header]
+
+
+def fine(
+    institution_id: str,
+    fine_id: str,
+    created_at: str,
+    patron_id: str,
+    kind: str,
+    amount: str,
+    currency: str,
+) -> Record:
+    """A fine of the institution; the patron is known to the ERP by the identifier BARCODE."""
+    patron = {
+        "patron_id": patron_id,
+        "name": f"Example, {patron_id}",
+        "user_group": "STUDENT",
+        "identifiers": [{"type": "BARCODE", "value": f"00{patron_id}"}],
+    }
+    data = {
+        "institution_id": institution_id,
+        "fine_id": fine_id,
+        "patron": patron,
+        "type": kind,  # OVERDUEFINE, LOSTITEMREPLACEMENTFEE, ...; CREDIT with a negative amount
+        "amount": amount,
+        "currency": currency,
+        "owner": None,  # owned by the institution, not by one of its libraries
+        "created_at": created_at,
+    }
+    return _record("fine-created.v1", fine_id, data)
+
+
+def change(
+    institution_id: str, change_id: str, changed_at: str, fine_id: str, kind: str, **money: str
+) -> Record:
+    """`kind`: paid or waived (with amount and currency), cancelled, disputed or restored."""
+    data = {
+        "institution_id": institution_id,
+        "source": LIBRARY,
+        "change_id": change_id,
+        "fine_id": fine_id,
+        "kind": kind,
+        "changed_at": changed_at,
+        **money,
+    }
+    return _record("fine-changed.v1", fine_id, data)
 
 
 def payment(institution_id: str, payment_id: str, paid_at: str, kind: str, **fields: str) -> Record:
     """`kind`: payment, reversal, write_off or status. Of `fields`, an amount is a text: "25.00"."""
     data = {
         "institution_id": institution_id,
-        "source": SOURCE,
+        "source": ERP,
         "payment_id": payment_id,
         "kind": kind,
         "paid_at": paid_at,
         **fields,
     }
-    return _record("bursar-payment.v1", data)
+    # A line's payments in their order; a reversal that overtakes its payment waits for it.
+    about = fields.get("bursar_transaction_id") or fields.get("reverses_payment_id") or payment_id
+    return _record("bursar-payment.v1", about, data)
 
 
 def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> Record:
     """A batch's outcome: `accepted`, `refused` (with `reason`) or `partial` (`refused_lines`)."""
     data = {
         "institution_id": manifest["institution_id"],
-        "source": SOURCE,
+        "source": ERP,
         "response_id": f"{manifest['profile']}-{manifest['batch_number']}-{outcome}",
         "profile": manifest["profile"],
         "batch_number": manifest["batch_number"],
@@ -43,11 +99,11 @@ def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> 
         "responded_at": manifest["sealed_at"],  # the same on every attempt
         **fields,
     }
-    return _record("export-response.v1", data)
+    return _record("export-response.v1", str(manifest["profile"]), data)
 
 
-def _record(contract: str, data: Mapping[str, object]) -> Record:
-    """Topic after the prefix, value and headers, in CloudEvents' binary mode."""
+def _record(contract: str, about: str, data: Mapping[str, object]) -> Record:
+    """In CloudEvents' binary mode."""
     attributes = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -57,4 +113,5 @@ def _record(contract: str, data: Mapping[str, object]) -> Record:
     }
     headers: list[Header] = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
     headers.append(("content-type", b"application/json"))
-    return contract, json.dumps(data).encode(), headers
+    key = f"{data['institution_id']}/{about}".encode()
+    return Record(contract, key, json.dumps(data).encode(), headers)

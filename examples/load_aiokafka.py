@@ -40,8 +40,8 @@ async def main(folder: str, wanted: int, accepts: bool) -> None:
                 print(manifest["file_name"], manifest["count"], manifest["total"], flush=True)
                 loaded += 1
                 if accepts:
-                    topic, value, headers = response(manifest, "accepted")
-                    await producer.send_and_wait(PREFIX + topic, value, headers=headers)
+                    topic, key, value, headers = response(manifest, "accepted")
+                    await producer.send_and_wait(PREFIX + topic, value, key, headers=headers)
             if inbox.is_settled:  # only then: after a crash the other half is needed again
                 await consumer.commit()
                 if loaded == wanted:

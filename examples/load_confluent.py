@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer
-from events import Header, response
+from events import Record, response
 from inbox import Inbox, WrongBatch
 
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
@@ -43,19 +43,22 @@ def main(folder: str, wanted: int, accepts: bool) -> None:
                 print(manifest["file_name"], manifest["count"], manifest["total"], flush=True)
                 loaded += 1
                 if accepts:
-                    topic, value, headers = response(manifest, "accepted")
-                    send(producer, PREFIX + topic, value, headers)
+                    send(producer, PREFIX, response(manifest, "accepted"))
             if inbox.is_settled:  # only then: after a crash the other half is needed again
                 consumer.commit(asynchronous=False)
     finally:
         consumer.close()
 
 
-def send(producer: Producer, topic: str, value: bytes, headers: list[Header]) -> None:
+def send(producer: Producer, prefix: str, record: Record) -> None:
     """Returns when the broker has it. Raises KafkaException."""
     problems: list[object] = []
     producer.produce(
-        topic, value, headers=headers, on_delivery=lambda error, _: problems.append(error)
+        prefix + record.topic,
+        record.value,
+        record.key,
+        headers=record.headers,
+        on_delivery=lambda error, _: problems.append(error),
     )
     producer.flush(ANSWER_SECONDS_MAX)
     if problems != [None]:

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.inputs import binary, fine_created
 from tests.support.process import COMMAND_SECONDS_MAX, ROOT, Site, end
 from tests.support.sealed import publish, sealed_chain
-from tests.support.topics import produce
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = ("aiokafka", "confluent")
@@ -32,6 +30,7 @@ fine_types = ["OVERDUEFINE"]
 match = "BARCODE"
 fines_max = 1
 """
+CREATED_AT = "2026-11-01T09:00:00Z"
 PAID_AT = "2026-11-26T10:00:00Z"
 
 
@@ -80,8 +79,14 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     await site.command("migrate")
     await site.command("topics", "create", "--partitions", "3")
     await site.start()
-    create_fines(site, "P-1", "P-2")
-    await site.until_idle(2)
+    for patron in ("P-1", "P-2"):
+        words = (f"F-{patron}", CREATED_AT, patron, "OVERDUEFINE", "30.00", "USD")
+        await erp.program("send", "fine", "101", *words)
+        await erp.program("send", "change", "101", f"C-{patron}", PAID_AT, words[0], "disputed")
+        await erp.program("send", "change", "101", f"D-{patron}", PAID_AT, words[0], "restored")
+        desk = ("change", "101", f"E-{patron}", PAID_AT, words[0], "paid", "5.00", "USD")
+        await erp.program("send", *desk)
+        await erp.owes(patron, 2500, 0)
     await site.command("export", "run", "--profile", "DAILY")
     told = await erp.program("load", "inbox", "2", "--accept")
     first, second = (line.split() for line in told.splitlines())
@@ -94,40 +99,21 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     ]
 
     paid = ("pay", "101", "R-1", PAID_AT, lines[0], "10.00", "USD")
-    await erp.program("report", *paid)
+    await erp.program("send", *paid)
     await erp.owes("P-1", 0, 1500)
-    await erp.program("report", *paid)  # the same words: the same payment
-    await erp.program("report", "status", "101", "S-1", PAID_AT, lines[0], "invoiced")
-    await erp.program("report", "reverse", "101", "R-1-back", PAID_AT, "R-1")
+    await erp.program("send", *paid)  # the same words: the same payment
+    await erp.program("send", "status", "101", "S-1", PAID_AT, lines[0], "invoiced")
+    await erp.program("send", "reverse", "101", "R-1-back", PAID_AT, "R-1")
     await erp.owes("P-1", 0, 2500)
-    await erp.program("report", "write-off", "101", "W-1", PAID_AT, lines[0], "25.00", "USD")
+    await erp.program("send", "write-off", "101", "W-1", PAID_AT, lines[0], "25.00", "USD")
     await erp.owes("P-1", 0, 0)
     refused = ("refuse", str(manifests[1]), lines[1], "unknown student")
-    await erp.program("report", *refused)
+    await erp.program("send", *refused)
     await erp.owes("P-2", 2500, 0)
     states = await site.rows("SELECT state FROM export_batch ORDER BY batch_number")
     assert [row["state"] for row in states] == ["accepted", "refused"]
     assert await site.rows("SELECT * FROM rejected") == []
     assert await site.rows("SELECT * FROM parked") == []
-
-
-def create_fines(site: Site, *patrons: str) -> None:
-    for patron in patrons:
-        fine = fine_created(
-            fine_id=f"F-{patron}",
-            institution_id="101",
-            type="OVERDUEFINE",
-            amount="25.00",
-            currency="USD",
-            patron={
-                "patron_id": patron,
-                "name": "Doe, Jane",
-                "user_group": "STUDENT",
-                "identifiers": [{"type": "BARCODE", "value": f"00{patron}"}],
-            },
-        )
-        value, headers = binary("fine-created.v1", fine)
-        produce(site.servers, site.topic("fine-created.v1"), [(None, value)], headers=headers)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
