@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from decimal import Decimal
-from hashlib import sha256
+from collections.abc import AsyncIterator
 from math import ceil
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -17,147 +13,36 @@ from lxml import etree
 
 from service.export.job import ExportJob
 from service.export.manifest import Manifest
-from service.export.profile import Profile, Profiles
+from tests.support.exports import (
+    XB,
+    all_of,
+    check_sealed,
+    fine_ids,
+    fines,
+    held_back,
+    lines_of_manifest,
+    only,
+    parts,
+    patron,
+    profiles_with,
+    run,
+)
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
-    Record,
-    Row,
-    Sent,
     WritePath,
     change,
     fine,
     outbox_of,
     payment,
-    profile_of,
-    profiles_of,
     response,
     write_path,
 )
-
-XSD = Path(__file__).parents[2] / "contracts" / "export" / "bursar-export.v1.xsd"
-XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "{mode}"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMREPLACEMENTFEE"]
-match = "02"
-fines_max = {fines_max}
-{more}
-"""
-
-
-def profiles_with(fines_max: int = 50, more: str = "", mode: str = "export_import") -> Profiles:
-    return profiles_of(PROFILE.format(fines_max=fines_max, more=more, mode=mode))
-
-
-def only(profiles: Profiles) -> Profile:
-    return profile_of(profiles, "bursar")
 
 
 @pytest.fixture
 async def path(database_url: str) -> AsyncIterator[WritePath]:
     async with write_path(database_url) as path:
         yield path
-
-
-def patron(number: int | str, **overrides: object) -> Row:
-    return {
-        "patron_id": f"P-{number:05}" if isinstance(number, int) else number,
-        "name": "Doe, Jane",
-        "user_group": "STUDENT",
-        "identifiers": [{"type": "02", "value": f"A{number}"}],
-        **overrides,
-    }
-
-
-def fines(count: int, of_each: int = 1, amount: str = "1.00", **overrides: object) -> list[Record]:
-    """`of_each` to a patron, in the order a run takes them."""
-    return [
-        fine(
-            fine_id=f"F-{n:05}",
-            patron=patron(n // of_each),
-            amount=amount,
-            loan_id=f"L-{n}",
-            **overrides,
-        )
-        for n in range(count)
-    ]
-
-
-async def run(path: WritePath, profiles: Profiles) -> list[Manifest]:
-    return await path.exports(profiles).run_profile(only(profiles))
-
-
-async def check_sealed(path: WritePath) -> list[Row]:
-    """All batches sealed so far, document by document; their manifests as they are told."""
-    documents = await outbox_of(path.pool, "export-batch.v1")
-    manifests = [sent.data for sent in await outbox_of(path.pool, "export-manifest.v1")]
-    assert len(documents) == len(manifests)
-    schema = etree.XMLSchema(file=str(XSD))
-    previous = None
-    for number, (sent, manifest) in enumerate(zip(documents, manifests, strict=True), start=1):
-        assert manifest["batch_number"] == number
-        assert manifest["previous_sha256"] == previous
-        _check_document(sent, manifest, schema)
-        previous = manifest["sha256"]
-    rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
-    assert [row["document"] for row in rows] == [sent.value for sent in documents]
-    lines = [line for manifest in manifests for line in _lines(manifest)]
-    for name in ("bursar_transaction_id", "fine_id"):
-        own = [line[name] for line in lines]
-        assert len(own) == len(set(own)), name
-    assert len({manifest["export_number"] for manifest in manifests}) == len(manifests)
-    return manifests
-
-
-def _check_document(sent: Sent, manifest: Row, schema: etree.XMLSchema) -> None:
-    """The bytes say what the manifest and the headers say."""
-    assert sent.value is not None
-    digest = sha256(sent.value).hexdigest()
-    assert (manifest["sha256"], manifest["size_bytes"]) == (digest, len(sent.value))
-    assert sent.header("bursar-sha256") == digest
-    root = etree.fromstring(sent.value)
-    schema.assertValid(root)
-    sums = [Decimal(str(one.text)) for one in root.iter(f"{XB}sum")]
-    assert sent.header("bursar-fine-count") == str(len(sums))
-    assert manifest["count"] == len(sums)
-    assert Decimal(str(manifest["total"])) == sum(sums) == Decimal(sent.header("bursar-total"))
-    for name, own in (
-        ("debits", [s for s in sums if s > 0]),
-        ("credits", [s for s in sums if s < 0]),
-    ):
-        told = manifest[name]
-        assert isinstance(told, dict)
-        assert (told["count"], Decimal(told["total"])) == (len(own), sum(own)), name
-    printed = [one.text for one in root.iter(f"{XB}bursarTransactionId")]
-    assert printed == [line["bursar_transaction_id"] for line in _lines(manifest)]
-    assert [Decimal(line["amount"]) for line in _lines(manifest)] == sums
-    types = Counter(one.text for one in root.iter(f"{XB}fineFeeType"))
-    by_type = manifest["by_type"]
-    assert isinstance(by_type, list)
-    assert {one["code"]: one["count"] for one in by_type} == types
-
-
-def _lines(manifest: Row) -> list[dict[str, str]]:
-    lines = manifest["lines"]
-    assert isinstance(lines, list)
-    return lines
-
-
-def fine_ids(manifests: Sequence[Row]) -> list[list[str]]:
-    return [[line["fine_id"] for line in _lines(manifest)] for manifest in manifests]
-
-
-def all_of(batches: list[list[str]]) -> list[str]:
-    return [name for batch in batches for name in batch]
 
 
 SIZES = [
@@ -187,17 +72,13 @@ async def test_a_run_seals_every_fine_once_in_batches_that_hold_the_limit(
     assert len(manifests) == ceil(count / limit)
     assert all(0 < int(str(one["count"])) <= limit for one in manifests)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
-    assert [one["last"] for one in manifests] == [n == len(manifests) for n in _parts(manifests)]
-    assert _parts(manifests) == list(range(1, len(manifests) + 1))
+    assert [one["last"] for one in manifests] == [n == len(manifests) for n in parts(manifests)]
+    assert parts(manifests) == list(range(1, len(manifests) + 1))
     assert len({one["run_id"] for one in manifests}) <= 1
     assert await path.value("SELECT count(*) FROM export_run WHERE state = 'open'") == 0
     transferred = await path.value("SELECT coalesce(sum(transferred), 0)::bigint FROM account")
     assert transferred == count * 100
     assert await run(path, profiles_with(limit)) == [], "nothing is left for another run"
-
-
-def _parts(manifests: Sequence[Row]) -> list[int]:
-    return [int(str(one["part"])) for one in manifests]
 
 
 async def test_a_patrons_fines_stay_together(path: WritePath) -> None:
@@ -243,7 +124,7 @@ async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch(path: WritePa
     assert manifests[0]["cutoff"] == manifests[1]["cutoff"]
 
 
-async def test_a_run_that_stopped_goes_on_with_its_cutoff_and_its_parts(path: WritePath) -> None:
+async def test_a_run_that_stopped_goes_on_with_its_cutoff_and_itsparts(path: WritePath) -> None:
     await path.take(*fines(25))
     profiles, stop = profiles_with(10), asyncio.Event()
     await path.exports(profiles).run_profile(only(profiles), lambda _: stop.set(), stop)
@@ -285,16 +166,9 @@ async def test_held_back_fines_are_counted_by_reason_and_stay_as_they_are(path: 
     await run(path, profiles)
     manifests = (await check_sealed(path))[1:]
     assert fine_ids(manifests) == [[f"F-{n:05}"] for n in range(3)]
-    held_back = [{one["reason"]: one["count"] for one in _held(m)} for m in manifests]
-    assert held_back == [{}, {}, dict.fromkeys(HELD_BACK, 1)]
+    assert [held_back(one) for one in manifests] == [{}, {}, dict.fromkeys(HELD_BACK, 1)]
     after = await path.rows("SELECT * FROM fine WHERE fine_id !~ '^F' ORDER BY fine_id")
     assert after == before
-
-
-def _held(manifest: Row) -> list[Row]:
-    found = manifest["held_back"]
-    assert isinstance(found, list)
-    return found
 
 
 async def test_a_credit_refers_to_the_live_line_of_its_fine(path: WritePath) -> None:
@@ -319,7 +193,9 @@ async def test_a_credit_refers_to_the_live_line_of_its_fine(path: WritePath) -> 
     await run(path, profiles)
     manifests = await check_sealed(path)
     lines = {
-        line["fine_id"]: line["bursar_transaction_id"] for m in manifests for line in _lines(m)
+        line["fine_id"]: line["bursar_transaction_id"]
+        for m in manifests
+        for line in lines_of_manifest(m)
     }
     document = (await outbox_of(path.pool, "export-batch.v1"))[-1].value
     assert document is not None
@@ -390,7 +266,7 @@ async def test_two_exporters_at_once_share_a_run(path: WritePath, database_url: 
     )
     for run_id in {one["run_id"] for one in manifests}:
         own = [one for one in manifests if one["run_id"] == run_id]
-        assert _parts(own) == list(range(1, len(own) + 1))
+        assert parts(own) == list(range(1, len(own) + 1))
         assert [one["last"] for one in own] == [one is own[-1] for one in own]
     assert await path.value("SELECT sum(transferred) FROM account") == 300 * 100
 
@@ -470,7 +346,7 @@ async def test_an_export_only_profile_closes_what_it_exports(path: WritePath) ->
     await job.run_profile(only(profiles))
     (manifest,) = await check_sealed(path)
     assert manifest["mode"] == "export_only"
-    assert {line["status"] for line in _lines(manifest)} == {"Closed"}
+    assert {line["status"] for line in lines_of_manifest(manifest)} == {"Closed"}
     assert await path.rows("SELECT DISTINCT active, transferred FROM account") == [
         {"active": 0, "transferred": 0}
     ]

@@ -1,0 +1,151 @@
+"""Runs of every size: each fine in one batch; lines, manifests, bytes and ledger say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from math import ceil
+
+import pytest
+
+from tests.support.exports import (
+    all_of,
+    check_sealed,
+    fine_ids,
+    fines,
+    held_back,
+    only,
+    parts,
+    patron,
+    profiles_with,
+    run,
+)
+from tests.support.inputs import ABSENT
+from tests.support.write_path import Record, Row, WritePath, change, fine, outbox_of, write_path
+
+POLL = 2_000
+BYTES_MAX = 100_000
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+def check_one_run(manifests: list[Row]) -> None:
+    assert parts(manifests) == list(range(1, len(manifests) + 1))
+    assert [one["last"] for one in manifests] == [one is manifests[-1] for one in manifests]
+    assert len({(str(one["run_id"]), str(one["cutoff"])) for one in manifests}) == 1
+    numbers = [int(str(one["export_number"])) for one in manifests]
+    assert all(after == before + 1 for before, after in pairwise(numbers))
+
+
+async def test_ten_thousand_and_one_fines_are_each_in_one_of_three_batches(
+    path: WritePath,
+) -> None:
+    await path.take_in_polls(fines(10_001), POLL)
+    await run(path, profiles_with(5_000))
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    assert [one["count"] for one in manifests] == [5_000, 5_000, 1]
+    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(10_001)]
+    assert await path.value("SELECT sum(transferred)::bigint FROM account") == 10_001 * 100
+    assert await path.value("SELECT count(*) FROM fine WHERE status = 'Active'") == 0
+
+
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 250])
+async def test_a_run_holds_the_limit_of_bytes_where_it_is_the_narrower_one(
+    path: WritePath, count: int
+) -> None:
+    """Texts of three bytes a character: 32 fines fill a batch that may have a thousand."""
+    await path.take(*fines(count, comment="本" * 500))
+    await run(path, profiles_with(1_000, f"bytes_max = {BYTES_MAX}"))
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    sizes = [len(sent.value or b"") for sent in await outbox_of(path.pool, "export-batch.v1")]
+    assert all(size <= BYTES_MAX for size in sizes)
+    assert len(sizes) == ceil(count / 32)
+    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "comment", "expected"),
+    [
+        pytest.param((10, ""), "short", [3, 10, 10, 7], id="fines"),
+        # Of 13 there is room for one more, and the next patron has two: they stay together.
+        pytest.param((50, f"bytes_max = {BYTES_MAX}"), "本" * 2_000, [3, 13, 12, 2], id="bytes"),
+    ],
+)
+async def test_a_patron_larger_than_a_batch_begins_one_and_shares_his_last(
+    path: WritePath, limits: tuple[int, str], comment: str, expected: list[int]
+) -> None:
+    owed = [("A", n, "P-1") for n in range(3)] + [("B", n, "P-2") for n in range(25)]
+    owed += [("C", n, "P-3") for n in range(2)]
+    names = [f"{who}-{n:02}" for who, n, _ in owed]
+    await path.take(
+        *(
+            fine(fine_id=name, patron=patron(of), amount="1.00", comment=comment)
+            for name, (_, _, of) in zip(names, owed, strict=True)
+        )
+    )
+    await run(path, profiles_with(*limits))
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    assert [one["count"] for one in manifests] == expected
+    assert all_of(fine_ids(manifests)) == names
+
+
+async def test_a_patron_of_2500_fines_is_split_by_fines_or_by_bytes(path: WritePath) -> None:
+    await path.take_in_polls(fines(2_500, of_each=2_500, comment="本" * 500), POLL)
+    await run(path, profiles_with(1_000, "bytes_max = 2000000"))
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(2_500)]
+    assert all(int(str(one["size_bytes"])) <= 2_000_000 for one in manifests)
+    assert {one["patrons"] for one in manifests} == {1}
+
+
+WHOLE = {"amount": ABSENT, "currency": ABSENT}
+ENDINGS: dict[str, tuple[dict[str, object], dict[str, int]]] = {
+    "cancelled": ({"kind": "cancelled", **WHOLE}, {}),
+    "disputed": ({"kind": "disputed", **WHOLE}, {"in_dispute": 5}),
+    "paid at the desk": ({"kind": "paid", "amount": "1.00"}, {}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch_that_says_last(
+    path: WritePath, ending: str
+) -> None:
+    told, held = ENDINGS[ending]
+    await path.take(*fines(15))
+    profiles, stop = profiles_with(10), asyncio.Event()
+    await path.exports(profiles).run_profile(only(profiles), lambda _: stop.set(), stop)
+    await path.take(*_of_the_rest(told))
+    await run(path, profiles)
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    assert [(one["count"], one["last"]) for one in manifests] == [(10, False), (0, True)]
+    assert [held_back(one) for one in manifests] == [{}, held]
+    assert await run(path, profiles) == []
+
+
+def _of_the_rest(told: dict[str, object]) -> list[Record]:
+    return [change(change_id=f"C-{n}", fine_id=f"F-{n:05}", **told) for n in range(10, 15)]
+
+
+async def test_a_full_batch_is_the_last_one_where_only_held_back_fines_follow(
+    path: WritePath,
+) -> None:
+    """More than a page of them: the run looks to the end before it says that more will come."""
+    nobody = [
+        fine(fine_id=f"N-{n}", patron=patron(f"Q-{n}", identifiers=[]), amount="1.00")
+        for n in range(25)
+    ]
+    await path.take(*fines(10), *nobody)
+    await run(path, profiles_with(10))
+    (manifest,) = await check_sealed(path)
+    assert (manifest["count"], manifest["last"]) == (10, True)
+    assert held_back(manifest) == {"no_identifier": 25}

@@ -1,0 +1,183 @@
+"""Export runs of a test: fines and profiles, and all that must hold of what was sealed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+
+from lxml import etree
+
+from service.core.money import format_minor
+from service.export.manifest import Manifest
+from service.export.profile import Profile, Profiles
+from tests.support.write_path import (
+    Record,
+    Row,
+    Sent,
+    WritePath,
+    fine,
+    outbox_of,
+    profile_of,
+    profiles_of,
+)
+
+XSD = Path(__file__).parents[2] / "contracts" / "export" / "bursar-export.v1.xsd"
+XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Vienna"
+
+[[profile]]
+code = "bursar"
+name = "Bursar"
+institution = "6050"
+mode = "{mode}"
+currency = "USD"
+fine_types = [{types}]
+match = "02"
+fines_max = {fines_max}
+{more}
+"""
+
+
+def profiles_with(
+    fines_max: int = 50,
+    more: str = "",
+    mode: str = "export_import",
+    types: str = '"OVERDUEFINE", "LOSTITEMREPLACEMENTFEE"',
+) -> Profiles:
+    return profiles_of(PROFILE.format(fines_max=fines_max, more=more, mode=mode, types=types))
+
+
+def only(profiles: Profiles) -> Profile:
+    return profile_of(profiles, "bursar")
+
+
+def patron(number: int | str, **overrides: object) -> Row:
+    return {
+        "patron_id": f"P-{number:05}" if isinstance(number, int) else number,
+        "name": "Doe, Jane",
+        "user_group": "STUDENT",
+        "identifiers": [{"type": "02", "value": f"A{number}"}],
+        **overrides,
+    }
+
+
+def fines(count: int, of_each: int = 1, amount: str = "1.00", **overrides: object) -> list[Record]:
+    """`of_each` to a patron, in the order a run takes them."""
+    return [
+        fine(
+            fine_id=f"F-{n:05}",
+            patron=patron(n // of_each),
+            amount=amount,
+            loan_id=f"L-{n}",
+            **overrides,
+        )
+        for n in range(count)
+    ]
+
+
+async def run(path: WritePath, profiles: Profiles) -> list[Manifest]:
+    return await path.exports(profiles).run_profile(only(profiles))
+
+
+async def check_sealed(path: WritePath) -> list[Row]:
+    """All batches sealed so far, document by document; their manifests as they are told."""
+    documents = await outbox_of(path.pool, "export-batch.v1")
+    manifests = [sent.data for sent in await outbox_of(path.pool, "export-manifest.v1")]
+    assert len(documents) == len(manifests)
+    schema = etree.XMLSchema(file=str(XSD))
+    previous = None
+    for number, (sent, manifest) in enumerate(zip(documents, manifests, strict=True), start=1):
+        assert manifest["batch_number"] == number
+        assert manifest["previous_sha256"] == previous
+        _check_document(sent, manifest, schema)
+        previous = manifest["sha256"]
+    rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
+    assert [row["document"] for row in rows] == [sent.value for sent in documents]
+    lines = [line for manifest in manifests for line in lines_of_manifest(manifest)]
+    for name in ("bursar_transaction_id", "fine_id"):
+        own = [line[name] for line in lines]
+        assert len(own) == len(set(own)), name
+    assert len({manifest["export_number"] for manifest in manifests}) == len(manifests)
+    await _check_ledger(path, manifests)
+    return manifests
+
+
+async def _check_ledger(path: WritePath, manifests: Sequence[Row]) -> None:
+    """The tables know the lines of the manifests, no more and no fewer."""
+    told = [
+        (manifest["batch_number"], line["fine_id"], line["bursar_transaction_id"], line["amount"])
+        for manifest in manifests
+        for line in lines_of_manifest(manifest)
+    ]
+    rows = await path.rows(
+        "SELECT batch_number AS n, fine_id, bursar_transaction_id AS id, amount, currency"
+        " FROM export_line"
+    )
+    lines = [
+        (r["n"], r["fine_id"], r["id"], format_minor(int(str(r["amount"])), str(r["currency"])))
+        for r in rows
+    ]
+    assert sorted(lines) == sorted(told)
+    query = "SELECT fine_id, amount FROM {} WHERE {} ORDER BY fine_id, amount"
+    kinds = "kind IN ('export', 'export_and_paid')"
+    moved = await path.rows(query.format("ledger_transaction", kinds))
+    assert moved == await path.rows(query.format("export_line", "true"))
+
+
+def _check_document(sent: Sent, manifest: Row, schema: etree.XMLSchema) -> None:
+    """The bytes say what the manifest and the headers say."""
+    assert sent.value is not None
+    digest = sha256(sent.value).hexdigest()
+    assert (manifest["sha256"], manifest["size_bytes"]) == (digest, len(sent.value))
+    assert sent.header("bursar-sha256") == digest
+    root = etree.fromstring(sent.value)
+    schema.assertValid(root)
+    sums = [Decimal(str(one.text)) for one in root.iter(f"{XB}sum")]
+    assert sent.header("bursar-fine-count") == str(len(sums))
+    assert manifest["count"] == len(sums)
+    assert Decimal(str(manifest["total"])) == sum(sums) == Decimal(sent.header("bursar-total"))
+    for name, own in (
+        ("debits", [s for s in sums if s > 0]),
+        ("credits", [s for s in sums if s < 0]),
+    ):
+        told = manifest[name]
+        assert isinstance(told, dict)
+        assert (told["count"], Decimal(told["total"])) == (len(own), sum(own)), name
+    printed = [one.text for one in root.iter(f"{XB}bursarTransactionId")]
+    assert printed == [line["bursar_transaction_id"] for line in lines_of_manifest(manifest)]
+    assert [Decimal(line["amount"]) for line in lines_of_manifest(manifest)] == sums
+    types = Counter(one.text for one in root.iter(f"{XB}fineFeeType"))
+    by_type = manifest["by_type"]
+    assert isinstance(by_type, list)
+    assert {one["code"]: one["count"] for one in by_type} == types
+
+
+def lines_of_manifest(manifest: Row) -> list[dict[str, str]]:
+    lines = manifest["lines"]
+    assert isinstance(lines, list)
+    return lines
+
+
+def fine_ids(manifests: Sequence[Row]) -> list[list[str]]:
+    return [[line["fine_id"] for line in lines_of_manifest(manifest)] for manifest in manifests]
+
+
+def all_of(batches: list[list[str]]) -> list[str]:
+    return [name for batch in batches for name in batch]
+
+
+def parts(manifests: Sequence[Row]) -> list[int]:
+    return [int(str(one["part"])) for one in manifests]
+
+
+def held_back(manifest: Row) -> dict[object, object]:
+    """Counts by reason."""
+    found = manifest["held_back"]
+    assert isinstance(found, list)
+    return {one["reason"]: one["count"] for one in found}
