@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: every session has its timeouts, UTC, and a name operators can see."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
@@ -15,6 +16,10 @@ else:
     Pool = asyncpg.Pool
 
 __all__ = ["Connection", "DatabaseLimits", "Pool", "create_pool"]
+
+
+_ZERO = datetime(2000, 1, 1, tzinfo=UTC)  # of timestamptz on the wire, in microseconds
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,20 @@ async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -
         # The server's own timeouts come first; this one is for a server that is silent.
         command_timeout=bounds.reply_seconds_max,
         server_settings=server_settings(bounds),
+        init=_take_instants_as_they_are,
+    )
+
+
+async def _take_instants_as_they_are(connection: Connection) -> None:
+    """The client's own way makes infinities of the first and the last instant of a datetime, and
+    reads those back without a zone.
+    """
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda instant: ((instant - _ZERO) // _MICROSECOND,),
+        decoder=lambda microseconds: _ZERO + timedelta(microseconds=microseconds[0]),
     )
 
 
