@@ -49,6 +49,15 @@ class Numbers:
     first_bursar_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileRuns:
+    """What schedules go by: since when the profile is known here, and its newest run."""
+
+    since: datetime
+    last_cutoff: datetime | None
+    is_open: bool
+
+
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
     """The open run of the profile; `run_id` names a new one where none is open."""
     await connection.execute(SQL["open_run"], profile.institution_id, profile.code, run_id)
@@ -56,6 +65,19 @@ async def open_run(connection: Connection, profile: Profile, run_id: str) -> Ope
     if row is None:  # closed by another exporter in between
         return await open_run(connection, profile, run_id)
     return _run(row)
+
+
+async def open_due_run(
+    connection: Connection, profile: Profile, run_id: str, runs: ProfileRuns
+) -> OpenRun | None:
+    """The open run, or a new one; None where another exporter has run since `runs` was read."""
+    async with connection.transaction():
+        await connection.execute(SQL["lock_schedule"], profile.institution_id, profile.code)
+        if not runs.is_open:  # one that was open and is not any more was gone on with to its end
+            own = (profile.institution_id, profile.code, run_id, runs.last_cutoff)
+            await connection.execute(SQL["open_due_run"], *own)
+        row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
+        return None if row is None else _run(row)
 
 
 async def lock_run(connection: Connection, profile: Profile) -> OpenRun | None:
@@ -215,19 +237,10 @@ async def sealed_messages(connection: Connection, key: BatchKey) -> tuple[Messag
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileRuns:
-    """What schedules go by: since when the profile is known here, and its newest run."""
-
-    since: datetime
-    last_cutoff: datetime | None
-    is_open: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
-    """Per profile code; the clock is the database's."""
+    """Per institution and profile code; the clock is the database's."""
 
-    runs: Mapping[str, ProfileRuns]
+    runs: Mapping[tuple[str, str], ProfileRuns]
     clock: datetime
 
 
@@ -236,7 +249,9 @@ async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Se
     await connection.execute(SQL["see_profiles"], *columns(codes, 2))
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {
-        row["profile"]: ProfileRuns(row["since"], row["last_cutoff"], row["is_open"])
+        (row["institution_id"], row["profile"]): ProfileRuns(
+            row["since"], row["last_cutoff"], row["is_open"]
+        )
         for row in rows
     }
     return Seen(runs, await clock(connection))

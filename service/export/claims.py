@@ -1,11 +1,12 @@
 """What a run takes next: pages of open fines, whole patrons at a time, cut into one batch."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
+from service.core.books import PatronKey
 from service.core.ledger import Fine, Patron
 from service.core.words import Status
 from service.database import export_store
@@ -15,7 +16,7 @@ from service.database.pool import Connection
 from service.export.batch import CreditRef, Sized, cut, size_bytes_max
 from service.export.printing import line_of, patron_of
 from service.export.profile import Profile
-from service.export.selection import Candidate, Refusal, local_date, select
+from service.export.selection import Candidate, Refusal, is_carried, local_date, select
 
 PAGE_FINES_MAX = 2_000
 # Longest possible numbers: a fine's size is known before its numbers are.
@@ -79,15 +80,22 @@ async def still_due(
     profile: Profile,
     run: OpenRun,
     claimed: Claims,
-) -> list[Fine]:
-    """Under the locks, the claimed fines that still pass; each patron is looked at whole."""
+    patrons: Mapping[PatronKey, Patron],
+) -> tuple[list[Fine], Claims]:
+    """Under the locks, the claimed fines that still pass; each patron is looked at whole.
+
+    `patrons` are those that will be printed: nothing locks a patron. The claim comes back with
+    what is held back only now.
+    """
     wanted = {fine.facts.key for fine in claimed.fines}
     ids = sorted({fine.facts.patron_id for fine in claimed.fines})
     fines = await export_store.open_fines_of_patrons(connection, store, profile, run.after, ids)
     groups = [tuple(group) for _, group in groupby(fines, key=lambda fine: fine.facts.patron_id)]
-    looked = await look_at(connection, store, profile, run, groups)
-    pairs = (pair for one in looked for pair in one.fines)
-    return [fine for fine, refusal in pairs if refusal is None and fine.facts.key in wanted]
+    looked = look_at_known(profile, run, groups, patrons)
+    pairs = [pair for one in looked for pair in one.fines if pair[0].facts.key in wanted]
+    held = Counter(refusal for _, refusal in pairs if refusal is not None and refusal.is_held_back)
+    due = [fine for fine, refusal in pairs if refusal is None]
+    return due, replace(claimed, held_back=Counter(claimed.held_back) + held)
 
 
 async def patrons_of(
@@ -120,15 +128,25 @@ async def look_at(
     """Whole patrons' open fines through the selection."""
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
+    return look_at_known(profile, run, groups, patrons)
+
+
+def look_at_known(
+    profile: Profile,
+    run: OpenRun,
+    groups: Sequence[Sequence[Fine]],
+    patrons: Mapping[PatronKey, Patron],
+) -> list[Looked]:
+    """The same with the patrons as they were read."""
     return [
         _look(
             profile,
             run,
-            patrons.get((profile.institution_id, one)),
+            patrons.get((profile.institution_id, fines[0].facts.patron_id)),
             fines,
-            run.taken if one == run.after[0] else 0,
+            run.taken if fines[0].facts.patron_id == run.after[0] else 0,
         )
-        for one, fines in zip(ids, groups, strict=True)
+        for fines in groups
     ]
 
 
@@ -137,12 +155,13 @@ def _look(
 ) -> Looked:
     """One patron's open fines through the profile's selection."""
     cutoff_on = local_date(run.cutoff, profile.zone)
-    candidates = [_candidate(profile, patron, fine) for fine in fines]
+    candidates = [candidate_of(profile, patron, fine) for fine in fines]
     refusals = select(profile, candidates, cutoff_on, taken)
     return Looked(patron, tuple(zip(fines, refusals, strict=True)))
 
 
-def _candidate(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate:
+def candidate_of(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate:
+    """What selection asks of a fine; None: the patron is not known any more."""
     facts = fine.facts
     created_on: date = local_date(facts.created_at, profile.zone)
     return Candidate(
@@ -159,7 +178,17 @@ def _candidate(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate
         in_dispute=fine.status is Status.IN_DISPUTE,
         exportable=facts.exportable or fine.released,
         refused=fine.refused_reason is not None,
+        texts_are_sound=all(map(is_carried, _codes(profile, patron, fine))),
     )
+
+
+def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]:
+    """What readers look things up by; any other text may be printed with blanks in it."""
+    yield fine.facts.type
+    if (owner := fine.facts.owner) is not None:
+        yield from (owner.library_id, owner.library_code)
+    if patron is not None:
+        yield from (value for kind, value in patron.identifiers if kind == profile.match)
 
 
 def _sized(profile: Profile, looked: Looked) -> list[Sized[Fine]]:

@@ -9,6 +9,7 @@ from service.apply import Applier
 from service.core.ledger import BatchKey
 from service.crash import crash_point
 from service.database import export_store, outbox
+from service.database.export_store import ProfileRuns
 from service.database.pool import Connection, Pool
 from service.export import claims
 from service.export.batch import InvalidBatch
@@ -70,16 +71,22 @@ class ExportJob:
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
         """Runs what is due; the number of batches sealed."""
         sealed = 0
-        for profile in await self._due():
+        for profile, runs in await self._due():
             if stop is not None and stop.is_set():
                 break
-            sealed += await self._run_due(profile, stop)
+            sealed += await self._run_due(profile, runs, stop)
         return sealed
 
-    async def _run_due(self, profile: Profile, stop: asyncio.Event | None) -> int:
+    async def _run_due(
+        self, profile: Profile, runs: ProfileRuns, stop: asyncio.Event | None
+    ) -> int:
         """A profile whose batch cannot be sealed stops neither the others nor the intake."""
+        async with self._pool.acquire() as connection:
+            run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
+        if run is None:
+            return 0  # another exporter was faster
         try:
-            manifests = await self.run_profile(profile, self._count, stop)
+            manifests = await self._go_on(profile, run.run_id, self._count, stop)
         except UNSOUND:
             # Rolled back whole: its fines stay Active, and the run is tried again.
             self._metrics.run_failures.labels(profile.code).inc()
@@ -95,15 +102,15 @@ class ExportJob:
         for reason, fines in manifest.held_back:
             self._metrics.held_back.labels(profile, reason.value).set(fines)
 
-    async def _due(self) -> list[Profile]:
+    async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
         """What died in a run goes on at once; the rest when its schedule says so."""
         codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
         async with self._pool.acquire() as connection:
             seen = await export_store.seen(connection, codes)
         return [
-            profile
+            (profile, own)
             for profile in self._profiles.profiles
-            if (own := seen.runs[profile.code]).is_open
+            if (own := seen.runs[(profile.institution_id, profile.code)]).is_open
             or is_due(profile, own.last_cutoff, own.since, seen.clock)
         ]
 
@@ -116,10 +123,19 @@ class ExportJob:
         """One run, or the rest of the one that is open: every eligible fine, in batches."""
         async with self._pool.acquire() as connection:
             run = await export_store.open_run(connection, profile, str(uuid4()))
+        return await self._go_on(profile, run.run_id, sealed, stop)
+
+    async def _go_on(
+        self,
+        profile: Profile,
+        run_id: str,
+        sealed: Callable[[Manifest], None],
+        stop: asyncio.Event | None,
+    ) -> list[Manifest]:
         manifests = []
         over = False
         while not over and not (stop is not None and stop.is_set()):
-            step = await self._step(profile, run.run_id)
+            step = await self._step(profile, run_id)
             over = step.run_is_over
             if step.manifest is not None:
                 manifests.append(step.manifest)
@@ -153,7 +169,9 @@ class ExportJob:
         named = references_of(claimed.fines)
         locked = await store.lock(connection, named)
         view = await store.view(connection, named, locked)
-        due = await claims.still_due(connection, store, profile, run, claimed)
+        due, claimed = await claims.still_due(
+            connection, store, profile, run, claimed, view.patrons
+        )
         if not due and not seals_empty(profile, run, claimed):
             await export_store.advance_run(
                 connection, advanced(run, claimed, due), closed=claimed.last

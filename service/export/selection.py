@@ -56,7 +56,10 @@ class Candidate:
 
 def local_date(instant: datetime, zone: str) -> date:
     """The calendar date of an aware instant where the institution is."""
-    return instant.astimezone(ZoneInfo(zone)).date()
+    try:
+        return instant.astimezone(ZoneInfo(zone)).date()
+    except OverflowError:  # within a day of the first or last instant there is
+        return instant.date()
 
 
 def select(
@@ -92,6 +95,11 @@ def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> s
     """The one value of the profile's match type, as it came; None for none, empty or several."""
     values = [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
     return values[0] if len(values) == 1 else None
+
+
+def is_carried(code: str) -> bool:
+    """Whether a code or identifier is printed as it is: a blank in its place would be another's."""
+    return clean(code) == code
 
 
 def _is_claimed(profile: Profile, candidate: Candidate) -> bool:

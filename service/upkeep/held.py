@@ -31,7 +31,7 @@ REMEDIES = {
     " a newer fine-created of the patron brings them",
     Refusal.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
     Refusal.UNKNOWN_TYPE: "no profile of the institution knows its type: add it to one",
-    Refusal.BAD_TEXT: "a text of it cannot be printed",
+    Refusal.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
 }
 
 

@@ -4,6 +4,30 @@ INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
 VALUES ($1, $2, $3, date_trunc('milliseconds', clock_timestamp()), 'open')
 ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
+-- name: lock_schedule
+-- Exporters that find a profile due at the same time take turns.
+SELECT FROM profile_seen
+WHERE institution_id = $1 AND profile = $2
+FOR UPDATE;
+
+-- name: open_due_run
+-- The same, unless a run began since the schedule was looked at ($4: the newest cutoff then).
+INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
+SELECT
+    $1::key_text AS institution_id,
+    $2::key_text AS profile,
+    $3::key_text AS run_id,
+    date_trunc('milliseconds', clock_timestamp()) AS cutoff,
+    'open' AS state
+WHERE NOT EXISTS (
+    SELECT FROM export_run
+    WHERE
+        institution_id = $1::key_text
+        AND profile = $2::key_text
+        AND ($4::timestamptz IS NULL OR cutoff > $4)
+)
+ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
+
 -- name: run
 SELECT *
 FROM export_run
@@ -40,6 +64,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: profile_runs
 SELECT
+    profile_seen.institution_id,
     profile_seen.profile,
     profile_seen.since,
     max(export_run.cutoff) AS last_cutoff,
