@@ -9,7 +9,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from service.export.profile import Profile, Profiles
+from service.export.profile import Profiles
 from service.export.profiles import overlaps
 from tests.support.exports import (
     all_of,
@@ -22,6 +22,7 @@ from tests.support.exports import (
     patron,
     profiles_with,
     run,
+    waiters,
 )
 from tests.support.inputs import ABSENT, fine_created
 from tests.support.write_path import (
@@ -356,19 +357,6 @@ async def test_a_fine_behind_the_mark_goes_out_with_the_next_run(path: WritePath
     ]
 
 
-async def waiters(path: WritePath, count: int) -> None:
-    """Until as many sessions wait for a lock."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    async with asyncio.timeout(30):
-        while True:
-            if await path.value(query) == count:
-                return
-            await asyncio.sleep(0.02)
-
-
 async def test_what_changes_between_claim_and_lock_is_looked_at_again(
     path: WritePath, database_url: str
 ) -> None:
@@ -431,70 +419,43 @@ def of_a_later_time(**overrides: object) -> Record:
     return record("fine-created.v1", fine_created(**overrides), "2026-09-02T00:00:00Z")
 
 
-TWO_DUE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-"""
-DUE = ONE_OF_TWO + 'interval_seconds = 3600\nempty_run = "empty_batch"\n'
-
-
-def due(*codes: str) -> Profiles:
-    return profiles_of(TWO_DUE + "".join(DUE.format(code=code, own=f"OF_{code}") for code in codes))
-
-
-def of(profiles: Profiles, code: str) -> Profile:
-    return profile_of(profiles, code)
-
-
-async def test_a_schedule_that_another_exporter_has_kept_is_not_kept_again(
+async def test_what_was_committed_before_a_run_is_in_it_however_much_comes_meanwhile(
     path: WritePath, database_url: str
 ) -> None:
-    """One has seen that both profiles are due; while it waits in the first, another runs both."""
-    await path.take(fine(type="OF_A"))
-    profiles = due("A", "B")
-    rival = await asyncpg.connect(database_url)
-    async with write_path(database_url, partition=1) as other:
-        try:
-            holding = rival.transaction()
-            await holding.start()
-            await rival.execute("SELECT FROM account FOR UPDATE")
-            running = asyncio.create_task(path.exports(profiles).run_once())
-            await waiters(path, 1)
-            assert await other.exports(due("B")).run_once() == 1
-            await holding.rollback()
-            assert await running == 1
-        finally:
-            await rival.close()
-    rows = await path.rows("SELECT profile, fine_count FROM export_batch ORDER BY profile")
-    assert rows == [{"profile": "A", "fine_count": 1}, {"profile": "B", "fine_count": 0}]
-    assert await path.exports(profiles).run_once() == 0
+    """The library goes on writing on both sides of the mark while each run is cut small."""
+    profiles, committed, done = profiles_with(3), list[str](), asyncio.Event()
+
+    async def write() -> None:
+        async with write_path(database_url, partition=1) as library:
+            for n in range(60):
+                names = [f"F-{n}-{side}" for side in "az"]
+                await library.take(
+                    *(fine(fine_id=one, patron=patron(f"{one[-1]}{n % 7}")) for one in names)
+                )
+                committed.extend(names)
+        done.set()
+
+    writing = asyncio.create_task(write())
+    while not done.is_set():
+        before = list(committed)
+        await run(path, profiles)
+        left = "SELECT count(*) FROM fine WHERE status = 'Active' AND fine_id = any($1::text [])"
+        assert await path.value(left, before) == 0
+    await writing
+    assert sorted(await exported(path, profiles)) == sorted(committed)
 
 
-async def test_two_exporters_keep_a_missed_schedule_once(
-    path: WritePath, database_url: str
-) -> None:
-    await path.take(*fines(10))
-    profiles = due("A")
-    async with write_path(database_url, partition=1) as other:
-        sealed = await asyncio.gather(
-            *(one.exports(profiles).run_once() for one in (path, other, path, other))
-        )
-    assert sum(sealed) == 4
-    assert await path.value("SELECT count(DISTINCT run_id) FROM export_run") == 1
+async def test_a_cutoff_is_whole_milliseconds_and_in_the_files_name(path: WritePath) -> None:
+    await path.take(*fines(1))
+    (manifest,) = await run(path, profiles_with())
+    assert manifest.cutoff.microsecond % 1_000 == 0
+    milliseconds = int(manifest.cutoff.timestamp()) * 1_000 + manifest.cutoff.microsecond // 1_000
+    assert manifest.file_name == f"bursar-{manifest.export_number}-{milliseconds}.xml"
 
 
-async def test_a_profile_that_moved_to_another_institution_has_a_schedule_of_its_own(
-    path: WritePath,
-) -> None:
-    await path.exports(due("A")).run_once()
-    text = TWO_DUE + DUE.format(code="A", own="OF_A")
-    moved = profiles_of(text.replace('"6050"', '"7"'))
-    assert await path.exports(moved).run_once() == 1
-    assert await path.exports(moved).run_once() == 0
-    assert await path.exports(due("A")).run_once() == 0
-    rows = await path.rows("SELECT institution_id, state FROM export_run ORDER BY 1")
-    assert rows == [
-        {"institution_id": "6050", "state": "closed"},
-        {"institution_id": "7", "state": "closed"},
-    ]
+@pytest.mark.parametrize("empty_run", ["nothing", "empty_batch"])
+async def test_a_run_that_only_holds_back_is_an_empty_one(path: WritePath, empty_run: str) -> None:
+    await path.take(fine(exportable=False))
+    await run(path, profiles_with(more=f'empty_run = "{empty_run}"'))
+    found = [(one["count"], one["last"], held_back(one)) for one in await check_sealed(path)]
+    assert found == ([] if empty_run == "nothing" else [(0, True, {"not_exportable": 1})])

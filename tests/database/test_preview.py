@@ -1,6 +1,7 @@
 """A preview is the next run; a batch sent again is the same; a file is checked by its manifest."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -99,10 +100,15 @@ async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
         "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
         " VALUES ('6050', 'SIS', 'r', '2026-10-01T00:00:00Z', 'open')"
     )
-    expected = await previewed(path, profile)
+    told = [built async for built in preview(path.pool, LedgerStore(parse), profile)]
+    expected = [built.document for built in told]
 
-    await path.exports(profiles).run_profile(profile)
+    sealed = await path.exports(profiles).run_profile(profile)
 
+    at = sealed[0].sealed_at
+    assert [replace(built.manifest, sealed_at=at) for built in told] == [
+        replace(manifest, sealed_at=at) for manifest in sealed
+    ]
     rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
     assert [row["document"] for row in rows] == expected
     assert len(expected) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -181,3 +182,16 @@ def held_back(manifest: Row) -> dict[object, object]:
     found = manifest["held_back"]
     assert isinstance(found, list)
     return {one["reason"]: one["count"] for one in found}
+
+
+async def waiters(path: WritePath, count: int) -> None:
+    """Returns when as many sessions wait for a lock."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(30):
+        while True:
+            if await path.value(query) == count:
+                return
+            await asyncio.sleep(0.02)

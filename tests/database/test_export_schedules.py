@@ -1,0 +1,134 @@
+"""Schedules on a real database: due once, whoever looks; one profile's trouble is its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from service.export.job import ExportJob
+from service.export.profile import Profiles
+from service.telemetry import Metrics
+from tests.support.exports import fines, waiters
+from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
+
+INSTITUTION = """
+[[institution]]
+id = "{id}"
+zone = "Europe/Vienna"
+"""
+DUE = """
+[[profile]]
+code = "{code}"
+name = "{code}"
+institution = "{id}"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "OF_{code}"]
+match = "02"
+fines_max = 3
+empty_run = "empty_batch"
+{schedule}
+"""
+HOURLY = "interval_seconds = 3600"
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+def due(*codes: str, institution: str = "6050", schedule: str = HOURLY) -> Profiles:
+    own = [DUE.format(code=code, id=institution, schedule=schedule) for code in codes]
+    return profiles_of(INSTITUTION.format(id=institution) + "".join(own))
+
+
+async def test_a_schedule_that_another_exporter_has_kept_is_not_kept_again(
+    path: WritePath, database_url: str
+) -> None:
+    """One has seen that both profiles are due; while it waits in the first, another runs both."""
+    await path.take(fine(type="OF_A"))
+    profiles = due("A", "B")
+    rival = await asyncpg.connect(database_url)
+    async with write_path(database_url, partition=1) as other:
+        try:
+            holding = rival.transaction()
+            await holding.start()
+            await rival.execute("SELECT FROM account FOR UPDATE")
+            running = asyncio.create_task(path.exports(profiles).run_once())
+            await waiters(path, 1)
+            assert await other.exports(due("B")).run_once() == 1
+            await holding.rollback()
+            assert await running == 1
+        finally:
+            await rival.close()
+    rows = await path.rows("SELECT profile, fine_count FROM export_batch ORDER BY profile")
+    assert rows == [{"profile": "A", "fine_count": 1}, {"profile": "B", "fine_count": 0}]
+    assert await path.exports(profiles).run_once() == 0
+
+
+async def test_two_exporters_keep_a_missed_schedule_once(
+    path: WritePath, database_url: str
+) -> None:
+    await path.take(*fines(10))
+    profiles = due("A")
+    async with write_path(database_url, partition=1) as other:
+        sealed = await asyncio.gather(
+            *(one.exports(profiles).run_once() for one in (path, other, path, other))
+        )
+    assert sum(sealed) == 4
+    assert await path.value("SELECT count(DISTINCT run_id) FROM export_run") == 1
+
+
+async def test_a_profile_that_moved_to_another_institution_has_a_schedule_of_its_own(
+    path: WritePath,
+) -> None:
+    await path.exports(due("A")).run_once()
+    moved = due("A", institution="7")
+    assert await path.exports(moved).run_once() == 1
+    assert await path.exports(moved).run_once() == 0
+    assert await path.exports(due("A")).run_once() == 0
+    rows = await path.rows("SELECT institution_id, state FROM export_run ORDER BY 1")
+    assert rows == [
+        {"institution_id": "6050", "state": "closed"},
+        {"institution_id": "7", "state": "closed"},
+    ]
+
+
+async def test_missed_times_are_caught_up_by_one_run(path: WritePath) -> None:
+    """Nights that nobody was there for: one run, then the next night's."""
+    nightly = due("A", schedule='cron = "0 2 * * *"')
+    await path.take(*fines(2))
+    job = path.exports(nightly)
+    assert await job.run_once() == 0, "seen just now: its first time is still to come"
+    await path.pool.execute("UPDATE profile_seen SET since = since - interval '5 days'")
+    assert await job.run_once() == 1
+    assert await job.run_once() == 0
+    await path.pool.execute("UPDATE export_run SET cutoff = cutoff - interval '3 days'")
+    assert [await job.run_once() for _ in range(3)] == [1, 0, 0]
+    assert await path.value("SELECT count(*) FROM export_run") == 2
+
+
+async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: WritePath) -> None:
+    """The institution's export numbers are used up: nothing of it is written, the others run."""
+    await path.take(fine(type="OF_A"), fine(type="OF_B", institution_id="7"))
+    await path.pool.execute("INSERT INTO export_counter VALUES ('6050', 999999999999999, 1000)")
+    one, other = due("A"), due("B", institution="7")
+    both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
+    metrics = Metrics()
+    job = ExportJob(path.pool, path.applier, TOPICS, both, metrics)
+    assert await job.run_once() == 1
+    assert await path.rows("SELECT institution_id AS id, status FROM fine ORDER BY 1") == [
+        {"id": "6050", "status": "Active"},
+        {"id": "7", "status": "Transferred"},
+    ]
+    failures = metrics.registry.get_sample_value("bursar_run_failures_total", {"profile": "A"})
+    assert failures == 1
+    await path.pool.execute("UPDATE export_counter SET export_number = 100000000000007")
+    assert await job.run_once() == 1
+    rows = await path.rows("SELECT export_number::text AS n FROM export_batch WHERE profile = 'A'")
+    assert rows == [{"n": "100000000000008"}]
+    assert await path.value("SELECT count(*) FROM export_run") == 2

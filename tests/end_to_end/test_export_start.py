@@ -1,0 +1,59 @@
+"""What a start tells of the profiles: two that overlap are named, one that is broken stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+
+from tests.support.process import ROOT, Site, end
+
+SECONDS_MAX = 60
+INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
+PROFILE = """
+[[profile]]
+code = "{code}"
+name = "{code}"
+institution = "6050"
+mode = "export_only"
+currency = "USD"
+fine_types = {types}
+match = "02"
+"""
+
+
+async def test_two_profiles_that_can_claim_the_same_fine_are_named_at_start(site: Site) -> None:
+    types = {"A": '["OVERDUEFINE", "LOST"]', "B": '["CARD", "LOST"]', "C": '["OTHER"]'}
+    site.write_profiles(
+        INSTITUTION + "".join(PROFILE.format(code=code, types=own) for code, own in types.items())
+    )
+    await site.start()
+
+    async def started() -> bool:
+        return any(line["event"] == "started" for line in site.log())
+
+    await site.until(started, SECONDS_MAX)
+    told = [line for line in site.log() if line["event"] == "profiles_overlap"]
+    assert [(one["first"], one["second"], one["types"]) for one in told] == [("A", "B", ["LOST"])]
+    assert {one["level"] for one in told} == {"warning"}
+
+
+async def test_a_profile_that_does_not_parse_stops_the_start_with_line_and_reason(
+    site: Site,
+) -> None:
+    site.write_profiles(INSTITUTION + PROFILE.format(code="A", types='["LOST"]') + "minimum = 5\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "run"),
+        cwd=ROOT,
+        env=site.environment,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            out, problems = await process.communicate()
+    finally:
+        await end(process)
+    assert process.returncode not in (0, None)
+    assert b"line 13: profile.minimum: is not an option" in out + problems
