@@ -11,7 +11,7 @@ from service.export.profile import AmountScope, EmptyRun
 AGE_DAYS_MAX = 3_650
 FINES_MAX = 1_000  # a common fine takes 1.5 kB, one with every text at its longest 40 kB
 FINES_MAX_MAX = 10_000
-BYTES_MAX = 8_000_000  # a message's limit is 10 MB, the envelope included
+BYTES_MAX = 8_000_000  # far below the relay's limit for a record (tests/unit/test_export_limits.py)
 BYTES_MAX_MIN = 100_000
 INTERVAL_SECONDS_MAX = 366 * 24 * 3_600
 

@@ -149,3 +149,33 @@ async def test_a_full_batch_is_the_last_one_where_only_held_back_fines_follow(
     (manifest,) = await check_sealed(path)
     assert (manifest["count"], manifest["last"]) == (10, True)
     assert held_back(manifest) == {"no_identifier": 25}
+
+
+async def test_a_patron_whom_a_page_cuts_is_looked_at_whole(path: WritePath) -> None:
+    """A page is a batch and one fine: five that are passed over leave it six of his ten."""
+    passed_over = patron("P-1", identifiers=[])
+    await path.take(
+        *(fine(fine_id=f"A-{n}", patron=passed_over) for n in range(5)),
+        *(fine(fine_id=f"B-{n}", patron=patron("P-2"), amount="1.00") for n in range(10)),
+    )
+    more = 'minimum_amount = "10.00"\nminimum_amount_scope = "patron"'
+    await run(path, profiles_with(10, more))
+    (manifest,) = await check_sealed(path)
+    assert all_of(fine_ids([manifest])) == [f"B-{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize("of_each", [1, 12], ids=["patrons", "a_split_patron"])
+async def test_what_is_held_back_all_over_a_run_is_counted_once_and_in_its_last_batch(
+    path: WritePath, of_each: int
+) -> None:
+    await path.take(
+        *(
+            fine(fine_id=f"F-{n:02}", patron=patron(n // of_each), exportable=n % 3 != 0)
+            for n in range(12)
+        )
+    )
+    await run(path, profiles_with(2))
+    manifests = await check_sealed(path)
+    check_one_run(manifests)
+    assert [one["count"] for one in manifests] == [2, 2, 2, 2]
+    assert [held_back(one) for one in manifests] == [{}, {}, {}, {"not_exportable": 4}]
