@@ -11,6 +11,10 @@ FRAMES_MAX = 12
 CAUSES_MAX = 5
 
 
+class Away(Exception):
+    """Something outside that is out of reach for now: tried again. The text quotes no value."""
+
+
 class OperatorError(Exception):
     """Ends the process with its text as one line and no traceback. The text quotes no value."""
 
@@ -22,7 +26,7 @@ def describe(problem: BaseException) -> dict[str, object]:
     parser's may quote a name or an amount.
     """
     told: dict[str, object] = {"type": type(problem).__qualname__}
-    if isinstance(problem, OperatorError | KafkaError | OSError):
+    if isinstance(problem, OperatorError | KafkaError | OSError | Away):
         told["text"] = str(problem)
     if isinstance(problem, asyncpg.PostgresError):
         told |= _of_the_database(problem)

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.cli.shown import JsonOption, Row, misuse, show
-from service.deliver.delivery import Delivered, Delivery, Wanted
+from service.deliver.delivery import AWAY, Delivered, Delivery, Wanted
 from service.deliver.feed import Feed
 from service.deliver.folder import Folder
 from service.deliver.state import StateFile
-from service.deliver.target import SCHEME, Target, TargetAway
+from service.deliver.target import SCHEME, Target
 from service.export.formats import NAMES, Format, format_named, read_layout
 from service.lifecycle import stop_on_signals
 from service.logs import configure_logging
-from service.problems import OperatorError, describe, summary
+from service.problems import OperatorError
 from service.settings import KafkaSettings, unknown_variables
 from service.telemetry import Event, Metrics, get_log
 from service.version import program_version
@@ -161,20 +160,16 @@ async def _deliver(
                 await _once(delivery, stop, as_json)
             else:
                 async with _listening(settings, metrics, delivery):
-                    await delivery.open()
                     log.info(Event.STARTED, version=program_version())
                     await delivery.run(stop)
                 log.info(Event.STOPPED)
-        except (TargetAway, KafkaError) as problem:
-            text = str(problem) if isinstance(problem, TargetAway) else summary(problem)
-            log.debug(Event.FAILED, problem=describe(problem))
-            raise OperatorError(f"not reachable: {text}") from None
+        except AWAY as problem:
+            raise OperatorError(f"not reachable: {problem}") from None
         finally:
             await delivery.close()
 
 
 async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
-    await delivery.open()
     rows: list[Row] = []
     columns = (TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -18,12 +18,15 @@ from service.deliver.records import Kind
 from service.deliver.state import State, StateFile
 from service.deliver.target import Target, TargetAway
 from service.export.formats import Format
+from service.kafka.clients import KafkaUnavailable
 from service.problems import describe
 from service.telemetry import Event, Metrics, get_log
 from service.waiting import Backoff, wait_any
 
 log = get_log(__name__)
 
+# Reached again by waiting: target, broker.
+AWAY = (TargetAway, KafkaError, KafkaUnavailable)
 RETRY_FIRST_MS = 500
 RETRY_MAX_MS = 30_000
 
@@ -81,7 +84,7 @@ class Delivery:
         self._queue = Queue({}, {})
         self._saved = State()
         self._told: dict[str, str] = {}
-        self._is_away = False
+        self._is_away = True
 
     @property
     def refusals(self) -> dict[str, str]:
@@ -98,7 +101,7 @@ class Delivery:
     async def open(self) -> None:
         """Reads the state, reaches target and topics, ends what a crash left half done.
 
-        Raises OperatorError, KafkaUnavailable and TargetAway.
+        Raises OperatorError and AWAY.
         """
         found = self._file.read()
         saved = found or State()
@@ -118,16 +121,18 @@ class Delivery:
         await self._target.close()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. A target or a broker that is away is waited for."""
+        """Until `stop`. A target or a broker that is away is waited for, from the start on."""
         backoff = Backoff(RETRY_FIRST_MS, RETRY_MAX_MS)
+        reach = self.open
         while not stop.is_set():
             try:
                 if self._is_away:
-                    await self._target.open()
+                    await reach()
+                    reach = self._target.open
                 await self.run_once(stop)
                 self._is_away = False
                 backoff.reset()
-            except (TargetAway, KafkaError, OSError) as problem:  # OSError: the state's disk
+            except (*AWAY, OSError) as problem:  # OSError: the state's disk
                 self._is_away = True
                 log.warning(Event.DELIVERY_RETRIES, problem=describe(problem))
                 await wait_any((stop,), backoff.next_ms())
@@ -135,7 +140,8 @@ class Delivery:
     async def run_to_end(
         self, stop: asyncio.Event, told: Callable[[Delivered], None] = lambda _: None
     ) -> None:
-        """What the topics hold now. Raises TargetAway and KafkaError."""
+        """What the topics hold now. Raises AWAY."""
+        await self.open()
         ends = await self._feed.ends()
         while not stop.is_set():
             for one in await self.run_once(stop):

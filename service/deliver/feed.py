@@ -35,12 +35,14 @@ class Feed:
 
     def __init__(self, access: KafkaAccess, prefix: str, group_id: str) -> None:
         self._topics = {prefix + kind: kind for kind in Kind}
+        self._access = access
         self._consumer = new_reader(access)
         self._marks = GroupMarks(access, group_id)
 
     async def open(self, positions: Positions) -> None:
         """Raises KafkaUnavailable, OperatorError for a missing topic, TopicBehind."""
-        await start(self._consumer)
+        await self.close()  # after a try that failed
+        self._consumer = await start(new_reader(self._access))
         there = await self._bounded(self._consumer.topics())
         if missing := sorted(self._topics.keys() - there):
             topics = ", ".join(missing)

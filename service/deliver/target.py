@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from service.problems import OperatorError
+from service.problems import Away, OperatorError
 
 SCHEME = "sftp"  # of a target that is no folder of this machine
 
 
-class TargetAway(Exception):
-    """Out of reach or full for now: tried again. The text names no file's content."""
+class TargetAway(Away):
+    """Out of reach or full for now."""
 
 
 class TargetRefused(OperatorError):

@@ -174,20 +174,20 @@ async def test_a_connection_lost_in_the_middle_of_a_file_is_made_anew(
 
 
 async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> None:
+    """From the start on, and in between."""
     first, second = sealed_chain(2)
     drop.publish(first)
     async with serving(keys, drop.folder.parent, Mood()) as port:
         there = to(drop, port)
-        running = there.running()
-        await running.__aenter__()
-        await there.until_there(first)
-    try:
-        there.publish(second)
+    async with there.running():
         await there.until_told("delivery_retries")
         async with serving(keys, drop.folder.parent, Mood(), port):
+            await there.until_there(first)
+        seen = there.told("delivery_retries")
+        there.publish(second)
+        await there.until_told("delivery_retries", seen + 1)
+        async with serving(keys, drop.folder.parent, Mood(), port):
             await there.until_there(second)
-    finally:
-        await running.__aexit__(None, None, None)
     there.check_holds(first, second)
 
 

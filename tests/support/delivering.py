@@ -90,10 +90,13 @@ class Drop:
         names = {one.file_name for one in batches}
         await until(lambda: names <= {path.name for path in self.folder.iterdir()})
 
-    async def until_told(self, event: str) -> dict[str, object]:
-        """A line of the running delivery's log."""
-        await until(lambda: any(line["event"] == event for line in self.log()))
-        return next(line for line in self.log() if line["event"] == event)
+    async def until_told(self, event: str, times: int = 1) -> None:
+        """In the log of the running delivery."""
+        await until(lambda: self.told(event) >= times)
+
+    def told(self, event: str) -> int:
+        """How often its log says so."""
+        return [line["event"] for line in self.log()].count(event)
 
     def files(self) -> dict[str, bytes]:
         """What a reader of the folder sees: neither sub-folders nor hidden files."""
