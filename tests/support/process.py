@@ -58,7 +58,7 @@ class Site:
         file.write_text(text, "utf-8")
         self.settings = {**self.settings, "BURSAR_PROFILES_FILE": str(file)}
 
-    async def command(self, *arguments: str) -> str:
+    async def command(self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX) -> str:
         """The output of a command that ends well."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service", *arguments),
@@ -69,7 +69,7 @@ class Site:
             stderr=PIPE,
         )
         try:
-            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max):
                 out, problems = await process.communicate()
         finally:
             await end(process)

@@ -1,0 +1,24 @@
+"""`python -m tests.support.measured FILE COMMAND ...`: the program, and its peak of memory in FILE.
+
+VmHWM, not ru_maxrss: that one counts the memory of whoever forked the process.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from service.cli import main
+
+
+def peak_kb() -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
+    assert found is not None
+    return int(found[1])
+
+
+if __name__ == "__main__":
+    told = Path(sys.argv.pop(1))
+    try:
+        main()
+    finally:
+        told.write_text(str(peak_kb()), "utf-8")
