@@ -16,17 +16,16 @@ from service.deliver.placing import Printed, Refused, ended, place, printed
 from service.deliver.queue import Due, Queue, code_of
 from service.deliver.records import Kind
 from service.deliver.state import State, StateFile
-from service.deliver.target import Target, TargetAway
+from service.deliver.target import Target
 from service.export.formats import Format
-from service.kafka.clients import KafkaUnavailable
-from service.problems import describe
+from service.problems import Away, describe
 from service.telemetry import Event, Metrics, get_log
 from service.waiting import Backoff, wait_any
 
 log = get_log(__name__)
 
 # Reached again by waiting: target, broker.
-AWAY = (TargetAway, KafkaError, KafkaUnavailable)
+AWAY = (Away, KafkaError)
 RETRY_FIRST_MS = 500
 RETRY_MAX_MS = 30_000
 
@@ -162,8 +161,8 @@ class Delivery:
             if (one := await self._deliver(due)) is not None:
                 delivered.append(one)
         self._tell_refusals()
+        await self._save()
         if halves:
-            await self._save()
             await self._feed.tell(self._saved.positions)
         return delivered
 
@@ -177,16 +176,14 @@ class Delivery:
     async def _deliver(self, due: Due) -> Delivered | None:
         try:
             file = await asyncio.to_thread(printed, due, self._form)
-            await place(
-                self._target, file, due.manifest.value, lambda: self._about_to_name(due, file)
-            )
+            await self._place(due, file)
         except Refused as problem:
             self._queue.refuse(due, str(problem))
             if due.again:
                 self._tell_refused(due.key, due.batch_number, str(problem))
             return None
         for kind, offsets in self._queue.delivered(due, file.sha256).items():
-            self._feed.rewind(kind, offsets)
+            await self._feed.rewind(kind, offsets)
         await self._save()
         crash_point("delivery_saved")
         self._metrics.delivered.labels(due.key).inc()
@@ -199,10 +196,16 @@ class Delivery:
         )
         return _told(due, file)
 
-    async def _about_to_name(self, due: Due, file: Printed) -> None:
-        if not due.again:
-            self._queue.start(due, file.file_name, file.sha256)
-            await self._save()
+    async def _place(self, due: Due, file: Printed) -> None:
+        async def about_to_name() -> None:
+            if not due.again:
+                self._queue.start(due, file.file_name, file.sha256)
+                await self._save()
+
+        if not due.again and due.chain.started is not None:
+            await ended(self._target, due.chain)  # the try before was lost on the way
+        else:
+            await place(self._target, file, due.manifest.value, about_to_name)
 
     async def _save(self) -> None:
         state = State(await self._feed.positions(self._queue.held), self._queue.chains)

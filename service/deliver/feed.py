@@ -108,12 +108,13 @@ class Feed:
         log.error(Event.RECORD_NOT_DELIVERED, **told, text=text)
         return None
 
-    def rewind(self, kind: Kind, offsets: Mapping[int, int]) -> None:
-        """Reads these partitions again from there."""
-        for topic, own in self._topics.items():
-            if own is kind:
-                for partition, offset in offsets.items():
-                    self._consumer.seek(TopicPartition(topic, partition), offset)
+    async def rewind(self, kind: Kind, offsets: Mapping[int, int]) -> None:
+        """Reads these partitions again from there, or from further back: never forward."""
+        for topic in (topic for topic, own in self._topics.items() if own is kind):
+            for partition, offset in offsets.items():
+                place = TopicPartition(topic, partition)
+                position: int = await self._bounded(self._consumer.position(place))
+                self._consumer.seek(place, min(offset, position))
 
     async def tell(self, positions: Positions) -> None:
         """The group's offsets, best effort."""

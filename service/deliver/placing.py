@@ -82,7 +82,7 @@ async def _is_there(target: Target, name: str, data: bytes) -> bool:
 
 
 def _check_chain(due: Due, manifest: Mapping[str, object]) -> None:
-    last = due.last
+    last = due.chain.last
     if due.again:
         is_last = due.batch_number == last.batch_number and last.sha256 is not None
         if is_last and manifest.get("sha256") != last.sha256:

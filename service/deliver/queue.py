@@ -15,13 +15,16 @@ AGAIN_MAX = 8  # halves of delivered batches that wait for their other half, per
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A batch with its manifest, behind `last`; `again`: it was delivered before."""
+    """A batch with its manifest; `chain`: how far its profile is.
+
+    `again`: it was delivered before.
+    """
 
     key: str
     batch_number: int
     document: Half
     manifest: Half
-    last: Last
+    chain: Chain
     again: bool
 
 
@@ -171,10 +174,10 @@ class Queue:
             number = line.next_number
             pair = line.pairs.get(number)
             if pair is not None and pair.whole and not line.refuses(number):
-                return _due(key, number, pair, line.chain.last, again=False)
+                return _due(key, number, pair, line.chain, again=False)
             for known, again in line.again.items():
                 if again.whole:
-                    return _due(key, known, again, line.chain.last, again=True)
+                    return _due(key, known, again, line.chain, again=True)
         return None
 
     def start(self, due: Due, file_name: str, sha256: str) -> None:
@@ -241,6 +244,6 @@ def code_of(key: str) -> str:
     return key.partition("/")[2]
 
 
-def _due(key: str, number: int, pair: _Pair, last: Last, *, again: bool) -> Due:
+def _due(key: str, number: int, pair: _Pair, chain: Chain, *, again: bool) -> Due:
     halves = pair.halves
-    return Due(key, number, halves[Kind.BATCH], halves[Kind.MANIFEST], last, again)
+    return Due(key, number, halves[Kind.BATCH], halves[Kind.MANIFEST], chain, again)

@@ -14,13 +14,14 @@ from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from service.logs import LastProblem
+from service.problems import Away
 
 STOP_SECONDS_MAX = 2
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 
-class KafkaUnavailable(Exception):
+class KafkaUnavailable(Away):
     """A client could not start; the text has the reason, which the client only logs."""
 
 

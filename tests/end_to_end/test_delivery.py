@@ -115,6 +115,19 @@ async def test_a_gap_stops_its_profile_until_the_batch_comes_or_a_person_goes_on
     drop.check_holds(*daily, weekly[0], weekly[2])
 
 
+async def test_gaps_of_several_profiles_that_close_at_once_lose_nothing(drop: Drop) -> None:
+    """Four profiles on two partitions: what each passed over is read again."""
+    chains = [sealed_chain(4, profile) for profile in ("A", "B", "C", "D")]
+    for chain in chains:
+        drop.publish(chain[0], *chain[2:])
+    assert (await drop.once()).code == 1
+    drop.publish(*(chain[1] for chain in chains))
+    ended = await drop.once()
+    assert ended.code == 0, ended.problems
+    assert sorted(map(str, ended.numbers)) == ["2"] * 4 + ["3"] * 4 + ["4"] * 4
+    drop.check_holds(*(one for chain in chains for one in chain))
+
+
 async def test_a_batch_that_follows_another_one_is_not_passed_on(drop: Drop) -> None:
     ours, theirs = sealed_chain(2), sealed_chain(2, fines=3)
     drop.publish(ours[0], theirs[1])

@@ -24,6 +24,7 @@ class Mood:
     """What the server does to its clients."""
 
     writes_until_lost: int | None = None
+    answers_to_the_next_name_lost: bool = False
     has_fsync: bool = True
 
 
@@ -41,6 +42,13 @@ class Server(asyncssh.SFTPServer):
         written = super().write(file_obj, offset, data)
         assert isinstance(written, int)
         return written
+
+    def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        super().rename(oldpath, newpath)
+        if self.mood.answers_to_the_next_name_lost and newpath.endswith(b".xml"):
+            self.mood.answers_to_the_next_name_lost = False
+            Path(self.map_path(newpath).decode()).unlink()  # a reader was faster than the answer
+            self.channel.get_connection().abort()
 
     def fsync(self, file_obj: object) -> None:
         if not self.mood.has_fsync:
@@ -171,6 +179,20 @@ async def test_a_connection_lost_in_the_middle_of_a_file_is_made_anew(
             await there.until_there(*chain)
         there.check_holds(*chain)
         assert [line for line in there.log() if line["event"] == "delivery_retries"]
+
+
+async def test_a_file_that_got_its_name_before_the_connection_was_lost_is_not_sent_twice(
+    drop: Drop, keys: Keys
+) -> None:
+    first, second = sealed_chain(2)
+    drop.publish(first, second)
+    mood = Mood(answers_to_the_next_name_lost=True)
+    async with serving(keys, drop.folder.parent, mood) as port:
+        there = to(drop, port)
+        async with there.running():
+            await there.until_there(second)
+        assert there.files().keys() == {second.file_name}
+        assert there.told("delivery_retries") > 0
 
 
 async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> None:
