@@ -86,14 +86,14 @@ class ExportJob:
         if run is None:
             return 0  # another exporter was faster
         try:
-            manifests = await self._go_on(profile, run.run_id, self._count, stop)
+            batches = await self._go_on(profile, run.run_id, self._count, stop)
         except UNSOUND:
             # Rolled back whole: its fines stay Active, and the run is tried again.
             self._metrics.run_failures.labels(profile.code).inc()
             log.exception(Event.RUN_FAILED, profile=profile.code)
             return 0
         self._metrics.run_ended.labels(profile.code).set_to_current_time()
-        return len(manifests)
+        return batches
 
     def _count(self, manifest: Manifest) -> None:
         profile = manifest.profile
@@ -119,8 +119,12 @@ class ExportJob:
         profile: Profile,
         sealed: Callable[[Manifest], None] = lambda _: None,
         stop: asyncio.Event | None = None,
-    ) -> list[Manifest]:
-        """One run, or the rest of the one that is open: every eligible fine, in batches."""
+    ) -> int:
+        """One run, or the rest of the one that is open: every eligible fine, in batches.
+
+        The number of batches sealed; `sealed` sees each manifest, and nothing keeps it: it names
+        every line.
+        """
         async with self._pool.acquire() as connection:
             run = await export_store.open_run(connection, profile, str(uuid4()))
         return await self._go_on(profile, run.run_id, sealed, stop)
@@ -131,16 +135,16 @@ class ExportJob:
         run_id: str,
         sealed: Callable[[Manifest], None],
         stop: asyncio.Event | None,
-    ) -> list[Manifest]:
-        manifests = []
+    ) -> int:
+        batches = 0
         over = False
         while not over and not (stop is not None and stop.is_set()):
             step = await self._step(profile, run_id)
             over = step.run_is_over
             if step.manifest is not None:
-                manifests.append(step.manifest)
+                batches += 1
                 sealed(step.manifest)
-        return manifests
+        return batches
 
     async def _step(self, profile: Profile, run_id: str) -> Sealed:
         done = await self._applier.retried(

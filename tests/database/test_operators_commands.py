@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.export.manifest import Manifest
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
@@ -212,8 +213,9 @@ async def test_held_fines_are_those_of_the_manifest(path: WritePath, commands: C
         ("F-7", None, "not_exportable"),
     ]
     profiles = profiles_of(PROFILE)
-    (manifest,) = await path.exports(profiles).run_profile(profiles.profiles[0])
-    assert {reason.value: count for reason, count in manifest.held_back} == {
+    manifests: list[Manifest] = []
+    await path.exports(profiles).run_profile(profiles.profiles[0], manifests.append)
+    assert {reason.value: count for reason, count in manifests[0].held_back} == {
         one["reason"]: 1 for one in listed
     }
     assert len(await commands.lines("held", "list", "--profile", "SIS")) == 5

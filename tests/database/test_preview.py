@@ -8,6 +8,7 @@ import pytest
 
 from service.core.ledger import BatchKey
 from service.database.ledger_store import LedgerStore
+from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profile import Profile, Profiles
 from service.export.verify import chain_breaks, verify
@@ -103,7 +104,8 @@ async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
     told = [built async for built in preview(path.pool, LedgerStore(parse), profile)]
     expected = [built.document for built in told]
 
-    sealed = await path.exports(profiles).run_profile(profile)
+    sealed: list[Manifest] = []
+    await path.exports(profiles).run_profile(profile, sealed.append)
 
     at = sealed[0].sealed_at
     assert [replace(built.manifest, sealed_at=at) for built in told] == [

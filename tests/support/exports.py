@@ -83,7 +83,9 @@ def fines(count: int, of_each: int = 1, amount: str = "1.00", **overrides: objec
 
 
 async def run(path: WritePath, profiles: Profiles) -> list[Manifest]:
-    return await path.exports(profiles).run_profile(only(profiles))
+    manifests: list[Manifest] = []
+    await path.exports(profiles).run_profile(only(profiles), manifests.append)
+    return manifests
 
 
 async def check_sealed(path: WritePath) -> list[Row]:
