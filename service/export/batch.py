@@ -171,7 +171,8 @@ def _sums_by_code(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, Sum], ..
 
 def clean(text: str) -> str:
     """The text as the format can carry it, of the same meaning; nothing stops a run."""
-    return _UNPRINTABLE.sub(" ", text)
+    # What Python can print has none of these characters, and that is soon seen.
+    return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
 
 
 def is_bursar_id(text: str) -> bool:
@@ -277,7 +278,7 @@ def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:
         *((item.title, item.call_number, item.library, item.barcode) if item else ()),
         *((item.location, item.internal_location) if item else ()),
     )
-    return FINE_BYTES + sum(_escaped_bytes_max(text) for text in texts if text)
+    return FINE_BYTES + _escaped_bytes_max("".join([text for text in texts if text]))
 
 
 def _escaped_bytes_max(text: str) -> int:

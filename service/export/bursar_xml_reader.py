@@ -7,6 +7,7 @@ reading the stream it is given.
 import hashlib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -243,15 +244,15 @@ class _Fields:
     """The children of an element by name: one pass, then look-ups."""
 
     def __init__(self, element: etree._Element) -> None:
-        self._by_tag: dict[str, list[etree._Element]] = {}
-        for child in element:
-            self._by_tag.setdefault(child.tag, []).append(child)
+        self._by_tag = {child.tag: child for child in element}
+        # Almost never: what repeats is named only then.
+        self._repeated = _repeated(element) if len(self._by_tag) < len(element) else frozenset()
 
     def only(self, name: str) -> etree._Element:
-        found = self._by_tag.get(tag(name), [])
-        if len(found) != 1:
+        found = self._by_tag.get(wanted := tag(name))
+        if found is None or wanted in self._repeated:
             raise _Missing(f"{name}: must be there exactly once")
-        return found[0]
+        return found
 
     def required(self, name: str) -> str:
         return self.only(name).text or ""
@@ -262,3 +263,7 @@ class _Fields:
             return None
         found = self.only(name)
         return None if found.get(_NIL) == "true" else found.text or ""
+
+
+def _repeated(element: etree._Element) -> frozenset[str]:
+    return frozenset(name for name, n in Counter(c.tag for c in element).items() if n > 1)

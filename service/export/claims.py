@@ -19,6 +19,8 @@ from service.export.profile import Profile
 from service.export.selection import Candidate, Refusal, is_carried, local_date, select
 
 PAGE_FINES_MAX = 2_000
+# Beyond a full batch: a page that ends with it leaves its last patron open, and costs a second one.
+PAGE_FINES_MORE = 50
 # Longest possible numbers: a fine's size is known before its numbers are.
 _LONGEST_ID = str(2**64 - 1)
 _LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
@@ -103,7 +105,7 @@ async def patrons_of(
 ) -> AsyncIterator[Looked]:
     """Patron after patron behind the run's mark, each whole, however the pages fall."""
     after, waiting = run.after, list[Fine]()
-    limit = min(PAGE_FINES_MAX, profile.limits.fines_max + 1)
+    limit = min(PAGE_FINES_MAX, profile.limits.fines_max + PAGE_FINES_MORE)
     more = True
     while more:
         page = await export_store.open_fines(connection, store, profile, after, limit)

@@ -116,6 +116,11 @@ def test_what_the_format_cannot_carry_becomes_one_blank(text: str, expected: str
     assert clean(text) == expected
 
 
+def test_all_that_python_can_print_is_printed_as_it_is() -> None:
+    printable = "".join(filter(str.isprintable, map(chr, range(0x110000))))
+    assert clean("\n" + printable) == " " + printable
+
+
 @given(any_text())
 def test_a_cleaned_text_is_clean(text: str) -> None:
     assert clean(clean(text)) == clean(text)

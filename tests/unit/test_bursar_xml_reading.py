@@ -141,6 +141,17 @@ def test_unknown_elements_and_comments_are_ignored() -> None:
     assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
 
 
+@pytest.mark.parametrize("again", ["xb:bursarTransactionId", "xb:compositeSum"])
+def test_what_is_said_twice_of_a_fine_is_rejected_and_named(again: str) -> None:
+    (bad,) = read_import(document(fine() + f"<{again}>78</{again}>")).bad
+    assert bad.detail == f"{again.removeprefix('xb:')}: must be there exactly once"
+
+
+def test_unknown_elements_may_repeat() -> None:
+    found = read_import(document(fine() + "<xb:note>a</xb:note><xb:note>b</xb:note>"))
+    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+
+
 def test_the_same_id_twice_in_one_currency_is_two_lines() -> None:
     found = read_import(document(fine(text="5"), fine(text="6")))
     assert [paid.amount for paid in found.lines] == [5_00, 6_00]
