@@ -38,6 +38,10 @@ laws: venv ## the laws on many more generated histories
 bench: venv ## measures the rates; a quiet machine helps
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-million
+bench-million: venv ## an export of a million fines: memory, intake meanwhile; 20 minutes, 15 GB
+	@$(BIN)/python -m tests.bench --runs 0 --memory-fines 10000,1000000 $(ARGS)
+
 .PHONY: format
 format: venv ## formats the code
 	$(BIN)/ruff format .

@@ -46,23 +46,25 @@ def main() -> int:
 async def run(services: Services, arguments: argparse.Namespace, tell: Tell) -> report.Report:
     await require_durable(services.database_url)
     plan = Plan.of(arguments.events)
-    rates = await measure(services, plan, arguments.runs, tell)
+    rates = await measure(services, plan, arguments.runs, tell) if arguments.runs else []
     more = {}
     if arguments.memory_fines:
-        more = {"export_memory_mb": await memory.measure(services, arguments.memory_fines, tell)}
+        more = await memory.measure(services, arguments.memory_fines, tell)
     return report.report_of(plan, rates, more)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--events", type=_count, default=20_000, help="of a run (%(default)s)")
-    parser.add_argument("--runs", type=_count, default=3, help="of everything (%(default)s)")
+    parser.add_argument(
+        "--runs", type=_runs, default=3, help="of everything (%(default)s); 0: no rates"
+    )
     parser.add_argument(
         "--memory-fines",
         type=_fines,
         default=(10_000, 100_000),
         metavar="SMALL,LARGE",
-        help="of the two exports whose memory is compared (10000,100000); 0: not measured",
+        help="of the two exports that are compared (10000,100000); 0: not measured",
     )
     name = time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
     parser.add_argument("--json", type=Path, default=FOLDER / name, help="where to write it")
@@ -73,6 +75,10 @@ def _count(text: str) -> int:
     if (count := int(text)) < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return count
+
+
+def _runs(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _fines(text: str) -> tuple[int, int] | None:

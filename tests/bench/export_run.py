@@ -1,21 +1,41 @@
-"""One whole export run with its events sent, in a process of its own: prints what it took."""
+"""One whole export run with its events sent, in a process of its own: prints what it took.
+
+With `intake`, records of the patrons that it is about to take are applied meanwhile, in the same
+process, as in the service.
+"""
 
 import asyncio
 import json
-import resource
+import sys
 import time
+from dataclasses import asdict
 
-from service.database.pool import create_pool
+from service.apply import Applier
+from service.database.pool import Pool, create_pool
+from service.export.manifest import Manifest
 from service.export.profiles import read_profiles
 from service.settings import Settings, read_settings
 from service.telemetry import Metrics
 from service.waiting import wait_any
 from service.wiring import database_limits, new_applier, new_export_job, new_relay
+from tests.bench.figures import Told
+from tests.bench.ledgers import apply
+from tests.bench.load import more_fines
+from tests.bench.peak import peak_mb
 
 LOOK_MS = 10
+PAUSE_MS = 100
+POLL = 5
+
+# They are in the batch that is being made, unless it is the last one.
+NEXT_PATRONS = f"""
+SELECT patron_id FROM patron
+WHERE patron_id > coalesce((SELECT max(after_patron) FROM export_run WHERE state = 'open'), '')
+ORDER BY institution_id, patron_id LIMIT {POLL}
+"""
 
 
-async def run(settings: Settings) -> dict[str, float]:
+async def run(settings: Settings, with_intake: bool) -> Told:
     """From the first look at the ledger until the outbox is empty."""
     assert settings.profiles_file is not None
     profiles = read_profiles(settings.profiles_file)
@@ -23,23 +43,54 @@ async def run(settings: Settings) -> dict[str, float]:
     async with await create_pool(url, database_limits(settings)) as pool:
         relay = new_relay(settings, pool, Metrics())
         await relay.run_once()  # takes the lease
-        stop = asyncio.Event()
+        stop, over = asyncio.Event(), asyncio.Event()
         relaying = asyncio.create_task(relay.run(stop))
-        job = new_export_job(settings, pool, new_applier(settings, pool, relay.wake), profiles)
-        started = time.perf_counter()
-        manifests = await job.run_profile(profiles.profiles[0])
+        applier = new_applier(settings, pool, relay.wake)
+        job = new_export_job(settings, pool, applier, profiles)
+        sealed = [(time.perf_counter(), 0)]
+
+        def count(manifest: Manifest) -> None:
+            sealed.append((time.perf_counter(), sealed[-1][1] + manifest.count))
+
+        taking = asyncio.create_task(_intake(pool, applier, over)) if with_intake else None
+        await job.run_profile(profiles.profiles[0], count)
+        over.set()
         while (await relay.status()).rows_waiting:
             await wait_any((stop,), LOOK_MS)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - sealed[0][0]
+        waits_ms = [] if taking is None else await taking
         stop.set()
         await relaying
-    return {
-        "seconds": seconds,
-        "fines": sum(manifest.count for manifest in manifests),
-        "batches": len(manifests),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    batches = len(sealed) - 1
+    ratio = _last_over_first(sealed)
+    return Told(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms)
+
+
+async def _intake(pool: Pool, applier: Applier, over: asyncio.Event) -> list[float]:
+    """How long each poll took, in ms; one at least."""
+    waits_ms: list[float] = []
+    while not waits_ms or not over.is_set():
+        patrons = [row["patron_id"] for row in await pool.fetch(NEXT_PATRONS)]
+        if patrons:
+            poll = list(more_fines(patrons, POLL * len(waits_ms)))
+            started = time.perf_counter()
+            await apply(applier, poll)
+            waits_ms.append((time.perf_counter() - started) * 1_000)
+            applier.committed()
+        await wait_any((over,), PAUSE_MS)
+    return waits_ms
+
+
+def _last_over_first(sealed: list[tuple[float, int]]) -> float:
+    """Fines per second in the last tenth of the batches, by that in the first."""
+    tenth = max(1, (len(sealed) - 1) // 10)
+
+    def rate(first: int, last: int) -> float:
+        (began, before), (ended, after) = sealed[first], sealed[last]
+        return (after - before) / (ended - began)
+
+    return rate(-1 - tenth, -1) / rate(0, tenth) if len(sealed) > 1 else 0.0
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(read_settings()))))
+    print(json.dumps(asdict(asyncio.run(run(read_settings(), "intake" in sys.argv)))))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tests.bench.copy_ratio import OF_AN_EXPORT, copy_again
 from tests.bench.ledgers import POLL, exported_lines, fill, tidy
@@ -68,6 +69,21 @@ class Rates:
         }
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an export run tells of itself; `last_over_first`: of the rates of its tenths.
+
+    `waits_ms`: how long each poll took that was applied meanwhile.
+    """
+
+    seconds: float
+    fines: int
+    batches: int
+    peak_mb: float
+    last_over_first: float
+    waits_ms: list[float]
+
+
 async def measure(services: Services, plan: Plan, runs: int, tell: Tell) -> list[Rates]:
     async with new_database(services) as filled:
         tell(f"a ledger with {plan.events + plan.warm_up} fines")
@@ -93,8 +109,7 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
     tell("an export run")
     async with exported(services, filled) as (url, told):
         tell("COPY of the same rows")
-        batches = int(told["batches"])
-        export_copied = await copy_again(services, url, batches, OF_AN_EXPORT)
+        export_copied = await copy_again(services, url, told.batches, OF_AN_EXPORT)
         paid, paid_per_event = await _payment_rates(services, url, plan, tell)
     return Rates(
         service=service,
@@ -102,8 +117,8 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
         copy=len(load) / copied.seconds,
         payments=paid,
         payments_per_event=paid_per_event,
-        export=told["fines"] / told["seconds"],
-        export_copy=told["fines"] / export_copied.seconds,
+        export=told.fines / told.seconds,
+        export_copy=told.fines / export_copied.seconds,
     )
 
 
@@ -139,22 +154,26 @@ async def rate(
 
 @asynccontextmanager
 async def exported(
-    services: Services, filled: str
-) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+    services: Services, filled: str, *options: str
+) -> AsyncIterator[tuple[str, Told]]:
     """A copy of a ledger after an export run of its own process, and what that told of itself."""
     async with new_world(services, filled) as world:
-        told = await _export(world)
-        if not told["fines"]:
+        environment = {"BURSAR_PROFILES_FILE": str(profiles_file())}
+        told = Told(**await told_by(world, "tests.bench.export_run", environment, *options))
+        if not told.fines:
             raise BenchFailed("the export run took no fines")
         await tidy(world.database_url)
         yield world.database_url, told
 
 
-async def _export(world: World) -> Mapping[str, float]:
+async def told_by(
+    world: World, module: str, environment: dict[str, str], *options: str
+) -> dict[str, Any]:
+    """The last line that a process of its own prints, read as JSON."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.export_run"),
+        *(sys.executable, "-m", module, *options),
         cwd=ROOT,
-        env=world.environment | {"BURSAR_PROFILES_FILE": str(profiles_file())},
+        env=world.environment | environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -167,6 +186,6 @@ async def _export(world: World) -> Mapping[str, float]:
             process.terminate()
             await process.wait()
     if process.returncode != 0:
-        raise BenchFailed(f"the export run failed:\n{problems.decode(errors='replace')}")
-    told: Mapping[str, float] = json.loads(out.splitlines()[-1])
+        raise BenchFailed(f"{module} failed:\n{problems.decode(errors='replace')}")
+    told: dict[str, Any] = json.loads(out.splitlines()[-1])
     return told

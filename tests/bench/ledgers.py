@@ -1,5 +1,7 @@
 """Ledgers with fines in them, for measurements that begin where others end."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 
 import asyncpg
@@ -8,21 +10,27 @@ from service.apply import Applier, Outputs
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
-from service.database.pool import create_pool
+from service.database.pool import Connection, create_pool
 from service.database.references import references
+from service.export.batch import Limits
+from service.export.job import ExportJob, ExportTopics
+from service.export.profile import Profiles
+from service.export.profiles import read_profiles
 from service.messages import parse
 from tests.bench.load import FINE, Line, Record, fines
+from tests.bench.world import profiles_file
 
 POLL = 2_000
+OUTPUTS = Outputs("b", "l", "r", "/bench")
 
 
 async def fill(database_url: str, count: int) -> None:
     """Puts `count` fines into an empty ledger by the service's own write path, nothing to send."""
     records = fines(count)
     async with await create_pool(database_url) as pool:
-        applier = Applier(pool, LedgerStore(parse), Outputs("b", "l", "r", "/bench"))
+        applier = Applier(pool, LedgerStore(parse), OUTPUTS)
         while poll := list(islice(records, POLL)):
-            await _apply(applier, poll)
+            await apply(applier, poll)
     await tidy(database_url, "TRUNCATE outbox")
 
 
@@ -34,6 +42,16 @@ async def tidy(database_url: str, *first: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def export_whole(database_url: str, batch: Limits) -> None:
+    """Everything that the profile takes, in batches of this size; nothing to send."""
+    profile = replace(read_profiles(profiles_file()).profiles[0], limits=batch)
+    async with await create_pool(database_url) as pool:
+        applier = Applier(pool, LedgerStore(parse), OUTPUTS)
+        job = ExportJob(pool, applier, ExportTopics("x", "m"), Profiles((), (profile,)))
+        await job.run_profile(profile)
+    await tidy(database_url, "TRUNCATE outbox")
 
 
 async def exported_lines(database_url: str) -> list[Line]:
@@ -48,11 +66,12 @@ async def exported_lines(database_url: str) -> list[Line]:
     return [Line(*row.values()) for row in rows]
 
 
-async def _apply(applier: Applier, poll: list[Record]) -> None:
+async def apply(applier: Applier, poll: list[Record], contract: str = FINE) -> None:
+    """All of them in one commit."""
     events = []
     for offset, record in enumerate(poll):
         origin = Origin("bench", 0, offset, record.key, record.value, record.headers)
-        event = parse(FINE, origin)
+        event = parse(contract, origin)
         assert not isinstance(event, Refused), event.detail
         events.append(event)
     await applier.retried(
@@ -62,21 +81,31 @@ async def _apply(applier: Applier, poll: list[Record]) -> None:
 
 async def multiply(database_url: str, times: int) -> None:
     """The same fines of ever more patrons: a large ledger in the time of a few statements."""
-    copies = f"generate_series(2, {times}) AS copy (n)"
-    statements = [
-        f"INSERT INTO {table} SELECT (jsonb_populate_record(row, {changed})).*"
-        f" FROM {table} AS row, {copies}"
-        for table, changed in _CHANGED.items()
-    ]
+    connection = await asyncpg.connect(database_url)
+    try:
+        statements = [await _copies(connection, table, times) for table in _CHANGED]
+    finally:
+        await connection.close()
     await tidy(database_url, *statements)
 
 
-_PATRON = "'patron_id', row.patron_id || '-' || copy.n"
-_FINE = "'fine_id', row.fine_id || '-' || copy.n"
-_TRANSACTION = "'transaction_id', md5(row.transaction_id || copy.n)"
-_CHANGED = {
-    "account": f"jsonb_build_object({_PATRON})",
-    "patron": f"jsonb_build_object({_PATRON})",
-    "fine": f"jsonb_build_object({_PATRON}, {_FINE})",
-    "ledger_transaction": f"jsonb_build_object({_PATRON}, {_FINE}, {_TRANSACTION})",
+async def _copies(connection: Connection, table: str, times: int) -> str:
+    """Every row with other keys, `times - 1` times."""
+    described = await connection.prepare(f"SELECT * FROM {table}")
+    names = [attribute.name for attribute in described.get_attributes()]
+    columns = ", ".join(_CHANGED[table].get(name, f"row.{name}") for name in names)
+    return (
+        f"INSERT INTO {table} SELECT {columns} FROM {table} AS row,"
+        f" generate_series(2, {times}) AS copy (n)"
+    )
+
+
+_PATRON = {"patron_id": "row.patron_id || '-' || copy.n"}
+_FINE = {"fine_id": "row.fine_id || '-' || copy.n"}
+_TRANSACTION = {"transaction_id": "md5(row.transaction_id || copy.n)"}
+_CHANGED: Mapping[str, Mapping[str, str]] = {
+    "account": _PATRON,
+    "patron": _PATRON,
+    "fine": _PATRON | _FINE,
+    "ledger_transaction": _PATRON | _FINE | _TRANSACTION,
 }

@@ -9,10 +9,12 @@ import orjson
 
 INSTITUTION = "972"
 CURRENCY = "USD"
+PROFILE = "bench"
 SEED = 20240302
 FINES_PER_PATRON = 5
 FINE = "fine-created.v1"
 PAYMENT = "bursar-payment.v1"
+RESPONSE = "export-response.v1"
 
 PROFILES = f"""\
 [[institution]]
@@ -20,7 +22,7 @@ id = "{INSTITUTION}"
 zone = "America/New_York"
 
 [[profile]]
-code = "bench"
+code = "{PROFILE}"
 name = "Student accounts"
 institution = "{INSTITUTION}"
 mode = "export_import"
@@ -29,6 +31,7 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 """
 
+_MORE = 500_000_000  # numbers of fines that no ledger is filled with
 _START = datetime(2024, 3, 2, 9, 0, tzinfo=UTC)
 _FAMILIES = "García Márquez,Müller,O'Brien,Nguyễn,Smith,Kowalczyk,Johansson,Yılmaz".split(",")
 _NAMES = "Ana Lucía,Jürgen,Siobhán,Minh,Pat,Agnieszka,Björn,Ayşe".split(",")
@@ -64,6 +67,15 @@ def fines(count: int, seed: int = SEED) -> Iterator[Record]:
         yield _record(FINE, f"f-{number}", f"P{patron:09d}", number, _fine(number, patron, chance))
 
 
+def more_fines(patron_ids: Sequence[str], first: int, seed: int = SEED) -> Iterator[Record]:
+    """One more for each of these patrons of a ledger; `first` counts the fines that came before."""
+    chance = Random(seed + first)
+    for number, patron_id in enumerate(patron_ids, start=_MORE + first):
+        patron = int(patron_id[1:10])  # one of a multiplied ledger has more behind it
+        body = _fine(number, patron, chance) | {"patron": _patron(patron, patron_id)}
+        yield _record(FINE, f"f-{number}", patron_id, number, body)
+
+
 def payments(lines: Sequence[Line], seed: int = SEED) -> Iterator[Record]:
     """One for each line, every fifth a part of it; in no order."""
     chance = Random(seed)
@@ -72,6 +84,21 @@ def payments(lines: Sequence[Line], seed: int = SEED) -> Iterator[Record]:
         yield _record(
             PAYMENT, f"p-{number}", line.patron_id, number, _payment(number, line, amount)
         )
+
+
+def refusal() -> Record:
+    """Of the whole of the first batch."""
+    body = {
+        "institution_id": INSTITUTION,
+        "source": "SAP",
+        "response_id": "R-1",
+        "profile": PROFILE,
+        "batch_number": 1,
+        "outcome": "refused",
+        "reason": "Term is closed",
+        "responded_at": (_START + timedelta(days=40)).isoformat(),
+    }
+    return _record(RESPONSE, "r-1", PROFILE, 1, body)
 
 
 def _record(contract: str, ce_id: str, patron_id: str, number: int, body: object) -> Record:
@@ -107,10 +134,10 @@ def _fine(number: int, patron: int, chance: Random) -> dict[str, object]:
     }
 
 
-def _patron(patron: int) -> dict[str, object]:
+def _patron(patron: int, patron_id: str | None = None) -> dict[str, object]:
     family, name = _FAMILIES[patron % 8], _NAMES[patron // 8 % 8]
     return {
-        "patron_id": f"P{patron:09d}",
+        "patron_id": patron_id or f"P{patron:09d}",
         "name": f"{family}, {name}",
         "user_group": "UNDERGRAD",
         "identifiers": [

@@ -1,23 +1,47 @@
-"""What an export keeps in memory: the peak of a large one less that of a small one."""
+"""What a large export keeps in memory, and how long others wait for it; what a refusal keeps."""
 
-from tests.bench.figures import Tell, exported
-from tests.bench.ledgers import fill, multiply
-from tests.bench.world import new_database
+from service.export.batch import Limits
+from tests.bench.figures import Tell, Told, exported, told_by
+from tests.bench.ledgers import export_whole, fill, multiply
+from tests.bench.world import World, new_database
 from tests.support.services import Services
 
+BYTES_OF_A_FINE = 10_000
 
-async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> list[float]:
-    """In MB; each export in a process of its own. Of one pair: a peak hardly varies."""
+
+async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dict[str, list[float]]:
+    """Figures of two exports, each in a process of its own, with the intake going on.
+
+    `export_memory_mb` is of one pair: a peak hardly varies.
+    """
     small, large = fines
     async with new_database(services) as url:
-        tell(f"the memory of an export of {small} fines")
+        tell(f"an export of {small} fines")
         await fill(url, small)
-        before = await _peak_mb(services, url)
-        tell(f"the memory of an export of {large} fines")
+        before = await _export(services, url)
+        tell(f"the refusal of a batch of {small} lines")
+        refusal_mb = await _refusal_mb(services, url, small)
+        tell(f"an export of {large} fines")
         await multiply(url, large // small)
-        return [await _peak_mb(services, url) - before]
+        after = await _export(services, url)
+    return {
+        "export_memory_mb": [after.peak_mb - before.peak_mb],
+        "export_large_rate": [after.fines / after.seconds],
+        "export_last_over_first": [after.last_over_first],
+        "export_intake_wait_ms": after.waits_ms,
+        "refusal_memory_mb": [refusal_mb],
+    }
 
 
-async def _peak_mb(services: Services, filled: str) -> float:
-    async with exported(services, filled) as (_, told):
-        return told["peak_mb"]
+async def _export(services: Services, url: str) -> Told:
+    async with exported(services, url, "intake") as (_, told):
+        return told
+
+
+async def _refusal_mb(services: Services, filled: str, lines: int) -> float:
+    """Of all lines in one batch, of however many bytes."""
+    async with new_database(services, filled) as url:
+        await export_whole(url, Limits(lines, bytes_max=lines * BYTES_OF_A_FINE))
+        told = await told_by(World(services, url, "none."), "tests.bench.refusal_run", {})
+    memory_mb: float = told["memory_mb"]
+    return memory_mb
