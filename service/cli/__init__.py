@@ -18,6 +18,7 @@ from service.cli import (
     run,
     topics,
 )
+from service.lifecycle import look_for_cycles_seldom
 from service.version import program_version
 
 application = typer.Typer(
@@ -65,4 +66,5 @@ def _common(
 
 def main() -> None:
     """The entry point of the program `bursar-bridge`."""
+    look_for_cycles_seldom()
     application()

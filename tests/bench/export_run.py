@@ -14,6 +14,7 @@ from service.apply import Applier
 from service.database.pool import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles import read_profiles
+from service.lifecycle import look_for_cycles_seldom
 from service.settings import Settings, read_settings
 from service.telemetry import Metrics
 from service.waiting import wait_any
@@ -93,4 +94,5 @@ def _last_over_first(sealed: list[tuple[float, int]]) -> float:
 
 
 if __name__ == "__main__":
+    look_for_cycles_seldom()
     print(json.dumps(asdict(asyncio.run(run(read_settings(), "intake" in sys.argv)))))

@@ -21,6 +21,7 @@ from service.core.words import LineState
 from service.database import records, rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
+from service.lifecycle import look_for_cycles_seldom
 from service.messages import encode_balance_changed, parse
 from service.settings import Settings, read_settings
 
@@ -211,4 +212,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    look_for_cycles_seldom()  # as the service does
     asyncio.run(main())
