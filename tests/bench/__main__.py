@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from service.logs import configure_logging
 from tests.bench import memory, report
 from tests.bench.figures import Plan, Tell, measure
 from tests.bench.world import FOLDER, BenchFailed, require_durable
@@ -26,6 +27,7 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    configure_logging("warning", "console")  # a part of it runs the service's code here
     try:
         with running_services(tell) as services:
             found = asyncio.run(run(services, arguments, tell))
