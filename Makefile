@@ -110,7 +110,7 @@ $(UV):
 	.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 .PHONY: venv
-venv:
+venv: ## the environment alone, in .venv
 	@.ci/venv
 
 .PHONY: clean

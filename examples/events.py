@@ -51,7 +51,7 @@ def fine(
         "owner": None,  # owned by the institution, not by one of its libraries
         "created_at": created_at,
     }
-    return _record("fine-created.v1", fine_id, data)
+    return record("fine-created.v1", fine_id, data)
 
 
 def change(
@@ -67,7 +67,7 @@ def change(
         "changed_at": changed_at,
         **money,
     }
-    return _record("fine-changed.v1", fine_id, data)
+    return record("fine-changed.v1", fine_id, data)
 
 
 def payment(institution_id: str, payment_id: str, paid_at: str, kind: str, **fields: str) -> Record:
@@ -81,8 +81,9 @@ def payment(institution_id: str, payment_id: str, paid_at: str, kind: str, **fie
         **fields,
     }
     # A line's payments in their order; a reversal that overtakes its payment waits for it.
-    about = fields.get("bursar_transaction_id") or fields.get("reverses_payment_id") or payment_id
-    return _record("bursar-payment.v1", about, data)
+    names = ("bursar_transaction_id", "fine_id", "reverses_payment_id")
+    about = next(fields[name] for name in names if name in fields)
+    return record("bursar-payment.v1", about, data)
 
 
 def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> Record:
@@ -99,11 +100,11 @@ def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> 
         "responded_at": manifest["sealed_at"],  # the same on every attempt
         **fields,
     }
-    return _record("export-response.v1", str(manifest["profile"]), data)
+    return record("export-response.v1", str(manifest["profile"]), data)
 
 
-def _record(contract: str, about: str, data: Mapping[str, object]) -> Record:
-    """In CloudEvents' binary mode."""
+def record(contract: str, about: str, data: Mapping[str, object]) -> Record:
+    """In CloudEvents' binary mode. `about`: what keeps its order with others, for the key."""
     attributes = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),

@@ -15,7 +15,7 @@ from inbox import Inbox, WrongBatch
 
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
 PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
-GROUP = os.environ.get("LOADER_GROUP", "bursar-loader")
+GROUP = os.environ.get("LOADER_GROUP", "bursar-loader-aiokafka")  # one per inbox
 
 
 async def main(folder: str, wanted: int, accepts: bool) -> None:
@@ -44,8 +44,8 @@ async def main(folder: str, wanted: int, accepts: bool) -> None:
                     await producer.send_and_wait(PREFIX + topic, value, key, headers=headers)
             if inbox.is_settled:  # only then: after a crash the other half is needed again
                 await consumer.commit()
-                if loaded == wanted:
-                    break
+            if loaded == wanted:
+                break  # what is not committed comes again, and the inbox knows it
     finally:
         await consumer.stop()
         await producer.stop()

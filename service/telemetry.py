@@ -66,6 +66,7 @@ class Event(StrEnum):
     BATCH_DELIVERED = "batch_delivered"
     BATCH_NOT_DELIVERED = "batch_not_delivered"
     RECORD_NOT_DELIVERED = "record_not_delivered"
+    BATCHES_LEFT_OUT = "batches_left_out"
     DELIVERY_RETRIES = "delivery_retries"
     # upkeep
     PARKED_SWEPT = "parked_swept"

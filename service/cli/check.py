@@ -10,6 +10,7 @@ import typer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.cli.errors import FAILED, FOREIGN, PLAIN, line_of, settings_or_exit
@@ -46,7 +47,7 @@ def check() -> None:
     table = Table("subject", "", "finding")
     for line in lines:
         colour = {"ok": "green", "note": "yellow", "fault": "red"}[line.verdict]
-        table.add_row(line.subject, f"[{colour}]{line.verdict}[/]", line.text)
+        table.add_row(line.subject, f"[{colour}]{line.verdict}[/]", escape(line.text))
     Console().print(table)
     if any(line.verdict is Verdict.FAULT for line in lines):
         raise typer.Exit(FAILED)

@@ -32,6 +32,7 @@ from service.wiring import kafka_access
 log = get_log(__name__)
 
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+_CODE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _CONTINUE = re.compile(r"([A-Za-z0-9_]+)=([1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -102,6 +103,8 @@ def deliver(
     for line in unknown_variables(os.environ):
         log.warning(Event.UNKNOWN_SETTING, text=line)
     wanted = Wanted(frozenset(profile or ()), _continue_at(continue_at or ()))
+    if not all(_CODE.fullmatch(code) for code in wanted.codes):
+        raise misuse("--profile: must be a profile's code: letters, digits, underscore")
     if not _GROUP.fullmatch(group):
         raise misuse("--group: must be letters, digits, dot, hyphen or underscore")
     with operator_errors():
@@ -180,10 +183,14 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
             progress.update(task, description=f"delivering: {len(rows)} batches")
 
         await delivery.run_to_end(stop, told)
-    show(rows, as_json, nothing="nothing to deliver")
-    for name, text in delivery.refusals.items():
-        complain(f"{name}: {text}")
-    if delivery.refusals:
+    show(rows, as_json, nothing="nothing delivered")
+    for note in delivery.passed_over:
+        complain(note)
+    problems = [f"{name}: {text}" for name, text in delivery.refusals.items()]
+    problems += delivery.refused_again + delivery.unseen
+    for problem in problems:
+        complain(problem)
+    if problems:
         raise typer.Exit(FAILED)
 
 

@@ -14,7 +14,7 @@ from service.cli.shown import JsonOption, Row, database, misuse, show
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool
 from service.export.bursar_xml_reader import ImportFile, read_import
-from service.export.profile import Profile
+from service.export.profile import Profile, Profiles
 from service.export.profiles import read_profiles
 from service.export.xml_stream import RefusedDocument
 from service.imports.job import ImportJob, ImportTopics, Summary
@@ -82,21 +82,34 @@ def import_file(
         raise misuse("--allow-overpaid: only with --all-or-nothing")
     settings = settings_or_exit()
     with operator_errors():
-        chosen = _profile(settings, profile)
+        profiles, chosen = _profile(settings, profile)
         how = _How(all_or_nothing, allow_overpaid, wait_seconds, as_json)
-        run = _Run(settings, chosen, source or chosen.code, _read(file), how)
+        found = _read(file)
+        _refuse_another_institutions(found, profiles, chosen)
+        run = _Run(settings, chosen, source or chosen.code, found, how)
         passed = asyncio.run(run.dry() if dry_run else run.real())
     if not passed:
         raise typer.Exit(FAILED)
 
 
-def _profile(settings: Settings, code: str) -> Profile:
+def _profile(settings: Settings, code: str) -> tuple[Profiles, Profile]:
     if settings.profiles_file is None:
         raise OperatorError("BURSAR_PROFILES_FILE: is required to import")
-    found = read_profiles(settings.profiles_file).profile(code)
+    profiles = read_profiles(settings.profiles_file)
+    found = profiles.profile(code)
     if found is None:
         raise misuse("--profile: must be a profile's code")
-    return found
+    return profiles, found
+
+
+def _refuse_another_institutions(file: ImportFile, profiles: Profiles, chosen: Profile) -> None:
+    """Ids are unique per institution: the wrong profile would pay somebody else's fines."""
+    known = {one.institution_id for one in profiles.profiles} - {chosen.institution_id}
+    if file.institutions & known:
+        raise OperatorError(
+            "the file is refused as a whole: InstitutionId: is another institution's, "
+            "--profile must be one of that institution's profiles"
+        )
 
 
 def _read(file: Path) -> ImportFile:

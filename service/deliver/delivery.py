@@ -5,8 +5,9 @@ crash the hidden file tells which side it was on, also if a reader has taken the
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -26,6 +27,7 @@ log = get_log(__name__)
 
 # Reached again by waiting: target, broker.
 AWAY = (Away, KafkaError)
+REFUSED_AGAIN_MAX = 100
 RETRY_FIRST_MS = 500
 RETRY_MAX_MS = 30_000
 
@@ -83,12 +85,26 @@ class Delivery:
         self._queue = Queue({}, {})
         self._saved = State()
         self._told: dict[str, str] = {}
+        self._others: Counter[str] = Counter()
+        self.refused_again: list[str] = []  # batches delivered before that came again and differ
         self._is_away = True
 
     @property
     def refusals(self) -> dict[str, str]:
         """Profiles that stand still, and why."""
         return {key: one.text for key, one in self._queue.refusals.items()}
+
+    @property
+    def passed_over(self) -> list[str]:
+        """Batches of profiles that are not asked for: to this delivery they are done."""
+        return [f"passed over, batches of {key}: {n}" for key, n in sorted(self._others.items())]
+
+    @property
+    def unseen(self) -> list[str]:
+        """What --continue-at names and no batch has."""
+        known = {code_of(key) for key in self._queue.keys}
+        named = sorted(self._wanted.continue_at.keys() - known)
+        return [f"--continue-at: no batch of {code} was seen" for code in named]
 
     def problem(self) -> str | None:
         """For readiness: what keeps batches from their target."""
@@ -106,13 +122,19 @@ class Delivery:
         saved = found or State()
         await self._target.open()
         await self._feed.open(saved.positions)
-        if found is None and not self._wanted.continue_at and await self._feed.has_committed():
-            raise StateLost(
-                f"{self._file.path}: there is no state, yet this group has delivered before: "
-                "bring it back, name another --group, or say --continue-at PROFILE=BATCH"
-            )
+        if found is None and (read_to := await self._feed.committed()):
+            if not self._wanted.continue_at:
+                raise StateLost(
+                    f"{self._file.path}: there is no state, yet this group has delivered before: "
+                    "bring it back, name another --group, or say --continue-at PROFILE=BATCH "
+                    "for each profile"
+                )
+            saved = replace(saved, lost_before=read_to)
+        self._saved = replace(saved, chains={})  # until it is written as it is now
         chains = {key: await ended(self._target, chain) for key, chain in saved.chains.items()}
-        self._queue = Queue(chains, self._wanted.continue_at)
+        lost = self._feed.by_kind(saved.lost_before)
+        self._queue = Queue(chains, self._wanted.continue_at, lost)
+        self._tell_jumps(saved)
         await self._save()
 
     async def close(self) -> None:
@@ -156,6 +178,8 @@ class Delivery:
         for half in halves:
             if self._wanted.has(half.key):
                 self._queue.take(half)
+            elif half.kind is Kind.BATCH:
+                self._others[half.key] += 1
         delivered = []
         while not stop.is_set() and (due := self._queue.due()) is not None:
             if (one := await self._deliver(due)) is not None:
@@ -181,6 +205,8 @@ class Delivery:
             self._queue.refuse(due, str(problem))
             if due.again:
                 self._tell_refused(due.key, due.batch_number, str(problem))
+                self.refused_again.append(f"{due.key}: {due.batch_number} again: {problem}")
+                del self.refused_again[:-REFUSED_AGAIN_MAX]
             return None
         for kind, offsets in self._queue.delivered(due, file.sha256).items():
             await self._feed.rewind(kind, offsets)
@@ -208,10 +234,19 @@ class Delivery:
             await place(self._target, file, due.manifest.value, about_to_name)
 
     async def _save(self) -> None:
-        state = State(await self._feed.positions(self._queue.held), self._queue.chains)
+        positions = await self._feed.positions(self._queue.held)
+        state = State(positions, self._queue.chains, self._saved.lost_before)
         if state != self._saved:
             await asyncio.to_thread(self._file.write, state)
             self._saved = state
+
+    def _tell_jumps(self, saved: State) -> None:
+        """What --continue-at leaves out, a person should see."""
+        for key, chain in self._queue.chains.items():
+            before = saved.chains.get(key, chain).last.batch_number
+            if chain.last.batch_number > before:
+                left_out = {"first": before + 1, "last": chain.last.batch_number}
+                log.warning(Event.BATCHES_LEFT_OUT, profile=key, **left_out)
 
     def _tell_refusals(self) -> None:
         """Each once, for as long as it is the same."""

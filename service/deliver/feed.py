@@ -56,9 +56,15 @@ class Feed:
         await self._marks.close()
         await close_client(self._consumer)
 
-    async def has_committed(self) -> bool:
-        """Whether this group has read these topics before."""
-        return await self._marks.are_there(self._consumer.assignment())
+    async def committed(self) -> Positions:
+        """What this group has read of these topics before, by topic; empty: nothing."""
+        found: dict[str, dict[int, int]] = {}
+        for one, offset in (await self._marks.read(self._consumer.assignment())).items():
+            found.setdefault(one.topic, {})[one.partition] = offset
+        return found
+
+    def by_kind(self, positions: Positions) -> dict[Kind, Mapping[int, int]]:
+        return {kind: positions.get(topic, {}) for topic, kind in self._topics.items()}
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Where the topics end now."""

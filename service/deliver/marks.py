@@ -26,11 +26,12 @@ class GroupMarks:
         self._group = group_id
         self._client: AIOKafkaConsumer | None = None
 
-    async def are_there(self, partitions: Collection[TopicPartition]) -> bool:
-        """Whether the group has read one of them. Raises KafkaError, KafkaUnavailable."""
+    async def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """How far the group has read those that it has read. Raises KafkaError, Away."""
         client = await self._opened(partitions)
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return any([await client.committed(one) is not None for one in partitions])
+            found = {one: await client.committed(one) for one in partitions}
+        return {one: offset for one, offset in found.items() if offset is not None}
 
     async def write(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Best effort: nothing is decided by them as long as the state is there."""

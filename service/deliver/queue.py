@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from service.deliver.records import Half, Kind
 from service.deliver.state import Chain, Last, Place, Started
 
+LOST = 0  # in the place of a batch's number: all of a profile's batches
+LOST_TEXT = "state: how far this profile is was lost: say --continue-at PROFILE=BATCH"
 AGAIN_MAX = 8  # halves of delivered batches that wait for their other half, per profile and kind
 
 
@@ -62,6 +64,10 @@ class _Line:
     refusal: Refusal | None = None
     # Where a profile that stands still would have to be read from: its batches are not kept.
     passed: dict[Kind, dict[int, int]] = field(default_factory=dict)
+
+    @property
+    def is_lost(self) -> bool:
+        return self.refuses(LOST)
 
     @property
     def next_number(self) -> int:
@@ -148,16 +154,28 @@ class Queue:
     """All profiles' batches, as their records come.
 
     `continue_at`: by profile code the first batch that is awaited, whatever came before it; it
-    leads forward alone.
+    leads forward alone. `lost_before`: by kind and partition, as State has it.
     """
 
-    def __init__(self, chains: Mapping[str, Chain], continue_at: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        chains: Mapping[str, Chain],
+        continue_at: Mapping[str, int],
+        lost_before: Mapping[Kind, Mapping[int, int]] | None = None,
+    ) -> None:
         self._continue_at = continue_at
+        self._lost_before = lost_before or {}
         self._lines = {key: _Line(self._continued(key, chain)) for key, chain in chains.items()}
 
     @property
     def chains(self) -> dict[str, Chain]:
-        return {key: line.chain for key, line in self._lines.items()}
+        """Of profiles that are known: not of those whose place was lost."""
+        return {key: line.chain for key, line in self._lines.items() if not line.is_lost}
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Every profile that was seen."""
+        return frozenset(self._lines)
 
     @property
     def refusals(self) -> dict[str, Refusal]:
@@ -166,7 +184,9 @@ class Queue:
         return {key: line.refusal for key, line in lines if line.refusal is not None}
 
     def take(self, half: Half) -> None:
-        self._line(half.key).take(half)
+        if half.key not in self._lines:
+            self._lines[half.key] = self._new_line(half)
+        self._lines[half.key].take(half)
 
     def due(self) -> Due | None:
         """The next batch that can be delivered."""
@@ -217,10 +237,12 @@ class Queue:
             if kind in pair.halves
         )
 
-    def _line(self, key: str) -> _Line:
-        if key not in self._lines:
-            self._lines[key] = _Line(self._continued(key, Chain()))
-        return self._lines[key]
+    def _new_line(self, half: Half) -> _Line:
+        chain = self._continued(half.key, Chain())
+        read_to = self._lost_before.get(half.kind, {}).get(half.place.partition, 0)
+        if half.place.offset < read_to and code_of(half.key) not in self._continue_at:
+            return _Line(chain, refusal=Refusal(LOST, LOST_TEXT))
+        return _Line(chain)
 
     def _continued(self, key: str, chain: Chain) -> Chain:
         number = self._continue_at.get(code_of(key), 1)

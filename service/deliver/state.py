@@ -73,10 +73,15 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`positions`: the next offset by topic and partition. `chains` by `institution/profile`."""
+    """`positions`: the next offset by topic and partition. `chains` by `institution/profile`.
+
+    `lost_before`: where a state before this one, which was lost, had read to. A profile with
+    records before it that has no chain here may have been delivered: nobody knows how far.
+    """
 
     positions: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    lost_before: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 class _File(BaseModel):
@@ -85,6 +90,7 @@ class _File(BaseModel):
     format: int
     positions: dict[str, dict[int, int]]
     chains: dict[str, Chain]
+    lost_before: dict[str, dict[int, int]] = {}
 
 
 _FILE: Final = TypeAdapter(_File)
@@ -110,11 +116,16 @@ class StateFile:
             raise InvalidState(f"{self.path}: must be the state file of a delivery") from None
         if found.format != FORMAT:
             raise InvalidState(f"{self.path}: format must be {FORMAT}")
-        return State(found.positions, found.chains)
+        return State(found.positions, found.chains, found.lost_before)
 
     def write(self, state: State) -> None:
         """Raises OSError; then the file is as it was."""
-        told = _File(format=FORMAT, positions=_plain(state.positions), chains=dict(state.chains))
+        told = _File(
+            format=FORMAT,
+            positions=_plain(state.positions),
+            chains=dict(state.chains),
+            lost_before=_plain(state.lost_before),
+        )
         text = json.dumps(told.model_dump(mode="json"), indent=1, sort_keys=True)
         write_whole(self.path, text.encode() + b"\n")
 

@@ -57,9 +57,12 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
+    """`institutions`: what the fines' InstitutionId say, where there is one."""
+
     sha256: str
     lines: tuple[PaidLine, ...]
     bad: tuple[BadLine, ...]
+    institutions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +104,19 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
     """A file the bursar sent back. Raises RefusedDocument; a fine without sense is a BadLine."""
     lines: list[PaidLine] = []
     bad: list[BadLine] = []
+    institutions: set[str] = set()
     digest = hashlib.sha256()
     found = elements(source, bytes_max, digest.update)
     for n, fine in enumerate((one for one in found if one.tag == FINE), start=1):
+        if named := _institution(fine):
+            institutions.add(named)
         match _paid_line(n, fine):
             case PaidLine() as line:
                 lines.append(line)
             case BadLine() as line:
                 bad.append(line)
     _refuse_two_currencies(lines)
-    return ImportFile(digest.hexdigest(), tuple(lines), tuple(bad))
+    return ImportFile(digest.hexdigest(), tuple(lines), tuple(bad), frozenset(institutions))
 
 
 def read(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ReadBatch:
@@ -149,6 +155,12 @@ def totals_of_read(batch: ReadBatch) -> Totals:
     lines = (line for patron in batch.patrons for line in patron.lines)
     entries = ((line.type, line.library_code or OWN, line.paid.amount) for line in lines)
     return sum_up(entries, patrons=len(batch.patrons))
+
+
+def _institution(fine: etree._Element) -> str:
+    """Of the fine's owner; it counts for nothing but to tell a file of somebody else."""
+    found = fine.findtext(f"{tag('owneredEntity')}/{tag('InstitutionId')}")
+    return (found or "").strip(_BLANKS)
 
 
 def _refuse_two_currencies(lines: list[PaidLine]) -> None:

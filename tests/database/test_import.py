@@ -322,6 +322,40 @@ def desk(bursar: Bursar, database_url: str, topic_prefix: str, tmp_path: Path) -
     return Desk(bursar, Commands(database_url, **settings), tmp_path)
 
 
+OTHER = """
+[[institution]]
+id = "6051"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "OTHER"
+name = "Another institution's"
+institution = "6051"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+"""
+
+
+async def test_a_file_of_another_institution_is_refused_as_a_whole(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Its ids may be this one's as well: they would be paid."""
+    lines, _ = await exported(desk.bursar.path, ["95.50"])
+    (tmp_path / "profiles.toml").write_text(PROFILE + OTHER)
+    owner = b"<x:owneredEntity><x:InstitutionId>%b</x:InstitutionId></x:owneredEntity>"
+    file = document((lines[0], "95.50"))
+    theirs = file.replace(b"<x:compositeSum>", owner % b"6051" + b"<x:compositeSum>")
+    for options in ((), ("--dry-run",)):
+        ended = await desk.imports(theirs, *options)
+        assert ended.exit_code == 1
+        assert "InstitutionId: is another institution's" in ended.stderr
+    assert read_topic(desk.bursar.servers, desk.bursar.topic) == []
+    ours = file.replace(b"<x:compositeSum>", owner % b" 6050 " + b"<x:compositeSum>")
+    assert (await desk.imports(ours)).exit_code == 0
+
+
 OVERPAID = (
     "bursar-bridge: overpaid lines: 2, of them with nothing outstanding: 1; "
     "96.50 USD would become credits. Were they published as payments too?"

@@ -59,6 +59,7 @@ async def test_a_delivery_of_one_profile_leaves_the_others(drop: Drop) -> None:
     drop.publish(*daily, *weekly)
     ended = await drop.once("--profile", "WEEKLY")
     assert (ended.code, ended.numbers) == (0, [1, 2]), ended.problems
+    assert "passed over, batches of 972/DAILY: 2" in ended.problems
     drop.check_holds(*weekly)
 
 
@@ -175,6 +176,43 @@ async def test_a_lost_state_is_noticed(drop: Drop) -> None:
     ended = await drop.once("--continue-at", "DAILY=2")
     assert (ended.code, ended.numbers) == (0, [2])
     drop.check_holds(*chain)
+
+
+async def test_after_a_lost_state_no_profile_is_delivered_again_unasked(drop: Drop) -> None:
+    daily, weekly, new = sealed_chain(2), sealed_chain(2, "WEEKLY"), sealed_chain(1, "NEW")
+    drop.publish(daily[0], weekly[0])
+    await drop.once()
+    (state,) = drop.folder.glob(".*.json")
+    state.unlink()
+    for path in drop.folder.glob("*.xml"):
+        path.unlink()
+    drop.publish(daily[1], weekly[1], *new)
+    for words in (("--continue-at", "DAILY=2"), ()):
+        ended = await drop.once(*words)
+        assert ended.code == 1
+        assert "972/WEEKLY: state: how far this profile is was lost" in ended.problems
+        assert drop.files().keys() == {daily[1].file_name, new[0].file_name}
+    ended = await drop.once("--continue-at", "WEEKLY=2")
+    assert (ended.code, ended.numbers) == (0, [2]), ended.problems
+    assert weekly[0].file_name not in drop.files()
+
+
+async def test_a_batch_again_that_differs_from_its_file_is_told(drop: Drop) -> None:
+    chain = sealed_chain(2)
+    drop.publish(*chain)
+    await drop.once()
+    (drop.folder / chain[0].file_name).write_bytes(b"theirs")
+    drop.publish(chain[0])
+    ended = await drop.once()
+    assert (ended.code, ended.rows) == (1, [])
+    assert "972/DAILY: 1 again: file: one with this name and other bytes" in ended.problems
+
+
+async def test_a_profile_that_is_not_there_is_told(drop: Drop) -> None:
+    drop.publish(*sealed_chain(3))
+    ended = await drop.once("--continue-at", "DIALY=2", "--continue-at", "DAILY=3")
+    assert (ended.code, ended.numbers) == (1, [1, 2, 3][2:])
+    assert "--continue-at: no batch of DIALY was seen" in ended.problems
 
 
 async def test_a_topic_made_anew_is_not_the_one_that_was_read(
@@ -315,6 +353,7 @@ def _beside(drop: Drop, one: Sealed) -> bytes:
         (("--format", "pdf"), "--format: must be one of xml, csv, fixed"),
         (("--format", "fixed"), "--layout: is required with --format fixed"),
         (("--group", "a b"), "--group: must be"),
+        (("--profile", "972/DAILY"), "--profile: must be a profile's code"),
         (("--continue-at", "DAILY"), "--continue-at: must be PROFILE=BATCH"),
     ],
 )

@@ -46,12 +46,12 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             assert verified == "sound: 1 fines in batches without a gap, files: 1\n"
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
             assert line is not None
-            receipt = (line, "10.00", "2026-09-01T09:30:00Z")
+            receipt = ("R-1", line, "10.00", "2026-09-01T09:30:00Z")
             await _run(world, tmp_path, "pay.py", *receipt)
             await _until(lambda: _owes(database, 1500))
             await _run(world, tmp_path, "pay.py", *receipt)  # another attempt
             await _until(lambda: database.fetchval(f"SELECT {PAYMENTS_READ} = 2"))
-            later = (line, "15.00", "2026-09-02T14:00:00+02:00")
+            later = ("R-2", line, "15.00", "2026-09-02T14:00:00+02:00")
             await _run(world, tmp_path, "pay.py", *later, "structured")
             await _until(lambda: _owes(database, 0))
             assert await database.fetchval("SELECT count(*) FROM payment") == 2

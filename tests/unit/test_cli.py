@@ -131,6 +131,18 @@ def test_check_names_everything_that_is_away(environment: pytest.MonkeyPatch) ->
     assert faults == ["settings", "database", "kafka"]
 
 
+def test_check_shows_brackets_as_they_are(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They mean something to the table."""
+    golden = Path(__file__).parents[1] / "golden" / "profiles.toml"
+    text = re.sub(r'institution = "[0-9]+"', 'institution = "1"', golden.read_text("utf-8"))
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(text, "utf-8")
+    environment.setenv("BURSAR_PROFILES_FILE", str(profiles))
+    assert "[[institution]]" in call("check").stdout
+
+
 def test_check_names_the_line_of_a_bad_profile(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
