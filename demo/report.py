@@ -18,7 +18,12 @@ def show(console: Console, done: list[Done], outputs: Outputs) -> None:
 
 
 def _balances(done: list[Done]) -> Table:
-    table = Table(title="Balances, before → after each step", title_justify="left")
+    table = Table(
+        title="Balances, before → after each step",
+        title_justify="left",
+        caption="Below zero: a credit. A lost item's fine leaves the balance when it is exported.",
+        caption_justify="left",
+    )
     for heading in ("step", "patron", ""):
         table.add_column(heading)
     for heading in ("active", "transferred", "total"):

@@ -248,8 +248,21 @@ def _faults(error: ValidationError) -> Iterator[tuple[Location, str]]:
                 yield location, "must be there"
             case "extra_forbidden":
                 yield location, "is not an option"
+            case kind if kind in _SORTS:
+                yield location, _SORTS[kind]
             case _:
                 yield location, fault["msg"].removeprefix("Value error, ")
+
+
+# In the words of TOML: the library's are those of Python.
+_SORTS = {
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "list_type": "must be a list; a table is written [[profile]], [[institution]]",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+}
 
 
 def _field(location: Location) -> str:

@@ -131,9 +131,7 @@ def test_check_names_everything_that_is_away(environment: pytest.MonkeyPatch) ->
     assert faults == ["settings", "database", "kafka"]
 
 
-def test_check_shows_brackets_as_they_are(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_check_shows_brackets_as_they_are(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """They mean something to the table."""
     golden = Path(__file__).parents[1] / "golden" / "profiles.toml"
     text = re.sub(r'institution = "[0-9]+"', 'institution = "1"', golden.read_text("utf-8"))
