@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from service.cli import progress
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.cli.shown import JsonOption, Row, misuse, show
 from service.deliver.delivery import AWAY, Delivered, Delivery, Wanted
@@ -174,13 +173,12 @@ async def _deliver(
 
 async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
     rows: list[Row] = []
-    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("delivering", total=None)
+    with progress.steps() as bars:
+        task = bars.add_task("delivering", total=None)
 
         def told(one: Delivered) -> None:
             rows.append(_row(one))
-            progress.update(task, description=f"delivering: {len(rows)} batches")
+            bars.advance(task)
 
         await delivery.run_to_end(stop, told)
     show(rows, as_json, nothing="nothing delivered")
