@@ -1,7 +1,7 @@
 """The working copy that one fold changes: what was read, what it became, what to publish."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -38,6 +38,7 @@ class Overlay(Generic[K, V]):
     def __init__(self, read: Mapping[K, V]) -> None:
         self._read = read
         self._now: dict[K, V] = dict(read)
+        self.writes = 0
 
     def __contains__(self, key: K) -> bool:
         return key in self._now
@@ -50,9 +51,11 @@ class Overlay(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         self._now[key] = value
+        self.writes += 1
 
     def remove(self, key: K) -> None:
         del self._now[key]
+        self.writes += 1
 
     @property
     def now(self) -> Mapping[K, V]:
@@ -136,6 +139,8 @@ class Books:
         self._lanes: dict[FineKey, dict[ParkedKey, None]] = {}
         self._behind: dict[SourceKey, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
+        self._still: dict[Lane, int] = {}
+        self._quiet_writes = 0
         for key, item in view.parked.items():
             self._index(key, item)
 
@@ -183,6 +188,28 @@ class Books:
     def park(self, key: ParkedKey, item: Parked) -> None:
         self.parked.put(key, item)
         self._index(key, item)
+
+    def park_newly(self, key: ParkedKey, item: Parked, remember: Callable[[], None]) -> None:
+        """A record that was just decided begins to wait: that lets no other one in its lane move.
+
+        What waits behind it is another lane's: whoever parks has that one settled.
+        """
+        before = self._writes()
+        self.park(key, item)
+        remember()
+        self._quiet_writes += self._writes() - before
+
+    def are_still(self, lanes: Iterable[Lane]) -> bool:
+        """Whether the last pass over what waits there moved nothing, and nothing moved since.
+
+        Else a long lane is gone through for each record that comes to wait in it.
+        """
+        now = self._moves()
+        return all(self._still.get(lane) == now or not self._lane(lane) for lane in lanes)
+
+    def keep_still(self, lanes: Iterable[Lane]) -> None:
+        """A pass over these moved nothing."""
+        self._still.update(dict.fromkeys(lanes, self._moves()))
 
     def unpark(self, key: ParkedKey) -> None:
         self.parked.remove(key)
@@ -234,6 +261,14 @@ class Books:
         found = [line for line in self.lines.now.values() if line.batch == batch]
         found.sort(key=lambda line: int(line.key.bursar_transaction_id))
         return {line.key.bursar_transaction_id: line for line in found}
+
+    def _moves(self) -> int:
+        return self._writes() - self._quiet_writes
+
+    def _writes(self) -> int:
+        """Of all that a decision looks at."""
+        looked_at = (self.fines, self.lines, self.payments, self.parked)
+        return sum(overlay.writes for overlay in looked_at)
 
     def _lane(self, lane: Lane) -> Iterable[ParkedKey]:
         if isinstance(lane, FineKey):

@@ -29,6 +29,8 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
     What an item touches joins the next pass: an excess makes a credit, a reversal cancels it.
     """
     reached = dict.fromkeys(lanes)
+    if books.are_still(reached):
+        return
     moved = True
     while moved:
         moved = False
@@ -38,6 +40,7 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
             outcome = _retry(books, key, item)
             moved = moved or outcome is not None
             reached |= dict.fromkeys(touched(outcome))
+    books.keep_still(reached)
 
 
 def decide(books: Books, event: Parkable) -> Outcome:
@@ -95,8 +98,11 @@ def conclude(books: Books, event: Parkable, outcome: Outcome) -> None:
     match outcome:
         case Park():
             item = Parked(event, outcome.wait, outcome.fine_id, outcome.original)
-            books.park(identities.parked_key(event), item)
-            identities.remember(books, event, ItemState.PARKED, None, None)
+            books.park_newly(
+                identities.parked_key(event),
+                item,
+                lambda: identities.remember(books, event, ItemState.PARKED, None, None),
+            )
         case Rejected():
             identities.remember(books, event, ItemState.REJECTED, outcome.reason, None)
             refuse(books, event, outcome)

@@ -1,10 +1,16 @@
 """The bursar's money on a fine, row by row (rules.md, 3, rows 2 to 13 and 15)."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from types import FrameType
 
+import pytest
+
+from service.core.events import FineCreated
 from service.core.ledger import PaymentRef, SourceKey
 from service.core.payments import excess_credit_id
+from service.core.settling import decide
 from service.core.words import PaymentKind
 from tests.support.given import (
     BOTH,
@@ -39,7 +45,7 @@ from tests.support.given import (
     transferred,
     writes_off,
 )
-from tests.support.view_store import sound
+from tests.support.view_store import Store, sound
 
 FINE = (creates(95_00),)
 EXPORTED = (*FINE, exports())
@@ -555,3 +561,28 @@ def test_a_payment_parked_on_two_unknown_references_meets_their_mismatch_later()
     assert books.waits() == {"p1": "unknown_fine"}
     books.take(creates(5_00, "F2"))
     assert books.reasons() == ["reference_mismatch"]
+
+
+@pytest.mark.parametrize("ahead", [(), FINE], ids=["unknown fine", "not exported"])
+def test_each_of_many_payments_that_wait_for_one_fine_is_decided_once(
+    ahead: Sequence[Step],
+) -> None:
+    """Were those before it decided again each time, a long queue would hold its commit for ever."""
+    count = 200
+    store = Store()
+    store.fold(*ahead)
+    decided = 0
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        nonlocal decided
+        decided += event == "call" and frame.f_code is decide.__code__
+
+    waiting = [pays(1, "F1", payment_id=f"w{n}") for n in range(count)]
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        store.fold(*waiting)
+    finally:
+        sys.setprofile(before)
+    assert len(store.parked) == count
+    assert decided <= count + 1
