@@ -190,7 +190,7 @@ def show_batch(
         require([])
         return
     row, lines, responses = found
-    answers = [f"{one['source']}: {one['response_id']}, {_answer(one)}" for one in responses]
+    answers = [_answer(one) for one in responses]
     became = [f"{count} {word}" for word, count in sorted(reports.totals(lines).items())]
     head = {"what": "batch"} if as_json else {}
     show_one({**head, **_batch(row, as_json=True), "responses": answers, "became": became}, as_json)
@@ -198,7 +198,13 @@ def show_batch(
 
 
 def _answer(row: asyncpg.Record) -> str:
-    return row["state"] if row["reason"] is None else f"{row['state']}: {row['reason']}"
+    """Who said what of how many lines, and whether it counted."""
+    said = row["outcome"]  # None: older versions did not keep it
+    if said is not None and row["lines"] is not None:
+        said = f"{said} ({row['lines']} {'line' if row['lines'] == 1 else 'lines'})"
+    counted = row["state"] if row["reason"] is None else f"{row['state']}: {row['reason']}"
+    parts = (row["response_id"], said, counted)
+    return f"{row['source']}: {', '.join(part for part in parts if part is not None)}"
 
 
 async def _batches(

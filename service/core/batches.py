@@ -1,9 +1,10 @@
 """What left for the bursar: lines, sealed batches, the answers to them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.core.ledger import BatchKey, LineKey, SourceKey
-from service.core.words import BatchState, ItemState, LineState, Reason
+from service.core.words import BatchState, ItemState, LineState, Reason, ResponseOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,16 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A bursar's answer under its identity."""
+    """A bursar's answer under its identity; None: of an answer that older versions took.
+
+    `lines`: how many it accepts or refuses; None where it was rejected without naming any.
+    """
 
     key: SourceKey
     digest: bytes
     batch: BatchKey
     state: ItemState
     reason: Reason | None = None
+    outcome: ResponseOutcome | None = None
+    lines: int | None = None
+    responded_at: datetime | None = None

@@ -82,10 +82,14 @@ def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A response that counts: the lines it refuses with their effects, and the batch after it."""
+    """A response that counts: the lines it refuses with their effects, and the batch after it.
+
+    `lines`: how many it is about, those it accepts or those it refuses.
+    """
 
     refused: tuple[tuple[Line, Effect], ...]
     batch: SealedBatch
+    lines: int
 
 
 def respond(
@@ -100,12 +104,16 @@ def respond(
     targets = _targets(event, lines, fine_of)
     if isinstance(targets, Rejected):
         return targets
-    if any(fine_of[line.key.bursar_transaction_id].payments_live for line, _ in targets):
-        return rejected(Reason.ALREADY_PAID)
+    for index, (line, _) in enumerate(targets):
+        if fine_of[line.key.bursar_transaction_id].payments_live:
+            return _at_fault(event, Reason.ALREADY_PAID, index)
     if not _control_holds(event, batch):
         return rejected(Reason.CONTROL_TOTAL_MISMATCH)
     refused = tuple(_refusal(line, reason, fine_of, event) for line, reason in targets)
-    return Answered(refused, replace(batch, state=_state(lines, len(targets))))
+    after = replace(batch, state=_state(lines, len(targets)))
+    accepts = event.outcome is ResponseOutcome.ACCEPTED
+    live = sum(line.state is LineState.LIVE for line in lines.values())
+    return Answered(refused, after, live if accepts else len(refused))
 
 
 def _targets(
@@ -122,11 +130,23 @@ def _targets(
         every = [(line, event.reason or "") for line in live.values()]
         return every or rejected(Reason.NOT_LIVE)
     named = event.refused_lines
-    if any(name not in lines for name, _ in named):
-        return rejected(Reason.UNKNOWN_LINE)
-    if any(name not in live for name, _ in named) or len(dict(named)) < len(named):
-        return rejected(Reason.NOT_LIVE)
+    for index, (name, _) in enumerate(named):
+        if name not in lines:
+            return _at_fault(event, Reason.UNKNOWN_LINE, index)
+    seen: set[str] = set()
+    for index, (name, _) in enumerate(named):
+        if name not in live or name in seen:  # named twice: it is refused by then
+            return _at_fault(event, Reason.NOT_LIVE, index)
+        seen.add(name)
     return [(live[name], reason) for name, reason in named]
+
+
+def _at_fault(event: ExportResponse, reason: Reason, index: int) -> Rejected:
+    """Where the answer names lines: which of them, from 0, as where one breaks the contract."""
+    found = rejected(reason)
+    if event.outcome is not ResponseOutcome.PARTIAL:
+        return found
+    return replace(found, detail=f"refused_lines.{index}.{found.detail}")
 
 
 def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:

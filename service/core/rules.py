@@ -118,11 +118,12 @@ def _respond(books: Books, event: ExportResponse) -> None:
     answer = exports.respond(event, books.batches.get(event.batch), lines, fine_of)
     if isinstance(answer, Rejected):
         count(books, answer)
-        _bind_response(books, event, ItemState.REJECTED, answer.reason)
+        named = len(event.refused_lines) or None
+        _bind_response(books, event, ItemState.REJECTED, answer.reason, named)
         refuse(books, event, answer)
         return
     books.outcomes["applied"] += 1
-    _bind_response(books, event, ItemState.APPLIED, None)
+    _bind_response(books, event, ItemState.APPLIED, None, answer.lines)
     books.batches.put(event.batch, answer.batch)
     for line, effect in answer.refused:
         books.lines.put(line.key, line)
@@ -130,7 +131,12 @@ def _respond(books: Books, event: ExportResponse) -> None:
 
 
 def _bind_response(
-    books: Books, event: ExportResponse, state: ItemState, reason: Reason | None
+    books: Books,
+    event: ExportResponse,
+    state: ItemState,
+    reason: Reason | None,
+    lines: int | None,
 ) -> None:
-    response = Response(event.key, event.digest, event.batch, state, reason)
+    said = (event.outcome, lines, event.responded_at)
+    response = Response(event.key, event.digest, event.batch, state, reason, *said)
     books.responses.put(event.key, response)

@@ -14,6 +14,7 @@ from service.database.statements import statements
 CHANGE_COLUMNS = "institution_id source change_id digest state fine_id reason".split()
 RESPONSE_COLUMNS = (
     "institution_id source response_id digest profile batch_number state reason"
+    " outcome lines responded_at recorded_at"
 ).split()
 LINE_COLUMNS = (
     "institution_id bursar_transaction_id fine_id profile batch_number amount currency state reason"
@@ -29,7 +30,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _write_fines(connection, changes)
     await _write_payments(connection, changes)
     await _write_changes(connection, changes)
-    await _write_responses(connection, changes)
+    await _write_responses(connection, changes, recorded_at)
     await _write_lines(connection, changes)
     await _write_parked(connection, changes, recorded_at)
     await _write_loans(connection, changes)
@@ -94,14 +95,28 @@ async def _write_changes(connection: Connection, changes: Changes) -> None:
     await _execute(connection, "write_changes", changed)
 
 
-async def _write_responses(connection: Connection, changes: Changes) -> None:
+async def _write_responses(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
     added = [
-        (*r.key, r.digest, r.batch.profile, r.batch.batch_number, r.state, r.reason)
+        (
+            *r.key,
+            r.digest,
+            r.batch.profile,
+            r.batch.batch_number,
+            r.state,
+            r.reason,
+            r.outcome,
+            r.lines,
+            r.responded_at,
+            recorded_at,
+        )
         for r in changes.responses_added
     ]
     await copy(connection, "export_response", RESPONSE_COLUMNS, added)
-    changed = [(*r.key, r.state, r.reason) for r in changes.responses_changed]
-    await _execute(connection, "write_responses", changed)
+    changed = [
+        (*r.key, r.state, r.reason, r.outcome, r.lines, r.responded_at)
+        for r in changes.responses_changed
+    ]
+    await _execute(connection, "write_responses", changed, recorded_at)
     batches = [(*b.key, b.state) for b in changes.batches_changed]
     await _execute(connection, "write_batches", batches)
 

@@ -37,6 +37,7 @@ from service.core.words import (
     ProfileCode,
     Reason,
     RefusedRule,
+    ResponseOutcome,
     Status,
 )
 
@@ -157,7 +158,17 @@ def change(row: Row) -> Change:
 def response(row: Row) -> Response:
     batch = BatchKey(row["institution_id"], row["profile"], row["batch_number"])
     key = source_key(row, "response_id")
-    return Response(key, row["digest"], batch, ItemState(row["state"]), _reason(row))
+    outcome = None if row["outcome"] is None else ResponseOutcome(row["outcome"])
+    return Response(
+        key,
+        row["digest"],
+        batch,
+        ItemState(row["state"]),
+        _reason(row),
+        outcome,
+        row["lines"],
+        row["responded_at"],
+    )
 
 
 def _reason(row: Row) -> Reason | None:

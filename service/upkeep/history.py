@@ -86,8 +86,11 @@ async def _story(
         *await _rejected(connection, institution_id, fine_ids, lines),
         *await _decisions(connection, institution_id, fine_ids),
     ]
+    answers = await _responses(connection, institution_id, lines)
+    undated = [one for one in answers if one.recorded_at is None]
+    entries += (one for one in answers if one.recorded_at is not None)
     entries.sort(key=_recorded)
-    return Story(fines, entries + await _responses(connection, institution_id, lines))
+    return Story(fines, entries + undated)
 
 
 def _recorded(entry: Entry) -> datetime:
@@ -206,16 +209,16 @@ async def _decisions(
 async def _responses(
     connection: Connection, institution_id: str, lines: Sequence[str]
 ) -> list[Entry]:
-    """At the end: when they came is not kept; a refused line is a transaction of its own."""
+    """A refused line is a transaction, too. When an answer came, older versions did not keep."""
     rows = await connection.fetch(SQL["responses_of_lines"], institution_id, lines)
     return [
         Entry(
             What.RESPONSE,
-            None,
-            None,
+            row["recorded_at"],
+            row["responded_at"],
             row["fine_id"],
             row["state"],
-            _joined(row["reason"], f"line {row['line_state']}", row["line_reason"]),
+            _joined(row["outcome"], row["reason"], f"line {row['line_state']}", row["line_reason"]),
             f"{row['source']}: {row['response_id']}, {row['profile']} {row['batch_number']}: "
             f"{row['bursar_transaction_id']}",
         )

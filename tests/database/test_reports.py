@@ -181,11 +181,49 @@ async def test_a_story_tells_everything_in_the_order_it_was_recorded(
     assert ("transaction", "credit_cancelled", "5.00") in told
     refusals = [one["text"].split(":")[0] for one in story if one["what"] == "rejected"]
     assert sorted(refusals) == ["already_paid", "currency_mismatch", "invalid_amount"]
-    answers = [one["text"] for one in story if one["what"] == "response"]
-    assert answers == ["line live", "already_paid, line live"]
+    answers = [one for one in story if one["what"] == "response"]
+    assert [one["text"] for one in answers] == [
+        "accepted, line live",
+        "partial, already_paid, line live",
+    ]
+    assert {one["occurred_at"] for one in answers} == {"2026-09-15T08:00:00Z"}
+    recorded = [one["recorded_at"] for one in story[2:]]
+    assert None not in recorded
+    assert recorded == sorted(recorded)
     assert not any("OTHER" in str(one) for one in story)
     whole = await commands.lines(*STORY, "--patron", "P-1")
     assert whole == story
+
+
+async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(*(fine(fine_id=f"F-{n}") for n in range(3)))
+    await export(path)
+    await path.take(payment(fine_id="F-1", amount="1.00"))
+    for own_id, outcome, more in (
+        ("Z", "accepted", {}),
+        ("Y", "refused", {"reason": "unreadable"}),
+        ("X", "accepted", {"control": {"count": 9, "total": "1.00"}}),
+    ):
+        await path.take(response(response_id=own_id, profile="SIS", outcome=outcome, **more))
+    show = ("batches", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
+    told = (await commands.lines(*show))[0]["responses"]
+    assert told == [
+        "SAP: Z, accepted (3 lines), applied",
+        "SAP: Y, refused, rejected: already_paid",
+        "SAP: X, accepted, rejected: control_total_mismatch",
+    ]
+    # As a version before kept them.
+    await path.pool.execute(
+        "UPDATE export_response"
+        " SET outcome = NULL, lines = NULL, responded_at = NULL, recorded_at = NULL"
+    )
+    told = (await commands.lines(*show))[0]["responses"]
+    assert told[2] == "SAP: Z, applied"
+    story = await commands.lines(*STORY, "--fine", "F-1")
+    assert [one["what"] for one in story[-3:]] == ["response"] * 3
+    await path.take(response(response_id="Z", profile="SIS"))  # known still
 
 
 async def test_a_story_is_told_of_a_fine_that_only_records_name(
@@ -267,7 +305,7 @@ async def test_each_line_of_a_batch_tells_what_became_of_it(
     show = ("batches", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
     batch, *lines = await commands.lines(*show)
     assert (batch["total"], batch["fine_count"], batch["state"]) == ("100.00", 6, "partly_refused")
-    assert batch["responses"] == ["SAP: R-1, applied"]
+    assert batch["responses"] == ["SAP: R-1, partial (1 line), applied"]
     told = [
         (one["fine_id"], one["became"], one["outstanding"], one["paid"], one["written_off"])
         for one in lines

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from service.core.events import ExportResponse
 from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
 from service.core.words import LineState, ResponseOutcome
 from tests.support.given import (
@@ -262,6 +263,43 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
     assert [refused.reason for refused in done.refused] == [reason]
     for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
         assert getattr(books.store, table_name) == getattr(before, table_name)
+
+
+@table(
+    "history event detail",
+    (
+        "first unknown",
+        THREE,
+        refuses("1001", "7", "8"),
+        "refused_lines.1.bursar_transaction_id: is",
+    ),
+    ("not live", LATER, refuses("1001"), "refused_lines.0.bursar_transaction_id: is not"),
+    ("twice", THREE, refuses("1002", "1001", "1002"), "refused_lines.2.bursar_transaction_id: is"),
+    ("paid", PAID, refuses("1001", "1002"), "refused_lines.1.bursar_transaction_id: the fine has"),
+    ("paid, of a whole batch", PAID, refuses(), "bursar_transaction_id: the fine has"),
+)
+def test_a_response_is_told_which_of_its_lines_does_not_hold(
+    history: Sequence[Step], event: Step, detail: str
+) -> None:
+    (refused,) = Books(*history).take(event).refused
+    assert refused.detail.startswith(detail)
+
+
+@table(
+    "event said",
+    ("accepted", accepts(), ("accepted", 2)),
+    ("refused", refuses(), ("refused", 2)),
+    ("partial", refuses("1003"), ("partial", 1)),
+    ("a batch that is not there", accepts(batch=2), ("accepted", None)),
+    ("lines that do not hold", refuses("1001", "1003"), ("partial", 2)),
+)
+def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
+    event: ExportResponse, said: tuple[str, int | None]
+) -> None:
+    books = Books(*THREE, refuses("1001", response_id="a0"))
+    books.take(event)
+    kept = books.store.responses[event.key]
+    assert (kept.outcome, kept.lines, kept.responded_at) == (*said, event.responded_at)
 
 
 @table(

@@ -314,12 +314,19 @@ WHERE
     AND fine_change.change_id = k.change_id;
 
 -- name: write_responses
+-- An answer that was rejected, decided anew: as of now.
 UPDATE export_response
 SET
     state = k.state,
-    reason = k.reason
-FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::text [])
-    AS k (institution_id, source, response_id, state, reason)
+    reason = k.reason,
+    outcome = k.outcome,
+    lines = k.lines,
+    responded_at = k.responded_at,
+    recorded_at = $9
+FROM unnest(
+    $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::text [], $7::bigint [],
+    $8::timestamptz []
+) AS k (institution_id, source, response_id, state, reason, outcome, lines, responded_at)
 WHERE
     export_response.institution_id = k.institution_id
     AND export_response.source = k.source

@@ -105,6 +105,9 @@ SELECT
     response.batch_number,
     response.state,
     response.reason,
+    response.outcome,
+    response.responded_at,
+    response.recorded_at,
     line.bursar_transaction_id,
     line.fine_id,
     line.state AS line_state,
@@ -205,12 +208,14 @@ WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 ORDER BY length(bursar_transaction_id), bursar_transaction_id;
 
 -- name: responses_of_batch
--- What the bursar answered to one batch.
+-- What the bursar answered to one batch, in the order it came.
 SELECT
     source,
     response_id,
     state,
-    reason
+    reason,
+    outcome,
+    lines
 FROM export_response
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
-ORDER BY source, response_id;
+ORDER BY recorded_at NULLS FIRST, source, response_id;
