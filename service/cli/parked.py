@@ -36,6 +36,7 @@ from service.core.words import Wait
 from service.settings import Settings
 from service.upkeep import parked
 from service.upkeep.audit import Action, Place, actions_on
+from service.upkeep.names import names_in
 from service.upkeep.parked import ParkedFilter, ParkedRecord
 
 application = typer.Typer(
@@ -197,9 +198,11 @@ async def _find_with_actions(
 
 
 def _row(one: ParkedRecord) -> Row:
+    names = names_in(one.origin.value)  # a reversal is recorded as a payment
     return {
         "institution_id": one.institution_id,
         "record": one.record,
+        "kind": names and names.kind,
         "source": one.source,
         "id": one.id,
         "wait": one.wait.value,

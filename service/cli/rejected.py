@@ -29,12 +29,11 @@ from service.cli.shown import (
     show,
     show_one,
 )
-from service.core.ledger import Origin
 from service.core.words import Reason
 from service.settings import Settings
 from service.upkeep import rejected
 from service.upkeep.audit import actions_on
-from service.upkeep.names import names_in
+from service.upkeep.names import Names, names_in
 from service.upkeep.rejected import RejectedFilter, RejectedRecord, RejectedState
 
 application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
@@ -45,14 +44,15 @@ BecauseOption = Annotated[
     Reason | None, typer.Option("--because", help="The reason they were rejected for.")
 ]
 ReasonOption = Annotated[
-    Reason | None, typer.Option("--reason", help="The reason they were rejected for.")
+    Reason | None,
+    typer.Option("--because", "--reason", help="The reason they were rejected for."),
 ]
 
 
 @application.command("list")
 def list_rejected(
     institution: InstitutionOption = None,
-    reason: ReasonOption = None,
+    because: ReasonOption = None,
     topic: TopicOption = None,
     state: Annotated[
         RejectedState | None, typer.Option("--state", help="Only those in this state.")
@@ -62,10 +62,10 @@ def list_rejected(
 ) -> None:
     """What was refused, oldest first; without the records' bytes."""
     settings = settings_or_exit()
-    wanted = RejectedFilter(institution, reason, topic, state, limit=limit)
+    wanted = RejectedFilter(institution, because, topic, state, limit=limit)
     with operator_errors():
-        found = asyncio.run(_find(settings, wanted))
-    show([_row(one) for one in found], as_json, "nothing is rejected")
+        rows = asyncio.run(_listed(settings, wanted))
+    show(rows, as_json, "nothing is rejected")
 
 
 @application.command("show")
@@ -160,15 +160,20 @@ async def _find(settings: Settings, wanted: RejectedFilter) -> list[RejectedReco
         return await rejected.find(connection, wanted)
 
 
+async def _listed(settings: Settings, wanted: RejectedFilter) -> list[Row]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        found = await rejected.find(connection, wanted)
+        named = await rejected.names_of(connection, found)
+        return [_row(one, names) for one, names in zip(found, named, strict=True)]
+
+
 async def _shown(settings: Settings, wanted: RejectedFilter, value: bool) -> list[Row]:
     async with database(settings) as pool, pool.acquire() as connection:
         found = await rejected.find(connection, wanted)
         rows: list[Row] = []
         for one in found:
-            row = dict(_row(one))
             origin = await rejected.origin_of(connection, one)
-            if origin is not None:
-                row |= _named(origin)
+            row = dict(_row(one, None if origin is None else names_in(origin.value)))
             row["decisions"] = action_rows(await actions_on(connection, one.subject))
             if value and origin is not None:
                 row["value"] = (origin.value or b"").decode(errors="replace")
@@ -176,15 +181,12 @@ async def _shown(settings: Settings, wanted: RejectedFilter, value: bool) -> lis
         return rows
 
 
-def _named(origin: Origin) -> dict[str, object]:
-    """The identity a record claims; ids only."""
-    names = names_in(origin.value)
-    return {} if names is None else {"source": names.source, "id": names.id}
-
-
-def _row(one: RejectedRecord) -> Row:
+def _row(one: RejectedRecord, names: Names | None) -> Row:
+    """`names`: the identity it claims; ids only."""
     return {
         "institution_id": one.institution_id,
+        "source": names and names.source,
+        "id": names and names.id,
         "reason": one.reason.value,
         "detail": one.detail,
         "state": one.state.value,

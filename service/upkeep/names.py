@@ -22,6 +22,7 @@ class Names:
     id: str | None
     fine_id: str | None
     lines: frozenset[str]  # bursar transaction ids
+    kind: str | None = None  # of a payment or a change
 
 
 NOBODY = Names(None, None, None, None, frozenset())
@@ -54,6 +55,7 @@ def names_in(value: bytes | None) -> Names | None:
         id=own or _text(body, "fine_id"),
         fine_id=_text(body, "fine_id"),
         lines=frozenset(_lines(body)),
+        kind=_text(body, "kind"),
     )
 
 

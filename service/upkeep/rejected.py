@@ -1,6 +1,6 @@
 """Rejected records for people: listed, replayed, discarded; each decision is one commit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ from service.upkeep.names import Names, contract_of, names_in, needles
 
 SQL = statements("operators")
 ALL_MAX = 1_000_000
+PAGE_RECORDS = 500  # at most 64 KiB each
 
 
 class RejectedState(StrEnum):
@@ -135,6 +136,18 @@ def _record(row: asyncpg.Record) -> RejectedRecord:
         row["size_bytes"],
         row["recorded_at"],
     )
+
+
+async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> list[Names | None]:
+    """Whom each says it is, in their order: read from the bytes, page by page."""
+    found: dict[tuple[object, ...], Names | None] = {}
+    for begin in range(0, len(items), PAGE_RECORDS):
+        keys = [(*one.place, one.reason) for one in items[begin : begin + PAGE_RECORDS]]
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        for row in await connection.fetch(SQL["rejected_values"], *columns):
+            *key, value = row.values()
+            found[tuple(key)] = names_in(value)
+    return [found.get((*one.place, one.reason.value)) for one in items]
 
 
 async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.export.manifest import Manifest
+from service.upkeep import rejected
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
@@ -107,6 +108,7 @@ async def test_all_is_asked_for_once_and_filtered(path: WritePath, commands: Com
         ("parked", "list", "--wait", "nothing"),
         ("rejected", "replay", *WHY),
         ("rejected", "list", "--reason", "because"),
+        ("rejected", "list", "--because", "because"),
         ("rejected", "list", "--state", "shut"),
         ("held", "release", *WHY),
         ("held", "release", "--fine", "F-1", *WHY),
@@ -163,6 +165,53 @@ async def test_a_rejected_record_shows_its_bytes_only_when_asked(
         "rejected", "show", "--institution", "6050", "--id", "F-1", "--value"
     )
     assert "Doe, Jane" in shown.stdout
+
+
+async def test_rejected_records_are_listed_by_what_they_say_they_are(
+    path: WritePath, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejected, "PAGE_RECORDS", 2)
+    await path.take(
+        fine(amount="0.00"),
+        payment(amount="1,00"),
+        record("bursar-payment.v1", b"{"),
+        payment(payment_id="PAY-2", amount="0.00"),
+        change(amount="0.00"),
+    )
+    listed = await commands.lines("rejected", "list")
+    told = {(one["topic"], one["offset"]): (one["source"], one["id"]) for one in listed}
+    assert sorted(told.values(), key=str) == [
+        ("ALMA", "C-1"),
+        ("SAP", "PAY-1"),
+        ("SAP", "PAY-2"),
+        (None, "F-1"),
+        (None, None),
+    ]
+    table = await commands.call("rejected", "list")
+    assert "PAY-2" in table.stdout
+    assert "Jane" not in table.output
+
+
+async def test_the_reason_of_rejected_records_has_one_name_in_list_and_replay(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(payment(amount="0.00"), record("bursar-payment.v1", b"{"))
+    for name in ("--because", "--reason"):
+        (one,) = await commands.lines("rejected", "list", name, "invalid_json")
+        assert one["reason"] == "invalid_json"
+
+
+async def test_a_waiting_reversal_is_told_from_a_payment(
+    path: WritePath, commands: Commands
+) -> None:
+    back = {"kind": "reversal", "reverses_payment_id": "PAY-1", "fine_id": ABSENT}
+    await path.take(payment(payment_id="R", **back), payment(payment_id="P"), change())
+    listed = await commands.lines("parked", "list")
+    assert {one["id"]: (one["record"], one["kind"]) for one in listed} == {
+        "R": ("payment", "reversal"),
+        "P": ("payment", "payment"),
+        "C-1": ("change", "paid"),
+    }
 
 
 async def test_all_open_rejected_records_are_replayed_oldest_first(

@@ -143,6 +143,18 @@ WHERE
     )
 ORDER BY recorded_at, topic, partition, record_offset, reason;
 
+-- name: rejected_values
+-- The bytes of a page of them: who they say they are is read from these alone.
+SELECT
+    r.topic,
+    r.partition,
+    r.record_offset,
+    r.reason,
+    r.record_value
+FROM unnest($1::text [], $2::integer [], $3::bigint [], $4::text [])
+    AS k (topic, partition, record_offset, reason)
+INNER JOIN rejected AS r USING (topic, partition, record_offset, reason);
+
 -- name: rejected_record
 -- One rejected record as it came.
 SELECT
