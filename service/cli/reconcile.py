@@ -26,7 +26,11 @@ def reconcile_books(
     ] = DIFFERENCES_MAX,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every sum two ways, as of one instant; exit code 1 if any two differ."""
+    """Compare every sum two ways, as of one instant; exit code 1 if any two differ.
+
+    Of a profile, exported is what the bursar was given to collect, paid by now or not; of the
+    accounts, active is what is owed in the library now, transferred what is owed at the bursar.
+    """
     settings = settings_or_exit()
     with operator_errors():
         done = asyncio.run(_reconciled(settings, institution, limit))
@@ -44,7 +48,7 @@ async def _reconciled(settings: Settings, institution: str | None, limit: int) -
 
 
 def _show(done: Reconciled, as_json: bool) -> None:
-    show([_profile(one) for one in done.profiles], as_json, "nothing was transferred")
+    show([_profile(one) for one in done.profiles], as_json, "nothing was exported")
     show([_account(one) for one in done.accounts], as_json, "there are no accounts")
     if done.differences or not as_json:
         show([_difference(one) for one in done.differences], as_json, "no differences")
@@ -52,7 +56,7 @@ def _show(done: Reconciled, as_json: bool) -> None:
 
 def _profile(one: ProfileTotal) -> Row:
     amounts = {
-        "transferred": one.exported,
+        "exported": one.exported,
         "paid": one.paid,
         "written_off": one.written_off,
         "outstanding": one.outstanding,

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 
 from service.telemetry import Metrics
 from service.upkeep.reconcile import Difference, Reconcile, Reconciled, reconcile
+from tests.support.commands import Commands
 from tests.support.write_path import (
     WritePath,
     fine,
@@ -115,6 +116,18 @@ async def test_sound_books_agree_and_the_totals_add_up(path: WritePath) -> None:
         "JPY": (0, 500),
         "USD": (10_00 - 2_50, 34_00),
     }
+
+
+@pytest.mark.usefixtures("path")
+async def test_what_was_exported_is_not_called_what_is_owed_now(database_url: str) -> None:
+    told = await Commands(database_url).lines("reconcile", "--institution", "6050")
+    of_profile, accounts = (
+        next(one for one in told if one["what"] == what and one["currency"] == "USD")
+        for what in ("profile", "accounts")
+    )
+    assert (of_profile["exported"], of_profile["outstanding"]) == ("47.00", "34.00")
+    assert "transferred" not in of_profile
+    assert accounts["transferred"] == "34.00"
 
 
 async def test_an_institution_without_books_agrees(path: WritePath) -> None:
