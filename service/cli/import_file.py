@@ -10,7 +10,7 @@ import typer
 
 from service.cli import import_shown, progress
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, Row, database, misuse, show
+from service.cli.shown import JsonOption, database, misuse, show
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool
 from service.export.bursar_xml_reader import ImportFile, read_import
@@ -76,7 +76,8 @@ def import_file(
 
     The same file twice does nothing. A line pays its whole sum: more than is outstanding, because
     it was published as a payment too, becomes a credit if the profile says so (`--dry-run` tells).
-    Exit code 1: a line did not pass, or is not decided yet.
+    Exit code 1: a line did not pass, or the running service has not decided it in time. One that
+    it parked has passed: it waits for what has to come first.
     """
     if allow_overpaid and not all_or_nothing:
         raise misuse("--allow-overpaid: only with --all-or-nothing")
@@ -133,15 +134,17 @@ class _Run:
         self._how = how
 
     async def dry(self) -> bool:
-        rows: list[Row] = []
         as_json = self._how.as_json
+        rows = {one.n: import_shown.bad_line(one, as_json) for one in self._file.bad}
+
+        def told(planned: Planned) -> None:
+            rows[planned.line.n] = import_shown.line(planned, as_json)
+
         async with database(self._settings) as pool:
             job = self._job(pool)
             target = await self._target(job, register=False)
-            summary = await self._check(
-                job, target, lambda planned: rows.append(import_shown.line(planned, as_json))
-            )
-        show(rows, as_json, "the file has no lines")
+            summary = await self._check(job, target, told)
+        show([rows[n] for n in sorted(rows)], as_json, "the file has no lines")
         self._show_plan(summary)
         if self._how.forbids(summary):
             complain("nothing would be published")
@@ -159,12 +162,14 @@ class _Run:
                 return False
             self._warn(summary)
             target = await self._target(job, register=True)
-            before = await job.decided(target)
+            earlier = await job.outcomes(target)
+            before = sum(one.lines for one in earlier)
             with progress.steps() as bars:
                 task = bars.add_task("publishing", total=len(self._file.lines))
                 sent = await job.publish(target, self._file, lambda n: bars.advance(task, n))
             whole = await self._await(job, target, before + sent)
-            rows = import_shown.became(await job.outcomes(target), summary, self._how.as_json)
+            became = await job.outcomes(target)
+        rows = import_shown.became(became, earlier, summary, self._how.as_json)
         show(rows, self._how.as_json, "nothing is decided yet")
         if repeats := summary.lines(Fate.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")

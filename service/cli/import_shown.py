@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from service.cli.shown import Row, money
 from service.core.words import Reason
+from service.export.bursar_xml_reader import BadLine
 from service.imports.job import Outcome, Summary
 from service.imports.plan import Fate, Planned
 
@@ -23,13 +24,33 @@ def line(planned: Planned, as_json: bool) -> Row:
     }
 
 
+def bad_line(bad: BadLine, as_json: bool) -> Row:
+    """Beside the others: of what it says nothing is usable."""
+    return {
+        **_what("line", as_json),
+        "line": bad.n,
+        "bursar_transaction_id": None,
+        "amount": None,
+        "currency": None,
+        "would_be": "bad line",
+        "reason": bad.reason,
+        "credit": None,
+    }
+
+
 def would_be(summary: Summary, as_json: bool) -> list[Row]:
     """What a file would do, before it does."""
     return [*_sorts(summary, "would_be", as_json), *_bad(summary, "would_be", as_json)]
 
 
-def became(outcomes: Sequence[Outcome], summary: Summary, as_json: bool) -> list[Row]:
-    """What the ledger made of a file, and what of it could not be published."""
+def became(
+    outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Summary, as_json: bool
+) -> list[Row]:
+    """What the ledger made of a file, and what of it could not be published.
+
+    `earlier`: what it had made of the file before this import; that did nothing now.
+    """
+    before = {_sort(one): one.lines for one in earlier}
     decided: list[Row] = [
         {
             **_what("became", as_json),
@@ -37,6 +58,7 @@ def became(outcomes: Sequence[Outcome], summary: Summary, as_json: bool) -> list
             "reason": one.reason,
             "kind": one.kind,
             "lines": one.lines,
+            "imported_before": before.get(_sort(one)),
             "sum": money(one.total, one.currency),
             "currency": one.currency,
             "credit": money(one.excess or None, one.currency),
@@ -45,6 +67,10 @@ def became(outcomes: Sequence[Outcome], summary: Summary, as_json: bool) -> list
     ]
     unpublished = _sorts(summary, "became", as_json, only=Reason.NO_MATCHING_PAYMENT)
     return [*decided, *unpublished, *_bad(summary, "became", as_json)]
+
+
+def _sort(one: Outcome) -> tuple[str, str, str | None, str]:
+    return one.kind, one.became, one.reason, one.currency
 
 
 def warnings(summary: Summary) -> Iterator[str]:

@@ -409,6 +409,34 @@ async def test_a_dry_run_tells_each_line_and_its_credit(desk: Desk) -> None:
     ]
 
 
+async def test_a_dry_run_tells_the_lines_in_the_files_order_bad_ones_among_them(
+    desk: Desk,
+) -> None:
+    lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
+    file = document((lines[1], "3.00"), (lines[0], "oops"), ("4711", "1"), (lines[0], "95.50"))
+
+    told = await desk.lines(file, "--dry-run")
+
+    assert [(one["line"], one["would_be"], one["reason"]) for one in told if "line" in one] == [
+        (1, "paid", None),
+        (2, "bad line", "invalid_amount"),
+        (3, "unknown", "unknown_line"),
+        (4, "paid", None),
+    ]
+
+
+async def test_what_an_earlier_import_did_is_told_as_such(desk: Desk) -> None:
+    lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
+    file = document((lines[0], "95.50"), (lines[1], "3.00"))
+
+    told = [await desk.lines(file) for _ in range(2)]
+
+    for rows, before in zip(told, (None, 2), strict=True):
+        (row,) = rows
+        assert (row["became"], row["lines"], row["imported_before"]) == ("applied", 2, before)
+    assert "imported before" in (await desk.imports(file)).stdout
+
+
 async def test_the_outcome_names_what_was_not_published_and_what_was_there_before(
     desk: Desk,
 ) -> None:
