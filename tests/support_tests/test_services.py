@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +16,8 @@ import pytest
 from tests.support import services as package
 from tests.support.services import Services, ServicesUnavailable, cache, running_services
 
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS_MAX = 20.0
 GIVEN = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -34,6 +40,20 @@ def test_services_of_the_environment_come_first(in_environment: Services) -> Non
         assert found.database_url == in_environment.database_url
         assert found.kafka_bootstrap_servers == in_environment.kafka_bootstrap_servers
         assert found.source == "environment"
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_a_script_that_runs_services_in_the_background_is_told_how_to_end_them() -> None:
+    """Such a job ignores SIGINT, and its process is not the one that was started."""
+    program = f"trap '' INT; {sys.executable} -m tests.support.services"
+    with subprocess.Popen(
+        ["sh", "-c", f"{program} & wait $!"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as shell:
+        assert shell.stderr is not None
+        said = next(line for line in shell.stderr if "running" in line)
+        assert "Ctrl-C or SIGTERM to process " in said
+        os.kill(int(said.split()[-1]), signal.SIGTERM)
+        assert shell.wait(SECONDS_MAX) == 0
 
 
 def test_what_the_environment_leaves_open_comes_from_the_next_source(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -20,7 +21,9 @@ def main() -> int:
             print(f"export DATABASE_URL={shlex.quote(services.database_url)}")
             print(f"export KAFKA_BOOTSTRAP_SERVERS={shlex.quote(services.kafka_bootstrap_servers)}")
             sys.stdout.flush()
-            tell(f"running ({services.source}); Ctrl-C ends them")
+            # A script's background job is started with SIGINT ignored: for it the other signal.
+            how = f"Ctrl-C or SIGTERM to process {os.getpid()}"
+            tell(f"running ({services.source}); to end them: {how}")
             while True:
                 signal.pause()
     except KeyboardInterrupt:
