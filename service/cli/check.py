@@ -106,8 +106,10 @@ async def _database(settings: Settings) -> list[Line]:
     reached = Line("database", Verdict.OK, "reachable")
     if not missing:
         return [reached, Line("migrations", Verdict.OK, "all applied")]
-    text = f"revisions {', '.join(missing)} are missing: run `bursar-bridge migrate`"
-    return [reached, Line("migrations", Verdict.FAULT, text)]
+    text = f"revisions {', '.join(missing)} are missing"
+    if settings.migrate_at_start:
+        return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
+    return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
 
 
 async def _kafka(settings: Settings) -> list[Line]:

@@ -380,6 +380,19 @@ async def test_check_is_content_with_a_world_in_order(world: World, topics: Topi
     assert (status, told) == (0, "all 9 topics are as they must be\n")
 
 
+@pytest.mark.parametrize(
+    ("migrates", "code", "verdict"), [("true", 0, "note"), ("false", 1, "fault")]
+)
+async def test_check_finds_fault_with_an_empty_database_only_where_the_start_leaves_it_so(
+    world: World, topics: Topics, empty_database_url: str, migrates: str, code: int, verdict: str
+) -> None:
+    await topics()
+    told_so = world.told(DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START=migrates)
+    status, told, _ = await command(told_so, "check")
+    (row,) = [line for line in told.splitlines() if "migrations" in line]
+    assert (status, row.split("│")[2].strip()) == (code, verdict), told
+
+
 async def test_creating_topics_again_leaves_them_as_they_are(world: World, topics: Topics) -> None:
     await topics()
     status, told, _ = await command(world, "topics", "create")
