@@ -52,7 +52,10 @@ def list_held(
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """What the next runs would hold back, and why; counted as in their manifests."""
+    """What the next runs would hold back, and why; counted as in their manifests.
+
+    What waits for its age or a minimum amount, credits too, is not among them: see held show.
+    """
     settings = settings_or_exit()
     with operator_errors():
         profiles = _profiles(settings, profile)
@@ -68,7 +71,8 @@ def show_held(
 ) -> None:
     """One fine, what each profile says of it, and what was decided about it before.
 
-    due: in the next run. not_this_profile, too_young, below_minimum: not now. Else held back.
+    due: in the next run. not_this_profile: not its to export. too_young, below_minimum: it waits;
+    of a credit, and of a patron's sum, the amount counts without its sign. Else held back.
     """
     settings = settings_or_exit()
     with operator_errors():

@@ -323,6 +323,31 @@ async def test_a_fine_that_is_just_not_due_is_told_why(
     ]
 
 
+@pytest.mark.parametrize(
+    "minimum",
+    [
+        'minimum_amount = "5.00"\nminimum_amount_scope = "patron"',
+        '[profile.credits]\nminimum_amount = "5.00"',
+    ],
+)
+async def test_a_credit_below_a_minimum_is_not_held_back_and_told_to_wait(
+    path: WritePath, commands: Commands, tmp_path: Path, minimum: str
+) -> None:
+    file = tmp_path / "minimum.toml"
+    table = "" if "credits" in minimum else "\n[profile.credits]"
+    file.write_text(f"{PROFILE}{minimum}{table}\nincluded = true\n")
+    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    await path.take(fine(fine_id="C-1", type="CREDIT", amount="-4.99"))
+    which = ("held", "show", "--institution", "6050", "--fine", "C-1")
+    (shown,) = await commands.lines(*which)
+    assert shown["profiles"] == [{"profile": "SIS", "says": "below_minimum"}]
+    assert await commands.lines("held", "list") == []
+    assert "says: below_minimum" in (await commands.call(*which)).stdout
+    await path.take(fine(fine_id="C-2", type="CREDIT", amount="-5.00"))
+    (shown,) = await commands.lines(*which[:-1], "C-2")
+    assert shown["profiles"] == [{"profile": "SIS", "says": "due"}]
+
+
 async def test_a_fine_that_no_profile_reaches_is_told_so(
     path: WritePath, commands: Commands
 ) -> None:
