@@ -1,7 +1,6 @@
 """`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -179,8 +178,8 @@ async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool
 
 
 def _show(rows: Sequence[Row], as_json: bool) -> None:
-    """On a terminal without the hashes: `export list --json` and the manifests have them."""
-    hidden = () if as_json or not sys.stdout.isatty() else ("sha256",)
+    """For people without the hashes: `export show`, `--json` and the manifests have them."""
+    hidden = () if as_json else ("sha256",)
     shown = [{name: row[name] for name in row if name not in hidden} for row in rows]
     show(shown, as_json, "nothing to export")
 

@@ -177,15 +177,18 @@ def list_batches(
 
 @batches.command("show")
 def show_batch(
-    institution: Institution,
     profile: Annotated[str, typer.Option("--profile", help="Code of a profile.")],
     number: Annotated[int, typer.Option("--batch", min=1, help="Number of the batch.")],
+    institution: Annotated[
+        str | None,
+        typer.Option("--institution", help="Its id, where several have had such a profile."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """One batch, its lines, and what became of each."""
     settings = settings_or_exit()
     with operator_errors():
-        found = asyncio.run(_one_batch(settings, BatchKey(institution, profile, number)))
+        found = asyncio.run(_one_batch(settings, institution, profile, number))
     if found is None:
         require([])
         return
@@ -219,14 +222,21 @@ async def _batches(
 
 
 async def _one_batch(
-    settings: Settings, key: BatchKey
+    settings: Settings, institution: str | None, profile: str, number: int
 ) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:
     async with (
         database(settings) as pool,
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        return await reports.batch(connection, key)
+        owners = [institution] if institution else await reports.owners(connection, profile, number)
+        if len(owners) > 1:
+            raise misuse("--institution: several have such a batch, say which")
+        return (
+            await reports.batch(connection, BatchKey(owners[0], profile, number))
+            if owners
+            else None
+        )
 
 
 def _batch(row: asyncpg.Record, *, as_json: bool) -> Row:

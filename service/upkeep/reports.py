@@ -65,6 +65,12 @@ async def batches(
     return await connection.fetch(SQL["batches"], institution_id, profile, state, None, limit)
 
 
+async def owners(connection: Connection, profile: str, number: int) -> list[str]:
+    """Institutions with such a batch: more than one where a profile's code moved between them."""
+    rows = await connection.fetch(SQL["owners_of_batch"], profile, number)
+    return [row["institution_id"] for row in rows]
+
+
 async def batch(
     connection: Connection, key: BatchKey
 ) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:

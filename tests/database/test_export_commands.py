@@ -57,7 +57,7 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.xml"))
 
 
-async def test_a_run_shows_whole_names_and_hashes_and_logs_elsewhere(
+async def test_a_run_shows_whole_names_without_hashes_and_logs_elsewhere(
     path: WritePath, commands: Commands
 ) -> None:
     previewed = await commands.call("export", "preview", "--profile", "SIS")
@@ -66,10 +66,13 @@ async def test_a_run_shows_whole_names_and_hashes_and_logs_elsewhere(
     assert ended.exit_code == 0
     rows = await path.rows("SELECT file_name, sha256 FROM export_batch ORDER BY batch_number")
     assert len(rows) == FINES
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         assert isinstance(row["sha256"], bytes)
-        (line,) = [one for one in ended.stdout.splitlines() if str(row["file_name"]) in one]
-        assert row["sha256"].hex() in line
+        assert str(row["file_name"]) in ended.stdout
+        assert row["sha256"].hex() not in ended.stdout
+        which = ("--profile", "SIS", "--batch", str(number))
+        shown, *_ = await commands.lines("export", "show", *which)
+        assert row["sha256"].hex() == shown["sha256"]
     logged = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [(one["event"], one["total_minor"]) for one in logged] == [("batch_sealed", 250)] * FINES
     assert "batch_sealed" not in previewed.stdout + ended.stdout
@@ -81,6 +84,7 @@ async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> Non
     listed = await commands.lines("export", "list")
 
     assert [one["batch_number"] for one in told] == [1, 2, 3]
+    assert all(len(one["sha256"]) == 64 for one in told)
     assert [{name: one[name] for name in told[0]} for one in reversed(listed)] == told
     assert listed == await commands.lines("batches", "list")
 
@@ -92,6 +96,25 @@ async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:
     batch, line = await commands.lines("export", "show", *which)
 
     assert (batch["batch_number"], line["fine_id"], line["amount"]) == (2, "F-1", "2.50")
+
+
+async def test_a_batch_is_shown_without_its_institution_unless_several_have_one(
+    path: WritePath, commands: Commands
+) -> None:
+    await commands.call("export", "run")
+    which = ("export", "show", "--profile", "SIS", "--batch", "2")
+    batch, line = await commands.lines(*which)
+    assert (batch["institution_id"], line["fine_id"]) == ("6050", "F-1")
+    await path.pool.execute(
+        "CREATE TEMPORARY TABLE other AS SELECT * FROM export_batch;"
+        "UPDATE other SET institution_id = '77'; INSERT INTO export_batch SELECT * FROM other"
+    )
+    asked = await commands.call(*which)
+    assert asked.exit_code == 2
+    assert "--institution: several have such a batch" in asked.stderr
+    batch, line = await commands.lines(*which, "--institution", "6050")
+    assert (batch["institution_id"], line["fine_id"]) == ("6050", "F-1")
+    assert (await commands.call(*which[:-1], "9")).exit_code == 1  # nobody has it
 
 
 async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands: Commands) -> None:

@@ -200,6 +200,13 @@ WHERE
 ORDER BY sealed_at DESC, institution_id ASC, profile ASC, batch_number DESC
 LIMIT $5;
 
+-- name: owners_of_batch
+-- Of a profile that is named without its institution.
+SELECT institution_id
+FROM export_batch
+WHERE profile = $1 AND batch_number = $2
+ORDER BY institution_id;
+
 -- name: lines_of_batch
 -- In the file's numbers' order.
 SELECT *
