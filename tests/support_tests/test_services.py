@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -47,13 +48,21 @@ def test_a_script_that_runs_services_in_the_background_is_told_how_to_end_them()
     """Such a job ignores SIGINT, and its process is not the one that was started."""
     program = f"trap '' INT; {sys.executable} -m tests.support.services"
     with subprocess.Popen(
-        ["sh", "-c", f"{program} & wait $!"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        ["sh", "-c", f"{program} & wait $!"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as shell:
-        assert shell.stderr is not None
-        said = next(line for line in shell.stderr if "running" in line)
-        assert "Ctrl-C or SIGTERM to process " in said
-        os.kill(int(said.split()[-1]), signal.SIGTERM)
-        assert shell.wait(SECONDS_MAX) == 0
+        try:
+            assert shell.stderr is not None
+            said = next(line for line in shell.stderr if "running" in line)
+            assert "Ctrl-C or SIGTERM to process " in said
+            os.kill(int(said.split()[-1]), signal.SIGTERM)
+            assert shell.wait(SECONDS_MAX) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_what_the_environment_leaves_open_comes_from_the_next_source(
