@@ -564,10 +564,10 @@ def test_a_payment_parked_on_two_unknown_references_meets_their_mismatch_later()
 
 
 @pytest.mark.parametrize("ahead", [(), FINE], ids=["unknown fine", "not exported"])
-def test_each_of_many_payments_that_wait_for_one_fine_is_decided_once(
-    ahead: Sequence[Step],
+def test_many_payments_that_wait_for_one_fine_are_not_decided_again_and_again(
+    ahead: Sequence[FineCreated],
 ) -> None:
-    """Were those before it decided again each time, a long queue would hold its commit for ever."""
+    """A long queue would hold its commit for ever."""
     count = 200
     store = Store()
     store.fold(*ahead)
