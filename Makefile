@@ -22,9 +22,12 @@ demo: venv ## shows the service at work, from a fine to a paid fine
 .PHONY: check
 check: format-check lint imports sql-lint types contracts test ## everything that CI checks
 
+# Tests side by side, each worker with services of its own where the environment names none.
+WORKERS ?= 2
+
 .PHONY: test
 test: venv ## all tests, with branch coverage
-	$(BIN)/python -m pytest $(COVERAGE) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(COVERAGE) $(ARGS)
 
 .PHONY: contracts
 contracts: venv ## tests of the contracts alone

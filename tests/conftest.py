@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -21,10 +24,41 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 TOPIC_DELETE_SECONDS_MAX = 10
 
 
+SHARED = pytest.StashKey[tuple[contextlib.ExitStack, Services]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With workers side by side their parent has the services, one pair for all of them."""
+    config = session.config
+    if config.getoption("numprocesses", default=None) and not hasattr(config, "workerinput"):
+        stack = contextlib.ExitStack()
+        config.stash[SHARED] = stack, stack.enter_context(_running(config))
+
+
+def pytest_configure_node(node: Any) -> None:  # xdist's, which has no types
+    if SHARED in node.config.stash:
+        node.workerinput["services"] = asdict(node.config.stash[SHARED][1])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SHARED in session.config.stash:
+        session.config.stash[SHARED][0].close()
+
+
 @pytest.fixture(scope="session")
 def services(request: pytest.FixtureRequest) -> Iterator[Services]:
     """PostgreSQL and Kafka, one pair for the session; what cannot be had ends the session."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
+    given = getattr(request.config, "workerinput", {}).get("services")
+    if given is not None:
+        yield Services(**given)
+        return
+    with _running(request.config) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _running(config: pytest.Config) -> Iterator[Services]:
+    capture = config.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:
         with capture.global_and_fixture_disabled():

@@ -19,8 +19,10 @@ from tests.support.services.process import GuardedProcess
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 20.0
 OWNER = """
-import sys
+import signal, sys
 from pathlib import Path
+# A job in the background of a script begins with SIGINT ignored, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.support.services.process import GuardedProcess
 folder = Path(sys.argv[1])
 server = GuardedProcess("sleeper", ["sleep", "600"], folder=folder, remove=[folder])
