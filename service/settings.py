@@ -260,7 +260,7 @@ def _unknown(name: str, known: set[str]) -> str:
 
 
 def _line(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    rule = message.removeprefix("Value error, ")
+    rule = message.removeprefix("Value error, ").replace("Input should be", "must be")
     if not place:  # a rule over several fields names its variables itself
         return rule
     field = str(place[0])

@@ -200,6 +200,7 @@ def _row(one: Delivered) -> Row:
         "fines": one.count,
         "total": one.total,
         "currency": one.currency,
+        "outcome": "written" if one.is_written else "there already",
     }
 
 

@@ -165,6 +165,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "amount": money(facts.amount, facts.currency),
         "exportable": facts.exportable,
         "released": fine.released,
+        "exported_as": fine.line,
         "created_at": facts.created_at,
         "profiles": [{"profile": code, "says": said or "due"} for code, said in verdicts],
         "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],

@@ -60,6 +60,7 @@ class Delivered:
     count: int
     total: str
     currency: str
+    is_written: bool  # False: the same file was there already
 
 
 class Delivery:
@@ -200,7 +201,7 @@ class Delivery:
     async def _deliver(self, due: Due) -> Delivered | None:
         try:
             file = await asyncio.to_thread(printed, due, self._form)
-            await self._place(due, file)
+            is_written = await self._place(due, file)
         except Refused as problem:
             self._queue.refuse(due, str(problem))
             if due.again:
@@ -220,9 +221,9 @@ class Delivery:
             again=due.again,
             fines=file.manifest["count"],
         )
-        return _told(due, file)
+        return _told(due, file, is_written)
 
-    async def _place(self, due: Due, file: Printed) -> None:
+    async def _place(self, due: Due, file: Printed) -> bool:
         async def about_to_name() -> None:
             if not due.again:
                 self._queue.start(due, file.file_name, file.sha256)
@@ -230,8 +231,8 @@ class Delivery:
 
         if not due.again and due.chain.started is not None:
             await ended(self._target, due.chain)  # the try before was lost on the way
-        else:
-            await place(self._target, file, due.manifest.value, about_to_name)
+            return True
+        return await place(self._target, file, due.manifest.value, about_to_name)
 
     async def _save(self) -> None:
         positions = await self._feed.positions(self._queue.held)
@@ -262,7 +263,7 @@ class Delivery:
         log.error(Event.BATCH_NOT_DELIVERED, profile=key, batch_number=number, text=text)
 
 
-def _told(due: Due, file: Printed) -> Delivered:
+def _told(due: Due, file: Printed, is_written: bool) -> Delivered:
     manifest = file.manifest
     return Delivered(
         profile=due.key,
@@ -271,4 +272,5 @@ def _told(due: Due, file: Printed) -> Delivered:
         count=int(str(manifest["count"])),
         total=str(manifest["total"]),
         currency=str(manifest["currency"]),
+        is_written=is_written,
     )

@@ -45,8 +45,8 @@ def printed(due: Due, form: Format) -> Printed:
 
 async def place(
     target: Target, file: Printed, manifest: bytes, naming: Callable[[], Awaitable[None]]
-) -> None:
-    """Manifest first: who sees the batch finds it. What is there already is left as it is.
+) -> bool:
+    """Manifest first: who sees the batch finds it. What is there already is left as it is: False.
 
     `naming` is called when the file is written and has not got its name yet. Raises Refused.
     """
@@ -56,13 +56,14 @@ async def place(
         await target.unveil(beside)
     crash_point("delivery_manifest")
     if await _is_there(target, file.file_name, file.data):
-        return
+        return False
     await target.write(file.file_name, file.data)
     crash_point("delivery_written")
     await naming()
     crash_point("delivery_started")
     await target.unveil(file.file_name)
     crash_point("delivery_named")
+    return True
 
 
 async def ended(target: Target, chain: Chain) -> Chain:

@@ -202,7 +202,7 @@ def _unreadable(item: RejectedRecord, again: Refused, origin: Origin) -> str:
     whole = origin.value is None or len(origin.value) > RECORD_BYTES_MAX
     if item.reason is Reason.INVALID_SIZE and not whole:
         return "its stored value was cut: it cannot be replayed"
-    return f"its stored value cannot be read: {again.reason}, {again.detail}"
+    return f"would be rejected again: {again.reason}, {again.detail}"
 
 
 async def discard(applier: Applier, item: RejectedRecord, said: Said) -> Told:

@@ -269,7 +269,7 @@ async def test_what_was_replayed_and_is_refused_for_the_same_reason_is_there_aga
 async def test_what_cannot_be_read_says_so(path: WritePath) -> None:
     item = await one_rejected(path, record("bursar-payment.v1", b"{not json"))
     assert undone(await rejected.replay(path.applier, item, WHY)) == (
-        "its stored value cannot be read: invalid_json, record: must be one JSON value in UTF-8"
+        "would be rejected again: invalid_json, record: must be one JSON value in UTF-8"
     )
 
 

@@ -230,7 +230,7 @@ async def test_all_open_rejected_records_are_replayed_oldest_first(
         ("unknown_line", True, "applied"),
         ("original_rejected", True, "applied"),
     ]
-    assert told[2]["outcome"].startswith("its stored value cannot be read: invalid_json")
+    assert told[2]["outcome"].startswith("would be rejected again: invalid_json")
     states = await commands.lines("rejected", "list", "--state", "open")
     assert [one["reason"] for one in states] == ["invalid_json"]
     (only,) = await commands.lines(

@@ -20,7 +20,7 @@ NOWHERE = {
     "DATABASE_URL": "postgresql://library:Geheim-1@127.0.0.1:1/bursar",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
 }
-NO_INTEGER = "input should be a valid integer, unable to parse string as an integer"
+NO_INTEGER = "must be a valid integer, unable to parse string as an integer"
 
 
 @pytest.fixture(autouse=True)
