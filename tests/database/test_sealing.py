@@ -1,0 +1,42 @@
+"""A batch that takes long to prove: its session stays, and so do its locks."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from service.database.pool import DatabaseLimits, create_pool
+from service.export.sealing import SIGN_OF_LIFE_SECONDS, _meanwhile
+
+IDLE_MS_MAX = SIGN_OF_LIFE_SECONDS * 1_000 + 500
+LONG = f"SELECT pg_sleep({SIGN_OF_LIFE_SECONDS + 1})::text"
+
+
+async def test_a_session_outlives_work_that_takes_longer_than_it_may_be_idle(
+    database_url: str,
+) -> None:
+    limits = DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX)
+    async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
+        other = await asyncpg.connect(database_url)
+        try:
+            async with connection.transaction():
+                before = await connection.fetchval("SELECT pg_current_xact_id()::text")
+                assert await _meanwhile(connection, other.fetchval(LONG)) == ""
+                assert await connection.fetchval("SELECT pg_current_xact_id()::text") == before
+        finally:
+            await other.close()
+
+
+async def test_without_a_sign_of_life_the_session_ends(database_url: str) -> None:
+    """What gives the accounts of a stopped process back."""
+    limits = DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX)
+    async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
+        other = await asyncpg.connect(database_url)
+        try:
+            transaction = connection.transaction()
+            await transaction.start()
+            await other.fetchval(LONG)
+            with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresError)):
+                await connection.fetchval("SELECT 1")
+        finally:
+            await other.close()
