@@ -61,18 +61,19 @@ async def check_outputs(pool: Pool, access: KafkaAccess, topics: Sequence[str]) 
 async def _ends(
     reader: AIOKafkaConsumer, topics: set[str], known: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """End offsets of all partitions of the topics that exist and were sent to."""
+    """End offsets of all partitions of the topics that were sent to; 0 where the topic is gone."""
     there = topics & set(await reader.topics())
     ends: dict[TopicPartition, int] = await reader.end_offsets(
         [at for at in known if at.topic in there]
     )
+    gone = {at: 0 for at in known if at.topic in topics - there}
     others = [
         TopicPartition(topic, partition)
         for topic in {at.topic for at in ends}
         for partition in reader.partitions_for_topic(topic) or ()
     ]
     ends |= await reader.end_offsets([at for at in others if at not in ends])
-    return ends
+    return ends | gone
 
 
 async def _mend(pool: Pool, behind: Mapping[TopicPartition, int]) -> None:

@@ -15,12 +15,14 @@ from rich.table import Table
 
 from service.cli.errors import FAILED, FOREIGN, PLAIN, line_of, settings_or_exit
 from service.database.migrate import pending
+from service.database.pool import create_pool
 from service.export.profile import Profiles
 from service.export.profiles import InvalidProfile, overlaps, read_profiles, warnings
 from service.kafka.clients import close_client, new_admin, start
 from service.kafka.topics import LARGE, check_topics
 from service.settings import Settings, unknown_variables
-from service.wiring import kafka_access
+from service.upkeep.unmet import unmet
+from service.wiring import database_limits, kafka_access
 
 SECONDS_MAX = 15
 
@@ -43,7 +45,8 @@ class Line:
 def check() -> None:
     """Check settings, profiles, database, migrations, Kafka, topics and limits."""
     settings = settings_or_exit()
-    lines = [*_settings(), *_profiles(settings), *asyncio.run(_services(settings))]
+    profiles, told = _profiles(settings)
+    lines = [*_settings(), *told, *asyncio.run(_services(settings, profiles))]
     table = Table("subject", "", "finding")
     for line in lines:
         colour = {"ok": "green", "note": "yellow", "fault": "red"}[line.verdict]
@@ -61,18 +64,17 @@ def _settings() -> Iterator[Line]:
         yield Line("settings", Verdict.FAULT, text)
 
 
-def _profiles(settings: Settings) -> Iterator[Line]:
+def _profiles(settings: Settings) -> tuple[Profiles | None, list[Line]]:
     if settings.profiles_file is None:
-        yield Line("profiles", Verdict.NOTE, "BURSAR_PROFILES_FILE is not set: nothing is exported")
-        return
+        text = "BURSAR_PROFILES_FILE is not set: nothing is exported"
+        return None, [Line("profiles", Verdict.NOTE, text)]
     try:
         profiles = read_profiles(settings.profiles_file)
     except InvalidProfile as problem:
-        yield Line("profiles", Verdict.FAULT, str(problem))
-        return
+        return None, [Line("profiles", Verdict.FAULT, str(problem))]
     codes = ", ".join(one.code for one in profiles.profiles)
-    yield Line("profiles", Verdict.OK, f"{len(profiles.profiles)} read: {codes}")
-    yield from _doubts(profiles)
+    read = Line("profiles", Verdict.OK, f"{len(profiles.profiles)} read: {codes}")
+    return profiles, [read, *_doubts(profiles)]
 
 
 def _doubts(profiles: Profiles) -> Iterator[Line]:
@@ -84,21 +86,27 @@ def _doubts(profiles: Profiles) -> Iterator[Line]:
         yield Line("profiles", Verdict.NOTE, f"{warned.subject}: {warned.doubt}")
 
 
-async def _services(settings: Settings) -> list[Line]:
+async def _services(settings: Settings, profiles: Profiles | None) -> list[Line]:
     found = await asyncio.gather(
         _asked("database", lambda: _database(settings)), _asked("kafka", lambda: _kafka(settings))
     )
-    return [line for lines in found for line in lines]
+    lines = [line for lines in found for line in lines]
+    is_whole = all(line.verdict is Verdict.OK for line in found[0])
+    if profiles is not None and is_whole:
+        lines += await _asked("profiles", lambda: _unmet(settings, profiles), Verdict.NOTE)
+    return lines
 
 
-async def _asked(subject: str, ask: Callable[[], Awaitable[list[Line]]]) -> list[Line]:
+async def _asked(
+    subject: str, ask: Callable[[], Awaitable[list[Line]]], otherwise: Verdict = Verdict.FAULT
+) -> list[Line]:
     try:
         async with asyncio.timeout(SECONDS_MAX):
             return await ask()
     except TimeoutError:
-        return [Line(subject, Verdict.FAULT, f"no answer within {SECONDS_MAX} s")]
+        return [Line(subject, otherwise, f"no answer within {SECONDS_MAX} s")]
     except (*PLAIN, *FOREIGN) as problem:
-        return [Line(subject, Verdict.FAULT, line_of(problem))]
+        return [Line(subject, otherwise, line_of(problem))]
 
 
 async def _database(settings: Settings) -> list[Line]:
@@ -110,6 +118,23 @@ async def _database(settings: Settings) -> list[Line]:
     if settings.migrate_at_start:
         return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
     return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
+
+
+async def _unmet(settings: Settings, profiles: Profiles) -> list[Line]:
+    """A word that no fine has is allowed, and as a rule a slip of the pen: nothing is exported."""
+    async with (
+        await create_pool(
+            settings.database_url.get_secret_value(), database_limits(settings)
+        ) as pool,
+        pool.acquire() as connection,
+    ):
+        found = await unmet(connection, profiles)
+    return [
+        Line(
+            "profiles", Verdict.NOTE, f"{one.profile}: {one.option}: nothing has {one.word} so far"
+        )
+        for one in found
+    ]
 
 
 async def _kafka(settings: Settings) -> list[Line]:

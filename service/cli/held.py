@@ -52,9 +52,9 @@ def list_held(
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """What the next runs would hold back, and why; counted as in their manifests.
+    """Fines that the next runs would hold back, and why: a line per fine and profile.
 
-    What waits for its age or a minimum amount, credits too, is not among them: see held show.
+    A fine or credit that waits for its age or a minimum amount is not held back: see held show.
     """
     settings = settings_or_exit()
     with operator_errors():
@@ -166,6 +166,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "exportable": facts.exportable,
         "released": fine.released,
         "exported_as": fine.line,
+        "exported_by": fine.terms.profile if fine.line and fine.terms else None,
         "created_at": facts.created_at,
         "profiles": [{"profile": code, "says": said or "due"} for code, said in verdicts],
         "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],

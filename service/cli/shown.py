@@ -4,10 +4,11 @@ import contextlib
 import getpass
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import orjson
 import typer
@@ -21,7 +22,7 @@ from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
 from service.logs import configure_logging
 from service.problems import OperatorError
-from service.settings import Settings
+from service.settings import LogFormat, Settings
 from service.upkeep.audit import Action, Said, Told
 from service.wiring import database_limits
 
@@ -58,12 +59,19 @@ OffsetOption = Annotated[int | None, typer.Option("--offset", min=0, help="Its o
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Pool]:
     """For one command. What is logged meanwhile goes to standard error: the other has results."""
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, log_format(settings, sys.stderr))
     url = settings.database_url.get_secret_value()
     if await pending(url):
         raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
     async with await create_pool(url, database_limits(settings)) as pool:
         yield pool
+
+
+def log_format(settings: Settings, stream: TextIO) -> LogFormat:
+    """Text for whoever sits at a terminal with the table, unless the setting says otherwise."""
+    if "log_format" in settings.model_fields_set or not stream.isatty():
+        return settings.log_format
+    return LogFormat.CONSOLE
 
 
 def misuse(rule: str) -> typer.Exit:

@@ -1,12 +1,15 @@
 """The operators' commands: selection, confirmation, exit codes, JSON lines, nothing personal."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from service.cli.shown import log_format
 from service.export.manifest import Manifest
+from service.settings import Settings
 from service.upkeep import rejected
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
@@ -297,6 +300,46 @@ async def test_only_what_a_person_may_decide_is_released(
     assert exported["outcome"] == "is not open: Transferred"
     (shown,) = await commands.lines("held", "show", "--institution", "6050", "--fine", "F-1")
     assert [one["action"] for one in shown["decisions"]] == ["held_release"]
+    assert (shown["exported_by"], shown["exported_as"] is None) == ("SIS", False)
+
+
+async def test_check_names_what_a_profile_asks_for_and_nothing_has(
+    path: WritePath, commands: Commands, tmp_path: Path
+) -> None:
+    """The brokers are away, which is a fault; the notes come all the same."""
+    file = tmp_path / "slips.toml"
+    slips = PROFILE.replace('["OVERDUEFINE"]', '["OVERDUEFINE", "OVERDUFINE"]').replace("02", "03")
+    file.write_text(f'{slips}owners = ["MAIN", "MIAN"]\nuser_groups = ["S"]\n')
+    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    assert "so far" not in (await commands.call("check")).stdout
+    patron = {"patron_id": "P-1", "name": "Doe", "user_group": "S"}
+    named = {**patron, "identifiers": [{"type": "02", "value": "1"}]}
+    owner = {"library_id": "1", "library_code": "MAIN", "library_name": "Main"}
+    await path.take(fine(patron=named, owner=owner))
+    told = (await commands.call("check")).stdout
+    notes = [row.split("│")[3].strip() for row in told.splitlines() if "so far" in row]
+    assert notes == [
+        "SIS: fine_types: nothing has OVERDUFINE so far",
+        "SIS: owners: nothing has MIAN so far",
+        "SIS: match: nothing has 03 so far",
+    ]
+
+
+def test_what_is_logged_beside_a_table_is_text_on_a_terminal_unless_told(tmp_path: Path) -> None:
+    places = {
+        "database_url": "postgresql://a@127.0.0.1/a",
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+    }
+    settings = Settings.model_validate(places)
+    told = Settings.model_validate({**places, "log_format": "json"})
+    first, second = os.openpty()
+    with (
+        os.fdopen(first, "rb"),
+        os.fdopen(second, "w") as terminal,
+        (tmp_path / "log").open("w") as file,
+    ):
+        formats = [log_format(one, out) for one in (settings, told) for out in (terminal, file)]
+    assert formats == ["console", "json", "json", "json"]
 
 
 async def test_a_fine_that_is_just_not_due_is_told_why(

@@ -322,6 +322,25 @@ async def test_an_output_topic_made_anew_is_no_witness_and_is_written_from_its_s
     assert {row[0] for row in kept} == {-1, 0}
 
 
+async def test_an_output_topic_that_is_gone_at_the_start_and_made_later_is_no_witness(
+    pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    await queue(pool, topic, numbered(20))
+    first = make_relay()
+    await until_empty(first)
+    await first.close()
+    delete_topic(kafka_admin, topic)
+    await queue(pool, topic, [Record(b"k", b"new")])
+    second = make_relay()
+    assert await second.run_once() == 0
+    create_topic(kafka_admin, topic, 3, APPEND_TIME)
+    await until_empty(second)
+    assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"new"]
+    async with pool.acquire() as connection:
+        kept = await connection.fetch("SELECT acknowledged_offset FROM output_offset")
+    assert {row[0] for row in kept} == {-1, 0}
+
+
 async def expire_lease(pool: Pool) -> None:
     async with pool.acquire() as connection:
         await connection.execute("UPDATE relay_lease SET expires_at = clock_timestamp()")

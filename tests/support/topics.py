@@ -28,10 +28,18 @@ class Read(NamedTuple):
 def create_topic(
     admin: AdminClient, name: str, partitions: int = 3, config: Mapping[str, str] | None = None
 ) -> str:
-    """Returns the name when the topic is there."""
+    """Returns the name when the broker shows the topic: it says "created" a little earlier."""
     new = NewTopic(name, partitions, 1, config=dict(config or {}))
     admin.create_topics([new], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
+    deadline = time.monotonic() + SECONDS_MAX
+    while not _is_shown(admin, name, partitions):
+        assert time.monotonic() < deadline, "the topic is not shown"
     return name
+
+
+def _is_shown(admin: AdminClient, name: str, partitions: int) -> bool:
+    shown = admin.list_topics(timeout=SECONDS_MAX).topics.get(name)
+    return shown is not None and len(shown.partitions) == partitions
 
 
 def delete_topic(admin: AdminClient, name: str) -> None:

@@ -219,3 +219,42 @@ GROUP BY reason;
 SELECT *
 FROM fine
 WHERE institution_id = $1 AND fine_id = $2;
+
+-- name: words_seen
+-- By option of a profile: what fines and patrons of each institution had so far.
+SELECT
+    institution_id,
+    'fine_types' AS option,
+    type::text AS word
+FROM fine
+GROUP BY institution_id, type
+UNION ALL
+SELECT
+    institution_id,
+    'currency' AS option,
+    currency::text AS word
+FROM fine
+GROUP BY institution_id, currency
+UNION ALL
+SELECT
+    institution_id,
+    'owners' AS option,
+    owner ->> 'library_code' AS word
+FROM fine
+WHERE owner IS NOT NULL
+GROUP BY institution_id, owner ->> 'library_code'
+UNION ALL
+SELECT
+    institution_id,
+    'user_groups' AS option,
+    user_group AS word
+FROM patron
+GROUP BY institution_id, user_group
+UNION ALL
+SELECT
+    patron.institution_id,
+    'match' AS option,
+    identifier.pair ->> 0 AS word
+FROM patron
+CROSS JOIN jsonb_array_elements(patron.identifiers) AS identifier (pair)
+GROUP BY patron.institution_id, identifier.pair ->> 0;
