@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
 
+from service.database.export_store import SQL
 from service.export.job import ExportJob
 from service.export.profile import Profiles
 from service.telemetry import Metrics
@@ -132,3 +135,26 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     rows = await path.rows("SELECT export_number::text AS n FROM export_batch WHERE profile = 'A'")
     assert rows == [{"n": "100000000000008"}]
     assert await path.value("SELECT count(*) FROM export_run") == 2
+
+
+async def test_the_latest_run_is_found_without_reading_the_others(path: WritePath) -> None:
+    """Every look for due profiles asks; an interval of a minute leaves half a million a year."""
+    await path.exports(due("A")).run_once()
+    many = """
+INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
+SELECT '6050', 'A', n::text, '2026-01-01Z'::timestamptz + n * interval '1 minute', 'closed'
+FROM generate_series(1, 20000) AS n
+RETURNING run_id
+"""
+    latest = max(int(str(row["run_id"])) for row in await path.rows(many))
+    assert latest == 20_000
+    async with path.pool.acquire() as connection:
+        await connection.execute("ANALYZE export_run")
+        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {SQL['profile_runs']}")
+    assert rows_read(json.loads(plan)[0]["Plan"]) < 20
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    """Of all scans below a plan's node."""
+    own = node["Actual Rows"] if "Relation Name" in node else 0
+    return int(own) + sum(map(rows_read, node.get("Plans", [])))

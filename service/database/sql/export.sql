@@ -63,15 +63,25 @@ ORDER BY k.institution_id COLLATE "C", k.profile COLLATE "C"
 ON CONFLICT DO NOTHING;
 
 -- name: profile_runs
+-- The latest run and whether one is open: an index answers both, however many runs there were.
 SELECT
-    profile_seen.institution_id,
-    profile_seen.profile,
-    profile_seen.since,
-    max(export_run.cutoff) AS last_cutoff,
-    coalesce(bool_or(export_run.state = 'open'), FALSE) AS is_open
-FROM profile_seen
-LEFT JOIN export_run USING (institution_id, profile)
-GROUP BY profile_seen.institution_id, profile_seen.profile, profile_seen.since;
+    institution_id,
+    profile,
+    since,
+    (
+        SELECT max(run.cutoff) FROM export_run AS run
+        WHERE
+            run.institution_id = profile_seen.institution_id
+            AND run.profile = profile_seen.profile
+    ) AS last_cutoff,
+    exists(
+        SELECT FROM export_run AS run
+        WHERE
+            run.institution_id = profile_seen.institution_id
+            AND run.profile = profile_seen.profile
+            AND run.state = 'open'
+    ) AS is_open
+FROM profile_seen;
 
 -- name: clock
 -- Schedules go by this clock alone.
