@@ -17,8 +17,12 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.services import Services, ServicesUnavailable, running_services
 
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
+# How long an example takes to make or to run tells of the machine, not of the code.
+UNTIMED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("default", UNTIMED)
+hypothesis.settings.register_profile("thorough", UNTIMED, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 TOPIC_DELETE_SECONDS_MAX = 10

@@ -142,7 +142,7 @@ def test_a_digest_tells_apart_a_missing_key_an_empty_one_and_a_tombstone() -> No
 
 
 async def until_one_waits_for_a_lock(pool: Pool) -> None:
-    async with asyncio.timeout(10), pool.acquire() as connection:
+    async with asyncio.timeout(60), pool.acquire() as connection:
         while not await waits(connection):  # noqa: ASYNC110 - the other side is the database
             await asyncio.sleep(0.005)
 

@@ -267,7 +267,7 @@ async def test_all_sums_are_of_one_instant(path: WritePath) -> None:
 
 async def until_one_waits_for_a_lock(path: WritePath) -> None:
     """The sums over fines are done by then, those over accounts are not."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await path.value(
             """SELECT EXISTS (SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock')"""

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -278,11 +277,10 @@ async def test_a_second_signal_ends_it_at_once(world: World, topics: Topics) -> 
                 await until(lambda: someone_waits(world))
                 process.send_signal(signal.SIGTERM)
                 await until(lambda: has_event(world, "stop_asked"))
-                started = time.monotonic()
-                assert await stopped(process, 5) == 128 + signal.SIGTERM
-                assert time.monotonic() - started < 2
+                assert await stopped(process) == 128 + signal.SIGTERM
     finally:
         await rival.close()
+    assert "stop_overdue" not in world.events()  # the bound had no part in it
 
 
 async def test_stopping_is_bounded_though_a_commit_hangs(world: World, topics: Topics) -> None:
@@ -296,7 +294,7 @@ async def test_stopping_is_bounded_though_a_commit_hangs(world: World, topics: T
                 await rival.execute(SQL_DELAY)
                 world.fines(1, 1)
                 await until(lambda: someone_waits(world))
-                await stopped(process, 6)
+                await stopped(process)
     finally:
         await rival.close()
     assert "stop_overdue" in world.events()
@@ -313,7 +311,7 @@ async def test_before_the_database_is_there_it_lives_and_is_not_ready(world: Wor
         status, told = await probe(world, "/readyz")
         assert status == 503
         assert told["checks"] == {"started": {"ok": False, "problem": "waits for the database"}}
-        assert await stopped(process, 5) == 0
+        assert await stopped(process) == 0
     assert "Geheim" not in (world.folder / "log").read_text("utf-8")
 
 

@@ -9,7 +9,7 @@ from service.kafka.clients import KafkaAccess, KafkaUnavailable, hard_close, new
 from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
 from tests.support.topics import configure_topic
 
-SECONDS_MAX = 15
+SECONDS_MAX = 60
 ONE = TopicShape(partitions=2, replication=1)
 
 
