@@ -64,30 +64,48 @@ def open_envelope(origin: Origin, contract: str) -> Envelope:
         mode = _mode_of(content_type)
     else:
         mode = _Mode.BINARY if _has_attributes(origin) else _mode_of_bare(origin.value)
-    trace = origin.traceparent or _trace_in_headers(origin)
     if mode is _Mode.STRUCTURED:
-        return _structured(origin.value, contract, trace)
+        return _structured(origin.value, contract, origin.traceparent)
     time = _binary(headers, contract)
-    return Envelope(read_json(origin.value), time, trace)
+    return Envelope(read_json(origin.value), time, origin.traceparent)
+
+
+def traced(origin: Origin) -> Origin:
+    """The record with the trace context of its headers, if it carries none yet.
+
+    Of every record: one that is refused unread is the cause of its rejection all the same.
+    """
+    if origin.traceparent is not None or (trace := _trace_in_headers(origin)) is None:
+        return origin
+    return origin._replace(traceparent=trace)
 
 
 def read_json(value: bytes | None) -> object:
     """Strict JSON in UTF-8: no duplicate keys, NaN or depth beyond the parser's. Raises Fault.
 
-    A lone surrogate in an escape is sound JSON but no text: a noncharacter takes its place, which
-    the rules of texts refuse just so, and an ignored member may have.
+    What is sound JSON and yet beyond the parser is replaced; an ignored member may have it:
+    - A lone surrogate in an escape is no text: by a noncharacter, which the rules of texts refuse
+      just so.
+    - A number of thousands of digits: by another that is beyond the bounds of every member.
     """
     if value is None:
         raise Fault(Reason.INVALID_JSON, "record: must have a value")
     try:
         return _from_json(value)
     except ValueError as refusal:
-        if b"\\u" not in value:
+        if (readable := _readable(value)) == value:
             raise _not_json(refusal) from None
     try:
-        return _from_json(_ESCAPE.sub(_without_lone_surrogate, value))
+        return _from_json(readable)
     except ValueError as refusal:
         raise _not_json(refusal) from None
+
+
+def _readable(value: bytes) -> bytes:
+    found = _ESCAPE.sub(_without_lone_surrogate, value) if b"\\u" in value else value
+    if len(found) <= _NUMBER_CHARACTERS_MAX:
+        return found
+    return _STRING_OR_NUMBER.sub(_without_long_number, found)
 
 
 def _from_json(value: bytes) -> object:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.core.words import Reason
-from service.messages.envelope import Envelope, open_envelope, read_json
+from service.messages.envelope import Envelope, open_envelope, read_json, traced
 from service.messages.models import (
     Wire,
     WireBursarPayment,
@@ -53,6 +53,7 @@ def parse(contract: str, origin: Origin) -> Incoming | Refused:
     Never raises for what a record holds; KeyError for a contract that is not in CONTRACTS.
     """
     reader = CONTRACTS[contract]
+    origin = traced(origin)
     try:
         if origin.value is not None and len(origin.value) > RECORD_BYTES_MAX:
             raise Fault(Reason.INVALID_SIZE, f"record: must have at most {RECORD_BYTES_MAX} bytes")

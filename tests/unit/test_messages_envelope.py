@@ -255,6 +255,25 @@ def test_the_trace_context_of_a_refused_record_goes_on_too() -> None:
     assert found.origin.traceparent == TRACEPARENT
 
 
+@pytest.mark.parametrize(
+    ("value", "headers", "reason"),
+    [
+        (b"{}", (), Reason.INVALID_ENVELOPE),
+        (b"{}", binary_headers(content_type=b"text/plain"), Reason.INVALID_ENVELOPE),
+        (b"{", binary_headers(), Reason.INVALID_JSON),
+        (None, binary_headers(), Reason.INVALID_JSON),
+        (b" " * (RECORD_BYTES_MAX + 1), binary_headers(), Reason.INVALID_SIZE),
+    ],
+)
+def test_the_trace_context_of_a_record_that_is_refused_unread_goes_on_too(
+    value: bytes | None, headers: Headers, reason: Reason
+) -> None:
+    own = (*headers, ("traceparent", TRACEPARENT.encode()))
+    found = parse(PAYMENT, record(PAYMENT, value, own))
+    assert isinstance(found, Refused)
+    assert (found.reason, found.origin.traceparent) == (reason, TRACEPARENT)
+
+
 def test_the_patron_was_seen_when_the_event_says() -> None:
     value, headers = binary(FINE, fine_created(), time="2026-09-01T12:00:05.5+02:00")
     found = parse(FINE, record(FINE, value, headers))
