@@ -25,6 +25,7 @@ from tests.support.inputs import (
 FINE = "fine-created.v1"
 PAYMENT = "bursar-payment.v1"
 JSON_EVENT = b"application/cloudevents+json"
+LONG = "1" * 5_000  # digits; the parser's own bound is below
 
 
 def binary_headers(**changes: bytes | None) -> Headers:
@@ -210,6 +211,30 @@ def test_a_lone_surrogate_in_an_ignored_member_is_no_fault() -> None:
     assert isinstance(
         with_headers(binary_headers(), sound + rb', "x": "\\\ud800 \ud83d\ude00"}'), BursarPayment
     )
+
+
+@pytest.mark.parametrize("number", ["%", "-%", "%.5", "%e-7", "0.%", "1e%", "[[%], %]"])
+def test_a_number_of_any_length_in_an_ignored_member_is_no_fault(number: str) -> None:
+    sound = value_of(bursar_payment())[:-1]
+    value = sound + b', "x": ' + number.replace("%", LONG).encode() + b"}"
+    assert isinstance(with_headers(binary_headers(), value), BursarPayment)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0%", "+%", "--%", ".%", "%.", "%e", "%.e5", "1.5.%", "1e5e%", "1 %", "%x", "1_%", '"%', "[%"],
+)
+def test_what_is_no_number_is_no_json_however_long_it_is(number: str) -> None:
+    sound = value_of(bursar_payment())[:-1]
+    value = sound + b', "x": ' + number.replace("%", LONG).encode() + b"}"
+    assert refusal(with_headers(binary_headers(), value))[0] is Reason.INVALID_JSON
+
+
+def test_digits_in_a_text_stay_beside_a_number_of_any_length() -> None:
+    value = value_of(bursar_payment(comment=f'"{LONG[:1900]}'))[:-1]
+    found = with_headers(binary_headers(), value + b', "x": ' + LONG.encode() + b"}")
+    assert isinstance(found, BursarPayment)
+    assert found.comment == f'"{LONG[:1900]}'
 
 
 def test_a_surrogate_after_an_escaped_backslash_is_plain_text() -> None:

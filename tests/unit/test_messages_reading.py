@@ -338,7 +338,10 @@ def test_a_batch_number_is_nothing_else(sent: object) -> None:
     assert detail.startswith("batch_number: must be a whole number from 1")
 
 
-@pytest.mark.parametrize("number", ["1e99999999999999999999", "1e-99999999999999999999", "1e400"])
+@pytest.mark.parametrize(
+    "number",
+    ["1e99999999999999999999", "1e-99999999999999999999", "1e400", "1" * 5_000, "-" + "1" * 5_000],
+)
 def test_a_number_beyond_all_bounds_is_refused_like_another(number: str) -> None:
     value, headers = binary("export-response.v1", export_response(batch_number="%"))
     value = value.replace(b'"%"', number.encode())
