@@ -26,6 +26,7 @@ from tests.support.topics import (
     delete_topic,
     end_offsets,
     produce,
+    produce_in_transaction,
 )
 
 FINE = "fine-created.v1"
@@ -215,6 +216,37 @@ async def test_bad_records_and_ten_megabytes_are_rejected_and_stop_nobody(
         await until(holds(pool, 100))
         await until(holds(pool, len(bad), "rejected"))
     assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
+
+
+async def test_records_of_every_compression_are_read(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    for place, codec in enumerate(("none", "gzip", "snappy", "lz4", "zstd")):
+        produce(bootstrap_servers, topic, fines(range(place * 20, place * 20 + 20)), codec=codec)
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    assert await count(pool, "rejected") == 0
+
+
+async def test_a_transaction_of_the_writer_counts_once_it_is_committed_and_never_if_aborted(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    def write(numbers: Iterable[int], aborted: bool) -> None:
+        produce_in_transaction(bootstrap_servers, topic, fines(numbers), topic, aborted)
+
+    write(range(50), aborted=True)
+    write(range(50, 100), aborted=False)
+    write(range(100, 150), aborted=True)
+    async with running(make_intake()):
+        await until(holds(pool, 50))
+    write(range(150, 200), aborted=False)
+    async with running(make_intake()):  # it goes on behind a transaction that was aborted
+        await until(holds(pool, 100))
+    async with pool.acquire() as connection:
+        found = await connection.fetch("SELECT fine_id FROM fine")
+    assert {row["fine_id"] for row in found} == {
+        f"F-{n}" for n in (*range(50, 100), *range(150, 200))
+    }
 
 
 async def test_a_record_the_client_cannot_hand_out_is_rejected_and_stops_nobody(

@@ -78,6 +78,7 @@ def produce(
     records: Iterable[tuple[bytes | None, bytes | None]],
     partitioner: str = "consistent_random",
     headers: Sequence[tuple[str, bytes]] = (),
+    codec: str = "none",
 ) -> int:
     """Returns how many the broker acknowledged: all of them."""
     producer = Producer(
@@ -85,6 +86,7 @@ def produce(
             "bootstrap.servers": servers,
             "linger.ms": 5,
             "partitioner": partitioner,
+            "compression.type": codec,
             "message.max.bytes": 20_000_000,
             "log_level": 0,
         }
@@ -97,6 +99,26 @@ def produce(
             producer.poll(0)
     assert producer.flush(SECONDS_MAX) == 0
     return count
+
+
+def produce_in_transaction(
+    servers: str,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes | None]],
+    name: str,
+    aborted: bool = False,
+) -> None:
+    """On the topic also where it is aborted: readers of what is committed pass it over."""
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": name, "log_level": 0})
+    producer.init_transactions(SECONDS_MAX)
+    producer.begin_transaction()
+    for key, value in records:
+        producer.produce(topic, value, key)
+    assert producer.flush(SECONDS_MAX) == 0
+    if aborted:
+        producer.abort_transaction(SECONDS_MAX)
+    else:
+        producer.commit_transaction(SECONDS_MAX)
 
 
 def read_topic(servers: str, topic: str) -> list[Read]:
