@@ -87,6 +87,13 @@ def traced(origin: Origin) -> Origin:
     return origin._replace(traceparent=trace)
 
 
+def traced_by_event(origin: Origin, body: object) -> Origin:
+    """The same where the value is the event itself, its envelope faulty or not."""
+    if origin.traceparent is not None or not isinstance(body, dict) or _has_attributes(origin):
+        return origin
+    return origin._replace(traceparent=_sound_trace(body.get("traceparent")))
+
+
 def read_json(value: bytes | None) -> object:
     """Strict JSON in UTF-8: no duplicate keys, NaN or depth beyond the parser's. Raises Fault.
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.core.words import Reason
-from service.messages.envelope import Envelope, open_envelope, read_json, traced
+from service.messages.envelope import Envelope, open_envelope, read_json, traced, traced_by_event
 from service.messages.models import (
     Wire,
     WireBursarPayment,
@@ -68,21 +68,26 @@ def parse(contract: str, origin: Origin) -> Incoming | Refused:
 
 
 def _refused(reason: Reason, detail: str, origin: Origin) -> Refused:
-    return Refused(reason, detail, origin, _institution_id(reason, origin))
+    body = _body(reason, origin)
+    return Refused(reason, detail, traced_by_event(origin, body), _institution_id(body))
+
+
+def _body(reason: Reason, origin: Origin) -> object:
+    """What a refused record holds, None if that cannot be read."""
+    if reason in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
+        return None
+    try:
+        return read_json(origin.value)
+    except Fault:
+        return None
 
 
 _INSTITUTION = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 
 
-def _institution_id(reason: Reason, origin: Origin) -> str | None:
+def _institution_id(body: object) -> str | None:
     """Whose record it is, if it says so soundly: in the data, of either mode."""
-    if reason in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
-        return None
-    try:
-        value = read_json(origin.value)
-    except Fault:
-        return None
-    for data in (value, value.get("data") if isinstance(value, dict) else None):
+    for data in (body, body.get("data") if isinstance(body, dict) else None):
         named = data.get("institution_id") if isinstance(data, dict) else None
         if isinstance(named, str) and _INSTITUTION.fullmatch(named):
             return named

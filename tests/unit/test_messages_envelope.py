@@ -273,11 +273,31 @@ def test_the_trace_context_goes_on(
     assert found.origin.traceparent == expected
 
 
-def test_the_trace_context_of_a_refused_record_goes_on_too() -> None:
-    value, own = structured(PAYMENT, bursar_payment(kind="gift"), traceparent=TRACEPARENT)
-    found = parse(PAYMENT, record(PAYMENT, value, own))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"data": bursar_payment(kind="gift")},
+        {"id": ABSENT},
+        {"specversion": "0.3"},
+        {"type": "org.bursar-bridge.fine-created.v1"},
+        {"datacontenttype": "application/xml"},
+        {"data": ABSENT},
+    ],
+)
+def test_the_trace_context_of_a_refused_event_goes_on_too(fault: dict[str, object]) -> None:
+    value, own = structured(PAYMENT, bursar_payment(), traceparent=TRACEPARENT)
+    event = {**json.loads(value), **fault}
+    sent = {name: said for name, said in event.items() if said is not ABSENT}
+    found = parse(PAYMENT, record(PAYMENT, value_of(sent), own))
     assert isinstance(found, Refused)
     assert found.origin.traceparent == TRACEPARENT
+
+
+def test_a_member_of_the_data_is_no_trace_context() -> None:
+    data = value_of({**bursar_payment(kind="gift"), "traceparent": TRACEPARENT})
+    found = with_headers(binary_headers(), data)
+    assert isinstance(found, Refused)
+    assert found.origin.traceparent is None
 
 
 @pytest.mark.parametrize(
