@@ -13,7 +13,6 @@
 import re
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 import jiter
@@ -33,6 +32,7 @@ _TRACE_HEADERS = ("traceparent", "ce_traceparent")
 
 _JSON_TYPE = re.compile(rb"[\w!#$&^.+-]+/(?:[\w!#$&^.+-]+\+)?json", re.ASCII | re.IGNORECASE)
 _STRUCTURED_TYPE = b"application/cloudevents+json"
+_COMMON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"))
 
 # An escape in a string: a surrogate pair, a lone surrogate (the group), or any other.
 _ESCAPE = re.compile(
@@ -103,7 +103,8 @@ def read_json(value: bytes | None) -> object:
     - A number of thousands of digits: by another that is beyond the bounds of every member.
     """
     if value is None:
-        raise Fault(Reason.INVALID_JSON, "record: must have a value")
+        # The client hands out neither value nor headers where a header's name is no UTF-8.
+        raise Fault(Reason.INVALID_JSON, "record: must have a value, and header names in UTF-8")
     try:
         return _from_json(value)
     except ValueError as refusal:
@@ -161,19 +162,20 @@ def _headers(origin: Origin) -> dict[str, bytes]:
     return found
 
 
-@lru_cache(maxsize=1024)
 def _read_as(name: str) -> str | None:
     if name in _READ_ONCE:
         return name
-    return _CONTENT_TYPE if name.lower() == _CONTENT_TYPE else None
+    is_spelt_otherwise = len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE
+    return _CONTENT_TYPE if is_spelt_otherwise else None
 
 
 def _has_attributes(origin: Origin) -> bool:
     return any(name.startswith("ce_") for name, _ in origin.headers)
 
 
-@lru_cache(maxsize=256)
 def _mode_of(content_type: bytes) -> _Mode:
+    if content_type in _COMMON_TYPES:
+        return _Mode.BINARY
     media_type = content_type.partition(b";")[0].strip()
     if media_type.lower() == _STRUCTURED_TYPE:
         return _Mode.STRUCTURED
