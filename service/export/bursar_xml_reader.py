@@ -108,6 +108,8 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
     digest = hashlib.sha256()
     found = elements(source, bytes_max, digest.update)
     for n, fine in enumerate((one for one in found if one.tag == FINE), start=1):
+        if next(fine.iterancestors(FINE), None) is not None:
+            continue  # what an unknown element of a fine holds is ignored, too
         if named := _institution(fine):
             institutions.add(named)
         match _paid_line(n, fine):
@@ -178,9 +180,9 @@ def _paid_line(n: int, fine: etree._Element) -> PaidLine | BadLine:
 def _paid_of(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadLine:
     try:
         composite = _Fields(fields.only("compositeSum"))
-        line_id = _trimmed(fields.only("bursarTransactionId"))
-        currency = _trimmed(composite.only("currency"))
-        amount = _amount(_trimmed(composite.only("sum")), currency)
+        line_id = fields.value("bursarTransactionId")
+        currency = composite.value("currency")
+        amount = _amount(composite.value("sum"), currency)
     except _Missing as error:
         return BadLine(n, Reason.INVALID_SCHEMA, str(error), _bytes_of(fine))
     except InvalidCurrency as error:
@@ -202,10 +204,6 @@ def _amount(text: str, currency: str) -> int:
     if amount == 0:
         raise InvalidAmount("must not be zero")
     return amount
-
-
-def _trimmed(element: etree._Element) -> str:
-    return (element.text or "").strip(_BLANKS)
 
 
 def _bytes_of(element: etree._Element) -> bytes:
@@ -249,7 +247,7 @@ def _read_patron(patron: etree._Element, lines: tuple[ReadLine, ...]) -> ReadPat
 
 
 class _Missing(ValueError):
-    """An element that must be there exactly once is not."""
+    """An element that must be there exactly once, with a value, is not."""
 
 
 class _Fields:
@@ -265,6 +263,13 @@ class _Fields:
         if found is None or wanted in self._repeated:
             raise _Missing(f"{name}: must be there exactly once")
         return found
+
+    def value(self, name: str) -> str:
+        """The trimmed text of an element that counts: an element in it would cut it short."""
+        found = self.only(name)
+        if len(found):
+            raise _Missing(f"{name}: must hold nothing but text")
+        return (found.text or "").strip(_BLANKS)
 
     def required(self, name: str) -> str:
         return self.only(name).text or ""

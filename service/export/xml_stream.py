@@ -113,5 +113,6 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
 
 
 def _not_well_formed(error: etree.XMLSyntaxError) -> RefusedDocument:
-    # The parser's own message may quote the document.
-    return RefusedDocument(Fault.NOT_WELL_FORMED, f"line {error.lineno}, column {error.offset}")
+    # The parser's own message may quote the document; of an undeclared entity it knows no place.
+    place = f"line {error.lineno}, column {error.offset}" if error.lineno else ""
+    return RefusedDocument(Fault.NOT_WELL_FORMED, place)

@@ -109,6 +109,10 @@ def test_a_sum_may_have_trailing_zeros_and_blanks_around(
         (fine(text="0.5", currency="JPY"), Reason.INVALID_AMOUNT),
         (fine(currency="XXQ"), Reason.INVALID_CURRENCY),
         (fine(currency=""), Reason.INVALID_CURRENCY),
+        (fine(text="12<xb:o/>.50"), Reason.INVALID_SCHEMA),
+        (fine(text="1<o xmlns='urn:other'>2</o>3"), Reason.INVALID_SCHEMA),
+        (fine(line_id="77<xb:o/>8"), Reason.INVALID_SCHEMA),
+        (fine(currency="USD<xb:o/>N"), Reason.INVALID_SCHEMA),
         (fine(line_id="007"), Reason.INVALID_SCHEMA),
         (fine(line_id=""), Reason.INVALID_SCHEMA),
         (fine(line_id=str(2**64)), Reason.INVALID_SCHEMA),
@@ -139,6 +143,18 @@ def test_unknown_elements_and_comments_are_ignored() -> None:
     split = fine(text="9<!-- not ten -->5<?pi x?>.00")
     found = read_import(document(strange + split))
     assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+
+
+def test_a_fine_that_stands_in_another_one_pays_nothing_and_keeps_the_numbers() -> None:
+    """As history in an element that is unknown: the fine around it is what was paid."""
+    inner = f"<xb:earlier><xb:userFineFee>{fine('76', '5')}</xb:userFineFee></xb:earlier>"
+    found = read_import(document(fine("75"), inner + fine("77"), fine("78")))
+    assert [(paid.n, paid.bursar_transaction_id) for paid in found.lines] == [
+        (1, "75"),
+        (3, "77"),
+        (4, "78"),
+    ]
+    assert found.bad == ()
 
 
 @pytest.mark.parametrize("again", ["xb:bursarTransactionId", "xb:compositeSum"])
@@ -197,6 +213,14 @@ def test_a_document_is_refused_as_a_whole(data: bytes, fault: Fault) -> None:
     with pytest.raises(RefusedDocument) as refused:
         read_import(data)
     assert refused.value.fault is fault
+
+
+def test_a_place_is_named_only_where_there_is_one() -> None:
+    with pytest.raises(RefusedDocument) as refused:
+        read_import(document(fine() + "<xb:name>&nbsp;</xb:name>"))
+    assert str(refused.value) == "not well formed"
+    with pytest.raises(RefusedDocument, match=r"not well formed \(line 3, column [0-9]+\)"):
+        read_import(document(fine("1"), fine("2") + "</xb:o>"))
 
 
 def test_a_document_larger_than_the_limit_is_refused_without_reading_on() -> None:
