@@ -112,6 +112,15 @@ def test_csv_is_rfc_4180_with_plain_amounts_and_the_fine_a_credit_refers_to() ->
     assert found["credit_of_type"] == "LOST ITEM"
 
 
+@pytest.mark.parametrize("own", ["ref 12 A", "see ref 12 A, ref 13 B", "ref 12 ref 13 ref"])
+def test_a_credits_own_words_of_a_reference_are_not_taken_for_the_one_behind_them(own: str) -> None:
+    ref = CreditRef("15000000020004242", "OVERDUEFINE")
+    credit = line(1, -3_25, type="CREDIT", comment=own, credit_ref=ref)
+    (row,) = table_of(*sealed(batch(patron("abel", credit)))).rows
+    assert row.texts["credit_of_bursar_transaction_id"] == "15000000020004242"
+    assert row.texts["credit_of_type"] == "OVERDUEFINE"
+
+
 def test_a_fine_with_the_words_of_a_reference_refers_to_nothing() -> None:
     (row,) = table_of(*sealed(batch(patron("abel", line(1, comment="ref 12 A"))))).rows
     assert row.texts["credit_of_bursar_transaction_id"] == ""
@@ -195,6 +204,18 @@ def test_a_character_the_encoding_lacks_is_refused_or_replaced_as_told(tmp_path:
         printed_as(FixedWidth(layout_of(ascii_only, tmp_path)), *of)
     replaced = 'unencodable = "replace"\n' + ascii_only
     assert b"?ukasz, Ann" in printed_as(FixedWidth(layout_of(replaced, tmp_path)), *of)
+
+
+@pytest.mark.parametrize("field", ["match_value", "fine_id"])
+def test_an_id_that_would_be_another_with_a_character_replaced_is_refused(
+    tmp_path: Path, field: str
+) -> None:
+    ours = line(1, fine_id="łódź-1")
+    of = sealed(batch(patron("abel", ours, match=("02", "łódź-1"))))
+    layout = 'encoding = "latin-1"\nunencodable = "replace"\n' + LAYOUT
+    layout = layout.replace('field = "patron_name", length = 12', f'field = "{field}", length = 12')
+    with pytest.raises(NotPrintable, match=f"{field}: a character is not in latin-1"):
+        printed_as(FixedWidth(layout_of(layout, tmp_path)), *of)
 
 
 GUIDE = Path(__file__).parents[2] / "docs" / "consumer-guide.md"

@@ -1,7 +1,7 @@
 """Fixed-width records after a layout. Pure; lengths in characters.
 
 A text too long is cut or refused as the layout says; numbers and names that identify something are
-never cut.
+never cut, nor is a character of them replaced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,19 +105,22 @@ class FixedWidth:
             if (place.too_long or self._layout.too_long) is TooLong.REFUSE or place.field in WHOLE:
                 raise NotPrintable(f"{place.field}: is longer than {place.length} characters")
             text = text[: place.length]
+        if place.field in WHOLE:
+            self._encoded(text, place.field)
         if place.align is Align.LEFT:
             return text.ljust(place.length, place.pad)
         if place.pad == "0" and place.field in SIGNED_AMOUNTS and text.startswith("-"):
             return "-" + text[1:].rjust(place.length - 1, "0")
         return text.rjust(place.length, place.pad)
 
-    def _encoded(self, text: str) -> bytes:
-        errors = "replace" if self._layout.unencodable is Unencodable.REPLACE else "strict"
+    def _encoded(self, text: str, whole: str | None = None) -> bytes:
+        """`whole`: the field is one of WHOLE, of which no character is replaced either."""
+        replace = self._layout.unencodable is Unencodable.REPLACE and whole is None
         try:
-            return text.encode(self._layout.encoding, errors)
+            return text.encode(self._layout.encoding, "replace" if replace else "strict")
         except UnicodeEncodeError:
             rule = f"a character is not in {self._layout.encoding}"
-            raise NotPrintable(f"encoding: {rule}") from None
+            raise NotPrintable(f"{whole or 'encoding'}: {rule}") from None
 
     def _row(self, record: str, currency: str) -> Row:
         texts = _cut(self._layout.line, record)

@@ -11,7 +11,8 @@ from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
 from service.problems import OperatorError
 
 LENGTH_MAX: Final = 1_000
-# A part of one of these would be another one: they are never cut, whatever the layout says.
+# A part of one of these would be another one: they are never cut, whatever the layout says, nor is
+# a character of them replaced.
 WHOLE: Final = frozenset(
     (
         *("amount", "amount_absolute", "sign", "count", "total", "bursar_transaction_id"),

@@ -38,7 +38,7 @@ LINE_FIELDS: Final = (
     "item_due_date",
     "item_barcode",
 )
-_REF = re.compile(r"(?:^|.* )ref ([1-9][0-9]{0,19}) (.+)", re.ASCII | re.DOTALL)
+_REF = re.compile(r"(?:.* )?ref ([1-9][0-9]{0,19}) (.+)", re.ASCII | re.DOTALL)
 
 
 class NotPrintable(ValueError):
