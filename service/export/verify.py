@@ -40,6 +40,8 @@ def verify(
         decimals(currency)
     except InvalidCurrency as problem:
         return [*found, Difference("currency", str(problem))]
+    if batch.export_number != manifest.get("export_number"):
+        found.append(Difference("export_number", "the file's is another than the manifest's"))
     return [
         *found,
         *_totals(totals_of_read(batch), manifest, currency),
@@ -93,6 +95,8 @@ def _lines(batch: ReadBatch, manifest: Manifest, currency: str) -> Iterator[Diff
         elif format_minor(line.amount, currency) != known[name]:
             yield Difference("sum", "is not the manifest's", line.n)
         seen.add(name)
+    if len(known) < len(lines):
+        yield Difference("lines", "one stands twice in the manifest")
     missing = len(known.keys() - seen)
     if missing:
         yield Difference("lines", f"{missing} of the manifest's are not in the file")
