@@ -56,8 +56,11 @@ def _bytes(
         yield Difference("sha256", "the file is not the one that was sealed")
     if len(document) != manifest.get("size_bytes"):
         yield Difference("size_bytes", f"the file has {len(document)} bytes")
-    if previous_sha256 is not None and previous_sha256 != manifest.get("previous_sha256"):
+    told = manifest.get("previous_sha256")
+    if previous_sha256 is not None and previous_sha256 != told:
         yield Difference("previous_sha256", "the batch before is another one")
+    elif manifest.get("batch_number") == 1 and told is not None:
+        yield Difference("previous_sha256", "before batch 1 there is none")
 
 
 def _totals(totals: Totals, manifest: Manifest, currency: str) -> Iterator[Difference]:

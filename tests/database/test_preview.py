@@ -159,13 +159,19 @@ async def test_a_sealed_file_is_sound_and_a_changed_one_is_told_by_its_line(
     }
 
 
-async def test_a_manifest_with_another_number_or_a_line_twice_is_told(
+async def test_a_manifest_that_its_own_batch_contradicts_is_told(
     path: WritePath, profiles: Profiles
 ) -> None:
     await path.exports(profiles).run_profile(only(profiles))
     (row, *_) = await path.rows("SELECT document, manifest FROM export_batch ORDER BY batch_number")
-    assert isinstance(row["document"], bytes) and isinstance(row["manifest"], bytes)
+    assert isinstance(row["document"], bytes)
+    assert isinstance(row["manifest"], bytes)
     manifest = orjson.loads(row["manifest"])
-    for field, value in (("export_number", "9" * 15), ("lines", manifest["lines"] * 2)):
+    others = {
+        "export_number": "9" * 15,
+        "lines": manifest["lines"] * 2,
+        "previous_sha256": "0" * 64,  # before batch 1 there is none
+    }
+    for field, value in others.items():
         found = verify(row["document"], {**manifest, field: value})
         assert [one.field for one in found] == [field]
