@@ -73,6 +73,7 @@ def elements(
         remove_comments=True,
         remove_pis=True,
     )
+    etree.clear_error_log()  # the thread's: what it holds afterwards is of this document
     try:
         for chunk in _chunks(source, bytes_max):
             saw(chunk)
@@ -113,6 +114,10 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
 
 
 def _not_well_formed(error: etree.XMLSyntaxError) -> RefusedDocument:
-    # The parser's own message may quote the document; of an undeclared entity it knows no place.
-    place = f"line {error.lineno}, column {error.offset}" if error.lineno else ""
+    # The parser's own message may quote the document.
+    if error.lineno:
+        return RefusedDocument(Fault.NOT_WELL_FORMED, f"line {error.lineno}, column {error.offset}")
+    # Of an entity that is not declared (`&nbsp;`) only the log knows the place.
+    logged = error.error_log.last_error  # type: ignore[attr-defined]  # lxml-stubs leave it out
+    place = f"line {logged.line}, column {logged.column}" if logged and logged.line else ""
     return RefusedDocument(Fault.NOT_WELL_FORMED, place)
