@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from service.apply import Applier
+from service.core.books import View
 from service.core.ledger import BatchKey
 from service.crash import crash_point
 from service.database import export_store, outbox
 from service.database.export_store import ProfileRuns
+from service.database.ledger_store import Locked
 from service.database.pool import Connection, Pool
+from service.database.references import References
 from service.export import claims
 from service.export.batch import InvalidBatch
 from service.export.manifest import Manifest, TotalsDiffer
 from service.export.profile import Profile, Profiles
 from service.export.proof import NotReadBack
 from service.export.schedule import is_due
-from service.export.sealing import Built, Part, advanced, build, references_of, seals_empty
+from service.export.sealing import Built, Part, advanced, build, missed_by, references_of, seals_empty
 from service.export.xml_stream import RefusedDocument
 from service.messages import encode_batch, encode_manifest
 from service.telemetry import Event, Metrics, get_log
@@ -170,9 +173,7 @@ class ExportJob:
         store = self._applier.store
         claimed = await claims.claims_of(connection, store, profile, run)
         crash_point("export_selected")
-        named = references_of(claimed.fines)
-        locked = await store.lock(connection, named)
-        view = await store.view(connection, named, locked)
+        locked, view = await self._settled(connection, references_of(claimed.fines))
         due, claimed = await claims.still_due(
             connection, store, profile, run, claimed, view.patrons
         )
@@ -188,6 +189,22 @@ class ExportJob:
         crash_point("export_sealed")
         await export_store.advance_run(connection, built.run, closed=claimed.last)
         return Sealed(built.manifest, run_is_over=claimed.last)
+
+    async def _settled(self, connection: Connection, named: References) -> tuple[Locked, View]:
+        """Under the locks, with nothing parked that is older than the export and could go on.
+
+        A change and its fine that were decided at the same instant missed each other; the sweep
+        may not have come by yet, and what was paid at the desk must not go to the bursar.
+        """
+        store = self._applier.store
+        locked = await store.lock(connection, named)
+        view = await store.view(connection, named, locked)
+        lanes = missed_by(view)
+        if not lanes:
+            return locked, view
+        await self._applier.apply_events(connection, named, (), lanes)
+        locked = await store.lock(connection, named)
+        return locked, await store.view(connection, named, locked)
 
     async def _publish(self, connection: Connection, built: Built) -> None:
         source, at = self._applier.outputs.ce_source, built.manifest.sealed_at

@@ -10,6 +10,7 @@ from service.core import rules
 from service.core.books import Changes, View
 from service.core.events import ExportFine
 from service.core.ledger import BatchKey, Fine, FineKey
+from service.core.words import Wait
 from service.crash import crash_point
 from service.database import export_store
 from service.database.export_store import Numbers, OpenRun
@@ -122,6 +123,16 @@ def seals_empty(profile: Profile, run: OpenRun, claimed: Claims) -> bool:
     if not claimed.last:
         return False
     return run.parts > 0 or profile.empty_run is EmptyRun.EMPTY_BATCH
+
+
+def missed_by(view: View) -> list[FineKey]:
+    """The fines that are known and yet waited for: a rival decided on them at the same instant."""
+    waited_for = {
+        FineKey(item.event.key.institution_id, item.fine_id)
+        for item in view.parked.values()
+        if item.wait is Wait.UNKNOWN_FINE and item.fine_id is not None
+    }
+    return sorted(waited_for & view.fines.keys())
 
 
 def references_of(fines: Sequence[Fine]) -> References:

@@ -84,6 +84,30 @@ async def test_a_change_that_missed_its_fine_is_applied(path: WritePath) -> None
     assert await path.value("SELECT active FROM account") == 8550
 
 
+@pytest.mark.parametrize(
+    ("missed", "exported"),
+    [
+        pytest.param({}, [8550], id="paid_at_the_desk_in_part"),
+        pytest.param({"amount": "95.50"}, [], id="paid_at_the_desk"),
+        pytest.param({"kind": "disputed", "amount": ABSENT, "currency": ABSENT}, [], id="disputed"),
+    ],
+)
+async def test_a_change_that_missed_its_fine_goes_before_the_fines_export(
+    path: WritePath, missed: dict[str, object], exported: list[int]
+) -> None:
+    """What is parked is tried before anything newer for its fine, swept already or not."""
+    await path.take(fine())
+    await miss_the_fine(path, change(**missed))
+    await export(path)
+    lines = await path.rows("SELECT amount FROM export_line")
+    assert [row["amount"] for row in lines] == exported
+    assert await path.value("SELECT count(*) FROM parked") == 0
+    assert await path.value("SELECT count(*) FROM rejected") == 0
+    assert await path.value("SELECT sum(active + transferred) FROM account") == await path.value(
+        "SELECT sum(active_change + transferred_change) FROM ledger_transaction"
+    )
+
+
 async def test_what_missed_its_fine_is_applied_in_the_order_of_arrival(path: WritePath) -> None:
     await path.take(fine())
     whole = {"kind": "cancelled", "amount": ABSENT, "currency": ABSENT}
