@@ -114,6 +114,8 @@ def _respond(books: Books, event: ExportResponse) -> None:
         return
     lines = books.lines_of(event.batch)
     institution_id = event.key.institution_id
+    # What missed its fine is older than the answer: money among it forbids a refusal.
+    settle(books, [FineKey(institution_id, line.fine_id) for line in lines.values()])
     fine_of = {n: books.fines[FineKey(institution_id, line.fine_id)] for n, line in lines.items()}
     answer = exports.respond(event, books.batches.get(event.batch), lines, fine_of)
     if isinstance(answer, Rejected):

@@ -17,6 +17,7 @@ from tests.support.write_path import (
     fine,
     payment,
     profiles_of,
+    response,
     tables_of,
     write_path,
 )
@@ -106,6 +107,18 @@ async def test_a_change_that_missed_its_fine_goes_before_the_fines_export(
     assert await path.value("SELECT sum(active + transferred) FROM account") == await path.value(
         "SELECT sum(active_change + transferred_change) FROM ledger_transaction"
     )
+
+
+async def test_a_payment_that_missed_its_fine_goes_before_the_refusal_of_its_line(
+    path: WritePath,
+) -> None:
+    await path.take(fine())
+    await export(path)
+    await miss_the_fine(path, payment())
+    await path.take(response(profile="bursar", outcome="refused", reason="unreadable"))
+    assert await path.value("SELECT reason FROM rejected") == "already_paid"
+    assert await path.value("SELECT considered FROM fine") == "closed"
+    assert await path.value("SELECT count(*) FROM parked") == 0
 
 
 async def test_what_missed_its_fine_is_applied_in_the_order_of_arrival(path: WritePath) -> None:

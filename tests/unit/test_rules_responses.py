@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from service.core.events import ExportResponse
+from service.core.events import BursarPayment, ExportResponse
 from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
 from service.core.words import LineState, ResponseOutcome
 from tests.support.given import (
@@ -34,9 +34,10 @@ from tests.support.given import (
     reverses,
     table,
     tells,
+    transferred,
     writes_off,
 )
-from tests.support.view_store import sound
+from tests.support.view_store import Store, sound
 
 EXPORTED = (creates(95_00), exports())
 CREDIT = (creates(-20_00), exports())
@@ -359,6 +360,37 @@ def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alon
     books.take(replace(second, fines=(line,)))
     books.take(refuses(profile="ONLY"))
     assert (books.line_state("1001"), books.line_state("5001")) == ("live", "refused")
+
+
+def parked_unswept(books: Books, *missed: BursarPayment) -> None:
+    """As a rival's commit at the same instant leaves them: parked although their fine is there."""
+    away = Store()
+    away.fold(*missed)
+    assert len(away.parked) == len(missed)
+    books.store.parked |= away.parked
+    books.store.payments |= away.payments
+
+
+@table(
+    "missed answer state",
+    ("5 a payment", (pays(95_00),), "rejected:already_paid", transferred(0)),
+    ("5 a status", (tells("invoiced"),), "applied", open_(95_00)),
+    (
+        "5 a payment and its reversal",
+        (pays(40_00), reverses()),
+        "applied",
+        open_(95_00),
+    ),
+)
+def test_what_missed_its_fine_goes_before_the_refusal_of_its_line(
+    missed: tuple[BursarPayment, ...], answer: str, state: Now
+) -> None:
+    books = Books(*EXPORTED)
+    parked_unswept(books, *missed)
+    assert own_outcome(books.take(refuses())) == answer
+    assert now(books) == state
+    assert books.waits() == {}
+    sound(books.store)
 
 
 def test_a_line_that_is_not_its_fines_latest_is_not_live_even_if_nobody_refused_it() -> None:
