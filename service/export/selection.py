@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from service.core.words import CREDIT_TYPE, RefusedRule
+from service.core.words import CREDIT_TYPE
 from service.export.batch import clean
 from service.export.profile import AmountScope, Profile
 
@@ -139,7 +139,7 @@ def _held_back(profile: Profile, candidate: Candidate) -> Refusal | None:
         return Refusal.NO_PATRON_NAME
     if not candidate.exportable:
         return Refusal.NOT_EXPORTABLE
-    if candidate.refused and profile.refused is RefusedRule.HOLD:
+    if candidate.refused:  # under the rule of its export: the profile may say otherwise by now
         return Refusal.REFUSED
     if not candidate.texts_are_sound:
         return Refusal.BAD_TEXT

@@ -331,6 +331,17 @@ async def test_a_refused_line_goes_out_again_under_a_new_id_and_the_old_one_stil
     assert await path.value("SELECT transferred FROM account") == 0
 
 
+@pytest.mark.parametrize(("then", "now", "batches"), [("hold", "retry", 1), ("retry", "hold", 2)])
+async def test_a_refused_fine_waits_for_a_person_as_its_profile_said_at_the_export(
+    path: WritePath, then: str, now: str, batches: int
+) -> None:
+    await path.take(fine())
+    await run(path, profiles_with(more=f'refused_lines = "{then}"'))
+    await path.take(response(outcome="refused", reason="closed on Mondays"))
+    await run(path, profiles_with(more=f'refused_lines = "{now}"'))
+    assert await path.value("SELECT count(*) FROM export_batch") == batches
+
+
 async def check_sealed_lines(path: WritePath, first: Manifest, second: Manifest) -> None:
     rows = await path.rows("SELECT bursar_transaction_id AS id, state FROM export_line ORDER BY 1")
     assert rows == [

@@ -103,7 +103,7 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("a blank name", {}, {"patron_name": " \t"}, Refusal.NO_PATRON_NAME),
         ("not exportable", {}, {"exportable": False}, Refusal.NOT_EXPORTABLE),
         ("refused before", {}, {"refused": True}, Refusal.REFUSED),
-        ("refused before, to be tried again", TRIED_AGAIN, {"refused": True}, ELIGIBLE),
+        ("5 held since its refusal, now retry", TRIED_AGAIN, {"refused": True}, Refusal.REFUSED),
         ("a bad text", {}, {"texts_are_sound": False}, Refusal.BAD_TEXT),
         ("a type in no profile", {}, {"type": "PARKING"}, Refusal.UNKNOWN_TYPE),
         ("a credit", WITH_CREDITS, credit(-50, 10), ELIGIBLE),
