@@ -7,7 +7,7 @@ unless somebody else is faster.
 from array import array
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -170,11 +170,12 @@ async def _plan_page(
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         known = await _known(connection, target, [one.line for one in page])
         new = [one for one in page if target.payment_id(one.line.n) not in known]
+        past = await _reversible(connection, target, {one.fine_id for one in new})
         named = references(payment_event(target, one.line, None) for one in new)
+        named.originals |= past.keys()  # with the credits of their excess
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)
-        past = await _reversible(connection, target, {one.fine_id for one in new})
-    books = Books(replace(view, payments={**view.payments, **past}))
+    books = Books(view)
     candidates: dict[str, list[SourceKey]] = defaultdict(list)
     for payment in past.values():
         candidates[payment.fine_id or ""].append(payment.key)

@@ -243,6 +243,31 @@ async def test_the_latest_payment_of_the_amount_is_reversed_first(bursar: Bursar
     assert [str(row["payment_id"]).rpartition("-")[2] for row in reversed_ones] == ["3"]
 
 
+async def test_a_payment_that_was_all_excess_is_reversed_before_an_older_one(
+    bursar: Bursar,
+) -> None:
+    (line,), _ = await exported(bursar.path, ["95.00"])
+    await bursar.imports(document((line, "95")))
+    await bursar.imports(document((line, "95.0")))
+    await bursar.imports(document((line, "-95")))
+    assert await outstanding(bursar.path) == {"F-0": 0}
+    assert await bursar.path.rows("SELECT active, transferred FROM account") == [
+        {"active": 0, "transferred": 0}
+    ]
+
+
+async def test_the_plan_of_a_reversal_sees_that_the_credit_of_its_excess_is_used(
+    bursar: Bursar,
+) -> None:
+    (line,), _ = await exported(bursar.path, ["95.00"])
+    await bursar.imports(document((line, "100")))
+    profiles = profiles_of(PROFILE)
+    await bursar.path.exports(profiles).run_profile(profiles.profiles[0])
+    assert await bursar.fates(document((line, "-100"))) == {1: Fate.REJECTED}
+    await bursar.imports(document((line, "-100")))
+    assert await bursar.path.value("SELECT reason FROM rejected") == "credit_already_exported"
+
+
 async def test_a_line_without_a_match_is_rejected_under_its_number(bursar: Bursar) -> None:
     lines, _ = await exported(bursar.path, ["95.50"])
 

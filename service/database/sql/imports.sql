@@ -29,7 +29,8 @@ FROM payment
 WHERE institution_id = $1 AND source = $2 AND payment_id = any($3::text []);
 
 -- name: reversible_payments
--- What a reversal of these fines may undo, oldest first by the ledger's own order.
+-- What a reversal of these fines may undo, oldest first by the ledger's own order. A payment that
+-- was all excess left its transaction on its credit, in the same account.
 SELECT payment.*
 FROM payment
 CROSS JOIN LATERAL (
@@ -37,7 +38,7 @@ CROSS JOIN LATERAL (
     FROM ledger_transaction AS ledger
     WHERE
         ledger.institution_id = payment.institution_id
-        AND ledger.fine_id = payment.fine_id
+        AND ledger.fine_id = any(ARRAY[payment.fine_id, payment.credit_id])
         AND ledger.cause ->> 'source' = payment.source
         AND ledger.cause ->> 'payment_id' = payment.payment_id
 ) AS posted
