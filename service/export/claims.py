@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
-from service.core.books import PatronKey
+from service.core.books import PatronKey, View
 from service.core.ledger import Fine, Patron
 from service.core.words import Status
 from service.database import export_store
@@ -82,18 +82,19 @@ async def still_due(
     profile: Profile,
     run: OpenRun,
     claimed: Claims,
-    patrons: Mapping[PatronKey, Patron],
+    view: View,
 ) -> tuple[list[Fine], Claims]:
     """Under the locks, the claimed fines that still pass; each patron is looked at whole.
 
-    `patrons` are those that will be printed: nothing locks a patron. The claim comes back with
-    what is held back only now.
+    The view's fines and patrons are those that will be printed: nothing locks a patron. The claim
+    comes back with what is held back only now.
     """
     wanted = {fine.facts.key for fine in claimed.fines}
     ids = sorted({fine.facts.patron_id for fine in claimed.fines})
-    fines = await export_store.open_fines_of_patrons(connection, store, profile, run.after, ids)
+    read = await export_store.open_fines_of_patrons(connection, store, profile, run.after, ids)
+    fines = [now for one in read if (now := view.fines.get(one.facts.key, one)).is_open_in_library]
     groups = [tuple(group) for _, group in groupby(fines, key=lambda fine: fine.facts.patron_id)]
-    looked = look_at_known(profile, run, groups, patrons)
+    looked = look_at_known(profile, run, groups, view.patrons)
     pairs = [pair for one in looked for pair in one.fines if pair[0].facts.key in wanted]
     held = Counter(refusal for _, refusal in pairs if refusal is not None and refusal.is_held_back)
     due = [fine for fine, refusal in pairs if refusal is None]

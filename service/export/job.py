@@ -174,9 +174,7 @@ class ExportJob:
         claimed = await claims.claims_of(connection, store, profile, run)
         crash_point("export_selected")
         locked, view = await self._settled(connection, references_of(claimed.fines))
-        due, claimed = await claims.still_due(
-            connection, store, profile, run, claimed, view.patrons
-        )
+        due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
         if not due and not seals_empty(profile, run, claimed):
             await export_store.advance_run(
                 connection, advanced(run, claimed, due), closed=claimed.last

@@ -1,7 +1,8 @@
 """The next run as it would be now: the same code and numbers, one snapshot, nothing written."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+from service.core.ledger import Fine
 from service.database import export_store
 from service.database.export_store import Numbers
 from service.database.ledger_store import LedgerStore
@@ -9,7 +10,16 @@ from service.database.pool import Pool
 from service.export import claims
 from service.export.batch import CreditRef
 from service.export.profile import Profile
-from service.export.sealing import Built, Part, advanced, build, references_of, seals_empty
+from service.export.sealing import (
+    Built,
+    Part,
+    advanced,
+    build,
+    missed_by,
+    references_of,
+    seals_empty,
+    settled,
+)
 
 
 async def preview(pool: Pool, store: LedgerStore, profile: Profile) -> AsyncIterator[Built]:
@@ -25,13 +35,19 @@ async def preview(pool: Pool, store: LedgerStore, profile: Profile) -> AsyncIter
         while not is_over:
             claimed = await claims.claims_of(connection, store, profile, run)
             is_over = claimed.last
-            if not claimed.fines and not seals_empty(profile, run, claimed):
-                run = advanced(run, claimed, ())
-                continue
             named = references_of(claimed.fines)
             accounts = await store.peek(connection, named)
             view = await store.view(connection, named, accounts)
-            part = Part(profile, run, claimed, claimed.fines, numbers, earlier)
+            due: Sequence[Fine] = claimed.fines
+            if lanes := missed_by(view):  # the run settles these before it exports
+                view = settled(view, lanes)
+                due, claimed = await claims.still_due(
+                    connection, store, profile, run, claimed, view
+                )
+            if not due and not seals_empty(profile, run, claimed):
+                run = advanced(run, claimed, due)
+                continue
+            part = Part(profile, run, claimed, due, numbers, earlier)
             built = await build(connection, part, view, accounts)
             yield built
             run, numbers = built.run, _following(numbers, built)

@@ -135,6 +135,19 @@ def missed_by(view: View) -> list[FineKey]:
     return sorted(waited_for & view.fines.keys())
 
 
+def settled(view: View, lanes: Sequence[FineKey]) -> View:
+    """The same ledger once what waits in these lanes was tried; nothing is written."""
+    done = rules.fold(view, (), lanes)
+    changed = {fine.facts.key: fine for fine in done.fines_added + done.fines_changed}
+    gone = set(done.parked_removed)
+    return replace(
+        view,
+        accounts={**view.accounts, **{one.key: one for one in done.accounts}},
+        fines={**view.fines, **changed},
+        parked={key: item for key, item in view.parked.items() if key not in gone},
+    )
+
+
 def references_of(fines: Sequence[Fine]) -> References:
     """What has to be locked and read to export them."""
     named = References(fines={fine.facts.key for fine in fines})

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.core.words import Wait
+from service.export.preview import preview
 from service.upkeep.sweep import PAGE_RECORDS, Sweep, parked_by_wait
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
@@ -99,7 +100,11 @@ async def test_a_change_that_missed_its_fine_goes_before_the_fines_export(
     """What is parked is tried before anything newer for its fine, swept already or not."""
     await path.take(fine())
     await miss_the_fine(path, change(**missed))
+    profile = profiles_of(PROFILES).profiles[0]
+    foreseen = [built async for built in preview(path.pool, path.applier.store, profile)]
     await export(path)
+    assert [line.amount for built in foreseen for line in built.manifest.lines] == exported
+    assert [built.manifest.held_back for built in foreseen] == [()] * len(exported)
     lines = await path.rows("SELECT amount FROM export_line")
     assert [row["amount"] for row in lines] == exported
     assert await path.value("SELECT count(*) FROM parked") == 0
