@@ -20,7 +20,15 @@ from service.export.manifest import Manifest, TotalsDiffer
 from service.export.profile import Profile, Profiles
 from service.export.proof import NotReadBack
 from service.export.schedule import is_due
-from service.export.sealing import Built, Part, advanced, build, missed_by, references_of, seals_empty
+from service.export.sealing import (
+    Built,
+    Part,
+    advanced,
+    build,
+    missed_by,
+    references_of,
+    seals_empty,
+)
 from service.export.xml_stream import RefusedDocument
 from service.messages import encode_batch, encode_manifest
 from service.telemetry import Event, Metrics, get_log
