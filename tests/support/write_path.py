@@ -33,7 +33,10 @@ OUTPUTS = Outputs(
     ce_source="/tests",
 )
 TOPICS = ExportTopics(f"{PREFIX}export-batch.v1", f"{PREFIX}export-manifest.v1")
-CONNECTIONS = DatabaseLimits(connections_max=4, lock_wait_ms_max=30_000)
+# Waits as long as a loaded machine takes, where what is traced takes many times its own time.
+CONNECTIONS = DatabaseLimits(
+    connections_max=4, lock_wait_ms_max=30_000, idle_in_transaction_ms_max=60_000
+)
 
 Row = dict[str, object]
 Tables = dict[str, list[Row]]
