@@ -77,10 +77,14 @@ class Site:
         return out.decode()
 
     async def start(self, name: str = "one") -> None:
-        """`python -m service run`; the log of all its starts is <name>.log in the folder."""
+        """`python -m service run`; the log of all its starts is <name>.log in the folder.
+
+        Returns when it takes signals, for one that came earlier would end it as any program.
+        """
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._running[name] = await asyncio.create_subprocess_exec(
+            before = self._starts(name)
+            self._running[name] = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service", "run"),
                 cwd=ROOT,
                 env=self.environment,
@@ -88,6 +92,12 @@ class Site:
                 stdout=log,
                 stderr=log,
             )
+        async with asyncio.timeout(COMMAND_SECONDS_MAX):
+            while process.returncode is None and self._starts(name) == before:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _starts(self, name: str) -> int:
+        return sum(line["event"] == "started" for line in self.log(name))
 
     async def kill(self, name: str = "one") -> None:
         """kill -9: it must have been alive until then."""
