@@ -22,7 +22,7 @@ demo: venv ## shows the service at work, from a fine to a paid fine
 .PHONY: check
 check: format-check lint imports sql-lint types contracts test ## everything that CI checks
 
-# Tests side by side, each worker with services of its own where the environment names none.
+# Tests side by side; the workers share one PostgreSQL and one Kafka.
 WORKERS ?= 2
 
 .PHONY: test
@@ -35,7 +35,7 @@ contracts: venv ## tests of the contracts alone
 
 .PHONY: laws
 laws: venv ## the laws on many more generated histories
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/laws $(ARGS)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal tests/laws $(ARGS)
 
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps
