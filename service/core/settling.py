@@ -15,7 +15,7 @@ from service.core.events import (
     Refused,
     institution_of,
 )
-from service.core.ledger import Fine, FineKey, SourceKey
+from service.core.ledger import Fine, FineKey, LineKey, Payment, SourceKey
 from service.core.outcomes import Applied, Outcome, Park, Rejected, Repeat
 from service.core.words import ItemState, PaymentKind, Wait
 
@@ -69,7 +69,16 @@ def _decide_reversal(books: Books, event: BursarPayment) -> Outcome:
     if original.credit_id is not None:
         credit = books.fines.get(FineKey(institution_id, original.credit_id))
     line = books.lines.get(event.line) if event.line is not None else None
-    return payments.reverse(event, original, fine, credit, line)
+    return payments.reverse(event, _of_its_line(books, original), fine, credit, line)
+
+
+def _of_its_line(books: Books, original: Payment) -> Payment:
+    """Rejected before its line was known, it was meant for that line's fine all the same."""
+    if original.fine_id is not None or original.bursar_transaction_id is None:
+        return original
+    key = LineKey(original.key.institution_id, original.bursar_transaction_id)
+    line = books.lines.get(key)
+    return original if line is None else replace(original, fine_id=line.fine_id)
 
 
 def _lane_of(books: Books, original: SourceKey) -> str | None:

@@ -93,6 +93,7 @@ class LedgerStore:
         parked = await self._parked(connection, lanes, named)
         lines |= await self._lines_of_parked(connection, parked.values(), lines)
         payments |= await self._payments_of_parked(connection, parked.values(), payments)
+        lines |= await self._lines_of_rejected(connection, payments.values(), lines)
         reached = [value for value in payments.values() if _fines_of([value]) & lanes]
         fines = await self._fines(connection, lanes | _credits_of(reached))
         _require_locked(fines, named.created.keys() - held, locked)
@@ -167,6 +168,18 @@ class LedgerStore:
     ) -> dict[LineKey, Line]:
         events = (item.event for item in items)
         keys = {e.line for e in events if isinstance(e, BursarPayment) and e.line is not None}
+        rows = await self._fetch(connection, "lines", keys - set(known), 2)
+        return {value.key: value for value in map(records.line, rows)}
+
+    async def _lines_of_rejected(
+        self, connection: Connection, payments: Collection[Payment], known: Collection[LineKey]
+    ) -> dict[LineKey, Line]:
+        """What those named that were rejected before their line was known."""
+        keys = {
+            LineKey(one.key.institution_id, one.bursar_transaction_id)
+            for one in payments
+            if one.fine_id is None and one.bursar_transaction_id is not None
+        }
         rows = await self._fetch(connection, "lines", keys - set(known), 2)
         return {value.key: value for value in map(records.line, rows)}
 

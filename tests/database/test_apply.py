@@ -133,6 +133,23 @@ async def test_what_waits_behind_a_waiting_reversal_waits_in_its_lane(path: Writ
     assert lanes == [{"id": name, "fine_id": "F-1"} for name in ("A", "B", "C")]
 
 
+async def test_a_reversal_by_fine_finds_whose_line_its_rejected_original_named(
+    path: WritePath,
+) -> None:
+    """The line came after the original, and the reversal does not name it."""
+    line = "1000000000000001"
+    await path.take(fine(), payment(payment_id="A", fine_id=ABSENT, bursar_transaction_id=line))
+    profiles = profiles_of(PROFILES)
+    for profile in profiles.profiles:
+        await path.exports(profiles).run_profile(profile)
+    assert await path.rows("SELECT bursar_transaction_id AS id, fine_id FROM export_line") == [
+        {"id": line, "fine_id": "F-1"}
+    ]
+    by_fine = payment(payment_id="B", kind="reversal", reverses_payment_id="A", fine_id="F-1")
+    report = await path.take(by_fine)
+    assert report.outcomes == {"rejected:original_rejected": 1}
+
+
 async def test_a_refused_batch_posts_its_lines_in_the_order_of_their_ids(
     database_url: str,
 ) -> None:

@@ -65,7 +65,7 @@ VERBS = (
 )
 
 
-def _move(number: int) -> Move:
+def move(number: int) -> Move:
     """One draw instead of five: drawing is the larger part of a law's time."""
     number, verb = divmod(number, len(VERBS))
     number, fine = divmod(number, 8)
@@ -74,7 +74,7 @@ def _move(number: int) -> Move:
     return VERBS[verb], fine, identity, amount, variant
 
 
-MOVE = st.integers(0, len(VERBS) * 8 * 8 * 6 * 12 - 1).map(_move)
+MOVE = st.integers(0, len(VERBS) * 8 * 8 * 6 * 12 - 1).map(move)
 # Lists alone would be short ones, five moves on average.
 MOVES = st.lists(MOVE, max_size=40) | st.lists(MOVE, min_size=20, max_size=40)
 
