@@ -202,6 +202,12 @@ class Payment:
     reverses: str | None = None
     reason: Reason | None = None
 
+    @property
+    def line(self) -> LineKey | None:
+        """The line it named, known or not."""
+        named = self.bursar_transaction_id
+        return None if named is None else LineKey(self.key.institution_id, named)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -15,7 +15,7 @@ from service.core.events import (
     Refused,
     institution_of,
 )
-from service.core.ledger import Fine, FineKey, LineKey, Payment, SourceKey
+from service.core.ledger import Fine, FineKey, Payment, SourceKey
 from service.core.outcomes import Applied, Outcome, Park, Rejected, Repeat
 from service.core.words import ItemState, PaymentKind, Wait
 
@@ -74,10 +74,9 @@ def _decide_reversal(books: Books, event: BursarPayment) -> Outcome:
 
 def _of_its_line(books: Books, original: Payment) -> Payment:
     """Rejected before its line was known, it was meant for that line's fine all the same."""
-    if original.fine_id is not None or original.bursar_transaction_id is None:
+    if original.fine_id is not None or original.line is None:
         return original
-    key = LineKey(original.key.institution_id, original.bursar_transaction_id)
-    line = books.lines.get(key)
+    line = books.lines.get(original.line)
     return original if line is None else replace(original, fine_id=line.fine_id)
 
 

@@ -166,21 +166,24 @@ class LedgerStore:
     async def _lines_of_parked(
         self, connection: Connection, items: Collection[Parked], known: Collection[LineKey]
     ) -> dict[LineKey, Line]:
-        events = (item.event for item in items)
-        keys = {e.line for e in events if isinstance(e, BursarPayment) and e.line is not None}
-        rows = await self._fetch(connection, "lines", keys - set(known), 2)
-        return {value.key: value for value in map(records.line, rows)}
+        events = [item.event for item in items if isinstance(item.event, BursarPayment)]
+        return await self._lines_named(connection, (event.line for event in events), known)
 
     async def _lines_of_rejected(
         self, connection: Connection, payments: Collection[Payment], known: Collection[LineKey]
     ) -> dict[LineKey, Line]:
         """What those named that were rejected before their line was known."""
-        keys = {
-            LineKey(one.key.institution_id, one.bursar_transaction_id)
-            for one in payments
-            if one.fine_id is None and one.bursar_transaction_id is not None
-        }
-        rows = await self._fetch(connection, "lines", keys - set(known), 2)
+        named = (one.line for one in payments if one.fine_id is None)
+        return await self._lines_named(connection, named, known)
+
+    async def _lines_named(
+        self,
+        connection: Connection,
+        named: Iterable[LineKey | None],
+        known: Collection[LineKey],
+    ) -> dict[LineKey, Line]:
+        keys = {key for key in named if key is not None} - set(known)
+        rows = await self._fetch(connection, "lines", keys, 2)
         return {value.key: value for value in map(records.line, rows)}
 
     async def _payments(

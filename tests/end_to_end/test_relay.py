@@ -308,34 +308,35 @@ async def test_an_output_that_this_database_cannot_explain_stops_the_relay(
 async def test_an_output_topic_made_anew_is_no_witness_and_is_written_from_its_start(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    await queue(pool, topic, numbered(20))
-    first = make_relay()
-    await until_empty(first)
-    await first.close()
-    delete_topic(kafka_admin, topic)
+    await leave_a_gone_topic(pool, kafka_admin, topic, make_relay())
     create_topic(kafka_admin, topic, 3, APPEND_TIME)
-    await queue(pool, topic, [Record(b"k", b"new")])
     await until_empty(make_relay())
-    assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"new"]
-    async with pool.acquire() as connection:
-        kept = await connection.fetch("SELECT acknowledged_offset FROM output_offset")
-    assert {row[0] for row in kept} == {-1, 0}
+    await check_written_from_its_start(pool, topic, bootstrap_servers)
 
 
 async def test_an_output_topic_that_is_gone_at_the_start_and_made_later_is_no_witness(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    await queue(pool, topic, numbered(20))
-    first = make_relay()
-    await until_empty(first)
-    await first.close()
-    delete_topic(kafka_admin, topic)
-    await queue(pool, topic, [Record(b"k", b"new")])
-    second = make_relay()
-    assert await second.run_once() == 0
+    await leave_a_gone_topic(pool, kafka_admin, topic, make_relay())
+    relay = make_relay()
+    assert await relay.run_once() == 0
     create_topic(kafka_admin, topic, 3, APPEND_TIME)
-    await until_empty(second)
-    assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"new"]
+    await until_empty(relay)
+    await check_written_from_its_start(pool, topic, bootstrap_servers)
+
+
+async def leave_a_gone_topic(pool: Pool, admin: AdminClient, topic: str, relay: Relay) -> None:
+    """It was sent to, then deleted; one more record waits for it."""
+    await queue(pool, topic, numbered(20))
+    await until_empty(relay)
+    await relay.close()
+    delete_topic(admin, topic)
+    await queue(pool, topic, [Record(b"k", b"new")])
+
+
+async def check_written_from_its_start(pool: Pool, topic: str, servers: str) -> None:
+    """With the waiting record alone, and the witness knows no older one."""
+    assert [read.value for read in read_topic(servers, topic)] == [b"new"]
     async with pool.acquire() as connection:
         kept = await connection.fetch("SELECT acknowledged_offset FROM output_offset")
     assert {row[0] for row in kept} == {-1, 0}

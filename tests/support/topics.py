@@ -31,22 +31,25 @@ def create_topic(
     """Returns the name when the broker shows the topic: it says "created" a little earlier."""
     new = NewTopic(name, partitions, 1, config=dict(config or {}))
     admin.create_topics([new], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
-    deadline = time.monotonic() + SECONDS_MAX
-    while not _is_shown(admin, name, partitions):
-        assert time.monotonic() < deadline, "the topic is not shown"
+    _until_shown(admin, name, partitions)
     return name
 
 
-def _is_shown(admin: AdminClient, name: str, partitions: int) -> bool:
+def _until_shown(admin: AdminClient, name: str, partitions: int) -> None:
+    """None of them: until the topic is gone."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while _partitions_shown(admin, name) != partitions:
+        assert time.monotonic() < deadline, f"the topic is not shown with {partitions} partitions"
+
+
+def _partitions_shown(admin: AdminClient, name: str) -> int:
     shown = admin.list_topics(timeout=SECONDS_MAX).topics.get(name)
-    return shown is not None and len(shown.partitions) == partitions
+    return 0 if shown is None else len(shown.partitions)
 
 
 def delete_topic(admin: AdminClient, name: str) -> None:
     admin.delete_topics([name], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
-    deadline = time.monotonic() + SECONDS_MAX
-    while name in admin.list_topics(timeout=SECONDS_MAX).topics:
-        assert time.monotonic() < deadline, "the topic is still there"
+    _until_shown(admin, name, 0)
 
 
 def configure_topic(admin: AdminClient, name: str, setting: str, value: str) -> None:
