@@ -5,24 +5,35 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from service.apply import Applier
 from service.database.migrate import migrate, pending, pending_on
 from service.database.pool import Pool, create_pool
 from service.database.transient import REFUSED, TRANSIENT
 from service.export.profile import Profiles
 from service.export.profiles import overlaps, read_profiles, warnings
 from service.intake import Intake
-from service.lifecycle import Part, Run, run_parts, steady, stop_on_signals
+from service.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
 from service.ops import Ops
-from service.problems import OperatorError, describe
+from service.problems import Away, OperatorError, describe
 from service.relay import Relay
+from service.restore.guard import Guard
+from service.restore.watch import Watch
 from service.settings import Settings
 from service.telemetry import Event, Metrics, get_log
 from service.upkeep.measure import Measure
 from service.upkeep.reconcile import Reconcile
 from service.upkeep.sweep import Sweep
 from service.version import program_version
-from service.waiting import wait_any
-from service.wiring import database_limits, new_applier, new_export_job, new_intake, new_relay
+from service.waiting import unless_set, wait_any
+from service.wiring import (
+    WRITERS,
+    database_limits,
+    new_applier,
+    new_export_job,
+    new_guard,
+    new_intake,
+    new_relay,
+)
 
 log = get_log(__name__)
 
@@ -40,7 +51,7 @@ class Process:
     """What every part of the process shares."""
 
     settings: Settings
-    pool: Pool
+    guard: Guard
     metrics: Metrics
     ops: Ops
 
@@ -55,32 +66,40 @@ async def run(settings: Settings) -> None:
     with stop_on_signals(stop, settings.shutdown_seconds_max):
         async with _listening(ops, settings), _database(settings, stop, ops) as pool:
             if pool is not None:
-                process = Process(settings, pool, metrics, ops)
-                log.info(Event.STARTED, version=program_version())
-                await run_parts(_stages(process, profiles), stop, settings.shutdown_seconds_max)
+                async with _guarded(settings, pool, stop, ops) as guard:
+                    if guard is not None:
+                        process = Process(settings, guard, metrics, ops)
+                        log.info(Event.STARTED, version=program_version())
+                        stages = _stages(process, profiles)
+                        await run_parts(stages, stop, settings.shutdown_seconds_max)
     log.info(Event.STOPPED)
 
 
 def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     """In the order they stop: no more comes in, what is in hand ends, all of it goes out."""
-    settings, pool = process.settings, process.pool
-    relay = new_relay(settings, pool, process.metrics)
-    applier = new_applier(settings, pool, relay.wake, process.metrics)
-    intake = new_intake(settings, pool, applier, process.metrics)
+    settings, guard = process.settings, process.guard
+    pool = guard.pool
+    relay = new_relay(settings, guard, process.metrics)
+
+    def applier(part: str) -> Applier:
+        return new_applier(settings, guard.writer(part), relay.wake, process.metrics)
+
+    intake = new_intake(settings, guard, applier("intake"), process.metrics)
     process.ops.register("intake", lambda: _intake_reads(intake))
     process.ops.register("relay", lambda: _relay_works(relay))
-    sweep = Sweep(pool, applier, settings.sweep_interval_seconds)
+    sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
     measure = Measure(
         pool, process.metrics, settings.parked_alarm_seconds, settings.sweep_interval_seconds
     )
     reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
     upkeep = [
+        Part("watch", steady("watch", Watch(guard).run)),
         Part("sweep", steady("sweep", sweep.run)),
         Part("measure", steady("measure", measure.run)),
         Part("reconcile", steady("reconcile", reconcile.run)),
     ]
     if profiles is not None:
-        job = new_export_job(settings, pool, applier, profiles, process.metrics)
+        job = new_export_job(settings, applier("export"), profiles, process.metrics)
         seconds = settings.export_check_seconds
         upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
     sending = _flushed(relay, settings.shutdown_seconds_max // 4)
@@ -189,6 +208,48 @@ async def _migrate(url: str, wanted: bool) -> None:
     elif missing := await pending(url):
         names = ", ".join(missing)
         raise OperatorError(f"the database lacks revisions {names}: run `bursar-bridge migrate`")
+
+
+@contextlib.asynccontextmanager
+async def _guarded(
+    settings: Settings, pool: Pool, stop: asyncio.Event, ops: Ops
+) -> AsyncIterator[Guard | None]:
+    """The guard of a database that is not older than Kafka; None: asked to stop meanwhile.
+
+    Nothing is written before. Raises OlderDatabase.
+    """
+    guard = new_guard(settings, pool)
+    problem = "asks whether the database is older than Kafka"
+
+    async def waiting() -> str | None:
+        return problem
+
+    ops.register("restore_check", waiting)
+    while not stop.is_set():
+        try:
+            if await unless_set(_opened(guard), stop) is None:
+                break
+        except AWAY as away:
+            problem = str(away) if isinstance(away, Away) else "waits for the database"
+            log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(away))
+            await wait_any((stop,), DATABASE_PAUSE_MS)
+        else:
+            ops.unregister("restore_check")
+            break
+    if stop.is_set():
+        yield None
+        return
+    try:
+        yield guard
+    finally:
+        with contextlib.suppress(*TRANSIENT):
+            async with asyncio.timeout(POOL_CLOSE_SECONDS_MAX):
+                await guard.close()
+
+
+async def _opened(guard: Guard) -> bool:
+    await guard.open(WRITERS)
+    return True
 
 
 async def _reachable(pool: Pool) -> str | None:

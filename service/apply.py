@@ -17,7 +17,7 @@ from service.core.words import Wait
 from service.crash import crash_point
 from service.database import ledger_write, offsets, outbox
 from service.database.ledger_store import LedgerStore, Moved
-from service.database.pool import Connection, Pool
+from service.database.pool import Connection, Writes
 from service.database.references import References, references
 from service.database.rows import pack_headers
 from service.database.statements import statements
@@ -68,14 +68,14 @@ class Applier:
 
     def __init__(
         self,
-        pool: Pool,
+        writer: Writes,
         store: LedgerStore,
         outputs: Outputs,
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
         retrying: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._pool = pool
+        self.writer = writer
         self.store = store
         self.outputs = outputs
         self._limits = limits or ApplyLimits()
@@ -122,12 +122,11 @@ class Applier:
         return await self._in_transaction(work)
 
     async def _in_transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                done = await work(connection)
-                crash_point("before_commit")
-            crash_point("after_commit")
-            return done
+        async with self.writer.transaction() as connection:
+            done = await work(connection)
+            crash_point("before_commit")
+        crash_point("after_commit")
+        return done
 
     async def _apply_once(self, connection: Connection, poll: Poll) -> Report:
         moves = moves_of(poll)
@@ -177,7 +176,7 @@ class Applier:
         batches = {r.batch for r in records if isinstance(r, ExportResponse)}
         if not batches:
             return len(records)
-        async with self._pool.acquire() as connection:
+        async with self.writer.pool.acquire() as connection:
             lines = await self.store.batch_sizes(connection, batches)
         weight = 0
         for place, record in enumerate(records):

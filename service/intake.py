@@ -15,12 +15,12 @@ from aiokafka import TopicPartition
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.offsets import Fenced
-from service.database.pool import Pool
 from service.intake_limits import RETRIED, ConsumerLost, IntakeLimits, Parse, Source
 from service.intake_member import Member, join
 from service.intake_records import polls
 from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
 from service.poll import Poll, Report
+from service.restore.guard import Guard
 from service.telemetry import Event, Metrics, get_log, observe_since
 from service.waiting import Backoff, wait_any
 
@@ -40,7 +40,7 @@ class Intake:
 
     def __init__(
         self,
-        pool: Pool,
+        guard: Guard,
         access: KafkaAccess,
         source: Source,
         parse: Parse,
@@ -49,7 +49,7 @@ class Intake:
         times: GroupTimes | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self._pool = pool
+        self._guard = guard
         self._access = access
         self._source = source
         self._parse = parse
@@ -107,7 +107,7 @@ class Intake:
         try:
             if member is None:
                 member = await join(
-                    self._access, self._times, self._pool, self._source, self._limits
+                    self._access, self._times, self._guard, self._source, self._limits
                 )
                 self._member = member
             if member.membership.changed.is_set():

@@ -9,7 +9,7 @@ from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.offsets import Fenced
 from service.database.transient import TRANSIENT
-from service.kafka.clients import KafkaUnavailable
+from service.problems import Away
 
 Parse = Callable[[str, Origin], Incoming | Refused]
 
@@ -27,7 +27,7 @@ RETRIED = (
     *TRANSIENT,
     Fenced,
     KafkaError,
-    KafkaUnavailable,
+    Away,
     ConsumerLost,
     ConsumerStoppedError,
     Unreadable,

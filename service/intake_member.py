@@ -15,7 +15,6 @@ from aiokafka.errors import (
 )
 
 from service.core.ledger import Origin
-from service.database.pool import Pool
 from service.intake_commits import Commits
 from service.intake_group import Membership
 from service.intake_limits import ConsumerLost, IntakeLimits, Source, Unreadable
@@ -24,6 +23,7 @@ from service.intake_records import Anchor, Taken, behind_anchor, origin_of
 from service.kafka.clients import GroupTimes, KafkaAccess, close_client, new_consumer, start
 from service.kafka.stops import RecordsGone
 from service.poll import Claim
+from service.restore.guard import Guard
 from service.telemetry import Event, get_log
 from service.waiting import unless_set
 
@@ -36,11 +36,13 @@ class Member:
     """`is_loaded`: the offsets of what is assigned are known and records may come."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, pool: Pool, source: Source, limits: IntakeLimits
+        self, consumer: AIOKafkaConsumer, guard: Guard, source: Source, limits: IntakeLimits
     ) -> None:
         self._consumer = consumer
         self._limits = limits
-        self._loader = OffsetLoader(pool, consumer, source.start_at_latest, limits)
+        self._loader = OffsetLoader(
+            guard, consumer, source.group_id, source.start_at_latest, limits
+        )
         self._commits = Commits(consumer, limits.commit_interval_ms)
         self._claims: dict[TopicPartition, Claim] = {}
         self._anchors: dict[TopicPartition, Anchor] = {}
@@ -178,13 +180,13 @@ class Member:
 
 
 async def join(
-    access: KafkaAccess, times: GroupTimes, pool: Pool, source: Source, limits: IntakeLimits
+    access: KafkaAccess, times: GroupTimes, guard: Guard, source: Source, limits: IntakeLimits
 ) -> Member:
     """A member that is about to join; it waits for nobody. Raises KafkaUnavailable.
 
     Subscribed after its start: `start` with a subscription waits for the whole group.
     """
     consumer = await start(new_consumer(access, source.group_id, times))
-    member = Member(consumer, pool, source, limits)
+    member = Member(consumer, guard, source, limits)
     consumer.subscribe(sorted(source.contracts), listener=member.membership)
     return member

@@ -11,15 +11,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from service.database import offsets
 from service.database.offsets import Claimed
-from service.database.pool import Pool
 from service.intake_limits import IntakeLimits
 from service.intake_records import Anchor
-from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
+from service.kafka.stops import OtherHistory, RecordsGone
 from service.poll import Claim
+from service.restore.findings import Finding, read_further
+from service.restore.guard import Guard
 from service.telemetry import Event, get_log
 
 EMPTY_DIGEST = offsets.anchor_digest(None, None)
-RECOVER = "an older database was restored; run `bursar-bridge recover`"
+WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
 
 log = get_log(__name__)
 
@@ -39,30 +40,45 @@ class Loaded:
 
 
 class OffsetLoader:
-    """For one consumer. `committed` are the offsets this very process has committed, if any."""
+    """For one consumer of the group `group_id`."""
 
     def __init__(
-        self, pool: Pool, consumer: AIOKafkaConsumer, latest: bool, limits: IntakeLimits
+        self,
+        guard: Guard,
+        consumer: AIOKafkaConsumer,
+        group_id: str,
+        latest: bool,
+        limits: IntakeLimits,
     ) -> None:
-        self._pool = pool
+        self._guard = guard
+        self._pool = guard.pool
+        self._writer = guard.writer(WRITER)
         self._consumer = consumer
+        self._group_id = group_id
         self._latest = latest
         self._limits = limits
 
     async def load(self, assigned: Collection[TopicPartition], committed: Offsets) -> Loaded:
-        """Takes the partitions over. Raises OlderDatabase, OtherHistory, RecordsGone; and whatever
-        the database and the client raise while they are away.
+        """Takes the partitions over. `committed`: what this very process has committed.
+
+        Raises OlderDatabase, OtherHistory, RecordsGone; and whatever the database and the client
+        raise while they are away.
         """
+        await self._guard.ask()  # another instance may have written to, and lost, another database
         await self._introduce({at.topic for at in assigned})
-        async with self._pool.acquire() as connection:
+        async with self._writer.transaction() as connection:
             rows = await offsets.claim(connection, [(at.topic, at.partition) for at in assigned])
         claimed = {TopicPartition(row.topic, row.partition): row for row in rows}
         # Asked after the claim: from now on nobody else moves these rows.
         in_group = await self._in_group(claimed)
-        for at, row in claimed.items():
-            ahead = max(in_group.get(at, 0), committed.get(at, 0))
-            if ahead > row.next_offset:
-                raise OlderDatabase(_line(at, f"was read up to {ahead}", row.next_offset, RECOVER))
+        ahead = {at: max(in_group.get(at, 0), committed.get(at, 0)) for at in claimed}
+        findings = [
+            self._further(at, ahead[at], row.next_offset)
+            for at, row in claimed.items()
+            if ahead[at] > row.next_offset
+        ]
+        if findings:
+            await self._guard.stop(findings)
         firsts = await self._within_bounds(claimed)
         return Loaded(
             {at: _claim(row) for at, row in claimed.items()},
@@ -79,14 +95,23 @@ class OffsetLoader:
             read = any(in_group.get(at, 0) > firsts[at] for at in all_of_it)
             # A rival that was faster may have introduced it, and read on, meanwhile.
             if read and topic not in await self._known([topic]):
-                raise OlderDatabase(f"topic {topic} was read before, this database says: {RECOVER}")
+                await self._guard.stop(
+                    [
+                        self._further(at, in_group[at], firsts[at])
+                        for at in all_of_it
+                        if in_group.get(at, 0) > firsts[at]
+                    ]
+                )
             starts = await self._consumer.end_offsets(all_of_it) if self._latest else firsts
-            async with self._pool.acquire() as connection:
+            async with self._writer.transaction() as connection:
                 await offsets.introduce(
                     connection, {(at.topic, at.partition): starts[at] for at in all_of_it}
                 )
             start = "latest" if self._latest else "earliest"
             log.info(Event.TOPIC_FIRST_SEEN, topic=topic, start=start, partitions=len(all_of_it))
+
+    def _further(self, at: TopicPartition, read_up_to: int, next_offset: int) -> Finding:
+        return read_further(self._group_id, at, read_up_to, next_offset)
 
     async def _known(self, topics: Collection[str]) -> frozenset[str]:
         async with self._pool.acquire() as connection:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.database.transient import TRANSIENT
-from service.problems import describe
+from service.problems import Away, describe
 from service.telemetry import Event, get_log
 from service.waiting import wait_any
 
@@ -21,6 +21,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLOSING_SECONDS = 2
 OVERDUE_STATUS = 1
 RETRY_PAUSE_MS = 1_000
+
+# Something outside, the database as a rule, is out of reach or in the way.
+AWAY: tuple[type[Exception], ...] = (*TRANSIENT, Away)
 
 Run = Callable[[asyncio.Event], Awaitable[object]]
 
@@ -76,13 +79,13 @@ async def run_parts(
 
 
 def steady(name: str, run: Run) -> Run:
-    """`run` begun anew while the database is away or in the way; any other error comes out."""
+    """`run` begun anew while something outside is away or in the way; any other error comes out."""
 
     async def again(stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await run(stop)
-            except TRANSIENT as problem:
+            except AWAY as problem:
                 log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
                 await wait_any((stop,), RETRY_PAUSE_MS)
             else:

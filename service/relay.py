@@ -9,19 +9,20 @@ import time
 from collections.abc import Sequence
 
 from service.crash import crash_point
-from service.database.pool import Pool
 from service.database.statements import statements
 from service.kafka.clients import KafkaAccess
+from service.relay_acknowledged import Acknowledged
 from service.relay_lease import Lease, LeaseLost
 from service.relay_limits import RETRIED, OutboxStatus, RelayLimits, SendFailed
 from service.relay_sender import OWN_FAULTS, TOPIC_FAULTS, Refusal, Sender
 from service.relay_window import Outgoing, Progress, Row, SetAside
-from service.relay_witness import check_outputs
+from service.restore.guard import AnotherServer, Guard
 from service.telemetry import Event, Metrics, get_log, observe_since
 from service.waiting import Backoff, wait_any
 
 SQL = statements("outbox")
 TICK_SECONDS = 1
+WRITER = "relay"
 CLOSE_SECONDS_MAX = 5
 
 __all__ = ["OutboxStatus", "Relay", "RelayLimits"]
@@ -30,26 +31,26 @@ log = get_log(__name__)
 
 
 class Relay:
-    """`holder` names this relay, unlike any other one's; `outputs` are full topic names."""
+    """`holder` names this relay, unlike any other one's."""
 
     def __init__(
         self,
-        pool: Pool,
+        guard: Guard,
         access: KafkaAccess,
         holder: str,
-        outputs: Sequence[str],
         limits: RelayLimits | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self._pool = pool
-        self._access = access
-        self._outputs = tuple(outputs)
+        self._guard = guard
+        self._pool = guard.pool
+        self._writer = guard.writer(WRITER)
         self._limits = limits or RelayLimits()
         self._metrics = metrics or Metrics()
-        self._lease = Lease(pool, holder, self._limits.lease_seconds)
+        self._lease = Lease(guard.pool, holder, self._limits.lease_seconds)
         self._sender = Sender(access, self._limits.request_bytes_max, self._limits.batch_bytes_max)
         self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
         self._progress = Progress()
+        self._acknowledged = Acknowledged(self._writer)
         self._blocked_until_ns: dict[str, int] = {}
         self._status_due_ns = 0
         self._work = asyncio.Event()
@@ -81,7 +82,7 @@ class Relay:
         if not await self._hold_lease():
             return 0
         started_ns = time.monotonic_ns()
-        rows = await self._page()
+        rows = await self._known_page()
         if not rows:
             return 0
         await self._sender.start()
@@ -139,13 +140,36 @@ class Relay:
             return True
         if not await lease.take():
             return False
-        fence, lease.fence = lease.fence, None  # not held before the witness has spoken
-        await check_outputs(self._pool, self._access, self._outputs)
-        lease.fence = fence
-        await lease.renew()
+        try:
+            answer = await self._guard.ask(self._renew_if_due)
+            await self._acknowledged.begin(answer)
+            await lease.renew()
+        except BaseException:
+            await self._give_back()
+            raise
+        fence = lease.fence
         self._metrics.lease_held.set(1)
         log.info(Event.LEASE_TAKEN, fence=fence)
         return True
+
+    async def _renew_if_due(self) -> None:
+        if self._lease.is_due:
+            await self._lease.renew()
+
+    async def _give_back(self) -> None:
+        """Whatever kept us from sending, another instance need not wait for our lease to end."""
+        try:
+            await self._lease.release()
+        except RETRIED as problem:  # it ends by itself
+            log.warning(Event.RELAY_RETRIES, exc_info=problem)
+
+    async def _known_page(self) -> list[Row]:
+        """From the database that knows what was acknowledged; another server is asked first."""
+        try:
+            return await self._page()
+        except AnotherServer:
+            await self._guard.recheck()
+            return await self._page()
 
     async def _page(self) -> list[Row]:
         now_ns, limits = time.monotonic_ns(), self._limits
@@ -154,6 +178,10 @@ class Relay:
             found = await connection.fetch(
                 SQL["page"], limits.page_rows_max, limits.page_bytes_max, blocked
             )
+            if found:  # to be sent
+                await self._guard.verify(connection)
+                if missing := await self._acknowledged.missing(connection):
+                    await self._guard.stop(missing)
         return [Row(*row.values()) for row in found]
 
     async def _send(self, rows: Sequence[Row]) -> list[Refusal]:
@@ -208,20 +236,18 @@ class Relay:
     async def _settle(self, rows: Sequence[Row]) -> int:
         """What is known of the rows goes into the database, if the lease is still ours."""
         progress = self._progress
+        if gaps := self._acknowledged.gaps(progress):
+            log.warning(Event.OUTPUT_GAP, partitions=gaps)
+            await self._guard.ask(self._renew_if_due)
         complete = progress.complete(rows)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._writer.transaction() as connection:
             await self._lease.renew_on(connection)
             await connection.executemany(
                 SQL["set_aside"], [row.columns() for row in progress.aside]
             )
-            lanes = sorted(progress.offsets)
-            await connection.execute(
-                SQL["acknowledge"],
-                [topic for topic, _ in lanes],
-                [partition for _, partition in lanes],
-                [progress.offsets[lane] for lane in lanes],
-            )
+            await self._acknowledged.write(connection, progress)
             await connection.execute(SQL["delete"], complete)
+        self._acknowledged.note(progress)
         for topic, count in progress.sent.items():
             self._metrics.sent.labels(topic).inc(count)
         sent = progress.sent.total()
@@ -250,6 +276,7 @@ class Relay:
     async def _forget(self) -> None:
         """Another relay goes on from what the database knows."""
         self._progress = Progress()
+        self._acknowledged.forget()
         self._metrics.lease_held.set(0)
         await self._sender.close()
 

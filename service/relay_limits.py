@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from service.kafka.clients import KafkaUnavailable
+from service.problems import Away
 
 
 class SendFailed(Exception):
@@ -20,7 +20,7 @@ RETRIED = (
     OSError,
     TimeoutError,
     KafkaError,
-    KafkaUnavailable,
+    Away,
     SendFailed,
 )
 

@@ -71,6 +71,7 @@ class Progress:
 
     done: dict[int, set[int]] = field(default_factory=dict)  # places by row
     offsets: dict[Lane, int] = field(default_factory=dict)  # the last acknowledged one
+    firsts: dict[Lane, int] = field(default_factory=dict)  # the first one since the last settling
     aside: list[SetAside] = field(default_factory=list)
     singly: set[Place] = field(default_factory=set)  # in a refused batch: one of them is to blame
     batch_bytes: dict[str, int] = field(default_factory=dict)  # where a topic takes less than usual
@@ -80,8 +81,10 @@ class Progress:
         for record in records:
             self._finish(record.at)
         self.sent[lane[0]] += len(records)
-        if last_offset > self.offsets.get(lane, -1):
-            self.offsets[lane] = last_offset
+        if last_offset < 0:  # the broker knew the records and did not say where they are
+            return
+        self.firsts.setdefault(lane, last_offset - len(records) + 1)
+        self.offsets[lane] = max(last_offset, self.offsets.get(lane, -1))
 
     def set_aside(self, row: SetAside) -> None:
         self.aside.append(row)
@@ -107,6 +110,7 @@ class Progress:
         for row in rows:
             self.done.pop(row, None)
         self.offsets.clear()
+        self.firsts.clear()
         self.aside.clear()
         self.sent.clear()
 

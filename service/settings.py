@@ -157,6 +157,7 @@ class Settings(KafkaSettings):
 
     # Intake
     consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    restore_check_seconds_max: int = Field(120, ge=1, le=86_400)
     start_at: StartAt = StartAt.EARLIEST  # of a topic that the database has never seen
     ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)

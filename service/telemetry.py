@@ -58,7 +58,7 @@ class Event(StrEnum):
     RELAY_RETRIES = "relay_retries"
     OUTBOX_OLD = "outbox_old"
     OUTPUT_TOPIC_BEHIND = "output_topic_behind"
-    OUTPUT_TOPIC_UNREADABLE = "output_topic_unreadable"
+    OUTPUT_GAP = "output_gap"
     # export
     RUN_FAILED = "run_failed"
     BATCH_SEALED = "batch_sealed"
@@ -72,7 +72,9 @@ class Event(StrEnum):
     PARKED_SWEPT = "parked_swept"
     PARKED_OLD = "parked_old"
     SWEEP_FAILED = "sweep_failed"
-    OLDER_DATABASE = "older_database"
+    # restore check
+    DATABASE_CHANGED = "database_changed"
+    RESTORE_CHECK_AWAITED = "restore_check_awaited"
     BOOKS_DIFFER = "books_differ"
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from service.apply import Applier, ApplyLimits, Outputs
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, Pool
+from service.database.pool import DatabaseLimits, Pool, Writes
 from service.export.job import ExportJob, ExportTopics
 from service.export.profile import Profiles
 from service.intake import Intake, IntakeLimits, Source
@@ -15,12 +15,36 @@ from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS, OUTPUTS
 from service.messages import parse
 from service.relay import Relay, RelayLimits
+from service.restore.check import RestoreCheck, Scope
+from service.restore.guard import Guard
 from service.settings import KafkaSettings, Settings, StartAt
 from service.telemetry import Metrics
 
+# Each part of the process that writes, by its name in the guard.
+WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay")
+COMMAND = "command"
+
+
+def new_check(settings: Settings) -> RestoreCheck:
+    prefix = settings.topic_prefix
+    scope = Scope(
+        group_id=settings.consumer_group,
+        inputs=[prefix + name for name in INPUTS],
+        outputs=[prefix + name for name in OUTPUTS],
+        seconds_max=settings.restore_check_seconds_max,
+    )
+    return RestoreCheck(kafka_access(settings), scope)
+
+
+def new_guard(settings: Settings, pool: Pool) -> Guard:
+    return Guard(pool, new_check(settings), instance_name())
+
 
 def new_applier(
-    settings: Settings, pool: Pool, committed: Callable[[], None], metrics: Metrics | None = None
+    settings: Settings,
+    writer: Writes,
+    committed: Callable[[], None],
+    metrics: Metrics | None = None,
 ) -> Applier:
     """The write path; `committed` is called after each commit, for the relay."""
     told = metrics or Metrics()
@@ -38,22 +62,21 @@ def new_applier(
         ce_source=settings.ce_source,
     )
     limits = ApplyLimits(tries_max=settings.commit_tries_max)
-    return Applier(pool, LedgerStore(parse), outputs, limits, committed, retrying)
+    return Applier(writer, LedgerStore(parse), outputs, limits, committed, retrying)
 
 
 def new_export_job(
     settings: Settings,
-    pool: Pool,
     applier: Applier,
     profiles: Profiles,
     metrics: Metrics | None = None,
 ) -> ExportJob:
     prefix = settings.topic_prefix
     topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
-    return ExportJob(pool, applier, topics, profiles, metrics)
+    return ExportJob(applier, topics, profiles, metrics)
 
 
-def new_intake(settings: Settings, pool: Pool, applier: Applier, metrics: Metrics) -> Intake:
+def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metrics) -> Intake:
     source = Source(
         group_id=settings.consumer_group,
         contracts={settings.topic_prefix + name: name for name in INPUTS},
@@ -71,11 +94,10 @@ def new_intake(settings: Settings, pool: Pool, applier: Applier, metrics: Metric
         max_poll_interval_ms=settings.kafka_max_poll_interval_ms,
         fetch_bytes_max=settings.poll_bytes_max,
     )
-    return Intake(pool, kafka_access(settings), source, parse, applier, limits, times, metrics)
+    return Intake(guard, kafka_access(settings), source, parse, applier, limits, times, metrics)
 
 
-def new_relay(settings: Settings, pool: Pool, metrics: Metrics) -> Relay:
-    outputs = [settings.topic_prefix + name for name in OUTPUTS]
+def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
     limits = RelayLimits(
         page_rows_max=settings.relay_page_rows_max,
         page_bytes_max=settings.relay_page_bytes_max,
@@ -85,7 +107,7 @@ def new_relay(settings: Settings, pool: Pool, metrics: Metrics) -> Relay:
         shutdown_seconds_max=max(1, settings.shutdown_seconds_max // 4),
         outbox_age_alarm_seconds=settings.outbox_age_alarm_seconds,
     )
-    return Relay(pool, kafka_access(settings), instance_name(), outputs, limits, metrics)
+    return Relay(guard, kafka_access(settings), guard.process, limits, metrics)
 
 
 def instance_name() -> str:

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 a check found faults or the command failed, 2 usage."""
+"""The command line. Exit codes: 0 done, 1 faults found or failed, 2 usage, 3 older database."""
 
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from service.cli import (
     reconcile,
     rejected,
     reports,
+    restore_check,
     run,
     topics,
 )
@@ -25,7 +26,8 @@ application = typer.Typer(
     name="bursar-bridge",
     help="Library fines to the bursar and back. Settings come from the environment "
     "(DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, BURSAR_...).",
-    epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings.",
+    epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings; "
+    "3 the database is older than Kafka, so nothing was written.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,6 +40,7 @@ application.command("import")(import_file.import_file)
 application.command("check")(check.check)
 application.add_typer(topics.application, name="topics")
 application.command("reconcile")(reconcile.reconcile_books)
+application.add_typer(restore_check.application, name="restore-check")
 application.command("balance")(reports.balance)
 application.command("history")(reports.show_history)
 application.add_typer(reports.batches, name="batches")

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.errors import FAILED, FOREIGN, PLAIN, line_of, settings_or_exit
+from service.cli.restore_check import finding_of
 from service.database.migrate import pending
 from service.database.pool import create_pool
 from service.export.profile import Profiles
@@ -92,6 +93,8 @@ async def _services(settings: Settings, profiles: Profiles | None) -> list[Line]
     )
     lines = [line for lines in found for line in lines]
     is_whole = all(line.verdict is Verdict.OK for line in found[0])
+    if is_whole:
+        lines += await _asked("restore check", lambda: _restored(settings))
     if profiles is not None and is_whole:
         lines += await _asked("profiles", lambda: _unmet(settings, profiles), Verdict.NOTE)
     return lines
@@ -118,6 +121,13 @@ async def _database(settings: Settings) -> list[Line]:
     if settings.migrate_at_start:
         return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
     return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
+
+
+async def _restored(settings: Settings) -> list[Line]:
+    line = await finding_of(settings)
+    if line is not None:
+        return [Line("restore check", Verdict.FAULT, line)]
+    return [Line("restore check", Verdict.OK, "Kafka knows nothing that this database does not")]
 
 
 async def _unmet(settings: Settings, profiles: Profiles) -> list[Line]:

@@ -8,10 +8,10 @@ from typing import TypeVar
 from service.apply import Applier
 from service.cli import progress
 from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.shown import confirm, database, misuse, require, show_told
+from service.cli.shown import confirm, misuse, refuse_older_database, require, show_told, writing
 from service.settings import Settings
 from service.upkeep.audit import Said, Told
-from service.wiring import new_applier
+from service.wiring import COMMAND, new_applier
 
 Found = TypeVar("Found")
 Decision = Callable[[Applier, Found, Said], Awaitable[Told]]
@@ -37,6 +37,7 @@ def decide(
     """Each in a commit of its own; ends the command with 1 if one was not done."""
     settings = settings_or_exit()
     with operator_errors():
+        asyncio.run(refuse_older_database(settings))
         found = asyncio.run(find(settings))
         if len(found) > 1 and not asked.every:
             raise misuse(asked.which)
@@ -49,8 +50,8 @@ def decide(
 async def _decided(
     settings: Settings, found: Sequence[Found], decision: Decision[Found], why: Said
 ) -> list[Told]:
-    async with database(settings) as pool:
-        applier = new_applier(settings, pool, lambda: None)
+    async with writing(settings) as guard:
+        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         with progress.steps() as bars:
             each = bars.track(found, description="deciding")
             return [await decision(applier, one, why) for one in each]

@@ -9,8 +9,8 @@ import asyncpg
 import typer
 
 from service.export.profiles import InvalidProfile
-from service.kafka.clients import KafkaUnavailable
-from service.problems import OperatorError, summary
+from service.kafka.stops import OlderDatabase
+from service.problems import Away, OperatorError, summary
 from service.settings import (
     InvalidSettings,
     KafkaSettings,
@@ -22,9 +22,10 @@ from service.settings import (
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+OLDER: Final = 3
 
 # Their texts are ours: field and rule, no value.
-PLAIN = (OperatorError, InvalidProfile, KafkaUnavailable)
+PLAIN = (OperatorError, InvalidProfile, Away)
 # Theirs are not: told by their sort alone.
 FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -58,7 +59,12 @@ def operator_errors() -> Iterator[None]:
         yield
     except (*PLAIN, *FOREIGN) as problem:
         complain(line_of(problem))
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(status_of(problem)) from None
+
+
+def status_of(problem: BaseException) -> int:
+    """The exit status: an older database has one of its own, everywhere."""
+    return OLDER if isinstance(problem, OlderDatabase) else FAILED
 
 
 def line_of(problem: Exception) -> str:

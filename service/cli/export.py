@@ -9,7 +9,7 @@ import typer
 
 from service.cli import progress, reports, verify
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, Row, database, misuse, money, show
+from service.cli.shown import JsonOption, Row, database, misuse, money, show, writing
 from service.core.ledger import BatchKey
 from service.database import export_store
 from service.database.ledger_store import LedgerStore
@@ -21,7 +21,7 @@ from service.export.profiles import read_profiles
 from service.messages import encode_manifest, parse
 from service.problems import OperatorError, summary
 from service.settings import Settings
-from service.wiring import new_applier, new_export_job
+from service.wiring import COMMAND, new_applier, new_export_job
 
 application = typer.Typer(
     help="Run profiles now; preview, list, show, send again and check batches. "
@@ -132,8 +132,10 @@ async def _run(
     settings: Settings, profiles: Profiles, chosen: Sequence[Profile], rows: list[Row]
 ) -> None:
     """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown."""
-    async with database(settings) as pool:
-        job = new_export_job(settings, pool, new_applier(settings, pool, lambda: None), profiles)
+    async with writing(settings) as guard:
+        pool = guard.pool
+        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
+        job = new_export_job(settings, applier, profiles)
         with progress.batches() as bars:
             for one in chosen:
                 async with pool.acquire() as connection:
@@ -172,9 +174,9 @@ def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:
 
 
 async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool:
-    async with database(settings) as pool:
-        applier = new_applier(settings, pool, lambda: None)
-        return await new_export_job(settings, pool, applier, profiles).resend(key)
+    async with writing(settings) as guard:
+        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
+        return await new_export_job(settings, applier, profiles).resend(key)
 
 
 def _show(rows: Sequence[Row], as_json: bool) -> None:

@@ -20,11 +20,13 @@ from service.cli.shown import (
     database,
     misuse,
     money,
+    refuse_older_database,
     require,
     said,
     show,
     show_one,
     show_told,
+    writing,
 )
 from service.core.ledger import Fine, FineKey
 from service.core.words import Status
@@ -37,7 +39,7 @@ from service.settings import Settings
 from service.upkeep import held
 from service.upkeep.audit import Said, Told, actions_on
 from service.upkeep.held import NO_PROFILES, HeldFine
-from service.wiring import new_applier
+from service.wiring import COMMAND, new_applier
 
 application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
 
@@ -104,6 +106,7 @@ def release(
     settings = settings_or_exit()
     with operator_errors():
         profiles = _profiles(settings, profile)
+        asyncio.run(refuse_older_database(settings))
         keys = [FineKey(institution, fine)] if institution and fine else None
         if keys is None:
             found = asyncio.run(_find(settings, profiles, institution, profile))
@@ -135,10 +138,10 @@ async def _released(
     settings: Settings, profiles: Profiles, keys: list[FineKey], why: Said
 ) -> list[Told]:
     done = []
-    async with database(settings) as pool:
-        applier = new_applier(settings, pool, lambda: None)
+    async with writing(settings) as guard:
+        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         for key in keys:
-            async with pool.acquire() as connection:
+            async with guard.pool.acquire() as connection:
                 fine = await held.find_fine(connection, applier.store, key)
                 reasons: list[tuple[str | None, Refusal]] = []
                 if fine is not None:

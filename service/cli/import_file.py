@@ -10,9 +10,9 @@ import typer
 
 from service.cli import import_shown, progress
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, database, misuse, show
+from service.cli.shown import JsonOption, database, misuse, show, writing
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool
+from service.database.pool import ReadOnly, Writes
 from service.export.bursar_xml_reader import ImportFile, read_import
 from service.export.profile import Profile, Profiles
 from service.export.profiles import read_profiles
@@ -22,7 +22,7 @@ from service.imports.plan import Fate, Planned, Target
 from service.messages import parse
 from service.problems import OperatorError
 from service.settings import Settings
-from service.wiring import kafka_access
+from service.wiring import COMMAND, kafka_access
 
 ASKS_PER_SECOND = 4
 
@@ -141,7 +141,7 @@ class _Run:
             rows[planned.line.n] = import_shown.line(planned, as_json)
 
         async with database(self._settings) as pool:
-            job = self._job(pool)
+            job = self._job(ReadOnly(pool))
             target = await self._target(job, register=False)
             summary = await self._check(job, target, told)
         show([rows[n] for n in sorted(rows)], as_json, "the file has no lines")
@@ -152,8 +152,8 @@ class _Run:
         return summary.passes
 
     async def real(self) -> bool:
-        async with database(self._settings) as pool:
-            job = self._job(pool)
+        async with writing(self._settings) as guard:
+            job = self._job(guard.writer(COMMAND))
             target = await self._target(job, register=False)
             summary = await self._check(job, target, lambda _: None)
             if self._how.forbids(summary):
@@ -200,12 +200,12 @@ class _Run:
 
             return await job.check(target, self._file, told)
 
-    def _job(self, pool: Pool) -> ImportJob:
+    def _job(self, writer: Writes) -> ImportJob:
         prefix = self._settings.topic_prefix
         topics = ImportTopics(
             f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
         )
-        return ImportJob(pool, LedgerStore(parse), kafka_access(self._settings), topics)
+        return ImportJob(writer, LedgerStore(parse), kafka_access(self._settings), topics)
 
     async def _target(self, job: ImportJob, *, register: bool) -> Target:
         institution_id, code = self._profile.institution_id, self._profile.code

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from service.cli.restore_check import warn_of_older_database
 from service.cli.shown import InstitutionOption, JsonOption, Row, database, money, show
 from service.settings import Settings
 from service.upkeep.reconcile import (
@@ -28,15 +29,20 @@ def reconcile_books(
 ) -> None:
     """Compare every sum two ways, as of one instant; exit code 1 if any two differ.
 
+    Exit code 3 if the database is older than Kafka: then its sums are those of another day.
+
     Of a profile, exported is what the bursar was given to collect, paid by now or not; of the
     accounts, active is what is owed in the library now, transferred what is owed at the bursar.
     """
     settings = settings_or_exit()
     with operator_errors():
         done = asyncio.run(_reconciled(settings, institution, limit))
+        is_older = asyncio.run(warn_of_older_database(settings))
     _show(done, as_json)
     if done.is_cut:
         complain(f"there are more differences than told: --limit {limit}")
+    if is_older:  # its sums may agree all the same: they are those of another day
+        raise typer.Exit(OLDER)
     if not done.agrees:
         raise typer.Exit(FAILED)
 

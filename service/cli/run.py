@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import typer
 
-from service.cli.errors import FAILED, PLAIN, settings_or_exit
+from service.cli.errors import PLAIN, settings_or_exit, status_of
+from service.kafka.stops import OlderDatabase
 from service.logs import configure_logging
 from service.settings import unknown_variables
 from service.telemetry import Event, get_log
@@ -25,9 +26,12 @@ def run() -> None:
     try:
         asyncio.run(app.run(settings))
     except Exception as problem:  # noqa: BLE001 - the process ends here, whatever it was
-        for one in _leaves(problem):
-            _tell(one)
-        raise typer.Exit(FAILED) from None
+        leaves = list(_leaves(problem))
+        # Every part stops because of it, and the first one says it all.
+        older = [leaf for leaf in leaves if isinstance(leaf, OlderDatabase)]
+        for leaf in older[:1] or leaves:
+            _tell(leaf)
+        raise typer.Exit(max(map(status_of, leaves))) from None
 
 
 def _leaves(problem: BaseException) -> Iterator[BaseException]:

@@ -20,11 +20,13 @@ from service.cli.errors import FAILED, USAGE, complain
 from service.core.money import format_minor
 from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
+from service.database.transient import TRANSIENT
 from service.logs import configure_logging
 from service.problems import OperatorError
+from service.restore.guard import Guard
 from service.settings import LogFormat, Settings
 from service.upkeep.audit import Action, Said, Told
-from service.wiring import database_limits
+from service.wiring import COMMAND, database_limits, new_guard
 
 WHY_CHARACTERS_MAX = 500
 WAYS = "--institution --id (--source), --topic --partition --offset"
@@ -65,6 +67,28 @@ async def database(settings: Settings) -> AsyncIterator[Pool]:
         raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
     async with await create_pool(url, database_limits(settings)) as pool:
         yield pool
+
+
+@contextlib.asynccontextmanager
+async def writing(settings: Settings) -> AsyncIterator[Guard]:
+    """For one command that writes: first it is asked whether the database is older than Kafka.
+
+    Raises OlderDatabase; CannotAsk while Kafka is away, for then nobody can tell.
+    """
+    async with database(settings) as pool:
+        guard = new_guard(settings, pool)
+        await guard.open((COMMAND,))
+        try:
+            yield guard
+        finally:
+            with contextlib.suppress(*TRANSIENT):
+                await guard.close()
+
+
+async def refuse_older_database(settings: Settings) -> None:
+    """The same question alone: for a command that first shows what it would write."""
+    async with database(settings) as pool:
+        await new_guard(settings, pool).ask()
 
 
 def log_format(settings: Settings, stream: TextIO) -> LogFormat:

@@ -1,8 +1,10 @@
 """Connections to PostgreSQL: every session has its timeouts, UTC, and a name operators can see."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import asyncpg
 
@@ -15,7 +17,36 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 
-__all__ = ["Connection", "DatabaseLimits", "Pool", "create_pool"]
+__all__ = ["Connection", "DatabaseLimits", "Pool", "ReadOnly", "Writes", "create_pool"]
+
+
+class Writes(Protocol):
+    """The one way to write: `transaction` first proves that the database is the one we know."""
+
+    @property
+    def pool(self) -> Pool:
+        """For reading."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction of this writer, which has one at a time."""
+        ...
+
+
+class ReadOnly:
+    """For a command that only looks: whatever it would write, the server refuses."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @property
+    def pool(self) -> Pool:
+        return self._pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            yield connection
 
 
 _ZERO = datetime(2000, 1, 1, tzinfo=UTC)  # of timestamptz on the wire, in microseconds
@@ -47,6 +78,17 @@ async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -
     refuses.
     """
     bounds = limits or DatabaseLimits()
+    settings = server_settings(bounds)
+    pool = await _new_pool(database_url, bounds, settings)
+    if await pool.fetchval("SELECT current_setting('synchronous_commit')") != "off":
+        return pool
+    # A commit that a crash of the server takes back may be known to Kafka already. Whatever else
+    # the server is set to, such as to wait for a standby, stays as it is.
+    await pool.close()
+    return await _new_pool(database_url, bounds, {**settings, "synchronous_commit": "on"})
+
+
+async def _new_pool(database_url: str, bounds: DatabaseLimits, settings: dict[str, str]) -> Pool:
     return await asyncpg.create_pool(
         database_url,
         min_size=bounds.connections_min,
@@ -54,7 +96,7 @@ async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -
         timeout=bounds.connect_seconds_max,
         # The server's own timeouts come first; this one is for a server that is silent.
         command_timeout=bounds.reply_seconds_max,
-        server_settings=server_settings(bounds),
+        server_settings=settings,
         init=_take_instants_as_they_are,
     )
 
@@ -77,6 +119,9 @@ def server_settings(limits: DatabaseLimits) -> dict[str, str]:
     return {
         "application_name": limits.application_name,
         "timezone": "UTC",
+        # Whatever the server's own defaults are: these are what the write path was built for.
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "off",
         "jit": "off",  # compiling costs more than our statements
         "statement_timeout": str(limits.statement_ms_max),
         "lock_timeout": str(limits.lock_wait_ms_max),

@@ -12,7 +12,7 @@ from service.crash import crash_point
 from service.database import export_store, outbox
 from service.database.export_store import ProfileRuns
 from service.database.ledger_store import Locked
-from service.database.pool import Connection, Pool
+from service.database.pool import Connection
 from service.database.references import References
 from service.export import claims
 from service.export.batch import InvalidBatch
@@ -58,14 +58,13 @@ class ExportJob:
 
     def __init__(
         self,
-        pool: Pool,
         applier: Applier,
         topics: ExportTopics,
         profiles: Profiles,
         metrics: Metrics | None = None,
     ) -> None:
-        self._pool = pool
         self._applier = applier
+        self._writer = applier.writer
         self._topics = topics
         self._profiles = profiles
         self._metrics = metrics or Metrics()
@@ -92,7 +91,7 @@ class ExportJob:
         self, profile: Profile, runs: ProfileRuns, stop: asyncio.Event | None
     ) -> int:
         """A profile whose batch cannot be sealed stops neither the others nor the intake."""
-        async with self._pool.acquire() as connection:
+        async with self._writer.transaction() as connection:
             run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
         if run is None:
             return 0  # another exporter was faster
@@ -116,7 +115,7 @@ class ExportJob:
     async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
         """What died in a run goes on at once; the rest when its schedule says so."""
         codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
-        async with self._pool.acquire() as connection:
+        async with self._writer.transaction() as connection:
             seen = await export_store.seen(connection, codes)
         return [
             (profile, own)
@@ -136,7 +135,7 @@ class ExportJob:
         The number of batches sealed; `sealed` sees each manifest, and nothing keeps it: it names
         every line.
         """
-        async with self._pool.acquire() as connection:
+        async with self._writer.transaction() as connection:
             run = await export_store.open_run(connection, profile, str(uuid4()))
         return await self._go_on(profile, run.run_id, sealed, stop)
 
@@ -222,7 +221,7 @@ class ExportJob:
 
     async def resend(self, key: BatchKey) -> bool:
         """The stored bytes again, with the same ce_id; False for a batch unknown here."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._writer.transaction() as connection:
             stored = await export_store.sealed_messages(connection, key)
             if stored is None:
                 return False

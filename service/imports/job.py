@@ -16,7 +16,7 @@ from service.core.ledger import Origin
 from service.core.words import Reason
 from service.database import ledger_write, outbox
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool
+from service.database.pool import Writes
 from service.export.bursar_xml_reader import BadLine, ImportFile
 from service.imports.plan import (
     SQL,
@@ -94,9 +94,10 @@ class ImportJob:
     """One file at a time; the same file again changes nothing."""
 
     def __init__(
-        self, pool: Pool, store: LedgerStore, access: KafkaAccess, topics: ImportTopics
+        self, writer: Writes, store: LedgerStore, access: KafkaAccess, topics: ImportTopics
     ) -> None:
-        self._pool = pool
+        self._writer = writer
+        self._pool = writer.pool
         self._store = store
         self._access = access
         self._topics = topics
@@ -106,9 +107,10 @@ class ImportJob:
     ) -> Target:
         """The file's identity, with the instant of its first import; a dry run registers none."""
         own = (institution_id, source, sha256)
-        async with self._pool.acquire() as connection:
-            if register:
+        if register:
+            async with self._writer.transaction() as connection:
                 await connection.execute(SQL["register"], *own, profile)
+        async with self._pool.acquire() as connection:
             paid_at: datetime | None = await connection.fetchval(SQL["paid_at"], *own)
             if paid_at is None:
                 paid_at = await connection.fetchval(SQL["clock"])
@@ -194,7 +196,7 @@ class ImportJob:
         if not came:
             return
         number, offsets = came[0].origin.partition, [value.origin.offset for value in came]
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._writer.transaction() as connection:
             rows = await connection.fetch(SQL["recorded_lines"], TOPIC, number, offsets)
             known = {row["record_offset"] for row in rows}
             values = [value for value in came if value.origin.offset not in known]

@@ -4,7 +4,10 @@ from service.problems import OperatorError
 
 
 class OlderDatabase(OperatorError):
-    """Kafka knows more than the database: a backup was restored under it."""
+    """Kafka, or this process, knows more than the database: an older one took its place.
+
+    Nothing may be written on top of it. Every process and command ends with the same exit status.
+    """
 
 
 class OtherHistory(OperatorError):

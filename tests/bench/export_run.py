@@ -18,7 +18,14 @@ from service.lifecycle import look_for_cycles_seldom
 from service.settings import Settings, read_settings
 from service.telemetry import Metrics
 from service.waiting import wait_any
-from service.wiring import database_limits, new_applier, new_export_job, new_relay
+from service.wiring import (
+    WRITERS,
+    database_limits,
+    new_applier,
+    new_export_job,
+    new_guard,
+    new_relay,
+)
 from tests.bench.figures import Told
 from tests.bench.ledgers import apply
 from tests.bench.load import more_fines
@@ -27,6 +34,7 @@ from tests.bench.peak import peak_mb
 LOOK_MS = 10
 PAUSE_MS = 100
 POLL = 5
+BESIDE = "beside"  # the writer of the records that are applied meanwhile
 
 # They are in the batch that is being made, unless it is the last one.
 NEXT_PATRONS = f"""
@@ -42,18 +50,21 @@ async def run(settings: Settings, with_intake: bool) -> Told:
     profiles = read_profiles(settings.profiles_file)
     url = settings.database_url.get_secret_value()
     async with await create_pool(url, database_limits(settings)) as pool:
-        relay = new_relay(settings, pool, Metrics())
+        guard = new_guard(settings, pool)
+        await guard.open((*WRITERS, BESIDE))
+        relay = new_relay(settings, guard, Metrics())
         await relay.run_once()  # takes the lease
         stop, over = asyncio.Event(), asyncio.Event()
         relaying = asyncio.create_task(relay.run(stop))
-        applier = new_applier(settings, pool, relay.wake)
-        job = new_export_job(settings, pool, applier, profiles)
+        applier = new_applier(settings, guard.writer("export"), relay.wake)
+        beside = new_applier(settings, guard.writer(BESIDE), relay.wake)
+        job = new_export_job(settings, applier, profiles)
         sealed = [(time.perf_counter(), 0)]
 
         def count(manifest: Manifest) -> None:
             sealed.append((time.perf_counter(), sealed[-1][1] + manifest.count))
 
-        taking = asyncio.create_task(_intake(pool, applier, over)) if with_intake else None
+        taking = asyncio.create_task(_intake(pool, beside, over)) if with_intake else None
         await job.run_profile(profiles.profiles[0], count)
         over.set()
         while (await relay.status()).rows_waiting:

@@ -19,6 +19,7 @@ from service.export.profiles import read_profiles
 from service.messages import parse
 from tests.bench.load import FINE, Line, Record, fines
 from tests.bench.world import profiles_file
+from tests.support.guards import Unguarded
 
 POLL = 2_000
 OUTPUTS = Outputs("b", "l", "r", "/bench")
@@ -28,7 +29,7 @@ async def fill(database_url: str, count: int) -> None:
     """Puts `count` fines into an empty ledger by the service's own write path, nothing to send."""
     records = fines(count)
     async with await create_pool(database_url) as pool:
-        applier = Applier(pool, LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
         while poll := list(islice(records, POLL)):
             await apply(applier, poll)
     await tidy(database_url, "TRUNCATE outbox")
@@ -48,8 +49,8 @@ async def export_whole(database_url: str, batch: Limits) -> None:
     """Everything that the profile takes, in batches of this size; nothing to send."""
     profile = replace(read_profiles(profiles_file()).profiles[0], limits=batch)
     async with await create_pool(database_url) as pool:
-        applier = Applier(pool, LedgerStore(parse), OUTPUTS)
-        job = ExportJob(pool, applier, ExportTopics("x", "m"), Profiles((), (profile,)))
+        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        job = ExportJob(applier, ExportTopics("x", "m"), Profiles((), (profile,)))
         await job.run_profile(profile)
     await tidy(database_url, "TRUNCATE outbox")
 

@@ -12,12 +12,13 @@ from service.messages import parse
 from tests.bench.ledgers import OUTPUTS, apply
 from tests.bench.load import RESPONSE, refusal
 from tests.bench.peak import forget_peak, peak_mb
+from tests.support.guards import Unguarded
 
 
 async def run(database_url: str) -> dict[str, float]:
     """`memory_mb`: at most, less what the process held before."""
     async with await create_pool(database_url) as pool:
-        applier = Applier(pool, LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
         gc.collect()
         before = forget_peak()
         await apply(applier, [refusal()], RESPONSE)

@@ -122,7 +122,7 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     one, other = due("A"), due("B", institution="7")
     both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
     metrics = Metrics()
-    job = ExportJob(path.pool, path.applier, TOPICS, both, metrics)
+    job = ExportJob(path.applier, TOPICS, both, metrics)
     assert await job.run_once() == 1
     assert await path.rows("SELECT institution_id AS id, status FROM fine ORDER BY 1") == [
         {"id": "6050", "status": "Active"},

@@ -18,6 +18,7 @@ from service.imports.plan import Fate, Planned, Target
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from tests.support.commands import Commands
+from tests.support.guards import Unguarded
 from tests.support.topics import create_topic, read_topic
 from tests.support.write_path import (
     PREFIX,
@@ -61,7 +62,7 @@ class Bursar:
         self.topic = f"{prefix}bursar-payment.v1"
         self.read = 0
         self.job = ImportJob(
-            path.pool,
+            Unguarded(path.pool),
             LedgerStore(parse),
             KafkaAccess(servers),
             ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),

@@ -18,6 +18,8 @@ from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
 from service.poll import Poll, Report
+from service.restore.guard import Guard
+from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import (
     commit_group,
@@ -84,12 +86,23 @@ def applier(pool: Pool, topic_prefix: str) -> Applier:
         f"{topic_prefix}rejected.v1",
         "/test",
     )
-    return Applier(pool, LedgerStore(parse), outputs)
+    return Applier(Unguarded(pool), LedgerStore(parse), outputs)
+
+
+@pytest.fixture
+def access(bootstrap_servers: str) -> KafkaAccess:
+    return KafkaAccess(bootstrap_servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
+
+
+@pytest.fixture
+async def guard(pool: Pool, access: KafkaAccess, topic: str, group_id: str) -> Guard:
+    """Of the process in which all intakes of a test run."""
+    return await opened_guard(pool, access, group_id, inputs=[topic])
 
 
 @pytest.fixture
 async def make_intake(
-    pool: Pool, bootstrap_servers: str, topic: str, group_id: str, applier: Applier
+    guard: Guard, access: KafkaAccess, topic: str, group_id: str, applier: Applier
 ) -> AsyncIterator[MakeIntake]:
     made: list[Intake] = []
 
@@ -99,9 +112,8 @@ async def make_intake(
         path: Applier | Failing = applier,
         times: GroupTimes = TIMES,
     ) -> Intake:
-        access = KafkaAccess(bootstrap_servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
         source = Source(group_id, {topic: FINE}, latest)
-        made.append(Intake(pool, access, source, parse, path, limits, times))
+        made.append(Intake(guard, access, source, parse, path, limits, times))
         return made[-1]
 
     yield make
@@ -417,7 +429,7 @@ async def test_a_group_ahead_of_the_database_tells_of_an_older_backup(
         await until(holds(pool, 100))
     async with pool.acquire() as connection:
         await connection.execute("UPDATE consumer_offset SET next_offset = next_offset - 1")
-    with pytest.raises(OlderDatabase, match="recover"):
+    with pytest.raises(OlderDatabase, match="restore-check"):
         await run_until_it_stops(make_intake())
 
 
@@ -426,7 +438,7 @@ async def test_a_group_that_has_read_a_topic_the_database_does_not_know_tells_th
 ) -> None:
     produce(bootstrap_servers, topic, fines(range(100)))
     commit_group(bootstrap_servers, group_id, topic, {0: 1})
-    with pytest.raises(OlderDatabase, match="recover"):
+    with pytest.raises(OlderDatabase, match="restore-check"):
         await run_until_it_stops(make_intake(latest=True))
     assert await offsets(pool) == {}
 
@@ -445,7 +457,7 @@ async def test_a_database_replaced_under_a_running_service_is_noticed_without_th
             "UPDATE consumer_offset SET next_offset = 0, owner_epoch = 0, anchor_offset = NULL"
         )
     produce(bootstrap_servers, topic, fines(range(100, 200)))
-    with pytest.raises(OlderDatabase, match="recover"):
+    with pytest.raises(OlderDatabase, match="restore-check"):
         async with asyncio.timeout(SECONDS_MAX):
             await task
 

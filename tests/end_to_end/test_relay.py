@@ -14,6 +14,7 @@ from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
 from service.relay import Relay, RelayLimits
 from service.relay_lease import LeaseLost
+from tests.support.guards import opened_guard
 from tests.support.topics import (
     Read,
     configure_topic,
@@ -59,10 +60,11 @@ def topic(kafka_admin: AdminClient, topic_prefix: str) -> str:
 @pytest.fixture
 async def make_relay(pool: Pool, bootstrap_servers: str, topic: str) -> AsyncIterator[MakeRelay]:
     made: list[Relay] = []
+    access = KafkaAccess(bootstrap_servers, request_timeout_ms=2_000)
+    guard = await opened_guard(pool, access, outputs=[topic])
 
-    def make(limits: RelayLimits = QUICK, outputs: Sequence[str] = (topic,)) -> Relay:
-        access = KafkaAccess(bootstrap_servers, request_timeout_ms=2_000)
-        made.append(Relay(pool, access, f"relay-{len(made)}", outputs, limits))
+    def make(limits: RelayLimits = QUICK) -> Relay:
+        made.append(Relay(guard, access, f"relay-{len(made)}", limits))
         return made[-1]
 
     yield make
@@ -299,7 +301,7 @@ async def test_an_output_that_this_database_cannot_explain_stops_the_relay(
     await queue(pool, topic, numbered(1))
     await expire_lease(pool)
     second = make_relay()
-    with pytest.raises(OlderDatabase, match="recover"):
+    with pytest.raises(OlderDatabase, match="restore-check"):
         await second.run_once()
     assert not second.holds_lease
     assert (await second.status()).rows_waiting == 1

@@ -7,7 +7,7 @@ CREATE TABLE process_commit (
     process_id key_text NOT NULL,
     writer key_text NOT NULL,
     commits bigint NOT NULL DEFAULT 0 CHECK (commits >= 0),
-    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    touched_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (process_id, writer)
 ) WITH (fillfactor = 50);
 

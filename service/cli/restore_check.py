@@ -1,0 +1,121 @@
+"""`bursar-bridge restore-check`: is this database older than Kafka, and what was found."""
+
+import asyncio
+from typing import Annotated
+
+import orjson
+import typer
+
+from service.cli.errors import OLDER, complain, operator_errors, settings_or_exit
+from service.cli.shown import (
+    JsonOption,
+    OperatorOption,
+    Row,
+    WhyOption,
+    database,
+    said,
+    show,
+    show_one,
+)
+from service.restore import operators
+from service.restore.findings import CannotAsk, Finding
+from service.restore.operators import State
+from service.settings import Settings
+from service.wiring import new_check
+
+application = typer.Typer(
+    help="Whether an older database was restored under Kafka. Exit code 3: it was.",
+    no_args_is_help=True,
+)
+
+
+@application.command("show")
+def show_check(as_json: JsonOption = False) -> None:
+    """What stopped the service, and what the check finds now; nothing is changed."""
+    settings = settings_or_exit()
+    with operator_errors():
+        state = asyncio.run(_look(settings))
+    _show(state, as_json)
+
+
+@application.command("clear")
+def clear(
+    reason: WhyOption,
+    operator: OperatorOption = None,
+    accept_existing_topics: Annotated[
+        bool,
+        typer.Option(
+            "--accept-existing-topics",
+            help="For a new database whose output topics hold records of another one: begin "
+            "behind them. Their readers will see batch numbers and sequences begin again at 1.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the service start again; refused as long as the check finds anything."""
+    why = said(reason, operator)
+    settings = settings_or_exit()
+    decide = operators.accept_existing_topics if accept_existing_topics else operators.clear
+
+    async def decided() -> State:
+        async with database(settings) as pool:
+            return await decide(pool, new_check(settings), why.operator, why.reason)
+
+    with operator_errors():
+        state = asyncio.run(decided())
+    if state.findings:
+        _show(state, as_json)
+    elif state.verdict is None and not accept_existing_topics:
+        typer.echo("there was nothing to clear: the check finds nothing")
+    else:
+        typer.echo("cleared: the service can start")
+
+
+async def _look(settings: Settings) -> State:
+    async with database(settings) as pool:
+        return await operators.look(pool, new_check(settings))
+
+
+def _show(state: State, as_json: bool) -> None:
+    """Ends the command with 3 unless all is well."""
+    verdict = state.verdict
+    if verdict is not None:
+        row: Row = {
+            "what": "verdict",
+            "finding": verdict.finding,
+            "detail": verdict.detail,
+            "evidence": orjson.loads(verdict.evidence),
+            "found_by": verdict.found_by,
+            "found_at": verdict.found_at,
+        }
+        show_one(row, as_json)
+    show([_row(one) for one in state.findings], as_json, "the check finds nothing now")
+    if state.is_sound:
+        return
+    if not state.findings:
+        complain("the verdict stands: `bursar-bridge restore-check clear --reason TEXT` lifts it")
+    raise typer.Exit(OLDER)
+
+
+def _row(finding: Finding) -> Row:
+    return {"what": "now", "finding": finding.sort.value, "text": finding.text}
+
+
+async def finding_of(settings: Settings) -> str | None:
+    """The line with which the service would stop now; None: it would start. Raises CannotAsk."""
+    state = await _look(settings)
+    if state.verdict is not None:
+        return state.verdict.detail
+    return state.findings[0].line if state.findings else None
+
+
+async def warn_of_older_database(settings: Settings) -> bool:
+    """For commands that only read, and whose result would be misleading without it."""
+    try:
+        line = await finding_of(settings)
+    except CannotAsk as problem:
+        complain(f"not compared with Kafka: {problem}")
+        return False
+    if line is not None:
+        complain(line)
+    return line is not None

@@ -1,0 +1,230 @@
+-- name: identity
+-- Another server, another database or other tables than before have another text. Restoring a
+-- backup changes at least one of the three: it starts the server, or makes the tables anew.
+SELECT
+    concat_ws(
+        ' ',
+        pg_postmaster_start_time()::text,
+        (
+            SELECT pg_database.oid::text FROM pg_database
+            WHERE pg_database.datname = current_database()
+        ),
+        to_regclass('process_commit')::oid::text
+    ) AS identity;
+
+-- name: register
+-- A row for each writer of a process that begins; it has not committed anything yet.
+INSERT INTO process_commit (process_id, writer)
+SELECT
+    $1::text AS process_id,
+    k.writer
+FROM unnest($2::text []) AS k (writer)
+ORDER BY k.writer
+ON CONFLICT DO NOTHING;
+
+-- name: unregister
+-- The process ends in order: nobody will compare with its rows again.
+DELETE FROM process_commit
+WHERE process_id = $1;
+
+-- name: forget_ended_processes
+-- Rows of processes that were killed. A process that is alive touches its rows every day.
+DELETE FROM process_commit
+WHERE touched_at < clock_timestamp() - make_interval(days => $1::integer);
+
+-- name: touch
+-- The process is alive, also where it has nothing to write.
+UPDATE process_commit
+SET touched_at = clock_timestamp()
+WHERE process_id = $1;
+
+-- name: count_commit
+-- One more commit of this writer, by the transaction that does the work; and what the process
+-- compares with its memory: the counts before it of all its writers, the database, the verdict.
+-- The row is the writer's own, so nobody else waits for it.
+WITH counted AS (
+    UPDATE process_commit
+    SET commits = commits + 1
+    WHERE process_id = $1 AND writer = $2
+    RETURNING commits
+)
+
+SELECT
+    concat_ws(
+        ' ',
+        pg_postmaster_start_time()::text,
+        (
+            SELECT pg_database.oid::text FROM pg_database
+            WHERE pg_database.datname = current_database()
+        ),
+        to_regclass('process_commit')::oid::text
+    ) AS identity,
+    (SELECT counted.commits FROM counted) AS commits,
+    (
+        SELECT json_object_agg(kept.writer, kept.commits)::text FROM process_commit AS kept
+        WHERE kept.process_id = $1
+    ) AS counts,
+    (SELECT restore_verdict.detail FROM restore_verdict) AS verdict;
+
+-- name: continuity
+-- The same without a commit, for whoever only reads before it sends.
+SELECT
+    concat_ws(
+        ' ',
+        pg_postmaster_start_time()::text,
+        (
+            SELECT pg_database.oid::text FROM pg_database
+            WHERE pg_database.datname = current_database()
+        ),
+        to_regclass('process_commit')::oid::text
+    ) AS identity,
+    NULL::bigint AS commits,
+    (
+        SELECT json_object_agg(kept.writer, kept.commits)::text FROM process_commit AS kept
+        WHERE kept.process_id = $1
+    ) AS counts,
+    (SELECT restore_verdict.detail FROM restore_verdict) AS verdict;
+
+-- name: verdict
+-- What was found, if anything was; at most one row.
+SELECT
+    finding,
+    detail,
+    evidence,
+    found_by,
+    found_at
+FROM restore_verdict;
+
+-- name: put_verdict
+-- The first finding stays: several processes may come to it at the same time.
+INSERT INTO restore_verdict (finding, detail, evidence, found_by)
+VALUES ($1, $2, $3::jsonb, $4)
+ON CONFLICT (singleton) DO NOTHING;
+
+-- name: clear_verdict
+DELETE FROM restore_verdict;
+
+-- name: input_offsets
+-- Where this database goes on in each input partition it has read.
+SELECT
+    topic,
+    partition,
+    next_offset
+FROM consumer_offset
+WHERE topic = any($1::text []);
+
+-- name: output_offsets
+-- The last acknowledged offset of each output partition this database has sent to.
+SELECT
+    topic,
+    partition,
+    acknowledged_offset
+FROM output_offset
+WHERE topic = any($1::text []);
+
+-- name: is_new
+-- Has nothing of the ledger been written here yet?
+SELECT not(
+    EXISTS (SELECT FROM account)
+    OR EXISTS (SELECT FROM export_batch)
+    OR EXISTS (SELECT FROM rejected)
+    OR EXISTS (SELECT FROM consumer_offset
+WHERE next_offset > 0)
+) AS is_new;
+
+-- name: accept_output_end
+-- A new database begins behind what an output topic holds already.
+INSERT INTO output_offset (topic, partition, acknowledged_offset)
+VALUES ($1, $2, $3)
+ON CONFLICT (topic, partition) DO UPDATE
+    SET
+        acknowledged_offset
+        = greatest(output_offset.acknowledged_offset, excluded.acknowledged_offset);
+
+-- name: known_transactions
+-- Places of the balance-changed events that this ledger has published, recorded at that instant:
+-- numbers and ids are made again after a restore, the instant is not.
+SELECT k.place
+FROM unnest(
+    $1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::text [],
+    $7::timestamptz []
+) AS k (place, institution_id, patron_id, currency, sequence, transaction_id, recorded_at)
+INNER JOIN ledger_transaction AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.patron_id = kept.patron_id
+        AND k.currency = kept.currency
+        AND k.sequence = kept.sequence
+        AND k.transaction_id = kept.transaction_id
+        AND k.recorded_at = kept.recorded_at;
+
+-- name: known_batches
+-- Places of the batches that were sealed here with those bytes and that file name.
+SELECT k.place
+FROM unnest(
+    $1::integer [], $2::text [], $3::text [], $4::bigint [], $5::bytea [], $6::text []
+) AS k (place, institution_id, profile, batch_number, sha256, file_name)
+INNER JOIN export_batch AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.profile = kept.profile
+        AND k.batch_number = kept.batch_number
+        AND k.sha256 = kept.sha256
+        AND k.file_name = kept.file_name;
+
+-- name: known_manifests
+-- The same for manifests, by the hash of their bytes.
+SELECT k.place
+FROM unnest($1::integer [], $2::text [], $3::text [], $4::bigint [], $5::bytea [])
+    AS k (place, institution_id, profile, batch_number, sha256)
+INNER JOIN export_batch AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.profile = kept.profile
+        AND k.batch_number = kept.batch_number
+        AND sha256(kept.manifest) = k.sha256;
+
+-- name: known_loans
+-- Places of the loans that were closed here at that instant, by that batch.
+SELECT k.place
+FROM unnest($1::integer [], $2::text [], $3::text [], $4::bigint [], $5::timestamptz [])
+    AS k (place, institution_id, loan_id, batch_number, closed_at)
+INNER JOIN loan_closed AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.loan_id = kept.loan_id
+        AND k.batch_number = kept.batch_number
+        AND k.closed_at = kept.closed_at;
+
+-- name: known_rejections
+-- Places of the records that were rejected here for that reason.
+SELECT DISTINCT k.place
+FROM unnest($1::integer [], $2::text [], $3::integer [], $4::bigint [], $5::text [])
+    AS k (place, topic, partition, record_offset, reason)
+INNER JOIN rejected AS kept
+    ON
+        k.topic = kept.topic
+        AND k.partition = kept.partition
+        AND k.record_offset = kept.record_offset
+        AND k.reason = kept.reason;
+
+-- name: waiting_records
+-- Which of these records are about to be sent (again)? Looked for where the relay works.
+WITH oldest AS (
+    SELECT
+        topic,
+        payloads,
+        headers
+    FROM outbox
+    WHERE topic = any($1::text [])
+    ORDER BY id
+    LIMIT $2
+)
+
+SELECT DISTINCT k.place
+FROM oldest
+CROSS JOIN unnest(oldest.payloads, oldest.headers) AS waiting (payload, packed)
+INNER JOIN unnest($3::integer [], $4::text [], $5::bytea []) AS k (place, topic, sha256)
+    ON
+        oldest.topic = k.topic
+        AND sha256(coalesce(waiting.payload, '') || waiting.packed) = k.sha256;

@@ -1,0 +1,80 @@
+"""What the relay knows to be acknowledged: a database that knows less is not the one it sends from.
+
+Kept in memory from the taking of the lease on, and compared before each page is sent. Without it,
+a backup restored under a running relay would be sent from, and the next acknowledgement would lift
+the stored offsets over the evidence.
+"""
+
+from service.database.pool import Connection, Writes
+from service.database.statements import statements
+from service.relay_window import Lane, Progress
+from service.restore.check import Answer
+from service.restore.findings import Finding, acknowledgements_lost
+from service.telemetry import Event, get_log
+
+SQL = statements("outbox")
+
+log = get_log(__name__)
+
+
+class Acknowledged:
+    """The last acknowledged offset of each output partition, under one lease."""
+
+    def __init__(self, writer: Writes) -> None:
+        self._writer = writer
+        self._offsets: dict[Lane, int] = {}
+
+    async def begin(self, answer: Answer) -> None:
+        """From what the restore check saw. Of a topic made anew nothing counts any more."""
+        self._offsets = {(at.topic, at.partition): n for at, n in answer.acknowledged.items()}
+        for at, end in answer.behind.items():
+            log.error(
+                Event.OUTPUT_TOPIC_BEHIND, topic=at.topic, partition=at.partition, end_offset=end
+            )
+            async with self._writer.transaction() as connection:
+                await connection.execute(SQL["reset_acknowledged"], at.topic, at.partition, end - 1)
+            self._offsets[(at.topic, at.partition)] = end - 1
+
+    def forget(self) -> None:
+        """Another relay sends now."""
+        self._offsets = {}
+
+    async def missing(self, connection: Connection) -> list[Finding]:
+        """What this database does not know of it."""
+        rows = await connection.fetch(SQL["acknowledged"])
+        recorded: dict[Lane, int] = {(row[0], row[1]): row[2] for row in rows}
+        return [
+            acknowledgements_lost(lane, offset, recorded.get(lane))
+            for lane, offset in self._offsets.items()
+            if recorded.get(lane, -1) < offset
+        ]
+
+    def gaps(self, progress: Progress) -> int:
+        """Partitions in which records of somebody else lie right before ours.
+
+        They are evidence that must not be passed over: the restore check has to explain them.
+        """
+        known = self._offsets
+        return sum(first > known.get(lane, -1) + 1 for lane, first in progress.firsts.items())
+
+    async def write(self, connection: Connection, progress: Progress) -> None:
+        """Into the transaction that deletes what was sent."""
+        for topic, partition in self._made_anew(progress):
+            await connection.execute(SQL["reset_acknowledged"], topic, partition, -1)
+        lanes = sorted(progress.offsets)
+        await connection.execute(
+            SQL["acknowledge"],
+            [topic for topic, _ in lanes],
+            [partition for _, partition in lanes],
+            [progress.offsets[lane] for lane in lanes],
+        )
+
+    def note(self, progress: Progress) -> None:
+        """That transaction has committed."""
+        self._offsets |= progress.offsets
+
+    def _made_anew(self, progress: Progress) -> list[Lane]:
+        """Partitions that gave an offset out again: the topic is another one than before."""
+        return sorted(
+            lane for lane, first in progress.firsts.items() if first <= self._offsets.get(lane, -1)
+        )

@@ -1,0 +1,92 @@
+"""What an operator is shown of the restore check, and what an operator may decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from service.database.pool import Connection, Pool
+from service.database.statements import statements
+from service.problems import OperatorError
+from service.restore.check import Answer, RestoreCheck
+from service.restore.findings import Finding, OutputUnreadable, Sort
+from service.restore.verdict import Verdict, read_verdict
+
+SQL = statements("restore")
+CLEARED = "restore_check_clear"
+ACCEPTED = "restore_check_accept_existing_topics"
+
+
+class NotNew(OperatorError):
+    """Existing topics can be accepted for a database in which nothing was written yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The verdict that is kept, and what the check finds now."""
+
+    verdict: Verdict | None
+    findings: Sequence[Finding]
+
+    @property
+    def is_sound(self) -> bool:
+        return self.verdict is None and not self.findings
+
+
+async def look(pool: Pool, check: RestoreCheck) -> State:
+    """Only reads. Raises CannotAsk, and what the database raises."""
+    async with pool.acquire() as connection:
+        verdict = await read_verdict(connection)
+        try:
+            answer = await check.ask(connection)
+        except OutputUnreadable as problem:
+            return State(verdict, (Finding(Sort.UNREADABLE, str(problem)),))
+    return State(verdict, answer.findings)
+
+
+async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> State:
+    """Takes the verdict back, if the check finds nothing now; else nothing is changed."""
+    async with pool.acquire() as connection:
+        verdict = await read_verdict(connection)
+        answer = await check.ask(connection)
+        if not answer.findings and verdict is not None:
+            async with connection.transaction():
+                await connection.execute(SQL["clear_verdict"])
+                await _decided(connection, CLEARED, operator, reason, verdict.detail)
+    return State(verdict, answer.findings)
+
+
+async def accept_existing_topics(
+    pool: Pool, check: RestoreCheck, operator: str, reason: str
+) -> State:
+    """A new database begins behind what the output topics hold of another one.
+
+    Raises NotNew where anything was written here. What the check finds in the inputs is not
+    accepted: another group reads them from where the settings say.
+    """
+    async with pool.acquire() as connection:
+        verdict = await read_verdict(connection)
+        if not await connection.fetchval(SQL["is_new"]):
+            raise NotNew("--accept-existing-topics: is for a new database, this one was written to")
+        answer = await check.ask(connection)
+        left = [one for one in answer.findings if one.sort is Sort.READ_FURTHER]
+        if not left:
+            await _accept(connection, answer, operator, reason)
+    return State(verdict, left)
+
+
+async def _accept(connection: Connection, answer: Answer, operator: str, reason: str) -> None:
+    async with connection.transaction():
+        for at, end in sorted(answer.ends.items()):
+            await connection.execute(SQL["accept_output_end"], *at, end - 1)
+        await connection.execute(SQL["clear_verdict"])
+        records = sum(answer.ends.values())
+        await _decided(connection, ACCEPTED, operator, reason, f"{records} offsets passed over")
+
+
+async def _decided(
+    connection: Connection, action: str, operator: str, reason: str, outcome: str
+) -> None:
+    subject = orjson.dumps({"restore_check": action}).decode()
+    put_action = statements("operators")["put_action"]
+    await connection.execute(put_action, action, None, subject, reason, operator, outcome)

@@ -1,0 +1,49 @@
+"""The verdict: one row of the database, which every start and every commit looks at."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from service.database.pool import Connection, Pool
+from service.database.statements import statements
+from service.restore.findings import Finding
+
+SQL = statements("restore")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`detail` is the line with which processes stop; `evidence` a JSON list of places."""
+
+    finding: str
+    detail: str
+    evidence: str
+    found_by: str
+    found_at: datetime
+
+
+async def read_verdict(connection: Connection) -> Verdict | None:
+    row = await connection.fetchrow(SQL["verdict"])
+    return None if row is None else Verdict(*row.values())
+
+
+async def put_verdict(pool: Pool, findings: Sequence[Finding], found_by: str) -> None:
+    """Keeps the first finding as the reason to stop, and all of them as evidence.
+
+    A database without the table cannot keep it; the next start makes the table and asks again.
+    """
+    (first, *_) = findings
+    evidence = [{"finding": one.sort.value, **one.evidence} for one in findings]
+    async with pool.acquire() as connection:
+        with contextlib.suppress(asyncpg.UndefinedTableError):
+            await connection.execute(
+                SQL["put_verdict"],
+                first.sort.value,
+                first.line,
+                orjson.dumps(evidence).decode(),
+                found_by,
+            )
