@@ -39,10 +39,10 @@ async def path(database_url: str) -> AsyncIterator[WritePath]:
 
 
 @pytest.fixture
-def commands(database_url: str, tmp_path: Path) -> Commands:
+def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
     file = tmp_path / "profiles.toml"
     file.write_text(PROFILE)
-    return Commands(database_url, BURSAR_PROFILES_FILE=str(file), COLUMNS="60")
+    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file), COLUMNS="60")
 
 
 @pytest.fixture

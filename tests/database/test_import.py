@@ -341,11 +341,10 @@ def desk(bursar: Bursar, database_url: str, topic_prefix: str, tmp_path: Path) -
     profiles = tmp_path / "profiles.toml"
     profiles.write_text(PROFILE)
     settings = {
-        "KAFKA_BOOTSTRAP_SERVERS": bursar.servers,
         "BURSAR_TOPIC_PREFIX": topic_prefix,
         "BURSAR_PROFILES_FILE": str(profiles),
     }
-    return Desk(bursar, Commands(database_url, **settings), tmp_path)
+    return Desk(bursar, Commands(database_url, bursar.servers, **settings), tmp_path)
 
 
 OTHER = """

@@ -50,10 +50,10 @@ async def path(database_url: str) -> AsyncIterator[WritePath]:
 
 
 @pytest.fixture
-def commands(database_url: str, tmp_path: Path) -> Commands:
+def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
     file = tmp_path / "profiles.toml"
     file.write_text(PROFILE)
-    return Commands(database_url, BURSAR_PROFILES_FILE=str(file))
+    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
 
 
 async def export(path: WritePath) -> None:
@@ -310,7 +310,7 @@ async def test_check_names_what_a_profile_asks_for_and_nothing_has(
     file = tmp_path / "slips.toml"
     slips = PROFILE.replace('["OVERDUEFINE"]', '["OVERDUEFINE", "OVERDUFINE"]').replace("02", "03")
     file.write_text(f'{slips}owners = ["MAIN", "MIAN"]\nuser_groups = ["S"]\n')
-    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    commands = Commands(commands.database_url, commands.servers, BURSAR_PROFILES_FILE=str(file))
     assert "so far" not in (await commands.call("check")).stdout
     patron = {"patron_id": "P-1", "name": "Doe", "user_group": "S"}
     named = {**patron, "identifiers": [{"type": "02", "value": "1"}]}
@@ -352,7 +352,7 @@ async def test_a_fine_that_is_just_not_due_is_told_why(
     file = tmp_path / "two.toml"
     others = PROFILE.split("[[profile]]")[1].replace("SIS", "EURO").replace("USD", "EUR")
     file.write_text(f"{PROFILE}\n{minimum}\n[[profile]]{others}")
-    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    commands = Commands(commands.database_url, commands.servers, BURSAR_PROFILES_FILE=str(file))
     told = []
     for fine_id in ("F-1", "F-2"):
         await path.take(fine(fine_id=fine_id, amount="6.00", patron=named))
@@ -379,7 +379,7 @@ async def test_a_credit_below_a_minimum_is_not_held_back_and_told_to_wait(
     file = tmp_path / "minimum.toml"
     table = "" if "credits" in minimum else "\n[profile.credits]"
     file.write_text(f"{PROFILE}{minimum}{table}\nincluded = true\n")
-    commands = Commands(commands.database_url, BURSAR_PROFILES_FILE=str(file))
+    commands = Commands(commands.database_url, commands.servers, BURSAR_PROFILES_FILE=str(file))
     await path.take(fine(fine_id="C-1", type="CREDIT", amount="-4.99"))
     which = ("held", "show", "--institution", "6050", "--fine", "C-1")
     (shown,) = await commands.lines(*which)
@@ -410,7 +410,9 @@ async def test_a_refused_line_is_released_with_the_bursars_word_on_record(
     await path.take(response(profile="SIS", outcome="refused", reason="no such student"))
     (listed,) = await commands.lines("held", "list")
     assert (listed["reason"], listed["refused_reason"]) == ("refused", "no such student")
-    without = Commands(commands.database_url)  # no profiles: the same, of no profile
+    without = Commands(
+        commands.database_url, commands.servers
+    )  # no profiles: the same, of no profile
     (bare,) = await without.lines("held", "list")
     assert (bare["reason"], bare["profile"]) == ("refused", None)
     await commands.lines("held", "release", "--all", "--yes", *WHY)
@@ -423,7 +425,7 @@ async def test_no_id_is_cut_and_no_record_steers_the_terminal(
 ) -> None:
     long = "P" * 100
     await path.take(payment(payment_id=long), payment(payment_id="\x1b[2J", amount="0.00"))
-    narrow = Commands(commands.database_url, COLUMNS="60")
+    narrow = Commands(commands.database_url, commands.servers, COLUMNS="60")
     assert long in (await narrow.call("parked", "list")).stdout
     named = ("--institution", "6050", "--source", "SAP", "--id", "\x1b[2J", "--value")
     shown = await narrow.call("rejected", "show", *named)

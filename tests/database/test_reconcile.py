@@ -119,8 +119,12 @@ async def test_sound_books_agree_and_the_totals_add_up(path: WritePath) -> None:
 
 
 @pytest.mark.usefixtures("path")
-async def test_what_was_exported_is_not_called_what_is_owed_now(database_url: str) -> None:
-    told = await Commands(database_url).lines("reconcile", "--institution", "6050")
+async def test_what_was_exported_is_not_called_what_is_owed_now(
+    database_url: str, bootstrap_servers: str
+) -> None:
+    told = await Commands(database_url, bootstrap_servers).lines(
+        "reconcile", "--institution", "6050"
+    )
     of_profile, accounts = (
         next(one for one in told if one["what"] == what and one["currency"] == "USD")
         for what in ("profile", "accounts")

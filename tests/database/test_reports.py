@@ -55,8 +55,8 @@ async def path(database_url: str) -> AsyncIterator[WritePath]:
 
 
 @pytest.fixture
-def commands(database_url: str) -> Commands:
-    return Commands(database_url)
+def commands(database_url: str, bootstrap_servers: str) -> Commands:
+    return Commands(database_url, bootstrap_servers)
 
 
 async def export(path: WritePath) -> None:
