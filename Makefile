@@ -27,7 +27,11 @@ WORKERS ?= 2
 
 .PHONY: test
 test: venv ## all tests, with branch coverage
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(COVERAGE) $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist worksteal $(COVERAGE) $(ARGS)
+
+.PHONY: test-slow
+test-slow: venv ## the tests that wait long or take 100 000 rows; each has a small form in `make test`
+	$(BIN)/python -m pytest -m slow --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: contracts
 contracts: venv ## tests of the contracts alone

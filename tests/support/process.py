@@ -116,6 +116,10 @@ class Site:
         finally:
             await end(process)
 
+    def take_over(self, name: str = "one") -> Process:
+        """For a caller who waits for its end."""
+        return self._running.pop(name)
+
     async def stop_all(self) -> None:
         for name in list(self._running):
             await self.stop(name)

@@ -8,8 +8,9 @@ from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 SECONDS_MAX = 30
@@ -180,3 +181,26 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[
 def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
     found = cast("list[tuple[str, bytes | None]]", record.headers() or [])
     return tuple((name, value or b"") for name, value in found)
+
+
+def deny_reading(admin: AdminClient, topic: str) -> None:
+    """Nobody may read the topic any more; to write to it, and to delete it, stays allowed.
+
+    Needs a broker with an authorizer. Where a topic has rights of its own, all others are denied.
+    """
+    for right in (AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE):
+        binding = AclBinding(
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            "User:*",
+            "*",
+            right,
+            AclPermissionType.ALLOW,
+        )
+        admin.create_acls([binding])[binding].result(SECONDS_MAX)
+
+
+def forget_group(admin: AdminClient, group_id: str) -> None:
+    """As when its offsets have expired. The group must have no member."""
+    admin.delete_consumer_groups([group_id])[group_id].result(SECONDS_MAX)

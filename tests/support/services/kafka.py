@@ -45,6 +45,9 @@ BROKER_SETTINGS: Mapping[str, str] = {
     # Each test has topics of its own, and each partition costs open files: deleted means gone.
     "log.segment.delete.delay.ms": "1000",
     "log.cleaner.dedupe.buffer.size": "16777216",
+    # Everybody may do everything, but for what a test denies on a topic of its own.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
 }
 LOGGING = """\
 appender.out.type = Console
