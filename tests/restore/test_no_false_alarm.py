@@ -1,0 +1,149 @@
+"""What looks like an older database and is none: the service starts, and its books are right."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from itertools import cycle, islice
+
+import pytest
+
+from service.database.pool import create_pool
+from service.kafka.clients import KafkaAccess
+from service.kafka.topics import OUTPUTS
+from service.restore.check import RestoreCheck, Scope
+from service.restore.findings import Sort
+from tests.restore.test_older_database import commands_of
+from tests.restore.variants import World
+from tests.support.guards import opened_guard
+from tests.support.process import connected
+from tests.support.restoring import PROFILE, SECONDS_MAX, fine
+from tests.support.topics import delete_records, end_offsets
+
+KILLED = 137
+POINTS = (
+    "offsets_moved",
+    "ledger_written",
+    "outbox_put",
+    "before_commit",
+    "after_commit",
+    "page_acknowledged",
+    "page_deleted",
+    "export_selected",
+    "export_rendered",
+    "export_sealed",
+)
+
+
+async def check_books(world: World, fines: int) -> None:
+    """Everything was applied once, and everything is out once and without a gap."""
+    (row,) = await world.site.rows("SELECT count(*) AS n FROM fine")
+    assert row["n"] == fines
+    shown = await commands_of(world).call("restore-check", "show")
+    assert shown.exit_code == 0, shown.output
+    reconciled = await commands_of(world).call("reconcile")
+    assert reconciled.exit_code == 0, reconciled.output
+
+
+def exports_all_the_time(world: World) -> None:
+    world.site.write_profiles(PROFILE + "interval_seconds = 1\n")
+    world.site.settings = {**world.site.settings, "BURSAR_EXPORT_CHECK_SECONDS": "1"}
+
+
+async def killed_again_and_again(world: World, points: list[str]) -> None:
+    """At each point in turn, with work at hand, and then to the end."""
+    exports_all_the_time(world)
+    for number, point in enumerate(points):
+        world.send("fine-created.v1", fine(number))
+        world.site.settings = {**world.site.settings, "CRASH_AT": f"{point}:1"}
+        await world.site.start()
+        process = world.site.take_over()
+        async with asyncio.timeout(SECONDS_MAX):
+            assert await process.wait() == KILLED, (point, world.site.log()[-3:])
+    world.site.settings = {**world.site.settings, "CRASH_AT": ""}
+    await world.works(world.idle)
+    await check_books(world, len(points))
+
+
+async def test_killed_at_each_step_it_starts_again(world: World) -> None:
+    await killed_again_and_again(world, list(POINTS))
+
+
+@pytest.mark.slow
+async def test_killed_fifty_times_it_starts_again(world: World) -> None:
+    await killed_again_and_again(world, list(islice(cycle(POINTS), 50)))
+
+
+@pytest.mark.slow
+async def test_killed_at_random_fifty_times_it_starts_again(world: World) -> None:
+    exports_all_the_time(world)
+    chance = random.Random(2026)
+    for number in range(50):
+        world.send("fine-created.v1", *(fine(number * 10 + n) for n in range(10)))
+        await world.site.start()
+        await asyncio.sleep(chance.random())
+        await world.site.kill()
+    await world.works(world.idle)
+    await check_books(world, 500)
+
+
+async def test_retention_up_to_what_was_acknowledged_stops_nobody(world: World) -> None:
+    await world.works(world.everything)
+    site = world.site
+    for topic in await site.rows("SELECT DISTINCT topic FROM output_offset"):
+        name = str(topic["topic"])
+        ends = await asyncio.to_thread(end_offsets, site.servers, name)
+        await asyncio.to_thread(delete_records, world.admin, name, ends)
+    await world.works(world.first_day)
+    await check_books(world, 4)
+
+
+async def test_everything_that_was_published_is_known_by_its_content(world: World) -> None:
+    """As after the longest crash there can be: nothing of what was sent is acknowledged."""
+    await world.works(world.first_day)
+    await world.works(world.everything)
+    async with connected(world.site.database_url) as connection:
+        await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
+    await check_books(world, 4)
+    await world.works(world.exports)
+
+
+CHANGED = (
+    "UPDATE export_batch SET file_name = 'bursar-100000000000001-1.xml'",
+    "UPDATE export_batch SET sha256 = sha256('other')",
+    "UPDATE export_batch SET manifest = '{}'",
+    "UPDATE loan_closed SET closed_at = closed_at + interval '1 microsecond'",
+    "DELETE FROM rejected",
+)
+
+
+async def test_the_same_numbers_with_other_content_are_not_known(world: World) -> None:
+    await world.works(world.first_day)
+    await world.works(world.everything)
+    site = world.site
+    scope = Scope(site.group, [], [site.topic(contract) for contract in OUTPUTS])
+    check = RestoreCheck(KafkaAccess(site.servers), scope)
+    async with await create_pool(site.database_url) as pool, pool.acquire() as connection:
+        await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
+        for change in CHANGED:
+            undone = connection.transaction()
+            await undone.start()
+            await connection.execute(change)
+            answer = await check.ask(connection)
+            await undone.rollback()
+            assert {one.sort for one in answer.findings} == {Sort.UNKNOWN_RECORD}, change
+        assert (await check.ask(connection)).findings == ()
+
+
+async def test_commits_in_doubt_stop_nobody(world: World) -> None:
+    """They are committed, and the process never learns of it."""
+    await world.site.command("migrate")
+    async with await create_pool(world.site.database_url) as pool:
+        guard = await opened_guard(pool, KafkaAccess(world.site.servers), world.site.group)
+        for _ in range(25):
+            async with pool.acquire() as connection:
+                await guard.count(connection, "intake")
+        async with guard.writer("intake").transaction() as connection:
+            await connection.execute("SELECT 1")
+        rows = await pool.fetch("SELECT commits FROM process_commit WHERE writer = 'intake'")
+        assert [row["commits"] for row in rows] == [26]
