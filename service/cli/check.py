@@ -21,6 +21,7 @@ from service.export.profiles import InvalidProfile, overlaps, read_profiles, war
 from service.kafka.clients import close_client, new_admin, start
 from service.kafka.topics import LARGE, check_topics
 from service.settings import Settings, unknown_variables
+from service.upkeep import quarantined
 from service.upkeep.unmet import unmet
 from service.wiring import database_limits, kafka_access
 
@@ -92,6 +93,8 @@ async def _services(settings: Settings, profiles: Profiles | None) -> list[Line]
     )
     lines = [line for lines in found for line in lines]
     is_whole = all(line.verdict is Verdict.OK for line in found[0])
+    if is_whole:
+        lines += await _asked("quarantine", lambda: _quarantine(settings))
     if profiles is not None and is_whole:
         lines += await _asked("profiles", lambda: _unmet(settings, profiles), Verdict.NOTE)
     return lines
@@ -118,6 +121,21 @@ async def _database(settings: Settings) -> list[Line]:
     if settings.migrate_at_start:
         return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
     return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
+
+
+async def _quarantine(settings: Settings) -> list[Line]:
+    """The service starts with records in quarantine, and none of them is sent by itself."""
+    url = settings.database_url.get_secret_value()
+    async with (
+        await create_pool(url, database_limits(settings)) as pool,
+        pool.acquire() as connection,
+    ):
+        records = await quarantined.count(connection)
+    if records == 0:
+        return [Line("quarantine", Verdict.OK, "empty")]
+    what = f"{records} {'record' if records == 1 else 'records'} that the broker refused"
+    way = "`bursar-bridge quarantined list`; mend the cause, then `quarantined release`"
+    return [Line("quarantine", Verdict.NOTE, f"{what}: {way}")]
 
 
 async def _unmet(settings: Settings, profiles: Profiles) -> list[Line]:
