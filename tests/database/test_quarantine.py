@@ -53,6 +53,17 @@ def commands(database_url: str, tmp_path: Path) -> Commands:
     return Commands(database_url, BURSAR_PROFILES_FILE=str(file))
 
 
+async def test_a_batch_is_published_once_the_broker_has_both_of_its_parts(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(fine())
+    await export(path)
+    await path.pool.execute("DELETE FROM outbox WHERE topic LIKE '%' || $1", DOCUMENT)
+    assert await state(commands) == "sealed"
+    await path.pool.execute("DELETE FROM outbox")
+    assert await state(commands) == "published"
+
+
 @pytest.mark.parametrize("contract", [DOCUMENT, MANIFEST])
 async def test_a_batch_is_quarantined_with_either_part_and_published_once_that_part_is_sent(
     path: WritePath, commands: Commands, contract: str
