@@ -34,12 +34,9 @@ async def release(connection: Connection, record_id: QuarantineId) -> int | None
 
     None: it is not in quarantine. Raises BeingSent.
     """
-    is_being_sent = await connection.fetchval(SQL["lock_quarantined"], *record_id)
-    if is_being_sent is None:
-        return None
-    if is_being_sent:
+    if await connection.fetchval(SQL["is_being_sent"], *record_id):
         raise BeingSent
-    row_id: int = await connection.fetchval(SQL["release"], *record_id)
+    row_id: int | None = await connection.fetchval(SQL["release"], *record_id)
     return row_id
 
 

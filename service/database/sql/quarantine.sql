@@ -33,18 +33,18 @@ WHERE outbox_id = $1 AND place = $2;
 SELECT count(*)::bigint AS records
 FROM outbox_set_aside;
 
--- name: lock_quarantined
--- Of two releases at the same time the second waits here and then gets no row. A record whose
--- outbox row is still there must stay: the relay would send it from that row as well.
+-- name: is_being_sent
+-- A record whose outbox row is still there must stay: the relay would send it from there as well.
+-- A row that is gone does not come back, so nothing is locked. No row: it is not in quarantine.
 SELECT outbox.id IS NOT NULL AS is_being_sent
 FROM outbox_set_aside AS refused
 LEFT JOIN outbox ON refused.outbox_id = outbox.id
-WHERE refused.outbox_id = $1 AND refused.place = $2
-FOR UPDATE OF refused;
+WHERE refused.outbox_id = $1 AND refused.place = $2;
 
 -- name: release
 -- Out of quarantine and into the outbox as it was, in a row of its own; the id of that row. It is
--- as old as its release: the age of the outbox is an alarm.
+-- as old as its release: the age of the outbox is an alarm. Of two releases at the same time the
+-- second waits for the first and returns no row.
 WITH released AS (
     DELETE FROM outbox_set_aside
     WHERE outbox_id = $1 AND place = $2
