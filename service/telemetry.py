@@ -132,8 +132,11 @@ class Metrics:
         self.lease_held = self._gauge("bursar_relay_lease_held", "1 where the relay works.")
         self.outbox_age = self._gauge("bursar_outbox_age_seconds", "Age of the oldest outbox row.")
         self.outbox_rows = self._gauge("bursar_outbox_rows", "Rows that wait for the broker.")
+        self.quarantined_records = self._gauge(
+            "bursar_quarantined_records", "Records in quarantine: the broker refused them."
+        )
         self.set_aside_rows = self._gauge(
-            "bursar_set_aside_rows", "Records set aside that an operator has not mended yet."
+            "bursar_set_aside_rows", "The former name of bursar_quarantined_records."
         )
         self.page_seconds = self._histogram(
             "bursar_page_seconds", "From reading a page to its delete.", SECONDS

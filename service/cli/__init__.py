@@ -12,6 +12,7 @@ from service.cli import (
     held,
     import_file,
     parked,
+    quarantined,
     reconcile,
     rejected,
     reports,
@@ -47,6 +48,7 @@ application.add_typer(reports.batches, name="batches")
 application.add_typer(parked.application, name="parked")
 application.add_typer(held.application, name="held")
 application.add_typer(rejected.application, name="rejected")
+application.add_typer(quarantined.application, name="quarantined")
 
 
 def _show_version(wanted: bool) -> None:

@@ -22,6 +22,7 @@ from service.export.profiles import InvalidProfile, overlaps, read_profiles, war
 from service.kafka.clients import close_client, new_admin, start
 from service.kafka.topics import LARGE, check_topics
 from service.settings import Settings, unknown_variables
+from service.upkeep import quarantined
 from service.upkeep.unmet import unmet
 from service.wiring import database_limits, kafka_access
 
@@ -95,6 +96,7 @@ async def _services(settings: Settings, profiles: Profiles | None) -> list[Line]
     is_whole = all(line.verdict is Verdict.OK for line in found[0])
     if is_whole:
         lines += await _asked("restore check", lambda: _restored(settings))
+        lines += await _asked("quarantine", lambda: _quarantine(settings))
     if profiles is not None and is_whole:
         lines += await _asked("profiles", lambda: _unmet(settings, profiles), Verdict.NOTE)
     return lines
@@ -128,6 +130,21 @@ async def _restored(settings: Settings) -> list[Line]:
     if line is not None:
         return [Line("restore check", Verdict.FAULT, line)]
     return [Line("restore check", Verdict.OK, "Kafka knows nothing that this database does not")]
+
+
+async def _quarantine(settings: Settings) -> list[Line]:
+    """The service starts with records in quarantine, and none of them is sent by itself."""
+    url = settings.database_url.get_secret_value()
+    async with (
+        await create_pool(url, database_limits(settings)) as pool,
+        pool.acquire() as connection,
+    ):
+        records = await quarantined.count(connection)
+    if records == 0:
+        return [Line("quarantine", Verdict.OK, "empty")]
+    what = f"{records} {'record' if records == 1 else 'records'} that the broker refused"
+    way = "`bursar-bridge quarantined list`; mend the cause, then `quarantined release`"
+    return [Line("quarantine", Verdict.NOTE, f"{what}: {way}")]
 
 
 async def _unmet(settings: Settings, profiles: Profiles) -> list[Line]:

@@ -168,7 +168,10 @@ def list_batches(
     limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Batches, newest first. Published: the broker has it; then what the bursar answered."""
+    """Batches, newest first. Published: the broker has it; then what the bursar answered.
+
+    Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
+    """
     settings = settings_or_exit()
     with operator_errors():
         rows = asyncio.run(_batches(settings, institution, profile, state, limit))

@@ -180,7 +180,10 @@ class LineState(StrEnum):
 
 
 class BatchState(StrEnum):
+    """A batch as people see it; `quarantined` and `published` are worked out, never stored."""
+
     SEALED = "sealed"
+    QUARANTINED = "quarantined"
     PUBLISHED = "published"
     ACCEPTED = "accepted"
     PARTLY_REFUSED = "partly_refused"

@@ -224,6 +224,13 @@ async def seal(
     )
 
 
+async def manifest_queued(connection: Connection, manifest: Manifest) -> None:
+    """Notes the outbox row of the manifest; to be called right after it was put."""
+    await connection.execute(
+        SQL["manifest_queued"], manifest.institution_id, manifest.profile, manifest.batch_number
+    )
+
+
 async def sealed_messages(connection: Connection, key: BatchKey) -> tuple[Message, Message] | None:
     """The document and the manifest as they were published; None for a batch unknown here."""
     row = await connection.fetchrow(SQL["sealed_bytes"], *key)

@@ -42,6 +42,12 @@ async def put(
         await connection.executemany(statements("outbox")["put"], rows)
 
 
+async def last_put(connection: Connection) -> int:
+    """The id of the row that the caller's transaction put last."""
+    row_id: int = await connection.fetchval(statements("outbox")["last_put"])
+    return row_id
+
+
 def _rows(messages: Sequence[Sendable], row_bytes_max: int) -> Iterator[Columns]:
     keys: list[bytes | None] = []
     values: list[bytes | None] = []

@@ -9,7 +9,7 @@ from service.apply import Applier
 from service.core.books import View
 from service.core.ledger import BatchKey
 from service.crash import crash_point
-from service.database import export_store, outbox
+from service.database import export_store, outbox, quarantine
 from service.database.export_store import ProfileRuns
 from service.database.ledger_store import Locked
 from service.database.pool import Connection
@@ -218,15 +218,24 @@ class ExportJob:
         await outbox.put(connection, self._topics.batch, [document], at)
         await export_store.seal(connection, built.manifest, document, manifest)
         await outbox.put(connection, self._topics.manifest, [manifest], at)
+        await export_store.manifest_queued(connection, built.manifest)
 
     async def resend(self, key: BatchKey) -> bool:
-        """The stored bytes again, with the same ce_id; False for a batch unknown here."""
-        async with self._writer.transaction() as connection:
-            stored = await export_store.sealed_messages(connection, key)
-            if stored is None:
-                return False
-            now = await export_store.clock(connection)
-            await outbox.put(connection, self._topics.batch, [stored[0]], now)
-            await outbox.put(connection, self._topics.manifest, [stored[1]], now)
-        self._applier.committed()
+        """The stored bytes again, with the same ce_id; False for a batch unknown here.
+
+        Earlier copies of them leave the quarantine in the same commit.
+        """
+        queued = await self._applier.retried(lambda connection: self._queue_again(connection, key))
+        if queued:
+            self._applier.committed()
+        return queued
+
+    async def _queue_again(self, connection: Connection, key: BatchKey) -> bool:
+        stored = await export_store.sealed_messages(connection, key)
+        if stored is None:
+            return False
+        document, manifest = stored
+        parts = ((self._topics.batch, document), (self._topics.manifest, manifest))
+        now = await export_store.clock(connection)
+        await quarantine.queue_batch_again(connection, key, parts, now)
         return True

@@ -51,6 +51,7 @@ class Measure:
         assert row is not None
         self._metrics.outbox_rows.set(row["rows_waiting"])
         self._metrics.outbox_age.set(row["oldest_age_seconds"])
+        self._metrics.quarantined_records.set(row["set_aside"])
         self._metrics.set_aside_rows.set(row["set_aside"])
 
     async def _parked(self, connection: Connection) -> int:

@@ -195,5 +195,6 @@ def writing_commands(import_file: str) -> Sequence[tuple[str, ...]]:
         ("rejected", "replay", *every),
         ("rejected", "discard", *every),
         ("held", "release", *every),
+        ("quarantined", "release", *every),
         ("import", import_file, "--profile", "bursar", "--source", "SAP", "--wait-seconds", "1"),
     )

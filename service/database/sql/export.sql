@@ -195,6 +195,12 @@ VALUES (
     currval(pg_get_serial_sequence('outbox', 'id'))
 );
 
+-- name: manifest_queued
+-- Right after the manifest was put into the outbox: the batch is published when both rows are gone.
+UPDATE export_batch
+SET manifest_outbox_id = currval(pg_get_serial_sequence('outbox', 'id'))
+WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;
+
 -- name: sealed_bytes
 -- What was published, to be published again: reading, not rendering.
 SELECT

@@ -3,6 +3,10 @@
 INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
 VALUES ($1, $2, $3, $4, $5);
 
+-- name: last_put
+-- The id of the row that this session put last.
+SELECT currval(pg_get_serial_sequence('outbox', 'id')) AS id;
+
 -- name: page
 -- The oldest rows, up to a number of bytes but at least one row; by id, for per account that is the
 -- ledger's order. Places set aside are not sent again. Blocked topics keep their rows for later.

@@ -1,0 +1,146 @@
+"""`bursar-bridge quarantined`: records that the broker refused, and their release."""
+
+import asyncio
+import re
+from typing import Annotated
+
+import typer
+
+from service.cli.decisions import Asked, decide
+from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.shown import (
+    AllOption,
+    JsonOption,
+    LimitOption,
+    OperatorOption,
+    Row,
+    WhyOption,
+    YesOption,
+    action_rows,
+    age,
+    database,
+    misuse,
+    said,
+    show,
+    show_one,
+)
+from service.database.pool import Connection
+from service.database.quarantine import QuarantineId
+from service.problems import OperatorError
+from service.settings import Settings
+from service.upkeep import quarantined
+from service.upkeep.audit import actions_on
+from service.upkeep.quarantined import QuarantinedRecord, QuarantineFilter
+
+application = typer.Typer(
+    help="Records that the broker refused for their own sake; release them.", no_args_is_help=True
+)
+
+# Both numbers fit the columns of the table.
+_ID = re.compile(r"([0-9]{1,18})/([0-9]{1,9})", re.ASCII)
+_ID_HELP = "Its id, as the list shows it: 17/0."
+
+OutputTopicOption = Annotated[
+    str | None, typer.Option("--topic", help="The topic they are for, with its prefix or without.")
+]
+
+
+@application.command("list")
+def list_quarantined(
+    topic: OutputTopicOption = None, limit: LimitOption = 100, as_json: JsonOption = False
+) -> None:
+    """What is in quarantine, in the order in which it was queued; without the records' values."""
+    settings = settings_or_exit()
+    with operator_errors():
+        records = asyncio.run(_find(settings, QuarantineFilter(topic=topic, limit=limit)))
+    show([_row(record) for record in records], as_json, "nothing is in quarantine")
+
+
+@application.command("show")
+def show_quarantined(
+    record_id: Annotated[str, typer.Option("--id", help=_ID_HELP)],
+    value: Annotated[
+        bool, typer.Option("--value", help="Also the record's value: personal data.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """One record: what it tells of, its headers, and what was decided about it before."""
+    wanted = QuarantineFilter(_id(record_id))
+    settings = settings_or_exit()
+    with operator_errors():
+        rows = asyncio.run(_shown(settings, wanted, value))
+    for row in rows:
+        show_one(row, as_json)
+
+
+@application.command("release")
+def release(
+    reason: WhyOption,
+    record_id: Annotated[str | None, typer.Option("--id", help=_ID_HELP)] = None,
+    every: AllOption = False,
+    topic: OutputTopicOption = None,
+    yes: YesOption = False,
+    operator: OperatorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue records again as they were. Mend the cause first: refused again, they come back."""
+    if every == (record_id is not None):
+        raise misuse("name one of --id, --all")
+    if topic is not None and not every:
+        raise misuse("--topic: only with --all")
+    wanted = QuarantineFilter(None if record_id is None else _id(record_id), topic)
+    why = said(reason, operator)
+    asked = Asked("Release quarantined records:", "--id: say which", why, every, yes, as_json)
+    decide(asked, lambda settings: _find(settings, wanted), quarantined.release)
+
+
+def _id(text: str) -> QuarantineId:
+    numbers = _ID.fullmatch(text.strip())
+    if numbers is None:
+        raise misuse("--id: must be an id as `quarantined list` shows it, such as 17/0")
+    return QuarantineId(int(numbers[1]), int(numbers[2]))
+
+
+async def _find(settings: Settings, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await _find_on(connection, wanted)
+
+
+async def _find_on(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
+    """Raises OperatorError for an id that is not in quarantine."""
+    records = await quarantined.find(connection, wanted)
+    if not records and wanted.id is not None:
+        copy = await quarantined.queued_as(connection, wanted.id)
+        more = "" if copy is None else f" any more: it was queued again as {copy}"
+        raise OperatorError(f"{wanted.id} is not in quarantine{more}")
+    return records
+
+
+async def _shown(settings: Settings, wanted: QuarantineFilter, value: bool) -> list[Row]:
+    rows: list[Row] = []
+    async with database(settings) as pool, pool.acquire() as connection:
+        for record in await _find_on(connection, wanted):
+            payload = await quarantined.value_of(connection, record.id)
+            row = {
+                **_row(record),
+                **await quarantined.about(connection, record, payload),
+                "recorded_at": record.recorded_at,
+                "headers": [f"{name}: {text}" for name, text in record.headers.items()],
+                "decisions": action_rows(await actions_on(connection, record.lasting_subject)),
+            }
+            if value:
+                row["value"] = (payload or b"").decode(errors="replace")
+            rows.append(row)
+    return rows
+
+
+def _row(record: QuarantinedRecord) -> Row:
+    return {
+        "id": str(record.id),
+        "topic": record.topic,
+        "reason": record.reason,
+        "size_bytes": record.size_bytes,
+        "ce_id": record.ce_id,
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "age": age(record.age_seconds),
+    }
