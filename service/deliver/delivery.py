@@ -6,7 +6,7 @@ crash the hidden file tells which side it was on, also if a reader has taken the
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
@@ -20,7 +20,7 @@ from service.deliver.outcome import Delivered, delivered_of
 from service.deliver.placing import Printed, Refused, Steps, ended, place, printed
 from service.deliver.queue import Due, Queue, code_of
 from service.deliver.records import Kind
-from service.deliver.state import State, StateFile
+from service.deliver.state import Chain, State, StateFile
 from service.deliver.target import Target
 from service.export.formats import Format
 from service.problems import Away, describe
@@ -130,7 +130,7 @@ class Delivery:
         chains = {key: await ended(self._target, chain) for key, chain in saved.chains.items()}
         lost = self._feed.by_kind(saved.lost_before)
         self._queue = Queue(chains, self._wanted.continue_at, lost)
-        self._tell_jumps(saved)
+        self._tell_jumps(chains)
         await self._save()
 
     async def _read_before(self) -> Positions:
@@ -252,10 +252,10 @@ class Delivery:
             await asyncio.to_thread(self._file.write, state)
             self._saved = state
 
-    def _tell_jumps(self, saved: State) -> None:
-        """What --continue-at leaves out, a person should see."""
+    def _tell_jumps(self, chains: Mapping[str, Chain]) -> None:
+        """What --continue-at leaves out, a person should see. `chains`: without it."""
         for key, chain in self._queue.chains.items():
-            before = saved.chains.get(key, chain).last.batch_number
+            before = chains.get(key, chain).last.batch_number
             if chain.last.batch_number > before:
                 left_out = {"first": before + 1, "last": chain.last.batch_number}
                 log.warning(Event.BATCHES_LEFT_OUT, profile=key, **left_out)
