@@ -14,9 +14,10 @@ import typer
 from service.cli import progress
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.cli.shown import JsonOption, Row, misuse, show
-from service.deliver.delivery import AWAY, Delivered, Delivery, Wanted
+from service.deliver.delivery import AWAY, Delivery, Wanted
 from service.deliver.feed import Feed
 from service.deliver.folder import Folder
+from service.deliver.outcome import Delivered
 from service.deliver.state import StateFile
 from service.deliver.target import SCHEME, Target
 from service.export.formats import NAMES, Format, format_named, read_layout

@@ -6,17 +6,21 @@ crash the hidden file tells which side it was on, also if a reader has taken the
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
 from service.crash import crash_point
-from service.deliver.feed import Feed, StateLost
-from service.deliver.placing import Printed, Refused, ended, place, printed
+from service.deliver.feed import Feed, Positions, StateLost
+from service.deliver.history import remembered, see_target
+from service.deliver.journal import Journal
+from service.deliver.memory import Memory
+from service.deliver.outcome import Delivered, delivered_of
+from service.deliver.placing import Printed, Refused, Steps, ended, place, printed
 from service.deliver.queue import Due, Queue, code_of
 from service.deliver.records import Kind
-from service.deliver.state import State, StateFile
+from service.deliver.state import Chain, State, StateFile
 from service.deliver.target import Target
 from service.export.formats import Format
 from service.problems import Away, describe
@@ -50,19 +54,6 @@ class Wanted:
         return not self.codes or code_of(key) in self.codes
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a person is told of a batch; the total is the manifest's text."""
-
-    profile: str
-    batch_number: int
-    file_name: str
-    count: int
-    total: str
-    currency: str
-    is_written: bool  # False: the same file was there already
-
-
 class Delivery:
     """One target's delivery. The state must be held meanwhile (`StateFile.held`)."""
 
@@ -79,6 +70,8 @@ class Delivery:
         self._feed = feed
         self._target = target
         self._file = state_file
+        self._journal = Journal(state_file.journal_path)
+        self._memory = Memory()
         self._form = form
         self._wanted = wanted
         self._limits = limits or DeliveryLimits()
@@ -123,7 +116,8 @@ class Delivery:
         saved = found or State()
         await self._target.open()
         await self._feed.open(saved.positions)
-        if found is None and (read_to := await self._feed.committed()):
+        self._memory = await remembered(self._journal, self._feed, self._form, saved.chains)
+        if found is None and (read_to := await self._read_before()):
             if not self._wanted.continue_at:
                 raise StateLost(
                     f"{self._file.path}: there is no state, yet this group has delivered before: "
@@ -131,12 +125,22 @@ class Delivery:
                     "for each profile"
                 )
             saved = replace(saved, lost_before=read_to)
+        await see_target(self._memory, self._target)
         self._saved = replace(saved, chains={})  # until it is written as it is now
         chains = {key: await ended(self._target, chain) for key, chain in saved.chains.items()}
         lost = self._feed.by_kind(saved.lost_before)
         self._queue = Queue(chains, self._wanted.continue_at, lost)
-        self._tell_jumps(saved)
+        self._tell_jumps(chains)
         await self._save()
+
+    async def _read_before(self) -> Positions:
+        """How far a lost state had read, at most; empty where nothing has been delivered.
+
+        The broker forgets the offsets of a group that is away for some days. The journal remains.
+        """
+        if committed := await self._feed.committed():
+            return committed
+        return await self._feed.positions_at_end() if len(self._memory) else {}
 
     async def close(self) -> None:
         await self._feed.close()
@@ -201,6 +205,8 @@ class Delivery:
     async def _deliver(self, due: Due) -> Delivered | None:
         try:
             file = await asyncio.to_thread(printed, due, self._form)
+            if (conflict := self._memory.conflict(file.batch)) is not None:
+                raise Refused(conflict)
             is_written = await self._place(due, file)
         except Refused as problem:
             self._queue.refuse(due, str(problem))
@@ -209,7 +215,7 @@ class Delivery:
                 self.refused_again.append(f"{due.key}: {due.batch_number} again: {problem}")
                 del self.refused_again[:-REFUSED_AGAIN_MAX]
             return None
-        for kind, offsets in self._queue.delivered(due, file.sha256).items():
+        for kind, offsets in self._queue.delivered(due, file.batch.sha256).items():
             await self._feed.rewind(kind, offsets)
         await self._save()
         crash_point("delivery_saved")
@@ -221,18 +227,23 @@ class Delivery:
             again=due.again,
             fines=file.manifest["count"],
         )
-        return _told(due, file, is_written)
+        return delivered_of(due, file, is_written)
 
     async def _place(self, due: Due, file: Printed) -> bool:
-        async def about_to_name() -> None:
+        async def note() -> None:
+            if not self._memory.knows(file.batch):
+                await asyncio.to_thread(self._journal.append, [file.batch])
+                self._memory.add(file.batch)
+
+        async def start() -> None:
             if not due.again:
-                self._queue.start(due, file.file_name, file.sha256)
+                self._queue.start(due, file.file_name, file.batch.sha256)
                 await self._save()
 
         if not due.again and due.chain.started is not None:
             await ended(self._target, due.chain)  # the try before was lost on the way
             return True
-        return await place(self._target, file, due.manifest.value, about_to_name)
+        return await place(self._target, file, due.manifest.value, Steps(note, start))
 
     async def _save(self) -> None:
         positions = await self._feed.positions(self._queue.held)
@@ -241,10 +252,10 @@ class Delivery:
             await asyncio.to_thread(self._file.write, state)
             self._saved = state
 
-    def _tell_jumps(self, saved: State) -> None:
-        """What --continue-at leaves out, a person should see."""
+    def _tell_jumps(self, chains: Mapping[str, Chain]) -> None:
+        """What --continue-at leaves out, a person should see. `chains`: without it."""
         for key, chain in self._queue.chains.items():
-            before = saved.chains.get(key, chain).last.batch_number
+            before = chains.get(key, chain).last.batch_number
             if chain.last.batch_number > before:
                 left_out = {"first": before + 1, "last": chain.last.batch_number}
                 log.warning(Event.BATCHES_LEFT_OUT, profile=key, **left_out)
@@ -261,16 +272,3 @@ class Delivery:
 
     def _tell_refused(self, key: str, number: int, text: str) -> None:
         log.error(Event.BATCH_NOT_DELIVERED, profile=key, batch_number=number, text=text)
-
-
-def _told(due: Due, file: Printed, is_written: bool) -> Delivered:
-    manifest = file.manifest
-    return Delivered(
-        profile=due.key,
-        batch_number=due.batch_number,
-        file_name=file.file_name,
-        count=int(str(manifest["count"])),
-        total=str(manifest["total"]),
-        currency=str(manifest["currency"]),
-        is_written=is_written,
-    )

@@ -1,10 +1,11 @@
 """The two topics of batches, read from where the state says; the group is told alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from service.deliver.marks import GroupMarks
@@ -19,6 +20,8 @@ log = get_log(__name__)
 R = TypeVar("R")
 
 ANSWER_SECONDS_MAX = 30
+PAST_WAIT_MS = 500
+PAST_RECORDS_MAX = 100
 Positions = Mapping[str, Mapping[int, int]]
 
 
@@ -66,6 +69,13 @@ class Feed:
     def by_kind(self, positions: Positions) -> dict[Kind, Mapping[int, int]]:
         return {kind: positions.get(topic, {}) for topic, kind in self._topics.items()}
 
+    async def positions_at_end(self) -> Positions:
+        """Where the topics end now, by topic."""
+        ends: dict[str, dict[int, int]] = {}
+        for one, offset in (await self.ends()).items():
+            ends.setdefault(one.topic, {})[one.partition] = offset
+        return ends
+
     async def ends(self) -> dict[TopicPartition, int]:
         """Where the topics end now."""
         found = await self._bounded(self._consumer.end_offsets(self._consumer.assignment()))
@@ -88,6 +98,41 @@ class Feed:
         """Whether everything up to there was read."""
         at = await self.positions(lambda _: {})
         return all(at[one.topic][one.partition] >= end for one, end in ends.items())
+
+    async def past_manifests(self) -> AsyncIterator[list[Half]]:
+        """All manifests that the topic holds now, from its start, by a reader of their own.
+
+        What is no manifest is left out: it is told when it is read in its turn.
+        """
+        assigned = [one for one in self._there() if self._topics[one.topic] is Kind.MANIFEST]
+        reader = await start(new_reader(self._access))
+        try:
+            reader.assign(assigned)
+            for one, offset in (await self._bounded(reader.beginning_offsets(assigned))).items():
+                reader.seek(one, offset)
+            ends = await self._bounded(reader.end_offsets(assigned))
+            while await self._is_before(reader, ends):
+                yield await self._bounded(self._next_manifests(reader, ends))
+        finally:
+            await close_client(reader)
+
+    async def _next_manifests(
+        self, reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+    ) -> list[Half]:
+        """Waits until there are some, or none are left: a broker that is away ends its bound."""
+        while await self._is_before(reader, ends):
+            polled = await reader.getmany(timeout_ms=PAST_WAIT_MS, max_records=PAST_RECORDS_MAX)
+            if polled:
+                return [half for records in polled.values() for half in _manifests(records)]
+        return []
+
+    async def _is_before(
+        self, reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+    ) -> bool:
+        for place, end in ends.items():
+            if await self._bounded(reader.position(place)) < end:
+                return True
+        return False
 
     async def poll(self, kinds: Iterable[Kind], wait_ms: int, records_max: int) -> list[Half]:
         """The next records of these kinds; one that is no batch is told in the log and left."""
@@ -164,3 +209,10 @@ class Feed:
 
     async def _bounded(self, work: Awaitable[R]) -> R:
         return await asyncio.wait_for(work, ANSWER_SECONDS_MAX)
+
+
+def _manifests(records: Iterable[ConsumerRecord]) -> Iterator[Half]:
+    for record in records:
+        place = Place(record.partition, record.offset)
+        with suppress(NoBatch):  # the log names such a record when it is read in its turn
+            yield half_of(Kind.MANIFEST, place, record.headers, record.value)

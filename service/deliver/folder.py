@@ -33,6 +33,9 @@ class Folder:
     async def close(self) -> None:
         """Nothing stays open."""
 
+    async def names(self) -> frozenset[str] | None:
+        return await self._done(lambda: _names(self._path))
+
     async def read(self, name: str) -> bytes | None:
         return await self._done(lambda: _read(self._path / name))
 
@@ -55,6 +58,15 @@ class Folder:
             if problem.errno in FOR_NOW:
                 raise TargetAway(told) from None
             raise TargetRefused(told) from None
+
+
+def _names(folder: Path) -> frozenset[str] | None:
+    try:
+        return frozenset(
+            entry.name for below in (folder, folder / MANIFESTS) for entry in below.iterdir()
+        )
+    except PermissionError:  # a folder for writing alone, as some drop boxes are
+        return None
 
 
 def _read(path: Path) -> bytes | None:

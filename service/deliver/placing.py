@@ -1,10 +1,12 @@
 """One batch into its target: checked, printed, named at one stroke."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import PurePosixPath
 
 from service.crash import crash_point
+from service.deliver.memory import DeliveredBatch, export_number_of
 from service.deliver.queue import Due
 from service.deliver.records import NoBatch, manifest_of
 from service.deliver.state import Chain
@@ -19,16 +21,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A batch's file, and what its manifest says."""
+    """A batch's file, what its manifest says, and what is remembered of both."""
 
     file_name: str
     data: bytes
     manifest: Mapping[str, object]
-
-    @property
-    def sha256(self) -> str:
-        """Of the XML, whatever the format: what the chain is made of."""
-        return str(self.manifest["sha256"])
+    batch: DeliveredBatch
 
 
 def printed(due: Due, form: Format) -> Printed:
@@ -39,27 +37,57 @@ def printed(due: Due, form: Format) -> Printed:
         data = printed_as(form, due.document.value, manifest)
     except (NoBatch, NotPrintable) as problem:
         raise Refused(str(problem)) from None
+    batch = batch_of(manifest, due.manifest.value, form)
+    batch = replace(batch, file_sha256=sha256(data).hexdigest())
+    return Printed(str(batch.file_name), data, manifest, batch)
+
+
+def batch_of(manifest: Mapping[str, object], data: bytes, form: Format) -> DeliveredBatch:
+    """The batch of this manifest, whose bytes are `data`, as `form` names its file."""
     stem = str(manifest["file_name"]).removesuffix(".xml")
-    return Printed(f"{stem}.{form.suffix}", data, manifest)
+    name = f"{stem}.{form.suffix}"
+    return DeliveredBatch(
+        institution_id=str(manifest["institution_id"]),
+        profile=str(manifest["profile"]),
+        batch_number=int(str(manifest["batch_number"])),
+        sha256=str(manifest.get("sha256")),
+        export_number=export_number_of(name),
+        file_name=name,
+        manifest_sha256=sha256(data).hexdigest(),
+    )
 
 
-async def place(
-    target: Target, file: Printed, manifest: bytes, naming: Callable[[], Awaitable[None]]
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is written down beside the target.
+
+    `note` is called before anything of the batch is written, `start` when the file is written and
+    has not got its name yet.
+    """
+
+    note: Callable[[], Awaitable[None]]
+    start: Callable[[], Awaitable[None]]
+
+
+async def place(target: Target, file: Printed, manifest: bytes, steps: Steps) -> bool:
     """Manifest first: who sees the batch finds it. What is there already is left as it is: False.
 
-    `naming` is called when the file is written and has not got its name yet. Raises Refused.
+    Raises Refused; then nothing was written or noted.
     """
     beside = manifest_path(PurePosixPath(file.file_name)).as_posix()
-    if not await _is_there(target, beside, manifest):
+    has_manifest = await _is_there(target, beside, manifest)
+    has_file = await _is_there(target, file.file_name, file.data)
+    await steps.note()
+    crash_point("delivery_noted")
+    if not has_manifest:
         await target.write(beside, manifest)
         await target.unveil(beside)
     crash_point("delivery_manifest")
-    if await _is_there(target, file.file_name, file.data):
+    if has_file:
         return False
     await target.write(file.file_name, file.data)
     crash_point("delivery_written")
-    await naming()
+    await steps.start()
     crash_point("delivery_started")
     await target.unveil(file.file_name)
     crash_point("delivery_named")
@@ -83,12 +111,11 @@ async def _is_there(target: Target, name: str, data: bytes) -> bool:
 
 
 def _check_chain(due: Due, manifest: Mapping[str, object]) -> None:
+    """A batch that comes again is compared with what is remembered of it, not here."""
     last = due.chain.last
     if due.again:
-        is_last = due.batch_number == last.batch_number and last.sha256 is not None
-        if is_last and manifest.get("sha256") != last.sha256:
-            raise Refused("sha256: another batch of this number was delivered")
-    elif due.batch_number == 1:
+        return
+    if due.batch_number == 1:
         if manifest.get("previous_sha256") is not None:
             raise Refused("previous_sha256: the first batch has none before it")
     elif last.sha256 is not None and manifest.get("previous_sha256") != last.sha256:

@@ -66,6 +66,9 @@ def manifest_of(half: Half) -> Mapping[str, object]:
     name = told.get("file_name")
     if not isinstance(name, str) or not _FILE.fullmatch(name):
         raise NoBatch("file_name: must be profile-export_number-milliseconds.xml")
-    if name.partition("-")[0] != told.get("profile"):
+    profile, export_number, _ = name.split("-")
+    if profile != told.get("profile"):
         raise NoBatch("file_name: must begin with the profile's code")
+    if export_number != told.get("export_number"):
+        raise NoBatch("file_name: must have the manifest's export number")
     return told

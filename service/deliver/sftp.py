@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 CONNECT_SECONDS_MAX: Final = 20
 REPLY_SECONDS_MAX: Final = 120
+LIST_SECONDS_MAX: Final = 300
 KEEPALIVE_SECONDS: Final = 15
 CHUNK_BYTES: Final = 256 * 1024
 # For a person to mend. Whatever else a server says may pass: a full disk is a mere "failure".
@@ -95,6 +96,27 @@ class Sftp:
             connection.abort()
             with suppress(TimeoutError):
                 await asyncio.wait_for(connection.wait_closed(), KEEPALIVE_SECONDS)
+
+    async def names(self) -> frozenset[str] | None:
+        names: set[str] = set()
+        for folder in (self._access.folder, self._path(MANIFESTS)):
+            listed = await self._listed(folder)
+            if listed is None:
+                return None
+            names |= listed
+        return frozenset(names)
+
+    async def _listed(self, folder: str) -> set[str] | None:
+        """None for a server that refuses, whatever word it has for it, or that does not end."""
+        try:
+            listed = await asyncio.wait_for(self._opened().listdir(folder), LIST_SECONDS_MAX)
+        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as problem:
+            raise TargetAway(f"{self._access.told}: {type(problem).__name__}") from None
+        except (asyncssh.SFTPError, TimeoutError):
+            return None
+        except (asyncssh.Error, OSError) as problem:
+            raise TargetAway(f"{self._access.told}: {type(problem).__name__}") from None
+        return {str(name) for name in listed}
 
     async def read(self, name: str) -> bytes | None:
         path = self._path(name)

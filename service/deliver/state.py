@@ -102,6 +102,11 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def journal_path(self) -> Path:
+        """Where this delivery remembers its batches. Not in the state: that is written whole."""
+        return self.path.with_name(f"{self.path.name}.delivered")
+
     def read(self) -> State | None:
         """None where there is none yet. Raises InvalidState."""
         try:

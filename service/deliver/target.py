@@ -27,6 +27,13 @@ class Target(Protocol):
 
     async def close(self) -> None: ...
 
+    async def names(self) -> frozenset[str] | None:
+        """The names of the files in the folder and under `manifests`, without their folder.
+
+        None where the target does not let itself be listed, as a drop box for writing alone.
+        """
+        ...
+
     async def read(self, name: str) -> bytes | None:
         """A file's bytes; None where there is none."""
         ...

@@ -17,6 +17,7 @@ from tests.support.topics import create_topic, delete_records, delete_topic
 TOPICS = ("export-batch.v1", "export-manifest.v1")
 CONFIG = {"max.message.bytes": str(LARGE_BYTES)}
 POINTS = (
+    "delivery_noted",
     "delivery_manifest",
     "delivery_written",
     "delivery_started",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -39,10 +40,21 @@ class Sealed:
 
 
 def sealed_chain(
-    count: int, profile: str = "DAILY", fines: int = 2, institution: str = "972"
+    count: int,
+    profile: str = "DAILY",
+    fines: int = 2,
+    institution: str = "972",
+    *,
+    later: timedelta = timedelta(),
+    export_numbers: Sequence[int] = (),
 ) -> list[Sealed]:
-    """Batches 1 to `count`, each with the hash of the one before."""
+    """Batches 1 to `count`, each with the hash of the one before.
+
+    `later`: cutoffs so much later, as after a restore; `export_numbers`: of the first ones, counted
+    from 1.
+    """
     chain: list[Sealed] = []
+    numbers = [*export_numbers, *range(len(export_numbers) + 1, count + 1)]
     for number in range(1, count + 1):
         lines = [line(number * 1_000 + n, 10_00 + n) for n in range(fines)]
         of = batch(
@@ -50,8 +62,8 @@ def sealed_chain(
             institution_id=institution,
             profile=profile,
             batch_number=number,
-            export_number=100_000_000_000_000 + number,
-            cutoff=CUTOFF + timedelta(minutes=number),
+            export_number=100_000_000_000_000 + numbers[number - 1],
+            cutoff=CUTOFF + timedelta(minutes=number) + later,
         )
         proof = prove(of, bursar_export_schema())
         run = Run(

@@ -289,6 +289,7 @@ OWN = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
         (b"{%b}" % OWN, "file_name"),
         (b'{%b, "file_name": "../DAILY-100000000000001-1.xml"}' % OWN, "file_name"),
         (b"{%b, %b}" % (OWN, NAME.replace(b"DAILY", b"OTHER")), "file_name"),
+        (b"{%b, %b}" % (OWN, NAME), "the manifest's export number"),
     ],
 )
 def test_a_manifest_names_its_batch_and_a_file_in_the_folder(value: bytes, rule: str) -> None:
