@@ -18,10 +18,11 @@ from service.cli.shown import (
     show_one,
 )
 from service.restore import operators
+from service.restore.billed import Billed, billed
 from service.restore.findings import CannotAsk, Finding
 from service.restore.operators import State
 from service.settings import Settings
-from service.wiring import new_check
+from service.wiring import kafka_access, new_check
 
 application = typer.Typer(
     help="Whether an older database was restored under Kafka. Exit code 3: it was.",
@@ -69,6 +70,44 @@ def clear(
         typer.echo("there was nothing to clear: the check finds nothing")
     else:
         typer.echo("cleared: the service can start")
+
+
+@application.command("billed")
+def show_billed(
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Only batches that this database does not know.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The manifests as JSON lines, with each line of a batch.")
+    ] = False,
+) -> None:
+    """What was billed, by the topic of manifests, and whether this database knows of it."""
+    settings = settings_or_exit()
+    with operator_errors():
+        found = asyncio.run(_billed(settings))
+    chosen = [one for one in found if not (unknown and one.is_known)]
+    if as_json:
+        show([{**one.manifest, "known_here": one.is_known} for one in chosen], as_json)
+        return
+    names = ("profile", "batch_number", "export_number", "count", "total", "currency", "sealed_at")
+    rows: list[Row] = [
+        {**{name: one.manifest.get(name) for name in names}, "known_here": one.is_known}
+        for one in chosen
+    ]
+    show(rows, as_json, "no batch of that kind")
+
+
+async def _billed(settings: Settings) -> list[Billed]:
+    topic = f"{settings.topic_prefix}export-manifest.v1"
+    access, group = kafka_access(settings), settings.consumer_group
+    async with database(settings) as pool, pool.acquire() as connection:
+        found = [one async for one in billed(connection, access, group, topic)]
+    return sorted(found, key=lambda one: (str(one.manifest.get("profile")), _number(one)))
+
+
+def _number(one: Billed) -> int:
+    number = one.manifest.get("batch_number")
+    return number if isinstance(number, int) else 0
 
 
 async def _look(settings: Settings) -> State:

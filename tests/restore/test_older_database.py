@@ -139,6 +139,19 @@ async def test_a_copy_that_lacks_nothing_may_take_the_place_under_a_running_serv
     assert "database_changed" in {line["event"] for line in world.site.log()}
 
 
+async def test_what_was_billed_since_the_backup_is_listed_with_its_lines(world: World) -> None:
+    await world.works(world.first_day)
+    await world.works(world.exports)
+    backup = await world.backups.take()
+    await world.works(world.everything)
+    await world.backups.put_back(backup)
+    commands = commands_of(world)
+    listed = await commands.lines("restore-check", "billed")
+    assert [(one["batch_number"], one["known_here"]) for one in listed] == [(1, True), (2, False)]
+    (lost,) = await commands.lines("restore-check", "billed", "--unknown")
+    assert {line["fine_id"] for line in lost["lines"]} == {"F-3", "F-4"}
+
+
 async def test_an_older_database_gone_again_leaves_the_service_as_it_was(world: World) -> None:
     await exchanged_under_a_running_service_with_exports_alone(world)
     await world.backups.put_back(world.backups.names[-1])
