@@ -62,6 +62,8 @@ class Topics:
                 raise for_code(error)(name)
             numbers = sorted(partition["partition"] for partition in told["partitions"])
             found[name] = [TopicPartition(name, number) for number in numbers]
+        # Else the client would learn of them one by one, with a pause for each.
+        await client.set_topics(found)
         return found
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Offsets:
