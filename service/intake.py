@@ -112,7 +112,9 @@ class Intake:
                 self._member = member
             if member.membership.changed.is_set():
                 await self._load(member)
-            return await self._apply(member, await member.take(self._stop))
+            taken = await member.take(self._stop)
+            self._show(member)
+            return await self._apply(member, taken)
         except BaseException:
             if member is not None:  # the position may have moved further than the database
                 member.membership.changed.set()
@@ -123,7 +125,7 @@ class Intake:
         if self._member is not None:
             member, self._member = self._member, None
             await member.close()
-        self._metrics.partitions.set(0)
+        self._show(None)
 
     async def _turn(self) -> None:
         try:
@@ -143,7 +145,7 @@ class Intake:
 
     async def _load(self, member: Member) -> None:
         await member.load(self._stop, self._committed)
-        self._metrics.partitions.set(self.partitions)
+        self._show(member)
         if member.is_loaded:
             log.info(Event.OFFSETS_RELOADED, partitions=self.partitions)
 
@@ -162,6 +164,16 @@ class Intake:
             self._count(poll, records, report, started_ns)
             applied += len(poll)
         return applied
+
+    def _show(self, member: Member | None) -> None:
+        """Every topic has its gauges, also one that nothing is read of here."""
+        assigned = member.membership.assigned if member is not None else frozenset()
+        counts = Counter(at.topic for at in assigned)
+        lag = member.lag() if member is not None else Counter()
+        self._metrics.partitions.set(len(assigned))
+        for topic in self._source.contracts:
+            self._metrics.topic_partitions.labels(topic).set(counts[topic])
+            self._metrics.topic_lag.labels(topic).set(lag[topic])
 
     def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused, ...]:
         contracts, parse = self._source.contracts, self._parse

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -110,6 +111,18 @@ class Member:
             if at in self._claims:
                 self._claims[at] = claim
                 self._commits.note(at, claim.next_offset)
+
+    def lag(self) -> Counter[str]:
+        """Offsets between the database's and the end of each partition read here, by topic.
+
+        The ends are those the client heard of with its last fetch; a partition that it has not
+        fetched from yet counts 0. Markers of the writers' transactions have offsets, too.
+        """
+        lag: Counter[str] = Counter()
+        for at in self._consumer.assignment() & self._claims.keys():
+            end = self._consumer.highwater(at)
+            lag[at.topic] += 0 if end is None else max(0, end - self._claims[at].next_offset)
+        return lag
 
     async def close(self) -> None:
         """Leaves the group, within a bound."""

@@ -112,6 +112,14 @@ class Metrics:
         )
         self.deadlocks = self._counter("bursar_deadlocks", "Deadlocks; expected to stay 0.")
         self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
+        self.topic_partitions = self._gauge(
+            "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
+        )
+        self.topic_lag = self._gauge(
+            "bursar_topic_lag_records",
+            "From the database's offsets to the ends of the partitions of the topic read here.",
+            "topic",
+        )
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
         self.parked_overdue = self._gauge(

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
+from service.kafka.assignor import new_assignor
 from service.logs import LastProblem
 from service.problems import Away
 
@@ -102,7 +102,7 @@ def new_consumer(access: KafkaAccess, group_id: str, times: GroupTimes) -> AIOKa
         enable_auto_commit=False,
         isolation_level="read_committed",
         # One assignor alone, and no group_instance_id: two members with one id both own everything.
-        partition_assignment_strategy=(StickyPartitionAssignor,),
+        partition_assignment_strategy=(new_assignor(),),
         session_timeout_ms=times.session_timeout_ms,
         heartbeat_interval_ms=times.heartbeat_interval_ms,
         rebalance_timeout_ms=times.rebalance_timeout_ms,

@@ -18,6 +18,7 @@ from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
 from service.poll import Poll, Report
+from service.telemetry import Metrics
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import (
     commit_group,
@@ -98,10 +99,11 @@ async def make_intake(
         latest: bool = False,
         path: Applier | Failing = applier,
         times: GroupTimes = TIMES,
+        metrics: Metrics | None = None,
     ) -> Intake:
         access = KafkaAccess(bootstrap_servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
         source = Source(group_id, {topic: FINE}, latest)
-        made.append(Intake(pool, access, source, parse, path, limits, times))
+        made.append(Intake(pool, access, source, parse, path, limits, times, metrics))
         return made[-1]
 
     yield make
@@ -459,6 +461,32 @@ async def test_it_is_ready_when_offsets_of_an_assignment_are_loaded(
         await until(lambda: ready(intake))
         assert (intake.partitions, intake.is_ready) == (4, True)
     assert intake.problem() == "not in the consumer group"
+
+
+async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_lacks(
+    pool: Pool, topic: str, make_intake: MakeIntake, applier: Applier, bootstrap_servers: str
+) -> None:
+    metrics, failing = Metrics(), Failing(applier, before=1_000_000, after=0)
+    labels = {"topic": topic}
+
+    def shown(partitions: int, lag: int) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            sample = metrics.registry.get_sample_value
+            found = (
+                sample("bursar_topic_partitions", labels),
+                sample("bursar_topic_lag_records", labels),
+            )
+            return found == (partitions, lag)
+
+        return look
+
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake(path=failing, metrics=metrics)):
+        await until(shown(4, 100))
+        failing.before = 0
+        await until(shown(4, 0))
+        assert await count(pool) == 100
+    assert await shown(0, 0)()
 
 
 async def test_it_waits_for_a_topic_that_does_not_exist_yet(

@@ -49,6 +49,12 @@ class Site:
             **self.settings,
         }
 
+    @property
+    def _environment_of_older(self) -> dict[str, str]:
+        """Without the variables by which coverage starts in a process: it is not our source."""
+        items = self.environment.items()
+        return {name: text for name, text in items if not name.startswith("COVERAGE_")}
+
     def topic(self, contract: str) -> str:
         return self.prefix + contract
 
@@ -76,18 +82,19 @@ class Site:
         assert process.returncode == 0, problems.decode()
         return out.decode()
 
-    async def start(self, name: str = "one") -> None:
+    async def start(self, name: str = "one", root: Path = ROOT) -> None:
         """`python -m service run`; the log of all its starts is <name>.log in the folder.
 
-        Returns when it takes signals, for one that came earlier would end it as any program.
+        `root` has the source that is run: this one's or an older release's. Returns when it takes
+        signals, for one that came earlier would end it as any program.
         """
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
             before = self._starts(name)
             self._running[name] = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service", "run"),
-                cwd=ROOT,
-                env=self.environment,
+                cwd=root,
+                env=self.environment if root == ROOT else self._environment_of_older,
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
