@@ -49,11 +49,12 @@ class Site:
             **self.settings,
         }
 
-    @property
-    def _environment_of_older(self) -> dict[str, str]:
-        """Without the variables by which coverage starts in a process: it is not our source."""
+    def _environment_for(self, root: Path) -> dict[str, str]:
+        """Coverage, which starts by environment variables, is of this source alone."""
         items = self.environment.items()
-        return {name: text for name, text in items if not name.startswith("COVERAGE_")}
+        return {
+            name: text for name, text in items if root == ROOT or not name.startswith("COVERAGE_")
+        }
 
     def topic(self, contract: str) -> str:
         return self.prefix + contract
@@ -64,12 +65,14 @@ class Site:
         file.write_text(text, "utf-8")
         self.settings = {**self.settings, "BURSAR_PROFILES_FILE": str(file)}
 
-    async def command(self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX) -> str:
-        """The output of a command that ends well."""
+    async def command(
+        self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX, root: Path = ROOT
+    ) -> str:
+        """The output of a command that ends well; `root` as for `start`."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service", *arguments),
-            cwd=ROOT,
-            env=self.environment,
+            cwd=root,
+            env=self._environment_for(root),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
@@ -94,7 +97,7 @@ class Site:
             self._running[name] = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service", "run"),
                 cwd=root,
-                env=self.environment if root == ROOT else self._environment_of_older,
+                env=self._environment_for(root),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
