@@ -65,7 +65,7 @@ class Intake:
 
     @property
     def is_ready(self) -> bool:
-        """Something is assigned, and its offsets are loaded."""
+        """Something is assigned, its offsets are loaded, and somebody reads each topic."""
         return self.problem() is None
 
     @property
@@ -84,9 +84,7 @@ class Intake:
         """Why it is not ready; None when it is."""
         if self._member is None:
             return "not in the consumer group"
-        if not self._member.membership.assigned:
-            return "no partition is assigned"
-        return None if self._member.is_loaded else "the offsets are not loaded"
+        return self._member.problem()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the poll in hand is finished. Raises OperatorError for what needs one."""
@@ -113,6 +111,7 @@ class Intake:
             if member.membership.changed.is_set():
                 await self._load(member)
             taken = await member.take(self._stop)
+            member.look_at_group()
             self._show(member)
             return await self._apply(member, taken)
         except BaseException:

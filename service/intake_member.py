@@ -18,6 +18,7 @@ from aiokafka.errors import (
 from service.core.ledger import Origin
 from service.database.pool import Pool
 from service.intake_commits import Commits
+from service.intake_coverage import Coverage
 from service.intake_group import Membership
 from service.intake_limits import ConsumerLost, IntakeLimits, Source, Unreadable
 from service.intake_offsets import Loaded, OffsetLoader
@@ -37,18 +38,40 @@ class Member:
     """`is_loaded`: the offsets of what is assigned are known and records may come."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, pool: Pool, source: Source, limits: IntakeLimits
+        self,
+        consumer: AIOKafkaConsumer,
+        access: KafkaAccess,
+        pool: Pool,
+        source: Source,
+        limits: IntakeLimits,
     ) -> None:
         self._consumer = consumer
         self._limits = limits
         self._loader = OffsetLoader(pool, consumer, source.start_at_latest, limits)
         self._commits = Commits(consumer, limits.commit_interval_ms)
+        self._coverage = Coverage(consumer, access, source, limits)
         self._claims: dict[TopicPartition, Claim] = {}
         self._anchors: dict[TopicPartition, Anchor] = {}
         self._faults = 0
         self._is_careful = False
         self.is_loaded = False
         self.membership = Membership(consumer)
+
+    def problem(self) -> str | None:
+        """Why records do not come from all of the topics; None if they do."""
+        group = self.membership
+        if not group.has_joined:
+            return "no partition is assigned"
+        if (problem := self._coverage.problem(group.assigned)) is not None:
+            return problem
+        if not group.assigned:
+            return "no partition is assigned"
+        return None if self.is_loaded else "the offsets are not loaded"
+
+    def look_at_group(self) -> None:
+        """Logs when a topic is read by nobody, and when all are read again."""
+        if self.membership.has_joined:
+            self._coverage.look(self.membership.assigned)
 
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
         """Offsets of what is assigned, from the database; given up when that changes again.
@@ -126,6 +149,7 @@ class Member:
 
     async def close(self) -> None:
         """Leaves the group, within a bound."""
+        await self._coverage.close()
         await self._commits.close()
         await close_client(self._consumer)
 
@@ -198,6 +222,6 @@ async def join(
     Subscribed after its start: `start` with a subscription waits for the whole group.
     """
     consumer = await start(new_consumer(access, source.group_id, times))
-    member = Member(consumer, pool, source, limits)
+    member = Member(consumer, access, pool, source, limits)
     consumer.subscribe(sorted(source.contracts), listener=member.membership)
     return member

@@ -48,6 +48,9 @@ class Event(StrEnum):
     EVENT_PARKED = "event_parked"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     OFFSET_COMMIT_FAILED = "offset_commit_failed"
+    TOPICS_NOT_READ = "topics_not_read"
+    TOPICS_READ = "topics_read"
+    GROUP_UNKNOWN = "group_unknown"
     # relay
     LEASE_TAKEN = "lease_taken"
     LEASE_LOST = "lease_lost"

@@ -499,7 +499,7 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
     delete_topic(kafka_admin, topic)
     intake = make_intake()
     async with running(intake):
-        await until(lambda: says(intake, "no partition is assigned"))
+        await until(lambda: says(intake, f"the cluster does not have {topic}"))
         create_topic(kafka_admin, topic, 4)
         produce(bootstrap_servers, topic, fines(range(10)))
         await until(holds(pool, 10))
