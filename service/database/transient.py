@@ -30,7 +30,7 @@ TRANSIENT: tuple[type[Exception], ...] = (
     TimeoutError,
 )
 # It answers, and will not have us: nothing but an operator changes that.
-REFUSED = (
+REFUSED: tuple[type[Exception], ...] = (
     asyncpg.exceptions.InvalidAuthorizationSpecificationError,
     asyncpg.exceptions.InvalidCatalogNameError,
     asyncpg.exceptions.InsufficientPrivilegeError,
