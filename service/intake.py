@@ -22,7 +22,7 @@ from service.intake_records import polls
 from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
 from service.poll import Poll, Report
 from service.telemetry import Event, Metrics, get_log, observe_since
-from service.waiting import Backoff, wait_any
+from service.waiting import Backoff, unless_set, wait_any
 
 __all__ = ["Intake", "IntakeLimits", "Source"]
 
@@ -104,10 +104,10 @@ class Intake:
         member = self._member
         try:
             if member is None:
-                member = await join(
-                    self._access, self._times, self._pool, self._source, self._limits
-                )
-                self._member = member
+                joining = join(self._access, self._times, self._pool, self._source, self._limits)
+                self._member = member = await unless_set(joining, self._stop)
+                if member is None:
+                    return 0
             if member.membership.changed.is_set():
                 await self._load(member)
             taken = await member.take(self._stop)

@@ -23,7 +23,14 @@ from service.intake_group import Membership
 from service.intake_limits import ConsumerLost, IntakeLimits, Source, Unreadable
 from service.intake_offsets import Loaded, OffsetLoader
 from service.intake_records import Anchor, Taken, behind_anchor, origin_of
-from service.kafka.clients import GroupTimes, KafkaAccess, close_client, new_consumer, start
+from service.kafka.clients import (
+    STOP_SECONDS_MAX,
+    GroupTimes,
+    KafkaAccess,
+    close_client,
+    new_consumer,
+    start,
+)
 from service.kafka.stops import RecordsGone
 from service.poll import Claim
 from service.telemetry import Event, get_log
@@ -148,10 +155,9 @@ class Member:
         return lag
 
     async def close(self) -> None:
-        """Leaves the group, within a bound."""
-        await self._coverage.close()
-        await self._commits.close()
-        await close_client(self._consumer)
+        """Leaves the group, within a bound that a broker which hangs uses up once."""
+        _, answers = await asyncio.gather(self._coverage.close(), self._commits.close())
+        await close_client(self._consumer, STOP_SECONDS_MAX if answers else 1)
 
     async def _asked(
         self, stop: asyncio.Event, records_max: int, *partitions: TopicPartition
