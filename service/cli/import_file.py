@@ -76,9 +76,8 @@ def import_file(
 
     The same file twice does nothing. A line pays its whole sum: more than is outstanding, because
     it was published as a payment too, becomes a credit if the profile says so (`--dry-run` tells).
-    A file without lines imports nothing, and says so.
-    Exit code 1: a line did not pass, or the running service has not decided it in time. One that
-    it parked has passed: it waits for what has to come first.
+    A file without lines imports nothing, and says so. Exit code 1: a line did not pass, or the
+    running service has not decided it in time; what it parked has passed and waits.
     """
     if allow_overpaid and not all_or_nothing:
         raise misuse("--allow-overpaid: only with --all-or-nothing")
