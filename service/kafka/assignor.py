@@ -50,7 +50,10 @@ def spread(
             owner = owners.get(TopicPartition(topic, number))
             if owner in held[topic]:
                 held[topic][owner].append(number)
-    counts = {topic: {name: len(kept) for name, kept in of.items()} for topic, of in held.items()}
+    counts = {
+        topic: {name: len(numbers) for name, numbers in by_member.items()}
+        for topic, by_member in held.items()
+    }
     sizes = {topic: len(numbers) for topic, numbers in partitions.items()}
     assignment: dict[str, set[TopicPartition]] = {name: set() for name in members}
     for topic, share in shares(sizes, counts).items():
@@ -75,7 +78,7 @@ def _filled(
 ) -> dict[str, list[int]]:
     """The partitions of one topic: each member keeps its lowest ones, the others fill the gaps."""
     kept = {name: list(held[name][:most]) for name, most in share.items()}
-    taken = {number for of in kept.values() for number in of}
+    taken = set().union(*kept.values())
     free = iter(sorted(set(numbers) - taken))
     for name, most in share.items():
         kept[name].extend(next(free) for _ in range(most - len(kept[name])))
