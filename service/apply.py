@@ -21,6 +21,7 @@ from service.database.pool import Connection, Writes
 from service.database.references import References, references
 from service.database.rows import pack_headers
 from service.database.statements import statements
+from service.database.transient import SCHEMA_CHANGED
 from service.messages import encode_balance_changed, encode_loan_closed, encode_rejected
 from service.poll import Poll, Report, moved, moves_of
 
@@ -28,13 +29,14 @@ log = structlog.get_logger()
 
 R = TypeVar("R")
 
-# The same commit again may go through: a rival was faster, or held what we wanted.
-RETRYABLE = (
+# The same commit again may go through: a rival was faster, held what we wanted, or migrated.
+RETRYABLE: tuple[type[Exception], ...] = (
     Moved,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
     asyncpg.LockNotAvailableError,
+    *SCHEMA_CHANGED,
 )
 # The database will not have it, however often. A rival who is still there after all tries is no
 # fault of the record's: that is the caller's to wait for.

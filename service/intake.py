@@ -22,7 +22,7 @@ from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
 from service.poll import Poll, Report
 from service.restore.guard import Guard
 from service.telemetry import Event, Metrics, get_log, observe_since
-from service.waiting import Backoff, wait_any
+from service.waiting import Backoff, unless_set, wait_any
 
 __all__ = ["Intake", "IntakeLimits", "Source"]
 
@@ -65,7 +65,7 @@ class Intake:
 
     @property
     def is_ready(self) -> bool:
-        """Something is assigned, and its offsets are loaded."""
+        """Something is assigned, its offsets are loaded, and somebody reads each topic."""
         return self.problem() is None
 
     @property
@@ -84,9 +84,7 @@ class Intake:
         """Why it is not ready; None when it is."""
         if self._member is None:
             return "not in the consumer group"
-        if not self._member.membership.assigned:
-            return "no partition is assigned"
-        return None if self._member.is_loaded else "the offsets are not loaded"
+        return self._member.problem()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the poll in hand is finished. Raises OperatorError for what needs one."""
@@ -106,13 +104,16 @@ class Intake:
         member = self._member
         try:
             if member is None:
-                member = await join(
-                    self._access, self._times, self._guard, self._source, self._limits
-                )
-                self._member = member
+                joining = join(self._access, self._times, self._guard, self._source, self._limits)
+                self._member = member = await unless_set(joining, self._stop)
+                if member is None:
+                    return 0
             if member.membership.changed.is_set():
                 await self._load(member)
-            return await self._apply(member, await member.take(self._stop))
+            taken = await member.take(self._stop)
+            member.look_at_group()
+            self._show(member)
+            return await self._apply(member, taken)
         except BaseException:
             if member is not None:  # the position may have moved further than the database
                 member.membership.changed.set()
@@ -123,7 +124,7 @@ class Intake:
         if self._member is not None:
             member, self._member = self._member, None
             await member.close()
-        self._metrics.partitions.set(0)
+        self._show(None)
 
     async def _turn(self) -> None:
         try:
@@ -143,7 +144,7 @@ class Intake:
 
     async def _load(self, member: Member) -> None:
         await member.load(self._stop, self._committed)
-        self._metrics.partitions.set(self.partitions)
+        self._show(member)
         if member.is_loaded:
             log.info(Event.OFFSETS_RELOADED, partitions=self.partitions)
 
@@ -162,6 +163,16 @@ class Intake:
             self._count(poll, records, report, started_ns)
             applied += len(poll)
         return applied
+
+    def _show(self, member: Member | None) -> None:
+        """Every topic has its gauges, also one that nothing is read of here."""
+        assigned = member.membership.assigned if member is not None else frozenset()
+        counts = Counter(at.topic for at in assigned)
+        lag = member.lag() if member is not None else Counter()
+        self._metrics.partitions.set(len(assigned))
+        for topic in self._source.contracts:
+            self._metrics.topic_partitions.labels(topic).set(counts[topic])
+            self._metrics.topic_lag.labels(topic).set(lag[topic])
 
     def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused, ...]:
         contracts, parse = self._source.contracts, self._parse

@@ -36,8 +36,8 @@ class Commits:
         """The partitions may be somebody else's now."""
         self._waiting.clear()
 
-    async def close(self) -> None:
-        """Tells the last ones, within a bound."""
+    async def close(self) -> bool:
+        """Tells the last ones, within a bound; False if the broker does not answer."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -46,6 +46,8 @@ class Commits:
                 await self._commit()
         except TimeoutError:
             log.warning(Event.OFFSET_COMMIT_FAILED, problem="TimeoutError")
+            return False
+        return True
 
     async def _run(self) -> None:
         while True:

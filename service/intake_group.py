@@ -23,6 +23,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         self._consumer = consumer
         self.assigned: frozenset[TopicPartition] = frozenset()
         self.changed = asyncio.Event()
+        self.has_joined = False
         self.since_ns = time.monotonic_ns()
         self.problem: Exception | None = None
 
@@ -32,6 +33,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         except Exception as problem:  # noqa: BLE001 - kept for the loop, which raises it
             self.problem = problem
         self.assigned = frozenset(assigned)
+        self.has_joined = True
         self.since_ns = time.monotonic_ns()
         self.changed.set()
         log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))

@@ -45,6 +45,7 @@ class IntakeLimits:
     lag_retry_ms: int = 250
     faults_in_a_row_max: int = 10
     commit_interval_ms: int = 500
+    coverage_interval_ms: int = 10_000
     backoff_first_ms: int = 100
     backoff_ms_max: int = 5_000
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,11 +17,19 @@ from aiokafka.errors import (
 
 from service.core.ledger import Origin
 from service.intake_commits import Commits
+from service.intake_coverage import Coverage
 from service.intake_group import Membership
 from service.intake_limits import ConsumerLost, IntakeLimits, Source, Unreadable
 from service.intake_offsets import Loaded, OffsetLoader
 from service.intake_records import Anchor, Taken, behind_anchor, origin_of
-from service.kafka.clients import GroupTimes, KafkaAccess, close_client, new_consumer, start
+from service.kafka.clients import (
+    STOP_SECONDS_MAX,
+    GroupTimes,
+    KafkaAccess,
+    close_client,
+    new_consumer,
+    start,
+)
 from service.kafka.stops import RecordsGone
 from service.poll import Claim
 from service.restore.guard import Guard
@@ -36,7 +45,12 @@ class Member:
     """`is_loaded`: the offsets of what is assigned are known and records may come."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, guard: Guard, source: Source, limits: IntakeLimits
+        self,
+        consumer: AIOKafkaConsumer,
+        access: KafkaAccess,
+        guard: Guard,
+        source: Source,
+        limits: IntakeLimits,
     ) -> None:
         self._consumer = consumer
         self._limits = limits
@@ -44,12 +58,29 @@ class Member:
             guard, consumer, source.group_id, source.start_at_latest, limits
         )
         self._commits = Commits(consumer, limits.commit_interval_ms)
+        self._coverage = Coverage(consumer, access, source, limits)
         self._claims: dict[TopicPartition, Claim] = {}
         self._anchors: dict[TopicPartition, Anchor] = {}
         self._faults = 0
         self._is_careful = False
         self.is_loaded = False
         self.membership = Membership(consumer)
+
+    def problem(self) -> str | None:
+        """Why records do not come from all of the topics; None if they do."""
+        group = self.membership
+        if not group.has_joined:
+            return "no partition is assigned"
+        if (problem := self._coverage.problem(group.assigned)) is not None:
+            return problem
+        if not group.assigned:
+            return "no partition is assigned"
+        return None if self.is_loaded else "the offsets are not loaded"
+
+    def look_at_group(self) -> None:
+        """Logs when a topic is read by nobody, and when all are read again."""
+        if self.membership.has_joined:
+            self._coverage.look(self.membership.assigned)
 
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
         """Offsets of what is assigned, from the database; given up when that changes again.
@@ -113,10 +144,22 @@ class Member:
                 self._claims[at] = claim
                 self._commits.note(at, claim.next_offset)
 
+    def lag(self) -> Counter[str]:
+        """Offsets between the database's and the end of each partition read here, by topic.
+
+        The ends are those the client heard of with its last fetch; a partition that it has not
+        fetched from yet counts 0. Markers of the writers' transactions have offsets, too.
+        """
+        lag: Counter[str] = Counter()
+        for at in self._consumer.assignment() & self._claims.keys():
+            end = self._consumer.highwater(at)
+            lag[at.topic] += 0 if end is None else max(0, end - self._claims[at].next_offset)
+        return lag
+
     async def close(self) -> None:
-        """Leaves the group, within a bound."""
-        await self._commits.close()
-        await close_client(self._consumer)
+        """Leaves the group, within a bound that a broker which hangs uses up once."""
+        _, answers = await asyncio.gather(self._coverage.close(), self._commits.close())
+        await close_client(self._consumer, STOP_SECONDS_MAX if answers else 1)
 
     async def _asked(
         self, stop: asyncio.Event, records_max: int, *partitions: TopicPartition
@@ -187,6 +230,6 @@ async def join(
     Subscribed after its start: `start` with a subscription waits for the whole group.
     """
     consumer = await start(new_consumer(access, source.group_id, times))
-    member = Member(consumer, guard, source, limits)
+    member = Member(consumer, access, guard, source, limits)
     consumer.subscribe(sorted(source.contracts), listener=member.membership)
     return member

@@ -19,6 +19,10 @@ class OperatorError(Exception):
     """Ends the process with its text as one line and no traceback. The text quotes no value."""
 
 
+class Bug(Exception):
+    """A fault of this program. The text says where it is and quotes no value."""
+
+
 def describe(problem: BaseException) -> dict[str, object]:
     """Type, place and causes of an exception as log fields.
 
@@ -26,7 +30,7 @@ def describe(problem: BaseException) -> dict[str, object]:
     parser's may quote a name or an amount.
     """
     told: dict[str, object] = {"type": type(problem).__qualname__}
-    if isinstance(problem, OperatorError | KafkaError | OSError | Away):
+    if isinstance(problem, OperatorError | KafkaError | OSError | Away | Bug):
         told["text"] = str(problem)
     if isinstance(problem, asyncpg.PostgresError):
         told |= _of_the_database(problem)

@@ -18,7 +18,7 @@ from service.relay_sender import OWN_FAULTS, TOPIC_FAULTS, Refusal, Sender
 from service.relay_window import Outgoing, Progress, Row, SetAside
 from service.restore.guard import AnotherServer, Guard
 from service.telemetry import Event, Metrics, get_log, observe_since
-from service.waiting import Backoff, wait_any
+from service.waiting import Backoff, unless_set, wait_any
 
 SQL = statements("outbox")
 TICK_SECONDS = 1
@@ -85,7 +85,9 @@ class Relay:
         rows = await self._known_page()
         if not rows:
             return 0
-        await self._sender.start()
+        await unless_set(self._sender.start(), self._stop)
+        if not self._sender.is_started:
+            return 0
         refusals = await self._send(rows)
         crash_point("page_acknowledged")
         self._judge(refusals, {row.id: row for row in rows})

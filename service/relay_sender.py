@@ -51,6 +51,10 @@ class Sender:
         self._batch_bytes_max = batch_bytes_max
         self._producer: AIOKafkaProducer | None = None
 
+    @property
+    def is_started(self) -> bool:
+        return self._producer is not None
+
     async def start(self) -> None:
         """Raises KafkaUnavailable."""
         if self._producer is None:

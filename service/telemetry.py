@@ -48,6 +48,9 @@ class Event(StrEnum):
     EVENT_PARKED = "event_parked"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     OFFSET_COMMIT_FAILED = "offset_commit_failed"
+    TOPICS_NOT_READ = "topics_not_read"
+    TOPICS_READ = "topics_read"
+    GROUP_UNKNOWN = "group_unknown"
     # relay
     LEASE_TAKEN = "lease_taken"
     LEASE_LOST = "lease_lost"
@@ -117,6 +120,14 @@ class Metrics:
         )
         self.deadlocks = self._counter("bursar_deadlocks", "Deadlocks; expected to stay 0.")
         self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
+        self.topic_partitions = self._gauge(
+            "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
+        )
+        self.topic_lag = self._gauge(
+            "bursar_topic_lag_records",
+            "From the database's offsets to the ends of the partitions of the topic read here.",
+            "topic",
+        )
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
         self.parked_overdue = self._gauge(

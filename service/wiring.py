@@ -104,7 +104,8 @@ def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
         request_bytes_max=settings.relay_request_bytes_max,
         idle_ms=settings.relay_idle_ms,
         lease_seconds=settings.relay_lease_seconds,
-        shutdown_seconds_max=max(1, settings.shutdown_seconds_max // 4),
+        # After the flush, which has waited for a quarter of the time: for the window in hand.
+        shutdown_seconds_max=max(1, settings.shutdown_seconds_max // 12),
         outbox_age_alarm_seconds=settings.outbox_age_alarm_seconds,
     )
     return Relay(guard, kafka_access(settings), guard.process, limits, metrics)

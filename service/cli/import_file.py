@@ -76,8 +76,8 @@ def import_file(
 
     The same file twice does nothing. A line pays its whole sum: more than is outstanding, because
     it was published as a payment too, becomes a credit if the profile says so (`--dry-run` tells).
-    Exit code 1: a line did not pass, or the running service has not decided it in time. One that
-    it parked has passed: it waits for what has to come first.
+    A file without lines imports nothing, and says so. Exit code 1: a line did not pass, or the
+    running service has not decided it in time; what it parked has passed and waits.
     """
     if allow_overpaid and not all_or_nothing:
         raise misuse("--allow-overpaid: only with --all-or-nothing")
@@ -144,7 +144,10 @@ class _Run:
             job = self._job(ReadOnly(pool))
             target = await self._target(job, register=False)
             summary = await self._check(job, target, told)
-        show([rows[n] for n in sorted(rows)], as_json, "the file has no lines")
+        if not self._has_lines:
+            complain("the file has no lines: nothing would be imported")
+            return True
+        show([rows[n] for n in sorted(rows)], as_json)
         self._show_plan(summary)
         if self._how.forbids(summary):
             complain("nothing would be published")
@@ -161,6 +164,9 @@ class _Run:
                 complain("nothing was published")
                 return False
             self._warn(summary)
+            if not self._has_lines:
+                complain("the file has no lines: nothing was imported")
+                return True
             target = await self._target(job, register=True)
             earlier = await job.outcomes(target)
             before = sum(one.lines for one in earlier)
@@ -174,6 +180,11 @@ class _Run:
         if repeats := summary.lines(Fate.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")
         return whole and summary.passes
+
+    @property
+    def _has_lines(self) -> bool:
+        """A batch without lines is a sound document: the bursar reports that nothing was paid."""
+        return bool(self._file.lines or self._file.bad)
 
     async def _await(self, job: ImportJob, target: Target, wanted: int) -> bool:
         with progress.steps() as bars:

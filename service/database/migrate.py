@@ -22,7 +22,8 @@ async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
     """Applies what is missing; the number applied.
 
     Safe from several instances at once. A database that a newer version migrated is left alone.
-    Raises MigrationBusy, upgrade.MigrationFailed, asyncpg.PostgresError, OSError.
+    Raises MigrationBusy, migrations.script.BrokenMigration, asyncpg.PostgresError, OSError; a
+    session that is lost in a migration raises as any absence of the database, to be tried again.
     """
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:

@@ -1,8 +1,10 @@
 """The part of migrating that needs alembic: imported only when there is something to apply."""
 
 import asyncio
+from collections.abc import Iterator
 from importlib import resources
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SyncConnection
@@ -11,18 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service.database.pool import Connection
-from service.problems import OperatorError
+from service.database.transient import REFUSED, TRANSIENT
 
 # alembic keeps the migration that runs in globals of the process.
 _ONE_AT_A_TIME = asyncio.Lock()
 
 
-class MigrationFailed(OperatorError):
-    """The session was lost in a migration; nothing of that migration stays."""
-
-
 async def upgrade(raw: Connection) -> int:
-    """Applies what is missing over this connection; the number applied. Raises MigrationFailed."""
+    """Applies what is missing over this connection; the number applied.
+
+    Raises what the driver raises if the session is lost, the database is in the way or refuses us
+    (TRANSIENT, REFUSED): nothing of the migration in hand stays then, and the ones before it do.
+    Raises BrokenMigration, or another error of SQLAlchemy, for a bug.
+    """
     applied: list[str] = []
     config = _config()
     config.attributes["on_version_apply"] = lambda step, **_: applied.append(step.up_revision_id)
@@ -40,8 +43,25 @@ async def upgrade(raw: Connection) -> int:
         async with _ONE_AT_A_TIME, engine.connect() as connection:
             await connection.run_sync(apply)
     except SQLAlchemyError as problem:
-        raise MigrationFailed("the database session ended during a migration") from problem
+        for cause in _causes(problem):
+            if isinstance(cause, (*TRANSIENT, *REFUSED)):
+                raise cause from problem
+        if raw.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError(
+                "the session ended during a migration"
+            ) from problem
+        raise
     return len(applied)
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """SQLAlchemy wraps the driver's errors, and a lost session fails again in the rollback."""
+    seen: set[int] = set()
+    cause: BaseException | None = problem
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _config() -> Config:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from aiokafka import AIOKafkaProducer
 
@@ -17,6 +18,7 @@ from service.core.words import Reason
 from service.database import ledger_write, outbox
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Writes
+from service.database.transient import with_current_schema
 from service.export.bursar_xml_reader import BadLine, ImportFile
 from service.imports.plan import (
     SQL,
@@ -192,9 +194,10 @@ class ImportJob:
 
     async def _record(self, refused: Iterable[Refused]) -> None:
         """Rejected lines in the table and on the topic, as every other rejected record."""
-        came = tuple(refused)
-        if not came:
-            return
+        if came := tuple(refused):
+            await with_current_schema(partial(self._put, came))
+
+    async def _put(self, came: Sequence[Refused]) -> None:
         number, offsets = came[0].origin.partition, [value.origin.offset for value in came]
         async with self._writer.transaction() as connection:
             rows = await connection.fetch(SQL["recorded_lines"], TOPIC, number, offsets)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 import orjson
 
@@ -25,6 +26,7 @@ from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
 from service.database.references import references
 from service.database.statements import statements
+from service.database.transient import with_current_schema
 from service.export.bursar_xml_reader import PaidLine
 from service.messages import parse
 
@@ -112,7 +114,7 @@ async def plan(
             Known(lines[place], fine_ids[place] or "", exported[place])
             for place in order[start:end]
         ]
-        yield await _plan_page(connection, store, target, page)
+        yield await with_current_schema(partial(_plan_page, connection, store, target, page))
         start = end
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
+from service.kafka.assignor import new_assignor
 from service.logs import LastProblem
 from service.problems import Away
 
 STOP_SECONDS_MAX = 2
+# Of a producer: for its own end, then for its sender and its connections beside each other.
+HARD_CLOSE_SECONDS_MAX = 1
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
@@ -102,7 +105,7 @@ def new_consumer(access: KafkaAccess, group_id: str, times: GroupTimes) -> AIOKa
         enable_auto_commit=False,
         isolation_level="read_committed",
         # One assignor alone, and no group_instance_id: two members with one id both own everything.
-        partition_assignment_strategy=(StickyPartitionAssignor,),
+        partition_assignment_strategy=(new_assignor(),),
         session_timeout_ms=times.session_timeout_ms,
         heartbeat_interval_ms=times.heartbeat_interval_ms,
         rebalance_timeout_ms=times.rebalance_timeout_ms,
@@ -146,25 +149,27 @@ async def start(client: Client) -> Client:
     return client
 
 
-async def close_client(client: Client) -> None:
+async def close_client(client: Client, seconds_max: int = STOP_SECONDS_MAX) -> None:
     """Ends a consumer or admin client within a bound, whatever state it is in."""
     ending = client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop()
-    with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(ending, STOP_SECONDS_MAX)
+    await _within(ending, seconds_max)
 
 
 async def hard_close(producer: AIOKafkaProducer) -> None:
     """Ends a producer for certain: after a bounded `stop` alone its sender would live on and send.
 
-    What is on the wire already may still arrive; readers drop it by sequence.
+    What is on the wire already may still arrive; readers drop it by sequence. With a broker that
+    does not answer it takes twice HARD_CLOSE_SECONDS_MAX.
     """
+    await _within(producer.stop(), HARD_CLOSE_SECONDS_MAX)
+    # A private name of the pinned client: a test holds that it is there.
+    endings = (producer._sender.close(), producer.client.close())
+    await asyncio.gather(*(_within(ending, HARD_CLOSE_SECONDS_MAX) for ending in endings))
+
+
+async def _within(ending: Awaitable[object], seconds_max: int) -> None:
     with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS_MAX)
-    with suppress(KafkaError, OSError, TimeoutError):
-        # A private name of the pinned client: a test holds that it is there.
-        await asyncio.wait_for(producer._sender.close(), STOP_SECONDS_MAX)
-    with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.client.close(), STOP_SECONDS_MAX)
+        await asyncio.wait_for(ending, seconds_max)
 
 
 def _text(path: Path | None) -> str | None:

@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.bench.world import (
     BenchFailed,
     Outputs,
     World,
+    joined,
     new_database,
     new_world,
     produce,
@@ -52,6 +53,7 @@ class Rates:
     """Events (or fines) per second of one run."""
 
     service: float
+    two_services: float
     per_event: float
     copy: float
     payments: float
@@ -66,6 +68,7 @@ class Rates:
             "ratio_copy": self.service / self.copy,
             "payment_ratio_per_event": self.payments / self.payments_per_event,
             "export_ratio_copy": self.export / self.export_copy,
+            "two_over_one": self.two_services / self.service,
         }
 
 
@@ -102,6 +105,9 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
         service = await rate(world, SERVICE, FINE, load, plan.warm_up)
         tell("COPY of the same rows")
         copied = await copy_again(services, world.database_url, math.ceil(len(load) / POLL))
+    tell("fines through two instances of the service")
+    async with new_world(services) as world:
+        two_services = await rate(world, SERVICE, FINE, load, plan.warm_up, instances=2)
     tell("fines through the handler of one event per commit")
     async with new_world(services) as world:
         few = load[: plan.warm_up + plan.per_event]
@@ -113,6 +119,7 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
         paid, paid_per_event = await _payment_rates(services, url, plan, tell)
     return Rates(
         service=service,
+        two_services=two_services,
         per_event=per_event,
         copy=len(load) / copied.seconds,
         payments=paid,
@@ -141,10 +148,16 @@ async def rate(
     contract: str,
     load: Sequence[Record],
     warm_up: int,
+    instances: int = 1,
 ) -> float:
     """Events/s from the first record available to the last balance-changed acknowledged."""
     name = module[0].rpartition(".")[2]
-    async with running(world, name, *module) as process, Outputs(world) as outputs:
+    async with AsyncExitStack() as stack:
+        for number in range(1, instances + 1):
+            process = await stack.enter_async_context(running(world, f"{name}-{number}", *module))
+        outputs = await stack.enter_async_context(Outputs(world))
+        if instances > 1:
+            await joined(world, instances, process)
         await asyncio.to_thread(produce, world, contract, load[:warm_up])
         await outputs.reached(warm_up, process)
         began = await asyncio.to_thread(produce, world, contract, load[warm_up:])

@@ -20,7 +20,7 @@ from tests.support.services import Services
 
 EVENTS = 30
 WARM_UP = 5
-NOT_YET = ["p99_over_p50", "two_over_one", "growth"]
+NOT_YET = ["p99_over_p50", "growth"]
 MEASURED = [name for name in report.FIGURES if name not in NOT_YET]
 
 Tables = dict[str, list[dict[str, object]]]

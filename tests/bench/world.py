@@ -22,6 +22,7 @@ from service.kafka.topics import TopicShape, create_topics
 from tests.bench.load import PROFILES, Record
 from tests.support.services import Services
 from tests.support.services.process import GuardedProcess
+from tests.support.topics import group_assignment
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "var" / "bench"
@@ -45,6 +46,10 @@ class World:
     topic_prefix: str
 
     @property
+    def group(self) -> str:
+        return self.topic_prefix.rstrip(".")
+
+    @property
     def environment(self) -> dict[str, str]:
         """The operator's settings, and none that happen to be in ours."""
         rest = {name: text for name, text in os.environ.items() if not name.startswith("BURSAR_")}
@@ -52,7 +57,7 @@ class World:
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.services.kafka_bootstrap_servers,
             "BURSAR_TOPIC_PREFIX": self.topic_prefix,
-            "BURSAR_CONSUMER_GROUP": self.topic_prefix.rstrip("."),
+            "BURSAR_CONSUMER_GROUP": self.group,
             "BURSAR_OPS_PORT": "0",
             "BURSAR_LOG_LEVEL": "warning",
         }
@@ -201,6 +206,21 @@ class Outputs:
                 for at, records in (await self._reader.getmany(timeout_ms=100)).items():
                     times[at] = records[-1].timestamp
         return max(times.values()) / 1_000
+
+
+async def joined(world: World, instances: int, process: GuardedProcess) -> None:
+    """Waits until so many are in the group, each with partitions of every topic."""
+    admin = AdminClient(
+        {"bootstrap.servers": world.services.kafka_bootstrap_servers, "log_level": 0}
+    )
+    async with asyncio.timeout(KAFKA_SECONDS_MAX):
+        while True:
+            assignment = await asyncio.to_thread(group_assignment, admin, world.group)
+            if len(assignment) == instances and all(map(len, assignment)):
+                return
+            if process.pid() is None:
+                raise BenchFailed(f"{process.name} has ended:\n{process.log_tail()}")
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _delete_topics(servers: str, prefix: str) -> None:

@@ -479,3 +479,12 @@ async def test_the_outcome_names_what_was_not_published_and_what_was_there_befor
 
 async def test_overpaid_lines_are_allowed_only_where_they_would_stop_the_rest(desk: Desk) -> None:
     assert (await desk.imports(document(), "--allow-overpaid")).exit_code == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--all-or-nothing",)])
+async def test_a_file_without_lines_says_so(desk: Desk, options: tuple[str, ...]) -> None:
+    for more, text in (((), "nothing was imported"), (("--dry-run",), "nothing would be imported")):
+        ended = await desk.imports(document(), *options, *more)
+        assert (ended.exit_code, ended.stdout) == (0, "")
+        assert f"the file has no lines: {text}" in ended.stderr
+    assert await desk.bursar.path.rows("SELECT sha256 FROM import_file") == []

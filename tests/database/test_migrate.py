@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import uuid
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from alembic import op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from service.database import migrate as migrations
 from service.database.migrate import migrate, pending, revisions
+from service.database.migrations import script
+from service.database.migrations.script import BrokenMigration
 from service.database.pool import DatabaseLimits, create_pool
-from service.database.upgrade import MigrationFailed
+from service.database.transient import REFUSED, TRANSIENT
+from service.problems import describe
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable
@@ -61,7 +69,7 @@ async def test_an_instance_killed_in_the_middle_leaves_nothing_half(
             await blocker.execute("CREATE TABLE relay_lease (name text)")
             started = asyncio.create_task(migrate(empty_database_url))
             await end_waiting_session(empty_database_url)
-            with pytest.raises((MigrationFailed, asyncpg.PostgresError)):
+            with pytest.raises(TRANSIENT):  # tried again as any absence of the database
                 await started
             raise RollBack
     except RollBack:
@@ -70,6 +78,66 @@ async def test_an_instance_killed_in_the_middle_leaves_nothing_half(
         await blocker.close()
     assert await fetch(empty_database_url, SCHEMA) == []
     assert await migrate(empty_database_url) == len(revisions())
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+async def test_a_session_lost_between_two_migrations_is_an_absence_of_the_database(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, is_noticed: bool
+) -> None:
+    """There SQLAlchemy speaks, which wraps what the driver raises or says something of its own."""
+    run_file = script.run
+
+    def run(file: str) -> None:
+        run_file(file)
+        with contextlib.nullcontext() if is_noticed else contextlib.suppress(DBAPIError):
+            op.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(script, "run", run)
+    with pytest.raises(TRANSIENT):
+        await migrate(empty_database_url)
+    monkeypatch.undo()
+    assert await migrate(empty_database_url) == len(revisions())
+
+
+async def test_a_statement_that_fails_is_a_bug_with_its_place(empty_database_url: str) -> None:
+    await fetch(empty_database_url, "CREATE TABLE consumer_offset (topic text)")
+    with pytest.raises(BrokenMigration, match=r"^0001_ledger\.sql: DuplicateTableError 42P07$"):
+        await migrate(empty_database_url)
+    assert await pending(empty_database_url) == revisions()
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("SELECT 1;\nSELEKT 2;", "0009_x.sql, line 2: PostgresSyntaxError 42601"),
+        (
+            "CREATE TABLE t (n integer CONSTRAINT small CHECK (n < 3));INSERT INTO t VALUES (4711)",
+            "0009_x.sql: CheckViolationError 23514, constraint small",
+        ),
+    ],
+)
+async def test_the_place_is_told_and_no_value(empty_database_url: str, sql: str, text: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        with pytest.raises(asyncpg.PostgresError) as raised:
+            await connection.execute(sql)
+    finally:
+        await connection.close()
+    problem = BrokenMigration("0009_x.sql", sql, raised.value)
+    assert str(problem) == text
+    assert describe(problem)["text"] == text
+
+
+async def test_a_role_that_may_not_migrate_is_refused(empty_database_url: str) -> None:
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    await fetch(empty_database_url, f"CREATE ROLE {role} LOGIN PASSWORD 'reads'")
+    parts = urlsplit(empty_database_url)
+    server = parts.netloc.rpartition("@")[2]
+    try:
+        with pytest.raises(REFUSED):
+            await migrate(parts._replace(netloc=f"{role}:reads@{server}").geturl())
+    finally:
+        await fetch(empty_database_url, f"DROP ROLE {role}")
 
 
 async def test_waiting_for_another_instance_is_bounded(empty_database_url: str) -> None:

@@ -19,6 +19,7 @@ from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
 from service.poll import Poll, Report
 from service.restore.guard import Guard
+from service.telemetry import Metrics
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import (
@@ -111,9 +112,10 @@ async def make_intake(
         latest: bool = False,
         path: Applier | Failing = applier,
         times: GroupTimes = TIMES,
+        metrics: Metrics | None = None,
     ) -> Intake:
         source = Source(group_id, {topic: FINE}, latest)
-        made.append(Intake(guard, access, source, parse, path, limits, times))
+        made.append(Intake(guard, access, source, parse, path, limits, times, metrics))
         return made[-1]
 
     yield make
@@ -473,6 +475,32 @@ async def test_it_is_ready_when_offsets_of_an_assignment_are_loaded(
     assert intake.problem() == "not in the consumer group"
 
 
+async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_lacks(
+    pool: Pool, topic: str, make_intake: MakeIntake, applier: Applier, bootstrap_servers: str
+) -> None:
+    metrics, failing = Metrics(), Failing(applier, before=1_000_000, after=0)
+    labels = {"topic": topic}
+
+    def shown(partitions: int, lag: int) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            sample = metrics.registry.get_sample_value
+            found = (
+                sample("bursar_topic_partitions", labels),
+                sample("bursar_topic_lag_records", labels),
+            )
+            return found == (partitions, lag)
+
+        return look
+
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake(path=failing, metrics=metrics)):
+        await until(shown(4, 100))
+        failing.before = 0
+        await until(shown(4, 0))
+        assert await count(pool) == 100
+    assert await shown(0, 0)()
+
+
 async def test_it_waits_for_a_topic_that_does_not_exist_yet(
     pool: Pool,
     kafka_admin: AdminClient,
@@ -483,7 +511,7 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
     delete_topic(kafka_admin, topic)
     intake = make_intake()
     async with running(intake):
-        await until(lambda: says(intake, "no partition is assigned"))
+        await until(lambda: says(intake, f"the cluster does not have {topic}"))
         create_topic(kafka_admin, topic, 4)
         produce(bootstrap_servers, topic, fines(range(10)))
         await until(holds(pool, 10))

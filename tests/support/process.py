@@ -49,6 +49,13 @@ class Site:
             **self.settings,
         }
 
+    def _environment_for(self, root: Path) -> dict[str, str]:
+        """Coverage, which starts by environment variables, is of this source alone."""
+        items = self.environment.items()
+        return {
+            name: text for name, text in items if root == ROOT or not name.startswith("COVERAGE_")
+        }
+
     def topic(self, contract: str) -> str:
         return self.prefix + contract
 
@@ -58,12 +65,14 @@ class Site:
         file.write_text(text, "utf-8")
         self.settings = {**self.settings, "BURSAR_PROFILES_FILE": str(file)}
 
-    async def command(self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX) -> str:
-        """The output of a command that ends well."""
+    async def command(
+        self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX, root: Path = ROOT
+    ) -> str:
+        """The output of a command that ends well; `root` as for `start`."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service", *arguments),
-            cwd=ROOT,
-            env=self.environment,
+            cwd=root,
+            env=self._environment_for(root),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
@@ -76,18 +85,19 @@ class Site:
         assert process.returncode == 0, problems.decode()
         return out.decode()
 
-    async def start(self, name: str = "one") -> None:
+    async def start(self, name: str = "one", root: Path = ROOT) -> None:
         """`python -m service run`; the log of all its starts is <name>.log in the folder.
 
-        Returns when it takes signals, for one that came earlier would end it as any program.
+        `root` has the source that is run: this one's or an older release's. Returns when it takes
+        signals, for one that came earlier would end it as any program.
         """
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
             before = self._starts(name)
             self._running[name] = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "service", "run"),
-                cwd=ROOT,
-                env=self.environment,
+                cwd=root,
+                env=self._environment_for(root),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,

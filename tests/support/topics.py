@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -74,6 +75,17 @@ def commit_group(servers: str, group_id: str, topic: str, offsets: Mapping[int, 
         consumer.commit(offsets=wanted, asynchronous=False)
     finally:
         consumer.close()
+
+
+def group_assignment(admin: AdminClient, group_id: str) -> list[Counter[str]]:
+    """How many partitions of each topic each member has; nothing while the group rebalances."""
+    described = admin.describe_consumer_groups([group_id], request_timeout=SECONDS_MAX)
+    group = described[group_id].result(SECONDS_MAX)
+    if group.state is not ConsumerGroupState.STABLE:
+        return []
+    return [
+        Counter(at.topic for at in member.assignment.topic_partitions) for member in group.members
+    ]
 
 
 def produce(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,10 +93,25 @@ def test_a_text_is_neutralised_and_comes_back(text: str) -> None:
     assert original(neutralised(text)) == text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "\rx", "'=1", "''@x"])
+FORMULAS = ["=1+1", "+1", "-1", "@a", "\tx", "\rx", "'=1", "''@x"]
+WIDE_FORMULAS = ["\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20a", "'\uff1d1", "\u22121", "\n=1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS + WIDE_FORMULAS)
 def test_formulas_get_one_apostrophe_more(text: str) -> None:
     assert neutralised(text) == f"'{text}"
     assert original(neutralised(text)) == text
+
+
+def test_every_form_of_a_sign_is_neutralised() -> None:
+    """Whatever Unicode's compatibility mapping makes a sign of: so do spreadsheets."""
+    forms = [
+        character
+        for character in map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1)))
+        if unicodedata.normalize("NFKC", character) in ("=", "+", "-", "@", "\u2212")
+    ]
+    assert len(forms) > 16
+    assert [form for form in forms if neutralised(form) != f"'{form}"] == []
 
 
 def test_csv_is_rfc_4180_with_plain_amounts_and_the_fine_a_credit_refers_to() -> None:

@@ -29,13 +29,33 @@ WHERE NOT EXISTS (
 ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
 -- name: run
-SELECT *
+SELECT
+    institution_id,
+    profile,
+    run_id,
+    cutoff,
+    held_back,
+    after_patron,
+    after_fine,
+    taken,
+    parts,
+    state
 FROM export_run
 WHERE institution_id = $1 AND profile = $2 AND state = 'open';
 
 -- name: lock_run
 -- Before the accounts: a second exporter waits here and then goes on in the run.
-SELECT *
+SELECT
+    institution_id,
+    profile,
+    run_id,
+    cutoff,
+    held_back,
+    after_patron,
+    after_fine,
+    taken,
+    parts,
+    state
 FROM export_run
 WHERE institution_id = $1 AND profile = $2 AND state = 'open'
 FOR UPDATE;
@@ -89,7 +109,32 @@ SELECT clock_timestamp() AS clock;
 
 -- name: open_fines
 -- A page of what a run looks at, disputed ones too: they are held back and counted.
-SELECT *
+SELECT
+    institution_id,
+    fine_id,
+    patron_id,
+    currency,
+    type,
+    amount,
+    owner,
+    created_at,
+    comment,
+    loan_id,
+    item,
+    credit_of,
+    exportable,
+    digest,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    line,
+    terms_id,
+    payments_live,
+    status_code,
+    refused_reason,
+    released,
+    changed_at
 FROM fine
 WHERE
     institution_id = $1
@@ -111,7 +156,32 @@ WHERE
 
 -- name: open_fines_of_patrons
 -- The same for whole patrons, once their accounts are locked.
-SELECT *
+SELECT
+    institution_id,
+    fine_id,
+    patron_id,
+    currency,
+    type,
+    amount,
+    owner,
+    created_at,
+    comment,
+    loan_id,
+    item,
+    credit_of,
+    exportable,
+    digest,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    line,
+    terms_id,
+    payments_live,
+    status_code,
+    refused_reason,
+    released,
+    changed_at
 FROM fine
 WHERE
     institution_id = $1

@@ -31,7 +31,24 @@ WHERE institution_id = $1 AND source = $2 AND payment_id = any($3::text []);
 -- name: reversible_payments
 -- What a reversal of these fines may undo, oldest first by the ledger's own order. A payment that
 -- was all excess left its transaction on its credit, in the same account.
-SELECT payment.*
+SELECT
+    payment.institution_id,
+    payment.source,
+    payment.payment_id,
+    payment.kind,
+    payment.digest,
+    payment.state,
+    payment.fine_id,
+    payment.bursar_transaction_id,
+    payment.currency,
+    payment.amount,
+    payment.paid_at,
+    payment.applied,
+    payment.excess,
+    payment.credit_id,
+    payment.reversed_by,
+    payment.reverses,
+    payment.reason
 FROM payment
 CROSS JOIN LATERAL (
     SELECT max(ledger.sequence) AS place
@@ -64,7 +81,11 @@ SELECT
     sum(own.excess)::numeric AS excess
 FROM (
     SELECT
-        *,
+        kind,
+        reason,
+        currency,
+        amount,
+        excess,
         CASE
             WHEN excess > 0 AND applied > 0 THEN 'overpaid'
             WHEN excess > 0 THEN 'not_owed'

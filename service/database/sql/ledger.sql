@@ -1,7 +1,10 @@
 -- name: accounts_of_references
 -- The accounts behind the fines, lines, payments a poll names: a fine's account is for ever.
 WITH named AS (
-    SELECT * FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+    SELECT
+        k.institution_id,
+        k.fine_id
+    FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
     UNION
     SELECT institution_id, line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
@@ -83,37 +86,122 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 SELECT clock_timestamp() AS recorded_at;
 
 -- name: fines
-SELECT fine.*
+SELECT
+    fine.institution_id,
+    fine.fine_id,
+    fine.patron_id,
+    fine.currency,
+    fine.type,
+    fine.amount,
+    fine.owner,
+    fine.created_at,
+    fine.comment,
+    fine.loan_id,
+    fine.item,
+    fine.credit_of,
+    fine.exportable,
+    fine.digest,
+    fine.status,
+    fine.considered,
+    fine.remaining,
+    fine.outstanding,
+    fine.line,
+    fine.terms_id,
+    fine.payments_live,
+    fine.status_code,
+    fine.refused_reason,
+    fine.released,
+    fine.changed_at
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: patrons
-SELECT patron.*
+SELECT
+    patron.institution_id,
+    patron.patron_id,
+    patron.name,
+    patron.user_group,
+    patron.identifiers,
+    patron.seen_at
 FROM unnest($1::text [], $2::text []) AS k (institution_id, patron_id)
 INNER JOIN patron USING (institution_id, patron_id);
 
 -- name: payments
-SELECT payment.*
+SELECT
+    payment.institution_id,
+    payment.source,
+    payment.payment_id,
+    payment.kind,
+    payment.digest,
+    payment.state,
+    payment.fine_id,
+    payment.bursar_transaction_id,
+    payment.currency,
+    payment.amount,
+    payment.paid_at,
+    payment.applied,
+    payment.excess,
+    payment.credit_id,
+    payment.reversed_by,
+    payment.reverses,
+    payment.reason
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
 INNER JOIN payment USING (institution_id, source, payment_id);
 
 -- name: changes
-SELECT fine_change.*
+SELECT
+    fine_change.institution_id,
+    fine_change.source,
+    fine_change.change_id,
+    fine_change.digest,
+    fine_change.state,
+    fine_change.fine_id,
+    fine_change.reason
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, change_id)
 INNER JOIN fine_change USING (institution_id, source, change_id);
 
 -- name: responses
-SELECT export_response.*
+SELECT
+    export_response.institution_id,
+    export_response.source,
+    export_response.response_id,
+    export_response.digest,
+    export_response.profile,
+    export_response.batch_number,
+    export_response.state,
+    export_response.reason,
+    export_response.outcome,
+    export_response.lines,
+    export_response.responded_at,
+    export_response.recorded_at
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, response_id)
 INNER JOIN export_response USING (institution_id, source, response_id);
 
 -- name: lines
-SELECT line.*
+SELECT
+    line.institution_id,
+    line.bursar_transaction_id,
+    line.fine_id,
+    line.profile,
+    line.batch_number,
+    line.amount,
+    line.currency,
+    line.state,
+    line.reason
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
 INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
 
 -- name: lines_of_batches
-SELECT line.*
+SELECT
+    line.institution_id,
+    line.bursar_transaction_id,
+    line.fine_id,
+    line.profile,
+    line.batch_number,
+    line.amount,
+    line.currency,
+    line.state,
+    line.reason
 FROM unnest($1::text [], $2::text [], $3::bigint []) AS k (institution_id, profile, batch_number)
 INNER JOIN export_line AS line USING (institution_id, profile, batch_number);
 
@@ -169,7 +257,24 @@ WITH RECURSIVE waiting AS (
     WHERE w.record = 'payment'
 )
 
-SELECT parked.*
+SELECT
+    parked.institution_id,
+    parked.record,
+    parked.source,
+    parked.id,
+    parked.wait,
+    parked.fine_id,
+    parked.original,
+    parked.bursar_transaction_id,
+    parked.arrival,
+    parked.topic,
+    parked.partition,
+    parked.record_offset,
+    parked.record_key,
+    parked.record_value,
+    parked.record_headers,
+    parked.traceparent,
+    parked.recorded_at
 FROM waiting
 INNER JOIN parked USING (institution_id, record, source, id)
 ORDER BY parked.arrival;

@@ -191,7 +191,32 @@ GROUP BY reason;
 
 -- name: held
 -- Open fines that no profile exports as they are, whoever asks.
-SELECT *
+SELECT
+    institution_id,
+    fine_id,
+    patron_id,
+    currency,
+    type,
+    amount,
+    owner,
+    created_at,
+    comment,
+    loan_id,
+    item,
+    credit_of,
+    exportable,
+    digest,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    line,
+    terms_id,
+    payments_live,
+    status_code,
+    refused_reason,
+    released,
+    changed_at
 FROM fine
 WHERE
     status IN ('Active', 'In dispute')
@@ -216,7 +241,32 @@ GROUP BY reason;
 
 -- name: fine
 -- One fine as it is now.
-SELECT *
+SELECT
+    institution_id,
+    fine_id,
+    patron_id,
+    currency,
+    type,
+    amount,
+    owner,
+    created_at,
+    comment,
+    loan_id,
+    item,
+    credit_of,
+    exportable,
+    digest,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    line,
+    terms_id,
+    payments_live,
+    status_code,
+    refused_reason,
+    released,
+    changed_at
 FROM fine
 WHERE institution_id = $1 AND fine_id = $2;
 

@@ -16,7 +16,14 @@ WITH summed AS (
 ),
 
 accounts AS (
-    SELECT *
+    SELECT
+        institution_id,
+        patron_id,
+        currency,
+        active,
+        transferred,
+        sequence,
+        epoch
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),
@@ -75,7 +82,14 @@ WITH summed AS (
 ),
 
 accounts AS (
-    SELECT *
+    SELECT
+        institution_id,
+        patron_id,
+        currency,
+        active,
+        transferred,
+        sequence,
+        epoch
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),

@@ -70,14 +70,74 @@ ORDER BY account.currency;
 
 -- name: transactions_of_patron
 -- All of a patron's accounts, each in its order.
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    epoch,
+    sequence,
+    transaction_id,
+    fine_id,
+    kind,
+    label,
+    amount,
+    active_change,
+    transferred_change,
+    active,
+    transferred,
+    total,
+    comment,
+    source,
+    payment_id,
+    reverses_payment_id,
+    status_code,
+    change_id,
+    profile,
+    batch_number,
+    bursar_transaction_id,
+    fine_status,
+    fine_considered,
+    fine_remaining,
+    fine_outstanding,
+    occurred_at,
+    recorded_at
 FROM report_transaction
 WHERE institution_id = $1 AND patron_id = $2
 ORDER BY recorded_at, currency, sequence;
 
 -- name: transactions_of_fines
 -- The fines and the credits that excess payments of them became.
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    epoch,
+    sequence,
+    transaction_id,
+    fine_id,
+    kind,
+    label,
+    amount,
+    active_change,
+    transferred_change,
+    active,
+    transferred,
+    total,
+    comment,
+    source,
+    payment_id,
+    reverses_payment_id,
+    status_code,
+    change_id,
+    profile,
+    batch_number,
+    bursar_transaction_id,
+    fine_status,
+    fine_considered,
+    fine_remaining,
+    fine_outstanding,
+    occurred_at,
+    recorded_at
 FROM report_transaction
 WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY recorded_at, currency, sequence;
@@ -91,7 +151,27 @@ ORDER BY credit_id;
 
 -- name: fines
 -- Fines as they are now.
-SELECT *
+SELECT
+    institution_id,
+    fine_id,
+    patron_id,
+    currency,
+    type,
+    amount,
+    status,
+    considered,
+    remaining,
+    outstanding,
+    bursar_transaction_id,
+    profile,
+    batch_number,
+    status_code,
+    refused_reason,
+    exportable,
+    credit_of,
+    loan_id,
+    created_at,
+    changed_at
 FROM report_fine
 WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY fine_id;
@@ -190,7 +270,20 @@ ORDER BY action_id;
 
 -- name: batches
 -- Newest first; every filter may be null.
-SELECT *
+SELECT
+    institution_id,
+    profile,
+    batch_number,
+    export_number,
+    run_id,
+    state,
+    currency,
+    fine_count,
+    total,
+    file_name,
+    sha256,
+    cutoff,
+    sealed_at
 FROM report_batch
 WHERE
     ($1::text IS NULL OR institution_id = $1)
@@ -209,7 +302,21 @@ ORDER BY institution_id;
 
 -- name: lines_of_batch
 -- In the file's numbers' order.
-SELECT *
+SELECT
+    institution_id,
+    profile,
+    batch_number,
+    bursar_transaction_id,
+    fine_id,
+    patron_id,
+    currency,
+    amount,
+    state,
+    refused_reason,
+    fine_status,
+    outstanding,
+    paid,
+    written_off
 FROM report_line
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 ORDER BY length(bursar_transaction_id), bursar_transaction_id;

@@ -1,7 +1,8 @@
 """CSV after RFC 4180: a header row, CRLF, UTF-8 without a mark; one row per fine. Pure.
 
 A text that a spreadsheet would run as a formula gets an apostrophe in front, also where apostrophes
-are there already: so reading takes exactly one away and every text comes back as it was.
+are there already: so reading takes exactly one away and every text comes back as it was. Some
+spreadsheets take wide, small, raised and lowered signs for the plain ones.
 """
 
 import csv
@@ -13,8 +14,17 @@ from service.core.money import format_minor, parse_sum
 from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Row, Table
 
 COLUMNS: Final = (*BATCH_FIELDS, *LINE_FIELDS)
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
+# Of =, +, - and @ every form that Unicode's compatibility mapping makes of them, the minus sign and
+# its forms; and whatever ends or begins a cell or a line.
+_SIGNS = (
+    "=\u207c\u208c\ufe66\uff1d"
+    "+\u207a\u208a\ufb29\ufe62\uff0b"
+    "-\u2212\u207b\u208b\ufe63\uff0d"
+    "@\ufe6b\uff20"
+    "\t\n\r\x85\u2028\u2029"
+)
+_FORMULA = re.compile(f"'*[{re.escape(_SIGNS)}]")
+_NEUTRALISED = re.compile(f"'+[{re.escape(_SIGNS)}]")
 
 
 class CsvFormat:
