@@ -145,7 +145,9 @@ class Metrics:
         self.rebuilds = self._counter("bursar_producer_rebuilds", "Producers built anew.", "reason")
         self.lease_held = self._gauge("bursar_relay_lease_held", "1 where the relay works.")
         self.outbox_age = self._gauge("bursar_outbox_age_seconds", "Age of the oldest outbox row.")
-        self.outbox_rows = self._gauge("bursar_outbox_rows", "Rows that wait for the broker.")
+        self.outbox_rows = self._gauge(
+            "bursar_outbox_rows", "Rows that wait for the broker, counted up to 100 000."
+        )
         self.quarantined_records = self._gauge(
             "bursar_quarantined_records", "Records in quarantine: the broker refused them."
         )

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from service.database.export_store import OPEN_FINES_COUNTED_MAX
 from service.export.manifest import Manifest
 
 
@@ -23,13 +24,18 @@ def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Progress:
 
 
 class RunBar:
-    """One profile's run; `open_fines` is the most it can take, not all of it may be due."""
+    """One profile's run; `open_fines` is the most it can take, not all of it may be due.
+
+    Where open fines were not counted to their end, the bar moves without a total.
+    """
 
     def __init__(self, progress: Progress, text: str, open_fines: int) -> None:
         self._progress = progress
-        self._open = open_fines
+        is_counted = open_fines < OPEN_FINES_COUNTED_MAX
+        self._open = f"{open_fines}" if is_counted else f"{open_fines} or more"
         self._batches = self._fines = 0
-        self._task = progress.add_task(text, total=open_fines, counts=self.counts)
+        total = open_fines if is_counted else None
+        self._task = progress.add_task(text, total=total, counts=self.counts)
 
     @property
     def counts(self) -> str:

@@ -20,6 +20,7 @@ from service.export.selection import Refusal
 from service.messages import Message
 
 SQL = statements("export")
+OPEN_FINES_COUNTED_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
     )
 
 
+
 async def open_fines(
     connection: Connection,
     store: LedgerStore,
@@ -130,10 +132,15 @@ async def open_fines(
 
 
 async def open_fines_left(connection: Connection, profile: Profile) -> int:
-    """How many fines the run that is open, or would be opened now, looks at."""
+    """How many fines the run that is open, or would be opened now, looks at.
+
+    Counted up to OPEN_FINES_COUNTED_MAX: a progress bar is not worth reading a million fines.
+    """
     after = (await new_run(connection, profile)).after
     own = (profile.institution_id, profile.currency)
-    count: int = await connection.fetchval(SQL["open_fines_left"], *own, *after)
+    count: int = await connection.fetchval(
+        SQL["open_fines_left"], *own, *after, OPEN_FINES_COUNTED_MAX
+    )
     return count
 
 

@@ -149,6 +149,14 @@ async def test_the_bar_counts_batches_and_fines_of_those_that_are_open(path: Wri
     assert task.fields["counts"] == "batches 3, fines 3 of 4 open"
 
 
+def test_the_bar_has_no_total_where_open_fines_were_not_counted_to_their_end() -> None:
+    with progress.batches() as bars:
+        bar = progress.RunBar(bars, "exporting", export_store.OPEN_FINES_COUNTED_MAX)
+        (task,) = bars.tasks
+    assert task.total is None
+    assert bar.counts == "batches 0, fines 0 of 100000 or more open"
+
+
 async def test_a_preview_writes_what_a_loader_expects_and_nothing_else(
     path: WritePath, commands: Commands, tmp_path: Path
 ) -> None:

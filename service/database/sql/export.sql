@@ -145,14 +145,18 @@ ORDER BY patron_id, fine_id
 LIMIT $5;
 
 -- name: open_fines_left
--- The most that a run has before it: not all of it is due, some is held back.
+-- The most that a run has before it: not all of it is due, some is held back. Counted up to $5.
 SELECT count(*)::bigint AS fines
-FROM fine
-WHERE
-    institution_id = $1
-    AND status IN ('Active', 'In dispute')
-    AND currency = $2
-    AND (patron_id, fine_id) > ($3, $4);
+FROM (
+    SELECT FROM fine
+    WHERE
+        institution_id = $1
+        AND status IN ('Active', 'In dispute')
+        AND currency = $2
+        AND (patron_id, fine_id) > ($3, $4)
+    ORDER BY patron_id, fine_id
+    LIMIT $5
+) AS counted;
 
 -- name: open_fines_of_patrons
 -- The same for whole patrons, once their accounts are locked.

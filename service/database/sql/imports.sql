@@ -31,6 +31,9 @@ WHERE institution_id = $1 AND source = $2 AND payment_id = any($3::text []);
 -- name: reversible_payments
 -- What a reversal of these fines may undo, oldest first by the ledger's own order. A payment that
 -- was all excess left its transaction on its credit, in the same account.
+-- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
+-- statistics all payments of the source seem to be fewer than those of the fines, and each page of
+-- the file would read them all.
 SELECT
     payment.institution_id,
     payment.source,
@@ -49,7 +52,30 @@ SELECT
     payment.reversed_by,
     payment.reverses,
     payment.reason
-FROM payment
+FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS wanted
+CROSS JOIN LATERAL (
+    SELECT
+        payment.institution_id,
+        payment.source,
+        payment.payment_id,
+        payment.kind,
+        payment.digest,
+        payment.state,
+        payment.fine_id,
+        payment.bursar_transaction_id,
+        payment.currency,
+        payment.amount,
+        payment.paid_at,
+        payment.applied,
+        payment.excess,
+        payment.credit_id,
+        payment.reversed_by,
+        payment.reverses,
+        payment.reason
+    FROM payment
+    WHERE payment.institution_id = $1 AND payment.fine_id = wanted.fine_id
+    OFFSET 0 -- noqa: AM09
+) AS payment
 CROSS JOIN LATERAL (
     SELECT max(ledger.sequence) AS place
     FROM ledger_transaction AS ledger
@@ -60,9 +86,7 @@ CROSS JOIN LATERAL (
         AND ledger.cause ->> 'payment_id' = payment.payment_id
 ) AS posted
 WHERE
-    payment.institution_id = $1
-    AND payment.source = $2
-    AND payment.fine_id = any($3::text [])
+    payment.source = $2
     AND payment.kind IN ('payment', 'write_off')
     AND payment.state IN ('applied', 'noted')
     AND payment.reversed_by IS NULL

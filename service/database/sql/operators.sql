@@ -4,7 +4,7 @@ INSERT INTO operator_action (action, institution_id, subject, reason, operator, 
 VALUES ($1, $2, $3::jsonb, $4, $5, $6);
 
 -- name: actions_on
--- Decisions about one subject, oldest first; the index of a key is not worth it for so few rows.
+-- Decisions about one subject, oldest first.
 SELECT
     action,
     subject,
@@ -271,40 +271,53 @@ FROM fine
 WHERE institution_id = $1 AND fine_id = $2;
 
 -- name: words_seen
--- By option of a profile: what fines and patrons of each institution had so far.
+-- By option of a profile: what fines and patrons of each institution had so far. Of each table no
+-- more than $1 rows are read, whichever come first; NULL reads all of them.
+WITH fines AS (
+    SELECT
+        institution_id,
+        type,
+        currency,
+        owner ->> 'library_code' AS library_code
+    FROM fine
+    LIMIT $1::bigint -- noqa: AM09
+),
+
+patrons AS MATERIALIZED (
+    SELECT
+        institution_id,
+        user_group,
+        identifiers
+    FROM patron
+    LIMIT $1::bigint -- noqa: AM09
+)
+
 SELECT
     institution_id,
-    'fine_types' AS option,
-    type::text AS word
-FROM fine
-GROUP BY institution_id, type
-UNION ALL
-SELECT
-    institution_id,
-    'currency' AS option,
-    currency::text AS word
-FROM fine
-GROUP BY institution_id, currency
-UNION ALL
-SELECT
-    institution_id,
-    'owners' AS option,
-    owner ->> 'library_code' AS word
-FROM fine
-WHERE owner IS NOT NULL
-GROUP BY institution_id, owner ->> 'library_code'
+    CASE
+        WHEN grouping(type) = 0 THEN 'fine_types'
+        WHEN grouping(currency) = 0 THEN 'currency'
+        ELSE 'owners'
+    END AS option,
+    coalesce(type, currency, library_code) AS word
+FROM fines
+GROUP BY
+    GROUPING SETS (
+        (institution_id, type), (institution_id, currency), (institution_id, library_code)
+    )
+HAVING coalesce(type, currency, library_code) IS NOT NULL
 UNION ALL
 SELECT
     institution_id,
     'user_groups' AS option,
     user_group AS word
-FROM patron
+FROM patrons
 GROUP BY institution_id, user_group
 UNION ALL
 SELECT
-    patron.institution_id,
+    patrons.institution_id,
     'match' AS option,
     identifier.pair ->> 0 AS word
-FROM patron
-CROSS JOIN jsonb_array_elements(patron.identifiers) AS identifier (pair)
-GROUP BY patron.institution_id, identifier.pair ->> 0;
+FROM patrons
+CROSS JOIN jsonb_array_elements(patrons.identifiers) AS identifier (pair)
+GROUP BY patrons.institution_id, identifier.pair ->> 0;

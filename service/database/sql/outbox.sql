@@ -78,13 +78,26 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: waiting
--- How much waits for the broker, and since when, by the database's clock.
+-- How much waits for the broker, counted up to 100 000 rows, and since when, by the database's
+-- clock. The first row by id is the oldest one, give or take what was committed at the same time.
+WITH counted AS (
+    SELECT id
+    FROM outbox
+    LIMIT 100000 -- noqa: AM09
+),
+
+oldest AS (
+    SELECT extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
+    FROM outbox
+    ORDER BY id
+    LIMIT 1
+)
+
 SELECT
     count(*) AS rows_waiting,
-    coalesce(extract(EPOCH FROM clock_timestamp() - min(recorded_at))::bigint, 0)
-        AS oldest_age_seconds,
+    coalesce((SELECT oldest.age_seconds FROM oldest), 0) AS oldest_age_seconds,
     (SELECT count(*) FROM outbox_set_aside) AS set_aside
-FROM outbox;
+FROM counted;
 
 -- name: take_lease
 -- Free, run out, or ours: taken under the next fence number. The database's clock alone counts.

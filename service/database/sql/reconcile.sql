@@ -1,3 +1,11 @@
+-- These statements read whole tables, and their time must grow with the rows alone, whatever the
+-- statistics say. Two tables are compared with FULL JOIN: PostgreSQL can only hash or merge a full
+-- join, and only on all of its columns, so that neither a nested loop nor a merge on institution_id
+-- is possible. A condition on a joined row goes through coalesce: a plain one would let the planner
+-- make a left join of it. The differences are materialized before they are sorted and limited:
+-- otherwise the planner expects to find enough of them soon and chooses a plan that starts early
+-- and takes longest where there are none.
+
 -- name: balances_and_transactions
 -- Each account against the sum of its transactions, and its sequence against their number: numbers
 -- are unique and begin with 1, so the last one is their count unless one is missing.
@@ -46,25 +54,30 @@ compared AS (
             a.institution_id = s.institution_id
             AND a.patron_id = s.patron_id
             AND a.currency = s.currency
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        compared.institution_id,
+        compared.patron_id,
+        compared.currency,
+        found.name,
+        found.expected::bigint AS expected,
+        found.found::bigint AS found
+    FROM compared
+    CROSS JOIN LATERAL (
+        VALUES
+        ('active_is_not_its_transactions', compared.active_sum, compared.active::numeric),
+        ('transferred_is_not_its_transactions', compared.transferred_sum, compared.transferred),
+        ('sequence_is_not_the_last', compared.last_sequence, compared.sequence),
+        ('sequence_has_gaps', compared.last_sequence, compared.transactions)
+    ) AS found (name, expected, found)
+    WHERE found.expected <> found.found
 )
 
-SELECT
-    compared.institution_id,
-    compared.patron_id,
-    compared.currency,
-    found.name,
-    found.expected::bigint AS expected,
-    found.found::bigint AS found
-FROM compared
-CROSS JOIN LATERAL (
-    VALUES
-    ('active_is_not_its_transactions', compared.active_sum, compared.active::numeric),
-    ('transferred_is_not_its_transactions', compared.transferred_sum, compared.transferred),
-    ('sequence_is_not_the_last', compared.last_sequence, compared.sequence),
-    ('sequence_has_gaps', compared.last_sequence, compared.transactions)
-) AS found (name, expected, found)
-WHERE found.expected <> found.found
-ORDER BY compared.institution_id, compared.patron_id, compared.currency, found.name
+SELECT *
+FROM differing
+ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
 
 -- name: balances_and_fines
@@ -109,23 +122,28 @@ compared AS (
             a.institution_id = s.institution_id
             AND a.patron_id = s.patron_id
             AND a.currency = s.currency
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        compared.institution_id,
+        compared.patron_id,
+        compared.currency,
+        found.name,
+        found.expected::bigint AS expected,
+        found.found::bigint AS found
+    FROM compared
+    CROSS JOIN LATERAL (
+        VALUES
+        ('active_is_not_what_remains', compared.remaining, compared.active::numeric),
+        ('transferred_is_not_what_is_outstanding', compared.outstanding, compared.transferred)
+    ) AS found (name, expected, found)
+    WHERE found.expected <> found.found
 )
 
-SELECT
-    compared.institution_id,
-    compared.patron_id,
-    compared.currency,
-    found.name,
-    found.expected::bigint AS expected,
-    found.found::bigint AS found
-FROM compared
-CROSS JOIN LATERAL (
-    VALUES
-    ('active_is_not_what_remains', compared.remaining, compared.active::numeric),
-    ('transferred_is_not_what_is_outstanding', compared.outstanding, compared.transferred)
-) AS found (name, expected, found)
-WHERE found.expected <> found.found
-ORDER BY compared.institution_id, compared.patron_id, compared.currency, found.name
+SELECT *
+FROM differing
+ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
 
 -- name: running_balances
@@ -144,73 +162,125 @@ WITH followed AS (
     FROM ledger_transaction
     WHERE $1::text IS NULL OR institution_id = $1
     WINDOW in_order AS (PARTITION BY institution_id, patron_id, currency ORDER BY sequence)
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        followed.institution_id,
+        followed.patron_id,
+        followed.currency,
+        followed.fine_id,
+        followed.sequence,
+        found.name,
+        found.expected,
+        found.found
+    FROM followed
+    CROSS JOIN LATERAL (
+        VALUES
+        ('running_active_does_not_follow', followed.active_sum, followed.active),
+        ('running_transferred_does_not_follow', followed.transferred_sum, followed.transferred)
+    ) AS found (name, expected, found)
+    WHERE found.expected <> found.found
 )
 
-SELECT
-    followed.institution_id,
-    followed.patron_id,
-    followed.currency,
-    followed.fine_id,
-    followed.sequence,
-    found.name,
-    found.expected,
-    found.found
-FROM followed
-CROSS JOIN LATERAL (
-    VALUES
-    ('running_active_does_not_follow', followed.active_sum, followed.active),
-    ('running_transferred_does_not_follow', followed.transferred_sum, followed.transferred)
-) AS found (name, expected, found)
-WHERE found.expected <> found.found
-ORDER BY followed.institution_id, followed.patron_id, followed.currency, followed.sequence
+SELECT *
+FROM differing
+ORDER BY institution_id, patron_id, currency, sequence
 LIMIT $2;
 
 -- name: fines_and_transactions
--- Each fine is as its last transaction left it.
-WITH latest AS (
+-- Each fine is as its last transaction left it; a transaction's fine exists.
+WITH fines AS (
+    SELECT
+        institution_id,
+        fine_id,
+        patron_id,
+        currency,
+        remaining,
+        outstanding
+    FROM fine
+    WHERE $1::text IS NULL OR institution_id = $1
+),
+
+latest AS (
     SELECT DISTINCT ON (institution_id, fine_id)
         institution_id,
         fine_id,
+        patron_id,
+        currency,
         fine_remaining,
         fine_outstanding
     FROM ledger_transaction
     WHERE $1::text IS NULL OR institution_id = $1
     ORDER BY institution_id ASC, fine_id ASC, sequence DESC
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        coalesce(fines.institution_id, latest.institution_id) AS institution_id,
+        coalesce(fines.patron_id, latest.patron_id) AS patron_id,
+        coalesce(fines.currency, latest.currency) AS currency,
+        coalesce(fines.fine_id, latest.fine_id) AS fine_id,
+        found.name,
+        found.expected,
+        found.found
+    FROM fines
+    FULL JOIN latest
+        ON fines.institution_id = latest.institution_id AND fines.fine_id = latest.fine_id
+    CROSS JOIN LATERAL (
+        VALUES
+        (
+            'fine_remaining_is_not_its_last_transaction',
+            coalesce(latest.fine_remaining, 0),
+            coalesce(fines.remaining, 0)
+        ),
+        (
+            'fine_outstanding_is_not_its_last_transaction',
+            coalesce(latest.fine_outstanding, 0),
+            coalesce(fines.outstanding, 0)
+        )
+    ) AS found (name, expected, found)
+    WHERE found.expected <> found.found
 )
 
-SELECT
-    fine.institution_id,
-    fine.patron_id,
-    fine.currency,
-    fine.fine_id,
-    found.name,
-    found.expected,
-    found.found
-FROM fine
-LEFT JOIN latest USING (institution_id, fine_id)
-CROSS JOIN LATERAL (
-    VALUES
-    (
-        'fine_remaining_is_not_its_last_transaction',
-        coalesce(latest.fine_remaining, 0),
-        fine.remaining
-    ),
-    (
-        'fine_outstanding_is_not_its_last_transaction',
-        coalesce(latest.fine_outstanding, 0),
-        fine.outstanding
-    )
-) AS found (name, expected, found)
-WHERE
-    ($1::text IS NULL OR fine.institution_id = $1)
-    AND found.expected <> found.found
-ORDER BY fine.institution_id, fine.patron_id, fine.currency, fine.fine_id
+SELECT *
+FROM differing
+ORDER BY institution_id, patron_id, currency, fine_id, name
 LIMIT $2;
 
 -- name: lines_and_payments
 -- What was transferred with a live line, less what was paid or written off on it and stands, is
 -- what is outstanding; and a fine that was transferred has its live line.
-WITH settled AS (
+WITH fines AS (
+    SELECT
+        institution_id,
+        fine_id,
+        patron_id,
+        currency,
+        sign(amount)::integer AS direction,
+        outstanding,
+        line,
+        TRUE AS is_transferred
+    FROM fine
+    WHERE
+        status = 'Transferred'
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+live_lines AS (
+    SELECT
+        institution_id,
+        fine_id,
+        bursar_transaction_id,
+        profile,
+        amount
+    FROM export_line
+    WHERE
+        state = 'live'
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+settled AS (
     SELECT
         institution_id,
         fine_id,
@@ -226,84 +296,147 @@ WITH settled AS (
 
 compared AS (
     SELECT
-        fine.institution_id,
-        fine.patron_id,
-        fine.currency,
-        fine.fine_id,
-        fine.outstanding,
-        line.profile,
-        coalesce(line.amount, 0) AS exported,
-        (line.bursar_transaction_id IS NOT NULL)::integer AS live_lines,
-        coalesce(line.amount, 0)
-        - sign(fine.amount)::integer * coalesce(settled.applied, 0) AS expected
-    FROM fine
-    LEFT JOIN export_line AS line
+        fines.institution_id,
+        fines.patron_id,
+        fines.currency,
+        fines.fine_id,
+        fines.outstanding,
+        live_lines.profile,
+        (live_lines.bursar_transaction_id IS NOT NULL)::integer AS live_lines,
+        coalesce(live_lines.amount, 0)
+        - fines.direction * coalesce(settled.applied, 0) AS expected
+    FROM fines
+    FULL JOIN live_lines
         ON
-            fine.institution_id = line.institution_id
-            AND fine.fine_id = line.fine_id
-            AND fine.line = line.bursar_transaction_id
-            AND line.state = 'live'
-    LEFT JOIN settled
-        ON fine.institution_id = settled.institution_id AND fine.fine_id = settled.fine_id
-    WHERE
-        ($1::text IS NULL OR fine.institution_id = $1)
-        AND fine.status = 'Transferred'
+            fines.institution_id = live_lines.institution_id
+            AND fines.fine_id = live_lines.fine_id
+            AND fines.line = live_lines.bursar_transaction_id
+    FULL JOIN settled
+        ON fines.institution_id = settled.institution_id AND fines.fine_id = settled.fine_id
+    WHERE coalesce(fines.is_transferred, FALSE)
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        compared.institution_id,
+        compared.patron_id,
+        compared.currency,
+        compared.fine_id,
+        compared.profile,
+        found.name,
+        found.expected::bigint AS expected,
+        found.found::bigint AS found
+    FROM compared
+    CROSS JOIN LATERAL (
+        VALUES
+        (
+            'outstanding_is_not_exported_less_settled',
+            compared.expected,
+            compared.outstanding::numeric
+        ),
+        ('transferred_fine_has_no_live_line', 1, compared.live_lines)
+    ) AS found (name, expected, found)
+    WHERE found.expected <> found.found
 )
 
-SELECT
-    compared.institution_id,
-    compared.patron_id,
-    compared.currency,
-    compared.fine_id,
-    compared.profile,
-    found.name,
-    found.expected::bigint AS expected,
-    found.found::bigint AS found
-FROM compared
-CROSS JOIN LATERAL (
-    VALUES
-    ('outstanding_is_not_exported_less_settled', compared.expected, compared.outstanding::numeric),
-    ('transferred_fine_has_no_live_line', 1, compared.live_lines)
-) AS found (name, expected, found)
-WHERE found.expected <> found.found
-ORDER BY compared.institution_id, compared.patron_id, compared.fine_id, found.name
+SELECT *
+FROM differing
+ORDER BY institution_id, patron_id, fine_id, name
 LIMIT $2;
 
 -- name: batches_and_lines
 -- A sealed batch has the lines it counts, and their sum; refused ones belong to it, too.
-SELECT
-    batch.institution_id,
-    batch.currency,
-    batch.profile,
-    batch.batch_number,
-    found.name,
-    found.expected::bigint AS expected,
-    found.found::bigint AS found
-FROM export_batch AS batch
-CROSS JOIN LATERAL (
+WITH batches AS (
     SELECT
+        institution_id,
+        profile,
+        batch_number,
+        currency,
+        fine_count,
+        total,
+        TRUE AS is_sealed
+    FROM export_batch
+    WHERE $1::text IS NULL OR institution_id = $1
+),
+
+summed AS (
+    SELECT
+        institution_id,
+        profile,
+        batch_number,
         count(*) AS lines,
-        coalesce(sum(line.amount), 0) AS total
-    FROM export_line AS line
+        sum(amount) AS total
+    FROM export_line
+    WHERE $1::text IS NULL OR institution_id = $1
+    GROUP BY institution_id, profile, batch_number
+),
+
+differing AS MATERIALIZED (
+    SELECT
+        batches.institution_id,
+        batches.currency,
+        batches.profile,
+        batches.batch_number,
+        found.name,
+        found.expected::bigint AS expected,
+        found.found::bigint AS found
+    FROM batches
+    FULL JOIN summed
+        ON
+            batches.institution_id = summed.institution_id
+            AND batches.profile = summed.profile
+            AND batches.batch_number = summed.batch_number
+    CROSS JOIN LATERAL (
+        VALUES
+        (
+            'batch_count_is_not_its_lines',
+            batches.fine_count::numeric,
+            coalesce(summed.lines, 0)::numeric
+        ),
+        ('batch_total_is_not_its_lines', batches.total, coalesce(summed.total, 0))
+    ) AS found (name, expected, found)
     WHERE
-        line.institution_id = batch.institution_id
-        AND line.profile = batch.profile
-        AND line.batch_number = batch.batch_number
-) AS summed
-CROSS JOIN LATERAL (
-    VALUES
-    ('batch_count_is_not_its_lines', batch.fine_count::numeric, summed.lines::numeric),
-    ('batch_total_is_not_its_lines', batch.total, summed.total)
-) AS found (name, expected, found)
-WHERE
-    ($1::text IS NULL OR batch.institution_id = $1)
-    AND found.expected <> found.found
-ORDER BY batch.institution_id, batch.profile, batch.batch_number, found.name
+        coalesce(batches.is_sealed, FALSE)
+        AND found.expected <> found.found
+)
+
+SELECT *
+FROM differing
+ORDER BY institution_id, profile, batch_number, name
 LIMIT $2;
 
 -- name: totals_of_profiles
 -- What the bursar was given to collect and still has to, by profile; signed as the fines.
-WITH settled AS (
+WITH fines AS (
+    SELECT
+        institution_id,
+        fine_id,
+        patron_id,
+        currency,
+        sign(amount)::integer AS direction,
+        outstanding,
+        line,
+        TRUE AS is_transferred
+    FROM fine
+    WHERE
+        status = 'Transferred'
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+live_lines AS (
+    SELECT
+        institution_id,
+        fine_id,
+        bursar_transaction_id,
+        profile,
+        amount
+    FROM export_line
+    WHERE
+        state = 'live'
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+settled AS (
     SELECT
         institution_id,
         fine_id,
@@ -319,28 +452,25 @@ WITH settled AS (
 )
 
 SELECT
-    fine.institution_id,
-    line.profile,
-    fine.currency,
+    fines.institution_id,
+    live_lines.profile,
+    fines.currency,
     count(*)::bigint AS lines,
-    coalesce(sum(line.amount), 0)::bigint AS exported,
-    coalesce(sum(sign(fine.amount) * coalesce(settled.paid, 0)), 0)::bigint AS paid,
-    coalesce(sum(sign(fine.amount) * coalesce(settled.written_off, 0)), 0)::bigint AS written_off,
-    sum(fine.outstanding)::bigint AS outstanding
-FROM fine
-LEFT JOIN export_line AS line
+    coalesce(sum(live_lines.amount), 0)::bigint AS exported,
+    coalesce(sum(fines.direction * coalesce(settled.paid, 0)), 0)::bigint AS paid,
+    coalesce(sum(fines.direction * coalesce(settled.written_off, 0)), 0)::bigint AS written_off,
+    sum(fines.outstanding)::bigint AS outstanding
+FROM fines
+FULL JOIN live_lines
     ON
-        fine.institution_id = line.institution_id
-        AND fine.fine_id = line.fine_id
-        AND fine.line = line.bursar_transaction_id
-        AND line.state = 'live'
-LEFT JOIN settled
-    ON fine.institution_id = settled.institution_id AND fine.fine_id = settled.fine_id
-WHERE
-    ($1::text IS NULL OR fine.institution_id = $1)
-    AND fine.status = 'Transferred'
-GROUP BY fine.institution_id, line.profile, fine.currency
-ORDER BY fine.institution_id, line.profile, fine.currency;
+        fines.institution_id = live_lines.institution_id
+        AND fines.fine_id = live_lines.fine_id
+        AND fines.line = live_lines.bursar_transaction_id
+FULL JOIN settled
+    ON fines.institution_id = settled.institution_id AND fines.fine_id = settled.fine_id
+WHERE coalesce(fines.is_transferred, FALSE)
+GROUP BY fines.institution_id, live_lines.profile, fines.currency
+ORDER BY fines.institution_id, live_lines.profile, fines.currency;
 
 -- name: totals_of_accounts
 -- What patrons owe, wherever it is collected, by institution and currency.

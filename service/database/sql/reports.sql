@@ -177,7 +177,21 @@ WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY fine_id;
 
 -- name: responses_of_lines
--- What the bursar answered to the batches that hold these lines.
+-- What the bursar answered to the batches that hold these lines. The lines are materialized, so
+-- that they are found by their ids and not by way of all batches that were answered.
+WITH lines AS MATERIALIZED (
+    SELECT
+        institution_id,
+        profile,
+        batch_number,
+        bursar_transaction_id,
+        fine_id,
+        state,
+        reason
+    FROM export_line
+    WHERE institution_id = $1 AND bursar_transaction_id = any($2::text [])
+)
+
 SELECT
     response.source,
     response.response_id,
@@ -188,43 +202,55 @@ SELECT
     response.outcome,
     response.responded_at,
     response.recorded_at,
-    line.bursar_transaction_id,
-    line.fine_id,
-    line.state AS line_state,
-    line.reason AS line_reason
-FROM export_line AS line
+    lines.bursar_transaction_id,
+    lines.fine_id,
+    lines.state AS line_state,
+    lines.reason AS line_reason
+FROM lines
 INNER JOIN export_response AS response
     ON
-        line.institution_id = response.institution_id
-        AND line.profile = response.profile
-        AND line.batch_number = response.batch_number
-WHERE line.institution_id = $1 AND line.bursar_transaction_id = any($2::text [])
+        lines.institution_id = response.institution_id
+        AND lines.profile = response.profile
+        AND lines.batch_number = response.batch_number
 ORDER BY response.profile, response.batch_number, response.source, response.response_id;
 
 -- name: parked_for_fines
--- What waits for these fines, or behind payments of theirs.
+-- What waits for these fines, or behind payments of theirs. Both are found by key, so that the
+-- other parked records are not read.
+WITH waiting AS (
+    SELECT
+        institution_id,
+        record,
+        source,
+        id
+    FROM parked
+    WHERE institution_id = $1 AND fine_id = any($2::text [])
+    UNION
+    SELECT
+        behind.institution_id,
+        behind.record,
+        behind.source,
+        behind.id
+    FROM payment
+    INNER JOIN parked AS behind
+        ON
+            payment.institution_id = behind.institution_id
+            AND payment.source = behind.source
+            AND payment.payment_id = behind.original
+    WHERE payment.institution_id = $1 AND payment.fine_id = any($2::text [])
+)
+
 SELECT
-    record,
-    source,
-    id,
-    wait,
-    fine_id,
-    original,
-    recorded_at
-FROM parked
-WHERE
-    institution_id = $1
-    AND (
-        fine_id = any($2::text [])
-        OR original IN (
-            SELECT payment.payment_id FROM payment
-            WHERE
-                payment.institution_id = $1
-                AND payment.fine_id = any($2::text [])
-                AND payment.source = parked.source
-        )
-    )
-ORDER BY arrival;
+    parked.record,
+    parked.source,
+    parked.id,
+    parked.wait,
+    parked.fine_id,
+    parked.original,
+    parked.recorded_at
+FROM waiting
+INNER JOIN parked USING (institution_id, record, source, id)
+ORDER BY parked.arrival;
 
 -- name: rejected_payments_of_fines
 -- Payments that a rule refused, by their identity; their bytes may have expired.
@@ -243,30 +269,30 @@ ORDER BY paid_at, source, payment_id;
 
 -- name: actions_on_fines
 -- What people decided about these fines, or about payments of theirs.
-SELECT
-    action,
-    subject ->> 'fine_id' AS fine_id,
-    subject ->> 'source' AS source,
-    subject ->> 'id' AS id,
-    reason,
-    operator,
-    outcome,
-    recorded_at
-FROM operator_action
-WHERE
-    institution_id = $1
-    AND (
-        subject ->> 'fine_id' = any($2::text [])
-        OR EXISTS (
-            SELECT FROM payment
-            WHERE
-                payment.institution_id = $1
-                AND payment.fine_id = any($2::text [])
-                AND payment.source = operator_action.subject ->> 'source'
-                AND payment.payment_id = operator_action.subject ->> 'id'
-        )
-    )
-ORDER BY action_id;
+WITH subjects AS (
+    SELECT jsonb_build_object('institution_id', $1::text, 'fine_id', k.fine_id) AS subject
+    FROM unnest($2::text []) AS k (fine_id)
+    UNION ALL
+    SELECT
+        jsonb_build_object('institution_id', $1::text, 'source', source, 'id', payment_id)
+            AS subject
+    FROM payment
+    WHERE institution_id = $1 AND fine_id = any($2::text [])
+)
+
+SELECT DISTINCT
+    operator_action.action_id,
+    operator_action.action,
+    operator_action.subject ->> 'fine_id' AS fine_id,
+    operator_action.subject ->> 'source' AS source,
+    operator_action.subject ->> 'id' AS id,
+    operator_action.reason,
+    operator_action.operator,
+    operator_action.outcome,
+    operator_action.recorded_at
+FROM subjects
+INNER JOIN operator_action ON operator_action.subject @> subjects.subject
+ORDER BY operator_action.action_id;
 
 -- name: batches
 -- Newest first; every filter may be null.

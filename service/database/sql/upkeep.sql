@@ -1,6 +1,8 @@
 -- name: lanes_to_settle
 -- Parked records whose wait is over, as far as can be seen without a lock: a payment and its fine
 -- decided at the same instant on two connections miss each other.
+-- Each parked record looks up its fine or its original by key. The look-ups are scalar subqueries
+-- because PostgreSQL cannot turn these into a join, or into a hash, of all fines and payments.
 SELECT
     parked.institution_id,
     parked.source,
@@ -8,16 +10,28 @@ SELECT
     parked.fine_id,
     parked.original
 FROM parked
-LEFT JOIN fine USING (institution_id, fine_id)
-LEFT JOIN payment AS original
-    ON
-        parked.institution_id = original.institution_id
-        AND parked.source = original.source
-        AND parked.original = original.payment_id
 WHERE
-    (parked.wait = 'unknown_fine' AND fine.fine_id IS NOT NULL)
-    OR (parked.wait = 'not_exported' AND fine.status NOT IN ('Active', 'In dispute'))
-    OR (parked.wait = 'unknown_original' AND original.state <> 'parked')
+    CASE parked.wait
+        WHEN 'unknown_fine' THEN (
+            SELECT TRUE FROM fine
+            WHERE
+                fine.institution_id = parked.institution_id
+                AND fine.fine_id = parked.fine_id
+        )
+        WHEN 'not_exported' THEN (
+            SELECT fine.status NOT IN ('Active', 'In dispute') FROM fine
+            WHERE
+                fine.institution_id = parked.institution_id
+                AND fine.fine_id = parked.fine_id
+        )
+        WHEN 'unknown_original' THEN (
+            SELECT original.state <> 'parked' FROM payment AS original
+            WHERE
+                original.institution_id = parked.institution_id
+                AND original.source = parked.source
+                AND original.payment_id = parked.original
+        )
+    END
 ORDER BY parked.arrival
 LIMIT $1;
 

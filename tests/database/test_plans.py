@@ -1,0 +1,222 @@
+"""No statement over the ledger of a large institution takes time that grows faster than the rows.
+
+Each runs with fresh statistics, with none as right after a restore, and with those of the
+institution's first day; what it reads is counted in rows.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from service.database.pool import Connection
+from service.database.statements import statements
+from tests.conftest import with_database
+from tests.support.large_ledger import INSTITUTION, fill
+from tests.support.plans import rows_handled
+from tests.support.services import Services
+
+FINES = 50_000
+MANY_FINES = 1_000_000
+# A linear plan is far below it; a quadratic one takes minutes.
+STATEMENT_SECONDS_MAX = 20
+MANY_SECONDS_MAX = 120
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+OWN = INSTITUTION
+LINE = "1000000000000020"
+ACTION_SUBJECT = f'{{"institution_id":"{OWN}","fine_id":"F-7"}}'
+PLACE = ("library.bursar-payment.v1", int(INSTITUTION), 7)
+
+
+class Reads(StrEnum):
+    """What a statement may read: rows of a key, a page, a queue of people's work, whole tables."""
+
+    KEY = "key"
+    PAGE = "page"
+    QUEUE = "queue"
+    TABLES = "tables"
+
+    def rows_max(self, fines: int) -> int:
+        """A queue has a twentieth as many rows as there are fines. The largest table has 1.5 rows
+        for each fine, and a comparison counts each row twice.
+        """
+        bounds = {Reads.KEY: 250, Reads.PAGE: 15_000, Reads.QUEUE: fines // 15}
+        return bounds.get(self, 4 * fines)
+
+
+class Call(NamedTuple):
+    file: str
+    name: str
+    reads: Reads
+    arguments: tuple[object, ...] = ()
+
+
+CALLS = (
+    Call("reconcile", "balances_and_transactions", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "balances_and_fines", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "running_balances", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "fines_and_transactions", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "fines_and_transactions", Reads.TABLES, (OWN, 1_000)),
+    Call("reconcile", "lines_and_payments", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "lines_and_payments", Reads.TABLES, (OWN, 1_000)),
+    Call("reconcile", "batches_and_lines", Reads.TABLES, (None, 1_000)),
+    Call("reconcile", "totals_of_profiles", Reads.TABLES, (None,)),
+    Call("reconcile", "totals_of_profiles", Reads.TABLES, (OWN,)),
+    Call("reconcile", "totals_of_accounts", Reads.TABLES, (None,)),
+    Call("reports", "balances_now", Reads.KEY, (OWN, "P-7", None)),
+    Call("reports", "balances_recorded", Reads.KEY, (OWN, "P-7", None, AT)),
+    Call("reports", "balances_effective", Reads.KEY, (OWN, "P-7", None, AT)),
+    Call("reports", "transactions_of_patron", Reads.KEY, (OWN, "P-7")),
+    Call("reports", "transactions_of_fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
+    Call("reports", "credits_of_fine", Reads.KEY, (OWN, "F-20")),
+    Call("reports", "fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
+    Call("reports", "responses_of_lines", Reads.KEY, (OWN, [LINE])),
+    Call("reports", "parked_for_fines", Reads.KEY, (OWN, ["F-20", "F-12"])),
+    Call("reports", "rejected_payments_of_fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
+    Call("reports", "actions_on_fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
+    Call("reports", "batches", Reads.QUEUE, (None, None, None, None, 100)),
+    Call("reports", "batches", Reads.QUEUE, (OWN, "SIS", None, 3, 1)),
+    Call("reports", "owners_of_batch", Reads.KEY, ("SIS", 2)),
+    Call("reports", "lines_of_batch", Reads.TABLES, (OWN, "SIS", 2)),
+    Call("reports", "responses_of_batch", Reads.KEY, (OWN, "SIS", 2)),
+    Call("operators", "actions_on", Reads.KEY, (ACTION_SUBJECT,)),
+    Call("operators", "parked", Reads.KEY, (*[None] * 9, 100)),
+    Call("operators", "parked", Reads.QUEUE, (OWN, "unknown_fine", *[None] * 7, 100)),
+    Call("operators", "parked", Reads.QUEUE, (OWN, *[None] * 2, "ERP", "W-7", *[None] * 4, 9)),
+    Call("operators", "parked_errors", Reads.KEY, (*[None] * 5, 100)),
+    Call("operators", "parked_overdue", Reads.QUEUE, (259_200,)),
+    Call("operators", "rejected", Reads.QUEUE, (*[None] * 6, 100)),
+    Call("operators", "rejected", Reads.QUEUE, (OWN, None, None, "open", None, None, 100)),
+    Call("operators", "rejected_naming", Reads.TABLES, (OWN, [b"Y-7", b"Y-8"])),
+    Call("operators", "rejected_values", Reads.KEY, (*([part] for part in PLACE), ["overpaid"])),
+    Call("operators", "rejected_record", Reads.KEY, (*PLACE, "unknown_line")),
+    Call("operators", "rejected_open", Reads.QUEUE),
+    Call("operators", "held", Reads.QUEUE, (OWN,)),
+    Call("operators", "held_counted", Reads.QUEUE),
+    Call("operators", "fine", Reads.KEY, (OWN, "F-7")),
+    Call("operators", "words_seen", Reads.PAGE, (5_000,)),
+    Call("operators", "words_seen", Reads.TABLES, (None,)),
+    Call("upkeep", "lanes_to_settle", Reads.QUEUE, (500,)),
+    Call("upkeep", "parked_by_wait", Reads.QUEUE),
+    Call("export", "profile_runs", Reads.KEY),
+    Call("export", "open_fines", Reads.PAGE, (OWN, "USD", "", "", 1_000)),
+    Call("export", "open_fines_left", Reads.PAGE, (OWN, "USD", "", "", 10_000)),
+    Call("export", "open_fines_of_patrons", Reads.KEY, (OWN, "USD", "", "", ["P-7", "P-8"])),
+    Call("export", "next_numbers", Reads.KEY, (OWN, "SIS")),
+    Call("export", "live_lines_of_fines", Reads.KEY, ([OWN], ["F-20"])),
+    Call("export", "sealed_bytes", Reads.KEY, (OWN, "SIS", 2)),
+    Call("imports", "fines_of_lines", Reads.KEY, ([OWN], [LINE])),
+    Call("imports", "known_payments", Reads.KEY, (OWN, "ERP", ["R-20"])),
+    Call("imports", "reversible_payments", Reads.KEY, (OWN, "ERP", ["F-20", "F-30"])),
+    Call("imports", "outcomes", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
+    Call("imports", "decided", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
+    Call("imports", "recorded_lines", Reads.KEY, ("import", 5, [1, 2])),
+    Call("outbox", "waiting", Reads.QUEUE),
+    Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
+)
+WITHOUT_TABLES = {"patience", "register", "paid_at", "clock"}  # of the ledger
+
+
+class Statistics(StrEnum):
+    NONE = "none"
+    FRESH = "fresh"
+    STALE = "stale"  # of the time when the institution was new and had a few fines
+
+
+@asynccontextmanager
+async def ledger(
+    services: Services, template: str, statistics: Statistics, fines: int
+) -> AsyncIterator[Connection]:
+    """A connection to a database of its own with so many fines of one institution."""
+    name = f"bursar_plans_{uuid.uuid4().hex[:12]}"
+    server = await asyncpg.connect(services.database_url)
+    await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        connection = await asyncpg.connect(with_database(services.database_url, name))
+        try:
+            await connection.execute("SET jit = off")  # as the service's sessions do
+            if statistics is Statistics.STALE:
+                await fill(connection, 1, 100)
+                await connection.execute("ANALYZE")
+                await fill(connection, 101, fines)
+            else:
+                await fill(connection, 1, fines)
+            if statistics is Statistics.FRESH:
+                await connection.execute("ANALYZE")
+            yield connection
+        finally:
+            await connection.close()
+    finally:
+        await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await server.close()
+
+
+@pytest.fixture(scope="module", params=Statistics)
+async def large(
+    request: pytest.FixtureRequest, services: Services, database_template: str
+) -> AsyncIterator[Connection]:
+    async with ledger(services, database_template, request.param, FINES) as connection:
+        yield connection
+
+
+async def too_much(connection: Connection, call: Call, fines: int, seconds: int) -> str | None:
+    """What the statement read beyond its bound; None: nothing."""
+    await connection.execute(f"SET statement_timeout = '{seconds}s'")
+    place, bound = f"{call.file}.{call.name}", call.reads.rows_max(fines)
+    try:
+        rows = await rows_handled(connection, statements(call.file)[call.name], *call.arguments)
+    except asyncpg.QueryCanceledError:
+        return f"{place}: not done after {seconds} s"
+    return None if rows <= bound else f"{place}: {rows} rows, more than {bound}"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.file}.{call.name}")
+async def test_a_statement_reads_no_more_than_its_tables_or_its_key(
+    large: Connection, call: Call
+) -> None:
+    assert await too_much(large, call, FINES, STATEMENT_SECONDS_MAX) is None
+
+
+@pytest.mark.parametrize(
+    "call", [call for call in CALLS if call.file == "reconcile"], ids=lambda call: call.name
+)
+async def test_a_comparison_stays_linear_where_the_planner_cannot_hash(
+    large: Connection, call: Call
+) -> None:
+    """From some size on it prefers to merge, which must not be on the institution alone."""
+    await large.execute("SET enable_hashjoin = off")
+    try:
+        assert await too_much(large, call, FINES, STATEMENT_SECONDS_MAX) is None
+    finally:
+        await large.execute("RESET enable_hashjoin")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statistics", Statistics)
+async def test_a_million_fines_are_read_as_fifty_thousand_are(
+    services: Services, database_template: str, statistics: Statistics
+) -> None:
+    async with ledger(services, database_template, statistics, MANY_FINES) as connection:
+        found = [await too_much(connection, call, MANY_FINES, MANY_SECONDS_MAX) for call in CALLS]
+    assert [problem for problem in found if problem is not None] == []
+
+
+async def test_the_books_of_the_large_ledger_agree(large: Connection) -> None:
+    """Else the statements would stop at their limit and read less than they do of sound books."""
+    for call in CALLS:
+        if call.file == "reconcile" and not call.name.startswith("totals_"):
+            rows = await large.fetch(statements(call.file)[call.name], *call.arguments)
+            assert rows == [], call.name
+
+
+@pytest.mark.parametrize("file", ["reconcile", "reports", "upkeep", "imports"])
+def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
+    called = {call.name for call in CALLS if call.file == file}
+    assert set(statements(file)) - called - WITHOUT_TABLES == set()

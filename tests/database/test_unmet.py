@@ -1,0 +1,49 @@
+"""Words of profiles that nothing has had so far, in a ledger larger than the sample."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from service.upkeep.unmet import SAMPLE_ROWS, Unmet, unmet
+from tests.support.large_ledger import fill
+from tests.support.write_path import profiles_of
+
+PROFILES = profiles_of("""
+[[institution]]
+id = "6050"
+zone = "Europe/Vienna"
+
+[[institution]]
+id = "7"
+zone = "Europe/Vienna"
+
+[[profile]]
+code = "SIS"
+name = "SIS"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE", "LOSTITEMFINE"]
+match = "02"
+
+[[profile]]
+code = "NEW"
+name = "New"
+institution = "7"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+""")
+
+
+async def test_a_word_beyond_the_sample_is_not_called_unmet(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await fill(connection, 1, SAMPLE_ROWS + 1_000)
+        expected = [Unmet("SIS", "fine_types", "LOSTITEMFINE")]
+        assert await unmet(connection, PROFILES) == expected, "of 7 nothing can be said yet"
+        await connection.execute("UPDATE fine SET type = 'LOSTITEMFINE' WHERE fine_id = 'F-11000'")
+        assert await unmet(connection, PROFILES) == []
+    finally:
+        await connection.close()
