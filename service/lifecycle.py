@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,9 @@ async def run_parts(
 ) -> None:
     """Runs all of them until `stop`, then ends the stages in order; returns when all have ended.
 
-    Parts that are not done in time are cancelled. An error of one cancels the others at once and
+    Each stage has a bound of its own, so that a part that hangs does not take the time of the
+    stages after it: the last stage has at least half of the time, the others share the first half.
+    Parts that are not done by then are cancelled. An error of one cancels the others at once and
     comes out as an ExceptionGroup: nothing must be published on a ground that was found unsound.
     """
     events = [asyncio.Event() for _ in stages]
@@ -65,17 +68,29 @@ async def run_parts(
         ]
         await stop.wait()
         log.info(Event.STOP_ASKED, seconds_max=shutdown_seconds_max)
-        try:
-            async with asyncio.timeout(max(1, shutdown_seconds_max - CLOSING_SECONDS)):
-                for stage, own in zip(tasks, events, strict=True):
-                    own.set()
-                    if stage:
-                        await asyncio.wait(stage)
-        except TimeoutError:
-            late = [task for stage in tasks for task in stage if not task.done()]
-            log.warning(Event.STOP_OVERDUE, parts=[task.get_name() for task in late])
-            for task in late:
-                task.cancel()
+        asked_ns = time.monotonic_ns()
+        bounds = _stop_bounds_ms(len(stages), max(1, shutdown_seconds_max - CLOSING_SECONDS))
+        for stage, own, bound_ms in zip(tasks, events, bounds, strict=True):
+            own.set()
+            passed_ms = (time.monotonic_ns() - asked_ns) // 1_000_000
+            await _end_stage(stage, max(0, bound_ms - passed_ms))
+
+
+def _stop_bounds_ms(stages: int, seconds: int) -> list[int]:
+    """By when each stage has to end, in milliseconds after the stop was asked."""
+    half_ms = seconds * 500
+    return [half_ms * number // (stages - 1) for number in range(1, stages)] + [2 * half_ms]
+
+
+async def _end_stage(stage: Sequence[asyncio.Task[None]], bound_ms: int) -> None:
+    """Waits for its parts, cancels those that are late and does not wait for these."""
+    if not stage:
+        return
+    _, late = await asyncio.wait(stage, timeout=bound_ms / 1_000)
+    if late:
+        log.warning(Event.STOP_OVERDUE, parts=sorted(task.get_name() for task in late))
+    for task in late:
+        task.cancel()
 
 
 def steady(name: str, run: Run) -> Run:

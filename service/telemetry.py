@@ -171,7 +171,7 @@ class Metrics:
             "bursar_reconcile_differences", "Differences the last reconciliation found."
         )
         self.reconcile_ended = self._gauge(
-            "bursar_reconcile_timestamp_seconds", "When it ended; 0: not yet."
+            "bursar_reconcile_timestamp_seconds", "When it ended, on any instance; 0: not yet."
         )
         self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
         self.run_ended = self._gauge(

@@ -9,7 +9,7 @@ from service.database.statements import statements
 from service.export.selection import Refusal
 from service.telemetry import Event, Metrics, get_log
 from service.upkeep.sweep import parked_by_wait
-from service.waiting import wait_any
+from service.waiting import unless_set, wait_any
 
 log = get_log(__name__)
 
@@ -35,7 +35,8 @@ class Measure:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self.run_once()
+            # Nothing is lost with a measurement, so a stop does not wait for one.
+            await unless_set(self.run_once(), stop)
             await wait_any((stop,), INTERVAL_MS)
 
     async def run_once(self) -> int:

@@ -1,18 +1,22 @@
 """Whether the books agree with themselves: every sum two ways, in one snapshot."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 import asyncpg
 
-from service.database.pool import Pool
+from service.database.pool import Connection, Pool
 from service.database.statements import statements
 from service.telemetry import Event, Metrics, get_log
-from service.waiting import wait_any
+from service.upkeep.turn import Turn
+from service.waiting import unless_set, wait_any
 
 log = get_log(__name__)
 
 SQL = statements("reconcile")
+TASK = "reconcile"
+LOOK_MS = 60_000
 STATEMENT_SECONDS_MAX = 1_800
 DIFFERENCES_MAX = 1_000
 
@@ -96,16 +100,23 @@ async def reconcile(
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        await connection.execute(SQL["patience"], f"{STATEMENT_SECONDS_MAX}s")
+        return await reconcile_in(connection, institution_id, limit)
 
-        async def rows(name: str, *more: int) -> list[asyncpg.Record]:
-            return await connection.fetch(
-                SQL[name], institution_id, *more, timeout=STATEMENT_SECONDS_MAX
-            )
 
-        profiles = await rows("totals_of_profiles")
-        accounts = await rows("totals_of_accounts")
-        found = [await rows(name, limit) for name in CHECKS]
+async def reconcile_in(
+    connection: Connection, institution_id: str | None = None, limit: int = DIFFERENCES_MAX
+) -> Reconciled:
+    """The same in the transaction that is open, which has to read one snapshot."""
+    await connection.execute(SQL["patience"], f"{STATEMENT_SECONDS_MAX}s")
+
+    async def rows(name: str, *more: int) -> list[asyncpg.Record]:
+        return await connection.fetch(
+            SQL[name], institution_id, *more, timeout=STATEMENT_SECONDS_MAX
+        )
+
+    profiles = await rows("totals_of_profiles")
+    accounts = await rows("totals_of_accounts")
+    found = [await rows(name, limit) for name in CHECKS]
     return Reconciled(
         profiles=tuple(ProfileTotal(*row.values()) for row in profiles),
         accounts=tuple(AccountTotal(*row.values()) for row in accounts),
@@ -130,25 +141,31 @@ def _difference(row: asyncpg.Record) -> Difference:
 
 
 class Reconcile:
-    """The same as a loop of the service: a gauge, and an error in the log for each sort found."""
+    """The same as a loop of the service: a gauge, and an error in the log for each sort found.
+
+    One instance does it for all of them, an interval after the last one ended, whoever starts
+    meanwhile. The gauges show what the database keeps of the last one, on every instance.
+    """
 
     def __init__(self, pool: Pool, metrics: Metrics, interval_seconds: int) -> None:
-        self._pool = pool
+        self._turn = Turn(pool, TASK, interval_seconds)
         self._metrics = metrics
-        self._interval_ms = interval_seconds * 1_000
+        self._look_ms = min(LOOK_MS, interval_seconds * 1_000)
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Looks whether it is due until `stop`, which ends the statement that is running."""
         while not stop.is_set():
-            await self.run_once()
-            await wait_any((stop,), self._interval_ms)
+            # What was compared so far is given up: the outbox must not wait for it.
+            await unless_set(self.run_once(), stop)
+            await wait_any((stop,), self._look_ms)
 
-    async def run_once(self) -> Reconciled:
-        done = await reconcile(self._pool)
-        counts = dict.fromkeys((one.name for one in done.differences), 0)
-        for one in done.differences:
-            counts[one.name] += 1
-        self._metrics.reconcile_differences.set(len(done.differences))
-        self._metrics.reconcile_ended.set_to_current_time()
-        for name, count in counts.items():
-            log.error(Event.BOOKS_DIFFER, difference=name, count=count)
+    async def run_once(self) -> Reconciled | None:
+        """None: it is not due, or another instance is at it. Raises what the database raises."""
+        done = await self._turn.taken(reconcile_in, lambda done: len(done.differences))
+        differences, ended_at_seconds = await self._turn.last()
+        self._metrics.reconcile_differences.set(differences)
+        self._metrics.reconcile_ended.set(ended_at_seconds)
+        if done is not None:
+            for name, count in Counter(one.name for one in done.differences).items():
+                log.error(Event.BOOKS_DIFFER, difference=name, count=count)
         return done

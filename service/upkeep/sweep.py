@@ -11,6 +11,7 @@ from service.core.ledger import FineKey, SourceKey
 from service.core.words import Wait
 from service.database.pool import Connection, Pool
 from service.database.statements import statements
+from service.waiting import unless_set
 
 PAGE_RECORDS = 500
 
@@ -34,7 +35,8 @@ class Sweep:
     async def run(self, stop: asyncio.Event) -> None:
         """Page after page while something moves, then once per interval."""
         while not stop.is_set():
-            if await self.run_once() > 0:
+            # Rolled back, what the sweep has in hand stays parked until the next one.
+            if await unless_set(self.run_once(), stop):
                 continue
             try:
                 await asyncio.wait_for(stop.wait(), timeout=self._interval_seconds)

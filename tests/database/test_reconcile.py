@@ -285,5 +285,10 @@ async def test_the_loop_of_the_service_shows_the_differences(path: WritePath) ->
     await loop.run_once()
     assert b"bursar_reconcile_differences 0.0" in generate_latest(metrics.registry)
     await broken(path, "UPDATE account SET sequence = sequence + 1 WHERE patron_id = 'P-4'")
+    await make_due(path)
     await loop.run_once()
     assert b"bursar_reconcile_differences 1.0" in generate_latest(metrics.registry)
+
+
+async def make_due(path: WritePath) -> None:
+    await path.pool.execute("UPDATE upkeep_turn SET next_at = clock_timestamp()")

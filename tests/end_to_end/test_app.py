@@ -263,6 +263,35 @@ SELECT '{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now() FROM gen
     assert len(read_topic(world.servers, f"{world.prefix}rejected.v1")) == 50
 
 
+@pytest.mark.parametrize(
+    ("part", "table"), [("reconcile", "export_line"), ("sweep and measure", "parked")]
+)
+async def test_a_stop_does_not_wait_for_upkeep_and_sends_what_is_left(
+    world: World, topics: Topics, part: str, table: str
+) -> None:
+    """A statement of it hangs, here on a rival's lock: it is given up, and the relay goes on."""
+    await topics()
+    world = world.told(BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000", BURSAR_RELAY_IDLE_MS="60000")
+    world = world.told(BURSAR_SWEEP_INTERVAL_SECONDS="1")
+    row = f"""
+INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
+VALUES ('{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now())
+"""
+    rival = await asyncpg.connect(world.environment["DATABASE_URL"])
+    try:
+        async with rival.transaction():
+            await rival.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            async with running(world) as process:
+                await until(lambda: has_event(world, "lease_taken"))
+                await until(lambda: someone_waits(world))
+                await value(world, row)
+                assert await stopped(process) == 0
+    finally:
+        await rival.close()
+    assert "stop_overdue" not in world.events(), part
+    assert await value(world, "SELECT count(*) FROM outbox") == 0
+
+
 async def test_a_second_signal_ends_it_at_once(world: World, topics: Topics) -> None:
     """A commit that waits for a rival's lock would take its time; nobody has to wait for it."""
     await topics()

@@ -81,6 +81,24 @@ async def test_a_part_that_does_not_stop_is_cancelled_in_time() -> None:
         await run_parts([[Part("deaf", deaf)]], stop, CLOSING_SECONDS + 1)
 
 
+async def test_a_part_that_hangs_does_not_take_the_time_of_the_stages_after_it() -> None:
+    """The relay still sends what is left."""
+    stop, lines = asyncio.Event(), list[str]()
+    stop.set()
+
+    async def deaf(_stop: asyncio.Event) -> None:
+        await asyncio.Event().wait()
+
+    async def relay(own_stop: asyncio.Event) -> None:
+        await own_stop.wait()
+        lines.append("sent")
+
+    stages = [[Part("intake", deaf)], [Part("sweep", deaf)], [Part("relay", relay)]]
+    async with asyncio.timeout(60):
+        await run_parts(stages, stop, CLOSING_SECONDS + 1)
+    assert lines == ["sent"]
+
+
 async def test_what_ends_by_itself_is_waited_for() -> None:
     """The database went away and came back: the part begins anew."""
     tries = []

@@ -53,3 +53,61 @@ FROM (
     FROM parked_error
 ) AS waiting
 GROUP BY wait;
+
+-- name: take_turn
+-- The task is due and nobody is at it: the next try is put off before this one begins, by a minute
+-- and twice as long after each failure in a row, at most by the interval ($2, in seconds). Nothing
+-- returned: it is not due, or another instance is at it (it holds the row).
+UPDATE upkeep_turn
+SET
+    attempts = upkeep_turn.attempts + 1,
+    next_at = clock_timestamp()
+    + least(
+        $2::integer * interval '1 second',
+        interval '1 minute' * 2 ^ least(upkeep_turn.attempts, 20)
+    )
+FROM (
+    SELECT task
+    FROM upkeep_turn
+    WHERE task = $1 AND next_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+) AS due
+WHERE upkeep_turn.task = due.task
+RETURNING upkeep_turn.task;
+
+-- name: hold_turn
+-- The first statement of the task's transaction: the row's lock is what keeps the others away, and
+-- ends with the transaction, however that ends.
+SELECT task
+FROM upkeep_turn
+WHERE task = $1
+FOR UPDATE SKIP LOCKED;
+
+-- name: put_off_turn
+-- A try failed: the next one waits from now on, as long as this one was put off when it began.
+UPDATE upkeep_turn
+SET
+    next_at = clock_timestamp()
+    + least(
+        $2::integer * interval '1 second',
+        interval '1 minute' * 2 ^ least(greatest(attempts - 1, 0), 20)
+    )
+WHERE task = $1;
+
+-- name: end_turn
+-- The task is done; the next one is due an interval ($2, in seconds) later.
+UPDATE upkeep_turn
+SET
+    attempts = 0,
+    ended_at = clock_timestamp(),
+    next_at = clock_timestamp() + $2::integer * interval '1 second',
+    findings = $3
+WHERE task = $1;
+
+-- name: last_turn
+-- When the task ended last, in seconds since 1970 (0: never), and what it found.
+SELECT
+    findings,
+    coalesce(extract(EPOCH FROM ended_at), 0)::bigint AS ended_at_seconds
+FROM upkeep_turn
+WHERE task = $1;

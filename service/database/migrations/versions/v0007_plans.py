@@ -1,4 +1,4 @@
-"""Indexes for look-ups that read whole tables without them."""
+"""Indexes for statements that read whole tables, and whose turn it is to reconcile."""
 
 from service.database.migrations import script
 
