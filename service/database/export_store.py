@@ -21,6 +21,7 @@ from service.messages import Message
 
 SQL = statements("export")
 OPEN_FINES_COUNTED_MAX = 100_000
+EMPTY_RUNS_DELETED_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def _run(row: asyncpg.Record) -> OpenRun:
 
 
 async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> None:
+    """Stores the run's mark. A run that closes takes the empty runs before it along."""
     held_back = orjson.dumps({reason.value: n for reason, n in run.held_back.items()}).decode()
     await connection.execute(
         SQL["advance_run"],
@@ -114,7 +116,14 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
         held_back,
         "closed" if closed else "open",
     )
-
+    if closed:
+        await connection.execute(
+            SQL["delete_empty_runs"],
+            run.institution_id,
+            run.profile,
+            run.cutoff,
+            EMPTY_RUNS_DELETED_MAX,
+        )
 
 
 async def open_fines(

@@ -29,6 +29,7 @@ MANY_FINES = 1_000_000
 STATEMENT_SECONDS_MAX = 20
 MANY_SECONDS_MAX = 120
 AT = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
 OWN = INSTITUTION
 LINE = "1000000000000020"
 ACTION_SUBJECT = f'{{"institution_id":"{OWN}","fine_id":"F-7"}}'
@@ -111,6 +112,7 @@ CALLS = (
     Call("upkeep", "end_turn", Reads.KEY, ("reconcile", 86_400, 0)),
     Call("upkeep", "last_turn", Reads.KEY, ("reconcile",)),
     Call("export", "profile_runs", Reads.KEY),
+    Call("export", "delete_empty_runs", Reads.QUEUE, (OWN, "SIS", LATER, 200)),
     Call("export", "open_fines", Reads.PAGE, (OWN, "USD", "", "", 1_000)),
     Call("export", "open_fines_left", Reads.PAGE, (OWN, "USD", "", "", 10_000)),
     Call("export", "open_fines_of_patrons", Reads.KEY, (OWN, "USD", "", "", ["P-7", "P-8"])),

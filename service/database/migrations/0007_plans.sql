@@ -19,3 +19,8 @@ WITH (fastupdate = off);
 -- The answers to a batch. There are about as many answers as batches, so the index costs little.
 CREATE INDEX export_response_of_batch
 ON export_response (institution_id, profile, batch_number);
+
+-- Runs that sealed nothing are deleted when the profile's next run closes; this index finds them
+-- without reading the runs that did seal something, which stay.
+CREATE INDEX export_run_empty ON export_run (institution_id, profile, cutoff)
+WHERE state = 'closed' AND parts = 0;

@@ -71,6 +71,27 @@ SET
     state = $9
 WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
 
+-- name: delete_empty_runs
+-- Closed runs of a profile that sealed nothing, older than its run that closes now ($3: its
+-- cutoff): nothing refers to them, and schedules go by the newest run. Only the $4 oldest ones, so
+-- that a table that grew under an older release shrinks in small steps. A closed run is never
+-- updated, so that its place (ctid) is still its own when it is deleted.
+DELETE FROM export_run
+WHERE
+    ctid = any(
+        array(
+            SELECT empty.ctid FROM export_run AS empty
+            WHERE
+                empty.institution_id = $1
+                AND empty.profile = $2
+                AND empty.state = 'closed'
+                AND empty.parts = 0
+                AND empty.cutoff < $3
+            ORDER BY empty.cutoff
+            LIMIT $4
+        )
+    );
+
 -- name: see_profiles
 -- A schedule counts from when its profile is first seen.
 INSERT INTO profile_seen (institution_id, profile, since)
