@@ -53,8 +53,10 @@ SELECT
             OR batch.manifest_headers IN (SELECT refused.headers FROM outbox_set_aside AS refused)
             THEN 'quarantined'
         WHEN
-            batch.outbox_id IN (SELECT outbox.id FROM outbox)
-            OR batch.manifest_outbox_id IN (SELECT outbox.id FROM outbox)
+            EXISTS (
+                SELECT FROM outbox
+                WHERE outbox.id = batch.outbox_id OR outbox.id = batch.manifest_outbox_id
+            )
             THEN 'sealed'
         ELSE 'published'
     END AS state,

@@ -75,7 +75,13 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -141,7 +147,13 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -183,7 +195,15 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    fine_id,
+    sequence,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, patron_id, currency, sequence
 LIMIT $2;
@@ -243,7 +263,14 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    fine_id,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, patron_id, currency, fine_id, name
 LIMIT $2;
@@ -339,7 +366,15 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    fine_id,
+    profile,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, patron_id, fine_id, name
 LIMIT $2;
@@ -400,7 +435,14 @@ differing AS MATERIALIZED (
         AND found.expected <> found.found
 )
 
-SELECT *
+SELECT
+    institution_id,
+    currency,
+    profile,
+    batch_number,
+    name,
+    expected,
+    found
 FROM differing
 ORDER BY institution_id, profile, batch_number, name
 LIMIT $2;
