@@ -89,7 +89,11 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     process.ops.register("relay", lambda: _relay_works(relay))
     sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
     measure = Measure(
-        pool, process.metrics, settings.parked_alarm_seconds, settings.sweep_interval_seconds
+        pool,
+        process.metrics,
+        settings.parked_alarm_seconds,
+        settings.sweep_interval_seconds,
+        settings.parked_queue_alarm_records,
     )
     reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
     upkeep = [

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -10,24 +10,36 @@ import asyncpg
 import structlog
 
 from service.core import rules
-from service.core.books import Changes
-from service.core.events import Event, ExportResponse, Incoming, Refused, institution_of
+from service.core.books import Changes, ParkedFailure
+from service.core.events import Event, ExportResponse, Failed, Incoming, Refused
 from service.core.ledger import FineKey, SourceKey
 from service.core.words import Wait
 from service.crash import crash_point
 from service.database import ledger_write, offsets, outbox
+from service.database.aside import aside
 from service.database.ledger_store import LedgerStore, Moved
+from service.database.parked_errors import longest_row, put_parked_errors, put_parked_failures
 from service.database.pool import Connection, Writes
 from service.database.references import References, references
-from service.database.rows import pack_headers
 from service.database.statements import statements
-from service.database.transient import SCHEMA_CHANGED
-from service.messages import encode_balance_changed, encode_loan_closed, encode_rejected
+from service.database.transient import SCHEMA_CHANGED, TRANSIENT
+from service.isolation import (
+    InternalErrors,
+    Waiting,
+    alarm,
+    failed,
+    is_of_a_record,
+    may_be_a_time_limit,
+    name_of,
+)
+from service.outputs import Outputs
 from service.poll import Poll, Report, moved, moves_of
+from service.problems import describe
 
 log = structlog.get_logger()
 
 R = TypeVar("R")
+Records = tuple[Incoming | Refused | Failed, ...]
 
 # The same commit again may go through: a rival was faster, held what we wanted, or migrated.
 RETRYABLE: tuple[type[Exception], ...] = (
@@ -38,24 +50,6 @@ RETRYABLE: tuple[type[Exception], ...] = (
     asyncpg.LockNotAvailableError,
     *SCHEMA_CHANGED,
 )
-# The database will not have it, however often. A rival who is still there after all tries is no
-# fault of the record's: that is the caller's to wait for.
-REFUSED_FOR_GOOD = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.exceptions.ProgramLimitExceededError,
-    Moved,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where the ledger's news goes: full topic names, and the CloudEvents source."""
-
-    balance_changed: str
-    loan_closed: str
-    rejected: str
-    ce_source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +57,7 @@ class ApplyLimits:
     tries_max: int = 8
     # A response weighs as many events as its batch has lines; one alone may weigh more.
     poll_weight_max: int = 20_000
+    internal_errors_in_a_row_max: int = 20
 
 
 class Applier:
@@ -83,27 +78,93 @@ class Applier:
         self._limits = limits or ApplyLimits()
         self.committed = committed
         self._retrying = retrying
+        self._internal_errors = InternalErrors(self._limits.internal_errors_in_a_row_max)
         self.retries: Counter[str] = Counter()
 
     async def apply(self, poll: Poll) -> Report:
-        """Applies all of it. What the database refuses for good is parked alone. Raises Fenced."""
-        done, records = Report(claims=poll.claims), poll.records
-        while records:
+        """Applies all of it, in as few commits as go through.
+
+        A record on which the program or the database fails for good is parked alone, with an
+        alarm. One that alone is too much for a time limit is left, with what is behind it in its
+        partition, and its error is raised once the rest is applied. Raises Fenced,
+        TooManyInternalErrors.
+        """
+        done, waiting, parts = Report(claims=poll.claims), Waiting(), [poll.records]
+        is_late = False  # the time for locks was spent once: it is not spent on each half again
+        while parts:
+            records = waiting.without(parts.pop())
+            if not records:
+                continue
             count = await self._light_enough(records)
-            part = await self._apply_part(Poll(records[:count], done.claims))
-            done, records = done.followed_by(part), records[count:]
+            if count < len(records):
+                parts.append(records[count:])
+            part = Poll(records[:count], done.claims)
+            try:
+                done = done.followed_by(await self._apply_part(part, not is_late))
+            except Exception as error:  # noqa: BLE001 - raised again unless a record is the cause
+                parts += await self._divided(part.records, error, waiting)
+                is_late = is_late or may_be_a_time_limit(error)
+        waiting.end()
         return done
 
-    async def _apply_part(self, poll: Poll) -> Report:
-        try:
-            report = await self.retried(lambda connection: self._apply_once(connection, poll))
-        except REFUSED_FOR_GOOD as error:
-            return await self._halve(poll, error)
+    async def _apply_part(self, poll: Poll, waits_for_locks: bool) -> Report:
+        in_a_row = self._internal_errors.after(poll.records)
+        report = await self.retried(
+            lambda connection: self._apply_once(connection, poll), waits_for_locks=waits_for_locks
+        )
+        self._internal_errors.in_a_row = in_a_row
         self.committed()
+        alarm(poll.records)
         return report
 
+    async def _divided(
+        self, records: Records, error: Exception, waiting: Waiting
+    ) -> Sequence[Records]:
+        """What to apply instead, the last part first. Raises `error` if no record is the cause."""
+        is_its_own = is_of_a_record(error)
+        if not is_its_own and not (may_be_a_time_limit(error) and await self._answers()):
+            raise error
+        if len(records) > 1:
+            log.warning("poll_halved", records=len(records), error=name_of(error))
+            middle = len(records) // 2
+            return records[middle:], records[:middle]
+        if not is_its_own:
+            waiting.add(records[0], error)
+            return ()
+        if isinstance(records[0], Failed):
+            raise error
+        log.warning("poll_failed", records=1, problem=describe(error))
+        return ((failed(records[0], error),),)
+
+    async def _answers(self) -> bool:
+        """Whether the database is there at all."""
+        try:
+            async with self.writer.pool.acquire() as connection:
+                await connection.fetchval(statements("ledger")["clock"])
+        except TRANSIENT:
+            return False
+        return True
+
     async def apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
-        """What is parked there is tried again: the sweep's and an operator's way in."""
+        """What is parked there is tried again; a queue that fails stops none of the others."""
+        outcomes: Counter[str] = Counter()
+        parts = [lanes]
+        while parts:
+            part = parts.pop()
+            try:
+                outcomes.update(await self._apply_lanes(part))
+            except Exception as error:
+                is_of_a_queue = is_of_a_record(error) or may_be_a_time_limit(error)
+                if not (is_of_a_queue and await self._answers()):
+                    raise
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts += (part[middle:], part[:middle])
+                else:
+                    log.error("sweep_failed", problem=describe(error))  # noqa: TRY400 - no values
+        return outcomes
+
+    async def _apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
         behind = {lane for lane in lanes if isinstance(lane, SourceKey)}
         fines = {lane for lane in lanes if isinstance(lane, FineKey)}
         named = References(fines=fines, payments=behind, originals=behind)
@@ -113,15 +174,44 @@ class Applier:
         self.committed()
         return changes.outcomes
 
-    async def retried(self, work: Callable[[Connection], Awaitable[R]]) -> R:
-        """`work` in one transaction, the whole of it again while a rival is in the way."""
-        for _ in range(self._limits.tries_max - 1):
+    async def retried(
+        self,
+        work: Callable[[Connection], Awaitable[R]],
+        sets_apart: bool = True,
+        waits_for_locks: bool = True,
+    ) -> R:
+        """`work` in one transaction, the whole of it again while a rival is in the way.
+
+        A parked record that cannot be read or decided is set apart first, if `sets_apart`; else
+        ParkedFailure is raised. Without `waits_for_locks` the first lock timeout comes out.
+        """
+        tries = 1
+        while True:
             try:
                 return await self._in_transaction(work)
             except RETRYABLE as error:
+                is_lock = isinstance(error, asyncpg.LockNotAvailableError)
+                if tries == self._limits.tries_max or (is_lock and not waits_for_locks):
+                    raise
+                tries += 1
                 self.retries[type(error).__name__] += 1
                 self._retrying(type(error).__name__)
-        return await self._in_transaction(work)
+            except ParkedFailure as failure:
+                if not sets_apart:
+                    raise
+                await self._set_apart(failure)
+
+    async def _set_apart(self, failure: ParkedFailure) -> None:
+        """Parked records on which the program fails wait for a person from now on."""
+        cause = failure.__cause__ or failure
+        self._internal_errors.require_room(len(failure.keys), name_of(cause))
+        count = await self._in_transaction(
+            lambda connection: put_parked_failures(connection, failure.keys, name_of(cause))
+        )
+        if count == 0:  # parked by this very poll: one of its records is the cause
+            raise cause
+        self._internal_errors.in_a_row += count
+        log.error("parked_record_failed", records=count, error=name_of(cause))
 
     async def _in_transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
         async with self.writer.transaction() as connection:
@@ -134,10 +224,19 @@ class Applier:
         moves = moves_of(poll)
         await offsets.advance(connection, moves)  # first: a stale owner stops here
         crash_point("offsets_moved")
-        events = tuple(r for r in poll.records if not isinstance(r, Refused))
+        events = tuple(r for r in poll.records if not isinstance(r, Refused | Failed))
         refused = tuple(r for r in poll.records if isinstance(r, Refused))
+        broken = tuple(r for r in poll.records if isinstance(r, Failed))
         changes = await self.apply_events(connection, references(events), events, (), refused)
-        return Report(changes.outcomes, moved(poll.claims, moves), len(changes.transactions))
+        await put_parked_errors(connection, broken)
+        more = self._internal_errors.in_a_row_max + 1
+        if broken and await longest_row(connection, broken, more) == more:
+            raise self._internal_errors.too_many(broken[-1].error)
+        outcomes = {f"parked:{Wait.INTERNAL_ERROR}": len(broken)} if broken else {}
+        done = moved(poll.claims, moves)
+        rejected = Counter((value.origin.topic, value.reason.value) for value in changes.refused)
+        outcomes = {**changes.outcomes, **outcomes}
+        return Report(outcomes, done, len(changes.transactions), rejected)
 
     async def apply_events(
         self,
@@ -150,7 +249,9 @@ class Applier:
         """Lock, read, decide, write and publish, inside the caller's transaction."""
         locked = await self.store.lock(connection, named)  # the ledger is read after this only
         view = await self.store.view(connection, named, locked)
-        changes = with_refused(rules.fold(view, events, lanes), refused)
+        size = len(events) + len(view.parked)
+        folded = await aside(connection, size, lambda: rules.fold(view, events, lanes))
+        changes = folded.with_refused(refused)
         await self.write(connection, changes, locked.recorded_at)
         return changes
 
@@ -158,22 +259,13 @@ class Applier:
         """The ledger, then the outbox: last, under the locks, so its order is the ledger's."""
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
-        out = self.outputs
-        moved = [
-            encode_balance_changed(transaction, recorded_at, out.ce_source)
-            for transaction in changes.transactions
-        ]
-        loans = [
-            encode_loan_closed(closed, recorded_at, out.ce_source)
-            for closed in changes.loans_closed
-        ]
-        refused = [encode_rejected(value, recorded_at, out.ce_source) for value in changes.refused]
-        await outbox.put(connection, out.balance_changed, moved, recorded_at)
-        await outbox.put(connection, out.loan_closed, loans, recorded_at)
-        await outbox.put(connection, out.rejected, refused, recorded_at)
+        size = len(changes.transactions) + len(changes.refused)
+        messages = await aside(connection, size, lambda: self.outputs.encoded(changes, recorded_at))
+        for topic, encoded in messages:
+            await outbox.put(connection, topic, encoded, recorded_at)
         crash_point("outbox_put")
 
-    async def _light_enough(self, records: Sequence[Incoming | Refused]) -> int:
+    async def _light_enough(self, records: Records) -> int:
         """How many records, from the first on, one commit can hold in bounded memory."""
         batches = {r.batch for r in records if isinstance(r, ExportResponse)}
         if not batches:
@@ -186,58 +278,3 @@ class Applier:
             if weight > self._limits.poll_weight_max and place > 0:
                 return place
         return len(records)
-
-    async def _halve(self, poll: Poll, error: Exception) -> Report:
-        """Until the record that the database refuses stands alone; the rest goes on."""
-        if len(poll.records) > 1:
-            middle = len(poll.records) // 2
-            done = await self._apply_part(replace(poll, records=poll.records[:middle]))
-            rest = await self._apply_part(Poll(poll.records[middle:], done.claims))
-            return done.followed_by(rest)
-        (record,) = poll.records
-        if isinstance(record, Refused):
-            raise error
-        return await self.retried(lambda connection: self._park_error(connection, poll, error))
-
-    async def _park_error(self, connection: Connection, poll: Poll, error: Exception) -> Report:
-        """The sound record with its bytes, an alarm, and its partition goes on."""
-        (record,) = poll.records
-        assert not isinstance(record, Refused)
-        moves = moves_of(poll)
-        await offsets.advance(connection, moves)
-        came = record.origin
-        await connection.execute(
-            statements("ledger")["put_parked_error"],
-            came.topic,
-            came.partition,
-            came.offset,
-            institution_of(record),
-            _name(error),
-            came.key,
-            came.value,
-            pack_headers(came.headers),
-            came.traceparent,
-        )
-        log.error(
-            "record_parked_internal_error",
-            topic=came.topic,
-            partition=came.partition,
-            offset=came.offset,
-            error=_name(error),
-        )
-        return Report({f"parked:{Wait.INTERNAL_ERROR}": 1}, moved(poll.claims, moves))
-
-
-def with_refused(changes: Changes, refused: tuple[Refused, ...]) -> Changes:
-    """The records that could not be read, beside those that the rules reject."""
-    if not refused:
-        return changes
-    outcomes = Counter(changes.outcomes)
-    outcomes.update(f"rejected:{value.reason}" for value in refused)
-    return replace(changes, refused=refused + changes.refused, outcomes=outcomes)
-
-
-def _name(error: Exception) -> str:
-    """The error's sort and its constraint, never its message: that may quote a value."""
-    constraint = getattr(error, "constraint_name", None)
-    return type(error).__name__ + (f" {constraint}" if constraint else "")

@@ -12,14 +12,20 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from service.core.events import Incoming, Refused
+from service.core.events import Failed, Incoming, Refused
 from service.core.ledger import Origin
+from service.database.aside import INLINE_RECORDS_MAX
 from service.database.offsets import Fenced
 from service.intake_limits import RETRIED, ConsumerLost, IntakeLimits, Parse, Source
 from service.intake_member import Member, join
+from service.intake_poll_size import SESSION_SHARE, PollSize
 from service.intake_records import polls
+from service.intake_rejections import Rejections
+from service.isolation import UNKNOWN, is_too_much, name_of
 from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
+from service.messages import institution_in
 from service.poll import Poll, Report
+from service.problems import describe
 from service.restore.guard import Guard
 from service.telemetry import Event, Metrics, get_log, observe_since
 from service.waiting import Backoff, unless_set, wait_any
@@ -57,6 +63,10 @@ class Intake:
         self._limits = limits or IntakeLimits()
         self._times = times or GroupTimes()
         self._metrics = metrics or Metrics()
+        target_ms = self._times.session_timeout_ms // SESSION_SHARE
+        self._size = PollSize(self._limits.poll_records_max, target_ms)
+        alarm_records = self._limits.rejected_in_a_row_alarm_records
+        self._rejections = Rejections(self._metrics, alarm_records)
         self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
         self._member: Member | None = None
         # What this process has committed: a database that says less is an older one.
@@ -110,7 +120,7 @@ class Intake:
                     return 0
             if member.membership.changed.is_set():
                 await self._load(member)
-            taken = await member.take(self._stop)
+            taken = await member.take(self._stop, self._size.records)
             member.look_at_group()
             self._show(member)
             return await self._apply(member, taken)
@@ -130,12 +140,15 @@ class Intake:
         try:
             await self.run_once()
         except Fenced:
+            self._size.failed()
             self._metrics.polls.labels("fenced").inc()
             log.warning(Event.POLL_FENCED)
             await wait_any((self._stop,), self._backoff.next_ms())
         except RETRIED as problem:
             self._metrics.polls.labels("failed").inc()
             log.warning(Event.INTAKE_RETRIES, exc_info=problem)
+            if is_too_much(problem):
+                self._size.failed()
             if isinstance(problem, ConsumerLost | KafkaUnavailable):
                 await self.close()
             await wait_any((self._stop,), self._backoff.next_ms())
@@ -154,13 +167,13 @@ class Intake:
         for poll in polls(taken, self._limits.poll_bytes_max):
             if applied and (member.membership.changed.is_set() or self._stop.is_set()):
                 break
-            records = self._read(poll)
             started_ns = time.monotonic_ns()
+            records = await self._read(poll)
             report = await self._applier.apply(Poll(records, member.claims_of(poll)))
             for claim in report.claims:
                 self._committed[TopicPartition(claim.topic, claim.partition)] = claim.next_offset
             member.advance(report.claims)
-            self._count(poll, records, report, started_ns)
+            self._count(poll, report, started_ns)
             applied += len(poll)
         return applied
 
@@ -174,25 +187,31 @@ class Intake:
             self._metrics.topic_partitions.labels(topic).set(counts[topic])
             self._metrics.topic_lag.labels(topic).set(lag[topic])
 
-    def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused, ...]:
-        contracts, parse = self._source.contracts, self._parse
-        return tuple(parse(contracts[origin.topic], origin) for origin in poll)
+    async def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused | Failed, ...]:
+        """Many of them in a thread: heartbeats to Kafka go on meanwhile."""
+        if len(poll) <= INLINE_RECORDS_MAX:
+            return tuple(map(self._read_one, poll))
+        return await asyncio.to_thread(lambda: tuple(map(self._read_one, poll)))
 
-    def _count(
-        self,
-        poll: Sequence[Origin],
-        records: Sequence[Incoming | Refused],
-        report: Report,
-        started_ns: int,
-    ) -> None:
+    def _read_one(self, origin: Origin) -> Incoming | Refused | Failed:
+        """A record on which the reading itself fails is parked; the others are none of its."""
+        try:
+            return self._parse(self._source.contracts[origin.topic], origin)
+        except Exception as problem:  # noqa: BLE001 - the record is parked, with its bytes
+            log.warning(Event.POLL_FAILED, records=1, problem=describe(problem))
+            institution_id = institution_in(origin.value) or UNKNOWN
+            return Failed(origin, institution_id, name_of(problem))
+
+    def _count(self, poll: Sequence[Origin], report: Report, started_ns: int) -> None:
         metrics = self._metrics
         metrics.polls.labels("applied").inc()
         metrics.poll_records.observe(len(poll))
+        self._size.took(len(poll), (time.monotonic_ns() - started_ns) // 1_000_000)
+        metrics.poll_size.set(self._size.records)
         observe_since(metrics.poll_seconds, started_ns)
-        for topic, count in Counter(origin.topic for origin in poll).items():
+        read = Counter(origin.topic for origin in poll)
+        for topic, count in read.items():
             metrics.records.labels(topic, "read").inc(count)
-        refused = (record for record in records if isinstance(record, Refused))
-        for (topic, reason), count in Counter((r.origin.topic, r.reason) for r in refused).items():
-            metrics.rejected.labels(topic, reason).inc(count)
+        self._rejections.note(read, report.rejected, time.monotonic_ns() // 1_000_000)
         for outcome, count in report.outcomes.items():
             metrics.records.labels("all", outcome).inc(count)

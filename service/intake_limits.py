@@ -18,10 +18,6 @@ class ConsumerLost(Exception):
     """The consumer is of no use any more: another one, after a pause."""
 
 
-class Unreadable(Exception):
-    """The client cannot hand a record out; from here on they are taken one by one."""
-
-
 # Nothing is lost by any of these: the database's offset says where to go on.
 RETRIED = (
     *TRANSIENT,
@@ -30,7 +26,6 @@ RETRIED = (
     Away,
     ConsumerLost,
     ConsumerStoppedError,
-    Unreadable,
 )
 
 
@@ -44,6 +39,7 @@ class IntakeLimits:
     lag_seconds_max: int = 10
     lag_retry_ms: int = 250
     faults_in_a_row_max: int = 10
+    rejected_in_a_row_alarm_records: int = 100
     commit_interval_ms: int = 500
     coverage_interval_ms: int = 10_000
     backoff_first_ms: int = 100

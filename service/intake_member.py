@@ -19,7 +19,7 @@ from service.core.ledger import Origin
 from service.intake_commits import Commits
 from service.intake_coverage import Coverage
 from service.intake_group import Membership
-from service.intake_limits import ConsumerLost, IntakeLimits, Source, Unreadable
+from service.intake_limits import ConsumerLost, IntakeLimits, Source
 from service.intake_offsets import Loaded, OffsetLoader
 from service.intake_records import Anchor, Taken, behind_anchor, origin_of
 from service.kafka.clients import (
@@ -62,7 +62,6 @@ class Member:
         self._claims: dict[TopicPartition, Claim] = {}
         self._anchors: dict[TopicPartition, Anchor] = {}
         self._faults = 0
-        self._is_careful = False
         self.is_loaded = False
         self.membership = Membership(consumer)
 
@@ -104,16 +103,14 @@ class Member:
         if loaded is not None and not group.changed.is_set():
             self._go_to(loaded)
 
-    async def take(self, stop: asyncio.Event) -> list[Origin]:
+    async def take(self, stop: asyncio.Event, records_max: int) -> list[Origin]:
         """New records, by partition in order; none if there are none, at a stop or a change.
 
         In a rebalance the client ignores its own timeout: hence the race. Raises KafkaError for
         what heals, ConsumerLost for what does not; the position has moved then, so load again.
         """
         try:
-            if self._is_careful:
-                return await self._take_one(stop)
-            found = await self._asked(stop, self._limits.poll_records_max)
+            found = await self._asked(stop, records_max)
         except NoOffsetForPartitionError as problem:
             # From before the seek; one of each partition waits to be told.
             self._count_fault(problem, len(self._claims) + self._limits.faults_in_a_row_max)
@@ -121,9 +118,6 @@ class Member:
         except OffsetOutOfRangeError as problem:
             self._count_fault(problem, self._limits.faults_in_a_row_max)
             raise  # loading tells what is wrong
-        except UnicodeDecodeError as problem:
-            self._is_careful = True
-            raise Unreadable from problem
         except TopicAuthorizationFailedError:
             raise  # heals by itself when the right is given back
         except (KafkaError, AttributeError) as problem:
@@ -161,32 +155,12 @@ class Member:
         _, answers = await asyncio.gather(self._coverage.close(), self._commits.close())
         await close_client(self._consumer, STOP_SECONDS_MAX if answers else 1)
 
-    async def _asked(
-        self, stop: asyncio.Event, records_max: int, *partitions: TopicPartition
-    ) -> Records:
+    async def _asked(self, stop: asyncio.Event, records_max: int) -> Records:
         asked = self._consumer.getmany(
-            *partitions, timeout_ms=self._limits.poll_wait_ms, max_records=records_max
+            timeout_ms=self._limits.poll_wait_ms, max_records=records_max
         )
         found: Records | None = await unless_set(asked, stop, self.membership.changed)
         return found if found and not self.membership.changed.is_set() else {}
-
-    async def _take_one(self, stop: asyncio.Event) -> list[Origin]:
-        """Record by record up to the one that the client cannot hand out; that one without bytes.
-
-        Kafka allows a header's name that is no UTF-8, the client does not. Refused like any other
-        bad record it stops nobody; what it holds stays readable in the topic alone.
-        """
-        for at in list(self._claims):
-            try:
-                found = await self._asked(stop, 1, at)
-            except UnicodeDecodeError:
-                self._is_careful = False
-                self.membership.changed.set()  # the position stays before it until loaded again
-                offset = await self._consumer.position(at)
-                return [Origin(at.topic, at.partition, offset, None, None)]
-            if found:
-                return self._origins(found)
-        return []
 
     def _origins(self, found: Records) -> list[Origin]:
         return [origin_of(one) for at, records in found.items() for one in self._new(at, records)]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from service.core.events import Incoming, Refused
+from service.core.events import Failed, Incoming, Refused
 from service.core.ledger import Origin
 from service.database.offsets import OffsetMove, anchor_digest
 
@@ -23,22 +23,28 @@ class Claim:
 class Poll:
     """Records taken together, in the order they were taken, and the partitions they are from."""
 
-    records: tuple[Incoming | Refused, ...]
+    records: tuple[Incoming | Refused | Failed, ...]
     claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a commit did: outcomes by name, and where the partitions stand after it."""
+    """What a commit did: outcomes by name, and where the partitions stand after it.
+
+    `rejected` counts all that the commit rejected, by the record's topic and the reason.
+    """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     transactions: int = 0
+    rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def followed_by(self, later: "Report") -> "Report":
         """Two commits, one after the other, as one report."""
         outcomes = Counter(self.outcomes) + Counter(later.outcomes)
-        return Report(outcomes, later.claims, self.transactions + later.transactions)
+        rejected = Counter(self.rejected) + Counter(later.rejected)
+        transactions = self.transactions + later.transactions
+        return Report(outcomes, later.claims, transactions, rejected)
 
 
 def moves_of(poll: Poll) -> list[OffsetMove]:

@@ -167,6 +167,8 @@ class Settings(KafkaSettings):
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     poll_wait_ms: int = Field(200, ge=1, le=10_000)
     commit_tries_max: int = Field(8, ge=1, le=50)
+    internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
+    rejected_in_a_row_alarm_records: int = Field(100, ge=1, le=10_000_000)
 
     # Relay
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
@@ -180,6 +182,7 @@ class Settings(KafkaSettings):
     export_check_seconds: int = Field(15, ge=1, le=3_600)
     sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
     parked_alarm_seconds: int = Field(259_200, ge=1, le=31_536_000)  # three days
+    parked_queue_alarm_records: int = Field(1_000, ge=1, le=10_000_000)
     reconcile_interval_seconds: int = Field(86_400, ge=60, le=31_536_000)
 
     # Database

@@ -45,8 +45,11 @@ class Event(StrEnum):
     POLL_HALVED = "poll_halved"
     POLL_FAILED = "poll_failed"
     EVENT_REJECTED = "event_rejected"
+    TOPIC_REJECTED = "topic_rejected"
     EVENT_PARKED = "event_parked"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
+    PARKED_RECORD_FAILED = "parked_record_failed"
+    PARTITION_WAITS = "partition_waits"
     OFFSET_COMMIT_FAILED = "offset_commit_failed"
     TOPICS_NOT_READ = "topics_not_read"
     TOPICS_READ = "topics_read"
@@ -76,7 +79,9 @@ class Event(StrEnum):
     DELIVERY_RETRIES = "delivery_retries"
     # upkeep
     PARKED_SWEPT = "parked_swept"
+    DECISION_FAILED = "decision_failed"
     PARKED_OLD = "parked_old"
+    PARKED_QUEUE_LONG = "parked_queue_long"
     SWEEP_FAILED = "sweep_failed"
     # restore check
     DATABASE_CHANGED = "database_changed"
@@ -112,8 +117,16 @@ class Metrics:
         self.rejected = self._counter(
             "bursar_rejected", "Records rejected, by topic and reason.", "topic", "reason"
         )
+        self.rejected_in_a_row = self._gauge(
+            "bursar_rejected_in_a_row",
+            "Records of a topic since the last one that was not rejected, by whole polls.",
+            "topic",
+        )
         self.polls = self._counter("bursar_polls", "Polls applied, fenced, retried.", "outcome")
         self.poll_records = self._histogram("bursar_poll_records", "Records per poll.", SIZES)
+        self.poll_size = self._gauge(
+            "bursar_poll_size", "Records that the next poll may take; fewer while polls take long."
+        )
         self.poll_seconds = self._histogram("bursar_poll_seconds", "From poll to commit.", SECONDS)
         self.commit_retries = self._counter(
             "bursar_commit_retries", "Commits tried again, by the database's reason.", "reason"
@@ -132,6 +145,9 @@ class Metrics:
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
         self.parked_overdue = self._gauge(
             "bursar_parked_overdue", "Of them, those that wait longer than the alarm's age."
+        )
+        self.parked_queue_longest = self._gauge(
+            "bursar_parked_queue_longest", "Most records that wait for one fine."
         )
         self.rejected_open = self._gauge(
             "bursar_rejected_open", "Rejected records nobody has looked after, by reason.", "reason"

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from uuid import uuid4
 
-from service.apply import Applier, ApplyLimits, Outputs
+from service.apply import Applier, ApplyLimits
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool, Writes
 from service.export.job import ExportJob, ExportTopics
@@ -14,6 +14,7 @@ from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS, OUTPUTS
 from service.messages import parse
+from service.outputs import Outputs
 from service.relay import Relay, RelayLimits
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
@@ -61,7 +62,10 @@ def new_applier(
         rejected=f"{prefix}rejected.v1",
         ce_source=settings.ce_source,
     )
-    limits = ApplyLimits(tries_max=settings.commit_tries_max)
+    limits = ApplyLimits(
+        tries_max=settings.commit_tries_max,
+        internal_errors_in_a_row_max=settings.internal_errors_in_a_row_max,
+    )
     return Applier(writer, LedgerStore(parse), outputs, limits, committed, retrying)
 
 
@@ -86,6 +90,7 @@ def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metr
         poll_records_max=settings.poll_records_max,
         poll_bytes_max=settings.poll_bytes_max,
         poll_wait_ms=settings.poll_wait_ms,
+        rejected_in_a_row_alarm_records=settings.rejected_in_a_row_alarm_records,
     )
     times = GroupTimes(
         session_timeout_ms=settings.kafka_session_timeout_ms,

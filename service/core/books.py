@@ -32,6 +32,14 @@ ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
 Lane = FineKey | SourceKey  # what waits for a fine, or behind a payment
 
 
+class ParkedFailure(Exception):
+    """Parked records cannot be read or decided any more; the cause is what was raised."""
+
+    def __init__(self, keys: tuple[ParkedKey, ...]) -> None:
+        super().__init__(f"{len(keys)} parked records")
+        self.keys = keys
+
+
 class Overlay(Generic[K, V]):
     """What was read, and over it what a fold put: knows what was added, changed and removed."""
 
@@ -116,6 +124,12 @@ class Changes:
     loans_closed: tuple[LoanClosed, ...]
     refused: tuple[Refused, ...]
     outcomes: Mapping[str, int]
+
+    def with_refused(self, refused: tuple[Refused, ...]) -> "Changes":
+        """The records that could not be read, beside those that the rules reject."""
+        outcomes = Counter(self.outcomes)
+        outcomes.update(f"rejected:{value.reason}" for value in refused)
+        return replace(self, refused=refused + self.refused, outcomes=outcomes)
 
 
 class Books:

@@ -156,6 +156,15 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A record on which the program failed: parked as an internal error, with its bytes."""
+
+    origin: Origin
+    institution_id: str
+    error: str  # the error's name, never its text
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A sound record that has to wait; `arrival` orders the old ones, new ones come after them."""
 

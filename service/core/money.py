@@ -18,18 +18,51 @@ class InvalidCurrency(ValueError):
     """Not an ISO 4217 alphabetic code with 0 to 3 decimals."""
 
 
+# The decimals of every currency that a release has taken. The standard drops a code when its money
+# goes (BGN, HRK); what the ledger holds in it keeps its meaning all the same.
+_LISTED = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN"
+    " BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD"
+    " FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW"
+    " KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR"
+    " MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG"
+    " SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD"
+    " USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+}
+_WITHDRAWN = {
+    0: "BYR",
+    2: "ANG BGN CUC EEK HRK LTL LVL MRO SKK SLL STD TMM VEB VEF ZMK ZWL",
+}
+_DECIMALS = {
+    code: digits
+    for table in (_LISTED, _WITHDRAWN)
+    for digits, codes in table.items()
+    for code in codes.split()
+}
+
+
 @cache
-def _minor_digits() -> dict[str, int]:
+def _current() -> dict[str, int]:
+    """The standard's list as it is now, as far as its currencies have 0 to 3 decimals."""
     known = ((currency.code, currency.exponent) for currency in Currency)
     return {code: digits for code, digits in known if digits is not None and digits <= MAX_DECIMALS}
 
 
+def is_current(currency: str) -> bool:
+    """Whether the standard lists the currency today: a new fine may be in it."""
+    return currency in _current()
+
+
 def decimals(currency: str) -> int:
-    """The currency's decimals, 0 to 3. Raises InvalidCurrency."""
-    found = _minor_digits().get(currency)
-    if found is None:
+    """The currency's decimals, 0 to 3, also of one that was withdrawn. Raises InvalidCurrency."""
+    digits = _DECIMALS.get(currency)
+    if digits is None:
+        digits = _current().get(currency)
+    if digits is None:
         raise InvalidCurrency("must be an ISO 4217 code with 0 to 3 decimals")
-    return found
+    return digits
 
 
 def parse_minor(text: object, currency: str) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from service.core import fines, identities, payments
-from service.core.books import Books, Lane, ParkedKey
+from service.core.books import Books, Lane, ParkedFailure, ParkedKey
 from service.core.events import (
     BursarPayment,
     FineChanged,
@@ -37,7 +37,10 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
         for key, item in books.in_order(books.waiting(reached)):
             if item.wait in NOT_RETRIED:
                 continue
-            outcome = _retry(books, key, item)
+            try:
+                outcome = _retry(books, key, item)
+            except Exception as problem:
+                raise ParkedFailure((key,)) from problem
             moved = moved or outcome is not None
             reached |= dict.fromkeys(touched(outcome))
     books.keep_still(reached)

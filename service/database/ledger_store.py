@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from service.core.batches import Line, Response, SealedBatch
-from service.core.books import ParkedKey, PatronKey, View
+from service.core.books import ParkedFailure, ParkedKey, PatronKey, View
 from service.core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
 from service.core.ledger import (
     Account,
@@ -26,6 +26,7 @@ from service.core.ledger import (
 )
 from service.core.words import Wait
 from service.database import records
+from service.database.aside import aside
 from service.database.pool import Connection
 from service.database.references import References
 from service.database.statements import statements
@@ -206,20 +207,32 @@ class LedgerStore:
             *columns(lanes, 2),
             *columns(named.payments, 3),
             *columns(named.originals, 3),
+            [lane in named.created for lane in sorted(lanes)],
+            *columns(named.parked, 4),
         )
-        found = map(self._parked_item, rows)
-        return dict(found)
+        return await aside(connection, len(rows), lambda: self._parked_items(rows))
 
-    def _parked_item(self, row: asyncpg.Record) -> tuple[ParkedKey, Parked]:
-        record = row["record"]
-        event = self._parse(CONTRACTS[record], records.origin(row))
+    def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, Parked]:
+        """Raises ParkedFailure with all that cannot be read."""
+        items: dict[ParkedKey, Parked] = {}
+        failures: dict[ParkedKey, Exception] = {}
+        for row in rows:
+            key = SourceKey(row["institution_id"], row["source"], row["id"])
+            try:
+                items[(row["record"], key)] = self._parked_item(row, key)
+            except Exception as problem:  # noqa: BLE001 - raised below, with the record's key
+                failures[(row["record"], key)] = problem
+        if failures:
+            raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
+        return items
+
+    def _parked_item(self, row: asyncpg.Record, key: SourceKey) -> Parked:
+        event = self._parse(CONTRACTS[row["record"]], records.origin(row))
         # It was sound when it was parked, and what this release reads it still has to read.
         assert isinstance(event, FineChanged | BursarPayment)
-        key = SourceKey(row["institution_id"], row["source"], row["id"])
         behind = row["original"]
         original = None if behind is None else SourceKey(key.institution_id, key.source, behind)
-        item = Parked(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
-        return (record, key), item
+        return Parked(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
 
     async def _fines(
         self, connection: Connection, keys: Collection[FineKey]

@@ -47,6 +47,8 @@ async def put_rejected(
     connection: Connection, refused: Sequence[Refused], recorded_at: datetime
 ) -> None:
     """The database's row comes first, the topic is a copy."""
+    places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in refused]
+    await _execute(connection, "set_earlier_rejected_aside", places)
     values = [rows.refused_row(value) for value in refused]
     await _execute(connection, "put_rejected", values, recorded_at)
 

@@ -37,6 +37,7 @@ class References:
     responses: set[SourceKey] = field(default_factory=set)
     batches: set[BatchKey] = field(default_factory=set)
     loans: set[LoanKey] = field(default_factory=set)
+    parked: set[tuple[str, str, str, str]] = field(default_factory=set)  # by identity
 
     def add(self, event: Event) -> None:
         match event:
@@ -63,6 +64,8 @@ class References:
                 assert_never(event)
 
     def _add_parked(self, event: Release | Discard) -> None:
+        record = "change" if event.is_change else "payment"
+        self.parked.add((event.key.institution_id, record, event.key.source, event.key.id))
         self.payments.add(event.key)
         if event.lane is not None:
             self.fines.add(event.lane)

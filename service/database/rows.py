@@ -185,8 +185,19 @@ def terms_text(terms: Terms) -> str:
 
 
 def pack_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Kafka headers as JSON, byte for byte (latin-1 keeps every byte)."""
-    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+    """Kafka headers as JSON, byte for byte (latin-1 keeps every byte).
+
+    A name that was not UTF-8 is kept as text, each bad byte as its escape, such as `\\xff`.
+    """
+    texts = [(name, value.decode("latin-1")) for name, value in headers]
+    try:
+        return orjson.dumps(texts)
+    except TypeError:
+        return orjson.dumps([(_escaped(name), value) for name, value in texts])
+
+
+def _escaped(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _json(value: object) -> str:

@@ -30,6 +30,7 @@ from service.export.sealing import (
     seals_empty,
 )
 from service.export.xml_stream import RefusedDocument
+from service.isolation import is_of_a_record
 from service.messages import encode_batch, encode_manifest
 from service.telemetry import Event, Metrics, get_log
 
@@ -97,7 +98,10 @@ class ExportJob:
             return 0  # another exporter was faster
         try:
             batches = await self._go_on(profile, run.run_id, self._count, stop)
-        except UNSOUND:
+        except Exception as problem:
+            # Not only an unsound batch: whatever is no fault of the database or its surroundings.
+            if not isinstance(problem, UNSOUND) and not is_of_a_record(problem):
+                raise
             # Rolled back whole: its fines stay Active, and the run is tried again.
             self._metrics.run_failures.labels(profile.code).inc()
             log.exception(Event.RUN_FAILED, profile=profile.code)

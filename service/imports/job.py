@@ -26,6 +26,7 @@ from service.imports.plan import (
     Fate,
     Planned,
     Target,
+    earlier_file_number,
     file_number,
     origin_of,
     plan,
@@ -169,38 +170,47 @@ class ImportJob:
         return len(events)
 
     async def _record_bad(self, target: Target, bad: Sequence[BadLine]) -> None:
-        number = file_number(target.sha256)
+        number = file_number(target)
         await self._record(
-            Refused(
-                line.reason,
-                line.detail,
-                Origin(TOPIC, number, line.n, None, line.value),
-                target.institution_id,
-            )
-            for line in bad
+            target,
+            (
+                Refused(
+                    line.reason,
+                    line.detail,
+                    Origin(TOPIC, number, line.n, None, line.value),
+                    target.institution_id,
+                )
+                for line in bad
+            ),
         )
 
     async def _record_unmatched(self, target: Target, page: Sequence[Planned]) -> None:
         await self._record(
-            Refused(
-                planned.reason,
-                refusal_detail(planned.reason),
-                origin_of(target, planned.line, None),
-                target.institution_id,
-            )
-            for planned in page
-            if planned.event is None and planned.reason is not None
+            target,
+            (
+                Refused(
+                    planned.reason,
+                    refusal_detail(planned.reason),
+                    origin_of(target, planned.line, None),
+                    target.institution_id,
+                )
+                for planned in page
+                if planned.event is None and planned.reason is not None
+            ),
         )
 
-    async def _record(self, refused: Iterable[Refused]) -> None:
+    async def _record(self, target: Target, refused: Iterable[Refused]) -> None:
         """Rejected lines in the table and on the topic, as every other rejected record."""
         if came := tuple(refused):
-            await with_current_schema(partial(self._put, came))
+            await with_current_schema(partial(self._put, target, came))
 
-    async def _put(self, came: Sequence[Refused]) -> None:
-        number, offsets = came[0].origin.partition, [value.origin.offset for value in came]
+    async def _put(self, target: Target, came: Sequence[Refused]) -> None:
+        numbers = [file_number(target), earlier_file_number(target)]
+        offsets = [value.origin.offset for value in came]
         async with self._writer.transaction() as connection:
-            rows = await connection.fetch(SQL["recorded_lines"], TOPIC, number, offsets)
+            rows = await connection.fetch(
+                SQL["recorded_lines"], TOPIC, numbers, offsets, target.institution_id
+            )
             known = {row["record_offset"] for row in rows}
             values = [value for value in came if value.origin.offset not in known]
             at: datetime = await connection.fetchval(SQL["clock"])

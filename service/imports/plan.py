@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from hashlib import sha256
 
 import orjson
 
@@ -273,12 +274,18 @@ def origin_of(target: Target, line: PaidLine, original: Payment | None) -> Origi
         ("content-type", b"application/json"),
     )
     key = f"{target.institution_id}/{line.bursar_transaction_id}".encode()
-    return Origin(TOPIC, file_number(target.sha256), line.n, key, orjson.dumps(body), headers)
+    return Origin(TOPIC, file_number(target), line.n, key, orjson.dumps(body), headers)
 
 
-def file_number(sha256: str) -> int:
-    """A file's place in the rejected table beside other files: 28 bits of its digest."""
-    return int(sha256[:7], 16)
+def file_number(target: Target) -> int:
+    """A file's place in the rejected table beside other files, and other institutions': 28 bits."""
+    own = sha256(f"{target.institution_id}/{target.sha256}".encode())
+    return int(own.hexdigest()[:7], 16)
+
+
+def earlier_file_number(target: Target) -> int:
+    """The same as release 0.3.0 and those before it made it: of the digest alone."""
+    return int(target.sha256[:7], 16)
 
 
 def refusal_detail(reason: Reason) -> str:

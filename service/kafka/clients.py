@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
+from service.kafka import header_names
 from service.kafka.assignor import new_assignor
 from service.logs import LastProblem
 from service.problems import Away
@@ -20,6 +21,8 @@ from service.problems import Away
 STOP_SECONDS_MAX = 2
 # Of a producer: for its own end, then for its sender and its connections beside each other.
 HARD_CLOSE_SECONDS_MAX = 1
+
+header_names.install()
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 

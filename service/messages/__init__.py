@@ -5,7 +5,7 @@ again after a restart, gives the same event, digest included.
 """
 
 from service.messages.batches import encode_batch, encode_manifest
-from service.messages.incoming import CONTRACTS, RECORD_BYTES_MAX, parse
+from service.messages.incoming import CONTRACTS, RECORD_BYTES_MAX, institution_in, parse
 from service.messages.message import Message
 from service.messages.outgoing import (
     encode_balance_changed,
@@ -22,5 +22,6 @@ __all__ = [
     "encode_loan_closed",
     "encode_manifest",
     "encode_rejected",
+    "institution_in",
     "parse",
 ]

@@ -103,8 +103,7 @@ def read_json(value: bytes | None) -> object:
     - A number of thousands of digits: by another that is beyond the bounds of every member.
     """
     if value is None:
-        # The client hands out neither value nor headers where a header's name is no UTF-8.
-        raise Fault(Reason.INVALID_JSON, "record: must have a value, and header names in UTF-8")
+        raise Fault(Reason.INVALID_JSON, "record: must have a value")
     try:
         return _from_json(value)
     except ValueError as refusal:
@@ -153,6 +152,8 @@ def _headers(origin: Origin) -> dict[str, bytes]:
     """What is read of the headers, each at most once. Raises Fault."""
     found: dict[str, bytes] = {}
     for name, value in origin.headers:
+        if not name.isascii():
+            _require_utf_8(name)
         own = _read_as(name)
         if own is None:
             continue
@@ -160,6 +161,14 @@ def _headers(origin: Origin) -> dict[str, bytes]:
             _refuse(own, "must not be given twice")
         found[own] = value
     return found
+
+
+def _require_utf_8(name: str) -> None:
+    """The Kafka reader hands out a byte that is not UTF-8 as a lone surrogate. Raises Fault."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Fault(Reason.INVALID_ENVELOPE, "headers: names must be in UTF-8") from None
 
 
 def _read_as(name: str) -> str | None:

@@ -117,3 +117,12 @@ def _first_rule(refusal: ValidationError) -> str:
     field = ".".join(map(str, first["loc"])) or "data"
     rule = _RULES.get(first["type"], "is not as the contract says")
     return f"{field}: {rule.format_map(first.get('ctx', {}))}"
+
+
+_INSTITUTION_MEMBER = re.compile(rb'"institution_id"\s*:\s*"([1-9][0-9]{0,9})"')
+
+
+def institution_in(value: bytes | None) -> str | None:
+    """Whose record it seems to be, without reading it: for a record that cannot be read."""
+    found = None if value is None else _INSTITUTION_MEMBER.search(value)
+    return None if found is None else found[1].decode()

@@ -5,6 +5,7 @@ never null. `ce_time` is when it was recorded here; a repeat has the same `ce_id
 """
 
 from datetime import datetime
+from hashlib import sha256
 from typing import assert_never
 
 from service.core.events import Refused
@@ -82,10 +83,13 @@ def encode_rejected(refused: Refused, rejected_at: datetime, ce_source: str) -> 
     """Key and value as they came; of a value over 512 KiB the first 64 KiB.
 
     Of the original headers traceparent and content-type go on. A content-type of structured mode
-    becomes JSON: a reader would otherwise take the original for the event itself.
+    becomes JSON: a reader would otherwise take the original for the event itself. `ce_id` is made
+    of the record's place and content: in a topic that was made anew, a place has another record.
     """
     origin, when = refused.origin, instant_bytes(rejected_at)
-    ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
+    content = sha256(b"%d:" % len(origin.key or b"") + (origin.key or b"") + (origin.value or b""))
+    place = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    ce_id = f"{place}/{content.hexdigest()[:16]}".encode()
     headers = (
         *attributes("rejected.v1", ce_id, ce_source, when),
         *_text_header("ce_subject", (refused.institution_id or "").encode()),

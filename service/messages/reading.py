@@ -16,6 +16,7 @@ import orjson
 
 from service.core.events import BursarPayment, ExportResponse, FineChanged, FineCreated
 from service.core.ledger import BatchKey, FineFacts, Item, Origin, Owner, Patron, SourceKey
+from service.core.money import is_current
 from service.core.words import (
     CREDIT_TYPE,
     EXCESS_PREFIX,
@@ -45,6 +46,7 @@ from service.messages.values import (
     text,
     text_or_none,
     total,
+    unknown_currency,
 )
 
 
@@ -54,6 +56,8 @@ def fine_created(wire: WireFineCreated, envelope: Envelope, origin: Origin) -> F
         _refuse("fine_id", f"must not start with the reserved {EXCESS_PREFIX}")
     rule = below_zero if wire.type == CREDIT_TYPE else above_zero
     amount = money(wire.amount, wire.currency, rule)
+    if not is_current(wire.currency):
+        raise unknown_currency()  # a change or payment may be of an older fine, this is a new one
     patron = _patron(wire.institution_id, wire.patron, envelope.time)
     owner = None if wire.owner is None else _owner(wire.owner)
     item = None if wire.item is None else _item(wire.item)

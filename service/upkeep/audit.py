@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 import orjson
 
-from service.apply import Applier
+from service.apply import RETRYABLE, Applier
 from service.core.books import Changes
 from service.database.pool import Connection
 from service.database.statements import statements
+from service.isolation import is_of_a_record
+from service.problems import describe, summary
+from service.telemetry import Event, get_log
+
+log = get_log(__name__)
 
 SQL = statements("operators")
 
@@ -64,11 +69,19 @@ class Action:
 async def decided(
     applier: Applier, subject: Subject, work: Callable[[Connection], Awaitable[str]]
 ) -> Told:
-    """One decision in one commit; what cannot be done is told and leaves no trace."""
+    """One decision in one commit; what cannot be done is told and leaves no trace.
+
+    A record on which the program fails is told as well, so that the decisions after it go on.
+    """
     try:
-        outcome = await applier.retried(work)
+        outcome = await applier.retried(work, sets_apart=False)
     except Undone as why:
         return Told(subject, done=False, outcome=str(why))
+    except Exception as problem:
+        if not is_of_a_record(problem) or isinstance(problem, RETRYABLE):
+            raise
+        log.warning(Event.DECISION_FAILED, problem=describe(problem))
+        return Told(subject, done=False, outcome=f"fails: {summary(problem.__cause__ or problem)}")
     applier.committed()
     return Told(subject, done=True, outcome=outcome)
 

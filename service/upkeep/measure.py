@@ -26,12 +26,14 @@ class Measure:
         metrics: Metrics,
         parked_alarm_seconds: int = 259_200,
         alarm_interval_seconds: int = 30,
+        parked_queue_alarm_records: int = 1_000,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._parked_alarm_seconds = parked_alarm_seconds
         self._alarm_interval_ns = alarm_interval_seconds * 1_000_000_000
-        self._alarmed_ns: int | None = None
+        self._parked_queue_alarm_records = parked_queue_alarm_records
+        self._alarmed_ns: dict[Event, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -44,6 +46,7 @@ class Measure:
         async with self._pool.acquire() as connection:
             await self._outbox(connection)
             oldest = await self._parked(connection)
+            await self._longest_queue(connection)
             await self._for_people(connection)
         return oldest
 
@@ -64,16 +67,28 @@ class Measure:
         oldest = max((one.oldest_seconds for one in parked.values()), default=0)
         self._metrics.parked_age.set(oldest)
         self._metrics.parked_overdue.set(overdue)
-        if overdue:
-            self._alarm(overdue, oldest)
+        if overdue and self._is_due(Event.PARKED_OLD):
+            log.error(Event.PARKED_OLD, records=overdue, age_seconds=oldest)
         return oldest
 
-    def _alarm(self, overdue: int, oldest_seconds: int) -> None:
+    async def _longest_queue(self, connection: Connection) -> None:
+        row = await connection.fetchrow(statements("upkeep")["longest_parked_queue"])
+        records: int = 0 if row is None else row["records"]
+        self._metrics.parked_queue_longest.set(records)
+        if row is None or records < self._parked_queue_alarm_records:
+            return
+        if self._is_due(Event.PARKED_QUEUE_LONG):
+            institution_id = row["institution_id"]
+            log.error(Event.PARKED_QUEUE_LONG, institution_id=institution_id, records=records)
+
+    def _is_due(self, alarm: Event) -> bool:
         """Once per interval: the gauge says it all the time."""
         now_ns = time.monotonic_ns()
-        if self._alarmed_ns is None or now_ns - self._alarmed_ns >= self._alarm_interval_ns:
-            self._alarmed_ns = now_ns
-            log.error(Event.PARKED_OLD, records=overdue, age_seconds=oldest_seconds)
+        last_ns = self._alarmed_ns.get(alarm)
+        if last_ns is not None and now_ns - last_ns < self._alarm_interval_ns:
+            return False
+        self._alarmed_ns[alarm] = now_ns
+        return True
 
     async def _for_people(self, connection: Connection) -> None:
         """What a person has to look after."""

@@ -29,11 +29,15 @@ NOBODY = Names(None, None, None, None, frozenset())
 
 
 def contract_of(topic: str) -> str:
-    """The contract of a topic, whatever its prefix. Raises KeyError."""
-    if topic == IMPORT_TOPIC:
+    """The contract of a topic, whatever its prefix. Raises KeyError.
+
+    A row whose place is another record's by now has the time it was recorded behind an `@`.
+    """
+    name = topic.partition("@")[0]
+    if name == IMPORT_TOPIC:
         return "bursar-payment.v1"
     for contract in CONTRACTS:
-        if topic.endswith(contract):
+        if name.endswith(contract):
             return contract
     raise KeyError(topic)
 

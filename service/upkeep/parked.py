@@ -6,7 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
-from service.apply import REFUSED_FOR_GOOD, RETRYABLE, Applier
+from service.apply import Applier
 from service.core.books import Changes
 from service.core.events import Discard, Incoming, Refused, Release
 from service.core.ledger import Change, FineKey, Origin, Payment, SourceKey
@@ -18,7 +18,6 @@ from service.database.pool import Connection
 from service.database.references import References, references
 from service.database.statements import statements
 from service.messages import parse
-from service.problems import summary
 from service.upkeep.audit import (
     Place,
     Said,
@@ -54,7 +53,11 @@ class ParkedFilter:
 
 @dataclass(frozen=True, slots=True)
 class ParkedRecord:
-    """A record that waits; of one with an internal error the identity is what its bytes say."""
+    """A record that waits.
+
+    `is_bound`: it was parked under its identity, whether it failed since or not. Of any other the
+    program failed on, the identity is what its bytes say.
+    """
 
     institution_id: str
     record: str  # payment, change; of internal errors also fine, response
@@ -68,6 +71,7 @@ class ParkedRecord:
     origin: Origin
     recorded_at: datetime
     age_seconds: int
+    is_bound: bool = True
 
     @property
     def place(self) -> Place:
@@ -75,7 +79,7 @@ class ParkedRecord:
 
     @property
     def subject(self) -> Subject:
-        if self.error is not None or self.source is None or self.id is None:
+        if not self.is_bound or self.source is None or self.id is None:
             return self.place.subject
         return {
             "institution_id": self.institution_id,
@@ -88,20 +92,18 @@ class ParkedRecord:
 async def find(connection: Connection, wanted: ParkedFilter) -> list[ParkedRecord]:
     """Oldest first: those under their identity by arrival, then those with an internal error."""
     place = wanted.place or (None, None, None)
-    found: list[ParkedRecord] = []
-    if wanted.wait is not Wait.INTERNAL_ERROR:
-        rows = await connection.fetch(
-            SQL["parked"],
-            wanted.institution_id,
-            wanted.wait,
-            wanted.older_than_seconds,
-            wanted.source,
-            wanted.id,
-            wanted.record,
-            *place,
-            wanted.limit,
-        )
-        found = [_parked(row) for row in rows]
+    rows = await connection.fetch(
+        SQL["parked"],
+        wanted.institution_id,
+        wanted.wait,
+        wanted.older_than_seconds,
+        wanted.source,
+        wanted.id,
+        wanted.record,
+        *place,
+        wanted.limit,
+    )
+    found = [_parked(row) for row in rows]
     if wanted.wait in (None, Wait.INTERNAL_ERROR):
         rows = await connection.fetch(
             SQL["parked_errors"], wanted.institution_id, wanted.older_than_seconds, *place, ALL_MAX
@@ -151,6 +153,7 @@ def _error(row: asyncpg.Record) -> ParkedRecord:
         origin,
         row["recorded_at"],
         row["age_seconds"],
+        is_bound=False,
     )
 
 
@@ -165,7 +168,7 @@ def _is_meant(found: ParkedRecord, wanted: ParkedFilter) -> bool:
 
 async def release(applier: Applier, item: ParkedRecord, said: Said) -> Told:
     """Held for its excess: taken, with a credit; anything else is tried again."""
-    if item.wait is Wait.INTERNAL_ERROR:
+    if item.wait is Wait.INTERNAL_ERROR and not item.is_bound:
         return await _apply_again(applier, item, said)
     return await _decide(applier, item, said, Release)
 
@@ -173,7 +176,8 @@ async def release(applier: Applier, item: ParkedRecord, said: Said) -> Told:
 async def discard(applier: Applier, item: ParkedRecord, said: Said) -> Told:
     """Rejected as `discarded`, with its bytes; what is behind it learns of it."""
     if item.wait is Wait.INTERNAL_ERROR:
-        return await _give_up(applier, item, said)
+        give_up = _give_up_bound if item.is_bound else _give_up
+        return await give_up(applier, item, said)
     return await _decide(applier, item, said, Discard)
 
 
@@ -191,6 +195,7 @@ async def _decide(applier: Applier, item: ParkedRecord, said: Said, decide: Deci
     action = "release" if isinstance(event, Release) else "discard"
 
     async def work(connection: Connection) -> str:
+        await connection.execute(SQL["delete_parked_failure"], owner, item.record, *key[1:])
         changes = await applier.apply_events(connection, references((event,)), (event,))
         outcome = _outcome(changes, key, item)
         await put_action(connection, said, f"parked_{action}", owner, item.subject, outcome)
@@ -214,6 +219,8 @@ def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
     for moved in changes.parked_changed:
         if (moved.event.key, moved.is_change) == (key, item.record == "change"):
             return f"waits: {moved.wait}"
+    if item.error is not None:
+        return "can be decided again, and waits"
     raise Undone(f"still waits: {item.wait}")
 
 
@@ -229,20 +236,15 @@ def _state(known: Payment | Change) -> str:
 
 async def _apply_again(applier: Applier, item: ParkedRecord, said: Said) -> Told:
     """The bytes are read anew: their identity is not bound, and this release may know better."""
-    event = parse(contract_of(item.place.topic), item.origin)
 
     async def work(connection: Connection) -> str:
+        event = parse(contract_of(item.place.topic), item.origin)
         changes = await _applied(applier, connection, event)
         outcome = own_outcome(changes)
         await _put_away(connection, item, said, "parked_release", outcome)
         return outcome
 
-    try:
-        return await decided(applier, item.subject, work)
-    except REFUSED_FOR_GOOD as problem:
-        if isinstance(problem, RETRYABLE):
-            raise
-        return Told(item.subject, False, f"the database refuses it still: {summary(problem)}")
+    return await decided(applier, item.subject, work)
 
 
 async def _applied(applier: Applier, connection: Connection, event: Incoming | Refused) -> Changes:
@@ -259,6 +261,27 @@ async def _give_up(applier: Applier, item: ParkedRecord, said: Said) -> Told:
         await _applied(applier, connection, refused)
         await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
         await _put_away(connection, item, said, "parked_discard", "discarded")
+        return "discarded"
+
+    return await decided(applier, item.subject, work)
+
+
+async def _give_up_bound(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+    """One that can be read no more: its identity is rejected without the rules.
+
+    What waits behind it learns of that from the sweep.
+    """
+    detail = rejected(Reason.DISCARDED).detail
+    refused = Refused(Reason.DISCARDED, detail, item.origin, item.institution_id)
+    identity = (item.institution_id, item.record, item.source, item.id)
+
+    async def work(connection: Connection) -> str:
+        if await connection.fetchval(SQL["discard_failed"], *identity) is None:
+            raise Undone(NOT_PARKED)
+        await _applied(applier, connection, refused)
+        await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
+        owner = item.institution_id
+        await put_action(connection, said, "parked_discard", owner, item.subject, "discarded")
         return "discarded"
 
     return await decided(applier, item.subject, work)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from service.apply import REFUSED_FOR_GOOD, RETRYABLE, Applier
+from service.apply import Applier
 from service.core.events import Incoming, Refused, Replay
 from service.core.ledger import Origin
 from service.core.words import Reason
@@ -16,7 +16,6 @@ from service.database.pool import Connection
 from service.database.references import references
 from service.database.statements import statements
 from service.messages import RECORD_BYTES_MAX, parse
-from service.problems import summary
 from service.upkeep.audit import (
     Place,
     Said,
@@ -109,8 +108,13 @@ def _is_meant(found: RejectedRecord, wanted: RejectedFilter) -> bool:
     return (
         wanted.reason in (None, found.reason)
         and wanted.state in (None, found.state)
-        and (wanted.topic is None or f".{found.place.topic}".endswith(f".{wanted.topic}"))
+        and (wanted.topic is None or _is_of_topic(found.place.topic, wanted.topic))
     )
+
+
+def _is_of_topic(topic: str, wanted: str) -> bool:
+    """With its prefix or without, and also where the topic was made anew since."""
+    return any(f".{name}".endswith(f".{wanted}") for name in (topic, topic.partition("@")[0]))
 
 
 async def find_naming(
@@ -158,13 +162,9 @@ async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | No
 
 async def replay(applier: Applier, item: RejectedRecord, said: Said) -> Told:
     """Read anew and decided afresh; rejected again, nothing changes."""
-    try:
-        event = await _read_anew(applier, item)
-    except Undone as why:
-        return Told(item.subject, done=False, outcome=str(why))
 
     async def work(connection: Connection) -> str:
-        event_again = Replay(event)
+        event_again = Replay(_read_anew(item, await origin_of(connection, item)))
         changes = await applier.apply_events(connection, references((event_again,)), (event_again,))
         if any(Place(*refused.origin[:3]) == item.place for refused in changes.refused):
             raise Undone(f"is rejected again: {own_outcome(changes).removeprefix('rejected: ')}")
@@ -173,23 +173,16 @@ async def replay(applier: Applier, item: RejectedRecord, said: Said) -> Told:
         await _put(connection, item, said, "rejected_replay", outcome)
         return outcome
 
-    try:
-        return await decided(applier, item.subject, work)
-    except REFUSED_FOR_GOOD as problem:
-        if isinstance(problem, RETRYABLE):
-            raise
-        outcome = f"the database refuses it: {summary(problem)}"
-        return Told(item.subject, done=False, outcome=outcome)
+    return await decided(applier, item.subject, work)
 
 
-async def _read_anew(applier: Applier, item: RejectedRecord) -> Incoming:
+def _read_anew(item: RejectedRecord, origin: Origin | None) -> Incoming:
     """Raises Undone."""
     if item.state is RejectedState.REPLAYED:
         raise Undone("is replayed already")
     if item.reason is Reason.NO_MATCHING_PAYMENT:
         # What is stored says "payment": which one it takes back was never found out.
         raise Undone("import the file again: each of its lines is matched anew")
-    origin = await applier.retried(lambda connection: origin_of(connection, item))
     if origin is None:
         raise Undone("is not known any more")
     event = parse(contract_of(item.place.topic), origin)

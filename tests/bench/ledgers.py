@@ -6,7 +6,7 @@ from itertools import islice
 
 import asyncpg
 
-from service.apply import Applier, Outputs
+from service.apply import Applier
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
@@ -17,6 +17,7 @@ from service.export.job import ExportJob, ExportTopics
 from service.export.profile import Profiles
 from service.export.profiles import read_profiles
 from service.messages import parse
+from service.outputs import Outputs
 from tests.bench.load import FINE, Line, Record, fines
 from tests.bench.world import profiles_file
 from tests.support.guards import Unguarded

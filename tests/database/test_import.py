@@ -289,6 +289,20 @@ async def test_one_bad_line_does_not_stop_the_others(bursar: Bursar) -> None:
     assert rows == [{"record_offset": 1, "reason": "invalid_amount"}]
 
 
+async def test_a_bad_line_is_recorded_for_each_institution_that_imports_the_file(
+    bursar: Bursar,
+) -> None:
+    file = read_import(BytesIO(document(("4711", "oops"))))
+    for institution_id in (UNIVERSITY, "101", UNIVERSITY):
+        own = (institution_id, SOURCE, "SIS", file.sha256)
+        await bursar.job.publish(await bursar.job.target(*own, register=True), file)
+    rows = await bursar.path.rows("SELECT institution_id, reason FROM rejected ORDER BY 1")
+    assert rows == [
+        {"institution_id": "101", "reason": "invalid_amount"},
+        {"institution_id": UNIVERSITY, "reason": "invalid_amount"},
+    ]
+
+
 async def test_a_line_of_an_unknown_id_is_rejected_by_the_service(bursar: Bursar) -> None:
     await exported(bursar.path, ["95.50"])
 

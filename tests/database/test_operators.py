@@ -180,7 +180,7 @@ async def test_a_record_with_an_internal_error_is_applied_once_its_cause_is_mend
     item = await refused_by_the_database(path, fine(loan_id="L-odd"))
     assert (item.record, item.id, item.source) == ("fine", "F-1", None)
     refusal = undone(await parked.release(path.applier, item, WHY))
-    assert refusal == "the database refuses it still: CheckViolationError: 23514: odd"
+    assert refusal == "fails: CheckViolationError: 23514: odd"
     assert len(await parked_now(path)) == 1
     await path.pool.execute("ALTER TABLE fine DROP CONSTRAINT odd")
     assert done(await parked.release(path.applier, item, WHY)) == "applied"

@@ -106,6 +106,7 @@ CALLS = (
     Call("operators", "words_seen", Reads.TABLES, (None,)),
     Call("upkeep", "lanes_to_settle", Reads.QUEUE, (500,)),
     Call("upkeep", "parked_by_wait", Reads.QUEUE),
+    Call("upkeep", "longest_parked_queue", Reads.QUEUE),
     Call("upkeep", "take_turn", Reads.KEY, ("reconcile", 86_400)),
     Call("upkeep", "hold_turn", Reads.KEY, ("reconcile",)),
     Call("upkeep", "put_off_turn", Reads.KEY, ("reconcile", 86_400)),
@@ -124,7 +125,7 @@ CALLS = (
     Call("imports", "reversible_payments", Reads.KEY, (OWN, "ERP", ["F-20", "F-30"])),
     Call("imports", "outcomes", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
     Call("imports", "decided", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
-    Call("imports", "recorded_lines", Reads.KEY, ("import", 5, [1, 2])),
+    Call("imports", "recorded_lines", Reads.KEY, ("import", [5, 6], [1, 2], OWN)),
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
 )

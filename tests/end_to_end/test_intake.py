@@ -5,23 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.record.util import calc_crc32c
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from service.apply import Applier, Outputs
+from service.apply import Applier
+from service.core.events import Incoming, Refused
+from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, create_pool
 from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
+from service.outputs import Outputs
 from service.poll import Poll, Report
 from service.restore.guard import Guard
 from service.telemetry import Metrics
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
+from tests.support.mixed_headers import produce_mixed
 from tests.support.topics import (
     commit_group,
     create_topic,
@@ -267,11 +269,38 @@ async def test_a_record_the_client_cannot_hand_out_is_rejected_and_stops_nobody(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:
     produce(bootstrap_servers, topic, fines(range(50)))
-    await produce_headers_without_utf_8(bootstrap_servers, topic, partition=2, count=2)
+    for _ in range(2):
+        await produce_mixed(bootstrap_servers, topic, 2, [(b"k", b"v", True)])
     produce(bootstrap_servers, topic, fines(range(50, 100)))
     async with running(make_intake()):
         await until(holds(pool, 100))
         await until(holds(pool, 2, "rejected"))
+    assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
+
+
+async def test_a_record_on_which_the_reading_fails_is_parked_and_stops_nobody(
+    pool: Pool,
+    guard: Guard,
+    access: KafkaAccess,
+    topic: str,
+    group_id: str,
+    applier: Applier,
+    bootstrap_servers: str,
+) -> None:
+    def failing(contract: str, origin: Origin) -> Incoming | Refused:
+        if b'"F-13"' in (origin.value or b""):
+            raise ZeroDivisionError
+        return parse(contract, origin)
+
+    produce(bootstrap_servers, topic, fines(range(200)))
+    source = Source(group_id, {topic: FINE})
+    intake = Intake(guard, access, source, failing, applier, QUICK, TIMES)
+    async with running(intake):
+        await until(holds(pool, 199))
+        await until(holds(pool, 1, "parked_error"))
+    row = await pool.fetchrow("SELECT institution_id, error, record_value FROM parked_error")
+    assert row is not None
+    assert (row["institution_id"], row["error"]) == ("6050", "ZeroDivisionError")
     assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
@@ -515,24 +544,6 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
         create_topic(kafka_admin, topic, 4)
         produce(bootstrap_servers, topic, fines(range(10)))
         await until(holds(pool, 10))
-
-
-async def produce_headers_without_utf_8(
-    servers: str, topic: str, partition: int, count: int
-) -> None:
-    """No client writes them, so the bytes of a batch are changed, and its checksum with them."""
-    producer = AIOKafkaProducer(bootstrap_servers=servers)
-    await producer.start()
-    try:
-        for _ in range(count):
-            batch = producer.create_batch()
-            batch.append(timestamp=None, key=b"k", value=b"v", headers=[("name", b"x")])
-            raw = bytearray(batch._build().replace(b"name", b"n\xff\xfee"))
-            raw[17:21] = calc_crc32c(raw[21:]).to_bytes(4, "big")
-            batch._buffer = raw
-            await (await producer.send_batch(batch, topic, partition=partition))
-    finally:
-        await producer.stop()
 
 
 async def ready(intake: Intake) -> bool:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.apply import Applier, Outputs
+from service.apply import Applier
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob, ExportTopics
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
+from service.outputs import Outputs
 from service.relay import Relay, RelayLimits
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded, opened_guard

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from service.apply import Applier, Outputs
+from service.apply import Applier
 from service.core.ledger import Origin
 from service.database import offsets
 from service.database.ledger_store import LedgerStore
@@ -21,6 +21,7 @@ from service.export.job import ExportJob, ExportTopics
 from service.export.profile import Profile, Profiles
 from service.export.profiles import parse_profiles
 from service.messages import parse
+from service.outputs import Outputs
 from service.poll import Claim, Poll, Report
 from service.upkeep.sweep import Sweep
 from tests.support import inputs

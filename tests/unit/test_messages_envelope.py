@@ -416,3 +416,10 @@ def test_reading_the_kept_record_again_gives_the_same_event() -> None:
     first = parse(PAYMENT, record(PAYMENT, value, headers))
     assert isinstance(first, BursarPayment)
     assert parse(PAYMENT, first.origin) == first
+
+
+def test_a_header_name_that_is_not_utf_8_is_refused() -> None:
+    """The Kafka reader hands out such a name with a lone surrogate for each bad byte."""
+    headers = (*binary_headers(), (b"n\xff".decode(errors="surrogateescape"), b"x"))
+    rule = "headers: names must be in UTF-8"
+    assert refusal(with_headers(headers)) == (Reason.INVALID_ENVELOPE, rule)

@@ -413,7 +413,7 @@ def test_a_rejected_record_goes_out_as_it_came_with_the_reason_in_the_headers() 
     assert header_faults(message) == []
     assert headers_of(message) == {
         "ce_specversion": "1.0",
-        "ce_id": "library.bursar-payment.v1/3/1042",
+        "ce_id": "library.bursar-payment.v1/3/1042/40e317d0e43ff072",
         "ce_source": SOURCE,
         "ce_type": "org.bursar-bridge.rejected.v1",
         "ce_time": "2026-09-12T19:22:06.512345Z",

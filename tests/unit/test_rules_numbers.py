@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.core import money
 from service.core.ledger import SourceKey
 from service.core.money import (
     InvalidAmount,
@@ -130,6 +131,17 @@ def test_money_goes_out_with_exactly_the_currencys_decimals(
 ) -> None:
     assert format_minor(minor, currency) == text
     assert parse_minor(text, currency) == minor
+
+
+def test_every_currency_of_the_standard_has_its_decimals_in_the_table() -> None:
+    """An update of the package that drops one, or changes it, leaves the ledger as it is."""
+    assert {code: money._DECIMALS.get(code) for code in money._current()} == money._current()
+
+
+@pytest.mark.parametrize(("code", "text"), [("BGN", "19.55"), ("HRK", "7.53"), ("BYR", "100")])
+def test_a_withdrawn_currency_keeps_its_decimals(code: str, text: str) -> None:
+    assert not money.is_current(code)
+    assert format_minor(parse_minor(text, code), code) == text
 
 
 def test_three_cents_are_paid_cent_by_cent() -> None:

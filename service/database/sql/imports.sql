@@ -131,7 +131,11 @@ FROM payment
 WHERE institution_id = $1 AND source = $2 AND payment_id >= $3 AND payment_id < $4;
 
 -- name: recorded_lines
--- Lines of this file that were rejected by an earlier import of it.
+-- Lines of this file that were rejected by an earlier import of it for the same institution.
 SELECT record_offset
 FROM rejected
-WHERE topic = $1 AND partition = $2 AND record_offset = any($3::bigint []);
+WHERE
+    topic = $1
+    AND partition = any($2::integer [])
+    AND record_offset = any($3::bigint [])
+    AND institution_id = $4;

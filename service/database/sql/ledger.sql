@@ -234,12 +234,19 @@ ORDER BY institution_id, profile, batch_number
 FOR UPDATE OF export_batch;
 
 -- name: parked_waiting
--- What waits in the lanes of these fines and behind these payments, and behind those; oldest first.
--- Originals of reversals themselves, too: what comes behind one waits in its lane.
+-- What waits in these fines' queues and behind these payments, and behind those; oldest first.
+-- Originals of reversals themselves, too: what comes behind one waits in its queue.
 WITH RECURSIVE waiting AS (
+    -- Nothing in the queue of a fine that is not there can move: however long, it is not read.
     SELECT p.institution_id, p.record, p.source, p.id
-    FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+    FROM unnest($1::text [], $2::text [], $9::boolean []) AS k (institution_id, fine_id, is_created)
     INNER JOIN parked AS p USING (institution_id, fine_id)
+    WHERE
+        k.is_created
+        OR EXISTS (
+            SELECT FROM fine
+            WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id
+        )
     UNION
     SELECT p.institution_id, p.record, p.source, p.id
     FROM unnest($3::text [], $4::text [], $5::text []) AS k (institution_id, source, original)
@@ -249,6 +256,11 @@ WITH RECURSIVE waiting AS (
     FROM unnest($6::text [], $7::text [], $8::text []) AS k (institution_id, source, id)
     INNER JOIN parked AS p USING (institution_id, source, id)
     WHERE p.record = 'payment'
+    UNION
+    SELECT p.institution_id, p.record, p.source, p.id
+    FROM unnest($10::text [], $11::text [], $12::text [], $13::text [])
+        AS k (institution_id, record, source, id)
+    INNER JOIN parked AS p USING (institution_id, record, source, id)
     UNION
     SELECT p.institution_id, p.record, p.source, p.id
     FROM waiting AS w
@@ -275,8 +287,17 @@ SELECT
     parked.record_headers,
     parked.traceparent,
     parked.recorded_at
-FROM waiting
-INNER JOIN parked USING (institution_id, record, source, id)
+FROM parked
+INNER JOIN waiting USING (institution_id, record, source, id)
+-- What the program failed on waits for a person.
+WHERE NOT EXISTS (
+    SELECT FROM parked_failure AS failure
+    WHERE
+        failure.institution_id = waiting.institution_id
+        AND failure.record = waiting.record
+        AND failure.source = waiting.source
+        AND failure.id = waiting.id
+)
 ORDER BY parked.arrival;
 
 -- name: terms
@@ -484,6 +505,38 @@ WHERE
     AND parked.source = k.source
     AND parked.id = k.id;
 
+-- name: set_earlier_rejected_aside
+-- A topic that was made anew has other records at known places. The rows of the earlier ones keep
+-- all but their place: their topic gets the time at which they were recorded. The key cannot have
+-- more columns: releases before this one name its four.
+UPDATE rejected
+SET
+    topic
+    = rejected.topic || '@'
+    || to_char(rejected.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+FROM unnest($1::text [], $2::integer [], $3::bigint [], $4::bytea [], $5::bytea [])
+    AS k (topic, partition, record_offset, record_key, record_value)
+WHERE
+    rejected.topic = k.topic
+    AND rejected.partition = k.partition
+    AND rejected.record_offset = k.record_offset
+    AND (rejected.record_key, rejected.record_value)
+    IS DISTINCT FROM (k.record_key, k.record_value);
+
+-- name: set_earlier_parked_error_aside
+-- The same for a sound record that the program failed on.
+UPDATE parked_error
+SET
+    topic
+    = parked_error.topic || '@'
+    || to_char(parked_error.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+WHERE
+    parked_error.topic = $1
+    AND parked_error.partition = $2
+    AND parked_error.record_offset = $3
+    AND (parked_error.record_key, parked_error.record_value)
+    IS DISTINCT FROM ($4::bytea, $5::bytea);
+
 -- name: put_rejected
 -- Read again after a restore, a record is refused again: once is enough. One that was replayed and
 -- is refused later all the same is open again.
@@ -529,3 +582,25 @@ INSERT INTO parked_error (
 )
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
 ON CONFLICT DO NOTHING;
+
+-- name: parked_errors_in_a_row
+-- How many of the records up to this offset, in a row, are parked as internal errors.
+SELECT count(*)::bigint AS in_a_row
+FROM parked_error
+WHERE topic = $1 AND partition = $2 AND record_offset > $3 - $4::bigint AND record_offset <= $3;
+
+-- name: put_parked_failures
+-- They stay parked, and are not read again until a person has decided.
+INSERT INTO parked_failure (institution_id, record, source, id, error)
+SELECT
+    parked.institution_id,
+    parked.record,
+    parked.source,
+    parked.id,
+    $5 AS error
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [])
+    AS k (institution_id, record, source, id)
+INNER JOIN parked USING (institution_id, record, source, id)
+ORDER BY parked.institution_id, parked.record, parked.source, parked.id
+ON CONFLICT DO NOTHING
+RETURNING id;

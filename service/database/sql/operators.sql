@@ -23,32 +23,36 @@ SELECT
     record,
     source,
     id,
-    wait,
-    fine_id,
-    original,
-    bursar_transaction_id,
-    NULL::text AS error,
-    topic,
-    partition,
-    record_offset,
-    record_key,
-    record_value,
-    record_headers,
-    traceparent,
-    recorded_at,
-    extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
+    CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
+    parked.fine_id,
+    parked.original,
+    parked.bursar_transaction_id,
+    failure.error,
+    parked.topic,
+    parked.partition,
+    parked.record_offset,
+    parked.record_key,
+    parked.record_value,
+    parked.record_headers,
+    parked.traceparent,
+    parked.recorded_at,
+    extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds
 FROM parked
+LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
 WHERE
     ($1::text IS NULL OR institution_id = $1)
-    AND ($2::text IS NULL OR wait = $2)
-    AND ($3::bigint IS NULL OR recorded_at <= clock_timestamp() - $3 * interval '1 second')
+    AND (
+        $2::text IS NULL
+        OR CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END = $2
+    )
+    AND ($3::bigint IS NULL OR parked.recorded_at <= clock_timestamp() - $3 * interval '1 second')
     AND ($4::text IS NULL OR source = $4)
     AND ($5::text IS NULL OR id = $5)
     AND ($6::text IS NULL OR record = $6)
-    AND ($7::text IS NULL OR topic = $7)
-    AND ($8::integer IS NULL OR partition = $8)
-    AND ($9::bigint IS NULL OR record_offset = $9)
-ORDER BY arrival
+    AND ($7::text IS NULL OR parked.topic = $7)
+    AND ($8::integer IS NULL OR parked.partition = $8)
+    AND ($9::bigint IS NULL OR parked.record_offset = $9)
+ORDER BY parked.arrival
 LIMIT $10;
 
 -- name: parked_errors
@@ -88,6 +92,48 @@ DELETE FROM parked_error
 WHERE topic = $1 AND partition = $2 AND record_offset = $3
 RETURNING topic;
 
+-- name: delete_parked_failure
+-- A person has it tried again.
+DELETE FROM parked_failure
+WHERE institution_id = $1 AND record = $2 AND source = $3 AND id = $4;
+
+-- name: discard_failed
+-- Its identity stays known as that of a rejected record; nothing returned: it is not parked.
+WITH gone AS (
+    DELETE FROM parked
+    WHERE institution_id = $1 AND record = $2 AND source = $3 AND id = $4
+    RETURNING institution_id, record, source, id
+),
+
+of_payment AS (
+    UPDATE payment
+    SET
+        state = 'rejected',
+        reason = 'discarded'
+    FROM gone
+    WHERE
+        gone.record = 'payment'
+        AND payment.institution_id = gone.institution_id
+        AND payment.source = gone.source
+        AND payment.payment_id = gone.id
+),
+
+of_change AS (
+    UPDATE fine_change
+    SET
+        state = 'rejected',
+        reason = 'discarded'
+    FROM gone
+    WHERE
+        gone.record = 'change'
+        AND fine_change.institution_id = gone.institution_id
+        AND fine_change.source = gone.source
+        AND fine_change.change_id = gone.id
+)
+
+SELECT gone.id
+FROM gone;
+
 -- name: parked_overdue
 -- For the alarm: how many wait longer than so many seconds.
 SELECT count(*)::bigint AS overdue
@@ -114,7 +160,13 @@ FROM rejected
 WHERE
     ($1::text IS NULL OR institution_id = $1)
     AND ($2::text IS NULL OR reason = $2)
-    AND ($3::text IS NULL OR topic = $3 OR right(topic, length($3) + 1) = '.' || $3)
+    AND (
+        $3::text IS NULL
+        OR topic = $3
+        -- Of a topic that was made anew since, the time is behind the name.
+        OR split_part(topic, '@', 1) = $3
+        OR right(split_part(topic, '@', 1), length($3) + 1) = '.' || $3
+    )
     AND ($4::text IS NULL OR state = $4)
     AND ($5::integer IS NULL OR partition = $5)
     AND ($6::bigint IS NULL OR record_offset = $6)

@@ -197,13 +197,17 @@ INNER JOIN loan_closed AS kept
         AND k.closed_at = kept.closed_at;
 
 -- name: known_rejections
--- Places of the records that were rejected here for that reason.
+-- Places of the records that were rejected here for that reason. Of one whose place is another
+-- record's by now, the row has `@` and a time behind the topic's name ('A' comes after '@').
 SELECT DISTINCT k.place
 FROM unnest($1::integer [], $2::text [], $3::integer [], $4::bigint [], $5::text [])
     AS k (place, topic, partition, record_offset, reason)
 INNER JOIN rejected AS kept
     ON
-        k.topic = kept.topic
+        (
+            k.topic = kept.topic
+            OR (kept.topic > k.topic || '@' AND kept.topic < k.topic || 'A')
+        )
         AND k.partition = kept.partition
         AND k.record_offset = kept.record_offset
         AND k.reason = kept.reason;

@@ -11,7 +11,15 @@ SELECT
     parked.original
 FROM parked
 WHERE
-    CASE parked.wait
+    NOT EXISTS (
+        SELECT FROM parked_failure AS failure
+        WHERE
+            failure.institution_id = parked.institution_id
+            AND failure.record = parked.record
+            AND failure.source = parked.source
+            AND failure.id = parked.id
+    )
+    AND CASE parked.wait
         WHEN 'unknown_fine' THEN (
             SELECT TRUE FROM fine
             WHERE
@@ -43,9 +51,10 @@ SELECT
     coalesce(extract(EPOCH FROM clock_timestamp() - min(recorded_at)), 0)::bigint AS oldest_seconds
 FROM (
     SELECT
-        wait,
-        recorded_at
+        CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
+        parked.recorded_at
     FROM parked
+    LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
     UNION ALL
     SELECT
         'internal_error' AS wait,
@@ -111,3 +120,14 @@ SELECT
     coalesce(extract(EPOCH FROM ended_at), 0)::bigint AS ended_at_seconds
 FROM upkeep_turn
 WHERE task = $1;
+
+-- name: longest_parked_queue
+-- The fine that most records wait for: as a rule a slip in its id, such as "N/A".
+SELECT
+    institution_id,
+    count(*)::bigint AS records
+FROM parked
+WHERE fine_id IS NOT NULL
+GROUP BY institution_id, fine_id
+ORDER BY records DESC
+LIMIT 1;

@@ -1,0 +1,148 @@
+"""Errors that are one record's own: it is set apart with an alarm, and everything else goes on.
+
+An error of the database's or the network's says nothing about a record. Whatever else is raised
+while a poll is decided, the program's own mistakes among it, comes from one of the poll's records:
+it is looked for by halving. So is a poll that is too much for a time limit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from service.core.events import Failed, Incoming, Refused, institution_of
+from service.database.ledger_store import Moved
+from service.database.offsets import Fenced
+from service.database.transient import TRANSIENT
+from service.problems import Away, OperatorError
+
+log = structlog.get_logger()
+
+UNKNOWN = "unknown"  # the institution of a record that could not be read
+PARTITIONS_WAITING_MAX = 3
+
+# The database will not have it, however often. A rival who is still there after all tries is no
+# fault of the record's: that is the caller's to wait for.
+REFUSED_FOR_GOOD = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    Moved,
+)
+# A database without a table, a lost connection, a partition that is another's, an operator's task.
+NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Away)
+# What is too much for one commit ends in one of these; a session that was ended for being idle in
+# its transaction shows as a lost connection.
+TIME_LIMITS = (
+    asyncpg.exceptions.QueryCanceledError,
+    asyncpg.exceptions.InvalidTransactionStateError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    TimeoutError,
+)
+
+
+class TooManyInternalErrors(OperatorError):
+    """Record after record fails: the cause is the program or its surroundings, not a record."""
+
+
+def is_of_a_record(error: Exception) -> bool:
+    """Whether one of the records that were decided together is the cause."""
+    return isinstance(error, REFUSED_FOR_GOOD) or not isinstance(error, NOT_A_RECORDS)
+
+
+def may_be_a_time_limit(error: Exception) -> bool:
+    """Whether fewer records may go through, if the database answers at all."""
+    return isinstance(error, TIME_LIMITS)
+
+
+def is_too_much(error: Exception) -> bool:
+    """Whether the next poll should be smaller: a rival's lock is not shorter for fewer records."""
+    return may_be_a_time_limit(error) and not isinstance(error, asyncpg.LockNotAvailableError)
+
+
+def name_of(error: BaseException) -> str:
+    """The error's sort and its constraint, never its message: that may quote a value."""
+    constraint = getattr(error, "constraint_name", None)
+    return type(error).__name__ + (f" {constraint}" if constraint else "")
+
+
+def alarm(records: Iterable[Incoming | Refused | Failed]) -> None:
+    """One line for each record that was parked as an internal error."""
+    for record in records:
+        if isinstance(record, Failed):
+            log.error("record_parked_internal_error", **_place(record), error=record.error)
+
+
+def _place(record: Incoming | Refused | Failed) -> dict[str, str | int]:
+    topic, partition, offset, *_ = record.origin
+    return {"topic": topic, "partition": partition, "offset": offset}
+
+
+def failed(record: Incoming | Refused, error: Exception) -> Failed:
+    """The record as one that is parked with its bytes."""
+    named = record.institution_id if isinstance(record, Refused) else institution_of(record)
+    return Failed(record.origin, named or UNKNOWN, name_of(error))
+
+
+@dataclass(slots=True)
+class InternalErrors:
+    """How many records in a row failed. A record that is rejected neither adds nor ends a row."""
+
+    in_a_row_max: int
+    in_a_row: int = 0
+
+    def after(self, records: Iterable[Incoming | Refused | Failed]) -> int:
+        """How many in a row it would be behind these. Raises TooManyInternalErrors."""
+        count = self.in_a_row
+        for record in records:
+            if isinstance(record, Failed):
+                count += 1
+                if count > self.in_a_row_max:
+                    raise self.too_many(record.error)
+            elif not isinstance(record, Refused):
+                count = 0
+        return count
+
+    def require_room(self, count: int, error: str) -> None:
+        """For so many parked records that failed together. Raises TooManyInternalErrors."""
+        if self.in_a_row + count > self.in_a_row_max:
+            raise self.too_many(error)
+
+    def too_many(self, error: str) -> TooManyInternalErrors:
+        return TooManyInternalErrors(
+            f"more than {self.in_a_row_max} records in a row failed with an internal error, the"
+            f" last one with {error}: the cause is not a record. Nothing was lost. Go back to the"
+            " release before, or mend the cause; see `bursar-bridge parked list`"
+        )
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Partitions whose next record alone is too much for a time limit: the others go on."""
+
+    error: Exception | None = None
+    places: set[tuple[str, int]] = field(default_factory=set)
+
+    def add(self, record: Incoming | Refused | Failed, error: Exception) -> None:
+        """Raises `error` where it is no longer a matter of single records."""
+        self.error = error
+        self.places.add(record.origin[:2])
+        log.error("partition_waits", **_place(record), error=name_of(error))
+        if len(self.places) > PARTITIONS_WAITING_MAX:
+            raise error
+
+    def without(
+        self, records: tuple[Incoming | Refused | Failed, ...]
+    ) -> tuple[Incoming | Refused | Failed, ...]:
+        """Those of other partitions."""
+        if not self.places:
+            return records
+        return tuple(record for record in records if record.origin[:2] not in self.places)
+
+    def end(self) -> None:
+        """Raises the last error if any partition waits: the caller reads it again later."""
+        if self.error is not None:
+            raise self.error

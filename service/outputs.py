@@ -1,0 +1,30 @@
+"""What the ledger's changes have to say, as records for their topics. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.core.books import Changes
+from service.messages import (
+    Message,
+    encode_balance_changed,
+    encode_loan_closed,
+    encode_rejected,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the ledger's news goes: full topic names, and the CloudEvents source."""
+
+    balance_changed: str
+    loan_closed: str
+    rejected: str
+    ce_source: str
+
+    def encoded(self, changes: Changes, at: datetime) -> list[tuple[str, list[Message]]]:
+        """What the changes have to say, by topic, in the ledger's order."""
+        source = self.ce_source
+        moved = [encode_balance_changed(line, at, source) for line in changes.transactions]
+        loans = [encode_loan_closed(closed, at, source) for closed in changes.loans_closed]
+        refused = [encode_rejected(value, at, source) for value in changes.refused]
+        return [(self.balance_changed, moved), (self.loan_closed, loans), (self.rejected, refused)]

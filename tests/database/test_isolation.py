@@ -1,0 +1,191 @@
+"""A record on which the program fails is set apart; everything else goes on."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service import outputs
+from service.apply import Applier, ApplyLimits
+from service.core import rules
+from service.core.events import Failed
+from service.database.ledger_store import LedgerStore
+from service.database.pool import DatabaseLimits, create_pool
+from service.isolation import TooManyInternalErrors
+from service.messages import parse, reading
+from service.poll import Poll
+from service.upkeep import parked, rejected
+from service.upkeep.audit import Said
+from service.upkeep.rejected import RejectedFilter
+from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
+from tests.support.guards import Unguarded
+from tests.support.mixture import PROFILES
+from tests.support.write_path import (
+    OUTPUTS,
+    WritePath,
+    change,
+    fine,
+    profiles_of,
+    write_path,
+)
+
+BAD = "F-13"
+OTHER = {"patron_id": "P-2", "name": "Roe, Ann", "user_group": "STUDENT", "identifiers": []}
+SAID = Said("tester", "a test")
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+ALL = [f"F-{number}" for number in range(10, 30)]
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(rules, "_create"), (outputs, "encode_balance_changed")],
+    ids=["fold", "encode"],
+)
+async def test_a_record_on_which_a_decision_fails_is_parked_alone(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, where: object, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, fails_for(f"'{BAD}'", getattr(where, name)))
+        report = await path.take(*(fine(fine_id=one) for one in ALL))
+    assert report.outcomes == {"applied": 19, "parked:internal_error": 1}
+    assert await fines_of(path) == set(ALL) - {BAD}
+    (row,) = await path.rows("SELECT * FROM parked_error")
+    assert (row["record_offset"], row["error"]) == (3, "Mistake")
+    assert BAD.encode() in bytes(row["record_value"])  # type: ignore[call-overload] # bytes
+    (item,) = await parked_now(path)
+    told = await parked.release(path.applier, item, SAID)
+    assert (told.done, told.outcome) == (True, "applied")
+    assert await fines_of(path) == set(ALL)
+
+
+async def test_a_record_on_which_the_reading_fails_is_parked_and_all_others_applied(
+    path: WritePath,
+) -> None:
+    poll = await path.poll(fine(fine_id=one) for one in ALL)
+    records = tuple(
+        Failed(one.origin, "101", "Mistake") if place == 3 else one
+        for place, one in enumerate(poll.records)
+    )
+    report = await path.apply(Poll(records, poll.claims))
+    assert report.outcomes == {"applied": 19, "parked:internal_error": 1}
+    assert report.claims[0].next_offset == 20
+
+
+async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topic(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_create", fails_for("", rules._create))
+    limits = ApplyLimits(internal_errors_in_a_row_max=3)
+    for _ in range(2):  # the second one is started again, and knows from the database
+        path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+        with pytest.raises(TooManyInternalErrors):
+            await path.apply(await _poll_from(path, [fine(fine_id=one) for one in ALL]))
+    assert await path.value("SELECT count(*) FROM parked_error") == 3
+
+
+async def _poll_from(path: WritePath, records: list[Any]) -> Poll:
+    path._claims.clear()  # as a process that starts
+    return await path.poll(records)
+
+
+async def test_failures_between_sound_records_stop_nothing(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "_create", fails_for("'F-1", rules._create))
+    limits = ApplyLimits(internal_errors_in_a_row_max=1)
+    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+    records = [fine(fine_id=f"F-{place % 2 + 1}{place}") for place in range(20)]
+    report = await path.take(*records)
+    assert report.outcomes == {"applied": 10, "parked:internal_error": 10}
+
+
+async def test_a_record_that_cannot_be_applied_for_a_lock_waits_and_the_others_go_on(
+    path: WritePath, database_url: str
+) -> None:
+    """A rival holds the account of one fine: it is no fault of the record's, which is not lost."""
+    await path.take(fine(fine_id="F-1"))
+    limits = DatabaseLimits(lock_wait_ms_max=100)
+    pool = await create_pool(database_url, limits)
+    path.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS, ApplyLimits(tries_max=2))
+    try:
+        async with path.pool.acquire() as rival, rival.transaction():
+            await rival.execute("SELECT FROM account FOR UPDATE")
+            poll = await path.poll(
+                [
+                    change(fine_id="F-1"),
+                    fine(fine_id="F-2", patron=OTHER),
+                    change(change_id="C-3", fine_id="F-3"),
+                ]
+            )
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await path.apply(poll)
+        assert await fines_of(path) == {"F-1", "F-2"}
+        offsets = await path.rows("SELECT topic, next_offset FROM consumer_offset ORDER BY topic")
+        assert [row["next_offset"] for row in offsets] == [0, 2]
+        assert await path.value("SELECT count(*) FROM parked_error") == 0
+        path._claims.clear()
+        again = await path.poll([change(fine_id="F-1"), change(change_id="C-3", fine_id="F-3")])
+        assert (await path.apply(again)).outcomes == {"applied": 1, "parked:unknown_fine": 1}
+    finally:
+        await pool.close()
+
+
+async def test_what_the_ledger_has_in_a_withdrawn_currency_goes_on_to_its_end(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken while the standard listed it; a new fine in it is refused since it does no more."""
+    bgn = {"currency": "BGN", "amount": "10.00"}
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "is_current", lambda _: True)
+        await path.take(
+            fine(fine_id="F-1", **bgn), pays("A", "F-1", **bgn), pays("B", "F-2", **bgn)
+        )
+    profile = PROFILES.replace("USD", "BGN")
+    for one in profiles_of(profile).profiles:
+        await path.exports(profiles_of(profile)).run_profile(one)
+    assert await path.rows("SELECT active, transferred FROM account") == [
+        {"active": 0, "transferred": 0}
+    ]
+    assert [one.id for one in await parked_now(path)] == ["B"]
+    report = await path.take(fine(fine_id="F-3", **bgn))
+    assert report.outcomes == {"rejected:invalid_currency": 1}
+
+
+async def test_a_replay_on_which_the_program_fails_is_told_and_changes_nothing(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await path.take(fine(fine_id="F-1"), fine(fine_id="F-1", amount="1.00"))
+    async with path.pool.acquire() as connection:
+        (item,) = await rejected.find(connection, RejectedFilter())
+    monkeypatch.setattr(rejected, "parse", cannot_read("F-1"))
+    told = await rejected.replay(path.applier, item, SAID)
+    assert (told.done, told.outcome) == (False, "fails: Mistake")
+    async with path.pool.acquire() as connection:
+        assert await rejected.find(connection, RejectedFilter()) == [item]
+
+
+async def test_a_poll_that_is_too_much_for_a_statements_time_is_applied_in_parts(
+    path: WritePath, database_url: str
+) -> None:
+    await path.pool.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON fine FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    pool = await create_pool(database_url, DatabaseLimits(statement_ms_max=1_500))
+    path.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    try:
+        report = await path.take(*(fine(fine_id=one) for one in ALL))
+    finally:
+        await pool.close()
+    assert report.outcomes == {"applied": 20}
+    instants = await path.rows("SELECT DISTINCT recorded_at FROM ledger_transaction")
+    assert len(instants) > 1

@@ -1,0 +1,142 @@
+"""The group's session is kept while a poll is decided, however slow the machine is."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
+
+from service import outputs
+from service.apply import Applier
+from service.core import rules
+from service.core.events import Refused
+from service.core.ledger import Origin
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Pool, create_pool
+from service.intake import Intake, IntakeLimits, Source
+from service.kafka.clients import GroupTimes, KafkaAccess
+from service.messages import parse
+from service.outputs import Outputs
+from tests.support.guards import Unguarded, new_guard, opened_guard
+from tests.support.inputs import fine_created, structured
+from tests.support.topics import create_topic, produce
+from tests.support.write_path import WritePath, fine, write_path
+
+FINE = "fine-created.v1"
+SECONDS_MAX = 300
+OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
+TIMES = GroupTimes(
+    session_timeout_ms=6_000, heartbeat_interval_ms=1_000, rebalance_timeout_ms=6_000
+)
+BUSY = "while True: pass"
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+class Turns:
+    """Waits in a thread for the event loop to turn; in the loop itself it would wait in vain."""
+
+    def __init__(self) -> None:
+        self._turned = threading.Event()
+        self._is_stuck = False
+        self._loop = asyncio.get_running_loop()
+
+    def before(self, works: Callable[..., Any]) -> Callable[..., Any]:
+        def waits(*arguments: object) -> object:
+            self._turned.clear()
+            self._loop.call_soon_threadsafe(self._turned.set)
+            self._is_stuck = self._is_stuck or not self._turned.wait(5)
+            assert not self._is_stuck, "the event loop does not turn meanwhile"
+            return works(*arguments)
+
+        return waits
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(rules, "fold"), (outputs, "encode_balance_changed")],
+    ids=["fold", "encode"],
+)
+async def test_the_loop_turns_while_a_poll_is_decided_and_encoded(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, where: object, name: str
+) -> None:
+    records = [fine(fine_id=f"F-{number}") for number in range(150)]
+    monkeypatch.setattr(where, name, Turns().before(getattr(where, name)))
+    report = await path.take(*records)
+    assert report.outcomes == {"applied": 150}
+
+
+async def test_the_loop_turns_while_a_poll_is_read(pool: Pool) -> None:
+    reading = Turns().before(parse)
+    access = KafkaAccess("127.0.0.1:1")
+    source = Source("group", {"topic": FINE})
+    applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    intake = Intake(new_guard(pool, access), access, source, reading, applier)
+    poll = [Origin("topic", 0, number, None, b"{", ()) for number in range(150)]
+    records = await intake._read(poll)
+    assert all(isinstance(record, Refused) for record in records)
+    assert len(records) == 150
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """So many processes that take all the time they get."""
+    started = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            process.wait()
+
+
+def fines(count: int) -> Iterator[tuple[bytes, bytes]]:
+    for number in range(count):
+        value = structured(FINE, fine_created(fine_id=f"F-{number}"))[0]
+        yield b"%d" % number, value
+
+
+@pytest.mark.slow
+async def test_a_backlog_on_a_loaded_machine_is_read_within_one_session(
+    pool: Pool,
+    bootstrap_servers: str,
+    group_id: str,
+    topic_prefix: str,
+    kafka_admin: AdminClient,
+) -> None:
+    topic = create_topic(kafka_admin, topic_prefix + FINE, 4)
+    produce(bootstrap_servers, topic, fines(10_000))
+    access = KafkaAccess(bootstrap_servers)
+    applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    limits = IntakeLimits(poll_records_max=2_000)
+    guard = await opened_guard(pool, access, group_id, inputs=[topic])
+    intake = Intake(guard, access, Source(group_id, {topic: FINE}), parse, applier, limits, TIMES)
+    stop = asyncio.Event()
+    with capture_logs() as logs, busy(20):
+        task = asyncio.create_task(intake.run(stop))
+        async with asyncio.timeout(SECONDS_MAX):
+            while await pool.fetchval("SELECT count(*) FROM fine") < 10_000:  # noqa: ASYNC110 - a table
+                await asyncio.sleep(0.1)
+        stop.set()
+        await task
+    events = [line["event"] for line in logs]
+    assert events.count("partitions_assigned") == 1
+    assert {"poll_fenced", "intake_retries"} & set(events) == set()

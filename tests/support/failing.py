@@ -1,0 +1,51 @@
+"""A program that fails on one record, and what it leaves; for tests of what goes on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from service.core.ledger import Origin
+from service.messages import parse
+from service.upkeep import parked
+from service.upkeep.parked import ParkedFilter
+from tests.support.inputs import ABSENT
+from tests.support.write_path import Record, WritePath, payment
+
+
+class Mistake(Exception):
+    """What a bug of the program raises."""
+
+
+def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, but for one that is given what names the record."""
+
+    def failing(*arguments: object) -> object:
+        if any(name in repr(argument) for argument in arguments):
+            raise Mistake
+        return works(*arguments)
+
+    return failing
+
+
+def cannot_read(name: str) -> Callable[[str, Origin], Any]:
+    """The reading of a release that does not know any more what an older one has parked."""
+
+    def failing(contract: str, origin: Origin) -> object:
+        if name.encode() in (origin.value or b""):
+            raise Mistake
+        return parse(contract, origin)
+
+    return failing
+
+
+def pays(payment_id: str, fine_id: str, **more: object) -> Record:
+    line = ABSENT
+    return payment(payment_id=payment_id, fine_id=fine_id, bursar_transaction_id=line, **more)
+
+
+async def fines_of(path: WritePath) -> set[object]:
+    return {row["fine_id"] for row in await path.rows("SELECT fine_id FROM fine")}
+
+
+async def parked_now(path: WritePath) -> list[parked.ParkedRecord]:
+    async with path.pool.acquire() as connection:
+        return await parked.find(connection, ParkedFilter())
