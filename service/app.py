@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import asyncpg
+
 from service.apply import Applier
 from service.database.migrate import migrate, pending, pending_on
 from service.database.pool import Pool, create_pool
@@ -39,6 +41,7 @@ log = get_log(__name__)
 
 POOL_CLOSE_SECONDS_MAX = 2
 DATABASE_PAUSE_MS = 1_000
+EXCHANGED_SECONDS_MAX = 5
 FLUSH_LOOK_MS = 50
 
 
@@ -70,9 +73,18 @@ async def run(settings: Settings) -> None:
                     if guard is not None:
                         process = Process(settings, guard, metrics, ops)
                         log.info(Event.STARTED, version=program_version())
-                        stages = _stages(process, profiles)
-                        await run_parts(stages, stop, settings.shutdown_seconds_max)
+                        await _work(process, profiles, stop)
     log.info(Event.STOPPED)
+
+
+async def _work(process: Process, profiles: Profiles | None, stop: asyncio.Event) -> None:
+    """All parts until `stop`. What one of them failed at may be an exchanged database."""
+    try:
+        stages = _stages(process, profiles)
+        await run_parts(stages, stop, process.settings.shutdown_seconds_max)
+    except Exception:
+        await _tell_if_exchanged(process.guard)
+        raise
 
 
 def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
@@ -97,7 +109,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     )
     reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
     upkeep = [
-        Part("watch", steady("watch", Watch(guard).run)),
+        Part("watch", steady("watch", Watch(guard.writer("watch")).run)),
         Part("sweep", steady("sweep", sweep.run)),
         Part("measure", steady("measure", measure.run)),
         Part("reconcile", steady("reconcile", reconcile.run)),
@@ -246,9 +258,16 @@ async def _guarded(
     try:
         yield guard
     finally:
-        with contextlib.suppress(*TRANSIENT):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POOL_CLOSE_SECONDS_MAX):
                 await guard.close()
+
+
+async def _tell_if_exchanged(guard: Guard) -> None:
+    """Raises OlderDatabase if this is another database, such as one without our tables."""
+    with contextlib.suppress(asyncpg.PostgresError, *AWAY):
+        async with asyncio.timeout(EXCHANGED_SECONDS_MAX):
+            await guard.watch()
 
 
 async def _opened(guard: Guard) -> bool:

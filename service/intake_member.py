@@ -53,6 +53,7 @@ class Member:
         limits: IntakeLimits,
     ) -> None:
         self._consumer = consumer
+        self._guard = guard
         self._limits = limits
         self._loader = OffsetLoader(
             guard, consumer, source.group_id, source.start_at_latest, limits
@@ -96,6 +97,10 @@ class Member:
             return
         self._consumer.pause(*group.assigned)
         self._commits.drop()
+        # An instance that is gone may have written to, and lost, another database. However long the
+        # answer takes, the heartbeats go on.
+        if await unless_set(self._guard.ask(), stop, group.changed) is None:
+            return
         work = asyncio.wait_for(
             self._loader.load(group.assigned, committed), self._limits.load_seconds_max
         )

@@ -64,7 +64,6 @@ class OffsetLoader:
         Raises OlderDatabase, OtherHistory, RecordsGone; and whatever the database and the client
         raise while they are away.
         """
-        await self._guard.ask()  # another instance may have written to, and lost, another database
         await self._introduce({at.topic for at in assigned})
         async with self._writer.transaction() as connection:
             rows = await offsets.claim(connection, [(at.topic, at.partition) for at in assigned])
@@ -78,7 +77,8 @@ class OffsetLoader:
             if ahead[at] > row.next_offset
         ]
         if findings:
-            await self._guard.stop(findings)
+            async with self._pool.acquire() as connection:
+                await self._guard.stop(connection, findings)
         firsts = await self._within_bounds(claimed)
         return Loaded(
             {at: _claim(row) for at, row in claimed.items()},
@@ -95,13 +95,13 @@ class OffsetLoader:
             read = any(in_group.get(at, 0) > firsts[at] for at in all_of_it)
             # A rival that was faster may have introduced it, and read on, meanwhile.
             if read and topic not in await self._known([topic]):
-                await self._guard.stop(
-                    [
-                        self._further(at, in_group[at], firsts[at])
-                        for at in all_of_it
-                        if in_group.get(at, 0) > firsts[at]
-                    ]
-                )
+                findings = [
+                    self._further(at, in_group[at], firsts[at])
+                    for at in all_of_it
+                    if in_group.get(at, 0) > firsts[at]
+                ]
+                async with self._pool.acquire() as connection:
+                    await self._guard.stop(connection, findings)
             starts = await self._consumer.end_offsets(all_of_it) if self._latest else firsts
             async with self._writer.transaction() as connection:
                 await offsets.introduce(

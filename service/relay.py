@@ -183,7 +183,7 @@ class Relay:
             if found:  # to be sent
                 await self._guard.verify(connection)
                 if missing := await self._acknowledged.missing(connection):
-                    await self._guard.stop(missing)
+                    await self._guard.stop(connection, missing)
         return [Row(*row.values()) for row in found]
 
     async def _send(self, rows: Sequence[Row]) -> list[Refusal]:

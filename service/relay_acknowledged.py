@@ -25,15 +25,23 @@ class Acknowledged:
         self._offsets: dict[Lane, int] = {}
 
     async def begin(self, answer: Answer) -> None:
-        """From what the restore check saw. Of a topic made anew nothing counts any more."""
+        """From what the restore check saw: everything up to the ends is known here.
+
+        So it counts as acknowledged. A copy that came late would else have to be explained again
+        and again, and could not be any more once retention has removed it. Of a topic that was made
+        anew nothing counts that was acknowledged before.
+        """
         self._offsets = {(at.topic, at.partition): n for at, n in answer.acknowledged.items()}
         for at, end in answer.behind.items():
             log.error(
                 Event.OUTPUT_TOPIC_BEHIND, topic=at.topic, partition=at.partition, end_offset=end
             )
+        compared = {(at.topic, at.partition): end - 1 for at, end in answer.moved.items()}
+        if compared:
             async with self._writer.transaction() as connection:
-                await connection.execute(SQL["reset_acknowledged"], at.topic, at.partition, end - 1)
-            self._offsets[(at.topic, at.partition)] = end - 1
+                for (topic, partition), offset in sorted(compared.items()):
+                    await connection.execute(SQL["set_acknowledged"], topic, partition, offset)
+            self._offsets |= compared
 
     def forget(self) -> None:
         """Another relay sends now."""
@@ -50,17 +58,18 @@ class Acknowledged:
         ]
 
     def gaps(self, progress: Progress) -> int:
-        """Partitions in which records of somebody else lie right before ours.
+        """Partitions in which ours do not follow right behind what was acknowledged.
 
-        They are evidence that must not be passed over: the restore check has to explain them.
+        What lies between is evidence that must not be passed over, and so is what lies in a topic
+        that was made anew: the restore check has to explain it.
         """
         known = self._offsets
-        return sum(first > known.get(lane, -1) + 1 for lane, first in progress.firsts.items())
+        return sum(first != known.get(lane, -1) + 1 for lane, first in progress.firsts.items())
 
     async def write(self, connection: Connection, progress: Progress) -> None:
         """Into the transaction that deletes what was sent."""
         for topic, partition in self._made_anew(progress):
-            await connection.execute(SQL["reset_acknowledged"], topic, partition, -1)
+            await connection.execute(SQL["set_acknowledged"], topic, partition, -1)
         lanes = sorted(progress.offsets)
         await connection.execute(
             SQL["acknowledge"],

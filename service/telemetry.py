@@ -86,6 +86,7 @@ class Event(StrEnum):
     # restore check
     DATABASE_CHANGED = "database_changed"
     RESTORE_CHECK_AWAITED = "restore_check_awaited"
+    VERDICT_NOT_KEPT = "verdict_not_kept"
     BOOKS_DIFFER = "books_differ"
 
 

@@ -22,7 +22,7 @@ from service.settings import KafkaSettings, Settings, StartAt
 from service.telemetry import Metrics
 
 # Each part of the process that writes, by its name in the guard.
-WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay")
+WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch")
 COMMAND = "command"
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from service.cli.errors import OLDER, complain, operator_errors, settings_or_exit
+from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
 from service.cli.shown import (
     JsonOption,
     OperatorOption,
     Row,
     WhyOption,
     database,
+    misuse,
     said,
     show,
     show_one,
@@ -51,12 +52,26 @@ def clear(
             "behind them. Their readers will see batch numbers and sequences begin again at 1.",
         ),
     ] = False,
+    accept_foreign_records: Annotated[
+        bool,
+        typer.Option(
+            "--accept-foreign-records",
+            help="Pass over records in the output topics that another program wrote: they do not "
+            "carry this service's ce_type.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let the service start again; refused as long as the check finds anything."""
+    if accept_existing_topics and accept_foreign_records:
+        raise misuse("name one of --accept-existing-topics, --accept-foreign-records")
     why = said(reason, operator)
     settings = settings_or_exit()
-    decide = operators.accept_existing_topics if accept_existing_topics else operators.clear
+    decide = operators.clear
+    if accept_existing_topics:
+        decide = operators.accept_existing_topics
+    elif accept_foreign_records:
+        decide = operators.accept_foreign_records
 
     async def decided() -> State:
         async with database(settings) as pool:
@@ -66,7 +81,7 @@ def clear(
         state = asyncio.run(decided())
     if state.findings:
         _show(state, as_json)
-    elif state.verdict is None and not accept_existing_topics:
+    elif state.verdict is None and decide is operators.clear:
         typer.echo("there was nothing to clear: the check finds nothing")
     else:
         typer.echo("cleared: the service can start")
@@ -128,10 +143,15 @@ def _show(state: State, as_json: bool) -> None:
             "found_at": verdict.found_at,
         }
         show_one(row, as_json)
-    show([_row(one) for one in state.findings], as_json, "the check finds nothing now")
+    if state.not_asked is not None:
+        complain(f"not compared with Kafka now: {state.not_asked}")
+    else:
+        show([_row(one) for one in state.findings], as_json, "the check finds nothing now")
     if state.is_sound:
         return
-    if not state.findings:
+    if state.verdict is None and not state.findings:
+        raise typer.Exit(FAILED)
+    if not state.findings and state.not_asked is None:
         complain("the verdict stands: `bursar-bridge restore-check clear --reason TEXT` lifts it")
     raise typer.Exit(OLDER)
 
@@ -145,6 +165,8 @@ async def finding_of(settings: Settings) -> str | None:
     state = await _look(settings)
     if state.verdict is not None:
         return state.verdict.detail
+    if state.not_asked is not None:
+        raise CannotAsk(state.not_asked)
     return state.findings[0].line if state.findings else None
 
 

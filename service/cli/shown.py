@@ -20,7 +20,6 @@ from service.cli.errors import FAILED, USAGE, complain
 from service.core.money import format_minor
 from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
-from service.database.transient import TRANSIENT
 from service.logs import configure_logging
 from service.problems import OperatorError
 from service.restore.guard import Guard
@@ -81,8 +80,7 @@ async def writing(settings: Settings) -> AsyncIterator[Guard]:
         try:
             yield guard
         finally:
-            with contextlib.suppress(*TRANSIENT):
-                await guard.close()
+            await guard.close()
 
 
 async def refuse_older_database(settings: Settings) -> None:

@@ -22,6 +22,8 @@ TRANSIENT: tuple[type[Exception], ...] = (
     asyncpg.exceptions.TransactionRollbackError,
     asyncpg.exceptions.InvalidTransactionStateError,
     asyncpg.exceptions.ObjectNotInPrerequisiteStateError,
+    # While another database takes its place under the same name; at a start it is REFUSED.
+    asyncpg.exceptions.InvalidCatalogNameError,
     *SCHEMA_CHANGED,
     asyncpg.InterfaceError,
     # Between the server's farewell and the end of the connection the driver knows no state.

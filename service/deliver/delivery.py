@@ -32,6 +32,10 @@ log = get_log(__name__)
 # Reached again by waiting: target, broker.
 AWAY = (Away, KafkaError)
 REFUSED_AGAIN_MAX = 100
+FORGOTTEN = (
+    "batch_number: was delivered before, and nothing tells any more with which content, so it is "
+    "not delivered again"
+)
 RETRY_FIRST_MS = 500
 RETRY_MAX_MS = 30_000
 
@@ -207,6 +211,8 @@ class Delivery:
             file = await asyncio.to_thread(printed, due, self._form)
             if (conflict := self._memory.conflict(file.batch)) is not None:
                 raise Refused(conflict)
+            if due.again and self._memory.batch(due.key, due.batch_number) is None:
+                raise Refused(FORGOTTEN)
             is_written = await self._place(due, file)
         except Refused as problem:
             self._queue.refuse(due, str(problem))

@@ -153,7 +153,9 @@ class ImportJob:
         return published
 
     async def _publish_page(self, producer: AIOKafkaProducer, page: Sequence[Planned]) -> int:
-        """In windows, each acknowledged before the next. Raises KafkaError."""
+        """In windows, each acknowledged before the next. Raises KafkaError, OlderDatabase."""
+        async with self._writer.transaction():
+            pass  # the page was planned on this database: is it still the one we know?
         events = [planned.event for planned in page if planned.event is not None]
         for begin in range(0, len(events), WINDOW_RECORDS):
             window = events[begin : begin + WINDOW_RECORDS]

@@ -16,14 +16,24 @@ from aiokafka import TopicPartition
 from service.database.pool import Connection
 from service.database.statements import statements
 from service.kafka.clients import KafkaAccess
-from service.problems import OperatorError
-from service.restore.findings import Finding, read_further, records_gone, unknown_record
-from service.restore.known import Record, unknown
+from service.kafka.stops import OlderDatabase
+from service.restore.findings import (
+    Finding,
+    Sort,
+    foreign_record,
+    read_further,
+    records_gone,
+    unknown_record,
+)
+from service.restore.known import Record, claims_to_be_ours, unknown
 from service.restore.topics import ANSWER_SECONDS_MAX, Range, Topics, open_topics
 
 SQL = statements("restore")
 # The newest records of a partition are looked at first: after a restore they are the unknown ones.
 NEWEST_RECORDS = 5
+# Of a topic that is shorter than what was acknowledged: it was made anew, so all of its records are
+# of one time, and if that was after the backup none of them is known.
+MADE_ANEW_RECORDS = 1_000
 TOO_SLOW = (
     "the output topics hold more beyond the acknowledged offsets than can be compared in "
     "BURSAR_RESTORE_CHECK_SECONDS_MAX ({seconds})"
@@ -32,8 +42,11 @@ TOO_SLOW = (
 Offsets = Mapping[TopicPartition, int]
 
 
-class CheckTooSlow(OperatorError):
-    """More lies beyond the acknowledged offsets than can be compared in the time given."""
+class CheckTooSlow(OlderDatabase):
+    """More lies beyond the acknowledged offsets than can be compared in the time given.
+
+    No verdict: nothing was found. But nothing is written either, with the same exit status.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,14 @@ class Answer:
     acknowledged: Offsets
 
     @property
+    def moved(self) -> Offsets:
+        """Ends of the outputs that are not right behind what was acknowledged; 0: it is gone."""
+        beyond = {
+            at: end for at, end in self.ends.items() if end - 1 != self.acknowledged.get(at, -1)
+        }
+        return {**beyond, **self.behind}
+
+    @property
     def behind(self) -> Offsets:
         """Outputs that end before what was acknowledged: made anew, or gone (0)."""
         return {
@@ -79,9 +100,15 @@ class RestoreCheck:
         self._scope = scope
 
     async def ask(
-        self, connection: Connection, progress: Callable[[], Awaitable[None]] = _nothing
+        self,
+        connection: Connection,
+        progress: Callable[[], Awaitable[None]] = _nothing,
+        *,
+        foreign_accepted: bool = False,
     ) -> Answer:
         """All of it over one connection: one database. At most one finding for each partition.
+
+        `foreign_accepted`: records that do not claim to be of this service are passed over.
 
         Raises CannotAsk, OutputUnreadable, CheckTooSlow, and what the database raises.
         """
@@ -92,19 +119,17 @@ class RestoreCheck:
                 read = await self._read_further(connection, topics, partitions)
                 # Before the ends: what is sent meanwhile is in the ledger when it is compared.
                 acknowledged = await _offsets(connection, "output_offsets", scope.outputs)
+                accepted = await _offsets(connection, "accepted_outputs", scope.outputs)
                 outputs = [at for name in scope.outputs for at in partitions.get(name, ())]
                 ends = await topics.ends(outputs) if outputs else {}
-                beyond = [at for at in outputs if ends[at] - 1 > acknowledged.get(at, -1)]
-                firsts = await topics.firsts(beyond) if beyond else {}
-            ranges = [Range(at, acknowledged.get(at, -1) + 1, ends[at]) for at in beyond]
-            gone = [
-                records_gone(part.at, part.first, firsts[part.at])
-                for part in ranges
-                if firsts[part.at] > part.first
-            ]
-            findings = [*read, *gone]
+                written = [at for at in outputs if ends[at] > 0]
+                firsts = await topics.firsts(written) if written else {}
+            seen = Seen(acknowledged, accepted, ends, firsts)
+            findings = [*read, *seen.gone()]
             if not findings:
-                findings = await self._bounded(connection, topics, ranges, progress)
+                findings = await self._bounded(connection, topics, seen, progress)
+            if foreign_accepted:
+                findings = [one for one in findings if one.sort is not Sort.FOREIGN_RECORD]
         return Answer(tuple(findings), ends, acknowledged)
 
     async def _read_further(
@@ -130,10 +155,11 @@ class RestoreCheck:
         self,
         connection: Connection,
         topics: Topics,
-        ranges: Sequence[Range],
+        seen: "Seen",
         progress: Callable[[], Awaitable[None]],
     ) -> list[Finding]:
         """The second witness, within the time that was given."""
+        ranges = seen.ranges()
         seconds = self._scope.seconds_max
         deadline = asyncio.get_running_loop().time() + seconds
         newest = [part._replace(first=_newest(part)) for part in ranges]
@@ -142,9 +168,10 @@ class RestoreCheck:
             findings: dict[TopicPartition, Finding] = {}
             async with contextlib.aclosing(topics.read(parts)) as pages:
                 async for page in pages:
-                    for record in await self._unknown(connection, page):
+                    for record in await self._unknown(connection, page, seen):
                         at = TopicPartition(record.topic, record.partition)
-                        findings.setdefault(at, unknown_record(at, record.offset))
+                        finding = unknown_record if claims_to_be_ours(record) else foreign_record
+                        findings.setdefault(at, finding(at, record.offset))
                     if findings and parts is rest:
                         break
                     await progress()
@@ -154,17 +181,58 @@ class RestoreCheck:
                 return [findings[at] for at in sorted(findings)]
         return []
 
-    async def _unknown(self, connection: Connection, page: Sequence[Record]) -> list[Record]:
-        """A relay that is at work may have acknowledged them since the offsets were read."""
+    async def _unknown(
+        self, connection: Connection, page: Sequence[Record], seen: "Seen"
+    ) -> list[Record]:
+        """What nobody can explain. A relay that is at work may have acknowledged some meanwhile."""
         records = await unknown(connection, page)
         if not records:
             return []
         now = await _offsets(connection, "output_offsets", self._scope.outputs)
+        return [record for record in records if seen.is_evidence(record, now)]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The offsets of the output topics as they were read, one after the other."""
+
+    acknowledged: Offsets
+    accepted: Offsets
+    ends: Offsets
+    firsts: Offsets
+
+    def gone(self) -> list[Finding]:
+        """Records beyond what was acknowledged that were removed before anybody compared them."""
         return [
-            record
-            for record in records
-            if record.offset > now.get(TopicPartition(record.topic, record.partition), -1)
+            records_gone(at, self.acknowledged.get(at, -1) + 1, first)
+            for at, first in self.firsts.items()
+            if first > self.acknowledged.get(at, -1) + 1
         ]
+
+    def ranges(self) -> list[Range]:
+        """What is compared of each partition: everything beyond the last acknowledged record.
+
+        And that one as well. In a topic that was made anew after the backup its offset holds a
+        record of the time that is missing, and so do all others.
+        """
+        return [
+            Range(at, max(first, self._from(at)), self.ends[at])
+            for at, first in self.firsts.items()
+        ]
+
+    def is_evidence(self, record: Record, now: Offsets) -> bool:
+        """Whether a record that is not known here tells of an older database."""
+        at = TopicPartition(record.topic, record.partition)
+        if record.offset <= self.accepted.get(at, -1):
+            return False  # a person has passed over it
+        if record.offset <= self.acknowledged.get(at, -1):
+            return claims_to_be_ours(record)  # else another program wrote it between ours
+        return record.offset > now.get(at, -1)
+
+    def _from(self, at: TopicPartition) -> int:
+        acknowledged = self.acknowledged.get(at, -1)
+        is_made_anew = self.ends[at] - 1 < acknowledged
+        return self.ends[at] - MADE_ANEW_RECORDS if is_made_anew else max(acknowledged, 0)
 
 
 def _newest(part: Range) -> int:

@@ -24,6 +24,7 @@ class Sort(StrEnum):
 
     READ_FURTHER = "read_further"
     UNKNOWN_RECORD = "unknown_record"
+    FOREIGN_RECORD = "foreign_record"
     RECORDS_GONE = "records_gone"
     COMMITS_LOST = "commits_lost"
     ACKNOWLEDGEMENTS_LOST = "acknowledgements_lost"
@@ -71,6 +72,16 @@ def unknown_record(at: Place, offset: int) -> Finding:
         Sort.UNKNOWN_RECORD,
         f"topic {topic}, partition {partition}, offset {offset} holds a record that this database "
         "did not publish",
+        {"topic": topic, "partition": partition, "offset": offset},
+    )
+
+
+def foreign_record(at: Place, offset: int) -> Finding:
+    topic, partition = at
+    return Finding(
+        Sort.FOREIGN_RECORD,
+        f"topic {topic}, partition {partition}, offset {offset} holds a record that neither this "
+        "database nor any other one of this service published",
         {"topic": topic, "partition": partition, "offset": offset},
     )
 

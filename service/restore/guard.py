@@ -19,8 +19,9 @@ import orjson
 
 from service.database.pool import Connection, Pool
 from service.database.statements import statements
+from service.database.transient import TRANSIENT
 from service.kafka.stops import OlderDatabase
-from service.problems import Away
+from service.problems import Away, describe
 from service.restore.check import Answer, RestoreCheck
 from service.restore.findings import Finding, OutputUnreadable, commits_lost
 from service.restore.verdict import put_verdict, read_verdict
@@ -28,13 +29,26 @@ from service.telemetry import Event, get_log
 
 SQL = statements("restore")
 TRIES_MAX = 3
-ENDED_DAYS = 90  # rows of processes that were killed, kept longer than any process is silent
+LOCK_LOOK_SECONDS = 1
+ENDED_DAYS = 90  # rows of processes that were killed; a living one touches its rows all the time
+
+DATABASE_FAILURES: tuple[type[Exception], ...] = (asyncpg.PostgresError, *TRANSIENT)
 
 log = get_log(__name__)
+
+Progress = Callable[[], Awaitable[None]]
 
 
 class AnotherServer(Away):
     """The connection leads to another database than the one that was checked."""
+
+
+class Exchanged(Exception):
+    """This database counts less than the process remembers. The findings say how."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__()
+        self.findings = findings
 
 
 class Guard:
@@ -47,6 +61,8 @@ class Guard:
         self._identity: str | None = None
         self._confirmed: dict[str, int] = {}
         self._asking = asyncio.Lock()
+        self._begun = 0  # how many times the check has begun
+        self._answer: tuple[int, Answer] | None = None  # the last one, and which time it was
 
     async def open(self, writers: Sequence[str]) -> None:
         """Asks whether the database is older, then begins to count for each of `writers`.
@@ -60,39 +76,81 @@ class Guard:
         self._confirmed = dict.fromkeys(writers, 0)
 
     async def close(self) -> None:
-        """The rows of a process that ends in order are of no use to anybody."""
+        """The rows of a process that ends are of no use to anybody. Best effort: it ends anyway."""
         writers, self._confirmed = self._confirmed, {}
-        if writers:
-            async with self.pool.acquire() as connection:
-                await connection.execute(SQL["unregister"], self.process)
+        # Whatever the database says now, it must not take the place of why the process ends.
+        with contextlib.suppress(*DATABASE_FAILURES):
+            if writers:
+                async with self.pool.acquire() as connection:
+                    await connection.execute(SQL["unregister"], self.process)
 
     def writer(self, name: str) -> "Writer":
         """For one part of the process: `name` is one of those that `open` was given."""
         return Writer(self, name)
 
-    async def ask(self, progress: Callable[[], Awaitable[None]] | None = None) -> Answer:
-        """The whole restore check; what it finds is kept as the verdict. Raises as `open`."""
-        async with self._asking, self.pool.acquire() as connection:
-            kept = await read_verdict(connection)
+    async def ask(self, progress: Progress | None = None) -> Answer:
+        """The whole restore check; what it finds is kept as the verdict. Raises as `open`.
+
+        One at a time; whoever waited while it began and ended has its answer as well. `progress`
+        is awaited at least every second or page of records.
+        """
+        came = self._begun
+        await self._turn(progress)
+        try:
+            if self._answer is not None and self._answer[0] > came:
+                return self._answer[1]
+            self._begun += 1
+            answer = await self._ask(progress)
+            self._answer = (self._begun, answer)
+            return answer
+        finally:
+            self._asking.release()
+
+    async def _turn(self, progress: Progress | None) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._asking.acquire(), LOCK_LOOK_SECONDS)
+            except TimeoutError:
+                if progress is not None:
+                    await progress()
+            else:
+                return
+
+    async def _ask(self, progress: Progress | None) -> Answer:
+        async with self.pool.acquire() as connection:
+            try:
+                kept = await read_verdict(connection)
+            except asyncpg.UndefinedTableError:
+                raise self._lost_everything().problem() from None
             if kept is not None:
                 raise OlderDatabase(kept.detail)
             identity = await connection.fetchval(SQL["identity"])
             answer = await self._check.ask(connection, *(() if progress is None else (progress,)))
             if answer.findings:
-                await self.stop(answer.findings)
+                await self.stop(connection, answer.findings)
             self._identity = identity
             return answer
 
-    async def stop(self, findings: Sequence[Finding]) -> NoReturn:
-        """Keeps the verdict. Raises OlderDatabase, always."""
+    async def stop(self, connection: Connection, findings: Sequence[Finding]) -> NoReturn:
+        """Keeps the verdict in the database that the evidence is about. Raises OlderDatabase.
+
+        Over the very connection that was examined, outside of a transaction: another one might lead
+        to another database. Where it cannot be kept, the next start asks again.
+        """
         problem = findings[0].problem()
         if not isinstance(problem, OutputUnreadable):
-            await put_verdict(self.pool, findings, self.process)
+            try:
+                await put_verdict(connection, findings, self.process)
+            except DATABASE_FAILURES as failure:
+                log.warning(Event.VERDICT_NOT_KEPT, problem=describe(failure))
         raise problem
 
     async def verify(self, connection: Connection) -> None:
         """For whoever reads before it sends. Raises OlderDatabase, AnotherServer."""
-        await self._compare(connection, "continuity", self.process)
+        try:
+            await self._compare(connection, "continuity", self.process)
+        except Exchanged as exchanged:
+            await self.stop(connection, exchanged.findings)
 
     async def watch(self) -> None:
         """As `verify`, over any connection; asks again where that leads to another server."""
@@ -102,18 +160,14 @@ class Guard:
         except AnotherServer:
             await self.recheck()
 
-    async def touch(self) -> None:
-        """Says that the process is alive, although it may have had nothing to write."""
-        async with self.pool.acquire() as connection:
-            await connection.execute(SQL["touch"], self.process)
-
     async def count(self, connection: Connection, writer: str) -> int:
-        """One more commit, in the transaction that is open. Raises OlderDatabase, AnotherServer."""
+        """One more commit, in the transaction that is open. Raises Exchanged, AnotherServer, and
+        OlderDatabase where the verdict is known already.
+        """
         remembered = self._confirmed[writer]
         commits = await self._compare(connection, "count_commit", self.process, writer)
         if commits is None or commits <= remembered:
-            await self.stop([commits_lost(self.process, writer, remembered, commits)])
-        assert commits is not None
+            raise Exchanged(commits_lost(self.process, writer, remembered, commits))
         return commits
 
     def confirm(self, writer: str, commits: int) -> None:
@@ -126,25 +180,35 @@ class Guard:
         await self.ask()
 
     async def _compare(self, connection: Connection, statement: str, *arguments: str) -> int | None:
-        """The count after this commit, if one is counted. Raises OlderDatabase, AnotherServer."""
+        """The count after this commit, if one is counted.
+
+        Raises OlderDatabase, Exchanged, AnotherServer.
+        """
         remembered = dict(self._confirmed)
         try:
             row = await connection.fetchrow(SQL[statement], *arguments)
         except asyncpg.UndefinedTableError:
-            writer, commits = max(remembered.items(), default=("start", 0))
-            raise commits_lost(self.process, writer, commits, None).problem() from None
+            raise self._lost_everything().problem() from None
         assert row is not None
         if row["verdict"] is not None:
             raise OlderDatabase(row["verdict"])
         counts: Mapping[str, int] = orjson.loads(row["counts"] or b"{}")
-        for writer, commits in remembered.items():
-            counted = counts.get(writer)
-            if counted is None or counted < commits:
-                await self.stop([commits_lost(self.process, writer, commits, counted)])
+        lost = [
+            commits_lost(self.process, writer, commits, counts.get(writer))
+            for writer, commits in remembered.items()
+            if counts.get(writer, -1) < commits
+        ]
+        if lost:
+            raise Exchanged(*lost)
         if row["identity"] != self._identity:
             raise AnotherServer("the database is another one than the one that was checked")
         commits_now: int | None = row["commits"]
         return commits_now
+
+    def _lost_everything(self) -> Finding:
+        """The tables that the restore check needs are gone: they were there at the start."""
+        most = max(self._confirmed.items(), key=lambda item: item[1], default=("start", 0))
+        return commits_lost(self.process, *most, None)
 
 
 class Writer:
@@ -166,19 +230,30 @@ class Writer:
         Raises OlderDatabase, CannotAsk, AnotherServer before anything is done in it.
         """
         async with contextlib.AsyncExitStack() as stack:
-            connection, commits = await self._begun(stack)
+            connection, commits = await self._begin(stack)
             yield connection
         self._guard.confirm(self._name, commits)
 
-    async def _begun(self, stack: contextlib.AsyncExitStack) -> tuple[Connection, int]:
+    async def _begin(self, stack: contextlib.AsyncExitStack) -> tuple[Connection, int]:
         for _ in range(TRIES_MAX):
-            try:
-                async with contextlib.AsyncExitStack() as attempt:
-                    connection = await attempt.enter_async_context(self._guard.pool.acquire())
-                    await attempt.enter_async_context(connection.transaction())
-                    commits = await self._guard.count(connection, self._name)
-                    stack.push_async_exit(attempt.pop_all())
+            async with contextlib.AsyncExitStack() as held:
+                connection = await held.enter_async_context(self._guard.pool.acquire())
+                try:
+                    commits = await self._counted(connection, held)
+                except Exchanged as exchanged:  # the transaction is rolled back
+                    await self._guard.stop(connection, exchanged.findings)
+                except AnotherServer:
+                    pass  # asked about below, without a connection in hand
+                else:
+                    stack.push_async_exit(held.pop_all())
                     return connection, commits
-            except AnotherServer:
-                await self._guard.recheck()
+            await self._guard.recheck()
         raise AnotherServer("the database changes from one connection to the next")
+
+    async def _counted(self, connection: Connection, held: contextlib.AsyncExitStack) -> int:
+        """The transaction goes to `held` once it has counted itself; else it is rolled back."""
+        async with contextlib.AsyncExitStack() as begun:
+            await begun.enter_async_context(connection.transaction())
+            commits = await self._guard.count(connection, self._name)
+            held.push_async_exit(begun.pop_all())
+        return commits

@@ -37,6 +37,14 @@ class Contract:
     columns: Callable[[Mapping[str, bytes], Record], Columns]
 
 
+def claims_to_be_ours(record: Record) -> bool:
+    """Whether the record says that this service, some instance or database of it, wrote it."""
+    return any(
+        name == "ce_type" and (value or b"").startswith(TYPE_PREFIX.encode())
+        for name, value in record.headers
+    )
+
+
 async def unknown(connection: Connection, records: Sequence[Record]) -> list[Record]:
     """Those of `records` that neither the ledger nor the outbox can explain, in their order."""
     left = dict(enumerate(records))

@@ -8,13 +8,13 @@ import orjson
 from service.database.pool import Connection, Pool
 from service.database.statements import statements
 from service.problems import OperatorError
-from service.restore.check import Answer, RestoreCheck
-from service.restore.findings import Finding, OutputUnreadable, Sort
+from service.restore.check import Answer, CheckTooSlow, RestoreCheck
+from service.restore.findings import CannotAsk, Finding, OutputUnreadable, Sort
 from service.restore.verdict import Verdict, read_verdict
 
 SQL = statements("restore")
 CLEARED = "restore_check_clear"
-ACCEPTED = "restore_check_accept_existing_topics"
+ACCEPTED = "restore_check_accept"
 
 
 class NotNew(OperatorError):
@@ -23,29 +23,35 @@ class NotNew(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The verdict that is kept, and what the check finds now."""
+    """The verdict that is kept, and what the check finds now; `not_asked` says why it cannot."""
 
     verdict: Verdict | None
     findings: Sequence[Finding]
+    not_asked: str | None = None
 
     @property
     def is_sound(self) -> bool:
-        return self.verdict is None and not self.findings
+        return self.verdict is None and not self.findings and self.not_asked is None
 
 
 async def look(pool: Pool, check: RestoreCheck) -> State:
-    """Only reads. Raises CannotAsk, and what the database raises."""
+    """Only reads. The verdict is told also where nothing can be compared with it now."""
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
         try:
             answer = await check.ask(connection)
         except OutputUnreadable as problem:
             return State(verdict, (Finding(Sort.UNREADABLE, str(problem)),))
+        except (CannotAsk, CheckTooSlow) as problem:
+            return State(verdict, (), str(problem))
     return State(verdict, answer.findings)
 
 
 async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> State:
-    """Takes the verdict back, if the check finds nothing now; else nothing is changed."""
+    """Takes the verdict back, if the check finds nothing now; else nothing is changed.
+
+    Raises CannotAsk, OutputUnreadable, CheckTooSlow, and what the database raises.
+    """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
         answer = await check.ask(connection)
@@ -75,9 +81,25 @@ async def accept_existing_topics(
     return State(verdict, left)
 
 
+async def accept_foreign_records(
+    pool: Pool, check: RestoreCheck, operator: str, reason: str
+) -> State:
+    """Passes over records of other programs, if the check finds nothing else now.
+
+    They cannot be evidence: whatever an instance of this service publishes says so.
+    """
+    async with pool.acquire() as connection:
+        verdict = await read_verdict(connection)
+        answer = await check.ask(connection, foreign_accepted=True)
+        if not answer.findings:
+            await _accept(connection, answer, operator, reason)
+    return State(verdict, answer.findings)
+
+
 async def _accept(connection: Connection, answer: Answer, operator: str, reason: str) -> None:
     async with connection.transaction():
         for at, end in sorted(answer.ends.items()):
+            await connection.execute(SQL["accept_output"], *at, end - 1)
             await connection.execute(SQL["accept_output_end"], *at, end - 1)
         await connection.execute(SQL["clear_verdict"])
         records = sum(answer.ends.values())

@@ -1,14 +1,12 @@
 """The verdict: one row of the database, which every start and every commit looks at."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
 import orjson
 
-from service.database.pool import Connection, Pool
+from service.database.pool import Connection
 from service.database.statements import statements
 from service.restore.findings import Finding
 
@@ -31,19 +29,14 @@ async def read_verdict(connection: Connection) -> Verdict | None:
     return None if row is None else Verdict(*row.values())
 
 
-async def put_verdict(pool: Pool, findings: Sequence[Finding], found_by: str) -> None:
-    """Keeps the first finding as the reason to stop, and all of them as evidence.
-
-    A database without the table cannot keep it; the next start makes the table and asks again.
-    """
+async def put_verdict(connection: Connection, findings: Sequence[Finding], found_by: str) -> None:
+    """Keeps the first finding as the reason to stop, and all of them as evidence."""
     (first, *_) = findings
-    evidence = [{"finding": one.sort.value, **one.evidence} for one in findings]
-    async with pool.acquire() as connection:
-        with contextlib.suppress(asyncpg.UndefinedTableError):
-            await connection.execute(
-                SQL["put_verdict"],
-                first.sort.value,
-                first.line,
-                orjson.dumps(evidence).decode(),
-                found_by,
-            )
+    evidence = [{"finding": finding.sort.value, **finding.evidence} for finding in findings]
+    await connection.execute(
+        SQL["put_verdict"],
+        first.sort.value,
+        first.line,
+        orjson.dumps(evidence).decode(),
+        found_by,
+    )

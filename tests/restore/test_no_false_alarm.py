@@ -17,8 +17,8 @@ from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
 from tests.support.guards import opened_guard
 from tests.support.process import connected
-from tests.support.restoring import PROFILE, SECONDS_MAX, fine
-from tests.support.topics import delete_records, end_offsets
+from tests.support.restoring import OLDER, PROFILE, SECONDS_MAX, fine, start_and_end
+from tests.support.topics import delete_records, end_offsets, produce, read_topic
 
 KILLED = 137
 POINTS = (
@@ -96,6 +96,53 @@ async def test_retention_up_to_what_was_acknowledged_stops_nobody(world: World) 
         await asyncio.to_thread(delete_records, world.admin, name, ends)
     await world.works(world.first_day)
     await check_books(world, 4)
+
+
+async def test_a_copy_that_came_late_and_expired_stops_nobody(world: World) -> None:
+    """A record that was acknowledged and sent once more: it is known, and counts from then on."""
+    await world.works(world.everything)
+    site, topic = world.site, world.site.topic("export-manifest.v1")
+    (record,) = await asyncio.to_thread(read_topic, site.servers, topic)
+    copy = [(record.key, record.value)]
+    produce(site.servers, topic, copy, "murmur2_random", headers=record.headers)
+    await world.works(world.first_day)
+    ends = await asyncio.to_thread(end_offsets, site.servers, topic)
+    await asyncio.to_thread(delete_records, world.admin, topic, ends)
+    await world.works(world.idle)
+    await check_books(world, 4)
+
+
+async def test_a_record_of_another_program_stops_until_a_person_passes_over_it(
+    world: World,
+) -> None:
+    await world.works(world.first_day)
+    topic = world.site.topic("rejected.v1")
+    produce(world.site.servers, topic, [(b"k", b"garbage")])
+    stopped = await start_and_end(world.site)
+    assert (stopped.code, "neither this database" in stopped.line) == (OLDER, True), stopped
+    commands = commands_of(world)
+    cleared = await commands.call("restore-check", "clear", "--reason", "tried")
+    assert cleared.exit_code == OLDER, cleared.output
+    accept = ("--accept-foreign-records", "--reason", "a test tool wrote it")
+    cleared = await commands.call("restore-check", "clear", *accept)
+    assert cleared.exit_code == 0, cleared.output
+    await world.works(world.exports)
+
+
+async def test_a_new_database_beside_old_topics_starts_where_a_person_says_so(
+    world: World,
+) -> None:
+    await world.works(world.first_day)
+    await world.backups.empty()
+    await world.site.command("migrate")
+    world.site.group = f"{world.site.group}-new"
+    assert (await start_and_end(world.site)).code == OLDER
+    accept = ("--accept-existing-topics", "--reason", "a new beginning")
+    cleared = await commands_of(world).call("restore-check", "clear", *accept)
+    assert cleared.exit_code == 0, cleared.output
+    await world.works(world.exports)
+    again = await commands_of(world).call("restore-check", "clear", *accept)
+    assert (again.exit_code, "new database" in again.stderr) == (1, True), again.output
 
 
 async def test_everything_that_was_published_is_known_by_its_content(world: World) -> None:

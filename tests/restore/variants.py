@@ -15,7 +15,13 @@ from service.kafka.topics import OUTPUTS
 from tests.support import inputs
 from tests.support.process import Site
 from tests.support.restoring import LOST, OLDER, SECONDS_MAX, Backups, fine, last_line, send
-from tests.support.topics import delete_records, deny_reading, end_offsets, forget_group
+from tests.support.topics import (
+    delete_records,
+    delete_topic,
+    deny_reading,
+    end_offsets,
+    forget_group,
+)
 
 Variant = Callable[["World"], Awaitable[None]]
 
@@ -171,6 +177,33 @@ async def exchanged_under_a_running_service_with_inputs(world: World) -> None:
     await world.ends_by_itself()
 
 
+async def output_topics_made_anew_after_the_backup(world: World) -> None:
+    """The stored offsets are of the former topics, and as high as those of the new ones."""
+    await world.works(world.first_day)
+    await world.works(world.exports)
+    backup = await world.backups.take()
+    for contract in OUTPUTS:
+        await asyncio.to_thread(delete_topic, world.admin, world.site.topic(contract))
+    await world.site.command("topics", "create", "--partitions", "2")
+
+    async def another_export() -> None:
+        world.send("fine-created.v1", fine(3), fine(4, LOST))
+        await world.exports()
+
+    await world.works(another_export)
+    await world.backups.put_back(backup)
+    await asyncio.to_thread(forget_group, world.admin, world.site.group)
+
+
+async def exchanged_by_an_empty_one_under_a_running_service(world: World) -> None:
+    await world.site.start()
+    await world.everything()
+    await world.idle()
+    await world.backups.empty()
+    await world.ends_by_itself()
+    await world.site.command("migrate")
+
+
 VARIANTS: tuple[Variant, ...] = (
     only_exports_since_the_backup,
     a_day_of_everything,
@@ -183,4 +216,6 @@ VARIANTS: tuple[Variant, ...] = (
     a_failover_that_lost_commits,
     exchanged_under_a_running_service_with_exports_alone,
     exchanged_under_a_running_service_with_inputs,
+    output_topics_made_anew_after_the_backup,
+    exchanged_by_an_empty_one_under_a_running_service,
 )

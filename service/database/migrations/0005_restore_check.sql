@@ -20,3 +20,11 @@ CREATE TABLE restore_verdict (
     found_by text NOT NULL,
     found_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+-- Up to which offset a person has passed over what an output topic held: not this database's.
+CREATE TABLE output_accepted (
+    topic key_text NOT NULL,
+    partition integer NOT NULL,
+    accepted_offset bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+);

@@ -133,11 +133,13 @@ SELECT
 FROM output_offset
 ORDER BY topic, partition;
 
--- name: reset_acknowledged
--- The topic was made anew, or lost records: what it had acknowledged says nothing any more.
-UPDATE output_offset
-SET acknowledged_offset = $3
-WHERE topic = $1 AND partition = $2;
+-- name: set_acknowledged
+-- Whatever was acknowledged before: what lies up to there was compared with the ledger. Of a topic
+-- that was made anew, or lost records, the former offset says nothing any more.
+INSERT INTO output_offset (topic, partition, acknowledged_offset)
+VALUES ($1, $2, $3)
+ON CONFLICT (topic, partition) DO UPDATE
+    SET acknowledged_offset = excluded.acknowledged_offset;
 
 -- name: knows_transaction
 -- Does the ledger have this balance-changed?

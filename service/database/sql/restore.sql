@@ -28,15 +28,13 @@ DELETE FROM process_commit
 WHERE process_id = $1;
 
 -- name: forget_ended_processes
--- Rows of processes that were killed. A process that is alive touches its rows every day.
+-- Rows of processes that were killed. One that is alive counts a commit every few seconds.
 DELETE FROM process_commit
-WHERE touched_at < clock_timestamp() - make_interval(days => $1::integer);
-
--- name: touch
--- The process is alive, also where it has nothing to write.
-UPDATE process_commit
-SET touched_at = clock_timestamp()
-WHERE process_id = $1;
+WHERE process_id IN (
+    SELECT kept.process_id FROM process_commit AS kept
+    GROUP BY kept.process_id
+    HAVING max(kept.touched_at) < clock_timestamp() - make_interval(days => $1::integer)
+);
 
 -- name: count_commit
 -- One more commit of this writer, by the transaction that does the work; and what the process
@@ -44,7 +42,9 @@ WHERE process_id = $1;
 -- The row is the writer's own, so nobody else waits for it.
 WITH counted AS (
     UPDATE process_commit
-    SET commits = commits + 1
+    SET
+        commits = commits + 1,
+        touched_at = clock_timestamp()
     WHERE process_id = $1 AND writer = $2
     RETURNING commits
 )
@@ -132,8 +132,24 @@ SELECT not(
 WHERE next_offset > 0)
 ) AS is_new;
 
+-- name: accept_output
+-- A person passes over what an output topic holds: it is not compared with this database.
+INSERT INTO output_accepted (topic, partition, accepted_offset)
+VALUES ($1, $2, $3)
+ON CONFLICT (topic, partition) DO UPDATE
+    SET accepted_offset = greatest(output_accepted.accepted_offset, excluded.accepted_offset);
+
+-- name: accepted_outputs
+-- Up to where that was done.
+SELECT
+    topic,
+    partition,
+    accepted_offset
+FROM output_accepted
+WHERE topic = any($1::text []);
+
 -- name: accept_output_end
--- A new database begins behind what an output topic holds already.
+-- And the database goes on behind it.
 INSERT INTO output_offset (topic, partition, acknowledged_offset)
 VALUES ($1, $2, $3)
 ON CONFLICT (topic, partition) DO UPDATE
