@@ -243,6 +243,24 @@ async def test_what_the_topic_has_lost_is_known_by_the_hash_of_the_last_batch_al
 
 
 @on("drop", [FOLDER], indirect=True)
+async def test_an_earlier_batch_that_nothing_remembers_is_not_delivered_again(
+    drop: Drop, kafka_admin: AdminClient
+) -> None:
+    """Journal, topics and files are gone: nobody could tell another content from the first one."""
+    ours, theirs = sealed_chain(3), sealed_chain(2, fines=3, later=LATER)
+    drop.publish(*ours)
+    await drop.once()
+    journal_of(drop).unlink()
+    take_files(drop)
+    for name in TOPICS:
+        delete_records(kafka_admin, drop.prefix + name, {0: -1, 1: -1})
+    drop.publish(theirs[1])
+    ended = await drop.once()
+    assert (ended.code, ended.rows, drop.files()) == (1, [], {})
+    assert "nothing tells any more with which content" in ended.problems
+
+
+@on("drop", [FOLDER], indirect=True)
 async def test_a_batch_that_would_be_printed_in_another_way_is_refused(
     drop: Drop, tmp_path: Path
 ) -> None:
