@@ -146,7 +146,7 @@ async def _run(
                     rows.append(_row(manifest))
                     bar.add(manifest)
 
-                await job.run_profile(one, sealed)
+                await job.run_profile(one, sealed, passed=bar.passed)
 
 
 async def _preview(settings: Settings, profile: Profile, out: Path | None) -> list[Row]:
@@ -156,7 +156,7 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None) -> li
             left = await export_store.open_fines_left(connection, profile)
         with progress.batches() as bars:
             bar = progress.RunBar(bars, f"previewing {profile.code}", left)
-            async for built in preview(pool, LedgerStore(parse), profile):
+            async for built in preview(pool, LedgerStore(parse), profile, bar.passed):
                 rows.append(_row(built.manifest))
                 bar.add(built.manifest)
                 if out is not None:

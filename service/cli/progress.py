@@ -24,8 +24,9 @@ def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Progress:
 
 
 class RunBar:
-    """One profile's run; `open_fines` is the most it can take, not all of it may be due.
+    """One profile's run: how many of its open fines it has passed, and what it took of them.
 
+    `open_fines` is the most it can take; not all of it may be due.
     Where open fines were not counted to their end, the bar moves without a total.
     """
 
@@ -44,4 +45,7 @@ class RunBar:
     def add(self, manifest: Manifest) -> None:
         self._batches += 1
         self._fines += manifest.count
-        self._progress.update(self._task, advance=manifest.count, counts=self.counts)
+        self._progress.update(self._task, counts=self.counts)
+
+    def passed(self, open_fines: int) -> None:
+        self._progress.update(self._task, advance=open_fines)

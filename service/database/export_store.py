@@ -159,11 +159,13 @@ async def open_fines_of_patrons(
     profile: Profile,
     after: tuple[str, str],
     patron_ids: list[str],
+    limit: int | None = None,
 ) -> list[Fine]:
-    """What these patrons still have open behind the mark, in (patron, fine) order."""
+    """What these patrons still have open behind the mark, in (patron, fine) order; a page of it."""
     own = (profile.institution_id, profile.currency)
     sql = SQL["open_fines_of_patrons"]
-    return await store.fines_of(connection, await connection.fetch(sql, *own, *after, patron_ids))
+    rows = await connection.fetch(sql, *own, *after, patron_ids, limit)
+    return await store.fines_of(connection, rows)
 
 
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:

@@ -96,7 +96,7 @@ class LedgerStore:
         payments |= await self._payments_of_parked(connection, parked.values(), payments)
         lines |= await self._lines_of_rejected(connection, payments.values(), lines)
         reached = [value for value in payments.values() if _fines_of([value]) & lanes]
-        fines = await self._fines(connection, lanes | _credits_of(reached))
+        fines = await self.fines_by_key(connection, lanes | _credits_of(reached))
         _require_locked(fines, named.created.keys() - held, locked)
         changes = named.changes | {key[1] for key in parked if key[0] == "change"}
         return View(
@@ -123,6 +123,13 @@ class LedgerStore:
         """Rows of the table `fine` as values, with the terms they were exported under."""
         terms = await self._terms_of(connection, rows)
         return [records.fine(row, terms) for row in rows]
+
+    async def fines_by_key(
+        self, connection: Connection, keys: Collection[FineKey]
+    ) -> dict[FineKey, Fine]:
+        """The fines that are known of these."""
+        rows = await self._fetch(connection, "fines", keys, 2)
+        return {value.facts.key: value for value in await self.fines_of(connection, rows)}
 
     async def patrons(
         self, connection: Connection, keys: Collection[PatronKey]
@@ -233,12 +240,6 @@ class LedgerStore:
         behind = row["original"]
         original = None if behind is None else SourceKey(key.institution_id, key.source, behind)
         return Parked(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
-
-    async def _fines(
-        self, connection: Connection, keys: Collection[FineKey]
-    ) -> dict[FineKey, Fine]:
-        rows = await self._fetch(connection, "fines", keys, 2)
-        return {value.facts.key: value for value in await self.fines_of(connection, rows)}
 
     async def _terms_of(
         self, connection: Connection, rows: Iterable[asyncpg.Record]

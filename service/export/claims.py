@@ -1,22 +1,32 @@
-"""What a run takes next: pages of open fines, whole patrons at a time, cut into one batch."""
+"""What a run may take: pages of open fines, whole patrons at a time, through the selection."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 
 from service.core.books import PatronKey, View
-from service.core.ledger import Fine, Patron
+from service.core.ledger import Fine, FineKey, Patron
 from service.core.words import Status
 from service.database import export_store
 from service.database.export_store import OpenRun
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
-from service.export.batch import CreditRef, Sized, cut, size_bytes_max
+from service.export.batch import CreditRef, Sized, size_bytes_max
 from service.export.printing import line_of, patron_of
-from service.export.profile import Profile
+from service.export.profile import AmountScope, Profile
 from service.export.selection import Candidate, Refusal, is_carried, local_date, select
+
+Place = tuple[str, str]  # patron and fine: the order of a run
 
 PAGE_FINES_MAX = 2_000
 # Beyond a full batch: a page that ends with it leaves its last patron open, and costs a second one.
@@ -28,10 +38,13 @@ _LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The fines of one batch, in (patron, fine) order, and what was passed over on the way."""
+    """The fines of one batch, in (patron, fine) order, and what was passed over on the way.
+
+    The run's mark moves to `after`; `last` says that no open fine lies behind it.
+    """
 
     fines: tuple[Fine, ...]
-    after: tuple[str, str]
+    after: Place
     last: bool
     held_back: Mapping[Refusal, int]
 
@@ -40,40 +53,9 @@ class Claims:
 class Looked:
     """One patron's fines with their refusals (None: to be exported), in fine order."""
 
+    patron_id: str
     patron: Patron | None
     fines: tuple[tuple[Fine, Refusal | None], ...]
-
-
-async def claims_of(
-    connection: Connection, store: LedgerStore, profile: Profile, run: OpenRun
-) -> Claims:
-    """The next batch of the run, read without a lock: the job checks it again under the locks."""
-    taken: list[Sized[Fine]] = []
-    size_bytes = 0
-    looked_at: list[tuple[Fine, Refusal | None]] = []
-    async for looked in patrons_of(connection, store, profile, run):
-        looked_at.extend(looked.fines)
-        due = _sized(profile, looked)
-        taken.extend(due)
-        size_bytes += sum(sized.size_bytes for sized in due)
-        # One fine alone may be over the limits; whatever comes after it is another batch.
-        if len(taken) > 1 and not profile.limits.allow(len(taken), size_bytes):
-            return _claims(next(cut(taken, profile.limits)), looked_at, last=False)
-    return _claims(tuple(taken), looked_at, last=True)
-
-
-def _claims(
-    taken: Sequence[Sized[Fine]], looked_at: list[tuple[Fine, Refusal | None]], *, last: bool
-) -> Claims:
-    """Held back counts as far as the batch reaches; the last one reaches to the end."""
-    fines = tuple(sized.claim for sized in taken)
-    places = [(fine.facts.patron_id, fine.facts.fine_id) for fine, _ in looked_at]
-    after = (fines[-1].facts.patron_id, fines[-1].facts.fine_id) if fines else ("", "")
-    if last:
-        after = max(places, default=after)
-    passed = (refusal for (_, refusal), at in zip(looked_at, places, strict=True) if at <= after)
-    held = Counter(refusal for refusal in passed if refusal is not None and refusal.is_held_back)
-    return Claims(fines, after, last, held)
 
 
 async def still_due(
@@ -84,41 +66,104 @@ async def still_due(
     claimed: Claims,
     view: View,
 ) -> tuple[list[Fine], Claims]:
-    """Under the locks, the claimed fines that still pass; each patron is looked at whole.
+    """Under the locks, the claimed fines that still pass.
 
     The view's fines and patrons are those that will be printed: nothing locks a patron. The claim
     comes back with what is held back only now.
     """
-    wanted = {fine.facts.key for fine in claimed.fines}
-    ids = sorted({fine.facts.patron_id for fine in claimed.fines})
-    read = await export_store.open_fines_of_patrons(connection, store, profile, run.after, ids)
-    fines = [now for one in read if (now := view.fines.get(one.facts.key, one)).is_open_in_library]
-    groups = [tuple(group) for _, group in groupby(fines, key=lambda fine: fine.facts.patron_id)]
-    looked = look_at_known(profile, run, groups, view.patrons)
-    pairs = [pair for one in looked for pair in one.fines if pair[0].facts.key in wanted]
-    held = Counter(refusal for _, refusal in pairs if refusal is not None and refusal.is_held_back)
-    due = [fine for fine, refusal in pairs if refusal is None]
+    wanted = {fine.facts.key: fine for fine in claimed.fines}
+    due: list[Fine] = []
+    held: Counter[Refusal] = Counter()
+    async for groups in _claimed_patrons(connection, store, profile, run, wanted):
+        now = [_as_locked(group, view) for group in groups]
+        for looked in look_at_known(profile, run, [group for group in now if group], view.patrons):
+            for fine, refusal in looked.fines:
+                if fine.facts.key not in wanted:
+                    continue
+                if refusal is None:
+                    due.append(fine)
+                elif refusal.is_held_back:
+                    held[refusal] += 1
     return due, replace(claimed, held_back=Counter(claimed.held_back) + held)
 
 
+def _as_locked(fines: Iterable[Fine], view: View) -> tuple[Fine, ...]:
+    """What is still open of them by the view, which was read under the locks."""
+    now = (view.fines.get(fine.facts.key, fine) for fine in fines)
+    return tuple(fine for fine in now if fine.is_open_in_library)
+
+
+async def _claimed_patrons(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    run: OpenRun,
+    wanted: Mapping[FineKey, Fine],
+) -> AsyncIterator[list[tuple[Fine, ...]]]:
+    """What has to be looked at again before these fines are sealed, grouped by patron.
+
+    A minimum per patron counts all that the patron has open, which may be far more than what is
+    claimed: it is read page by page. Everything else is decided by the fine itself.
+    """
+    if profile.minimum_amount_scope is AmountScope.FINE:
+        yield _by_patron(wanted.values())
+        return
+    patron_ids = sorted({fine.facts.patron_id for fine in wanted.values()})
+
+    async def page(after: Place, limit: int) -> list[Fine]:
+        return await export_store.open_fines_of_patrons(
+            connection, store, profile, after, patron_ids, limit
+        )
+
+    async for groups in _whole_patrons(page, run.after, PAGE_FINES_MAX):
+        yield groups
+
+
 async def patrons_of(
-    connection: Connection, store: LedgerStore, profile: Profile, run: OpenRun
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    run: OpenRun,
+    after: Place | None = None,
 ) -> AsyncIterator[Looked]:
-    """Patron after patron behind the run's mark, each whole, however the pages fall."""
-    after, waiting = run.after, list[Fine]()
-    limit = min(PAGE_FINES_MAX, profile.limits.fines_max + PAGE_FINES_MORE)
+    """Patron after patron behind `after` (the run's mark), each whole, however the pages fall."""
+
+    async def page(after: Place, limit: int) -> list[Fine]:
+        return await export_store.open_fines(connection, store, profile, after, limit)
+
+    first = min(PAGE_FINES_MAX, profile.limits.fines_max + PAGE_FINES_MORE)
+    async for groups in _whole_patrons(page, after or run.after, first):
+        for looked in await look_at(connection, store, profile, run, groups):
+            yield looked
+
+
+async def _whole_patrons(
+    page: Callable[[Place, int], Awaitable[list[Fine]]], after: Place, limit: int
+) -> AsyncIterator[list[tuple[Fine, ...]]]:
+    """The fines of each page by patron; one whom a page cuts comes whole with the next page.
+
+    The first page has `limit` fines. Who reads on has found little that is due, so the pages grow.
+    """
+    waiting: tuple[Fine, ...] = ()
     more = True
     while more:
-        page = await export_store.open_fines(connection, store, profile, after, limit)
-        more = len(page) == limit
-        waiting.extend(page)
-        groups = [tuple(g) for _, g in groupby(waiting, key=lambda fine: fine.facts.patron_id)]
-        whole = groups[:-1] if more else groups
-        waiting = list(groups[-1]) if more else []
-        if page:
-            after = (page[-1].facts.patron_id, page[-1].facts.fine_id)
-        for looked in await look_at(connection, store, profile, run, whole):
-            yield looked
+        fines = await page(after, limit)
+        more = len(fines) == limit
+        groups = _by_patron((*waiting, *fines))
+        waiting = groups.pop() if more else ()
+        if fines:
+            after = place_of(fines[-1])
+        limit = min(2 * limit, PAGE_FINES_MAX)
+        yield groups
+
+
+def _by_patron(fines: Iterable[Fine]) -> list[tuple[Fine, ...]]:
+    return [tuple(group) for _, group in groupby(fines, key=lambda fine: fine.facts.patron_id)]
+
+
+def place_of(fine: Fine) -> Place:
+    """Where a fine stands in the order of a run."""
+    return fine.facts.patron_id, fine.facts.fine_id
 
 
 async def look_at(
@@ -160,7 +205,7 @@ def _look(
     cutoff_on = local_date(run.cutoff, profile.zone)
     candidates = [candidate_of(profile, patron, fine) for fine in fines]
     refusals = select(profile, candidates, cutoff_on, taken)
-    return Looked(patron, tuple(zip(fines, refusals, strict=True)))
+    return Looked(fines[0].facts.patron_id, patron, tuple(zip(fines, refusals, strict=True)))
 
 
 def candidate_of(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate:
@@ -194,7 +239,8 @@ def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]
         yield from (value for kind, value in patron.identifiers if kind == profile.match)
 
 
-def _sized(profile: Profile, looked: Looked) -> list[Sized[Fine]]:
+def sized(profile: Profile, looked: Looked) -> list[Sized[Fine]]:
+    """What of a patron is to be exported, with the bytes that it takes at most."""
     due = [fine for fine, refusal in looked.fines if refusal is None]
     if not due or looked.patron is None:
         return []

@@ -1,4 +1,8 @@
-"""Export runs: claim, ledger, bytes, manifest and outbox of a batch are one commit."""
+"""Export runs: claim, ledger, bytes, manifest and outbox of a batch are one commit.
+
+The way to a batch may be long where little is due: it is gone in steps, each a commit of its own.
+Between two of them the run is not locked.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -9,14 +13,15 @@ from service.apply import Applier
 from service.core.books import View
 from service.core.ledger import BatchKey
 from service.crash import crash_point
-from service.database import export_store, outbox, quarantine
-from service.database.export_store import ProfileRuns
+from service.database import export_store, outbox, plan_store, quarantine
+from service.database.export_store import OpenRun, ProfileRuns
 from service.database.ledger_store import Locked
 from service.database.pool import Connection
 from service.database.references import References
 from service.export import claims
 from service.export.batch import InvalidBatch
 from service.export.manifest import Manifest, TotalsDiffer
+from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
 from service.export.profile import Profile, Profiles
 from service.export.proof import NotReadBack
 from service.export.schedule import is_due
@@ -24,6 +29,7 @@ from service.export.sealing import (
     Built,
     Part,
     advanced,
+    between_steps,
     build,
     missed_by,
     references_of,
@@ -48,10 +54,14 @@ class ExportTopics:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What one commit of a run left behind; `manifest` None: nothing was left to seal."""
+    """What one commit of a run left behind; `manifest` None: there is no batch yet, or none left.
+
+    `fines` is how many open fines the run has passed with it.
+    """
 
     manifest: Manifest | None
     run_is_over: bool
+    fines: int = 0
 
 
 class ExportJob:
@@ -63,12 +73,14 @@ class ExportJob:
         topics: ExportTopics,
         profiles: Profiles,
         metrics: Metrics | None = None,
+        step_fines_max: int = STEP_FINES_MAX,
     ) -> None:
         self._applier = applier
         self._writer = applier.writer
         self._topics = topics
         self._profiles = profiles
         self._metrics = metrics or Metrics()
+        self._step_fines_max = step_fines_max
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
         """Profiles with an interval, when they are due by the database's clock."""
@@ -133,15 +145,16 @@ class ExportJob:
         profile: Profile,
         sealed: Callable[[Manifest], None] = lambda _: None,
         stop: asyncio.Event | None = None,
+        passed: Callable[[int], None] = lambda _: None,
     ) -> int:
         """One run, or the rest of the one that is open: every eligible fine, in batches.
 
         The number of batches sealed; `sealed` sees each manifest, and nothing keeps it: it names
-        every line.
+        every line. `passed` gets the number of open fines that each commit has passed.
         """
         async with self._writer.transaction() as connection:
             run = await export_store.open_run(connection, profile, str(uuid4()))
-        return await self._go_on(profile, run.run_id, sealed, stop)
+        return await self._go_on(profile, run.run_id, sealed, stop, passed)
 
     async def _go_on(
         self,
@@ -149,12 +162,14 @@ class ExportJob:
         run_id: str,
         sealed: Callable[[Manifest], None],
         stop: asyncio.Event | None,
+        passed: Callable[[int], None] = lambda _: None,
     ) -> int:
         batches = 0
         over = False
         while not over and not (stop is not None and stop.is_set()):
             step = await self._step(profile, run_id)
             over = step.run_is_over
+            passed(step.fines)
             if step.manifest is not None:
                 batches += 1
                 sealed(step.manifest)
@@ -177,27 +192,39 @@ class ExportJob:
         return done
 
     async def _seal_next(self, connection: Connection, profile: Profile, run_id: str) -> Sealed:
-        """One batch, inside one transaction: run, accounts, rules, counters, bytes, outbox."""
+        """One step towards a batch, or the batch itself, inside one transaction."""
         run = await export_store.lock_run(connection, profile)
         if run is None or run.run_id != run_id:
             return Sealed(None, run_is_over=True)  # another exporter closed it
+        before = await plan_store.load(connection, run)
         store = self._applier.store
-        claimed = await claims.claims_of(connection, store, profile, run)
+        plan = await look_on(connection, store, profile, run, before, self._step_fines_max)
+        if not plan.is_complete:
+            await _keep(connection, run, plan)
+            return Sealed(None, run_is_over=False, fines=plan.fines)
+        manifest, after = await self._seal(connection, profile, run, plan)
+        await export_store.advance_run(connection, after, closed=plan.last)
+        if before.selected or plan.last:
+            await plan_store.drop(connection, run)
+        return Sealed(manifest, run_is_over=plan.last, fines=plan.fines)
+
+    async def _seal(
+        self, connection: Connection, profile: Profile, run: OpenRun, plan: Plan
+    ) -> tuple[Manifest | None, OpenRun]:
+        """Accounts, rules, counters, bytes, outbox of one batch; and the run behind it."""
+        store = self._applier.store
+        claimed = await claims_of(connection, store, profile, plan)
         crash_point("export_selected")
         locked, view = await self._settled(connection, references_of(claimed.fines))
         due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
         if not due and not seals_empty(profile, run, claimed):
-            await export_store.advance_run(
-                connection, advanced(run, claimed, due), closed=claimed.last
-            )
-            return Sealed(None, run_is_over=claimed.last)
+            return None, advanced(run, claimed, due)
         numbers = await export_store.take_numbers(connection, profile, len(due))
         built = await build(connection, Part(profile, run, claimed, due, numbers), view, locked)
         await self._publish(connection, built)
         await self._applier.write(connection, built.changes, locked.recorded_at)
         crash_point("export_sealed")
-        await export_store.advance_run(connection, built.run, closed=claimed.last)
-        return Sealed(built.manifest, run_is_over=claimed.last)
+        return built.manifest, built.run
 
     async def _settled(self, connection: Connection, named: References) -> tuple[Locked, View]:
         """Under the locks, with nothing parked that is older than the export and could go on.
@@ -243,3 +270,12 @@ class ExportJob:
         now = await export_store.clock(connection)
         await quarantine.queue_batch_again(connection, key, parts, now)
         return True
+
+
+async def _keep(connection: Connection, run: OpenRun, plan: Plan) -> None:
+    """The run between two steps, for whoever takes the next one."""
+    moved, planned = between_steps(run, plan)
+    if planned.selected:
+        await plan_store.put(connection, moved, planned)
+    else:
+        await export_store.advance_run(connection, moved, closed=False)

@@ -1,19 +1,20 @@
 """The next run as it would be now: the same code and numbers, one snapshot, nothing written."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 
-from service.core.ledger import Fine
-from service.database import export_store
+from service.database import export_store, plan_store
 from service.database.export_store import Numbers
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool
 from service.export import claims
 from service.export.batch import CreditRef
+from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
 from service.export.profile import Profile
 from service.export.sealing import (
     Built,
     Part,
     advanced,
+    between_steps,
     build,
     missed_by,
     references_of,
@@ -22,35 +23,48 @@ from service.export.sealing import (
 )
 
 
-async def preview(pool: Pool, store: LedgerStore, profile: Profile) -> AsyncIterator[Built]:
-    """Batch after batch of the run that is open, or would be opened now."""
+async def preview(
+    pool: Pool,
+    store: LedgerStore,
+    profile: Profile,
+    passed: Callable[[int], None] = lambda _: None,
+    step_fines_max: int = STEP_FINES_MAX,
+) -> AsyncIterator[Built]:
+    """Batch after batch of the run that is open, or would be opened now.
+
+    `passed` gets the number of open fines that each step has passed.
+    """
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         run = await export_store.new_run(connection, profile)
         numbers = await export_store.next_numbers(connection, profile)
+        plan = await plan_store.load(connection, run)
         earlier: dict[str, CreditRef] = {}
         is_over = False
         while not is_over:
-            claimed = await claims.claims_of(connection, store, profile, run)
-            is_over = claimed.last
+            plan = await look_on(connection, store, profile, run, plan, step_fines_max)
+            passed(plan.fines)
+            if not plan.is_complete:
+                run, plan = between_steps(run, plan)
+                continue
+            claimed, is_over = await claims_of(connection, store, profile, plan), plan.last
             named = references_of(claimed.fines)
             accounts = await store.peek(connection, named)
             view = await store.view(connection, named, accounts)
-            due: Sequence[Fine] = claimed.fines
             if lanes := missed_by(view):  # the run settles these before it exports
                 view = settled(view, lanes)
-                due, claimed = await claims.still_due(
-                    connection, store, profile, run, claimed, view
-                )
+            due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
             if not due and not seals_empty(profile, run, claimed):
                 run = advanced(run, claimed, due)
+                plan = Plan(run.after)
                 continue
             part = Part(profile, run, claimed, due, numbers, earlier)
             built = await build(connection, part, view, accounts)
             yield built
             run, numbers = built.run, _following(numbers, built)
+            plan = Plan(run.after)
             earlier |= built.lines
 
 

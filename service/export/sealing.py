@@ -20,6 +20,7 @@ from service.database.references import References
 from service.export.batch import CreditRef
 from service.export.claims import Claims
 from service.export.manifest import Manifest, Run, manifest_of
+from service.export.plan import Plan, claims_of_nothing
 from service.export.printing import batch_of, lines_of, numbered
 from service.export.profile import EmptyRun, Profile
 from service.export.proof import prove
@@ -116,6 +117,17 @@ def advanced(run: OpenRun, claimed: Claims, due: Sequence[Fine]) -> OpenRun:
     taken = own + (run.taken if run.after[0] == after[0] else 0)
     held_back = dict(Counter(run.held_back) + Counter(claimed.held_back))
     return replace(run, after=after, taken=taken, held_back=held_back)
+
+
+def between_steps(run: OpenRun, plan: Plan) -> tuple[OpenRun, Plan]:
+    """The run and its plan after a step that did not complete the batch.
+
+    The mark moves only where nothing is selected: a run of an older release goes on behind it.
+    """
+    if plan.selected:
+        return run, plan
+    moved = advanced(run, claims_of_nothing(plan), ())
+    return moved, Plan(moved.after)
 
 
 def seals_empty(profile: Profile, run: OpenRun, claimed: Claims) -> bool:

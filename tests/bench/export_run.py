@@ -28,7 +28,7 @@ from service.wiring import (
 )
 from tests.bench.figures import Told
 from tests.bench.ledgers import apply
-from tests.bench.load import more_fines
+from tests.bench.load import INSTITUTION, more_fines
 from tests.bench.peak import peak_mb
 
 LOOK_MS = 10
@@ -36,11 +36,18 @@ PAUSE_MS = 100
 POLL = 5
 BESIDE = "beside"  # the writer of the records that are applied meanwhile
 
-# They are in the batch that is being made, unless it is the last one.
+# Those with fines that are due: they are in the batch that is being made, unless it is the last.
 NEXT_PATRONS = f"""
-SELECT patron_id FROM patron
-WHERE patron_id > coalesce((SELECT max(after_patron) FROM export_run WHERE state = 'open'), '')
-ORDER BY institution_id, patron_id LIMIT {POLL}
+SELECT DISTINCT patron_id FROM (
+    SELECT patron_id FROM fine
+    WHERE
+        institution_id = '{INSTITUTION}'
+        AND patron_id
+        > coalesce((SELECT max(after_patron) FROM export_run WHERE state = 'open'), '')
+        AND status IN ('Active', 'In dispute')
+        AND created_at < clock_timestamp()
+    ORDER BY patron_id LIMIT {POLL}
+) AS due
 """
 
 
@@ -64,8 +71,9 @@ async def run(settings: Settings, with_intake: bool) -> Told:
         def count(manifest: Manifest) -> None:
             sealed.append((time.perf_counter(), sealed[-1][1] + manifest.count))
 
+        passed: list[int] = []
         taking = asyncio.create_task(_intake(pool, beside, over)) if with_intake else None
-        await job.run_profile(profiles.profiles[0], count)
+        await job.run_profile(profiles.profiles[0], count, passed=passed.append)
         over.set()
         while (await relay.status()).rows_waiting:
             await wait_any((stop,), LOOK_MS)
@@ -75,7 +83,7 @@ async def run(settings: Settings, with_intake: bool) -> Told:
         await relaying
     batches = len(sealed) - 1
     ratio = _last_over_first(sealed)
-    return Told(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms)
+    return Told(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms, len(passed))
 
 
 async def _intake(pool: Pool, applier: Applier, over: asyncio.Event) -> list[float]:

@@ -76,7 +76,7 @@ class Rates:
 class Told:
     """What an export run tells of itself; `last_over_first`: of the rates of its tenths.
 
-    `waits_ms`: how long each poll took that was applied meanwhile.
+    `waits_ms`: how long each poll took that was applied meanwhile; `commits`: of the run.
     """
 
     seconds: float
@@ -85,6 +85,7 @@ class Told:
     peak_mb: float
     last_over_first: float
     waits_ms: list[float]
+    commits: int
 
 
 async def measure(services: Services, plan: Plan, runs: int, tell: Tell) -> list[Rates]:

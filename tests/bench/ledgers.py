@@ -91,6 +91,28 @@ async def multiply(database_url: str, times: int) -> None:
     await tidy(database_url, *statements)
 
 
+async def keep_due(database_url: str, count: int) -> None:
+    """Of all open fines only so many are due, evenly spread; the others are too young for ever."""
+    await tidy(database_url, _TOO_YOUNG.format(count=count))
+
+
+_TOO_YOUNG = """
+UPDATE fine SET created_at = '2999-01-01Z'
+FROM (
+    SELECT
+        institution_id,
+        fine_id,
+        row_number() OVER (ORDER BY patron_id, fine_id) AS place,
+        count(*) OVER () AS fines
+    FROM fine
+) AS ranked
+WHERE
+    fine.institution_id = ranked.institution_id
+    AND fine.fine_id = ranked.fine_id
+    AND ranked.place % (ranked.fines / {count}) <> 0
+"""
+
+
 async def _copies(connection: Connection, table: str, times: int) -> str:
     """Every row with other keys, `times - 1` times."""
     described = await connection.prepare(f"SELECT * FROM {table}")

@@ -1,12 +1,16 @@
-"""What a large export keeps in memory, and how long others wait for it; what a refusal keeps."""
+"""What a large export keeps in memory, and how long others wait for it; what a refusal keeps.
+
+The same of an export that passes over nearly everything.
+"""
 
 from service.export.batch import Limits
 from tests.bench.figures import Tell, Told, exported, told_by
-from tests.bench.ledgers import export_whole, fill, multiply
+from tests.bench.ledgers import export_whole, fill, keep_due, multiply
 from tests.bench.world import World, new_database
 from tests.support.services import Services
 
 BYTES_OF_A_FINE = 10_000
+DUE_MAX = 1_000
 
 
 async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dict[str, list[float]]:
@@ -24,11 +28,21 @@ async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dic
         tell(f"an export of {large} fines")
         await multiply(url, large // small)
         after = await _export(services, url)
+        due = min(DUE_MAX, small)
+        tell(f"an export of {due} fines that are due among {large} open ones")
+        await keep_due(url, due)
+        among = await _export(services, url)
+    tell(f"an export of {due} fines, all of which are due")
+    alone = await _all_due(services, due)
     return {
         "export_memory_mb": [after.peak_mb - before.peak_mb],
         "export_large_rate": [after.fines / after.seconds],
         "export_last_over_first": [after.last_over_first],
         "export_intake_wait_ms": after.waits_ms,
+        "sparse_memory_mb": [among.peak_mb - alone.peak_mb],
+        "sparse_rate": [large / among.seconds],
+        "sparse_commits": [among.commits],
+        "sparse_intake_wait_ms": among.waits_ms,
         "refusal_memory_mb": [refusal_mb],
     }
 
@@ -36,6 +50,12 @@ async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dic
 async def _export(services: Services, url: str) -> Told:
     async with exported(services, url, "intake") as (_, told):
         return told
+
+
+async def _all_due(services: Services, due: int) -> Told:
+    async with new_database(services) as url:
+        await fill(url, due)
+        return await _export(services, url)
 
 
 async def _refusal_mb(services: Services, filled: str, lines: int) -> float:

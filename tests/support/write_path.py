@@ -18,6 +18,7 @@ from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.database.records import unpack_headers
 from service.export.job import ExportJob, ExportTopics
+from service.export.plan import STEP_FINES_MAX
 from service.export.profile import Profile, Profiles
 from service.export.profiles import parse_profiles
 from service.messages import parse
@@ -114,8 +115,8 @@ class WritePath:
         while await sweep.run_once() > 0:
             pass
 
-    def exports(self, profiles: Profiles) -> ExportJob:
-        return ExportJob(self.applier, TOPICS, profiles)
+    def exports(self, profiles: Profiles, step_fines_max: int = STEP_FINES_MAX) -> ExportJob:
+        return ExportJob(self.applier, TOPICS, profiles, step_fines_max=step_fines_max)
 
     async def rows(self, query: str, *arguments: object) -> list[Row]:
         return [dict(row) for row in await self.pool.fetch(query, *arguments)]

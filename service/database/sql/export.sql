@@ -92,6 +92,47 @@ WHERE
         )
     );
 
+-- name: plan
+-- How far the run has looked beyond its mark. One that began at another mark is void: an exporter
+-- of an older release has gone on without it.
+SELECT
+    looked_patron,
+    looked_fine,
+    patron_ids,
+    fine_ids,
+    sizes_bytes,
+    held_back
+FROM export_plan
+WHERE
+    institution_id = $1
+    AND profile = $2
+    AND run_id = $3
+    AND (after_patron, after_fine) = ($4, $5);
+
+-- name: put_plan
+-- The run is locked. A plan of an earlier run that an older release closed is replaced.
+INSERT INTO export_plan (
+    institution_id, profile, run_id, after_patron, after_fine, looked_patron, looked_fine,
+    patron_ids, fine_ids, sizes_bytes, held_back
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb)
+ON CONFLICT (institution_id, profile) DO UPDATE
+    SET
+        run_id = excluded.run_id,
+        after_patron = excluded.after_patron,
+        after_fine = excluded.after_fine,
+        looked_patron = excluded.looked_patron,
+        looked_fine = excluded.looked_fine,
+        patron_ids = excluded.patron_ids,
+        fine_ids = excluded.fine_ids,
+        sizes_bytes = excluded.sizes_bytes,
+        held_back = excluded.held_back;
+
+-- name: drop_plan
+-- Its batch is sealed, or nothing of it was due any more.
+DELETE FROM export_plan
+WHERE institution_id = $1 AND profile = $2;
+
 -- name: see_profiles
 -- A schedule counts from when its profile is first seen.
 INSERT INTO profile_seen (institution_id, profile, since)
@@ -180,7 +221,7 @@ FROM (
 ) AS counted;
 
 -- name: open_fines_of_patrons
--- The same for whole patrons, once their accounts are locked.
+-- A page of the same for some patrons, once their accounts are locked.
 SELECT
     institution_id,
     fine_id,
@@ -214,7 +255,8 @@ WHERE
     AND currency = $2
     AND (patron_id, fine_id) > ($3, $4)
     AND patron_id = any($5::text [])
-ORDER BY patron_id, fine_id;
+ORDER BY patron_id, fine_id
+LIMIT $6;
 
 -- name: live_lines_of_fines
 -- The live line and type of the fines that credits refer to.

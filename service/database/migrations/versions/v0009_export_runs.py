@@ -1,0 +1,10 @@
+"""Runs whose progress is kept between pages, and batches whose bytes cannot be changed."""
+
+from service.database.migrations import script
+
+revision = "0009"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    script.run("0009_export_runs.sql")

@@ -1,0 +1,145 @@
+"""The plan of the next batch: which fines it will have, selected in steps of bounded length.
+
+A step looks at some thousand open fines and ends with a commit, so neither memory nor the lock of
+the run grows with what is passed over. Steps change nothing of what is selected: a run that is
+planned in one step seals the same batches.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.core.ledger import Fine, FineKey
+from service.database.export_store import OpenRun
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Connection
+from service.export.batch import Limits, Sized, cut
+from service.export.claims import Claims, Looked, Place, patrons_of, place_of, sized
+from service.export.profile import Profile
+from service.export.selection import Refusal
+
+# Of one step: a second of work, about. A patron is looked at whole, however many fines that are.
+STEP_FINES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A fine of the next batch. `fine` is None when an earlier commit has selected it."""
+
+    place: Place
+    size_bytes: int
+    fine: Fine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What lies behind the run's mark, up to `looked`, was looked at; `selected` of it is due.
+
+    `is_complete`: the batch can be sealed; `last`: no open fine lies behind `looked`. `fines` is
+    how many open fines the latest step has passed, for whoever watches the run.
+    """
+
+    looked: Place
+    selected: tuple[Selected, ...] = ()
+    held_back: Mapping[Refusal, int] = field(default_factory=dict)
+    is_complete: bool = False
+    last: bool = False
+    fines: int = 0
+
+
+async def look_on(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    run: OpenRun,
+    plan: Plan,
+    fines_max: int = STEP_FINES_MAX,
+) -> Plan:
+    """The plan after one more step, which reads without locking an account or a fine.
+
+    Whoever seals the batch checks it again under the locks. Ends after `fines_max` open fines, or
+    sooner where the batch is complete.
+    """
+    step = _Step(profile, plan)
+    async for looked in patrons_of(connection, store, profile, run, plan.looked):
+        # An earlier step has taken this patron whole. What has come since waits for the next run:
+        # the patron's fines would stand in two batches, and each part be below the minimum.
+        if looked.patron_id == plan.looked[0] and plan.looked != run.after:
+            continue
+        if not step.takes(looked):
+            return step.plan(is_complete=True)
+        if step.fines >= fines_max:
+            return step.plan()
+    return step.plan(is_complete=True, last=True)
+
+
+class _Step:
+    """The plan while one step extends it."""
+
+    def __init__(self, profile: Profile, plan: Plan) -> None:
+        self.fines = 0
+        self._profile = profile
+        self._looked = plan.looked
+        self._selected = list(plan.selected)
+        self._size_bytes = sum(selected.size_bytes for selected in plan.selected)
+        self._held_back = Counter(plan.held_back)
+
+    def takes(self, looked: Looked) -> bool:
+        """Adds a patron; False where the batch is full without the patron, or with a part."""
+        due = sized(self._profile, looked)
+        if due and self._selected and not self._has_room(self._profile.limits, due):
+            return False
+        # Only who begins a batch may be too large for it; all others wait for a batch of their own.
+        part = due if self._selected else next(cut(due, self._profile.limits), ())
+        until = place_of(looked.fines[-1][0])
+        if len(part) < len(due):
+            until = place_of(part[-1].claim)
+        self._add(part)
+        self._pass_over(looked, until)
+        return len(part) == len(due)
+
+    def _has_room(self, limits: Limits, due: list[Sized[Fine]]) -> bool:
+        size_bytes = self._size_bytes + sum(more.size_bytes for more in due)
+        return limits.allow(len(self._selected) + len(due), size_bytes)
+
+    def _add(self, due: "list[Sized[Fine]] | tuple[Sized[Fine], ...]") -> None:
+        self._selected += [
+            Selected(place_of(more.claim), more.size_bytes, more.claim) for more in due
+        ]
+        self._size_bytes += sum(more.size_bytes for more in due)
+
+    def _pass_over(self, looked: Looked, until: Place) -> None:
+        passed = [refusal for fine, refusal in looked.fines if place_of(fine) <= until]
+        self._held_back.update(
+            refusal for refusal in passed if refusal is not None and refusal.is_held_back
+        )
+        self.fines += len(passed)
+        self._looked = until
+
+    def plan(self, *, is_complete: bool = False, last: bool = False) -> Plan:
+        return Plan(
+            self._looked, tuple(self._selected), self._held_back, is_complete, last, self.fines
+        )
+
+
+def claims_of_nothing(plan: Plan) -> Claims:
+    """What was passed over where nothing is selected."""
+    return Claims((), plan.looked, plan.last, plan.held_back)
+
+
+async def claims_of(
+    connection: Connection, store: LedgerStore, profile: Profile, plan: Plan
+) -> Claims:
+    """The fines of a complete plan as they are now; those that are not open any more are gone."""
+    earlier = {
+        FineKey(profile.institution_id, selected.place[1])
+        for selected in plan.selected
+        if selected.fine is None
+    }
+    read = await store.fines_by_key(connection, earlier)
+    fines = (
+        selected.fine or read[FineKey(profile.institution_id, selected.place[1])]
+        for selected in plan.selected
+    )
+    still_open = tuple(fine for fine in fines if fine.is_open_in_library)
+    return Claims(still_open, plan.looked, plan.last, plan.held_back)
