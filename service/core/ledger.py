@@ -103,7 +103,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Patron:
-    """A snapshot of the patron; the newest `seen_at` (the event's ce_time) wins."""
+    """A snapshot of the patron; the newest `seen_at` wins.
+
+    It is the event's ce_time, but once stored never later than the time at which it was recorded.
+    """
 
     institution_id: str
     patron_id: str

@@ -1,8 +1,8 @@
 """The ledger's way in and out of PostgreSQL: arrays in, core values out; sets, never rows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import asyncpg
@@ -34,6 +34,7 @@ from service.database.statements import statements
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, SealedBatch)
 Parse = Callable[[str, Origin], Incoming | Refused]
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
 
 
@@ -101,7 +102,9 @@ class LedgerStore:
         changes = named.changes | {key[1] for key in parked if key[0] == "change"}
         return View(
             accounts=locked.accounts,
-            patrons=await self.patrons(connection, named.patrons),
+            patrons=_without_future(
+                await self.patrons(connection, named.patrons), locked.recorded_at
+            ),
             fines=fines,
             payments=payments,
             changes=await self._by(connection, "changes", changes, records.change),
@@ -257,6 +260,20 @@ class LedgerStore:
         self, connection: Connection, name: str, keys: Collection[tuple[str | int, ...]], width: int
     ) -> Sequence[asyncpg.Record]:
         return await connection.fetch(self._sql[name], *columns(keys, width)) if keys else []
+
+
+def _without_future(
+    patrons: Mapping[PatronKey, Patron], recorded_at: datetime
+) -> Mapping[PatronKey, Patron]:
+    """Snapshots of an instant that is still to come give way to any record of their patron.
+
+    Older releases stored a producer's instant as it came: no record would ever have been newer than
+    one of the year 9999. The statement `write_patrons` follows the same rule.
+    """
+    return {
+        key: replace(patron, seen_at=_LONG_AGO) if patron.seen_at > recorded_at else patron
+        for key, patron in patrons.items()
+    }
 
 
 def _require_locked(

@@ -25,7 +25,7 @@ LOAN_COLUMNS = "institution_id loan_id patron_id fine_id batch_number closed_at"
 async def write(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
     """Everything of the ledger, under the accounts' locks; the outbox comes after it."""
     await _write_accounts(connection, changes)
-    await _write_patrons(connection, changes)
+    await _write_patrons(connection, changes, recorded_at)
     await put_terms(connection, _terms_of(changes))
     await _write_fines(connection, changes)
     await _write_payments(connection, changes)
@@ -68,9 +68,9 @@ async def _write_accounts(connection: Connection, changes: Changes) -> None:
     await _execute(connection, "write_accounts", values)
 
 
-async def _write_patrons(connection: Connection, changes: Changes) -> None:
+async def _write_patrons(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
     values = [rows.patron_row(value) for value in changes.patrons]
-    await _execute(connection, "write_patrons", values)
+    await _execute(connection, "write_patrons", values, recorded_at)
 
 
 async def _write_fines(connection: Connection, changes: Changes) -> None:

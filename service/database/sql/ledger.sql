@@ -341,6 +341,8 @@ WHERE
 
 -- name: write_patrons
 -- A newer snapshot wins also over a rival who committed meanwhile (a patron has several accounts).
+-- An instant after the time of recording ($7) is not kept as such, and where an older release has
+-- kept one, any snapshot replaces it: otherwise none would ever be newer.
 INSERT INTO patron (institution_id, patron_id, name, user_group, identifiers, seen_at)
 SELECT
     k.institution_id,
@@ -348,7 +350,7 @@ SELECT
     k.name,
     k.user_group,
     k.identifiers::jsonb,
-    k.seen_at
+    least(k.seen_at, $7::timestamptz) AS seen_at
 FROM unnest(
     $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::timestamptz []
 ) AS k (institution_id, patron_id, name, user_group, identifiers, seen_at)
@@ -359,7 +361,7 @@ ON CONFLICT (institution_id, patron_id) DO UPDATE
         user_group = excluded.user_group,
         identifiers = excluded.identifiers,
         seen_at = excluded.seen_at
-    WHERE patron.seen_at < excluded.seen_at;
+    WHERE patron.seen_at < excluded.seen_at OR patron.seen_at > $7::timestamptz;
 
 -- name: write_fines
 -- Only what changes of a fine; its account is locked.
