@@ -53,7 +53,10 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRuns:
-    """What schedules go by: since when the profile is known here, and its newest run."""
+    """What schedules go by: since when the profile is known here, and its newest run.
+
+    No instant of it lies in the future, also where the database's clock was ahead for a while.
+    """
 
     since: datetime
     last_cutoff: datetime | None
@@ -272,6 +275,7 @@ class Seen:
 async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Seen:
     """Takes note of profiles that are new here. `codes`: institution and profile."""
     await connection.execute(SQL["see_profiles"], *columns(codes, 2))
+    await connection.execute(SQL["correct_profiles_seen"])
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {
         (row["institution_id"], row["profile"]): ProfileRuns(

@@ -11,7 +11,8 @@ WHERE institution_id = $1 AND profile = $2
 FOR UPDATE;
 
 -- name: open_due_run
--- The same, unless a run began since the schedule was looked at ($4: the newest cutoff then).
+-- The same, unless a run began since the schedule was looked at ($4: the newest cutoff then). A run
+-- with a cutoff still to come was begun by a clock that was ahead: it is not of this time.
 INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
 SELECT
     $1::key_text AS institution_id,
@@ -25,6 +26,7 @@ WHERE NOT EXISTS (
         institution_id = $1::key_text
         AND profile = $2::key_text
         AND ($4::timestamptz IS NULL OR cutoff > $4)
+        AND cutoff <= clock_timestamp()
 )
 ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
@@ -144,8 +146,15 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
 ORDER BY k.institution_id COLLATE "C", k.profile COLLATE "C"
 ON CONFLICT DO NOTHING;
 
+-- name: correct_profiles_seen
+-- A profile that was first seen by a clock that was ahead.
+UPDATE profile_seen
+SET since = clock_timestamp()
+WHERE since > clock_timestamp();
+
 -- name: profile_runs
 -- The latest run and whether one is open: an index answers both, however many runs there were.
+-- Runs of a clock that was ahead do not count, or nothing would be due until that time has come.
 SELECT
     institution_id,
     profile,
@@ -155,6 +164,7 @@ SELECT
         WHERE
             run.institution_id = profile_seen.institution_id
             AND run.profile = profile_seen.profile
+            AND run.cutoff <= now()
     ) AS last_cutoff,
     exists(
         SELECT FROM export_run AS run

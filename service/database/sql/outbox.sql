@@ -101,6 +101,8 @@ FROM counted;
 
 -- name: take_lease
 -- Free, run out, or ours: taken under the next fence number. The database's clock alone counts.
+-- None can end later than one that is given now. A lease that does was given by a clock that was
+-- ahead, and counts as run out: nobody would renew it, or take it, until that time has come.
 INSERT INTO relay_lease AS kept (name, holder, fence, expires_at)
 VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3::integer))
 ON CONFLICT (name) DO UPDATE
@@ -108,7 +110,10 @@ ON CONFLICT (name) DO UPDATE
         holder = excluded.holder,
         fence = kept.fence + 1,
         expires_at = excluded.expires_at
-    WHERE kept.expires_at <= clock_timestamp() OR kept.holder = excluded.holder
+    WHERE
+        kept.expires_at <= clock_timestamp()
+        OR kept.expires_at > clock_timestamp() + make_interval(secs => $3::integer)
+        OR kept.holder = excluded.holder
 RETURNING fence;
 
 -- name: renew_lease
