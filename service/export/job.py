@@ -24,6 +24,7 @@ from service.export.manifest import Manifest, TotalsDiffer
 from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
 from service.export.profile import Profile, Profiles
 from service.export.proof import NotReadBack
+from service.export.retries import Retries
 from service.export.schedule import is_due
 from service.export.sealing import (
     Built,
@@ -74,6 +75,7 @@ class ExportJob:
         profiles: Profiles,
         metrics: Metrics | None = None,
         step_fines_max: int = STEP_FINES_MAX,
+        retries: Retries | None = None,
     ) -> None:
         self._applier = applier
         self._writer = applier.writer
@@ -81,6 +83,7 @@ class ExportJob:
         self._profiles = profiles
         self._metrics = metrics or Metrics()
         self._step_fines_max = step_fines_max
+        self._retries = retries or Retries()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
         """Profiles with an interval, when they are due by the database's clock."""
@@ -116,8 +119,10 @@ class ExportJob:
                 raise
             # Rolled back whole: its fines stay Active, and the run is tried again.
             self._metrics.run_failures.labels(profile.code).inc()
-            log.exception(Event.RUN_FAILED, profile=profile.code)
+            wait_ms = self._retries.failed(profile)
+            log.exception(Event.RUN_FAILED, profile=profile.code, retry_in_ms=wait_ms)
             return 0
+        self._retries.succeeded(profile)
         self._metrics.run_ended.labels(profile.code).set_to_current_time()
         return batches
 
@@ -129,13 +134,17 @@ class ExportJob:
             self._metrics.held_back.labels(profile, reason.value).set(fines)
 
     async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
-        """What died in a run goes on at once; the rest when its schedule says so."""
+        """What died in a run goes on at once; the rest when its schedule says so.
+
+        A profile whose last attempt failed is due when its time to wait is over.
+        """
         codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
         async with self._writer.transaction() as connection:
             seen = await export_store.seen(connection, codes)
         return [
             (profile, own)
             for profile in self._profiles.profiles
+            if not self._retries.is_waiting(profile)
             if (own := seen.runs[(profile.institution_id, profile.code)]).is_open
             or is_due(profile, own.last_cutoff, own.since, seen.clock)
         ]

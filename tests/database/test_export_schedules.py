@@ -13,6 +13,7 @@ import pytest
 from service.database.export_store import SQL
 from service.export.job import ExportJob
 from service.export.profile import Profiles
+from service.export.retries import MAX_MS, Retries
 from service.telemetry import Metrics
 from tests.support.exports import fines, waiters
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
@@ -121,20 +122,33 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     await path.pool.execute("INSERT INTO export_counter VALUES ('6050', 999999999999999, 1000)")
     one, other = due("A"), due("B", institution="7")
     both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
-    metrics = Metrics()
-    job = ExportJob(path.applier, TOPICS, both, metrics)
+    metrics, clock = Metrics(), [0]
+    job = ExportJob(path.applier, TOPICS, both, metrics, retries=Retries(lambda: clock[0]))
     assert await job.run_once() == 1
     assert await path.rows("SELECT institution_id AS id, status FROM fine ORDER BY 1") == [
         {"id": "6050", "status": "Active"},
         {"id": "7", "status": "Transferred"},
     ]
-    failures = metrics.registry.get_sample_value("bursar_run_failures_total", {"profile": "A"})
-    assert failures == 1
+    assert failures_of("A", metrics) == 1
+    await path.take(fine(fine_id="F-2", type="OF_B", institution_id="7"))
+    await path.pool.execute(
+        "UPDATE export_run SET cutoff = cutoff - interval '2 hours' WHERE profile = 'B'"
+    )
+    assert await job.run_once() == 1, "the other profile alone, by its schedule"
+    assert failures_of("A", metrics) == 1, "not tried again before its time has come"
+    clock[0] += MAX_MS * 1_000_000
+    assert await job.run_once() == 0
+    assert failures_of("A", metrics) == 2
     await path.pool.execute("UPDATE export_counter SET export_number = 100000000000007")
+    clock[0] += MAX_MS * 1_000_000
     assert await job.run_once() == 1
     rows = await path.rows("SELECT export_number::text AS n FROM export_batch WHERE profile = 'A'")
     assert rows == [{"n": "100000000000008"}]
-    assert await path.value("SELECT count(*) FROM export_run") == 2
+    assert await path.value("SELECT count(*) FROM export_run") == 3
+
+
+def failures_of(code: str, metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("bursar_run_failures_total", {"profile": code})
 
 
 async def test_the_latest_run_is_found_without_reading_the_others(path: WritePath) -> None:
