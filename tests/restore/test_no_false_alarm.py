@@ -175,6 +175,8 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
         for change in CHANGED:
             undone = connection.transaction()
             await undone.start()
+            for table in ("export_batch", "loan_closed"):  # they refuse what is tried here
+                await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             await connection.execute(change)
             answer = await check.ask(connection)
             await undone.rollback()

@@ -3,7 +3,7 @@
 from service.database.migrations import script
 
 revision = "0009"
-down_revision = "0006"
+down_revision = "0008"
 
 
 def upgrade() -> None:
