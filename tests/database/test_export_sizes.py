@@ -97,9 +97,14 @@ async def test_a_patron_larger_than_a_batch_begins_one_and_shares_his_last(
     assert all_of(fine_ids(manifests)) == names
 
 
-async def test_a_patron_of_2500_fines_is_split_by_fines_or_by_bytes(path: WritePath) -> None:
+@pytest.mark.parametrize("scope", ["fine", "patron"])
+async def test_a_patron_of_2500_fines_is_split_by_fines_or_by_bytes(
+    path: WritePath, scope: str
+) -> None:
+    """More than a page, also of what is looked at again where a minimum counts all of them."""
     await path.take_in_polls(fines(2_500, of_each=2_500, comment="本" * 500), POLL)
-    await run(path, profiles_with(1_000, "bytes_max = 2000000"))
+    minimum = f'minimum_amount = "1.00"\nminimum_amount_scope = "{scope}"'
+    await run(path, profiles_with(1_000, f"bytes_max = 2000000\n{minimum}"))
     manifests = await check_sealed(path)
     check_one_run(manifests)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(2_500)]
