@@ -28,7 +28,7 @@ from service.core.words import Wait
 from service.database import records
 from service.database.aside import aside
 from service.database.pool import Connection
-from service.database.references import References
+from service.database.references import References, credits_made_by, fines_named_by
 from service.database.statements import statements
 
 K = TypeVar("K", bound=tuple[str | int, ...])
@@ -89,15 +89,15 @@ class LedgerStore:
         # A known payment named by another record under its identity: a repeat or a conflict, and
         # its fine may be any. Only reversals reach a known payment's fine and credit.
         originals = [payments[key] for key in named.originals & payments.keys()]
-        held = named.fines | _fines_of(lines.values()) | _fines_of(originals)
-        held |= (named.credits - _credits_of(payments.values())) | _credits_of(originals)
+        held = named.fines | fines_named_by(lines.values()) | fines_named_by(originals)
+        held |= (named.credits - credits_made_by(payments.values())) | credits_made_by(originals)
         lanes = held | named.created.keys()
         parked = await self._parked(connection, lanes, named)
         lines |= await self._lines_of_parked(connection, parked.values(), lines)
         payments |= await self._payments_of_parked(connection, parked.values(), payments)
         lines |= await self._lines_of_rejected(connection, payments.values(), lines)
-        reached = [value for value in payments.values() if _fines_of([value]) & lanes]
-        fines = await self.fines_by_key(connection, lanes | _credits_of(reached))
+        reached = [value for value in payments.values() if fines_named_by([value]) & lanes]
+        fines = await self.fines_by_key(connection, lanes | credits_made_by(reached))
         _require_locked(fines, named.created.keys() - held, locked)
         changes = named.changes | {key[1] for key in parked if key[0] == "change"}
         return View(
@@ -286,19 +286,3 @@ def _require_locked(
     for key, fine in fines.items():
         if fine.facts.account not in locked.accounts and key not in only_created:
             raise Moved("a fine of an account that is not locked")
-
-
-def _fines_of(values: Iterable[Line] | Iterable[Payment]) -> set[FineKey]:
-    return {
-        FineKey(value.key.institution_id, value.fine_id)
-        for value in values
-        if value.fine_id is not None
-    }
-
-
-def _credits_of(payments: Iterable[Payment]) -> set[FineKey]:
-    return {
-        FineKey(value.key.institution_id, value.credit_id)
-        for value in payments
-        if value.credit_id is not None
-    }

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from service.core.batches import Line
 from service.core.books import LoanKey, PatronKey
 from service.core.events import (
     BursarPayment,
@@ -17,7 +18,7 @@ from service.core.events import (
     ReleaseFine,
     Replay,
 )
-from service.core.ledger import AccountKey, BatchKey, FineKey, LineKey, SourceKey
+from service.core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import PaymentKind
 
@@ -95,3 +96,21 @@ def references(events: Iterable[Event]) -> References:
     for event in events:
         found.add(event)
     return found
+
+
+def fines_named_by(values: Iterable[Line] | Iterable[Payment]) -> set[FineKey]:
+    """The fines that lines or payments are for, as far as they are known."""
+    return {
+        FineKey(value.key.institution_id, value.fine_id)
+        for value in values
+        if value.fine_id is not None
+    }
+
+
+def credits_made_by(payments: Iterable[Payment]) -> set[FineKey]:
+    """The credits that were made of their excess."""
+    return {
+        FineKey(value.key.institution_id, value.credit_id)
+        for value in payments
+        if value.credit_id is not None
+    }

@@ -116,7 +116,7 @@ CALLS = (
     Call("export", "delete_empty_runs", Reads.QUEUE, (OWN, "SIS", LATER, 200)),
     Call("export", "open_fines", Reads.PAGE, (OWN, "USD", "", "", 1_000)),
     Call("export", "open_fines_left", Reads.PAGE, (OWN, "USD", "", "", 10_000)),
-    Call("export", "open_fines_of_patrons", Reads.KEY, (OWN, "USD", "", "", ["P-7", "P-8"])),
+    Call("export", "open_fines_of_patrons", Reads.KEY, (OWN, "USD", "", "", ["P-7", "P-8"], 1_000)),
     Call("export", "next_numbers", Reads.KEY, (OWN, "SIS")),
     Call("export", "live_lines_of_fines", Reads.KEY, ([OWN], ["F-20"])),
     Call("export", "sealed_bytes", Reads.KEY, (OWN, "SIS", 2)),
