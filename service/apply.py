@@ -1,7 +1,7 @@
 """THE write path: offsets, ledger and outbox move in one commit or not at all (architecture.md)."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from service.core import rules
-from service.core.books import Changes, ParkedFailure
+from service.core.books import Changes, ParkedFailure, ParkedKey
 from service.core.events import Event, ExportResponse, Failed, Incoming, Refused
 from service.core.ledger import FineKey, SourceKey
 from service.core.words import Wait
@@ -29,9 +29,11 @@ from service.isolation import (
     alarm,
     failed,
     is_of_a_record,
+    is_of_the_program,
     may_be_a_time_limit,
     name_of,
 )
+from service.isolation_parked import raise_for_parked
 from service.outputs import Outputs
 from service.poll import Poll, Report, moved, moves_of
 from service.problems import describe
@@ -177,12 +179,12 @@ class Applier:
     async def retried(
         self,
         work: Callable[[Connection], Awaitable[R]],
-        sets_apart: bool = True,
+        spared: Collection[ParkedKey] = (),
         waits_for_locks: bool = True,
     ) -> R:
         """`work` in one transaction, the whole of it again while a rival is in the way.
 
-        A parked record that cannot be read or decided is set apart first, if `sets_apart`; else
+        A parked record on which the program fails is set apart first; for one of `spared`
         ParkedFailure is raised. Without `waits_for_locks` the first lock timeout comes out.
         """
         tries = 1
@@ -197,21 +199,23 @@ class Applier:
                 self.retries[type(error).__name__] += 1
                 self._retrying(type(error).__name__)
             except ParkedFailure as failure:
-                if not sets_apart:
+                if any(key in spared for key in failure.keys):
                     raise
                 await self._set_apart(failure)
 
     async def _set_apart(self, failure: ParkedFailure) -> None:
-        """Parked records on which the program fails wait for a person from now on."""
+        """Parked records on which the program fails wait for a person from now on.
+
+        Each is counted, marked by this process or not: so the tries come to an end.
+        """
         cause = failure.__cause__ or failure
         self._internal_errors.require_room(len(failure.keys), name_of(cause))
-        count = await self._in_transaction(
+        await self._in_transaction(
             lambda connection: put_parked_failures(connection, failure.keys, name_of(cause))
         )
-        if count == 0:  # parked by this very poll: one of its records is the cause
-            raise cause
-        self._internal_errors.in_a_row += count
-        log.error("parked_record_failed", records=count, error=name_of(cause))
+        self._internal_errors.in_a_row += len(failure.keys)
+        count, name = len(failure.keys), name_of(cause)
+        log.error("parked_record_failed", records=count, error=name, problem=describe(cause))
 
     async def _in_transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
         async with self.writer.transaction() as connection:
@@ -256,7 +260,18 @@ class Applier:
         return changes
 
     async def write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-        """The ledger, then the outbox: last, under the locks, so its order is the ledger's."""
+        """The ledger, then the outbox: last, under the locks, so its order is the ledger's.
+
+        Raises ParkedFailure where the program fails on what a parked record has caused.
+        """
+        try:
+            await self._write(connection, changes, recorded_at)
+        except Exception as problem:
+            if is_of_the_program(problem):
+                await raise_for_parked(connection, changes, self.outputs, recorded_at)
+            raise
+
+    async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.refused)

@@ -3,6 +3,10 @@
 An error of the database's or the network's says nothing about a record. Whatever else is raised
 while a poll is decided, the program's own mistakes among it, comes from one of the poll's records:
 it is looked for by halving. So is a poll that is too much for a time limit.
+
+Or it comes from a record that was parked before and that the poll, a sweep, an export or a command
+has set free: the fold knows which one it tries, and isolation_parked.py finds the one whose effects
+cannot be encoded.
 """
 
 from collections.abc import Iterable
@@ -51,6 +55,11 @@ class TooManyInternalErrors(OperatorError):
 def is_of_a_record(error: Exception) -> bool:
     """Whether one of the records that were decided together is the cause."""
     return isinstance(error, REFUSED_FOR_GOOD) or not isinstance(error, NOT_A_RECORDS)
+
+
+def is_of_the_program(error: Exception) -> bool:
+    """Whether it was raised without the database having been asked."""
+    return is_of_a_record(error) and not isinstance(error, REFUSED_FOR_GOOD)
 
 
 def may_be_a_time_limit(error: Exception) -> bool:

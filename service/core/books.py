@@ -80,8 +80,8 @@ class Overlay(Generic[K, V]):
             if (before := read.get(key)) is not None and before is not value and before != value
         )
 
-    def removed(self) -> tuple[K, ...]:
-        return tuple(key for key in self._read if key not in self._now)
+    def removed(self) -> Mapping[K, V]:
+        return {key: value for key, value in self._read.items() if key not in self._now}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Changes:
     batches_changed: tuple[SealedBatch, ...]
     parked_added: tuple[Parked, ...]
     parked_changed: tuple[Parked, ...]
-    parked_removed: tuple[ParkedKey, ...]
+    parked_removed: Mapping[ParkedKey, Parked]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
     refused: tuple[Refused, ...]

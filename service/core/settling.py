@@ -27,6 +27,7 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
     """Whole passes over what waits in the lanes, oldest first, until one moves none.
 
     What an item touches joins the next pass: an excess makes a credit, a reversal cancels it.
+    Raises ParkedFailure for an item that was parked before this fold and cannot be decided.
     """
     reached = dict.fromkeys(lanes)
     if books.are_still(reached):
@@ -40,6 +41,8 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
             try:
                 outcome = _retry(books, key, item)
             except Exception as problem:
+                if item.arrival is None:  # this fold parked it: one of its events is the cause
+                    raise
                 raise ParkedFailure((key,)) from problem
             moved = moved or outcome is not None
             reached |= dict.fromkeys(touched(outcome))

@@ -83,7 +83,10 @@ class LedgerStore:
         return Locked({(value := records.account(row)).key: value for row in rows}, clock)
 
     async def view(self, connection: Connection, named: References, locked: Locked) -> View:
-        """All that the rules may ask for these events. Raises Moved."""
+        """All that the rules may ask for these events.
+
+        Raises Moved, and ParkedFailure for parked records that cannot be read.
+        """
         lines = await self._lines(connection, named)
         payments = await self._payments(connection, named.payments | named.originals)
         # A known payment named by another record under its identity: a repeat or a conflict, and
@@ -220,6 +223,7 @@ class LedgerStore:
             [lane in named.created for lane in sorted(lanes)],
             *columns(named.parked, 4),
         )
+        rows = [row for row in rows if _parked_key(row) not in named.without]
         return await aside(connection, len(rows), lambda: self._parked_items(rows))
 
     def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, Parked]:
@@ -227,11 +231,11 @@ class LedgerStore:
         items: dict[ParkedKey, Parked] = {}
         failures: dict[ParkedKey, Exception] = {}
         for row in rows:
-            key = SourceKey(row["institution_id"], row["source"], row["id"])
+            key = _parked_key(row)
             try:
-                items[(row["record"], key)] = self._parked_item(row, key)
+                items[key] = self._parked_item(row, key[1])
             except Exception as problem:  # noqa: BLE001 - raised below, with the record's key
-                failures[(row["record"], key)] = problem
+                failures[key] = problem
         if failures:
             raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
         return items
@@ -260,6 +264,10 @@ class LedgerStore:
         self, connection: Connection, name: str, keys: Collection[tuple[str | int, ...]], width: int
     ) -> Sequence[asyncpg.Record]:
         return await connection.fetch(self._sql[name], *columns(keys, width)) if keys else []
+
+
+def _parked_key(row: asyncpg.Record) -> ParkedKey:
+    return (row["record"], SourceKey(row["institution_id"], row["source"], row["id"]))
 
 
 def _without_future(

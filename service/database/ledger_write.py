@@ -34,13 +34,17 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _write_lines(connection, changes)
     await _write_parked(connection, changes, recorded_at)
     await _write_loans(connection, changes)
-    await copy(
-        connection,
-        "ledger_transaction",
-        rows.TRANSACTION_COLUMNS,
-        [rows.transaction_row(value, recorded_at) for value in changes.transactions],
-    )
+    transactions = transaction_rows(changes, recorded_at)
+    await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
     await put_rejected(connection, changes.refused, recorded_at)
+
+
+def transaction_rows(changes: Changes, recorded_at: datetime) -> list[tuple[Any, ...]]:
+    return [rows.transaction_row(value, recorded_at) for value in changes.transactions]
+
+
+def rejected_rows(refused: Sequence[Refused]) -> list[tuple[Any, ...]]:
+    return [rows.refused_row(value) for value in refused]
 
 
 async def put_rejected(
@@ -49,8 +53,7 @@ async def put_rejected(
     """The database's row comes first, the topic is a copy."""
     places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in refused]
     await _execute(connection, "set_earlier_rejected_aside", places)
-    values = [rows.refused_row(value) for value in refused]
-    await _execute(connection, "put_rejected", values, recorded_at)
+    await _execute(connection, "put_rejected", rejected_rows(refused), recorded_at)
 
 
 async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) -> None:

@@ -47,11 +47,13 @@ async def longest_row(connection: Connection, records: Sequence[Failed], records
     return longest
 
 
-async def put_parked_failures(connection: Connection, keys: Sequence[ParkedKey], error: str) -> int:
+async def put_parked_failures(
+    connection: Connection, keys: Sequence[ParkedKey], error: str
+) -> None:
     """Parked records: they stay where they are, and are not read again until a person decides.
 
-    How many there were.
+    One that somebody else has marked or discarded meanwhile is passed over.
     """
     named = [(key.institution_id, record, key.source, key.id) for record, key in keys]
     put = statements("ledger")["put_parked_failures"]
-    return len(await connection.fetch(put, *columns(named, 4), error))
+    await connection.execute(put, *columns(named, 4), error)

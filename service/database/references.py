@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from service.core.batches import Line
-from service.core.books import LoanKey, PatronKey
+from service.core.books import LoanKey, ParkedKey, PatronKey
 from service.core.events import (
     BursarPayment,
     Discard,
@@ -39,6 +39,7 @@ class References:
     batches: set[BatchKey] = field(default_factory=set)
     loans: set[LoanKey] = field(default_factory=set)
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)  # by identity
+    without: set[ParkedKey] = field(default_factory=set)  # parked records that are not read
 
     def add(self, event: Event) -> None:
         match event:

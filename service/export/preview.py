@@ -1,11 +1,13 @@
 """The next run as it would be now: the same code and numbers, one snapshot, nothing written."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
+from service.core.books import ParkedFailure, ParkedKey
 from service.database import export_store, plan_store
 from service.database.export_store import Numbers
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool
+from service.database.pool import Connection, Pool
 from service.export import claims
 from service.export.batch import CreditRef
 from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
@@ -50,22 +52,46 @@ async def preview(
                 run, plan = between_steps(run, plan)
                 continue
             claimed, is_over = await claims_of(connection, store, profile, plan), plan.last
-            named = references_of(claimed.fines)
-            accounts = await store.peek(connection, named)
-            view = await store.view(connection, named, accounts)
-            if lanes := missed_by(view):  # the run settles these before it exports
-                view = settled(view, lanes)
-            due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
-            if not due and not seals_empty(profile, run, claimed):
-                run = advanced(run, claimed, due)
+            part = Part(profile, run, claimed, (), numbers, earlier)
+            part, built = await _built(connection, store, part)
+            if built is None:
+                run = advanced(run, part.claimed, part.due)
                 plan = Plan(run.after)
                 continue
-            part = Part(profile, run, claimed, due, numbers, earlier)
-            built = await build(connection, part, view, accounts)
             yield built
             run, numbers = built.run, _following(numbers, built)
             plan = Plan(run.after)
             earlier |= built.lines
+
+
+async def _built(
+    connection: Connection, store: LedgerStore, part: Part
+) -> tuple[Part, Built | None]:
+    """The batch without the parked records on which the program fails: the run marks them."""
+    failed: set[ParkedKey] = set()
+    while True:
+        try:
+            return await _built_without(connection, store, part, failed)
+        except ParkedFailure as failure:
+            failed.update(failure.keys)
+
+
+async def _built_without(
+    connection: Connection, store: LedgerStore, part: Part, failed: set[ParkedKey]
+) -> tuple[Part, Built | None]:
+    """The part as it is due under the accounts' present state; None: no batch is made of it."""
+    profile, run = part.profile, part.run
+    named = references_of(part.claimed.fines)
+    named.without |= failed
+    accounts = await store.peek(connection, named)
+    view = await store.view(connection, named, accounts)
+    if lanes := missed_by(view):  # the run settles these before it exports
+        view = settled(view, lanes)
+    due, claimed = await claims.still_due(connection, store, profile, run, part.claimed, view)
+    part = replace(part, claimed=claimed, due=due)
+    if not due and not seals_empty(profile, run, claimed):
+        return part, None
+    return part, await build(connection, part, view, accounts)
 
 
 def _following(numbers: Numbers, built: Built) -> Numbers:

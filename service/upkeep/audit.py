@@ -1,6 +1,6 @@
 """What a person decides, kept as a row of `operator_action` in the commit that does it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from service.apply import RETRYABLE, Applier
-from service.core.books import Changes
+from service.core.books import Changes, ParkedKey
 from service.database.pool import Connection
 from service.database.statements import statements
 from service.isolation import is_of_a_record
@@ -67,14 +67,19 @@ class Action:
 
 
 async def decided(
-    applier: Applier, subject: Subject, work: Callable[[Connection], Awaitable[str]]
+    applier: Applier,
+    subject: Subject,
+    work: Callable[[Connection], Awaitable[str]],
+    keys: Collection[ParkedKey] = (),
 ) -> Told:
     """One decision in one commit; what cannot be done is told and leaves no trace.
 
     A record on which the program fails is told as well, so that the decisions after it go on.
+    `keys` are the parked records that are decided: of those it fails on, only the others, which the
+    decision has set free, are set apart.
     """
     try:
-        outcome = await applier.retried(work, sets_apart=False)
+        outcome = await applier.retried(work, keys)
     except Undone as why:
         return Told(subject, done=False, outcome=str(why))
     except Exception as problem:

@@ -203,7 +203,7 @@ async def _decide(applier: Applier, item: ParkedRecord, said: Said, decide: Deci
             await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
         return outcome
 
-    return await decided(applier, item.subject, work)
+    return await decided(applier, item.subject, work, [(item.record, key)])
 
 
 def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:

@@ -16,6 +16,7 @@ from tests.support.write_path import (
     WritePath,
     change,
     fine,
+    miss_the_fine,
     payment,
     profiles_of,
     response,
@@ -65,15 +66,6 @@ async def put_back(path: WritePath, wait: str) -> None:
 async def export(path: WritePath) -> None:
     profiles = profiles_of(PROFILES)
     await path.exports(profiles).run_profile(profiles.profiles[0])
-
-
-async def miss_the_fine(path: WritePath, *records: Record) -> None:
-    """The records are parked for a fine that is unknown, and then it is there, unseen by them."""
-    await path.pool.execute("CREATE TABLE hidden AS SELECT * FROM fine")
-    await path.pool.execute("DELETE FROM fine")
-    await path.take(*records)
-    await path.pool.execute("INSERT INTO fine SELECT * FROM hidden")
-    await path.pool.execute("DROP TABLE hidden")
 
 
 async def test_a_change_that_missed_its_fine_is_applied(path: WritePath) -> None:

@@ -144,6 +144,15 @@ async def write_path(database_url: str, partition: int = 0) -> AsyncIterator[Wri
         await pool.close()
 
 
+async def miss_the_fine(path: WritePath, *records: Record) -> None:
+    """The records are parked for a fine that is unknown, and then it is there, unseen by them."""
+    await path.pool.execute("CREATE TABLE hidden AS SELECT * FROM fine")
+    await path.pool.execute("DELETE FROM fine")
+    await path.take(*records)
+    await path.pool.execute("INSERT INTO fine SELECT * FROM hidden")
+    await path.pool.execute("DROP TABLE hidden")
+
+
 async def tables_of(pool: Pool) -> Tables:
     """Every table but the outbox, sorted, without what differs between two equal histories."""
     names = await pool.fetch(

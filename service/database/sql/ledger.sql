@@ -592,7 +592,8 @@ FROM parked_error
 WHERE topic = $1 AND partition = $2 AND record_offset > $3 - $4::bigint AND record_offset <= $3;
 
 -- name: put_parked_failures
--- They stay parked, and are not read again until a person has decided.
+-- They stay parked, and are not read again until a person has decided. The lock leaves out a record
+-- that another connection takes away meanwhile: without it the foreign key would raise.
 INSERT INTO parked_failure (institution_id, record, source, id, error)
 SELECT
     parked.institution_id,
@@ -604,5 +605,5 @@ FROM unnest($1::text [], $2::text [], $3::text [], $4::text [])
     AS k (institution_id, record, source, id)
 INNER JOIN parked USING (institution_id, record, source, id)
 ORDER BY parked.institution_id, parked.record, parked.source, parked.id
-ON CONFLICT DO NOTHING
-RETURNING id;
+FOR KEY SHARE OF parked
+ON CONFLICT DO NOTHING;

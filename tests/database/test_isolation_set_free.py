@@ -1,0 +1,246 @@
+"""A parked record on whose effects the program fails is set apart; what set it free goes on.
+
+The records around it are changes, for a change moves its fine as soon as that is there, and
+payments, which an export sets free.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from service import outputs
+from service.apply import Applier, ApplyLimits
+from service.core import settling
+from service.core.books import ParkedFailure, ParkedKey
+from service.core.ledger import SourceKey
+from service.database import rows
+from service.database.ledger_store import LedgerStore
+from service.database.pool import Connection
+from service.export.preview import preview
+from service.isolation import TooManyInternalErrors
+from service.messages import parse
+from service.upkeep import parked
+from service.upkeep.audit import Said, Told
+from service.upkeep.parked import ParkedRecord
+from tests.support.failing import cannot_read, fails_for, parked_now, pays
+from tests.support.guards import Unguarded
+from tests.support.mixture import PROFILES
+from tests.support.write_path import (
+    OUTPUTS,
+    Record,
+    WritePath,
+    change,
+    fine,
+    miss_the_fine,
+    profiles_of,
+    write_path,
+)
+
+BAD = "BAD-1"
+SAID = Said("tester", "a test")
+BOTH = profiles_of(PROFILES).profiles[0]
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+FAILURES = {
+    "fold": (settling, "decide"),
+    "encode": (outputs, "encode_balance_changed"),
+    "encode_a_rejection": (outputs, "encode_rejected"),
+    "write_a_transaction": (rows, "transaction_row"),
+    "write_a_rejection": (rows, "refused_row"),
+}
+
+
+def break_it(monkeypatch: pytest.MonkeyPatch, failure: str, record: str = BAD) -> None:
+    where, name = FAILURES[failure]
+    monkeypatch.setattr(where, name, fails_for(record, getattr(where, name)))
+
+
+def queues(failure: str) -> list[Record]:
+    """Changes of two fines; the second one of F-1 is bad."""
+    currency = "EUR" if "rejection" in failure else "USD"
+    return [
+        change(change_id="C-1", fine_id="F-1", amount="1.00"),
+        change(change_id=BAD, fine_id="F-1", amount="2.00", currency=currency),
+        change(change_id="C-3", fine_id="F-1", amount="4.00"),
+        change(change_id="C-4", fine_id="F-2", amount="1.00"),
+    ]
+
+
+FINES = [fine(fine_id="F-1"), fine(fine_id="F-2")]
+
+
+async def by_intake(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -> None:
+    await path.take(*queues(failure))
+    break_it(patch, failure)
+    report = await path.take(*FINES)
+    assert report.outcomes == {"applied": 2, "unparked:unknown_fine": 3}
+
+
+async def by_sweep(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -> None:
+    await path.take(*FINES)
+    await miss_the_fine(path, *queues(failure))
+    break_it(patch, failure)
+    await path.sweep()
+
+
+async def by_export(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -> None:
+    await path.take(*FINES)
+    await miss_the_fine(path, *queues(failure))
+    break_it(patch, failure)
+    assert await path.exports(profiles_of(PROFILES)).run_profile(BOTH) == 1
+    lines = await path.rows("SELECT amount FROM export_line ORDER BY fine_id")
+    assert [line["amount"] for line in lines] == [9050, 9450]
+
+
+async def by_command(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -> None:
+    await path.take(*FINES)
+    await miss_the_fine(path, *queues(failure))
+    break_it(patch, failure)
+    for item in await parked_now(path):
+        if item.id in ("C-3", "C-4"):
+            decision = await parked.release(path.applier, item, SAID)
+            assert (decision.done, decision.outcome) == (True, "applied")
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("commit", [by_intake, by_sweep, by_export, by_command])
+async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
+    path: WritePath,
+    monkeypatch: pytest.MonkeyPatch,
+    commit: Callable[[WritePath, pytest.MonkeyPatch, str], Awaitable[None]],
+    failure: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        await commit(path, patch, failure)
+        (item,) = await parked_now(path)
+        assert (item.id, item.wait, item.error) == (BAD, "internal_error", "Mistake")
+        assert item.is_bound
+    states = await path.rows("SELECT change_id, state FROM fine_change ORDER BY change_id")
+    assert {row["change_id"]: row["state"] for row in states} == {
+        BAD: "parked",
+        "C-1": "applied",
+        "C-3": "applied",
+        "C-4": "applied",
+    }
+    assert await path.value("SELECT count(*) FROM parked_error") == 0
+    decision = await parked.release(path.applier, item, SAID)  # the cause is mended
+    assert decision.done
+    assert await parked_now(path) == []
+    assert await path.value("SELECT sum(active + transferred) FROM account") == await path.value(
+        "SELECT sum(active_change + transferred_change) FROM ledger_transaction"
+    )
+
+
+@pytest.mark.parametrize("failure", ["fold", "encode", "write_a_transaction"])
+async def test_an_export_goes_on_without_a_payment_that_it_sets_free_and_that_fails(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    """What may not be decided before the failed one, its own reversal, waits behind it."""
+    more = {"kind": "reversal", "reverses_payment_id": BAD, "amount": "1.00"}
+    await path.take(
+        fine(fine_id="F-1"),
+        pays(BAD, "F-1", amount="1.00"),
+        pays("R-1", "F-1", **more),
+        pays("B", "F-1", amount="2.00"),
+    )
+    its_name = "id" if failure == "fold" else "payment_id"
+    with monkeypatch.context() as patch:
+        break_it(patch, failure, f" {its_name}='{BAD}'")  # the reversal names it otherwise
+        assert await path.exports(profiles_of(PROFILES)).run_profile(BOTH) == 1
+        waits = {item.id: item.wait.value for item in await parked_now(path)}
+    assert waits == {BAD: "internal_error", "R-1": "unknown_original"}
+    assert await path.value("SELECT outstanding FROM fine") == 9350
+    bad = next(item for item in await parked_now(path) if item.id == BAD)
+    assert (await parked.release(path.applier, bad, SAID)).outcome == "applied"
+    assert await parked_now(path) == []
+    assert await path.value("SELECT outstanding FROM fine") == 9350
+
+
+async def test_a_preview_is_the_run_without_the_records_that_fail(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await path.take(*FINES, pays(BAD, "F-2"), pays("UNREADABLE", "F-2"))
+    await miss_the_fine(path, change(change_id="C-1", fine_id="F-1"), *queues("fold")[1:])
+    break_it(monkeypatch, "fold")
+    store = LedgerStore(cannot_read("UNREADABLE"))
+    foreseen = [built async for built in preview(path.pool, store, BOTH)]
+    assert await path.value("SELECT count(*) FROM parked_failure") == 0
+    path.applier = Applier(Unguarded(path.pool), store, OUTPUTS)
+    assert await path.exports(profiles_of(PROFILES)).run_profile(BOTH) == 1
+    lines = await path.rows("SELECT fine_id, amount FROM export_line ORDER BY fine_id")
+    assert [(line.fine_id, line.amount) for line in foreseen[0].manifest.lines] == [
+        (line["fine_id"], line["amount"]) for line in lines
+    ]
+    assert len(foreseen) == 1
+    assert await path.value("SELECT count(*) FROM parked_failure") == 3
+
+
+@pytest.mark.parametrize(
+    ("decide", "failure"),
+    [
+        (parked.release, "fold"),
+        (parked.release, "encode"),
+        (parked.discard, "encode_a_rejection"),
+    ],
+)
+async def test_a_decision_on_the_record_that_fails_says_so_and_changes_nothing(
+    path: WritePath,
+    monkeypatch: pytest.MonkeyPatch,
+    decide: Callable[[Applier, ParkedRecord, Said], Awaitable[Told]],
+    failure: str,
+) -> None:
+    await path.take(fine(fine_id="F-1"))
+    await miss_the_fine(path, change(change_id=BAD, fine_id="F-1"))
+    (item,) = await parked_now(path)
+    break_it(monkeypatch, failure)
+    decision = await decide(path.applier, item, SAID)
+    assert (decision.done, decision.outcome) == (False, "fails: Mistake")
+    (after,) = await parked_now(path)
+    assert (after.id, after.wait, after.error) == (BAD, item.wait, None)
+
+
+async def test_many_records_that_fail_when_they_are_set_free_stop_the_process(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await path.take(*(change(change_id=f"{BAD}{n}", fine_id="F-1") for n in range(4)))
+    break_it(monkeypatch, "encode")
+    limits = ApplyLimits(internal_errors_in_a_row_max=3)
+    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+    with pytest.raises(TooManyInternalErrors):
+        await path.take(fine(fine_id="F-1"))
+    assert await path.value("SELECT count(*) FROM fine") == 0
+    assert await path.value("SELECT count(*) FROM parked_failure") == 0
+
+
+class Commit:
+    """Work that fails on a parked record, some times."""
+
+    def __init__(self, key: ParkedKey, failures: int) -> None:
+        self._key = key
+        self._failures = failures
+
+    async def __call__(self, _: Connection) -> str:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise ParkedFailure((self._key,)) from ValueError()
+        return "done"
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["marked", "discarded"])
+async def test_a_record_that_a_rival_has_marked_or_discarded_meanwhile_stops_nobody(
+    path: WritePath, is_there: bool
+) -> None:
+    key = ("change", SourceKey("6050", "LIB", BAD))
+    if is_there:
+        await path.take(change(change_id=BAD, source="LIB"))
+        await path.applier.retried(Commit(key, 1))
+    assert await path.applier.retried(Commit(key, 1)) == "done"
+    assert await path.value("SELECT count(*) FROM parked_failure") == int(is_there)
+    with pytest.raises(TooManyInternalErrors):
+        await path.applier.retried(Commit(key, 1_000))
