@@ -4,6 +4,7 @@ The records around it are changes, for a change moves its fine as soon as that i
 payments, which an export sets free.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -244,3 +245,27 @@ async def test_a_record_that_a_rival_has_marked_or_discarded_meanwhile_stops_nob
     assert await path.value("SELECT count(*) FROM parked_failure") == int(is_there)
     with pytest.raises(TooManyInternalErrors):
         await path.applier.retried(Commit(key, 1_000))
+
+
+async def somebody_waits(path: WritePath) -> None:
+    query = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+)
+"""
+    async with asyncio.timeout(60):
+        while not await path.value(query):
+            pass
+
+
+async def test_a_record_that_is_discarded_while_it_is_marked_stops_nobody(path: WritePath) -> None:
+    await path.take(change(change_id=BAD, source="LIB"))
+    key = ("change", SourceKey("6050", "LIB", BAD))
+    async with path.pool.acquire() as rival:
+        async with rival.transaction():
+            await rival.execute("DELETE FROM parked")
+            commit = asyncio.create_task(path.applier.retried(Commit(key, 1)))
+            await somebody_waits(path)
+        assert await commit == "done"
+    assert await path.value("SELECT count(*) FROM parked_failure") == 0
