@@ -6,7 +6,7 @@ Neither the records that set it free nor the others that they set free are the c
 from datetime import datetime
 
 from service.core.books import Changes, ParkedFailure, ParkedKey
-from service.core.set_free import set_free
+from service.core.set_free import divided
 from service.database import ledger_write
 from service.database.aside import aside
 from service.database.pool import Connection
@@ -19,10 +19,10 @@ async def raise_for_parked(
     """To be called after `changes` could not be written.
 
     Raises ParkedFailure with all records that were set free and whose effects, alone, fail as well.
+    Returns where what set them free fails without them: that has to be parked first.
     """
-    failures = await aside(
-        connection, len(changes.parked_removed), lambda: _failures(changes, outputs, recorded_at)
-    )
+    size = len(changes.transactions) + len(changes.refused)
+    failures = await aside(connection, size, lambda: _failures(changes, outputs, recorded_at))
     if failures:
         raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
 
@@ -30,12 +30,19 @@ async def raise_for_parked(
 def _failures(
     changes: Changes, outputs: Outputs, recorded_at: datetime
 ) -> dict[ParkedKey, Exception]:
-    failures: dict[ParkedKey, Exception] = {}
-    for key, effects in set_free(changes).items():
-        try:
-            ledger_write.transaction_rows(effects, recorded_at)
-            ledger_write.rejected_rows(effects.refused)
-            outputs.encoded(effects, recorded_at)
-        except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
-            failures[key] = problem
-    return failures
+    events, freed = divided(changes)
+    # A fine that cannot be encoded fails in every change of it, too.
+    if not freed or _failure(events, outputs, recorded_at) is not None:
+        return {}
+    failures = {key: _failure(effects, outputs, recorded_at) for key, effects in freed.items()}
+    return {key: failure for key, failure in failures.items() if failure is not None}
+
+
+def _failure(effects: Changes, outputs: Outputs, recorded_at: datetime) -> Exception | None:
+    try:
+        ledger_write.transaction_rows(effects, recorded_at)
+        ledger_write.rejected_rows(effects.refused)
+        outputs.encoded(effects, recorded_at)
+    except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
+        return problem
+    return None

@@ -9,30 +9,30 @@ from service.core.events import Refused
 from service.core.ledger import LibraryRef, PaymentRef, SourceKey, Transaction
 
 
-def set_free(changes: Changes) -> Mapping[ParkedKey, Changes]:
-    """For each such record the same changes with its own transactions and rejection only.
+def divided(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:
+    """The same changes with the events' own transactions and rejections, and with each record's.
 
     The tables' other rows are not divided: they are the state after all of the fold's events.
     """
-    transactions: dict[ParkedKey, list[Transaction]] = defaultdict(list)
+    freed = changes.parked_removed
+    keys = {item.event.origin: key for key, item in freed.items()}
+    transactions: dict[ParkedKey | None, list[Transaction]] = defaultdict(list)
     for transaction in changes.transactions:
         key = _cause_of(transaction)
-        if key is not None:
-            transactions[key].append(transaction)
-    refused: dict[ParkedKey, list[Refused]] = defaultdict(list)
-    keys = {item.event.origin: key for key, item in changes.parked_removed.items()}
+        transactions[key if key in freed else None].append(transaction)
+    refused: dict[ParkedKey | None, list[Refused]] = defaultdict(list)
     for rejection in changes.refused:
-        if rejection.origin in keys:
-            refused[keys[rejection.origin]].append(rejection)
-    return {
-        key: replace(
+        refused[keys.get(rejection.origin)].append(rejection)
+
+    def part(key: ParkedKey | None) -> Changes:
+        return replace(
             changes,
             transactions=tuple(transactions[key]),
-            loans_closed=(),
+            loans_closed=changes.loans_closed if key is None else (),  # exports close loans
             refused=tuple(refused[key]),
         )
-        for key in changes.parked_removed
-    }
+
+    return part(None), {key: part(key) for key in freed}
 
 
 def _cause_of(transaction: Transaction) -> ParkedKey | None:

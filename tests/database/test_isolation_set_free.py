@@ -138,6 +138,24 @@ async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
     )
 
 
+@pytest.mark.parametrize("failure", ["encode", "write_a_transaction"])
+async def test_a_record_that_fails_itself_is_parked_and_not_what_it_would_set_free(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    """Its fine is in the effects of the changes as well: they fail only because of it."""
+    await path.take(*queues("fold"))
+    with monkeypatch.context() as patch:
+        break_it(patch, failure, "'F-1'")
+        report = await path.take(*FINES)
+    assert report.outcomes["parked:internal_error"] == 1
+    waits = {item.id: item.wait.value for item in await parked_now(path) if item.is_bound}
+    assert waits == dict.fromkeys(("C-1", BAD, "C-3"), "unknown_fine")
+    assert await path.value("SELECT count(*) FROM parked_failure") == 0
+    (bad,) = [item for item in await parked_now(path) if not item.is_bound]
+    assert (await parked.release(path.applier, bad, SAID)).outcome == "applied"
+    assert await parked_now(path) == []
+
+
 @pytest.mark.parametrize("failure", ["fold", "encode", "write_a_transaction"])
 async def test_an_export_goes_on_without_a_payment_that_it_sets_free_and_that_fails(
     path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
