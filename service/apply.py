@@ -275,7 +275,10 @@ class Applier:
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.refused)
-        messages = await aside(connection, size, lambda: self.outputs.encoded(changes, recorded_at))
+        others = await ledger_write.places_of_others(connection, changes.refused)
+        messages = await aside(
+            connection, size, lambda: self.outputs.encoded(changes, recorded_at, others)
+        )
         for topic, encoded in messages:
             await outbox.put(connection, topic, encoded, recorded_at)
         crash_point("outbox_put")

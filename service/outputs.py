@@ -1,5 +1,6 @@
 """What the ledger's changes have to say, as records for their topics. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,8 @@ from service.messages import (
     encode_rejected,
 )
 
+Place = tuple[str, int, int]  # topic, partition, offset
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -21,10 +24,18 @@ class Outputs:
     rejected: str
     ce_source: str
 
-    def encoded(self, changes: Changes, at: datetime) -> list[tuple[str, list[Message]]]:
-        """What the changes have to say, by topic, in the ledger's order."""
+    def encoded(
+        self, changes: Changes, at: datetime, others: Collection[Place] = ()
+    ) -> list[tuple[str, list[Message]]]:
+        """What the changes have to say, by topic, in the ledger's order.
+
+        `others`: places of rejected records that had other records before.
+        """
         source = self.ce_source
         moved = [encode_balance_changed(line, at, source) for line in changes.transactions]
         loans = [encode_loan_closed(closed, at, source) for closed in changes.loans_closed]
-        refused = [encode_rejected(value, at, source) for value in changes.refused]
+        refused = [
+            encode_rejected(value, at, source, is_another=value.origin[:3] in others)
+            for value in changes.refused
+        ]
         return [(self.balance_changed, moved), (self.loan_closed, loans), (self.rejected, refused)]

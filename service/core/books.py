@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from service.core.batches import Line, Response, SealedBatch
@@ -98,6 +99,7 @@ class View:
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, Parked] = field(default_factory=dict)  # oldest first
     loans_closed: frozenset[LoanKey] = frozenset()
+    recorded_at: datetime | None = None  # by the database's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Books:
     def __init__(self, view: View) -> None:
         self.accounts = Overlay(view.accounts)
         self.patrons = Overlay(view.patrons)
+        self.recorded_at = view.recorded_at
         self.fines = Overlay(view.fines)
         self.payments = Overlay(view.payments)
         self.changes = Overlay(view.changes)
@@ -242,8 +245,7 @@ class Books:
     def in_order(self, keys: list[ParkedKey]) -> Iterator[tuple[ParkedKey, Parked]]:
         """Those of them still parked, oldest first: read ones by arrival, then this fold's."""
         for key in sorted(keys, key=self._rank.__getitem__):
-            item = self.parked.get(key)
-            if item is not None:
+            if (item := self.parked.get(key)) is not None:
                 yield key, item
 
     def changes_made(self) -> Changes:

@@ -66,7 +66,11 @@ def _create(books: Books, event: FineCreated) -> None:
     if isinstance(outcome, Rejected):
         refuse(books, event, outcome)
         return
-    books.see_patron(event.patron)
+    # A snapshot of an instant to come counts as of its first reading. Read again, it would win over
+    # everything that was learned since.
+    is_to_come = books.recorded_at is not None and event.patron.seen_at > books.recorded_at
+    if not (is_to_come and isinstance(outcome, Repeat)):
+        books.see_patron(event.patron)
     if isinstance(outcome, Applied):
         post(books, outcome, event.origin.traceparent)
         settle(books, (event.fine,))

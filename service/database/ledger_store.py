@@ -116,6 +116,7 @@ class LedgerStore:
             batches=await self._by(connection, "lock_batches", named.batches, records.sealed_batch),
             parked=parked,
             loans_closed=await self._loans(connection, named),
+            recorded_at=locked.recorded_at,
         )
 
     async def batch_sizes(
@@ -220,7 +221,8 @@ class LedgerStore:
             *columns(lanes, 2),
             *columns(named.payments, 3),
             *columns(named.originals, 3),
-            [lane in named.created for lane in sorted(lanes)],
+            # A payment of these may make its credit as well: its queue moves in the same commit.
+            [lane in named.created or lane in named.credits for lane in sorted(lanes)],
             *columns(named.parked, 4),
         )
         rows = [row for row in rows if _parked_key(row) not in named.without]

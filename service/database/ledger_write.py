@@ -56,6 +56,17 @@ async def put_rejected(
     await _execute(connection, "put_rejected", rejected_rows(refused), recorded_at)
 
 
+async def places_of_others(
+    connection: Connection, refused: Sequence[Refused]
+) -> frozenset[tuple[str, int, int]]:
+    """Topic, partition and offset of those that had another record before."""
+    if not refused:
+        return frozenset()
+    columns = [list(column) for column in zip(*(v.origin[:3] for v in refused), strict=True)]
+    rows = await connection.fetch(statements("ledger")["places_of_others"], *columns)
+    return frozenset((row["topic"], row["partition"], row["record_offset"]) for row in rows)
+
+
 async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) -> None:
     found = {(owner, rows.terms_id(value), rows.terms_text(value)) for owner, value in terms}
     await _execute(connection, "put_terms", sorted(found))

@@ -79,17 +79,21 @@ def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str
     return Message(key, json_bytes(members), (*headers, _JSON_HEADER))
 
 
-def encode_rejected(refused: Refused, rejected_at: datetime, ce_source: str) -> Message:
+def encode_rejected(
+    refused: Refused, rejected_at: datetime, ce_source: str, *, is_another: bool = False
+) -> Message:
     """Key and value as they came; of a value over 512 KiB the first 64 KiB.
 
     Of the original headers traceparent and content-type go on. A content-type of structured mode
     becomes JSON: a reader would otherwise take the original for the event itself. `ce_id` is made
-    of the record's place and content: in a topic that was made anew, a place has another record.
+    of the record's place. In a topic that was made anew a place may have had another record:
+    `is_another` adds a digest of the content then, and then alone, for release 0.3.0 only knows
+    places.
     """
     origin, when = refused.origin, instant_bytes(rejected_at)
-    content = sha256(b"%d:" % len(origin.key or b"") + (origin.key or b"") + (origin.value or b""))
-    place = f"{origin.topic}/{origin.partition}/{origin.offset}"
-    ce_id = f"{place}/{content.hexdigest()[:16]}".encode()
+    ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
+    if is_another:
+        ce_id += b"/%b" % _digest(origin.key or b"", origin.value or b"")
     headers = (
         *attributes("rejected.v1", ce_id, ce_source, when),
         *_text_header("ce_subject", (refused.institution_id or "").encode()),
@@ -104,6 +108,10 @@ def encode_rejected(refused: Refused, rejected_at: datetime, ce_source: str) -> 
         *trace_of(origin.traceparent),
     )
     return Message(origin.key, _excerpt(origin.value), headers)
+
+
+def _digest(key: bytes, value: bytes) -> bytes:
+    return sha256(b"%d:" % len(key) + key + value).hexdigest()[:16].encode()
 
 
 def _balance_changed(

@@ -88,3 +88,12 @@ async def test_a_rival_of_another_account_who_commits_first_is_compared_by_the_s
         recorded_at = datetime(2026, 2, 1, tzinfo=UTC) if value == "written" else seen_at
         await path.pool.execute(statements("ledger")["write_patrons"], *columns, recorded_at)
     assert await name_of(path) == name
+
+
+async def test_a_record_of_the_future_that_is_read_again_brings_no_old_data_back(
+    path: WritePath,
+) -> None:
+    await path.take(named("Maiden, Jane", FUTURE))
+    await path.take(named("Doe, Jane", now(), "F-2"))
+    await path.take(named("Maiden, Jane", FUTURE))
+    assert await name_of(path) == "Doe, Jane"

@@ -18,10 +18,10 @@ class Mistake(Exception):
 def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, but for one that is given what names the record."""
 
-    def failing(*arguments: object) -> object:
+    def failing(*arguments: object, **options: object) -> object:
         if any(name in repr(argument) for argument in arguments):
             raise Mistake
-        return works(*arguments)
+        return works(*arguments, **options)
 
     return failing
 

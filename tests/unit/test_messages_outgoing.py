@@ -394,10 +394,11 @@ def rejected(
     headers: Headers = (),
     key: bytes | None = b"6050/P-1",
     traceparent: str | None = None,
+    is_another: bool = False,
 ) -> Message:
     origin = Origin("library.bursar-payment.v1", 3, 1042, key, value, headers, traceparent)
     refused = Refused(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
-    return encode_rejected(refused, RECORDED, SOURCE)
+    return encode_rejected(refused, RECORDED, SOURCE, is_another=is_another)
 
 
 def header_faults(message: Message) -> list[str]:
@@ -413,7 +414,7 @@ def test_a_rejected_record_goes_out_as_it_came_with_the_reason_in_the_headers() 
     assert header_faults(message) == []
     assert headers_of(message) == {
         "ce_specversion": "1.0",
-        "ce_id": "library.bursar-payment.v1/3/1042/40e317d0e43ff072",
+        "ce_id": "library.bursar-payment.v1/3/1042",
         "ce_source": SOURCE,
         "ce_type": "org.bursar-bridge.rejected.v1",
         "ce_time": "2026-09-12T19:22:06.512345Z",
@@ -428,6 +429,11 @@ def test_a_rejected_record_goes_out_as_it_came_with_the_reason_in_the_headers() 
         "bursar-offset": "1042",
         "bursar-rejected-at": "2026-09-12T19:22:06.512345Z",
     }
+
+
+def test_another_record_at_the_same_place_has_another_id() -> None:
+    ids = {headers_of(rejected(value=value, is_another=True))["ce_id"] for value in (b"1", b"2")}
+    assert len(ids | {headers_of(rejected())["ce_id"]}) == 3
 
 
 def test_a_rejected_record_without_key_value_or_text_keeps_to_the_contract() -> None:

@@ -525,6 +525,23 @@ WHERE
     AND (rejected.record_key, rejected.record_value)
     IS DISTINCT FROM (k.record_key, k.record_value);
 
+-- name: places_of_others
+-- Places at which an earlier record was moved aside ('A' comes after '@').
+SELECT
+    k.topic,
+    k.partition,
+    k.record_offset
+FROM unnest($1::text [], $2::integer [], $3::bigint []) AS k (topic, partition, record_offset)
+WHERE
+    EXISTS (
+        SELECT FROM rejected AS kept
+        WHERE
+            kept.topic > k.topic || '@'
+            AND kept.topic < k.topic || 'A'
+            AND kept.partition = k.partition
+            AND kept.record_offset = k.record_offset
+    );
+
 -- name: set_earlier_parked_error_aside
 -- The same for a sound record that the program failed on.
 UPDATE parked_error
