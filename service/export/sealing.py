@@ -2,9 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
 
 from service.core import rules
 from service.core.books import Changes, View
@@ -13,6 +12,7 @@ from service.core.ledger import BatchKey, Fine, FineKey
 from service.core.words import Wait
 from service.crash import crash_point
 from service.database import export_store
+from service.database.aside import kept_alive
 from service.database.export_store import Numbers, OpenRun
 from service.database.ledger_store import Locked
 from service.database.pool import Connection
@@ -25,10 +25,6 @@ from service.export.printing import batch_of, lines_of, numbered
 from service.export.profile import EmptyRun, Profile
 from service.export.proof import prove
 from service.export.xsd import bursar_export_schema
-
-R = TypeVar("R")
-
-SIGN_OF_LIFE_SECONDS: Final = 2  # the session's own limit is some seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ async def build(connection: Connection, part: Part, view: View, locked: Locked) 
     lines = lines_of(part.due, ids, statuses, refs)
     export_number, batch_number = numbers.export_number, numbers.batch_number
     batch = batch_of(profile, run.cutoff, export_number, batch_number, lines, view.patrons)
-    proof = await _meanwhile(connection, asyncio.to_thread(prove, batch, bursar_export_schema()))
+    proof = await kept_alive(connection, asyncio.to_thread(prove, batch, bursar_export_schema()))
     crash_point("export_rendered")
     after = replace(advanced(run, part.claimed, part.due), parts=run.parts + 1)
     previous = numbers.previous_sha256
@@ -87,17 +83,6 @@ async def build(connection: Connection, part: Part, view: View, locked: Locked) 
     )
     manifest = manifest_of(batch, proof.document, proof.totals, closing)
     return Built(manifest, proof.document, changes, after, here)
-
-
-async def _meanwhile(connection: Connection, work: Awaitable[R]) -> R:
-    """What `work` returns; the session is not idle meanwhile, however long a large batch takes.
-
-    A process that is stopped says nothing: its session ends, and its accounts are free.
-    """
-    task = asyncio.ensure_future(work)
-    while not (await asyncio.wait((task,), timeout=SIGN_OF_LIFE_SECONDS))[0]:
-        await export_store.clock(connection)
-    return await task
 
 
 async def _sealed_before(connection: Connection, due: Sequence[Fine]) -> Mapping[str, CreditRef]:

@@ -24,7 +24,7 @@ from service.kafka.stops import OlderDatabase
 from service.problems import Away, describe
 from service.restore.check import Answer, RestoreCheck
 from service.restore.findings import Finding, OutputUnreadable, commits_lost
-from service.restore.verdict import put_verdict, read_verdict
+from service.restore.verdict import put_verdict
 from service.telemetry import Event, get_log
 
 SQL = statements("restore")
@@ -118,13 +118,7 @@ class Guard:
 
     async def _ask(self, progress: Progress | None) -> Answer:
         async with self.pool.acquire() as connection:
-            try:
-                kept = await read_verdict(connection)
-            except asyncpg.UndefinedTableError:
-                raise self._lost_everything().problem() from None
-            if kept is not None:
-                raise OlderDatabase(kept.detail)
-            identity = await connection.fetchval(SQL["identity"])
+            identity = (await self._row(connection, "continuity", self.process))["identity"]
             answer = await self._check.ask(connection, *(() if progress is None else (progress,)))
             if answer.findings:
                 await self.stop(connection, answer.findings)
@@ -185,13 +179,7 @@ class Guard:
         Raises OlderDatabase, Exchanged, AnotherServer.
         """
         remembered = dict(self._confirmed)
-        try:
-            row = await connection.fetchrow(SQL[statement], *arguments)
-        except asyncpg.UndefinedTableError:
-            raise self._lost_everything().problem() from None
-        assert row is not None
-        if row["verdict"] is not None:
-            raise OlderDatabase(row["verdict"])
+        row = await self._row(connection, statement, *arguments)
         counts: Mapping[str, int] = orjson.loads(row["counts"] or b"{}")
         lost = [
             commits_lost(self.process, writer, commits, counts.get(writer))
@@ -204,6 +192,17 @@ class Guard:
             raise AnotherServer("the database is another one than the one that was checked")
         commits_now: int | None = row["commits"]
         return commits_now
+
+    async def _row(self, connection: Connection, statement: str, *arguments: str) -> asyncpg.Record:
+        """What the database says of itself. Raises OlderDatabase for a verdict, or no tables."""
+        try:
+            row = await connection.fetchrow(SQL[statement], *arguments)
+        except asyncpg.UndefinedTableError:
+            raise self._lost_everything().problem() from None
+        assert row is not None
+        if row["verdict"] is not None:
+            raise OlderDatabase(row["verdict"])
+        return row
 
     def _lost_everything(self) -> Finding:
         """The tables that the restore check needs are gone: they were there at the start."""

@@ -1,17 +1,3 @@
--- name: identity
--- Another server, another database or other tables than before have another text. Restoring a
--- backup changes at least one of the three: it starts the server, or makes the tables anew.
-SELECT
-    concat_ws(
-        ' ',
-        pg_postmaster_start_time()::text,
-        (
-            SELECT pg_database.oid::text FROM pg_database
-            WHERE pg_database.datname = current_database()
-        ),
-        to_regclass('process_commit')::oid::text
-    ) AS identity;
-
 -- name: register
 -- A row for each writer of a process that begins; it has not committed anything yet.
 INSERT INTO process_commit (process_id, writer)
@@ -67,7 +53,9 @@ SELECT
     (SELECT restore_verdict.detail FROM restore_verdict) AS verdict;
 
 -- name: continuity
--- The same without a commit, for whoever only reads before it sends.
+-- The same without a commit, for the check, and for whoever only reads before it sends. Another
+-- server, another database or other tables than before have another identity. So has the same
+-- server after a restart: it is a reason to ask again, and no finding.
 SELECT
     concat_ws(
         ' ',
