@@ -1,7 +1,7 @@
 """The working copy that one fold changes: what was read, what it became, what to publish."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -231,8 +231,8 @@ class Books:
     def unpark(self, key: ParkedKey) -> None:
         self.parked.remove(key)
 
-    def waiting(self, lanes: Iterable[Lane]) -> list[ParkedKey]:
-        """All that waits in the lanes, and behind those again; any order."""
+    def ranked(self, lanes: Iterable[Lane]) -> list[tuple[int, ParkedKey]]:
+        """All that waits in the lanes, and behind those again, with its rank by age; any order."""
         found: dict[ParkedKey, None] = {}
         todo = [key for lane in lanes for key in self._lane(lane)]
         while todo:
@@ -240,13 +240,11 @@ class Books:
             if key not in found:
                 found[key] = None
                 todo.extend(self._lane(key[1]))
-        return list(found)
+        return [(self._rank[key], key) for key in found]
 
-    def in_order(self, keys: list[ParkedKey]) -> Iterator[tuple[ParkedKey, Parked]]:
-        """Those of them still parked, oldest first: read ones by arrival, then this fold's."""
-        for key in sorted(keys, key=self._rank.__getitem__):
-            if (item := self.parked.get(key)) is not None:
-                yield key, item
+    def newest_rank(self) -> int:
+        """The rank of what was parked last: what was read by arrival, then this fold's."""
+        return len(self._rank) - 1
 
     def changes_made(self) -> Changes:
         return Changes(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from typing import assert_never
 
 from service.core import fines, identities, payments
@@ -26,27 +27,44 @@ NOT_RETRIED = (Wait.OVERPAID_HELD, Wait.INTERNAL_ERROR)
 def settle(books: Books, lanes: Iterable[Lane]) -> None:
     """Whole passes over what waits in the lanes, oldest first, until one moves none.
 
-    What an item touches joins the next pass: an excess makes a credit, a reversal cancels it.
+    What waits for a fine that an item touches joins the pass at its place by age, because an excess
+    makes a credit and a reversal cancels it; what is older than the item joins the next pass.
     Raises ParkedFailure for an item that was parked before this fold and cannot be decided.
     """
     reached = dict.fromkeys(lanes)
     if books.are_still(reached):
         return
-    moved = True
-    while moved:
-        moved = False
-        for key, item in books.in_order(books.waiting(reached)):
-            if item.wait in NOT_RETRIED:
-                continue
-            try:
-                outcome = _retry(books, key, item)
-            except Exception as problem:
-                if item.arrival is None:  # this fold parked it: one of its events is the cause
-                    raise
-                raise ParkedFailure((key,)) from problem
-            moved = moved or outcome is not None
-            reached |= dict.fromkeys(touched(outcome))
+    while _pass(books, reached):
+        pass
     books.keep_still(reached)
+
+
+def _pass(books: Books, reached: dict[Lane, None]) -> bool:
+    """Tries what waits in the lanes once, adds the lanes it touches, and says whether one moved."""
+    newest = books.newest_rank()
+    queue = books.ranked(reached)
+    heapify(queue)
+    queued = set(queue)
+    moved = False
+    while queue:
+        rank, key = heappop(queue)
+        item = books.parked.get(key)
+        if item is None or item.wait in NOT_RETRIED:
+            continue
+        try:
+            outcome = _retry(books, key, item)
+        except Exception as problem:
+            if item.arrival is None:  # this fold parked it: one of its events is the cause
+                raise
+            raise ParkedFailure((key,)) from problem
+        moved = moved or outcome is not None
+        fresh = [lane for lane in touched(outcome) if lane not in reached]
+        reached |= dict.fromkeys(fresh)
+        for later in books.ranked(fresh):
+            if rank < later[0] <= newest and later not in queued:
+                queued.add(later)
+                heappush(queue, later)
+    return moved
 
 
 def decide(books: Books, event: Parkable) -> Outcome:

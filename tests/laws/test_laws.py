@@ -61,6 +61,9 @@ def settled(store: Store) -> dict[str, object]:
 @example(
     written([move(0), move(84_684), move(15), move(34_926)])
 )  # a reversal by fine, not by line
+@example(
+    written([move(0), move(40_266), move(52_322), move(312), move(40_270), move(41_199)])
+)  # a change waits for the credit that an older payment of the same export makes
 def test_1_the_books_balance_and_are_those_of_an_independent_reading(history: Writer) -> None:
     books, model = Books(), Model()
     for step in history.steps:
