@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from service.cli import (
+    batches,
     check,
     database,
     deliver,
@@ -44,7 +45,7 @@ application.command("reconcile")(reconcile.reconcile_books)
 application.add_typer(restore_check.application, name="restore-check")
 application.command("balance")(reports.balance)
 application.command("history")(reports.show_history)
-application.add_typer(reports.batches, name="batches")
+application.add_typer(batches.batches, name="batches")
 application.add_typer(parked.application, name="parked")
 application.add_typer(held.application, name="held")
 application.add_typer(rejected.application, name="rejected")

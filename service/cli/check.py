@@ -9,12 +9,12 @@ from enum import StrEnum
 import typer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from service.cli.errors import FAILED, FOREIGN, PLAIN, line_of, settings_or_exit
+from service.cli.lists import Listing, sentence, word
 from service.cli.restore_check import finding_of
+from service.cli.shown import JsonOption
+from service.cli.tables import show
 from service.database.migrate import pending
 from service.database.pool import create_pool
 from service.export.profile import Profiles
@@ -35,6 +35,16 @@ class Verdict(StrEnum):
     FAULT = "fault"
 
 
+CHECKED = Listing(
+    "nothing was checked",
+    (
+        word("subject"),
+        word("verdict", colours={"ok": "green", "note": "yellow", "fault": "red"}),
+        sentence("finding"),
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One finding about one subject; a note is allowed and yet worth a look."""
@@ -44,16 +54,16 @@ class Line:
     text: str
 
 
-def check() -> None:
+def check(as_json: JsonOption = False) -> None:
     """Check settings, profiles, database, migrations, Kafka, topics and limits."""
     settings = settings_or_exit()
     profiles, told = _profiles(settings)
     lines = [*_settings(), *told, *asyncio.run(_services(settings, profiles))]
-    table = Table("subject", "", "finding")
-    for line in lines:
-        colour = {"ok": "green", "note": "yellow", "fault": "red"}[line.verdict]
-        table.add_row(line.subject, f"[{colour}]{line.verdict}[/]", escape(line.text))
-    Console().print(table)
+    rows = [
+        {"subject": line.subject, "verdict": line.verdict.value, "finding": line.text}
+        for line in lines
+    ]
+    show(CHECKED, rows, as_json)
     if any(line.verdict is Verdict.FAULT for line in lines):
         raise typer.Exit(FAILED)
 

@@ -13,7 +13,9 @@ import typer
 
 from service.cli import progress
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
-from service.cli.shown import JsonOption, Row, misuse, show
+from service.cli.lists import Listing, Row, identifier, number, word
+from service.cli.shown import JsonOption, misuse
+from service.cli.tables import show
 from service.deliver.delivery import AWAY, Delivery, Wanted
 from service.deliver.feed import Feed
 from service.deliver.folder import Folder
@@ -30,6 +32,19 @@ from service.version import program_version
 from service.wiring import kafka_access
 
 log = get_log(__name__)
+
+DELIVERED = Listing(
+    "nothing delivered",
+    (
+        identifier("file"),
+        number("fines"),
+        number("total"),
+        word("currency"),
+        word("outcome"),
+        identifier("profile"),
+        number("batch_number"),
+    ),
+)
 
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
@@ -182,7 +197,7 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
             bars.advance(task)
 
         await delivery.run_to_end(stop, told)
-    show(rows, as_json, nothing="nothing delivered")
+    show(DELIVERED, rows, as_json)
     for note in delivery.passed_over:
         complain(note)
     problems = [f"{name}: {text}" for name, text in delivery.refusals.items()]

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from service.cli import progress, reports, verify
+from service.cli import batches, progress, verify
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, Row, database, misuse, money, show, writing
+from service.cli.lists import Listing, Row, identifier, number, word
+from service.cli.shown import JsonOption, WideOption, database, misuse, money, writing
+from service.cli.tables import show
 from service.core.ledger import BatchKey
 from service.database import export_store
 from service.database.ledger_store import LedgerStore
@@ -27,6 +29,18 @@ application = typer.Typer(
     help="Run profiles now; preview, list, show, send again and check batches. "
     "Without a command: run."
 )
+SEALED = Listing(
+    "nothing to export",
+    (
+        identifier("file_name"),
+        number("fine_count"),
+        number("total"),
+        word("currency"),
+        identifier("profile"),
+        number("batch_number"),
+        identifier("sha256", wide=True),
+    ),
+)
 Codes = Annotated[
     list[str] | None,
     typer.Option("--profile", help="Code of a profile, several times for several; all if absent."),
@@ -41,13 +55,13 @@ def export(context: typer.Context, profile: Codes = None, as_json: JsonOption = 
     The running service publishes the batches; a run that is open already is gone on with.
     """
     if context.invoked_subcommand is None:
-        run(profile, as_json)
+        run(profile, as_json=as_json)
     elif profile or as_json:  # else `export --profile A run` would run all of them
         raise misuse("--profile, --json: belong behind the command")
 
 
 @application.command("run")
-def run(profile: Codes = None, as_json: JsonOption = False) -> None:
+def run(profile: Codes = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
     """Run profiles now, whatever their schedule, and show the batches.
 
     The running service publishes the batches; a run that is open already is gone on with.
@@ -61,9 +75,9 @@ def run(profile: Codes = None, as_json: JsonOption = False) -> None:
             asyncio.run(_run(settings, profiles, chosen, rows))
         finally:
             if rows:  # sealed, also where a later batch failed
-                _show(rows, as_json)
+                show(SEALED, rows, as_json, wide=wide)
     if not rows:
-        _show(rows, as_json)
+        show(SEALED, rows, as_json, wide=wide)
 
 
 @application.command("preview")
@@ -77,6 +91,7 @@ def show_preview(
             "not the folder a bursar loads from.",
         ),
     ] = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What a run would seal now: the same XML and totals, numbers included; nothing is changed."""
@@ -84,7 +99,7 @@ def show_preview(
     with operator_errors():
         (chosen,) = _chosen(_read(settings), [profile])
         rows = asyncio.run(_preview(settings, chosen, out))
-    _show(rows, as_json)
+    show(SEALED, rows, as_json, wide=wide)
 
 
 @application.command("resend")
@@ -108,8 +123,8 @@ def resend(
     typer.echo("queued: the running service publishes it")
 
 
-application.command("list")(reports.list_batches)
-application.command("show")(reports.show_batch)
+application.command("list")(batches.list_batches)
+application.command("show")(batches.show_batch)
 application.command("verify")(verify.show_verify)
 
 
@@ -177,13 +192,6 @@ async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         return await new_export_job(settings, applier, profiles).resend(key)
-
-
-def _show(rows: Sequence[Row], as_json: bool) -> None:
-    """For people without the hashes: `export show`, `--json` and the manifests have them."""
-    hidden = () if as_json else ("sha256",)
-    shown = [{name: row[name] for name in row if name not in hidden} for row in rows]
-    show(shown, as_json, "nothing to export")
 
 
 def _row(manifest: Manifest) -> Row:

@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from service.cli.errors import complain, operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, text, word
 from service.cli.shown import (
     AllOption,
     InstitutionOption,
     JsonOption,
     LimitOption,
     OperatorOption,
-    Row,
     WhyOption,
+    WideOption,
     YesOption,
     action_rows,
     confirm,
@@ -23,11 +24,10 @@ from service.cli.shown import (
     refuse_older_database,
     require,
     said,
-    show,
-    show_one,
     show_told,
     writing,
 )
+from service.cli.tables import show, show_one
 from service.core.ledger import Fine, FineKey
 from service.core.words import Status
 from service.database.ledger_store import LedgerStore
@@ -43,6 +43,23 @@ from service.wiring import COMMAND, new_applier
 
 application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
 
+HELD = Listing(
+    "nothing is held back",
+    (
+        identifier("fine_id"),
+        word("reason"),
+        identifier("profile"),
+        number("remaining"),
+        word("currency"),
+        identifier("institution_id"),
+        text("refused_reason"),
+        identifier("patron_id", wide=True),
+        word("type", wide=True),
+        word("status", wide=True),
+        word("changed_at", wide=True),
+    ),
+)
+
 FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
 
@@ -52,6 +69,7 @@ def list_held(
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
     limit: LimitOption = 100,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fines that the next runs would hold back, and why: a line per fine and profile.
@@ -62,7 +80,7 @@ def list_held(
     with operator_errors():
         profiles = _profiles(settings, profile)
         found = asyncio.run(_find(settings, profiles, institution, profile))
-    show([_row(one) for one in found[:limit]], as_json, "nothing is held back")
+    show(HELD, [_row(fine) for fine in found[:limit]], as_json, wide=wide)
 
 
 @application.command("show")

@@ -10,7 +10,8 @@ import typer
 
 from service.cli import import_shown, progress
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, database, misuse, show, writing
+from service.cli.shown import JsonOption, database, misuse, writing
+from service.cli.tables import show
 from service.database.ledger_store import LedgerStore
 from service.database.pool import ReadOnly, Writes
 from service.export.bursar_xml_reader import ImportFile, read_import
@@ -135,10 +136,10 @@ class _Run:
 
     async def dry(self) -> bool:
         as_json = self._how.as_json
-        rows = {one.n: import_shown.bad_line(one, as_json) for one in self._file.bad}
+        rows = {one.n: import_shown.bad_line(one) for one in self._file.bad}
 
         def told(planned: Planned) -> None:
-            rows[planned.line.n] = import_shown.line(planned, as_json)
+            rows[planned.line.n] = import_shown.line(planned)
 
         async with database(self._settings) as pool:
             job = self._job(ReadOnly(pool))
@@ -147,7 +148,7 @@ class _Run:
         if not self._has_lines:
             complain("the file has no lines: nothing would be imported")
             return True
-        show([rows[n] for n in sorted(rows)], as_json)
+        show(import_shown.LINES, [rows[n] for n in sorted(rows)], as_json)
         self._show_plan(summary)
         if self._how.forbids(summary):
             complain("nothing would be published")
@@ -175,8 +176,8 @@ class _Run:
                 sent = await job.publish(target, self._file, lambda n: bars.advance(task, n))
             whole = await self._await(job, target, before + sent)
             became = await job.outcomes(target)
-        rows = import_shown.became(became, earlier, summary, self._how.as_json)
-        show(rows, self._how.as_json, "nothing is decided yet")
+        rows = import_shown.became(became, earlier, summary)
+        show(import_shown.BECAME, rows, self._how.as_json)
         if repeats := summary.lines(Fate.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")
         return whole and summary.passes
@@ -224,8 +225,8 @@ class _Run:
         return await job.target(institution_id, self._source, code, sha256, register=register)
 
     def _show_plan(self, summary: Summary) -> None:
-        rows = import_shown.would_be(summary, self._how.as_json)
-        show(rows, self._how.as_json, "nothing to do")
+        rows = import_shown.would_be(summary)
+        show(import_shown.WOULD_BE, rows, self._how.as_json)
         self._warn(summary)
 
     def _warn(self, summary: Summary) -> None:

@@ -3,17 +3,37 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from service.cli.shown import Row, money
+from service.cli.lists import Listing, Row, identifier, number, word
+from service.cli.shown import money
 from service.core.words import Reason
 from service.export.bursar_xml_reader import BadLine
 from service.imports.job import Outcome, Summary
 from service.imports.plan import Fate, Planned
 
+LINES = Listing(
+    "no lines",
+    (
+        number("line"),
+        identifier("bursar_transaction_id"),
+        number("amount"),
+        word("currency"),
+        word("would_be"),
+        word("reason"),
+        number("credit"),
+    ),
+)
+_SUMS = (number("lines"), number("sum"), word("currency"), number("credit"))
+WOULD_BE = Listing("nothing to do", (word("would_be"), word("reason"), *_SUMS))
+BECAME = Listing(
+    "nothing is decided yet",
+    (word("became"), word("reason"), word("kind"), *_SUMS, number("imported_before")),
+)
 
-def line(planned: Planned, as_json: bool) -> Row:
+
+def line(planned: Planned) -> Row:
     own = planned.line
     return {
-        **_what("line", as_json),
+        "what": "line",
         "line": own.n,
         "bursar_transaction_id": own.bursar_transaction_id,
         "amount": money(own.amount, own.currency),
@@ -24,10 +44,10 @@ def line(planned: Planned, as_json: bool) -> Row:
     }
 
 
-def bad_line(bad: BadLine, as_json: bool) -> Row:
+def bad_line(bad: BadLine) -> Row:
     """Beside the others: of what it says nothing is usable."""
     return {
-        **_what("line", as_json),
+        "what": "line",
         "line": bad.n,
         "bursar_transaction_id": None,
         "amount": None,
@@ -38,14 +58,12 @@ def bad_line(bad: BadLine, as_json: bool) -> Row:
     }
 
 
-def would_be(summary: Summary, as_json: bool) -> list[Row]:
+def would_be(summary: Summary) -> list[Row]:
     """What a file would do, before it does."""
-    return [*_sorts(summary, "would_be", as_json), *_bad(summary, "would_be", as_json)]
+    return [*_sorts(summary, "would_be"), *_bad(summary, "would_be")]
 
 
-def became(
-    outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Summary, as_json: bool
-) -> list[Row]:
+def became(outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Summary) -> list[Row]:
     """What the ledger made of a file, and what of it could not be published.
 
     `earlier`: what it had made of the file before this import; that did nothing now.
@@ -53,7 +71,7 @@ def became(
     before = {_sort(one): one.lines for one in earlier}
     decided: list[Row] = [
         {
-            **_what("became", as_json),
+            "what": "became",
             "became": one.became,
             "reason": one.reason,
             "kind": one.kind,
@@ -65,8 +83,8 @@ def became(
         }
         for one in outcomes
     ]
-    unpublished = _sorts(summary, "became", as_json, only=Reason.NO_MATCHING_PAYMENT)
-    return [*decided, *unpublished, *_bad(summary, "became", as_json)]
+    unpublished = _sorts(summary, "became", only=Reason.NO_MATCHING_PAYMENT)
+    return [*decided, *unpublished, *_bad(summary, "became")]
 
 
 def _sort(one: Outcome) -> tuple[str, str, str | None, str]:
@@ -91,15 +109,13 @@ def warnings(summary: Summary) -> Iterator[str]:
     )
 
 
-def _sorts(
-    summary: Summary, heading: str, as_json: bool, only: Reason | None = None
-) -> Iterator[Row]:
+def _sorts(summary: Summary, heading: str, only: Reason | None = None) -> Iterator[Row]:
     ordered = sorted(summary.counts, key=lambda sort: (sort[0], sort[1] or "", sort[2]))
     for sort in ordered:
         fate, reason, currency = sort
         if only is None or reason is only:
             yield {
-                **_what(heading, as_json),
+                "what": heading,
                 heading: fate.value,
                 "reason": reason,
                 "lines": summary.counts[sort],
@@ -109,11 +125,6 @@ def _sorts(
             }
 
 
-def _bad(summary: Summary, heading: str, as_json: bool) -> Iterator[Row]:
+def _bad(summary: Summary, heading: str) -> Iterator[Row]:
     if summary.bad:
-        yield {**_what(heading, as_json), heading: "bad line", "lines": summary.bad}
-
-
-def _what(name: str, as_json: bool) -> Row:
-    """Programs tell the rows apart by it."""
-    return {"what": name} if as_json else {}
+        yield {"what": heading, heading: "bad line", "lines": summary.bad}

@@ -7,6 +7,7 @@ import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, place, text, word
 from service.cli.shown import (
     AllOption,
     IdOption,
@@ -16,10 +17,10 @@ from service.cli.shown import (
     OffsetOption,
     OperatorOption,
     PartitionOption,
-    Row,
     SourceOption,
     TopicOption,
     WhyOption,
+    WideOption,
     YesOption,
     action_rows,
     age,
@@ -29,9 +30,8 @@ from service.cli.shown import (
     require,
     said,
     seconds_of,
-    show,
-    show_one,
 )
+from service.cli.tables import show, show_one
 from service.core.words import Wait
 from service.settings import Settings
 from service.upkeep import parked
@@ -43,6 +43,24 @@ application = typer.Typer(
     help="Records that wait for something; release or discard them.", no_args_is_help=True
 )
 
+PARKED = Listing(
+    "nothing is parked",
+    (
+        identifier("id"),
+        word("wait"),
+        word("age"),
+        identifier("institution_id"),
+        identifier("source"),
+        identifier("fine_id"),
+        *place(unless="id"),
+        text("error"),
+        word("record", wide=True),
+        word("kind", wide=True),
+        identifier("reverses", wide=True),
+        identifier("bursar_transaction_id", wide=True),
+        word("recorded_at", wide=True),
+    ),
+)
 SEVERAL = "--source, --record: several have this id, say which"
 
 WaitOption = Annotated[Wait | None, typer.Option("--wait", help="What they wait for.")]
@@ -60,6 +78,7 @@ def list_parked(
     wait: WaitOption = None,
     older_than: OlderOption = None,
     limit: LimitOption = 100,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What waits, oldest first."""
@@ -67,7 +86,7 @@ def list_parked(
     wanted = ParkedFilter(institution, wait, seconds_of(older_than), limit=limit)
     with operator_errors():
         found = asyncio.run(_find(settings, wanted))
-    show([_row(one) for one in found], as_json, "nothing is parked")
+    show(PARKED, [_row(record) for record in found], as_json, wide=wide)
 
 
 @application.command("show")

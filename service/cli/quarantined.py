@@ -8,22 +8,22 @@ import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, text, word
 from service.cli.shown import (
     AllOption,
     JsonOption,
     LimitOption,
     OperatorOption,
-    Row,
     WhyOption,
+    WideOption,
     YesOption,
     action_rows,
     age,
     database,
     misuse,
     said,
-    show,
-    show_one,
 )
+from service.cli.tables import show, show_one
 from service.database.pool import Connection
 from service.database.quarantine import QuarantineId
 from service.problems import OperatorError
@@ -45,15 +45,32 @@ OutputTopicOption = Annotated[
 ]
 
 
+QUARANTINED = Listing(
+    "nothing is in quarantine",
+    (
+        identifier("id"),
+        identifier("topic"),
+        number("size_bytes"),
+        word("age"),
+        text("reason"),
+        identifier("key"),
+        identifier("ce_id", wide=True),
+    ),
+)
+
+
 @application.command("list")
 def list_quarantined(
-    topic: OutputTopicOption = None, limit: LimitOption = 100, as_json: JsonOption = False
+    topic: OutputTopicOption = None,
+    limit: LimitOption = 100,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What is in quarantine, in the order in which it was queued; without the records' values."""
     settings = settings_or_exit()
     with operator_errors():
         records = asyncio.run(_find(settings, QuarantineFilter(topic=topic, limit=limit)))
-    show([_row(record) for record in records], as_json, "nothing is in quarantine")
+    show(QUARANTINED, [_row(record) for record in records], as_json, wide=wide)
 
 
 @application.command("show")

@@ -7,8 +7,10 @@ import typer
 from rich.console import Console
 
 from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.restore_check import warn_of_older_database
-from service.cli.shown import InstitutionOption, JsonOption, Row, database, money, show
+from service.cli.shown import InstitutionOption, JsonOption, database, money
+from service.cli.tables import show
 from service.settings import Settings
 from service.upkeep.reconcile import (
     DIFFERENCES_MAX,
@@ -17,6 +19,47 @@ from service.upkeep.reconcile import (
     ProfileTotal,
     Reconciled,
     reconcile,
+)
+
+PROFILES = Listing(
+    "nothing was exported",
+    (
+        identifier("profile"),
+        word("currency"),
+        number("exported"),
+        number("paid"),
+        number("written_off"),
+        number("outstanding"),
+        number("difference"),
+        number("lines"),
+        identifier("institution_id"),
+    ),
+)
+ACCOUNTS = Listing(
+    "there are no accounts",
+    (
+        identifier("institution_id"),
+        word("currency"),
+        number("accounts"),
+        number("active"),
+        number("transferred"),
+        number("total"),
+    ),
+)
+DIFFERENCES = Listing(
+    "no differences",
+    (
+        word("name"),
+        number("expected"),
+        number("found"),
+        word("currency"),
+        identifier("institution_id"),
+        identifier("patron_id"),
+        identifier("fine_id"),
+        identifier("profile"),
+        number("batch_number"),
+        number("sequence"),
+    ),
 )
 
 
@@ -54,10 +97,10 @@ async def _reconciled(settings: Settings, institution: str | None, limit: int) -
 
 
 def _show(done: Reconciled, as_json: bool) -> None:
-    show([_profile(one) for one in done.profiles], as_json, "nothing was exported")
-    show([_account(one) for one in done.accounts], as_json, "there are no accounts")
+    show(PROFILES, [_profile(total) for total in done.profiles], as_json)
+    show(ACCOUNTS, [_account(total) for total in done.accounts], as_json)
     if done.differences or not as_json:
-        show([_difference(one) for one in done.differences], as_json, "no differences")
+        show(DIFFERENCES, [_difference(difference) for difference in done.differences], as_json)
 
 
 def _profile(one: ProfileTotal) -> Row:

@@ -7,6 +7,7 @@ import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, place, sentence, word
 from service.cli.shown import (
     AllOption,
     IdOption,
@@ -16,19 +17,18 @@ from service.cli.shown import (
     OffsetOption,
     OperatorOption,
     PartitionOption,
-    Row,
     SourceOption,
     TopicOption,
     WhyOption,
+    WideOption,
     YesOption,
     action_rows,
     database,
     one_way,
     require,
     said,
-    show,
-    show_one,
 )
+from service.cli.tables import show, show_one
 from service.core.words import Reason
 from service.settings import Settings
 from service.upkeep import rejected
@@ -38,6 +38,20 @@ from service.upkeep.rejected import RejectedFilter, RejectedRecord, RejectedStat
 
 application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
 
+REJECTED = Listing(
+    "nothing is rejected",
+    (
+        identifier("id"),
+        word("reason"),
+        word("state"),
+        word("recorded_at"),
+        identifier("institution_id"),
+        identifier("source"),
+        *place(unless="id"),
+        sentence("detail", wide=True),
+        number("size_bytes", wide=True),
+    ),
+)
 SEVERAL = "--source, --because, or a place: several records are meant, say which"
 
 BecauseOption = Annotated[
@@ -58,6 +72,7 @@ def list_rejected(
         RejectedState | None, typer.Option("--state", help="Only those in this state.")
     ] = None,
     limit: LimitOption = 100,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What was refused, oldest first; without the records' bytes."""
@@ -65,7 +80,7 @@ def list_rejected(
     wanted = RejectedFilter(institution, because, topic, state, limit=limit)
     with operator_errors():
         rows = asyncio.run(_listed(settings, wanted))
-    show(rows, as_json, "nothing is rejected")
+    show(REJECTED, rows, as_json, wide=wide)
 
 
 @application.command("show")

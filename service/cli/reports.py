@@ -1,4 +1,4 @@
-"""`bursar-bridge balance`, `history`, `batches`: what people ask of the ledger."""
+"""`bursar-bridge balance`, `history`: what people ask of the ledger."""
 
 import asyncio
 from datetime import datetime
@@ -8,28 +8,80 @@ import asyncpg
 import typer
 
 from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, sentence, text, word
 from service.cli.shown import (
-    InstitutionOption,
     JsonOption,
-    LimitOption,
-    Row,
+    WideOption,
     database,
     misuse,
     money,
+    printed,
     require,
-    show,
-    show_one,
 )
-from service.core.ledger import BatchKey
-from service.core.words import BatchState
+from service.cli.tables import show
 from service.messages.values import INSTANT_RULE, instant
 from service.settings import Settings
 from service.upkeep import history, reports
 from service.upkeep.history import Entry, Story
 from service.upkeep.reports import AsOf, Balance
 
-batches = typer.Typer(help="Sealed batches and what became of their lines.", no_args_is_help=True)
-
+BALANCES = Listing(
+    "no such account",
+    (
+        identifier("patron_id"),
+        word("currency"),
+        number("active"),
+        number("transferred"),
+        number("total"),
+        identifier("institution_id"),
+        number("sequence"),
+        number("epoch"),
+    ),
+)
+FINES = Listing(
+    "the fine is not known",
+    (
+        identifier("fine_id"),
+        word("status"),
+        number("amount"),
+        number("remaining"),
+        number("outstanding"),
+        word("currency"),
+        identifier("bursar_transaction_id"),
+        identifier("profile"),
+        number("batch_number"),
+        text("refused_reason"),
+        identifier("institution_id", wide=True),
+        identifier("patron_id", wide=True),
+        word("type", wide=True),
+        word("considered", wide=True),
+        word("status_code", wide=True),
+        word("exportable", wide=True),
+        identifier("credit_of", wide=True),
+        identifier("loan_id", wide=True),
+        word("created_at", wide=True),
+        word("changed_at", wide=True),
+    ),
+)
+ENTRIES = Listing(
+    "nothing happened",
+    (
+        word("recorded_at"),
+        word("what"),
+        word("kind"),
+        number("amount"),
+        number("outstanding"),
+        identifier("fine_id"),
+        sentence("reference"),
+        text("text"),
+        word("status", wide=True),
+        number("remaining", wide=True),
+        word("currency", wide=True),
+        word("occurred_at", wide=True),
+        number("active_change", wide=True),
+        number("transferred_change", wide=True),
+    ),
+)
 Institution = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
 PatronOption = Annotated[str | None, typer.Option("--patron", help="The patron_id.")]
 CurrencyOption = Annotated[str | None, typer.Option("--currency", help="One currency alone.")]
@@ -59,7 +111,7 @@ def balance(
     with operator_errors():
         found = asyncio.run(_balances(settings, institution, patron, currency, moment, as_of))
     require(found)
-    show([_balance(institution, patron, one) for one in found], as_json)
+    show(BALANCES, [_balance(institution, patron, balance) for balance in found], as_json)
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -100,6 +152,7 @@ def show_history(
     institution: Institution,
     patron: PatronOption = None,
     fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions."""
@@ -109,8 +162,8 @@ def show_history(
     with operator_errors():
         story = asyncio.run(_story(settings, institution, patron, fine))
     require([*story.fines, *story.entries])
-    show([_fine(one) for one in story.fines], as_json, "the fine is not known")
-    show([_entry(one) for one in story.entries], as_json, "nothing happened")
+    show(FINES, [_fine(row) for row in story.fines], as_json, wide=wide)
+    show(ENTRIES, [_entry(entry) for entry in story.entries], as_json, wide=wide)
 
 
 async def _story(
@@ -128,13 +181,7 @@ async def _story(
 
 
 def _fine(row: asyncpg.Record) -> Row:
-    return {"what": "fine", **_printed(row, ("amount", "remaining", "outstanding"))}
-
-
-def _printed(row: asyncpg.Record, amounts: tuple[str, ...]) -> dict[str, object]:
-    """A row of a view, its amounts with the currency's decimals."""
-    found = dict(row.items())
-    return found | {name: money(found[name], found["currency"]) for name in amounts}
+    return {"what": "fine", **printed(row, ("amount", "remaining", "outstanding"))}
 
 
 _AMOUNTS = ("amount", "active_change", "transferred_change", "remaining", "outstanding")
@@ -156,115 +203,3 @@ def _entry(one: Entry) -> Row:
     if one.currency is not None:
         row |= {name: money(value, one.currency) for name, value in minor.items()}
     return row
-
-
-@batches.command("list")
-def list_batches(
-    institution: InstitutionOption = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="Code of a profile.")] = None,
-    state: Annotated[
-        BatchState | None, typer.Option("--state", help="Only those in this state.")
-    ] = None,
-    limit: LimitOption = 100,
-    as_json: JsonOption = False,
-) -> None:
-    """Batches, newest first. Published: the broker has it; then what the bursar answered.
-
-    Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
-    """
-    settings = settings_or_exit()
-    with operator_errors():
-        rows = asyncio.run(_batches(settings, institution, profile, state, limit))
-    show([_batch(row, as_json=as_json) for row in rows], as_json, "nothing was exported")
-
-
-@batches.command("show")
-def show_batch(
-    profile: Annotated[str, typer.Option("--profile", help="Code of a profile.")],
-    number: Annotated[int, typer.Option("--batch", min=1, help="Number of the batch.")],
-    institution: Annotated[
-        str | None,
-        typer.Option("--institution", help="Its id, where several have had such a profile."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """One batch, its lines, and what became of each."""
-    settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_one_batch(settings, institution, profile, number))
-    if found is None:
-        require([])
-        return
-    row, lines, responses = found
-    answers = [_answer(one) for one in responses]
-    became = [f"{count} {word}" for word, count in sorted(reports.totals(lines).items())]
-    head = {"what": "batch"} if as_json else {}
-    show_one({**head, **_batch(row, as_json=True), "responses": answers, "became": became}, as_json)
-    show([_line(line, as_json) for line in lines], as_json, "the batch is empty")
-
-
-def _answer(row: asyncpg.Record) -> str:
-    """Who said what of how many lines, and whether it counted."""
-    said = row["outcome"]  # None: older versions did not keep it
-    if said is not None and row["lines"] is not None:
-        said = f"{said} ({row['lines']} {'line' if row['lines'] == 1 else 'lines'})"
-    counted = row["state"] if row["reason"] is None else f"{row['state']}: {row['reason']}"
-    parts = (row["response_id"], said, counted)
-    return f"{row['source']}: {', '.join(part for part in parts if part is not None)}"
-
-
-async def _batches(
-    settings: Settings,
-    institution: str | None,
-    profile: str | None,
-    state: BatchState | None,
-    limit: int,
-) -> list[asyncpg.Record]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await reports.batches(connection, institution, profile, state, limit)
-
-
-async def _one_batch(
-    settings: Settings, institution: str | None, profile: str, number: int
-) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:
-    async with (
-        database(settings) as pool,
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        owners = [institution] if institution else await reports.owners(connection, profile, number)
-        if len(owners) > 1:
-            raise misuse("--institution: several have such a batch, say which")
-        return (
-            await reports.batch(connection, BatchKey(owners[0], profile, number))
-            if owners
-            else None
-        )
-
-
-def _batch(row: asyncpg.Record, *, as_json: bool) -> Row:
-    """Everything for programs; for a list on a terminal without what is too wide."""
-    found = _printed(row, ("total",))
-    wide = () if as_json else ("run_id", "sha256", "cutoff", "export_number")
-    return {name: value for name, value in found.items() if name not in wide}
-
-
-def _line(row: asyncpg.Record, as_json: bool) -> Row:
-    found = _printed(row, ("amount", "outstanding", "paid", "written_off"))
-    known = () if not as_json else ("institution_id", "profile", "batch_number")
-    names = (
-        *known,
-        "bursar_transaction_id",
-        "fine_id",
-        "patron_id",
-        "amount",
-        "currency",
-        "state",
-        "refused_reason",
-        "fine_status",
-        "outstanding",
-        "paid",
-        "written_off",
-    )
-    head = {"what": "line"} if as_json else {}
-    return {**head, **{name: found[name] for name in names}, "became": reports.became(row)}

@@ -7,17 +7,16 @@ import orjson
 import typer
 
 from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, sentence, word
 from service.cli.shown import (
     JsonOption,
     OperatorOption,
-    Row,
     WhyOption,
     database,
     misuse,
     said,
-    show,
-    show_one,
 )
+from service.cli.tables import show, show_json, show_one
 from service.restore import operators
 from service.restore.billed import Billed, billed
 from service.restore.findings import CannotAsk, Finding
@@ -28,6 +27,22 @@ from service.wiring import kafka_access, new_check
 application = typer.Typer(
     help="Whether an older database was restored under Kafka. Exit code 3: it was.",
     no_args_is_help=True,
+)
+
+
+FINDINGS = Listing("the check finds nothing now", (word("finding"), sentence("text")))
+BILLED = Listing(
+    "no batch of that kind",
+    (
+        identifier("profile"),
+        number("batch_number"),
+        identifier("export_number"),
+        number("count"),
+        number("total"),
+        word("currency"),
+        word("known_here"),
+        word("sealed_at"),
+    ),
 )
 
 
@@ -102,14 +117,14 @@ def show_billed(
         found = asyncio.run(_billed(settings))
     chosen = [one for one in found if not (unknown and one.is_known)]
     if as_json:
-        show([{**one.manifest, "known_here": one.is_known} for one in chosen], as_json)
+        show_json([{**batch.manifest, "known_here": batch.is_known} for batch in chosen])
         return
-    names = ("profile", "batch_number", "export_number", "count", "total", "currency", "sealed_at")
+    names = [column.name for column in BILLED.columns]
     rows: list[Row] = [
-        {**{name: one.manifest.get(name) for name in names}, "known_here": one.is_known}
-        for one in chosen
+        {**{name: batch.manifest.get(name) for name in names}, "known_here": batch.is_known}
+        for batch in chosen
     ]
-    show(rows, as_json, "no batch of that kind")
+    show(BILLED, rows, as_json)
 
 
 async def _billed(settings: Settings) -> list[Billed]:
@@ -146,7 +161,7 @@ def _show(state: State, as_json: bool) -> None:
     if state.not_asked is not None:
         complain(f"not compared with Kafka now: {state.not_asked}")
     else:
-        show([_row(one) for one in state.findings], as_json, "the check finds nothing now")
+        show(FINDINGS, [_row(finding) for finding in state.findings], as_json)
     if state.is_sound:
         return
     if state.verdict is None and not state.findings:

@@ -6,17 +6,15 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, TextIO
 
-import orjson
+import asyncpg
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from service.cli.errors import FAILED, USAGE, complain
+from service.cli.lists import Listing, Row, identifier, place, sentence, word
+from service.cli.tables import show
 from service.core.money import format_minor
 from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
@@ -29,16 +27,28 @@ from service.wiring import COMMAND, database_limits, new_guard
 
 WHY_CHARACTERS_MAX = 500
 WAYS = "--institution --id (--source), --topic --partition --offset"
-Row = Mapping[str, object]
-WIDTH_MAX = 10_000
-# What a refused record holds must not steer the terminal.
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+OUTCOMES = Listing(
+    "nothing was decided",
+    (
+        identifier("id"),
+        identifier("fine_id"),
+        word("done", colours={"yes": "green", "no": "red"}),
+        sentence("outcome"),
+        identifier("institution_id"),
+        identifier("source"),
+        word("record"),
+        word("reason"),
+        *place(),
+        identifier("ce_id"),
+    ),
+)
 _AGE = re.compile(r"([1-9][0-9]{0,8})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 InstitutionOption = Annotated[
     str | None, typer.Option("--institution", help="Id of the institution.")
 ]
+WideOption = Annotated[bool, typer.Option("--wide", help="All columns, and texts in full.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Rows at most.")]
 WhyOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
@@ -144,7 +154,7 @@ def one_way(identity: Sequence[object], place: Sequence[object], *, every: bool)
 
 def show_told(outcomes: Sequence[Told], as_json: bool) -> None:
     """What became of each decision; ends the command with 1 if one was not done."""
-    show([_told(one) for one in outcomes], as_json)
+    show(OUTCOMES, [_told(one) for one in outcomes], as_json)
     if not all(one.done for one in outcomes):
         raise typer.Exit(FAILED)
 
@@ -166,61 +176,6 @@ def confirm(verb: str, count: int, *, every: bool, yes: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def show(rows: Sequence[Row], as_json: bool, nothing: str = "nothing found") -> None:
-    """A table for people, or a JSON object per line with the same names."""
-    if as_json:
-        for row in rows:
-            typer.echo(orjson.dumps(row, option=orjson.OPT_UTC_Z))
-        return
-    if not rows:
-        typer.echo(nothing)
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    used = [name for name in names if any(row.get(name) is not None for row in rows)]
-    table = Table(*(name.replace("_", " ") for name in used))
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in used))
-    console = Console()
-    wide = Console(width=WIDTH_MAX).measure(table).maximum
-    if wide <= console.width:
-        console.print(table)
-    elif console.is_terminal:  # no id may be cut: one below the other
-        for row in rows:
-            show_one(row, as_json)
-    else:
-        Console(width=wide).print(table)
-
-
-def show_one(row: Row, as_json: bool) -> None:
-    """One subject: a line per member."""
-    if as_json:
-        show([row], as_json)
-        return
-    table = Table("", Column(overflow="fold"), show_header=False)
-    for name, value in row.items():
-        if value is not None and value != []:
-            table.add_row(name.replace("_", " "), _cell(value))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return instant(value)
-    if isinstance(value, list):
-        return "\n".join(_cell(one) for one in value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_cell(one)}" for name, one in value.items() if one is not None)
-    return escape(_CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", str(value)))
-
-
-def instant(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
-
-
 def age(seconds: int) -> str:
     """The two largest units: 3d 4h."""
     parts: list[str] = []
@@ -233,6 +188,12 @@ def age(seconds: int) -> str:
 
 def money(minor: int | None, currency: str) -> str | None:
     return None if minor is None else format_minor(minor, currency)
+
+
+def printed(row: asyncpg.Record, amounts: tuple[str, ...]) -> dict[str, object]:
+    """A row of a view, its amounts with the currency's decimals."""
+    values = dict(row.items())
+    return values | {name: money(values[name], values["currency"]) for name in amounts}
 
 
 def action_rows(actions: Sequence[Action]) -> list[Row]:

@@ -1,5 +1,6 @@
 """The commands for records in quarantine: selection, confirmation, what is shown, exit codes."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,8 +97,8 @@ async def test_check_says_how_many_are_in_quarantine_and_what_to_do(
     path: WritePath, commands: Commands
 ) -> None:
     def finding(output: str) -> list[str]:
-        rows = [row.split("│") for row in output.splitlines() if "quarantine " in row]
-        return [row[3].strip() for row in rows]
+        rows = [re.split(r" {2,}", row) for row in output.splitlines() if "quarantine " in row]
+        return [row[2] for row in rows]
 
     assert finding((await commands.call("check")).stdout) == ["empty"]
     await path.take(fine())

@@ -71,6 +71,13 @@ def test_every_command_and_option_says_what_it_does(name: str, command: Any) -> 
     assert [what for what in texts if what.startswith("--") and what not in shown.stdout] == []
 
 
+def test_every_list_has_all_columns_for_people_and_json_for_programs() -> None:
+    lists = {name: command for name, command in EVERY if name.split()[-1] == "list"}
+    assert len(lists) > 5
+    for name, command in lists.items():
+        assert {"--wide", "--json"} <= {option.opts[0] for option in command.params}, name
+
+
 def test_options_of_a_run_before_another_command_are_a_matter_of_usage() -> None:
     """They would be ignored: all profiles would run."""
     for options in (["--profile", "main_usd"], ["--json"]):
@@ -127,7 +134,7 @@ def test_check_names_everything_that_is_away(environment: pytest.MonkeyPatch) ->
     ended = call("check")
     assert ended.exit_code == 1
     assert "BURSAR_POLL_RECORD_MAX: is not a setting" in ended.stdout
-    faults = [line.split("│")[1].strip() for line in ended.stdout.splitlines() if "fault" in line]
+    faults = [line.split()[0] for line in ended.stdout.splitlines() if " fault " in line]
     assert faults == ["settings", "database", "kafka"]
 
 

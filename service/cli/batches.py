@@ -1,0 +1,159 @@
+"""`bursar-bridge batches`: sealed batches and what became of their lines."""
+
+import asyncio
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.lists import Listing, Row, identifier, number, text, word
+from service.cli.shown import (
+    InstitutionOption,
+    JsonOption,
+    LimitOption,
+    WideOption,
+    database,
+    misuse,
+    printed,
+    require,
+)
+from service.cli.tables import show, show_one
+from service.core.ledger import BatchKey
+from service.core.words import BatchState
+from service.settings import Settings
+from service.upkeep import reports
+
+batches = typer.Typer(help="Sealed batches and what became of their lines.", no_args_is_help=True)
+
+BATCHES = Listing(
+    "nothing was exported",
+    (
+        identifier("profile"),
+        number("batch_number"),
+        word("state"),
+        number("fine_count"),
+        number("total"),
+        word("currency"),
+        word("sealed_at"),
+        identifier("institution_id", wide=True),
+        identifier("file_name", wide=True),
+        identifier("export_number", wide=True),
+        word("cutoff", wide=True),
+        identifier("run_id", wide=True),
+        identifier("sha256", wide=True),
+    ),
+)
+LINES = Listing(
+    "the batch is empty",
+    (
+        identifier("bursar_transaction_id"),
+        number("amount"),
+        word("currency"),
+        word("became"),
+        number("outstanding"),
+        identifier("fine_id"),
+        text("refused_reason"),
+        identifier("patron_id", wide=True),
+        word("state", wide=True),
+        word("fine_status", wide=True),
+        number("paid", wide=True),
+        number("written_off", wide=True),
+    ),
+    json_only=frozenset({"what", "institution_id", "profile", "batch_number"}),
+)
+
+
+@batches.command("list")
+def list_batches(
+    institution: InstitutionOption = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="Code of a profile.")] = None,
+    state: Annotated[
+        BatchState | None, typer.Option("--state", help="Only those in this state.")
+    ] = None,
+    limit: LimitOption = 100,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Batches, newest first. Published: the broker has it; then what the bursar answered.
+
+    Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
+    """
+    settings = settings_or_exit()
+    with operator_errors():
+        rows = asyncio.run(_batches(settings, institution, profile, state, limit))
+    show(BATCHES, [_batch(row) for row in rows], as_json, wide=wide)
+
+
+@batches.command("show")
+def show_batch(
+    profile: Annotated[str, typer.Option("--profile", help="Code of a profile.")],
+    number: Annotated[int, typer.Option("--batch", min=1, help="Number of the batch.")],
+    institution: Annotated[
+        str | None,
+        typer.Option("--institution", help="Its id, where several have had such a profile."),
+    ] = None,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """One batch, its lines, and what became of each."""
+    settings = settings_or_exit()
+    with operator_errors():
+        found = asyncio.run(_one_batch(settings, institution, profile, number))
+    if found is None:
+        require([])
+        return
+    row, lines, responses = found
+    answers = [_answer(one) for one in responses]
+    became = [f"{count} {word}" for word, count in sorted(reports.totals(lines).items())]
+    head = {"what": "batch"} if as_json else {}
+    show_one({**head, **_batch(row), "responses": answers, "became": became}, as_json)
+    show(LINES, [_line(line) for line in lines], as_json, wide=wide)
+
+
+def _answer(row: asyncpg.Record) -> str:
+    """Who said what of how many lines, and whether it counted."""
+    said = row["outcome"]  # None: older versions did not keep it
+    if said is not None and row["lines"] is not None:
+        said = f"{said} ({row['lines']} {'line' if row['lines'] == 1 else 'lines'})"
+    counted = row["state"] if row["reason"] is None else f"{row['state']}: {row['reason']}"
+    parts = (row["response_id"], said, counted)
+    return f"{row['source']}: {', '.join(part for part in parts if part is not None)}"
+
+
+async def _batches(
+    settings: Settings,
+    institution: str | None,
+    profile: str | None,
+    state: BatchState | None,
+    limit: int,
+) -> list[asyncpg.Record]:
+    async with database(settings) as pool, pool.acquire() as connection:
+        return await reports.batches(connection, institution, profile, state, limit)
+
+
+async def _one_batch(
+    settings: Settings, institution: str | None, profile: str, number: int
+) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:
+    async with (
+        database(settings) as pool,
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        owners = [institution] if institution else await reports.owners(connection, profile, number)
+        if len(owners) > 1:
+            raise misuse("--institution: several have such a batch, say which")
+        return (
+            await reports.batch(connection, BatchKey(owners[0], profile, number))
+            if owners
+            else None
+        )
+
+
+def _batch(row: asyncpg.Record) -> Row:
+    return printed(row, ("total",))
+
+
+def _line(row: asyncpg.Record) -> Row:
+    values = printed(row, ("amount", "outstanding", "paid", "written_off"))
+    return {"what": "line", **values, "became": reports.became(row)}

@@ -1,0 +1,102 @@
+"""How a list is declared: its columns, which of them a person sees first, and what each holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+Row = Mapping[str, object]
+
+# Headings that are shorter than the names which programs get.
+_HEADINGS = {
+    "institution_id": "institution",
+    "batch_number": "batch",
+    "bursar_transaction_id": "bursar id",
+    "size_bytes": "bytes",
+    "fine_count": "fines",
+    "transferred_change": "transferred by",
+    "active_change": "active by",
+}
+
+
+class Kind(Enum):
+    """What a column holds, and so what may be done to it where space is short."""
+
+    ID = auto()  # names something; stands whole on one line, always
+    NUMBER = auto()  # a count or an amount; whole, and to the right
+    WORD = auto()  # a state, a reason code, an instant; whole
+    TEXT = auto()  # what a person wrote; cut on a narrow terminal
+    SENTENCE = auto()  # what a person must read to its end; continued on further lines
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `name` is the member of the row, and the name in JSON.
+
+    `wide`: shown with --wide alone. `unless` names another column: this one is shown without
+    --wide, too, as soon as a row lacks a value in the other. `colours`: of single values.
+    """
+
+    name: str
+    kind: Kind = Kind.WORD
+    wide: bool = False
+    unless: str | None = None
+    colours: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        return _HEADINGS.get(self.name, self.name.replace("_", " "))
+
+
+def identifier(name: str, *, wide: bool = False, unless: str | None = None) -> Column:
+    return Column(name, Kind.ID, wide, unless)
+
+
+def number(name: str, *, wide: bool = False) -> Column:
+    return Column(name, Kind.NUMBER, wide)
+
+
+def word(name: str, *, wide: bool = False, colours: Mapping[str, str] | None = None) -> Column:
+    return Column(name, Kind.WORD, wide, colours=colours or {})
+
+
+def text(name: str, *, wide: bool = False) -> Column:
+    return Column(name, Kind.TEXT, wide)
+
+
+def sentence(name: str, *, wide: bool = False) -> Column:
+    return Column(name, Kind.SENTENCE, wide)
+
+
+def place(*, unless: str | None = None) -> tuple[Column, ...]:
+    """Where a record stood in Kafka. `unless`: the column that names the record otherwise."""
+    names = ("topic", "partition", "offset")
+    return tuple(identifier(name, wide=unless is not None, unless=unless) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list: its columns, the most important first, and what is said where it is empty.
+
+    `json_only` are members that programs get and no table has room for.
+    """
+
+    nothing: str
+    columns: Sequence[Column]
+    json_only: frozenset[str] = frozenset({"what"})
+
+    def columns_of(self, rows: Sequence[Row], *, wide: bool) -> Iterator[Column]:
+        """Those to show of these rows; a column without any value is left out."""
+        for column in self.columns:
+            has_value = any(row.get(column.name) is not None for row in rows)
+            if has_value and (wide or not column.wide or self._is_needed(column, rows)):
+                yield column
+
+    def undeclared(self, rows: Sequence[Row]) -> set[str]:
+        """Members that the declaration forgot."""
+        names = {name for row in rows for name in row}
+        return names - {column.name for column in self.columns} - self.json_only
+
+    @staticmethod
+    def _is_needed(column: Column, rows: Sequence[Row]) -> bool:
+        other = column.unless
+        return other is not None and any(row.get(other) is None for row in rows)

@@ -1,0 +1,127 @@
+"""The operators' lists on a terminal of 80 columns, with long identifiers."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from rich.cells import cell_len
+
+from service.cli import batches, held, parked, quarantined, reconcile, rejected, reports
+from service.cli.lists import Kind, Listing
+from tests.support.commands import Commands
+from tests.support.quarantine import refuse
+from tests.support.write_path import (
+    PREFIX,
+    WritePath,
+    fine,
+    payment,
+    profiles_of,
+    response,
+    write_path,
+)
+
+PROFILE = """
+[[institution]]
+id = "6050"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "STUDENT_INFORMATION"
+name = "Student information system"
+institution = "6050"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+overpayment = "hold"
+"""
+TERMINAL = {"COLUMNS": "80", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb"}
+PATRON = ("--institution", "6050", "--patron", "P-1")
+BATCH = ("--profile", "STUDENT_INFORMATION", "--batch", "1")
+LISTS: Sequence[tuple[Sequence[str], Sequence[Listing]]] = (
+    (("parked", "list"), [parked.PARKED]),
+    (("rejected", "list"), [rejected.REJECTED]),
+    (("held", "list"), [held.HELD]),
+    (("quarantined", "list"), [quarantined.QUARANTINED]),
+    (("history", *PATRON), [reports.FINES, reports.ENTRIES]),
+    (("balance", *PATRON), [reports.BALANCES]),
+    (("export", "list"), [batches.BATCHES]),
+    (("export", "show", *BATCH), [batches.LINES]),
+    (("reconcile",), [reconcile.PROFILES, reconcile.ACCOUNTS]),
+)
+
+
+def long_id(number: int) -> str:
+    return str(UUID(int=0x3F2B8C1E77AA4E0B9D5C000000000000 + number))
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+@pytest.fixture
+def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
+    file = tmp_path / "profiles.toml"
+    file.write_text(PROFILE)
+    settings = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": PREFIX}
+    return Commands(database_url, bootstrap_servers, **settings, **TERMINAL)
+
+
+async def fill(path: WritePath) -> None:
+    """One record or more for every list; amounts as large as the contract lets them be."""
+    exported, refused, later = (long_id(number) for number in range(3))
+    amount = "9999999999.99"
+    await path.take(fine(fine_id=exported, amount=amount), fine(fine_id=refused, amount=amount))
+    profiles = profiles_of(PROFILE)
+    await path.exports(profiles).run_profile(profiles.profiles[0])
+    bursar_id = await path.value(
+        "SELECT bursar_transaction_id FROM export_line WHERE fine_id = $1", refused
+    )
+    lines = [{"bursar_transaction_id": bursar_id, "reason": "no such student " * 10}]
+    answer = response(
+        profile="STUDENT_INFORMATION",
+        batch_number=1,
+        outcome="partial",
+        refused_lines=lines,
+        response_id=long_id(9),
+    )
+    await path.take(
+        answer,
+        payment(payment_id=long_id(3), fine_id=exported, amount="5.00"),
+        payment(payment_id=long_id(4), fine_id=exported, amount=amount),
+        payment(payment_id=long_id(5), fine_id=long_id(6), amount="5.00"),
+        payment(payment_id=long_id(7), fine_id=exported, amount="5.00", currency="EUR"),
+        payment(payment_id=long_id(8), amount="0.00"),
+        fine(fine_id=later, amount=amount),
+    )
+    await refuse(path, "balance-changed.v1")
+
+
+async def test_every_list_keeps_its_ids_and_numbers_whole(
+    path: WritePath, commands: Commands
+) -> None:
+    await fill(path)
+    for arguments, listings in LISTS:
+        rows = await commands.lines(*arguments)
+        assert rows, arguments
+        wides = ((), ("--wide",)) if any(has_wide(listing) for listing in listings) else ((),)
+        for wide in wides:
+            ended = await commands.call(*arguments, *wide)
+            assert ended.exit_code == 0, ended.output
+            lines = ended.stdout.splitlines()
+            assert [line for line in lines if cell_len(line) > 80] == [], arguments
+            names = {
+                column.name
+                for listing in listings
+                for column in listing.columns
+                if column.kind in (Kind.ID, Kind.NUMBER) and (wide or not column.wide)
+            }
+            values = {str(row[name]) for row in rows for name in names if row.get(name)}
+            assert [value for value in values if not any(value in line for line in lines)] == []
+
+
+def has_wide(listing: Listing) -> bool:
+    return any(column.wide for column in listing.columns)
