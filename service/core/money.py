@@ -1,4 +1,4 @@
-"""Money in integer minor units of an ISO 4217 currency (contracts.md, value rules)."""
+"""Money in integer minor units of an ISO 4217 currency (contracts.md, 1)."""
 
 import re
 from functools import cache

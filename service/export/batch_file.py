@@ -1,4 +1,4 @@
-"""A batch in a folder, as bursar-xml.md ("File") says: whole or not at all, also after a crash."""
+"""A batch in a folder, as docs/bursar-xml.md ("File") says: whole or not at all."""
 
 import os
 from pathlib import Path, PurePath

@@ -30,7 +30,8 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 """
 LAST_OF_OLDER = "0004"
-# The older release reads whole rows of them inside its transactions: see migrations/README.md.
+# The older release reads whole rows of them inside its transactions: see
+# service/database/migrations/README.md.
 READ_WHOLE = (
     "export_line",
     "export_response",

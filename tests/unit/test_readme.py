@@ -17,7 +17,7 @@ from tests.support import readme
 
 ROOT = readme.README.parent
 TEXT = readme.README.read_text()
-DOCUMENTS = [readme.README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 REFRESH = "run `python -m tests.support.readme` and write what is missing"
 
 
@@ -70,13 +70,6 @@ def test_every_table_is_described_once() -> None:
     first_cells = re.findall(r"^\| (`[^|]*`) \|", section.split("\n## ")[0], re.MULTILINE)
     described = re.findall(r"`(\w+)`", " ".join(first_cells))
     assert sorted(described) == sorted(created)
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
-    inner = [link for link in links if "://" not in link]
-    assert [link for link in inner if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

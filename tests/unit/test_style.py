@@ -1,4 +1,4 @@
-"""The house rules that a program can hold (docs/style): sizes, no floats, no waiting blindly."""
+"""The house rules that a program can hold (CONTRIBUTING.md): sizes, no floats, no blind waits."""
 
 from __future__ import annotations
 
