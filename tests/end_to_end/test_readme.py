@@ -1,9 +1,8 @@
-"""The README's examples, run as they stand: a batch is loaded, and its payment settles the fine."""
+"""The examples of one file each, run as they are: a batch is loaded, its payment settles it."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,7 @@ XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
 
 
 async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path: Path) -> None:
-    profiles = re.findall(r"```toml\n(.*?)```", readme.README.read_text(), re.DOTALL)[0]
+    profiles = readme.example_of_profiles()
     servers = services.kafka_bootstrap_servers
     async with (
         own_world(services.database_url, servers, print, tmp_path, profiles) as world,
@@ -77,8 +76,7 @@ async def _owes(database: asyncpg.Connection[asyncpg.Record], minor: int) -> boo
 
 
 async def _run(world: World, folder: Path, name: str, *arguments: str) -> str:
-    script = folder / name
-    script.write_text(readme.example(name))
+    script = readme.EXAMPLES / name
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(script), *arguments),
         cwd=folder,

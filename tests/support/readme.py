@@ -1,4 +1,4 @@
-"""The README's parts that are checked: tables of settings and options, examples, paths.
+"""The pages' parts that are checked: tables of settings and options, and their examples.
 
 `python -m tests.support.readme` writes the first columns of both tables anew; meanings stay.
 """
@@ -18,6 +18,8 @@ from service.export.profile_file import CreditsTable, InstitutionTable, ProfileT
 from service.settings import Settings, variable_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+REFERENCE = README.parent / "docs" / "reference"
+EXAMPLES = README.parent / "examples"
 REQUIRED = "required"
 UNSET = "none"
 
@@ -39,31 +41,39 @@ def profile_rows() -> list[tuple[str, str, str]]:
     return rows
 
 
-def rows_in_readme(name: str) -> list[tuple[str, ...]]:
-    """The cells of the table between `<!-- name -->` and `<!-- /name -->`."""
-    lines = _between(README.read_text(), name).splitlines()
+def rows_in_page(name: str) -> list[tuple[str, ...]]:
+    """The cells of the table between `<!-- name -->` and `<!-- /name -->` of docs/reference."""
+    lines = _between(page_of(name).read_text(), name).splitlines()
     rows = [line.strip().strip("|") for line in lines if line.startswith("|")]
     return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", row)) for row in rows[2:]]
 
 
-def example(first_line: str) -> str:
-    """The code block whose first line is the comment `# first_line`."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    return next(str(block) for block in blocks if block.startswith(f"# {first_line}"))
+def page_of(name: str) -> Path:
+    return REFERENCE / f"{name}.md"
+
+
+def example_of_profiles() -> str:
+    """The configuration file that the page on profiles shows."""
+    blocks = re.findall(r"```toml\n(.*?)```", page_of("profiles").read_text(), re.DOTALL)
+    return str(blocks[0])
+
+
+def example_in_readme(language: str, number: int = 0) -> str:
+    """A block of code of the README."""
+    return str(re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)[number])
 
 
 def write_tables() -> None:
-    """Takes names, defaults and bounds from the code, the meanings from the README."""
-    text = README.read_text()
+    """Takes names, defaults and bounds from the code, the meanings from the page."""
     for name, rows in (("settings", settings_rows()), ("profiles", profile_rows())):
-        meanings = {row[0]: row[3] for row in rows_in_readme(name)}
+        page = page_of(name)
+        meanings = {row[0]: row[3] for row in rows_in_page(name)}
         lines = ["| name | default | bounds | meaning |", "|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} | {meanings.get(row[0], '')} |" for row in rows]
-        before, rest = text.split(f"<!-- {name} -->")
+        before, rest = page.read_text().split(f"<!-- {name} -->")
         after = rest.split(f"<!-- /{name} -->")[1]
         table = "\n".join(lines)
-        text = f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}"
-    README.write_text(text)
+        page.write_text(f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}")
 
 
 def _between(text: str, name: str) -> str:

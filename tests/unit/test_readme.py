@@ -11,43 +11,38 @@ import pytest
 import typer
 
 from service.cli import application
-from service.core.words import Reason, Wait
 from service.export.profiles import parse_profiles
 from tests.support import readme
 
 ROOT = readme.README.parent
-TEXT = readme.README.read_text()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 REFRESH = "run `python -m tests.support.readme` and write what is missing"
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    table = readme.rows_in_readme("settings")
+    table = readme.rows_in_page("settings")
     assert [row[:3] for row in table] == readme.settings_rows(), REFRESH
     assert [row[0] for row in table if not row[3]] == [], REFRESH
 
 
 def test_the_table_of_options_is_that_of_the_code() -> None:
-    table = readme.rows_in_readme("profiles")
+    table = readme.rows_in_page("profiles")
     assert [row[:3] for row in table] == readme.profile_rows(), REFRESH
     assert [row[0] for row in table if not row[3]] == [], REFRESH
 
 
 def test_the_example_of_profiles_is_sound() -> None:
-    text = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[0]
+    text = readme.example_of_profiles()
     assert tomllib.loads(text)
-    (profile,) = parse_profiles(text, readme.README).profiles
+    (profile,) = parse_profiles(text, readme.page_of("profiles")).profiles
     assert profile.code == "EXAMPLE_DAILY"
-
-
-@pytest.mark.parametrize("code", [*Reason, *Wait])
-def test_every_reason_is_explained(code: str) -> None:
-    assert f"`{code}`" in TEXT
 
 
 def test_every_command_is_in_the_table() -> None:
     rows = re.findall(
-        r"^\| `bursar-bridge ([a-z -]+?)(?: --[^`]*| [A-Z][^`]*)?`", TEXT, re.MULTILINE
+        r"^\| `bursar-bridge ([a-z -]+?)(?: --[^`]*| [A-Z][^`]*)?`",
+        readme.page_of("commands").read_text(),
+        re.MULTILINE,
     )
     assert set(rows) == set(commands(application, ""))
 
