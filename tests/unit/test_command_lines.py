@@ -99,11 +99,15 @@ def test_options_in_the_table_of_commands_are_those_of_their_command() -> None:
     assert wrong == []
 
 
-def test_commands_that_documents_name_in_short_exist() -> None:
+def test_commands_that_are_named_in_short_exist() -> None:
+    """Without the program's name, as in "`parked release --reason TEXT`"."""
     wrong = []
-    for path in PAGES:
-        for match in SHORT.finditer(path.read_text("utf-8")):
-            fault = fault_of(match[1].split(), only_groups=True)
-            if fault is not None:
-                wrong.append(f"{name_of(path)}: {match[1]}: {fault}")
+    for path in ALL:
+        if not SHORT.search(path.read_text("utf-8")):
+            continue
+        for text in _strings(path) if path.suffix == ".py" else [path.read_text("utf-8")]:
+            for match in SHORT.finditer(text):
+                fault = fault_of(match[1].split(), only_groups=True)
+                if fault is not None:
+                    wrong.append(f"{name_of(path)}: {match[1]}: {fault}")
     assert wrong == []
