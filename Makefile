@@ -9,7 +9,6 @@ BIN := .venv/bin
 ARGS ?=
 SOURCES := $(wildcard service tests demo examples)
 SQL := $(wildcard service/database/sql service/database/migrations)
-COVERAGE := --cov=service --cov-branch --cov-report=term --cov-fail-under=90
 
 .PHONY: help
 help: ## this list
@@ -22,16 +21,26 @@ demo: venv ## shows the service at work, from a fine to a paid fine
 .PHONY: check
 check: format-check lint imports sql-lint types contracts test ## everything that CI checks
 
+# ARGS that select tests: a file or folder, or an option that chooses. What is selected runs in pytest's
+# own process, where `-x` and `--pdb` do what they say, and without coverage, which only the whole can have.
+SELECTING := -k% -m% --lf --last-failed --nf --new-first --sw --stepwise --deselect% --ignore% --co --collect-only
+SELECTION := $(strip $(filter $(SELECTING) tests% %.py,$(ARGS)) $(findstring ::,$(ARGS)))
 # Tests side by side; the workers share one PostgreSQL and one Kafka.
-WORKERS ?= 2
+WORKERS ?= $(if $(SELECTION),0,2)
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+COVERAGE := $(if $(SELECTION),,--cov=service --cov-branch --cov-report=term --cov-fail-under=90)
 
 .PHONY: test
-test: venv ## all tests, with branch coverage
-	$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist worksteal $(COVERAGE) $(ARGS)
+test: venv ## all tests, with branch coverage; ARGS="-k payment -x" selects
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(COVERAGE) $(ARGS)
+
+.PHONY: test-fast
+test-fast: venv ## the tests that need no services, with fewer generated examples; a minute
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not slow" tests/unit tests/laws tests/contracts $(ARGS)
 
 .PHONY: test-slow
 test-slow: venv ## the tests that wait long or take 100 000 rows; each has a small form in `make test`
-	$(BIN)/python -m pytest -m slow --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m slow --timeout 3600 $(PARALLEL) $(ARGS)
 
 .PHONY: contracts
 contracts: venv ## tests of the contracts alone
@@ -39,7 +48,7 @@ contracts: venv ## tests of the contracts alone
 
 .PHONY: laws
 laws: venv ## the laws on many more generated histories
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal tests/laws $(ARGS)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 0 $(PARALLEL) tests/laws $(ARGS)
 
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps

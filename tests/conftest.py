@@ -23,6 +23,7 @@ UNTIMED = hypothesis.settings(
 )
 hypothesis.settings.register_profile("default", UNTIMED)
 hypothesis.settings.register_profile("thorough", UNTIMED, max_examples=2_000)
+hypothesis.settings.register_profile("quick", UNTIMED, max_examples=20)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 TOPIC_DELETE_SECONDS_MAX = 10
