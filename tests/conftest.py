@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from tests.support.programs import close_starter
 from tests.support.services import Services, ServicesUnavailable, running_services
 
 # How long an example takes to make or to run tells of the machine, not of the code.
@@ -59,6 +60,13 @@ def services(request: pytest.FixtureRequest) -> Iterator[Services]:
         return
     with _running(request.config) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starter_closed() -> Iterator[None]:
+    """What starts programs ends with the tests, before their coverage is combined."""
+    yield
+    close_starter()
 
 
 @contextlib.contextmanager

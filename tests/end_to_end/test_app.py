@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ import orjson
 import pytest
 
 from tests.support.inputs import bursar_payment, fine_created, structured
+from tests.support.programs import Program, start_program
 from tests.support.topics import produce, read_topic
 
 ROOT = Path(__file__).parents[2]
@@ -112,37 +111,23 @@ def topics(world: World) -> Callable[[], Awaitable[None]]:
 
 async def command(world: World, *arguments: str) -> tuple[int | None, str, str]:
     """Exit code, output and error output of a command that ends by itself."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
-        cwd=ROOT,
-        env=world.environment,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+    process = await start_program(*arguments, environment=world.environment)
     async with ended_in_any_case(process), asyncio.timeout(SECONDS_MAX):
         out, problems = await process.communicate()
     return process.returncode, out.decode(), problems.decode()
 
 
 @contextlib.asynccontextmanager
-async def running(world: World) -> AsyncIterator[Process]:
+async def running(world: World) -> AsyncIterator[Program]:
     """The service; its log lies in the world's folder."""
     with (world.folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "run"),
-            cwd=ROOT,
-            env=world.environment,
-            stdin=DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+        process = await start_program("run", environment=world.environment, output=log, errors=log)
     async with ended_in_any_case(process):
         yield process
 
 
 @contextlib.asynccontextmanager
-async def ended_in_any_case(process: Process) -> AsyncIterator[None]:
+async def ended_in_any_case(process: Program) -> AsyncIterator[None]:
     try:
         yield
     finally:
@@ -178,7 +163,7 @@ async def ready(world: World) -> None:
     await until(is_ready)
 
 
-async def stopped(process: Process, seconds_max: int = STOP_SECONDS_MAX) -> int:
+async def stopped(process: Program, seconds_max: int = STOP_SECONDS_MAX) -> int:
     """Asks once; the exit code. It must come in time."""
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(seconds_max):

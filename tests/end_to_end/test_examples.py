@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.process import COMMAND_SECONDS_MAX, ROOT, Site, end
+from tests.support.process import COMMAND_SECONDS_MAX, Site, end
+from tests.support.programs import ROOT
 from tests.support.sealed import publish, sealed_chain
 
 EXAMPLES = ROOT / "examples"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -23,7 +22,8 @@ from tests.support.exports import (
     lines_of_manifest,
     parts,
 )
-from tests.support.process import ROOT, Site, end
+from tests.support.process import Site, end
+from tests.support.programs import start_program
 from tests.support.topics import Read, read_topic
 from tests.support.write_path import OUTPUTS, PREFIX, Row, WritePath, write_path
 
@@ -46,14 +46,8 @@ def profile(more: str = "") -> str:
 
 async def ended(site: Site, *arguments: str, crash_at: str = "") -> int | None:
     """How a process ends that is told to die at a point, if at all."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
-        cwd=ROOT,
-        env={**site.environment, "CRASH_AT": crash_at},
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
+    environment = {**site.environment, "CRASH_AT": crash_at}
+    process = await start_program(*arguments, environment=environment, output=DEVNULL)
     try:
         async with asyncio.timeout(SECONDS_MAX):
             await process.communicate()

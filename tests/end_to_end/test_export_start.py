@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 
-from tests.support.process import ROOT, Site, end
+from tests.support.process import Site, end
+from tests.support.programs import start_program
 
 SECONDS_MAX = 60
 INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
@@ -42,14 +41,7 @@ async def test_a_profile_that_does_not_parse_stops_the_start_with_line_and_reaso
     site: Site,
 ) -> None:
     site.write_profiles(INSTITUTION + PROFILE.format(code="A", types='["LOST"]') + "minimum = 5\n")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", "run"),
-        cwd=ROOT,
-        env=site.environment,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+    process = await start_program("run", environment=site.environment)
     try:
         async with asyncio.timeout(SECONDS_MAX):
             out, problems = await process.communicate()

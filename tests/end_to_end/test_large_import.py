@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.bench.ledgers import fill
 from tests.bench.load import PROFILES
-from tests.support.process import ROOT, Site, end
+from tests.support.process import Site, end
+from tests.support.programs import ROOT
 
 LINES = int(os.environ.get("BURSAR_IMPORT_LINES", "3000"))
 SECONDS_MAX = 900

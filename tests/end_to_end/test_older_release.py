@@ -11,7 +11,8 @@ import pytest
 from service.database.migrate import revisions
 from tests.support import inputs
 from tests.support.older_release import extract_older_release
-from tests.support.process import ROOT, Site, connected
+from tests.support.process import Site, connected
+from tests.support.programs import ROOT
 from tests.support.topics import produce
 
 FINE, PAYMENT = "fine-created.v1", "bursar-payment.v1"

@@ -13,7 +13,8 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.restore.variants import World
-from tests.support.process import ROOT, connected, end
+from tests.support.process import connected, end
+from tests.support.programs import ROOT
 from tests.support.restoring import OLDER, SECONDS_MAX
 from tests.support.topics import SECONDS_MAX as FLUSH_SECONDS_MAX
 

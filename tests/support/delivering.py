@@ -6,15 +6,15 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.process import COMMAND_SECONDS_MAX, LOOK_SECONDS, ROOT, end
+from tests.support.process import COMMAND_SECONDS_MAX, LOOK_SECONDS, end
+from tests.support.programs import Program, start_program
 from tests.support.sealed import Sealed, publish
 
 
@@ -70,7 +70,7 @@ class Drop:
         return Ended(process.returncode, rows, problems.decode())
 
     @asynccontextmanager
-    async def running(self, *arguments: str) -> AsyncIterator[Process]:
+    async def running(self, *arguments: str) -> AsyncIterator[Program]:
         """As a service; ends by SIGTERM and must end well."""
         with (self.folder.parent / "delivery.log").open("ab") as log:
             process = await self._begin(*arguments, out=log.fileno())
@@ -115,16 +115,10 @@ class Drop:
         }
         assert not [path.name for path in self.folder.iterdir() if path.name.endswith(".part")]
 
-    async def _begin(self, *arguments: str, crash_at: str = "", out: int = PIPE) -> Process:
+    async def _begin(self, *arguments: str, crash_at: str = "", out: int = PIPE) -> Program:
         command = ("deliver", self.target, "--group", self.group, *self.arguments, *arguments)
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", *command),
-            cwd=ROOT,
-            env=self.environment | ({"CRASH_AT": crash_at} if crash_at else {}),
-            stdin=DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+        environment = self.environment | ({"CRASH_AT": crash_at} if crash_at else {})
+        return await start_program(*command, environment=environment, output=out, errors=out)
 
 
 async def until(holds: Callable[[], bool]) -> None:

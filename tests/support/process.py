@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +13,8 @@ from pathlib import Path
 
 import asyncpg
 
-ROOT = Path(__file__).parents[2]
+from tests.support.programs import ROOT, Program, start_program
+
 COMMAND_SECONDS_MAX = 120
 LOOK_SECONDS = 0.1
 
@@ -30,7 +29,7 @@ class Site:
     group: str
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    _running: dict[str, Process] = field(default_factory=dict)
+    _running: dict[str, Program] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,13 +68,8 @@ class Site:
         self, *arguments: str, seconds_max: int = COMMAND_SECONDS_MAX, root: Path = ROOT
     ) -> str:
         """The output of a command that ends well; `root` as for `start`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", *arguments),
-            cwd=root,
-            env=self._environment_for(root),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
+        process = await start_program(
+            *arguments, environment=self._environment_for(root), root=root
         )
         try:
             async with asyncio.timeout(seconds_max):
@@ -94,13 +88,12 @@ class Site:
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
             before = self._starts(name)
-            self._running[name] = process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service", "run"),
-                cwd=root,
-                env=self._environment_for(root),
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=log,
+            self._running[name] = process = await start_program(
+                "run",
+                environment=self._environment_for(root),
+                output=log,
+                errors=log,
+                root=root,
             )
         async with asyncio.timeout(COMMAND_SECONDS_MAX):
             while process.returncode is None and self._starts(name) == before:  # noqa: ASYNC110 - the other side is a process
@@ -126,7 +119,7 @@ class Site:
         finally:
             await end(process)
 
-    def take_over(self, name: str = "one") -> Process:
+    def take_over(self, name: str = "one") -> Program:
         """For a caller who waits for its end."""
         return self._running.pop(name)
 
@@ -187,7 +180,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record
         await connection.close()
 
 
-async def end(process: Process) -> None:
+async def end(process: Program) -> None:
     if process.returncode is None:
         process.kill()
         await process.wait()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +15,8 @@ import asyncpg
 
 from service.kafka.topics import OUTPUTS
 from tests.support import inputs
-from tests.support.process import ROOT, Site, connected, end
+from tests.support.process import Site, connected, end
+from tests.support.programs import start_program
 from tests.support.topics import end_offsets, produce
 
 SECONDS_MAX = 60
@@ -134,13 +134,8 @@ def fine(number: int, kind: str = "OVERDUEFINE") -> Mapping[str, object]:
 
 async def start_and_end(site: Site, *arguments: str) -> Ended:
     """`run`, or a command, that ends by itself; its last line in words."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *(arguments or ("run",))),
-        cwd=ROOT,
-        env=site.environment,
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
+    process = await start_program(
+        *(arguments or ("run",)), environment=site.environment, output=DEVNULL
     )
     try:
         async with asyncio.timeout(SECONDS_MAX):
