@@ -58,8 +58,10 @@ async def look_on(
     """The plan after one more step, which reads without locking an account or a fine.
 
     Whoever seals the batch checks it again under the locks. Ends after `fines_max` open fines, or
-    sooner where the batch is complete.
+    sooner where the batch is complete. A plan that the profile's limits do not allow any more is
+    made anew from the run's mark.
     """
+    plan = plan if _is_allowed(plan, profile.limits) else Plan(run.after)
     step = _Step(profile, plan)
     async for looked in patrons_of(connection, store, profile, run, plan.looked):
         # An earlier step has taken this patron whole. What has come since waits for the next run:
@@ -71,6 +73,16 @@ async def look_on(
         if step.fines >= fines_max:
             return step.plan()
     return step.plan(is_complete=True, last=True)
+
+
+def _is_allowed(plan: Plan, limits: Limits) -> bool:
+    """Whether a batch of the profile as it is now may hold what an earlier commit has selected.
+
+    The limits are those of the profile in force, not those at the start of the run: whoever lowers
+    them has an ERP that does not take a larger file. A single fine always has a batch.
+    """
+    size_bytes = sum(selected.size_bytes for selected in plan.selected)
+    return len(plan.selected) <= 1 or limits.allow(len(plan.selected), size_bytes)
 
 
 class _Step:
