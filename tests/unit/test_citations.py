@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.support.pages import CODE, DOCS, PAGES, ROOT, TEXTS, name_of, text_of, without_code
+from tests.support.pages import (
+    CODE,
+    DOCS,
+    PAGES,
+    ROOT,
+    TEXTS,
+    code_lines,
+    name_of,
+    text_of,
+    without_code,
+)
 
 ALL = [path for path in TEXTS if path != Path(__file__)]
 CHANGELOG = ROOT / "CHANGELOG.md"
@@ -76,6 +86,18 @@ def test_pages_that_are_cited_exist() -> None:
         if not any((start / match[1]).exists() for start in (ROOT, DOCS, path.parent))
     ]
     assert missing == []
+
+
+def test_targets_of_make_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    wrong = []
+    for path in PAGES:
+        text = path.read_text("utf-8")
+        named = re.findall(r"`make ((?:[a-z-]+ ?)+)", without_code(text))
+        named += [line[5:].split("#")[0] for line in code_lines(text) if line.startswith("make ")]
+        given = {word for words in named for word in words.split() if word.islower()}
+        wrong += [f"{name_of(path)}: make {word}" for word in sorted(given - targets)]
+    assert wrong == []
 
 
 def test_decisions_that_are_cited_by_number_exist() -> None:
