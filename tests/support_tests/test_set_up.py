@@ -73,6 +73,16 @@ def test_containers_are_published_on_loopback_alone_and_are_those_of_the_tests()
     assert services["kafka"]["image"] == KAFKA_IMAGE
 
 
+def test_the_image_is_built_once_and_all_containers_of_the_service_use_it() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    built = [name for name, service in services.items() if "build" in service]
+    assert built == ["service"]
+    image = services["service"]["image"]
+    users = {name: service for name, service in services.items() if service["image"] == image}
+    assert users.keys() == {"migrate", "topics", "service"}
+    assert {service["pull_policy"] for service in users.values()} == {"never"}
+
+
 def test_the_profiles_of_the_containers_can_be_read() -> None:
     profiles = read_profiles(ROOT / "deploy" / "profiles.toml")
     assert profiles.profiles
