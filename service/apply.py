@@ -272,6 +272,7 @@ class Applier:
             raise
 
     async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+        changes = await ledger_write.explained(connection, changes)
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.refused)

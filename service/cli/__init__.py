@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 faults found or failed, 2 usage, 3 older database."""
+"""The command line. Exit codes: 0 done, 1 failed, 2 usage, 3 older database, 4 import cut off."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ application = typer.Typer(
     help="Library fines to the bursar and back. Settings come from the environment "
     "(DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, BURSAR_...).",
     epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings; "
-    "3 the database is older than Kafka, so nothing was written.",
+    "3 the database is older than Kafka, so nothing was written; 4 an import that is not complete.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -19,6 +19,7 @@ from service.database.migrate import pending
 from service.database.pool import create_pool
 from service.export.profile import Profiles
 from service.export.profiles import InvalidProfile, overlaps, read_profiles, warnings
+from service.imports.files import alike_sources
 from service.kafka.clients import close_client, new_admin, start
 from service.kafka.topics import LARGE, check_topics
 from service.settings import Settings, unknown_variables
@@ -107,6 +108,7 @@ async def _services(settings: Settings, profiles: Profiles | None) -> list[Line]
     if is_whole:
         lines += await _asked("restore check", lambda: _restored(settings))
         lines += await _asked("quarantine", lambda: _quarantine(settings))
+        lines += await _asked("sources", lambda: _sources(settings))
     if profiles is not None and is_whole:
         lines += await _asked("profiles", lambda: _unmet(settings, profiles), Verdict.NOTE)
     return lines
@@ -155,6 +157,28 @@ async def _quarantine(settings: Settings) -> list[Line]:
     what = f"{records} {'record' if records == 1 else 'records'} that the broker refused"
     way = "`bursar-bridge quarantined list`; mend the cause, then `quarantined release`"
     return [Line("quarantine", Verdict.NOTE, f"{what}: {way}")]
+
+
+async def _sources(settings: Settings) -> list[Line]:
+    """Sources are told apart by each letter: the same payment under two of them counts twice."""
+    url = settings.database_url.get_secret_value()
+    async with (
+        await create_pool(url, database_limits(settings)) as pool,
+        pool.acquire() as connection,
+    ):
+        alike = await alike_sources(connection)
+    if not alike:
+        return [Line("sources", Verdict.OK, "none differ only in their spelling")]
+    return [
+        Line(
+            "sources",
+            Verdict.NOTE,
+            f"institution {pair.institution_id}, {pair.record}s: the sources "
+            f"{', '.join(pair.sources)} differ only in upper and lower case or blanks; "
+            f"if they are one system, what it sends under both counts twice",
+        )
+        for pair in alike
+    ]
 
 
 async def _unmet(settings: Settings, profiles: Profiles) -> list[Line]:

@@ -23,6 +23,7 @@ OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 OLDER: Final = 3
+INCOMPLETE: Final = 4
 
 # Their texts are ours: field and rule, no value.
 PLAIN = (OperatorError, InvalidProfile, Away)

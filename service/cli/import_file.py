@@ -1,116 +1,166 @@
 """`bursar-bridge import`: the bursar XML that came back, line by line, into the ledger."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli import import_shown, progress
-from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
-from service.cli.shown import JsonOption, database, misuse, writing
-from service.cli.tables import show
-from service.database.ledger_store import LedgerStore
-from service.database.pool import ReadOnly, Writes
+from service.cli.errors import settings_or_exit
+from service.cli.import_run import How, ImportRun, ended
+from service.cli.shown import JsonOption, OperatorOption, misuse, said
 from service.export.bursar_xml_reader import ImportFile, read_import
-from service.export.profile import Profile, Profiles
+from service.export.profile import Profile
 from service.export.profiles import read_profiles
-from service.export.xml_stream import RefusedDocument
-from service.imports.job import ImportJob, ImportTopics, Summary
-from service.imports.plan import Fate, Planned, Target
-from service.messages import parse
+from service.export.xml_stream import Fault, RefusedDocument
+from service.imports.files import Accepted, FileKey
+from service.imports.plan import KnownLines
+from service.messages.values import ID_CHARACTERS_MAX, identifier
+from service.messages.values import Fault as TextFault
 from service.problems import OperatorError
 from service.settings import Settings
-from service.wiring import COMMAND, kafka_access
 
-ASKS_PER_SECOND = 4
+ACCEPTED_LINES = {
+    KnownLines.REFUSE: None,
+    KnownLines.SKIP: "import_known_lines_skipped",
+    KnownLines.PAY: "import_known_lines_paid",
+}
 
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What was asked for besides the file."""
-
-    all_or_nothing: bool
-    allow_overpaid: bool
-    wait_seconds: int
-    as_json: bool
-
-    def forbids(self, summary: Summary) -> bool:
-        overpaid = summary.overpays and not self.allow_overpaid
-        return self.all_or_nothing and (overpaid or not summary.passes)
+FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bursar XML.")]
+SourceOption = Annotated[
+    str | None, typer.Option(help="The paying system's code; the profile's if absent.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what each line would do; change nothing.")
+]
+AllOrNothingOption = Annotated[
+    bool,
+    typer.Option(
+        "--all-or-nothing",
+        help="Publish nothing unless every line passes and none pays more than is outstanding.",
+    ),
+]
+AllowOverpaidOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-overpaid",
+        help="With --all-or-nothing: lines may pay more than is outstanding.",
+    ),
+]
+AcceptSourceOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-source",
+        help="The source is meant, although the file was imported under another one, or a known "
+        "source differs from it only in upper and lower case. Requires --reason.",
+    ),
+]
+KnownLinesOption = Annotated[
+    KnownLines,
+    typer.Option(
+        "--known-lines",
+        help="Lines that another file has brought and that could be paid once more: refuse the "
+        "file, skip them as the same payments, or pay them as further ones. "
+        "The last two require --reason.",
+    ),
+]
+ReasonOption = Annotated[
+    str | None,
+    typer.Option("--reason", help="Why --accept-source or --known-lines is right; kept."),
+]
+WaitOption = Annotated[
+    int,
+    typer.Option(
+        min=0, max=86_400, help="Seconds to wait for the running service to decide the lines."
+    ),
+]
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bursar XML.")],
+    file: FileArgument,
     profile: Annotated[str, typer.Option(help="Code of the profile that exported it.")],
-    source: Annotated[
-        str | None, typer.Option(help="The paying system's code; the profile's if absent.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what each line would do; change nothing.")
-    ] = False,
-    all_or_nothing: Annotated[
-        bool,
-        typer.Option(
-            "--all-or-nothing",
-            help="Publish nothing unless every line passes and none pays more than is outstanding.",
-        ),
-    ] = False,
-    allow_overpaid: Annotated[
-        bool,
-        typer.Option(
-            "--allow-overpaid",
-            help="With --all-or-nothing: lines may pay more than is outstanding.",
-        ),
-    ] = False,
-    wait_seconds: Annotated[
-        int,
-        typer.Option(
-            min=0, max=86_400, help="Seconds to wait for the running service to decide the lines."
-        ),
-    ] = 120,
+    source: SourceOption = None,
+    dry_run: DryRunOption = False,
+    all_or_nothing: AllOrNothingOption = False,
+    allow_overpaid: AllowOverpaidOption = False,
+    accept_source: AcceptSourceOption = False,
+    known_lines: KnownLinesOption = KnownLines.REFUSE,
+    reason: ReasonOption = None,
+    operator: OperatorOption = None,
+    wait_seconds: WaitOption = 120,
     as_json: JsonOption = False,
 ) -> None:
     """Import what the bursar says was paid or taken back.
 
-    The same file twice does nothing. A line pays its whole sum: more than is outstanding, because
-    it was published as a payment too, becomes a credit if the profile says so (`--dry-run` tells).
-    A file without lines imports nothing, and says so. Exit code 1: a line did not pass, or the
-    running service has not decided it in time; what it parked has passed and waits.
+    The same file twice does nothing; of a file with lines of an earlier one, only the new lines
+    count. A line pays its whole sum: more than is outstanding, because it was published as a
+    payment too, becomes a credit if the profile says so (`--dry-run` tells). A file without lines
+    imports nothing, and says so. Exit code 1: the file was refused, or a line did not pass. Exit
+    code 4: the import ended before every line was published and decided; import the same file
+    again. With `--json` the last line has `complete` and the totals.
     """
     if allow_overpaid and not all_or_nothing:
         raise misuse("--allow-overpaid: only with --all-or-nothing")
+    accepted = _accepted(accept_source, known_lines, reason, operator)
     settings = settings_or_exit()
-    with operator_errors():
-        profiles, chosen = _profile(settings, profile)
-        how = _How(all_or_nothing, allow_overpaid, wait_seconds, as_json)
-        found = _read(file)
-        _refuse_another_institutions(found, profiles, chosen)
-        run = _Run(settings, chosen, source or chosen.code, found, how)
-        passed = asyncio.run(run.dry() if dry_run else run.real())
-    if not passed:
-        raise typer.Exit(FAILED)
+    how = How(all_or_nothing, allow_overpaid, wait_seconds, as_json, dry_run, known_lines, accepted)
+    run = ImportRun(settings, how)
+    ended(run, lambda: run.run(*_file_of(settings, file, profile, source)))
 
 
-def _profile(settings: Settings, code: str) -> tuple[Profiles, Profile]:
+def _accepted(
+    accept_source: bool, known_lines: KnownLines, reason: str | None, operator: str | None
+) -> Accepted:
+    lines = ACCEPTED_LINES[known_lines]
+    if not accept_source and lines is None:
+        if reason is not None or operator is not None:
+            raise misuse("--reason, --operator: only with --accept-source or --known-lines")
+        return Accepted()
+    if reason is None:
+        raise misuse("--reason: is required with --accept-source and with --known-lines skip, pay")
+    return Accepted(said(reason, operator), accept_source, lines)
+
+
+def _file_of(
+    settings: Settings, path: Path, code: str, source: str | None
+) -> tuple[Profile, FileKey, ImportFile]:
+    """Raises OperatorError, and Exit for options that have no meaning."""
+    profile = _profile(settings, code)
+    name = profile.code if source is None else _source(source)
+    file = _read(path)
+    _refuse_another_institutions(file, profile)
+    return profile, FileKey(profile.institution_id, name, file.sha256), file
+
+
+def _source(named: str) -> str:
+    """As an event would name it; blanks around it are looked at with the known sources."""
+    try:
+        name = identifier("--source", named)
+    except TextFault as fault:
+        raise misuse(fault.detail) from None
+    if not 0 < len(name.strip()) <= len(name) <= ID_CHARACTERS_MAX:
+        raise misuse(f"--source: must have 1 to {ID_CHARACTERS_MAX} characters")
+    return name
+
+
+def _profile(settings: Settings, code: str) -> Profile:
     if settings.profiles_file is None:
         raise OperatorError("BURSAR_PROFILES_FILE: is required to import")
-    profiles = read_profiles(settings.profiles_file)
-    found = profiles.profile(code)
+    found = read_profiles(settings.profiles_file).profile(code)
     if found is None:
         raise misuse("--profile: must be a profile's code")
-    return profiles, found
+    return found
 
 
-def _refuse_another_institutions(file: ImportFile, profiles: Profiles, chosen: Profile) -> None:
-    """Ids are unique per institution: the wrong profile would pay somebody else's fines."""
-    known = {one.institution_id for one in profiles.profiles} - {chosen.institution_id}
-    if file.institutions & known:
+def _refuse_another_institutions(file: ImportFile, profile: Profile) -> None:
+    """Ids are unique per institution: those of any other would pay somebody else's fines.
+
+    It does not matter whether the other one has a profile here: the ids of a test system begin at
+    the same number.
+    """
+    if file.institutions - {profile.institution_id}:
         raise OperatorError(
-            "the file is refused as a whole: InstitutionId: is another institution's, "
-            "--profile must be one of that institution's profiles"
+            "the file is refused as a whole: InstitutionId: must be that of the profile's "
+            f"institution, {profile.institution_id}, wherever it is named"
         )
 
 
@@ -119,118 +169,7 @@ def _read(file: Path) -> ImportFile:
         with file.open("rb") as stream:
             return read_import(stream)
     except RefusedDocument as problem:
-        raise OperatorError(f"the file is refused as a whole: {problem}") from None
-
-
-class _Run:
-    """One import, with what it shows."""
-
-    def __init__(
-        self, settings: Settings, profile: Profile, source: str, file: ImportFile, how: _How
-    ) -> None:
-        self._settings = settings
-        self._profile = profile
-        self._source = source
-        self._file = file
-        self._how = how
-
-    async def dry(self) -> bool:
-        as_json = self._how.as_json
-        rows = {one.n: import_shown.bad_line(one) for one in self._file.bad}
-
-        def told(planned: Planned) -> None:
-            rows[planned.line.n] = import_shown.line(planned)
-
-        async with database(self._settings) as pool:
-            job = self._job(ReadOnly(pool))
-            target = await self._target(job, register=False)
-            summary = await self._check(job, target, told)
-        if not self._has_lines:
-            complain("the file has no lines: nothing would be imported")
-            return True
-        show(import_shown.LINES, [rows[n] for n in sorted(rows)], as_json)
-        self._show_plan(summary)
-        if self._how.forbids(summary):
-            complain("nothing would be published")
-            return False
-        return summary.passes
-
-    async def real(self) -> bool:
-        async with writing(self._settings) as guard:
-            job = self._job(guard.writer(COMMAND))
-            target = await self._target(job, register=False)
-            summary = await self._check(job, target, lambda _: None)
-            if self._how.forbids(summary):
-                self._show_plan(summary)
-                complain("nothing was published")
-                return False
-            self._warn(summary)
-            if not self._has_lines:
-                complain("the file has no lines: nothing was imported")
-                return True
-            target = await self._target(job, register=True)
-            earlier = await job.outcomes(target)
-            before = sum(one.lines for one in earlier)
-            with progress.steps() as bars:
-                task = bars.add_task("publishing", total=len(self._file.lines))
-                sent = await job.publish(target, self._file, lambda n: bars.advance(task, n))
-            whole = await self._await(job, target, before + sent)
-            became = await job.outcomes(target)
-        rows = import_shown.became(became, earlier, summary)
-        show(import_shown.BECAME, rows, self._how.as_json)
-        if repeats := summary.lines(Fate.REPEAT):
-            complain(f"{repeats} of the lines were imported before: they did nothing now")
-        return whole and summary.passes
-
-    @property
-    def _has_lines(self) -> bool:
-        """A batch without lines is a sound document: the bursar reports that nothing was paid."""
-        return bool(self._file.lines or self._file.bad)
-
-    async def _await(self, job: ImportJob, target: Target, wanted: int) -> bool:
-        with progress.steps() as bars:
-            task = bars.add_task("deciding", total=wanted)
-
-            for _ in range(max(1, self._how.wait_seconds * ASKS_PER_SECOND)):
-                decided = await job.decided(target)
-                bars.update(task, completed=decided)
-                if decided >= wanted:
-                    return True
-                await asyncio.sleep(1 / ASKS_PER_SECOND)
-        complain("published, but not decided yet: is the service running? Import again to see.")
-        return False
-
-    async def _check(
-        self, job: ImportJob, target: Target, each: Callable[[Planned], None]
-    ) -> Summary:
-        with progress.steps() as bars:
-            task = bars.add_task("checking", total=len(self._file.lines))
-
-            def told(planned: Planned) -> None:
-                bars.advance(task)
-                each(planned)
-
-            return await job.check(target, self._file, told)
-
-    def _job(self, writer: Writes) -> ImportJob:
-        prefix = self._settings.topic_prefix
-        topics = ImportTopics(
-            f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
-        )
-        return ImportJob(writer, LedgerStore(parse), kafka_access(self._settings), topics)
-
-    async def _target(self, job: ImportJob, *, register: bool) -> Target:
-        institution_id, code = self._profile.institution_id, self._profile.code
-        sha256 = self._file.sha256
-        return await job.target(institution_id, self._source, code, sha256, register=register)
-
-    def _show_plan(self, summary: Summary) -> None:
-        rows = import_shown.would_be(summary)
-        show(import_shown.WOULD_BE, rows, self._how.as_json)
-        self._warn(summary)
-
-    def _warn(self, summary: Summary) -> None:
-        for one in self._file.bad:
-            complain(f"line {one.n}: {one.reason}: {one.detail}")
-        for text in import_shown.warnings(summary):
-            complain(text)
+        text = f"the file is refused as a whole: {problem}"
+        if problem.fault is Fault.TOO_LARGE:
+            text = f"{text}: it has {file.stat().st_size} bytes"
+        raise OperatorError(text) from None

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from service.cli.errors import FAILED, INCOMPLETE, OK
 from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.shown import money
 from service.core.words import Reason
-from service.export.bursar_xml_reader import BadLine
+from service.export.bursar_xml_reader import BadLine, ImportFile
 from service.imports.job import Outcome, Summary
 from service.imports.plan import Fate, Planned
 
@@ -22,12 +24,59 @@ LINES = Listing(
         number("credit"),
     ),
 )
+_COUNTS = ("lines", "published", "decided", "repeats", "already_imported", "not_passed")
+END = Listing(
+    "nothing was imported",
+    (word("complete"), word("passed"), word("dry_run"), *map(number, _COUNTS), word("sums")),
+)
 _SUMS = (number("lines"), number("sum"), word("currency"), number("credit"))
 WOULD_BE = Listing("nothing to do", (word("would_be"), word("reason"), *_SUMS))
 BECAME = Listing(
     "nothing is decided yet",
     (word("became"), word("reason"), word("kind"), *_SUMS, number("imported_before")),
 )
+
+
+@dataclass(slots=True)
+class Course:
+    """How far an import has come. `is_begun`: something of it may have been published."""
+
+    is_begun: bool = False
+    is_complete: bool = False
+    passed: bool = False
+    published: int = 0
+    decided: int = 0
+    summary: Summary = field(default_factory=Summary)
+
+    @property
+    def status(self) -> int:
+        if self.is_begun and not self.is_complete:
+            return INCOMPLETE
+        return OK if self.is_complete and self.passed else FAILED
+
+
+def end(course: Course, file: ImportFile | None, *, dry_run: bool) -> Row:
+    """The last line for programs; counts of lines, and the sums of the file's lines as they stand.
+
+    `sums` is absolute, by currency; of a bad line nothing is usable.
+    """
+    summary = course.summary
+    sums = Counter[str]()
+    for (_, _, currency), minor in summary.sums.items():
+        sums[currency] += minor
+    return {
+        "complete": course.is_complete,
+        "what": "end",
+        "dry_run": dry_run,
+        "passed": course.is_complete and course.passed,
+        "lines": 0 if file is None else len(file.lines) + len(file.bad),
+        "published": course.published,
+        "decided": course.decided,
+        "repeats": summary.lines(Fate.REPEAT),
+        "already_imported": summary.lines(Fate.ALREADY_IMPORTED),
+        "not_passed": summary.bad + sum(summary.lines(fate) for fate in Fate if not fate.passes),
+        "sums": {code: money(minor, code) for code, minor in sorted(sums.items())},
+    }
 
 
 def line(planned: Planned) -> Row:
@@ -93,6 +142,17 @@ def _sort(one: Outcome) -> tuple[str, str, str | None, str]:
 
 def warnings(summary: Summary) -> Iterator[str]:
     """In words, what is allowed and may yet be a mistake."""
+    if known := summary.lines(Fate.ALREADY_IMPORTED):
+        yield (
+            f"{known} of the lines are those of another file that was imported before: the same "
+            "payments, they count once"
+        )
+    if ambiguous := summary.lines(Fate.AMBIGUOUS):
+        yield (
+            f"{ambiguous} of the lines have the id and the sum of lines that another file has "
+            "brought, and could be paid once more: say --known-lines skip if they are the same "
+            "payments, --known-lines pay if they are further ones"
+        )
     if not summary.overpays:
         return
     lines = summary.lines(Fate.OVERPAID) + summary.lines(Fate.NOT_OWED)

@@ -61,8 +61,18 @@ def decimals(currency: str) -> int:
     if digits is None:
         digits = _current().get(currency)
     if digits is None:
-        raise InvalidCurrency("must be an ISO 4217 code with 0 to 3 decimals")
+        raise InvalidCurrency(rule_broken_by(currency))
     return digits
+
+
+def rule_broken_by(currency: str) -> str:
+    """For a code that is not taken: which rule it breaks, the nearest one first."""
+    code = currency.strip()
+    if code.upper() != code and code.upper() in _DECIMALS:
+        return "must be in upper case"
+    if code != currency and code in _DECIMALS:
+        return "must not have blanks around it"
+    return "must be an ISO 4217 code with 0 to 3 decimals"
 
 
 def parse_minor(text: object, currency: str) -> int:

@@ -68,7 +68,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.CHANGE_CONFLICT: "change_id: is known with other content",
     Reason.PAYMENT_CONFLICT: "payment_id: is known with other content",
     Reason.RESPONSE_CONFLICT: "response_id: is known with other content",
-    Reason.REFERENCE_MISMATCH: "fine_id: is not the fine that was meant otherwise",
+    Reason.REFERENCE_MISMATCH: "bursar_transaction_id, fine_id: must name the same fine",
     Reason.CURRENCY_MISMATCH: "currency: is not the fine's",
     Reason.ALREADY_EXPORTED: "fine_id: the fine was exported, the bursar collects it",
     Reason.ALREADY_CLOSED: "fine_id: the fine is closed",

@@ -47,7 +47,7 @@ def find(
     if line is None and event.fine_id is None:
         return rejected(Reason.UNKNOWN_LINE)
     if line is not None and event.fine_id is not None and event.fine_id != line.fine_id:
-        return rejected(Reason.REFERENCE_MISMATCH)
+        return _mismatch("bursar_transaction_id", "fine_id")
     fine_id = event.fine_id if line is None else line.fine_id
     assert fine_id is not None
     fine = fines.get(FineKey(event.key.institution_id, fine_id))
@@ -159,8 +159,8 @@ def reverse(
     line: Line | None,
 ) -> Outcome:
     """Row 14: undoes exactly what the original did, whole and once. `fine` is the original's."""
-    if _other_reference(event, original, line):
-        return rejected(Reason.REFERENCE_MISMATCH)
+    if (fields := _other_reference(event, original, line)) is not None:
+        return _mismatch(*fields)
     if event.currency is not None and original.currency not in (None, event.currency):
         return rejected(Reason.CURRENCY_MISMATCH)
     if original.state is ItemState.REJECTED:
@@ -205,16 +205,26 @@ def _is_whole(credit: Fine) -> bool:
     return credit.status is Status.ACTIVE and credit.remaining == credit.facts.amount
 
 
-def _other_reference(event: BursarPayment, original: Payment, line: Line | None) -> bool:
-    """Whether a reversal names another fine than its original did, or two (row 5)."""
+def _other_reference(
+    event: BursarPayment, original: Payment, line: Line | None
+) -> tuple[str, str] | None:
+    """The two fields by which a reversal names different fines, if any (row 5)."""
     by_line = event.bursar_transaction_id
     if line is not None and event.fine_id not in (None, line.fine_id):
-        return True
+        return "bursar_transaction_id", "fine_id"
     if event.fine_id is not None and event.fine_id != original.fine_id:
-        return original.fine_id is not None or original.bursar_transaction_id is not None
+        is_known = original.fine_id is not None or original.bursar_transaction_id is not None
+        return ("reverses_payment_id", "fine_id") if is_known else None
     if by_line is None or by_line == original.bursar_transaction_id:
-        return False
-    return line is None or line.fine_id != original.fine_id
+        return None
+    if line is None or line.fine_id != original.fine_id:
+        return "reverses_payment_id", "bursar_transaction_id"
+    return None
+
+
+def _mismatch(first: str, second: str) -> Rejected:
+    """Names both fields, so that the sender knows which two ids to compare."""
+    return Rejected(Reason.REFERENCE_MISMATCH, f"{first}, {second}: must name the same fine")
 
 
 def _seen(fine: Fine, event: BursarPayment) -> Fine:

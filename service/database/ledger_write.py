@@ -1,12 +1,14 @@
 """One fold's changes into the tables: one statement or COPY per table, in the lock order."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from service.core.books import Changes
 from service.core.events import Refused
 from service.core.ledger import Terms
+from service.core.words import Reason
 from service.database import rows
 from service.database.pool import Connection
 from service.database.statements import statements
@@ -19,6 +21,7 @@ RESPONSE_COLUMNS = (
 LINE_COLUMNS = (
     "institution_id bursar_transaction_id fine_id profile batch_number amount currency state reason"
 ).split()
+NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
 LOAN_COLUMNS = "institution_id loan_id patron_id fine_id batch_number closed_at".split()
 
 
@@ -54,6 +57,31 @@ async def put_rejected(
     places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in refused]
     await _execute(connection, "set_earlier_rejected_aside", places)
     await _execute(connection, "put_rejected", rejected_rows(refused), recorded_at)
+
+
+async def explained(connection: Connection, changes: Changes) -> Changes:
+    """Adds to the details of unknown lines and batches where the institution has no profile.
+
+    Otherwise the sender looks for a typing error in an id, where nothing is exported at all.
+    """
+    asked = {
+        v.institution_id for v in changes.refused if v.reason in NOT_KNOWN and v.institution_id
+    }
+    if not asked:
+        return changes
+    rows = await connection.fetch(
+        statements("ledger")["institutions_without_profiles"], sorted(asked)
+    )
+    without = {row["institution_id"] for row in rows}
+    return replace(
+        changes,
+        refused=tuple(
+            replace(value, detail=f"{value.detail}; institution_id: has no profile here")
+            if value.reason in NOT_KNOWN and value.institution_id in without
+            else value
+            for value in changes.refused
+        ),
+    )
 
 
 async def places_of_others(

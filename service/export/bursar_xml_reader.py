@@ -18,7 +18,7 @@ from lxml import etree
 from service.core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from service.core.words import Reason
 from service.export.batch import OWN, Totals, is_bursar_id, sum_up
-from service.export.bursar_xml import NIL_NAMESPACE, tag
+from service.export.bursar_xml import NIL_NAMESPACE, NO_INSTITUTION, tag
 from service.export.xml_stream import (
     BYTES_MAX,
     FINE,
@@ -57,7 +57,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """`institutions`: what the fines' InstitutionId say, where there is one."""
+    """`institutions`: what the InstitutionId of fines and patrons say, where there are any."""
 
     sha256: str
     lines: tuple[PaidLine, ...]
@@ -106,12 +106,16 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
     bad: list[BadLine] = []
     institutions: set[str] = set()
     digest = hashlib.sha256()
-    found = elements(source, bytes_max, digest.update)
-    for n, fine in enumerate((one for one in found if one.tag == FINE), start=1):
+    numbers = count(1)
+    for element in elements(source, bytes_max, digest.update):
+        if element.tag == PATRON:
+            institutions.update(_institutions(element.find(tag("user"))))
+        if element.tag != FINE:
+            continue
+        n, fine = next(numbers), element
         if next(fine.iterancestors(FINE), None) is not None:
             continue  # what an unknown element of a fine holds is ignored, too
-        if named := _institution(fine):
-            institutions.add(named)
+        institutions.update(_institutions(fine))
         match _paid_line(n, fine):
             case PaidLine() as line:
                 lines.append(line)
@@ -159,10 +163,15 @@ def totals_of_read(batch: ReadBatch) -> Totals:
     return sum_up(entries, patrons=len(batch.patrons))
 
 
-def _institution(fine: etree._Element) -> str:
-    """Of the fine's owner; it counts for nothing but to tell a file of somebody else."""
-    found = fine.findtext(f"{tag('owneredEntity')}/{tag('InstitutionId')}")
-    return (found or "").strip(_BLANKS)
+def _institutions(element: etree._Element | None) -> Iterator[str]:
+    """Of its owner, or owners; they count for nothing but to tell a file of somebody else."""
+    if element is None:
+        return
+    for owner in element.findall(tag("owneredEntity")):
+        for named in owner.findall(tag("InstitutionId")):
+            text = (named.text or "").strip(_BLANKS)
+            if text not in ("", NO_INSTITUTION):
+                yield text
 
 
 def _refuse_two_currencies(lines: list[PaidLine]) -> None:

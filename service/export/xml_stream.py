@@ -109,7 +109,7 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK_BYTES):
         size_bytes += len(chunk)
         if size_bytes > bytes_max:
-            raise RefusedDocument(Fault.TOO_LARGE)
+            raise RefusedDocument(Fault.TOO_LARGE, f"at most {bytes_max} bytes")
         yield chunk
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from service.core.events import Refused
 from service.core.ledger import Origin
@@ -20,20 +21,19 @@ from service.database.ledger_store import LedgerStore
 from service.database.pool import Writes
 from service.database.transient import with_current_schema
 from service.export.bursar_xml_reader import BadLine, ImportFile
-from service.imports.plan import (
-    SQL,
-    TOPIC,
-    Fate,
-    Planned,
-    Target,
-    earlier_file_number,
-    file_number,
-    origin_of,
-    plan,
-    refusal_detail,
+from service.imports import files
+from service.imports.files import Accepted, FileKey
+from service.imports.lines import TOPIC, Target, earlier_file_number, file_number, origin_of
+from service.imports.plan import SQL, Fate, KnownLines, Planned, plan, refusal_detail
+from service.kafka.clients import (
+    KafkaAccess,
+    KafkaUnavailable,
+    hard_close,
+    new_producer,
+    start,
 )
-from service.kafka.clients import KafkaAccess, hard_close, new_producer, start
 from service.messages import encode_rejected
+from service.problems import OperatorError
 
 WINDOW_RECORDS = 500
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -45,6 +45,24 @@ class ImportTopics:
     payments: str
     rejected: str
     ce_source: str
+
+
+NOTHING = Accepted()
+
+
+class AmbiguousLines(OperatorError):
+    """Another file has brought a line since this one was checked."""
+
+    def __init__(self) -> None:
+        super().__init__("another file with the same lines was imported meanwhile: import it again")
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Lines that are done with, and how many of them were published."""
+
+    lines: int
+    published: int
 
 
 Sort = tuple[Fate, Reason | None, str]  # the last is the currency
@@ -106,48 +124,61 @@ class ImportJob:
         self._topics = topics
 
     async def target(
-        self, institution_id: str, source: str, profile: str, sha256: str, *, register: bool
+        self, file: FileKey, profile: str, accepted: Accepted = NOTHING, *, register: bool
     ) -> Target:
-        """The file's identity, with the instant of its first import; a dry run registers none."""
-        own = (institution_id, source, sha256)
+        """The file's identity, with the instant of its first import; a dry run registers none.
+
+        Raises RefusedSource unless `accepted` says that the source is meant.
+        """
         if register:
             async with self._writer.transaction() as connection:
-                await connection.execute(SQL["register"], *own, profile)
+                return await files.register(connection, file, profile, accepted)
         async with self._pool.acquire() as connection:
-            paid_at: datetime | None = await connection.fetchval(SQL["paid_at"], *own)
-            if paid_at is None:
-                paid_at = await connection.fetchval(SQL["clock"])
-        assert paid_at is not None
-        return Target(institution_id, source, sha256, paid_at)
+            await files.require_source(connection, file, accepted)
+            return await files.target_of(connection, file)
 
     async def check(
         self,
         target: Target,
         file: ImportFile,
         each: Callable[[Planned], None] = lambda _: None,
+        known_lines: KnownLines = KnownLines.REFUSE,
     ) -> Summary:
         """What the file would do; nothing is written. `each` is told every line."""
         summary = Summary(bad=len(file.bad))
         async with self._pool.acquire() as connection:
-            async for page in plan(connection, self._store, target, file.lines):
+            async for page in plan(connection, self._store, target, file.lines, known_lines):
                 for planned in page:
                     summary.add(planned)
                     each(planned)
         return summary
 
     async def publish(
-        self, target: Target, file: ImportFile, advanced: Callable[[int], None] = lambda _: None
+        self,
+        target: Target,
+        file: ImportFile,
+        advanced: Callable[[Advance], None] = lambda _: None,
+        known_lines: KnownLines = KnownLines.REFUSE,
     ) -> int:
-        """Publishes what is to be decided, records what cannot be; the number published."""
+        """Publishes what is to be decided, records what cannot be; the number published.
+
+        Raises KafkaUnavailable, AmbiguousLines, OlderDatabase; what was published until then
+        stays, and the same file again goes on behind it.
+        """
         await self._record_bad(target, file.bad)
         producer = await start(new_producer(self._access, REQUEST_BYTES_MAX, BATCH_BYTES_MAX))
         published = 0
         try:
             async with self._pool.acquire() as connection:
-                async for page in plan(connection, self._store, target, file.lines):
-                    published += await self._publish_page(producer, page)
+                async for page in plan(connection, self._store, target, file.lines, known_lines):
+                    if any(planned.fate is Fate.AMBIGUOUS for planned in page):
+                        raise AmbiguousLines
+                    sent = await self._publish_page(producer, page)
                     await self._record_unmatched(target, page)
-                    advanced(len(page))
+                    published += sent
+                    advanced(Advance(len(page), sent))
+        except KafkaError as problem:
+            raise KafkaUnavailable(f"the broker has not taken a line: {problem}") from problem
         finally:
             await hard_close(producer)
         return published

@@ -5,21 +5,16 @@ unless somebody else is faster.
 """
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from hashlib import sha256
-
-import orjson
 
 from service.core import rules
 from service.core.books import Books
 from service.core.events import BursarPayment
-from service.core.ledger import FineKey, LineKey, Origin, Payment, SourceKey
-from service.core.money import format_minor
+from service.core.ledger import FineKey, LineKey, Payment, SourceKey
 from service.core.outcomes import rejected
 from service.core.words import ItemState, PaymentKind, Reason
 from service.database import records
@@ -29,11 +24,9 @@ from service.database.references import references
 from service.database.statements import statements
 from service.database.transient import with_current_schema
 from service.export.bursar_xml_reader import PaidLine
-from service.messages import parse
+from service.imports.lines import Target, payment_event
 
 PAGE_LINES = 1_000
-CONTRACT = "bursar-payment.v1"
-TOPIC = "import"  # of what is rejected before it is published
 
 SQL = statements("imports")
 
@@ -49,34 +42,33 @@ class Fate(StrEnum):
     NOTED = "noted"
     PARKED = "parked"
     REPEAT = "repeat"
+    ALREADY_IMPORTED = "already_imported"  # another file has brought the same line
+    AMBIGUOUS = "ambiguous"  # so it has, but the line could also be a further payment
     UNKNOWN = "unknown"
     REJECTED = "rejected"
 
     @property
     def passes(self) -> bool:
-        return self not in (Fate.UNKNOWN, Fate.REJECTED)
+        return self not in (Fate.UNKNOWN, Fate.REJECTED, Fate.AMBIGUOUS)
 
     @property
     def overpays(self) -> bool:
         return self in (Fate.OVERPAID, Fate.NOT_OWED)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whose file it is. `sha256` is the file's, in hex; amounts are in minor units."""
+class KnownLines(StrEnum):
+    """What is done with lines that other files have brought: the same line and the same sum.
 
-    institution_id: str
-    source: str
-    sha256: str
-    paid_at: datetime
+    `refuse`: a line of which nothing is owed any more is that payment; of one that could be paid
+    once more nobody can tell, and the file is refused. `skip` and `pay` are a person's word.
+    """
 
-    def payment_id(self, n: int) -> str:
-        return f"{self.sha256}-{n}"
+    REFUSE = "refuse"
+    SKIP = "skip"
+    PAY = "pay"
 
-    @property
-    def id_range(self) -> tuple[str, str]:
-        """All payment ids of the file lie from the first up to the second ("." follows "-")."""
-        return f"{self.sha256}-", f"{self.sha256}."
+
+LineSort = tuple[str, str, int]  # bursar id, kind of the payment, amount in minor units
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +92,11 @@ class Known:
 
 
 async def plan(
-    connection: Connection, store: LedgerStore, target: Target, lines: Sequence[PaidLine]
+    connection: Connection,
+    store: LedgerStore,
+    target: Target,
+    lines: Sequence[PaidLine],
+    known_lines: KnownLines = KnownLines.REFUSE,
 ) -> AsyncIterator[list[Planned]]:
     """Page after page, in the order of fines."""
     fine_ids, exported = await _fines_of(connection, target, lines)
@@ -115,7 +111,9 @@ async def plan(
             Known(lines[place], fine_ids[place] or "", exported[place])
             for place in order[start:end]
         ]
-        yield await with_current_schema(partial(_plan_page, connection, store, target, page))
+        yield await with_current_schema(
+            partial(_plan_page, connection, store, target, page, known_lines)
+        )
         start = end
 
 
@@ -168,13 +166,21 @@ async def _plan_unknown(
 
 
 async def _plan_page(
-    connection: Connection, store: LedgerStore, target: Target, page: Sequence[Known]
+    connection: Connection,
+    store: LedgerStore,
+    target: Target,
+    page: Sequence[Known],
+    known_lines: KnownLines,
 ) -> list[Planned]:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        known = await _known(connection, target, [one.line for one in page])
-        new = [one for one in page if target.payment_id(one.line.n) not in known]
-        past = await _reversible(connection, target, {one.fine_id for one in new})
-        named = references(payment_event(target, one.line, None) for one in new)
+        known = await _known(connection, target, [entry.line for entry in page])
+        new = [entry for entry in page if target.payment_id(entry.line.n) not in known]
+        fine_ids = {entry.fine_id for entry in new}
+        elsewhere = Counter[LineSort]()
+        if known_lines is not KnownLines.PAY:
+            elsewhere = await _of_other_files(connection, target, fine_ids)
+        past = await _reversible(connection, target, fine_ids)
+        named = references(payment_event(target, entry.line, None) for entry in new)
         named.originals |= past.keys()  # with the credits of their excess
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)
@@ -183,9 +189,26 @@ async def _plan_page(
     for payment in past.values():
         candidates[payment.fine_id or ""].append(payment.key)
     repeats = [
-        Planned(one.line, Fate.REPEAT) for one in page if target.payment_id(one.line.n) in known
+        Planned(entry.line, Fate.REPEAT)
+        for entry in page
+        if target.payment_id(entry.line.n) in known
     ]
-    return repeats + [_take(books, target, one, candidates) for one in new]
+    page_rules = _PageRules(books, target, candidates, elsewhere, known_lines)
+    return repeats + [page_rules.take(entry) for entry in new]
+
+
+async def _of_other_files(
+    connection: Connection, target: Target, fine_ids: set[str]
+) -> Counter[LineSort]:
+    rows = await connection.fetch(
+        SQL["lines_of_other_files"], target.institution_id, target.id_range[0], sorted(fine_ids)
+    )
+    return Counter(
+        {
+            (row["bursar_transaction_id"], row["kind"], row["amount"]): row["payments"]
+            for row in rows
+        }
+    )
 
 
 async def _reversible(
@@ -196,23 +219,53 @@ async def _reversible(
     return {value.key: value for value in map(records.payment, rows)}
 
 
-def _take(
-    books: Books, target: Target, known: Known, candidates: dict[str, list[SourceKey]]
-) -> Planned:
-    """One line through the rules; the other sign than the exported line's is a reversal."""
-    line, fine_id = known.line, known.fine_id
-    original: Payment | None = None
-    if (line.amount > 0) != (known.exported > 0):
-        original = _latest(books, candidates[fine_id], abs(line.amount))
-        if original is None:
+@dataclass(slots=True)
+class _PageRules:
+    """Lines of one page through the rules; `elsewhere` counts what other files have brought."""
+
+    books: Books
+    target: Target
+    candidates: dict[str, list[SourceKey]]
+    elsewhere: Counter[LineSort]
+    known_lines: KnownLines
+
+    def take(self, known: Known) -> Planned:
+        """The other sign than the exported line's is a reversal."""
+        line, amount = known.line, abs(known.line.amount)
+        is_reversal = (line.amount > 0) != (known.exported > 0)
+        original = None
+        if is_reversal:
+            original = _latest(self.books, self.candidates[known.fine_id], amount)
+        if self._is_of_another_file(line, is_reversal):
+            could_count = original is not None if is_reversal else self._owes(known, amount)
+            is_ambiguous = could_count and self.known_lines is KnownLines.REFUSE
+            return Planned(line, Fate.AMBIGUOUS if is_ambiguous else Fate.ALREADY_IMPORTED)
+        if is_reversal and original is None:
             return Planned(line, Fate.REJECTED, None, Reason.NO_MATCHING_PAYMENT)
-    event = payment_event(target, line, original)
-    rules.take(books, event)
-    candidates[fine_id].append(event.key)
-    payment = books.payments[event.key]
-    fine = books.fines.get(FineKey(target.institution_id, fine_id))
-    fate = _fate(payment, 0 if fine is None else fine.outstanding)
-    return Planned(line, fate, event, payment.reason, payment.excess)
+        return self._decide(known, original)
+
+    def _is_of_another_file(self, line: PaidLine, is_reversal: bool) -> bool:
+        """Each payment of another file stands for one line of this one, the first ones first."""
+        kind = PaymentKind.REVERSAL if is_reversal else PaymentKind.PAYMENT
+        sort = (line.bursar_transaction_id, kind.value, abs(line.amount))
+        if not self.elsewhere[sort]:
+            return False
+        self.elsewhere[sort] -= 1
+        return True
+
+    def _owes(self, known: Known, amount: int) -> bool:
+        fine = self.books.fines.get(FineKey(self.target.institution_id, known.fine_id))
+        return fine is not None and abs(fine.outstanding) >= amount
+
+    def _decide(self, known: Known, original: Payment | None) -> Planned:
+        books, line = self.books, known.line
+        event = payment_event(self.target, line, original)
+        rules.take(books, event)
+        self.candidates[known.fine_id].append(event.key)
+        payment = books.payments[event.key]
+        fine = books.fines.get(FineKey(self.target.institution_id, known.fine_id))
+        fate = _fate(payment, 0 if fine is None else fine.outstanding)
+        return Planned(line, fate, event, payment.reason, payment.excess)
 
 
 def _latest(books: Books, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
@@ -240,52 +293,6 @@ def _fate(payment: Payment, outstanding: int) -> Fate:
     if payment.excess:
         return Fate.OVERPAID if payment.applied else Fate.NOT_OWED
     return Fate.PARTIAL if outstanding else Fate.PAID
-
-
-def payment_event(target: Target, line: PaidLine, original: Payment | None) -> BursarPayment:
-    """The line as the service will read it: the same bytes through the same parser."""
-    event = parse(CONTRACT, origin_of(target, line, original))
-    # Our own encoding of values that were read as sound.
-    assert isinstance(event, BursarPayment)
-    return event
-
-
-def origin_of(target: Target, line: PaidLine, original: Payment | None) -> Origin:
-    """The record to publish, in binary mode."""
-    payment_id = target.payment_id(line.n)
-    body: dict[str, object] = {
-        "institution_id": target.institution_id,
-        "source": target.source,
-        "payment_id": payment_id,
-        "kind": "payment" if original is None else "reversal",
-        "bursar_transaction_id": line.bursar_transaction_id,
-        "amount": format_minor(abs(line.amount), line.currency),
-        "currency": line.currency,
-        "paid_at": target.paid_at,
-    }
-    if original is not None:
-        body["reverses_payment_id"] = original.key.id
-    headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", payment_id.encode()),
-        ("ce_source", f"/import/{target.source}".encode()),
-        ("ce_type", b"org.bursar-bridge.bursar-payment.v1"),
-        ("ce_time", target.paid_at.isoformat().encode()),
-        ("content-type", b"application/json"),
-    )
-    key = f"{target.institution_id}/{line.bursar_transaction_id}".encode()
-    return Origin(TOPIC, file_number(target), line.n, key, orjson.dumps(body), headers)
-
-
-def file_number(target: Target) -> int:
-    """A file's place in the rejected table beside other files, and other institutions': 28 bits."""
-    own = sha256(f"{target.institution_id}/{target.sha256}".encode())
-    return int(own.hexdigest()[:7], 16)
-
-
-def earlier_file_number(target: Target) -> int:
-    """The same as release 0.3.0 and those before it made it: of the digest alone."""
-    return int(target.sha256[:7], 16)
 
 
 def refusal_detail(reason: Reason) -> str:

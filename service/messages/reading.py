@@ -57,7 +57,8 @@ def fine_created(wire: WireFineCreated, envelope: Envelope, origin: Origin) -> F
     rule = below_zero if wire.type == CREDIT_TYPE else above_zero
     amount = money(wire.amount, wire.currency, rule)
     if not is_current(wire.currency):
-        raise unknown_currency()  # a change or payment may be of an older fine, this is a new one
+        # A change or a payment may be of an older fine; this is a new one.
+        raise unknown_currency(wire.currency)
     patron = _patron(wire.institution_id, wire.patron, envelope.time)
     owner = None if wire.owner is None else _owner(wire.owner)
     item = None if wire.item is None else _item(wire.item)

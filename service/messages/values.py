@@ -8,7 +8,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from unicodedata import category, normalize
 
-from service.core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
+from service.core.money import (
+    InvalidAmount,
+    InvalidCurrency,
+    decimals,
+    parse_minor,
+    rule_broken_by,
+)
 from service.core.words import Reason
 
 ID_CHARACTERS_MAX = 100
@@ -120,19 +126,19 @@ def money(value: object, currency: str, rule: Rule) -> int:
     if (broken := rule(minor)) is not None:
         raise Fault(Reason.INVALID_AMOUNT, f"amount: {broken}")
     if not known:
-        raise unknown_currency()
+        raise unknown_currency(currency)
     return minor
 
 
 def known_currency(currency: str) -> str:
     """The code itself. Raises Fault: invalid_currency."""
     if not _is_known(currency):
-        raise unknown_currency()
+        raise unknown_currency(currency)
     return currency
 
 
-def unknown_currency() -> Fault:
-    return Fault(Reason.INVALID_CURRENCY, "currency: must be an ISO 4217 code with 0 to 3 decimals")
+def unknown_currency(currency: str) -> Fault:
+    return Fault(Reason.INVALID_CURRENCY, f"currency: {rule_broken_by(currency)}")
 
 
 def _is_known(currency: str) -> bool:

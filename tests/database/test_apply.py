@@ -289,6 +289,35 @@ async def test_a_rejected_record_changes_nothing_but_the_rejected_table(
     assert sent.header("bursar-reason") == reason
 
 
+async def test_an_unknown_line_says_where_the_institution_has_no_profile(path: WritePath) -> None:
+    await path.take(fine(fine_id="F-1"))
+    profiles = profiles_of(PROFILES)
+    await path.exports(profiles).run_profile(profiles.profiles[0])
+    unknown = {"fine_id": ABSENT, "bursar_transaction_id": "1"}
+    await path.take(
+        payment(payment_id="here", **unknown),
+        payment(payment_id="elsewhere", institution_id="77", **unknown),
+        response(response_id="elsewhere", institution_id="77", batch_number=9),
+    )
+    details = await path.rows("SELECT institution_id, detail FROM rejected ORDER BY 1, 2")
+    line, has_none = (
+        "bursar_transaction_id: is not known here",
+        "institution_id: has no profile here",
+    )
+    assert details == [
+        {"institution_id": "6050", "detail": line},
+        {
+            "institution_id": "77",
+            "detail": f"batch_number: is not known for this profile; {has_none}",
+        },
+        {"institution_id": "77", "detail": f"{line}; {has_none}"},
+    ]
+    published = await outbox_of(path.pool, "rejected.v1")
+    assert sorted(sent.header("bursar-detail") for sent in published) == sorted(
+        str(row["detail"]) for row in details
+    )
+
+
 async def test_the_same_poll_a_second_time_is_fenced_and_changes_nothing(path: WritePath) -> None:
     await path.take(fine(fine_id="F-0"))
     poll = await path.poll([fine(fine_id="F-1"), record("fine-created.v1", b"{")])

@@ -123,13 +123,17 @@ CALLS = (
     Call("imports", "fines_of_lines", Reads.KEY, ([OWN], [LINE])),
     Call("imports", "known_payments", Reads.KEY, (OWN, "ERP", ["R-20"])),
     Call("imports", "reversible_payments", Reads.KEY, (OWN, "ERP", ["F-20", "F-30"])),
+    Call("imports", "sources_of_file", Reads.KEY, (OWN, "ab" * 32)),
+    Call("imports", "sources", Reads.PAGE, (None,)),
+    Call("imports", "sources", Reads.PAGE, (OWN,)),
+    Call("imports", "lines_of_other_files", Reads.KEY, (OWN, "ab" * 32, ["F-20", "F-30"])),
     Call("imports", "outcomes", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
     Call("imports", "decided", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
     Call("imports", "recorded_lines", Reads.KEY, ("import", [5, 6], [1, 2], OWN)),
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
 )
-WITHOUT_TABLES = {"patience", "register", "paid_at", "clock"}  # of the ledger
+WITHOUT_TABLES = {"patience", "lock_files", "register", "paid_at", "clock"}  # of the ledger
 
 
 class Statistics(StrEnum):

@@ -18,7 +18,7 @@ class Commands:
     def __init__(self, database_url: str, servers: str, **settings: str) -> None:
         self.database_url = database_url
         self.servers = servers
-        self._environment = {
+        self.environment = {
             "DATABASE_URL": database_url,
             "KAFKA_BOOTSTRAP_SERVERS": servers,
             "BURSAR_TOPIC_PREFIX": f"c{uuid4().hex[:8]}.",  # no such topics: nothing to compare
@@ -33,7 +33,7 @@ class Commands:
                 application,
                 list(arguments),
                 input=answer,
-                env=self._environment,
+                env=self.environment,
             )
 
     async def lines(self, *arguments: str, code: int = 0) -> list[Mapping[str, Any]]:

@@ -511,3 +511,25 @@ def test_an_erps_comment_stays_with_its_cause() -> None:
         "Bursar",
         PaymentRef("erp", "p1", None, None, "counter 3"),
     )
+
+
+@table(
+    "history event fields",
+    (
+        "5 a payment",
+        TWO,
+        pays(1, "F2", line="1001", payment_id="p2"),
+        "bursar_transaction_id, fine_id",
+    ),
+    (
+        "14-5 two references",
+        TWO,
+        reverses(fine_id="F1", line="2001"),
+        "bursar_transaction_id, fine_id",
+    ),
+    ("14-5 by fine", TWO, reverses(fine_id="F2"), "reverses_payment_id, fine_id"),
+    ("14-5 by line", TWO, reverses(line="2001"), "reverses_payment_id, bursar_transaction_id"),
+)
+def test_a_mismatch_names_both_fields(history: Sequence[Step], event: Step, fields: str) -> None:
+    (rejection,) = Books(*history).take(event).refused
+    assert rejection.detail == f"{fields}: must name the same fine"

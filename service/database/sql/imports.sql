@@ -1,3 +1,96 @@
+-- name: lock_files
+-- One registration at a time: two commands at once must not both find a file new. Readers go on.
+LOCK TABLE import_file IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: sources_of_file
+-- Under which sources the institution has imported a file with this content, the first one first.
+SELECT
+    source,
+    paid_at
+FROM import_file
+WHERE institution_id = $1 AND sha256 = $2
+ORDER BY paid_at, source;
+
+-- name: sources
+-- Every source of every institution, or of one. Each step goes from one source to the next by the
+-- primary key, so that the time depends on how many sources there are, not on how many records.
+WITH RECURSIVE of_payments AS (
+    (
+        SELECT institution_id, source
+        FROM payment
+        WHERE institution_id >= coalesce($1::text, '')
+        ORDER BY institution_id, source
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.institution_id, following.source
+    FROM of_payments AS known
+    CROSS JOIN LATERAL (
+        SELECT later.institution_id, later.source
+        FROM payment AS later
+        WHERE (later.institution_id, later.source) > (known.institution_id, known.source)
+        ORDER BY later.institution_id, later.source
+        LIMIT 1
+    ) AS following
+    WHERE $1::text IS NULL OR known.institution_id = $1
+),
+
+of_changes AS (
+    (
+        SELECT institution_id, source
+        FROM fine_change
+        WHERE institution_id >= coalesce($1::text, '')
+        ORDER BY institution_id, source
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.institution_id, following.source
+    FROM of_changes AS known
+    CROSS JOIN LATERAL (
+        SELECT later.institution_id, later.source
+        FROM fine_change AS later
+        WHERE (later.institution_id, later.source) > (known.institution_id, known.source)
+        ORDER BY later.institution_id, later.source
+        LIMIT 1
+    ) AS following
+    WHERE $1::text IS NULL OR known.institution_id = $1
+),
+
+of_responses AS (
+    (
+        SELECT institution_id, source
+        FROM export_response
+        WHERE institution_id >= coalesce($1::text, '')
+        ORDER BY institution_id, source
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.institution_id, following.source
+    FROM of_responses AS known
+    CROSS JOIN LATERAL (
+        SELECT later.institution_id, later.source
+        FROM export_response AS later
+        WHERE (later.institution_id, later.source) > (known.institution_id, known.source)
+        ORDER BY later.institution_id, later.source
+        LIMIT 1
+    ) AS following
+    WHERE $1::text IS NULL OR known.institution_id = $1
+)
+
+SELECT institution_id, source, 'payment' AS record FROM of_payments
+WHERE $1::text IS NULL OR institution_id = $1
+UNION
+-- A file whose payments are not decided yet has none; there are few files.
+SELECT institution_id, source, 'payment' AS record FROM import_file
+WHERE $1::text IS NULL OR institution_id = $1
+UNION
+SELECT institution_id, source, 'change' AS record FROM of_changes
+WHERE $1::text IS NULL OR institution_id = $1
+UNION
+SELECT institution_id, source, 'response' AS record FROM of_responses
+WHERE $1::text IS NULL OR institution_id = $1
+ORDER BY institution_id, record, source;
+
 -- name: register
 -- The first import of a file fixes its instant; the same file again finds it.
 INSERT INTO import_file (institution_id, source, sha256, profile, paid_at)
@@ -27,6 +120,34 @@ INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
 SELECT payment_id
 FROM payment
 WHERE institution_id = $1 AND source = $2 AND payment_id = any($3::text []);
+
+-- name: lines_of_other_files
+-- How many payments, and reversals, of these fines other files have brought, by line and amount.
+-- What a rule has rejected had no effect: it may be tried again. The form of the id is that of
+-- imported lines, under whichever source. OFFSET 0: as in reversible_payments.
+SELECT
+    payment.bursar_transaction_id,
+    payment.kind,
+    payment.amount,
+    count(*)::bigint AS payments
+FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS wanted
+CROSS JOIN LATERAL (
+    SELECT
+        payment.payment_id,
+        payment.bursar_transaction_id,
+        payment.kind,
+        payment.amount,
+        payment.state
+    FROM payment
+    WHERE payment.institution_id = $1 AND payment.fine_id = wanted.fine_id
+    OFFSET 0 -- noqa: AM09
+) AS payment
+WHERE
+    payment.kind IN ('payment', 'reversal')
+    AND payment.state <> 'rejected'
+    AND payment.payment_id ~ '^[0-9a-f]{64}-[1-9][0-9]*$'
+    AND NOT starts_with(payment.payment_id, $2::text)
+GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 
 -- name: reversible_payments
 -- What a reversal of these fines may undo, oldest first by the ledger's own order. A payment that

@@ -1,0 +1,264 @@
+"""One import as a command: what it shows, how it ends, and what stops it half-way."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+
+import typer
+
+from service.cli import import_shown, progress
+from service.cli.errors import FAILED, OK, complain, operator_errors
+from service.cli.import_shown import Course
+from service.cli.lists import Row
+from service.cli.shown import database, writing
+from service.cli.tables import show
+from service.database.ledger_store import LedgerStore
+from service.database.pool import ReadOnly, Writes
+from service.export.bursar_xml_reader import ImportFile
+from service.export.profile import Profile
+from service.imports.files import Accepted, FileKey
+from service.imports.job import Advance, ImportJob, ImportTopics, Summary
+from service.imports.lines import Target
+from service.imports.plan import Fate, KnownLines, Planned
+from service.messages import parse
+from service.settings import Settings
+from service.wiring import COMMAND, kafka_access
+
+ASKS_PER_SECOND = 4
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What was asked for besides the file."""
+
+    all_or_nothing: bool
+    allow_overpaid: bool
+    wait_seconds: int
+    as_json: bool
+    dry_run: bool
+    known_lines: KnownLines
+    accepted: Accepted
+
+    def forbids(self, summary: Summary) -> bool:
+        if summary.lines(Fate.AMBIGUOUS):
+            return True
+        overpaid = summary.overpays and not self.allow_overpaid
+        return self.all_or_nothing and (overpaid or not summary.passes)
+
+
+def ended(run: "ImportRun", work: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Runs the command to its end; whatever ends it, the last JSON line says how far it came."""
+    status: int | None = None
+    try:
+        with operator_errors():
+            asyncio.run(_until_stopped(work()))
+    except typer.Exit as problem:
+        status = problem.exit_code
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        complain("stopped")
+        status = FAILED
+    if run.course.is_begun and not run.course.is_complete:
+        complain("the import is not complete: import the same file again, it goes on where it was")
+    if status in (None, FAILED):
+        status = run.course.status
+    run.show_end()
+    if status != OK:
+        raise typer.Exit(status)
+
+
+async def _until_stopped(work: Coroutine[object, object, None]) -> None:
+    """A signal cancels the work, so that clients are closed and the end is shown."""
+    task = asyncio.ensure_future(work)
+    with _signals(task.cancel):
+        await task
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], object]) -> Iterator[None]:
+    """The first one calls `stop`, a second one ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # an event loop takes signals in the main thread alone
+        return
+    loop = asyncio.get_running_loop()
+
+    def remove() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def on_signal() -> None:
+        remove()
+        stop()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        remove()
+
+
+class ImportRun:
+    """One import, real or a rehearsal, and the line that says how it ended."""
+
+    def __init__(self, settings: Settings, how: How) -> None:
+        self._settings = settings
+        self._how = how
+        self._file: ImportFile | None = None
+        self.course = Course()
+
+    async def run(self, profile: Profile, key: FileKey, file: ImportFile) -> None:
+        self._file = file
+        run = _DryRun if self._how.dry_run else _RealRun
+        await run(self._settings, self._how, profile, key, file, self.course).run()
+
+    def show_end(self) -> None:
+        """With `--json`, the last line."""
+        if self._how.as_json:
+            row = import_shown.end(self.course, self._file, dry_run=self._how.dry_run)
+            show(import_shown.END, [row], as_json=True)
+
+
+class _Run:
+    """What an import has in common with its rehearsal."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        how: How,
+        profile: Profile,
+        key: FileKey,
+        file: ImportFile,
+        course: Course,
+    ) -> None:
+        self._settings = settings
+        self._how = how
+        self._profile = profile
+        self._key = key
+        self._file = file
+        self._course = course
+
+    @property
+    def _has_lines(self) -> bool:
+        """A batch without lines is a sound document: the bursar reports that nothing was paid."""
+        return bool(self._file.lines or self._file.bad)
+
+    async def _check(
+        self, job: ImportJob, target: Target, each: Callable[[Planned], None]
+    ) -> Summary:
+        with progress.steps() as bars:
+            task = bars.add_task("checking", total=len(self._file.lines))
+
+            def checked(planned: Planned) -> None:
+                bars.advance(task)
+                each(planned)
+
+            summary = await job.check(target, self._file, checked, self._how.known_lines)
+        self._course.summary = summary
+        return summary
+
+    def _job(self, writer: Writes) -> ImportJob:
+        prefix = self._settings.topic_prefix
+        topics = ImportTopics(
+            f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
+        )
+        return ImportJob(writer, LedgerStore(parse), kafka_access(self._settings), topics)
+
+    async def _target(self, job: ImportJob, *, register: bool) -> Target:
+        accepted = self._how.accepted
+        return await job.target(self._key, self._profile.code, accepted, register=register)
+
+    def _show_plan(self, summary: Summary) -> None:
+        rows = import_shown.would_be(summary)
+        show(import_shown.WOULD_BE, rows, self._how.as_json)
+        self._warn(summary)
+
+    def _warn(self, summary: Summary) -> None:
+        for bad in self._file.bad:
+            complain(f"line {bad.n}: {bad.reason}: {bad.detail}")
+        for text in import_shown.warnings(summary):
+            complain(text)
+
+
+class _DryRun(_Run):
+    async def run(self) -> None:
+        rows: dict[int, Row] = {bad.n: import_shown.bad_line(bad) for bad in self._file.bad}
+
+        def keep(planned: Planned) -> None:
+            rows[planned.line.n] = import_shown.line(planned)
+
+        async with database(self._settings) as pool:
+            job = self._job(ReadOnly(pool))
+            target = await self._target(job, register=False)
+            summary = await self._check(job, target, keep)
+        self._course.is_complete = True
+        if not self._has_lines:
+            complain("the file has no lines: nothing would be imported")
+            self._course.passed = True
+            return
+        show(import_shown.LINES, [rows[n] for n in sorted(rows)], self._how.as_json)
+        self._show_plan(summary)
+        if self._how.forbids(summary):
+            complain("nothing would be published")
+            return
+        self._course.passed = summary.passes
+
+
+class _RealRun(_Run):
+    async def run(self) -> None:
+        async with writing(self._settings) as guard:
+            job = self._job(guard.writer(COMMAND))
+            target = await self._target(job, register=False)
+            summary = await self._check(job, target, lambda _: None)
+            if self._how.forbids(summary):
+                self._show_plan(summary)
+                complain("nothing was published")
+                return
+            self._warn(summary)
+            if not self._has_lines:
+                complain("the file has no lines: nothing was imported")
+                self._course.is_complete = self._course.passed = True
+                return
+            await self._import(job, summary)
+
+    async def _import(self, job: ImportJob, summary: Summary) -> None:
+        target = await self._target(job, register=True)
+        self._course.is_begun = True
+        earlier = await job.outcomes(target)
+        self._course.decided = sum(outcome.lines for outcome in earlier)
+        await self._publish(job, target)
+        is_decided = await self._await(job, target)
+        became = await job.outcomes(target)
+        rows = import_shown.became(became, earlier, summary)
+        show(import_shown.BECAME, rows, self._how.as_json)
+        if repeats := summary.lines(Fate.REPEAT):
+            complain(f"{repeats} of the lines were imported before: they did nothing now")
+        self._course.is_complete = is_decided
+        self._course.passed = summary.passes
+
+    async def _publish(self, job: ImportJob, target: Target) -> None:
+        with progress.steps() as bars:
+            task = bars.add_task("publishing", total=len(self._file.lines))
+
+            def advanced(step: Advance) -> None:
+                self._course.published += step.published
+                bars.advance(task, step.lines)
+
+            await job.publish(target, self._file, advanced, self._how.known_lines)
+
+    async def _await(self, job: ImportJob, target: Target) -> bool:
+        """Whether the running service has decided all of it in time."""
+        wanted = self._course.decided + self._course.published
+        with progress.steps() as bars:
+            task = bars.add_task("deciding", total=wanted)
+            for _ in range(max(1, self._how.wait_seconds * ASKS_PER_SECOND)):
+                self._course.decided = await job.decided(target)
+                bars.update(task, completed=self._course.decided)
+                if self._course.decided >= wanted:
+                    return True
+                await asyncio.sleep(1 / ASKS_PER_SECOND)
+        complain("published, but not decided yet: is the service running? Import again to see.")
+        return False
