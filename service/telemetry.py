@@ -73,6 +73,7 @@ class Event(StrEnum):
     BATCH_NOT_DELIVERED = "batch_not_delivered"
     RECORD_NOT_DELIVERED = "record_not_delivered"
     BATCHES_LEFT_OUT = "batches_left_out"
+    PROFILE_NOT_SEEN = "profile_not_seen"
     DELIVERED_BATCHES_LEARNED = "delivered_batches_learned"
     DELIVERY_JOURNAL_TORN = "delivery_journal_torn"
     TARGET_NOT_LISTED = "target_not_listed"

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,10 @@ from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operato
 from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.shown import JsonOption, misuse
 from service.cli.tables import show
-from service.deliver.delivery import AWAY, Delivery, Wanted
+from service.deliver.delivery import AWAY, Delivery
 from service.deliver.feed import Feed
 from service.deliver.folder import Folder
+from service.deliver.options import Wanted
 from service.deliver.outcome import Delivered
 from service.deliver.state import StateFile
 from service.deliver.target import SCHEME, Target
@@ -91,6 +93,14 @@ ContinueOption = Annotated[
         help="Go on with this batch of a profile, though those before it are missing.",
     ),
 ]
+ChangeOption = Annotated[
+    bool,
+    typer.Option(
+        "--change-options",
+        help="Go on with other profiles, or another format, than the delivery was begun with. "
+        "Batches of a profile that is new to it are delivered from the first one on.",
+    ),
+]
 OnceOption = Annotated[
     bool, typer.Option("--once", help="Deliver what the topics hold now, show it, and end.")
 ]
@@ -104,6 +114,7 @@ def deliver(
     state: StateOption = None,
     group: GroupOption = "bursar-deliver",
     continue_at: ContinueOption = None,
+    change_options: ChangeOption = False,
     once: OnceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,13 +122,16 @@ def deliver(
 
     Works from the topics alone, without the database. A batch whose hash or totals are not its
     manifest's, or whose number leaves a gap, is not passed on: its profile stands still until the
-    batch is published again (`export resend`), the others go on.
+    batch is published again (`export resend`), the others go on. The state keeps the profiles and
+    the format that the delivery was begun with, and others are refused.
     """
     settings = kafka_settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):
         log.warning(Event.UNKNOWN_SETTING, text=line)
-    wanted = Wanted(frozenset(profile or ()), _continue_at(continue_at or ()))
+    digest = None if layout is None else sha256(layout.read_bytes()).hexdigest()
+    codes = frozenset(profile or ())
+    wanted = Wanted(codes, _continue_at(continue_at or ()), digest, change_options)
     if not all(_CODE.fullmatch(code) for code in wanted.codes):
         raise misuse("--profile: must be a profile's code: letters, digits, underscore")
     if not _GROUP.fullmatch(group):

@@ -70,7 +70,7 @@ async def explained(connection: Connection, changes: Changes) -> Changes:
     if not asked:
         return changes
     rows = await connection.fetch(
-        statements("ledger")["institutions_without_profiles"], sorted(asked)
+        statements("export")["institutions_without_profiles"], sorted(asked)
     )
     without = {row["institution_id"] for row in rows}
     return replace(

@@ -16,9 +16,10 @@ from service.deliver.feed import Feed, Positions, StateLost
 from service.deliver.history import remembered, see_target
 from service.deliver.journal import Journal
 from service.deliver.memory import Memory
+from service.deliver.options import Wanted, continued
 from service.deliver.outcome import Delivered, delivered_of
 from service.deliver.placing import Printed, Refused, Steps, ended, place, printed
-from service.deliver.queue import Due, Queue, code_of
+from service.deliver.queue import Due, Queue
 from service.deliver.records import Kind
 from service.deliver.state import Chain, State, StateFile
 from service.deliver.target import Target
@@ -47,17 +48,6 @@ class DeliveryLimits:
     waiting_bytes_max: int = 128 * 1024 * 1024  # of one topic, while the other one lags behind
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """`codes`: of profiles, empty for all; `continue_at`: as Queue has it."""
-
-    codes: frozenset[str]
-    continue_at: dict[str, int]
-
-    def has(self, key: str) -> bool:
-        return not self.codes or code_of(key) in self.codes
-
-
 class Delivery:
     """One target's delivery. The state must be held meanwhile (`StateFile.held`)."""
 
@@ -82,6 +72,8 @@ class Delivery:
         self._metrics = metrics or Metrics()
         self._queue = Queue({}, {})
         self._saved = State()
+        self._options = wanted.options(form)
+        self._unseen_told: frozenset[str] = frozenset()
         self._told: dict[str, str] = {}
         self._others: Counter[str] = Counter()
         self.refused_again: list[str] = []  # batches delivered before that came again and differ
@@ -99,10 +91,8 @@ class Delivery:
 
     @property
     def unseen(self) -> list[str]:
-        """What --continue-at names and no batch has."""
-        known = {code_of(key) for key in self._queue.keys}
-        named = sorted(self._wanted.continue_at.keys() - known)
-        return [f"--continue-at: no batch of {code} was seen" for code in named]
+        """What --profile and --continue-at name and no batch has."""
+        return self._wanted.unseen(self._queue.keys)
 
     def problem(self) -> str | None:
         """For readiness: what keeps batches from their target."""
@@ -117,7 +107,9 @@ class Delivery:
         Raises OperatorError and AWAY.
         """
         found = self._file.read()
-        saved = found or State()
+        saved = continued(
+            self._file.path, found or State(), self._options, may_change=self._wanted.may_change
+        )
         await self._target.open()
         await self._feed.open(saved.positions)
         self._memory = await remembered(self._journal, self._feed, self._form, saved.chains)
@@ -130,7 +122,7 @@ class Delivery:
                 )
             saved = replace(saved, lost_before=read_to)
         await see_target(self._memory, self._target)
-        self._saved = replace(saved, chains={})  # until it is written as it is now
+        self._saved = replace(saved, chains={}, options=None)  # until it is written as it is now
         chains = {key: await ended(self._target, chain) for key, chain in saved.chains.items()}
         lost = self._feed.by_kind(saved.lost_before)
         self._queue = Queue(chains, self._wanted.continue_at, lost)
@@ -197,6 +189,8 @@ class Delivery:
         await self._save()
         if halves:
             await self._feed.tell(self._saved.positions)
+        else:
+            self._tell_unseen()
         return delivered
 
     def _kinds(self) -> list[Kind]:
@@ -253,7 +247,8 @@ class Delivery:
 
     async def _save(self) -> None:
         positions = await self._feed.positions(self._queue.held)
-        state = State(positions, self._queue.chains, self._saved.lost_before)
+        lost = self._saved.lost_before
+        state = State(positions, self._queue.chains, lost, self._options)
         if state != self._saved:
             await asyncio.to_thread(self._file.write, state)
             self._saved = state
@@ -265,6 +260,13 @@ class Delivery:
             if chain.last.batch_number > before:
                 left_out = {"first": before + 1, "last": chain.last.batch_number}
                 log.warning(Event.BATCHES_LEFT_OUT, profile=key, **left_out)
+
+    def _tell_unseen(self) -> None:
+        """Each once, when the topics are read to their end."""
+        unseen = self._wanted.unseen_codes(self._queue.keys)
+        for code in sorted(unseen - self._unseen_told):
+            log.warning(Event.PROFILE_NOT_SEEN, profile=code)
+        self._unseen_told |= unseen
 
     def _tell_refusals(self) -> None:
         """Each once, for as long as it is the same."""

@@ -72,8 +72,27 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a delivery delivers: the codes of its profiles, none for all, and how files are printed.
+
+    `layout_sha256` is that of the layout's file, where the format has one.
+    """
+
+    profiles: tuple[str, ...] = ()
+    format: str = "xml"
+    layout_sha256: str | None = None
+
+    def __str__(self) -> str:
+        profiles = " ".join(f"--profile {code}" for code in self.profiles) or "all profiles"
+        layout = "" if self.layout_sha256 is None else f" (layout {self.layout_sha256[:12]})"
+        return f"{profiles}, --format {self.format}{layout}"
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """`positions`: the next offset by topic and partition. `chains` by `institution/profile`.
+
+    `options`: what the delivery was begun with; None in states of 0.4.0 and before.
 
     `lost_before`: where a state before this one, which was lost, had read to. A profile with
     records before it that has no chain here may have been delivered: nobody knows how far.
@@ -82,6 +101,7 @@ class State:
     positions: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     chains: Mapping[str, Chain] = field(default_factory=dict)
     lost_before: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    options: Options | None = None
 
 
 class _File(BaseModel):
@@ -91,6 +111,7 @@ class _File(BaseModel):
     positions: dict[str, dict[int, int]]
     chains: dict[str, Chain]
     lost_before: dict[str, dict[int, int]] = {}
+    options: Options | None = None
 
 
 _FILE: Final = TypeAdapter(_File)
@@ -121,7 +142,7 @@ class StateFile:
             raise InvalidState(f"{self.path}: must be the state file of a delivery") from None
         if found.format != FORMAT:
             raise InvalidState(f"{self.path}: format must be {FORMAT}")
-        return State(found.positions, found.chains, found.lost_before)
+        return State(found.positions, found.chains, found.lost_before, found.options)
 
     def write(self, state: State) -> None:
         """Raises OSError; then the file is as it was."""
@@ -130,6 +151,7 @@ class StateFile:
             positions=_plain(state.positions),
             chains=dict(state.chains),
             lost_before=_plain(state.lost_before),
+            options=state.options,
         )
         text = json.dumps(told.model_dump(mode="json"), indent=1, sort_keys=True)
         write_whole(self.path, text.encode() + b"\n")

@@ -146,6 +146,20 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
 ORDER BY k.institution_id COLLATE "C", k.profile COLLATE "C"
 ON CONFLICT DO NOTHING;
 
+-- name: institutions_without_profiles
+-- Of these, the institutions for which no profile was ever seen and nothing was ever exported.
+SELECT k.institution_id
+FROM unnest($1::text []) AS k (institution_id)
+WHERE
+    NOT EXISTS (
+        SELECT FROM profile_seen AS seen
+        WHERE seen.institution_id = k.institution_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM export_counter AS counter
+        WHERE counter.institution_id = k.institution_id
+    );
+
 -- name: correct_profiles_seen
 -- A profile that was first seen by a clock that was ahead.
 UPDATE profile_seen

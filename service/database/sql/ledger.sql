@@ -593,20 +593,6 @@ ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
     SET state = 'open'
     WHERE rejected.state = 'replayed';
 
--- name: institutions_without_profiles
--- Of these, the institutions for which no profile was ever seen and nothing was ever exported.
-SELECT k.institution_id
-FROM unnest($1::text []) AS k (institution_id)
-WHERE
-    NOT EXISTS (
-        SELECT FROM profile_seen AS seen
-        WHERE seen.institution_id = k.institution_id
-    )
-    AND NOT EXISTS (
-        SELECT FROM export_counter AS counter
-        WHERE counter.institution_id = k.institution_id
-    );
-
 -- name: put_parked_error
 -- Read again, the same record fails again: once is enough.
 INSERT INTO parked_error (
