@@ -9,6 +9,7 @@ from service.cli import (
     check,
     database,
     deliver,
+    erase,
     export,
     held,
     import_file,
@@ -46,6 +47,7 @@ application.add_typer(restore_check.application, name="restore-check")
 application.command("balance")(reports.balance)
 application.command("history")(reports.show_history)
 application.add_typer(batches.batches, name="batches")
+application.command("erase")(erase.erase_patron)
 application.add_typer(parked.application, name="parked")
 application.add_typer(held.application, name="held")
 application.add_typer(rejected.application, name="rejected")

@@ -39,11 +39,17 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _write_loans(connection, changes)
     transactions = transaction_rows(changes, recorded_at)
     await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
+    await copy(connection, "transaction_text", rows.TEXT_COLUMNS, _text_rows(changes))
     await put_rejected(connection, changes.refused, recorded_at)
 
 
 def transaction_rows(changes: Changes, recorded_at: datetime) -> list[tuple[Any, ...]]:
     return [rows.transaction_row(value, recorded_at) for value in changes.transactions]
+
+
+def _text_rows(changes: Changes) -> list[tuple[Any, ...]]:
+    texts = map(rows.text_row, changes.transactions)
+    return [row for row in texts if row is not None]
 
 
 def rejected_rows(refused: Sequence[Refused]) -> list[tuple[Any, ...]]:

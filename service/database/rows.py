@@ -1,5 +1,6 @@
 """Core values to rows, for COPY and for arrays; column lists in the rows' order."""
 
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,7 @@ from service.core.ledger import (
     Terms,
     Transaction,
 )
+from service.core.words import BURSAR_COMMENT
 
 FINE_STATE_COLUMNS = (
     "status considered remaining outstanding line terms_id payments_live status_code"
@@ -144,7 +146,7 @@ def transaction_row(value: Transaction, recorded_at: datetime) -> tuple[Any, ...
         after.transferred - before.transferred,
         after.active,
         after.transferred,
-        value.comment,
+        value.comment if value.comment == BURSAR_COMMENT else None,
         None if value.cause is None else _cause(value.cause),
         own.status.value,
         own.considered.value,
@@ -156,7 +158,29 @@ def transaction_row(value: Transaction, recorded_at: datetime) -> tuple[Any, ...
 
 
 def _cause(cause: PaymentRef | LibraryRef | ExportRef) -> str:
+    """Without what people wrote: the ledger keeps it for ever."""
+    match cause:
+        case PaymentRef() if cause.comment is not None:
+            return _json(replace(cause, comment=None))
+        case LibraryRef() if cause.reason is not None:
+            return _json(replace(cause, reason=None))
     return _json(cause)
+
+
+TEXT_COLUMNS = (
+    "institution_id patron_id currency sequence comment cause_comment cause_reason"
+).split()
+
+
+def text_row(value: Transaction) -> tuple[Any, ...] | None:
+    """What people wrote about a transaction, to be kept where it can be erased; None: nothing."""
+    comment = None if value.comment == BURSAR_COMMENT else value.comment
+    cause = value.cause
+    cause_comment = cause.comment if isinstance(cause, PaymentRef) else None
+    cause_reason = cause.reason if isinstance(cause, LibraryRef) else None
+    if comment is None and cause_comment is None and cause_reason is None:
+        return None
+    return (*value.after.key, value.after.sequence, comment, cause_comment, cause_reason)
 
 
 _terms_ids: dict[Terms, str] = {}

@@ -87,6 +87,13 @@ CALLS = (
     Call("reports", "owners_of_batch", Reads.KEY, ("SIS", 2)),
     Call("reports", "lines_of_batch", Reads.TABLES, (OWN, "SIS", 2)),
     Call("reports", "responses_of_batch", Reads.KEY, (OWN, "SIS", 2)),
+    Call("erasure", "accounts_of_patron", Reads.KEY, (OWN, "P-7")),
+    Call("erasure", "fines_of_patron", Reads.KEY, (OWN, "P-7")),
+    Call("erasure", "erase_texts", Reads.KEY, (OWN, "P-7")),
+    Call("erasure", "erase_texts_in_ledger", Reads.KEY, (OWN, "P-7", "Bursar")),
+    Call("erasure", "erase_reasons_of_lines", Reads.KEY, (OWN, "P-7")),
+    Call("erasure", "erase_fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
+    Call("erasure", "erase_patron", Reads.KEY, (OWN, "P-7")),
     Call("operators", "actions_on", Reads.KEY, (ACTION_SUBJECT,)),
     Call("operators", "parked", Reads.KEY, (*[None] * 9, 100)),
     Call("operators", "parked", Reads.QUEUE, (OWN, "unknown_fine", *[None] * 7, 100)),
@@ -228,7 +235,7 @@ async def test_the_books_of_the_large_ledger_agree(large: Connection) -> None:
             assert rows == [], call.name
 
 
-@pytest.mark.parametrize("file", ["reconcile", "reports", "upkeep", "imports"])
+@pytest.mark.parametrize("file", ["reconcile", "reports", "upkeep", "imports", "erasure"])
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}
     assert set(statements(file)) - called - WITHOUT_TABLES == set()

@@ -6,7 +6,8 @@ import pytest
 
 from service.deliver.options import OtherOptions, Wanted, continued
 from service.deliver.state import Chain, Last, Options, State
-from service.export.formats import CsvFormat, XmlFormat
+from service.export.formats import XmlFormat
+from service.export.formats.csv_format import CsvFormat
 
 DAILY = Options(("DAILY",))
 DELIVERED = State({"topic": {0: 7}}, {"972/DAILY": Chain(Last(3))}, {}, DAILY)
