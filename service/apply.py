@@ -1,31 +1,29 @@
 """THE write path: offsets, ledger and outbox move in one commit or not at all (architecture.md)."""
 
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-import asyncpg
 import structlog
 
+from service.committing import Committer, Work
 from service.core import rules
-from service.core.books import Changes, ParkedFailure, ParkedKey
+from service.core.books import Changes, ParkedKey
 from service.core.events import Event, ExportResponse, Failed, Incoming, Refused
 from service.core.ledger import FineKey, SourceKey
 from service.core.words import Wait
 from service.crash import crash_point
 from service.database import ledger_write, offsets, outbox
 from service.database.aside import aside
-from service.database.ledger_store import LedgerStore, Moved
-from service.database.parked_errors import longest_row, put_parked_errors, put_parked_failures
+from service.database.ledger_store import LedgerStore
+from service.database.parked_errors import longest_row, put_parked_errors
 from service.database.pool import Connection, Writes
 from service.database.references import References, references
-from service.database.statements import statements
-from service.database.transient import SCHEMA_CHANGED, TRANSIENT
 from service.isolation import (
     InternalErrors,
-    Waiting,
     alarm,
     failed,
     is_of_a_record,
@@ -34,24 +32,16 @@ from service.isolation import (
     name_of,
 )
 from service.isolation_parked import raise_for_parked
+from service.isolation_waits import Holding
 from service.outputs import Outputs
-from service.poll import Poll, Report, moved, moves_of
+from service.parts import Part, Parts
+from service.poll import Claim, Poll, Report, moved, moves_of
 from service.problems import describe
 
 log = structlog.get_logger()
 
 R = TypeVar("R")
-Records = tuple[Incoming | Refused | Failed, ...]
-
-# The same commit again may go through: a rival was faster, held what we wanted, or migrated.
-RETRYABLE: tuple[type[Exception], ...] = (
-    Moved,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.UniqueViolationError,
-    asyncpg.LockNotAvailableError,
-    *SCHEMA_CHANGED,
-)
+Record = Incoming | Refused | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,150 +69,120 @@ class Applier:
         self.outputs = outputs
         self._limits = limits or ApplyLimits()
         self.committed = committed
-        self._retrying = retrying
         self._internal_errors = InternalErrors(self._limits.internal_errors_in_a_row_max)
-        self.retries: Counter[str] = Counter()
+        self._committer = Committer(writer, self._limits.tries_max, self._internal_errors, retrying)
 
     async def apply(self, poll: Poll) -> Report:
         """Applies all of it, in as few commits as go through.
 
         A record on which the program or the database fails for good is parked alone, with an
         alarm. One that alone is too much for a time limit is left, with what is behind it in its
-        partition, and its error is raised once the rest is applied. Raises Fenced,
-        TooManyInternalErrors.
+        partition; the report names the partition. Raises Fenced, TooManyInternalErrors.
         """
-        done, waiting, parts = Report(claims=poll.claims), Waiting(), [poll.records]
-        is_late = False  # the time for locks was spent once: it is not spent on each half again
+        done, holding = Report(claims=poll.claims), Holding()
+        parts: Parts[Record] = Parts(is_hurried=bool(poll.suspects))
+        for records in reversed(poll.in_parts()):
+            parts.put(records, is_last_try=len(records) == 1)
         while parts:
-            records = waiting.without(parts.pop())
-            if not records:
+            part = await self._next_part(parts, holding)
+            if not part.items:
                 continue
-            count = await self._light_enough(records)
-            if count < len(records):
-                parts.append(records[count:])
-            part = Poll(records[:count], done.claims)
+            started_ns = time.monotonic_ns()
             try:
-                done = done.followed_by(await self._apply_part(part, not is_late))
+                done = done.followed_by(await self._apply_part(part, done.claims))
             except Exception as error:  # noqa: BLE001 - raised again unless a record is the cause
-                parts += await self._divided(part.records, error, waiting)
-                is_late = is_late or may_be_a_time_limit(error)
-        waiting.end()
-        return done
+                took_ms = (time.monotonic_ns() - started_ns) // 1_000_000
+                await self._divide(part, error, parts, holding, took_ms)
+        return replace(done, held=holding.held)
 
-    async def _apply_part(self, poll: Poll, waits_for_locks: bool) -> Report:
+    async def _next_part(self, parts: Parts[Record], holding: Holding) -> Part[Record]:
+        part = parts.take()
+        holding.hold_rest(part.items)
+        records = holding.without_held(part.items)
+        count = await self._light_enough(records)
+        parts.put(records[count:], is_last_try=part.is_last_try)
+        return replace(part, items=records[:count])
+
+    async def _apply_part(self, part: Part[Record], claims: tuple[Claim, ...]) -> Report:
+        poll = Poll(part.items, claims)
         in_a_row = self._internal_errors.after(poll.records)
-        report = await self.retried(
-            lambda connection: self._apply_once(connection, poll), waits_for_locks=waits_for_locks
+        report = await self._committer.run(
+            lambda connection: self._apply_once(connection, poll), patience=part.patience
         )
         self._internal_errors.in_a_row = in_a_row
         self.committed()
         alarm(poll.records)
         return report
 
-    async def _divided(
-        self, records: Records, error: Exception, waiting: Waiting
-    ) -> Sequence[Records]:
-        """What to apply instead, the last part first. Raises `error` if no record is the cause."""
+    async def _divide(
+        self,
+        part: Part[Record],
+        error: Exception,
+        parts: Parts[Record],
+        holding: Holding,
+        took_ms: int,
+    ) -> None:
+        """What to apply instead goes to `parts`. Raises `error` if no record is the cause."""
         is_its_own = is_of_a_record(error)
-        if not is_its_own and not (may_be_a_time_limit(error) and await self._answers()):
-            raise error
-        if len(records) > 1:
-            log.warning("poll_halved", records=len(records), error=name_of(error))
-            middle = len(records) // 2
-            return records[middle:], records[:middle]
         if not is_its_own:
-            waiting.add(records[0], error)
-            return ()
-        if isinstance(records[0], Failed):
+            if not (may_be_a_time_limit(error) and await self._committer.answers()):
+                raise error
+            parts.hurry(error)
+            if parts.put_again(part, error):
+                log.warning("poll_halved", records=len(part.items), error=name_of(error))
+            else:
+                holding.hold(part.items[0], error, took_ms)
+        elif len(part.items) > 1:
+            parts.put_again(part, error)
+            log.warning("poll_halved", records=len(part.items), error=name_of(error))
+        elif isinstance(record := part.items[0], Failed):
             raise error
-        log.warning("poll_failed", records=1, problem=describe(error))
-        return ((failed(records[0], error),),)
-
-    async def _answers(self) -> bool:
-        """Whether the database is there at all."""
-        try:
-            async with self.writer.pool.acquire() as connection:
-                await connection.fetchval(statements("ledger")["clock"])
-        except TRANSIENT:
-            return False
-        return True
+        else:
+            log.warning("poll_failed", records=1, problem=describe(error))
+            parts.put((failed(record, error),))
 
     async def apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
         """What is parked there is tried again; a queue that fails stops none of the others."""
         outcomes: Counter[str] = Counter()
-        parts = [lanes]
+        parts: Parts[FineKey | SourceKey] = Parts()
+        parts.put(lanes)
         while parts:
-            part = parts.pop()
+            part = parts.take()
             try:
                 outcomes.update(await self._apply_lanes(part))
             except Exception as error:
-                is_of_a_queue = is_of_a_record(error) or may_be_a_time_limit(error)
-                if not (is_of_a_queue and await self._answers()):
+                is_late = may_be_a_time_limit(error)
+                if not ((is_of_a_record(error) or is_late) and await self._committer.answers()):
                     raise
-                if len(part) > 1:
-                    middle = len(part) // 2
-                    parts += (part[middle:], part[:middle])
-                else:
+                if is_late:
+                    parts.hurry(error)
+                if not parts.put_again(part, error):
                     log.error("sweep_failed", problem=describe(error))  # noqa: TRY400 - no values
         return outcomes
 
-    async def _apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
-        behind = {lane for lane in lanes if isinstance(lane, SourceKey)}
-        fines = {lane for lane in lanes if isinstance(lane, FineKey)}
+    async def _apply_lanes(self, part: Part[FineKey | SourceKey]) -> Mapping[str, int]:
+        behind = {lane for lane in part.items if isinstance(lane, SourceKey)}
+        fines = {lane for lane in part.items if isinstance(lane, FineKey)}
         named = References(fines=fines, payments=behind, originals=behind)
-        changes = await self.retried(
-            lambda connection: self.apply_events(connection, named, (), lanes)
+        changes = await self._committer.run(
+            lambda connection: self.apply_events(connection, named, (), part.items),
+            patience=part.patience,
         )
         self.committed()
         return changes.outcomes
 
-    async def retried(
-        self,
-        work: Callable[[Connection], Awaitable[R]],
-        spared: Collection[ParkedKey] = (),
-        waits_for_locks: bool = True,
-    ) -> R:
+    async def retried(self, work: Work[R], spared: Collection[ParkedKey] = ()) -> R:
         """`work` in one transaction, the whole of it again while a rival is in the way.
 
-        A parked record on which the program fails is set apart first; for one of `spared`
-        ParkedFailure is raised. Without `waits_for_locks` the first lock timeout comes out.
+        A parked record on which the program fails, or that the database refuses, is set apart
+        first; for one of `spared` ParkedFailure is raised.
         """
-        tries = 1
-        while True:
-            try:
-                return await self._in_transaction(work)
-            except RETRYABLE as error:
-                is_lock = isinstance(error, asyncpg.LockNotAvailableError)
-                if tries == self._limits.tries_max or (is_lock and not waits_for_locks):
-                    raise
-                tries += 1
-                self.retries[type(error).__name__] += 1
-                self._retrying(type(error).__name__)
-            except ParkedFailure as failure:
-                if any(key in spared for key in failure.keys):
-                    raise
-                await self._set_apart(failure)
+        return await self._committer.run(work, spared)
 
-    async def _set_apart(self, failure: ParkedFailure) -> None:
-        """Parked records on which the program fails wait for a person from now on.
-
-        Each is counted, marked by this process or not: so the tries come to an end.
-        """
-        cause = failure.__cause__ or failure
-        self._internal_errors.require_room(len(failure.keys), name_of(cause))
-        await self._in_transaction(
-            lambda connection: put_parked_failures(connection, failure.keys, name_of(cause))
-        )
-        self._internal_errors.in_a_row += len(failure.keys)
-        count, name = len(failure.keys), name_of(cause)
-        log.error("parked_record_failed", records=count, error=name, problem=describe(cause))
-
-    async def _in_transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
-        async with self.writer.transaction() as connection:
-            done = await work(connection)
-            crash_point("before_commit")
-        crash_point("after_commit")
-        return done
+    @property
+    def retries(self) -> Counter[str]:
+        """Commits that were made again, by the error."""
+        return self._committer.retries
 
     async def _apply_once(self, connection: Connection, poll: Poll) -> Report:
         moves = moves_of(poll)
@@ -264,6 +224,7 @@ class Applier:
 
         Raises ParkedFailure where the program fails on what a parked record has caused.
         """
+        self._committer.note_freed(changes)
         try:
             await self._write(connection, changes, recorded_at)
         except Exception as problem:
@@ -284,7 +245,7 @@ class Applier:
             await outbox.put(connection, topic, encoded, recorded_at)
         crash_point("outbox_put")
 
-    async def _light_enough(self, records: Records) -> int:
+    async def _light_enough(self, records: Sequence[Record]) -> int:
         """How many records, from the first on, one commit can hold in bounded memory."""
         batches = {r.batch for r in records if isinstance(r, ExportResponse)}
         if not batches:

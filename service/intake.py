@@ -164,15 +164,20 @@ class Intake:
     async def _apply(self, member: Member, taken: Sequence[Origin]) -> int:
         """Poll by poll below the byte limit; after a change or a stop the rest is read again."""
         applied = 0
-        for poll in polls(taken, self._limits.poll_bytes_max):
+        for taken_together in polls(taken, self._limits.poll_bytes_max):
             if applied and (member.membership.changed.is_set() or self._stop.is_set()):
                 break
+            if not (poll := member.without_held(taken_together)):
+                continue
             started_ns = time.monotonic_ns()
             records = await self._read(poll)
-            report = await self._applier.apply(Poll(records, member.claims_of(poll)))
+            claims = member.claims_of(poll)
+            report = await self._applier.apply(Poll(records, claims, member.suspects))
             for claim in report.claims:
                 self._committed[TopicPartition(claim.topic, claim.partition)] = claim.next_offset
             member.advance(report.claims)
+            member.hold(poll, report.held)
+            poll = _applied(poll, report)
             self._count(poll, report, started_ns)
             applied += len(poll)
         return applied
@@ -183,6 +188,7 @@ class Intake:
         counts = Counter(at.topic for at in assigned)
         lag = member.lag() if member is not None else Counter()
         self._metrics.partitions.set(len(assigned))
+        self._metrics.partitions_held.set(0 if member is None else len(member.suspects))
         for topic in self._source.contracts:
             self._metrics.topic_partitions.labels(topic).set(counts[topic])
             self._metrics.topic_lag.labels(topic).set(lag[topic])
@@ -206,7 +212,7 @@ class Intake:
         metrics = self._metrics
         metrics.polls.labels("applied").inc()
         metrics.poll_records.observe(len(poll))
-        self._size.took(len(poll), (time.monotonic_ns() - started_ns) // 1_000_000)
+        self._resize(len(poll), report, (time.monotonic_ns() - started_ns) // 1_000_000)
         metrics.poll_size.set(self._size.records)
         observe_since(metrics.poll_seconds, started_ns)
         read = Counter(origin.topic for origin in poll)
@@ -215,3 +221,16 @@ class Intake:
         self._rejections.note(read, report.rejected, time.monotonic_ns() // 1_000_000)
         for outcome, count in report.outcomes.items():
             metrics.records.labels("all", outcome).inc(count)
+
+    def _resize(self, records: int, report: Report, milliseconds: int) -> None:
+        """Fewer records do not make a rival's lock shorter: waiting for one says nothing."""
+        if any(is_too_much(held.error) for held in report.held.values()):
+            self._size.failed()
+        elif not report.held:
+            self._size.took(records, milliseconds)
+
+
+def _applied(poll: Sequence[Origin], report: Report) -> list[Origin]:
+    """Without what is left in partitions that are held."""
+    ends = {(claim.topic, claim.partition): claim.next_offset for claim in report.claims}
+    return [record for record in poll if record.offset < ends[record[:2]]]

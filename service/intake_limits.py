@@ -44,6 +44,8 @@ class IntakeLimits:
     coverage_interval_ms: int = 10_000
     backoff_first_ms: int = 100
     backoff_ms_max: int = 5_000
+    # Of a partition whose next record alone is too much: how long until it is tried again.
+    hold_ms_max: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)

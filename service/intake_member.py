@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,6 +20,7 @@ from service.core.ledger import Origin
 from service.intake_commits import Commits
 from service.intake_coverage import Coverage
 from service.intake_group import Membership
+from service.intake_holds import Holds
 from service.intake_limits import ConsumerLost, IntakeLimits, Source
 from service.intake_offsets import Loaded, OffsetLoader
 from service.intake_records import Anchor, Taken, behind_anchor, origin_of
@@ -31,7 +33,7 @@ from service.kafka.clients import (
     start,
 )
 from service.kafka.stops import RecordsGone
-from service.poll import Claim
+from service.poll import Claim, Held, Place
 from service.restore.guard import Guard
 from service.telemetry import Event, get_log
 from service.waiting import unless_set
@@ -63,6 +65,7 @@ class Member:
         self._claims: dict[TopicPartition, Claim] = {}
         self._anchors: dict[TopicPartition, Anchor] = {}
         self._faults = 0
+        self._holds = Holds(limits.backoff_first_ms, limits.hold_ms_max)
         self.is_loaded = False
         self.membership = Membership(consumer)
 
@@ -114,6 +117,8 @@ class Member:
         In a rebalance the client ignores its own timeout: hence the race. Raises KafkaError for
         what heals, ConsumerLost for what does not; the position has moved then, so load again.
         """
+        if self.is_loaded and not self.membership.changed.is_set():
+            self._consumer.resume(*self._holds.take_due(time.monotonic_ns()))
         try:
             found = await self._asked(stop, records_max)
         except NoOffsetForPartitionError as problem:
@@ -142,6 +147,28 @@ class Member:
             if at in self._claims:
                 self._claims[at] = claim
                 self._commits.note(at, claim.next_offset)
+
+    @property
+    def suspects(self) -> frozenset[Place]:
+        """The partitions that are held, or were until just now."""
+        return frozenset((at.topic, at.partition) for at in self._holds.partitions)
+
+    def without_held(self, records: Iterable[Origin]) -> list[Origin]:
+        """What may be applied of records that were taken together."""
+        paused = self._holds.is_paused
+        return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
+
+    def hold(self, poll: Iterable[Origin], held: Mapping[Place, Held]) -> None:
+        """After a poll was applied: all its partitions go on but those of `held`."""
+        now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
+        for place in {record[:2] for record in poll}:
+            at = TopicPartition(*place)
+            if place not in held:
+                self._holds.end(at)
+            elif at in assigned:  # else loading has to see to it, should the partition come back
+                self._holds.put(at, held[place].milliseconds, now_ns)
+                self._consumer.pause(at)
+                self._consumer.seek(at, self._claims[at].next_offset)
 
     def lag(self) -> Counter[str]:
         """Offsets between the database's and the end of each partition read here, by topic.
@@ -175,7 +202,8 @@ class Member:
         self._claims, self._anchors = dict(loaded.claims), dict(loaded.anchors)
         for at in self._claims:
             self._consumer.seek(at, loaded.start(at))
-        self._consumer.resume(*self._claims)
+        self._holds.keep(self._claims)
+        self._consumer.resume(*(at for at in self._claims if not self._holds.is_paused(at)))
         self.is_loaded = True
 
     def _new(self, at: TopicPartition, records: Sequence[Taken]) -> Sequence[Taken]:

@@ -2,15 +2,15 @@
 
 An error of the database's or the network's says nothing about a record. Whatever else is raised
 while a poll is decided, the program's own mistakes among it, comes from one of the poll's records:
-it is looked for by halving. So is a poll that is too much for a time limit.
+it is looked for by halving. So is a poll that is too much for a time limit (isolation_waits.py).
 
 Or it comes from a record that was parked before and that the poll, a sweep, an export or a command
-has set free: the fold knows which one it tries, and isolation_parked.py finds the one whose effects
-cannot be encoded.
+has set free: the fold knows which one it tries, isolation_parked.py finds the one whose effects
+cannot be encoded, and committing.py the one whose effects the database refuses.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import asyncpg
 import structlog
@@ -24,7 +24,6 @@ from service.problems import Away, OperatorError
 log = structlog.get_logger()
 
 UNKNOWN = "unknown"  # the institution of a record that could not be read
-PARTITIONS_WAITING_MAX = 3
 
 # The database will not have it, however often. A rival who is still there after all tries is no
 # fault of the record's: that is the caller's to wait for.
@@ -82,10 +81,10 @@ def alarm(records: Iterable[Incoming | Refused | Failed]) -> None:
     """One line for each record that was parked as an internal error."""
     for record in records:
         if isinstance(record, Failed):
-            log.error("record_parked_internal_error", **_place(record), error=record.error)
+            log.error("record_parked_internal_error", **place_of(record), error=record.error)
 
 
-def _place(record: Incoming | Refused | Failed) -> dict[str, str | int]:
+def place_of(record: Incoming | Refused | Failed) -> dict[str, str | int]:
     topic, partition, offset, *_ = record.origin
     return {"topic": topic, "partition": partition, "offset": offset}
 
@@ -98,10 +97,15 @@ def failed(record: Incoming | Refused, error: Exception) -> Failed:
 
 @dataclass(slots=True)
 class InternalErrors:
-    """How many records in a row failed. A record that is rejected neither adds nor ends a row."""
+    """How many records in a row failed. A record that is rejected neither adds nor ends a row.
+
+    `commits_in_a_row`: commits that had to set parked records apart and set none free. However many
+    records a single commit sets apart, that is no sign that all of them fail.
+    """
 
     in_a_row_max: int
     in_a_row: int = 0
+    commits_in_a_row: int = 0
 
     def after(self, records: Iterable[Incoming | Refused | Failed]) -> int:
         """How many in a row it would be behind these. Raises TooManyInternalErrors."""
@@ -115,10 +119,17 @@ class InternalErrors:
                 count = 0
         return count
 
-    def require_room(self, count: int, error: str) -> None:
-        """For so many parked records that failed together. Raises TooManyInternalErrors."""
-        if self.in_a_row + count > self.in_a_row_max:
+    def require_room(self, error: str) -> None:
+        """For a commit that sets parked records apart. Raises TooManyInternalErrors."""
+        if self.commits_in_a_row >= self.in_a_row_max:
             raise self.too_many(error)
+
+    def commit_ended(self, *, sets_apart: bool, frees: bool) -> None:
+        """A commit went through: it set parked records apart, and others free."""
+        if frees:
+            self.commits_in_a_row = 0
+        elif sets_apart:
+            self.commits_in_a_row += 1
 
     def too_many(self, error: str) -> TooManyInternalErrors:
         return TooManyInternalErrors(
@@ -126,32 +137,3 @@ class InternalErrors:
             f" last one with {error}: the cause is not a record. Nothing was lost. Go back to the"
             " release before, or mend the cause; see `bursar-bridge parked list`"
         )
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Partitions whose next record alone is too much for a time limit: the others go on."""
-
-    error: Exception | None = None
-    places: set[tuple[str, int]] = field(default_factory=set)
-
-    def add(self, record: Incoming | Refused | Failed, error: Exception) -> None:
-        """Raises `error` where it is no longer a matter of single records."""
-        self.error = error
-        self.places.add(record.origin[:2])
-        log.error("partition_waits", **_place(record), error=name_of(error))
-        if len(self.places) > PARTITIONS_WAITING_MAX:
-            raise error
-
-    def without(
-        self, records: tuple[Incoming | Refused | Failed, ...]
-    ) -> tuple[Incoming | Refused | Failed, ...]:
-        """Those of other partitions."""
-        if not self.places:
-            return records
-        return tuple(record for record in records if record.origin[:2] not in self.places)
-
-    def end(self) -> None:
-        """Raises the last error if any partition waits: the caller reads it again later."""
-        if self.error is not None:
-            raise self.error

@@ -8,6 +8,8 @@ from service.core.events import Failed, Incoming, Refused
 from service.core.ledger import Origin
 from service.database.offsets import OffsetMove, anchor_digest
 
+Place = tuple[str, int]  # topic and partition
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -21,23 +23,47 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Records taken together, in the order they were taken, and the partitions they are from."""
+    """Records taken together, in the order they were taken, and the partitions they are from.
+
+    `suspects`: partitions that were held at their next record, whether records of them are among
+    these or not.
+    """
 
     records: tuple[Incoming | Refused | Failed, ...]
     claims: tuple[Claim, ...]
+    suspects: frozenset[Place] = frozenset()
+
+    def in_parts(self) -> tuple[tuple[Incoming | Refused | Failed, ...], ...]:
+        """The next record of each suspect by itself, and then the rest."""
+        first: dict[Place, Incoming | Refused | Failed] = {}
+        for record in self.records:
+            if (place := record.origin[:2]) in self.suspects:
+                first.setdefault(place, record)
+        rest = tuple(r for r in self.records if first.get(r.origin[:2]) is not r)
+        return (*((record,) for record in first.values()), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a partition's next record has to wait, and how long its last try took."""
+
+    error: Exception
+    milliseconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a commit did: outcomes by name, and where the partitions stand after it.
 
-    `rejected` counts all that the commit rejected, by the record's topic and the reason.
+    `rejected` counts all that the commit rejected, by the record's topic and the reason. `held` are
+    the partitions whose next record, and what is behind it, was not applied.
     """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     transactions: int = 0
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    held: Mapping[Place, Held] = field(default_factory=dict)
 
     def followed_by(self, later: "Report") -> "Report":
         """Two commits, one after the other, as one report."""

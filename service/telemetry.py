@@ -138,6 +138,10 @@ class Metrics:
         self.topic_partitions = self._gauge(
             "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
         )
+        self.partitions_held = self._gauge(
+            "bursar_partitions_held",
+            "Partitions whose next record alone runs into a time limit; they are tried again.",
+        )
         self.topic_lag = self._gauge(
             "bursar_topic_lag_records",
             "From the database's offsets to the ends of the partitions of the topic read here.",

@@ -152,6 +152,7 @@ class Books:
         self.loans_closed: list[LoanClosed] = []
         self.refused: list[Refused] = []
         self.outcomes: Counter[str] = Counter()
+        self.failures: dict[ParkedKey, Exception] = {}  # what cannot be decided
         self._loans = set(view.loans_closed)
         self._lanes: dict[FineKey, dict[ParkedKey, None]] = {}
         self._behind: dict[SourceKey, dict[ParkedKey, None]] = {}
@@ -272,8 +273,8 @@ class Books:
 
     def lines_of(self, batch: BatchKey) -> dict[str, Line]:
         """By bursar id, in their order, however they were read: a refusal posts them in it."""
-        found = [line for line in self.lines.now.values() if line.batch == batch]
-        found.sort(key=lambda line: int(line.key.bursar_transaction_id))
+        of_batch = (line for line in self.lines.now.values() if line.batch == batch)
+        found = sorted(of_batch, key=lambda line: int(line.key.bursar_transaction_id))
         return {line.key.bursar_transaction_id: line for line in found}
 
     def _moves(self) -> int:
@@ -285,9 +286,8 @@ class Books:
         return sum(overlay.writes for overlay in looked_at)
 
     def _lane(self, lane: Lane) -> Iterable[ParkedKey]:
-        if isinstance(lane, FineKey):
-            return tuple(self._lanes.get(lane, ()))
-        return tuple(self._behind.get(lane, ()))
+        found = self._lanes.get(lane) if isinstance(lane, FineKey) else self._behind.get(lane)
+        return tuple(found or ())
 
     def _index(self, key: ParkedKey, item: Parked) -> None:
         self._rank.setdefault(key, len(self._rank))

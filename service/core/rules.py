@@ -5,7 +5,7 @@ from typing import assert_never
 
 from service.core import exports, fines, identities, operators
 from service.core.batches import Response
-from service.core.books import Books, Changes, Lane, View
+from service.core.books import Books, Changes, Lane, ParkedFailure, View
 from service.core.events import (
     BursarPayment,
     Discard,
@@ -26,13 +26,26 @@ from service.core.words import ItemState, Reason
 
 
 def fold(view: View, events: Sequence[Event], lanes: Sequence[Lane] = ()) -> Changes:
-    """Events in their order, then the `lanes` a sweep names. One outcome is counted per event."""
+    """Events in their order, then the `lanes` a sweep names. One outcome is counted per event.
+
+    Raises ParkedFailure for all records that were parked before and cannot be decided.
+    """
     books = Books(view)
-    for event in events:
-        take(books, event)
-    for lane in lanes:
-        settle(books, (lane,))
+    try:
+        for event in events:
+            take(books, event)
+        for lane in lanes:
+            settle(books, (lane,))
+    except Exception:
+        _require_none_failed(books)  # what was raised may be their doing
+        raise
+    _require_none_failed(books)
     return books.changes_made()
+
+
+def _require_none_failed(books: Books) -> None:
+    if books.failures:
+        raise ParkedFailure(tuple(books.failures)) from next(iter(books.failures.values()))
 
 
 def take(books: Books, event: Event) -> None:

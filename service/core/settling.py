@@ -29,7 +29,8 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
 
     What waits for a fine that an item touches joins the pass at its place by age, because an excess
     makes a credit and a reversal cancels it; what is older than the item joins the next pass.
-    Raises ParkedFailure for an item that was parked before this fold and cannot be decided.
+    Items that were parked before this fold and cannot be decided go to `failures` of the books.
+    Raises ParkedFailure where one has changed the books before it failed.
     """
     reached = dict.fromkeys(lanes)
     if books.are_still(reached):
@@ -49,14 +50,9 @@ def _pass(books: Books, reached: dict[Lane, None]) -> bool:
     while queue:
         rank, key = heappop(queue)
         item = books.parked.get(key)
-        if item is None or item.wait in NOT_RETRIED:
+        if item is None or item.wait in NOT_RETRIED or key in books.failures:
             continue
-        try:
-            outcome = _retry(books, key, item)
-        except Exception as problem:
-            if item.arrival is None:  # this fold parked it: one of its events is the cause
-                raise
-            raise ParkedFailure((key,)) from problem
+        outcome = _retry_noting_failure(books, key, item)
         moved = moved or outcome is not None
         fresh = [lane for lane in touched(outcome) if lane not in reached]
         reached |= dict.fromkeys(fresh)
@@ -65,6 +61,20 @@ def _pass(books: Books, reached: dict[Lane, None]) -> bool:
                 queued.add(later)
                 heappush(queue, later)
     return moved
+
+
+def _retry_noting_failure(books: Books, key: ParkedKey, item: Parked) -> Outcome | None:
+    """None where the item cannot be decided, as where it did not move."""
+    before = books.parked.writes
+    try:
+        return _retry(books, key, item)
+    except Exception as problem:
+        if item.arrival is None:  # this fold parked it: one of its events is the cause
+            raise
+        books.failures[key] = problem
+        if books.parked.writes != before:
+            raise ParkedFailure(tuple(books.failures)) from problem
+        return None
 
 
 def decide(books: Books, event: Parkable) -> Outcome:

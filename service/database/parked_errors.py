@@ -47,13 +47,12 @@ async def longest_row(connection: Connection, records: Sequence[Failed], records
     return longest
 
 
-async def put_parked_failures(
-    connection: Connection, keys: Sequence[ParkedKey], error: str
-) -> None:
+async def put_parked_failures(connection: Connection, keys: Sequence[ParkedKey], error: str) -> int:
     """Parked records: they stay where they are, and are not read again until a person decides.
 
-    One that somebody else has marked or discarded meanwhile is passed over.
+    Those that somebody else has marked or discarded meanwhile are passed over. Returns how many are
+    marked now that were not before.
     """
     named = [(key.institution_id, record, key.source, key.id) for record, key in keys]
     put = statements("ledger")["put_parked_failures"]
-    await connection.execute(put, *columns(named, 4), error)
+    return len(await connection.fetch(put, *columns(named, 4), error))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
-from service.apply import RETRYABLE, Applier
+from service.apply import Applier
+from service.committing import RETRYABLE
 from service.core.books import Changes, ParkedKey
 from service.database.pool import Connection
 from service.database.statements import statements

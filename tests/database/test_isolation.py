@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from service import outputs
@@ -11,7 +10,6 @@ from service.apply import Applier, ApplyLimits
 from service.core import rules
 from service.core.events import Failed
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, create_pool
 from service.isolation import TooManyInternalErrors
 from service.messages import parse, reading
 from service.poll import Poll
@@ -24,14 +22,12 @@ from tests.support.mixture import PROFILES
 from tests.support.write_path import (
     OUTPUTS,
     WritePath,
-    change,
     fine,
     profiles_of,
     write_path,
 )
 
 BAD = "F-13"
-OTHER = {"patron_id": "P-2", "name": "Roe, Ann", "user_group": "STUDENT", "identifiers": []}
 SAID = Said("tester", "a test")
 
 
@@ -107,37 +103,6 @@ async def test_failures_between_sound_records_stop_nothing(
     assert report.outcomes == {"applied": 10, "parked:internal_error": 10}
 
 
-async def test_a_record_that_cannot_be_applied_for_a_lock_waits_and_the_others_go_on(
-    path: WritePath, database_url: str
-) -> None:
-    """A rival holds the account of one fine: it is no fault of the record's, which is not lost."""
-    await path.take(fine(fine_id="F-1"))
-    limits = DatabaseLimits(lock_wait_ms_max=100)
-    pool = await create_pool(database_url, limits)
-    path.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS, ApplyLimits(tries_max=2))
-    try:
-        async with path.pool.acquire() as rival, rival.transaction():
-            await rival.execute("SELECT FROM account FOR UPDATE")
-            poll = await path.poll(
-                [
-                    change(fine_id="F-1"),
-                    fine(fine_id="F-2", patron=OTHER),
-                    change(change_id="C-3", fine_id="F-3"),
-                ]
-            )
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await path.apply(poll)
-        assert await fines_of(path) == {"F-1", "F-2"}
-        offsets = await path.rows("SELECT topic, next_offset FROM consumer_offset ORDER BY topic")
-        assert [row["next_offset"] for row in offsets] == [0, 2]
-        assert await path.value("SELECT count(*) FROM parked_error") == 0
-        path._claims.clear()
-        again = await path.poll([change(fine_id="F-1"), change(change_id="C-3", fine_id="F-3")])
-        assert (await path.apply(again)).outcomes == {"applied": 1, "parked:unknown_fine": 1}
-    finally:
-        await pool.close()
-
-
 async def test_what_the_ledger_has_in_a_withdrawn_currency_goes_on_to_its_end(
     path: WritePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,22 +135,3 @@ async def test_a_replay_on_which_the_program_fails_is_told_and_changes_nothing(
     assert (told.done, told.outcome) == (False, "fails: Mistake")
     async with path.pool.acquire() as connection:
         assert await rejected.find(connection, RejectedFilter()) == [item]
-
-
-async def test_a_poll_that_is_too_much_for_a_statements_time_is_applied_in_parts(
-    path: WritePath, database_url: str
-) -> None:
-    await path.pool.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;"
-        "CREATE TRIGGER slow BEFORE INSERT ON fine FOR EACH ROW EXECUTE FUNCTION slow()"
-    )
-    pool = await create_pool(database_url, DatabaseLimits(statement_ms_max=1_500))
-    path.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
-    try:
-        report = await path.take(*(fine(fine_id=one) for one in ALL))
-    finally:
-        await pool.close()
-    assert report.outcomes == {"applied": 20}
-    instants = await path.rows("SELECT DISTINCT recorded_at FROM ledger_transaction")
-    assert len(instants) > 1

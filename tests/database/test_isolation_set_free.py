@@ -23,7 +23,7 @@ from service.messages import parse
 from service.upkeep import parked
 from service.upkeep.audit import Said, Told
 from service.upkeep.parked import ParkedRecord
-from tests.support.failing import cannot_read, fails_for, parked_now, pays
+from tests.support.failing import cannot_read, fails_for, parked_now, pays, refused_for
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES
 from tests.support.write_path import (
@@ -54,12 +54,15 @@ FAILURES = {
     "encode_a_rejection": (outputs, "encode_rejected"),
     "write_a_transaction": (rows, "transaction_row"),
     "write_a_rejection": (rows, "refused_row"),
+    "database": (rows, "transaction_row"),
 }
+REFUSED = "CheckViolationError ledger_transaction_sequence_check"
 
 
 def break_it(monkeypatch: pytest.MonkeyPatch, failure: str, record: str = BAD) -> None:
     where, name = FAILURES[failure]
-    monkeypatch.setattr(where, name, fails_for(record, getattr(where, name)))
+    breaks = refused_for if failure == "database" else fails_for
+    monkeypatch.setattr(where, name, breaks(record, getattr(where, name)))
 
 
 def queues(failure: str) -> list[Record]:
@@ -120,7 +123,8 @@ async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
     with monkeypatch.context() as patch:
         await commit(path, patch, failure)
         (item,) = await parked_now(path)
-        assert (item.id, item.wait, item.error) == (BAD, "internal_error", "Mistake")
+        error = REFUSED if failure == "database" else "Mistake"
+        assert (item.id, item.wait, item.error) == (BAD, "internal_error", error)
         assert item.is_bound
     states = await path.rows("SELECT change_id, state FROM fine_change ORDER BY change_id")
     assert {row["change_id"]: row["state"] for row in states} == {
@@ -138,7 +142,7 @@ async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
     )
 
 
-@pytest.mark.parametrize("failure", ["encode", "write_a_transaction"])
+@pytest.mark.parametrize("failure", ["encode", "write_a_transaction", "database"])
 async def test_a_record_that_fails_itself_is_parked_and_not_what_it_would_set_free(
     path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
@@ -156,7 +160,7 @@ async def test_a_record_that_fails_itself_is_parked_and_not_what_it_would_set_fr
     assert await parked_now(path) == []
 
 
-@pytest.mark.parametrize("failure", ["fold", "encode", "write_a_transaction"])
+@pytest.mark.parametrize("failure", ["fold", "encode", "write_a_transaction", "database"])
 async def test_an_export_goes_on_without_a_payment_that_it_sets_free_and_that_fails(
     path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
@@ -205,6 +209,7 @@ async def test_a_preview_is_the_run_without_the_records_that_fail(
     [
         (parked.release, "fold"),
         (parked.release, "encode"),
+        (parked.release, "database"),
         (parked.discard, "encode_a_rejection"),
     ],
 )
@@ -219,22 +224,50 @@ async def test_a_decision_on_the_record_that_fails_says_so_and_changes_nothing(
     (item,) = await parked_now(path)
     break_it(monkeypatch, failure)
     decision = await decide(path.applier, item, SAID)
-    assert (decision.done, decision.outcome) == (False, "fails: Mistake")
+    error = (
+        "CheckViolationError: 23514: ledger_transaction_sequence_check"
+        if failure == "database"
+        else "Mistake"
+    )
+    assert (decision.done, decision.outcome) == (False, f"fails: {error}")
     (after,) = await parked_now(path)
     assert (after.id, after.wait, after.error) == (BAD, item.wait, None)
 
 
-async def test_many_records_that_fail_when_they_are_set_free_stop_the_process(
-    path: WritePath, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", ["fold", "encode", "database"])
+async def test_however_many_records_fail_in_one_commit_that_is_made_without_them(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    await path.take(*(change(change_id=f"{BAD}{n}", fine_id="F-1") for n in range(4)))
-    break_it(monkeypatch, "encode")
-    limits = ApplyLimits(internal_errors_in_a_row_max=3)
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+    ids = [f"{BAD}-{number}" for number in range(5)]
+    await path.take(*(change(change_id=one, fine_id="F-1", amount="1.00") for one in ids))
+    await path.take(change(change_id="C-1", fine_id="F-1", amount="1.00"))
+    break_it(monkeypatch, failure)
+    limit_in_a_row(path, 3)
+    report = await path.take(fine(fine_id="F-1"))
+    assert report.outcomes == {"applied": 1, "unparked:unknown_fine": 1}
+    assert {item.id for item in await parked_now(path)} == set(ids)
+    assert await path.value("SELECT count(*) FROM parked_failure") == 5
+
+
+@pytest.mark.parametrize("failure", ["fold", "encode", "database"])
+async def test_records_that_fail_in_many_commits_in_a_row_stop_the_process(
+    path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    await path.take(*(change(change_id=f"{BAD}{n}", fine_id=f"F-{n}") for n in range(8)))
+    await path.take(change(change_id="C-1", fine_id="F-2"))
+    break_it(monkeypatch, failure)
+    limit_in_a_row(path, 3)
+    for number in range(6):  # the third one sets another record free, and ends the row
+        await path.take(fine(fine_id=f"F-{number}"))
     with pytest.raises(TooManyInternalErrors):
-        await path.take(fine(fine_id="F-1"))
-    assert await path.value("SELECT count(*) FROM fine") == 0
-    assert await path.value("SELECT count(*) FROM parked_failure") == 0
+        await path.take(fine(fine_id="F-6"))
+    assert await path.value("SELECT count(*) FROM fine") == 6
+    assert await path.value("SELECT count(*) FROM parked_failure") == 6
+
+
+def limit_in_a_row(path: WritePath, internal_errors_max: int) -> None:
+    limits = ApplyLimits(internal_errors_in_a_row_max=internal_errors_max)
+    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
 
 
 class Commit:

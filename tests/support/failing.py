@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.core.ledger import Origin
+from service.database.rows import TRANSACTION_COLUMNS
 from service.messages import parse
 from service.upkeep import parked
 from service.upkeep.parked import ParkedFilter
@@ -22,6 +23,16 @@ def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
         if any(name in repr(argument) for argument in arguments):
             raise Mistake
         return works(*arguments, **options)
+
+    return failing
+
+
+def refused_for(name: str, transaction_row: Callable[..., Any]) -> Callable[..., Any]:
+    """Rows of the ledger of which the database refuses those of the record."""
+
+    def failing(transaction: object, recorded_at: object) -> tuple[object, ...]:
+        row = dict(zip(TRANSACTION_COLUMNS, transaction_row(transaction, recorded_at), strict=True))
+        return tuple((row | {"sequence": 0} if name in repr(transaction) else row).values())
 
     return failing
 

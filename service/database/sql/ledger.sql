@@ -85,6 +85,13 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 -- Read after the locks: the ledger's clock never runs against an account's order.
 SELECT clock_timestamp() AS recorded_at;
 
+-- name: limit_waits
+-- For the rest of this transaction. A session whose own limit is shorter keeps it; 0 is none.
+SELECT set_config(session.name, k.milliseconds::text, TRUE)
+FROM unnest($1::text [], $2::bigint []) AS k (name, milliseconds)
+INNER JOIN pg_settings AS session USING (name)
+WHERE session.setting = '0' OR session.setting::bigint > k.milliseconds;
+
 -- name: fines
 SELECT
     fine.institution_id,
@@ -623,4 +630,5 @@ FROM unnest($1::text [], $2::text [], $3::text [], $4::text [])
 INNER JOIN parked USING (institution_id, record, source, id)
 ORDER BY parked.institution_id, parked.record, parked.source, parked.id
 FOR KEY SHARE OF parked
-ON CONFLICT DO NOTHING;
+ON CONFLICT DO NOTHING
+RETURNING id;
