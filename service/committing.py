@@ -25,6 +25,9 @@ from service.problems import describe
 
 log = structlog.get_logger()
 
+# The error of records that are marked only to see whether the commit goes through without them.
+TRIAL = "trial"
+
 R = TypeVar("R")
 Work = Callable[[Connection], Awaitable[R]]
 
@@ -167,7 +170,7 @@ class Committer:
         self, work: Work[R], left_out: Sequence[ParkedKey], patience: Patience | None
     ) -> bool:
         async def trial(connection: Connection) -> None:
-            await put_parked_failures(connection, left_out, _TakenBack.__name__)
+            await put_parked_failures(connection, left_out, TRIAL)
             await work(connection)
             raise _TakenBack
 

@@ -23,7 +23,7 @@ from service.intake_records import polls
 from service.intake_rejections import Rejections
 from service.isolation import UNKNOWN, is_too_much, name_of
 from service.kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
-from service.messages import institution_in
+from service.messages import changed_fine_in, institution_in
 from service.poll import Poll, Report
 from service.problems import describe
 from service.restore.guard import Guard
@@ -201,12 +201,14 @@ class Intake:
 
     def _read_one(self, origin: Origin) -> Incoming | Refused | Failed:
         """A record on which the reading itself fails is parked; the others are none of its."""
+        contract = self._source.contracts[origin.topic]
         try:
-            return self._parse(self._source.contracts[origin.topic], origin)
+            return self._parse(contract, origin)
         except Exception as problem:  # noqa: BLE001 - the record is parked, with its bytes
             log.warning(Event.POLL_FAILED, records=1, problem=describe(problem))
             institution_id = institution_in(origin.value) or UNKNOWN
-            return Failed(origin, institution_id, name_of(problem))
+            fine_id = changed_fine_in(contract, origin.value)
+            return Failed(origin, institution_id, name_of(problem), fine_id)
 
     def _count(self, poll: Sequence[Origin], report: Report, started_ns: int) -> None:
         metrics = self._metrics

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from service.core.events import Failed, Incoming, Refused, institution_of
+from service.core.events import Failed, FineChanged, Incoming, Refused, institution_of
 from service.database.ledger_store import Moved
 from service.database.offsets import Fenced
 from service.database.transient import TRANSIENT
@@ -92,7 +92,8 @@ def place_of(record: Incoming | Refused | Failed) -> dict[str, str | int]:
 def failed(record: Incoming | Refused, error: Exception) -> Failed:
     """The record as one that is parked with its bytes."""
     named = record.institution_id if isinstance(record, Refused) else institution_of(record)
-    return Failed(record.origin, named or UNKNOWN, name_of(error))
+    fine_id = record.fine_id if isinstance(record, FineChanged) else None
+    return Failed(record.origin, named or UNKNOWN, name_of(error), fine_id)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """`bursar-bridge held`: open fines that no run exports as they are, and their release."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,6 +31,7 @@ from service.cli.shown import (
 from service.cli.tables import show, show_one
 from service.core.ledger import Fine, FineKey
 from service.core.words import Status
+from service.database.failed_changes import failed_changes
 from service.database.ledger_store import LedgerStore
 from service.export.profile import Profiles
 from service.export.profiles import read_profiles
@@ -102,6 +104,11 @@ def show_held(
         show_one(row, as_json)
         if row["status"] in (Status.ACTIVE, Status.IN_DISPUTE) and not row["profiles"]:
             complain("no profile of the institution is configured: nothing of it is exported")
+        if row["failed_changes"]:
+            complain(
+                "not exported before its failed changes are decided: see parked show, then parked"
+                " release, which tries a change again, or parked discard"
+            )
 
 
 @application.command("release")
@@ -164,10 +171,11 @@ async def _released(
                 reasons: list[tuple[str | None, Refusal]] = []
                 if fine is not None:
                     reasons = await held.why(connection, applier.store, profiles, fine)
+                failed = await failed_changes(connection, key)
             if fine is None:
                 done.append(Told(held.subject_of(key), done=False, outcome="is not known"))
             else:
-                done.append(await held.release(applier, fine, reasons, why))
+                done.append(await held.release(applier, fine, reasons, why, failed))
     return done
 
 
@@ -179,6 +187,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
             return None
         reasons = await held.why(connection, store, profiles, fine)
         verdicts = await held.verdicts(connection, store, profiles, fine)
+        failed = await failed_changes(connection, key)
         actions = await actions_on(connection, held.subject_of(key))
     facts = fine.facts
     return {
@@ -191,6 +200,7 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "created_at": facts.created_at,
         "profiles": [{"profile": code, "says": said or "due"} for code, said in verdicts],
         "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],
+        "failed_changes": [asdict(change) for change in failed],
         "decisions": action_rows(actions),
     }
 

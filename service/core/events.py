@@ -162,6 +162,7 @@ class Failed:
     origin: Origin
     institution_id: str
     error: str  # the error's name, never its text
+    fine_id: str | None = None  # of a change: its fine is not exported meanwhile
 
 
 @dataclass(frozen=True, slots=True)

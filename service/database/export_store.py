@@ -7,6 +7,7 @@ from datetime import datetime
 import asyncpg
 import orjson
 
+from service.core.books import ParkedKey
 from service.core.ledger import BatchKey, Fine, FineKey
 from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
@@ -39,6 +40,8 @@ class OpenRun:
     taken: int
     parts: int
     held_back: Mapping[Refusal, int]
+    # Of a preview: parked records on which the program fails. A run has marked them.
+    left_out: frozenset[ParkedKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

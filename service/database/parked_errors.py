@@ -29,6 +29,7 @@ async def put_parked_errors(connection: Connection, records: Sequence[Failed]) -
             came.value,
             pack_headers(came.headers),
             came.traceparent,
+            record.fine_id,
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterable,
     Iterator,
     Mapping,
@@ -19,6 +20,7 @@ from service.core.ledger import Fine, FineKey, Patron
 from service.core.words import Status
 from service.database import export_store
 from service.database.export_store import OpenRun
+from service.database.failed_changes import fines_that_wait
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.batch import CreditRef, Sized, size_bytes_max
@@ -75,8 +77,9 @@ async def still_due(
     due: list[Fine] = []
     held: Counter[Refusal] = Counter()
     async for groups in _claimed_patrons(connection, store, profile, run, wanted):
-        now = [_as_locked(group, view) for group in groups]
-        for looked in look_at_known(profile, run, [group for group in now if group], view.patrons):
+        now = [group for fines in groups if (group := _as_locked(fines, view))]
+        waiting = await _waiting(connection, run, now)
+        for looked in look_at_known(profile, run, now, view.patrons, waiting):
             for fine, refusal in looked.fines:
                 if fine.facts.key not in wanted:
                     continue
@@ -176,7 +179,16 @@ async def look_at(
     """Whole patrons' open fines through the selection."""
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
-    return look_at_known(profile, run, groups, patrons)
+    waiting = await _waiting(connection, run, groups)
+    return look_at_known(profile, run, groups, patrons, waiting)
+
+
+async def _waiting(
+    connection: Connection, run: OpenRun, groups: Sequence[Sequence[Fine]]
+) -> frozenset[str]:
+    """Ids of the fines with a change that failed: nobody knows what they owe."""
+    fines = [fine for group in groups for fine in group]
+    return await fines_that_wait(connection, run.institution_id, fines, run.left_out)
 
 
 def look_at_known(
@@ -184,32 +196,45 @@ def look_at_known(
     run: OpenRun,
     groups: Sequence[Sequence[Fine]],
     patrons: Mapping[PatronKey, Patron],
+    waiting: Collection[str],
 ) -> list[Looked]:
-    """The same with the patrons as they were read."""
+    """The same with the patrons as they were read. `waiting`: ids of fines with a failed change."""
     return [
         _look(
             profile,
             run,
             patrons.get((profile.institution_id, fines[0].facts.patron_id)),
             fines,
-            run.taken if fines[0].facts.patron_id == run.after[0] else 0,
+            waiting,
         )
         for fines in groups
     ]
 
 
 def _look(
-    profile: Profile, run: OpenRun, patron: Patron | None, fines: Sequence[Fine], taken: int
+    profile: Profile,
+    run: OpenRun,
+    patron: Patron | None,
+    fines: Sequence[Fine],
+    waiting: Collection[str],
 ) -> Looked:
     """One patron's open fines through the profile's selection."""
+    taken = run.taken if fines[0].facts.patron_id == run.after[0] else 0
     cutoff_on = local_date(run.cutoff, profile.zone)
-    candidates = [candidate_of(profile, patron, fine) for fine in fines]
+    candidates = [
+        candidate_of(profile, patron, fine, waits=fine.facts.fine_id in waiting) for fine in fines
+    ]
     refusals = select(profile, candidates, cutoff_on, taken)
     return Looked(fines[0].facts.patron_id, patron, tuple(zip(fines, refusals, strict=True)))
 
 
-def candidate_of(profile: Profile, patron: Patron | None, fine: Fine) -> Candidate:
-    """What selection asks of a fine; None: the patron is not known any more."""
+def candidate_of(
+    profile: Profile, patron: Patron | None, fine: Fine, *, waits: bool = False
+) -> Candidate:
+    """What selection asks of a fine; None: the patron is not known any more.
+
+    `waits`: a change of the fine has failed, and a person has to decide about it first.
+    """
     facts = fine.facts
     created_on: date = local_date(facts.created_at, profile.zone)
     return Candidate(
@@ -224,7 +249,7 @@ def candidate_of(profile: Profile, patron: Patron | None, fine: Fine) -> Candida
         identifiers=patron.identifiers if patron else (),
         patron_name=patron.name if patron else "",
         in_dispute=fine.status is Status.IN_DISPUTE,
-        exportable=facts.exportable or fine.released,
+        exportable=(facts.exportable or fine.released) and not waits,
         refused=fine.refused_reason is not None,
         texts_are_sound=all(map(is_carried, _codes(profile, patron, fine))),
     )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from service.core.books import ParkedFailure, ParkedKey
+from service.core.books import ParkedFailure
 from service.database import export_store, plan_store
 from service.database.export_store import Numbers
 from service.database.ledger_store import LedgerStore
@@ -46,14 +46,22 @@ async def preview(
         earlier: dict[str, CreditRef] = {}
         is_over = False
         while not is_over:
+            before = plan
             plan = await look_on(connection, store, profile, run, plan, step_fines_max)
-            passed(plan.fines)
             if not plan.is_complete:
+                passed(plan.fines)
                 run, plan = between_steps(run, plan)
                 continue
-            claimed, is_over = await claims_of(connection, store, profile, plan), plan.last
+            claimed = await claims_of(connection, store, profile, plan)
             part = Part(profile, run, claimed, (), numbers, earlier)
-            part, built = await _built(connection, store, part)
+            try:
+                part, built = await _built(connection, store, part)
+            except ParkedFailure as failure:  # the run marks these, and takes the step again
+                run = replace(run, left_out=run.left_out.union(failure.keys))
+                plan = before
+                continue
+            passed(plan.fines)
+            is_over = plan.last
             if built is None:
                 run = advanced(run, part.claimed, part.due)
                 plan = Plan(run.after)
@@ -67,22 +75,13 @@ async def preview(
 async def _built(
     connection: Connection, store: LedgerStore, part: Part
 ) -> tuple[Part, Built | None]:
-    """The batch without the parked records on which the program fails: the run marks them."""
-    failed: set[ParkedKey] = set()
-    while True:
-        try:
-            return await _built_without(connection, store, part, failed)
-        except ParkedFailure as failure:
-            failed.update(failure.keys)
+    """The part as it is due under the accounts' present state; None: no batch is made of it.
 
-
-async def _built_without(
-    connection: Connection, store: LedgerStore, part: Part, failed: set[ParkedKey]
-) -> tuple[Part, Built | None]:
-    """The part as it is due under the accounts' present state; None: no batch is made of it."""
+    Raises ParkedFailure with the parked records on which the program fails.
+    """
     profile, run = part.profile, part.run
     named = references_of(part.claimed.fines)
-    named.without |= failed
+    named.without |= run.left_out
     accounts = await store.peek(connection, named)
     view = await store.view(connection, named, accounts)
     if lanes := missed_by(view):  # the run settles these before it exports

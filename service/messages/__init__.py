@@ -5,7 +5,13 @@ again after a restart, gives the same event, digest included.
 """
 
 from service.messages.batches import encode_batch, encode_manifest
-from service.messages.incoming import CONTRACTS, RECORD_BYTES_MAX, institution_in, parse
+from service.messages.incoming import (
+    CONTRACTS,
+    RECORD_BYTES_MAX,
+    changed_fine_in,
+    institution_in,
+    parse,
+)
 from service.messages.message import Message
 from service.messages.outgoing import (
     encode_balance_changed,
@@ -17,6 +23,7 @@ __all__ = [
     "CONTRACTS",
     "RECORD_BYTES_MAX",
     "Message",
+    "changed_fine_in",
     "encode_balance_changed",
     "encode_batch",
     "encode_loan_closed",

@@ -7,6 +7,7 @@ currency, text. The size alone comes before all of them: what is too large is no
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+from unicodedata import normalize
 
 from pydantic import ValidationError
 
@@ -119,7 +120,16 @@ def _first_rule(refusal: ValidationError) -> str:
     return f"{field}: {rule.format_map(first.get('ctx', {}))}"
 
 
+_FINE_MEMBER = re.compile(rb'"fine_id"\s*:\s*"([^"\\\x00-\x1f]{1,400})"')
 _INSTITUTION_MEMBER = re.compile(rb'"institution_id"\s*:\s*"([1-9][0-9]{0,9})"')
+
+
+def changed_fine_in(contract: str, value: bytes | None) -> str | None:
+    """The fine that a change seems to be of, without reading it; None for other records."""
+    if contract != "fine-changed.v1" or value is None:
+        return None
+    found = _FINE_MEMBER.search(value)
+    return None if found is None else normalize("NFC", found[1].decode(errors="replace"))
 
 
 def institution_in(value: bytes | None) -> str | None:

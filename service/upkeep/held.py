@@ -11,6 +11,7 @@ from service.core.operators import GONE
 from service.core.words import Status
 from service.database import export_store
 from service.database.export_store import OpenRun
+from service.database.failed_changes import FailedChange
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.database.references import references
@@ -31,6 +32,8 @@ REMEDIES = {
     " a newer fine-created of the patron brings them",
     Refusal.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
     Refusal.UNKNOWN_TYPE: "no profile of the institution knows its type: add it to one",
+    Refusal.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
+    " parked release or parked discard",
     Refusal.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
 }
 
@@ -157,6 +160,7 @@ async def release(
     fine: Fine,
     reasons: Sequence[tuple[str | None, Refusal]],
     said: Said,
+    failed: Sequence[FailedChange] = (),
 ) -> Told:
     """Offers a refused or not exportable fine to the next run; tells why any other is held."""
     key = fine.facts.key
@@ -171,7 +175,8 @@ async def release(
             raise Undone("is not open any more")
         if not changes.fines_changed:
             raise Undone("is released already")
-        rest = sorted({reason for _, reason in reasons if reason not in RELEASABLE})
+        rest = sorted({reason.value for _, reason in reasons if reason not in RELEASABLE})
+        rest += ["a change of it has failed"] if failed else []
         outcome = "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
         await put_action(connection, said, "held_release", key.institution_id, subject, outcome)
         return outcome

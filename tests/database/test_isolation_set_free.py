@@ -18,6 +18,7 @@ from service.database import rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.preview import preview
+from service.export.selection import Refusal
 from service.isolation import TooManyInternalErrors
 from service.messages import parse
 from service.upkeep import parked
@@ -33,6 +34,7 @@ from tests.support.write_path import (
     change,
     fine,
     miss_the_fine,
+    outbox_of,
     profiles_of,
     write_path,
 )
@@ -98,8 +100,9 @@ async def by_export(path: WritePath, patch: pytest.MonkeyPatch, failure: str) ->
     await miss_the_fine(path, *queues(failure))
     break_it(patch, failure)
     assert await path.exports(profiles_of(PROFILES)).run_profile(BOTH) == 1
-    lines = await path.rows("SELECT amount FROM export_line ORDER BY fine_id")
-    assert [line["amount"] for line in lines] == [9050, 9450]
+    lines = await path.rows("SELECT fine_id, amount FROM export_line")
+    assert lines == [{"fine_id": "F-2", "amount": 9450}]  # what F-1 owes is not known
+    await path.sweep()
 
 
 async def by_command(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -> None:
@@ -200,6 +203,10 @@ async def test_a_preview_is_the_run_without_the_records_that_fail(
     assert [(line.fine_id, line.amount) for line in foreseen[0].manifest.lines] == [
         (line["fine_id"], line["amount"]) for line in lines
     ]
+    assert [line["fine_id"] for line in lines] == ["F-2"]
+    (batch,) = await outbox_of(path.pool, "export-manifest.v1")
+    assert batch.data["held_back"] == [{"reason": "not_exportable", "count": 1}]
+    assert foreseen[0].manifest.held_back == ((Refusal.NOT_EXPORTABLE, 1),)
     assert len(foreseen) == 1
     assert await path.value("SELECT count(*) FROM parked_failure") == 3
 

@@ -32,6 +32,7 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 OWN = INSTITUTION
 LINE = "1000000000000020"
+FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{OWN}","fine_id":"F-7"}}'
 PLACE = ("library.bursar-payment.v1", int(INSTITUTION), 7)
 
@@ -136,6 +137,8 @@ CALLS = (
     Call("imports", "lines_of_other_files", Reads.KEY, (OWN, "ab" * 32, ["F-20", "F-30"])),
     Call("imports", "outcomes", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
     Call("imports", "decided", Reads.TABLES, (OWN, "ERP", "R-", "R-9")),
+    Call("export", "fines_with_failed_changes", Reads.PAGE, (OWN, FINE_IDS, ["LIB"], ["C-7"])),
+    Call("operators", "failed_changes_of_fine", Reads.KEY, (OWN, "F-7")),
     Call("imports", "recorded_lines", Reads.KEY, ("import", [5, 6], [1, 2], OWN)),
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),

@@ -230,6 +230,34 @@ WHERE
 ORDER BY patron_id, fine_id
 LIMIT $5;
 
+-- name: fines_with_failed_changes
+-- Of these fines, those with a change that waits for a person because the program failed on it: it
+-- is not known what they owe. Few changes ever fail, so all of the institution's are read. What is
+-- marked on trial, in this very transaction, holds no fine: the trial would be of another batch.
+SELECT parked.fine_id
+FROM parked_failure AS failure
+INNER JOIN parked USING (institution_id, record, source, id)
+WHERE
+    failure.institution_id = $1
+    AND failure.record = 'change'
+    AND failure.error <> 'trial'
+    AND parked.fine_id = any($2::text [])
+UNION
+SELECT parked_error.fine_id
+FROM parked_error
+WHERE
+    parked_error.institution_id = $1
+    AND parked_error.fine_id = any($2::text [])
+UNION
+-- Parked records that a preview cannot mark.
+SELECT parked.fine_id
+FROM unnest($3::text [], $4::text []) AS k (source, id)
+INNER JOIN parked USING (source, id)
+WHERE
+    parked.institution_id = $1
+    AND parked.record = 'change'
+    AND parked.fine_id = any($2::text []);
+
 -- name: open_fines_left
 -- The most that a run has before it: not all of it is due, some is held back. Counted up to $5.
 SELECT count(*)::bigint AS fines

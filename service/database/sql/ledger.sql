@@ -604,9 +604,9 @@ ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
 -- Read again, the same record fails again: once is enough.
 INSERT INTO parked_error (
     topic, partition, record_offset, institution_id, error,
-    record_key, record_value, record_headers, traceparent, recorded_at
+    record_key, record_value, record_headers, traceparent, fine_id, recorded_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
 ON CONFLICT DO NOTHING;
 
 -- name: parked_errors_in_a_row

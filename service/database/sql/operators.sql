@@ -276,6 +276,33 @@ WHERE
     AND ($1::text IS NULL OR institution_id = $1)
 ORDER BY institution_id, fine_id;
 
+-- name: failed_changes_of_fine
+-- The changes because of which a fine is not exported, for whoever has to decide about them.
+SELECT
+    parked.source,
+    parked.id,
+    failure.error,
+    parked.topic,
+    parked.partition,
+    parked.record_offset
+FROM parked
+INNER JOIN parked_failure AS failure USING (institution_id, record, source, id)
+WHERE
+    parked.institution_id = $1
+    AND parked.fine_id = $2
+    AND parked.record = 'change'
+UNION ALL
+SELECT
+    NULL AS source,
+    NULL AS id,
+    parked_error.error,
+    parked_error.topic,
+    parked_error.partition,
+    parked_error.record_offset
+FROM parked_error
+WHERE parked_error.institution_id = $1 AND parked_error.fine_id = $2
+ORDER BY topic, partition, record_offset;
+
 -- name: held_counted
 -- For the metrics, by the reason that comes first in a run.
 SELECT
