@@ -21,7 +21,7 @@ from service.database.aside import aside
 from service.database.ledger_store import LedgerStore
 from service.database.parked_errors import longest_row, put_parked_errors
 from service.database.pool import Connection, Writes
-from service.database.references import References, references
+from service.database.references import Queue, References, references, references_of_queues
 from service.isolation import (
     InternalErrors,
     alarm,
@@ -141,15 +141,15 @@ class Applier:
             log.warning("poll_failed", records=1, problem=describe(error))
             parts.put((failed(record, error),))
 
-    async def apply_lanes(self, lanes: Sequence[FineKey | SourceKey]) -> Mapping[str, int]:
+    async def apply_queues(self, queues: Sequence[Queue]) -> Mapping[str, int]:
         """What is parked there is tried again; a queue that fails stops none of the others."""
         outcomes: Counter[str] = Counter()
-        parts: Parts[FineKey | SourceKey] = Parts()
-        parts.put(lanes)
+        parts: Parts[Queue] = Parts()
+        parts.put(queues)
         while parts:
             part = parts.take()
             try:
-                outcomes.update(await self._apply_lanes(part))
+                outcomes.update(await self._apply_queues(part))
             except Exception as error:
                 is_late = may_be_a_time_limit(error)
                 if not ((is_of_a_record(error) or is_late) and await self._committer.answers()):
@@ -160,12 +160,11 @@ class Applier:
                     log.error("sweep_failed", problem=describe(error))  # noqa: TRY400 - no values
         return outcomes
 
-    async def _apply_lanes(self, part: Part[FineKey | SourceKey]) -> Mapping[str, int]:
-        behind = {lane for lane in part.items if isinstance(lane, SourceKey)}
-        fines = {lane for lane in part.items if isinstance(lane, FineKey)}
-        named = References(fines=fines, payments=behind, originals=behind)
+    async def _apply_queues(self, part: Part[Queue]) -> Mapping[str, int]:
+        named = references_of_queues(part.items)
+        lanes = list(dict.fromkeys(queue.lane for queue in part.items))
         changes = await self._committer.run(
-            lambda connection: self.apply_events(connection, named, (), part.items),
+            lambda connection: self.apply_events(connection, named, (), lanes),
             patience=part.patience,
         )
         self.committed()

@@ -92,6 +92,35 @@ class References:
             self.credits.add(FineKey(event.key.institution_id, credit))
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits for a fine, or behind a payment.
+
+    `payment` and `line`: a payment of it that names a line, too. The queue of a fine that is not
+    there is not read, and that payment is read by its key.
+    """
+
+    lane: FineKey | SourceKey
+    payment: SourceKey | None = None
+    line: LineKey | None = None
+
+
+def references_of_queues(queues: Iterable[Queue]) -> References:
+    """What has to be locked and read to try again what waits there."""
+    named = References()
+    for queue in queues:
+        if isinstance(queue.lane, FineKey):
+            named.fines.add(queue.lane)
+        else:
+            named.payments.add(queue.lane)
+            named.originals.add(queue.lane)
+        if (key := queue.payment) is not None:
+            named.parked.add((key.institution_id, "payment", key.source, key.id))
+        if queue.line is not None:
+            named.lines.add(queue.line)
+    return named
+
+
 def references(events: Iterable[Event]) -> References:
     found = References()
     for event in events:

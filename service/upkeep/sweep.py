@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from service.apply import Applier
-from service.core.ledger import FineKey, SourceKey
+from service.core.ledger import FineKey, LineKey, SourceKey
 from service.core.words import Wait
 from service.database.pool import Connection, Pool
+from service.database.references import Queue
 from service.database.statements import statements
 from service.waiting import unless_set
 
@@ -49,15 +50,19 @@ class Sweep:
             rows = await connection.fetch(statements("upkeep")["lanes_to_settle"], PAGE_RECORDS)
         if not rows:
             return 0
-        lanes = list(dict.fromkeys(map(_lane, rows)))
-        outcomes = await self._applier.apply_lanes(lanes)
+        queues = list(dict.fromkeys(map(_queue, rows)))
+        outcomes = await self._applier.apply_queues(queues)
         return sum(count for name, count in outcomes.items() if name.startswith("unparked:"))
 
 
-def _lane(row: asyncpg.Record) -> FineKey | SourceKey:
+def _queue(row: asyncpg.Record) -> Queue:
+    institution_id, source = row["institution_id"], row["source"]
     if row["wait"] == Wait.UNKNOWN_ORIGINAL:
-        return SourceKey(row["institution_id"], row["source"], row["original"])
-    return FineKey(row["institution_id"], row["fine_id"])
+        return Queue(SourceKey(institution_id, source, row["original"]))
+    lane, line = FineKey(institution_id, row["fine_id"]), row["bursar_transaction_id"]
+    if row["wait"] != Wait.UNKNOWN_FINE or line is None:
+        return Queue(lane)
+    return Queue(lane, SourceKey(institution_id, source, row["id"]), LineKey(institution_id, line))
 
 
 async def parked_by_wait(connection: Connection) -> Mapping[Wait, Waiting]:

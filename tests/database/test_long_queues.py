@@ -16,11 +16,13 @@ from service.upkeep import parked
 from service.upkeep.audit import Said
 from service.upkeep.measure import Measure
 from service.upkeep.parked import ParkedFilter
+from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT
 from tests.support.write_path import OUTPUTS, Record, WritePath, fine, payment, write_path
 
 NOWHERE = "N/A"
+PROFILES = profiles_with()
 
 
 @dataclass
@@ -98,6 +100,28 @@ async def test_the_whole_queue_is_decided_in_its_order_when_the_fine_comes(
     assert await path.rows("SELECT wait, count(*) FROM parked GROUP BY wait") == [
         {"wait": "not_exported", "count": count}
     ]
+
+
+async def test_a_payment_whose_line_became_another_fines_is_rejected_and_its_queue_is_not_read(
+    path: WritePath, reading: Reading
+) -> None:
+    """As long as neither was known, it might have been the line of the fine that it names."""
+    first_line = "1000000000000001"
+    await queue_of(path, 200)
+    await path.take(payment(payment_id="LATE", fine_id=NOWHERE, bursar_transaction_id=first_line))
+    await path.take(payment(payment_id="R", fine_id=NOWHERE, bursar_transaction_id="9" * 16))
+    await path.sweep()
+    assert (await path.value("SELECT count(*) FROM parked"), reading.count) == (202, 0)
+    await path.take(fine(fine_id="F-1"))
+    await path.exports(PROFILES).run_profile(only(PROFILES))
+    assert await path.value("SELECT bursar_transaction_id FROM export_line") == first_line
+    await path.sweep()
+    assert reading.count == 1
+    states = "SELECT payment_id, reason FROM payment WHERE state = 'rejected'"
+    assert await path.rows(states) == [{"payment_id": "LATE", "reason": "reference_mismatch"}]
+    assert await path.rows("SELECT reason FROM rejected") == [{"reason": "reference_mismatch"}]
+    assert await path.value("SELECT count(*) FROM parked") == 201
+    assert await path.value("SELECT outstanding FROM fine") == 9550
 
 
 async def test_a_person_discards_from_a_long_queue_without_reading_it(

@@ -3,9 +3,13 @@
 -- decided at the same instant on two connections miss each other.
 -- Each parked record looks up its fine or its original by key. The look-ups are scalar subqueries
 -- because PostgreSQL cannot turn these into a join, or into a hash, of all fines and payments.
+-- A payment may name a line beside a fine that is not there: as soon as there is such a line, it is
+-- another fine's.
 SELECT
     parked.institution_id,
     parked.source,
+    parked.id,
+    parked.bursar_transaction_id,
     parked.wait,
     parked.fine_id,
     parked.original
@@ -20,11 +24,19 @@ WHERE
             AND failure.id = parked.id
     )
     AND CASE parked.wait
-        WHEN 'unknown_fine' THEN (
-            SELECT TRUE FROM fine
-            WHERE
-                fine.institution_id = parked.institution_id
-                AND fine.fine_id = parked.fine_id
+        WHEN 'unknown_fine' THEN coalesce(
+            (
+                SELECT TRUE FROM fine
+                WHERE
+                    fine.institution_id = parked.institution_id
+                    AND fine.fine_id = parked.fine_id
+            ),
+            (
+                SELECT TRUE FROM export_line AS line
+                WHERE
+                    line.institution_id = parked.institution_id
+                    AND line.bursar_transaction_id = parked.bursar_transaction_id
+            )
         )
         WHEN 'not_exported' THEN (
             SELECT fine.status NOT IN ('Active', 'In dispute') FROM fine
