@@ -1,4 +1,4 @@
-"""Reversals: whole, once, and exactly what the original did (rules.md, 3, row 14)."""
+"""Reversals: whole, once, and exactly what the original did (rules.md, 3, rows 5 and 14)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
