@@ -81,7 +81,9 @@ async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usua
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
     applier, metrics = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS), Metrics()
     source = Source(group_id, {topic: FINE})
-    intake = Intake(guard, access, source, parse, applier, IntakeLimits(), metrics=metrics)
+    # What is taken together is cut into several polls: none of them may pass the record that waits.
+    limits = IntakeLimits(poll_bytes_max=4_000)
+    intake = Intake(guard, access, source, parse, applier, limits, metrics=metrics)
 
     def gauge(name: str) -> float | None:
         return metrics.registry.get_sample_value(name)
