@@ -24,7 +24,7 @@ async def _exported_south(stage: Stage) -> None:
 
 async def _export(stage: Stage, college: College) -> None:
     stage.expected.exported(college)
-    await stage.world.command("export", "--profile", college.profile)
+    await stage.world.command("export", "run", "--profile", college.profile)
 
 
 async def _paid_in_part(stage: Stage) -> None:

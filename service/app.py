@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from service.access import database_limits
 from service.apply import Applier
 from service.database.migrate import migrate, pending, pending_on
 from service.database.pool import Pool, create_pool
@@ -29,7 +30,6 @@ from service.version import program_version
 from service.waiting import unless_set, wait_any
 from service.wiring import (
     WRITERS,
-    database_limits,
     new_applier,
     new_export_job,
     new_guard,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import threading
@@ -39,15 +38,6 @@ class Part:
 
 class PartEnded(Exception):
     """A part returned though nobody had asked it to stop."""
-
-
-def look_for_cycles_seldom() -> None:
-    """At the start of a process: the collector looks about as seldom as there is work for it.
-
-    What a poll or a batch makes lives until its commit, and hardly any of it is in a cycle. With
-    the interpreter's own thresholds (700, 10, 10) a sixth of the time goes into looking at it.
-    """
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def run_parts(

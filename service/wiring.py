@@ -5,20 +5,21 @@ import socket
 from collections.abc import Callable
 from uuid import uuid4
 
+from service.access import kafka_access
 from service.apply import Applier, ApplyLimits
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, Pool, Writes
+from service.database.pool import Pool, Writes
 from service.export.job import ExportJob, ExportTopics
 from service.export.profile import Profiles
 from service.intake import Intake, IntakeLimits, Source
-from service.kafka.clients import GroupTimes, KafkaAccess
+from service.kafka.clients import GroupTimes
 from service.kafka.topics import INPUTS, OUTPUTS
 from service.messages import parse
 from service.outputs import Outputs
 from service.relay import Relay, RelayLimits
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
-from service.settings import KafkaSettings, Settings, StartAt
+from service.settings import Settings, StartAt
 from service.telemetry import Metrics
 
 # Each part of the process that writes, by its name in the guard.
@@ -119,30 +120,3 @@ def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
 def instance_name() -> str:
     """Unlike any other process's, and telling an operator which one it is."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-
-
-def database_limits(settings: Settings) -> DatabaseLimits:
-    return DatabaseLimits(
-        connections_max=settings.database_connections_max,
-        connect_seconds_max=settings.database_connect_seconds_max,
-        statement_ms_max=settings.database_statement_ms_max,
-        lock_wait_ms_max=settings.database_lock_wait_ms_max,
-        idle_in_transaction_ms_max=settings.database_idle_in_transaction_ms_max,
-        reply_seconds_max=settings.database_reply_seconds_max,
-    )
-
-
-def kafka_access(settings: KafkaSettings) -> KafkaAccess:
-    password = settings.kafka_password
-    return KafkaAccess(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        protocol=settings.kafka_protocol,
-        mechanism=settings.kafka_mechanism,
-        user=settings.kafka_user,
-        password=None if password is None else password.get_secret_value(),
-        ca_file=settings.kafka_ca_file,
-        certificate_file=settings.kafka_certificate_file,
-        key_file=settings.kafka_key_file,
-        request_timeout_ms=settings.kafka_request_timeout_ms,
-        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
-    )

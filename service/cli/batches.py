@@ -1,18 +1,12 @@
 """`bursar-bridge batches`: sealed batches and what became of their lines."""
 
 import asyncio
-from typing import Annotated
 
 import asyncpg
-import typer
 
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, text, word
 from service.cli.shown import (
-    InstitutionOption,
-    JsonOption,
-    LimitOption,
-    WideOption,
     database,
     misuse,
     printed,
@@ -23,8 +17,6 @@ from service.core.ledger import BatchKey
 from service.core.words import BatchState
 from service.settings import Settings
 from service.upkeep import reports
-
-batches = typer.Typer(help="Sealed batches and what became of their lines.", no_args_is_help=True)
 
 BATCHES = Listing(
     "nothing was exported",
@@ -64,39 +56,23 @@ LINES = Listing(
 )
 
 
-@batches.command("list")
 def list_batches(
-    institution: InstitutionOption = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="Code of a profile.")] = None,
-    state: Annotated[
-        BatchState | None, typer.Option("--state", help="Only those in this state.")
-    ] = None,
-    limit: LimitOption = 100,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    institution: str | None,
+    profile: str | None,
+    state: BatchState | None,
+    limit: int,
+    wide: bool,
+    as_json: bool,
 ) -> None:
-    """Batches, newest first. Published: the broker has it; then what the bursar answered.
-
-    Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
-    """
     settings = settings_or_exit()
     with operator_errors():
         rows = asyncio.run(_batches(settings, institution, profile, state, limit))
     show(BATCHES, [_batch(row) for row in rows], as_json, wide=wide)
 
 
-@batches.command("show")
 def show_batch(
-    profile: Annotated[str, typer.Option("--profile", help="Code of a profile.")],
-    number: Annotated[int, typer.Option("--batch", min=1, help="Number of the batch.")],
-    institution: Annotated[
-        str | None,
-        typer.Option("--institution", help="Its id, where several have had such a profile."),
-    ] = None,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    profile: str, number: int, institution: str | None, wide: bool, as_json: bool
 ) -> None:
-    """One batch, its lines, and what became of each."""
     settings = settings_or_exit()
     with operator_errors():
         found = asyncio.run(_one_batch(settings, institution, profile, number))

@@ -9,7 +9,6 @@ from service.database import migrate as migrations
 
 
 def migrate() -> None:
-    """Bring the database to this version; from several instances at once, too."""
     settings = settings_or_exit()
     with operator_errors():
         applied = asyncio.run(migrations.migrate(settings.database_url.get_secret_value()))

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from service.access import kafka_access
 from service.cli import progress
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import JsonOption, misuse
+from service.cli.shown import misuse
 from service.cli.tables import show
 from service.deliver.delivery import AWAY, Delivery
 from service.deliver.feed import Feed
@@ -24,14 +24,13 @@ from service.deliver.options import Wanted
 from service.deliver.outcome import Delivered
 from service.deliver.state import StateFile
 from service.deliver.target import SCHEME, Target
-from service.export.formats import NAMES, Format, format_named, read_layout
+from service.export.formats import Format, format_named, read_layout
 from service.lifecycle import stop_on_signals
 from service.logs import configure_logging
 from service.problems import OperatorError
 from service.settings import KafkaSettings, unknown_variables
 from service.telemetry import Event, Metrics, get_log
 from service.version import program_version
-from service.wiring import kafka_access
 
 log = get_log(__name__)
 
@@ -62,69 +61,18 @@ class Parts:
     metrics: Metrics
 
 
-TargetArgument = Annotated[
-    str,
-    typer.Argument(metavar="TARGET", help="A folder, or sftp://user@host:port/folder; must exist."),
-]
-ProfileOption = Annotated[
-    list[str] | None,
-    typer.Option("--profile", help="Code of a profile, several times for several; else all."),
-]
-FormatOption = Annotated[str, typer.Option("--format", help=f"Of the files: {', '.join(NAMES)}.")]
-LayoutOption = Annotated[
-    Path | None,
-    typer.Option(exists=True, dir_okay=False, help="TOML file with the layout of `fixed`."),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option(
-        dir_okay=False,
-        help="File that keeps how far the delivery is; in the folder unless told. "
-        "Required with SFTP.",
-    ),
-]
-GroupOption = Annotated[
-    str, typer.Option(help="Consumer group of this delivery: one of its own per target.")
-]
-ContinueOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PROFILE=BATCH",
-        help="Go on with this batch of a profile, though those before it are missing.",
-    ),
-]
-ChangeOption = Annotated[
-    bool,
-    typer.Option(
-        "--change-options",
-        help="Go on with other profiles, or another format, than the delivery was begun with. "
-        "Batches of a profile that is new to it are delivered from the first one on.",
-    ),
-]
-OnceOption = Annotated[
-    bool, typer.Option("--once", help="Deliver what the topics hold now, show it, and end.")
-]
-
-
 def deliver(
-    target: TargetArgument,
-    profile: ProfileOption = None,
-    form: FormatOption = "xml",
-    layout: LayoutOption = None,
-    state: StateOption = None,
-    group: GroupOption = "bursar-deliver",
-    continue_at: ContinueOption = None,
-    change_options: ChangeOption = False,
-    once: OnceOption = False,
-    as_json: JsonOption = False,
+    target: str,
+    profile: list[str] | None,
+    form: str,
+    layout: Path | None,
+    state: Path | None,
+    group: str,
+    continue_at: list[str] | None,
+    change_options: bool,
+    once: bool,
+    as_json: bool,
 ) -> None:
-    """Deliver sealed batches, each with its manifest in `manifests/`, until SIGTERM.
-
-    Works from the topics alone, without the database. A batch whose hash or totals are not its
-    manifest's, or whose number leaves a gap, is not passed on: its profile stands still until the
-    batch is published again (`export resend`), the others go on. The state keeps the profiles and
-    the format that the delivery was begun with, and others are refused.
-    """
     settings = kafka_settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):

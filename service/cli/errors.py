@@ -5,12 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-import asyncpg
 import typer
 
-from service.export.profiles import InvalidProfile
-from service.kafka.stops import OlderDatabase
-from service.problems import Away, OperatorError, summary
 from service.settings import (
     InvalidSettings,
     KafkaSettings,
@@ -24,12 +20,6 @@ FAILED: Final = 1
 USAGE: Final = 2
 OLDER: Final = 3
 INCOMPLETE: Final = 4
-
-# Their texts are ours: field and rule, no value.
-PLAIN = (OperatorError, InvalidProfile, Away)
-# Theirs are not: told by their sort alone.
-FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-
 
 Read = TypeVar("Read", bound=KafkaSettings)
 
@@ -55,25 +45,17 @@ def _or_exit(read: Callable[[], Read]) -> Read:
 
 @contextlib.contextmanager
 def operator_errors() -> Iterator[None]:
-    """Whatever an operator can mend ends the command with its line; a bug keeps its traceback."""
+    """Whatever an operator can mend ends the command with its lines; a bug keeps its traceback."""
     try:
         yield
-    except (*PLAIN, *FOREIGN) as problem:
-        complain(line_of(problem))
-        raise typer.Exit(status_of(problem)) from None
+    except Exception as problem:
+        from service.cli import explained  # with the drivers, whose errors it knows
 
-
-def status_of(problem: BaseException) -> int:
-    """The exit status: an older database has one of its own, everywhere."""
-    return OLDER if isinstance(problem, OlderDatabase) else FAILED
-
-
-def line_of(problem: Exception) -> str:
-    if isinstance(problem, PLAIN):
-        return str(problem)
-    if isinstance(problem, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return f"the database refused: {summary(problem)}"
-    return f"not reachable: {summary(problem)}"
+        if not explained.is_operators(problem):
+            raise
+        for line in explained.lines_of(problem):
+            complain(line)
+        raise typer.Exit(explained.status_of(problem)) from None
 
 
 def complain(line: str) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from service.cli import batches, progress, verify
+from service.cli import progress
 from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import JsonOption, WideOption, database, misuse, money, writing
+from service.cli.shown import database, misuse, money, writing
 from service.cli.tables import show
 from service.core.ledger import BatchKey
 from service.database import export_store
@@ -25,10 +24,6 @@ from service.problems import OperatorError, summary
 from service.settings import Settings
 from service.wiring import COMMAND, new_applier, new_export_job
 
-application = typer.Typer(
-    help="Run profiles now; preview, list, show, send again and check batches. "
-    "Without a command: run."
-)
 SEALED = Listing(
     "nothing to export",
     (
@@ -41,36 +36,16 @@ SEALED = Listing(
         identifier("sha256", wide=True),
     ),
 )
-Codes = Annotated[
-    list[str] | None,
-    typer.Option("--profile", help="Code of a profile, several times for several; all if absent."),
-]
-Code = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
 
 
-@application.callback(invoke_without_command=True)
-def export(context: typer.Context, profile: Codes = None, as_json: JsonOption = False) -> None:
-    """Run profiles now, or one of the commands below.
-
-    The running service publishes the batches; a run that is open already is gone on with.
-    """
-    if context.invoked_subcommand is None:
-        run(profile, as_json=as_json)
-    elif profile or as_json:  # else `export --profile A run` would run all of them
-        raise misuse("--profile, --json: belong behind the command")
-
-
-@application.command("run")
-def run(profile: Codes = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
-    """Run profiles now, whatever their schedule, and show the batches.
-
-    The running service publishes the batches; a run that is open already is gone on with.
-    """
+def run(codes: list[str], every: bool, wide: bool, as_json: bool) -> None:
+    if every == bool(codes):
+        raise misuse("name one of --profile, --all")
     settings = settings_or_exit()
     rows: list[Row] = []
     with operator_errors():
         profiles = _read(settings)
-        chosen = _chosen(profiles, profile or [])
+        chosen = profiles.profiles if every else _chosen(profiles, codes)
         try:
             asyncio.run(_run(settings, profiles, chosen, rows))
         finally:
@@ -80,21 +55,7 @@ def run(profile: Codes = None, wide: WideOption = False, as_json: JsonOption = F
         show(SEALED, rows, as_json, wide=wide)
 
 
-@application.command("preview")
-def show_preview(
-    profile: Code,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            help="Folder to write the files into, their manifests into manifests/ there; "
-            "not the folder a bursar loads from.",
-        ),
-    ] = None,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """What a run would seal now: the same XML and totals, numbers included; nothing is changed."""
+def show_preview(profile: str, out: Path | None, wide: bool, as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         (chosen,) = _chosen(_read(settings), [profile])
@@ -102,16 +63,7 @@ def show_preview(
     show(SEALED, rows, as_json, wide=wide)
 
 
-@application.command("resend")
-def resend(
-    profile: Code,
-    batch: Annotated[int, typer.Option(min=1, help="Number of the batch.")],
-    institution: Annotated[
-        str | None,
-        typer.Option(help="Its id, where no profile of that code is configured any more."),
-    ] = None,
-) -> None:
-    """Publish a sealed batch and its manifest again: the stored bytes, with the same ce_id."""
+def resend(profile: str, batch: int, institution: str | None) -> None:
     settings = settings_or_exit()
     with operator_errors():
         profiles = _read(settings)
@@ -123,11 +75,6 @@ def resend(
     typer.echo("queued: the running service publishes it")
 
 
-application.command("list")(batches.list_batches)
-application.command("show")(batches.show_batch)
-application.command("verify")(verify.show_verify)
-
-
 def _read(settings: Settings) -> Profiles:
     if settings.profiles_file is None:
         raise OperatorError("BURSAR_PROFILES_FILE: is required to export")
@@ -135,8 +82,6 @@ def _read(settings: Settings) -> Profiles:
 
 
 def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
-    if not codes:
-        return profiles.profiles
     known = {one.code: one for one in profiles.profiles}
     if any(code not in known for code in codes):
         raise misuse(f"--profile: must be one of {', '.join(sorted(known)) or 'none'}")

@@ -2,21 +2,10 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from service.cli.errors import complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, text, word
 from service.cli.shown import (
-    AllOption,
-    InstitutionOption,
-    JsonOption,
-    LimitOption,
-    OperatorOption,
-    WhyOption,
-    WideOption,
-    YesOption,
     action_rows,
     confirm,
     database,
@@ -43,8 +32,6 @@ from service.upkeep.audit import Said, Told, actions_on
 from service.upkeep.held import NO_PROFILES, HeldFine
 from service.wiring import COMMAND, new_applier
 
-application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
-
 HELD = Listing(
     "nothing is held back",
     (
@@ -62,22 +49,10 @@ HELD = Listing(
     ),
 )
 
-FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
 
-
-@application.command("list")
 def list_held(
-    institution: InstitutionOption = None,
-    profile: ProfileOption = None,
-    limit: LimitOption = 100,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    institution: str | None, profile: str | None, limit: int, wide: bool, as_json: bool
 ) -> None:
-    """Fines that the next runs would hold back, and why: a line per fine and profile.
-
-    A fine or credit that waits for its age or a minimum amount is not held back: see held show.
-    """
     settings = settings_or_exit()
     with operator_errors():
         profiles = _profiles(settings, profile)
@@ -85,17 +60,7 @@ def list_held(
     show(HELD, [_row(fine) for fine in found[:limit]], as_json, wide=wide)
 
 
-@application.command("show")
-def show_held(
-    institution: Annotated[str, typer.Option("--institution", help="Id of the institution.")],
-    fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
-    as_json: JsonOption = False,
-) -> None:
-    """One fine, what each profile says of it, and what was decided about it before.
-
-    due: in the next run. not_this_profile: not its to export. too_young, below_minimum: it waits;
-    of a credit, and of a patron's sum, the amount counts without its sign. Else held back.
-    """
+def show_held(institution: str, fine: str, as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         row = asyncio.run(_shown(settings, _profiles(settings, None), FineKey(institution, fine)))
@@ -111,18 +76,16 @@ def show_held(
             )
 
 
-@application.command("release")
 def release(
-    reason: WhyOption,
-    institution: InstitutionOption = None,
-    fine: FineOption = None,
-    every: AllOption = False,
-    profile: ProfileOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    institution: str | None,
+    fine: str | None,
+    every: bool,
+    profile: str | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Offer refused or not exportable fines to the next run."""
     if every == (fine is not None) or (fine is not None and institution is None):
         raise misuse("name one of --institution --fine, --all")
     if profile is not None and not every:

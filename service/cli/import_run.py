@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import typer
 
+from service.access import kafka_access
 from service.cli import import_shown, progress
 from service.cli.errors import FAILED, OK, complain, operator_errors
 from service.cli.import_shown import Course
 from service.cli.lists import Row
 from service.cli.shown import database, writing
 from service.cli.tables import show
+from service.core.words import KnownLines
 from service.database.ledger_store import LedgerStore
 from service.database.pool import ReadOnly, Writes
 from service.export.bursar_xml_reader import ImportFile
@@ -22,10 +24,10 @@ from service.export.profile import Profile
 from service.imports.files import Accepted, FileKey
 from service.imports.job import Advance, ImportJob, ImportTopics, Summary
 from service.imports.lines import Target
-from service.imports.plan import Fate, KnownLines, Planned
+from service.imports.plan import Fate, Planned
 from service.messages import parse
 from service.settings import Settings
-from service.wiring import COMMAND, kafka_access
+from service.wiring import COMMAND
 
 ASKS_PER_SECOND = 4
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

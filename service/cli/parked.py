@@ -1,27 +1,11 @@
 """`bursar-bridge parked`: records that wait, and what a person decides about them."""
 
 import asyncio
-from typing import Annotated
-
-import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, place, text, word
 from service.cli.shown import (
-    AllOption,
-    IdOption,
-    InstitutionOption,
-    JsonOption,
-    LimitOption,
-    OffsetOption,
-    OperatorOption,
-    PartitionOption,
-    SourceOption,
-    TopicOption,
-    WhyOption,
-    WideOption,
-    YesOption,
     action_rows,
     age,
     database,
@@ -38,10 +22,6 @@ from service.upkeep import parked
 from service.upkeep.audit import Action, Place, actions_on
 from service.upkeep.names import names_in
 from service.upkeep.parked import ParkedFilter, ParkedRecord
-
-application = typer.Typer(
-    help="Records that wait for something; release or discard them.", no_args_is_help=True
-)
 
 PARKED = Listing(
     "nothing is parked",
@@ -63,25 +43,15 @@ PARKED = Listing(
 )
 SEVERAL = "--source, --record: several have this id, say which"
 
-WaitOption = Annotated[Wait | None, typer.Option("--wait", help="What they wait for.")]
-OlderOption = Annotated[
-    str | None, typer.Option("--older-than", help="Parked longer than an age: 90s, 45m, 12h, 3d.")
-]
-RecordOption = Annotated[
-    str | None, typer.Option("--record", help="payment or change, where both have that id.")
-]
 
-
-@application.command("list")
 def list_parked(
-    institution: InstitutionOption = None,
-    wait: WaitOption = None,
-    older_than: OlderOption = None,
-    limit: LimitOption = 100,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    institution: str | None,
+    wait: Wait | None,
+    older_than: str | None,
+    limit: int,
+    wide: bool,
+    as_json: bool,
 ) -> None:
-    """What waits, oldest first."""
     settings = settings_or_exit()
     wanted = ParkedFilter(institution, wait, seconds_of(older_than), limit=limit)
     with operator_errors():
@@ -89,21 +59,17 @@ def list_parked(
     show(PARKED, [_row(record) for record in found], as_json, wide=wide)
 
 
-@application.command("show")
 def show_parked(
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    record: RecordOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    as_json: JsonOption = False,
-    value: Annotated[
-        bool, typer.Option("--value", help="Also the record's bytes: personal data.")
-    ] = False,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    record: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    as_json: bool,
+    value: bool,
 ) -> None:
-    """One record that waits, and what was decided about it before."""
     wanted = _one(institution, source, own_id, record, topic, partition, offset)
     settings = settings_or_exit()
     with operator_errors():
@@ -116,24 +82,22 @@ def show_parked(
         show_one(row, as_json)
 
 
-@application.command("release")
 def release(
-    reason: WhyOption,
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    record: RecordOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    every: AllOption = False,
-    wait: WaitOption = None,
-    older_than: OlderOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    record: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    every: bool,
+    wait: Wait | None,
+    older_than: str | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Take what is held for its excess, with a credit; try anything else again."""
     wanted = _wanted(
         institution, source, own_id, record, topic, partition, offset, every, wait, older_than
     )
@@ -141,24 +105,22 @@ def release(
     decide(asked, lambda settings: _find(settings, wanted), parked.release)
 
 
-@application.command("discard")
 def discard(
-    reason: WhyOption,
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    record: RecordOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    every: AllOption = False,
-    wait: WaitOption = None,
-    older_than: OlderOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    record: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    every: bool,
+    wait: Wait | None,
+    older_than: str | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Give records up: they are rejected as `discarded`, with their bytes."""
     wanted = _wanted(
         institution, source, own_id, record, topic, partition, offset, every, wait, older_than
     )

@@ -2,21 +2,11 @@
 
 import asyncio
 import re
-from typing import Annotated
-
-import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, text, word
 from service.cli.shown import (
-    AllOption,
-    JsonOption,
-    LimitOption,
-    OperatorOption,
-    WhyOption,
-    WideOption,
-    YesOption,
     action_rows,
     age,
     database,
@@ -32,17 +22,8 @@ from service.upkeep import quarantined
 from service.upkeep.audit import actions_on
 from service.upkeep.quarantined import QuarantinedRecord, QuarantineFilter
 
-application = typer.Typer(
-    help="Records that the broker refused for their own sake; release them.", no_args_is_help=True
-)
-
 # Both numbers fit the columns of the table.
 _ID = re.compile(r"([0-9]{1,18})/([0-9]{1,9})", re.ASCII)
-_ID_HELP = "Its id, as the list shows it: 17/0."
-
-OutputTopicOption = Annotated[
-    str | None, typer.Option("--topic", help="The topic they are for, with its prefix or without.")
-]
 
 
 QUARANTINED = Listing(
@@ -59,29 +40,14 @@ QUARANTINED = Listing(
 )
 
 
-@application.command("list")
-def list_quarantined(
-    topic: OutputTopicOption = None,
-    limit: LimitOption = 100,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """What is in quarantine, in the order in which it was queued; without the records' values."""
+def list_quarantined(topic: str | None, limit: int, wide: bool, as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         records = asyncio.run(_find(settings, QuarantineFilter(topic=topic, limit=limit)))
     show(QUARANTINED, [_row(record) for record in records], as_json, wide=wide)
 
 
-@application.command("show")
-def show_quarantined(
-    record_id: Annotated[str, typer.Option("--id", help=_ID_HELP)],
-    value: Annotated[
-        bool, typer.Option("--value", help="Also the record's value: personal data.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """One record: what it tells of, its headers, and what was decided about it before."""
+def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
     wanted = QuarantineFilter(_id(record_id))
     settings = settings_or_exit()
     with operator_errors():
@@ -90,17 +56,15 @@ def show_quarantined(
         show_one(row, as_json)
 
 
-@application.command("release")
 def release(
-    reason: WhyOption,
-    record_id: Annotated[str | None, typer.Option("--id", help=_ID_HELP)] = None,
-    every: AllOption = False,
-    topic: OutputTopicOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    record_id: str | None,
+    every: bool,
+    topic: str | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Queue records again as they were. Mend the cause first: refused again, they come back."""
     if every == (record_id is not None):
         raise misuse("name one of --id, --all")
     if topic is not None and not every:

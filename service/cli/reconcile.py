@@ -1,7 +1,6 @@
 """`bursar-bridge reconcile`: whether the books agree with themselves."""
 
 import asyncio
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -9,11 +8,10 @@ from rich.console import Console
 from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.restore_check import warn_of_older_database
-from service.cli.shown import InstitutionOption, JsonOption, database, money
+from service.cli.shown import database, money
 from service.cli.tables import show
 from service.settings import Settings
 from service.upkeep.reconcile import (
-    DIFFERENCES_MAX,
     AccountTotal,
     Difference,
     ProfileTotal,
@@ -63,20 +61,7 @@ DIFFERENCES = Listing(
 )
 
 
-def reconcile_books(
-    institution: InstitutionOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1_000_000, help="Differences told of each check.")
-    ] = DIFFERENCES_MAX,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare every sum two ways, as of one instant; exit code 1 if any two differ.
-
-    Exit code 3 if the database is older than Kafka: then its sums are those of another day.
-
-    Of a profile, exported is what the bursar was given to collect, paid by now or not; of the
-    accounts, active is what is owed in the library now, transferred what is owed at the bursar.
-    """
+def reconcile_books(institution: str | None, limit: int, as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         done = asyncio.run(_reconciled(settings, institution, limit))

@@ -1,27 +1,11 @@
 """`bursar-bridge rejected`: refused records, and what a person decides about them."""
 
 import asyncio
-from typing import Annotated
-
-import typer
 
 from service.cli.decisions import Asked, decide
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, place, sentence, word
 from service.cli.shown import (
-    AllOption,
-    IdOption,
-    InstitutionOption,
-    JsonOption,
-    LimitOption,
-    OffsetOption,
-    OperatorOption,
-    PartitionOption,
-    SourceOption,
-    TopicOption,
-    WhyOption,
-    WideOption,
-    YesOption,
     action_rows,
     database,
     one_way,
@@ -29,14 +13,12 @@ from service.cli.shown import (
     said,
 )
 from service.cli.tables import show, show_one
-from service.core.words import Reason
+from service.core.words import Reason, RejectedState
 from service.settings import Settings
 from service.upkeep import rejected
 from service.upkeep.audit import actions_on
 from service.upkeep.names import Names, names_in
-from service.upkeep.rejected import RejectedFilter, RejectedRecord, RejectedState
-
-application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
+from service.upkeep.rejected import RejectedFilter, RejectedRecord
 
 REJECTED = Listing(
     "nothing is rejected",
@@ -54,28 +36,16 @@ REJECTED = Listing(
 )
 SEVERAL = "--source, --because, or a place: several records are meant, say which"
 
-BecauseOption = Annotated[
-    Reason | None, typer.Option("--because", help="The reason they were rejected for.")
-]
-ReasonOption = Annotated[
-    Reason | None,
-    typer.Option("--because", "--reason", help="The reason they were rejected for."),
-]
 
-
-@application.command("list")
 def list_rejected(
-    institution: InstitutionOption = None,
-    because: ReasonOption = None,
-    topic: TopicOption = None,
-    state: Annotated[
-        RejectedState | None, typer.Option("--state", help="Only those in this state.")
-    ] = None,
-    limit: LimitOption = 100,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    institution: str | None,
+    because: Reason | None,
+    topic: str | None,
+    state: RejectedState | None,
+    limit: int,
+    wide: bool,
+    as_json: bool,
 ) -> None:
-    """What was refused, oldest first; without the records' bytes."""
     settings = settings_or_exit()
     wanted = RejectedFilter(institution, because, topic, state, limit=limit)
     with operator_errors():
@@ -83,20 +53,16 @@ def list_rejected(
     show(REJECTED, rows, as_json, wide=wide)
 
 
-@application.command("show")
 def show_rejected(
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    value: Annotated[
-        bool, typer.Option("--value", help="Also the record's bytes: personal data.")
-    ] = False,
-    as_json: JsonOption = False,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    value: bool,
+    as_json: bool,
 ) -> None:
-    """Refused records of one identity or place, and what was decided about them."""
     one_way((institution, own_id), (topic, partition, offset), every=False)
     wanted = RejectedFilter(
         institution, topic=topic, partition=partition, offset=offset, source=source, id=own_id
@@ -109,43 +75,39 @@ def show_rejected(
         show_one(row, as_json)
 
 
-@application.command("replay")
 def replay(
-    reason: WhyOption,
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    every: AllOption = False,
-    because: BecauseOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    every: bool,
+    because: Reason | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Decide records anew, under their own identity; what is refused again stays as it is."""
     wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
     asked = Asked("Replay rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
     decide(asked, lambda settings: _find(settings, wanted), rejected.replay)
 
 
-@application.command("discard")
 def discard(
-    reason: WhyOption,
-    institution: InstitutionOption = None,
-    source: SourceOption = None,
-    own_id: IdOption = None,
-    topic: TopicOption = None,
-    partition: PartitionOption = None,
-    offset: OffsetOption = None,
-    every: AllOption = False,
-    because: BecauseOption = None,
-    yes: YesOption = False,
-    operator: OperatorOption = None,
-    as_json: JsonOption = False,
+    reason: str,
+    institution: str | None,
+    source: str | None,
+    own_id: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+    every: bool,
+    because: Reason | None,
+    yes: bool,
+    operator: str | None,
+    as_json: bool,
 ) -> None:
-    """Nothing more is to be done about these records; they stay on record."""
     wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
     asked = Asked("Discard rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
     decide(asked, lambda settings: _find(settings, wanted), rejected.discard)

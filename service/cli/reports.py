@@ -2,16 +2,12 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
 
 import asyncpg
-import typer
 
 from service.cli.errors import operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, sentence, text, word
 from service.cli.shown import (
-    JsonOption,
-    WideOption,
     database,
     misuse,
     money,
@@ -82,27 +78,16 @@ ENTRIES = Listing(
         number("transferred_change", wide=True),
     ),
 )
-Institution = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
-PatronOption = Annotated[str | None, typer.Option("--patron", help="The patron_id.")]
-CurrencyOption = Annotated[str | None, typer.Option("--currency", help="One currency alone.")]
 
 
 def balance(
-    institution: Institution,
-    patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
-    currency: CurrencyOption = None,
-    at: Annotated[
-        str | None, typer.Option("--at", help="As of an instant, such as 2026-09-01T00:00:00Z.")
-    ] = None,
-    recorded: Annotated[
-        bool | None,
-        typer.Option(
-            "--recorded/--effective", help="With --at: as it was known then, or as it was then."
-        ),
-    ] = None,
-    as_json: JsonOption = False,
+    institution: str,
+    patron: str,
+    currency: str | None,
+    at: str | None,
+    recorded: bool | None,
+    as_json: bool,
 ) -> None:
-    """A patron's balances: in the library, at the bursar, and together."""
     if recorded is not None and at is None:
         raise misuse("--recorded, --effective: only with --at")
     moment = _instant(at)
@@ -149,13 +134,8 @@ def _balance(institution: str, patron: str, one: Balance) -> Row:
 
 
 def show_history(
-    institution: Institution,
-    patron: PatronOption = None,
-    fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
+    institution: str, patron: str | None, fine: str | None, wide: bool, as_json: bool
 ) -> None:
-    """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions."""
     if (patron is None) == (fine is None):
         raise misuse("name one of --patron, --fine")
     settings = settings_or_exit()

@@ -1,17 +1,14 @@
 """`bursar-bridge restore-check`: is this database older than Kafka, and what was found."""
 
 import asyncio
-from typing import Annotated
 
 import orjson
 import typer
 
+from service.access import kafka_access
 from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, sentence, word
 from service.cli.shown import (
-    JsonOption,
-    OperatorOption,
-    WhyOption,
     database,
     misuse,
     said,
@@ -22,13 +19,7 @@ from service.restore.billed import Billed, billed
 from service.restore.findings import CannotAsk, Finding
 from service.restore.operators import State
 from service.settings import Settings
-from service.wiring import kafka_access, new_check
-
-application = typer.Typer(
-    help="Whether an older database was restored under Kafka. Exit code 3: it was.",
-    no_args_is_help=True,
-)
-
+from service.wiring import new_check
 
 FINDINGS = Listing("the check finds nothing now", (word("finding"), sentence("text")))
 BILLED = Listing(
@@ -46,38 +37,20 @@ BILLED = Listing(
 )
 
 
-@application.command("show")
-def show_check(as_json: JsonOption = False) -> None:
-    """What stopped the service, and what the check finds now; nothing is changed."""
+def show_check(as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         state = asyncio.run(_look(settings))
     _show(state, as_json)
 
 
-@application.command("clear")
 def clear(
-    reason: WhyOption,
-    operator: OperatorOption = None,
-    accept_existing_topics: Annotated[
-        bool,
-        typer.Option(
-            "--accept-existing-topics",
-            help="For a new database whose output topics hold records of another one: begin "
-            "behind them. Their readers will see batch numbers and sequences begin again at 1.",
-        ),
-    ] = False,
-    accept_foreign_records: Annotated[
-        bool,
-        typer.Option(
-            "--accept-foreign-records",
-            help="Pass over records in the output topics that another program wrote: they do not "
-            "carry this service's ce_type.",
-        ),
-    ] = False,
-    as_json: JsonOption = False,
+    reason: str,
+    operator: str | None,
+    accept_existing_topics: bool,
+    accept_foreign_records: bool,
+    as_json: bool,
 ) -> None:
-    """Let the service start again; refused as long as the check finds anything."""
     if accept_existing_topics and accept_foreign_records:
         raise misuse("name one of --accept-existing-topics, --accept-foreign-records")
     why = said(reason, operator)
@@ -102,16 +75,7 @@ def clear(
         typer.echo("cleared: the service can start")
 
 
-@application.command("billed")
-def show_billed(
-    unknown: Annotated[
-        bool, typer.Option("--unknown", help="Only batches that this database does not know.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The manifests as JSON lines, with each line of a batch.")
-    ] = False,
-) -> None:
-    """What was billed, by the topic of manifests, and whether this database knows of it."""
+def show_billed(unknown: bool, as_json: bool) -> None:
     settings = settings_or_exit()
     with operator_errors():
         found = asyncio.run(_billed(settings))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import typer
 
-from service.cli.errors import PLAIN, settings_or_exit, status_of
+from service.cli.errors import settings_or_exit
+from service.cli.explained import PLAIN, status_of
 from service.kafka.stops import OlderDatabase
 from service.logs import configure_logging
 from service.settings import unknown_variables
@@ -16,7 +17,6 @@ log = get_log(__name__)
 
 
 def run() -> None:
-    """Run the service until SIGTERM or SIGINT (twice: at once)."""
     from service import app  # with the HTTP server: no other command needs it
 
     settings = settings_or_exit()

@@ -7,11 +7,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, TextIO
+from typing import TextIO
 
 import asyncpg
 import typer
 
+from service.access import database_limits
 from service.cli.errors import FAILED, USAGE, complain
 from service.cli.lists import Listing, Row, identifier, place, sentence, word
 from service.cli.tables import show
@@ -23,7 +24,7 @@ from service.problems import OperatorError
 from service.restore.guard import Guard
 from service.settings import LogFormat, Settings
 from service.upkeep.audit import Action, Said, Told
-from service.wiring import COMMAND, database_limits, new_guard
+from service.wiring import COMMAND, new_guard
 
 WHY_CHARACTERS_MAX = 500
 WAYS = "--institution --id (--source), --topic --partition --offset"
@@ -44,27 +45,6 @@ OUTCOMES = Listing(
 )
 _AGE = re.compile(r"([1-9][0-9]{0,8})([smhd]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-InstitutionOption = Annotated[
-    str | None, typer.Option("--institution", help="Id of the institution.")
-]
-WideOption = Annotated[bool, typer.Option("--wide", help="All columns, and texts in full.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Rows at most.")]
-WhyOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
-OperatorOption = Annotated[
-    str | None, typer.Option("--operator", help="Who decides; the system's user unless told.")
-]
-AllOption = Annotated[bool, typer.Option("--all", help="All that the other options let through.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before several are decided.")]
-SourceOption = Annotated[str | None, typer.Option("--source", help="The sending system's code.")]
-IdOption = Annotated[
-    str | None,
-    typer.Option("--id", help="Its own id: payment_id, change_id, response_id, fine_id."),
-]
-TopicOption = Annotated[str | None, typer.Option("--topic", help="The topic the record came from.")]
-PartitionOption = Annotated[int | None, typer.Option("--partition", min=0, help="Its partition.")]
-OffsetOption = Annotated[int | None, typer.Option("--offset", min=0, help="Its offset.")]
 
 
 @contextlib.asynccontextmanager

@@ -1,27 +1,15 @@
 """`bursar-bridge topics`: creates and checks the nine topics."""
 
 import asyncio
-from typing import Annotated
 
 import typer
 
+from service.access import kafka_access
 from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
-from service.wiring import kafka_access
-
-application = typer.Typer(help="Create or check the topics.", no_args_is_help=True)
 
 
-@application.command()
-def create(
-    partitions: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Partitions of each new topic.")
-    ] = 12,
-    replication: Annotated[
-        int, typer.Option(min=1, max=10, help="Copies of each new topic; 3 in production.")
-    ] = 1,
-) -> None:
-    """Create the topics that are missing; those that exist stay as they are."""
+def create(partitions: int, replication: int) -> None:
     settings = kafka_settings_or_exit()
     shape = TopicShape(partitions, replication)
     with operator_errors():
@@ -31,9 +19,7 @@ def create(
     typer.echo(f"{len(created)} created, {len(INPUTS) + len(OUTPUTS) - len(created)} there already")
 
 
-@application.command()
 def check() -> None:
-    """Compare the topics with what they must be; exit code 1 if one differs."""
     settings = kafka_settings_or_exit()
     with operator_errors():
         found = asyncio.run(check_topics(kafka_access(settings), settings.topic_prefix))

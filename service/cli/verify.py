@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -29,30 +28,7 @@ KEPT = (
 )
 
 
-def show_verify(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE|FOLDER",
-            exists=True,
-            help="The XML of batches; of a folder, every XML and every manifest.",
-        ),
-    ],
-    manifest: Annotated[
-        Path | None,
-        typer.Option(help="Of one file: its manifest; manifests/<name>.json beside it if absent."),
-    ] = None,
-    previous: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="Of one file: the XML of the batch before, too."
-        ),
-    ] = None,
-) -> None:
-    """Check files against their manifests; needs no database and no settings.
-
-    Of several, also the chain: each profile's numbers without a gap, each hash on the one before.
-    """
+def show_verify(paths: list[Path], manifest: Path | None, previous: Path | None) -> None:
     files, others = _found(paths)
     alone = len(paths) == 1 and paths[0].is_file()
     if not alone and (manifest is not None or previous is not None):

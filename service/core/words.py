@@ -188,3 +188,23 @@ class BatchState(StrEnum):
     ACCEPTED = "accepted"
     PARTLY_REFUSED = "partly_refused"
     REFUSED = "refused"
+
+
+class RejectedState(StrEnum):
+    """Whether somebody has looked after a rejected record."""
+
+    OPEN = "open"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+class KnownLines(StrEnum):
+    """What is done with lines that other files have brought: the same line and the same sum.
+
+    `refuse`: a line of which nothing is owed any more is that payment; of one that could be paid
+    once more nobody can tell, and the file is refused. `skip` and `pay` are a person's word.
+    """
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    PAY = "pay"

@@ -28,11 +28,12 @@ from service.export.profile import (
 from service.export.profile_file import InstitutionTable, ProfileFile, ProfileTable
 from service.export.schedule import is_cron
 from service.export.toml_lines import Location, line_of, lines_of
+from service.problems import OperatorError
 
 _SIXTEEN_BIT_MAX = 65_535
 
 
-class InvalidProfile(ValueError):
+class InvalidProfile(OperatorError):
     """The file must be corrected before the service starts."""
 
     def __init__(self, path: Path, line: int, field: str, rule: str) -> None:

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from service.core.events import Refused
 from service.core.ledger import Origin
-from service.core.words import Reason
+from service.core.words import KnownLines, Reason
 from service.database import ledger_write, outbox
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Writes
@@ -24,7 +24,7 @@ from service.export.bursar_xml_reader import BadLine, ImportFile
 from service.imports import files
 from service.imports.files import Accepted, FileKey
 from service.imports.lines import TOPIC, Target, earlier_file_number, file_number, origin_of
-from service.imports.plan import SQL, Fate, KnownLines, Planned, plan, refusal_detail
+from service.imports.plan import SQL, Fate, Planned, plan, refusal_detail
 from service.kafka.clients import (
     KafkaAccess,
     KafkaUnavailable,

@@ -16,7 +16,7 @@ from service.core.books import Books
 from service.core.events import BursarPayment
 from service.core.ledger import FineKey, LineKey, Payment, SourceKey
 from service.core.outcomes import rejected
-from service.core.words import ItemState, PaymentKind, Reason
+from service.core.words import ItemState, KnownLines, PaymentKind, Reason
 from service.database import records
 from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
@@ -54,18 +54,6 @@ class Fate(StrEnum):
     @property
     def overpays(self) -> bool:
         return self in (Fate.OVERPAID, Fate.NOT_OWED)
-
-
-class KnownLines(StrEnum):
-    """What is done with lines that other files have brought: the same line and the same sum.
-
-    `refuse`: a line of which nothing is owed any more is that payment; of one that could be paid
-    once more nobody can tell, and the file is refused. `skip` and `pay` are a person's word.
-    """
-
-    REFUSE = "refuse"
-    SKIP = "skip"
-    PAY = "pay"
 
 
 LineSort = tuple[str, str, int]  # bursar id, kind of the payment, amount in minor units

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 import asyncpg
 
 from service.apply import Applier
 from service.core.events import Incoming, Refused, Replay
 from service.core.ledger import Origin
-from service.core.words import Reason
+from service.core.words import Reason, RejectedState
 from service.database import records
 from service.database.pool import Connection
 from service.database.references import references
@@ -31,14 +30,6 @@ from service.upkeep.names import Names, contract_of, names_in, needles
 SQL = statements("operators")
 ALL_MAX = 1_000_000
 PAGE_RECORDS = 500  # at most 64 KiB each
-
-
-class RejectedState(StrEnum):
-    """Whether somebody has looked after it."""
-
-    OPEN = "open"
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ import sys
 import time
 from dataclasses import asdict
 
+from service.access import database_limits
 from service.apply import Applier
+from service.collector import look_for_cycles_seldom
 from service.database.pool import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles import read_profiles
-from service.lifecycle import look_for_cycles_seldom
 from service.settings import Settings, read_settings
 from service.telemetry import Metrics
 from service.waiting import wait_any
 from service.wiring import (
     WRITERS,
-    database_limits,
     new_applier,
     new_export_job,
     new_guard,

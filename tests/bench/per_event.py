@@ -12,6 +12,7 @@ from datetime import datetime
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from service.collector import look_for_cycles_seldom
 from service.core import rules
 from service.core.batches import Line
 from service.core.books import Changes, View
@@ -21,7 +22,6 @@ from service.core.words import LineState
 from service.database import records, rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
-from service.lifecycle import look_for_cycles_seldom
 from service.messages import encode_balance_changed, parse
 from service.settings import Settings, read_settings
 

@@ -61,7 +61,7 @@ async def test_a_run_shows_whole_names_without_hashes_and_logs_elsewhere(
     path: WritePath, commands: Commands
 ) -> None:
     previewed = await commands.call("export", "preview", "--profile", "SIS")
-    ended = await commands.call("export", "run")
+    ended = await commands.call("export", "run", "--all")
 
     assert ended.exit_code == 0
     rows = await path.rows("SELECT file_name, sha256 FROM export_batch ORDER BY batch_number")
@@ -76,11 +76,11 @@ async def test_a_run_shows_whole_names_without_hashes_and_logs_elsewhere(
     logged = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [(one["event"], one["total_minor"]) for one in logged] == [("batch_sealed", 250)] * FINES
     assert "batch_sealed" not in previewed.stdout + ended.stdout
-    assert (await commands.call("export", "run")).stdout == "nothing to export\n"
+    assert (await commands.call("export", "run", "--all")).stdout == "nothing to export\n"
 
 
 async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> None:
-    told = await commands.lines("export")
+    told = await commands.lines("export", "run", "--all")
     listed = await commands.lines("export", "list")
 
     assert [one["batch_number"] for one in told] == [1, 2, 3]
@@ -90,7 +90,7 @@ async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> Non
 
 
 async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:
-    await commands.call("export", "run")
+    await commands.call("export", "run", "--all")
     which = ("--institution", "6050", "--profile", "SIS", "--batch", "2")
 
     batch, line = await commands.lines("export", "show", *which)
@@ -101,7 +101,7 @@ async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:
 async def test_a_batch_is_shown_without_its_institution_unless_several_have_one(
     path: WritePath, commands: Commands
 ) -> None:
-    await commands.call("export", "run")
+    await commands.call("export", "run", "--all")
     which = ("export", "show", "--profile", "SIS", "--batch", "2")
     batch, line = await commands.lines(*which)
     assert (batch["institution_id"], line["fine_id"]) == ("6050", "F-1")
@@ -121,7 +121,7 @@ async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands
     await path.pool.execute(
         "ALTER TABLE export_batch ADD CONSTRAINT two_at_most CHECK (batch_number < 3)"
     )
-    ended = await commands.call("export", "run", "--json")
+    ended = await commands.call("export", "run", "--all", "--json")
 
     assert ended.exit_code == 1
     told = [json.loads(line)["batch_number"] for line in ended.stdout.splitlines()]

@@ -39,7 +39,7 @@ async def test_a_large_file_is_applied_once_in_flat_memory(site: Site, tmp_path:
     site.write_profiles(PROFILES)
     await site.command("topics", "create", "--partitions", "2")
     await fill(site.database_url, LINES)
-    await site.command("export", "run", seconds_max=SECONDS_MAX)
+    await site.command("export", "run", "--all", seconds_max=SECONDS_MAX)
     lines = await write_file(site, tmp_path / "back.xml")
     assert lines == LINES
     await site.start()

@@ -37,7 +37,7 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
         try:
             await _create_a_fine(world)
             await _until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
-            await world.command("export", "--profile", "EXAMPLE_DAILY")
+            await world.command("export", "run", "--profile", "EXAMPLE_DAILY")
             said = await _run(world, tmp_path, "load.py", "1")
             (path,) = (tmp_path / "inbox").glob("*.xml")
             assert said.split() == [path.name, "1", "25.00"]

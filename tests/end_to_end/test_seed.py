@@ -94,7 +94,7 @@ async def test_the_seeds_table(site: Site) -> None:
     credit = fine(BOTH, "CREDIT", "CREDIT", amount="-5.00")
     send(site, "fine-created.v1", credit, structured=False)
     await site.until_idle(7)
-    await site.command("export", "run")
+    await site.command("export", "run", "--all")
     send(site, "bursar-payment.v1", inputs.bursar_payment(institution_id=BOTH, fine_id=f"F-{BOTH}"))
     await site.until_idle(8)
 

@@ -210,7 +210,7 @@ async def run_through(site: Site, load: Load, *, kills: bool) -> None:
         await site.kill("one")
         await site.start("three")
     await site.until_idle(first, DRAIN_SECONDS_MAX)
-    await site.command("export", "run")
+    await site.command("export", "run", "--all")
     send(site, "bursar-payment.v1", load.late)
     if kills:
         await pass_by(site, first + len(load.late) // 3)

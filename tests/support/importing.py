@@ -12,12 +12,13 @@ from typing import Any
 
 from typer.testing import Result
 
+from service.core.words import KnownLines
 from service.database.ledger_store import LedgerStore
 from service.export.bursar_xml_reader import ImportFile, read_import
 from service.imports.files import FileKey
 from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.lines import Target
-from service.imports.plan import Fate, KnownLines, Planned
+from service.imports.plan import Fate, Planned
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from tests.support.commands import Commands

@@ -183,7 +183,7 @@ def writing_commands(import_file: str) -> Sequence[tuple[str, ...]]:
     why = ("--reason", "tried on an older database")
     every = ("--all", "--yes", *why)
     return (
-        ("export", "run"),
+        ("export", "run", "--all"),
         ("export", "resend", "--profile", "bursar", "--batch", "1"),
         ("parked", "release", *every),
         ("parked", "discard", *every),

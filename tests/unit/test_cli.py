@@ -78,9 +78,27 @@ def test_every_list_has_all_columns_for_people_and_json_for_programs() -> None:
         assert {"--wide", "--json"} <= {option.opts[0] for option in command.params}, name
 
 
+GROUPS = [name for name, command in EVERY if hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_a_group_without_a_command_prints_its_help_and_does_nothing(group: str) -> None:
+    ended = call(*group.split())
+    assert ended.exit_code == 2
+    assert f"Usage: bursar-bridge {group}".strip() in ended.output
+    assert "Commands" in ended.output
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--all", "--profile", "main_usd")])
+def test_a_run_names_its_profiles_or_takes_all(options: tuple[str, ...]) -> None:
+    ended = call("export", "run", *options)
+    assert ended.exit_code == 2
+    assert ended.stderr == "bursar-bridge: name one of --profile, --all\n"
+
+
 def test_options_of_a_run_before_another_command_are_a_matter_of_usage() -> None:
     """They would be ignored: all profiles would run."""
-    for options in (["--profile", "main_usd"], ["--json"]):
+    for options in (["--profile", "main_usd"], ["--json"], ["--all"]):
         assert call("export", *options, "run").exit_code == 2
 
 
@@ -159,7 +177,7 @@ def test_check_names_the_line_of_a_bad_profile(
 
 
 def test_export_wants_profiles() -> None:
-    ended = call("export")
+    ended = call("export", "run", "--all")
     assert ended.exit_code == 1
     assert ended.stderr == "bursar-bridge: BURSAR_PROFILES_FILE: is required to export\n"
 
@@ -169,7 +187,7 @@ def test_export_of_an_unknown_profile_names_the_known_ones(
 ) -> None:
     golden = Path(__file__).parents[1] / "golden" / "profiles.toml"
     environment.setenv("BURSAR_PROFILES_FILE", str(golden))
-    ended = call("export", "--profile", "Geheim")
+    ended = call("export", "run", "--profile", "Geheim")
     assert ended.exit_code == 2
     assert "--profile: must be one of" in ended.stderr
     assert "main_usd" in ended.stderr

@@ -1,0 +1,101 @@
+"""What `bursar-bridge check` asks of the database and of Kafka."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from service.access import kafka_access
+from service.cli.check import Line, Verdict
+from service.cli.explained import is_operators, lines_of
+from service.database.migrate import pending
+from service.export.profile import Profiles
+from service.kafka.clients import close_client, new_admin, start
+from service.kafka.topics import LARGE, check_topics
+from service.settings import Settings
+
+SECONDS_MAX = 15
+
+
+async def findings(settings: Settings, profiles: Profiles | None) -> list[Line]:
+    answers = await asyncio.gather(
+        _asked("database", lambda: _database(settings)), _asked("kafka", lambda: _kafka(settings))
+    )
+    lines = [line for lines in answers for line in lines]
+    is_whole = all(line.verdict is Verdict.OK for line in answers[0])
+    if not is_whole:
+        return lines
+    from service.cli import check_database  # with the write path
+
+    lines += await _asked("restore check", lambda: check_database.restored(settings))
+    lines += await _asked("quarantine", lambda: check_database.quarantine(settings))
+    lines += await _asked("sources", lambda: check_database.sources(settings))
+    if profiles is not None:
+        words = partial(check_database.unmet_words, settings, profiles)
+        lines += await _asked("profiles", words, Verdict.NOTE)
+    return lines
+
+
+async def _asked(
+    subject: str, ask: Callable[[], Awaitable[list[Line]]], otherwise: Verdict = Verdict.FAULT
+) -> list[Line]:
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            return await ask()
+    except TimeoutError:
+        return [Line(subject, otherwise, f"no answer within {SECONDS_MAX} s")]
+    except Exception as problem:
+        if not is_operators(problem):
+            raise
+        return [Line(subject, otherwise, line) for line in lines_of(problem)]
+
+
+async def _database(settings: Settings) -> list[Line]:
+    missing = await pending(settings.database_url.get_secret_value())
+    reached = Line("database", Verdict.OK, "reachable")
+    if not missing:
+        return [reached, Line("migrations", Verdict.OK, "all applied")]
+    text = f"revisions {', '.join(missing)} are missing"
+    if settings.migrate_at_start:
+        return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
+    return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
+
+
+async def _kafka(settings: Settings) -> list[Line]:
+    found = await check_topics(kafka_access(settings), settings.topic_prefix)
+    differences = [Line("topics", Verdict.FAULT, f"{one.topic}: {one.rule}") for one in found] or [
+        Line("topics", Verdict.OK, "all as they must be")
+    ]
+    return [Line("kafka", Verdict.OK, "reachable"), *differences, *await _limits(settings)]
+
+
+async def _limits(settings: Settings) -> list[Line]:
+    """A record that the producer lets through and the broker refuses blocks its partition."""
+    admin = await start(new_admin(kafka_access(settings)))
+    try:
+        accepted = await _bytes_accepted(admin, [settings.topic_prefix + name for name in LARGE])
+    finally:
+        await close_client(admin)
+    ours = settings.relay_request_bytes_max
+    small = sorted(name for name, theirs in accepted.items() if theirs <= ours)
+    rule = f"max.message.bytes must be above BURSAR_RELAY_REQUEST_BYTES_MAX ({ours})"
+    found = [Line("limits", Verdict.FAULT, f"{name}: {rule}") for name in small]
+    if accepted and not small:  # of topics that are not there yet nothing is known
+        found.append(Line("limits", Verdict.OK, "requests fit the topics"))
+    return found
+
+
+async def _bytes_accepted(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+    """Each topic's max.message.bytes; a topic whose settings may not be seen is left out."""
+    asked = [
+        ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": None})
+        for name in topics
+    ]
+    return {
+        name: int(entries[0][1])
+        for response in await admin.describe_configs(asked)
+        for code, _, _, name, entries in response.resources
+        if code == 0 and entries
+    }

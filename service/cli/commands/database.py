@@ -1,0 +1,8 @@
+"""`bursar-bridge migrate`."""
+
+
+def migrate() -> None:
+    """Bring the database to this version; from several instances at once, too."""
+    from service.cli import database
+
+    database.migrate()

@@ -1,0 +1,74 @@
+"""`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.commands import batches, verify
+from service.cli.options import JsonOption, WideOption
+
+application = typer.Typer(
+    help="Run profiles now; preview, list, show, send again and check batches.",
+    no_args_is_help=True,
+)
+Code = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
+
+
+@application.command("run")
+def run(
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="Code of a profile, several times for several."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every profile of the file.")] = False,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run profiles now, whatever their schedule, and show the batches.
+
+    The running service publishes the batches; a run that is open already is gone on with.
+    """
+    from service.cli import export
+
+    export.run(profile or [], every, wide, as_json)
+
+
+@application.command("preview")
+def show_preview(
+    profile: Code,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Folder to write the files into, their manifests into manifests/ there; "
+            "not the folder a bursar loads from.",
+        ),
+    ] = None,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a run would seal now: the same XML and totals, numbers included; nothing is changed."""
+    from service.cli import export
+
+    export.show_preview(profile, out, wide, as_json)
+
+
+@application.command("resend")
+def resend(
+    profile: Code,
+    batch: Annotated[int, typer.Option(min=1, help="Number of the batch.")],
+    institution: Annotated[
+        str | None,
+        typer.Option(help="Its id, where no profile of that code is configured any more."),
+    ] = None,
+) -> None:
+    """Publish a sealed batch and its manifest again: the stored bytes, with the same ce_id."""
+    from service.cli import export
+
+    export.resend(profile, batch, institution)
+
+
+application.command("list")(batches.list_batches)
+application.command("show")(batches.show_batch)
+application.command("verify")(verify.show_verify)

@@ -1,0 +1,45 @@
+"""`bursar-bridge balance`, `history`: what people ask of the ledger."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.options import JsonOption, WideOption
+
+Institution = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
+PatronOption = Annotated[str | None, typer.Option("--patron", help="The patron_id.")]
+CurrencyOption = Annotated[str | None, typer.Option("--currency", help="One currency alone.")]
+
+
+def balance(
+    institution: Institution,
+    patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
+    currency: CurrencyOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="As of an instant, such as 2026-09-01T00:00:00Z.")
+    ] = None,
+    recorded: Annotated[
+        bool | None,
+        typer.Option(
+            "--recorded/--effective", help="With --at: as it was known then, or as it was then."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A patron's balances: in the library, at the bursar, and together."""
+    from service.cli import reports
+
+    reports.balance(institution, patron, currency, at, recorded, as_json)
+
+
+def show_history(
+    institution: Institution,
+    patron: PatronOption = None,
+    fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions."""
+    from service.cli import reports
+
+    reports.show_history(institution, patron, fine, wide, as_json)

@@ -1,0 +1,8 @@
+"""`bursar-bridge run`: the service itself."""
+
+
+def run() -> None:
+    """Run the service until SIGTERM or SIGINT (twice: at once)."""
+    from service.cli import run
+
+    run.run()
