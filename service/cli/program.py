@@ -22,6 +22,11 @@ from service.cli.commands import (
     run,
     topics,
 )
+from service.cli.completion import (
+    InstallCompletionOption,
+    ShowCompletionOption,
+    answer_the_shell,
+)
 from service.collector import look_for_cycles_seldom
 from service.version import program_version
 
@@ -32,7 +37,7 @@ application = typer.Typer(
     epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings; "
     "3 the database is older than Kafka, so nothing was written; 4 an import that is not complete.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=False,  # typer would guess the shell: service/cli/completion.py
     pretty_exceptions_enable=False,
 )
 application.command("run")(run.run)
@@ -68,6 +73,8 @@ def _common(
             "--version", callback=_show_version, is_eager=True, help="Show the version and end."
         ),
     ] = False,
+    _show_completion: ShowCompletionOption = None,
+    _install_completion: InstallCompletionOption = None,
 ) -> None:
     """Nothing to do before a command."""
 
@@ -75,4 +82,5 @@ def _common(
 def main() -> None:
     """The entry point of the program `bursar-bridge`."""
     look_for_cycles_seldom()
+    answer_the_shell()
     application()

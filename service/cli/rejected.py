@@ -3,11 +3,12 @@
 import asyncio
 
 from service.cli.decisions import Asked, decide
-from service.cli.errors import operator_errors, settings_or_exit
+from service.cli.errors import complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, place, sentence, word
 from service.cli.shown import (
     action_rows,
     database,
+    misuse,
     one_way,
     require,
     said,
@@ -35,6 +36,14 @@ REJECTED = Listing(
     ),
 )
 SEVERAL = "--source, --because, or a place: several records are meant, say which"
+
+
+def renamed_filter(because: Reason | None, old_because: Reason) -> Reason:
+    """`--reason` was the filter in lists, and is what an operator gives for a decision."""
+    if because is not None:
+        raise misuse("--because, --reason: are the same here, --reason is the former name")
+    complain("--reason: is called --because in this list")
+    return old_because
 
 
 def list_rejected(

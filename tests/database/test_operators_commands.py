@@ -125,6 +125,19 @@ async def test_a_call_without_a_meaning_is_a_matter_of_usage(
     assert (await commands.call(*arguments)).exit_code == 2
 
 
+async def test_the_former_name_of_a_filter_works_with_a_warning(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(payment(amount="0.00"), payment(payment_id="PAY-2", currency="XXX"))
+    named = await commands.call("rejected", "list", "--because", "invalid_amount", "--json")
+    former = await commands.call("rejected", "list", "--reason", "invalid_amount", "--json")
+    assert (former.stdout, named.stderr) == (named.stdout, "")
+    assert former.stderr == "bursar-bridge: --reason: is called --because in this list\n"
+    assert len(former.stdout.splitlines()) == 1
+    both = ("--reason", "invalid_amount", "--because", "invalid_amount")
+    assert (await commands.call("rejected", "list", *both)).exit_code == 2
+
+
 async def test_what_is_not_there_is_refused(commands: Commands) -> None:
     for command in ("parked show", "rejected show"):
         assert (await commands.call(*command.split(), *PAID)).exit_code == 1

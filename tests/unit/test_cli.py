@@ -62,13 +62,15 @@ EVERY = list(within(typer.main.get_command(application)))
 
 @pytest.mark.parametrize(("name", "command"), EVERY, ids=[name for name, _ in EVERY])
 def test_every_command_and_option_says_what_it_does(name: str, command: Any) -> None:
-    texts = {name: command.help} | {one.opts[0]: one.help for one in command.params}
+    texts = {name: command.help} | {option.opts[0]: option.help for option in command.params}
     assert [what for what, text in texts.items() if not (text or "").strip()] == []
     # A first line that ends in the middle is what the list of commands shows.
     assert (command.help.splitlines()[0])[-1] in ".)"
+    hidden = {option.opts[0] for option in command.params if getattr(option, "hidden", False)}
     shown = call(*name.split(), "--help")
     assert shown.exit_code == 0
-    assert [what for what in texts if what.startswith("--") and what not in shown.stdout] == []
+    absent = {what for what in texts if what.startswith("--") and what not in shown.stdout}
+    assert absent == hidden
 
 
 def test_every_list_has_all_columns_for_people_and_json_for_programs() -> None:

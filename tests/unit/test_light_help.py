@@ -17,6 +17,7 @@ LIGHT = ("service.cli.commands", "service.core.words")
 LIGHT_ALONE = {
     "service",
     "service.cli",
+    "service.cli.completion",
     "service.cli.options",
     "service.cli.program",
     "service.collector",

@@ -25,16 +25,16 @@ application = typer.Typer(help="Refused records; replay or discard them.", no_ar
 BecauseOption = Annotated[
     Reason | None, typer.Option("--because", help="The reason they were rejected for.")
 ]
-ReasonOption = Annotated[
+OldBecauseOption = Annotated[
     Reason | None,
-    typer.Option("--because", "--reason", help="The reason they were rejected for."),
+    typer.Option("--reason", hidden=True, help="The former name of --because in this list."),
 ]
 
 
 @application.command("list")
 def list_rejected(
     institution: InstitutionOption = None,
-    because: ReasonOption = None,
+    because: BecauseOption = None,
     topic: TopicOption = None,
     state: Annotated[
         RejectedState | None, typer.Option("--state", help="Only those in this state.")
@@ -42,10 +42,13 @@ def list_rejected(
     limit: LimitOption = 100,
     wide: WideOption = False,
     as_json: JsonOption = False,
+    old_because: OldBecauseOption = None,
 ) -> None:
     """What was refused, oldest first; without the records' bytes."""
     from service.cli import rejected
 
+    if old_because is not None:
+        because = rejected.renamed_filter(because, old_because)
     rejected.list_rejected(institution, because, topic, state, limit, wide, as_json)
 
 

@@ -1,0 +1,90 @@
+"""Completion by the tab key, from the installed program, in bash and in zsh."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What an installer writes for the program.
+PROGRAM = f"#!{sys.executable}\nfrom service.__main__ import main\nmain()\n"
+COMPLETE = """
+source <(bursar-bridge --show-completion bash)
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+complete -p bursar-bridge >/dev/null || exit 1
+_bursar_bridge_completion "$1"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Only what a shell needs: no settings, and a process above that is no shell."""
+    program = tmp_path / "bin" / "bursar-bridge"
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+
+def run(environment: dict[str, str], *command: str, code: int = 0) -> str:
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        (("held", ""), {"list", "show", "release"}),
+        (("rejected", "list", "--bec"), {"--because"}),
+        (("rejected", "list", "--rea"), set()),  # the former name still works, and is not offered
+        (("rejected", "list", "--state", ""), {"open", "replayed", "discarded"}),
+        (("export", "run", "--"), {"--profile", "--all", "--wide", "--json", "--help"}),
+    ],
+)
+def test_bash_completes_commands_options_and_words(
+    environment: dict[str, str], words: tuple[str, ...], completions: set[str]
+) -> None:
+    shell = ("bash", "--norc", "-c", COMPLETE, "bash", "bursar-bridge", *words)
+    assert set(run(environment, *shell).split()) == completions
+
+
+def test_zsh_completes_commands_with_what_they_do(environment: dict[str, str]) -> None:
+    script = run(environment, "bursar-bridge", "--show-completion", "zsh")
+    assert script.startswith("#compdef bursar-bridge\n")
+    assert "_BURSAR_BRIDGE_COMPLETE=complete_zsh" in script
+    asked = {
+        "_BURSAR_BRIDGE_COMPLETE": "complete_zsh",
+        "_TYPER_COMPLETE_ARGS": "bursar-bridge held ",
+    }
+    answer = run(environment | asked, "bursar-bridge")
+    assert answer.startswith("_arguments '*: :((")
+    assert '"release":"Offer refused or not exportable fines' in answer
+
+
+@pytest.mark.parametrize(
+    ("shell", "start_file", "script"),
+    [
+        ("bash", ".bashrc", ".bash_completions/bursar-bridge.sh"),
+        ("zsh", ".zshrc", ".zfunc/_bursar-bridge"),
+    ],
+)
+def test_the_script_is_installed_for_the_shell_that_is_named(
+    environment: dict[str, str], shell: str, start_file: str, script: str
+) -> None:
+    home = Path(environment["HOME"])
+    answer = run(environment, "bursar-bridge", "--install-completion", shell)
+    assert f"{shell} completion installed in {home / script}" in answer
+    assert "_BURSAR_BRIDGE_COMPLETE" in (home / script).read_text()
+    assert (home / start_file).is_file()
+
+
+def test_no_shell_is_guessed(environment: dict[str, str]) -> None:
+    run(environment, "bursar-bridge", "--show-completion", code=2)
+    run(environment, "bursar-bridge", "--install-completion", "tcsh", code=2)
