@@ -11,6 +11,7 @@ from service.access import database_limits
 from service.apply import Applier
 from service.database.migrate import migrate, pending, pending_on
 from service.database.pool import Pool, create_pool
+from service.database.reach import why_unusable
 from service.database.transient import REFUSED, TRANSIENT
 from service.export.profile import Profiles
 from service.export.profiles import overlaps, read_profiles, warnings
@@ -210,7 +211,7 @@ async def _open_database(settings: Settings, stop: asyncio.Event) -> Pool | None
             await _migrate(url, settings.migrate_at_start)
             return await create_pool(url, database_limits(settings))
         except REFUSED as problem:
-            raise DatabaseRefused(f"DATABASE_URL: {type(problem).__name__}") from None
+            raise DatabaseRefused(f"DATABASE_URL: {why_unusable(problem, url)}") from None
         except TRANSIENT as problem:
             log.warning(Event.DATABASE_AWAITED, problem=describe(problem))
             await wait_any((stop,), DATABASE_PAUSE_MS)

@@ -15,7 +15,7 @@ def findings(settings: Settings) -> tuple[Profiles | None, list[Line]]:
     try:
         profiles = read_profiles(settings.profiles_file)
     except InvalidProfile as problem:
-        return None, [Line("profiles", Verdict.FAULT, str(problem))]
+        return None, [Line("profiles", Verdict.FAULT, text) for text in str(problem).splitlines()]
     codes = ", ".join(profile.code for profile in profiles.profiles)
     read = Line("profiles", Verdict.OK, f"{len(profiles.profiles)} read: {codes}")
     return profiles, [read, *_doubts(profiles)]

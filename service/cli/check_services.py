@@ -11,8 +11,9 @@ from service.access import kafka_access
 from service.cli.check import Line, Verdict
 from service.cli.explained import is_operators, lines_of
 from service.database.migrate import pending
+from service.database.reach import in_words
 from service.export.profile import Profiles
-from service.kafka.clients import close_client, new_admin, start
+from service.kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from service.kafka.topics import LARGE, check_topics
 from service.settings import Settings
 
@@ -53,7 +54,9 @@ async def _asked(
 
 
 async def _database(settings: Settings) -> list[Line]:
-    missing = await pending(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    with in_words(url):
+        missing = await pending(url)
     reached = Line("database", Verdict.OK, "reachable")
     if not missing:
         return [reached, Line("migrations", Verdict.OK, "all applied")]
@@ -64,10 +67,15 @@ async def _database(settings: Settings) -> list[Line]:
 
 
 async def _kafka(settings: Settings) -> list[Line]:
-    found = await check_topics(kafka_access(settings), settings.topic_prefix)
-    differences = [Line("topics", Verdict.FAULT, f"{one.topic}: {one.rule}") for one in found] or [
-        Line("topics", Verdict.OK, "all as they must be")
-    ]
+    try:
+        found = await check_topics(kafka_access(settings), settings.topic_prefix)
+    except KafkaUnavailable as problem:
+        user = f", user {settings.kafka_user}" if settings.kafka_protocol.has_sasl else ""
+        return [Line("kafka", Verdict.FAULT, f"{problem}{user}")]
+    differences = [
+        Line("topics", Verdict.FAULT, f"{difference.topic}: {difference.rule}")
+        for difference in found
+    ] or [Line("topics", Verdict.OK, "all as they must be")]
     return [Line("kafka", Verdict.OK, "reachable"), *differences, *await _limits(settings)]
 
 

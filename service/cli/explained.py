@@ -1,21 +1,25 @@
 """Errors that an operator can mend, in words."""
 
+import ssl
 from collections.abc import Sequence
 
 import asyncpg
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from service.cli.errors import FAILED, OLDER
+from service.database.reach import FAILURES
+from service.database.transient import TRANSIENT
 from service.kafka.stops import OlderDatabase
-from service.problems import Away, OperatorError, summary
+from service.problems import Away, Bug, OperatorError, summary
 
 # Their texts are ours: field and rule, no value.
 PLAIN = (OperatorError, Away)
-# Theirs are not: told by their sort alone.
-FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FOREIGN = (*FAILURES, KafkaError)
 
 
 def is_operators(problem: BaseException) -> bool:
-    return isinstance(problem, (*PLAIN, *FOREIGN))
+    known = isinstance(problem, (*PLAIN, *FOREIGN, Bug))
+    return known and not isinstance(problem, IllegalStateError)  # of the Kafka client: a bug
 
 
 def status_of(problem: BaseException) -> int:
@@ -24,8 +28,20 @@ def status_of(problem: BaseException) -> int:
 
 
 def lines_of(problem: Exception) -> Sequence[str]:
-    if isinstance(problem, PLAIN):
-        return [str(problem)]
-    if isinstance(problem, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return [f"the database refused: {summary(problem)}"]
+    """What is not ours is told by its class: the text may hold personal data."""
+    match problem:
+        case OperatorError() | Away():
+            return str(problem).splitlines()
+        case Bug():
+            return [f"a fault of this program: {problem}"]
+        case asyncpg.PostgresError() if not isinstance(problem, TRANSIENT):
+            return [f"the database refuses a statement: {summary(problem)}"]
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return [f"the database was lost, or is busy or full: {summary(problem)}"]
+        case ssl.SSLError():
+            return [f"TLS, of the BURSAR_KAFKA_..._FILE settings as a rule: {summary(problem)}"]
+        case KafkaError():
+            return [f"Kafka was lost, or refuses a request: {summary(problem)}"]
+        case OSError() if problem.filename is not None:
+            return [f"{problem.filename}: {problem.strerror}"]
     return [f"not reachable: {summary(problem)}"]

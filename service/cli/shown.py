@@ -19,6 +19,7 @@ from service.cli.tables import show
 from service.core.money import format_minor
 from service.database.migrate import pending
 from service.database.pool import Pool, create_pool
+from service.database.reach import in_words
 from service.logs import configure_logging
 from service.problems import OperatorError
 from service.restore.guard import Guard
@@ -52,9 +53,11 @@ async def database(settings: Settings) -> AsyncIterator[Pool]:
     """For one command. What is logged meanwhile goes to standard error: the other has results."""
     configure_logging(settings.log_level, log_format(settings, sys.stderr))
     url = settings.database_url.get_secret_value()
-    if await pending(url):
-        raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
-    async with await create_pool(url, database_limits(settings)) as pool:
+    with in_words(url):
+        if await pending(url):
+            raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
+        pool = await create_pool(url, database_limits(settings))
+    async with pool:
         yield pool
 
 

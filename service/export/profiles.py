@@ -5,15 +5,14 @@ and rule, never the value.
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from unicodedata import normalize
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
 
-from service.core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
+from service.core.money import decimals, parse_minor
 from service.core.words import CREDIT_TYPE, ProfileCode
 from service.export.batch import Limits
 from service.export.profile import (
@@ -25,8 +24,8 @@ from service.export.profile import (
     Profiles,
     Warned,
 )
-from service.export.profile_file import InstitutionTable, ProfileFile, ProfileTable
-from service.export.schedule import is_cron
+from service.export.profile_file import ProfileFile, ProfileTable
+from service.export.profile_rules import Fault, faults_of
 from service.export.toml_lines import Location, line_of, lines_of
 from service.problems import OperatorError
 
@@ -34,22 +33,18 @@ _SIXTEEN_BIT_MAX = 65_535
 
 
 class InvalidProfile(OperatorError):
-    """The file must be corrected before the service starts."""
+    """The file must be corrected before the service starts: a line of text for each fault.
 
-    def __init__(self, path: Path, line: int, field: str, rule: str) -> None:
-        super().__init__(f"{path}, line {line}: {field}: {rule}")
+    `line`, `field` and `rule` are those of the first one, by its place in the file.
+    """
+
+    def __init__(self, path: Path, *faults: tuple[int, str, str]) -> None:
+        in_order = sorted(faults, key=lambda fault: fault[0])
+        super().__init__(
+            "\n".join(f"{path}, line {line}: {field}: {rule}" for line, field, rule in in_order)
+        )
         self.path = path
-        self.line = line
-        self.field = field
-        self.rule = rule
-
-
-class _Broken(ValueError):
-    """A rule between fields, or between tables, is broken at `location`."""
-
-    def __init__(self, rule: str, *location: str | int) -> None:
-        super().__init__(rule)
-        self.location = location
+        self.line, self.field, self.rule = in_order[0]
 
 
 def read_profiles(path: Path) -> Profiles:
@@ -57,10 +52,10 @@ def read_profiles(path: Path) -> Profiles:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InvalidProfile(path, 1, "file", error.strerror or "cannot be read") from None
+        raise InvalidProfile(path, (1, "file", error.strerror or "cannot be read")) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidProfile(path, line, "file", "must be UTF-8") from None
+        raise InvalidProfile(path, (line, "file", "must be UTF-8")) from None
     return parse_profiles(text, path)
 
 
@@ -69,14 +64,17 @@ def parse_profiles(text: str, path: Path) -> Profiles:
     text = normalize("NFC", text)  # as the texts of events, which its words are compared with
     lines = lines_of(text)
     try:
-        return _profiles(ProfileFile.model_validate(tomllib.loads(text)))
+        file = ProfileFile.model_validate(tomllib.loads(text))
+        faults = list(faults_of(file))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidProfile(path, _toml_line(error, text), "file", "must be TOML") from None
+        raise InvalidProfile(path, (_toml_line(error, text), "file", "must be TOML")) from None
     except ValidationError as error:
-        location, rule = min(_faults(error), key=lambda fault: line_of(lines, fault[0]))
-    except _Broken as broken:
-        location, rule = broken.location, str(broken)
-    raise InvalidProfile(path, line_of(lines, location), _field(location), rule)
+        faults = list(_faults(error))
+    if not faults:
+        return _profiles(file)
+    raise InvalidProfile(
+        path, *((line_of(lines, location), _field(location), rule) for location, rule in faults)
+    )
 
 
 def overlaps(profiles: Profiles) -> list[Overlap]:
@@ -132,41 +130,17 @@ def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> b
 
 
 def _profiles(file: ProfileFile) -> Profiles:
-    institutions = tuple(_institution(n, table) for n, table in enumerate(file.institution))
-    _refuse_repeated([one.id for one in institutions], "institution", "id", "must be unique")
-    codes = [table.code for table in file.profile]
-    _refuse_repeated(codes, "profile", "code", "must be unique over all institutions")
+    """Of a file without faults."""
+    institutions = {
+        table.id: Institution(table.id, table.zone, table.name) for table in file.institution
+    }
     return Profiles(
-        institutions,
-        tuple(_profile(n, table, file, institutions) for n, table in enumerate(file.profile)),
+        tuple(institutions.values()),
+        tuple(_profile(table, file, institutions[table.institution]) for table in file.profile),
     )
 
 
-def _refuse_repeated(values: Sequence[str], table: str, field: str, rule: str) -> None:
-    for n, value in enumerate(values):
-        if value in values[:n]:
-            raise _Broken(rule, table, n, field)
-
-
-def _institution(n: int, table: InstitutionTable) -> Institution:
-    _require_zone(table.zone, "institution", n, "zone")
-    return Institution(table.id, table.zone, table.name)
-
-
-def _require_zone(zone: str, table: str, n: int, field: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _Broken("must be an IANA time zone", table, n, field) from None
-
-
-def _profile(
-    n: int, table: ProfileTable, file: ProfileFile, institutions: Sequence[Institution]
-) -> Profile:
-    institution = next((one for one in institutions if one.id == table.institution), None)
-    if institution is None:
-        raise _Broken("must be the id of an [[institution]]", "profile", n, "institution")
-    _refuse_contradictions(n, table)
+def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -> Profile:
     return Profile(
         code=ProfileCode(table.code),
         name=table.name,
@@ -180,12 +154,12 @@ def _profile(
         institution_owned=table.institution_owned,
         match=table.match,
         minimum_age_days=table.minimum_age_days,
-        minimum_amount=_minor(table.minimum_amount, table, n, "minimum_amount"),
+        minimum_amount=parse_minor(table.minimum_amount, table.currency),
         minimum_amount_scope=table.minimum_amount_scope,
         credits=Credits(
             table.credits.included,
             table.credits.minimum_age_days,
-            _minor(table.credits.minimum_amount, table, n, "credits", "minimum_amount"),
+            parse_minor(table.credits.minimum_amount, table.currency),
         ),
         interval_seconds=table.interval_seconds,
         cron=table.cron,
@@ -209,38 +183,7 @@ def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:
     return frozenset({CREDIT_TYPE}).union(*(table.fine_types for table in tables))
 
 
-def _refuse_contradictions(n: int, table: ProfileTable) -> None:
-    try:
-        decimals(table.currency)
-    except InvalidCurrency as error:
-        raise _Broken(str(error), "profile", n, "currency") from None
-    if CREDIT_TYPE in table.fine_types and not table.credits.included:
-        rule = "credits are exported by `included = true` in [profile.credits] only"
-        raise _Broken(rule, "profile", n, "fine_types")
-    if table.cron is not None and table.interval_seconds is not None:
-        raise _Broken("must not stand beside interval_seconds", "profile", n, "cron")
-    if table.cron is not None and not is_cron(table.cron):
-        raise _Broken("must be a cron expression of five fields", "profile", n, "cron")
-    if table.cron is None and table.cron_zone is not None:
-        raise _Broken("must stand beside cron", "profile", n, "cron_zone")
-    if table.cron_zone is not None:
-        _require_zone(table.cron_zone, "profile", n, "cron_zone")
-    if table.owners == [] and not table.institution_owned:
-        rule = "must name a library, or institution_owned be true: nothing could be exported"
-        raise _Broken(rule, "profile", n, "owners")
-
-
-def _minor(text: str, table: ProfileTable, n: int, *field: str) -> int:
-    try:
-        minor = parse_minor(text, table.currency)
-    except InvalidAmount as error:
-        raise _Broken(str(error), "profile", n, *field) from None
-    if minor < 0:
-        raise _Broken("must not be negative", "profile", n, *field)
-    return minor
-
-
-def _faults(error: ValidationError) -> Iterator[tuple[Location, str]]:
+def _faults(error: ValidationError) -> Iterator[Fault]:
     """Where and which rule; the library's texts quote rules, never the input."""
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         location = tuple(part for part in fault["loc"] if part != "[key]")

@@ -15,6 +15,7 @@ from aiokafka.helpers import create_ssl_context
 
 from service.kafka import header_names
 from service.kafka.assignor import new_assignor
+from service.kafka.reach import why_unusable
 from service.logs import LastProblem
 from service.problems import Away
 
@@ -143,8 +144,7 @@ async def start(client: Client) -> Client:
         await client.start()
         started = True
     except (KafkaError, OSError) as problem:
-        cause = f" ({last.text})" if last.text else ""
-        raise KafkaUnavailable(f"{problem}{cause}") from problem
+        raise KafkaUnavailable(why_unusable(problem, last.text)) from problem
     finally:
         logger.removeHandler(last)
         if not started:

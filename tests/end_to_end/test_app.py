@@ -17,6 +17,7 @@ import asyncpg
 import orjson
 import pytest
 
+from service.database.reach import target_of
 from tests.support.inputs import bursar_payment, fine_created, structured
 from tests.support.programs import Program, start_program
 from tests.support.topics import produce, read_topic
@@ -336,7 +337,11 @@ async def test_a_database_that_does_not_exist_ends_it_with_one_line(world: World
         assert await process.wait() == 1
     last = world.log[-1]
     assert (last["event"], last["sort"]) == ("failed", "DatabaseRefused")
-    assert last["text"] == "DATABASE_URL: InvalidCatalogNameError"
+    target = target_of(url)
+    assert last["text"] == (
+        "DATABASE_URL: there is no such database: "
+        f"user {target.user}, database {target.database}_no_such at {target.address}"
+    )
 
 
 async def test_without_leave_to_migrate_it_says_what_is_missing(

@@ -138,7 +138,8 @@ def test_a_database_that_is_away_is_told_in_one_line() -> None:
     ended = call("migrate")
     assert ended.exit_code == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("bursar-bridge: not reachable: ConnectionRefusedError")
+    login = "user library, database bursar at 127.0.0.1:1"
+    assert line == f"bursar-bridge: nobody listens there: {login}"
     assert "Geheim" not in line
 
 
@@ -146,7 +147,7 @@ def test_a_broker_that_is_away_is_told_in_one_line() -> None:
     ended = call("topics", "create")
     assert ended.exit_code == 1
     (line,) = ended.stderr.splitlines()
-    assert "Unable to bootstrap" in line
+    assert line == "bursar-bridge: nobody listens there: Kafka at 127.0.0.1:1"
 
 
 def test_check_names_everything_that_is_away(environment: pytest.MonkeyPatch) -> None:
@@ -172,10 +173,19 @@ def test_check_names_the_line_of_a_bad_profile(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "profiles.toml"
-    file.write_text('[[institution]]\nid = "972"\nzone = "Nowhere/Town"\n')
+    institution = '[[institution]]\nid = "972"\nzone = "Nowhere/Town"\n'
+    file.write_text(institution * 2)
     environment.setenv("BURSAR_PROFILES_FILE", str(file))
     shown = call("check").stdout
-    assert "profiles.toml, line 3: " in shown
+    faults = [line for line in shown.splitlines() if "profiles" in line and " fault " in line]
+    assert len(faults) == 3
+    assert "profiles.toml, line 3: " in faults[0]
+    assert "line 5: institution.id: must be unique" in shown
+    assert "line 6: " in faults[2]
+    ended = call("export", "run", "--all")
+    assert ended.exit_code == 1
+    assert len(ended.stderr.splitlines()) == 3
+    assert all(line.startswith("bursar-bridge: ") for line in ended.stderr.splitlines())
 
 
 def test_export_wants_profiles() -> None:

@@ -248,10 +248,41 @@ def test_a_refusal_never_shows_the_value() -> None:
             assert "cret-1" not in str(refused.value)
 
 
-def test_the_first_of_several_faults_is_told() -> None:
+def faults_in(text: str) -> list[str]:
+    """A refusal's lines without the path and without the rule: `7: profile.mode`."""
     with pytest.raises(InvalidProfile) as refused:
-        parse(table("fines_max = 0", mode='"x"'))
-    assert refused.value.field == "profile.mode"
+        parse(text)
+    first, *_ = lines = str(refused.value).splitlines()
+    assert first.startswith(f"p.toml, line {refused.value.line}: {refused.value.field}: ")
+    return [": ".join(line.removeprefix("p.toml, line ").split(": ")[:2]) for line in lines]
+
+
+def test_all_faults_are_told_in_the_order_of_their_lines() -> None:
+    of_values = faults_in(table("fines_max = 0", mode='"x"'))
+    fields = [fault.partition(": ")[2] for fault in of_values]
+    assert fields == ["profile.mode", "profile.fines_max"]
+    numbers = [int(fault.partition(":")[0]) for fault in of_values]
+    assert numbers == sorted(numbers)
+
+
+def test_all_rules_between_fields_and_tables_that_are_broken_are_told() -> None:
+    broken = table(
+        'cron = "soon"',
+        'cron_zone = "Nowhere/Town"',
+        "interval_seconds = 60",
+        "owners = []",
+        "institution_owned = false",
+        'minimum_amount = "-1.00"',
+    )
+    other = table(institution='"98"', currency='"XXQ"', fine_types='["CREDIT"]')
+    fields = [fault.partition(": ")[2] for fault in faults_in(broken + other)]
+    assert sorted(fields) == sorted(
+        [
+            *("profile.cron", "profile.cron", "profile.cron_zone", "profile.owners"),
+            *("profile.minimum_amount", "profile.code", "profile.institution"),
+            *("profile.currency", "profile.fine_types"),
+        ]
+    )
 
 
 def test_keys_in_a_text_of_several_lines_are_not_taken_for_keys() -> None:
