@@ -17,16 +17,16 @@ from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demo import checks, report
+from demo import checks, report, sample
 from demo.container import check_container
 from demo.outputs import Outputs, open_reader
 from demo.scene import PROFILES
 from demo.stage import Stage
 from demo.story import STEPS
-from demo.world import FOLDER, DemoFailed, own_world, running_service
+from demo.world import FOLDER, ROOT, DemoFailed, own_world, running_service
 from tests.support.services import Services, ServicesUnavailable, running_services
 
-PLAIN_COLUMNS = 124  # where nobody says how wide the terminal is
+PLAIN_COLUMNS = 136  # where nobody says how wide the terminal is
 CONTAINER_URL = "http://127.0.0.1:{port}"  # as compose.yaml publishes it
 CONTAINER_PORT = "8080"
 
@@ -115,6 +115,8 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
         stage = Stage(world, service, producer, consumer, database, outputs)
         await _play(console, stage)
         problems = [*stage.problems, *await _found(stage)]
+        if not problems:
+            sample.show(console, outputs)
         if ops_url is not None:
             tell(await check_container(ops_url, servers))
     console.print(
@@ -122,6 +124,8 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
         highlight=False,
         soft_wrap=True,
     )
+    if not problems:
+        sample.show_next(console, FOLDER, ROOT)
     return problems
 
 

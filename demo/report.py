@@ -11,6 +11,7 @@ from demo.outputs import Outputs
 from demo.stage import Done
 
 NOTHING: Balance = (ZERO, ZERO)
+FINE_WIDTH = 7
 
 
 def show(console: Console, done: list[Done], outputs: Outputs) -> None:
@@ -24,8 +25,10 @@ def _balances(done: list[Done]) -> Table:
         caption="Below zero: a credit. A lost item's fine leaves the balance when it is exported.",
         caption_justify="left",
     )
-    for heading in ("step", "patron", ""):
+    for heading in ("step", "fines"):
         table.add_column(heading)
+    for heading in ("patron", ""):
+        table.add_column(heading, no_wrap=True)
     for heading in ("active", "transferred", "total"):
         table.add_column(heading, justify="right")
     for step in done:
@@ -33,7 +36,8 @@ def _balances(done: list[Done]) -> Table:
     last = done[-1].after if done else {}
     for patron, balance in last.items():
         title = "the end" if patron is next(iter(last)) else ""
-        table.add_row(title, Text(patron.name), patron.college.currency, *_moved(balance, balance))
+        cells = _moved(balance, balance)
+        table.add_row(title, "", Text(patron.name), patron.college.currency, *cells)
     return table
 
 
@@ -45,12 +49,18 @@ def _add_step(table: Table, step: Done) -> None:
         cells = _moved(step.before.get(patron, NOTHING), step.after[patron])
         currency = patron.college.currency
         end = patron is rows[-1]
-        table.add_row(title, Text(patron.name), currency, *cells, end_section=end)
+        fines = ", ".join(map(_short, sorted(step.fines[patron])))
+        table.add_row(title, fines, Text(patron.name), currency, *cells, end_section=end)
         title = ""
     if not rows:
         counts = {"rejected": step.rejected, "parked": step.parked}
         remarks = ["no effect", *(f"{n} {what}" for what, n in counts.items() if n)]
-        table.add_row(title, Text(", ".join(remarks), style="dim"), end_section=True)
+        table.add_row(title, "", Text(", ".join(remarks), style="dim"), end_section=True)
+
+
+def _short(fine_id: str) -> str:
+    """A credit that the service made has a long identity; the library's fines have short ones."""
+    return fine_id if len(fine_id) <= FINE_WIDTH else f"{fine_id[:FINE_WIDTH]}…"
 
 
 def _moved(before: Balance, after: Balance) -> list[Text]:

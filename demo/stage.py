@@ -21,6 +21,10 @@ from tests.support.services.process import GuardedProcess
 
 STEP_SECONDS_MAX = 60.0
 READ_MS = 50
+ACCOUNTS = {
+    (patron.college.institution_id, patron.patron_id, patron.college.currency): patron
+    for patron in PATRONS
+}
 TYPE = "org.bursar-bridge.{}.v1"
 
 
@@ -36,11 +40,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Done:
-    """A step as it went: balances by the events, before and after."""
+    """A step as it went: balances by the events, before and after, and the fines of the events."""
 
     title: str
     before: dict[Patron, Balance]
     after: dict[Patron, Balance]
+    fines: dict[Patron, list[str]]
     events: int
     rejected: int
     parked: int
@@ -77,7 +82,8 @@ class Stage:
         parked = await self.database.fetchval("SELECT count(*) FROM parked")
         self._compare(step, parked)
         after = self.balances()
-        self.done.append(Done(step.title, before, after, seen, step.rejected, parked))
+        fines = self.fines(events)
+        self.done.append(Done(step.title, before, after, fines, seen, step.rejected, parked))
 
     async def publish(self, name: str, data: dict[str, object]) -> None:
         """In binary mode: the attributes are headers, the value is the data."""
@@ -95,8 +101,17 @@ class Stage:
     def balances(self) -> dict[Patron, Balance]:
         """What the events say, patron by patron."""
         said = self.outputs.balances()
-        keys = {(p.college.institution_id, p.patron_id, p.college.currency): p for p in PATRONS}
-        return {patron: said[key] for key, patron in keys.items() if key in said}
+        return {patron: said[key] for key, patron in ACCOUNTS.items() if key in said}
+
+    def fines(self, events: int) -> dict[Patron, list[str]]:
+        """Each patron's fines in the events after so many, in their order, each once."""
+        fines: dict[Patron, list[str]] = {}
+        for change in (record.json for record in self.outputs.changes[events:]):
+            account = (change["institution_id"], change["patron_id"], change["currency"])
+            known = fines.setdefault(ACCOUNTS[account], [])
+            if change["fine"]["fine_id"] not in known:
+                known.append(change["fine"]["fine_id"])
+        return fines
 
     async def _send(self, name: str, value: bytes, headers: list[tuple[str, bytes]]) -> None:
         topic = self.world.topic(name)
