@@ -4,6 +4,7 @@ Needs nothing but Python. Identities are the sender's and must be the same on ev
 `fine_id`; `change_id`, `payment_id` and `response_id` within the sender's `source`.
 """
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -87,11 +88,14 @@ def payment(institution_id: str, payment_id: str, paid_at: str, kind: str, **fie
 
 
 def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> Record:
-    """A batch's outcome: `accepted`, `refused` (with `reason`) or `partial` (`refused_lines`)."""
+    """A batch's outcome: `accepted`, `refused` (with `reason`) or `partial` (`refused_lines`).
+
+    `response_id` is made from all that the answer says. The same answer again has the same id and
+    is a repeat; one that refuses another line, or corrects a reason, is an answer of its own.
+    """
     data = {
         "institution_id": manifest["institution_id"],
         "source": ERP,
-        "response_id": f"{manifest['profile']}-{manifest['batch_number']}-{outcome}",
         "profile": manifest["profile"],
         "batch_number": manifest["batch_number"],
         "outcome": outcome,
@@ -100,6 +104,9 @@ def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> 
         "responded_at": manifest["sealed_at"],  # the same on every attempt
         **fields,
     }
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+    batch = f"{manifest['profile']}-{manifest['batch_number']}"
+    data["response_id"] = f"{batch}-{outcome}-{digest}"
     return record("export-response.v1", str(manifest["profile"]), data)
 
 

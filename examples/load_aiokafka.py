@@ -1,8 +1,4 @@
-"""Loads batches with aiokafka: python load_aiokafka.py INBOX [NUMBER_OF_BATCHES] [--accept]
-
-With --accept each batch in the inbox is answered as `accepted`. Ends after so many batches,
-without a number never. Stops with a line when a batch must not be loaded.
-"""
+"""Loads batches with aiokafka: python load_aiokafka.py INBOX [NUMBER_OF_BATCHES] [--accept]"""
 
 import asyncio
 import os
@@ -12,6 +8,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from events import response
 from inbox import Inbox, WrongBatch
+from words import LOADED, loader_words, tell_answered
 
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
 PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
@@ -41,7 +38,8 @@ async def main(folder: str, wanted: int, accepts: bool) -> None:
                 loaded += 1
                 if accepts:
                     topic, key, value, headers = response(manifest, "accepted")
-                    await producer.send_and_wait(PREFIX + topic, value, key, headers=headers)
+                    sent = await producer.send_and_wait(PREFIX + topic, value, key, headers=headers)
+                    tell_answered(sent.topic, sent.partition, sent.offset)
             if inbox.is_settled:  # only then: after a crash the other half is needed again
                 await consumer.commit()
             if loaded == wanted:
@@ -52,9 +50,8 @@ async def main(folder: str, wanted: int, accepts: bool) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [one for one in sys.argv[1:] if one != "--accept"]
-    number = int(arguments[1]) if len(arguments) > 1 else -1
     try:
-        asyncio.run(main(arguments[0], number, "--accept" in sys.argv))
+        asyncio.run(main(*loader_words()))
     except WrongBatch as problem:
         sys.exit(f"not loaded: {problem}")
+    print(LOADED, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Loads batches with confluent-kafka: python load_confluent.py INBOX [NUMBER_OF_BATCHES] [--accept]
+"""Loads batches with confluent-kafka: load_confluent.py INBOX [NUMBER_OF_BATCHES] [--accept]
 
 The same program as load_aiokafka.py with the other client.
 """
@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Message, Producer
 from events import Record, response
 from inbox import Inbox, WrongBatch
+from words import LOADED, loader_words, tell_answered
 
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:19092")
 PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
@@ -43,32 +44,39 @@ def main(folder: str, wanted: int, accepts: bool) -> None:
                 print(manifest["file_name"], manifest["count"], manifest["total"], flush=True)
                 loaded += 1
                 if accepts:
-                    send(producer, PREFIX, response(manifest, "accepted"))
+                    answer = response(manifest, "accepted")
+                    tell_answered(PREFIX + answer.topic, *send(producer, PREFIX, answer))
             if inbox.is_settled:  # only then: after a crash the other half is needed again
                 consumer.commit(asynchronous=False)
     finally:
         consumer.close()
 
 
-def send(producer: Producer, prefix: str, record: Record) -> None:
-    """Returns when the broker has it. Raises KafkaException."""
+def send(producer: Producer, prefix: str, record: Record) -> tuple[int, int]:
+    """Partition and offset, when the broker has it. Raises KafkaException."""
     problems: list[object] = []
+    places: list[tuple[int, int]] = []
+
+    def delivered(error: object, message: Message) -> None:
+        problems.append(error)
+        places.append((message.partition() or 0, message.offset() or 0))
+
     producer.produce(
         prefix + record.topic,
         record.value,
         record.key,
         headers=record.headers,
-        on_delivery=lambda error, _: problems.append(error),
+        on_delivery=delivered,
     )
     producer.flush(ANSWER_SECONDS_MAX)
     if problems != [None]:
         raise KafkaException(problems)
+    return places[0]
 
 
 if __name__ == "__main__":
-    arguments = [one for one in sys.argv[1:] if one != "--accept"]
-    number = int(arguments[1]) if len(arguments) > 1 else -1
     try:
-        main(arguments[0], number, "--accept" in sys.argv)
+        main(*loader_words())
     except WrongBatch as problem:
         sys.exit(f"not loaded: {problem}")
+    print(LOADED, file=sys.stderr)

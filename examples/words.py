@@ -6,6 +6,83 @@ from pathlib import Path
 
 from events import Record, change, fine, payment, record, response
 
+SENDING = """Sends one event, of a library or of an ERP.
+
+The library (institution, its id of the fine or change, instant, ...):
+    PROGRAM fine 101 F-1 2026-11-01T09:00:00Z P-17 OVERDUEFINE 25.00 USD
+    PROGRAM change 101 C-1 2026-11-02T09:00:00Z F-1 paid 5.00 USD
+    PROGRAM change 101 C-2 2026-11-02T09:30:00Z F-1 disputed
+    PROGRAM file fine-created.v1 payload.json
+
+The ERP (institution, its id of the payment, instant, bursarTransactionId or fine:ID, ...):
+    PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+    PROGRAM pay 101 R-2 2026-11-26T10:00:00Z fine:F-1 25.00 USD
+    PROGRAM write-off 101 W-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+    PROGRAM reverse 101 R-1-back 2026-11-27T10:00:00Z R-1
+    PROGRAM status 101 S-1 2026-11-27T10:00:00Z 1000000000000001 invoiced
+    PROGRAM refuse inbox/manifests/NAME.json 1000000000000001 "unknown student"
+
+The same words again are the same event: nothing is counted twice.
+
+KAFKA_BOOTSTRAP_SERVERS says where the broker is (127.0.0.1:19092), BURSAR_TOPIC_PREFIX how its
+topics begin (library.).
+"""
+LOADING = """Loads batches: PROGRAM INBOX [NUMBER_OF_BATCHES] [--accept]
+
+Keeps each batch in the folder INBOX when its document is what its manifest says: the XML, and the
+manifest in INBOX/manifests. Prints file name, lines and total. With --accept each batch is answered
+as `accepted`. Ends after so many batches, without a number never; stops with a line when a batch
+must not be loaded. What it has kept it knows: start it again after whatever happened.
+
+KAFKA_BOOTSTRAP_SERVERS says where the broker is (127.0.0.1:19092), BURSAR_TOPIC_PREFIX how its
+topics begin (library.), LOADER_GROUP the consumer group: one for each inbox.
+"""
+LOADED = (
+    "next: `bursar-bridge export verify INBOX` checks all that is there; with send_aiokafka.py, "
+    "`pay` reports a payment of a line and `refuse` says which line you cannot take"
+)
+SENT = (
+    "next: watch.py shows the new balance, or why the record was rejected; "
+    "`bursar-bridge parked list` has what waits for another record"
+)
+
+
+def words_given(help_text: str) -> list[str]:
+    """The command line. `--help` prints the text and ends the program; so does no word at all."""
+    words = sys.argv[1:]
+    text = help_text.replace("PROGRAM", Path(sys.argv[0]).name)
+    if {"-h", "--help"} & set(words):
+        print(text, end="")
+        sys.exit(0)
+    if not words:
+        print(text, end="", file=sys.stderr)
+        sys.exit(2)
+    return words
+
+
+def loader_words() -> tuple[str, int, bool]:
+    """Inbox, number of batches (-1: without end), and whether each is accepted."""
+    words = words_given(LOADING)
+    accepts = "--accept" in words
+    match [word for word in words if word != "--accept"]:
+        case [folder]:
+            return folder, -1, accepts
+        case [folder, number] if number.isdecimal():
+            return folder, int(number), accepts
+    print("usage: INBOX [NUMBER_OF_BATCHES] [--accept]; --help says more", file=sys.stderr)
+    sys.exit(2)
+
+
+def tell_answered(topic: str, partition: int, offset: int) -> None:
+    """Beside the list of batches, which may go to another program."""
+    print(f"accepted: {topic}, partition {partition}, offset {offset}", file=sys.stderr)
+
+
+def tell_sent(topic: str, partition: int, offset: int) -> None:
+    """Where the record is now, and where to look for what becomes of it."""
+    print(f"sent to {topic}, partition {partition}, offset {offset}")
+    print(SENT)
+
 
 def event_of(words: list[str]) -> Record:
     match words:
@@ -39,8 +116,10 @@ def event_of(words: list[str]) -> Record:
             refused = [{"bursar_transaction_id": line, "reason": reason}]
             return response(told, "partial", refused_lines=refused)
         case _:
-            verbs = "file | fine | change | pay | write-off | reverse | status | refuse"
-            sys.exit(f"{verbs}: what follows each of them is in send_aiokafka.py")
+            print(
+                f"not understood: {' '.join(words)}; --help has what can be sent", file=sys.stderr
+            )
+            sys.exit(2)
 
 
 def reference(line: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 from tests.support.process import COMMAND_SECONDS_MAX, Site, end
 from tests.support.programs import ROOT
 from tests.support.sealed import publish, sealed_chain
+from tests.support.topics import produce
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = ("aiokafka", "confluent")
@@ -31,6 +34,8 @@ fine_types = ["OVERDUEFINE"]
 match = "BARCODE"
 fines_max = 1
 """
+CHANGED = ROOT / "contracts" / "examples" / "balance-changed.v1" / "valid" / "fine.json"
+REJECTED = "contracts/examples/rejected.v1/valid/full.json"
 CREATED_AT = "2026-11-01T09:00:00Z"
 PAID_AT = "2026-11-26T10:00:00Z"
 
@@ -43,8 +48,12 @@ class Erp:
     client: str
 
     async def program(self, name: str, *words: str, code: int = 0) -> str:
+        """The output of `send` or `load` with this client, or its errors where they are wanted."""
+        return await self.run(f"{name}_{self.client}.py", *words, code=code)
+
+    async def run(self, name: str, *words: str, code: int = 0) -> str:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(EXAMPLES / f"{name}_{self.client}.py"), *words),
+            *(sys.executable, str(EXAMPLES / name), *words),
             cwd=self.site.folder,
             env=self.site.environment | {"LOADER_GROUP": f"{self.site.group}-loader"},
             stdin=DEVNULL,
@@ -58,6 +67,18 @@ class Erp:
             await end(process)
         assert process.returncode == code, problems.decode()
         return out.decode() if code == 0 else problems.decode()
+
+    async def took(self, answers: int) -> None:
+        """Waits until the service has read so many answers besides the loader's two."""
+
+        async def has_read() -> bool:
+            found = await self.site.rows(
+                "SELECT sum(next_offset)::int AS n FROM consumer_offset"
+                " WHERE topic LIKE '%export-response.v1'"
+            )
+            return found == [{"n": 2 + answers}]
+
+        await self.site.until(has_read, COMMAND_SECONDS_MAX)
 
     async def owes(self, patron: str, active: int, transferred: int) -> None:
         """Waits until it is so, minor units."""
@@ -81,7 +102,9 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     await site.command("topics", "create", "--partitions", "3")
     await site.start()
     full = ROOT / "contracts" / "examples" / "fine-created.v1" / "valid" / "full.json"
-    await erp.program("send", "file", "fine-created.v1", str(full))
+    sent = await erp.program("send", "file", "fine-created.v1", str(full))
+    place = rf"sent to {site.topic('fine-created.v1')}, partition \d, offset 0\nnext: watch\.py"
+    assert re.match(place, sent)
     for patron in ("P-1", "P-2"):
         words = (f"F-{patron}", CREATED_AT, patron, "OVERDUEFINE", "30.00", "USD")
         await erp.program("send", "fine", "101", *words)
@@ -113,13 +136,17 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     await erp.owes("P-1", 0, 2400)
     await erp.program("send", "write-off", "101", "W-1", PAID_AT, lines[0], "24.00", "USD")
     await erp.owes("P-1", 0, 0)
-    refused = ("refuse", str(manifests[1]), lines[1], "unknown student")
-    await erp.program("send", *refused)
+    # A line of the other batch is not this one's; the correction is an answer of its own.
+    for line in (lines[0], lines[1], lines[1]):
+        await erp.program("send", "refuse", str(manifests[1]), line, "unknown student")
     await erp.owes("P-2", 2500, 0)
+    await erp.took(3)
     states = await site.rows("SELECT state FROM export_batch ORDER BY batch_number")
     assert [row["state"] for row in states] == ["accepted", "refused"]
-    assert await site.rows("SELECT * FROM rejected") == []
+    assert await site.rows("SELECT reason FROM rejected") == [{"reason": "unknown_line"}]
     assert await site.rows("SELECT * FROM parked") == []
+    watched = (await erp.run("watch.py", "3")).splitlines()
+    assert [line.split()[0] for line in watched] == ["balance"] * 3
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -148,3 +175,57 @@ async def test_a_gap_stops_the_loader(site: Site, client: str) -> None:
     assert "not loaded: 972/DAILY: batch 2 is missing before 3" in told
     inbox = site.folder / "inbox"
     assert [path.name for path in inbox.glob("*.xml")] == [one.file_name]
+
+
+def changed(epoch: int, sequence: int, patron: str = "P-1") -> bytes:
+    event = json.loads(CHANGED.read_bytes())
+    event |= {"patron_id": patron, "epoch": epoch, "sequence": sequence}
+    return json.dumps(event).encode()
+
+
+async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_and_epoch(
+    site: Site,
+) -> None:
+    erp = Erp(site, "aiokafka")
+    await site.command("topics", "create", "--partitions", "1")
+    # An account begins, misses two numbers, gets one of them late; a restore goes on at 9.
+    numbers = ((1, 1), (1, 2), (1, 2), (1, 5), (1, 3), (2, 9), (2, 10))
+    records = [(b"6050/P-1", changed(*number)) for number in numbers]
+    records.append((b"6050/P-2", changed(1, 1, "P-2")))
+    produce(site.servers, site.topic("balance-changed.v1"), records)
+    told = await erp.run("watch.py", str(len(records)), code=1)  # 4 is still missing
+    assert told.startswith("watching ")
+
+    produce(site.servers, site.topic("balance-changed.v1"), [(b"6050/P-1", changed(1, 4))])
+    told = (await erp.run("watch.py", str(len(records) + 1))).splitlines()
+    shown = [line.partition("number ")[2].rstrip(")") or line for line in told]
+    gap = "GAP       6050/P-1 USD: epoch 1: 3 to 4 did not come before 5"
+    assert shown == ["1", "2", gap, "5", "3", "9", "10", "1", "4"]
+
+    closed = EXAMPLES.parent / "contracts/examples/loan-closed.v1/valid/loan_closed.json"
+    produce(site.servers, site.topic("loan-closed.v1"), [(b"6050/P-1001", closed.read_bytes())])
+    refused = json.loads((EXAMPLES.parent / REJECTED).read_bytes())
+    headers = [(name, text.encode()) for name, text in refused.items()]
+    produce(site.servers, site.topic("rejected.v1"), [(None, b"{}")], headers=headers)
+    told = (await erp.run("watch.py", str(len(records) + 3))).splitlines()
+    assert "loan      6050/P-1001: L-778 is closed, lost_fine_exported 15000000020004242" in told
+    rejected = "rejected  library.bursar-payment.v1/3/1042: currency_mismatch: "
+    assert f"{rejected}currency: must be the fine's" in told
+
+
+PROGRAMS = [*(f"{name}_{client}.py" for name in ("send", "load") for client in CLIENTS), "watch.py"]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_answers_help_and_refuses_what_it_does_not_understand(name: str) -> None:
+    """Without a broker: nothing is asked of it."""
+    told = subprocess.run(
+        [sys.executable, EXAMPLES / name, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"    {name} pay 101" in told.stdout if "send" in name else f" {name} " in told.stdout
+    assert "KAFKA_BOOTSTRAP_SERVERS" in told.stdout
+    wrong = subprocess.run(
+        [sys.executable, EXAMPLES / name, "a", "b", "c"], capture_output=True, check=False
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert b"--help" in wrong.stderr
