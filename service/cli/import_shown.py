@@ -155,7 +155,15 @@ def warnings(summary: Summary) -> Iterator[str]:
         )
     if not summary.overpays:
         return
+    held = summary.lines(Fate.HELD)
+    if held:
+        yield (
+            f"overpaid lines that a person has to decide about: {held} (the profile's overpayment "
+            "or its overpayment_max)"
+        )
     lines = summary.lines(Fate.OVERPAID) + summary.lines(Fate.NOT_OWED)
+    if lines == 0:
+        return
     excess = Counter[str]()
     for (_, _, currency), minor in summary.excess.items():
         excess[currency] += minor

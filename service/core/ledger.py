@@ -5,6 +5,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
+from service.core.money import whole_units
 from service.core.words import (
     CREDIT_TYPE,
     DEFAULT_LABELS,
@@ -21,6 +22,10 @@ from service.core.words import (
     Status,
 )
 
+# The default of a profile's `overpayment_max`.
+OUTSTANDING_TIMES = 10
+WHOLE_UNITS = 100
+
 DEFAULT_LOST_TYPES = frozenset({"LOSTITEMREPLACEMENTFEE", "LOSTITEMFINE"})
 
 
@@ -36,9 +41,20 @@ class Terms:
     overpayment: Overpayment = Overpayment.CREDIT
     refused: RefusedRule = RefusedRule.HOLD
     labels: tuple[tuple[Kind, str], ...] = ()
+    overpayment_max: int | None = None  # of an excess, in minor units; None: the default
 
     def label(self, kind: Kind) -> str:
         return next((text for own, text in self.labels if own is kind), DEFAULT_LABELS[kind])
+
+    def excess_max(self, outstanding: int, currency: str) -> int:
+        """The largest excess that becomes a credit without a person's decision, in minor units.
+
+        `outstanding` is what was owed at the bursar before the payment. The default is the larger
+        of ten times that and 100 whole units of the currency.
+        """
+        if self.overpayment_max is not None:
+            return self.overpayment_max
+        return max(OUTSTANDING_TIMES * abs(outstanding), whole_units(WHOLE_UNITS, currency))
 
 
 class AccountKey(NamedTuple):

@@ -75,6 +75,14 @@ def rule_broken_by(currency: str) -> str:
     return "must be an ISO 4217 code with 0 to 3 decimals"
 
 
+def whole_units(count: int, currency: str) -> int:
+    """So many whole units of the currency in minor units: 100 USD is 10000. Raises
+    InvalidCurrency.
+    """
+    minor: int = count * 10 ** decimals(currency)
+    return minor
+
+
 def parse_minor(text: object, currency: str) -> int:
     """Minor units of a wire amount. Raises InvalidAmount or InvalidCurrency."""
     return _parse(text, currency, _AMOUNT)

@@ -57,7 +57,8 @@ def find(
 def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None) -> Outcome:
     """A payment, write-off or status on its fine (rows 6-13 and 15).
 
-    `overpayment` is a person's word on a held one; otherwise the profile's counts.
+    `overpayment` is a person's decision about a held one; otherwise the profile's counts, and its
+    maximum with it.
     """
     if event.currency is not None and event.currency != fine.facts.currency:
         return rejected(Reason.CURRENCY_MISMATCH)
@@ -74,7 +75,17 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
     if fine.status is Status.CLOSED:  # lost items: the money is noted, nothing moves
         counted = replace(_seen(fine, event), payments_live=fine.payments_live + 1)
         return note(counted, event, Kind.PAYMENT_NOTED, event.amount)
-    return _settle(fine, event, event.amount, overpayment or fine.terms.overpayment)
+    rule = overpayment or overpayment_rule(fine, fine.terms, event.amount)
+    return _settle(fine, event, event.amount, rule)
+
+
+def overpayment_rule(fine: Fine, terms: Terms, amount: int) -> Overpayment:
+    """The profile's rule for a payment of `amount`; an excess above its maximum is held."""
+    excess = amount - abs(fine.outstanding)
+    maximum = terms.excess_max(fine.outstanding, fine.facts.currency)
+    if terms.overpayment is Overpayment.CREDIT and excess > maximum:
+        return Overpayment.HOLD
+    return terms.overpayment
 
 
 def _settle(fine: Fine, event: BursarPayment, amount: int, overpayment: Overpayment) -> Outcome:

@@ -123,6 +123,7 @@ def terms(row: Row) -> Terms:
         overpayment=Overpayment(body["overpayment"]),
         refused=RefusedRule(body["refused"]),
         labels=tuple((Kind(kind), text) for kind, text in body["labels"]),
+        overpayment_max=body.get("overpayment_max"),
     )
 
 

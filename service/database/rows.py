@@ -195,7 +195,7 @@ def terms_id(terms: Terms) -> str:
 
 
 def terms_text(terms: Terms) -> str:
-    body = {
+    body: dict[str, object] = {
         "profile": terms.profile,
         "mode": terms.mode,
         "lost": terms.lost,
@@ -205,6 +205,8 @@ def terms_text(terms: Terms) -> str:
         "refused": terms.refused,
         "labels": sorted((kind.value, text) for kind, text in terms.labels),
     }
+    if terms.overpayment_max is not None:  # else the text stays that of earlier releases
+        body["overpayment_max"] = terms.overpayment_max
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
 
 

@@ -49,6 +49,17 @@ class Credits:
 
 
 @dataclass(frozen=True, slots=True)
+class FineGroup:
+    """What decides whose a fine is. `library_code` None: owned by the institution."""
+
+    institution_id: str
+    type: str
+    currency: str
+    library_code: str | None
+    user_group: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """`user_groups` and `owners` None: any. `known_types`: of all profiles of the institution."""
 
@@ -75,6 +86,7 @@ class Profile:
     lost_types: frozenset[str]
     close_paid_lost_loan: bool
     overpayment: Overpayment
+    overpayment_max: int | None  # None: the larger of ten times the outstanding and 100 units
     refused: RefusedRule
     labels: tuple[tuple[Kind, str], ...]
     empty_run: EmptyRun
@@ -93,6 +105,7 @@ class Profile:
             overpayment=self.overpayment,
             refused=self.refused,
             labels=self.labels,
+            overpayment_max=self.overpayment_max,
         )
 
     @property
@@ -100,6 +113,16 @@ class Profile:
         """What it exports; whether credits go along has a setting of its own."""
         own = self.fine_types - {CREDIT_TYPE}
         return own | {CREDIT_TYPE} if self.credits.included else own
+
+    def takes(self, group: "FineGroup") -> bool:
+        """Whether it exports such fines at all, once they are due and nothing holds them back."""
+        return (
+            group.institution_id == self.institution_id
+            and group.currency == self.currency
+            and self.claims_type(group.type)
+            and self.claims_owner(group.library_code)
+            and self.claims_group(group.user_group)
+        )
 
     def claims_type(self, kind: str) -> bool:
         return kind in self.types
@@ -127,8 +150,14 @@ class Profiles:
     def profile(self, code: str) -> Profile | None:
         return next((one for one in self.profiles if one.code == code), None)
 
+    def taking(self, group: FineGroup) -> tuple[Profile, ...]:
+        return tuple(profile for profile in self.profiles if profile.takes(group))
+
     def of_institution(self, institution_id: str) -> tuple[Profile, ...]:
         return tuple(one for one in self.profiles if one.institution_id == institution_id)
+
+
+NO_PROFILES = Profiles((), ())
 
 
 @dataclass(frozen=True, slots=True)

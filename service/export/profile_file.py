@@ -69,6 +69,7 @@ class ProfileTable(_Table):
     lost_fines: Annotated[LostRule, AsText] = LostRule.CLOSE
     close_paid_lost_loan: bool = False
     overpayment: Annotated[Overpayment, AsText] = Overpayment.CREDIT
+    overpayment_max: str | None = None
     refused_lines: Annotated[RefusedRule, AsText] = RefusedRule.HOLD
     labels: dict[Annotated[Kind, AsText], Label] = {}
     empty_run: Annotated[EmptyRun, AsText] = EmptyRun.NOTHING

@@ -169,6 +169,9 @@ def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -
         lost_types=frozenset(table.lost_types),
         close_paid_lost_loan=table.close_paid_lost_loan,
         overpayment=table.overpayment,
+        overpayment_max=None
+        if table.overpayment_max is None
+        else _minor(table.overpayment_max, table, n, "overpayment_max"),
         refused=table.refused_lines,
         labels=tuple(table.labels.items()),
         empty_run=table.empty_run,

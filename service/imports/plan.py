@@ -16,7 +16,7 @@ from service.core.books import Books
 from service.core.events import BursarPayment
 from service.core.ledger import FineKey, LineKey, Payment, SourceKey
 from service.core.outcomes import rejected
-from service.core.words import ItemState, KnownLines, PaymentKind, Reason
+from service.core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from service.database import records
 from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
@@ -38,6 +38,7 @@ class Fate(StrEnum):
     PARTIAL = "partial"
     OVERPAID = "overpaid"  # the part that is outstanding is paid, the rest becomes a credit
     NOT_OWED = "not_owed"  # nothing is outstanding, all of it becomes a credit: paid before?
+    HELD = "held"  # more than is outstanding: all of it waits for a person
     REVERSED = "reversed"
     NOTED = "noted"
     PARKED = "parked"
@@ -53,7 +54,7 @@ class Fate(StrEnum):
 
     @property
     def overpays(self) -> bool:
-        return self in (Fate.OVERPAID, Fate.NOT_OWED)
+        return self in (Fate.OVERPAID, Fate.NOT_OWED, Fate.HELD)
 
 
 LineSort = tuple[str, str, int]  # bursar id, kind of the payment, amount in minor units
@@ -251,6 +252,9 @@ class _PageRules:
         rules.take(books, event)
         self.candidates[known.fine_id].append(event.key)
         payment = books.payments[event.key]
+        waiting = books.parked.get(("payment", event.key))
+        if waiting is not None and waiting.wait is Wait.OVERPAID_HELD:
+            return Planned(line, Fate.HELD, event)
         fine = books.fines.get(FineKey(self.target.institution_id, known.fine_id))
         fate = _fate(payment, 0 if fine is None else fine.outstanding)
         return Planned(line, fate, event, payment.reason, payment.excess)

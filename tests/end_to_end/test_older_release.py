@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from service.core.ledger import Terms
+from service.core.words import Mode, ProfileCode
 from service.database.migrate import revisions
+from service.database.rows import terms_text
 from tests.support import inputs
 from tests.support.older_release import extract_older_release
 from tests.support.process import Site, connected
@@ -117,6 +122,22 @@ async def test_both_releases_apply_and_export_while_the_newer_one_migrates(
     beside.check_alive()
     await beside.stop_all()
     await check_books(beside, 3 * third, third)
+
+
+def test_the_older_release_reads_terms_with_members_that_it_does_not_know(tmp_path: Path) -> None:
+    older = extract_older_release(tmp_path)
+    text = terms_text(Terms(ProfileCode("MAIN"), Mode.EXPORT_IMPORT, overpayment_max=1))
+    program = "import sys; from service.database.records import terms; "
+    program += "print(terms({'body': sys.argv[1]}).profile)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, text],
+        cwd=older,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS_MAX,
+    )
+    assert done.stdout == "MAIN\n"
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ PROFILES = (
     replace(BOTH, overpayment=Overpayment.HOLD),
     replace(BOTH, lost=LostRule.TRANSFER, close_paid_lost_loan=True),
     CLOSES_LOANS,
+    replace(BOTH, overpayment_max=1),
 )
 # (patron, amount, currency, type): two patrons, two currencies, credits, lost fines of one loan.
 FINES = (

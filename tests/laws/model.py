@@ -29,6 +29,7 @@ class ModelFine(TypedDict):
     line: str | None
     only_exports: bool
     overpayment: str
+    overpayment_max: int | None
     live: list[Identity]
 
 
@@ -136,6 +137,7 @@ class Model:
             "line": None,
             "only_exports": False,
             "overpayment": "",
+            "overpayment_max": None,
             "live": [],
         }
         self._post(key, "credit" if amount < 0 else "fine", amount, amount, 0)
@@ -184,6 +186,7 @@ class Model:
             fine["line"] = claimed.bursar_transaction_id
             fine["only_exports"] = only
             fine["overpayment"] = terms.overpayment.value
+            fine["overpayment_max"] = terms.overpayment_max
             fine["remaining"] = 0
             fine["outstanding"] = 0 if closes else due
             fine["status"] = "Closed" if closes else "Transferred"
@@ -330,7 +333,7 @@ class Model:
             return "rejected:exceeds_outstanding"
         if excess and fine["overpayment"] == "reject":
             return "rejected:overpaid"
-        if excess and fine["overpayment"] == "hold":
+        if excess and (fine["overpayment"] == "hold" or excess > self._excess_max(fine, owed)):
             return "parked:overpaid_held"
         own["applied"] = amount - excess
         fine["live"].append(event.key)
@@ -344,6 +347,11 @@ class Model:
             credit = own["credit"] = "bb-" + sha256(text.encode()).hexdigest()[:32]
             self._open((key[0], credit), fine["account"], -excess, b"", "CREDIT", None)
         return "applied"
+
+    def _excess_max(self, fine: ModelFine, owed: int) -> int:
+        """All currencies of the histories have two decimals: 100 whole units are 10 000."""
+        own = fine["overpayment_max"]
+        return max(10 * owed, 10_000) if own is None else own
 
     def _reverse(self, event: BursarPayment) -> str:
         home, source, _ = event.key

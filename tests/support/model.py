@@ -31,6 +31,7 @@ class Rules:
     imports: bool = True
     lost: frozenset[str] = frozenset()
     overpayment: str = "credit"
+    overpayment_max: int | None = None  # minor units
 
 
 @dataclass
@@ -368,7 +369,7 @@ class Model:
                 raise _Rejected("exceeds_outstanding")
             if fine.rules.overpayment == "reject":
                 raise _Rejected("overpaid")
-            if fine.rules.overpayment == "hold":
+            if fine.rules.overpayment == "hold" or excess > _excess_max(fine):
                 raise _Parked("overpaid_held", fine.name)
         if fits:
             step = fine.toward(fits)
@@ -437,6 +438,14 @@ class Model:
         own.active += active
         own.transferred += transferred
         own.transactions += 1
+
+
+def _excess_max(fine: ModelFine) -> int:
+    """The profile's, or the larger of ten times what is owed and 100 whole units."""
+    assert fine.rules is not None
+    if fine.rules.overpayment_max is not None:
+        return fine.rules.overpayment_max
+    return max(10 * fine.owed(), minor("100", fine.account[2]))
 
 
 def minor(amount: str, currency: str) -> int:

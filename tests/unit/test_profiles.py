@@ -77,6 +77,7 @@ def test_the_example_says_what_it_says() -> None:
         overpayment=Overpayment.HOLD,
         refused=RefusedRule.RETRY,
         labels=((Kind.EXPORT_AND_PAID, "Exported"), (Kind.PAYMENT, "Payment Imported")),
+        overpayment_max=250_00,
     )
     assert main.terms.label(Kind.PAYMENT) == "Payment Imported"
     assert main.terms.label(Kind.EXPORT) == "Export"
@@ -174,6 +175,15 @@ def test_words_are_normalised_as_those_of_events_are() -> None:
         (table("interval_seconds = 0"), 12, "profile.interval_seconds", "equal to 1"),
         (table('lost_fines = "keep"'), 12, "profile.lost_fines", "'close' or 'transfer'"),
         (table('overpayment = "keep"'), 12, "profile.overpayment", "'credit', 'reject' or 'hold'"),
+        (table('overpayment_max = "1.005"'), 12, "profile.overpayment_max", "more decimals"),
+        (table('overpayment_max = "-1"'), 12, "profile.overpayment_max", "not be negative"),
+        (table("overpayment_max = 100"), 12, "profile.overpayment_max", "a text in quotes"),
+        (
+            table('overpayment_max = "100.5"', currency='"JPY"'),
+            12,
+            "profile.overpayment_max",
+            "more decimals",
+        ),
         (table('refused_lines = "drop"'), 12, "profile.refused_lines", "'hold' or 'retry'"),
         (table('empty_run = ""'), 12, "profile.empty_run", "'nothing' or 'empty_batch'"),
         (

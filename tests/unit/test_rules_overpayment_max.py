@@ -1,0 +1,160 @@
+"""The largest excess that becomes a credit by itself (rules.md, 3, rows 12, 13 and 15)."""
+
+from dataclasses import replace
+from typing import cast
+
+import asyncpg
+import orjson
+import pytest
+
+from service.core.events import Discard, Release
+from service.core.ledger import FineKey, SourceKey, Terms
+from service.core.payments import excess_credit_id
+from service.database import records, rows
+from tests.support.given import (
+    BOTH,
+    ERP,
+    HOLDS,
+    LOST,
+    LOST_TRANSFERS,
+    REJECTS,
+    UNI,
+    Books,
+    Step,
+    creates,
+    exports,
+    now,
+    own_outcome,
+    pays,
+    reverses,
+    table,
+    transferred,
+    writes_off,
+)
+from tests.support.view_store import sound
+
+SMALL = replace(BOTH, overpayment_max=5_00)
+NONE_AT_ALL = replace(BOTH, overpayment_max=0)
+HELD = "parked:overpaid_held"
+P1 = SourceKey(UNI, ERP, "p1")
+F1 = FineKey(UNI, "F1")
+
+
+def exported(amount: int, currency: str = "USD", terms: Terms = BOTH) -> tuple[Step, ...]:
+    return (creates(amount, currency=currency), exports(terms=terms, currency=currency))
+
+
+@table(
+    "history event outcome",
+    ("12 default, ten times what was outstanding", exported(95_00), pays(11 * 95_00), "applied"),
+    ("12 default, a cent more", exported(95_00), pays(11 * 95_00 + 1), HELD),
+    ("12 default, 100 units of a small fine", exported(1_00), pays(101_00), "applied"),
+    ("12 default, a cent more than 100 units", exported(1_00), pays(101_01), HELD),
+    ("12 default, 100 yen", exported(3, "JPY"), pays(103, currency="JPY"), "applied"),
+    ("12 default, 101 yen", exported(3, "JPY"), pays(104, currency="JPY"), HELD),
+    (
+        "12 default, 100 dinars",
+        exported(1, "KWD"),
+        pays(100_001, currency="KWD"),
+        "applied",
+    ),
+    ("12 default, more dinars", exported(1, "KWD"), pays(100_002, currency="KWD"), HELD),
+    (
+        "12 default, nothing outstanding any more",
+        (*exported(95_00), pays(95_00, payment_id="p0")),
+        pays(100_00),
+        "applied",
+    ),
+    (
+        "12 default, a cent more where nothing is outstanding",
+        (*exported(95_00), pays(95_00, payment_id="p0")),
+        pays(100_01),
+        HELD,
+    ),
+    (
+        "12 default, of what was outstanding before this payment",
+        (*exported(95_00), pays(75_00, payment_id="p0")),
+        pays(220_01),
+        HELD,
+    ),
+    ("12 the profile's own", exported(95_00, terms=SMALL), pays(100_00), "applied"),
+    ("12 a cent above the profile's own", exported(95_00, terms=SMALL), pays(100_01), HELD),
+    ("12 none, whole payment", exported(95_00, terms=NONE_AT_ALL), pays(95_00), "applied"),
+    ("12 none, a cent over", exported(95_00, terms=NONE_AT_ALL), pays(95_01), HELD),
+    (
+        "12 excess rejected, however large",
+        exported(95_00, terms=replace(REJECTS, overpayment_max=0)),
+        pays(9_999_00),
+        "rejected:overpaid",
+    ),
+    (
+        "12 excess held, however small",
+        exported(95_00, terms=replace(HOLDS, overpayment_max=9_00)),
+        pays(95_01),
+        HELD,
+    ),
+    (
+        "12 a lost fine that was transferred",
+        (creates(95_00, type_=LOST), exports(terms=replace(LOST_TRANSFERS, overpayment_max=1))),
+        pays(95_02),
+        HELD,
+    ),
+    (
+        "13 a write-off is not held",
+        exported(95_00, terms=SMALL),
+        writes_off(200_00),
+        "rejected:exceeds_outstanding",
+    ),
+    (
+        "15 nor is a credit's payment",
+        exported(-20_00, terms=SMALL),
+        pays(200_00),
+        "rejected:exceeds_outstanding",
+    ),
+)
+def test_an_excess_above_the_maximum_is_held(
+    history: tuple[Step, ...], event: Step, outcome: str
+) -> None:
+    books = Books(*history)
+    before = books.store.copy()
+    done = books.take(event)
+    assert own_outcome(done) == outcome
+    if outcome != "applied":
+        assert done.transactions == ()
+        assert books.store.fines == before.fines
+    sound(books.store)
+
+
+def test_a_person_takes_a_large_excess_and_it_can_be_reversed() -> None:
+    books = Books(*exported(10_00), pays(999_999_999_00))
+    assert books.waits() == {"p1": "overpaid_held"}
+    books.store.fold(Release(P1, False, F1, None))
+    assert now(books) == transferred(0, active=-999_999_989_00)
+    assert books.fine(excess_credit_id(P1)).remaining == -999_999_989_00
+    books.take(reverses())
+    assert now(books) == transferred(10_00)
+    sound(books.store)
+
+
+def test_a_person_discards_a_large_excess() -> None:
+    books = Books(*exported(10_00), pays(500_00))
+    books.store.fold(Discard(P1, False, F1, None))
+    assert books.reasons() == ["discarded"]
+    assert now(books) == transferred(10_00)
+
+
+def test_a_payment_ahead_of_its_fine_is_held_in_the_commit_of_the_export() -> None:
+    books = Books(pays(500_00), creates(10_00), exports())
+    assert books.waits() == {"p1": "overpaid_held"}
+    assert now(books) == transferred(10_00)
+
+
+def test_terms_without_a_maximum_are_stored_as_earlier_releases_stored_them() -> None:
+    assert "overpayment_max" not in orjson.loads(rows.terms_text(BOTH))
+    assert rows.terms_id(BOTH) != rows.terms_id(NONE_AT_ALL)
+
+
+@pytest.mark.parametrize("terms", [BOTH, SMALL, NONE_AT_ALL])
+def test_terms_are_read_as_they_were_stored(terms: Terms) -> None:
+    row = cast(asyncpg.Record, {"body": rows.terms_text(terms)})
+    assert records.terms(row) == terms
