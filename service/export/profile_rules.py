@@ -48,6 +48,8 @@ def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
         yield from _amount(table, table.minimum_amount, "profile", n, "minimum_amount")
         credit = table.credits.minimum_amount
         yield from _amount(table, credit, "profile", n, "credits", "minimum_amount")
+        if table.overpayment_max is not None:
+            yield from _amount(table, table.overpayment_max, "profile", n, "overpayment_max")
     if CREDIT_TYPE in table.fine_types and not table.credits.included:
         rule = "credits are exported by `included = true` in [profile.credits] only"
         yield ("profile", n, "fine_types"), rule

@@ -171,7 +171,7 @@ def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -
         overpayment=table.overpayment,
         overpayment_max=None
         if table.overpayment_max is None
-        else _minor(table.overpayment_max, table, n, "overpayment_max"),
+        else parse_minor(table.overpayment_max, table.currency),
         refused=table.refused_lines,
         labels=tuple(table.labels.items()),
         empty_run=table.empty_run,

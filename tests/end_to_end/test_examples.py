@@ -197,8 +197,8 @@ async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_a
     assert told.startswith("watching ")
 
     produce(site.servers, site.topic("balance-changed.v1"), [(b"6050/P-1", changed(1, 4))])
-    told = (await erp.run("watch.py", str(len(records) + 1))).splitlines()
-    shown = [line.partition("number ")[2].rstrip(")") or line for line in told]
+    lines = (await erp.run("watch.py", str(len(records) + 1))).splitlines()
+    shown = [line.partition("number ")[2].rstrip(")") or line for line in lines]
     gap = "GAP       6050/P-1 USD: epoch 1: 3 to 4 did not come before 5"
     assert shown == ["1", "2", gap, "5", "3", "9", "10", "1", "4"]
 
@@ -207,10 +207,10 @@ async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_a
     refused = json.loads((EXAMPLES.parent / REJECTED).read_bytes())
     headers = [(name, text.encode()) for name, text in refused.items()]
     produce(site.servers, site.topic("rejected.v1"), [(None, b"{}")], headers=headers)
-    told = (await erp.run("watch.py", str(len(records) + 3))).splitlines()
-    assert "loan      6050/P-1001: L-778 is closed, lost_fine_exported 15000000020004242" in told
+    lines = (await erp.run("watch.py", str(len(records) + 3))).splitlines()
+    assert "loan      6050/P-1001: L-778 is closed, lost_fine_exported 15000000020004242" in lines
     rejected = "rejected  library.bursar-payment.v1/3/1042: currency_mismatch: "
-    assert f"{rejected}currency: must be the fine's" in told
+    assert f"{rejected}currency: must be the fine's" in lines
 
 
 PROGRAMS = [*(f"{name}_{client}.py" for name in ("send", "load") for client in CLIENTS), "watch.py"]
@@ -219,11 +219,11 @@ PROGRAMS = [*(f"{name}_{client}.py" for name in ("send", "load") for client in C
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_answers_help_and_refuses_what_it_does_not_understand(name: str) -> None:
     """Without a broker: nothing is asked of it."""
-    told = subprocess.run(
+    lines = subprocess.run(
         [sys.executable, EXAMPLES / name, "--help"], capture_output=True, text=True, check=True
     )
-    assert f"    {name} pay 101" in told.stdout if "send" in name else f" {name} " in told.stdout
-    assert "KAFKA_BOOTSTRAP_SERVERS" in told.stdout
+    assert f"    {name} pay 101" in lines.stdout if "send" in name else f" {name} " in lines.stdout
+    assert "KAFKA_BOOTSTRAP_SERVERS" in lines.stdout
     wrong = subprocess.run(
         [sys.executable, EXAMPLES / name, "a", "b", "c"], capture_output=True, check=False
     )

@@ -135,7 +135,7 @@ def test_words_are_normalised_as_those_of_events_are() -> None:
         (table(currency=""), 4, "profile.currency", "must be there"),
         (table(match=""), 4, "profile.match", "must be there"),
         (table(mode='"export"'), 8, "profile.mode", "'export_only' or 'export_import'"),
-        (table(currency='"usd"'), 9, "profile.currency", "ISO 4217"),
+        (table(currency='"usd"'), 9, "profile.currency", "must be in upper case"),
         (table(currency='"CLF"'), 9, "profile.currency", "0 to 3 decimals"),
         (table(fine_types="[]"), 10, "profile.fine_types", "at least 1"),
         (table(fine_types='"OVERDUEFINE"'), 10, "profile.fine_types", "must be a list"),
