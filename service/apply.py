@@ -178,6 +178,10 @@ class Applier:
         """
         return await self._committer.run(work, spared)
 
+    async def answers(self) -> bool:
+        """Whether the database is there at all."""
+        return await self._committer.answers()
+
     @property
     def retries(self) -> Counter[str]:
         """Commits that were made again, by the error."""

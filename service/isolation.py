@@ -66,6 +66,13 @@ def may_be_a_time_limit(error: Exception) -> bool:
     return isinstance(error, TIME_LIMITS)
 
 
+def is_in_the_way(error: Exception) -> bool:
+    """Whether the same may go through later: a time limit, or a rival after all tries."""
+    return may_be_a_time_limit(error) or isinstance(
+        error, asyncpg.exceptions.TransactionRollbackError
+    )
+
+
 def is_too_much(error: Exception) -> bool:
     """Whether the next poll should be smaller: a rival's lock is not shorter for fewer records."""
     return may_be_a_time_limit(error) and not isinstance(error, asyncpg.LockNotAvailableError)

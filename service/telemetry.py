@@ -67,6 +67,7 @@ class Event(StrEnum):
     OUTPUT_GAP = "output_gap"
     # export
     RUN_FAILED = "run_failed"
+    BATCH_HALVED = "batch_halved"
     BATCH_SEALED = "batch_sealed"
     # delivery
     BATCH_DELIVERED = "batch_delivered"

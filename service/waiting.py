@@ -1,12 +1,16 @@
 """Waiting that ends early, and waits that grow."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass
 from random import randrange
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+
+KEYS_MAX = 10_000
 
 
 async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
@@ -34,6 +38,45 @@ class Backoff:
 
     def reset(self) -> None:
         self.failures = 0
+
+
+class Postponed(Generic[K]):
+    """Keys whose last attempt failed: each waits longer with every failure in a row.
+
+    Of one process, by its monotonic clock. At most KEYS_MAX are remembered: what fails beyond them
+    is not put off.
+    """
+
+    def __init__(
+        self, first_ms: int, max_ms: int, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._first_ms = first_ms
+        self._max_ms = max_ms
+        self._clock_ns = clock_ns
+        self._keys: dict[K, tuple[Backoff, int]] = {}
+
+    def is_waiting(self, key: K) -> bool:
+        """Whether the next attempt is still to come."""
+        known = self._keys.get(key)
+        return known is not None and self._clock_ns() < known[1]
+
+    def failed(self, key: K) -> int:
+        """Puts the key off; how many milliseconds until its next attempt."""
+        if key not in self._keys and len(self._keys) >= KEYS_MAX:
+            self._forget_due()
+            if len(self._keys) >= KEYS_MAX:
+                return 0
+        backoff, _ = self._keys.get(key) or (Backoff(self._first_ms, self._max_ms), 0)
+        wait_ms = backoff.next_ms()
+        self._keys[key] = backoff, self._clock_ns() + wait_ms * 1_000_000
+        return wait_ms
+
+    def succeeded(self, key: K) -> None:
+        self._keys.pop(key, None)
+
+    def _forget_due(self) -> None:
+        now_ns = self._clock_ns()
+        self._keys = {key: known for key, known in self._keys.items() if now_ns < known[1]}
 
 
 async def unless_set(work: Coroutine[object, object, R], *events: asyncio.Event) -> R | None:

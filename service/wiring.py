@@ -9,8 +9,9 @@ from service.access import kafka_access
 from service.apply import Applier, ApplyLimits
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, Writes
-from service.export.job import ExportJob, ExportTopics
+from service.export.job import ExportJob
 from service.export.profile import Profiles
+from service.export.steps import ExportTopics
 from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes
 from service.kafka.topics import INPUTS, OUTPUTS

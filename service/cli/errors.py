@@ -20,6 +20,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 OLDER: Final = 3
 INCOMPLETE: Final = 4
+TRY_AGAIN: Final = 5
 
 Read = TypeVar("Read", bound=KafkaSettings)
 

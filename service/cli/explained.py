@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from service.cli.errors import FAILED, OLDER
+from service.cli.errors import FAILED, OLDER, TRY_AGAIN
 from service.database.reach import FAILURES
 from service.database.transient import TRANSIENT
 from service.kafka.stops import OlderDatabase
@@ -15,6 +15,12 @@ from service.problems import Away, Bug, OperatorError, summary
 # Their texts are ours: field and rule, no value.
 PLAIN = (OperatorError, Away)
 FOREIGN = (*FAILURES, KafkaError)
+# Nothing is wrong with the command, and the same one may go through later.
+IN_THE_WAY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.exceptions.TransactionRollbackError,
+)
 
 
 def is_operators(problem: BaseException) -> bool:
@@ -23,7 +29,9 @@ def is_operators(problem: BaseException) -> bool:
 
 
 def status_of(problem: BaseException) -> int:
-    """The exit status: an older database has one of its own, everywhere."""
+    """The exit status: an older database, and another session in the way, have their own."""
+    if isinstance(problem, IN_THE_WAY):
+        return TRY_AGAIN
     return OLDER if isinstance(problem, OlderDatabase) else FAILED
 
 
@@ -34,6 +42,8 @@ def lines_of(problem: Exception) -> Sequence[str]:
             return str(problem).splitlines()
         case Bug():
             return [f"a fault of this program: {problem}"]
+        case _ if isinstance(problem, IN_THE_WAY):
+            return [f"another session was in the way: {summary(problem)}; try again later"]
         case asyncpg.PostgresError() if not isinstance(problem, TRANSIENT):
             return [f"the database refuses a statement: {summary(problem)}"]
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():

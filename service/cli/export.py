@@ -1,13 +1,13 @@
 """`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
 
 from service.cli import progress
-from service.cli.errors import FAILED, complain, operator_errors, settings_or_exit
+from service.cli.errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.shown import database, misuse, money, writing
 from service.cli.tables import show
@@ -15,6 +15,8 @@ from service.core.ledger import BatchKey
 from service.database import export_store
 from service.database.ledger_store import LedgerStore
 from service.export.batch_file import put_batch
+from service.export.failures import RunFailure
+from service.export.job import ExportJob
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profile import Profile, Profiles
@@ -22,7 +24,10 @@ from service.export.profiles import read_profiles
 from service.messages import encode_manifest, parse
 from service.problems import OperatorError, summary
 from service.settings import Settings
+from service.telemetry import Event, get_log
 from service.wiring import COMMAND, new_applier, new_export_job
+
+log = get_log(__name__)
 
 SEALED = Listing(
     "nothing to export",
@@ -47,12 +52,23 @@ def run(codes: list[str], every: bool, wide: bool, as_json: bool) -> None:
         profiles = _read(settings)
         chosen = profiles.profiles if every else _chosen(profiles, codes)
         try:
-            asyncio.run(_run(settings, profiles, chosen, rows))
+            failures = asyncio.run(_run(settings, profiles, chosen, rows))
         finally:
             if rows:  # sealed, also where a later batch failed
                 show(SEALED, rows, as_json, wide=wide)
+    if failures:
+        raise _failed(failures)
     if not rows:
         show(SEALED, rows, as_json, wide=wide)
+
+
+def _failed(failures: Mapping[str, RunFailure]) -> typer.Exit:
+    """To be raised: a line for each profile whose run could not go on."""
+    for code, failure in failures.items():
+        advice = "; try again later" if failure.is_temporary else ""
+        complain(f"{code}: {failure.reason} ({failure.error}){advice}")
+    temporary = all(failure.is_temporary for failure in failures.values())
+    return typer.Exit(TRY_AGAIN if temporary else FAILED)
 
 
 def show_preview(profile: str, out: Path | None, wide: bool, as_json: bool) -> None:
@@ -90,8 +106,12 @@ def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
 
 async def _run(
     settings: Settings, profiles: Profiles, chosen: Sequence[Profile], rows: list[Row]
-) -> None:
-    """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown."""
+) -> Mapping[str, RunFailure]:
+    """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown.
+
+    The profiles whose run could not go on, by their code.
+    """
+    failures: dict[str, RunFailure] = {}
     async with writing(settings) as guard:
         pool = guard.pool
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
@@ -101,12 +121,29 @@ async def _run(
                 async with pool.acquire() as connection:
                     left = await export_store.open_fines_left(connection, one)
                 bar = progress.RunBar(bars, f"exporting {one.code}", left)
+                if (failure := await _run_one(job, one, bar, rows)) is not None:
+                    failures[one.code] = failure
+    return failures
 
-                def sealed(manifest: Manifest, bar: progress.RunBar = bar) -> None:
-                    rows.append(_row(manifest))
-                    bar.add(manifest)
 
-                await job.run_profile(one, sealed, passed=bar.passed)
+async def _run_one(
+    job: ExportJob, profile: Profile, bar: progress.RunBar, rows: list[Row]
+) -> RunFailure | None:
+    """Why the run could not go on. Raises what no other profile's run would survive either."""
+
+    def sealed(manifest: Manifest) -> None:
+        rows.append(_row(manifest))
+        bar.add(manifest)
+
+    try:
+        await job.run_profile(profile, sealed, passed=bar.passed)
+    except Exception as problem:
+        failure = await job.failure_of(problem)
+        if failure is None:
+            raise
+        log.exception(Event.RUN_FAILED, profile=profile.code, reason=failure.reason)
+        return failure
+    return None
 
 
 async def _preview(settings: Settings, profile: Profile, out: Path | None) -> list[Row]:

@@ -35,7 +35,8 @@ application = typer.Typer(
     help="Library fines to the bursar and back. Settings come from the environment "
     "(DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, BURSAR_...).",
     epilog="Exit codes: 0 done; 1 a check found faults or the command failed; 2 usage or settings; "
-    "3 the database is older than Kafka, so nothing was written; 4 an import that is not complete.",
+    "3 the database is older than Kafka, so nothing was written; 4 an import that is not complete; "
+    "5 another session was in the way: try again later.",
     no_args_is_help=True,
     add_completion=False,  # typer would guess the shell: service/cli/completion.py
     pretty_exceptions_enable=False,

@@ -13,6 +13,7 @@ from service.database.ledger_store import LedgerStore, columns
 from service.database.pool import Connection
 from service.database.records import unpack_headers
 from service.database.rows import pack_headers
+from service.database.schedules import ProfileRuns
 from service.database.statements import statements
 from service.export.batch import CreditRef
 from service.export.manifest import Manifest
@@ -54,18 +55,6 @@ class Numbers:
     first_bursar_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileRuns:
-    """What schedules go by: since when the profile is known here, and its newest run.
-
-    No instant of it lies in the future, also where the database's clock was ahead for a while.
-    """
-
-    since: datetime
-    last_cutoff: datetime | None
-    is_open: bool
-
-
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
     """The open run of the profile; `run_id` names a new one where none is open."""
     await connection.execute(SQL["open_run"], profile.institution_id, profile.code, run_id)
@@ -81,7 +70,9 @@ async def open_due_run(
     """The open run, or a new one; None where another exporter has run since `runs` was read."""
     async with connection.transaction():
         await connection.execute(SQL["lock_schedule"], profile.institution_id, profile.code)
-        if not runs.is_open:  # one that was open and is not any more was gone on with to its end
+        if (
+            runs.open_run is None
+        ):  # one that was open and is not any more was gone on with to its end
             own = (profile.institution_id, profile.code, run_id, runs.last_cutoff)
             await connection.execute(SQL["open_due_run"], *own)
         row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
@@ -265,28 +256,6 @@ async def sealed_messages(connection: Connection, key: BatchKey) -> tuple[Messag
         Message(record_key, row["document"], unpack_headers(row["document_headers"])),
         Message(record_key, row["manifest"], unpack_headers(row["manifest_headers"])),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Per institution and profile code; the clock is the database's."""
-
-    runs: Mapping[tuple[str, str], ProfileRuns]
-    clock: datetime
-
-
-async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Seen:
-    """Takes note of profiles that are new here. `codes`: institution and profile."""
-    await connection.execute(SQL["see_profiles"], *columns(codes, 2))
-    await connection.execute(SQL["correct_profiles_seen"])
-    rows = await connection.fetch(SQL["profile_runs"])
-    runs = {
-        (row["institution_id"], row["profile"]): ProfileRuns(
-            row["since"], row["last_cutoff"], row["is_open"]
-        )
-        for row in rows
-    }
-    return Seen(runs, await clock(connection))
 
 
 async def clock(connection: Connection) -> datetime:

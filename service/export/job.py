@@ -1,68 +1,30 @@
-"""Export runs: claim, ledger, bytes, manifest and outbox of a batch are one commit.
-
-The way to a batch may be long where little is due: it is gone in steps, each a commit of its own.
-Between two of them the run is not locked.
-"""
+"""Export runs: which profile runs when, and what becomes of a run that cannot go on."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from uuid import uuid4
 
+import asyncpg
+
 from service.apply import Applier
-from service.core.books import View
 from service.core.ledger import BatchKey
-from service.crash import crash_point
-from service.database import export_store, outbox, plan_store, quarantine
-from service.database.export_store import OpenRun, ProfileRuns
-from service.database.ledger_store import Locked
+from service.database import export_store, quarantine, schedules
 from service.database.pool import Connection
-from service.database.references import References
-from service.export import claims
-from service.export.batch import InvalidBatch
-from service.export.manifest import Manifest, TotalsDiffer
-from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
+from service.database.schedules import ProfileRuns, RunPlace
+from service.export.failures import RunFailure, failure_of
+from service.export.manifest import Manifest
+from service.export.plan import STEP_FINES_MAX
 from service.export.profile import Profile, Profiles
-from service.export.proof import NotReadBack
 from service.export.retries import Retries
 from service.export.schedule import is_due
-from service.export.sealing import (
-    Built,
-    Part,
-    advanced,
-    between_steps,
-    build,
-    missed_by,
-    references_of,
-    seals_empty,
-)
-from service.export.xml_stream import RefusedDocument
-from service.isolation import is_of_a_record
-from service.messages import encode_batch, encode_manifest
+from service.export.steps import ExportTopics, Steps
 from service.telemetry import Event, Metrics, get_log
 
 log = get_log(__name__)
 
-# The bytes of a batch are not what its fines say: nothing of it leaves the house.
-UNSOUND = (InvalidBatch, NotReadBack, RefusedDocument, TotalsDiffer)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportTopics:
-    batch: str
-    manifest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """What one commit of a run left behind; `manifest` None: there is no batch yet, or none left.
-
-    `fines` is how many open fines the run has passed with it.
-    """
-
-    manifest: Manifest | None
-    run_is_over: bool
-    fines: int = 0
+# Fewer fines than these are not what makes a statement slow.
+HALVED_FINES_MIN = 100
 
 
 class ExportJob:
@@ -82,7 +44,7 @@ class ExportJob:
         self._topics = topics
         self._profiles = profiles
         self._metrics = metrics or Metrics()
-        self._step_fines_max = step_fines_max
+        self._steps = Steps(applier, topics, step_fines_max)
         self._retries = retries or Retries()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
@@ -106,25 +68,48 @@ class ExportJob:
     async def _run_due(
         self, profile: Profile, runs: ProfileRuns, stop: asyncio.Event | None
     ) -> int:
-        """A profile whose batch cannot be sealed stops neither the others nor the intake."""
-        async with self._writer.transaction() as connection:
-            run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
-        if run is None:
-            return 0  # another exporter was faster
+        """A profile whose run cannot go on stops neither the others nor the intake."""
+        place = runs.open_run
+
+        def sealed(manifest: Manifest) -> None:
+            nonlocal place
+            place = RunPlace(manifest.run_id, manifest.part)
+            self._count(manifest)
+
         try:
-            batches = await self._go_on(profile, run.run_id, self._count, stop)
+            async with self._writer.transaction() as connection:
+                run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
+            if run is None:
+                return 0  # another exporter was faster
+            place = RunPlace(run.run_id, run.parts)
+            batches = await self._go_on(profile, run.run_id, sealed, stop)
         except Exception as problem:
-            # Not only an unsound batch: whatever is no fault of the database or its surroundings.
-            if not isinstance(problem, UNSOUND) and not is_of_a_record(problem):
-                raise
             # Rolled back whole: its fines stay Active, and the run is tried again.
-            self._metrics.run_failures.labels(profile.code).inc()
-            wait_ms = self._retries.failed(profile)
-            log.exception(Event.RUN_FAILED, profile=profile.code, retry_in_ms=wait_ms)
+            failure = await self.failure_of(problem)
+            if failure is None:
+                raise
+            self._failed(profile, place, failure)
             return 0
         self._retries.succeeded(profile)
         self._metrics.run_ended.labels(profile.code).set_to_current_time()
         return batches
+
+    def _failed(self, profile: Profile, place: RunPlace | None, failure: RunFailure) -> None:
+        """To be called while the exception is handled."""
+        self._metrics.run_failures.labels(profile.code).inc()
+        log.exception(
+            Event.RUN_FAILED,
+            profile=profile.code,
+            reason=failure.reason,
+            retry_in_ms=self._retries.failed(profile, place),
+        )
+
+    async def failure_of(self, problem: Exception) -> RunFailure | None:
+        """Why the run of one profile cannot go on; None if other profiles could not run either."""
+        failure = failure_of(problem)
+        if failure is not None and failure.is_temporary and not await self._applier.answers():
+            return None
+        return failure
 
     def _count(self, manifest: Manifest) -> None:
         profile = manifest.profile
@@ -140,13 +125,17 @@ class ExportJob:
         """
         codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
         async with self._writer.transaction() as connection:
-            seen = await export_store.seen(connection, codes)
-        return [
-            (profile, own)
+            seen = await schedules.seen(connection, codes)
+        known = [
+            (profile, seen.runs[(profile.institution_id, profile.code)])
             for profile in self._profiles.profiles
-            if not self._retries.is_waiting(profile)
-            if (own := seen.runs[(profile.institution_id, profile.code)]).is_open
-            or is_due(profile, own.last_cutoff, own.since, seen.clock)
+        ]
+        return [
+            (profile, runs)
+            for profile, runs in known
+            if not self._retries.is_waiting(profile, runs.open_run)
+            if runs.open_run is not None
+            or is_due(profile, runs.last_cutoff, runs.since, seen.clock)
         ]
 
     async def run_profile(
@@ -176,89 +165,19 @@ class ExportJob:
         batches = 0
         over = False
         while not over and not (stop is not None and stop.is_set()):
-            step = await self._step(profile, run_id)
+            try:
+                step = await self._steps.take(profile, run_id)
+            except asyncpg.QueryCanceledError:
+                if profile.limits.fines_max < 2 * HALVED_FINES_MIN:
+                    raise
+                profile = _with_smaller_batches(profile)
+                continue
             over = step.run_is_over
             passed(step.fines)
             if step.manifest is not None:
                 batches += 1
                 sealed(step.manifest)
         return batches
-
-    async def _step(self, profile: Profile, run_id: str) -> Sealed:
-        done = await self._applier.retried(
-            lambda connection: self._seal_next(connection, profile, run_id)
-        )
-        self._applier.committed()
-        if done.manifest is not None:
-            log.info(
-                Event.BATCH_SEALED,
-                profile=profile.code,
-                batch_number=done.manifest.batch_number,
-                fines=done.manifest.count,
-                total_minor=done.manifest.total,
-                currency=profile.currency,
-            )
-        return done
-
-    async def _seal_next(self, connection: Connection, profile: Profile, run_id: str) -> Sealed:
-        """One step towards a batch, or the batch itself, inside one transaction."""
-        run = await export_store.lock_run(connection, profile)
-        if run is None or run.run_id != run_id:
-            return Sealed(None, run_is_over=True)  # another exporter closed it
-        before = await plan_store.load(connection, run)
-        store = self._applier.store
-        plan = await look_on(connection, store, profile, run, before, self._step_fines_max)
-        if not plan.is_complete:
-            await _keep(connection, run, plan)
-            return Sealed(None, run_is_over=False, fines=plan.fines)
-        manifest, after = await self._seal(connection, profile, run, plan)
-        await export_store.advance_run(connection, after, closed=plan.last)
-        if before.selected or plan.last:
-            await plan_store.drop(connection, run)
-        return Sealed(manifest, run_is_over=plan.last, fines=plan.fines)
-
-    async def _seal(
-        self, connection: Connection, profile: Profile, run: OpenRun, plan: Plan
-    ) -> tuple[Manifest | None, OpenRun]:
-        """Accounts, rules, counters, bytes, outbox of one batch; and the run behind it."""
-        store = self._applier.store
-        claimed = await claims_of(connection, store, profile, plan)
-        crash_point("export_selected")
-        locked, view = await self._settled(connection, references_of(claimed.fines))
-        due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
-        if not due and not seals_empty(profile, run, claimed):
-            return None, advanced(run, claimed, due)
-        numbers = await export_store.take_numbers(connection, profile, len(due))
-        built = await build(connection, Part(profile, run, claimed, due, numbers), view, locked)
-        await self._publish(connection, built)
-        await self._applier.write(connection, built.changes, locked.recorded_at)
-        crash_point("export_sealed")
-        return built.manifest, built.run
-
-    async def _settled(self, connection: Connection, named: References) -> tuple[Locked, View]:
-        """Under the locks, with nothing parked that is older than the export and could go on.
-
-        A change and its fine that were decided at the same instant missed each other; the sweep
-        may not have come by yet, and what was paid at the desk must not go to the bursar.
-        """
-        store = self._applier.store
-        locked = await store.lock(connection, named)
-        view = await store.view(connection, named, locked)
-        lanes = missed_by(view)
-        if not lanes:
-            return locked, view
-        await self._applier.apply_events(connection, named, (), lanes)
-        locked = await store.lock(connection, named)
-        return locked, await store.view(connection, named, locked)
-
-    async def _publish(self, connection: Connection, built: Built) -> None:
-        source, at = self._applier.outputs.ce_source, built.manifest.sealed_at
-        document = encode_batch(built.manifest, built.document, source)
-        manifest = encode_manifest(built.manifest, source)
-        await outbox.put(connection, self._topics.batch, [document], at)
-        await export_store.seal(connection, built.manifest, document, manifest)
-        await outbox.put(connection, self._topics.manifest, [manifest], at)
-        await export_store.manifest_queued(connection, built.manifest)
 
     async def resend(self, key: BatchKey) -> bool:
         """The stored bytes again, with the same ce_id; False for a batch unknown here.
@@ -281,10 +200,8 @@ class ExportJob:
         return True
 
 
-async def _keep(connection: Connection, run: OpenRun, plan: Plan) -> None:
-    """The run between two steps, for whoever takes the next one."""
-    moved, planned = between_steps(run, plan)
-    if planned.selected:
-        await plan_store.put(connection, moved, planned)
-    else:
-        await export_store.advance_run(connection, moved, closed=False)
+def _with_smaller_batches(profile: Profile) -> Profile:
+    """For the rest of a run whose batch was too much for a statement's time limit."""
+    fines_max = profile.limits.fines_max // 2
+    log.warning(Event.BATCH_HALVED, profile=profile.code, fines_max=fines_max)
+    return replace(profile, limits=replace(profile.limits, fines_max=fines_max))

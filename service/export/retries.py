@@ -1,42 +1,54 @@
-"""When a profile whose batch cannot be sealed is tried again: ever more seldom.
+"""When a profile whose run failed is tried again: ever more seldom.
 
-Only somebody's hand mends such a batch, and each attempt reads, locks and renders all of it.
+Most failures are mended by a person only, and each attempt reads, locks and renders a whole batch.
 """
 
 import time
 from collections.abc import Callable
 
+from service.database.schedules import RunPlace
 from service.export.profile import Profile
-from service.waiting import Backoff
+from service.waiting import Postponed
 
 FIRST_MS = 30_000
 MAX_MS = 3_600_000
 
+_Key = tuple[str, str]
+
 
 class Retries:
-    """Profiles that wait for their next attempt; of one process, by its monotonic clock."""
+    """Profiles that wait for their next attempt; of one process, by its monotonic clock.
+
+    A profile waits no longer once its run has moved without this process: an operator's command or
+    another instance has sealed a batch of it or has ended it, so that the cause may be mended.
+    """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._clock_ns = clock_ns
-        self._backoffs: dict[tuple[str, str], Backoff] = {}
-        self._until_ns: dict[tuple[str, str], int] = {}
+        self._postponed = Postponed[_Key](FIRST_MS, MAX_MS, clock_ns)
+        self._places: dict[_Key, RunPlace | None] = {}
 
-    def is_waiting(self, profile: Profile) -> bool:
-        """Whether the profile failed and its next attempt is still to come."""
-        until_ns = self._until_ns.get(_key(profile))
-        return until_ns is not None and self._clock_ns() < until_ns
+    def is_waiting(self, profile: Profile, place: RunPlace | None) -> bool:
+        """Whether the profile failed and its next attempt is still to come.
 
-    def failed(self, profile: Profile) -> int:
-        """Puts the profile off; how many milliseconds until its next attempt."""
-        backoff = self._backoffs.setdefault(_key(profile), Backoff(FIRST_MS, MAX_MS))
-        wait_ms = backoff.next_ms()
-        self._until_ns[_key(profile)] = self._clock_ns() + wait_ms * 1_000_000
-        return wait_ms
+        `place`: where its open run is now; None where no run is open.
+        """
+        key = _key(profile)
+        if key in self._places and self._places[key] != place:
+            self.succeeded(profile)
+        return self._postponed.is_waiting(key)
+
+    def failed(self, profile: Profile, place: RunPlace | None) -> int:
+        """Puts the profile off; how many milliseconds until its next attempt.
+
+        `place`: where its run was when this process could not go on.
+        """
+        self._places[_key(profile)] = place
+        return self._postponed.failed(_key(profile))
 
     def succeeded(self, profile: Profile) -> None:
-        self._backoffs.pop(_key(profile), None)
-        self._until_ns.pop(_key(profile), None)
+        self._postponed.succeeded(_key(profile))
+        self._places.pop(_key(profile), None)
 
 
-def _key(profile: Profile) -> tuple[str, str]:
+def _key(profile: Profile) -> _Key:
     return profile.institution_id, profile.code

@@ -13,9 +13,10 @@ from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection, create_pool
 from service.database.references import references
 from service.export.batch import Limits
-from service.export.job import ExportJob, ExportTopics
+from service.export.job import ExportJob
 from service.export.profile import Profiles
 from service.export.profiles import read_profiles
+from service.export.steps import ExportTopics
 from service.messages import parse
 from service.outputs import Outputs
 from tests.bench.load import FINE, Line, Record, fines

@@ -126,7 +126,7 @@ async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands
     assert ended.exit_code == 1
     told = [json.loads(line)["batch_number"] for line in ended.stdout.splitlines()]
     assert told == [1, 2]
-    assert "bursar-bridge: the database refuses a statement: CheckViolationError" in ended.stderr
+    assert "bursar-bridge: SIS: the database refuses what the batch would write" in ended.stderr
 
 
 async def test_the_bar_counts_batches_and_fines_of_those_that_are_open(path: WritePath) -> None:

@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply import Applier
 from service.database.ledger_store import LedgerStore
-from service.export.job import ExportJob, ExportTopics
+from service.export.job import ExportJob
+from service.export.steps import ExportTopics
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from service.outputs import Outputs

@@ -17,10 +17,11 @@ from service.database import offsets
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.database.records import unpack_headers
-from service.export.job import ExportJob, ExportTopics
+from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
 from service.export.profile import Profile, Profiles
 from service.export.profiles import parse_profiles
+from service.export.steps import ExportTopics
 from service.messages import parse
 from service.outputs import Outputs
 from service.poll import Claim, Poll, Report

@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
+from service.database.schedules import RunPlace
 from service.export.retries import FIRST_MS, MAX_MS, Retries
+from service.waiting import KEYS_MAX, Postponed
 from tests.support.exports import only, profiles_with
 
 PROFILE = only(profiles_with())
 OTHER = replace(PROFILE, institution_id="7")
+HERE = RunPlace("r", 2)
 
 
 class Clock:
@@ -25,22 +30,22 @@ class Clock:
 def test_a_profile_waits_for_its_time_and_no_longer() -> None:
     clock = Clock()
     retries = Retries(clock)
-    wait_ms = retries.failed(PROFILE)
+    wait_ms = retries.failed(PROFILE, HERE)
     clock.advance_ms(wait_ms - 1)
-    assert retries.is_waiting(PROFILE)
-    assert not retries.is_waiting(OTHER)
+    assert retries.is_waiting(PROFILE, HERE)
+    assert not retries.is_waiting(OTHER, HERE)
     clock.advance_ms(1)
-    assert not retries.is_waiting(PROFILE)
+    assert not retries.is_waiting(PROFILE, HERE)
 
 
 def test_a_profile_that_has_not_failed_does_not_wait() -> None:
     """By a clock that moves from one look at it to the next."""
-    assert not Retries().is_waiting(PROFILE)
+    assert not Retries().is_waiting(PROFILE, HERE)
 
 
 def test_waits_grow_up_to_a_bound_and_begin_again_after_a_success() -> None:
     retries = Retries(Clock())
-    waits_ms = [retries.failed(PROFILE) for _ in range(100)]
+    waits_ms = [retries.failed(PROFILE, HERE) for _ in range(100)]
     assert all(
         bound_ms / 2 <= wait_ms <= bound_ms
         for wait_ms, bound_ms in zip(
@@ -48,5 +53,30 @@ def test_waits_grow_up_to_a_bound_and_begin_again_after_a_success() -> None:
         )
     )
     retries.succeeded(PROFILE)
-    assert not retries.is_waiting(PROFILE)
-    assert retries.failed(PROFILE) <= FIRST_MS
+    assert not retries.is_waiting(PROFILE, HERE)
+    assert retries.failed(PROFILE, HERE) <= FIRST_MS
+
+
+@pytest.mark.parametrize("place", [None, RunPlace("r", 3), RunPlace("another", 2)])
+def test_a_profile_waits_no_longer_once_another_exporter_has_moved_its_run(
+    place: RunPlace | None,
+) -> None:
+    retries = Retries(Clock())
+    for _ in range(10):
+        retries.failed(PROFILE, HERE)
+    assert retries.is_waiting(PROFILE, HERE)
+    assert not retries.is_waiting(PROFILE, place)
+    assert not retries.is_waiting(PROFILE, HERE), "forgotten, not only passed over"
+    assert retries.failed(PROFILE, HERE) <= FIRST_MS
+
+
+def test_what_fails_beyond_the_bound_is_not_put_off_and_what_is_due_makes_room() -> None:
+    clock = Clock()
+    postponed = Postponed[int](FIRST_MS, MAX_MS, clock)
+    for key in range(KEYS_MAX):
+        postponed.failed(key)
+    assert postponed.failed(KEYS_MAX) == 0
+    assert not postponed.is_waiting(KEYS_MAX)
+    clock.advance_ms(FIRST_MS)
+    assert postponed.failed(KEYS_MAX) > 0
+    assert postponed.is_waiting(KEYS_MAX)

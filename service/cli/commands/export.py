@@ -27,7 +27,9 @@ def run(
 ) -> None:
     """Run profiles now, whatever their schedule, and show the batches.
 
-    The running service publishes the batches; a run that is open already is gone on with.
+    The running service publishes the batches; a run that is open already is gone on with. A profile
+    whose run cannot go on stops no other one; its open run waits for the next attempt. Exit code 5:
+    another session is the only cause, so that the command can be tried again later.
     """
     from service.cli import export
 

@@ -167,7 +167,7 @@ SET since = clock_timestamp()
 WHERE since > clock_timestamp();
 
 -- name: profile_runs
--- The latest run and whether one is open: an index answers both, however many runs there were.
+-- The latest run, and where the open one is: an index answers both, however many runs there were.
 -- Runs of a clock that was ahead do not count, or nothing would be due until that time has come.
 SELECT
     institution_id,
@@ -180,13 +180,20 @@ SELECT
             AND run.profile = profile_seen.profile
             AND run.cutoff <= now()
     ) AS last_cutoff,
-    exists(
-        SELECT FROM export_run AS run
+    (
+        SELECT run.run_id FROM export_run AS run
         WHERE
             run.institution_id = profile_seen.institution_id
             AND run.profile = profile_seen.profile
             AND run.state = 'open'
-    ) AS is_open
+    ) AS open_run_id,
+    (
+        SELECT run.parts FROM export_run AS run
+        WHERE
+            run.institution_id = profile_seen.institution_id
+            AND run.profile = profile_seen.profile
+            AND run.state = 'open'
+    ) AS open_parts
 FROM profile_seen;
 
 -- name: clock

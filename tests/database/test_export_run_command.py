@@ -1,0 +1,94 @@
+"""`export run` where a run cannot go on: the other profiles run, and the exit code says why."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.export.profiles import parse_profiles
+from tests.support.commands import Commands
+from tests.support.write_path import WritePath, fine, write_path
+
+PROFILES = "".join(
+    f"""
+[[institution]]
+id = "{institution}"
+zone = "Europe/Berlin"
+
+[[profile]]
+code = "{code}"
+name = "{code}"
+institution = "{institution}"
+mode = "export_import"
+currency = "USD"
+fine_types = ["OVERDUEFINE"]
+match = "02"
+"""
+    for code, institution in (("A", "6050"), ("B", "7"))
+)
+
+
+@pytest.fixture(autouse=True)
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        await path.take(fine(), fine(institution_id="7"))
+        yield path
+
+
+@pytest.fixture
+def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
+    file = tmp_path / "profiles.toml"
+    file.write_text(PROFILES)
+    parse_profiles(PROFILES, file)
+    return Commands(
+        database_url,
+        bootstrap_servers,
+        BURSAR_PROFILES_FILE=str(file),
+        BURSAR_DATABASE_LOCK_WAIT_MS_MAX="100",
+        BURSAR_COMMIT_TRIES_MAX="2",
+    )
+
+
+async def test_a_run_that_another_session_stops_is_to_be_tried_again_later(
+    path: WritePath, commands: Commands
+) -> None:
+    async with path.pool.acquire() as rival, rival.transaction():
+        await rival.execute("SELECT FROM account WHERE institution_id = '6050' FOR UPDATE")
+        shown = await commands.lines("export", "run", code=5)
+        assert [line["profile"] for line in shown] == ["B"]
+        ended = await commands.call("export", "run", "--profile", "A")
+    assert ended.exit_code == 5
+    assert ended.stderr.splitlines()[-1] == (
+        "bursar-bridge: A: another session has locked the run or an account of the batch for too"
+        " long (LockNotAvailableError); try again later"
+    )
+    assert ended.stdout == ""
+    (line,) = await commands.lines("export", "run")
+    assert (line["profile"], line["fine_count"]) == ("A", 1)
+
+
+async def test_a_run_that_somebody_has_to_mend_stops_no_other_profile(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.pool.execute("ALTER TABLE export_batch ADD CONSTRAINT not_a CHECK (profile <> 'A')")
+    ended = await commands.call("export", "run", "--json")
+    assert ended.exit_code == 1
+    assert '"profile":"B"' in ended.stdout
+    assert ended.stderr.splitlines()[-1] == (
+        "bursar-bridge: A: the database refuses what the batch would write"
+        " (CheckViolationError not_a)"
+    )
+    assert "try again" not in ended.stderr
+
+
+async def test_any_command_says_that_another_session_was_in_the_way(
+    path: WritePath, commands: Commands
+) -> None:
+    """Sending a batch again waits for its row."""
+    await commands.call("export", "run")
+    async with path.pool.acquire() as rival, rival.transaction():
+        await rival.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+        ended = await commands.call("export", "resend", "--profile", "A", "--batch", "1")
+    assert ended.exit_code == 5
+    assert ended.stderr.splitlines()[-1].startswith("bursar-bridge: another session was in the way")
+    assert ended.stderr.splitlines()[-1].endswith("; try again later")
