@@ -26,6 +26,7 @@ from service.isolation import (
     InternalErrors,
     alarm,
     failed,
+    is_in_the_way,
     is_of_a_record,
     is_of_the_program,
     may_be_a_time_limit,
@@ -42,6 +43,7 @@ log = structlog.get_logger()
 
 R = TypeVar("R")
 Record = Incoming | Refused | Failed
+QueueItems = tuple[Queue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +143,37 @@ class Applier:
             log.warning("poll_failed", records=1, problem=describe(error))
             parts.put((failed(record, error),))
 
-    async def apply_queues(self, queues: Sequence[Queue]) -> Mapping[str, int]:
-        """What is parked there is tried again; a queue that fails stops none of the others."""
+    async def apply_queues(
+        self,
+        queues: Sequence[QueueItems],
+        failed: Callable[[QueueItems, Exception], None],
+    ) -> Mapping[str, int]:
+        """What is parked there is tried again; how many records had which outcome.
+
+        Each of `queues` is what is to be tried of one queue. `failed` is called with each that
+        cannot be tried, which stops none of the others.
+        """
         outcomes: Counter[str] = Counter()
-        parts: Parts[Queue] = Parts()
+        parts: Parts[QueueItems] = Parts()
         parts.put(queues)
         while parts:
             part = parts.take()
             try:
                 outcomes.update(await self._apply_queues(part))
             except Exception as error:
-                is_late = may_be_a_time_limit(error)
-                if not ((is_of_a_record(error) or is_late) and await self._committer.answers()):
+                is_of_a_queue = is_of_a_record(error) or is_in_the_way(error)
+                if not (is_of_a_queue and await self.answers()):
                     raise
-                if is_late:
+                if may_be_a_time_limit(error):
                     parts.hurry(error)
                 if not parts.put_again(part, error):
-                    log.error("sweep_failed", problem=describe(error))  # noqa: TRY400 - no values
+                    failed(part.items[0], error)
         return outcomes
 
-    async def _apply_queues(self, part: Part[Queue]) -> Mapping[str, int]:
-        named = references_of_queues(part.items)
-        lanes = list(dict.fromkeys(queue.lane for queue in part.items))
+    async def _apply_queues(self, part: Part[QueueItems]) -> Mapping[str, int]:
+        items = [item for queue in part.items for item in queue]
+        named = references_of_queues(items)
+        lanes = list(dict.fromkeys(item.lane for item in items))
         changes = await self._committer.run(
             lambda connection: self.apply_events(connection, named, (), lanes),
             patience=part.patience,

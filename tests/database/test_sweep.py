@@ -9,7 +9,7 @@ import pytest
 
 from service.core.words import Wait
 from service.export.preview import preview
-from service.upkeep.sweep import PAGE_RECORDS, Sweep, parked_by_wait
+from service.upkeep.sweep import COMMIT_RECORDS_MAX, Sweep, parked_by_wait
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     Record,
@@ -172,8 +172,8 @@ async def test_what_still_has_to_wait_is_left_alone(path: WritePath) -> None:
     assert await tables_of(path.pool) == before
 
 
-async def test_more_than_a_page_is_swept_page_after_page(path: WritePath) -> None:
-    count = PAGE_RECORDS + 100
+async def test_a_queue_longer_than_a_commits_records_is_swept_whole(path: WritePath) -> None:
+    count = COMMIT_RECORDS_MAX + 100
     await path.take(fine(amount=f"{count}.00"))
     paid = [change(change_id=f"C-{n}", amount="1.00") for n in range(count)]
     await miss_the_fine(path, *paid[:50])

@@ -1,21 +1,29 @@
--- name: lanes_to_settle
--- Parked records whose wait is over, as far as can be seen without a lock: a payment and its fine
--- decided at the same instant on two connections miss each other.
--- Each parked record looks up its fine or its original by key. The look-ups are scalar subqueries
--- because PostgreSQL cannot turn these into a join, or into a hash, of all fines and payments.
+-- name: fine_queues_to_retry
+-- A page of fines whose parked records need not wait any more, as far as can be seen without a
+-- lock: a payment and its fine decided at the same instant on two connections miss each other. In
+-- key order behind ($1, $2), each with the number of its records, so that no queue hides another.
+-- Each parked record looks up its fine by key. The look-ups are scalar subqueries because
+-- PostgreSQL cannot turn these into a join, or into a hash, of all fines.
 -- A payment may name a line beside a fine that is not there: as soon as there is such a line, it is
--- another fine's.
+-- another fine's. The arrays have those payments; NULL: there are none.
 SELECT
     parked.institution_id,
-    parked.source,
-    parked.id,
-    parked.bursar_transaction_id,
-    parked.wait,
     parked.fine_id,
-    parked.original
+    count(*)::bigint AS records,
+    array_agg(parked.source)
+        FILTER (WHERE parked.wait = 'unknown_fine' AND parked.bursar_transaction_id IS NOT NULL)
+        AS sources,
+    array_agg(parked.id)
+        FILTER (WHERE parked.wait = 'unknown_fine' AND parked.bursar_transaction_id IS NOT NULL)
+        AS ids,
+    array_agg(parked.bursar_transaction_id)
+        FILTER (WHERE parked.wait = 'unknown_fine' AND parked.bursar_transaction_id IS NOT NULL)
+        AS lines
 FROM parked
 WHERE
-    NOT EXISTS (
+    parked.fine_id IS NOT NULL
+    AND (parked.institution_id, parked.fine_id) > ($1, $2)
+    AND NOT EXISTS (
         SELECT FROM parked_failure AS failure
         WHERE
             failure.institution_id = parked.institution_id
@@ -44,16 +52,41 @@ WHERE
                 fine.institution_id = parked.institution_id
                 AND fine.fine_id = parked.fine_id
         )
-        WHEN 'unknown_original' THEN (
-            SELECT original.state <> 'parked' FROM payment AS original
-            WHERE
-                original.institution_id = parked.institution_id
-                AND original.source = parked.source
-                AND original.payment_id = parked.original
-        )
     END
-ORDER BY parked.arrival
-LIMIT $1;
+GROUP BY parked.institution_id, parked.fine_id
+ORDER BY parked.institution_id, parked.fine_id
+LIMIT $3;
+
+-- name: payment_queues_to_retry
+-- The same for payments that reversals wait for, in key order behind ($1, $2, $3).
+SELECT
+    parked.institution_id,
+    parked.source,
+    parked.original,
+    count(*)::bigint AS records
+FROM parked
+WHERE
+    parked.original IS NOT NULL
+    AND (parked.institution_id, parked.source, parked.original) > ($1, $2, $3)
+    AND parked.wait = 'unknown_original'
+    AND NOT EXISTS (
+        SELECT FROM parked_failure AS failure
+        WHERE
+            failure.institution_id = parked.institution_id
+            AND failure.record = parked.record
+            AND failure.source = parked.source
+            AND failure.id = parked.id
+    )
+    AND (
+        SELECT original.state <> 'parked' FROM payment AS original
+        WHERE
+            original.institution_id = parked.institution_id
+            AND original.source = parked.source
+            AND original.payment_id = parked.original
+    )
+GROUP BY parked.institution_id, parked.source, parked.original
+ORDER BY parked.institution_id, parked.source, parked.original
+LIMIT $4;
 
 -- name: parked_by_wait
 -- For the metrics: how many wait, and the oldest one's age in whole seconds.
