@@ -129,7 +129,7 @@ class LedgerStore:
     async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
         """Rows of the table `fine` as values, with the terms they were exported under."""
         terms = await self._terms_of(connection, rows)
-        return [records.fine(row, terms) for row in rows]
+        return await aside(connection, len(rows), lambda: [records.fine(r, terms) for r in rows])
 
     async def fines_by_key(
         self, connection: Connection, keys: Collection[FineKey]
@@ -142,7 +142,7 @@ class LedgerStore:
         self, connection: Connection, keys: Collection[PatronKey]
     ) -> dict[PatronKey, Patron]:
         rows = await self._fetch(connection, "patrons", keys, 2)
-        values = map(records.patron, rows)
+        values = await aside(connection, len(rows), lambda: list(map(records.patron, rows)))
         return {(value.institution_id, value.patron_id): value for value in values}
 
     async def _accounts_named(self, connection: Connection, named: References) -> set[AccountKey]:

@@ -10,6 +10,7 @@ from service.core.events import Refused
 from service.core.ledger import Terms
 from service.core.words import Reason
 from service.database import rows
+from service.database.aside import aside
 from service.database.pool import Connection
 from service.database.statements import statements
 
@@ -37,7 +38,9 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _write_lines(connection, changes)
     await _write_parked(connection, changes, recorded_at)
     await _write_loans(connection, changes)
-    transactions = transaction_rows(changes, recorded_at)
+    transactions = await aside(
+        connection, len(changes.transactions), lambda: transaction_rows(changes, recorded_at)
+    )
     await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
     await copy(connection, "transaction_text", rows.TEXT_COLUMNS, _text_rows(changes))
     await put_rejected(connection, changes.refused, recorded_at)
@@ -122,9 +125,14 @@ async def _write_patrons(connection: Connection, changes: Changes, recorded_at: 
 
 
 async def _write_fines(connection: Connection, changes: Changes) -> None:
-    added = [rows.fine_row(value) for value in changes.fines_added]
+    count = len(changes.fines_added)
+    added = await aside(connection, count, lambda: list(map(rows.fine_row, changes.fines_added)))
     await copy(connection, "fine", rows.FINE_COLUMNS, added)
-    changed = [(*f.facts.key, *rows.state_row(f)) for f in changes.fines_changed]
+    changed = await aside(
+        connection,
+        len(changes.fines_changed),
+        lambda: [(*f.facts.key, *rows.state_row(f)) for f in changes.fines_changed],
+    )
     await _execute(connection, "write_fines", changed)
 
 

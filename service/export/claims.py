@@ -13,12 +13,14 @@ from collections.abc import (
 )
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import groupby
 
 from service.core.books import PatronKey, View
 from service.core.ledger import Fine, FineKey, Patron
 from service.core.words import Status
 from service.database import export_store
+from service.database.aside import aside
 from service.database.export_store import OpenRun
 from service.database.failed_changes import fines_that_wait
 from service.database.ledger_store import LedgerStore
@@ -53,11 +55,15 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One patron's fines with their refusals (None: to be exported), in fine order."""
+    """One patron's fines with their refusals (None: to be exported), in fine order.
+
+    `sized`: those to be exported, with the bytes that each takes at most.
+    """
 
     patron_id: str
     patron: Patron | None
     fines: tuple[tuple[Fine, Refusal | None], ...]
+    sized: tuple[Sized[Fine], ...] = ()
 
 
 async def still_due(
@@ -76,18 +82,27 @@ async def still_due(
     wanted = {fine.facts.key: fine for fine in claimed.fines}
     due: list[Fine] = []
     held: Counter[Refusal] = Counter()
+
+    def look(groups: Sequence[tuple[Fine, ...]], waiting: Collection[str]) -> None:
+        for looked in look_at_known(profile, run, groups, view.patrons, waiting):
+            _divide([item for item in looked.fines if item[0].facts.key in wanted], due, held)
+
     async for groups in _claimed_patrons(connection, store, profile, run, wanted):
         now = [group for fines in groups if (group := _as_locked(fines, view))]
         waiting = await _waiting(connection, run, now)
-        for looked in look_at_known(profile, run, now, view.patrons, waiting):
-            for fine, refusal in looked.fines:
-                if fine.facts.key not in wanted:
-                    continue
-                if refusal is None:
-                    due.append(fine)
-                elif refusal.is_held_back:
-                    held[refusal] += 1
+        await aside(connection, sum(map(len, now)), partial(look, now, waiting))
     return due, replace(claimed, held_back=Counter(claimed.held_back) + held)
+
+
+def _divide(
+    looked: Iterable[tuple[Fine, Refusal | None]], due: list[Fine], held: Counter[Refusal]
+) -> None:
+    """Adds each fine to `due`, or its reason to `held` if it is held back."""
+    for fine, refusal in looked:
+        if refusal is None:
+            due.append(fine)
+        elif refusal.is_held_back:
+            held[refusal] += 1
 
 
 def _as_locked(fines: Iterable[Fine], view: View) -> tuple[Fine, ...]:
@@ -180,7 +195,14 @@ async def look_at(
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
     waiting = await _waiting(connection, run, groups)
-    return look_at_known(profile, run, groups, patrons, waiting)
+    return await aside(
+        connection,
+        sum(map(len, groups)),
+        lambda: [
+            replace(looked, sized=sized(profile, looked))
+            for looked in look_at_known(profile, run, groups, patrons, waiting)
+        ],
+    )
 
 
 async def _waiting(
@@ -264,14 +286,14 @@ def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]
         yield from (value for kind, value in patron.identifiers if kind == profile.match)
 
 
-def sized(profile: Profile, looked: Looked) -> list[Sized[Fine]]:
+def sized(profile: Profile, looked: Looked) -> tuple[Sized[Fine], ...]:
     """What of a patron is to be exported, with the bytes that it takes at most."""
     due = [fine for fine, refusal in looked.fines if refusal is None]
     if not due or looked.patron is None:
-        return []
+        return ()
     lines = [line_of(fine, _LONGEST_ID, Status.CLOSED, _LONGEST_REF) for fine in due]
     patron = patron_of(profile, looked.patron, lines)
-    return [
+    return tuple(
         Sized(patron.patron_id, fine, size_bytes_max(patron, line))
         for fine, line in zip(due, lines, strict=True)
-    ]
+    )

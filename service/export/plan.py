@@ -6,7 +6,7 @@ planned in one step seals the same batches.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.core.ledger import Fine, FineKey
@@ -14,7 +14,7 @@ from service.database.export_store import OpenRun
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.batch import Limits, Sized, cut
-from service.export.claims import Claims, Looked, Place, patrons_of, place_of, sized
+from service.export.claims import Claims, Looked, Place, patrons_of, place_of
 from service.export.profile import Profile
 from service.export.selection import Refusal
 
@@ -98,7 +98,7 @@ class _Step:
 
     def takes(self, looked: Looked) -> bool:
         """Adds a patron; False where the batch is full without the patron, or with a part."""
-        due = sized(self._profile, looked)
+        due = looked.sized
         if due and self._selected and not self._has_room(self._profile.limits, due):
             return False
         # Only who begins a batch may be too large for it; all others wait for a batch of their own.
@@ -110,11 +110,11 @@ class _Step:
         self._pass_over(looked, until)
         return len(part) == len(due)
 
-    def _has_room(self, limits: Limits, due: list[Sized[Fine]]) -> bool:
+    def _has_room(self, limits: Limits, due: Sequence[Sized[Fine]]) -> bool:
         size_bytes = self._size_bytes + sum(more.size_bytes for more in due)
         return limits.allow(len(self._selected) + len(due), size_bytes)
 
-    def _add(self, due: "list[Sized[Fine]] | tuple[Sized[Fine], ...]") -> None:
+    def _add(self, due: Sequence[Sized[Fine]]) -> None:
         self._selected += [
             Selected(place_of(more.claim), more.size_bytes, more.claim) for more in due
         ]

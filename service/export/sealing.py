@@ -1,6 +1,5 @@
 """One batch of a run as it will be sealed, or as a preview shows it; nothing is written here."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from service.core.ledger import BatchKey, Fine, FineKey
 from service.core.words import Wait
 from service.crash import crash_point
 from service.database import export_store
-from service.database.aside import kept_alive
+from service.database.aside import aside
 from service.database.export_store import Numbers, OpenRun
 from service.database.ledger_store import Locked
 from service.database.pool import Connection
@@ -51,38 +50,54 @@ class Built:
 
 
 async def build(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
-    """Rules, bytes, proof and manifest. Raises what `prove` and `manifest_of` raise."""
+    """Rules, bytes, proof and manifest. Raises what `prove` and `manifest_of` raise.
+
+    Beside the event loop: thousands of fines take seconds on a busy machine.
+    """
+    refs = {**await _sealed_before(connection, part.due), **part.earlier}
+    built = await aside(connection, len(part.due), lambda: built_of(part, view, locked, refs))
+    crash_point("export_rendered")
+    return built
+
+
+def built_of(part: Part, view: View, locked: Locked, refs: Mapping[str, CreditRef]) -> Built:
+    """The same; `refs` are the lines of earlier batches that credits refer to. Pure."""
     profile, run, numbers = part.profile, part.run, part.numbers
     ids = numbered(part.due, numbers.first_bursar_id)
-    key = BatchKey(run.institution_id, profile.code, numbers.batch_number)
-    changes = rules.fold(
-        view,
-        [
-            ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
-            for fine in part.due
-        ],
-    )
+    changes = rules.fold(view, _exports(part, ids))
     statuses = {one.fine.facts.key: one.fine.status for one in changes.transactions}
     here = {f.facts.fine_id: CreditRef(ids[f.facts.key], f.facts.type) for f in part.due}
-    refs = {**await _sealed_before(connection, part.due), **part.earlier, **here}
-    lines = lines_of(part.due, ids, statuses, refs)
+    lines = lines_of(part.due, ids, statuses, {**refs, **here})
     export_number, batch_number = numbers.export_number, numbers.batch_number
     batch = batch_of(profile, run.cutoff, export_number, batch_number, lines, view.patrons)
-    proof = await kept_alive(connection, asyncio.to_thread(prove, batch, bursar_export_schema()))
-    crash_point("export_rendered")
+    proof = prove(batch, bursar_export_schema())
     after = replace(advanced(run, part.claimed, part.due), parts=run.parts + 1)
-    previous = numbers.previous_sha256
-    closing = Run(
-        run_id=run.run_id,
+    closing = _closing(part, after, locked)
+    manifest = manifest_of(batch, proof.document, proof.totals, closing)
+    return Built(manifest, proof.document, changes, after, here)
+
+
+def _exports(part: Part, ids: Mapping[FineKey, str]) -> list[ExportFine]:
+    profile, run = part.profile, part.run
+    key = BatchKey(run.institution_id, profile.code, part.numbers.batch_number)
+    return [
+        ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
+        for fine in part.due
+    ]
+
+
+def _closing(part: Part, after: OpenRun, locked: Locked) -> Run:
+    """What the manifest says of the run; `after`: the run behind this batch."""
+    previous = part.numbers.previous_sha256
+    return Run(
+        run_id=after.run_id,
         part=after.parts,
         last=part.claimed.last,
-        mode=profile.mode,
+        mode=part.profile.mode,
         sealed_at=locked.recorded_at,
         previous_sha256=None if previous is None else previous.hex(),
         held_back=after.held_back,
     )
-    manifest = manifest_of(batch, proof.document, proof.totals, closing)
-    return Built(manifest, proof.document, changes, after, here)
 
 
 async def _sealed_before(connection: Connection, due: Sequence[Fine]) -> Mapping[str, CreditRef]:

@@ -1,0 +1,126 @@
+"""A large batch leaves the event loop free: heartbeats and the session's signs of life go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from service.apply import Applier
+from service.core import rules
+from service.database import aside
+from service.database.ledger_store import LedgerStore
+from service.database.pool import DatabaseLimits, create_pool
+from service.export import claims, sealing, steps
+from service.export.job import ExportJob
+from service.messages import parse
+from service.outputs import Outputs
+from tests.support.exports import check_sealed, fines, only, profiles_with
+from tests.support.guards import Unguarded
+from tests.support.large_ledger import fill
+from tests.support.write_path import OUTPUTS, TOPICS, WritePath, write_path
+
+FINES = 5_000  # of these 2 900 are due
+STRETCH_MS_MAX = 100
+IDLE_MS_MAX = 500
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+async def a_large_ledger(path: WritePath) -> None:
+    async with path.pool.acquire() as connection:
+        await fill(connection, 1, FINES)
+        await connection.execute("DELETE FROM parked")  # their bytes are no records
+        await connection.execute(
+            "INSERT INTO export_counter VALUES ('6050', 100000000001000, 1000000000100000)"
+        )
+
+
+@dataclass
+class Stretches:
+    """The longest stretch of the event loop's thread, in milliseconds of its processor time."""
+
+    longest_ms: int = 0
+
+
+@asynccontextmanager
+async def measured() -> AsyncIterator[Stretches]:
+    """Processor time instead of the clock's: what else the machine does is not counted."""
+    stretches, done = Stretches(), asyncio.Event()
+
+    async def tick() -> None:
+        while not done.is_set():
+            before_ns = time.thread_time_ns()
+            try:
+                await asyncio.wait_for(done.wait(), 0.001)
+            except TimeoutError:
+                ms = (time.thread_time_ns() - before_ns) // 1_000_000
+                stretches.longest_ms = max(stretches.longest_ms, ms)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield stretches
+    finally:
+        done.set()
+        await ticking
+
+
+async def test_no_step_of_a_large_batch_holds_the_loop(path: WritePath) -> None:
+    await a_large_ledger(path)
+    profiles = profiles_with(10_000)
+    async with measured() as stretches:
+        await path.exports(profiles).run_profile(only(profiles))
+    (row,) = await path.rows("SELECT fine_count FROM export_batch WHERE profile = 'bursar'")
+    assert int(str(row["fine_count"])) > 2_500
+    assert stretches.longest_ms < STRETCH_MS_MAX
+
+
+def slowly(work: Callable[..., Any], ran: set[str]) -> Callable[..., Any]:
+    """Takes longer than the session may be idle in its transaction."""
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        ran.add(work.__name__)
+        until_ns = time.monotonic_ns() + (IDLE_MS_MAX + 100) * 1_000_000
+        while time.monotonic_ns() < until_ns:
+            pass
+        return work(*arguments, **options)
+
+    return slow
+
+
+async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
+    path: WritePath, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine with many busy processes beside this one."""
+    await path.take(*fines(aside.INLINE_RECORDS_MAX + 1))
+    monkeypatch.setattr(aside, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
+    ran = set[str]()
+    for place, name in (
+        (claims, "look_at_known"),
+        (rules, "fold"),
+        (sealing, "lines_of"),
+        (sealing, "prove"),
+        (sealing, "manifest_of"),
+        (steps, "encode_manifest"),
+        (Outputs, "encoded"),
+    ):
+        monkeypatch.setattr(place, name, slowly(getattr(place, name), ran))
+    pool = await create_pool(database_url, DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX))
+    try:
+        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        profiles = profiles_with(1_000)
+        await ExportJob(applier, TOPICS, profiles).run_profile(only(profiles))
+    finally:
+        await pool.close()
+    (manifest,) = await check_sealed(path)
+    assert manifest["count"] == aside.INLINE_RECORDS_MAX + 1
+    assert len(ran) == 7
