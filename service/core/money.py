@@ -1,6 +1,7 @@
 """Money in integer minor units of an ISO 4217 currency (contracts.md, 1)."""
 
 import re
+from datetime import date
 from functools import cache
 
 from iso4217 import Currency
@@ -31,15 +32,29 @@ _LISTED = {
     " USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG",
     3: "BHD IQD JOD KWD LYD OMR TND",
 }
+# Decimals, and the last month in which the money was in use: that of the standard's list of
+# historic codes, or the last one in which the old and the new money were legal tender together.
 _WITHDRAWN = {
-    0: "BYR",
-    2: "ANG BGN CUC EEK HRK LTL LVL MRO SKK SLL STD TMM VEB VEF ZMK ZWL",
+    "ANG": (2, (2025, 6)),
+    "BGN": (2, (2026, 1)),
+    "BYR": (0, (2017, 1)),
+    "CUC": (2, (2021, 6)),
+    "EEK": (2, (2011, 1)),
+    "HRK": (2, (2023, 1)),
+    "LTL": (2, (2015, 1)),
+    "LVL": (2, (2014, 1)),
+    "MRO": (2, (2018, 6)),
+    "SKK": (2, (2009, 1)),
+    "SLL": (2, (2023, 12)),
+    "STD": (2, (2018, 6)),
+    "TMM": (2, (2009, 1)),
+    "VEB": (2, (2008, 1)),
+    "VEF": (2, (2018, 8)),
+    "ZMK": (2, (2012, 12)),
+    "ZWL": (2, (2024, 8)),
 }
-_DECIMALS = {
-    code: digits
-    for table in (_LISTED, _WITHDRAWN)
-    for digits, codes in table.items()
-    for code in codes.split()
+_DECIMALS = {code: digits for digits, codes in _LISTED.items() for code in codes.split()} | {
+    code: digits for code, (digits, _) in _WITHDRAWN.items()
 }
 
 
@@ -50,8 +65,15 @@ def _current() -> dict[str, int]:
     return {code: digits for code, digits in known if digits is not None and digits <= MAX_DECIMALS}
 
 
-def is_current(currency: str) -> bool:
-    """Whether the standard lists the currency today: a new fine may be in it."""
+def is_in_use(currency: str, day: date) -> bool:
+    """Whether a fine that was created on `day` may be in the currency.
+
+    A code that the standard has dropped counts up to the last month of its money; one of which no
+    such month is known here, not at all.
+    """
+    if currency in _WITHDRAWN:
+        _, last_month = _WITHDRAWN[currency]
+        return (day.year, day.month) <= last_month
     return currency in _current()
 
 

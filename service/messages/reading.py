@@ -16,7 +16,7 @@ import orjson
 
 from service.core.events import BursarPayment, ExportResponse, FineChanged, FineCreated
 from service.core.ledger import BatchKey, FineFacts, Item, Origin, Owner, Patron, SourceKey
-from service.core.money import is_current
+from service.core.money import is_in_use
 from service.core.words import (
     CREDIT_TYPE,
     EXCESS_PREFIX,
@@ -56,8 +56,9 @@ def fine_created(wire: WireFineCreated, envelope: Envelope, origin: Origin) -> F
         _refuse("fine_id", f"must not start with the reserved {EXCESS_PREFIX}")
     rule = below_zero if wire.type == CREDIT_TYPE else above_zero
     amount = money(wire.amount, wire.currency, rule)
-    if not is_current(wire.currency):
-        # A change or a payment may be of an older fine; this is a new one.
+    # A change or a payment may be of an older fine; a fine is of the day on which it was created,
+    # whenever its record comes.
+    if not is_in_use(wire.currency, wire.created_at.date()):
         raise unknown_currency(wire.currency)
     patron = _patron(wire.institution_id, wire.patron, envelope.time)
     owner = None if wire.owner is None else _owner(wire.owner)

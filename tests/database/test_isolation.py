@@ -11,7 +11,7 @@ from service.core import rules
 from service.core.events import Failed
 from service.database.ledger_store import LedgerStore
 from service.isolation import TooManyInternalErrors
-from service.messages import parse, reading
+from service.messages import parse
 from service.poll import Poll
 from service.upkeep import parked, rejected
 from service.upkeep.audit import Said
@@ -103,16 +103,16 @@ async def test_failures_between_sound_records_stop_nothing(
     assert report.outcomes == {"applied": 10, "parked:internal_error": 10}
 
 
-async def test_what_the_ledger_has_in_a_withdrawn_currency_goes_on_to_its_end(
-    path: WritePath, monkeypatch: pytest.MonkeyPatch
+async def test_a_fine_of_a_withdrawn_currency_is_judged_by_its_day_and_goes_on_to_its_end(
+    path: WritePath,
 ) -> None:
-    """Taken while the standard listed it; a new fine in it is refused since it does no more."""
+    """The record of a fine may come, or come again, long after the fine was created."""
     bgn = {"currency": "BGN", "amount": "10.00"}
-    with monkeypatch.context() as patch:
-        patch.setattr(reading, "is_current", lambda _: True)
-        await path.take(
-            fine(fine_id="F-1", **bgn), pays("A", "F-1", **bgn), pays("B", "F-2", **bgn)
-        )
+    await path.take(
+        fine(fine_id="F-1", created_at="2025-11-30T08:00:00Z", **bgn),
+        pays("A", "F-1", **bgn),
+        pays("B", "F-2", **bgn),
+    )
     profile = PROFILES.replace("USD", "BGN")
     for one in profiles_of(profile).profiles:
         await path.exports(profiles_of(profile)).run_profile(one)
@@ -120,7 +120,7 @@ async def test_what_the_ledger_has_in_a_withdrawn_currency_goes_on_to_its_end(
         {"active": 0, "transferred": 0}
     ]
     assert [one.id for one in await parked_now(path)] == ["B"]
-    report = await path.take(fine(fine_id="F-3", **bgn))
+    report = await path.take(fine(fine_id="F-3", created_at="2026-02-01T00:00:00Z", **bgn))
     assert report.outcomes == {"rejected:invalid_currency": 1}
 
 

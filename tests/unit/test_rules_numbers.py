@@ -1,5 +1,7 @@
 """Money at its edges: cents, the largest amount, currencies, sequences (contracts.md, 1 and 5)."""
 
+from datetime import date
+
 import pytest
 
 from service.core import money
@@ -134,14 +136,36 @@ def test_money_goes_out_with_exactly_the_currencys_decimals(
 
 
 def test_every_currency_of_the_standard_has_its_decimals_in_the_table() -> None:
-    """An update of the package that drops one, or changes it, leaves the ledger as it is."""
+    """An update of the package that adds one, or changes it, has to be looked at."""
     assert {code: money._DECIMALS.get(code) for code in money._current()} == money._current()
+
+
+def test_a_currency_is_current_or_has_the_last_month_of_its_money() -> None:
+    """An update of the package that drops a currency fails here until the table says since when."""
+    assert money._DECIMALS.keys() - money._current().keys() == money._WITHDRAWN.keys()
 
 
 @pytest.mark.parametrize(("code", "text"), [("BGN", "19.55"), ("HRK", "7.53"), ("BYR", "100")])
 def test_a_withdrawn_currency_keeps_its_decimals(code: str, text: str) -> None:
-    assert not money.is_current(code)
     assert format_minor(parse_minor(text, code), code) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "expected"),
+    [
+        ("BGN", date(2015, 5, 1), True),
+        ("BGN", date(2026, 1, 31), True),
+        ("BGN", date(2026, 2, 1), False),
+        ("HRK", date(2022, 12, 31), True),
+        ("HRK", date(2023, 2, 1), False),
+        ("EUR", date(1990, 1, 1), True),
+        ("XXX", date(2020, 1, 1), False),
+    ],
+)
+def test_a_fine_may_be_in_a_currency_that_was_in_use_when_it_was_created(
+    code: str, day: date, expected: bool
+) -> None:
+    assert money.is_in_use(code, day) is expected
 
 
 def test_three_cents_are_paid_cent_by_cent() -> None:
