@@ -9,11 +9,12 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from service.cli.errors import FAILED, OLDER, TRY_AGAIN
 from service.database.reach import FAILURES
 from service.database.transient import TRANSIENT
+from service.export.failing import FinesFail
 from service.kafka.stops import OlderDatabase
 from service.problems import Away, Bug, OperatorError, summary
 
 # Their texts are ours: field and rule, no value.
-PLAIN = (OperatorError, Away)
+PLAIN = (OperatorError, FinesFail, Away)
 FOREIGN = (*FAILURES, KafkaError)
 # Nothing is wrong with the command, and the same one may go through later.
 IN_THE_WAY = (
@@ -38,7 +39,7 @@ def status_of(problem: BaseException) -> int:
 def lines_of(problem: Exception) -> Sequence[str]:
     """What is not ours is told by its class: the text may hold personal data."""
     match problem:
-        case OperatorError() | Away():
+        case OperatorError() | FinesFail() | Away():
             return str(problem).splitlines()
         case Bug():
             return [f"a fault of this program: {problem}"]

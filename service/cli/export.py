@@ -73,10 +73,16 @@ def _failed(failures: Mapping[str, RunFailure]) -> typer.Exit:
 
 def show_preview(profile: str, out: Path | None, wide: bool, as_json: bool) -> None:
     settings = settings_or_exit()
+    rows: list[Row] = []
     with operator_errors():
         (chosen,) = _chosen(_read(settings), [profile])
-        rows = asyncio.run(_preview(settings, chosen, out))
-    show(SEALED, rows, as_json, wide=wide)
+        try:
+            asyncio.run(_preview(settings, chosen, out, rows))
+        finally:
+            if rows:
+                show(SEALED, rows, as_json, wide=wide)
+    if not rows:
+        show(SEALED, rows, as_json, wide=wide)
 
 
 def resend(profile: str, batch: int, institution: str | None) -> None:
@@ -146,8 +152,7 @@ async def _run_one(
     return None
 
 
-async def _preview(settings: Settings, profile: Profile, out: Path | None) -> list[Row]:
-    rows = []
+async def _preview(settings: Settings, profile: Profile, out: Path | None, rows: list[Row]) -> None:
     async with database(settings) as pool:
         async with pool.acquire() as connection:
             left = await export_store.open_fines_left(connection, profile)
@@ -160,7 +165,6 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None) -> li
                     told = encode_manifest(built.manifest, settings.ce_source).value
                     assert told is not None
                     _put(out, built.manifest.file_name, built.document, told)
-    return rows
 
 
 def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:

@@ -26,6 +26,7 @@ from service.database.failed_changes import fines_that_wait
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.batch import CreditRef, Sized, size_bytes_max
+from service.export.failing import FinesFail, failing_fines
 from service.export.printing import line_of, patron_of
 from service.export.profile import AmountScope, Profile
 from service.export.selection import Candidate, Refusal, is_carried, local_date, select
@@ -195,14 +196,31 @@ async def look_at(
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
     waiting = await _waiting(connection, run, groups)
-    return await aside(
-        connection,
-        sum(map(len, groups)),
-        lambda: [
-            replace(looked, sized=sized(profile, looked))
-            for looked in look_at_known(profile, run, groups, patrons, waiting)
-        ],
-    )
+    count = sum(map(len, groups))
+    return await aside(connection, count, lambda: _whole(profile, run, groups, patrons, waiting))
+
+
+def _whole(
+    profile: Profile,
+    run: OpenRun,
+    groups: Sequence[Sequence[Fine]],
+    patrons: Mapping[PatronKey, Patron],
+    waiting: Collection[str],
+) -> list[Looked]:
+    """With sizes. Raises FinesFail where the program fails on some of the fines."""
+
+    def look(some: Sequence[Sequence[Fine]]) -> list[Looked]:
+        looked = look_at_known(profile, run, some, patrons, waiting)
+        return [replace(each, sized=sized(profile, each)) for each in looked]
+
+    try:
+        return look(groups)
+    except Exception as problem:
+        fines = [fine for group in groups for fine in group]
+        failing = failing_fines(fines, lambda some: look(_by_patron(some)))
+        if not failing:
+            raise
+        raise FinesFail(profile.code, failing) from problem
 
 
 async def _waiting(

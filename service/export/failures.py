@@ -41,9 +41,12 @@ def failure_of(error: Exception) -> RunFailure | None:
 
 def _lasting(error: Exception) -> str | None:
     if isinstance(error, UNSOUND):
-        return "the batch's bytes are not what its fines say, so it was not sealed"
+        return (
+            "the batch's bytes are not what its fines say, so it was not sealed; `export preview`"
+            " names the fines"
+        )
     if is_of_the_program(error):
-        return "the program fails on a fine of the batch"
+        return "the program fails on a fine of the batch; `export preview` names it"
     if is_of_a_record(error):
         return "the database refuses what the batch would write"
     return None

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 
 from service.core.books import ParkedFailure
 from service.database import export_store, plan_store
+from service.database.aside import aside
 from service.database.export_store import Numbers
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection, Pool
@@ -12,12 +14,12 @@ from service.export import claims
 from service.export.batch import CreditRef
 from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
 from service.export.profile import Profile
+from service.export.rehearsal import rehearse
 from service.export.sealing import (
     Built,
     Part,
     advanced,
     between_steps,
-    build,
     missed_by,
     references_of,
     seals_empty,
@@ -34,7 +36,8 @@ async def preview(
 ) -> AsyncIterator[Built]:
     """Batch after batch of the run that is open, or would be opened now.
 
-    `passed` gets the number of open fines that each step has passed.
+    `passed` gets the number of open fines that each step has passed. Raises FinesFail where the run
+    would fail.
     """
     async with (
         pool.acquire() as connection,
@@ -85,12 +88,12 @@ async def _built(
     accounts = await store.peek(connection, named)
     view = await store.view(connection, named, accounts)
     if lanes := missed_by(view):  # the run settles these before it exports
-        view = settled(view, lanes)
+        view = await aside(connection, len(view.parked), partial(settled, view, lanes))
     due, claimed = await claims.still_due(connection, store, profile, run, part.claimed, view)
     part = replace(part, claimed=claimed, due=due)
     if not due and not seals_empty(profile, run, claimed):
         return part, None
-    return part, await build(connection, part, view, accounts)
+    return part, await rehearse(connection, part, view, accounts)
 
 
 def _following(numbers: Numbers, built: Built) -> Numbers:

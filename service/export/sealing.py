@@ -37,6 +37,10 @@ class Part:
     numbers: Numbers
     earlier: Mapping[str, CreditRef] = field(default_factory=dict)
 
+    def with_due(self, due: Sequence[Fine]) -> "Part":
+        """The same batch with only these of its fines."""
+        return replace(self, due=due)
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -54,7 +58,7 @@ async def build(connection: Connection, part: Part, view: View, locked: Locked) 
 
     Beside the event loop: thousands of fines take seconds on a busy machine.
     """
-    refs = {**await _sealed_before(connection, part.due), **part.earlier}
+    refs = await refs_of(connection, part)
     built = await aside(connection, len(part.due), lambda: built_of(part, view, locked, refs))
     crash_point("export_rendered")
     return built
@@ -100,14 +104,14 @@ def _closing(part: Part, after: OpenRun, locked: Locked) -> Run:
     )
 
 
-async def _sealed_before(connection: Connection, due: Sequence[Fine]) -> Mapping[str, CreditRef]:
-    """The live lines that credits refer to, in batches that are sealed."""
+async def refs_of(connection: Connection, part: Part) -> Mapping[str, CreditRef]:
+    """The live lines that credits of the batch refer to, in batches before this one."""
     meant = {
         FineKey(fine.facts.institution_id, fine.facts.credit_of)
-        for fine in due
+        for fine in part.due
         if fine.facts.credit_of is not None
     }
-    return await export_store.credit_refs(connection, meant)
+    return {**await export_store.credit_refs(connection, meant), **part.earlier}
 
 
 def advanced(run: OpenRun, claimed: Claims, due: Sequence[Fine]) -> OpenRun:

@@ -50,7 +50,11 @@ def show_preview(
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What a run would seal now: the same XML and totals, numbers included; nothing is changed."""
+    """What a run would seal now: the same XML and totals, numbers included; nothing is changed.
+
+    Where the run would fail, the fines on which it would fail are named, behind the batches that it
+    would seal before.
+    """
     from service.cli import export
 
     export.show_preview(profile, out, wide, as_json)

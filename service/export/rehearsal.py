@@ -1,0 +1,62 @@
+"""A batch as a run would make it, encoding included, with nothing written; and which fines fail."""
+
+from collections.abc import Sequence
+
+from service.core.books import ParkedFailure, View
+from service.core.ledger import Fine
+from service.database import ledger_write
+from service.database.aside import aside
+from service.database.ledger_store import Locked
+from service.database.pool import Connection
+from service.export.failing import FinesFail, failing_fines
+from service.export.failures import UNSOUND
+from service.export.sealing import Built, Part, built_of, refs_of
+from service.isolation import is_of_the_program
+from service.isolation_parked import raise_for_parked
+from service.messages import encode_batch, encode_manifest
+from service.outputs import Outputs
+
+# What is encoded is thrown away: where it would go does not matter.
+OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
+
+
+async def rehearse(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
+    """The batch, after all that a run makes of it before it writes. The document is the run's.
+
+    Raises FinesFail; ParkedFailure for parked records on which the program fails; and what fails
+    for another reason.
+    """
+    refs = await refs_of(connection, part)
+
+    def made(due: Sequence[Fine]) -> Built:
+        return built_of(part.with_due(due), view, locked, refs)
+
+    def encoded(due: Sequence[Fine]) -> None:
+        _encode(made(due), locked)
+
+    count = len(part.due)
+    try:
+        built = await aside(connection, count, lambda: made(part.due))
+        try:
+            await aside(connection, count, lambda: _encode(built, locked))
+        except Exception:
+            await raise_for_parked(connection, built.changes, OUTPUTS, locked.recorded_at)
+            raise
+    except (ParkedFailure, FinesFail):
+        raise
+    except Exception as problem:
+        if not (isinstance(problem, UNSOUND) or is_of_the_program(problem)):
+            raise
+        failing = await aside(connection, count, lambda: failing_fines(part.due, encoded))
+        if not failing:
+            raise
+        raise FinesFail(part.profile.code, failing) from problem
+    return built
+
+
+def _encode(built: Built, locked: Locked) -> None:
+    """The records for Kafka and the rows of the ledger, as the run makes them."""
+    encode_batch(built.manifest, built.document, OUTPUTS.ce_source)
+    encode_manifest(built.manifest, OUTPUTS.ce_source)
+    ledger_write.transaction_rows(built.changes, locked.recorded_at)
+    OUTPUTS.encoded(built.changes, locked.recorded_at)

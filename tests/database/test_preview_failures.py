@@ -1,0 +1,114 @@
+"""A preview fails where the run would, and names the fines on which it would fail."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import outputs
+from service.database.ledger_store import LedgerStore
+from service.export import claims, printing
+from service.export.batch import InvalidBatch
+from service.export.failing import NAMED_MAX, FinesFail, failing_fines
+from service.export.preview import preview
+from service.messages import parse
+from tests.support.commands import Commands
+from tests.support.exports import PROFILE, fines, only, profiles_with
+from tests.support.failing import Mistake, fails_for
+from tests.support.write_path import WritePath, tables_of, write_path
+
+BAD = ("F-00007", "F-00122")
+COUNT = 130
+ENCODE = "encode_balance_changed"
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        await path.take(*fines(COUNT))
+        yield path
+
+
+def fails_on(*names: str, works: Any, error: Exception) -> Any:
+    for name in names:
+        works = fails_for(f"'{name}'", works)
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        try:
+            return works(*arguments, **options)
+        except Mistake:
+            raise error from None
+
+    return failing
+
+
+WRONG = InvalidBatch("amount", "must not be zero")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "error", "run_raises"),
+    [
+        (outputs, ENCODE, Mistake(), Mistake),
+        (printing, "line_of", WRONG, InvalidBatch),
+        (claims, "line_of", WRONG, FinesFail),
+    ],
+    ids=["event", "line", "size"],
+)
+async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
+    path: WritePath,
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    name: str,
+    error: Exception,
+    run_raises: type[Exception],
+) -> None:
+    monkeypatch.setattr(where, name, fails_on(*BAD, works=getattr(where, name), error=error))
+    before = await tables_of(path.pool)
+    profiles = profiles_with(1_000)
+    with pytest.raises(FinesFail) as caught:
+        [built async for built in preview(path.pool, LedgerStore(parse), only(profiles))]
+    named = ", ".join(f"{one} ({type(error).__name__})" for one in BAD)
+    assert str(caught.value) == f"bursar: a run would fail on the fines {named}"
+    assert await tables_of(path.pool) == before
+    with pytest.raises(run_raises):
+        await path.exports(profiles).run_profile(only(profiles))
+
+
+@pytest.mark.usefixtures("path")
+async def test_the_command_shows_the_batches_before_and_then_names_the_fines(
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+    bootstrap_servers: str,
+    tmp_path: Path,
+) -> None:
+    works = getattr(outputs, ENCODE)
+    monkeypatch.setattr(outputs, ENCODE, fails_on(*BAD[1:], works=works, error=Mistake()))
+    file = tmp_path / "profiles.toml"
+    types = '"OVERDUEFINE"'
+    file.write_text(PROFILE.format(fines_max=100, more="", mode="export_import", types=types))
+    commands = Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
+    ended = await commands.call("export", "preview", "--profile", "bursar", "--json")
+    assert ended.exit_code == 1
+    assert [line.count('"batch_number":1') for line in ended.stdout.splitlines()] == [1]
+    assert ended.stderr.splitlines()[-1] == (
+        "bursar-bridge: bursar: a run would fail on the fines F-00122 (Mistake)"
+    )
+    ended = await commands.call("export", "run")
+    assert ended.exit_code == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "bursar-bridge: bursar: the program fails on a fine of the batch; `export preview` names it"
+        " (Mistake)"
+    )
+
+
+def test_of_very_many_failing_fines_the_first_are_named() -> None:
+    def fails(part: Any) -> None:
+        if part:
+            raise Mistake
+
+    due: Any = range(1_000)
+    failing: Any = [fine for fine, _ in failing_fines(due, fails)]
+    assert failing == list(range(NAMED_MAX))
