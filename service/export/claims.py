@@ -7,7 +7,6 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -25,20 +24,17 @@ from service.database.export_store import OpenRun
 from service.database.failed_changes import fines_that_wait
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
-from service.export.batch import CreditRef, Sized, size_bytes_max
+from service.export.batch import Sized
 from service.export.failing import FinesFail, failing_fines
-from service.export.printing import line_of, patron_of
 from service.export.profile import AmountScope, Profile
 from service.export.selection import Candidate, Refusal, is_carried, local_date, select
+from service.export.sizes import codes_of, sized
 
 Place = tuple[str, str]  # patron and fine: the order of a run
 
 PAGE_FINES_MAX = 2_000
 # Beyond a full batch: a page that ends with it leaves its last patron open, and costs a second one.
 PAGE_FINES_MORE = 50
-# Longest possible numbers: a fine's size is known before its numbers are.
-_LONGEST_ID = str(2**64 - 1)
-_LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +207,7 @@ def _whole(
 
     def look(some: Sequence[Sequence[Fine]]) -> list[Looked]:
         looked = look_at_known(profile, run, some, patrons, waiting)
-        return [replace(each, sized=sized(profile, each)) for each in looked]
+        return [replace(each, sized=_sized(profile, each)) for each in looked]
 
     try:
         return look(groups)
@@ -221,6 +217,11 @@ def _whole(
         if not failing:
             raise
         raise FinesFail(profile.code, failing) from problem
+
+
+def _sized(profile: Profile, looked: Looked) -> tuple[Sized[Fine], ...]:
+    due = [fine for fine, refusal in looked.fines if refusal is None]
+    return sized(profile, looked.patron, due)
 
 
 async def _waiting(
@@ -291,27 +292,5 @@ def candidate_of(
         in_dispute=fine.status is Status.IN_DISPUTE,
         exportable=(facts.exportable or fine.released) and not waits,
         refused=fine.refused_reason is not None,
-        texts_are_sound=all(map(is_carried, _codes(profile, patron, fine))),
-    )
-
-
-def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]:
-    """What readers look things up by; any other text may be printed with blanks in it."""
-    yield fine.facts.type
-    if (owner := fine.facts.owner) is not None:
-        yield from (owner.library_id, owner.library_code)
-    if patron is not None:
-        yield from (value for kind, value in patron.identifiers if kind == profile.match)
-
-
-def sized(profile: Profile, looked: Looked) -> tuple[Sized[Fine], ...]:
-    """What of a patron is to be exported, with the bytes that it takes at most."""
-    due = [fine for fine, refusal in looked.fines if refusal is None]
-    if not due or looked.patron is None:
-        return ()
-    lines = [line_of(fine, _LONGEST_ID, Status.CLOSED, _LONGEST_REF) for fine in due]
-    patron = patron_of(profile, looked.patron, lines)
-    return tuple(
-        Sized(patron.patron_id, fine, size_bytes_max(patron, line))
-        for fine, line in zip(due, lines, strict=True)
+        texts_are_sound=all(map(is_carried, codes_of(profile, patron, fine))),
     )

@@ -10,7 +10,7 @@ import pytest
 
 from service import outputs
 from service.database.ledger_store import LedgerStore
-from service.export import claims, printing
+from service.export import printing, sizes
 from service.export.batch import InvalidBatch
 from service.export.failing import NAMED_MAX, FinesFail, failing_fines
 from service.export.preview import preview
@@ -53,7 +53,7 @@ WRONG = InvalidBatch("amount", "must not be zero")
     [
         (outputs, ENCODE, Mistake(), Mistake),
         (printing, "line_of", WRONG, InvalidBatch),
-        (claims, "line_of", WRONG, FinesFail),
+        (sizes, "line_of", WRONG, FinesFail),
     ],
     ids=["event", "line", "size"],
 )

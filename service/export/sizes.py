@@ -1,0 +1,34 @@
+"""What a fine prints: its codes, and its bytes before its numbers are known. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from service.core.ledger import Fine, Patron
+from service.core.words import Status
+from service.export.batch import CreditRef, Sized, size_bytes_max
+from service.export.printing import line_of, patron_of
+from service.export.profile import Profile
+
+# Longest possible numbers: a fine's size is known before its numbers are.
+_LONGEST_ID = str(2**64 - 1)
+_LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
+
+
+def sized(profile: Profile, patron: Patron | None, due: Sequence[Fine]) -> tuple[Sized[Fine], ...]:
+    """A patron's fines that are to be exported, with the bytes that each takes at most."""
+    if not due or patron is None:
+        return ()
+    lines = [line_of(fine, _LONGEST_ID, Status.CLOSED, _LONGEST_REF) for fine in due]
+    printed = patron_of(profile, patron, lines)
+    return tuple(
+        Sized(printed.patron_id, fine, size_bytes_max(printed, line))
+        for fine, line in zip(due, lines, strict=True)
+    )
+
+
+def codes_of(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]:
+    """What readers look things up by; any other text may be printed with blanks in it."""
+    yield fine.facts.type
+    if (owner := fine.facts.owner) is not None:
+        yield from (owner.library_id, owner.library_code)
+    if patron is not None:
+        yield from (value for kind, value in patron.identifiers if kind == profile.match)
