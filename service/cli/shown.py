@@ -34,6 +34,7 @@ OUTCOMES = Listing(
     (
         identifier("id"),
         identifier("fine_id"),
+        identifier("patron_id"),
         word("done", colours={"yes": "green", "no": "red"}),
         sentence("outcome"),
         identifier("institution_id"),
