@@ -516,7 +516,7 @@ def test_an_erps_comment_stays_with_its_cause() -> None:
 @table(
     "history event fields",
     (
-        "5 a payment",
+        "a payment by two references",
         TWO,
         pays(1, "F2", line="1001", payment_id="p2"),
         "bursar_transaction_id, fine_id",
