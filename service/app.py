@@ -23,7 +23,9 @@ from service.relay import Relay
 from service.restore.guard import Guard
 from service.restore.watch import Watch
 from service.settings import Settings
+from service.tally import InMetrics
 from service.telemetry import Event, Metrics, get_log
+from service.upkeep.counts import Counts
 from service.upkeep.measure import Measure
 from service.upkeep.reconcile import Reconcile
 from service.upkeep.sweep import Sweep
@@ -36,6 +38,7 @@ from service.wiring import (
     new_guard,
     new_intake,
     new_relay,
+    new_standing,
 )
 
 log = get_log(__name__)
@@ -95,7 +98,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     relay = new_relay(settings, guard, process.metrics)
 
     def applier(part: str) -> Applier:
-        return new_applier(settings, guard.writer(part), relay.wake, process.metrics)
+        return new_applier(settings, guard.writer(part), relay.wake, InMetrics(process.metrics))
 
     intake = new_intake(settings, guard, applier("intake"), process.metrics)
     process.ops.register("intake", lambda: _intake_reads(intake))
@@ -109,10 +112,14 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         settings.parked_queue_alarm_records,
     )
     reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
+    counts = Counts(guard.writer("counts"), process.metrics, intake.sources)
+    standing = new_standing(settings, pool, profiles, process.metrics)
     upkeep = [
         Part("watch", steady("watch", Watch(guard.writer("watch")).run)),
         Part("sweep", steady("sweep", sweep.run)),
         Part("measure", steady("measure", measure.run)),
+        Part("counts", steady("counts", counts.run)),
+        Part("standing", steady("standing", standing.run)),
         Part("reconcile", steady("reconcile", reconcile.run)),
     ]
     if profiles is not None:
@@ -153,7 +160,6 @@ async def _intake_reads(intake: Intake) -> str | None:
 
 
 async def _relay_works(relay: Relay) -> str | None:
-    """Standby is fine; the oldest row tells of a broker that does not take anything."""
     await relay.status()
     return None
 

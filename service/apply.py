@@ -38,6 +38,7 @@ from service.outputs import Outputs
 from service.parts import Part, Parts
 from service.poll import Claim, Poll, Report, moved, moves_of
 from service.problems import describe
+from service.tally import Counting, Tally
 
 log = structlog.get_logger()
 
@@ -64,7 +65,7 @@ class Applier:
         outputs: Outputs,
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
-        retrying: Callable[[str], None] = lambda _: None,
+        counting: Counting | None = None,
     ) -> None:
         self.writer = writer
         self.store = store
@@ -72,7 +73,7 @@ class Applier:
         self._limits = limits or ApplyLimits()
         self.committed = committed
         self._internal_errors = InternalErrors(self._limits.internal_errors_in_a_row_max)
-        self._committer = Committer(writer, self._limits.tries_max, self._internal_errors, retrying)
+        self._committer = Committer(writer, self._limits.tries_max, self._internal_errors, counting)
 
     async def apply(self, poll: Poll) -> Report:
         """Applies all of it, in as few commits as go through.
@@ -194,6 +195,16 @@ class Applier:
         return await self._committer.answers()
 
     @property
+    def tally(self) -> Tally:
+        """What the transaction that is open counts."""
+        return self._committer.tally
+
+    @property
+    def counting(self) -> Counting:
+        """Who counts what has committed."""
+        return self._committer.counting
+
+    @property
     def retries(self) -> Counter[str]:
         """Commits that were made again, by the error."""
         return self._committer.retries
@@ -245,6 +256,7 @@ class Applier:
             if is_of_the_program(problem):
                 await raise_for_parked(connection, changes, self.outputs, recorded_at)
             raise
+        self.tally.add_changes(changes)
 
     async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
         changes = await ledger_write.explained(connection, changes)

@@ -22,6 +22,7 @@ from service.database.statements import statements
 from service.database.transient import SCHEMA_CHANGED, TRANSIENT
 from service.isolation import REFUSED_FOR_GOOD, InternalErrors, is_of_the_program, name_of
 from service.problems import describe
+from service.tally import Counting, InMetrics, Tally
 
 log = structlog.get_logger()
 
@@ -70,13 +71,14 @@ class Committer:
         writer: Writes,
         tries_max: int,
         internal_errors: InternalErrors,
-        retrying: Callable[[str], None],
+        counting: Counting | None = None,
     ) -> None:
         self.writer = writer
         self.retries: Counter[str] = Counter()
         self._tries_max = tries_max
         self._internal_errors = internal_errors
-        self._retrying = retrying
+        self.counting = counting or InMetrics()
+        self.tally = Tally()  # of the transaction that is open
         self._freed: dict[ParkedKey, None] = {}
 
     async def answers(self) -> bool:
@@ -131,15 +133,18 @@ class Committer:
                     raise
                 tries += 1
                 self.retries[type(error).__name__] += 1
-                self._retrying(type(error).__name__)
+                self.counting.retrying(type(error).__name__)
 
     async def _in_transaction(self, work: Work[R], patience: Patience | None) -> R:
-        self._freed = {}
+        self._freed, self.tally = {}, Tally()
+        tally = self.tally
         async with self.writer.transaction() as connection:
             if patience is not None:
                 await patience.apply_to(connection)
             done = await work(connection)
+            await self.counting.keep(connection, tally)
             crash_point("before_commit")
+        self.counting.committed(tally)
         crash_point("after_commit")
         return done
 

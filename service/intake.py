@@ -27,6 +27,7 @@ from service.messages import changed_fine_in, institution_in
 from service.poll import Poll, Report
 from service.problems import describe
 from service.restore.guard import Guard
+from service.sources import Sources
 from service.telemetry import Event, Metrics, get_log, observe_since
 from service.waiting import Backoff, unless_set, wait_any
 
@@ -67,6 +68,7 @@ class Intake:
         self._size = PollSize(self._limits.poll_records_max, target_ms)
         alarm_records = self._limits.rejected_in_a_row_alarm_records
         self._rejections = Rejections(self._metrics, alarm_records)
+        self.sources = Sources(source.contracts)
         self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
         self._member: Member | None = None
         # What this process has committed: a database that says less is an older one.
@@ -179,6 +181,7 @@ class Intake:
             member.hold(poll, report.held)
             poll = _applied(poll, report)
             self._count(poll, report, started_ns)
+            self.sources.note(records)
             applied += len(poll)
         return applied
 
@@ -219,10 +222,11 @@ class Intake:
         observe_since(metrics.poll_seconds, started_ns)
         read = Counter(origin.topic for origin in poll)
         for topic, count in read.items():
-            metrics.records.labels(topic, "read").inc(count)
+            metrics.records.labels(topic).inc(count)
         self._rejections.note(read, report.rejected, time.monotonic_ns() // 1_000_000)
         for outcome, count in report.outcomes.items():
-            metrics.records.labels("all", outcome).inc(count)
+            if not outcome.startswith("unparked:"):  # a record of an earlier poll
+                metrics.outcomes.labels(outcome).inc(count)
 
     def _resize(self, records: int, report: Report, milliseconds: int) -> None:
         """Fewer records do not make a rival's lock shorter: waiting for one says nothing."""

@@ -1,4 +1,4 @@
-"""Rejected records in the log and the metrics; an alarm on a topic that has no other records."""
+"""An alarm on a topic that has no other records than rejected ones."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,30 +17,13 @@ class Rejections:
 
     metrics: Metrics
     alarm_records: int
-    _unlogged: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _logged_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _logged_ms: dict[str, int] = field(default_factory=dict)
     _in_a_row: Counter[str] = field(default_factory=Counter)
 
     def note(
         self, read: Mapping[str, int], rejected: Mapping[tuple[str, str], int], now_ms: int
     ) -> None:
-        """One poll: records read by topic, and those rejected by topic and reason.
-
-        The log gets a line per topic and reason, at most one in ten seconds, with how many there
-        were since the last one.
-        """
-        for (topic, reason), count in rejected.items():
-            self.metrics.rejected.labels(topic, reason).inc(count)
-        self._unlogged.update(rejected)
-        for topic, reason in list(self._unlogged):
-            if self._is_due((topic, reason), now_ms):
-                count = self._unlogged.pop((topic, reason))
-                log.warning(Event.EVENT_REJECTED, topic=topic, reason=reason, records=count)
-        self._note_rows(read, rejected, now_ms)
-
-    def _note_rows(
-        self, read: Mapping[str, int], rejected: Mapping[tuple[str, str], int], now_ms: int
-    ) -> None:
+        """One poll: records read by topic, and those rejected by topic and reason."""
         of_topic: Counter[str] = Counter()
         for (topic, _), count in rejected.items():
             of_topic[topic] += count
@@ -49,12 +32,12 @@ class Rejections:
             self._in_a_row[topic] = self._in_a_row[topic] + count if of_topic[topic] >= count else 0
             records = self._in_a_row[topic]
             self.metrics.rejected_in_a_row.labels(topic).set(records)
-            if records >= self.alarm_records and self._is_due((topic, ""), now_ms):
+            if records >= self.alarm_records and self._is_due(topic, now_ms):
                 log.error(Event.TOPIC_REJECTED, topic=topic, records=records)
 
-    def _is_due(self, line: tuple[str, str], now_ms: int) -> bool:
-        last_ms = self._logged_ms.get(line)
+    def _is_due(self, topic: str, now_ms: int) -> bool:
+        last_ms = self._logged_ms.get(topic)
         if last_ms is not None and now_ms - last_ms < LOG_INTERVAL_MS:
             return False
-        self._logged_ms[line] = now_ms
+        self._logged_ms[topic] = now_ms
         return True

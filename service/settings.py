@@ -183,6 +183,9 @@ class Settings(KafkaSettings):
     sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
     parked_alarm_seconds: int = Field(259_200, ge=1, le=31_536_000)  # three days
     parked_queue_alarm_records: int = Field(1_000, ge=1, le=10_000_000)
+    run_late_seconds_max: int = Field(3_600, ge=60, le=2_592_000)
+    unanswered_batch_days: int = Field(14, ge=1, le=3_650)
+    silent_source_days: int = Field(14, ge=1, le=3_650)
     reconcile_interval_seconds: int = Field(86_400, ge=60, le=31_536_000)
 
     # Database

@@ -31,7 +31,6 @@ class Event(StrEnum):
     PROFILES_OVERLAP = "profiles_overlap"
     OPS_LISTENING = "ops_listening"
     CHECK_FAILED = "check_failed"
-    CRASH_POINT = "crash_point"
     # intake and apply
     PARTITIONS_ASSIGNED = "partitions_assigned"
     PARTITIONS_REVOKED = "partitions_revoked"
@@ -39,14 +38,11 @@ class Event(StrEnum):
     TOPIC_FIRST_SEEN = "topic_first_seen"
     ANCHOR_GONE = "anchor_gone"
     INTAKE_RETRIES = "intake_retries"
-    POLL_APPLIED = "poll_applied"
     POLL_FENCED = "poll_fenced"
-    POLL_RETRIED = "poll_retried"
     POLL_HALVED = "poll_halved"
     POLL_FAILED = "poll_failed"
     EVENT_REJECTED = "event_rejected"
     TOPIC_REJECTED = "topic_rejected"
-    EVENT_PARKED = "event_parked"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     PARKED_RECORD_FAILED = "parked_record_failed"
     PARTITION_WAITS = "partition_waits"
@@ -57,7 +53,6 @@ class Event(StrEnum):
     # relay
     LEASE_TAKEN = "lease_taken"
     LEASE_LOST = "lease_lost"
-    PAGE_SENT = "page_sent"
     PRODUCER_REBUILT = "producer_rebuilt"
     RECORD_SET_ASIDE = "record_set_aside"
     SEND_REFUSED = "send_refused"
@@ -80,7 +75,6 @@ class Event(StrEnum):
     TARGET_NOT_LISTED = "target_not_listed"
     DELIVERY_RETRIES = "delivery_retries"
     # upkeep
-    PARKED_SWEPT = "parked_swept"
     DECISION_FAILED = "decision_failed"
     PARKED_OLD = "parked_old"
     PARKED_QUEUE_LONG = "parked_queue_long"
@@ -107,25 +101,34 @@ class Metrics:
         self._relay()
         self._export()
 
+    def add(self, field: str, labels: tuple[str, ...], amount: int) -> None:
+        """Adds to the counter that is in the field of that name."""
+        counter: Counter = getattr(self, field)
+        counter.labels(*labels).inc(amount)
+
     def _process(self) -> None:
-        self.up = self._gauge("bursar_ready", "1 when every readiness check passed last time.")
+        self.up = self._gauge("bursar_ready", "1 while every readiness check passes.")
         self.checks = self._gauge(
-            "bursar_check_ok", "1 when the named readiness check passed last time.", "check"
+            "bursar_check_ok", "1 while the named readiness check passes.", "check"
         )
 
     def _intake(self) -> None:
-        self.records = self._counter(
-            "bursar_records", "Records read, by topic and outcome.", "topic", "outcome"
+        self.records = self._counter("bursar_records", "Records that polls took in.", "topic")
+        self.outcomes = self._counter(
+            "bursar_record_outcomes", "The same records by what became of them.", "outcome"
         )
         self.rejected = self._counter(
-            "bursar_rejected", "Records rejected, by topic and reason.", "topic", "reason"
+            "bursar_rejected", "Records rejected, when read or later.", "topic", "reason"
         )
         self.rejected_in_a_row = self._gauge(
             "bursar_rejected_in_a_row",
             "Records of a topic since the last one that was not rejected, by whole polls.",
             "topic",
         )
-        self.polls = self._counter("bursar_polls", "Polls applied, fenced, retried.", "outcome")
+        self.unparked = self._counter(
+            "bursar_unparked", "Parked records set free by what they waited for.", "wait"
+        )
+        self.polls = self._counter("bursar_polls", "Polls applied, fenced or failed.", "outcome")
         self.poll_records = self._histogram("bursar_poll_records", "Records per poll.", SIZES)
         self.poll_size = self._gauge(
             "bursar_poll_size", "Records that the next poll may take; fewer while polls take long."
@@ -135,6 +138,16 @@ class Metrics:
             "bursar_commit_retries", "Commits tried again, by the database's reason.", "reason"
         )
         self.deadlocks = self._counter("bursar_deadlocks", "Deadlocks; expected to stay 0.")
+        self.credits = self._counter(
+            "bursar_credits_made", "Credits that the excess of payments became.", "currency"
+        )
+        self.credited_minor_units = self._counter(
+            "bursar_credits_made_minor_units", "Their sum in minor units.", "currency"
+        )
+        self._kafka_in()
+        self._waiting()
+
+    def _kafka_in(self) -> None:
         self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
         self.topic_partitions = self._gauge(
             "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
@@ -148,6 +161,8 @@ class Metrics:
             "From the database's offsets to the ends of the partitions of the topic read here.",
             "topic",
         )
+
+    def _waiting(self) -> None:
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
         self.parked_overdue = self._gauge(
@@ -158,6 +173,9 @@ class Metrics:
         )
         self.rejected_open = self._gauge(
             "bursar_rejected_open", "Rejected records nobody has looked after, by reason.", "reason"
+        )
+        self.sources_silent = self._gauge(
+            "bursar_sources_silent", "Sources that have sent nothing for too long.", "topic"
         )
 
     def _relay(self) -> None:
@@ -183,23 +201,47 @@ class Metrics:
 
     def _export(self) -> None:
         self.batches = self._counter("bursar_batches_sealed", "Batches, by profile.", "profile")
-        self.exported = self._counter("bursar_fines_exported", "Fines exported.", "profile")
+        self.fines_exported = self._counter(
+            "bursar_fines_exported", "Fines exported, each as one line of a batch.", "profile"
+        )
         self.held_back = self._gauge(
-            "bursar_held_back", "Fines held back in the last run.", "profile", "reason"
+            "bursar_held_back", "Fines held back in the last whole run.", "profile", "reason"
         )
         self.held_now = self._gauge(
             "bursar_held_now", "Open fines in dispute, not exportable or refused.", "reason"
         )
+        self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
+        self.run_ended = self._gauge(
+            "bursar_run_ended_timestamp_seconds",
+            "When the last whole run ended; 0: there was none.",
+            "profile",
+        )
+        self.run_age = self._gauge(
+            "bursar_run_age_seconds",
+            "Since the last whole run ended, or since the profile is known.",
+            "profile",
+        )
+        self.run_overdue = self._gauge(
+            "bursar_run_overdue", "1 while a run is due by the schedule and late.", "profile"
+        )
+        self.batches_unanswered = self._gauge(
+            "bursar_batches_unanswered", "Batches without an answer for too long.", "profile"
+        )
+        self.batch_seconds = self._histogram(
+            "bursar_batch_seconds", "From the plan of a batch to its commit.", SECONDS
+        )
+        self._books()
+        self._delivery()
+
+    def _books(self) -> None:
         self.reconcile_differences = self._gauge(
             "bursar_reconcile_differences", "Differences the last reconciliation found."
         )
         self.reconcile_ended = self._gauge(
             "bursar_reconcile_timestamp_seconds", "When it ended, on any instance; 0: not yet."
         )
-        self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
-        self.run_ended = self._gauge(
-            "bursar_run_ended_timestamp_seconds", "When the last whole run ended.", "profile"
-        )
+
+    def _delivery(self) -> None:
         self.delivered = self._counter(
             "bursar_delivered", "Batches a delivery passed on, by profile.", "profile"
         )
@@ -208,7 +250,6 @@ class Metrics:
             "1 while the profile's next batch is refused.",
             "profile",
         )
-        self.batch_seconds = self._histogram("bursar_batch_seconds", "Time per batch.", SECONDS)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

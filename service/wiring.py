@@ -21,10 +21,12 @@ from service.relay import Relay, RelayLimits
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
 from service.settings import Settings, StartAt
+from service.tally import Counting, InDatabase
 from service.telemetry import Metrics
+from service.upkeep.standing import Standing, StandingLimits
 
 # Each part of the process that writes, by its name in the guard.
-WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch")
+WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts")
 COMMAND = "command"
 
 
@@ -47,16 +49,12 @@ def new_applier(
     settings: Settings,
     writer: Writes,
     committed: Callable[[], None],
-    metrics: Metrics | None = None,
+    counting: Counting | None = None,
 ) -> Applier:
-    """The write path; `committed` is called after each commit, for the relay."""
-    told = metrics or Metrics()
+    """The write path; `committed` is called after each commit, for the relay.
 
-    def retrying(reason: str) -> None:
-        told.commit_retries.labels(reason).inc()
-        if reason == "DeadlockDetectedError":
-            told.deadlocks.inc()
-
+    `counting` is the service's own; without it what is committed is left for a service to count.
+    """
     prefix = settings.topic_prefix
     outputs = Outputs(
         balance_changed=f"{prefix}balance-changed.v1",
@@ -68,7 +66,7 @@ def new_applier(
         tries_max=settings.commit_tries_max,
         internal_errors_in_a_row_max=settings.internal_errors_in_a_row_max,
     )
-    return Applier(writer, LedgerStore(parse), outputs, limits, committed, retrying)
+    return Applier(writer, LedgerStore(parse), outputs, limits, committed, counting or InDatabase())
 
 
 def new_export_job(
@@ -116,6 +114,21 @@ def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
         outbox_age_alarm_seconds=settings.outbox_age_alarm_seconds,
     )
     return Relay(guard, kafka_access(settings), guard.process, limits, metrics)
+
+
+def new_standing(
+    settings: Settings, pool: Pool, profiles: Profiles | None, metrics: Metrics
+) -> Standing:
+    topics = {name: settings.topic_prefix + name for name in INPUTS}
+    return Standing(pool, metrics, profiles, topics, standing_limits(settings))
+
+
+def standing_limits(settings: Settings) -> StandingLimits:
+    return StandingLimits(
+        run_late_seconds_max=settings.run_late_seconds_max,
+        unanswered_batch_days=settings.unanswered_batch_days,
+        silent_source_days=settings.silent_source_days,
+    )
 
 
 def instance_name() -> str:

@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from service.access import kafka_access
 from service.cli.check import Line, Verdict
+from service.cli.check_standing import standing_lines
 from service.cli.explained import is_operators, lines_of
 from service.database.migrate import pending
 from service.database.reach import in_words
@@ -33,6 +34,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Line]:
     lines += await _asked("restore check", lambda: check_database.restored(settings))
     lines += await _asked("quarantine", lambda: check_database.quarantine(settings))
     lines += await _asked("sources", lambda: check_database.sources(settings))
+    lines += await _asked("standing", lambda: standing_lines(settings, profiles), Verdict.NOTE)
     if profiles is not None:
         words = partial(check_database.unmet_words, settings, profiles)
         lines += await _asked("profiles", words, Verdict.NOTE)

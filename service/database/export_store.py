@@ -121,6 +121,7 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
             run.cutoff,
             EMPTY_RUNS_DELETED_MAX,
         )
+        await connection.execute(SQL["put_run_end"], run.institution_id, run.profile)
 
 
 async def open_fines(

@@ -19,6 +19,7 @@ from service.export.profile import Profile, Profiles
 from service.export.retries import Retries
 from service.export.schedule import is_due
 from service.export.steps import ExportTopics, Steps
+from service.tally import Tallied, Tally
 from service.telemetry import Event, Metrics, get_log
 
 log = get_log(__name__)
@@ -43,8 +44,7 @@ class ExportJob:
         self._writer = applier.writer
         self._topics = topics
         self._profiles = profiles
-        self._metrics = metrics or Metrics()
-        self._steps = Steps(applier, topics, step_fines_max)
+        self._steps = Steps(applier, topics, metrics or Metrics(), step_fines_max)
         self._retries = retries or Retries()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
@@ -74,7 +74,6 @@ class ExportJob:
         def sealed(manifest: Manifest) -> None:
             nonlocal place
             place = RunPlace(manifest.run_id, manifest.part)
-            self._count(manifest)
 
         try:
             async with self._writer.transaction() as connection:
@@ -88,15 +87,14 @@ class ExportJob:
             failure = await self.failure_of(problem)
             if failure is None:
                 raise
-            self._failed(profile, place, failure)
+            await self._failed(profile, place, failure)
             return 0
         self._retries.succeeded(profile)
-        self._metrics.run_ended.labels(profile.code).set_to_current_time()
         return batches
 
-    def _failed(self, profile: Profile, place: RunPlace | None, failure: RunFailure) -> None:
+    async def _failed(self, profile: Profile, place: RunPlace | None, failure: RunFailure) -> None:
         """To be called while the exception is handled."""
-        self._metrics.run_failures.labels(profile.code).inc()
+        await self._count_failure(profile)
         log.exception(
             Event.RUN_FAILED,
             profile=profile.code,
@@ -104,19 +102,17 @@ class ExportJob:
             retry_in_ms=self._retries.failed(profile, place),
         )
 
+    async def _count_failure(self, profile: Profile) -> None:
+        tally = Tally()
+        tally.add(Tallied.RUN_FAILURES, (profile.code,))
+        await self._applier.counting.count(self._writer, tally)
+
     async def failure_of(self, problem: Exception) -> RunFailure | None:
         """Why the run of one profile cannot go on; None if other profiles could not run either."""
         failure = failure_of(problem)
         if failure is not None and failure.is_temporary and not await self._applier.answers():
             return None
         return failure
-
-    def _count(self, manifest: Manifest) -> None:
-        profile = manifest.profile
-        self._metrics.batches.labels(profile).inc()
-        self._metrics.exported.labels(profile).inc(manifest.count)
-        for reason, fines in manifest.held_back:
-            self._metrics.held_back.labels(profile, reason.value).set(fines)
 
     async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
         """What died in a run goes on at once; the rest when its schedule says so.
@@ -152,7 +148,12 @@ class ExportJob:
         """
         async with self._writer.transaction() as connection:
             run = await export_store.open_run(connection, profile, str(uuid4()))
-        return await self._go_on(profile, run.run_id, sealed, stop, passed)
+        try:
+            return await self._go_on(profile, run.run_id, sealed, stop, passed)
+        except Exception as problem:
+            if await self.failure_of(problem) is not None:
+                await self._count_failure(profile)
+            raise
 
     async def _go_on(
         self,

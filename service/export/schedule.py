@@ -1,6 +1,6 @@
 """When a profile is due: by its interval or its cron expression. Pure; times aware UTC."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -29,3 +29,14 @@ def is_due(profile: Profile, last: datetime | None, since: datetime, now: dateti
     local = after.astimezone(ZoneInfo(profile.cron_zone))
     upcoming = next(CronSim(profile.cron, local), None)
     return upcoming is not None and upcoming <= now
+
+
+def is_overdue(
+    profile: Profile, last: datetime | None, since: datetime, now: datetime, late_seconds_max: int
+) -> bool:
+    """Whether a run was due that long ago already, and none that was begun since has ended.
+
+    `last` is the cutoff of the newest run that has ended; the others as for `is_due`.
+    """
+    before = now - timedelta(seconds=late_seconds_max)
+    return since <= before and is_due(profile, last, since, before)

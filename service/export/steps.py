@@ -4,6 +4,7 @@ Claim, ledger, bytes, manifest and outbox of a batch are one commit. The way to 
 where little is due: it is gone in steps, and between two of them the run is not locked.
 """
 
+import time
 from dataclasses import dataclass
 
 from service.apply import Applier
@@ -30,7 +31,8 @@ from service.export.sealing import (
     seals_empty,
 )
 from service.messages import encode_batch, encode_manifest
-from service.telemetry import Event, get_log
+from service.tally import Tallied
+from service.telemetry import Event, Metrics, get_log, observe_since
 
 log = get_log(__name__)
 
@@ -57,19 +59,26 @@ class Steps:
     """The commits of runs. Two exporters at once share a run: each waits for the other's batch."""
 
     def __init__(
-        self, applier: Applier, topics: ExportTopics, step_fines_max: int = STEP_FINES_MAX
+        self,
+        applier: Applier,
+        topics: ExportTopics,
+        metrics: Metrics,
+        step_fines_max: int = STEP_FINES_MAX,
     ) -> None:
         self._applier = applier
+        self._metrics = metrics
         self._topics = topics
         self._step_fines_max = step_fines_max
 
     async def take(self, profile: Profile, run_id: str) -> Sealed:
         """The next step of the run; nothing is done where another exporter has closed it."""
+        started_ns = time.monotonic_ns()
         done = await self._applier.retried(
             lambda connection: self._seal_next(connection, profile, run_id)
         )
         self._applier.committed()
         if done.manifest is not None:
+            observe_since(self._metrics.batch_seconds, started_ns)
             log.info(
                 Event.BATCH_SEALED,
                 profile=profile.code,
@@ -113,6 +122,9 @@ class Steps:
         await self._publish(connection, built)
         await self._applier.write(connection, built.changes, locked.recorded_at)
         crash_point("export_sealed")
+        self._applier.tally.add(Tallied.BATCHES, (profile.code,))
+        if due:
+            self._applier.tally.add(Tallied.FINES_EXPORTED, (profile.code,), len(due))
         return built.manifest, built.run
 
     async def _settled(self, connection: Connection, named: References) -> tuple[Locked, View]:

@@ -34,6 +34,7 @@ from service.kafka.clients import (
 )
 from service.messages import encode_rejected
 from service.problems import OperatorError
+from service.tally import Tally, put_tally
 
 WINDOW_RECORDS = 500
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -250,6 +251,9 @@ class ImportJob:
             await ledger_write.put_rejected(connection, values, at)
             messages = [encode_rejected(value, at, self._topics.ce_source) for value in values]
             await outbox.put(connection, self._topics.rejected, messages, at)
+            tally = Tally()
+            tally.add_rejected(values)
+            await put_tally(connection, tally.counts)
 
     async def decided(self, target: Target) -> int:
         """How many of the file's payments the ledger has taken in so far."""

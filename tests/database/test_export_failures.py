@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profile import Profiles
 from service.export.retries import MAX_MS, Retries
 from service.messages import parse
+from service.tally import Counting, InMetrics
 from service.telemetry import Metrics
 from tests.support.exports import (
     all_of,
@@ -90,21 +91,29 @@ class Clock:
         return self.now_ns
 
 
-def job_of(
-    applier: Applier, profiles: Profiles, clock: Clock, metrics: Metrics | None = None
-) -> ExportJob:
-    return ExportJob(applier, TOPICS, profiles, metrics, retries=Retries(clock))
+def job_of(applier: Applier, profiles: Profiles, clock: Clock) -> ExportJob:
+    return ExportJob(applier, TOPICS, profiles, retries=Retries(clock))
+
+
+class Watched(InMetrics):
+    """Counts in metrics, and tells when a commit is tried again."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(metrics)
+        self.tried_again = asyncio.Event()
+
+    def retrying(self, reason: str) -> None:
+        super().retrying(reason)
+        self.tried_again.set()
 
 
 @asynccontextmanager
-async def impatient(
-    database_url: str, retrying: Callable[[str], None] = lambda _: None
-) -> AsyncIterator[Applier]:
+async def impatient(database_url: str, counting: Counting | None = None) -> AsyncIterator[Applier]:
     """A write path that waits for locks twice, for a tenth of a second."""
     pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
     limits, store = ApplyLimits(tries_max=2), LedgerStore(parse)
     try:
-        yield Applier(Unguarded(pool), store, OUTPUTS, limits, retrying=retrying)
+        yield Applier(Unguarded(pool), store, OUTPUTS, limits, counting=counting)
     finally:
         await pool.close()
 
@@ -133,8 +142,9 @@ async def test_what_a_rival_holds_puts_off_its_own_profile_alone(
             " VALUES ('6050', 'A', 'r', now(), 'open')"
         )
     metrics, clock = Metrics(), Clock()
-    async with impatient(database_url) as applier, path.pool.acquire() as rival:
-        job = job_of(applier, two_profiles(), clock, metrics)
+    counting = InMetrics(metrics)
+    async with impatient(database_url, counting) as applier, path.pool.acquire() as rival:
+        job = job_of(applier, two_profiles(), clock)
         async with rival.transaction():
             await rival.execute(HELD[held])
             with capture_logs() as logs:
@@ -155,9 +165,9 @@ async def test_a_batch_waits_for_a_rival_and_its_run_goes_on(
 ) -> None:
     """Held for one wait for a lock, of the two that the batch has."""
     await path.take(fine(type="OF_A"))
-    waited = asyncio.Event()
+    counting = Watched(Metrics())
     async with (
-        impatient(database_url, lambda _: waited.set()) as applier,
+        impatient(database_url, counting) as applier,
         path.pool.acquire() as rival,
     ):
         holding = rival.transaction()
@@ -165,7 +175,7 @@ async def test_a_batch_waits_for_a_rival_and_its_run_goes_on(
         await rival.execute(HELD["account"])
         run = asyncio.create_task(job_of(applier, two_profiles(), Clock()).run_once())
         async with asyncio.timeout(30):
-            await waited.wait()
+            await counting.tried_again.wait()
         await holding.rollback()
         assert await run == 1
 
@@ -175,8 +185,9 @@ async def test_a_database_that_does_not_answer_is_no_profiles_failure(
 ) -> None:
     await path.take(fine(type="OF_A"))
     metrics = Metrics()
-    async with impatient(database_url) as applier, path.pool.acquire() as rival:
-        job = job_of(applier, two_profiles(), Clock(), metrics)
+    counting = InMetrics(metrics)
+    async with impatient(database_url, counting) as applier, path.pool.acquire() as rival:
+        job = job_of(applier, two_profiles(), Clock())
 
         async def no_answer(_: Any = None) -> bool:
             return False

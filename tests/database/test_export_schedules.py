@@ -14,6 +14,7 @@ from service.database.export_store import SQL
 from service.export.job import ExportJob
 from service.export.profile import Profiles
 from service.export.retries import MAX_MS, Retries
+from service.tally import InMetrics
 from service.telemetry import Metrics
 from tests.support.exports import fines, waiters
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
@@ -123,6 +124,7 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     one, other = due("A"), due("B", institution="7")
     both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
     metrics, clock = Metrics(), [0]
+    path.applier._committer.counting = InMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, both, metrics, retries=Retries(lambda: clock[0]))
     assert await job.run_once() == 1
     assert await path.rows("SELECT institution_id AS id, status FROM fine ORDER BY 1") == [

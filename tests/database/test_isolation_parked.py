@@ -10,6 +10,7 @@ from service.database.ledger_store import LedgerStore
 from service.export import sealing
 from service.export.job import ExportJob
 from service.export.printing import lines_of
+from service.tally import InMetrics
 from service.telemetry import Metrics
 from service.upkeep import parked
 from service.upkeep.audit import Said
@@ -109,7 +110,8 @@ async def test_a_profile_on_which_the_program_fails_stops_neither_the_others_nor
     profiles = profiles_of(PROFILES.replace('match = "02"', 'match = "02"\ninterval_seconds = 60'))
     monkeypatch.setattr(sealing, "lines_of", fails_for(f"'{BAD}'", lines_of))
     metrics = Metrics()
-    job = ExportJob(path.applier, TOPICS, profiles, metrics)
+    path.applier._committer.counting = InMetrics(metrics)
+    job = ExportJob(path.applier, TOPICS, profiles)
     await path.pool.execute("UPDATE profile_seen SET since = since - interval '1 day'")
     assert await job.run_once() == 1
     failures = metrics.registry.get_sample_value("bursar_run_failures_total", {"profile": "both"})

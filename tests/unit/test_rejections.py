@@ -1,4 +1,4 @@
-"""Rejected records are told of, not each of them; a topic that has no others is an alarm."""
+"""A topic that has no other records than rejected ones is an alarm."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,24 +28,6 @@ def in_a_row(rejections: Rejections, topic: str) -> object:
     return rejections.metrics.registry.get_sample_value(name, {"topic": topic})
 
 
-def test_a_line_names_topic_reason_and_how_many() -> None:
-    _, lines = after(({FINES: 50, PAYMENTS: 9}, {JSON: 3, (PAYMENTS, "unknown_line"): 1}, 0))
-    assert lines == [
-        (FINES, "invalid_json", 3, "event_rejected", "warning"),
-        (PAYMENTS, "unknown_line", 1, "event_rejected", "warning"),
-    ]
-
-
-def test_lines_of_one_reason_are_ten_seconds_apart_and_lose_no_record() -> None:
-    _, lines = after(
-        ({FINES: 50}, {JSON: 3}, 0),
-        ({FINES: 50}, {JSON: 4}, 5_000),
-        ({FINES: 50}, {JSON: 5}, 9_999),
-        ({FINES: 50}, {}, 10_000),
-    )
-    assert [line[2] for line in lines] == [3, 9]
-
-
 def test_a_topic_of_rejected_records_alone_is_an_alarm() -> None:
     bad: Poll = ({FINES: 60, PAYMENTS: 60}, {JSON: 60, (PAYMENTS, "unknown_line"): 59}, 0)
     rejections, lines = after(bad, bad, bad)
@@ -61,8 +43,7 @@ def test_a_sound_record_ends_the_row() -> None:
     assert in_a_row(rejections, FINES) == 0
 
 
-def test_the_metric_counts_every_reason() -> None:
-    rejections, _ = after(({PAYMENTS: 9}, {(PAYMENTS, "unknown_line"): 2}, 0))
-    labels = {"topic": PAYMENTS, "reason": "unknown_line"}
-    value = rejections.metrics.registry.get_sample_value("bursar_rejected_total", labels)
-    assert value == 2
+def test_the_alarm_is_told_again_after_ten_seconds() -> None:
+    bad = ({FINES: 100}, {JSON: 100})
+    _, lines = after((*bad, 0), (*bad, 9_999), (*bad, 10_000))
+    assert [line[1] for line in lines] == [100, 300]

@@ -73,6 +73,12 @@ SET
     state = $9
 WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
 
+-- name: put_run_end
+-- The profile's run that closes now went to its end.
+INSERT INTO export_run_end (institution_id, profile, ended_at)
+VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (institution_id, profile) DO UPDATE SET ended_at = excluded.ended_at;
+
 -- name: delete_empty_runs
 -- Closed runs of a profile that sealed nothing, older than its run that closes now ($3: its
 -- cutoff): nothing refers to them, and schedules go by the newest run. Only the $4 oldest ones, so

@@ -176,3 +176,87 @@ WHERE fine_id IS NOT NULL
 GROUP BY institution_id, fine_id
 ORDER BY records DESC
 LIMIT 1;
+
+-- name: put_senders
+-- Who has sent something, by the database's clock. Another instance may have written the same a
+-- moment ago: the row is not written twice within a minute.
+INSERT INTO source_seen (institution_id, topic, source, seen_at)
+SELECT
+    k.institution_id,
+    k.topic,
+    k.source,
+    clock_timestamp() AS seen_at
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, topic, source)
+ORDER BY k.institution_id COLLATE "C", k.topic COLLATE "C", k.source COLLATE "C"
+ON CONFLICT (institution_id, topic, source) DO UPDATE
+    SET seen_at = excluded.seen_at
+    WHERE source_seen.seen_at < excluded.seen_at - interval '1 minute';
+
+-- name: silent_sources
+-- Sources that have sent nothing for more than $1 days, the longest silence first.
+SELECT
+    institution_id,
+    topic,
+    source,
+    floor(extract(EPOCH FROM clock_timestamp() - seen_at) / 86400)::integer AS age_days
+FROM source_seen
+WHERE seen_at < clock_timestamp() - $1::integer * interval '1 day'
+ORDER BY seen_at, institution_id, topic, source
+LIMIT $2;
+
+-- name: last_runs
+-- Of each profile: since when it is known, when its last whole run ended, and the cutoff and what
+-- was held back of the newest closed run. That one may be of a release that wrote no end. Runs of a
+-- clock that was ahead do not count.
+SELECT
+    k.institution_id,
+    k.profile,
+    clock_timestamp() AS clock,
+    seen.since,
+    ended.ended_at,
+    (
+        SELECT max(run.cutoff) FROM export_run AS run
+        WHERE
+            run.institution_id = k.institution_id
+            AND run.profile = k.profile
+            AND run.state = 'closed'
+            AND run.cutoff <= clock_timestamp()
+    ) AS cutoff,
+    (
+        SELECT run.held_back FROM export_run AS run
+        WHERE
+            run.institution_id = k.institution_id
+            AND run.profile = k.profile
+            AND run.state = 'closed'
+            AND run.cutoff <= clock_timestamp()
+        ORDER BY run.cutoff DESC
+        LIMIT 1
+    ) AS held_back
+FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
+LEFT JOIN profile_seen AS seen USING (institution_id, profile)
+LEFT JOIN export_run_end AS ended USING (institution_id, profile);
+
+-- name: unanswered_batches
+-- Batches older than $3 days that nobody has answered, the oldest first: neither by a response,
+-- which changes their state, nor by a payment for one of their fines. Empty batches need no answer.
+SELECT
+    batch.profile,
+    batch.batch_number,
+    floor(extract(EPOCH FROM clock_timestamp() - batch.sealed_at) / 86400)::integer AS age_days
+FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
+INNER JOIN export_batch AS batch USING (institution_id, profile)
+WHERE
+    batch.state = 'sealed'
+    AND batch.fine_count > 0
+    AND batch.sealed_at < clock_timestamp() - $3::integer * interval '1 day'
+    AND NOT EXISTS (
+        SELECT FROM export_line AS line
+        INNER JOIN payment USING (institution_id, fine_id)
+        WHERE
+            line.institution_id = batch.institution_id
+            AND line.profile = batch.profile
+            AND line.batch_number = batch.batch_number
+            AND payment.state IN ('applied', 'noted')
+    )
+ORDER BY batch.sealed_at, batch.profile, batch.batch_number
+LIMIT $4;

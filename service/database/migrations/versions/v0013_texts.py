@@ -3,7 +3,7 @@
 from service.database.migrations import script
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0012"
 
 
 def upgrade() -> None:
