@@ -9,16 +9,17 @@ import asyncpg
 
 from service.access import database_limits
 from service.apply import Applier
-from service.database.migrate import migrate, pending, pending_on
+from service.checks import register_database, register_parts
+from service.database.migrate import migrate, pending
 from service.database.pool import Pool, create_pool
 from service.database.reach import why_unusable
 from service.database.transient import REFUSED, TRANSIENT
 from service.export.profile import Profiles
 from service.export.profiles import overlaps, read_profiles, warnings
-from service.intake import Intake
 from service.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
 from service.ops import Ops
 from service.problems import Away, OperatorError, describe
+from service.readiness import SILENT
 from service.relay import Relay
 from service.restore.guard import Guard
 from service.restore.watch import Watch
@@ -97,12 +98,13 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     pool = guard.pool
     relay = new_relay(settings, guard, process.metrics)
 
+    counting = InMetrics(process.metrics)
+
     def applier(part: str) -> Applier:
-        return new_applier(settings, guard.writer(part), relay.wake, InMetrics(process.metrics))
+        return new_applier(settings, guard.writer(part), relay.wake, counting)
 
     intake = new_intake(settings, guard, applier("intake"), process.metrics)
-    process.ops.register("intake", lambda: _intake_reads(intake))
-    process.ops.register("relay", lambda: _relay_works(relay))
+    register_parts(process.ops.readiness, intake, relay)
     sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
     measure = Measure(
         pool,
@@ -127,7 +129,8 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         seconds = settings.export_check_seconds
         upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
     sending = _flushed(relay, settings.shutdown_seconds_max // 4)
-    return [[Part("intake", intake.run)], upkeep, [Part("relay", sending)]]
+    reading = [Part("intake", intake.run), Part("contact", intake.contact.run)]
+    return [reading, upkeep, [Part("relay", sending)]]
 
 
 def _flushed(relay: Relay, seconds_max: int) -> Run:
@@ -155,15 +158,6 @@ async def _until_sent(relay: Relay, relay_stop: asyncio.Event) -> None:
         await wait_any((relay_stop,), FLUSH_LOOK_MS)
 
 
-async def _intake_reads(intake: Intake) -> str | None:
-    return intake.problem()
-
-
-async def _relay_works(relay: Relay) -> str | None:
-    await relay.status()
-    return None
-
-
 def _profiles(settings: Settings) -> Profiles | None:
     """Raises InvalidProfile; what is allowed and yet doubtful is logged."""
     if settings.profiles_file is None:
@@ -182,7 +176,7 @@ def _profiles(settings: Settings) -> Profiles | None:
 @contextlib.asynccontextmanager
 async def _listening(ops: Ops, settings: Settings) -> AsyncIterator[None]:
     """Before anything else and until the end: whoever waits for us sees what we wait for."""
-    ops.register("started", _not_yet)
+    ops.readiness.register("started", _not_yet, SILENT)
     async with ops.listening(settings.ops_host, settings.ops_port):
         yield
 
@@ -200,9 +194,8 @@ async def _database(
     if pool is None:
         yield None
         return
-    ops.register("database", lambda: _reachable(pool))
-    ops.register("migrations", lambda: _migrated(pool))
-    ops.unregister("started")
+    register_database(ops.readiness, pool)
+    ops.readiness.unregister("started")
     try:
         yield pool
     finally:
@@ -247,7 +240,7 @@ async def _guarded(
     async def waiting() -> str | None:
         return problem
 
-    ops.register("restore_check", waiting)
+    ops.readiness.register("restore_check", waiting, SILENT)
     while not stop.is_set():
         try:
             if await unless_set(_opened(guard), stop) is None:
@@ -257,7 +250,7 @@ async def _guarded(
             log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(away))
             await wait_any((stop,), DATABASE_PAUSE_MS)
         else:
-            ops.unregister("restore_check")
+            ops.readiness.unregister("restore_check")
             break
     if stop.is_set():
         yield None
@@ -280,18 +273,6 @@ async def _tell_if_exchanged(guard: Guard) -> None:
 async def _opened(guard: Guard) -> bool:
     await guard.open(WRITERS)
     return True
-
-
-async def _reachable(pool: Pool) -> str | None:
-    async with pool.acquire() as connection:
-        await connection.fetchval("SELECT 1")
-    return None
-
-
-async def _migrated(pool: Pool) -> str | None:
-    async with pool.acquire() as connection:
-        missing = await pending_on(connection)
-    return f"revisions {', '.join(missing)} are missing" if missing else None
 
 
 def _loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

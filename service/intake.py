@@ -16,6 +16,7 @@ from service.core.events import Failed, Incoming, Refused
 from service.core.ledger import Origin
 from service.database.aside import INLINE_RECORDS_MAX
 from service.database.offsets import Fenced
+from service.intake_contact import Contact
 from service.intake_limits import RETRIED, ConsumerLost, IntakeLimits, Parse, Source
 from service.intake_member import Member, join
 from service.intake_poll_size import SESSION_SHARE, PollSize
@@ -68,6 +69,7 @@ class Intake:
         self._size = PollSize(self._limits.poll_records_max, target_ms)
         alarm_records = self._limits.rejected_in_a_row_alarm_records
         self._rejections = Rejections(self._metrics, alarm_records)
+        self.contact = Contact(source.contracts, self._metrics, self._limits.silence_seconds_max)
         self.sources = Sources(source.contracts)
         self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
         self._member: Member | None = None
@@ -85,18 +87,23 @@ class Intake:
         """How many are assigned."""
         return 0 if self._member is None else len(self._member.membership.assigned)
 
-    @property
-    def assignment_age_seconds(self) -> int:
-        """Since the assignment last changed; 0 outside the group."""
-        if self._member is None:
-            return 0
-        return (time.monotonic_ns() - self._member.membership.since_ns) // 1_000_000_000
-
     def problem(self) -> str | None:
         """Why it is not ready; None when it is."""
+        if self._member is None or not self._member.membership.has_joined:
+            return self.group_problem()
+        return self.topics_problem() or self.group_problem()
+
+    def group_problem(self) -> str | None:
+        """Why no records come at all."""
         if self._member is None:
             return "not in the consumer group"
         return self._member.problem()
+
+    def topics_problem(self) -> str | None:
+        """Why records do not come from all of the input topics."""
+        if self._member is None:
+            return None
+        return self._member.topics_problem() or self.contact.unread_problem()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the poll in hand is finished. Raises OperatorError for what needs one."""
@@ -120,6 +127,7 @@ class Intake:
                 self._member = member = await unless_set(joining, self._stop)
                 if member is None:
                     return 0
+                self.contact.attach(member)
             if member.membership.changed.is_set():
                 await self._load(member)
             taken = await member.take(self._stop, self._size.records)
@@ -135,6 +143,7 @@ class Intake:
         """Leaves the group, within a bound; what was not applied is read again by whoever comes."""
         if self._member is not None:
             member, self._member = self._member, None
+            self.contact.attach(None)
             await member.close()
         self._show(None)
 
@@ -189,12 +198,10 @@ class Intake:
         """Every topic has its gauges, also one that nothing is read of here."""
         assigned = member.membership.assigned if member is not None else frozenset()
         counts = Counter(at.topic for at in assigned)
-        lag = member.lag() if member is not None else Counter()
         self._metrics.partitions.set(len(assigned))
         self._metrics.partitions_held.set(0 if member is None else len(member.suspects))
         for topic in self._source.contracts:
             self._metrics.topic_partitions.labels(topic).set(counts[topic])
-            self._metrics.topic_lag.labels(topic).set(lag[topic])
 
     async def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Refused | Failed, ...]:
         """Many of them in a thread: heartbeats to Kafka go on meanwhile."""

@@ -35,22 +35,25 @@ class Coverage:
         self._task: asyncio.Task[None] | None = None
         self._free: frozenset[TopicPartition] = frozenset()
         self._unread: frozenset[TopicPartition] = frozenset()
-        self._reported: str | None = None
+        self._is_known = True
 
     def problem(self, assigned: Collection[TopicPartition]) -> str | None:
         """Names the topics that are absent, or else those with partitions that nobody reads."""
         absent = [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
         if absent:
             return f"the cluster does not have {_listed(absent)}"
-        unread = {at.topic for at in self._unread.difference(assigned)}
+        unread = {at.topic for at in self.unread(assigned)}
         return f"nobody in the group reads all of {_listed(unread)}" if unread else None
 
+    def unread(self, assigned: Collection[TopicPartition]) -> frozenset[TopicPartition]:
+        """Partitions that nobody in the group has, as the group said last."""
+        return self._unread.difference(assigned)
+
     def look(self, assigned: Collection[TopicPartition]) -> None:
-        """Logs a change, and asks the group in the background now and then.
+        """Asks the group in the background now and then.
 
         A member that has all partitions knows without asking.
         """
-        self._report(self.problem(assigned))
         if self._task is not None and self._task.done():
             task, self._task = self._task, None
             task.result()
@@ -76,20 +79,14 @@ class Coverage:
             async with asyncio.timeout(ASK_SECONDS_MAX):
                 read = await group_partitions(self._access, self._source.group_id)
         except (KafkaError, KafkaUnavailable, OSError, TimeoutError) as problem:
-            log.warning(Event.GROUP_UNKNOWN, problem=type(problem).__name__)
+            if self._is_known:  # one line, until there is an answer again
+                log.warning(Event.GROUP_UNKNOWN, problem=type(problem).__name__)
+            self._is_known = False
             return
+        self._is_known = True
         if read is not None:
             free = wanted - read
             self._unread, self._free = free & self._free, free
-
-    def _report(self, problem: str | None) -> None:
-        if problem == self._reported:
-            return
-        self._reported = problem
-        if problem is None:
-            log.info(Event.TOPICS_READ)
-        else:
-            log.error(Event.TOPICS_NOT_READ, problem=problem)
 
     def _numbers(self, topic: str) -> Collection[int]:
         numbers: Collection[int] | None = self._consumer.partitions_for_topic(topic)

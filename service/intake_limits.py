@@ -41,7 +41,8 @@ class IntakeLimits:
     faults_in_a_row_max: int = 10
     rejected_in_a_row_alarm_records: int = 100
     commit_interval_ms: int = 500
-    coverage_interval_ms: int = 10_000
+    coverage_interval_ms: int = 4_000
+    silence_seconds_max: int = 8
     backoff_first_ms: int = 100
     backoff_ms_max: int = 5_000
     # Of a partition whose next record alone is too much: how long until it is tried again.

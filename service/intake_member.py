@@ -5,10 +5,10 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
@@ -70,18 +70,22 @@ class Member:
         self.membership = Membership(consumer)
 
     def problem(self) -> str | None:
-        """Why records do not come from all of the topics; None if they do."""
-        group = self.membership
-        if not group.has_joined:
-            return "no partition is assigned"
-        if (problem := self._coverage.problem(group.assigned)) is not None:
-            return problem
-        if not group.assigned:
+        """Why no records come at all; None if they do."""
+        if not self.membership.assigned:
             return "no partition is assigned"
         return None if self.is_loaded else "the offsets are not loaded"
 
+    def topics_problem(self) -> str | None:
+        """Names topics that are absent, or that nobody reads all of; None if there are none."""
+        group = self.membership
+        return self._coverage.problem(group.assigned) if group.has_joined else None
+
+    def unassigned(self) -> frozenset[TopicPartition]:
+        """Partitions that nobody in the group has, as far as this member knows."""
+        return self._coverage.unread(self.membership.assigned)
+
     def look_at_group(self) -> None:
-        """Logs when a topic is read by nobody, and when all are read again."""
+        """Asks now and then whether the group reads all of the topics."""
         if self.membership.has_joined:
             self._coverage.look(self.membership.assigned)
 
@@ -170,17 +174,44 @@ class Member:
                 self._consumer.pause(at)
                 self._consumer.seek(at, self._claims[at].next_offset)
 
-    def lag(self) -> Counter[str]:
-        """Offsets between the database's and the end of each partition read here, by topic.
+    def next_offsets(self) -> Mapping[TopicPartition, int]:
+        """Of what is loaded: where the database says that each partition goes on."""
+        ours = self._consumer.assignment()
+        return {at: claim.next_offset for at, claim in self._claims.items() if at in ours}
 
-        The ends are those the client heard of with its last fetch; a partition that it has not
-        fetched from yet counts 0. Markers of the writers' transactions have offsets, too.
+    def is_held(self, at: TopicPartition) -> bool:
+        """Whether its next record waits for the database, so that it is not fetched meanwhile."""
+        return at in self._holds.partitions
+
+    def fetched_at(self, at: TopicPartition) -> int | None:
+        """When a broker last answered a fetch from it, with records or without, in milliseconds.
+
+        By the wall clock, and so good for comparing only. None: not yet.
         """
-        lag: Counter[str] = Counter()
-        for at in self._consumer.assignment() & self._claims.keys():
-            end = self._consumer.highwater(at)
-            lag[at.topic] += 0 if end is None else max(0, end - self._claims[at].next_offset)
-        return lag
+        fetched_ms: int | None = None
+        if at in self._consumer.assignment():
+            fetched_ms = self._consumer.last_poll_timestamp(at)
+        return fetched_ms
+
+    def has_prefetched(self, at: TopicPartition) -> bool:
+        """Whether records of it are here and wait for a poll: then no more are fetched."""
+        # A private name of the pinned client: a test holds that it is there.
+        return isinstance(self._consumer._fetcher._records.get(at), FetchResult)
+
+    async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
+        """Asks the brokers where the partitions of the topic that are read here end.
+
+        Where none is, it asks for one: to be answered is what counts then. Raises what the client
+        raises.
+        """
+        ours = [at for at in self.membership.assigned if at.topic == topic]
+        numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
+        asked = ours or [TopicPartition(topic, number) for number in numbers[:1]]
+        if not asked:
+            await self._consumer.topics()
+            return {}
+        ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(asked)
+        return ends
 
     async def close(self) -> None:
         """Leaves the group, within a bound that a broker which hangs uses up once."""

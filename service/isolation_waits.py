@@ -8,6 +8,7 @@ import structlog
 from service.core.events import Failed, Incoming, Refused
 from service.isolation import name_of, place_of
 from service.poll import Held, Place
+from service.telemetry import Event
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class Holding:
         self._held[record.origin[:2]] = Held(error, ms)
         is_lock = isinstance(error, asyncpg.LockNotAvailableError)
         tell = log.warning if is_lock else log.error
-        tell("partition_waits", **place_of(record), error=name_of(error))
+        tell(Event.PARTITION_WAITS, **place_of(record), error=name_of(error))
         self._locked += is_lock
         if not is_lock and len(self._held) - self._locked > PARTITIONS_HELD_MAX:
             raise error

@@ -162,6 +162,7 @@ class Settings(KafkaSettings):
     ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
+    kafka_silence_seconds_max: int = Field(8, ge=2, le=600)
     kafka_max_poll_interval_ms: int = Field(300_000, ge=10_000, le=3_600_000)
     poll_records_max: int = Field(2_000, ge=1, le=50_000)
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)

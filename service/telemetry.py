@@ -31,6 +31,7 @@ class Event(StrEnum):
     PROFILES_OVERLAP = "profiles_overlap"
     OPS_LISTENING = "ops_listening"
     CHECK_FAILED = "check_failed"
+    CHECK_PASSED = "check_passed"
     # intake and apply
     PARTITIONS_ASSIGNED = "partitions_assigned"
     PARTITIONS_REVOKED = "partitions_revoked"
@@ -148,6 +149,9 @@ class Metrics:
         self._waiting()
 
     def _kafka_in(self) -> None:
+        self.contact_age = self._gauge(
+            "bursar_kafka_contact_age_seconds", "Since a broker last answered the intake."
+        )
         self.partitions = self._gauge("bursar_partitions_assigned", "Partitions read here.")
         self.topic_partitions = self._gauge(
             "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
@@ -159,6 +163,23 @@ class Metrics:
         self.topic_lag = self._gauge(
             "bursar_topic_lag_records",
             "From the database's offsets to the ends of the partitions of the topic read here.",
+            "topic",
+        )
+        self.partition_lag = self._gauge(
+            "bursar_partition_lag_records",
+            "From the database's offset to the end of a partition read here.",
+            "topic",
+            "partition",
+        )
+        self.fetch_age = self._gauge(
+            "bursar_partition_fetch_age_seconds",
+            "Since a broker last answered a fetch from a partition read here.",
+            "topic",
+            "partition",
+        )
+        self.partitions_unread = self._gauge(
+            "bursar_topic_partitions_unread",
+            "Partitions of the topic that nobody in the group has, and those read here in vain.",
             "topic",
         )
 

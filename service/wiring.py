@@ -91,6 +91,7 @@ def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metr
         poll_bytes_max=settings.poll_bytes_max,
         poll_wait_ms=settings.poll_wait_ms,
         rejected_in_a_row_alarm_records=settings.rejected_in_a_row_alarm_records,
+        silence_seconds_max=settings.kafka_silence_seconds_max,
     )
     times = GroupTimes(
         session_timeout_ms=settings.kafka_session_timeout_ms,

@@ -188,12 +188,13 @@ async def _listening(
 ) -> AsyncIterator[None]:
     """The operators' port, while it runs as a service."""
     from service.ops import Ops  # with the HTTP server
+    from service.readiness import SILENT  # the delivery has lines of its own
 
     ops = Ops(metrics)
 
     async def is_delivering() -> str | None:
         return delivery.problem()
 
-    ops.register("delivery", is_delivering)
+    ops.readiness.register("delivery", is_delivering, SILENT)
     async with ops.listening(settings.ops_host, settings.ops_port):
         yield

@@ -17,6 +17,7 @@ from service.database.pool import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles import read_profiles
 from service.settings import Settings, read_settings
+from service.tally import InMetrics
 from service.telemetry import Metrics
 from service.waiting import wait_any
 from service.wiring import (
@@ -63,8 +64,8 @@ async def run(settings: Settings, with_intake: bool) -> Told:
         await relay.run_once()  # takes the lease
         stop, over = asyncio.Event(), asyncio.Event()
         relaying = asyncio.create_task(relay.run(stop))
-        applier = new_applier(settings, guard.writer("export"), relay.wake)
-        beside = new_applier(settings, guard.writer(BESIDE), relay.wake)
+        applier = new_applier(settings, guard.writer("export"), relay.wake, InMetrics())
+        beside = new_applier(settings, guard.writer(BESIDE), relay.wake, InMetrics())
         job = new_export_job(settings, applier, profiles)
         sealed = [(time.perf_counter(), 0)]
 

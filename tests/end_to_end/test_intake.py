@@ -129,7 +129,8 @@ async def make_intake(
 async def running(*intakes: Intake) -> AsyncIterator[asyncio.Event]:
     """They run meanwhile, and must have stopped by themselves in the end."""
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(intake.run(stop)) for intake in intakes]
+    runs = [run for intake in intakes for run in (intake.run, intake.contact.run)]
+    tasks = [asyncio.create_task(run(stop)) for run in runs]
     try:
         yield stop
     finally:

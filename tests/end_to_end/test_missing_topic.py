@@ -31,14 +31,14 @@ SECONDS_MAX = 60
 
 
 async def readiness(site: Site) -> tuple[int, str | None]:
-    """Status of /readyz, and what the check of the intake says."""
+    """Status of /readyz, and what the check of the topics says."""
     port = next(line["port"] for line in site.log() if line["event"] == "ops_listening")
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{port}/readyz") as response,
     ):
         body = await response.json()
-        return response.status, body["checks"]["intake"]["problem"]
+        return response.status, body["checks"]["topics"]["problem"]
 
 
 async def until_ready(site: Site, problem: str | None) -> None:

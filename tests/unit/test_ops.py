@@ -9,7 +9,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from service import ops as ops_module
+from service import readiness as readiness_module
 from service.ops import Ops
 from service.telemetry import Metrics
 
@@ -36,7 +36,7 @@ async def fine() -> str | None:
 
 
 async def test_ready_when_every_check_passes(ops: Ops) -> None:
-    ops.register("database", fine)
+    ops.readiness.register("database", fine)
     status, kind, body = await get(ops, "/readyz")
     assert (status, kind) == (200, "application/json")
     assert body == '{"ok": true, "checks": {"database": {"ok": true, "problem": null}}}'
@@ -46,8 +46,8 @@ async def test_not_ready_names_the_check_and_the_problem(ops: Ops) -> None:
     async def behind() -> str | None:
         return "no partition is assigned"
 
-    ops.register("database", fine)
-    ops.register("intake", behind)
+    ops.readiness.register("database", fine)
+    ops.readiness.register("intake", behind)
     status, _, body = await get(ops, "/readyz")
     assert status == 503
     assert '"intake": {"ok": false, "problem": "no partition is assigned"}' in body
@@ -57,7 +57,7 @@ async def test_a_check_that_raises_fails_without_quoting(ops: Ops) -> None:
     async def broken() -> str | None:
         raise asyncpg.UndefinedTableError("relation of Erika Beispiel")
 
-    ops.register("database", broken)
+    ops.readiness.register("database", broken)
     status, _, body = await get(ops, "/readyz")
     assert status == 503
     assert "UndefinedTableError" in body
@@ -71,9 +71,9 @@ async def test_a_check_without_an_answer_fails_in_time(
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(ops_module, "CHECK_SECONDS_MAX", 1)
-    ops.register("database", silent)
-    (found,) = await ops.findings()
+    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 1)
+    ops.readiness.register("database", silent)
+    (found,) = await ops.readiness.findings()
     assert found.problem == "no answer within 1 s"
 
 
@@ -84,8 +84,8 @@ async def test_many_probes_ask_once(ops: Ops) -> None:
         asked.append(1)
         return None
 
-    ops.register("database", counted)
-    await asyncio.gather(*(ops.findings() for _ in range(20)))
+    ops.readiness.register("database", counted)
+    await asyncio.gather(*(ops.readiness.findings() for _ in range(20)))
     assert len(asked) == 1
 
 
@@ -93,16 +93,16 @@ async def test_liveness_does_not_depend_on_readiness(ops: Ops) -> None:
     async def away() -> str | None:
         return "away"
 
-    ops.register("database", away)
+    ops.readiness.register("database", away)
     status, _, _ = await get(ops, "/livez")
     assert status == 200
 
 
 async def test_metrics_show_the_checks(ops: Ops) -> None:
-    ops.register("started", fine)
-    ops.register("database", fine)
-    await ops.findings()
-    ops.unregister("started")
+    ops.readiness.register("started", fine)
+    ops.readiness.register("database", fine)
+    await ops.readiness.findings()
+    ops.readiness.unregister("started")
     status, kind, body = await get(ops, "/metrics")
     assert (status, kind) == (200, "text/plain")
     assert 'bursar_check_ok{check="database"} 1.0' in body

@@ -1,0 +1,71 @@
+"""The list of metrics and its page, the list of log events and the code: each says the same."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from service.telemetry import Event, Metrics
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+RUNBOOK = ROOT / "docs" / "runbook.md"
+SOURCES = [path for path in (ROOT / "service").rglob("*.py") if path.name != "telemetry.py"]
+ROW = re.compile(r"^\| `(bursar_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+
+
+def registered() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """By the name that is scraped: type and labels."""
+    metrics = (value for value in vars(Metrics()).values() if isinstance(value, MetricWrapperBase))
+    return {
+        metric._name + ("_total" if metric._type == "counter" else ""): (
+            str(metric._type),
+            tuple(metric._labelnames),
+        )
+        for metric in metrics
+    }
+
+
+def test_the_page_describes_each_metric_and_no_other() -> None:
+    rows = ROW.findall(PAGE.read_text("utf-8"))
+    described = {name: (kind, tuple(re.findall(r"`(\w+)`", cell))) for name, kind, cell in rows}
+    assert len(rows) == len(described), "a metric has one row"
+    assert described == registered()
+
+
+def test_texts_name_metrics_that_there_are() -> None:
+    known = registered()
+    for path in (PAGE, RUNBOOK, ROOT / "README.md", ROOT / "docs" / "consumer-guide.md"):
+        named = set(re.findall(r"\bbursar_[a-z_]+[a-z]\b(?=[`{\[ ,)\]])", path.read_text("utf-8")))
+        metrics = {name for name in named if not name.startswith("bursar_transaction")}
+        assert {name for name in metrics if name not in known} == set(), path.name
+
+
+def test_each_metric_is_recorded_somewhere() -> None:
+    """Or is one of the counters that are named by their field (service/tally.py)."""
+    text = "\n".join(path.read_text("utf-8") for path in SOURCES)
+    fields = [
+        name for name, value in vars(Metrics()).items() if isinstance(value, MetricWrapperBase)
+    ]
+    unused = [name for name in fields if f".{name}" not in text and f'"{name}"' not in text]
+    assert unused == []
+
+
+def events_used(path: Path) -> Iterator[str]:
+    """Names by `Event.NAME`, and first arguments of log lines that are strings."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Event":
+            if node.attr in Event.__members__:
+                yield Event[node.attr].value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+            yield from (str(name.value) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def test_each_event_of_the_log_is_used() -> None:
+    """That each one that is used is listed is a matter of test_style.py."""
+    used = {event for path in SOURCES for event in events_used(path)}
+    assert {event.value for event in Event} - used == set()
