@@ -26,8 +26,8 @@ PLACES = (
     ("{folder}/batches/*.xml", "what an ERP loads; docs/bursar-xml.md describes it"),
     ("{folder}/batches/manifests/*.json", "the control totals of each batch, and its lines"),
     ("{folder}/events/*.jsonl", "every record of the five output topics, one on each line"),
-    ("{folder}/profiles.toml", "the profiles that chose these fines: README.md, Profiles"),
-    ("make services", "PostgreSQL and Kafka, to try it by hand: README.md, Two commands"),
+    ("{folder}/profiles.toml", "the profiles that chose these fines; docs/reference/profiles.md"),
+    ("make services", "PostgreSQL and Kafka, to try it by hand: docs/getting-started.md"),
     (
         ".venv/bin/python examples/send_aiokafka.py --help",
         "sends a fine, a payment or an answer of your own",

@@ -2,6 +2,9 @@
 
 Checks each document against its manifest and writes both into the folder INBOX, so that nobody
 sees half of a file. Ends after so many batches, without a number never.
+
+KAFKA_BOOTSTRAP_SERVERS says where the broker is (127.0.0.1:19092), BURSAR_TOPIC_PREFIX how its
+topics begin (library.).
 """
 
 import asyncio
@@ -79,7 +82,10 @@ async def main(wanted: int) -> None:
 
 
 if __name__ == "__main__":
-    if "--help" in sys.argv:
+    if {"-h", "--help"} & set(sys.argv):
         print(__doc__)
+    elif len(sys.argv) > 2 or not all(word.isdecimal() for word in sys.argv[1:]):
+        print(__doc__, "--help prints this", sep="\n", file=sys.stderr)
+        sys.exit(2)
     else:
         asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -3,6 +3,9 @@
 RECEIPT is the number of the receipt, LINE the bursarTransactionId, AMOUNT text such as 25.00,
 PAID_AT the instant on the receipt, such as 2026-11-26T09:30:00Z. With `structured` the event is
 one JSON object, for writers that cannot set headers. The same words again are the same payment.
+
+KAFKA_BOOTSTRAP_SERVERS says where the broker is (127.0.0.1:19092), BURSAR_TOPIC_PREFIX how its
+topics begin (library.).
 """
 
 import asyncio
@@ -48,15 +51,18 @@ async def main(receipt: str, line: str, amount: str, paid_at: str, mode: str = "
     producer = AIOKafkaProducer(bootstrap_servers=SERVERS, acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(TOPIC, value, headers=headers)
+        sent = await producer.send_and_wait(TOPIC, value, headers=headers)
     finally:
         await producer.stop()
+    print(f"sent to {sent.topic}, partition {sent.partition}, offset {sent.offset}")
+    print("next: watch.py shows the new balance, or why the record was rejected")
 
 
 if __name__ == "__main__":
-    if "--help" in sys.argv:
+    if {"-h", "--help"} & set(sys.argv):
         print(__doc__)
     elif not 5 <= len(sys.argv) <= 6:
-        sys.exit(__doc__)
+        print(__doc__, "--help prints this", sep="\n", file=sys.stderr)
+        sys.exit(2)
     else:
         asyncio.run(main(*sys.argv[1:]))

@@ -146,7 +146,8 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     assert await site.rows("SELECT reason FROM rejected") == [{"reason": "unknown_line"}]
     assert await site.rows("SELECT * FROM parked") == []
     watched = (await erp.run("watch.py", "3")).splitlines()
-    assert [line.split()[0] for line in watched] == ["balance"] * 3
+    kinds = [line.split()[0] for line in watched]  # the topics come in any order
+    assert sorted(kinds) in (["balance"] * 3, ["balance", "balance", "rejected"])
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -193,8 +194,8 @@ async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_a
     records = [(b"6050/P-1", changed(*number)) for number in numbers]
     records.append((b"6050/P-2", changed(1, 1, "P-2")))
     produce(site.servers, site.topic("balance-changed.v1"), records)
-    told = await erp.run("watch.py", str(len(records)), code=1)  # 4 is still missing
-    assert told.startswith("watching ")
+    problems = await erp.run("watch.py", str(len(records)), code=1)  # 4 is still missing
+    assert problems.startswith("watching ")
 
     produce(site.servers, site.topic("balance-changed.v1"), [(b"6050/P-1", changed(1, 4))])
     lines = (await erp.run("watch.py", str(len(records) + 1))).splitlines()
@@ -213,17 +214,21 @@ async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_a
     assert f"{rejected}currency: must be the fine's" in lines
 
 
-PROGRAMS = [*(f"{name}_{client}.py" for name in ("send", "load") for client in CLIENTS), "watch.py"]
+SINGLE_FILES = ("pay.py", "load.py", "watch.py")
+PROGRAMS = [
+    *(f"{name}_{client}.py" for name in ("send", "load") for client in CLIENTS),
+    *SINGLE_FILES,
+]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_answers_help_and_refuses_what_it_does_not_understand(name: str) -> None:
     """Without a broker: nothing is asked of it."""
-    lines = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, EXAMPLES / name, "--help"], capture_output=True, text=True, check=True
     )
-    assert f"    {name} pay 101" in lines.stdout if "send" in name else f" {name} " in lines.stdout
-    assert "KAFKA_BOOTSTRAP_SERVERS" in lines.stdout
+    assert (f"    {name} pay 101" if "send" in name else f" {name} ") in answer.stdout
+    assert "KAFKA_BOOTSTRAP_SERVERS" in answer.stdout
     wrong = subprocess.run(
         [sys.executable, EXAMPLES / name, "a", "b", "c"], capture_output=True, check=False
     )
