@@ -54,7 +54,7 @@ async def test_a_run_that_another_session_stops_is_to_be_tried_again_later(
 ) -> None:
     async with path.pool.acquire() as rival, rival.transaction():
         await rival.execute("SELECT FROM account WHERE institution_id = '6050' FOR UPDATE")
-        shown = await commands.lines("export", "run", code=5)
+        shown = await commands.lines("export", "run", "--all", code=5)
         assert [line["profile"] for line in shown] == ["B"]
         ended = await commands.call("export", "run", "--profile", "A")
     assert ended.exit_code == 5
@@ -63,7 +63,7 @@ async def test_a_run_that_another_session_stops_is_to_be_tried_again_later(
         " long (LockNotAvailableError); try again later"
     )
     assert ended.stdout == ""
-    (line,) = await commands.lines("export", "run")
+    (line,) = await commands.lines("export", "run", "--all")
     assert (line["profile"], line["fine_count"]) == ("A", 1)
 
 
@@ -71,7 +71,7 @@ async def test_a_run_that_somebody_has_to_mend_stops_no_other_profile(
     path: WritePath, commands: Commands
 ) -> None:
     await path.pool.execute("ALTER TABLE export_batch ADD CONSTRAINT not_a CHECK (profile <> 'A')")
-    ended = await commands.call("export", "run", "--json")
+    ended = await commands.call("export", "run", "--all", "--json")
     assert ended.exit_code == 1
     assert '"profile":"B"' in ended.stdout
     assert ended.stderr.splitlines()[-1] == (
@@ -85,7 +85,7 @@ async def test_any_command_says_that_another_session_was_in_the_way(
     path: WritePath, commands: Commands
 ) -> None:
     """Sending a batch again waits for its row."""
-    await commands.call("export", "run")
+    await commands.call("export", "run", "--all")
     async with path.pool.acquire() as rival, rival.transaction():
         await rival.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
         ended = await commands.call("export", "resend", "--profile", "A", "--batch", "1")

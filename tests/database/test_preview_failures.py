@@ -96,7 +96,7 @@ async def test_the_command_shows_the_batches_before_and_then_names_the_fines(
     assert ended.stderr.splitlines()[-1] == (
         "bursar-bridge: bursar: a run would fail on the fines F-00122 (Mistake)"
     )
-    ended = await commands.call("export", "run")
+    ended = await commands.call("export", "run", "--all")
     assert ended.exit_code == 1
     assert ended.stderr.splitlines()[-1] == (
         "bursar-bridge: bursar: the program fails on a fine of the batch; `export preview` names it"

@@ -196,7 +196,7 @@ async def test_a_fine_goes_all_the_way_and_its_payment_too(world: World, topics:
             return len(world.sent("balance-changed.v1")) == count
 
         await until(lambda: has(3))
-        status, table, _ = await command(world, "export", "--profile", "bursar")
+        status, table, _ = await command(world, "export", "run", "--profile", "bursar")
         assert status == 0
         assert "286.50" in table
         await until(lambda: has(6))

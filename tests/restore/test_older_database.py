@@ -41,8 +41,10 @@ def commands_of(world: World) -> Commands:
 
 async def every_command(world: World) -> list[Ended]:
     commands = commands_of(world)
+    file = world.site.folder / "returned.xml"
+    file.write_text(BATCH.read_text("utf-8").replace(">972<", ">6050<"), "utf-8")
     ends = []
-    for arguments in writing_commands(str(BATCH)):
+    for arguments in writing_commands(str(file)):
         result = await commands.call(*arguments)
         ends.append(Ended(result.exit_code, last_line(result.stderr)))
     return ends
@@ -63,7 +65,7 @@ async def check_show_and_clear(world: World) -> None:
 
 def check_ends(ends: list[Ended]) -> None:
     """All with the same status, each with one line, and that the same."""
-    assert {one.code for one in ends} == {OLDER}, ends
+    assert [end for end in ends if end.code != OLDER] == []
     assert len({one.line for one in ends}) == 1, ends
 
 
