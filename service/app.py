@@ -14,7 +14,7 @@ from service.database.migrate import migrate, pending
 from service.database.pool import Pool, create_pool
 from service.database.reach import why_unusable
 from service.database.transient import REFUSED, TRANSIENT
-from service.export.profile import Profiles
+from service.export.profile import NO_PROFILES, Profiles
 from service.export.profiles import overlaps, read_profiles, warnings
 from service.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
 from service.ops import Ops
@@ -30,6 +30,7 @@ from service.upkeep.counts import Counts
 from service.upkeep.measure import Measure
 from service.upkeep.reconcile import Reconcile
 from service.upkeep.sweep import Sweep
+from service.upkeep.unclaimed import CountUnclaimed
 from service.version import program_version
 from service.waiting import unless_set, wait_any
 from service.wiring import (
@@ -112,6 +113,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         settings.parked_alarm_seconds,
         settings.sweep_interval_seconds,
         settings.parked_queue_alarm_records,
+        profiles or NO_PROFILES,
     )
     reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
     counts = Counts(guard.writer("counts"), process.metrics, intake.sources)
@@ -125,6 +127,8 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         Part("reconcile", steady("reconcile", reconcile.run)),
     ]
     if profiles is not None:
+        unclaimed = CountUnclaimed(pool, process.metrics, profiles)
+        upkeep.append(Part("unclaimed", steady("unclaimed", unclaimed.run)))
         job = new_export_job(settings, applier("export"), profiles, process.metrics)
         seconds = settings.export_check_seconds
         upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))

@@ -229,7 +229,12 @@ class Metrics:
             "bursar_held_back", "Fines held back in the last whole run.", "profile", "reason"
         )
         self.held_now = self._gauge(
-            "bursar_held_now", "Open fines in dispute, not exportable or refused.", "reason"
+            "bursar_held_now",
+            "Open fines in dispute, not exportable or refused, or of no profile.",
+            "reason",
+        )
+        self.paused = self._gauge(
+            "bursar_profile_paused", "1 while a person has stopped the profile's runs.", "profile"
         )
         self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
         self.run_ended = self._gauge(

@@ -74,10 +74,12 @@ def new_export_job(
     applier: Applier,
     profiles: Profiles,
     metrics: Metrics | None = None,
+    *,
+    even_if_paused: bool = False,
 ) -> ExportJob:
     prefix = settings.topic_prefix
     topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
-    return ExportJob(applier, topics, profiles, metrics)
+    return ExportJob(applier, topics, profiles, metrics, even_if_paused=even_if_paused)
 
 
 def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metrics) -> Intake:

@@ -17,6 +17,7 @@ from service.core.ledger import BatchKey
 from service.core.words import BatchState
 from service.settings import Settings
 from service.upkeep import reports
+from service.upkeep.reports import BatchFilter
 
 BATCHES = Listing(
     "nothing was exported",
@@ -60,13 +61,20 @@ def list_batches(
     institution: str | None,
     profile: str | None,
     state: BatchState | None,
+    line: str | None,
+    fine: str | None,
     limit: int,
     wide: bool,
     as_json: bool,
 ) -> None:
+    if (line is not None or fine is not None) and institution is None:
+        raise misuse("--line, --fine: only with --institution")
+    if line is not None and fine is not None:
+        raise misuse("name one of --line, --fine")
     settings = settings_or_exit()
+    wanted = BatchFilter(institution, profile, state, line, fine, limit)
     with operator_errors():
-        rows = asyncio.run(_batches(settings, institution, profile, state, limit))
+        rows = asyncio.run(_batches(settings, wanted))
     show(BATCHES, [_batch(row) for row in rows], as_json, wide=wide)
 
 
@@ -97,15 +105,9 @@ def _answer(row: asyncpg.Record) -> str:
     return f"{row['source']}: {', '.join(part for part in parts if part is not None)}"
 
 
-async def _batches(
-    settings: Settings,
-    institution: str | None,
-    profile: str | None,
-    state: BatchState | None,
-    limit: int,
-) -> list[asyncpg.Record]:
+async def _batches(settings: Settings, wanted: BatchFilter) -> list[asyncpg.Record]:
     async with database(settings) as pool, pool.acquire() as connection:
-        return await reports.batches(connection, institution, profile, state, limit)
+        return await reports.batches(connection, wanted)
 
 
 async def _one_batch(

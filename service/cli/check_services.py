@@ -9,7 +9,6 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from service.access import kafka_access
 from service.cli.check import Line, Verdict
-from service.cli.check_standing import standing_lines
 from service.cli.explained import is_operators, lines_of
 from service.database.migrate import pending
 from service.database.reach import in_words
@@ -29,13 +28,17 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Line]:
     is_whole = all(line.verdict is Verdict.OK for line in answers[0])
     if not is_whole:
         return lines
-    from service.cli import check_database  # with the write path
+    from service.cli import check_database, check_fines, check_standing  # with the write path
 
     lines += await _asked("restore check", lambda: check_database.restored(settings))
     lines += await _asked("quarantine", lambda: check_database.quarantine(settings))
     lines += await _asked("sources", lambda: check_database.sources(settings))
-    lines += await _asked("standing", lambda: standing_lines(settings, profiles), Verdict.NOTE)
+    expected = partial(check_standing.standing_lines, settings, profiles)
+    lines += await _asked("standing", expected, Verdict.NOTE)
     if profiles is not None:
+        lines += await _asked("profiles", partial(check_fines.paused, settings, profiles))
+        fines = partial(check_fines.open_fines, settings, profiles)
+        lines += await _asked("fines", fines, Verdict.NOTE)
         words = partial(check_database.unmet_words, settings, profiles)
         lines += await _asked("profiles", words, Verdict.NOTE)
     return lines

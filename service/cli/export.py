@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from service.cli import progress
+from service.cli import pausing, progress
 from service.cli.errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
 from service.cli.lists import Listing, Row, identifier, number, word
 from service.cli.shown import database, misuse, money, writing
@@ -43,14 +44,15 @@ SEALED = Listing(
 )
 
 
-def run(codes: list[str], every: bool, wide: bool, as_json: bool) -> None:
+def run(codes: list[str], every: bool, even_if_paused: bool, wide: bool, as_json: bool) -> None:
     if every == bool(codes):
         raise misuse("name one of --profile, --all")
     settings = settings_or_exit()
     rows: list[Row] = []
     with operator_errors():
         profiles = _read(settings)
-        chosen = profiles.profiles if every else _chosen(profiles, codes)
+        meant = profiles.profiles if every else _chosen(profiles, codes)
+        chosen = _Chosen(meant, bool(codes), even_if_paused)
         try:
             failures = asyncio.run(_run(settings, profiles, chosen, rows))
         finally:
@@ -110,8 +112,17 @@ def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
     return [one for one in profiles.profiles if one.code in codes]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is to be run; `named`: by their codes."""
+
+    profiles: Sequence[Profile]
+    named: bool
+    even_if_paused: bool
+
+
 async def _run(
-    settings: Settings, profiles: Profiles, chosen: Sequence[Profile], rows: list[Row]
+    settings: Settings, profiles: Profiles, chosen: _Chosen, rows: list[Row]
 ) -> Mapping[str, RunFailure]:
     """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown.
 
@@ -121,9 +132,13 @@ async def _run(
     async with writing(settings) as guard:
         pool = guard.pool
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
-        job = new_export_job(settings, applier, profiles)
+        even = chosen.even_if_paused
+        job = new_export_job(settings, applier, profiles, even_if_paused=even)
+        wanted = chosen.profiles
+        if not even:
+            wanted = await pausing.runnable(pool, wanted, named=chosen.named)
         with progress.batches() as bars:
-            for one in chosen:
+            for one in wanted:
                 async with pool.acquire() as connection:
                     left = await export_store.open_fines_left(connection, one)
                 bar = progress.RunBar(bars, f"exporting {one.code}", left)

@@ -1,10 +1,11 @@
 """`bursar-bridge held`: open fines that no run exports as they are, and their release."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from service.cli.errors import complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, text, word
+from service.cli.lists import Listing, Row, identifier, number, sentence, text, word
+from service.cli.pausing import in_words, paused_now
 from service.cli.shown import (
     action_rows,
     confirm,
@@ -19,17 +20,19 @@ from service.cli.shown import (
 )
 from service.cli.tables import show, show_one
 from service.core.ledger import Fine, FineKey
-from service.core.words import Status
+from service.core.words import Listed, Status
 from service.database.failed_changes import failed_changes
 from service.database.ledger_store import LedgerStore
-from service.export.profile import Profiles
+from service.export.profile import NO_PROFILES, Profiles
 from service.export.profiles import read_profiles
 from service.export.selection import Refusal
 from service.messages import parse
 from service.settings import Settings
-from service.upkeep import held
+from service.upkeep import held, held_release
 from service.upkeep.audit import Said, Told, actions_on
-from service.upkeep.held import NO_PROFILES, HeldFine
+from service.upkeep.held import HeldFilter
+from service.upkeep.held_fine import HeldFine
+from service.upkeep.held_verdicts import Verdict, find_fine, verdicts, why
 from service.wiring import COMMAND, new_applier
 
 HELD = Listing(
@@ -40,8 +43,9 @@ HELD = Listing(
         identifier("profile"),
         number("remaining"),
         word("currency"),
+        sentence("in_words"),
         identifier("institution_id"),
-        text("refused_reason"),
+        text("refused_reason", wide=True),
         identifier("patron_id", wide=True),
         word("type", wide=True),
         word("status", wide=True),
@@ -51,13 +55,29 @@ HELD = Listing(
 
 
 def list_held(
-    institution: str | None, profile: str | None, limit: int, wide: bool, as_json: bool
+    institution: str | None,
+    profile: str | None,
+    patron: str | None,
+    fine: str | None,
+    because: Listed | None,
+    waiting: bool,
+    limit: int,
+    wide: bool,
+    as_json: bool,
 ) -> None:
+    if (patron is not None or fine is not None) and institution is None:
+        raise misuse("--patron, --fine: only with --institution")
     settings = settings_or_exit()
+    reason = None if because is None else Refusal(because.value)
+    wanted = HeldFilter(institution, profile, reason, patron, waiting, limit, fine)
     with operator_errors():
         profiles = _profiles(settings, profile)
-        found = asyncio.run(_find(settings, profiles, institution, profile))
-    show(HELD, [_row(fine) for fine in found[:limit]], as_json, wide=wide)
+        paused = asyncio.run(paused_now(settings))
+        found = asyncio.run(_find(settings, profiles, wanted))
+    for pause in paused.values():
+        if institution in (None, pause.institution_id) and profile in (None, pause.profile):
+            complain(in_words(pause))
+    show(HELD, [_row(fine) for fine in found], as_json, wide=wide)
 
 
 def show_held(institution: str, fine: str, as_json: bool) -> None:
@@ -90,19 +110,20 @@ def release(
         raise misuse("name one of --institution --fine, --all")
     if profile is not None and not every:
         raise misuse("--profile: only with --all")
-    why = said(reason, operator)
+    said_why = said(reason, operator)
     settings = settings_or_exit()
     with operator_errors():
         profiles = _profiles(settings, profile)
         asyncio.run(refuse_older_database(settings))
         keys = [FineKey(institution, fine)] if institution and fine else None
         if keys is None:
-            found = asyncio.run(_find(settings, profiles, institution, profile))
-            meant = [one for one in found if one.reason in held.RELEASABLE]
+            wanted = HeldFilter(institution, profile)
+            found = asyncio.run(_find(settings, profiles, wanted))
+            meant = [one for one in found if one.reason in held_release.RELEASABLE]
             keys = list(dict.fromkeys(one.fine.facts.key for one in meant))
         require(keys)
         confirm("Release fines:", len(keys), every=every, yes=yes)
-        done = asyncio.run(_released(settings, profiles, keys, why))
+        done = asyncio.run(_released(settings, profiles, keys, said_why))
     show_told(done, as_json)
 
 
@@ -115,43 +136,54 @@ def _profiles(settings: Settings, code: str | None) -> Profiles:
     return profiles
 
 
-async def _find(
-    settings: Settings, profiles: Profiles, institution: str | None, profile: str | None
-) -> list[HeldFine]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await held.find(connection, LedgerStore(parse), profiles, institution, profile)
+async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> list[HeldFine]:
+    async with (
+        database(settings) as pool,
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        store = LedgerStore(parse)
+        if wanted.fine_id is not None and wanted.institution_id is not None:
+            fine = await find_fine(
+                connection, store, FineKey(wanted.institution_id, wanted.fine_id)
+            )
+            if fine is None:
+                return []
+            wanted = replace(wanted, patron_id=fine.facts.patron_id)
+        return await held.find(connection, store, profiles, wanted)
 
 
 async def _released(
-    settings: Settings, profiles: Profiles, keys: list[FineKey], why: Said
+    settings: Settings, profiles: Profiles, keys: list[FineKey], said_why: Said
 ) -> list[Told]:
     done = []
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         for key in keys:
             async with guard.pool.acquire() as connection:
-                fine = await held.find_fine(connection, applier.store, key)
-                reasons: list[tuple[str | None, Refusal]] = []
+                fine = await find_fine(connection, applier.store, key)
+                reasons: list[Verdict] = []
                 if fine is not None:
-                    reasons = await held.why(connection, applier.store, profiles, fine)
+                    judged = await verdicts(connection, applier.store, profiles, fine)
+                    reasons = await why(connection, profiles, fine, judged)
                 failed = await failed_changes(connection, key)
             if fine is None:
-                done.append(Told(held.subject_of(key), done=False, outcome="is not known"))
+                done.append(Told(held_release.subject_of(key), done=False, outcome="is not known"))
             else:
-                done.append(await held.release(applier, fine, reasons, why, failed))
+                done.append(await held_release.release(applier, fine, reasons, said_why, failed))
     return done
 
 
 async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | None:
     store = LedgerStore(parse)
     async with database(settings) as pool, pool.acquire() as connection:
-        fine = await held.find_fine(connection, store, key)
+        fine = await find_fine(connection, store, key)
         if fine is None:
             return None
-        reasons = await held.why(connection, store, profiles, fine)
-        verdicts = await held.verdicts(connection, store, profiles, fine)
+        judged = await verdicts(connection, store, profiles, fine)
+        reasons = await why(connection, profiles, fine, judged)
         failed = await failed_changes(connection, key)
-        actions = await actions_on(connection, held.subject_of(key))
+        actions = await actions_on(connection, held_release.subject_of(key))
     facts = fine.facts
     return {
         **_of_fine(fine),
@@ -161,8 +193,13 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "exported_as": fine.line,
         "exported_by": fine.terms.profile if fine.line and fine.terms else None,
         "created_at": facts.created_at,
-        "profiles": [{"profile": code, "says": said or "due"} for code, said in verdicts],
-        "held_back": [{"profile": code, "reason": reason.value} for code, reason in reasons],
+        "profiles": [{"profile": one.profile, "says": one.reason or "due"} for one in judged],
+        "held_back": [{"profile": one.profile, "reason": one.reason} for one in reasons],
+        "in_words": [
+            in_own_words if (code := one.profile) is None else f"{code}: {in_own_words}"
+            for one in (*judged, *(reason for reason in reasons if reason.profile is None))
+            if (in_own_words := one.in_words)
+        ],
         "failed_changes": [asdict(change) for change in failed],
         "decisions": action_rows(actions),
     }
@@ -173,6 +210,7 @@ def _row(one: HeldFine) -> Row:
         **_of_fine(one.fine),
         "profile": one.profile,
         "reason": one.reason.value,
+        "in_words": one.in_words,
     }
 
 

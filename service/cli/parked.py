@@ -10,6 +10,7 @@ from service.cli.shown import (
     age,
     database,
     misuse,
+    money,
     one_way,
     require,
     said,
@@ -17,10 +18,13 @@ from service.cli.shown import (
 )
 from service.cli.tables import show, show_one
 from service.core.words import Wait
+from service.database.ledger_store import LedgerStore
+from service.messages import parse
 from service.settings import Settings
 from service.upkeep import parked
 from service.upkeep.audit import Action, Place, actions_on
 from service.upkeep.names import names_in
+from service.upkeep.overpaid import Overpaid, overpaid
 from service.upkeep.parked import ParkedFilter, ParkedRecord
 
 PARKED = Listing(
@@ -48,12 +52,16 @@ def list_parked(
     institution: str | None,
     wait: Wait | None,
     older_than: str | None,
+    source: str | None,
+    own_id: str | None,
+    fine: str | None,
     limit: int,
     wide: bool,
     as_json: bool,
 ) -> None:
     settings = settings_or_exit()
-    wanted = ParkedFilter(institution, wait, seconds_of(older_than), limit=limit)
+    seconds = seconds_of(older_than)
+    wanted = ParkedFilter(institution, wait, seconds, source, own_id, limit=limit, fine_id=fine)
     with operator_errors():
         found = asyncio.run(_find(settings, wanted))
     show(PARKED, [_row(record) for record in found], as_json, wide=wide)
@@ -75,8 +83,9 @@ def show_parked(
     with operator_errors():
         found = asyncio.run(_find_with_actions(settings, wanted))
     require(found)
-    for one, actions in found:
-        row = {**_row(one), "decisions": action_rows(actions)}
+    for one, excess, actions in found:
+        sums = {} if excess is None else _sums(excess)
+        row = {**_row(one), **sums, "decisions": action_rows(actions)}
         if value:
             row["value"] = (one.origin.value or b"").decode(errors="replace")
         show_one(row, as_json)
@@ -172,10 +181,29 @@ async def _find(settings: Settings, wanted: ParkedFilter) -> list[ParkedRecord]:
 
 async def _find_with_actions(
     settings: Settings, wanted: ParkedFilter
-) -> list[tuple[ParkedRecord, list[Action]]]:
+) -> list[tuple[ParkedRecord, Overpaid | None, list[Action]]]:
+    store = LedgerStore(parse)
     async with database(settings) as pool, pool.acquire() as connection:
-        found = await parked.find(connection, wanted)
-        return [(one, list(await actions_on(connection, one.subject))) for one in found]
+        return [
+            (
+                one,
+                await overpaid(connection, store, one),
+                list(await actions_on(connection, one.subject)),
+            )
+            for one in await parked.find(connection, wanted)
+        ]
+
+
+def _sums(excess: Overpaid) -> Row:
+    return {
+        "amount": money(excess.amount, excess.currency),
+        "outstanding": money(excess.outstanding, excess.currency),
+        "excess": money(excess.excess, excess.currency),
+        "currency": excess.currency,
+        "held_because": excess.because,
+        "release_would": excess.release,
+        "discard_would": excess.discard,
+    }
 
 
 def _row(one: ParkedRecord) -> Row:

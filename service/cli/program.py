@@ -14,6 +14,7 @@ from service.cli.commands import (
     held,
     import_file,
     parked,
+    payments,
     quarantined,
     reconcile,
     rejected,
@@ -52,6 +53,7 @@ application.command("reconcile")(reconcile.reconcile_books)
 application.add_typer(restore_check.application, name="restore-check")
 application.command("balance")(reports.balance)
 application.command("history")(reports.show_history)
+application.add_typer(payments.application, name="payments")
 application.add_typer(batches.batches, name="batches")
 application.command("erase")(erase.erase_patron)
 application.add_typer(parked.application, name="parked")

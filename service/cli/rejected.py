@@ -51,12 +51,18 @@ def list_rejected(
     because: Reason | None,
     topic: str | None,
     state: RejectedState | None,
+    source: str | None,
+    own_id: str | None,
     limit: int,
     wide: bool,
     as_json: bool,
 ) -> None:
+    if (own_id is not None and institution is None) or (source is not None and own_id is None):
+        raise misuse("--source, --id: only together with --institution and --id")
     settings = settings_or_exit()
-    wanted = RejectedFilter(institution, because, topic, state, limit=limit)
+    wanted = RejectedFilter(
+        institution, because, topic, state, source=source, id=own_id, limit=limit
+    )
     with operator_errors():
         rows = asyncio.run(_listed(settings, wanted))
     show(REJECTED, rows, as_json, wide=wide)

@@ -35,6 +35,7 @@ OUTCOMES = Listing(
         identifier("id"),
         identifier("fine_id"),
         identifier("patron_id"),
+        identifier("profile"),
         word("done", colours={"yes": "green", "no": "red"}),
         sentence("outcome"),
         identifier("institution_id"),

@@ -208,3 +208,18 @@ class KnownLines(StrEnum):
     REFUSE = "refuse"
     SKIP = "skip"
     PAY = "pay"
+
+
+class Listed(StrEnum):
+    """Reasons that a list of open fines has: one that is due, or not the profile's, has none."""
+
+    TOO_YOUNG = "too_young"
+    BELOW_MINIMUM = "below_minimum"
+    IN_DISPUTE = "in_dispute"
+    NO_IDENTIFIER = "no_identifier"
+    NO_PATRON_NAME = "no_patron_name"
+    NOT_EXPORTABLE = "not_exportable"
+    REFUSED = "refused"
+    BAD_TEXT = "bad_text"
+    NO_PROFILE = "no_profile"
+    PAUSED = "paused"

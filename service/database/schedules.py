@@ -23,7 +23,8 @@ class RunPlace:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRuns:
-    """Since when the profile is known here, its newest run's cutoff, and where its open run is.
+    """Since when the profile is known here, its newest run's cutoff, where its open run is, and
+    whether a person has paused it.
 
     No instant lies in the future, also where the database's clock was ahead for a while.
     """
@@ -31,6 +32,7 @@ class ProfileRuns:
     since: datetime
     last_cutoff: datetime | None
     open_run: RunPlace | None
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Se
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {
         (row["institution_id"], row["profile"]): ProfileRuns(
-            row["since"], row["last_cutoff"], _place_of(row)
+            row["since"], row["last_cutoff"], _place_of(row), row["is_paused"]
         )
         for row in rows
     }

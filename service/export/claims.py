@@ -27,8 +27,8 @@ from service.database.pool import Connection
 from service.export.batch import Sized
 from service.export.failing import FinesFail, failing_fines
 from service.export.profile import AmountScope, Profile
-from service.export.selection import Candidate, Refusal, is_carried, local_date, select
-from service.export.sizes import codes_of, sized
+from service.export.selection import Candidate, Refusal, local_date, select
+from service.export.sizes import sized, unsound_codes
 
 Place = tuple[str, str]  # patron and fine: the order of a run
 
@@ -292,5 +292,5 @@ def candidate_of(
         in_dispute=fine.status is Status.IN_DISPUTE,
         exportable=(facts.exportable or fine.released) and not waits,
         refused=fine.refused_reason is not None,
-        texts_are_sound=all(map(is_carried, codes_of(profile, patron, fine))),
+        texts_are_sound=not unsound_codes(profile, patron, fine),
     )

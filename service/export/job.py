@@ -39,12 +39,15 @@ class ExportJob:
         metrics: Metrics | None = None,
         step_fines_max: int = STEP_FINES_MAX,
         retries: Retries | None = None,
+        even_if_paused: bool = False,
     ) -> None:
         self._applier = applier
         self._writer = applier.writer
         self._topics = topics
         self._profiles = profiles
-        self._steps = Steps(applier, topics, metrics or Metrics(), step_fines_max)
+        self._steps = Steps(
+            applier, topics, metrics or Metrics(), step_fines_max, even_if_paused=even_if_paused
+        )
         self._retries = retries or Retries()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
@@ -117,7 +120,8 @@ class ExportJob:
     async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
         """What died in a run goes on at once; the rest when its schedule says so.
 
-        A profile whose last attempt failed is due when its time to wait is over.
+        A profile whose last attempt failed is due when its time to wait is over; a paused one is
+        not due.
         """
         codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
         async with self._writer.transaction() as connection:
@@ -129,6 +133,7 @@ class ExportJob:
         return [
             (profile, runs)
             for profile, runs in known
+            if not runs.is_paused
             if not self._retries.is_waiting(profile, runs.open_run)
             if runs.open_run is not None
             or is_due(profile, runs.last_cutoff, runs.since, seen.clock)
@@ -141,12 +146,15 @@ class ExportJob:
         stop: asyncio.Event | None = None,
         passed: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """One run, or the rest of the one that is open: every eligible fine, in batches.
+        """One run, or the rest of the one that is open: every eligible fine, in batches. No batch
+        of a paused profile.
 
         The number of batches sealed; `sealed` sees each manifest, and nothing keeps it: it names
         every line. `passed` gets the number of open fines that each commit has passed.
         """
         async with self._writer.transaction() as connection:
+            if await self._steps.is_stopped(connection, profile):
+                return 0
             run = await export_store.open_run(connection, profile, str(uuid4()))
         try:
             return await self._go_on(profile, run.run_id, sealed, stop, passed)

@@ -12,7 +12,11 @@ from service.export.profile import AmountScope, Profile
 
 
 class Refusal(StrEnum):
-    """Why a fine is not exported now; the held-back ones in order of precedence."""
+    """Why a fine is not exported now; the held-back ones in order of precedence.
+
+    The last two are no profile's selection: people are shown them. A manifest counts a fine of a
+    type that no profile names as `unknown_type`; for people it is one that no profile takes.
+    """
 
     NOT_THIS_PROFILE = "not_this_profile"
     TOO_YOUNG = "too_young"
@@ -24,14 +28,22 @@ class Refusal(StrEnum):
     REFUSED = "refused"
     BAD_TEXT = "bad_text"
     UNKNOWN_TYPE = "unknown_type"
+    NO_PROFILE = "no_profile"
+    PAUSED = "paused"
 
     @property
     def is_held_back(self) -> bool:
         """Counted in the manifest and shown in a report; the others are just not due here."""
-        return self not in _NOT_DUE
+        return self not in _NOT_DUE and self not in _NO_RUNS
+
+    @property
+    def waits(self) -> bool:
+        """Nothing is wrong with the fine: it becomes due by itself, or with its profile."""
+        return self in (Refusal.TOO_YOUNG, Refusal.BELOW_MINIMUM, Refusal.PAUSED)
 
 
 _NOT_DUE = frozenset({Refusal.NOT_THIS_PROFILE, Refusal.TOO_YOUNG, Refusal.BELOW_MINIMUM})
+_NO_RUNS = frozenset({Refusal.NO_PROFILE, Refusal.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +85,46 @@ def select(
     refusals = tuple(refusal_of(profile, candidate, cutoff_on) for candidate in candidates)
     if profile.minimum_amount_scope is AmountScope.FINE:
         return refusals
-    pairs = zip(candidates, refusals, strict=True)
-    due = taken + sum(candidate.remaining for candidate, refusal in pairs if refusal is None)
-    if abs(due) >= profile.minimum_amount:
+    if abs(_together(candidates, refusals, taken)) >= profile.minimum_amount:
         return refusals
     return tuple(refusal or Refusal.BELOW_MINIMUM for refusal in refusals)
+
+
+def together(
+    profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
+) -> int:
+    """What a minimum per patron is compared with: the signed sum of all that passes the rest."""
+    refusals = [refusal_of(profile, candidate, cutoff_on) for candidate in candidates]
+    return _together(candidates, refusals, taken)
+
+
+def _together(
+    candidates: Sequence[Candidate], refusals: Sequence[Refusal | None], taken: int
+) -> int:
+    pairs = zip(candidates, refusals, strict=True)
+    return taken + sum(candidate.remaining for candidate, refusal in pairs if refusal is None)
 
 
 def refusal_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Refusal | None:
     """A fine by itself: whether it is the profile's at all comes first, then what holds it back."""
     if not _is_claimed(profile, candidate):
         return Refusal.NOT_THIS_PROFILE
-    if (cutoff_on - candidate.created_on).days < _minimum_age_days(profile, candidate):
+    if (cutoff_on - candidate.created_on).days < minimum_age_days(profile, candidate):
         return Refusal.TOO_YOUNG
-    if abs(candidate.remaining) < _minimum_amount(profile, candidate):
+    if abs(candidate.remaining) < minimum_amount(profile, candidate):
         return Refusal.BELOW_MINIMUM
     return _held_back(profile, candidate)
 
 
 def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> str | None:
     """The one value of the profile's match type, as it came; None for none, empty or several."""
-    values = [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
+    values = identifiers_of(profile, identifiers)
     return values[0] if len(values) == 1 else None
+
+
+def identifiers_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> list[str]:
+    """All values of the profile's match type that are not empty."""
+    return [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
 
 
 def is_carried(code: str) -> bool:
@@ -118,13 +148,14 @@ def _is_type_claimed(profile: Profile, kind: str) -> bool:
     return profile.claims_type(kind) or kind not in profile.known_types
 
 
-def _minimum_age_days(profile: Profile, candidate: Candidate) -> int:
+def minimum_age_days(profile: Profile, candidate: Candidate) -> int:
     if candidate.type == CREDIT_TYPE:
         return profile.credits.minimum_age_days
     return profile.minimum_age_days
 
 
-def _minimum_amount(profile: Profile, candidate: Candidate) -> int:
+def minimum_amount(profile: Profile, candidate: Candidate) -> int:
+    """What the fine alone must have; 0 where the patron's fines count together."""
     if candidate.type == CREDIT_TYPE:
         return profile.credits.minimum_amount
     return profile.minimum_amount if profile.minimum_amount_scope is AmountScope.FINE else 0

@@ -7,6 +7,7 @@ from service.core.words import Status
 from service.export.batch import CreditRef, Sized, size_bytes_max
 from service.export.printing import line_of, patron_of
 from service.export.profile import Profile
+from service.export.selection import is_carried
 
 # Longest possible numbers: a fine's size is known before its numbers are.
 _LONGEST_ID = str(2**64 - 1)
@@ -25,10 +26,17 @@ def sized(profile: Profile, patron: Patron | None, due: Sequence[Fine]) -> tuple
     )
 
 
-def codes_of(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[str]:
+def unsound_codes(profile: Profile, patron: Patron | None, fine: Fine) -> list[str]:
+    """The names of the codes that would not be printed as they are."""
+    named = _codes(profile, patron, fine)
+    return list(dict.fromkeys(name for name, code in named if not is_carried(code)))
+
+
+def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[tuple[str, str]]:
     """What readers look things up by; any other text may be printed with blanks in it."""
-    yield fine.facts.type
+    yield "type", fine.facts.type
     if (owner := fine.facts.owner) is not None:
-        yield from (owner.library_id, owner.library_code)
+        yield from (("library_id", owner.library_id), ("library_code", owner.library_code))
     if patron is not None:
-        yield from (value for kind, value in patron.identifiers if kind == profile.match)
+        matching = (value for kind, value in patron.identifiers if kind == profile.match)
+        yield from ((f"identifier of type {profile.match}", value) for value in matching)

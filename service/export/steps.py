@@ -14,6 +14,7 @@ from service.database import export_store, outbox, plan_store
 from service.database.aside import aside
 from service.database.export_store import OpenRun
 from service.database.ledger_store import Locked
+from service.database.pause_store import is_paused
 from service.database.pool import Connection
 from service.database.references import References
 from service.export import claims
@@ -64,11 +65,14 @@ class Steps:
         topics: ExportTopics,
         metrics: Metrics,
         step_fines_max: int = STEP_FINES_MAX,
+        *,
+        even_if_paused: bool = False,
     ) -> None:
         self._applier = applier
         self._metrics = metrics
         self._topics = topics
         self._step_fines_max = step_fines_max
+        self._even_if_paused = even_if_paused
 
     async def take(self, profile: Profile, run_id: str) -> Sealed:
         """The next step of the run; nothing is done where another exporter has closed it."""
@@ -89,11 +93,17 @@ class Steps:
             )
         return done
 
+    async def is_stopped(self, connection: Connection, profile: Profile) -> bool:
+        """Whether a person has paused the profile, and paused ones are not to be run."""
+        return not self._even_if_paused and await is_paused(connection, profile)
+
     async def _seal_next(self, connection: Connection, profile: Profile, run_id: str) -> Sealed:
         """One step towards a batch, or the batch itself, inside one transaction."""
         run = await export_store.lock_run(connection, profile)
         if run is None or run.run_id != run_id:
             return Sealed(None, run_is_over=True)  # another exporter closed it
+        if await self.is_stopped(connection, profile):
+            return Sealed(None, run_is_over=True)  # it stays open until the profile is resumed
         before = await plan_store.load(connection, run)
         store = self._applier.store
         plan = await look_on(connection, store, profile, run, before, self._step_fines_max)

@@ -1,192 +1,210 @@
-"""Open fines that are held back, by the selection the runs themselves use; and their release."""
+"""Open fines that no run exports as they are, by the selection that the runs themselves use."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from itertools import groupby
 
-from service.apply import Applier
-from service.core.events import ReleaseFine
 from service.core.ledger import Fine, FineKey
-from service.core.operators import GONE
-from service.core.words import Status
 from service.database import export_store
 from service.database.export_store import OpenRun
-from service.database.failed_changes import FailedChange
 from service.database.ledger_store import LedgerStore
+from service.database.pause_store import pauses
 from service.database.pool import Connection
-from service.database.references import references
 from service.database.statements import statements
 from service.export import claims
+from service.export.claims import Looked
 from service.export.profile import Profile, Profiles
+from service.export.reasons import Explained
 from service.export.selection import Refusal
-from service.upkeep.audit import Said, Subject, Told, Undone, decided, put_action
+from service.upkeep import unclaimed
+from service.upkeep.held_causes import with_causes
+from service.upkeep.held_fine import HeldFine, is_held_by_itself, without_profile
 
 SQL = statements("operators")
-NO_PROFILES = Profiles((), ())
-
-# What a person's word ends; the rest ends where its cause lies.
-RELEASABLE = (Refusal.REFUSED, Refusal.NOT_EXPORTABLE)
-REMEDIES = {
-    Refusal.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
-    Refusal.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
-    " a newer fine-created of the patron brings them",
-    Refusal.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
-    Refusal.UNKNOWN_TYPE: "no profile of the institution knows its type: add it to one",
-    Refusal.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
-    " parked release or parked discard",
-    Refusal.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
-}
+LIMIT_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFine:
-    """An open fine that one profile (None: any) would hold back now; amounts in minor units."""
+class HeldFilter:
+    """What is looked for; None: any. `waiting`: also what is not due yet, or due in a profile that
+    is paused. A patron, or a fine of theirs, is looked for with the institution.
+    """
 
-    fine: Fine
-    profile: str | None
-    reason: Refusal
+    institution_id: str | None = None
+    profile: str | None = None
+    reason: Refusal | None = None
+    patron_id: str | None = None
+    waiting: bool = False
+    limit: int = LIMIT_MAX
+    fine_id: str | None = None
 
-    @property
-    def told(self) -> str | None:
-        """The bursar's own word on a refused line."""
-        return self.fine.refused_reason
+    def has(self, held: HeldFine) -> bool:
+        return self.wants(held.reason) and self.fine_id in (None, held.fine.facts.fine_id)
 
-    @property
-    def since(self) -> datetime | None:
-        return self.fine.changed_at
+    def wants(self, reason: Refusal) -> bool:
+        if self.reason is not None:
+            return reason is self.reason
+        return self.waiting or not reason.waits
+
+
+class _First:
+    """The first of many in the order of the list: no more of them are kept than are shown."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[HeldFine] = []
+
+    def add(self, held: HeldFine) -> None:
+        self._kept.append(held)
+        if len(self._kept) > 2 * self._limit + 1_000:
+            self._kept = self.all()
+
+    def all(self) -> list[HeldFine]:
+        return sorted(self._kept, key=lambda held: held.place)[: self._limit]
 
 
 async def find(
     connection: Connection,
     store: LedgerStore,
     profiles: Profiles,
-    institution_id: str | None = None,
-    profile: str | None = None,
+    wanted: HeldFilter | None = None,
 ) -> list[HeldFine]:
-    """What the next runs would count as held back, and what is held in no profile's reach."""
-    chosen = [
-        one
-        for one in profiles.profiles
-        if institution_id in (None, one.institution_id) and profile in (None, one.code)
+    """What the next runs would count as held back, and what no run reaches: each fine once for a
+    profile, or once without one.
+
+    A fine that is in dispute, not exportable or refused, and that no profile counts as held back
+    now, has no profile; nor has one that no profile takes.
+    """
+    wanted = wanted or HeldFilter()
+    found = _First(wanted.limit)
+    by_themselves = await _held_by_themselves(connection, store, wanted)
+    paused = await pauses(connection)
+    for profile in _chosen(profiles, wanted):
+        is_paused = (profile.institution_id, profile.code) in paused
+        async for held in _of_profile(connection, store, profile, wanted, is_paused):
+            if held.reason.is_held_back:
+                by_themselves.pop(held.fine.facts.key, None)
+            if wanted.has(held):
+                found.add(held)
+    if wanted.profile is None:
+        await _add_without_profile(connection, store, profiles, wanted, by_themselves, found)
+    return await with_causes(connection, found.all())
+
+
+async def _of_profile(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    wanted: HeldFilter,
+    is_paused: bool,
+) -> AsyncIterator[HeldFine]:
+    """What the profile takes and holds back, and what else is wanted of what it takes."""
+    run = await run_of(connection, profile)
+    async for looked in patrons(connection, store, profile, run, wanted.patron_id):
+        explained = Explained(profile, run, looked)
+        for fine, refusal in looked.fines:
+            reason = standing(profile, fine, refusal, is_paused=is_paused)
+            if reason is None or not _is_listed(fine, reason):
+                continue
+            if reason.is_held_back or wanted.wants(reason):
+                yield HeldFine(fine, profile.code, reason, explained.words(fine, reason))
+
+
+async def _add_without_profile(
+    connection: Connection,
+    store: LedgerStore,
+    profiles: Profiles,
+    wanted: HeldFilter,
+    by_themselves: Mapping[FineKey, Fine],
+    found: _First,
+) -> None:
+    for held in map(without_profile, by_themselves.values()):
+        if wanted.has(held):
+            found.add(held)
+    if wanted.wants(Refusal.NO_PROFILE):
+        for held in await _unclaimed(connection, store, profiles, wanted):
+            if wanted.has(held):
+                found.add(held)
+
+
+def standing(
+    profile: Profile, fine: Fine, refusal: Refusal | None, *, is_paused: bool
+) -> Refusal | None:
+    """The selection's judgement as people are told it; None: due.
+
+    A manifest counts types that no profile names, too, for each profile that may be meant; for
+    people such a fine is no profile's.
+    """
+    if not profile.claims_type(fine.facts.type):
+        return Refusal.NOT_THIS_PROFILE
+    if refusal is None and is_paused:
+        return Refusal.PAUSED
+    return refusal
+
+
+def _is_listed(fine: Fine, reason: Refusal) -> bool:
+    """What is held back by itself does not wait for its age: it is listed once, as that."""
+    if reason is Refusal.NOT_THIS_PROFILE:
+        return False
+    return not (reason.waits and is_held_by_itself(fine))
+
+
+def _chosen(profiles: Profiles, wanted: HeldFilter) -> list[Profile]:
+    return [
+        profile
+        for profile in profiles.profiles
+        if wanted.institution_id in (None, profile.institution_id)
+        and wanted.profile in (None, profile.code)
     ]
-    rest: dict[FineKey, Fine] = {}
-    if profile is None:
-        rows = await connection.fetch(SQL["held"], institution_id)
-        rest = {fine.facts.key: fine for fine in await store.fines_of(connection, rows)}
+
+
+async def _held_by_themselves(
+    connection: Connection, store: LedgerStore, wanted: HeldFilter
+) -> dict[FineKey, Fine]:
+    if wanted.profile is not None:
+        return {}
+    rows = await connection.fetch(SQL["held"], wanted.institution_id)
+    rows = [row for row in rows if wanted.patron_id in (None, row["patron_id"])]
+    return {fine.facts.key: fine for fine in await store.fines_of(connection, rows)}
+
+
+async def _unclaimed(
+    connection: Connection, store: LedgerStore, profiles: Profiles, wanted: HeldFilter
+) -> list[HeldFine]:
+    groups = await unclaimed.unclaimed(connection, profiles, wanted.institution_id)
     found = []
-    for one in chosen:
-        async for looked in claims.patrons_of(connection, store, one, await _run(connection, one)):
-            for fine, refusal in looked.fines:
-                if refusal is None or refusal.is_held_back:
-                    rest.pop(fine.facts.key, None)
-                if refusal is not None and refusal.is_held_back:
-                    found.append(HeldFine(fine, one.code, refusal))
-    found += [HeldFine(fine, None, reason_of(fine)) for fine in rest.values()]
-    return sorted(found, key=lambda one: (*one.fine.facts.key, one.profile or ""))
+    for _, own in groupby(groups, key=lambda open_group: open_group.group.institution_id):
+        named = [open_group.group for open_group in own]
+        limit = wanted.limit if wanted.fine_id is None else LIMIT_MAX
+        fines = await unclaimed.fines_of(connection, store, named, wanted.patron_id, limit)
+        found += [
+            HeldFine(
+                fine, None, Refusal.NO_PROFILE, unclaimed.in_words(profiles, group.institution_id)
+            )
+            for fine, group in fines
+        ]
+    return found
 
 
-def reason_of(fine: Fine) -> Refusal:
-    """Without a profile, in the selection's order."""
-    if fine.status is Status.IN_DISPUTE:
-        return Refusal.IN_DISPUTE
-    if not (fine.facts.exportable or fine.released):
-        return Refusal.NOT_EXPORTABLE
-    return Refusal.REFUSED
-
-
-async def _run(connection: Connection, profile: Profile) -> OpenRun:
+async def run_of(connection: Connection, profile: Profile) -> OpenRun:
     """The run that would come next, from its first patron on."""
     return replace(await export_store.new_run(connection, profile), after=("", ""))
 
 
-async def find_fine(connection: Connection, store: LedgerStore, key: FineKey) -> Fine | None:
-    rows = await connection.fetch(SQL["fine"], *key)
-    return next(iter(await store.fines_of(connection, rows)), None)
-
-
-async def verdicts(
-    connection: Connection, store: LedgerStore, profiles: Profiles, fine: Fine
-) -> list[tuple[str, Refusal | None]]:
-    """What each profile of the institution would say of it now, beside all the patron has open.
-
-    None: it is due. Nothing at all for a fine that is not open.
-    """
-    found: list[tuple[str, Refusal | None]] = []
-    if not fine.is_open_in_library:
-        return found
-    patron_ids = [fine.facts.patron_id]
-    for profile in profiles.of_institution(fine.facts.institution_id):
-        if profile.currency != fine.facts.currency:
-            found.append((profile.code, Refusal.NOT_THIS_PROFILE))
-            continue
-        run = await _run(connection, profile)
-        fines = await export_store.open_fines_of_patrons(
-            connection, store, profile, run.after, patron_ids
-        )
-        key, groups = fine.facts.key, [fines] if fines else []
-        for looked in await claims.look_at(connection, store, profile, run, groups):
-            found += [(profile.code, said) for one, said in looked.fines if one.facts.key == key]
-    return found
-
-
-async def why(
-    connection: Connection, store: LedgerStore, profiles: Profiles, fine: Fine
-) -> list[tuple[str | None, Refusal]]:
-    """The profiles of the institution that hold this fine back, and why."""
-    if not fine.is_open_in_library:
-        return []
-    told = await verdicts(connection, store, profiles, fine)
-    held: list[tuple[str | None, Refusal]] = [
-        (code, said) for code, said in told if said is not None and said.is_held_back
-    ]
-    is_due = any(said is None for _, said in told)
-    return held if held or is_due or not _is_held(fine) else [(None, reason_of(fine))]
-
-
-def _is_held(fine: Fine) -> bool:
-    return (
-        fine.status is Status.IN_DISPUTE
-        or fine.refused_reason is not None
-        or not (fine.facts.exportable or fine.released)
+async def patrons(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    run: OpenRun,
+    patron_id: str | None,
+) -> AsyncIterator[Looked]:
+    """All patrons of the profile's institution, or one of them, with what they have open."""
+    if patron_id is None:
+        async for looked in claims.patrons_of(connection, store, profile, run):
+            yield looked
+        return
+    fines = await export_store.open_fines_of_patrons(
+        connection, store, profile, run.after, [patron_id]
     )
-
-
-def subject_of(key: FineKey) -> Subject:
-    return {"institution_id": key.institution_id, "fine_id": key.fine_id}
-
-
-async def release(
-    applier: Applier,
-    fine: Fine,
-    reasons: Sequence[tuple[str | None, Refusal]],
-    said: Said,
-    failed: Sequence[FailedChange] = (),
-) -> Told:
-    """Offers a refused or not exportable fine to the next run; tells why any other is held."""
-    key = fine.facts.key
-    subject = subject_of(key)
-    if fine.refused_reason is None and (fine.facts.exportable or fine.released):
-        return Told(subject, done=False, outcome=_remedy(fine, reasons))
-
-    async def work(connection: Connection) -> str:
-        event = ReleaseFine(key)
-        changes = await applier.apply_events(connection, references((event,)), (event,))
-        if GONE in changes.outcomes:
-            raise Undone("is not open any more")
-        if not changes.fines_changed:
-            raise Undone("is released already")
-        rest = sorted({reason.value for _, reason in reasons if reason not in RELEASABLE})
-        rest += ["a change of it has failed"] if failed else []
-        outcome = "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
-        await put_action(connection, said, "held_release", key.institution_id, subject, outcome)
-        return outcome
-
-    return await decided(applier, subject, work)
-
-
-def _remedy(fine: Fine, reasons: Sequence[tuple[str | None, Refusal]]) -> str:
-    if not fine.is_open_in_library:
-        return f"is not open: {fine.status}"
-    if not reasons:
-        return "is not held back"
-    return "; ".join(sorted({REMEDIES[reason] for _, reason in reasons}))
+    for looked in await claims.look_at(connection, store, profile, run, [fines] if fines else []):
+        yield looked

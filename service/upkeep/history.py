@@ -4,7 +4,7 @@ Amounts are minor units of the entry's currency; times aware UTC.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from service.database.statements import statements
 from service.upkeep import parked, rejected
 from service.upkeep.names import names_in
 from service.upkeep.parked import ParkedFilter
+from service.upkeep.rejected import RejectedFilter
 
 SQL = statements("reports")
 
@@ -69,6 +70,36 @@ async def story_of_fine(connection: Connection, institution_id: str, fine_id: st
     fine_ids = [fine_id, *(row["credit_id"] for row in made)]
     rows = await connection.fetch(SQL["transactions_of_fines"], institution_id, fine_ids)
     return await _story(connection, institution_id, fine_ids, rows)
+
+
+async def story_of_record(
+    connection: Connection, institution_id: str, source: str, record_id: str
+) -> Story:
+    """Of a payment or a change whose fine is not known: what waits under its identity, and what
+    was rejected.
+    """
+    waiting = ParkedFilter(institution_id, source=source, id=record_id)
+    refused = RejectedFilter(institution_id, source=source, id=record_id)
+    found = await rejected.find(connection, refused)
+    own = f"{source}: {record_id}"
+    entries = [
+        *(
+            Entry(What.PARKED, one.recorded_at, None, one.fine_id, one.record, f"waits: {one.wait}")
+            for one in await parked.find(connection, waiting)
+        ),
+        *(
+            Entry(
+                What.REJECTED,
+                one.recorded_at,
+                None,
+                None,
+                one.place.topic,
+                f"{one.reason}: {one.detail}",
+            )
+            for one in found
+        ),
+    ]
+    return Story((), sorted((replace(one, reference=own) for one in entries), key=_recorded))
 
 
 async def _story(

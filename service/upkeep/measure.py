@@ -4,8 +4,10 @@ import asyncio
 import time
 
 from service.core.words import Reason, Wait
+from service.database.pause_store import pauses
 from service.database.pool import Connection, Pool
 from service.database.statements import statements
+from service.export.profile import NO_PROFILES, Profiles
 from service.export.selection import Refusal
 from service.telemetry import Event, Metrics, get_log
 from service.upkeep.sweep import parked_by_wait
@@ -27,12 +29,14 @@ class Measure:
         parked_alarm_seconds: int = 259_200,
         alarm_interval_seconds: int = 30,
         parked_queue_alarm_records: int = 1_000,
+        profiles: Profiles = NO_PROFILES,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._parked_alarm_seconds = parked_alarm_seconds
         self._alarm_interval_ns = alarm_interval_seconds * 1_000_000_000
         self._parked_queue_alarm_records = parked_queue_alarm_records
+        self._profiles = profiles
         self._alarmed_ns: dict[Event, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -48,7 +52,14 @@ class Measure:
             oldest = await self._parked(connection)
             await self._longest_queue(connection)
             await self._for_people(connection)
+            await self._paused(connection)
         return oldest
+
+    async def _paused(self, connection: Connection) -> None:
+        paused = await pauses(connection)
+        for profile in self._profiles.profiles:
+            is_paused = (profile.institution_id, profile.code) in paused
+            self._metrics.paused.labels(profile.code).set(int(is_paused))
 
     async def _outbox(self, connection: Connection) -> None:
         row = await connection.fetchrow(statements("outbox")["waiting"])

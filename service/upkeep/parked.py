@@ -49,6 +49,7 @@ class ParkedFilter:
     record: str | None = None
     place: Place | None = None
     limit: int = ALL_MAX
+    fine_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ async def find(connection: Connection, wanted: ParkedFilter) -> list[ParkedRecor
         wanted.record,
         *place,
         wanted.limit,
+        wanted.fine_id,
     )
     found = [_parked(row) for row in rows]
     if wanted.wait in (None, Wait.INTERNAL_ERROR):
@@ -162,6 +164,7 @@ def _is_meant(found: ParkedRecord, wanted: ParkedFilter) -> bool:
         (wanted.source, found.source),
         (wanted.id, found.id),
         (wanted.record, found.record),
+        (wanted.fine_id, found.fine_id),
     )
     return all(named is None or named == own for named, own in pairs)
 

@@ -14,6 +14,7 @@ from service.core.ledger import BatchKey
 from service.core.words import BatchState
 from service.database.pool import Connection
 from service.database.statements import statements
+from service.upkeep.look_up import batches_with
 
 SQL = statements("reports")
 
@@ -54,15 +55,34 @@ async def balances(
     return [Balance(*row.values()) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class BatchFilter:
+    """What is looked for; None: any. A line or a fine is looked for with its institution."""
+
+    institution_id: str | None = None
+    profile: str | None = None
+    state: BatchState | None = None
+    line: str | None = None
+    fine_id: str | None = None
+    limit: int = 100
+
+
 async def batches(
-    connection: Connection,
-    institution_id: str | None = None,
-    profile: str | None = None,
-    state: BatchState | None = None,
-    limit: int = 100,
+    connection: Connection, wanted: BatchFilter | None = None
 ) -> list[asyncpg.Record]:
     """Rows of the view report_batch, newest first."""
-    return await connection.fetch(SQL["batches"], institution_id, profile, state, None, limit)
+    wanted = wanted or BatchFilter()
+    own = (wanted.institution_id, wanted.profile, wanted.state)
+    if wanted.line is None and wanted.fine_id is None:
+        return await connection.fetch(SQL["batches"], *own, None, wanted.limit)
+    assert wanted.institution_id is not None
+    places = await batches_with(connection, wanted.institution_id, wanted.line, wanted.fine_id)
+    found = []
+    for profile, number in reversed(places):
+        if wanted.profile in (None, profile):
+            one = (wanted.institution_id, profile, wanted.state, number, 1)
+            found += await connection.fetch(SQL["batches"], *one)
+    return found[: wanted.limit]
 
 
 async def owners(connection: Connection, profile: str, number: int) -> list[str]:

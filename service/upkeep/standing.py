@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from service.core.words import Mode
+from service.database.pause_store import pauses
 from service.database.pool import Connection, Pool
 from service.database.statements import statements
 from service.export.profile import Profile, Profiles
@@ -56,12 +57,12 @@ class SilentSource:
     age_days: int
 
 
-def expects_runs(profile: Profile) -> bool:
+def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
     """Whether somebody relies on runs of the profile, so that a late one is an alarm.
 
-    A profile whose export is paused on purpose has to be left out here.
+    Nobody does while a person has paused the profile.
     """
-    return profile.interval_seconds is not None or profile.cron is not None
+    return not is_paused and (profile.interval_seconds is not None or profile.cron is not None)
 
 
 async def profile_standings(
@@ -71,18 +72,22 @@ async def profile_standings(
     keys = ([p.institution_id for p in profiles], [p.code for p in profiles])
     rows = await connection.fetch(SQL["last_runs"], *keys)
     by_key = {(row["institution_id"], row["profile"]): row for row in rows}
+    paused = await pauses(connection)
     return [
-        _standing(profile, by_key[profile.institution_id, profile.code], late_seconds_max)
+        _standing(profile, by_key[key], late_seconds_max, is_paused=key in paused)
         for profile in profiles
+        for key in [(profile.institution_id, profile.code)]
     ]
 
 
-def _standing(profile: Profile, row: asyncpg.Record, late_seconds_max: int) -> ProfileStanding:
+def _standing(
+    profile: Profile, row: asyncpg.Record, late_seconds_max: int, *, is_paused: bool
+) -> ProfileStanding:
     clock, since, cutoff = row["clock"], row["since"], row["cutoff"]
     ended_at = max((at for at in (cutoff, row["ended_at"]) if at is not None), default=None)
     is_late = (
         since is not None
-        and expects_runs(profile)
+        and expects_runs(profile, is_paused=is_paused)
         and is_overdue(profile, cutoff, since, clock, late_seconds_max)
     )
     age_seconds = max(0, int((clock - (ended_at or since or clock)).total_seconds()))

@@ -12,8 +12,9 @@ from service.export.selection import Refusal
 from service.intake import Intake, Source
 from service.kafka.clients import KafkaAccess
 from service.messages import changed_fine_in, parse
-from service.upkeep import held, parked
+from service.upkeep import held, held_release, parked
 from service.upkeep.audit import Said
+from service.upkeep.held_verdicts import find_fine, verdicts, why
 from tests.support import exports
 from tests.support.commands import Commands
 from tests.support.failing import Mistake, fails_for, parked_now
@@ -78,12 +79,13 @@ async def test_the_fine_waits_until_a_person_has_released_or_discarded_the_chang
     (item,) = await parked_now(path)
     async with path.pool.acquire() as connection:
         (failed,) = await failed_changes(connection, KEY)
-        fine_now = await held.find_fine(connection, path.applier.store, KEY)
+        fine_now = await find_fine(connection, path.applier.store, KEY)
         assert fine_now is not None
-        why = await held.why(connection, path.applier.store, PROFILES, fine_now)
+        judged = await verdicts(connection, path.applier.store, PROFILES, fine_now)
+        reasons = await why(connection, PROFILES, fine_now, judged)
     assert (failed.topic, failed.partition, failed.record_offset) == item.place
     assert (failed.id, failed.error) == (BAD if item.is_bound else None, "Mistake")
-    told = await held.release(path.applier, fine_now, why, SAID, [failed])
+    told = await held_release.release(path.applier, fine_now, reasons, SAID, [failed])
     assert (told.done, "parked release" in told.outcome) == (False, True)
     assert await run(path) == []
     decide = parked.release if decision == "release" else parked.discard
@@ -99,9 +101,9 @@ async def test_a_fine_that_came_as_not_exportable_is_released_and_waits_for_the_
     await when_it_is_read(path, monkeypatch)
     async with path.pool.acquire() as connection:
         failed = await failed_changes(connection, KEY)
-        fine_now = await held.find_fine(connection, path.applier.store, KEY)
+        fine_now = await find_fine(connection, path.applier.store, KEY)
     assert fine_now is not None
-    told = await held.release(path.applier, fine_now, [], SAID, failed)
+    told = await held_release.release(path.applier, fine_now, [], SAID, failed)
     assert told.outcome == "released, but still held back: a change of it has failed"
     assert await run(path) == []
 

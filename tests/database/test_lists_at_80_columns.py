@@ -7,7 +7,17 @@ from uuid import UUID
 import pytest
 from rich.cells import cell_len
 
-from service.cli import batches, held, parked, quarantined, reconcile, rejected, reports
+from service.cli import (
+    batches,
+    held,
+    history,
+    parked,
+    payments,
+    quarantined,
+    reconcile,
+    rejected,
+    reports,
+)
 from service.cli.lists import Kind, Listing
 from tests.support.commands import Commands
 from tests.support.quarantine import refuse
@@ -44,7 +54,8 @@ LISTS: Sequence[tuple[Sequence[str], Sequence[Listing]]] = (
     (("rejected", "list"), [rejected.REJECTED]),
     (("held", "list"), [held.HELD]),
     (("quarantined", "list"), [quarantined.QUARANTINED]),
-    (("history", *PATRON), [reports.FINES, reports.ENTRIES]),
+    (("history", *PATRON), [history.FINES, history.ENTRIES]),
+    (("payments", "list"), [payments.PAYMENTS]),
     (("balance", *PATRON), [reports.BALANCES]),
     (("export", "list"), [batches.BATCHES]),
     (("export", "show", *BATCH), [batches.LINES]),

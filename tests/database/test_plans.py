@@ -34,6 +34,7 @@ OWN = INSTITUTION
 LINE = "1000000000000020"
 FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{OWN}","fine_id":"F-7"}}'
+UNCLAIMED = (OWN, ["OVERDUEFINE"], ["USD"], [""], ["STUDENT"])
 PLACE = ("library.bursar-payment.v1", int(INSTITUTION), 7)
 
 
@@ -95,10 +96,19 @@ CALLS = (
     Call("erasure", "erase_reasons_of_lines", Reads.KEY, (OWN, "P-7")),
     Call("erasure", "erase_fines", Reads.KEY, (OWN, ["F-20", "F-21"])),
     Call("erasure", "erase_patron", Reads.KEY, (OWN, "P-7")),
+    Call("reports", "payment", Reads.KEY, (OWN, "ERP", "R-20")),
+    Call("reports", "payments_since", Reads.PAGE, (None, None, AT, 1_000)),
+    Call("reports", "payments_since", Reads.PAGE, (OWN, "ERP", AT, 1_000)),
+    Call("reports", "line", Reads.KEY, (OWN, LINE)),
+    Call("reports", "fine_of_change", Reads.KEY, (OWN, "ALMA", "C-1")),
+    Call("reports", "batches_of_fine", Reads.KEY, (OWN, "F-20")),
     Call("operators", "actions_on", Reads.KEY, (ACTION_SUBJECT,)),
-    Call("operators", "parked", Reads.KEY, (*[None] * 9, 100)),
-    Call("operators", "parked", Reads.QUEUE, (OWN, "unknown_fine", *[None] * 7, 100)),
-    Call("operators", "parked", Reads.QUEUE, (OWN, *[None] * 2, "ERP", "W-7", *[None] * 4, 9)),
+    Call("operators", "parked", Reads.KEY, (*[None] * 9, 100, None)),
+    Call("operators", "parked", Reads.QUEUE, (OWN, "unknown_fine", *[None] * 7, 100, None)),
+    Call(
+        "operators", "parked", Reads.QUEUE, (OWN, *[None] * 2, "ERP", "W-7", *[None] * 4, 9, None)
+    ),
+    Call("operators", "parked", Reads.QUEUE, (OWN, *[None] * 8, 9, "F-12")),
     Call("operators", "parked_errors", Reads.KEY, (*[None] * 5, 100)),
     Call("operators", "parked_overdue", Reads.QUEUE, (259_200,)),
     Call("operators", "rejected", Reads.QUEUE, (*[None] * 6, 100)),
@@ -110,6 +120,14 @@ CALLS = (
     Call("operators", "held", Reads.QUEUE, (OWN,)),
     Call("operators", "held_counted", Reads.QUEUE),
     Call("operators", "fine", Reads.KEY, (OWN, "F-7")),
+    Call("operators", "causes_of_holding", Reads.KEY, ([OWN], ["F-51"], ["disputed"])),
+    Call("unclaimed", "institutions_with_open_fines", Reads.KEY),
+    Call("unclaimed", "open_groups", Reads.TABLES, (OWN,)),
+    Call("unclaimed", "fines_of_groups", Reads.TABLES, (*UNCLAIMED, None, 100)),
+    Call("unclaimed", "fines_of_groups", Reads.TABLES, (*UNCLAIMED, "P-7", 1_000_000)),
+    Call("pause", "pauses", Reads.KEY),
+    Call("pause", "is_paused", Reads.KEY, (OWN, "SIS")),
+    Call("pause", "await_batch", Reads.KEY, (OWN, "SIS")),
     Call("operators", "words_seen", Reads.PAGE, (5_000,)),
     Call("operators", "words_seen", Reads.TABLES, (None,)),
     Call("upkeep", "fine_queues_to_retry", Reads.QUEUE, ("", "", 500)),
@@ -246,7 +264,9 @@ async def test_the_books_of_the_large_ledger_agree(large: Connection) -> None:
             assert rows == [], call.name
 
 
-@pytest.mark.parametrize("file", ["reconcile", "reports", "upkeep", "imports", "erasure"])
+@pytest.mark.parametrize(
+    "file", ["reconcile", "reports", "upkeep", "imports", "erasure", "unclaimed"]
+)
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}
     assert set(statements(file)) - called - WITHOUT_TABLES == set()

@@ -8,7 +8,9 @@ import pytest
 
 from service.sources import Sender, Sources
 from service.telemetry import Metrics
+from service.upkeep.audit import Said
 from service.upkeep.counts import Counts
+from service.upkeep.pauses import pause, resume
 from service.upkeep.standing import (
     Standing,
     StandingLimits,
@@ -90,6 +92,18 @@ async def test_a_run_is_overdue_when_its_time_and_the_grace_are_over(
     await path.exports(HOURLY).run_once()
     await standing.run_once()
     assert value(metrics, "bursar_run_overdue") == 0
+
+
+async def test_a_paused_profile_is_not_overdue(
+    path: WritePath, metrics: Metrics, standing: Standing
+) -> None:
+    await path.exports(HOURLY).run_once()
+    await earlier(path, "3 hours")
+    key, said = ("6050", "bursar"), Said("ann", "year end")
+    for decide, overdue in ((pause, 0), (resume, 1)):
+        assert (await decide(path.applier, key, said)).done
+        await standing.run_once()
+        assert value(metrics, "bursar_run_overdue") == overdue
 
 
 async def test_an_open_run_that_does_not_end_is_overdue(

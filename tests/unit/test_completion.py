@@ -45,7 +45,11 @@ def run(environment: dict[str, str], *command: str, code: int = 0) -> str:
         (("rejected", "list", "--bec"), {"--because"}),
         (("rejected", "list", "--rea"), set()),  # the former name still works, and is not offered
         (("rejected", "list", "--state", ""), {"open", "replayed", "discarded"}),
-        (("export", "run", "--"), {"--profile", "--all", "--wide", "--json", "--help"}),
+        (
+            ("export", "run", "--"),
+            {"--profile", "--all", "--even-if-paused", "--wide", "--json", "--help"},
+        ),
+        (("held", "list", "--because", "no_pr"), {"no_profile"}),
     ],
 )
 def test_bash_completes_commands_options_and_words(

@@ -17,6 +17,13 @@ def list_batches(
     state: Annotated[
         BatchState | None, typer.Option("--state", help="Only those in this state.")
     ] = None,
+    line: Annotated[
+        str | None,
+        typer.Option("--line", help="The batch of a bursar transaction id; with --institution."),
+    ] = None,
+    fine: Annotated[
+        str | None, typer.Option("--fine", help="The batches of a fine_id; with --institution.")
+    ] = None,
     limit: LimitOption = 100,
     wide: WideOption = False,
     as_json: JsonOption = False,
@@ -27,7 +34,7 @@ def list_batches(
     """
     from service.cli import batches
 
-    batches.list_batches(institution, profile, state, limit, wide, as_json)
+    batches.list_batches(institution, profile, state, line, fine, limit, wide, as_json)
 
 
 @batches.command("show")

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from service.cli.commands import batches, verify
+from service.cli.commands import batches, pausing, verify
 from service.cli.options import JsonOption, WideOption
 
 application = typer.Typer(
-    help="Run profiles now; preview, list, show, send again and check batches.",
+    help="Run profiles now, pause and resume them; preview, list, show, send again and check "
+    "batches.",
     no_args_is_help=True,
 )
 Code = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
@@ -22,6 +23,9 @@ def run(
         typer.Option("--profile", help="Code of a profile, several times for several."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every profile of the file.")] = False,
+    even_if_paused: Annotated[
+        bool, typer.Option("--even-if-paused", help="Run paused profiles, too, this once.")
+    ] = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,11 +33,12 @@ def run(
 
     The running service publishes the batches; a run that is open already is gone on with. A profile
     whose run cannot go on stops no other one; its open run waits for the next attempt. Exit code 5:
-    another session is the only cause, so that the command can be tried again later.
+    another session is the only cause, so that the command can be tried again later. A paused
+    profile is not run unless --even-if-paused says so.
     """
     from service.cli import export
 
-    export.run(profile or [], every, wide, as_json)
+    export.run(profile or [], every, even_if_paused, wide, as_json)
 
 
 @application.command("preview")
@@ -75,6 +80,8 @@ def resend(
     export.resend(profile, batch, institution)
 
 
+application.command("pause")(pausing.pause)
+application.command("resume")(pausing.resume)
 application.command("list")(batches.list_batches)
 application.command("show")(batches.show_batch)
 application.command("verify")(verify.show_verify)

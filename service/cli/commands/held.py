@@ -14,6 +14,7 @@ from service.cli.options import (
     WideOption,
     YesOption,
 )
+from service.core.words import Listed
 
 application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
 FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
@@ -24,17 +25,30 @@ ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a 
 def list_held(
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
+    patron: Annotated[
+        str | None, typer.Option("--patron", help="The patron_id; with --institution.")
+    ] = None,
+    fine: FineOption = None,
+    because: Annotated[
+        Listed | None, typer.Option("--because", help="Only those with this reason.")
+    ] = None,
+    waiting: Annotated[
+        bool,
+        typer.Option("--waiting", help="Also what is not due yet, or in a paused profile."),
+    ] = False,
     limit: LimitOption = 100,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fines that the next runs would hold back, and why: a line per fine and profile.
+    """Fines that the next runs would hold back, and those that no profile takes, with the reason.
 
-    A fine or credit that waits for its age or a minimum amount is not held back: see held show.
+    A line per fine and profile. With --waiting also those that wait for their age or a minimum
+    amount, and those that are due in a profile that is paused: with the fines of `export preview`
+    these are all open fines.
     """
     from service.cli import held
 
-    held.list_held(institution, profile, limit, wide, as_json)
+    held.list_held(institution, profile, patron, fine, because, waiting, limit, wide, as_json)
 
 
 @application.command("show")

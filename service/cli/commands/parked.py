@@ -38,6 +38,11 @@ def list_parked(
     institution: InstitutionOption = None,
     wait: WaitOption = None,
     older_than: OlderOption = None,
+    source: SourceOption = None,
+    own_id: IdOption = None,
+    fine: Annotated[
+        str | None, typer.Option("--fine", help="Only what waits for this fine_id.")
+    ] = None,
     limit: LimitOption = 100,
     wide: WideOption = False,
     as_json: JsonOption = False,
@@ -45,7 +50,7 @@ def list_parked(
     """What waits, oldest first."""
     from service.cli import parked
 
-    parked.list_parked(institution, wait, older_than, limit, wide, as_json)
+    parked.list_parked(institution, wait, older_than, source, own_id, fine, limit, wide, as_json)
 
 
 @application.command("show")
@@ -62,7 +67,10 @@ def show_parked(
         bool, typer.Option("--value", help="Also the record's bytes: personal data.")
     ] = False,
 ) -> None:
-    """One record that waits, and what was decided about it before."""
+    """One record that waits, and what was decided about it before.
+
+    Of an over-payment also its sums, and what release and discard would do.
+    """
     from service.cli import parked
 
     parked.show_parked(

@@ -39,6 +39,8 @@ def list_rejected(
     state: Annotated[
         RejectedState | None, typer.Option("--state", help="Only those in this state.")
     ] = None,
+    source: SourceOption = None,
+    own_id: IdOption = None,
     limit: LimitOption = 100,
     wide: WideOption = False,
     as_json: JsonOption = False,
@@ -49,7 +51,7 @@ def list_rejected(
 
     if old_because is not None:
         because = rejected.renamed_filter(because, old_because)
-    rejected.list_rejected(institution, because, topic, state, limit, wide, as_json)
+    rejected.list_rejected(institution, because, topic, state, source, own_id, limit, wide, as_json)
 
 
 @application.command("show")

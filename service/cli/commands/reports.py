@@ -36,10 +36,24 @@ def show_history(
     institution: Institution,
     patron: PatronOption = None,
     fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None,
+    payment: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--payment", help="Source and payment_id of the fine's payment."),
+    ] = None,
+    change: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--change", help="Source and change_id of the fine's change."),
+    ] = None,
+    line: Annotated[
+        str | None, typer.Option("--line", help="A bursar transaction id of the fine.")
+    ] = None,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions."""
-    from service.cli import reports
+    """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions.
 
-    reports.show_history(institution, patron, fine, wide, as_json)
+    The fine may be named by a payment, a change or a line of it, too.
+    """
+    from service.cli import history
+
+    history.show_history(institution, patron, fine, payment, change, line, wide, as_json)

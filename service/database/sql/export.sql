@@ -11,8 +11,9 @@ WHERE institution_id = $1 AND profile = $2
 FOR UPDATE;
 
 -- name: open_due_run
--- The same, unless a run began since the schedule was looked at ($4: the newest cutoff then). A run
--- with a cutoff still to come was begun by a clock that was ahead: it is not of this time.
+-- The same, unless the profile is paused, or a run began since the schedule was looked at ($4: the
+-- newest cutoff then). A run with a cutoff still to come was begun by a clock that was ahead: it is
+-- not of this time.
 INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)
 SELECT
     $1::key_text AS institution_id,
@@ -27,6 +28,12 @@ WHERE NOT EXISTS (
         AND profile = $2::key_text
         AND ($4::timestamptz IS NULL OR cutoff > $4)
         AND cutoff <= clock_timestamp()
+)
+AND NOT EXISTS (
+    SELECT FROM export_pause
+    WHERE
+        institution_id = $1::key_text
+        AND profile = $2::key_text
 )
 ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
@@ -199,7 +206,13 @@ SELECT
             run.institution_id = profile_seen.institution_id
             AND run.profile = profile_seen.profile
             AND run.state = 'open'
-    ) AS open_parts
+    ) AS open_parts,
+    exists(
+        SELECT FROM export_pause AS pause
+        WHERE
+            pause.institution_id = profile_seen.institution_id
+            AND pause.profile = profile_seen.profile
+    ) AS is_paused
 FROM profile_seen;
 
 -- name: clock

@@ -52,6 +52,7 @@ WHERE
     AND ($7::text IS NULL OR parked.topic = $7)
     AND ($8::integer IS NULL OR parked.partition = $8)
     AND ($9::bigint IS NULL OR parked.record_offset = $9)
+    AND ($11::text IS NULL OR parked.fine_id = $11)
 ORDER BY parked.arrival
 LIMIT $10;
 
@@ -317,6 +318,33 @@ WHERE
     status IN ('Active', 'In dispute')
     AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released))
 GROUP BY reason;
+
+-- name: causes_of_holding
+-- The latest transaction of the kind that is asked for of each fine: what disputed it, or refused
+-- its line.
+SELECT
+    k.institution_id,
+    k.fine_id,
+    k.kind,
+    latest.occurred_at,
+    latest.cause ->> 'source' AS source,
+    latest.cause ->> 'change_id' AS change_id,
+    latest.cause ->> 'profile' AS profile,
+    latest.cause ->> 'batch_number' AS batch_number,
+    latest.cause ->> 'bursar_transaction_id' AS bursar_transaction_id
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, fine_id, kind)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        occurred_at,
+        cause
+    FROM ledger_transaction AS t
+    WHERE
+        t.institution_id = k.institution_id
+        AND t.fine_id = k.fine_id
+        AND t.kind = k.kind
+    ORDER BY t.sequence DESC
+    LIMIT 1
+) AS latest;
 
 -- name: fine
 -- One fine as it is now.

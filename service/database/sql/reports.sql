@@ -359,3 +359,148 @@ SELECT
 FROM export_response
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 ORDER BY recorded_at NULLS FIRST, source, response_id;
+
+-- name: payment
+-- One payment by its identity, and what it waits for.
+SELECT
+    payment.institution_id,
+    payment.source,
+    payment.payment_id,
+    payment.kind,
+    payment.state,
+    payment.fine_id,
+    payment.bursar_transaction_id,
+    payment.currency,
+    payment.amount,
+    payment.paid_at,
+    payment.applied,
+    payment.excess,
+    payment.credit_id,
+    payment.reversed_by,
+    payment.reverses,
+    payment.reason,
+    parked.wait
+FROM payment
+LEFT JOIN parked
+    ON
+        payment.institution_id = parked.institution_id
+        AND parked.record = 'payment'
+        AND payment.source = parked.source
+        AND payment.payment_id = parked.id
+WHERE
+    payment.institution_id = $1
+    AND payment.source = $2
+    AND payment.payment_id = $3;
+
+-- name: payments_since
+-- A page in the order of their own time, from an instant on. The sources are found one after the
+-- other by the index, and of each no more than a page is read.
+WITH RECURSIVE sources (institution_id, source) AS (
+    (
+        SELECT
+            institution_id,
+            source
+        FROM payment
+        ORDER BY institution_id, source
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT
+        following.institution_id,
+        following.source
+    FROM sources
+    CROSS JOIN LATERAL (
+        SELECT
+            payment.institution_id,
+            payment.source
+        FROM payment
+        WHERE
+            (payment.institution_id, payment.source) > (sources.institution_id, sources.source)
+        ORDER BY payment.institution_id, payment.source
+        LIMIT 1
+    ) AS following
+)
+
+SELECT
+    page.institution_id,
+    page.source,
+    page.payment_id,
+    page.kind,
+    page.state,
+    page.fine_id,
+    page.bursar_transaction_id,
+    page.currency,
+    page.amount,
+    page.paid_at,
+    page.applied,
+    page.excess,
+    page.credit_id,
+    page.reversed_by,
+    page.reverses,
+    page.reason,
+    (
+        SELECT parked.wait FROM parked
+        WHERE
+            parked.institution_id = page.institution_id
+            AND parked.record = 'payment'
+            AND parked.source = page.source
+            AND parked.id = page.payment_id
+    ) AS wait
+FROM sources
+CROSS JOIN LATERAL (
+    SELECT
+        payment.institution_id,
+        payment.source,
+        payment.payment_id,
+        payment.kind,
+        payment.state,
+        payment.fine_id,
+        payment.bursar_transaction_id,
+        payment.currency,
+        payment.amount,
+        payment.paid_at,
+        payment.applied,
+        payment.excess,
+        payment.credit_id,
+        payment.reversed_by,
+        payment.reverses,
+        payment.reason
+    FROM payment
+    WHERE
+        payment.institution_id = sources.institution_id
+        AND payment.source = sources.source
+        AND payment.paid_at >= $3
+    ORDER BY payment.paid_at, payment.payment_id
+    LIMIT $4
+) AS page
+WHERE
+    ($1::text IS NULL OR sources.institution_id = $1)
+    AND ($2::text IS NULL OR sources.source = $2)
+ORDER BY page.paid_at, page.institution_id, page.source, page.payment_id
+LIMIT $4;
+
+-- name: line
+-- The fine and the batch of a bursar transaction id.
+SELECT
+    fine_id,
+    profile,
+    batch_number
+FROM export_line
+WHERE institution_id = $1 AND bursar_transaction_id = $2;
+
+-- name: fine_of_change
+SELECT fine_id
+FROM fine_change
+WHERE institution_id = $1 AND source = $2 AND change_id = $3;
+
+-- name: batches_of_fine
+-- The batches that a fine was exported in, the latest last.
+SELECT
+    profile,
+    batch_number
+FROM report_transaction
+WHERE
+    institution_id = $1
+    AND fine_id = $2
+    AND kind IN ('export', 'export_and_paid')
+ORDER BY sequence;
