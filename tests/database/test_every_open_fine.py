@@ -1,0 +1,305 @@
+"""Every open fine is due, not yet due, held back, paused or taken by no profile; nothing twice.
+
+The ledgers are generated. The list of held fines, the previews, the manifests and the gauges have
+to account for each open fine, by a second and simple reading of who takes what.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from prometheus_client import generate_latest
+
+from service.database.ledger_store import LedgerStore
+from service.export.manifest import Manifest
+from service.export.preview import preview
+from service.export.profile import Profile, Profiles
+from service.export.selection import Refusal
+from service.messages import parse
+from service.telemetry import Metrics
+from service.upkeep import held
+from service.upkeep.held import HeldFilter
+from service.upkeep.held_fine import HeldFine
+from service.upkeep.measure import Measure
+from service.upkeep.unclaimed import CountUnclaimed
+from tests.support.inputs import ABSENT
+from tests.support.write_path import (
+    Record,
+    Row,
+    WritePath,
+    change,
+    fine,
+    profiles_of,
+    response,
+    write_path,
+)
+
+FINES = 70
+TYPES = ("OVERDUEFINE", "PRINT", "CREDIT", "UNHEARD_OF")
+CURRENCIES = ("USD", "USD", "USD", "EUR")
+OWNERS = ("MAIN", "LAW", None)
+GROUPS = ("STUDENT", "STAFF")
+ALWAYS = {"A": ["OVERDUEFINE"], "B": ["PRINT"], "C": []}
+PROFILE = """
+[[profile]]
+code = "{code}"
+name = "{code}"
+institution = "6050"
+mode = "export_import"
+currency = "{currency}"
+fine_types = {types}
+user_groups = {groups}
+owners = {owners}
+institution_owned = {institution_owned}
+match = "02"
+minimum_age_days = {age}
+minimum_amount = "{minimum}"
+minimum_amount_scope = "{scope}"
+fines_max = 7
+empty_run = "empty_batch"
+credits = {{ included = {credits} }}
+"""
+HELD_BY_ITSELF = (Refusal.IN_DISPUTE, Refusal.NOT_EXPORTABLE, Refusal.REFUSED)
+
+
+class World:
+    """What one seed makes: profiles, and the records of their fines."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.numbers = count(1)
+        self.groups: dict[str, tuple[str, str, str | None, str]] = {}
+        some = [self._profile(code) for code in ("A", "B", "C")]
+        head = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
+        self.profiles: Profiles = profiles_of(head + "".join(some))
+
+    def chosen(self, words: Sequence[str]) -> list[str]:
+        return self.random.sample(words, self.random.randint(1, len(words)))
+
+    def _profile(self, code: str) -> str:
+        pick = self.random.choice
+        return PROFILE.format(
+            code=code,
+            currency="USD" if code != "C" else pick(CURRENCIES),
+            # Each type but the last is named by some profile.
+            types=sorted({*ALWAYS[code], *self.chosen(["OVERDUEFINE", "PRINT"])}),
+            groups=self.chosen(GROUPS),
+            owners=self.chosen(["MAIN", "LAW"]),
+            institution_owned=pick(["true", "false"]),
+            age=pick([0, 10]),
+            minimum=pick(["0", "5.00"]),
+            scope=pick(["fine", "patron"]),
+            credits=pick(["true", "false"]),
+        )
+
+    def fine(self) -> Record:
+        """Of a type that no profile names only such that nothing else is wrong with."""
+        pick, number = self.random.choice, next(self.numbers)
+        kind, currency, owner, group = pick(TYPES), pick(CURRENCIES), pick(OWNERS), pick(GROUPS)
+        is_sound = kind == "UNHEARD_OF"
+        days = 100 if is_sound else pick([1, 100])
+        amount = "9.00" if is_sound else pick(["0.50", "3.00", "9.00"])
+        values = ["1"] if is_sound else pick([["1"], ["1"], ["1"], [], ["1", "2"], [" "]])
+        name = "Doe" if is_sound else pick(["Doe", "Doe", "Doe", " "])
+        self.groups[f"F-{number}"] = (kind, currency, owner, group)
+        return fine(
+            fine_id=f"F-{number}",
+            type=kind,
+            amount=f"-{amount}" if kind == "CREDIT" else amount,
+            currency=currency,
+            owner=owner and {"library_id": "1", "library_code": owner, "library_name": owner},
+            created_at=(datetime.now(UTC) - timedelta(days=days)).isoformat(),
+            exportable=is_sound or pick([True, True, True, False]),
+            # A patron's snapshot is theirs for all fines: one kind of patron has one group.
+            patron={
+                "patron_id": f"P-{group}-{name.strip()}-{len(values)}-{values[:1]}-{pick([1, 2])}",
+                "name": name,
+                "user_group": group,
+                "identifiers": [{"type": "02", "value": value} for value in values],
+            },
+        )
+
+    def takes(self, profile: Profile, fine_id: str) -> bool:
+        return takes(profile, *self.groups[fine_id])
+
+    def has_unknown_type(self, profile: Profile, fine_id: str) -> bool:
+        """What the profile's manifest counts as `unknown_type`: all of it but the type fits."""
+        kind, currency, owner, group = self.groups[fine_id]
+        as_if = min(profile.fine_types)
+        return kind == "UNHEARD_OF" and takes(profile, as_if, currency, owner, group)
+
+
+def takes(profile: Profile, kind: str, currency: str, owner: str | None, group: str) -> bool:
+    """A second reading of who takes what."""
+    kinds = {*profile.fine_types, *(["CREDIT"] if profile.credits.included else [])}
+    owners = {*(profile.owners or ()), *([None] if profile.institution_owned else [])}
+    return (
+        kind in kinds
+        and currency == profile.currency
+        and owner in owners
+        and group in (profile.user_groups or ())
+    )
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    async with write_path(database_url) as path:
+        yield path
+
+
+async def fill(path: WritePath, world: World) -> None:
+    """Fines that were refused, then others, some of them in dispute."""
+    await path.take(*(world.fine() for _ in range(FINES // 3)))
+    for profile in world.profiles.profiles:
+        sealed: list[Manifest] = []
+        await path.exports(world.profiles).run_profile(profile, sealed.append)
+        for manifest in sealed[:1]:
+            await path.take(
+                response(
+                    profile=profile.code,
+                    batch_number=manifest.batch_number,
+                    response_id=profile.code,
+                    outcome="refused",
+                    reason="no such student",
+                )
+            )
+    await path.take(*(world.fine() for _ in range(FINES - FINES // 3)))
+    some = world.random.sample(sorted(await open_fines(path)), 9)
+    unsound = [fine_id for fine_id in some if world.groups[fine_id][0] != "UNHEARD_OF"]
+    left_out = {"amount": ABSENT, "currency": ABSENT}
+    await path.take(
+        *(
+            change(change_id=fine_id, fine_id=fine_id, kind="disputed", **left_out)
+            for fine_id in unsound
+        )
+    )
+    await path.pool.execute(
+        "INSERT INTO export_pause (institution_id, profile, reason, operator)"
+        " VALUES ('6050', 'B', 'year end', 'ann')"
+    )
+
+
+async def open_fines(path: WritePath) -> set[str]:
+    rows = await path.rows("SELECT fine_id FROM fine WHERE status IN ('Active', 'In dispute')")
+    return {str(row["fine_id"]) for row in rows}
+
+
+async def listed(path: WritePath, world: World) -> list[HeldFine]:
+    async with path.pool.acquire() as connection:
+        return await held.find(
+            connection, LedgerStore(parse), world.profiles, HeldFilter(waiting=True)
+        )
+
+
+async def previewed(path: WritePath, profile: Profile) -> set[str]:
+    built = [one async for one in preview(path.pool, LedgerStore(parse), profile)]
+    fine_ids = [line.fine_id for one in built for line in one.manifest.lines]
+    assert len(fine_ids) == len(set(fine_ids))
+    return set(fine_ids)
+
+
+def by_place(found: Sequence[HeldFine]) -> dict[tuple[str, str | None], Refusal]:
+    """By fine and profile; none is there twice."""
+    places = {(one.fine.facts.fine_id, one.profile): one.reason for one in found}
+    assert len(places) == len(found)
+    assert all(one.in_words for one in found)
+    return places
+
+
+def check_each(world: World, fine_id: str, told: dict[str | None, Refusal | None]) -> None:
+    """`told` has what is said of an open fine by profile; None: it is in the profile's preview."""
+    takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
+    if None in told:  # of no profile: then it is in nothing else
+        assert list(told) == [None], fine_id
+        expected = HELD_BY_ITSELF if takers else (*HELD_BY_ITSELF, Refusal.NO_PROFILE)
+        assert told[None] in expected, fine_id
+        return
+    held_back = {code for code, reason in told.items() if reason and reason.is_held_back}
+    # A fine in dispute that is too young for one profile is told by the one that counts it.
+    missing = takers - told.keys()
+    assert told.keys() <= takers, fine_id
+    assert takers, fine_id
+    assert not missing or held_back, fine_id
+
+
+async def gauges(path: WritePath, world: World) -> dict[str, int]:
+    metrics = Metrics()
+    await Measure(path.pool, metrics, profiles=world.profiles).run_once()
+    await path.pool.execute("UPDATE upkeep_turn SET next_at = now() WHERE task = 'no_profile'")
+    await CountUnclaimed(path.pool, metrics, world.profiles).run_once()
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("bursar_held_now"))
+    return {name.split('"')[1]: int(value.removesuffix(".0")) for name, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    "seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 40))]
+)
+async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, seed: int) -> None:
+    world = World(seed)
+    await fill(path, world)
+    found = await listed(path, world)
+    places = by_place(found)
+    told: dict[str, dict[str | None, Refusal | None]] = {name: {} for name in world.groups}
+    for (fine_id, code), reason in places.items():
+        told[fine_id][code] = reason
+    due = {profile.code: await previewed(path, profile) for profile in world.profiles.profiles}
+    for code, fine_ids in due.items():
+        for fine_id in fine_ids:
+            if code == "B":  # paused: listed as such, and all that is
+                assert told[fine_id].pop(code) is Refusal.PAUSED
+            assert code not in told[fine_id], fine_id
+            told[fine_id][code] = None
+    assert Refusal.PAUSED not in {reason for own in told.values() for reason in own.values()}
+    is_open = await open_fines(path)
+    assert {fine_id for fine_id, own in told.items() if own} == is_open
+    for fine_id in sorted(is_open):
+        check_each(world, fine_id, told[fine_id])
+
+    shown = await gauges(path, world)
+    reasons = Counter(places.values())
+    assert shown["no_profile"] == reasons[Refusal.NO_PROFILE]
+    disputed = {fine_id for (fine_id, _), why in places.items() if why is Refusal.IN_DISPUTE}
+    assert shown["in_dispute"] == len(disputed)
+    await check_runs(path, world)
+
+
+async def check_runs(path: WritePath, world: World) -> None:
+    """The manifests of each profile's run have what was previewed, and count what was listed."""
+    for profile in world.profiles.profiles:
+        before = by_place(await listed(path, world))
+        expected = Counter(
+            reason.value
+            for (_, code), reason in before.items()
+            if code == profile.code and reason.is_held_back
+        )
+        is_open = await open_fines(path)
+        unknown = sum(world.has_unknown_type(profile, fine_id) for fine_id in sorted(is_open))
+        if unknown:
+            expected["unknown_type"] = unknown
+        due = set() if profile.code == "B" else await previewed(path, profile)
+        sealed: list[Manifest] = []
+        await path.exports(world.profiles).run_profile(profile, sealed.append)
+        lines = [line.fine_id for manifest in sealed for line in manifest.lines]
+        assert sorted(lines) == sorted(due)
+        if profile.code != "B":
+            counted = {reason.value: fines for reason, fines in sealed[-1].held_back}
+            assert counted == dict(expected)
+
+
+def test_the_generated_ledgers_have_every_sort_of_fine() -> None:
+    """The profiles differ from seed to seed, and leave something for every reading."""
+    rows: list[Row] = []
+    for seed in (1, 2):
+        world = World(seed)
+        for _ in range(FINES):
+            world.fine()
+        own = [sum(world.takes(p, f) for p in world.profiles.profiles) for f in world.groups]
+        rows.append({"none": own.count(0), "one": own.count(1), "more": sum(n > 1 for n in own)})
+    assert all(rows[0][sort] and rows[1][sort] for sort in ("none", "one"))
+    assert any(row["more"] for row in rows)
