@@ -50,6 +50,18 @@ contracts: venv ## tests of the contracts alone
 laws: venv ## the laws on many more generated histories
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 0 $(PARALLEL) tests/laws $(ARGS)
 
+# SAMPLE mutants of all, chosen by SEED: another seed, another sample.
+SAMPLE ?= 400
+SEED ?= 1
+
+.PHONY: mutation
+mutation: venv ## tests the tests: a sample of small faults in the rules and the XML
+	@$(BIN)/python -m tests.mutation --sample $(SAMPLE) --seed $(SEED) $(ARGS)
+
+.PHONY: mutation-all
+mutation-all: venv ## the same with all faults that it can make
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps
 	@$(BIN)/python -m tests.bench $(ARGS)

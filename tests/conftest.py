@@ -25,6 +25,8 @@ UNTIMED = hypothesis.settings(
 hypothesis.settings.register_profile("default", UNTIMED)
 hypothesis.settings.register_profile("thorough", UNTIMED, max_examples=2_000)
 hypothesis.settings.register_profile("quick", UNTIMED, max_examples=20)
+# The same examples in each run: whether a mutant is noticed is no matter of chance.
+hypothesis.settings.register_profile("mutation", UNTIMED, max_examples=20, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 TOPIC_DELETE_SECONDS_MAX = 10

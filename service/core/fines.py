@@ -37,9 +37,9 @@ def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
         return rejected(Reason.ALREADY_CLOSED)
     match event.kind:
         case ChangeKind.PAID:
-            return _reduce(fine, event, Kind.DESK_PAYMENT, event.amount or 0)
+            return _reduce(fine, event, Kind.DESK_PAYMENT, _amount(event))
         case ChangeKind.WAIVED:
-            return _reduce(fine, event, Kind.WAIVER, event.amount or 0)
+            return _reduce(fine, event, Kind.WAIVER, _amount(event))
         case ChangeKind.CANCELLED:
             return _reduce(fine, event, Kind.CANCELLATION, abs(fine.remaining))
         case ChangeKind.DISPUTED:
@@ -48,6 +48,12 @@ def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
             return _move(fine, event, Kind.RESTORED, Status.ACTIVE)
         case _:
             assert_never(event.kind)
+
+
+def _amount(event: FineChanged) -> int:
+    """Of a kind that always has an amount: a record without it breaks the contract."""
+    assert event.amount is not None
+    return event.amount
 
 
 def _reduce(fine: Fine, event: FineChanged, kind: Kind, amount: int) -> Applied | Rejected:

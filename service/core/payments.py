@@ -187,7 +187,8 @@ def reverse(
     assert fine is not None
     freed = replace(_seen(fine, event), payments_live=fine.payments_live - 1)
     if original.state is ItemState.NOTED:
-        return note(freed, event, Kind.REVERSAL_NOTED, original.amount or 0)
+        assert original.amount is not None  # a status, which has none, cannot be reversed
+        return note(freed, event, Kind.REVERSAL_NOTED, original.amount)
     return _undo(freed, event, original, credit)
 
 

@@ -43,7 +43,9 @@ from tests.support.given import (
 from tests.support.view_store import Store
 
 # The suite's own share, what `make laws` asks for, and what `make test-fast` has the time for.
-EXAMPLES = {"thorough": 20_000, "quick": 60}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 300)
+EXAMPLES = {"thorough": 20_000, "quick": 60, "mutation": 20}.get(
+    os.environ.get("HYPOTHESIS_PROFILE", ""), 300
+)
 law = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -105,6 +105,7 @@ def test_a_refused_fine_is_let_go_without_a_transaction() -> None:
     books = Books(creates(95_00), exports(), refuses())
     done = books.store.fold(ReleaseFine(F1))
     assert done.transactions == ()
+    assert done.outcomes == {"released": 1}
     assert (books.fine().refused_reason, books.fine().released) == (None, True)
     assert now(books) == open_(95_00)
 

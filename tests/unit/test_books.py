@@ -1,0 +1,34 @@
+"""The working copy of one fold: what it says was added, changed and removed."""
+
+from service.core import rules
+from service.core.books import Overlay, View
+from service.core.events import Refused
+from service.core.words import Reason
+from tests.support.given import creates, origin, pays
+
+
+def test_an_overlay_knows_what_was_added_changed_and_removed() -> None:
+    overlay = Overlay({"kept": 1, "changed": 2, "removed": 3})
+    overlay.put("kept", 1)
+    overlay.put("changed", 4)
+    overlay.put("added", 5)
+    overlay.remove("removed")
+    assert overlay.added() == (5,)
+    assert overlay.changed() == (4,)
+    assert overlay.removed() == {"removed": 3}
+    assert overlay.writes == 4
+    assert "removed" not in overlay
+
+
+def test_records_that_could_not_be_read_come_before_those_that_a_rule_rejects() -> None:
+    done = rules.fold(View(), [creates(95_00), pays(1_00, fine_id=None, line="77")])
+    unread = Refused(Reason.INVALID_JSON, "record: is no JSON", origin("bursar-payment", 3))
+    both = done.with_refused((unread,))
+    assert [item.reason for item in both.refused] == [Reason.INVALID_JSON, Reason.UNKNOWN_LINE]
+    assert both.outcomes == {
+        "applied": 1,
+        "rejected:unknown_line": 1,
+        "rejected:invalid_json": 1,
+    }
+    assert both.transactions == done.transactions
+    assert len(done.refused) == 1

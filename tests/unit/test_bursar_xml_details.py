@@ -1,0 +1,96 @@
+"""What a rejected fine of a bursar's file keeps, and where a document is at fault."""
+
+from io import BytesIO
+
+import pytest
+
+from service.export.bursar_xml import render
+from service.export.bursar_xml_reader import read, read_import
+from service.export.xml_stream import BYTES_MAX, Fault, RefusedDocument, elements
+from tests.golden.batches import batch, line, patron
+from tests.unit.test_bursar_xml_reading import document, fine
+
+
+def test_a_rejected_fine_keeps_its_bytes_in_utf_8() -> None:
+    title = "<xb:itemTitle>Приключения — Ёж</xb:itemTitle>"
+    (bad,) = read_import(document(fine(text="0") + title)).bad
+    assert title.encode() in bad.value
+    assert bad.value.endswith(b"</xb:userFineFee>")
+
+
+def test_the_institutions_of_a_file_are_those_of_its_fines() -> None:
+    """Of sound fines and of others: an import refuses a file of another institution."""
+
+    def of(institution: str) -> str:
+        inner = f"<xb:InstitutionId>{institution}</xb:InstitutionId>"
+        return f"<xb:owneredEntity>{inner}</xb:owneredEntity>"
+
+    fines = fine("1") + of("972"), fine("2"), fine(text="0") + of(" 973\n"), fine("3") + of("")
+    assert read_import(document(*fines)).institutions == {"972", "973"}
+    assert read_import(document(fine())).institutions == frozenset()
+
+
+def test_a_foreign_document_is_refused_at_its_first_fine() -> None:
+    """And not after all of it was read, which may be 64 MiB."""
+    ours = document(*[fine()] * 10_000)
+    stream = BytesIO(ours.replace(b"xb:xml-fragment", b"xb:other"))
+    with pytest.raises(RefusedDocument) as refused:
+        next(elements(stream, BYTES_MAX))
+    assert refused.value.fault is Fault.OTHER_ROOT
+    assert stream.tell() < len(ours) / 2
+
+
+@pytest.mark.parametrize(
+    ("inner", "detail"),
+    [
+        (fine(text="5<xb:o/>"), "sum: must hold nothing but text"),
+        (fine(text="0"), "sum: must not be zero"),
+        (fine(text="5,0"), "sum: must be plain digits with an optional fraction"),
+        (fine(text="5.001"), "sum: has more decimals than the currency"),
+        (fine(currency="XXQ"), "currency: must be an ISO 4217 code with 0 to 3 decimals"),
+        (fine("007"), "bursarTransactionId: must be digits without leading 0"),
+        ("", "compositeSum: must be there exactly once"),
+    ],
+)
+def test_a_rejected_fine_says_its_field_and_the_rule(inner: str, detail: str) -> None:
+    (bad,) = read_import(document(inner)).bad
+    assert bad.detail == detail
+
+
+ONCE = "must be there exactly once"
+NUMBERED = "exportNumber, userExportedFineFeesList: must be there"
+NUMBER = "<xb:exportNumber>100000000000042</xb:exportNumber>"
+SUM = "<xb:sum>95</xb:sum>"
+
+
+@pytest.mark.parametrize(
+    ("printed", "instead", "place"),
+    [
+        (NUMBER, "", NUMBERED),
+        (NUMBER, NUMBER + NUMBER, NUMBERED),
+        (SUM, "<xb:sum>0</xb:sum>", "userFineFee 1, sum: must not be zero"),
+        (SUM, SUM + SUM, f"userFineFee 1, sum: {ONCE}"),
+        ("<xb:patronName>Abel, Ann</xb:patronName>", "", f"patronName: {ONCE}"),
+        ("<xb:type>02</xb:type>", "", f"type: {ONCE}"),
+        ("<xb:itemTitle/>", "", f"itemTitle: {ONCE}"),
+        ("<xb:fineFeeType>OVERDUEFINE</xb:fineFeeType>", "", f"fineFeeType: {ONCE}"),
+    ],
+)
+def test_a_document_of_ours_that_lacks_something_is_refused(
+    printed: str, instead: str, place: str
+) -> None:
+    data = render(batch(patron("abel", line(1)))).decode()
+    assert data.count(printed) == 1
+    with pytest.raises(RefusedDocument) as refused:
+        read(data.replace(printed, instead).encode())
+    assert refused.value.fault is Fault.BAD_LINE
+    assert str(refused.value) == f"a fine cannot be read ({place})"
+
+
+def test_a_fine_of_no_patron_is_refused() -> None:
+    data = render(batch(patron("abel", line(1)))).decode()
+    end = "</xb:userExportedList>"
+    whole = data[data.index("<xb:userFineFee>") : data.index("</xb:finefeeList>")]
+    with pytest.raises(RefusedDocument) as refused:
+        read(data.replace(end, whole + end).encode())
+    assert str(refused.value) == f"a fine cannot be read ({NUMBERED})"

@@ -1,0 +1,129 @@
+"""Records that wait although what they wait for is there: two connections decided at one instant.
+
+Whatever comes next for the same fine tries them first, as they are older (rules.md, 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from service.core import rules
+from service.core.books import Changes, ParkedFailure
+from service.core.ledger import Cause, LibraryRef, PaymentRef
+from service.core.set_free import divided
+from tests.support.given import (
+    LOST,
+    LOST_TRANSFERS,
+    Books,
+    Step,
+    creates,
+    disputes,
+    exports,
+    moved,
+    now,
+    origin,
+    pays,
+    table,
+    transferred,
+    waives,
+)
+
+
+def missed(waiting: Sequence[Step], *steps: Step) -> Books:
+    """The books after `steps`, with `waiting` parked as if another connection had not seen them."""
+    books = Books(*waiting)
+    parked = dict(books.store.parked)
+    books.store.parked.clear()
+    for step in steps:
+        books.take(step)
+    books.store.parked |= parked
+    return books
+
+
+@table(
+    "newer",
+    ("by fine", pays(95_00, payment_id="p2")),
+    ("by line", pays(95_00, fine_id=None, line="1001", payment_id="p2")),
+)
+def test_a_newer_payment_leaves_the_older_one_its_turn(newer: Step) -> None:
+    books = missed((pays(60_00),), creates(95_00), exports())
+    done = books.take(newer)
+    assert [moved(line) for line in done.transactions] == [
+        ("payment", 60_00, 0, -60_00),
+        ("payment", 35_00, 0, -35_00),
+        ("credit", -60_00, -60_00, 0),
+    ]
+
+
+def test_a_change_and_a_payment_may_wait_under_the_same_source_and_id() -> None:
+    change = replace(waives(5_00), key=pays(90_00).key)
+    books = Books(change, pays(90_00))
+    assert len(books.store.parked) == 2
+    done = books.take(creates(95_00))
+    assert [moved(line) for line in done.transactions] == [
+        ("fine", 95_00, 95_00, 0),
+        ("waiver", 5_00, -5_00, 0),
+    ]
+    books.take(exports())
+    assert books.store.parked == {}
+    assert now(books) == transferred(0)
+
+
+def test_a_waiting_record_that_cannot_be_decided_is_named() -> None:
+    """So that it can be parked apart, and what came for its fine goes on."""
+    books = missed((pays(60_00),), creates(95_00), exports())
+    fine = books.fine()
+    books.store.fines[fine.facts.key] = replace(fine, terms=None)
+    with pytest.raises(ParkedFailure) as failure:
+        rules.fold(books.store.view(), [], lanes=[fine.facts.key])
+    assert failure.value.keys == (("payment", pays(60_00).key),)
+    assert isinstance(failure.value.__cause__, AssertionError)
+
+
+def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
+    """Each record's share of a fold, so that one that makes the database fail can stand alone."""
+    books = missed((pays(60_00), disputes()), creates(95_00), exports())
+    conflict = replace(pays(1, currency="EUR"), origin=origin("bursar-payment", 9))
+    steps = [pays(35_00, payment_id="p2"), conflict]
+    events, freed = divided(rules.fold(books.store.view(), steps))
+    assert shares(events) == (["p2"], ["payment_conflict"])
+    assert {key[1].id: shares(part) for key, part in freed.items()} == {
+        "p1": (["p1"], []),
+        "c1": ([], ["already_exported"]),
+    }
+
+
+def test_what_a_change_that_was_set_free_did_is_its_own() -> None:
+    books = missed((waives(5_00),), creates(95_00))
+    events, freed = divided(rules.fold(books.store.view(), [waives(1_00, change_id="c2")]))
+    assert shares(events) == (["c2"], [])
+    assert {key[1].id: shares(part) for key, part in freed.items()} == {"c1": (["c1"], [])}
+
+
+def test_a_loan_is_closed_by_an_export_and_by_nothing_that_it_sets_free() -> None:
+    books = Books(creates(95_00, type_=LOST, loan_id="L1"), pays(60_00))
+    terms = replace(LOST_TRANSFERS, close_paid_lost_loan=True)
+    done = rules.fold(books.store.view(), exports(terms=terms).fines)
+    events, freed = divided(done)
+    assert shares(events) == ([None], [])
+    assert [closed.loan_id for closed in events.loans_closed] == ["L1"]
+    (part,) = freed.values()
+    assert shares(part) == (["p1"], [])
+    assert part.loans_closed == ()
+
+
+def shares(part: Changes) -> tuple[list[str | None], list[str]]:
+    """The ids of what caused the transactions, and why records were rejected."""
+    return (
+        [_cause_id(line.cause) for line in part.transactions],
+        [rejection.reason.value for rejection in part.refused],
+    )
+
+
+def _cause_id(cause: Cause) -> str | None:
+    match cause:
+        case PaymentRef(payment_id=name) | LibraryRef(change_id=name):
+            return name
+        case _:
+            return None
