@@ -49,9 +49,6 @@ class Overlay(Generic[K, V]):
         self._now: dict[K, V] = dict(read)
         self.writes = 0
 
-    def __contains__(self, key: K) -> bool:
-        return key in self._now
-
     def __getitem__(self, key: K) -> V:
         return self._now[key]
 
@@ -242,10 +239,6 @@ class Books:
                 found[key] = None
                 todo.extend(self._lane(key[1]))
         return [(self._rank[key], key) for key in found]
-
-    def newest_rank(self) -> int:
-        """The rank of what was parked last: what was read by arrival, then this fold's."""
-        return len(self._rank) - 1
 
     def changes_made(self) -> Changes:
         return Changes(

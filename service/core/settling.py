@@ -42,7 +42,6 @@ def settle(books: Books, lanes: Iterable[Lane]) -> None:
 
 def _pass(books: Books, reached: dict[Lane, None]) -> bool:
     """Tries what waits in the lanes once, adds the lanes it touches, and says whether one moved."""
-    newest = books.newest_rank()
     queue = books.ranked(reached)
     heapify(queue)
     queued = set(queue)
@@ -57,7 +56,7 @@ def _pass(books: Books, reached: dict[Lane, None]) -> bool:
         fresh = [lane for lane in touched(outcome) if lane not in reached]
         reached |= dict.fromkeys(fresh)
         for later in books.ranked(fresh):
-            if rank < later[0] <= newest and later not in queued:
+            if rank < later[0] and later not in queued:
                 queued.add(later)
                 heappush(queue, later)
     return moved

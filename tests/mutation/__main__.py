@@ -2,7 +2,8 @@
 
 Each mutant is tested by the tests that need no services. A mutant that no test notices shows a
 missing test, or code that is not needed; one that does what the code does is explained in
-explained.toml. Exit code 1: the score is below what is wanted, or an explanation is not true.
+explained.toml. Exit code 1: the score is below what is wanted, an explanation is not true, or the
+run was cut short.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
     preload()
-    results = Run(_chosen(options), options.processes).finish()
+    chosen = _chosen(options)
+    results = Run(chosen, options.processes).finish()
     title = f"Mutation testing, {options.sample or 'all'} mutants, seed {options.seed}"
     write_reports(FOLDER, title, results)
     for result in results:
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{result.outcome}: {result.mutant.name}")
     print(f"{summary(results)}; more in {FOLDER.relative_to(ROOT) / REPORT}.md")
     untrue = any(result.outcome is Outcome.EXPLAINED_BUT_KILLED for result in results)
-    return int(untrue or score_percent(results) < SCORE_PERCENT_MIN)
+    is_whole = len(results) == len(chosen)
+    return int(untrue or not is_whole or score_percent(results) < SCORE_PERCENT_MIN)
 
 
 def _options() -> argparse.ArgumentParser:

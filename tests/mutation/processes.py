@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ def run_all(
 ) -> Iterator[Ended[J]]:
     """Runs each job in a process of its own, `processes` side by side, and yields it as it ends.
 
-    `cpu_seconds_max` says when the process of a job ends in any case.
+    `cpu_seconds_max` says when the process of a job ends in any case. Raises RuntimeError for work
+    that raises: it must not look like a mutant that was noticed.
     """
     waiting = list(reversed(jobs))
     running: dict[int, J] = {}
@@ -43,6 +45,8 @@ def run_all(
             running[_start(job, work, cpu_seconds_max(job))] = job
         child, status, usage = os.wait4(-1, 0)
         exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        if exit_code == COULD_NOT_RUN:  # a fault of ours, not of the mutant
+            raise RuntimeError(_output_of(child).read_text("utf-8"))
         cpu_seconds = round(usage.ru_utime + usage.ru_stime)
         yield Ended(running.pop(child), exit_code, cpu_seconds, _output_of(child))
 
@@ -55,6 +59,8 @@ def _start(job: J, work: Work[J], cpu_seconds_max: int) -> int:
     try:
         _limit(cpu_seconds_max)
         exit_code = work(job, _output_of(os.getpid()))
+    except Exception:  # noqa: BLE001 - the parent raises it
+        _output_of(os.getpid()).write_text(traceback.format_exc(), "utf-8")
     finally:
         os._exit(exit_code)  # nothing of the parent's is run or flushed a second time
 

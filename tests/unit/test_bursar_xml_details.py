@@ -1,6 +1,7 @@
 """What a rejected fine of a bursar's file keeps, and where a document is at fault."""
 
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.unit.test_bursar_xml_reading import document, fine
 
 def test_a_rejected_fine_keeps_its_bytes_in_utf_8() -> None:
     title = "<xb:itemTitle>Приключения — Ёж</xb:itemTitle>"
-    (bad,) = read_import(document(fine(text="0") + title)).bad
+    (bad,) = read_import(document(fine(text="0") + title, fine())).bad
     assert title.encode() in bad.value
     assert bad.value.endswith(b"</xb:userFineFee>")
 
@@ -28,6 +29,30 @@ def test_the_institutions_of_a_file_are_those_of_its_fines() -> None:
     fines = fine("1") + of("972"), fine("2"), fine(text="0") + of(" 973\n"), fine("3") + of("")
     assert read_import(document(*fines)).institutions == {"972", "973"}
     assert read_import(document(fine())).institutions == frozenset()
+
+
+def test_the_fine_that_brings_a_second_currency_is_named() -> None:
+    with pytest.raises(RefusedDocument, match=r"bursarTransactionId \(userFineFee 2\)$"):
+        read_import(document(fine(), fine(currency="EUR")))
+
+
+def test_a_document_type_is_not_even_loaded(tmp_path: Path) -> None:
+    """Were it, its own fault would be met first."""
+    broken = tmp_path / "broken.dtd"
+    broken.write_text("<!ELEMENT", "utf-8")
+    declaration = f'<!DOCTYPE x SYSTEM "{broken.as_uri()}">'
+    with pytest.raises(RefusedDocument) as refused:
+        read_import(declaration.encode() + document(fine()))
+    assert refused.value.fault is Fault.DOCTYPE
+
+
+def test_a_patron_s_institution_counts_and_null_is_none() -> None:
+    data = render(batch(patron("abel", line(1)))).decode()
+    of_the_patron = "<xb:value>0012345</xb:value><xb:owneredEntity><xb:InstitutionId>"
+    assert read_import(data.encode()).institutions == {"972"}
+    for named, institutions in (("973", {"972", "973"}), ("null", {"972"})):
+        other = data.replace(f"{of_the_patron}972", f"{of_the_patron}{named}")
+        assert read_import(other.encode()).institutions == institutions
 
 
 def test_a_foreign_document_is_refused_at_its_first_fine() -> None:
