@@ -16,6 +16,7 @@ RULES = (
     "tests/unit/test_rules_responses.py",
     "tests/unit/test_rules_operators.py",
     "tests/unit/test_rules_missed.py",
+    "tests/unit/test_rules_remembered.py",
     "tests/unit/test_operator_rules.py",
     "tests/unit/test_books.py",
 )

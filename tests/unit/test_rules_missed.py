@@ -58,7 +58,8 @@ def test_a_newer_payment_leaves_the_older_one_its_turn(newer: Step) -> None:
 
 def test_a_change_and_a_payment_may_wait_under_the_same_source_and_id() -> None:
     change = replace(waives(5_00), key=pays(90_00).key)
-    books = Books(change, pays(90_00))
+    books = Books()
+    books.store.fold(change, pays(90_00))
     assert len(books.store.parked) == 2
     done = books.take(creates(95_00))
     assert [moved(line) for line in done.transactions] == [
