@@ -1,6 +1,6 @@
 """`python -m service` is the program `bursar-bridge`."""
 
-from service.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from service.access import database_limits
-from service.apply import Applier
-from service.checks import register_database, register_parts
-from service.database.migrate import migrate, pending
-from service.database.pool import Pool, create_pool
-from service.database.reach import why_unusable
-from service.database.transient import REFUSED, TRANSIENT
-from service.export.profile import NO_PROFILES, Profiles
-from service.export.profiles import overlaps, read_profiles, warnings
-from service.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
-from service.ops import Ops
-from service.problems import Away, OperatorError, describe
-from service.readiness import SILENT
-from service.relay import Relay
-from service.restore.guard import Guard
-from service.restore.watch import Watch
-from service.settings import Settings
-from service.tally import InMetrics
-from service.telemetry import Event, Metrics, get_log
-from service.upkeep.counts import Counts
-from service.upkeep.measure import Measure
-from service.upkeep.reconcile import Reconcile
-from service.upkeep.sweep import Sweep
-from service.upkeep.unclaimed import CountUnclaimed
-from service.version import program_version
-from service.waiting import unless_set, wait_any
-from service.wiring import (
+from .apply.applier import Applier
+from .apply.tally import InMetrics
+from .database.migrate import migrate, pending
+from .database.pool import Pool, create_pool
+from .database.reach import why_unusable
+from .export.profiles.profile import NO_PROFILES, Profiles
+from .export.profiles.reading import overlaps, read_profiles, warnings
+from .operations.counts import Counts
+from .operations.measure import Measure
+from .operations.reconcile import Reconcile
+from .operations.sweep import Sweep
+from .operations.unclaimed import CountUnclaimed
+from .relay.loop import Relay
+from .restore.guard import Guard
+from .restore.watch import Watch
+from .runtime.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
+from .runtime.ops import Ops
+from .runtime.problems import Away, OperatorError, describe
+from .runtime.readiness import SILENT
+from .runtime.telemetry import Event, Metrics, get_log
+from .runtime.transient import REFUSED, TRANSIENT
+from .runtime.version import program_version
+from .runtime.waiting import unless_set, wait_any
+from .settings import Settings
+from .wiring.access import database_limits
+from .wiring.checks import register_database, register_parts
+from .wiring.parts import (
     WRITERS,
     new_applier,
     new_export_job,

@@ -1,5 +1,5 @@
 """The command line."""
 
-from service.cli.program import application, main
+from .program import application, main
 
 __all__ = ["application", "main"]

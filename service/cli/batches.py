@@ -4,20 +4,20 @@ import asyncio
 
 import asyncpg
 
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, text, word
-from service.cli.shown import (
+from ..core.ledger import BatchKey
+from ..core.words import BatchState
+from ..operations import reports
+from ..operations.reports import BatchFilter
+from ..settings import Settings
+from .errors import operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, text, word
+from .shown import (
     database,
     misuse,
     printed,
     require,
 )
-from service.cli.tables import show, show_one
-from service.core.ledger import BatchKey
-from service.core.words import BatchState
-from service.settings import Settings
-from service.upkeep import reports
-from service.upkeep.reports import BatchFilter
+from .tables import show, show_one
 
 BATCHES = Listing(
     "nothing was exported",

@@ -8,10 +8,10 @@ from enum import StrEnum
 
 import typer
 
-from service.cli.errors import FAILED, settings_or_exit
-from service.cli.lists import Listing, sentence, word
-from service.cli.tables import show
-from service.settings import unknown_variables
+from ..settings import unknown_variables
+from .errors import FAILED, settings_or_exit
+from .lists import Listing, sentence, word
+from .tables import show
 
 
 class Verdict(StrEnum):
@@ -41,7 +41,7 @@ class Line:
 
 def check(as_json: bool) -> None:
     settings = settings_or_exit()
-    from service.cli import check_profiles, check_services  # with their drivers and parsers
+    from . import check_profiles, check_services  # with their drivers and parsers
 
     profiles, lines = check_profiles.findings(settings)
     lines = [*_settings(), *lines, *asyncio.run(check_services.findings(settings, profiles))]

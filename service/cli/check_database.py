@@ -1,14 +1,14 @@
 """What `bursar-bridge check` asks of a database that is whole."""
 
-from service.access import database_limits
-from service.cli.check import Line, Verdict
-from service.cli.restore_check import finding_of
-from service.database.pool import create_pool
-from service.export.profile import Profiles
-from service.imports.files import alike_sources
-from service.settings import Settings
-from service.upkeep import quarantined
-from service.upkeep.unmet import unmet
+from ..database.pool import create_pool
+from ..export.profiles.profile import Profiles
+from ..imports.files import alike_sources
+from ..operations import quarantined
+from ..operations.unmet import unmet
+from ..settings import Settings
+from ..wiring.access import database_limits
+from .check import Line, Verdict
+from .restore_check import finding_of
 
 
 async def restored(settings: Settings) -> list[Line]:

@@ -1,13 +1,13 @@
 """What `bursar-bridge check` says of open fines: paused profiles, and fines that nothing takes."""
 
-from service.cli.check import Line, Verdict
-from service.cli.pausing import in_words, paused_now
-from service.cli.shown import database
-from service.core.words import CREDIT_TYPE
-from service.export.profile import Profiles
-from service.export.reasons import owner_in_words
-from service.settings import Settings
-from service.upkeep.unclaimed import OpenGroup, institutions, open_groups
+from ..core.words import CREDIT_TYPE
+from ..export.profiles.profile import Profiles
+from ..export.reasons import owner_in_words
+from ..operations.unclaimed import OpenGroup, institutions, open_groups
+from ..settings import Settings
+from .check import Line, Verdict
+from .pausing import in_words, paused_now
+from .shown import database
 
 GROUPS_MAX = 20
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from service.cli.check import Line, Verdict
-from service.export.profile import Profiles
-from service.export.profiles import InvalidProfile, overlaps, read_profiles, warnings
-from service.settings import Settings
+from ..export.profiles.profile import Profiles
+from ..export.profiles.reading import InvalidProfile, overlaps, read_profiles, warnings
+from ..settings import Settings
+from .check import Line, Verdict
 
 
 def findings(settings: Settings) -> tuple[Profiles | None, list[Line]]:

@@ -7,15 +7,15 @@ from functools import partial
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from service.access import kafka_access
-from service.cli.check import Line, Verdict
-from service.cli.explained import is_operators, lines_of
-from service.database.migrate import pending
-from service.database.reach import in_words
-from service.export.profile import Profiles
-from service.kafka.clients import KafkaUnavailable, close_client, new_admin, start
-from service.kafka.topics import LARGE, check_topics
-from service.settings import Settings
+from ..database.migrate import pending
+from ..database.reach import in_words
+from ..export.profiles.profile import Profiles
+from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
+from ..kafka.topics import LARGE, check_topics
+from ..settings import Settings
+from ..wiring.access import kafka_access
+from .check import Line, Verdict
+from .explained import is_operators, lines_of
 
 SECONDS_MAX = 15
 
@@ -28,7 +28,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Line]:
     is_whole = all(line.verdict is Verdict.OK for line in answers[0])
     if not is_whole:
         return lines
-    from service.cli import check_database, check_fines, check_standing  # with the write path
+    from . import check_database, check_fines, check_standing  # with the write path
 
     lines += await _asked("restore check", lambda: check_database.restored(settings))
     lines += await _asked("quarantine", lambda: check_database.quarantine(settings))

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from service.access import database_limits
-from service.cli.check import Line, Verdict
-from service.cli.shown import age
-from service.database.pool import create_pool
-from service.export.profile import Profiles
-from service.settings import Settings
-from service.sources import ANY
-from service.upkeep import standing
-from service.upkeep.standing import ProfileStanding, SilentSource, UnansweredBatch
-from service.wiring import standing_limits
+from ..apply.sources import ANY
+from ..database.pool import create_pool
+from ..export.profiles.profile import Profiles
+from ..operations import standing
+from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
+from ..settings import Settings
+from ..wiring.access import database_limits
+from ..wiring.parts import standing_limits
+from .check import Line, Verdict
+from .shown import age
 
 NAMED_MAX = 10  # of what is late, unanswered or silent
 

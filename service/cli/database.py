@@ -4,9 +4,9 @@ import asyncio
 
 import typer
 
-from service.cli.errors import operator_errors, settings_or_exit
-from service.database import migrate as migrations
-from service.database.reach import in_words
+from ..database import migrate as migrations
+from ..database.reach import in_words
+from .errors import operator_errors, settings_or_exit
 
 
 def migrate() -> None:

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.apply import Applier
-from service.cli import progress
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.shown import confirm, misuse, refuse_older_database, require, show_told, writing
-from service.settings import Settings
-from service.upkeep.audit import Said, Told
-from service.wiring import COMMAND, new_applier
+from ..apply.applier import Applier
+from ..apply.operator_actions import Said, Told
+from ..settings import Settings
+from ..wiring.parts import COMMAND, new_applier
+from . import progress
+from .errors import operator_errors, settings_or_exit
+from .shown import confirm, misuse, refuse_older_database, require, show_told, writing
 
 Found = TypeVar("Found")
 Decision = Callable[[Applier, Found, Said], Awaitable[Told]]

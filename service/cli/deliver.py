@@ -11,26 +11,26 @@ from pathlib import Path
 
 import typer
 
-from service.access import kafka_access
-from service.cli import progress
-from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
-from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import misuse
-from service.cli.tables import show
-from service.deliver.delivery import AWAY, Delivery
-from service.deliver.feed import Feed
-from service.deliver.folder import Folder
-from service.deliver.options import Wanted
-from service.deliver.outcome import Delivered
-from service.deliver.state import StateFile
-from service.deliver.target import SCHEME, Target
-from service.export.formats import Format, format_named, read_layout
-from service.lifecycle import stop_on_signals
-from service.logs import configure_logging
-from service.problems import OperatorError
-from service.settings import KafkaSettings, unknown_variables
-from service.telemetry import Event, Metrics, get_log
-from service.version import program_version
+from ..delivery.delivery import AWAY, Delivery
+from ..delivery.feed import Feed
+from ..delivery.folder import Folder
+from ..delivery.options import Wanted
+from ..delivery.outcome import Delivered
+from ..delivery.state import StateFile
+from ..delivery.target import SCHEME, Target
+from ..export.formats import Format, format_named, read_layout
+from ..runtime.lifecycle import stop_on_signals
+from ..runtime.logs import configure_logging
+from ..runtime.problems import OperatorError
+from ..runtime.telemetry import Event, Metrics, get_log
+from ..runtime.version import program_version
+from ..settings import KafkaSettings, unknown_variables
+from ..wiring.access import kafka_access
+from . import progress
+from .errors import FAILED, complain, kafka_settings_or_exit, operator_errors
+from .lists import Listing, Row, identifier, number, word
+from .shown import misuse
+from .tables import show
 
 log = get_log(__name__)
 
@@ -109,7 +109,7 @@ def _target(
         if not folder.is_dir():
             raise OperatorError(f"{folder}: must be a folder that exists")
         return Folder(folder), StateFile(state or folder / f".{group}.json")
-    from service.deliver.sftp import Sftp, sftp_access  # with its cryptography: only here
+    from ..delivery.sftp import Sftp, sftp_access  # with its cryptography: only here
 
     if state is None:
         raise OperatorError("--state: is required with SFTP: a file of this machine")
@@ -187,8 +187,8 @@ async def _listening(
     settings: KafkaSettings, metrics: Metrics, delivery: Delivery
 ) -> AsyncIterator[None]:
     """The operators' port, while it runs as a service."""
-    from service.ops import Ops  # with the HTTP server
-    from service.readiness import SILENT  # the delivery has lines of its own
+    from ..runtime.ops import Ops  # with the HTTP server
+    from ..runtime.readiness import SILENT  # the delivery has lines of its own
 
     ops = Ops(metrics)
 

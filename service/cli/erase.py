@@ -4,16 +4,16 @@ import asyncio
 
 import typer
 
-from service.cli.errors import FAILED, operator_errors, settings_or_exit
-from service.cli.shown import (
+from ..apply.operator_actions import Said, Told
+from ..operations.erasure import PatronKey, erase
+from ..settings import Settings
+from ..wiring.parts import COMMAND
+from .errors import FAILED, operator_errors, settings_or_exit
+from .shown import (
     said,
     show_told,
     writing,
 )
-from service.settings import Settings
-from service.upkeep.audit import Said, Told
-from service.upkeep.erasure import PatronKey, erase
-from service.wiring import COMMAND
 
 
 def erase_patron(

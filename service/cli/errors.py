@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import typer
 
-from service.settings import (
+from ..settings import (
     InvalidSettings,
     KafkaSettings,
     Settings,
@@ -50,7 +50,7 @@ def operator_errors() -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        from service.cli import explained  # with the drivers, whose errors it knows
+        from . import explained  # with the drivers, whose errors it knows
 
         if not explained.is_operators(problem):
             raise

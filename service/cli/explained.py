@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import asyncpg
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from service.cli.errors import FAILED, OLDER, TRY_AGAIN
-from service.database.reach import FAILURES
-from service.database.transient import TRANSIENT
-from service.export.failing import FinesFail
-from service.kafka.stops import OlderDatabase
-from service.problems import Away, Bug, OperatorError, summary
+from ..database.reach import FAILURES
+from ..export.failing import FinesFail
+from ..kafka.stops import OlderDatabase
+from ..runtime.problems import Away, Bug, OperatorError, summary
+from ..runtime.transient import TRANSIENT
+from .errors import FAILED, OLDER, TRY_AGAIN
 
 # Their texts are ours: field and rule, no value.
 PLAIN = (OperatorError, FinesFail, Away)

@@ -7,26 +7,27 @@ from pathlib import Path
 
 import typer
 
-from service.cli import pausing, progress
-from service.cli.errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import database, misuse, money, writing
-from service.cli.tables import show
-from service.core.ledger import BatchKey
-from service.database import export_store
-from service.database.ledger_store import LedgerStore
-from service.export.batch_file import put_batch
-from service.export.failures import RunFailure
-from service.export.job import ExportJob
-from service.export.manifest import Manifest
-from service.export.preview import preview
-from service.export.profile import Profile, Profiles
-from service.export.profiles import read_profiles
-from service.messages import encode_manifest, parse
-from service.problems import OperatorError, summary
-from service.settings import Settings
-from service.telemetry import Event, get_log
-from service.wiring import COMMAND, new_applier, new_export_job
+from ..core.ledger import BatchKey
+from ..database.ledger_store import LedgerStore
+from ..export import store as export_store
+from ..export.batch_file import put_batch
+from ..export.encode import encode_manifest
+from ..export.failures import RunFailure
+from ..export.job import ExportJob
+from ..export.manifest import Manifest
+from ..export.preview import preview
+from ..export.profiles.profile import Profile, Profiles
+from ..export.profiles.reading import read_profiles
+from ..messages import parse
+from ..runtime.problems import OperatorError, summary
+from ..runtime.telemetry import Event, get_log
+from ..settings import Settings
+from ..wiring.parts import COMMAND, new_applier, new_export_job
+from . import pausing, progress
+from .errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, word
+from .shown import database, misuse, money, writing
+from .tables import show
 
 log = get_log(__name__)
 

@@ -3,10 +3,25 @@
 import asyncio
 from dataclasses import asdict, replace
 
-from service.cli.errors import complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, sentence, text, word
-from service.cli.pausing import in_words, paused_now
-from service.cli.shown import (
+from ..apply.operator_actions import Said, Told, actions_on
+from ..core.ledger import Fine, FineKey
+from ..core.words import Listed, Status
+from ..database.failed_changes import failed_changes
+from ..database.ledger_store import LedgerStore
+from ..export.profiles.profile import NO_PROFILES, Profiles
+from ..export.profiles.reading import read_profiles
+from ..export.selection import Refusal
+from ..messages import parse
+from ..operations import held, held_release
+from ..operations.held import HeldFilter
+from ..operations.held_fine import HeldFine
+from ..operations.held_verdicts import Verdict, find_fine, verdicts, why
+from ..settings import Settings
+from ..wiring.parts import COMMAND, new_applier
+from .errors import complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, sentence, text, word
+from .pausing import in_words, paused_now
+from .shown import (
     action_rows,
     confirm,
     database,
@@ -18,22 +33,7 @@ from service.cli.shown import (
     show_told,
     writing,
 )
-from service.cli.tables import show, show_one
-from service.core.ledger import Fine, FineKey
-from service.core.words import Listed, Status
-from service.database.failed_changes import failed_changes
-from service.database.ledger_store import LedgerStore
-from service.export.profile import NO_PROFILES, Profiles
-from service.export.profiles import read_profiles
-from service.export.selection import Refusal
-from service.messages import parse
-from service.settings import Settings
-from service.upkeep import held, held_release
-from service.upkeep.audit import Said, Told, actions_on
-from service.upkeep.held import HeldFilter
-from service.upkeep.held_fine import HeldFine
-from service.upkeep.held_verdicts import Verdict, find_fine, verdicts, why
-from service.wiring import COMMAND, new_applier
+from .tables import show, show_one
 
 HELD = Listing(
     "nothing is held back",

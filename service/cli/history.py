@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, sentence, text, word
-from service.cli.payments import PAYMENTS, payment_row
-from service.cli.shown import database, misuse, money, printed, require
-from service.cli.tables import show
-from service.database.pool import Connection
-from service.settings import Settings
-from service.upkeep import history, look_up, payments
-from service.upkeep.history import Entry, Story
+from ..database.pool import Connection
+from ..operations import history, look_up, payments
+from ..operations.history import Entry, Story
+from ..settings import Settings
+from .errors import operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, sentence, text, word
+from .payments import PAYMENTS, payment_row
+from .shown import database, misuse, money, printed, require
+from .tables import show
 
 FINES = Listing(
     "the fine is not known",

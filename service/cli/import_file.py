@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from service.cli.errors import settings_or_exit
-from service.cli.import_run import How, ImportRun, ended
-from service.cli.shown import misuse, said
-from service.core.words import KnownLines
-from service.export.bursar_xml_reader import ImportFile, read_import
-from service.export.profile import Profile
-from service.export.profiles import read_profiles
-from service.export.xml_stream import Fault, RefusedDocument
-from service.imports.files import Accepted, FileKey
-from service.messages.values import ID_CHARACTERS_MAX, identifier
-from service.messages.values import Fault as TextFault
-from service.problems import OperatorError
-from service.settings import Settings
+from ..core.words import KnownLines
+from ..export.profiles.profile import Profile
+from ..export.profiles.reading import read_profiles
+from ..export.xml.read import ImportFile, read_import
+from ..export.xml.stream import Fault, RefusedDocument
+from ..imports.files import Accepted, FileKey
+from ..messages.values import ID_CHARACTERS_MAX, identifier
+from ..messages.values import Fault as TextFault
+from ..runtime.problems import OperatorError
+from ..settings import Settings
+from .errors import settings_or_exit
+from .import_run import How, ImportRun, ended
+from .shown import misuse, said
 
 ACCEPTED_LINES = {
     KnownLines.REFUSE: None,

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 
 import typer
 
-from service.access import kafka_access
-from service.cli import import_shown, progress
-from service.cli.errors import FAILED, OK, complain, operator_errors
-from service.cli.import_shown import Course
-from service.cli.lists import Row
-from service.cli.shown import database, writing
-from service.cli.tables import show
-from service.core.words import KnownLines
-from service.database.ledger_store import LedgerStore
-from service.database.pool import ReadOnly, Writes
-from service.export.bursar_xml_reader import ImportFile
-from service.export.profile import Profile
-from service.imports.files import Accepted, FileKey
-from service.imports.job import Advance, ImportJob, ImportTopics, Summary
-from service.imports.lines import Target
-from service.imports.plan import Fate, Planned
-from service.messages import parse
-from service.settings import Settings
-from service.wiring import COMMAND
+from ..core.words import KnownLines
+from ..database.ledger_store import LedgerStore
+from ..database.pool import ReadOnly, Writes
+from ..export.profiles.profile import Profile
+from ..export.xml.read import ImportFile
+from ..imports.files import Accepted, FileKey
+from ..imports.job import Advance, ImportJob, ImportTopics, Summary
+from ..imports.lines import Target
+from ..imports.plan import Fate, Planned
+from ..messages import parse
+from ..settings import Settings
+from ..wiring.access import kafka_access
+from ..wiring.parts import COMMAND
+from . import import_shown, progress
+from .errors import FAILED, OK, complain, operator_errors
+from .import_shown import Course
+from .lists import Row
+from .shown import database, writing
+from .tables import show
 
 ASKS_PER_SECOND = 4
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from service.cli.errors import FAILED, INCOMPLETE, OK
-from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import money
-from service.core.words import Reason
-from service.export.bursar_xml_reader import BadLine, ImportFile
-from service.imports.job import Outcome, Summary
-from service.imports.plan import Fate, Planned
+from ..core.words import Reason
+from ..export.xml.read import BadLine, ImportFile
+from ..imports.job import Outcome, Summary
+from ..imports.plan import Fate, Planned
+from .errors import FAILED, INCOMPLETE, OK
+from .lists import Listing, Row, identifier, number, word
+from .shown import money
 
 LINES = Listing(
     "no lines",

@@ -2,10 +2,19 @@
 
 import asyncio
 
-from service.cli.decisions import Asked, decide
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, place, text, word
-from service.cli.shown import (
+from ..apply.operator_actions import Action, Place, actions_on
+from ..core.words import Wait
+from ..database.ledger_store import LedgerStore
+from ..messages import parse
+from ..operations import parked
+from ..operations.names import names_in
+from ..operations.overpaid import Overpaid, overpaid
+from ..operations.parked import ParkedFilter, ParkedRecord
+from ..settings import Settings
+from .decisions import Asked, decide
+from .errors import operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, place, text, word
+from .shown import (
     action_rows,
     age,
     database,
@@ -16,16 +25,7 @@ from service.cli.shown import (
     said,
     seconds_of,
 )
-from service.cli.tables import show, show_one
-from service.core.words import Wait
-from service.database.ledger_store import LedgerStore
-from service.messages import parse
-from service.settings import Settings
-from service.upkeep import parked
-from service.upkeep.audit import Action, Place, actions_on
-from service.upkeep.names import names_in
-from service.upkeep.overpaid import Overpaid, overpaid
-from service.upkeep.parked import ParkedFilter, ParkedRecord
+from .tables import show, show_one
 
 PARKED = Listing(
     "nothing is parked",

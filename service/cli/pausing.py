@@ -3,9 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from service.apply import Applier
-from service.cli.errors import complain, operator_errors, settings_or_exit
-from service.cli.shown import (
+from ..apply.applier import Applier
+from ..apply.operator_actions import Said, Told
+from ..database.pool import Pool
+from ..export.pause_store import Pause, pauses
+from ..export.profiles.profile import Profile
+from ..export.profiles.reading import read_profiles
+from ..operations import pauses as decisions
+from ..runtime.problems import OperatorError
+from ..settings import Settings
+from ..wiring.parts import COMMAND, new_applier
+from .errors import complain, operator_errors, settings_or_exit
+from .shown import (
     database,
     misuse,
     require,
@@ -13,16 +22,7 @@ from service.cli.shown import (
     show_told,
     writing,
 )
-from service.cli.tables import instant
-from service.database.pause_store import Pause, pauses
-from service.database.pool import Pool
-from service.export.profile import Profile
-from service.export.profiles import read_profiles
-from service.problems import OperatorError
-from service.settings import Settings
-from service.upkeep import pauses as decisions
-from service.upkeep.audit import Said, Told
-from service.wiring import COMMAND, new_applier
+from .tables import instant
 
 Decision = Callable[[Applier, decisions.Key, Said], Awaitable[Told]]
 

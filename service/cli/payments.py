@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from service.cli.errors import complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, sentence, word
-from service.cli.shown import database, misuse, money
-from service.cli.tables import instant, show
-from service.messages import values
-from service.settings import Settings
-from service.upkeep import payments
-from service.upkeep.payments import Outcome, outcome_of
+from ..messages import values
+from ..operations import payments
+from ..operations.payments import Outcome, outcome_of
+from ..settings import Settings
+from .errors import complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, sentence, word
+from .shown import database, misuse, money
+from .tables import instant, show
 
 PAYMENTS = Listing(
     "no payments",

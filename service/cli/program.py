@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli.commands import (
+from ..runtime.collector import look_for_cycles_seldom
+from ..runtime.version import program_version
+from .commands import (
     batches,
     check,
     database,
@@ -23,13 +25,11 @@ from service.cli.commands import (
     run,
     topics,
 )
-from service.cli.completion import (
+from .completion import (
     InstallCompletionOption,
     ShowCompletionOption,
     answer_the_shell,
 )
-from service.collector import look_for_cycles_seldom
-from service.version import program_version
 
 application = typer.Typer(
     name="bursar-bridge",

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from service.database.export_store import OPEN_FINES_COUNTED_MAX
-from service.export.manifest import Manifest
+from ..export.manifest import Manifest
+from ..export.store import OPEN_FINES_COUNTED_MAX
 
 
 def steps() -> Progress:

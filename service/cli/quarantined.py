@@ -3,24 +3,24 @@
 import asyncio
 import re
 
-from service.cli.decisions import Asked, decide
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, text, word
-from service.cli.shown import (
+from ..apply.operator_actions import actions_on
+from ..database.pool import Connection
+from ..database.quarantine import QuarantineId
+from ..operations import quarantined
+from ..operations.quarantined import QuarantinedRecord, QuarantineFilter
+from ..runtime.problems import OperatorError
+from ..settings import Settings
+from .decisions import Asked, decide
+from .errors import operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, text, word
+from .shown import (
     action_rows,
     age,
     database,
     misuse,
     said,
 )
-from service.cli.tables import show, show_one
-from service.database.pool import Connection
-from service.database.quarantine import QuarantineId
-from service.problems import OperatorError
-from service.settings import Settings
-from service.upkeep import quarantined
-from service.upkeep.audit import actions_on
-from service.upkeep.quarantined import QuarantinedRecord, QuarantineFilter
+from .tables import show, show_one
 
 # Both numbers fit the columns of the table.
 _ID = re.compile(r"([0-9]{1,18})/([0-9]{1,9})", re.ASCII)

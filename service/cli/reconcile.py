@@ -5,19 +5,19 @@ import asyncio
 import typer
 from rich.console import Console
 
-from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.restore_check import warn_of_older_database
-from service.cli.shown import database, money
-from service.cli.tables import show
-from service.settings import Settings
-from service.upkeep.reconcile import (
+from ..operations.reconcile import (
     AccountTotal,
     Difference,
     ProfileTotal,
     Reconciled,
     reconcile,
 )
+from ..settings import Settings
+from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, word
+from .restore_check import warn_of_older_database
+from .shown import database, money
+from .tables import show
 
 PROFILES = Listing(
     "nothing was exported",

@@ -2,10 +2,16 @@
 
 import asyncio
 
-from service.cli.decisions import Asked, decide
-from service.cli.errors import complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, place, sentence, word
-from service.cli.shown import (
+from ..apply.operator_actions import actions_on
+from ..core.words import Reason, RejectedState
+from ..operations import rejected
+from ..operations.names import Names, names_in
+from ..operations.rejected import RejectedFilter, RejectedRecord
+from ..settings import Settings
+from .decisions import Asked, decide
+from .errors import complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, place, sentence, word
+from .shown import (
     action_rows,
     database,
     misuse,
@@ -13,13 +19,7 @@ from service.cli.shown import (
     require,
     said,
 )
-from service.cli.tables import show, show_one
-from service.core.words import Reason, RejectedState
-from service.settings import Settings
-from service.upkeep import rejected
-from service.upkeep.audit import actions_on
-from service.upkeep.names import Names, names_in
-from service.upkeep.rejected import RejectedFilter, RejectedRecord
+from .tables import show, show_one
 
 REJECTED = Listing(
     "nothing is rejected",

@@ -3,19 +3,19 @@
 import asyncio
 from datetime import datetime
 
-from service.cli.errors import operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, word
-from service.cli.shown import (
+from ..messages.values import INSTANT_RULE, instant
+from ..operations import reports
+from ..operations.reports import AsOf, Balance
+from ..settings import Settings
+from .errors import operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, word
+from .shown import (
     database,
     misuse,
     money,
     require,
 )
-from service.cli.tables import show
-from service.messages.values import INSTANT_RULE, instant
-from service.settings import Settings
-from service.upkeep import reports
-from service.upkeep.reports import AsOf, Balance
+from .tables import show
 
 BALANCES = Listing(
     "no such account",

@@ -5,21 +5,21 @@ import asyncio
 import orjson
 import typer
 
-from service.access import kafka_access
-from service.cli.errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
-from service.cli.lists import Listing, Row, identifier, number, sentence, word
-from service.cli.shown import (
+from ..restore import operators
+from ..restore.billed import Billed, billed
+from ..restore.findings import CannotAsk, Finding
+from ..restore.operators import State
+from ..settings import Settings
+from ..wiring.access import kafka_access
+from ..wiring.parts import new_check
+from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from .lists import Listing, Row, identifier, number, sentence, word
+from .shown import (
     database,
     misuse,
     said,
 )
-from service.cli.tables import show, show_json, show_one
-from service.restore import operators
-from service.restore.billed import Billed, billed
-from service.restore.findings import CannotAsk, Finding
-from service.restore.operators import State
-from service.settings import Settings
-from service.wiring import new_check
+from .tables import show, show_json, show_one
 
 FINDINGS = Listing("the check finds nothing now", (word("finding"), sentence("text")))
 BILLED = Listing(

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import typer
 
-from service.cli.errors import settings_or_exit
-from service.cli.explained import PLAIN, status_of
-from service.kafka.stops import OlderDatabase
-from service.logs import configure_logging
-from service.settings import unknown_variables
-from service.telemetry import Event, get_log
+from ..kafka.stops import OlderDatabase
+from ..runtime.logs import configure_logging
+from ..runtime.telemetry import Event, get_log
+from ..settings import unknown_variables
+from .errors import settings_or_exit
+from .explained import PLAIN, status_of
 
 log = get_log(__name__)
 
 
 def run() -> None:
-    from service import app  # with the HTTP server: no other command needs it
+    from .. import app  # with the HTTP server: no other command needs it
 
     settings = settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)

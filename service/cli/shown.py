@@ -12,20 +12,20 @@ from typing import TextIO
 import asyncpg
 import typer
 
-from service.access import database_limits
-from service.cli.errors import FAILED, USAGE, complain
-from service.cli.lists import Listing, Row, identifier, place, sentence, word
-from service.cli.tables import show
-from service.core.money import format_minor
-from service.database.migrate import pending
-from service.database.pool import Pool, create_pool
-from service.database.reach import in_words
-from service.logs import configure_logging
-from service.problems import OperatorError
-from service.restore.guard import Guard
-from service.settings import LogFormat, Settings
-from service.upkeep.audit import Action, Said, Told
-from service.wiring import COMMAND, new_guard
+from ..apply.operator_actions import Action, Said, Told
+from ..core.money import format_minor
+from ..database.migrate import pending
+from ..database.pool import Pool, create_pool
+from ..database.reach import in_words
+from ..restore.guard import Guard
+from ..runtime.logs import configure_logging
+from ..runtime.problems import OperatorError
+from ..settings import LogFormat, Settings
+from ..wiring.access import database_limits
+from ..wiring.parts import COMMAND, new_guard
+from .errors import FAILED, USAGE, complain
+from .lists import Listing, Row, identifier, place, sentence, word
+from .tables import show
 
 WHY_CHARACTERS_MAX = 500
 WAYS = "--institution --id (--source), --topic --partition --offset"

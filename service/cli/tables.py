@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from service.cli.lists import Column, Kind, Listing, Row
+from .lists import Column, Kind, Listing, Row
 
 GAP = "  "
 TEXT_CELLS_MIN = 12

@@ -4,9 +4,9 @@ import asyncio
 
 import typer
 
-from service.access import kafka_access
-from service.cli.errors import FAILED, complain, kafka_settings_or_exit, operator_errors
-from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
+from ..kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
+from ..wiring.access import kafka_access
+from .errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 
 
 def create(partitions: int, replication: int) -> None:

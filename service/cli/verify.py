@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
-from service.cli import progress
-from service.cli.errors import FAILED, complain
-from service.cli.shown import misuse
-from service.export.batch_file import MANIFESTS, manifest_path
-from service.export.verify import Difference, chains, verify
+from ..export.batch_file import MANIFESTS, manifest_path
+from ..export.verify import Difference, chains, verify
+from . import progress
+from .errors import FAILED, complain
+from .shown import misuse
 
 Manifest = Mapping[str, object]
 # What the chain needs of a manifest: of a long one the lines are not kept.

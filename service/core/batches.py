@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.core.ledger import BatchKey, LineKey, SourceKey
-from service.core.words import BatchState, ItemState, LineState, Reason, ResponseOutcome
+from .ledger import BatchKey, LineKey, SourceKey
+from .words import BatchState, ItemState, LineState, Reason, ResponseOutcome
 
 
 @dataclass(frozen=True, slots=True)

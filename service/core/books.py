@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from service.core.batches import Line, Response, SealedBatch
-from service.core.events import Parked, Refused
-from service.core.ledger import (
+from .batches import Line, Response, SealedBatch
+from .events import Parked, Refused
+from .ledger import (
     Account,
     AccountKey,
     BatchKey,
@@ -22,7 +22,7 @@ from service.core.ledger import (
     SourceKey,
     Transaction,
 )
-from service.core.outcomes import Effect
+from .outcomes import Effect
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.core.ledger import (
+from .ledger import (
     BatchKey,
     FineFacts,
     FineKey,
@@ -13,7 +13,7 @@ from service.core.ledger import (
     SourceKey,
     Terms,
 )
-from service.core.words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
+from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from service.core.batches import Line, SealedBatch
-from service.core.events import ExportFine, ExportResponse
-from service.core.ledger import ExportRef, Fine, LineKey, LoanClosed
-from service.core.money import InvalidAmount, parse_sum
-from service.core.outcomes import Applied, Effect, Rejected, rejected
-from service.core.words import (
+from .batches import Line, SealedBatch
+from .events import ExportFine, ExportResponse
+from .ledger import ExportRef, Fine, LineKey, LoanClosed
+from .money import InvalidAmount, parse_sum
+from .outcomes import Applied, Effect, Rejected, rejected
+from .words import (
     BatchState,
     Considered,
     Kind,

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import assert_never
 
-from service.core.events import FineChanged, FineCreated
-from service.core.ledger import Fine, LibraryRef
-from service.core.outcomes import Applied, Effect, Outcome, Rejected, Repeat, rejected
-from service.core.words import ChangeKind, Considered, Kind, Reason, Status
+from .events import FineChanged, FineCreated
+from .ledger import Fine, LibraryRef
+from .outcomes import Applied, Effect, Outcome, Rejected, Repeat, rejected
+from .words import ChangeKind, Considered, Kind, Reason, Status
 
 
 def create(known: Fine | None, event: FineCreated) -> Outcome:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from service.core.batches import Response
-from service.core.books import Books, Overlay, ParkedKey
-from service.core.events import (
+from .batches import Response
+from .books import Books, Overlay, ParkedKey
+from .events import (
     BursarPayment,
     ExportResponse,
     FineChanged,
@@ -12,9 +12,9 @@ from service.core.events import (
     Incoming,
     Parkable,
 )
-from service.core.ledger import Change, FineKey, Payment, SourceKey
-from service.core.outcomes import Applied
-from service.core.words import ItemState, Reason
+from .ledger import Change, FineKey, Payment, SourceKey
+from .outcomes import Applied
+from .words import ItemState, Reason
 
 
 def known(books: Books, event: Parkable) -> Change | Payment | None:

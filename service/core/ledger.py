@@ -5,8 +5,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
-from service.core.money import whole_units
-from service.core.words import (
+from .money import whole_units
+from .words import (
     CREDIT_TYPE,
     DEFAULT_LABELS,
     Considered,

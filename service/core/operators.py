@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from service.core import payments
-from service.core.books import Books, Lane, ParkedKey
-from service.core.events import BursarPayment, Discard, Release, ReleaseFine
-from service.core.ledger import Fine
-from service.core.outcomes import Outcome, Park, rejected
-from service.core.settling import conclude, count, settle, touched
-from service.core.words import Overpayment, Reason, Wait
+from . import payments
+from .books import Books, Lane, ParkedKey
+from .events import BursarPayment, Discard, Release, ReleaseFine
+from .ledger import Fine
+from .outcomes import Outcome, Park, rejected
+from .settling import conclude, count, settle, touched
+from .words import Overpayment, Reason, Wait
 
 GONE = "gone"  # someone or something else was faster: nothing is left to decide
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.core.ledger import Cause, Fine, LoanClosed, SourceKey, Terms
-from service.core.words import DEFAULT_LABELS, Kind, Reason, Wait
+from .ledger import Cause, Fine, LoanClosed, SourceKey, Terms
+from .words import DEFAULT_LABELS, Kind, Reason, Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import assert_never
 
-from service.core.batches import Line
-from service.core.events import BursarPayment
-from service.core.ledger import (
+from .batches import Line
+from .events import BursarPayment
+from .ledger import (
     Fine,
     FineFacts,
     FineKey,
@@ -17,8 +17,8 @@ from service.core.ledger import (
     SourceKey,
     Terms,
 )
-from service.core.outcomes import Applied, Effect, Outcome, Park, Rejected, rejected
-from service.core.words import (
+from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected
+from .words import (
     BURSAR_COMMENT,
     CREDIT_TYPE,
     EXCESS_PREFIX,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from service.core import exports, fines, identities, operators
-from service.core.batches import Response
-from service.core.books import Books, Changes, Lane, ParkedFailure, View
-from service.core.events import (
+from . import exports, fines, identities, operators
+from .batches import Response
+from .books import Books, Changes, Lane, ParkedFailure, View
+from .events import (
     BursarPayment,
     Discard,
     Event,
@@ -19,10 +19,10 @@ from service.core.events import (
     ReleaseFine,
     Replay,
 )
-from service.core.ledger import FineKey
-from service.core.outcomes import Applied, Rejected, Repeat, rejected
-from service.core.settling import conclude, count, decide, post, refuse, settle, touched
-from service.core.words import ItemState, Reason
+from .ledger import FineKey
+from .outcomes import Applied, Rejected, Repeat, rejected
+from .settling import conclude, count, decide, post, refuse, settle, touched
+from .words import ItemState, Reason
 
 
 def fold(view: View, events: Sequence[Event], lanes: Sequence[Lane] = ()) -> Changes:

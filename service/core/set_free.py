@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.core.books import Changes, ParkedKey
-from service.core.events import Refused
-from service.core.ledger import LibraryRef, PaymentRef, SourceKey, Transaction
+from .books import Changes, ParkedKey
+from .events import Refused
+from .ledger import LibraryRef, PaymentRef, SourceKey, Transaction
 
 
 def divided(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:

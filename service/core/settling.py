@@ -5,9 +5,9 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import assert_never
 
-from service.core import fines, identities, payments
-from service.core.books import Books, Lane, ParkedFailure, ParkedKey
-from service.core.events import (
+from . import fines, identities, payments
+from .books import Books, Lane, ParkedFailure, ParkedKey
+from .events import (
     BursarPayment,
     FineChanged,
     Incoming,
@@ -16,9 +16,9 @@ from service.core.events import (
     Refused,
     institution_of,
 )
-from service.core.ledger import Fine, FineKey, Payment, SourceKey
-from service.core.outcomes import Applied, Outcome, Park, Rejected, Repeat
-from service.core.words import ItemState, PaymentKind, Wait
+from .ledger import Fine, FineKey, Payment, SourceKey
+from .outcomes import Applied, Outcome, Park, Rejected, Repeat
+from .words import ItemState, PaymentKind, Wait
 
 # What a person has to decide is not tried again by itself.
 NOT_RETRIED = (Wait.OVERPAID_HELD, Wait.INTERNAL_ERROR)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from service.database.pool import Connection
-from service.database.statements import statements
+from .pool import Connection
+from .statements import statements
 
 R = TypeVar("R")
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from service.core.books import ParkedKey
-from service.core.ledger import Fine, FineKey
-from service.database.pool import Connection
-from service.database.statements import statements
+from ..core.books import ParkedKey
+from ..core.ledger import Fine, FineKey
+from .pool import Connection
+from .statements import statements
 
 
 @dataclass(frozen=True, slots=True)

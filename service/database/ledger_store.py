@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import asyncpg
 
-from service.core.batches import Line, Response, SealedBatch
-from service.core.books import ParkedFailure, ParkedKey, PatronKey, View
-from service.core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
-from service.core.ledger import (
+from ..core.batches import Line, Response, SealedBatch
+from ..core.books import ParkedFailure, ParkedKey, PatronKey, View
+from ..core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
+from ..core.ledger import (
     Account,
     AccountKey,
     BatchKey,
@@ -24,12 +24,12 @@ from service.core.ledger import (
     SourceKey,
     Terms,
 )
-from service.core.words import Wait
-from service.database import records
-from service.database.aside import aside
-from service.database.pool import Connection
-from service.database.references import References, credits_made_by, fines_named_by
-from service.database.statements import statements
+from ..core.words import Wait
+from . import records
+from .aside import aside
+from .pool import Connection
+from .references import References, credits_made_by, fines_named_by
+from .statements import statements
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, SealedBatch)

@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from service.core.books import Changes
-from service.core.events import Refused
-from service.core.ledger import Terms
-from service.core.words import Reason
-from service.database import rows
-from service.database.aside import aside
-from service.database.pool import Connection
-from service.database.statements import statements
+from ..core.books import Changes
+from ..core.events import Refused
+from ..core.ledger import Terms
+from ..core.words import Reason
+from . import rows
+from .aside import aside
+from .pool import Connection
+from .statements import statements
 
 CHANGE_COLUMNS = "institution_id source change_id digest state fine_id reason".split()
 RESPONSE_COLUMNS = (

@@ -5,8 +5,8 @@ from importlib import resources
 
 import asyncpg
 
-from service.database.pool import Connection
-from service.problems import OperatorError
+from ..runtime.problems import OperatorError
+from .pool import Connection
 
 # Any number of ours: whoever holds it migrates, the others wait and then find nothing to do.
 ADVISORY_LOCK = 0x62757273_61726272  # "bursarbr"
@@ -30,7 +30,7 @@ async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
         await _lock(raw, wait_seconds_max)
         if not await pending_on(raw):
             return 0
-        from service.database.upgrade import upgrade  # a second of imports, rarely needed
+        from .upgrade import upgrade  # a second of imports, rarely needed
 
         return await upgrade(raw)
     finally:
@@ -63,7 +63,7 @@ async def current(connection: Connection) -> str | None:
 
 def revisions() -> tuple[str, ...]:
     """This version's revisions, oldest first: numbers of one width, so they sort."""
-    folder = resources.files("service.database").joinpath("migrations", "versions")
+    folder = resources.files(__package__).joinpath("migrations", "versions")
     names = (_REVISION.fullmatch(file.name) for file in folder.iterdir())
     return tuple(sorted(name[1] for name in names if name is not None))
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from service.database.pool import Connection
-from service.database.statements import statements
+from .pool import Connection
+from .statements import statements
 
 TopicAndPartition = tuple[str, int]
 

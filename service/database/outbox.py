@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from service.database.pool import Connection
-from service.database.rows import pack_headers
-from service.database.statements import statements
+from .pool import Connection
+from .rows import pack_headers
+from .statements import statements
 
 ROW_BYTES_MAX = 1024 * 1024
 ROW_RECORDS_MAX = 2_000

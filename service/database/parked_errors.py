@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from service.core.books import ParkedKey
-from service.core.events import Failed
-from service.database.ledger_store import columns
-from service.database.pool import Connection
-from service.database.rows import pack_headers
-from service.database.statements import statements
+from ..core.books import ParkedKey
+from ..core.events import Failed
+from .ledger_store import columns
+from .pool import Connection
+from .rows import pack_headers
+from .statements import statements
 
 
 async def put_parked_errors(connection: Connection, records: Sequence[Failed]) -> None:

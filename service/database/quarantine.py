@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from service.core.ledger import BatchKey
-from service.core.words import BatchState
-from service.database import outbox
-from service.database.pool import Connection
-from service.database.rows import pack_headers
-from service.database.statements import statements
-from service.messages import Message
+from ..core.ledger import BatchKey
+from ..core.words import BatchState
+from ..messages import Message
+from . import outbox
+from .pool import Connection
+from .rows import pack_headers
+from .statements import statements
 
 SQL = statements("quarantine")
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from service.problems import OperatorError
+from ..runtime.problems import OperatorError
 
 FAILURES: tuple[type[Exception], ...] = (
     asyncpg.PostgresError,

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import orjson
 
-from service.core.batches import Line, Response, SealedBatch
-from service.core.ledger import (
+from ..core.batches import Line, Response, SealedBatch
+from ..core.ledger import (
     Account,
     AccountKey,
     BatchKey,
@@ -24,7 +24,7 @@ from service.core.ledger import (
     SourceKey,
     Terms,
 )
-from service.core.words import (
+from ..core.words import (
     BatchState,
     Considered,
     ItemState,

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from service.core.batches import Line
-from service.core.books import LoanKey, ParkedKey, PatronKey
-from service.core.events import (
+from ..core.batches import Line
+from ..core.books import LoanKey, ParkedKey, PatronKey
+from ..core.events import (
     BursarPayment,
     Discard,
     Event,
@@ -18,9 +18,9 @@ from service.core.events import (
     ReleaseFine,
     Replay,
 )
-from service.core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
-from service.core.payments import excess_credit_id
-from service.core.words import PaymentKind
+from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
+from ..core.payments import excess_credit_id
+from ..core.words import PaymentKind
 
 
 @dataclass(slots=True)

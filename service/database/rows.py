@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from service.core.events import Parked, Refused
-from service.core.ledger import (
+from ..core.events import Parked, Refused
+from ..core.ledger import (
     ExportRef,
     Fine,
     LibraryRef,
@@ -18,7 +18,7 @@ from service.core.ledger import (
     Terms,
     Transaction,
 )
-from service.core.words import BURSAR_COMMENT
+from ..core.words import BURSAR_COMMENT
 
 FINE_STATE_COLUMNS = (
     "status considered remaining outstanding line terms_id payments_live status_code"

@@ -12,7 +12,7 @@ _NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)$", re.MULTILINE)
 @cache
 def statements(file: str) -> Mapping[str, str]:
     """The statements of sql/<file>.sql by name. Raises ValueError for a name given twice."""
-    text = resources.files("service.database").joinpath("sql", f"{file}.sql").read_text("utf-8")
+    text = resources.files(__package__).joinpath("sql", f"{file}.sql").read_text("utf-8")
     found: dict[str, str] = {}
     starts = list(_NAME.finditer(text))
     ends = [*(start.start() for start in starts[1:]), len(text)]

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.database.pool import Connection
-from service.database.transient import REFUSED, TRANSIENT
+from ..runtime.transient import REFUSED, TRANSIENT
+from .migrations import script
+from .pool import Connection
 
 # alembic keeps the migration that runs in globals of the process.
 _ONE_AT_A_TIME = asyncio.Lock()
@@ -28,6 +29,7 @@ async def upgrade(raw: Connection) -> int:
     """
     applied: list[str] = []
     config = _config()
+    config.attributes["run_sql_file"] = script.run
     config.attributes["on_version_apply"] = lambda step, **_: applied.append(step.up_revision_id)
 
     def apply(connection: SyncConnection) -> None:
@@ -66,7 +68,7 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
 
 def _config() -> Config:
     config = Config()
-    folder = resources.files("service.database").joinpath("migrations")
+    folder = resources.files(__package__).joinpath("migrations")
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from service.core.ledger import Item, Owner
-from service.core.words import Status
+from ..core.ledger import Item, Owner
+from ..core.words import Status
 
 USER_NAME = "userName"
 EXPORT_NUMBER_MIN = 10**14  # 15 digits, the first not 0: no number is a prefix of another

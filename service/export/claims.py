@@ -15,20 +15,20 @@ from datetime import date
 from functools import partial
 from itertools import groupby
 
-from service.core.books import PatronKey, View
-from service.core.ledger import Fine, FineKey, Patron
-from service.core.words import Status
-from service.database import export_store
-from service.database.aside import aside
-from service.database.export_store import OpenRun
-from service.database.failed_changes import fines_that_wait
-from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection
-from service.export.batch import Sized
-from service.export.failing import FinesFail, failing_fines
-from service.export.profile import AmountScope, Profile
-from service.export.selection import Candidate, Refusal, local_date, select
-from service.export.sizes import sized, unsound_codes
+from ..core.books import PatronKey, View
+from ..core.ledger import Fine, FineKey, Patron
+from ..core.words import Status
+from ..database.aside import aside
+from ..database.failed_changes import fines_that_wait
+from ..database.ledger_store import LedgerStore
+from ..database.pool import Connection
+from . import store as export_store
+from .batch import Sized
+from .failing import FinesFail, failing_fines
+from .profiles.profile import AmountScope, Profile
+from .selection import Candidate, Refusal, local_date, select
+from .sizes import sized, unsound_codes
+from .store import OpenRun
 
 Place = tuple[str, str]  # patron and fine: the order of a run
 

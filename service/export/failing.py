@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from service.core.ledger import Fine
+from ..core.ledger import Fine
 
 # Where fine after fine fails, the cause is the program; the first ones are enough to find it.
 NAMED_MAX = 20

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from service.export.batch import InvalidBatch
-from service.export.manifest import TotalsDiffer
-from service.export.proof import NotReadBack
-from service.export.xml_stream import RefusedDocument
-from service.isolation import is_in_the_way, is_of_a_record, is_of_the_program, name_of
+from ..apply.isolation import is_in_the_way, is_of_a_record, is_of_the_program, name_of
+from .batch import InvalidBatch
+from .manifest import TotalsDiffer
+from .xml.proof import NotReadBack
+from .xml.stream import RefusedDocument
 
 # The bytes of a batch are not what its fines say: nothing of it leaves the house.
 UNSOUND = (InvalidBatch, NotReadBack, RefusedDocument, TotalsDiffer)

@@ -7,20 +7,22 @@ from uuid import uuid4
 
 import asyncpg
 
-from service.apply import Applier
-from service.core.ledger import BatchKey
-from service.database import export_store, quarantine, schedules
-from service.database.pool import Connection
-from service.database.schedules import ProfileRuns, RunPlace
-from service.export.failures import RunFailure, failure_of
-from service.export.manifest import Manifest
-from service.export.plan import STEP_FINES_MAX
-from service.export.profile import Profile, Profiles
-from service.export.retries import Retries
-from service.export.schedule import is_due
-from service.export.steps import ExportTopics, Steps
-from service.tally import Tallied, Tally
-from service.telemetry import Event, Metrics, get_log
+from ..apply.applier import Applier
+from ..apply.tally import Tallied, Tally
+from ..core.ledger import BatchKey
+from ..database import quarantine
+from ..database.pool import Connection
+from ..runtime.telemetry import Event, Metrics, get_log
+from . import schedules
+from . import store as export_store
+from .failures import RunFailure, failure_of
+from .manifest import Manifest
+from .plan import STEP_FINES_MAX
+from .profiles.profile import Profile, Profiles
+from .retries import Retries
+from .schedule import is_due
+from .schedules import ProfileRuns, RunPlace
+from .steps import ExportTopics, Steps
 
 log = get_log(__name__)
 

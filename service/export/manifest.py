@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from service.core.words import Mode, Status
-from service.export.batch import Batch, Sum, Totals, file_name, totals_of_batch
-from service.export.selection import Refusal
+from ..core.words import Mode, Status
+from .batch import Batch, Sum, Totals, file_name, totals_of_batch
+from .selection import Refusal
 
 
 class TotalsDiffer(ValueError):

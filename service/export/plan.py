@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.core.ledger import Fine, FineKey
-from service.database.export_store import OpenRun
-from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection
-from service.export.batch import Limits, Sized, cut
-from service.export.claims import Claims, Looked, Place, patrons_of, place_of
-from service.export.profile import Profile
-from service.export.selection import Refusal
+from ..core.ledger import Fine, FineKey
+from ..database.ledger_store import LedgerStore
+from ..database.pool import Connection
+from .batch import Limits, Sized, cut
+from .claims import Claims, Looked, Place, patrons_of, place_of
+from .profiles.profile import Profile
+from .selection import Refusal
+from .store import OpenRun
 
 # Of one step: a second of work, about. A patron is looked at whole, however many fines that are.
 STEP_FINES_MAX = 10_000

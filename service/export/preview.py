@@ -4,18 +4,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 
-from service.core.books import ParkedFailure
-from service.database import export_store, plan_store
-from service.database.aside import aside
-from service.database.export_store import Numbers
-from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection, Pool
-from service.export import claims
-from service.export.batch import CreditRef
-from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
-from service.export.profile import Profile
-from service.export.rehearsal import rehearse
-from service.export.sealing import (
+from ..core.books import ParkedFailure
+from ..database.aside import aside
+from ..database.ledger_store import LedgerStore
+from ..database.pool import Connection, Pool
+from . import claims, plan_store
+from . import store as export_store
+from .batch import CreditRef
+from .plan import STEP_FINES_MAX, Plan, claims_of, look_on
+from .profiles.profile import Profile
+from .rehearsal import rehearse
+from .sealing import (
     Built,
     Part,
     advanced,
@@ -25,6 +24,7 @@ from service.export.sealing import (
     seals_empty,
     settled,
 )
+from .store import Numbers
 
 
 async def preview(

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from service.core.ledger import Fine, FineKey, Patron
-from service.core.words import Status
-from service.export.batch import Batch, BatchLine, BatchPatron, CreditRef, ordered
-from service.export.profile import Profile
-from service.export.selection import identifier_of
+from ..core.ledger import Fine, FineKey, Patron
+from ..core.words import Status
+from .batch import Batch, BatchLine, BatchPatron, CreditRef, ordered
+from .profiles.profile import Profile
+from .selection import identifier_of
 
 
 def numbered(due: Sequence[Fine], first_bursar_id: int) -> dict[FineKey, str]:

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
 
-from service.core.ledger import Fine
-from service.core.money import format_minor
-from service.core.words import CREDIT_TYPE
-from service.database.export_store import OpenRun
-from service.export.claims import Looked, candidate_of
-from service.export.profile import AmountScope, FineGroup, Profile
-from service.export.selection import (
+from ..core.ledger import Fine
+from ..core.money import format_minor
+from ..core.words import CREDIT_TYPE
+from .claims import Looked, candidate_of
+from .profiles.profile import AmountScope, FineGroup, Profile
+from .selection import (
     Candidate,
     Refusal,
     identifiers_of,
@@ -19,7 +18,8 @@ from service.export.selection import (
     minimum_amount,
     together,
 )
-from service.export.sizes import unsound_codes
+from .sizes import unsound_codes
+from .store import OpenRun
 
 DUE = "due: the next run takes it"
 _WORDS = {

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from service.core.books import ParkedFailure, View
-from service.core.ledger import Fine
-from service.database import ledger_write
-from service.database.aside import aside
-from service.database.ledger_store import Locked
-from service.database.pool import Connection
-from service.export.failing import FinesFail, failing_fines
-from service.export.failures import UNSOUND
-from service.export.sealing import Built, Part, built_of, refs_of
-from service.isolation import is_of_the_program
-from service.isolation_parked import raise_for_parked
-from service.messages import encode_batch, encode_manifest
-from service.outputs import Outputs
+from ..apply.isolation import is_of_the_program
+from ..apply.isolation_parked import raise_for_parked
+from ..apply.outputs import Outputs
+from ..core.books import ParkedFailure, View
+from ..core.ledger import Fine
+from ..database import ledger_write
+from ..database.aside import aside
+from ..database.ledger_store import Locked
+from ..database.pool import Connection
+from .encode import encode_batch, encode_manifest
+from .failing import FinesFail, failing_fines
+from .failures import UNSOUND
+from .sealing import Built, Part, built_of, refs_of
 
 # What is encoded is thrown away: where it would go does not matter.
 OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")

@@ -6,9 +6,9 @@ Most failures are mended by a person only, and each attempt reads, locks and ren
 import time
 from collections.abc import Callable
 
-from service.database.schedules import RunPlace
-from service.export.profile import Profile
-from service.waiting import Postponed
+from ..runtime.waiting import Postponed
+from .profiles.profile import Profile
+from .schedules import RunPlace
 
 FIRST_MS = 30_000
 MAX_MS = 3_600_000

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from service.export.profile import Profile
+from .profiles.profile import Profile
 
 
 def is_cron(expression: str) -> bool:

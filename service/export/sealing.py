@@ -4,26 +4,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.core import rules
-from service.core.books import Changes, View
-from service.core.events import ExportFine
-from service.core.ledger import BatchKey, Fine, FineKey
-from service.core.words import Wait
-from service.crash import crash_point
-from service.database import export_store
-from service.database.aside import aside
-from service.database.export_store import Numbers, OpenRun
-from service.database.ledger_store import Locked
-from service.database.pool import Connection
-from service.database.references import References
-from service.export.batch import CreditRef
-from service.export.claims import Claims
-from service.export.manifest import Manifest, Run, manifest_of
-from service.export.plan import Plan, claims_of_nothing
-from service.export.printing import batch_of, lines_of, numbered
-from service.export.profile import EmptyRun, Profile
-from service.export.proof import prove
-from service.export.xsd import bursar_export_schema
+from ..core import rules
+from ..core.books import Changes, View
+from ..core.events import ExportFine
+from ..core.ledger import BatchKey, Fine, FineKey
+from ..core.words import Wait
+from ..database.aside import aside
+from ..database.ledger_store import Locked
+from ..database.pool import Connection
+from ..database.references import References
+from ..runtime.crash import crash_point
+from . import store as export_store
+from .batch import CreditRef
+from .claims import Claims
+from .manifest import Manifest, Run, manifest_of
+from .plan import Plan, claims_of_nothing
+from .printing import batch_of, lines_of, numbered
+from .profiles.profile import EmptyRun, Profile
+from .store import Numbers, OpenRun
+from .xml.proof import prove
+from .xml.xsd import bursar_export_schema
 
 
 @dataclass(frozen=True, slots=True)

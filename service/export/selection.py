@@ -6,9 +6,9 @@ from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from service.core.words import CREDIT_TYPE
-from service.export.batch import clean
-from service.export.profile import AmountScope, Profile
+from ..core.words import CREDIT_TYPE
+from .batch import clean
+from .profiles.profile import AmountScope, Profile
 
 
 class Refusal(StrEnum):

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.core.ledger import Fine, Patron
-from service.core.words import Status
-from service.export.batch import CreditRef, Sized, size_bytes_max
-from service.export.printing import line_of, patron_of
-from service.export.profile import Profile
-from service.export.selection import is_carried
+from ..core.ledger import Fine, Patron
+from ..core.words import Status
+from .batch import CreditRef, Sized, size_bytes_max
+from .printing import line_of, patron_of
+from .profiles.profile import Profile
+from .selection import is_carried
 
 # Longest possible numbers: a fine's size is known before its numbers are.
 _LONGEST_ID = str(2**64 - 1)

@@ -7,21 +7,24 @@ where little is due: it is gone in steps, and between two of them the run is not
 import time
 from dataclasses import dataclass
 
-from service.apply import Applier
-from service.core.books import View
-from service.crash import crash_point
-from service.database import export_store, outbox, plan_store
-from service.database.aside import aside
-from service.database.export_store import OpenRun
-from service.database.ledger_store import Locked
-from service.database.pause_store import is_paused
-from service.database.pool import Connection
-from service.database.references import References
-from service.export import claims
-from service.export.manifest import Manifest
-from service.export.plan import STEP_FINES_MAX, Plan, claims_of, look_on
-from service.export.profile import Profile
-from service.export.sealing import (
+from ..apply.applier import Applier
+from ..apply.tally import Tallied
+from ..core.books import View
+from ..database import outbox
+from ..database.aside import aside
+from ..database.ledger_store import Locked
+from ..database.pool import Connection
+from ..database.references import References
+from ..runtime.crash import crash_point
+from ..runtime.telemetry import Event, Metrics, get_log, observe_since
+from . import claims, plan_store
+from . import store as export_store
+from .encode import encode_batch, encode_manifest
+from .manifest import Manifest
+from .pause_store import is_paused
+from .plan import STEP_FINES_MAX, Plan, claims_of, look_on
+from .profiles.profile import Profile
+from .sealing import (
     Built,
     Part,
     advanced,
@@ -31,9 +34,7 @@ from service.export.sealing import (
     references_of,
     seals_empty,
 )
-from service.messages import encode_batch, encode_manifest
-from service.tally import Tallied
-from service.telemetry import Event, Metrics, get_log, observe_since
+from .store import OpenRun
 
 log = get_log(__name__)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from service.core.money import InvalidCurrency, decimals, format_minor
-from service.export.batch import Sum, Totals
-from service.export.bursar_xml_reader import ReadBatch, read, totals_of_read
-from service.export.xml_stream import RefusedDocument
+from ..core.money import InvalidCurrency, decimals, format_minor
+from .batch import Sum, Totals
+from .xml.read import ReadBatch, read, totals_of_read
+from .xml.stream import RefusedDocument
 
 Manifest = Mapping[str, object]
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from service.database.pool import Connection
-from service.imports.lines import Target
-from service.imports.plan import SQL
-from service.problems import OperatorError
-from service.upkeep.audit import Said, put_action
+from ..apply.operator_actions import Said, put_action
+from ..database.pool import Connection
+from ..runtime.problems import OperatorError
+from .lines import Target
+from .plan import SQL
 
 ACCEPTED_SOURCE = "import_source_accepted"
 

@@ -13,28 +13,28 @@ from functools import partial
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from service.core.events import Refused
-from service.core.ledger import Origin
-from service.core.words import KnownLines, Reason
-from service.database import ledger_write, outbox
-from service.database.ledger_store import LedgerStore
-from service.database.pool import Writes
-from service.database.transient import with_current_schema
-from service.export.bursar_xml_reader import BadLine, ImportFile
-from service.imports import files
-from service.imports.files import Accepted, FileKey
-from service.imports.lines import TOPIC, Target, earlier_file_number, file_number, origin_of
-from service.imports.plan import SQL, Fate, Planned, plan, refusal_detail
-from service.kafka.clients import (
+from ..apply.tally import Tally, put_tally
+from ..core.events import Refused
+from ..core.ledger import Origin
+from ..core.words import KnownLines, Reason
+from ..database import ledger_write, outbox
+from ..database.ledger_store import LedgerStore
+from ..database.pool import Writes
+from ..export.xml.read import BadLine, ImportFile
+from ..kafka.clients import (
     KafkaAccess,
     KafkaUnavailable,
     hard_close,
     new_producer,
     start,
 )
-from service.messages import encode_rejected
-from service.problems import OperatorError
-from service.tally import Tally, put_tally
+from ..messages import encode_rejected
+from ..runtime.problems import OperatorError
+from ..runtime.transient import with_current_schema
+from . import files
+from .files import Accepted, FileKey
+from .lines import TOPIC, Target, earlier_file_number, file_number, origin_of
+from .plan import SQL, Fate, Planned, plan, refusal_detail
 
 WINDOW_RECORDS = 500
 REQUEST_BYTES_MAX = 1024 * 1024

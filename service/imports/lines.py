@@ -6,11 +6,11 @@ from hashlib import sha256
 
 import orjson
 
-from service.core.events import BursarPayment
-from service.core.ledger import Origin, Payment
-from service.core.money import format_minor
-from service.export.bursar_xml_reader import PaidLine
-from service.messages import parse
+from ..core.events import BursarPayment
+from ..core.ledger import Origin, Payment
+from ..core.money import format_minor
+from ..export.xml.read import PaidLine
+from ..messages import parse
 
 CONTRACT = "bursar-payment.v1"
 TOPIC = "import"  # of what is rejected before it is published

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from service.core import rules
-from service.core.books import Books
-from service.core.events import BursarPayment
-from service.core.ledger import FineKey, LineKey, Payment, SourceKey
-from service.core.outcomes import rejected
-from service.core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
-from service.database import records
-from service.database.ledger_store import LedgerStore, columns
-from service.database.pool import Connection
-from service.database.references import references
-from service.database.statements import statements
-from service.database.transient import with_current_schema
-from service.export.bursar_xml_reader import PaidLine
-from service.imports.lines import Target, payment_event
+from ..core import rules
+from ..core.books import Books
+from ..core.events import BursarPayment
+from ..core.ledger import FineKey, LineKey, Payment, SourceKey
+from ..core.outcomes import rejected
+from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
+from ..database import records
+from ..database.ledger_store import LedgerStore, columns
+from ..database.pool import Connection
+from ..database.references import references
+from ..database.statements import statements
+from ..export.xml.read import PaidLine
+from ..runtime.transient import with_current_schema
+from .lines import Target, payment_event
 
 PAGE_LINES = 1_000
 

@@ -18,7 +18,7 @@ from aiokafka.coordinator.protocol import (
     ConsumerProtocolMemberMetadata,
 )
 
-from service.kafka.assignor_shares import shares
+from .assignor_shares import shares
 
 Partitions = Mapping[str, Collection[int]]
 

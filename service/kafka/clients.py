@@ -13,11 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
-from service.kafka import header_names
-from service.kafka.assignor import new_assignor
-from service.kafka.reach import why_unusable
-from service.logs import LastProblem
-from service.problems import Away
+from ..runtime.logs import LastProblem
+from ..runtime.problems import Away
+from . import header_names
+from .assignor import new_assignor
+from .reach import why_unusable
 
 STOP_SECONDS_MAX = 2
 # Of a producer: for its own end, then for its sender and its connections beside each other.

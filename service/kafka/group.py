@@ -4,7 +4,7 @@ from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import for_code
 
-from service.kafka.clients import KafkaAccess, close_client, new_admin, start
+from .clients import KafkaAccess, close_client, new_admin, start
 
 STABLE = "Stable"
 

@@ -1,6 +1,6 @@
 """Why the service stops until a person has looked: going on would lose or double something."""
 
-from service.problems import OperatorError
+from ..runtime.problems import OperatorError
 
 
 class OlderDatabase(OperatorError):

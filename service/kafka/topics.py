@@ -7,8 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
-from service.kafka.clients import KafkaAccess, close_client, new_admin, start
-from service.problems import OperatorError
+from ..runtime.problems import OperatorError
+from .clients import KafkaAccess, close_client, new_admin, start
 
 INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 OUTPUTS = (

@@ -4,16 +4,15 @@
 again after a restart, gives the same event, digest included.
 """
 
-from service.messages.batches import encode_batch, encode_manifest
-from service.messages.incoming import (
+from .incoming import (
     CONTRACTS,
     RECORD_BYTES_MAX,
     changed_fine_in,
     institution_in,
     parse,
 )
-from service.messages.message import Message
-from service.messages.outgoing import (
+from .message import Message
+from .outgoing import (
     encode_balance_changed,
     encode_loan_closed,
     encode_rejected,
@@ -25,9 +24,7 @@ __all__ = [
     "Message",
     "changed_fine_in",
     "encode_balance_changed",
-    "encode_batch",
     "encode_loan_closed",
-    "encode_manifest",
     "encode_rejected",
     "institution_in",
     "parse",

@@ -17,9 +17,9 @@ from typing import NamedTuple, NoReturn
 
 import jiter
 
-from service.core.ledger import Origin
-from service.core.words import Reason
-from service.messages.values import INSTANT_RULE, Fault, instant
+from ..core.ledger import Origin
+from ..core.words import Reason
+from .values import INSTANT_RULE, Fault, instant
 
 TYPE_PREFIX = "org.bursar-bridge."
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)

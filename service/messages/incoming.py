@@ -11,19 +11,19 @@ from unicodedata import normalize
 
 from pydantic import ValidationError
 
-from service.core.events import Incoming, Refused
-from service.core.ledger import Origin
-from service.core.words import Reason
-from service.messages.envelope import Envelope, open_envelope, read_json, traced, traced_by_event
-from service.messages.models import (
+from ..core.events import Incoming, Refused
+from ..core.ledger import Origin
+from ..core.words import Reason
+from .envelope import Envelope, open_envelope, read_json, traced, traced_by_event
+from .models import (
     Wire,
     WireBursarPayment,
     WireExportResponse,
     WireFineChanged,
     WireFineCreated,
 )
-from service.messages.reading import bursar_payment, export_response, fine_changed, fine_created
-from service.messages.values import Fault
+from .reading import bursar_payment, export_response, fine_changed, fine_created
+from .values import Fault
 
 RECORD_BYTES_MAX = 64 * 1024
 

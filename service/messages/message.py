@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
-from service.core.money import decimals
-from service.messages.envelope import TYPE_PREFIX
+from ..core.money import decimals
+from .envelope import TYPE_PREFIX
 
 Header = tuple[str, bytes]
 Headers = tuple[Header, ...]

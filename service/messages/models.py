@@ -12,8 +12,8 @@ from jiter import LosslessFloat
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StrictBool
 from pydantic_core import PydanticCustomError
 
-from service.core.words import ChangeKind, PaymentKind, ResponseOutcome
-from service.messages.values import INSTANT_RULE, instant
+from ..core.words import ChangeKind, PaymentKind, ResponseOutcome
+from .values import INSTANT_RULE, instant
 
 _LINE_MAX = 2**64 - 1
 _COUNT_MAX = 2**63 - 1

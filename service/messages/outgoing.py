@@ -8,8 +8,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import assert_never
 
-from service.core.events import Refused
-from service.core.ledger import (
+from ..core.events import Refused
+from ..core.ledger import (
     Account,
     ExportRef,
     Fine,
@@ -18,7 +18,7 @@ from service.core.ledger import (
     PaymentRef,
     Transaction,
 )
-from service.messages.message import (
+from .message import (
     JSON,
     Format,
     Header,

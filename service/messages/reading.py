@@ -14,10 +14,10 @@ from unicodedata import normalize
 
 import orjson
 
-from service.core.events import BursarPayment, ExportResponse, FineChanged, FineCreated
-from service.core.ledger import BatchKey, FineFacts, Item, Origin, Owner, Patron, SourceKey
-from service.core.money import is_in_use
-from service.core.words import (
+from ..core.events import BursarPayment, ExportResponse, FineChanged, FineCreated
+from ..core.ledger import BatchKey, FineFacts, Item, Origin, Owner, Patron, SourceKey
+from ..core.money import is_in_use
+from ..core.words import (
     CREDIT_TYPE,
     EXCESS_PREFIX,
     ChangeKind,
@@ -25,8 +25,8 @@ from service.core.words import (
     Reason,
     ResponseOutcome,
 )
-from service.messages.envelope import Envelope
-from service.messages.models import (
+from .envelope import Envelope
+from .models import (
     WireBursarPayment,
     WireExportResponse,
     WireFineChanged,
@@ -35,7 +35,7 @@ from service.messages.models import (
     WireOwner,
     WirePatron,
 )
-from service.messages.values import (
+from .values import (
     Fault,
     above_zero,
     below_zero,

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from unicodedata import category, normalize
 
-from service.core.money import (
+from ..core.money import (
     InvalidAmount,
     InvalidCurrency,
     decimals,
     parse_minor,
     rule_broken_by,
 )
-from service.core.words import Reason
+from ..core.words import Reason
 
 ID_CHARACTERS_MAX = 100
 

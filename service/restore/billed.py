@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from service.database.pool import Connection
-from service.kafka.clients import KafkaAccess
-from service.restore.known import Record, unknown
-from service.restore.topics import Range, open_topics
+from ..database.pool import Connection
+from ..kafka.clients import KafkaAccess
+from .known import Record, unknown
+from .topics import Range, open_topics
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from service.database.pool import Connection
-from service.database.statements import statements
-from service.kafka.clients import KafkaAccess
-from service.kafka.stops import OlderDatabase
-from service.restore.findings import (
+from ..database.pool import Connection
+from ..database.statements import statements
+from ..kafka.clients import KafkaAccess
+from ..kafka.stops import OlderDatabase
+from .findings import (
     Finding,
     Sort,
     foreign_record,
@@ -25,8 +25,8 @@ from service.restore.findings import (
     records_gone,
     unknown_record,
 )
-from service.restore.known import Record, claims_to_be_ours, unknown
-from service.restore.topics import ANSWER_SECONDS_MAX, Range, Topics, open_topics
+from .known import Record, claims_to_be_ours, unknown
+from .topics import ANSWER_SECONDS_MAX, Range, Topics, open_topics
 
 SQL = statements("restore")
 # The newest records of a partition are looked at first: after a restore they are the unknown ones.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from service.kafka.stops import OlderDatabase
-from service.problems import Away
+from ..kafka.stops import OlderDatabase
+from ..runtime.problems import Away
 
 Place = tuple[str, int]  # topic and partition
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"

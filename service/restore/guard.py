@@ -17,15 +17,15 @@ from typing import NoReturn
 import asyncpg
 import orjson
 
-from service.database.pool import Connection, Pool
-from service.database.statements import statements
-from service.database.transient import TRANSIENT
-from service.kafka.stops import OlderDatabase
-from service.problems import Away, describe
-from service.restore.check import Answer, RestoreCheck
-from service.restore.findings import Finding, OutputUnreadable, commits_lost
-from service.restore.verdict import put_verdict
-from service.telemetry import Event, get_log
+from ..database.pool import Connection, Pool
+from ..database.statements import statements
+from ..kafka.stops import OlderDatabase
+from ..runtime.problems import Away, describe
+from ..runtime.telemetry import Event, get_log
+from ..runtime.transient import TRANSIENT
+from .check import Answer, RestoreCheck
+from .findings import Finding, OutputUnreadable, commits_lost
+from .verdict import put_verdict
 
 SQL = statements("restore")
 TRIES_MAX = 3

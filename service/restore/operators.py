@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from service.database.pool import Connection, Pool
-from service.database.statements import statements
-from service.problems import OperatorError
-from service.restore.check import Answer, CheckTooSlow, RestoreCheck
-from service.restore.findings import CannotAsk, Finding, OutputUnreadable, Sort
-from service.restore.verdict import Verdict, read_verdict
+from ..database.pool import Connection, Pool
+from ..database.statements import statements
+from ..runtime.problems import OperatorError
+from .check import Answer, CheckTooSlow, RestoreCheck
+from .findings import CannotAsk, Finding, OutputUnreadable, Sort
+from .verdict import Verdict, read_verdict
 
 SQL = statements("restore")
 CLEARED = "restore_check_clear"

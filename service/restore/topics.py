@@ -14,9 +14,9 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from service.kafka.clients import KafkaAccess, KafkaUnavailable, close_client, new_reader, start
-from service.restore.findings import CannotAsk, unreadable
-from service.restore.known import Record
+from ..kafka.clients import KafkaAccess, KafkaUnavailable, close_client, new_reader, start
+from .findings import CannotAsk, unreadable
+from .known import Record
 
 PAGE_RECORDS = 2_000
 PAGE_WAIT_MS = 200

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import orjson
 
-from service.database.pool import Connection
-from service.database.statements import statements
-from service.restore.findings import Finding
+from ..database.pool import Connection
+from ..database.statements import statements
+from .findings import Finding
 
 SQL = statements("restore")
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from service.database.pool import Writes
-from service.waiting import wait_any
+from ..database.pool import Writes
+from ..runtime.waiting import wait_any
 
 INTERVAL_MS = 5_000
 

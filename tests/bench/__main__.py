@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.logs import configure_logging
+from service.runtime.logs import configure_logging
 from tests.bench import memory, report
 from tests.bench.figures import Plan, Tell, measure
 from tests.bench.world import FOLDER, BenchFailed, require_durable

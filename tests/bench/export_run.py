@@ -10,17 +10,17 @@ import sys
 import time
 from dataclasses import asdict
 
-from service.access import database_limits
-from service.apply import Applier
-from service.collector import look_for_cycles_seldom
+from service.apply.applier import Applier
+from service.apply.tally import InMetrics
 from service.database.pool import Pool, create_pool
 from service.export.manifest import Manifest
-from service.export.profiles import read_profiles
+from service.export.profiles.reading import read_profiles
+from service.runtime.collector import look_for_cycles_seldom
+from service.runtime.telemetry import Metrics
+from service.runtime.waiting import wait_any
 from service.settings import Settings, read_settings
-from service.tally import InMetrics
-from service.telemetry import Metrics
-from service.waiting import wait_any
-from service.wiring import (
+from service.wiring.access import database_limits
+from service.wiring.parts import (
     WRITERS,
     new_applier,
     new_export_job,

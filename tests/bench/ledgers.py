@@ -6,7 +6,8 @@ from itertools import islice
 
 import asyncpg
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
@@ -14,11 +15,10 @@ from service.database.pool import Connection, create_pool
 from service.database.references import references
 from service.export.batch import Limits
 from service.export.job import ExportJob
-from service.export.profile import Profiles
-from service.export.profiles import read_profiles
+from service.export.profiles.profile import Profiles
+from service.export.profiles.reading import read_profiles
 from service.export.steps import ExportTopics
 from service.messages import parse
-from service.outputs import Outputs
 from tests.bench.load import FINE, Line, Record, fines
 from tests.bench.world import profiles_file
 from tests.support.guards import Unguarded

@@ -12,7 +12,6 @@ from datetime import datetime
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-from service.collector import look_for_cycles_seldom
 from service.core import rules
 from service.core.batches import Line
 from service.core.books import Changes, View
@@ -23,6 +22,7 @@ from service.database import records, rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.messages import encode_balance_changed, parse
+from service.runtime.collector import look_for_cycles_seldom
 from service.settings import Settings, read_settings
 
 INPUTS = ("fine-created.v1", "bursar-payment.v1")

@@ -5,7 +5,7 @@ import gc
 import json
 import os
 
-from service.apply import Applier
+from service.apply.applier import Applier
 from service.database.ledger_store import LedgerStore
 from service.database.pool import create_pool
 from service.messages import parse

@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from service.apply.poll import Claim
 from service.database.offsets import Fenced
-from service.poll import Claim
 from tests.conftest import with_database
 from tests.support.inputs import ABSENT
 from tests.support.mixture import PROFILES, Exported, first_fines, mixture

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.export.profile import Profiles
-from service.relay_lease import Lease, LeaseLost
+from service.export.profiles.profile import Profiles
+from service.relay.lease import Lease, LeaseLost
 from tests.support.exports import check_sealed, fines, profiles_with
 from tests.support.write_path import WritePath, write_path
 

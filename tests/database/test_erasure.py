@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.upkeep.audit import Said
-from service.upkeep.erasure import IS_NOT_KNOWN, OWES, PatronKey, erase
+from service.apply.operator_actions import Said
+from service.operations.erasure import IS_NOT_KNOWN, OWES, PatronKey, erase
 from tests.support.commands import Commands
 from tests.support.exports import patron
 from tests.support.guards import Unguarded

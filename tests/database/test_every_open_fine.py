@@ -18,15 +18,15 @@ from prometheus_client import generate_latest
 from service.database.ledger_store import LedgerStore
 from service.export.manifest import Manifest
 from service.export.preview import preview
-from service.export.profile import Profile, Profiles
+from service.export.profiles.profile import Profile, Profiles
 from service.export.selection import Refusal
 from service.messages import parse
-from service.telemetry import Metrics
-from service.upkeep import held
-from service.upkeep.held import HeldFilter
-from service.upkeep.held_fine import HeldFine
-from service.upkeep.measure import Measure
-from service.upkeep.unclaimed import CountUnclaimed
+from service.operations import held
+from service.operations.held import HeldFilter
+from service.operations.held_fine import HeldFine
+from service.operations.measure import Measure
+from service.operations.unclaimed import CountUnclaimed
+from service.runtime.telemetry import Metrics
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     Record,

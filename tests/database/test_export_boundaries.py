@@ -9,8 +9,8 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from service.export.profile import Profiles
-from service.export.profiles import overlaps
+from service.export.profiles.profile import Profiles
+from service.export.profiles.reading import overlaps
 from tests.support.exports import (
     all_of,
     check_sealed,

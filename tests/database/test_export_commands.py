@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import progress
-from service.database import export_store
+from service.export import store as export_store
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of, write_path

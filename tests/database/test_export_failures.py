@@ -11,15 +11,15 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from service.apply import Applier, ApplyLimits
+from service.apply.applier import Applier, ApplyLimits
+from service.apply.tally import Counting, InMetrics
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
-from service.export.profile import Profiles
+from service.export.profiles.profile import Profiles
 from service.export.retries import MAX_MS, Retries
 from service.messages import parse
-from service.tally import Counting, InMetrics
-from service.telemetry import Metrics
+from service.runtime.telemetry import Metrics
 from tests.support.exports import (
     all_of,
     check_sealed,

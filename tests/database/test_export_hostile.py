@@ -14,13 +14,13 @@ from service.core.events import FineCreated
 from service.core.ledger import Fine
 from service.core.words import Considered, Status
 from service.export.batch import USER_NAME, clean, totals_of_batch
-from service.export.bursar_xml_reader import ReadPatron, read
 from service.export.claims import candidate_of
 from service.export.manifest import Run, manifest_of
 from service.export.printing import batch_of, line_of
-from service.export.proof import prove
 from service.export.selection import Refusal, local_date, refusal_of
-from service.export.xsd import bursar_export_schema
+from service.export.xml.proof import prove
+from service.export.xml.read import ReadPatron, read
+from service.export.xml.xsd import bursar_export_schema
 from service.messages import parse
 from tests.golden.batches import any_text
 from tests.support.exports import (

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
 from service.core import rules
 from service.database import aside
 from service.database.ledger_store import LedgerStore
@@ -19,7 +20,6 @@ from service.database.pool import DatabaseLimits, create_pool
 from service.export import claims, sealing, steps
 from service.export.job import ExportJob
 from service.messages import parse
-from service.outputs import Outputs
 from tests.support.exports import check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.large_ledger import fill

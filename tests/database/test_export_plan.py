@@ -13,7 +13,7 @@ import pytest
 from service.database.ledger_store import LedgerStore
 from service.export.manifest import Manifest
 from service.export.preview import preview
-from service.export.profile import Profiles
+from service.export.profiles.profile import Profiles
 from service.messages import parse
 from tests.support.exports import (
     all_of,

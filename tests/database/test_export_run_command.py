@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.export.profiles import parse_profiles
+from service.export.profiles.reading import parse_profiles
 from tests.support.commands import Commands
 from tests.support.write_path import WritePath, fine, write_path
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.database.export_store import EMPTY_RUNS_DELETED_MAX
-from service.export.profile import Profiles
+from service.export.profiles.profile import Profiles
+from service.export.store import EMPTY_RUNS_DELETED_MAX
 from tests.support.write_path import WritePath, fine, profiles_of, write_path
 
 PROFILES = profiles_of("""

@@ -10,12 +10,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from service.database.export_store import SQL
+from service.apply.tally import InMetrics
 from service.export.job import ExportJob
-from service.export.profile import Profiles
+from service.export.profiles.profile import Profiles
 from service.export.retries import MAX_MS, Retries
-from service.tally import InMetrics
-from service.telemetry import Metrics
+from service.export.store import SQL
+from service.runtime.telemetry import Metrics
 from tests.support.exports import fines, waiters
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
 

@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from service.apply.operator_actions import Said
+from service.consumer.loop import Intake, Source
 from service.core import rules, settling
 from service.core.ledger import FineKey, Origin
 from service.database.failed_changes import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Refusal
-from service.intake import Intake, Source
 from service.kafka.clients import KafkaAccess
 from service.messages import changed_fine_in, parse
-from service.upkeep import held, held_release, parked
-from service.upkeep.audit import Said
-from service.upkeep.held_verdicts import find_fine, verdicts, why
+from service.operations import held, held_release, parked
+from service.operations.held_verdicts import find_fine, verdicts, why
 from tests.support import exports
 from tests.support.commands import Commands
 from tests.support.failing import Mistake, fails_for, parked_now

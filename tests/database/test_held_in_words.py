@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from prometheus_client import generate_latest
 
-from service.telemetry import Metrics
-from service.upkeep.unclaimed import CountUnclaimed
+from service.operations.unclaimed import CountUnclaimed
+from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (

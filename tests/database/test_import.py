@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 
 from service.core.words import KnownLines
-from service.export.bursar_xml_reader import read_import
+from service.export.xml.read import read_import
 from service.imports.files import FileKey
 from service.imports.plan import Fate
 from tests.support.importing import (

@@ -96,7 +96,7 @@ async def test_an_import_that_is_stopped_says_how_far_it_came(
 async def test_a_file_that_is_too_large_says_the_limit_and_its_size(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.export.bursar_xml_reader.read_import.__defaults__", (1_000,))
+    monkeypatch.setattr("service.export.xml.read.read_import.__defaults__", (1_000,))
     ended = await desk.imports(document(*[("4711", "1")] * 5))
     size = len(document(*[("4711", "1")] * 5))
     assert ended.exit_code == 1

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from service import outputs
-from service.apply import Applier, ApplyLimits
+from service.apply import outputs
+from service.apply.applier import Applier, ApplyLimits
+from service.apply.isolation import TooManyInternalErrors
+from service.apply.operator_actions import Said
+from service.apply.poll import Poll
 from service.core import rules
 from service.core.events import Failed
 from service.database.ledger_store import LedgerStore
-from service.isolation import TooManyInternalErrors
 from service.messages import parse
-from service.poll import Poll
-from service.upkeep import parked, rejected
-from service.upkeep.audit import Said
-from service.upkeep.rejected import RejectedFilter
+from service.operations import parked, rejected
+from service.operations.rejected import RejectedFilter
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

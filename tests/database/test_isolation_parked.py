@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.operator_actions import Said
+from service.apply.tally import InMetrics
 from service.core import settling
 from service.database.ledger_store import LedgerStore
 from service.export import sealing
 from service.export.job import ExportJob
 from service.export.printing import lines_of
-from service.tally import InMetrics
-from service.telemetry import Metrics
-from service.upkeep import parked
-from service.upkeep.audit import Said
+from service.operations import parked
+from service.runtime.telemetry import Metrics
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from service import outputs
-from service.apply import Applier, ApplyLimits
+from service.apply import outputs
+from service.apply.applier import Applier, ApplyLimits
+from service.apply.isolation import TooManyInternalErrors
+from service.apply.operator_actions import Said, Told
 from service.core import settling
 from service.core.books import ParkedFailure, ParkedKey
 from service.core.ledger import SourceKey
@@ -19,11 +21,9 @@ from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.preview import preview
 from service.export.selection import Refusal
-from service.isolation import TooManyInternalErrors
 from service.messages import parse
-from service.upkeep import parked
-from service.upkeep.audit import Said, Told
-from service.upkeep.parked import ParkedRecord
+from service.operations import parked
+from service.operations.parked import ParkedRecord
 from tests.support.failing import cannot_read, fails_for, parked_now, pays, refused_for
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.poll import Poll, Report
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, create_pool
 from service.messages import parse
-from service.poll import Poll, Report
-from service.upkeep.sweep import Sweep
+from service.operations.sweep import Sweep
 from tests.support.failing import fines_of
 from tests.support.guards import Unguarded
 from tests.support.write_path import (

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.operator_actions import Said
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.messages import parse
-from service.telemetry import Metrics
-from service.upkeep import parked
-from service.upkeep.audit import Said
-from service.upkeep.measure import Measure
-from service.upkeep.parked import ParkedFilter
+from service.operations import parked
+from service.operations.measure import Measure
+from service.operations.parked import ParkedFilter
+from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT

@@ -19,8 +19,8 @@ from service.database.migrate import migrate, pending, revisions
 from service.database.migrations import script
 from service.database.migrations.script import BrokenMigration
 from service.database.pool import DatabaseLimits, create_pool
-from service.database.transient import REFUSED, TRANSIENT
-from service.problems import describe
+from service.runtime.problems import describe
+from service.runtime.transient import REFUSED, TRANSIENT
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable

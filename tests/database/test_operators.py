@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from service.apply.operator_actions import Place, Said, Told
 from service.core.words import Reason, RejectedState, Wait
-from service.upkeep import parked, rejected
-from service.upkeep.audit import Place, Said, Told
-from service.upkeep.parked import ParkedFilter, ParkedRecord
-from service.upkeep.rejected import RejectedFilter, RejectedRecord
+from service.operations import parked, rejected
+from service.operations.parked import ParkedFilter, ParkedRecord
+from service.operations.rejected import RejectedFilter, RejectedRecord
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     Record,

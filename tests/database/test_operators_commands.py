@@ -10,8 +10,8 @@ import pytest
 
 from service.cli.shown import log_format
 from service.export.manifest import Manifest
+from service.operations import rejected
 from service.settings import Settings
-from service.upkeep import rejected
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (

@@ -6,8 +6,8 @@ import pytest
 import structlog
 from prometheus_client import generate_latest
 
-from service.telemetry import Event, Metrics
-from service.upkeep.measure import Measure
+from service.operations.measure import Measure
+from service.runtime.telemetry import Event, Metrics
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, payment, record, write_path
 

@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from service.export.job import ExportJob
-from service.export.profile import Profiles
-from service.telemetry import Metrics
-from service.upkeep.measure import Measure
+from service.export.profiles.profile import Profiles
+from service.operations.measure import Measure
+from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.exports import fines, waiters
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from service.apply.operator_actions import Said
 from service.core import rules
+from service.operations import parked, rejected
+from service.operations.parked import ParkedFilter
+from service.operations.rejected import RejectedFilter
 from service.restore.known import unknown
-from service.upkeep import parked, rejected
-from service.upkeep.audit import Said
-from service.upkeep.parked import ParkedFilter
-from service.upkeep.rejected import RejectedFilter
 from tests.support.write_path import Record, WritePath, fine, outbox_of, record, write_path
 
 CONTRACT = "fine-created.v1"

@@ -10,7 +10,7 @@ from service.core.ledger import BatchKey
 from service.database.ledger_store import LedgerStore
 from service.export.manifest import Manifest
 from service.export.preview import preview
-from service.export.profile import Profile, Profiles
+from service.export.profiles.profile import Profile, Profiles
 from service.export.verify import chain_breaks, verify
 from service.messages import parse
 from tests.support.write_path import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service import outputs
+from service.apply import outputs
 from service.database.ledger_store import LedgerStore
 from service.export import printing, sizes
 from service.export.batch import InvalidBatch

@@ -8,11 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from service.apply.operator_actions import Said
 from service.database import quarantine
 from service.database.quarantine import QuarantineId
-from service.upkeep import quarantined
-from service.upkeep.audit import Said
-from service.upkeep.quarantined import QuarantineFilter
+from service.operations import quarantined
+from service.operations.quarantined import QuarantineFilter
 from tests.support.commands import Commands
 from tests.support.exports import waiters
 from tests.support.quarantine import (

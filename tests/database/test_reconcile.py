@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import generate_latest
 
-from service.telemetry import Metrics
-from service.upkeep.reconcile import Difference, Reconcile, Reconciled, reconcile
+from service.operations.reconcile import Difference, Reconcile, Reconciled, reconcile
+from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.write_path import (
     WritePath,

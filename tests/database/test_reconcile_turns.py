@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from service.database.pool import DatabaseLimits, Pool, create_pool
-from service.telemetry import Metrics
-from service.upkeep.reconcile import Reconcile
+from service.operations.reconcile import Reconcile
+from service.runtime.telemetry import Metrics
 from tests.support.write_path import WritePath, fine, write_path
 
 SECONDS_MAX = 60

@@ -10,7 +10,7 @@ import pytest
 
 from service.database.pool import Pool
 from service.database.statements import statements
-from service.database.transient import with_current_schema
+from service.runtime.transient import with_current_schema
 from tests.support.write_path import WritePath, change, fine, payment, write_path
 
 FOLDER = Path(__file__).parents[2] / "service" / "database" / "sql"

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.sources import Sender, Sources
-from service.telemetry import Metrics
-from service.upkeep.audit import Said
-from service.upkeep.counts import Counts
-from service.upkeep.pauses import pause, resume
-from service.upkeep.standing import (
+from service.apply.operator_actions import Said
+from service.apply.sources import Sender, Sources
+from service.operations.counts import Counts
+from service.operations.pauses import pause, resume
+from service.operations.standing import (
     Standing,
     StandingLimits,
     profile_standings,
     silent_sources,
     unanswered_batches,
 )
+from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.write_path import PREFIX, WritePath, fine, payment, response, write_path

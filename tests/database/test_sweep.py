@@ -9,7 +9,7 @@ import pytest
 
 from service.core.words import Wait
 from service.export.preview import preview
-from service.upkeep.sweep import COMMIT_RECORDS_MAX, Sweep, parked_by_wait
+from service.operations.sweep import COMMIT_RECORDS_MAX, Sweep, parked_by_wait
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     Record,

@@ -10,13 +10,13 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from service.apply import Applier, ApplyLimits
+from service.apply.applier import Applier, ApplyLimits
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.messages import parse
-from service.upkeep import sweep as sweep_module
-from service.upkeep.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Lane, Sweep
-from service.waiting import Postponed
+from service.operations import sweep as sweep_module
+from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Lane, Sweep
+from service.runtime.waiting import Postponed
 from tests.support.exports import patron
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT

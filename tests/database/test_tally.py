@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.operator_actions import Said
+from service.apply.sources import Sources
+from service.apply.tally import InDatabase, InMetrics, Tallied
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
 from service.messages import parse
-from service.sources import Sources
-from service.tally import InDatabase, InMetrics, Tallied
-from service.telemetry import Event, Metrics
-from service.upkeep import parked
-from service.upkeep.audit import Said
-from service.upkeep.counts import Counts
-from service.upkeep.parked import ParkedFilter
+from service.operations import parked
+from service.operations.counts import Counts
+from service.operations.parked import ParkedFilter
+from service.runtime.telemetry import Event, Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.write_path import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from service.upkeep.unmet import SAMPLE_ROWS, Unmet, unmet
+from service.operations.unmet import SAMPLE_ROWS, Unmet, unmet
 from tests.support.large_ledger import fill
 from tests.support.write_path import profiles_of
 

@@ -9,8 +9,8 @@ import asyncssh
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.deliver.sftp import sftp_access
-from service.problems import OperatorError
+from service.delivery.sftp import sftp_access
+from service.runtime.problems import OperatorError
 from tests.end_to_end.test_delivery import CONFIG, TOPICS
 from tests.support.delivering import Drop
 from tests.support.sealed import sealed_chain

@@ -8,19 +8,19 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.apply.poll import Poll, Report
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, create_pool
-from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse
-from service.outputs import Outputs
-from service.poll import Poll, Report
 from service.restore.guard import Guard
-from service.telemetry import Metrics
+from service.runtime.telemetry import Metrics
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import produce_mixed

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.apply.poll import Poll, Report
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, create_pool
 from service.database.records import unpack_headers
-from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS
 from service.messages import parse
-from service.outputs import Outputs
-from service.poll import Poll, Report
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import Mixed, produce_mixed

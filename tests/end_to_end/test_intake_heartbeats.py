@@ -12,17 +12,17 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
-from service import outputs
-from service.apply import Applier
+from service.apply import outputs
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.core import rules
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Pool, create_pool
-from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.messages import parse
-from service.outputs import Outputs
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, produce

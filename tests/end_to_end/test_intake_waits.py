@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.database.ledger_store import LedgerStore
 from service.database.pool import DatabaseLimits, Pool, create_pool
-from service.intake import Intake, IntakeLimits, Source
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
-from service.outputs import Outputs
-from service.telemetry import Metrics
+from service.runtime.telemetry import Metrics
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, end_offsets, produce

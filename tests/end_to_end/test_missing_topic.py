@@ -17,7 +17,7 @@ from aiokafka.coordinator.protocol import (
 )
 from confluent_kafka.admin import AdminClient
 
-from service.intake import Intake, IntakeLimits, Source
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess, close_client
 from service.messages import parse
 from tests.support import inputs

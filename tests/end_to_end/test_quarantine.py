@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
 from service.export.steps import ExportTopics
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
-from service.outputs import Outputs
-from service.relay import Relay, RelayLimits
+from service.relay.loop import Relay, RelayLimits
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.quarantine import (

@@ -12,8 +12,8 @@ from service.database.outbox import put
 from service.database.pool import Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
-from service.relay import Relay, RelayLimits
-from service.relay_lease import LeaseLost
+from service.relay.lease import LeaseLost
+from service.relay.loop import Relay, RelayLimits
 from tests.support.guards import opened_guard
 from tests.support.topics import (
     Read,

@@ -19,13 +19,13 @@ import structlog
 from aiokafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from service.checks import register_parts
-from service.intake import Intake, IntakeLimits, Source
+from service.consumer.loop import Intake, IntakeLimits, Source
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.messages import parse
-from service.readiness import Readiness
-from service.relay import Relay
-from service.telemetry import Event, Metrics
+from service.relay.loop import Relay
+from service.runtime.readiness import Readiness
+from service.runtime.telemetry import Event, Metrics
+from service.wiring.checks import register_parts
 from tests.support import inputs
 from tests.support.guards import opened_guard
 from tests.support.process import Site

@@ -1,6 +1,6 @@
 """Writes the golden XML files anew; a difference is a change of the released format."""
 
-from service.export.bursar_xml import render
+from service.export.xml.write import render
 from tests.golden.batches import GOLDEN, golden_batches
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ TARGETS = (
         ),
     ),
     Target(("service/core/*.py",), (RULES, LAWS, MATRIX)),
-    Target(("service/export/bursar_xml.py", "service/export/bursar_xml_reader.py"), (XML, FILES)),
-    Target(("service/export/xml_stream.py",), (XML[::-1], FILES)),
+    Target(("service/export/xml/write.py", "service/export/xml/read.py"), (XML, FILES)),
+    Target(("service/export/xml/stream.py",), (XML[::-1], FILES)),
 )
 
 

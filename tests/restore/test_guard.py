@@ -14,7 +14,7 @@ from service.kafka.stops import OlderDatabase
 from service.restore.guard import Guard
 from service.restore.verdict import read_verdict
 from service.restore.watch import Watch
-from service.wiring import WRITERS
+from service.wiring.parts import WRITERS
 from tests.support.guards import new_guard, opened_guard
 
 

@@ -13,7 +13,7 @@ from lxml import etree
 
 from service.core.money import format_minor
 from service.export.manifest import Manifest
-from service.export.profile import Profile, Profiles
+from service.export.profiles.profile import Profile, Profiles
 from tests.support.write_path import (
     Record,
     Row,

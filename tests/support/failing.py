@@ -6,8 +6,8 @@ from typing import Any
 from service.core.ledger import Origin
 from service.database.rows import TRANSACTION_COLUMNS
 from service.messages import parse
-from service.upkeep import parked
-from service.upkeep.parked import ParkedFilter
+from service.operations import parked
+from service.operations.parked import ParkedFilter
 from tests.support.inputs import ABSENT
 from tests.support.write_path import Record, WritePath, payment
 

@@ -10,7 +10,7 @@ from service.database.pool import Connection, Pool
 from service.kafka.clients import KafkaAccess
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
-from service.wiring import WRITERS
+from service.wiring.parts import WRITERS
 
 
 class Unguarded:

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from service.core.words import KnownLines
 from service.database.ledger_store import LedgerStore
-from service.export.bursar_xml_reader import ImportFile, read_import
+from service.export.xml.read import ImportFile, read_import
 from service.imports.files import FileKey
 from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.lines import Target

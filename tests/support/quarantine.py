@@ -7,10 +7,10 @@ import asyncpg
 from service.core.ledger import BatchKey
 from service.database.quarantine import QuarantineId
 from service.database.statements import statements
-from service.telemetry import Metrics
-from service.upkeep import quarantined
-from service.upkeep.measure import Measure
-from service.upkeep.quarantined import QuarantineFilter
+from service.operations import quarantined
+from service.operations.measure import Measure
+from service.operations.quarantined import QuarantineFilter
+from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.write_path import PREFIX, WritePath, profiles_of
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from service.export.profile_file import CreditsTable, InstitutionTable, ProfileTable
+from service.export.profiles.file import CreditsTable, InstitutionTable, ProfileTable
 from service.settings import Settings, variable_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"

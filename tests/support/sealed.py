@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from confluent_kafka import Producer
 
 from service.core.words import Mode
+from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Run, manifest_of
-from service.export.proof import prove
-from service.export.xsd import bursar_export_schema
-from service.messages import Message, encode_batch, encode_manifest
+from service.export.xml.proof import prove
+from service.export.xml.xsd import bursar_export_schema
+from service.messages import Message
 from tests.golden.batches import CUTOFF, batch, line, patron
 
 SECONDS_MAX = 30

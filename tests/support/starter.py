@@ -62,7 +62,8 @@ class Request:
         os.environ.clear()
         os.environ.update(self.order["environment"])
         time.tzset()
-        importlib.reload(sys.modules["service.crash"])  # reads the environment when it is imported
+        # It reads the environment when it is imported.
+        importlib.reload(sys.modules["service.runtime.crash"])
         sys.argv = [PROGRAM, *self.order["arguments"]]
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 

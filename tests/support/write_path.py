@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from service.apply import Applier
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.apply.poll import Claim, Poll, Report
 from service.core.ledger import Origin
 from service.database import offsets
 from service.database.ledger_store import LedgerStore
@@ -19,13 +21,11 @@ from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.database.records import unpack_headers
 from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
-from service.export.profile import Profile, Profiles
-from service.export.profiles import parse_profiles
+from service.export.profiles.profile import Profile, Profiles
+from service.export.profiles.reading import parse_profiles
 from service.export.steps import ExportTopics
 from service.messages import parse
-from service.outputs import Outputs
-from service.poll import Claim, Poll, Report
-from service.upkeep.sweep import Sweep
+from service.operations.sweep import Sweep
 from tests.support import inputs
 from tests.support.guards import Unguarded
 

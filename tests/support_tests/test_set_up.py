@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.export.profiles import overlaps, read_profiles, warnings
+from service.export.profiles.reading import overlaps, read_profiles, warnings
 from tests.support.services.engine import KAFKA_IMAGE, POSTGRES_IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ from service.export.batch import (
     ordered,
     size_bytes_max,
 )
-from service.export.bursar_xml import render
+from service.export.xml.write import render
 from tests.golden.batches import any_batch, any_text, batch, line, patron
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from service.export.batch import Batch
-from service.export.bursar_xml import printed_sum, printed_time, render
-from service.export.xml_stream import RefusedDocument, validate
-from service.export.xsd import bursar_export_schema
+from service.export.xml.stream import RefusedDocument, validate
+from service.export.xml.write import printed_sum, printed_time, render
+from service.export.xml.xsd import bursar_export_schema
 from tests.golden.batches import (
     GOLDEN,
     MAIN,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.export.bursar_xml import render
-from service.export.bursar_xml_reader import read, read_import
-from service.export.xml_stream import BYTES_MAX, Fault, RefusedDocument, elements
+from service.export.xml.read import read, read_import
+from service.export.xml.stream import BYTES_MAX, Fault, RefusedDocument, elements
+from service.export.xml.write import render
 from tests.golden.batches import batch, line, patron
 from tests.unit.test_bursar_xml_reading import document, fine
 

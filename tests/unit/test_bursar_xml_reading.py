@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from service.core.words import Mode, Reason
 from service.export.batch import Batch, Sum, totals_of_batch
-from service.export.bursar_xml import NAMESPACE, render
-from service.export.bursar_xml_reader import (
+from service.export.manifest import Run, TotalsDiffer, manifest_of
+from service.export.selection import Refusal
+from service.export.xml.proof import printed, prove
+from service.export.xml.read import (
     BadLine,
     PaidLine,
     read,
     read_import,
     totals_of,
 )
-from service.export.manifest import Run, TotalsDiffer, manifest_of
-from service.export.proof import printed, prove
-from service.export.selection import Refusal
-from service.export.xml_stream import Fault, RefusedDocument
-from service.export.xsd import bursar_export_schema
+from service.export.xml.stream import Fault, RefusedDocument
+from service.export.xml.write import NAMESPACE, render
+from service.export.xml.xsd import bursar_export_schema
 from tests.golden.batches import CUTOFF, SEEN, any_batch, batch, golden_batches, line, patron
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.deliver.journal import HEADER, Journal
-from service.deliver.memory import DeliveredBatch, Memory
-from service.deliver.state import InvalidState, StateFile
+from service.delivery.journal import HEADER, Journal
+from service.delivery.memory import DeliveredBatch, Memory
+from service.delivery.state import InvalidState, StateFile
 
 NUMBER = "100000000000001"
 FIRST = DeliveredBatch(

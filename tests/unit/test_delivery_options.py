@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.deliver.options import OtherOptions, Wanted, continued
-from service.deliver.state import Chain, Last, Options, State
+from service.delivery.options import OtherOptions, Wanted, continued
+from service.delivery.state import Chain, Last, Options, State
 from service.export.formats import XmlFormat
 from service.export.formats.csv_format import CsvFormat
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.deliver.queue import Due, Queue
-from service.deliver.records import Half, Kind, NoBatch, half_of, manifest_of
-from service.deliver.state import Chain, Last, Place
+from service.delivery.queue import Due, Queue
+from service.delivery.records import Half, Kind, NoBatch, half_of, manifest_of
+from service.delivery.state import Chain, Last, Place
 
 DAILY, WEEKLY = "972/DAILY", "972/WEEKLY"
 B, M = Kind.BATCH, Kind.MANIFEST

@@ -17,14 +17,15 @@ from service.export.batch import (
     size_bytes_max,
     totals_of_batch,
 )
-from service.export.bursar_xml import render
+from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Run, manifest_of
-from service.export.profile_file import BYTES_MAX, BYTES_MAX_MIN, FINES_MAX, FINES_MAX_MAX
+from service.export.profiles.file import BYTES_MAX, BYTES_MAX_MIN, FINES_MAX, FINES_MAX_MAX
 from service.export.selection import Refusal
+from service.export.xml.write import render
 from service.kafka.topics import settings_of
-from service.messages import Message, encode_batch, encode_manifest
-from service.relay_limits import RelayLimits
-from service.relay_window import RECORD_OVERHEAD_BYTES
+from service.messages import Message
+from service.relay.limits import RelayLimits
+from service.relay.window import RECORD_OVERHEAD_BYTES
 from service.settings import Settings
 from tests.golden.batches import CUTOFF, batch, line
 from tests.support.exports import only, profiles_with

@@ -17,16 +17,16 @@ from hypothesis import given
 from service.core.money import format_minor
 from service.core.words import Mode
 from service.export.batch import Batch, CreditRef
+from service.export.encode import manifest_members
 from service.export.formats import Format, NotPrintable, XmlFormat, printed_as, table_of
 from service.export.formats.csv_format import COLUMNS, CsvFormat, neutralised, original
 from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
 from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
 from service.export.manifest import Run, manifest_of
-from service.export.proof import prove
-from service.export.xsd import bursar_export_schema
-from service.messages.batches import manifest_members
-from service.problems import OperatorError
+from service.export.xml.proof import prove
+from service.export.xml.xsd import bursar_export_schema
+from service.runtime.problems import OperatorError
 from tests.golden.batches import any_batch, any_text, batch, golden_batches, line, patron
 
 RUN = Run("run-1", 1, True, Mode.EXPORT_IMPORT, datetime(2026, 9, 12, 19, 31, tzinfo=UTC), None, {})

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from service.lifecycle import CLOSING_SECONDS, Part, PartEnded, Run, run_parts, steady
-from service.problems import OperatorError
+from service.runtime.lifecycle import CLOSING_SECONDS, Part, PartEnded, Run, run_parts, steady
+from service.runtime.problems import OperatorError
 
 
 class Journal:

@@ -20,9 +20,10 @@ LIGHT_ALONE = {
     "service.cli.completion",
     "service.cli.options",
     "service.cli.program",
-    "service.collector",
+    "service.runtime.collector",
     "service.core",
-    "service.version",
+    "service.runtime",
+    "service.runtime.version",
 }
 HELP = """
 import sys, json
@@ -87,4 +88,4 @@ def test_check_loads_the_write_path_only_for_a_database_that_is_whole() -> None:
     _, codes, modules = modules_after(COMMAND, "check", **settings)
     assert codes == [1]
     assert heavy(modules) & {"lxml", "alembic", "sqlalchemy", "asyncssh", "aiohttp"} == set()
-    assert "service.apply" not in modules
+    assert "service.apply.applier" not in modules

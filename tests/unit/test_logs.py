@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 import asyncpg
 import pytest
 
-from service.logs import LastProblem, RepeatsFilter, configure_logging
-from service.problems import OperatorError, describe, summary
-from service.telemetry import Event, Metrics, get_log
+from service.runtime.logs import LastProblem, RepeatsFilter, configure_logging
+from service.runtime.problems import OperatorError, describe, summary
+from service.runtime.telemetry import Event, Metrics, get_log
 from tests.support.logs import logging_kept
 
 
@@ -57,7 +57,7 @@ def test_what_a_foreign_exception_quotes_is_not_written(written: io.StringIO) ->
     try:
         raise asyncpg.CheckViolationError("Failing row contains (1, P-1, Erika Beispiel)")
     except asyncpg.CheckViolationError as problem:
-        get_log("service.apply").error(Event.POLL_FAILED, exc_info=problem)
+        get_log("service.apply.applier").error(Event.POLL_FAILED, exc_info=problem)
         logging.getLogger("somewhere").exception("failed")
     first, second = lines(written)
     assert "Erika" not in written.getvalue()
@@ -97,7 +97,7 @@ def test_the_line_after_a_silence_counts_what_was_kept_back() -> None:
 
 def test_other_loggers_are_not_cut_short() -> None:
     clock = Clock(("aiokafka",))
-    record = logging.LogRecord("service.apply", logging.ERROR, "f", 1, "again", (), None)
+    record = logging.LogRecord("service.apply.applier", logging.ERROR, "f", 1, "again", (), None)
     assert all(clock.filter(record) for _ in range(5))
 
 

@@ -26,16 +26,10 @@ from service.core.ledger import (
 from service.core.money import format_minor
 from service.core.words import Considered, Kind, Mode, Reason, Status
 from service.export.batch import Sum
+from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Manifest, ManifestLine
 from service.export.selection import Refusal
-from service.messages import (
-    Message,
-    encode_balance_changed,
-    encode_batch,
-    encode_loan_closed,
-    encode_manifest,
-    encode_rejected,
-)
+from service.messages import Message, encode_balance_changed, encode_loan_closed, encode_rejected
 from tests.contracts import examples
 from tests.support.inputs import TRACEPARENT, Headers
 

@@ -9,9 +9,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from service import readiness as readiness_module
-from service.ops import Ops
-from service.telemetry import Metrics
+from service.runtime import readiness as readiness_module
+from service.runtime.ops import Ops
+from service.runtime.telemetry import Metrics
 
 
 @pytest.fixture

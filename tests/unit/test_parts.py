@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import asyncpg
 
-from service.committing import Patience
-from service.parts import SHORT_LOCK_MS, SHORT_STATEMENT_MS, Part, Parts
+from service.apply.committing import Patience
+from service.apply.parts import SHORT_LOCK_MS, SHORT_STATEMENT_MS, Part, Parts
 
 LOCK = asyncpg.LockNotAvailableError()
 SLOW = asyncpg.QueryCanceledError()

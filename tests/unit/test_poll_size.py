@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.intake_poll_size import PollSize
+from service.consumer.poll_size import PollSize
 
 
 def after(*polls: tuple[int, int]) -> int:

@@ -7,7 +7,7 @@ import pytest
 from service.core.ledger import DEFAULT_LOST_TYPES, Terms
 from service.core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
 from service.export.batch import Limits
-from service.export.profile import (
+from service.export.profiles.profile import (
     AmountScope,
     Credits,
     Doubt,
@@ -17,7 +17,7 @@ from service.export.profile import (
     Profiles,
     Warned,
 )
-from service.export.profiles import (
+from service.export.profiles.reading import (
     InvalidProfile,
     overlaps,
     parse_profiles,

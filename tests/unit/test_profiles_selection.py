@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.core.words import RefusedRule
-from service.export.profile import AmountScope, Credits, Profile
-from service.export.profiles import read_profiles
+from service.export.profiles.profile import AmountScope, Credits, Profile
+from service.export.profiles.reading import read_profiles
 from service.export.selection import (
     Candidate,
     Refusal,

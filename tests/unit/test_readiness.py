@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import readiness as readiness_module
-from service.readiness import SILENT, Check, Readiness, Reporting
-from service.telemetry import Event, Metrics
+from service.runtime import readiness as readiness_module
+from service.runtime.readiness import SILENT, Check, Readiness, Reporting
+from service.runtime.telemetry import Event, Metrics
 
 
 class World:

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from service.cli import application
-from service.export.profiles import parse_profiles
+from service.export.profiles.reading import parse_profiles
 from tests.support import readme
 
 ROOT = readme.README.parent

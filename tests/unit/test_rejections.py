@@ -5,8 +5,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from service.intake_rejections import Rejections
-from service.telemetry import Metrics
+from service.consumer.rejections import Rejections
+from service.runtime.telemetry import Metrics
 
 FINES = "library.fine-created.v1"
 PAYMENTS = "library.bursar-payment.v1"

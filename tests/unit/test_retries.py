@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.database.schedules import RunPlace
 from service.export.retries import FIRST_MS, MAX_MS, Retries
-from service.waiting import KEYS_MAX, Postponed
+from service.export.schedules import RunPlace
+from service.runtime.waiting import KEYS_MAX, Postponed
 from tests.support.exports import only, profiles_with
 
 PROFILE = only(profiles_with())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.export.profile import Profile
+from service.export.profiles.profile import Profile
 from service.export.schedule import is_due
 from tests.support.write_path import profiles_of
 

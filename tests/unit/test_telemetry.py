@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.telemetry import Event, Metrics
+from service.runtime.telemetry import Event, Metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -46,7 +46,7 @@ def test_texts_name_metrics_that_there_are() -> None:
 
 
 def test_each_metric_is_recorded_somewhere() -> None:
-    """Or is one of the counters that are named by their field (service/tally.py)."""
+    """Or is one of the counters that are named by their field (service/apply/tally.py)."""
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
     fields = [
         name for name, value in vars(Metrics()).items() if isinstance(value, MetricWrapperBase)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import InstitutionOption, JsonOption, LimitOption, WideOption
-from service.core.words import BatchState
+from ...core.words import BatchState
+from ..options import InstitutionOption, JsonOption, LimitOption, WideOption
 
 batches = typer.Typer(help="Sealed batches and what became of their lines.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_batches(
 
     Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
     """
-    from service.cli import batches
+    from .. import batches
 
     batches.list_batches(institution, profile, state, line, fine, limit, wide, as_json)
 
@@ -49,6 +49,6 @@ def show_batch(
     as_json: JsonOption = False,
 ) -> None:
     """One batch, its lines, and what became of each."""
-    from service.cli import batches
+    from .. import batches
 
     batches.show_batch(profile, number, institution, wide, as_json)

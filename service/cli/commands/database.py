@@ -3,6 +3,6 @@
 
 def migrate() -> None:
     """Bring the database to this version; from several instances at once, too."""
-    from service.cli import database
+    from .. import database
 
     database.migrate()

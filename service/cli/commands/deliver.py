@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import JsonOption
+from ..options import JsonOption
 
 TargetArgument = Annotated[
     str,
@@ -70,7 +70,7 @@ def deliver(
     batch is published again (`export resend`), the others go on. The state keeps the profiles and
     the format that the delivery was begun with, and others are refused.
     """
-    from service.cli import deliver
+    from .. import deliver
 
     deliver.deliver(
         target, profile, form, layout, state, group, continue_at, change_options, once, as_json

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import JsonOption, OperatorOption, WhyOption, YesOption
+from ..options import JsonOption, OperatorOption, WhyOption, YesOption
 
 
 def erase_patron(
@@ -27,6 +27,6 @@ def erase_patron(
     Refused while a fine of the patron is open or outstanding. It cannot be undone. Sealed batches,
     records that wait or were rejected, and topics are not reached: see the runbook.
     """
-    from service.cli import erase
+    from .. import erase
 
     erase.erase_patron(institution, patron, reason, operator, only_texts, yes, as_json)

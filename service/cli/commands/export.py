@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.commands import batches, pausing, verify
-from service.cli.options import JsonOption, WideOption
+from ..options import JsonOption, WideOption
+from . import batches, pausing, verify
 
 application = typer.Typer(
     help="Run profiles now, pause and resume them; preview, list, show, send again and check "
@@ -36,7 +36,7 @@ def run(
     another session is the only cause, so that the command can be tried again later. A paused
     profile is not run unless --even-if-paused says so.
     """
-    from service.cli import export
+    from .. import export
 
     export.run(profile or [], every, even_if_paused, wide, as_json)
 
@@ -60,7 +60,7 @@ def show_preview(
     Where the run would fail, the fines on which it would fail are named, behind the batches that it
     would seal before.
     """
-    from service.cli import export
+    from .. import export
 
     export.show_preview(profile, out, wide, as_json)
 
@@ -75,7 +75,7 @@ def resend(
     ] = None,
 ) -> None:
     """Publish a sealed batch and its manifest again: the stored bytes, with the same ce_id."""
-    from service.cli import export
+    from .. import export
 
     export.resend(profile, batch, institution)
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from ...core.words import Listed
+from ..options import (
     AllOption,
     InstitutionOption,
     JsonOption,
@@ -14,7 +15,6 @@ from service.cli.options import (
     WideOption,
     YesOption,
 )
-from service.core.words import Listed
 
 application = typer.Typer(help="Open fines that are held back from export.", no_args_is_help=True)
 FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
@@ -46,7 +46,7 @@ def list_held(
     amount, and those that are due in a profile that is paused: with the fines of `export preview`
     these are all open fines.
     """
-    from service.cli import held
+    from .. import held
 
     held.list_held(institution, profile, patron, fine, because, waiting, limit, wide, as_json)
 
@@ -62,7 +62,7 @@ def show_held(
     due: in the next run. not_this_profile: not its to export. too_young, below_minimum: it waits;
     of a credit, and of a patron's sum, the amount counts without its sign. Else held back.
     """
-    from service.cli import held
+    from .. import held
 
     held.show_held(institution, fine, as_json)
 
@@ -79,6 +79,6 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Offer refused or not exportable fines to the next run."""
-    from service.cli import held
+    from .. import held
 
     held.release(reason, institution, fine, every, profile, yes, operator, as_json)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import JsonOption, OperatorOption
-from service.core.words import KnownLines
+from ...core.words import KnownLines
+from ..options import JsonOption, OperatorOption
 
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bursar XML.")]
 SourceOption = Annotated[
@@ -81,7 +81,7 @@ def import_file(
     code 4: the import ended before every line was published and decided; import the same file
     again. With `--json` the last line has `complete` and the totals.
     """
-    from service.cli import import_file
+    from .. import import_file
 
     import_file.import_file(
         file,

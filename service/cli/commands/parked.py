@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from ...core.words import Wait
+from ..options import (
     AllOption,
     IdOption,
     InstitutionOption,
@@ -19,7 +20,6 @@ from service.cli.options import (
     WideOption,
     YesOption,
 )
-from service.core.words import Wait
 
 application = typer.Typer(
     help="Records that wait for something; release or discard them.", no_args_is_help=True
@@ -48,7 +48,7 @@ def list_parked(
     as_json: JsonOption = False,
 ) -> None:
     """What waits, oldest first."""
-    from service.cli import parked
+    from .. import parked
 
     parked.list_parked(institution, wait, older_than, source, own_id, fine, limit, wide, as_json)
 
@@ -71,7 +71,7 @@ def show_parked(
 
     Of an over-payment also its sums, and what release and discard would do.
     """
-    from service.cli import parked
+    from .. import parked
 
     parked.show_parked(
         institution, source, own_id, record, topic, partition, offset, as_json, value
@@ -96,7 +96,7 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Take what is held for its excess, with a credit; try anything else again."""
-    from service.cli import parked
+    from .. import parked
 
     parked.release(
         reason,
@@ -134,7 +134,7 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Give records up: they are rejected as `discarded`, with their bytes."""
-    from service.cli import parked
+    from .. import parked
 
     parked.discard(
         reason,

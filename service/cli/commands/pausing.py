@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import AllOption, InstitutionOption, JsonOption, OperatorOption, WhyOption
+from ..options import AllOption, InstitutionOption, JsonOption, OperatorOption, WhyOption
 
 Codes = Annotated[
     list[str] | None, typer.Option("--profile", help="Code of a profile, several times for more.")
@@ -24,7 +24,7 @@ def pause(
     --all: every profile, with --institution every profile of that institution. A batch that is
     being sealed is waited for.
     """
-    from service.cli import pausing
+    from .. import pausing
 
     pausing.pause(reason, profile, institution, every, operator, as_json)
 
@@ -38,6 +38,6 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Let paused profiles run again, as their schedules say; a missed run is caught up once."""
-    from service.cli import pausing
+    from .. import pausing
 
     pausing.resume(reason, profile, institution, every, operator, as_json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from ..options import (
     InstitutionOption,
     JsonOption,
     LimitOption,
@@ -35,6 +35,6 @@ def list_payments(
     on the balances; parked; rejected. A record that was refused before its identity counted
     (malformed, or in conflict with another) is in `rejected list` alone.
     """
-    from service.cli import payments
+    from .. import payments
 
     payments.list_payments(since, institution, source, limit, wide, as_json)

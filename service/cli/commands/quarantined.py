@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from ..options import (
     AllOption,
     JsonOption,
     LimitOption,
@@ -32,7 +32,7 @@ def list_quarantined(
     as_json: JsonOption = False,
 ) -> None:
     """What is in quarantine, in the order in which it was queued; without the records' values."""
-    from service.cli import quarantined
+    from .. import quarantined
 
     quarantined.list_quarantined(topic, limit, wide, as_json)
 
@@ -46,7 +46,7 @@ def show_quarantined(
     as_json: JsonOption = False,
 ) -> None:
     """One record: what it tells of, its headers, and what was decided about it before."""
-    from service.cli import quarantined
+    from .. import quarantined
 
     quarantined.show_quarantined(record_id, value, as_json)
 
@@ -62,6 +62,6 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Queue records again as they were. Mend the cause first: refused again, they come back."""
-    from service.cli import quarantined
+    from .. import quarantined
 
     quarantined.release(reason, record_id, every, topic, yes, operator, as_json)

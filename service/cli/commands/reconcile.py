@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import InstitutionOption, JsonOption
+from ..options import InstitutionOption, JsonOption
 
 
 def reconcile_books(
@@ -21,6 +21,6 @@ def reconcile_books(
     Of a profile, exported is what the bursar was given to collect, paid by now or not; of the
     accounts, active is what is owed in the library now, transferred what is owed at the bursar.
     """
-    from service.cli import reconcile
+    from .. import reconcile
 
     reconcile.reconcile_books(institution, limit, as_json)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from ...core.words import Reason, RejectedState
+from ..options import (
     AllOption,
     IdOption,
     InstitutionOption,
@@ -19,7 +20,6 @@ from service.cli.options import (
     WideOption,
     YesOption,
 )
-from service.core.words import Reason, RejectedState
 
 application = typer.Typer(help="Refused records; replay or discard them.", no_args_is_help=True)
 BecauseOption = Annotated[
@@ -47,7 +47,7 @@ def list_rejected(
     old_because: OldBecauseOption = None,
 ) -> None:
     """What was refused, oldest first; without the records' bytes."""
-    from service.cli import rejected
+    from .. import rejected
 
     if old_because is not None:
         because = rejected.renamed_filter(because, old_because)
@@ -68,7 +68,7 @@ def show_rejected(
     as_json: JsonOption = False,
 ) -> None:
     """Refused records of one identity or place, and what was decided about them."""
-    from service.cli import rejected
+    from .. import rejected
 
     rejected.show_rejected(institution, source, own_id, topic, partition, offset, value, as_json)
 
@@ -89,7 +89,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Decide records anew, under their own identity; what is refused again stays as it is."""
-    from service.cli import rejected
+    from .. import rejected
 
     rejected.replay(
         reason,
@@ -123,7 +123,7 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Nothing more is to be done about these records; they stay on record."""
-    from service.cli import rejected
+    from .. import rejected
 
     rejected.discard(
         reason,

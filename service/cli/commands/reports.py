@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import JsonOption, WideOption
+from ..options import JsonOption, WideOption
 
 Institution = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
 PatronOption = Annotated[str | None, typer.Option("--patron", help="The patron_id.")]
@@ -27,7 +27,7 @@ def balance(
     as_json: JsonOption = False,
 ) -> None:
     """A patron's balances: in the library, at the bursar, and together."""
-    from service.cli import reports
+    from .. import reports
 
     reports.balance(institution, patron, currency, at, recorded, as_json)
 
@@ -54,6 +54,6 @@ def show_history(
 
     The fine may be named by a payment, a change or a line of it, too.
     """
-    from service.cli import history
+    from .. import history
 
     history.show_history(institution, patron, fine, payment, change, line, wide, as_json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import JsonOption, OperatorOption, WhyOption
+from ..options import JsonOption, OperatorOption, WhyOption
 
 application = typer.Typer(
     help="Whether an older database was restored under Kafka. Exit code 3: it was.",
@@ -15,7 +15,7 @@ application = typer.Typer(
 @application.command("show")
 def show_check(as_json: JsonOption = False) -> None:
     """What stopped the service, and what the check finds now; nothing is changed."""
-    from service.cli import restore_check
+    from .. import restore_check
 
     restore_check.show_check(as_json)
 
@@ -43,7 +43,7 @@ def clear(
     as_json: JsonOption = False,
 ) -> None:
     """Let the service start again; refused as long as the check finds anything."""
-    from service.cli import restore_check
+    from .. import restore_check
 
     restore_check.clear(reason, operator, accept_existing_topics, accept_foreign_records, as_json)
 
@@ -58,6 +58,6 @@ def show_billed(
     ] = False,
 ) -> None:
     """What was billed, by the topic of manifests, and whether this database knows of it."""
-    from service.cli import restore_check
+    from .. import restore_check
 
     restore_check.show_billed(unknown, as_json)

@@ -3,6 +3,6 @@
 
 def run() -> None:
     """Run the service until SIGTERM or SIGINT (twice: at once)."""
-    from service.cli import run
+    from .. import run
 
     run.run()

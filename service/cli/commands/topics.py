@@ -17,7 +17,7 @@ def create(
     ] = 1,
 ) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
-    from service.cli import topics
+    from .. import topics
 
     topics.create(partitions, replication)
 
@@ -25,6 +25,6 @@ def create(
 @application.command()
 def check() -> None:
     """Compare the topics with what they must be; exit code 1 if one differs."""
-    from service.cli import topics
+    from .. import topics
 
     topics.check()

@@ -30,6 +30,6 @@ def show_verify(
 
     Of several, also the chain: each profile's numbers without a gap, each hash on the one before.
     """
-    from service.cli import verify
+    from .. import verify
 
     verify.show_verify(paths, manifest, previous)

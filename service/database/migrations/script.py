@@ -6,8 +6,8 @@ import asyncpg
 from alembic import op
 from sqlalchemy import PoolProxiedConnection
 
-from service.database.transient import REFUSED, TRANSIENT
-from service.problems import Bug
+from ...runtime.problems import Bug
+from ...runtime.transient import REFUSED, TRANSIENT
 
 
 class BrokenMigration(Bug):

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from service.export.bursar_xml_reader import read as read_xml
-from service.export.formats.csv_format import CsvFormat
-from service.export.formats.fixed_width import FixedWidth
-from service.export.formats.layout import Layout, read_layout
-from service.export.formats.table import NotPrintable, Row, Table, control_of, differing, table_of
-from service.export.verify import Manifest
-from service.problems import OperatorError
+from ...runtime.problems import OperatorError
+from ..verify import Manifest
+from ..xml.read import read as read_xml
+from .csv_format import CsvFormat
+from .fixed_width import FixedWidth
+from .layout import Layout, read_layout
+from .table import NotPrintable, Row, Table, control_of, differing, table_of
 
 __all__ = [
     "NAMES",

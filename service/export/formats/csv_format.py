@@ -10,8 +10,8 @@ import re
 from io import StringIO
 from typing import Final
 
-from service.core.money import format_minor, parse_sum
-from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Row, Table
+from ...core.money import format_minor, parse_sum
+from .table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Row, Table
 
 COLUMNS: Final = (*BATCH_FIELDS, *LINE_FIELDS)
 # Of =, +, - and @ every form that Unicode's compatibility mapping makes of them, the minus sign and

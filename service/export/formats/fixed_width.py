@@ -7,8 +7,8 @@ never cut, nor is a character of them replaced.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from service.core.money import InvalidAmount, format_minor, parse_sum
-from service.export.formats.layout import (
+from ...core.money import InvalidAmount, format_minor, parse_sum
+from .layout import (
     SIGNED_AMOUNTS,
     WHOLE,
     Align,
@@ -19,7 +19,7 @@ from service.export.formats.layout import (
     TooLong,
     Unencodable,
 )
-from service.export.formats.table import NotPrintable, Row, Table
+from .table import NotPrintable, Row, Table
 
 _ENDS: Final = {LineEnd.CRLF: "\r\n", LineEnd.LF: "\n"}
 

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
-from service.problems import OperatorError
+from ...runtime.problems import OperatorError
+from .table import BATCH_FIELDS, LINE_FIELDS
 
 LENGTH_MAX: Final = 1_000
 # A part of one of these would be another one: they are never cut, whatever the layout says, nor is

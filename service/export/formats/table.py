@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from service.core.money import format_minor
-from service.export.bursar_xml_reader import ReadLine, ReadPatron, read
-from service.export.verify import Manifest, verify
+from ...core.money import format_minor
+from ..verify import Manifest, verify
+from ..xml.read import ReadLine, ReadPatron, read
 
 # Of the whole batch, the same in each of its rows.
 BATCH_FIELDS: Final = ("institution_id", "profile", "batch_number", "export_number", "currency")

@@ -1,10 +1,10 @@
 """The first schema: ledger, intake offsets, outbox, exports."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    script.run("0001_ledger.sql")
+    context.config.attributes["run_sql_file"]("0001_ledger.sql")

@@ -1,10 +1,10 @@
 """Views and functions for reports."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    script.run("0002_reports.sql")
+    context.config.attributes["run_sql_file"]("0002_reports.sql")

@@ -1,10 +1,10 @@
 """What an answer of the bursar said, and when it came."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    script.run("0003_responses.sql")
+    context.config.attributes["run_sql_file"]("0003_responses.sql")

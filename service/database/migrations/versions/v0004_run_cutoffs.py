@@ -1,10 +1,10 @@
 """The latest run of a profile, found without the others."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    script.run("0004_run_cutoffs.sql")
+    context.config.attributes["run_sql_file"]("0004_run_cutoffs.sql")

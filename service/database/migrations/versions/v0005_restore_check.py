@@ -1,10 +1,10 @@
 """What tells that an older database was restored, and the verdict."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
-    script.run("0005_restore_check.sql")
+    context.config.attributes["run_sql_file"]("0005_restore_check.sql")

@@ -1,10 +1,10 @@
 """Records in quarantine: their release, and the state of their batches."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    script.run("0006_quarantine.sql")
+    context.config.attributes["run_sql_file"]("0006_quarantine.sql")

@@ -1,10 +1,10 @@
 """Indexes for statements that read whole tables, and whose turn it is to reconcile."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0007"
 down_revision = "0006"
 
 
 def upgrade() -> None:
-    script.run("0007_plans.sql")
+    context.config.attributes["run_sql_file"]("0007_plans.sql")

@@ -1,10 +1,10 @@
 """Runs whose progress is kept between pages, and batches whose bytes cannot be changed."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0009"
 down_revision = "0008"
 
 
 def upgrade() -> None:
-    script.run("0009_export_runs.sql")
+    context.config.attributes["run_sql_file"]("0009_export_runs.sql")

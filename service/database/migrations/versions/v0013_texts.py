@@ -1,10 +1,10 @@
 """Free texts beside the ledger, where they can be erased, and files found by their content."""
 
-from service.database.migrations import script
+from alembic import context
 
 revision = "0013"
 down_revision = "0012"
 
 
 def upgrade() -> None:
-    script.run("0013_texts.sql")
+    context.config.attributes["run_sql_file"]("0013_texts.sql")

@@ -1,0 +1,147 @@
+"""Errors that are one record's own: it is set apart with an alarm, and everything else goes on.
+
+An error of the database's or the network's says nothing about a record. Whatever else is raised
+while a poll is decided, the program's own mistakes among it, comes from one of the poll's records:
+it is looked for by halving. So is a poll that is too much for a time limit (isolation_waits.py).
+
+Or it comes from a record that was parked before and that the poll, a sweep, an export or a command
+has set free: the fold knows which one it tries, isolation_parked.py finds the one whose effects
+cannot be encoded, and committing.py the one whose effects the database refuses.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from ..core.events import Failed, FineChanged, Incoming, Refused, institution_of
+from ..database.ledger_store import Moved
+from ..database.offsets import Fenced
+from ..runtime.problems import Away, OperatorError
+from ..runtime.transient import TRANSIENT
+
+log = structlog.get_logger()
+
+UNKNOWN = "unknown"  # the institution of a record that could not be read
+
+# The database will not have it, however often. A rival who is still there after all tries is no
+# fault of the record's: that is the caller's to wait for.
+REFUSED_FOR_GOOD = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    Moved,
+)
+# A database without a table, a lost connection, a partition that is another's, an operator's task.
+NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Away)
+# What is too much for one commit ends in one of these; a session that was ended for being idle in
+# its transaction shows as a lost connection.
+TIME_LIMITS = (
+    asyncpg.exceptions.QueryCanceledError,
+    asyncpg.exceptions.InvalidTransactionStateError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    TimeoutError,
+)
+
+
+class TooManyInternalErrors(OperatorError):
+    """Record after record fails: the cause is the program or its surroundings, not a record."""
+
+
+def is_of_a_record(error: Exception) -> bool:
+    """Whether one of the records that were decided together is the cause."""
+    return isinstance(error, REFUSED_FOR_GOOD) or not isinstance(error, NOT_A_RECORDS)
+
+
+def is_of_the_program(error: Exception) -> bool:
+    """Whether it was raised without the database having been asked."""
+    return is_of_a_record(error) and not isinstance(error, REFUSED_FOR_GOOD)
+
+
+def may_be_a_time_limit(error: Exception) -> bool:
+    """Whether fewer records may go through, if the database answers at all."""
+    return isinstance(error, TIME_LIMITS)
+
+
+def is_in_the_way(error: Exception) -> bool:
+    """Whether the same may go through later: a time limit, or a rival after all tries."""
+    return may_be_a_time_limit(error) or isinstance(
+        error, asyncpg.exceptions.TransactionRollbackError
+    )
+
+
+def is_too_much(error: Exception) -> bool:
+    """Whether the next poll should be smaller: a rival's lock is not shorter for fewer records."""
+    return may_be_a_time_limit(error) and not isinstance(error, asyncpg.LockNotAvailableError)
+
+
+def name_of(error: BaseException) -> str:
+    """The error's sort and its constraint, never its message: that may quote a value."""
+    constraint = getattr(error, "constraint_name", None)
+    return type(error).__name__ + (f" {constraint}" if constraint else "")
+
+
+def alarm(records: Iterable[Incoming | Refused | Failed]) -> None:
+    """One line for each record that was parked as an internal error."""
+    for record in records:
+        if isinstance(record, Failed):
+            log.error("record_parked_internal_error", **place_of(record), error=record.error)
+
+
+def place_of(record: Incoming | Refused | Failed) -> dict[str, str | int]:
+    topic, partition, offset, *_ = record.origin
+    return {"topic": topic, "partition": partition, "offset": offset}
+
+
+def failed(record: Incoming | Refused, error: Exception) -> Failed:
+    """The record as one that is parked with its bytes."""
+    named = record.institution_id if isinstance(record, Refused) else institution_of(record)
+    fine_id = record.fine_id if isinstance(record, FineChanged) else None
+    return Failed(record.origin, named or UNKNOWN, name_of(error), fine_id)
+
+
+@dataclass(slots=True)
+class InternalErrors:
+    """How many records in a row failed. A record that is rejected neither adds nor ends a row.
+
+    `commits_in_a_row`: commits that had to set parked records apart and set none free. However many
+    records a single commit sets apart, that is no sign that all of them fail.
+    """
+
+    in_a_row_max: int
+    in_a_row: int = 0
+    commits_in_a_row: int = 0
+
+    def after(self, records: Iterable[Incoming | Refused | Failed]) -> int:
+        """How many in a row it would be behind these. Raises TooManyInternalErrors."""
+        count = self.in_a_row
+        for record in records:
+            if isinstance(record, Failed):
+                count += 1
+                if count > self.in_a_row_max:
+                    raise self.too_many(record.error)
+            elif not isinstance(record, Refused):
+                count = 0
+        return count
+
+    def require_room(self, error: str) -> None:
+        """For a commit that sets parked records apart. Raises TooManyInternalErrors."""
+        if self.commits_in_a_row >= self.in_a_row_max:
+            raise self.too_many(error)
+
+    def commit_ended(self, *, sets_apart: bool, frees: bool) -> None:
+        """A commit went through: it set parked records apart, and others free."""
+        if frees:
+            self.commits_in_a_row = 0
+        elif sets_apart:
+            self.commits_in_a_row += 1
+
+    def too_many(self, error: str) -> TooManyInternalErrors:
+        return TooManyInternalErrors(
+            f"more than {self.in_a_row_max} records in a row failed with an internal error, the"
+            f" last one with {error}: the cause is not a record. Nothing was lost. Go back to the"
+            " release before, or mend the cause; see `bursar-bridge parked list`"
+        )

@@ -1,0 +1,48 @@
+"""Errors that come from a parked record which a commit sets free: its effects cannot be encoded.
+
+Neither the records that set it free nor the others that they set free are the cause.
+"""
+
+from datetime import datetime
+
+from ..core.books import Changes, ParkedFailure, ParkedKey
+from ..core.set_free import divided
+from ..database import ledger_write
+from ..database.aside import aside
+from ..database.pool import Connection
+from .outputs import Outputs
+
+
+async def raise_for_parked(
+    connection: Connection, changes: Changes, outputs: Outputs, recorded_at: datetime
+) -> None:
+    """To be called after `changes` could not be written.
+
+    Raises ParkedFailure with all records that were set free and whose effects, alone, fail as well.
+    Returns where what set them free fails without them: that has to be parked first.
+    """
+    size = len(changes.transactions) + len(changes.refused)
+    failures = await aside(connection, size, lambda: _failures(changes, outputs, recorded_at))
+    if failures:
+        raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
+
+
+def _failures(
+    changes: Changes, outputs: Outputs, recorded_at: datetime
+) -> dict[ParkedKey, Exception]:
+    events, freed = divided(changes)
+    # A fine that cannot be encoded fails in every change of it, too.
+    if not freed or _failure(events, outputs, recorded_at) is not None:
+        return {}
+    failures = {key: _failure(effects, outputs, recorded_at) for key, effects in freed.items()}
+    return {key: failure for key, failure in failures.items() if failure is not None}
+
+
+def _failure(effects: Changes, outputs: Outputs, recorded_at: datetime) -> Exception | None:
+    try:
+        ledger_write.transaction_rows(effects, recorded_at)
+        ledger_write.rejected_rows(effects.refused)
+        outputs.encoded(effects, recorded_at)
+    except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
+        return problem
+    return None

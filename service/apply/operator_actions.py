@@ -1,0 +1,126 @@
+"""What a person decides, kept as a row of `operator_action` in the commit that does it."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import orjson
+
+from ..core.books import Changes, ParkedKey
+from ..database.pool import Connection
+from ..database.statements import statements
+from ..runtime.problems import describe, summary
+from ..runtime.telemetry import Event, get_log
+from .applier import Applier
+from .committing import RETRYABLE
+from .isolation import is_of_a_record
+
+log = get_log(__name__)
+
+SQL = statements("operators")
+
+Subject = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who decides, and why."""
+
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a decision; not `done`: nothing was changed, and `outcome` says why."""
+
+    subject: Subject
+    done: bool
+    outcome: str
+
+
+class Undone(Exception):
+    """Takes the commit back: the text says why nothing was changed, without values."""
+
+
+class Place(NamedTuple):
+    """Where a record stood in Kafka, or in an imported file."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def subject(self) -> Subject:
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A decision of the past."""
+
+    action: str
+    reason: str
+    operator: str
+    outcome: str
+    recorded_at: datetime
+
+
+async def decided(
+    applier: Applier,
+    subject: Subject,
+    work: Callable[[Connection], Awaitable[str]],
+    keys: Collection[ParkedKey] = (),
+) -> Told:
+    """One decision in one commit; what cannot be done is told and leaves no trace.
+
+    A record on which the program fails is told as well, so that the decisions after it go on.
+    `keys` are the parked records that are decided: of those it fails on, only the others, which the
+    decision has set free, are set apart.
+    """
+    try:
+        outcome = await applier.retried(work, keys)
+    except Undone as why:
+        return Told(subject, done=False, outcome=str(why))
+    except Exception as problem:
+        if not is_of_a_record(problem) or isinstance(problem, RETRYABLE):
+            raise
+        log.warning(Event.DECISION_FAILED, problem=describe(problem))
+        return Told(subject, done=False, outcome=f"fails: {summary(problem.__cause__ or problem)}")
+    applier.committed()
+    return Told(subject, done=True, outcome=outcome)
+
+
+def own_outcome(changes: Changes) -> str:
+    """What became of the one event itself, without what it set free."""
+    own = [name for name in changes.outcomes if not name.startswith("unparked:")]
+    return own[0].replace(":", ": ", 1) if own else "nothing"
+
+
+async def put_action(
+    connection: Connection,
+    said: Said,
+    action: str,
+    institution_id: str | None,
+    subject: Subject,
+    outcome: str,
+) -> None:
+    await connection.execute(
+        SQL["put_action"],
+        action,
+        institution_id,
+        orjson.dumps(subject).decode(),
+        said.reason,
+        said.operator,
+        outcome,
+    )
+
+
+async def actions_on(connection: Connection, subject: Subject) -> Sequence[Action]:
+    """Oldest first."""
+    rows = await connection.fetch(SQL["actions_on"], orjson.dumps(subject).decode())
+    return [
+        Action(row["action"], row["reason"], row["operator"], row["outcome"], row["recorded_at"])
+        for row in rows
+    ]

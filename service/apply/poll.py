@@ -1,0 +1,105 @@
+"""Records taken together, and what became of them; how far each partition moves. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..core.events import Failed, Incoming, Refused
+from ..core.ledger import Origin
+from ..database.offsets import OffsetMove, anchor_digest
+
+Place = tuple[str, int]  # topic and partition
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A partition this process owns: the offset it goes on at, under its owner epoch."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    owner_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Records taken together, in the order they were taken, and the partitions they are from.
+
+    `suspects`: partitions that were held at their next record, whether records of them are among
+    these or not.
+    """
+
+    records: tuple[Incoming | Refused | Failed, ...]
+    claims: tuple[Claim, ...]
+    suspects: frozenset[Place] = frozenset()
+
+    def in_parts(self) -> tuple[tuple[Incoming | Refused | Failed, ...], ...]:
+        """The next record of each suspect by itself, and then the rest."""
+        first: dict[Place, Incoming | Refused | Failed] = {}
+        for record in self.records:
+            if (place := record.origin[:2]) in self.suspects:
+                first.setdefault(place, record)
+        rest = tuple(r for r in self.records if first.get(r.origin[:2]) is not r)
+        return (*((record,) for record in first.values()), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a partition's next record has to wait, and how long its last try took."""
+
+    error: Exception
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a commit did: outcomes by name, and where the partitions stand after it.
+
+    `rejected` counts all that the commit rejected, by the record's topic and the reason. `held` are
+    the partitions whose next record, and what is behind it, was not applied.
+    """
+
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    transactions: int = 0
+    rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    held: Mapping[Place, Held] = field(default_factory=dict)
+
+    def followed_by(self, later: "Report") -> "Report":
+        """Two commits, one after the other, as one report."""
+        outcomes = Counter(self.outcomes) + Counter(later.outcomes)
+        rejected = Counter(self.rejected) + Counter(later.rejected)
+        transactions = self.transactions + later.transactions
+        return Report(outcomes, later.claims, transactions, rejected)
+
+
+def moves_of(poll: Poll) -> list[OffsetMove]:
+    """How far each partition of the poll moves; the last record read is its anchor."""
+    last: dict[tuple[str, int], Origin] = {}
+    for record in poll.records:
+        came = record.origin
+        known = last.get((came.topic, came.partition))
+        if known is None or known.offset < came.offset:
+            last[(came.topic, came.partition)] = came
+    claimed = {(claim.topic, claim.partition): claim for claim in poll.claims}
+    return [_move(claimed[place], came) for place, came in sorted(last.items())]
+
+
+def _move(claim: Claim, came: Origin) -> OffsetMove:
+    return OffsetMove(
+        claim.topic,
+        claim.partition,
+        claim.next_offset,
+        came.offset + 1,
+        claim.owner_epoch,
+        came.offset,
+        anchor_digest(came.key, came.value),
+    )
+
+
+def moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim, ...]:
+    now = {(move.topic, move.partition): move.next_offset for move in moves}
+    return tuple(
+        replace(claim, next_offset=now.get((claim.topic, claim.partition), claim.next_offset))
+        for claim in claims
+    )

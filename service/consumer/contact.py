@@ -1,0 +1,189 @@
+"""Whether the brokers answer, and whether records come from each partition that is read here.
+
+A broker that hangs keeps its connections: the client waits without an error, and so would the
+intake. Therefore the brokers are also asked for the ends of the topics, beside the polls. That goes
+on while the intake waits for the database, so that it is clear which of the two is silent.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+
+from ..runtime.telemetry import Metrics
+from ..runtime.waiting import wait_any
+from .membership import Member
+
+LOOK_MS = 1_000
+ASK_INTERVAL_NS = 2_000_000_000
+ASK_SECONDS_MAX = 6
+NAMED_MAX = 5
+
+
+@dataclass(slots=True)
+class Place:
+    """What is known of a partition that is read here; times by the monotonic clock."""
+
+    fetched_ns: int  # the last fetch, or when the partition was assigned
+    fetched_at: int | None = None  # the client's own mark of it
+    is_loaded: bool = False  # records may come
+    next_offset: int | None = None  # the database's
+    end: int | None = None
+    end_ns: int = 0  # when `end` was asked
+
+    @property
+    def lag(self) -> int | None:
+        """Records that the database lacks; None: not known yet. Markers of transactions count."""
+        if self.end is None or self.next_offset is None:
+            return None
+        return max(0, self.end - self.next_offset)
+
+
+class Contact:
+    """For one intake, over all its memberships. `topics`: full names."""
+
+    def __init__(
+        self, topics: Collection[str], metrics: Metrics, silence_seconds_max: int = 8
+    ) -> None:
+        self._topics = sorted(topics)
+        self._metrics = metrics
+        self._silence_ns = silence_seconds_max * 1_000_000_000
+        self._silence_seconds = silence_seconds_max
+        self._is_running = False
+        self._member: Member | None = None
+        self._answered_ns = time.monotonic_ns()
+        self._places: dict[TopicPartition, Place] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._ask_due_ns = 0
+        self._shown: set[TopicPartition] = set()
+
+    def attach(self, member: Member | None) -> None:
+        """A client that could start has been answered; None: there is none for now."""
+        self._member = member
+        self._places = {}
+        if member is not None:
+            self._answered_ns = time.monotonic_ns()
+        else:
+            self._show()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks every second until `stop`."""
+        self._is_running, self._answered_ns = True, time.monotonic_ns()
+        try:
+            while not stop.is_set():
+                self.look()
+                await wait_any((stop,), LOOK_MS)
+        finally:
+            self._is_running = False
+            await self._end_asking()
+
+    def problem(self) -> str | None:
+        """That no broker answers; None if one does, or if nobody is looking any more."""
+        if not self._is_running or time.monotonic_ns() - self._answered_ns < self._silence_ns:
+            return None
+        return f"no broker has answered for {self._silence_seconds} s or longer"
+
+    def unread_problem(self) -> str | None:
+        """Names partitions that are assigned here and not fetched although they may hold more."""
+        unread = sorted(self.unread())
+        if not unread:
+            return None
+        names = ", ".join(f"partition {at.partition} of {at.topic}" for at in unread[:NAMED_MAX])
+        more = f" and {len(unread) - NAMED_MAX} more" if len(unread) > NAMED_MAX else ""
+        return f"no records come from {names}{more}"
+
+    def unread(self) -> frozenset[TopicPartition]:
+        """Not fetched for too long, with nothing prefetched, and not known to be at their end."""
+        member = self._member
+        if member is None or not self._is_running or self.problem() is not None:
+            return frozenset()
+        return frozenset(
+            at
+            for at, place in self._places.items()
+            if self._is_unread(place) and not member.has_prefetched(at)
+        )
+
+    def look(self) -> None:
+        """Takes note of fetches, asks for the ends when it is time, and fills the gauges."""
+        if self._member is not None:
+            self._note(self._member)
+            self._ask(self._member)
+        self._show()
+
+    def _is_unread(self, place: Place) -> bool:
+        now_ns = time.monotonic_ns()
+        if not place.is_loaded or now_ns - place.fetched_ns < self._silence_ns:
+            return False
+        return place.lag != 0 or now_ns - place.end_ns > self._silence_ns
+
+    def _note(self, member: Member) -> None:
+        now_ns, next_offsets = time.monotonic_ns(), member.next_offsets()
+        assigned = member.membership.assigned
+        self._places = {at: self._places.get(at) or Place(now_ns) for at in assigned}
+        for at, place in self._places.items():
+            was_loaded = place.is_loaded
+            place.is_loaded = at in next_offsets and not member.is_held(at)
+            if place.is_loaded and not was_loaded:
+                place.fetched_ns = now_ns  # from now on it can be fetched
+            place.next_offset = next_offsets.get(at, place.next_offset)
+            fetched_at = member.fetched_at(at)
+            if fetched_at is not None and fetched_at != place.fetched_at:
+                place.fetched_at, place.fetched_ns = fetched_at, now_ns
+                self._answered_ns = now_ns
+
+    def _ask(self, member: Member) -> None:
+        """Each topic by itself: where one of them is gone, the others are answered."""
+        if time.monotonic_ns() < self._ask_due_ns:
+            return
+        self._ask_due_ns = time.monotonic_ns() + ASK_INTERVAL_NS
+        for topic in self._topics:
+            task = self._asking.get(topic)
+            if task is None or task.done():
+                self._asking[topic] = asyncio.create_task(self._ask_topic(member, topic))
+
+    async def _ask_topic(self, member: Member, topic: str) -> None:
+        try:
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                ends = await member.ends(topic)
+        except Exception:  # noqa: BLE001 - whatever a client raises, there was no answer
+            return
+        self._answered_ns = now_ns = time.monotonic_ns()
+        for at, end in ends.items():
+            if at in self._places:
+                self._places[at].end, self._places[at].end_ns = end, now_ns
+
+    async def _end_asking(self) -> None:
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    def _show(self) -> None:
+        now_ns, lags = time.monotonic_ns(), Counter[str]()
+        self._metrics.contact_age.set((now_ns - self._answered_ns) // 1_000_000_000)
+        for at, place in self._places.items():
+            labels = (at.topic, str(at.partition))
+            age = (now_ns - place.fetched_ns) // 1_000_000_000
+            self._metrics.fetch_age.labels(*labels).set(age)
+            self._shown.add(at)
+            if place.lag is not None:
+                self._metrics.partition_lag.labels(*labels).set(place.lag)
+                lags[at.topic] += place.lag
+        self._remove_all_but(set(self._places))
+        unread = Counter(at.topic for at in self.unread())
+        if self._member is not None:
+            unread += Counter(at.topic for at in self._member.unassigned())
+        for topic in self._topics:
+            self._metrics.topic_lag.labels(topic).set(lags[topic])
+            self._metrics.partitions_unread.labels(topic).set(unread[topic])
+
+    def _remove_all_but(self, places: set[TopicPartition]) -> None:
+        """A partition that another member reads now is shown by that one alone."""
+        for at in self._shown - places:
+            for gauge in (self._metrics.fetch_age, self._metrics.partition_lag):
+                with contextlib.suppress(KeyError):
+                    gauge.remove(at.topic, str(at.partition))
+        self._shown = places

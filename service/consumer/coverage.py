@@ -1,0 +1,97 @@
+"""Whether each input topic is there and read by somebody in the group; what is not is named.
+
+A topic that is deleted leaves the group without an error: its partitions are revoked, the other
+topics are read on, and no member would say anything.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ..kafka.clients import KafkaAccess, KafkaUnavailable
+from ..kafka.group import group_partitions
+from ..runtime.telemetry import Event, get_log
+from .limits import IntakeLimits, Source
+
+ASK_SECONDS_MAX = 10
+
+log = get_log(__name__)
+
+
+class Coverage:
+    """For one member: absent topics from the client's metadata, unread ones from the group."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, access: KafkaAccess, source: Source, limits: IntakeLimits
+    ) -> None:
+        self._consumer = consumer
+        self._access = access
+        self._source = source
+        self._interval_ns = limits.coverage_interval_ms * 1_000_000
+        self._due_ns = time.monotonic_ns() + self._interval_ns
+        self._task: asyncio.Task[None] | None = None
+        self._free: frozenset[TopicPartition] = frozenset()
+        self._unread: frozenset[TopicPartition] = frozenset()
+        self._is_known = True
+
+    def problem(self, assigned: Collection[TopicPartition]) -> str | None:
+        """Names the topics that are absent, or else those with partitions that nobody reads."""
+        absent = [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
+        if absent:
+            return f"the cluster does not have {_listed(absent)}"
+        unread = {at.topic for at in self.unread(assigned)}
+        return f"nobody in the group reads all of {_listed(unread)}" if unread else None
+
+    def unread(self, assigned: Collection[TopicPartition]) -> frozenset[TopicPartition]:
+        """Partitions that nobody in the group has, as the group said last."""
+        return self._unread.difference(assigned)
+
+    def look(self, assigned: Collection[TopicPartition]) -> None:
+        """Asks the group in the background now and then.
+
+        A member that has all partitions knows without asking.
+        """
+        if self._task is not None and self._task.done():
+            task, self._task = self._task, None
+            task.result()
+        wanted = frozenset(
+            TopicPartition(topic, number)
+            for topic in self._source.contracts
+            for number in self._numbers(topic)
+        )
+        if wanted.issubset(assigned):
+            self._free = self._unread = frozenset()
+        elif self._task is None and time.monotonic_ns() >= self._due_ns:
+            self._due_ns = time.monotonic_ns() + self._interval_ns
+            self._task = asyncio.create_task(self._ask(wanted))
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _ask(self, wanted: frozenset[TopicPartition]) -> None:
+        """A partition counts as unread the second time in a row: new ones are assigned by then."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                read = await group_partitions(self._access, self._source.group_id)
+        except (KafkaError, KafkaUnavailable, OSError, TimeoutError) as problem:
+            if self._is_known:  # one line, until there is an answer again
+                log.warning(Event.GROUP_UNKNOWN, problem=type(problem).__name__)
+            self._is_known = False
+            return
+        self._is_known = True
+        if read is not None:
+            free = wanted - read
+            self._unread, self._free = free & self._free, free
+
+    def _numbers(self, topic: str) -> Collection[int]:
+        numbers: Collection[int] | None = self._consumer.partitions_for_topic(topic)
+        return numbers or ()
+
+
+def _listed(topics: Iterable[str]) -> str:
+    return ", ".join(sorted(topics))

@@ -1,0 +1,88 @@
+"""The memory of a delivery on disk: one line of JSON per delivered batch, appended and synced.
+
+A line is on disk before its file gets its name. A crash can therefore tear the last line alone, and
+the batch of a torn line has no name yet: the line is dropped, and written again with its batch.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..export.batch_file import write_whole
+from ..runtime.telemetry import Event, get_log
+from .memory import DeliveredBatch
+from .state import InvalidState
+
+log = get_log(__name__)
+
+HEADER: Final = b'{"format":1}\n'
+
+_LINE: Final = TypeAdapter(DeliveredBatch)
+
+
+class Journal:
+    """The file beside the state file. Whoever holds the state holds the journal as well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size = 0  # in bytes, up to the end of the last whole line
+
+    def read(self) -> list[DeliveredBatch] | None:
+        """The batches in the order in which they were noted; None where there is no journal yet.
+
+        Raises InvalidState.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise InvalidState(f"{self.path}: {problem.strerror}") from None
+        if not data.startswith(HEADER):
+            raise InvalidState(f"{self.path}: must begin with {HEADER.decode().strip()}")
+        self._size = len(HEADER)
+        batches = []
+        lines = data.splitlines(keepends=True)
+        for number, line in enumerate(lines[1:], 2):
+            batch = _batch(line)
+            if batch is not None:
+                batches.append(batch)
+                self._size += len(line)
+            elif number == len(lines):
+                log.warning(Event.DELIVERY_JOURNAL_TORN, line=number)
+            else:
+                raise InvalidState(f"{self.path}: line {number}: must be a delivered batch")
+        return batches
+
+    def begin(self, batches: Iterable[DeliveredBatch]) -> None:
+        """The file with these batches, whole or not at all. Raises OSError."""
+        data = HEADER + _lines(batches)
+        write_whole(self.path, data)
+        self._size = len(data)
+
+    def append(self, batches: Iterable[DeliveredBatch]) -> None:
+        """On disk when it returns. Raises OSError; then the next call writes over what is torn."""
+        data = _lines(batches)
+        with self.path.open("r+b") as file:
+            file.truncate(self._size)
+            file.seek(self._size)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._size += len(data)
+
+
+def _lines(batches: Iterable[DeliveredBatch]) -> bytes:
+    return b"".join(_LINE.dump_json(batch, exclude_none=True) + b"\n" for batch in batches)
+
+
+def _batch(line: bytes) -> DeliveredBatch | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return _LINE.validate_json(line)
+    except ValidationError:
+        return None

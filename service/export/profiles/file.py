@@ -1,0 +1,81 @@
+"""The configuration file's tables: names, types and limits of every option (TOML)."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...core.ledger import DEFAULT_LOST_TYPES
+from ...core.words import Kind, LostRule, Mode, Overpayment, RefusedRule
+from .profile import AmountScope, EmptyRun
+
+AGE_DAYS_MAX = 3_650
+FINES_MAX = 1_000  # a common fine takes 1.5 kB, one with every text at its longest 40 kB
+FINES_MAX_MAX = 10_000
+BYTES_MAX = 8_000_000  # far below the relay's limit for a record (tests/unit/test_export_limits.py)
+BYTES_MAX_MIN = 100_000
+INTERVAL_SECONDS_MAX = 366 * 24 * 3_600
+
+# No control characters; the file's other texts may be anything.
+_Line = Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+Word = Annotated[str, _Line, Field(min_length=1, max_length=100)]
+Text = Annotated[str, _Line, Field(min_length=1, max_length=300)]
+Label = Annotated[str, _Line, Field(min_length=1, max_length=60)]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+InstitutionNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")]
+AgeDays = Annotated[int, Field(ge=0, le=AGE_DAYS_MAX)]
+# A strict model takes no text for an enum: these are TOML strings.
+AsText = Field(strict=False)
+
+
+class _Table(BaseModel):
+    """Strict: no number for a text, no text for a number; no option unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class InstitutionTable(_Table):
+    id: InstitutionNumber
+    zone: Word
+    name: Text | None = None
+
+
+class CreditsTable(_Table):
+    included: bool = False
+    minimum_age_days: AgeDays = 0
+    minimum_amount: str = "0"
+
+
+class ProfileTable(_Table):
+    code: Code
+    name: Text
+    institution: InstitutionNumber
+    mode: Annotated[Mode, AsText]
+    currency: str
+    fine_types: Annotated[list[Word], Field(min_length=1)]
+    user_groups: Annotated[list[Word], Field(min_length=1)] | None = None
+    owners: list[Word] | None = None
+    institution_owned: bool = True
+    match: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+    minimum_age_days: AgeDays = 0
+    minimum_amount: str = "0"
+    minimum_amount_scope: Annotated[AmountScope, AsText] = AmountScope.FINE
+    credits: CreditsTable = CreditsTable()
+    interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_SECONDS_MAX)] | None = None
+    cron: Annotated[str, Field(max_length=100)] | None = None
+    cron_zone: Word | None = None
+    fines_max: Annotated[int, Field(ge=1, le=FINES_MAX_MAX)] = FINES_MAX
+    bytes_max: Annotated[int, Field(ge=BYTES_MAX_MIN, le=BYTES_MAX)] = BYTES_MAX
+    lost_types: list[Word] = sorted(DEFAULT_LOST_TYPES)
+    lost_fines: Annotated[LostRule, AsText] = LostRule.CLOSE
+    close_paid_lost_loan: bool = False
+    overpayment: Annotated[Overpayment, AsText] = Overpayment.CREDIT
+    overpayment_max: str | None = None
+    refused_lines: Annotated[RefusedRule, AsText] = RefusedRule.HOLD
+    labels: dict[Annotated[Kind, AsText], Label] = {}
+    empty_run: Annotated[EmptyRun, AsText] = EmptyRun.NOTHING
+    credit_references: bool = True
+
+
+class ProfileFile(_Table):
+    institution: list[InstitutionTable] = []
+    profile: list[ProfileTable] = []

@@ -1,0 +1,223 @@
+"""The configuration file of institutions and profiles, read and checked. Fails closed.
+
+One unknown option, type or value refuses the whole file: InvalidProfile names file, line, field
+and rule, never the value.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from unicodedata import normalize
+
+from pydantic import ValidationError
+
+from ...core.money import decimals, parse_minor
+from ...core.words import CREDIT_TYPE, ProfileCode
+from ...runtime.problems import OperatorError
+from ..batch import Limits
+from .file import ProfileFile, ProfileTable
+from .profile import (
+    Credits,
+    Doubt,
+    Institution,
+    Overlap,
+    Profile,
+    Profiles,
+    Warned,
+)
+from .rules import Fault, faults_of
+from .toml_lines import Location, line_of, lines_of
+
+_SIXTEEN_BIT_MAX = 65_535
+
+
+class InvalidProfile(OperatorError):
+    """The file must be corrected before the service starts: a line of text for each fault.
+
+    `line`, `field` and `rule` are those of the first one, by its place in the file.
+    """
+
+    def __init__(self, path: Path, *faults: tuple[int, str, str]) -> None:
+        in_order = sorted(faults, key=lambda fault: fault[0])
+        super().__init__(
+            "\n".join(f"{path}, line {line}: {field}: {rule}" for line, field, rule in in_order)
+        )
+        self.path = path
+        self.line, self.field, self.rule = in_order[0]
+
+
+def read_profiles(path: Path) -> Profiles:
+    """All of the file, or InvalidProfile."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidProfile(path, (1, "file", error.strerror or "cannot be read")) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidProfile(path, (line, "file", "must be UTF-8")) from None
+    return parse_profiles(text, path)
+
+
+def parse_profiles(text: str, path: Path) -> Profiles:
+    """The same of text; `path` is for messages."""
+    text = normalize("NFC", text)  # as the texts of events, which its words are compared with
+    lines = lines_of(text)
+    try:
+        file = ProfileFile.model_validate(tomllib.loads(text))
+        faults = list(faults_of(file))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidProfile(path, (_toml_line(error, text), "file", "must be TOML")) from None
+    except ValidationError as error:
+        faults = list(_faults(error))
+    if not faults:
+        return _profiles(file)
+    raise InvalidProfile(
+        path, *((line_of(lines, location), _field(location), rule) for location, rule in faults)
+    )
+
+
+def overlaps(profiles: Profiles) -> list[Overlap]:
+    """Pairs that can claim the same fine. Ages and amounts separate nothing: they pass."""
+    found = []
+    for first, second in combinations(profiles.profiles, 2):
+        types = first.types & second.types
+        if types and _share_account(first, second) and _share_owner(first, second):
+            found.append(Overlap(first.code, second.code, types))
+    return found
+
+
+def warnings(profiles: Profiles) -> list[Warned]:
+    """What is allowed and yet breaks readers, or leaves fines behind."""
+    return [
+        *(
+            Warned(Doubt.THREE_DECIMALS, profile.code)
+            for profile in profiles.profiles
+            if decimals(profile.currency) > 2
+        ),
+        *(
+            Warned(Doubt.LARGE_INSTITUTION_ID, institution.id)
+            for institution in profiles.institutions
+            if int(institution.id) > _SIXTEEN_BIT_MAX
+        ),
+        *(
+            Warned(Doubt.NO_PROFILE, institution.id)
+            for institution in profiles.institutions
+            if not profiles.of_institution(institution.id)
+        ),
+    ]
+
+
+def _share_account(first: Profile, second: Profile) -> bool:
+    return (
+        first.institution_id == second.institution_id
+        and first.currency == second.currency
+        and _intersect(first.user_groups, second.user_groups)
+    )
+
+
+def _share_owner(first: Profile, second: Profile) -> bool:
+    return (first.institution_owned and second.institution_owned) or _intersect(
+        first.owners, second.owners
+    )
+
+
+def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> bool:
+    """None is any; nothing meets an empty set."""
+    if first is None or second is None:
+        return bool(first is None or first) and bool(second is None or second)
+    return bool(first & second)
+
+
+def _profiles(file: ProfileFile) -> Profiles:
+    """Of a file without faults."""
+    institutions = {
+        table.id: Institution(table.id, table.zone, table.name) for table in file.institution
+    }
+    return Profiles(
+        tuple(institutions.values()),
+        tuple(_profile(table, file, institutions[table.institution]) for table in file.profile),
+    )
+
+
+def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -> Profile:
+    return Profile(
+        code=ProfileCode(table.code),
+        name=table.name,
+        institution_id=table.institution,
+        zone=institution.zone,
+        mode=table.mode,
+        currency=table.currency,
+        fine_types=frozenset(table.fine_types),
+        user_groups=None if table.user_groups is None else frozenset(table.user_groups),
+        owners=None if table.owners is None else frozenset(table.owners),
+        institution_owned=table.institution_owned,
+        match=table.match,
+        minimum_age_days=table.minimum_age_days,
+        minimum_amount=parse_minor(table.minimum_amount, table.currency),
+        minimum_amount_scope=table.minimum_amount_scope,
+        credits=Credits(
+            table.credits.included,
+            table.credits.minimum_age_days,
+            parse_minor(table.credits.minimum_amount, table.currency),
+        ),
+        interval_seconds=table.interval_seconds,
+        cron=table.cron,
+        cron_zone=table.cron_zone or institution.zone,
+        limits=Limits(table.fines_max, table.bytes_max),
+        lost=table.lost_fines,
+        lost_types=frozenset(table.lost_types),
+        close_paid_lost_loan=table.close_paid_lost_loan,
+        overpayment=table.overpayment,
+        overpayment_max=None
+        if table.overpayment_max is None
+        else parse_minor(table.overpayment_max, table.currency),
+        refused=table.refused_lines,
+        labels=tuple(table.labels.items()),
+        empty_run=table.empty_run,
+        credit_references=table.credit_references,
+        known_types=_known_types(file, table.institution),
+    )
+
+
+def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:
+    """Credits are known everywhere: leaving them out is a choice, not an oversight."""
+    tables = (table for table in file.profile if table.institution == institution_id)
+    return frozenset({CREDIT_TYPE}).union(*(table.fine_types for table in tables))
+
+
+def _faults(error: ValidationError) -> Iterator[Fault]:
+    """Where and which rule; the library's texts quote rules, never the input."""
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        location = tuple(part for part in fault["loc"] if part != "[key]")
+        match fault["type"]:
+            case "missing":
+                yield location, "must be there"
+            case "extra_forbidden":
+                yield location, "is not an option"
+            case kind if kind in _SORTS:
+                yield location, _SORTS[kind]
+            case _:
+                yield location, fault["msg"].removeprefix("Value error, ")
+
+
+# In the words of TOML: the library's are those of Python.
+_SORTS = {
+    "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "list_type": "must be a list; a table is written [[profile]], [[institution]]",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+}
+
+
+def _field(location: Location) -> str:
+    """`profile.credits.minimum_amount`: the names on the way, without the numbers of tables."""
+    return ".".join(part for part in location if isinstance(part, str)) or "file"
+
+
+def _toml_line(error: tomllib.TOMLDecodeError, text: str) -> int:
+    # The line is only in the message: "... (at line 3, column 5)" or "(at end of document)".
+    place = str(error).rpartition("(at line ")[2].partition(",")[0]
+    return int(place) if place.isdigit() else text.count("\n") + 1

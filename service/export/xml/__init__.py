@@ -1,0 +1,1 @@
+"""The bursar XML: writing, reading, and the proof that both agree."""

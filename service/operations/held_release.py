@@ -1,0 +1,71 @@
+"""The release of open fines that are held back: one decision, one commit."""
+
+from collections.abc import Sequence
+
+from ..apply.applier import Applier
+from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_action
+from ..core.events import ReleaseFine
+from ..core.ledger import Fine, FineKey
+from ..core.operators import GONE
+from ..database.failed_changes import FailedChange
+from ..database.pool import Connection
+from ..database.references import references
+from ..export.selection import Refusal
+from .held_verdicts import Verdict
+
+# What a person's decision ends; the rest ends where its cause lies.
+RELEASABLE = (Refusal.REFUSED, Refusal.NOT_EXPORTABLE)
+REMEDIES = {
+    Refusal.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
+    Refusal.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
+    " a newer fine-created of the patron brings them",
+    Refusal.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
+    Refusal.NO_PROFILE: "no profile of the institution takes it: add its type, currency, owner or"
+    " user group to one",
+    Refusal.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
+    " parked release or parked discard",
+    Refusal.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
+}
+
+
+def subject_of(key: FineKey) -> Subject:
+    return {"institution_id": key.institution_id, "fine_id": key.fine_id}
+
+
+async def release(
+    applier: Applier,
+    fine: Fine,
+    reasons: Sequence[Verdict],
+    said: Said,
+    failed: Sequence[FailedChange] = (),
+) -> Told:
+    """Offers a refused or not exportable fine to the next run; tells why any other is held."""
+    key = fine.facts.key
+    subject = subject_of(key)
+    if fine.refused_reason is None and (fine.facts.exportable or fine.released):
+        return Told(subject, done=False, outcome=_remedy(fine, reasons))
+
+    async def work(connection: Connection) -> str:
+        event = ReleaseFine(key)
+        changes = await applier.apply_events(connection, references((event,)), (event,))
+        if GONE in changes.outcomes:
+            raise Undone("is not open any more")
+        if not changes.fines_changed:
+            raise Undone("is released already")
+        rest = sorted(
+            {one.reason.value for one in reasons if one.reason and one.reason not in RELEASABLE}
+        )
+        rest += ["a change of it has failed"] if failed else []
+        outcome = "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
+        await put_action(connection, said, "held_release", key.institution_id, subject, outcome)
+        return outcome
+
+    return await decided(applier, subject, work)
+
+
+def _remedy(fine: Fine, reasons: Sequence[Verdict]) -> str:
+    if not fine.is_open_in_library:
+        return f"is not open: {fine.status}"
+    if not reasons:
+        return "is not held back"
+    return "; ".join(sorted({REMEDIES[one.reason] for one in reasons if one.reason}))

@@ -1,0 +1,189 @@
+"""Quarantined records for people: listed, shown, released; each release is one commit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from ..apply.applier import Applier
+from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_action
+from ..core.ledger import BatchKey
+from ..core.words import BatchState
+from ..database import quarantine
+from ..database.pool import Connection
+from ..database.quarantine import BeingSent, QuarantineId
+from ..database.records import unpack_headers
+from ..database.statements import statements
+from ..messages.envelope import read_json
+from ..messages.values import Fault
+
+SQL = statements("quarantine")
+ALL_MAX = 1_000_000
+NOT_QUARANTINED = "is not in quarantine any more"
+BEING_SENT = "other records of its outbox row are still to be sent: try again when they are"
+
+# What a record is about, where its value says so; the names are those of the contracts.
+_MEMBERS = {
+    "balance-changed.v1": ("institution_id", "patron_id", "currency", "epoch", "sequence"),
+    "loan-closed.v1": ("institution_id", "patron_id", "loan_id", "fine_id"),
+}
+_BATCH_PARTS = {"export-batch.v1": "document", "export-manifest.v1": "manifest"}
+_REJECTED_HEADERS = ("bursar-reason", "bursar-topic", "bursar-partition", "bursar-offset")
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """What is looked for; None: any. `topic` with its prefix or without."""
+
+    id: QuarantineId | None = None
+    topic: str | None = None
+    limit: int = ALL_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRecord:
+    """A record without its value. `recorded_at` is when it was queued, or released last."""
+
+    id: QuarantineId
+    topic: str
+    reason: str
+    key: bytes | None
+    packed_headers: bytes
+    size_bytes: int
+    recorded_at: datetime
+    age_seconds: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        packed = unpack_headers(self.packed_headers)
+        return {name: value.decode(errors="replace") for name, value in packed}
+
+    @property
+    def ce_id(self) -> str | None:
+        return self.headers.get("ce_id")
+
+    @property
+    def subject(self) -> Subject:
+        """By its `ce_id` a record is known again that was released and refused again."""
+        place: Subject = {"id": str(self.id), "topic": self.topic}
+        return place if self.ce_id is None else {**place, "ce_id": self.ce_id}
+
+    @property
+    def lasting_subject(self) -> Subject:
+        """The part of the subject that a release does not change."""
+        subject = self.subject
+        return {name: subject[name] for name in subject if name != "id" or "ce_id" not in subject}
+
+    @property
+    def institution_id(self) -> str | None:
+        """The first part of every `ce_subject` of ours; a rejected record may have none."""
+        return self.headers.get("ce_subject", "").split("/")[0] or None
+
+    @property
+    def batch(self) -> BatchKey | None:
+        """The batch whose document or manifest it is; its `ce_subject` names it."""
+        parts = self.headers.get("ce_subject", "").split("/")
+        if _contract(self.topic) not in _BATCH_PARTS or len(parts) != 3:
+            return None
+        return BatchKey(parts[0], parts[1], int(parts[2]))
+
+
+async def find(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
+    """In the order in which they were queued."""
+    place = wanted.id or (None, None)
+    rows = await connection.fetch(SQL["quarantined"], *place, wanted.topic, wanted.limit)
+    return [_record(row) for row in rows]
+
+
+def _record(row: asyncpg.Record) -> QuarantinedRecord:
+    return QuarantinedRecord(
+        QuarantineId(row["outbox_id"], row["place"]),
+        row["topic"],
+        row["reason"],
+        row["record_key"],
+        row["headers"],
+        row["size_bytes"],
+        row["recorded_at"],
+        row["age_seconds"],
+    )
+
+
+async def count(connection: Connection) -> int:
+    """How many records are in quarantine."""
+    records: int = await connection.fetchval(SQL["quarantined_count"])
+    return records
+
+
+async def value_of(connection: Connection, record_id: QuarantineId) -> bytes | None:
+    """The value of a record: personal data."""
+    value: bytes | None = await connection.fetchval(SQL["quarantined_value"], *record_id)
+    return value
+
+
+async def queued_as(connection: Connection, record_id: QuarantineId) -> QuarantineId | None:
+    """The copy that was queued in place of a record that left the quarantine."""
+    row_id = await connection.fetchval(SQL["released_as"], *record_id)
+    return None if row_id is None else QuarantineId(row_id, 0)
+
+
+async def about(
+    connection: Connection, record: QuarantinedRecord, value: bytes | None
+) -> Mapping[str, object]:
+    """The batch, the account and sequence, the loan or the rejected record that it tells of."""
+    contract = _contract(record.topic) or ""
+    if record.batch is not None:
+        state = await connection.fetchval(SQL["batch_state"], *record.batch)
+        return {
+            **record.batch._asdict(),
+            "part": _BATCH_PARTS[contract],
+            "batch_state": state,
+        }
+    if contract == "rejected.v1":
+        names = {name: name.replace("bursar-", "rejected_") for name in _REJECTED_HEADERS}
+        return {names[name]: record.headers.get(name) for name in _REJECTED_HEADERS}
+    return _members(value, _MEMBERS.get(contract, ()))
+
+
+def _contract(topic: str) -> str | None:
+    """The contract of the topic, whatever its prefix; None for a topic of no contract of ours."""
+    known = (*_MEMBERS, *_BATCH_PARTS, "rejected.v1")
+    return next((contract for contract in known if topic.endswith(contract)), None)
+
+
+def _members(value: bytes | None, names: tuple[str, ...]) -> Mapping[str, object]:
+    try:
+        body = read_json(value)
+    except Fault:
+        return {}  # the value is not ours: its headers and its size are all there is to show
+    return {name: body.get(name) for name in names} if isinstance(body, dict) else {}
+
+
+async def release(applier: Applier, record: QuarantinedRecord, said: Said) -> Told:
+    """Queues the record again as it was: key, value and headers. The relay sends it."""
+
+    async def work(connection: Connection) -> str:
+        try:
+            row_id = await quarantine.release(connection, record.id)
+        except BeingSent:
+            raise Undone(BEING_SENT) from None
+        if row_id is None:
+            raise Undone(NOT_QUARANTINED)
+        outcome = f"queued as {QuarantineId(row_id, 0)}"
+        if record.batch is not None:
+            state = await quarantine.batch_queued_again(
+                connection, record.batch, record.packed_headers, row_id
+            )
+            if state is BatchState.QUARANTINED:
+                outcome += "; the other part of the batch is still in quarantine"
+        await put_action(
+            connection,
+            said,
+            "quarantined_release",
+            record.institution_id,
+            record.subject,
+            outcome,
+        )
+        return outcome
+
+    return await decided(applier, record.subject, work)

@@ -1,0 +1,173 @@
+"""What did not happen: runs that are late, batches without an answer, sources that are silent."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from ..apply.sources import Sender
+from ..core.words import Mode
+from ..database.pool import Connection, Pool
+from ..database.statements import statements
+from ..export.pause_store import pauses
+from ..export.profiles.profile import Profile, Profiles
+from ..export.schedule import is_overdue
+from ..export.selection import Refusal
+from ..runtime.telemetry import Metrics
+from ..runtime.waiting import unless_set, wait_any
+
+SQL = statements("upkeep")
+INTERVAL_MS = 10_000
+SLOW_EVERY = 30  # of these intervals: what is counted in days
+LISTED_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StandingLimits:
+    run_late_seconds_max: int = 3_600
+    unanswered_batch_days: int = 14
+    silent_source_days: int = 14
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileStanding:
+    """`ended_at` None: no run of the profile has gone to its end so far."""
+
+    profile: str
+    ended_at: datetime | None
+    age_seconds: int
+    is_overdue: bool
+    held_back: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UnansweredBatch:
+    profile: str
+    batch_number: int
+    age_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class SilentSource:
+    sender: Sender
+    age_days: int
+
+
+def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
+    """Whether somebody relies on runs of the profile, so that a late one is an alarm.
+
+    Nobody does while a person has paused the profile.
+    """
+    return not is_paused and (profile.interval_seconds is not None or profile.cron is not None)
+
+
+async def profile_standings(
+    connection: Connection, profiles: Sequence[Profile], late_seconds_max: int
+) -> list[ProfileStanding]:
+    """In the order of `profiles`, by the database's clock."""
+    keys = ([p.institution_id for p in profiles], [p.code for p in profiles])
+    rows = await connection.fetch(SQL["last_runs"], *keys)
+    by_key = {(row["institution_id"], row["profile"]): row for row in rows}
+    paused = await pauses(connection)
+    return [
+        _standing(profile, by_key[key], late_seconds_max, is_paused=key in paused)
+        for profile in profiles
+        for key in [(profile.institution_id, profile.code)]
+    ]
+
+
+def _standing(
+    profile: Profile, row: asyncpg.Record, late_seconds_max: int, *, is_paused: bool
+) -> ProfileStanding:
+    clock, since, cutoff = row["clock"], row["since"], row["cutoff"]
+    ended_at = max((at for at in (cutoff, row["ended_at"]) if at is not None), default=None)
+    is_late = (
+        since is not None
+        and expects_runs(profile, is_paused=is_paused)
+        and is_overdue(profile, cutoff, since, clock, late_seconds_max)
+    )
+    age_seconds = max(0, int((clock - (ended_at or since or clock)).total_seconds()))
+    held_back = orjson.loads(row["held_back"] or "{}")
+    return ProfileStanding(profile.code, ended_at, age_seconds, is_late, held_back)
+
+
+async def unanswered_batches(
+    connection: Connection, profiles: Sequence[Profile], days: int
+) -> list[UnansweredBatch]:
+    """Batches that are older, oldest first, of profiles that expect something back.
+
+    An answer is a response, or a payment for one of the fines.
+    """
+    with_import = [profile for profile in profiles if profile.mode is Mode.EXPORT_IMPORT]
+    keys = ([p.institution_id for p in with_import], [p.code for p in with_import])
+    rows = await connection.fetch(SQL["unanswered_batches"], *keys, days, LISTED_MAX)
+    return [UnansweredBatch(row["profile"], row["batch_number"], row["age_days"]) for row in rows]
+
+
+async def silent_sources(connection: Connection, days: int) -> list[SilentSource]:
+    """Sources that have sent something before, and nothing for so long; longest silence first."""
+    rows = await connection.fetch(SQL["silent_sources"], days, LISTED_MAX)
+    return [
+        SilentSource(Sender(row["institution_id"], row["topic"], row["source"]), row["age_days"])
+        for row in rows
+    ]
+
+
+class Standing:
+    """Fills the gauges, on every instance alike. `topics`: the full name of each contract."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        metrics: Metrics,
+        profiles: Profiles | None,
+        topics: Mapping[str, str],
+        limits: StandingLimits | None = None,
+    ) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._profiles = () if profiles is None else profiles.profiles
+        self._topics = topics
+        self._limits = limits or StandingLimits()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises what the database raises."""
+        turn = 0
+        while not stop.is_set():
+            await unless_set(self.run_once(), stop)
+            if turn % SLOW_EVERY == 0:
+                await unless_set(self.look_at_days(), stop)
+            turn += 1
+            await wait_any((stop,), INTERVAL_MS)
+
+    async def run_once(self) -> None:
+        """When each profile has run last, whoever ran it."""
+        late_seconds_max = self._limits.run_late_seconds_max
+        async with self._pool.acquire() as connection:
+            standings = await profile_standings(connection, self._profiles, late_seconds_max)
+        for standing in standings:
+            ended_at = 0 if standing.ended_at is None else int(standing.ended_at.timestamp())
+            self._metrics.run_ended.labels(standing.profile).set(ended_at)
+            self._metrics.run_age.labels(standing.profile).set(standing.age_seconds)
+            self._metrics.run_overdue.labels(standing.profile).set(int(standing.is_overdue))
+            for reason in Refusal:
+                fines = standing.held_back.get(reason.value, 0)
+                self._metrics.held_back.labels(standing.profile, reason.value).set(fines)
+
+    async def look_at_days(self) -> None:
+        """What is counted in days is asked more seldom."""
+        async with self._pool.acquire() as connection:
+            batches = await unanswered_batches(
+                connection, self._profiles, self._limits.unanswered_batch_days
+            )
+            silent = await silent_sources(connection, self._limits.silent_source_days)
+        unanswered = Counter(batch.profile for batch in batches)
+        for profile in self._profiles:
+            self._metrics.batches_unanswered.labels(profile.code).set(unanswered[profile.code])
+        topics = Counter(source.sender.topic for source in silent)
+        for contract, topic in self._topics.items():
+            self._metrics.sources_silent.labels(topic).set(topics[contract])

@@ -1,0 +1,1 @@
+"""Kafka out: lease, pages, acknowledgements."""

@@ -1,0 +1,1 @@
+"""What every part of the process stands on: life cycle, health port, logs, metrics, errors."""

@@ -1,0 +1,131 @@
+"""Parts of the process: started together, stopped stage by stage within a bound, down together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .problems import Away, describe
+from .telemetry import Event, get_log
+from .transient import TRANSIENT
+from .waiting import wait_any
+
+log = get_log(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Of the time to stop, kept for what follows the parts: cancelling them, the pool.
+CLOSING_SECONDS = 2
+OVERDUE_STATUS = 1
+RETRY_PAUSE_MS = 1_000
+
+# Something outside, the database as a rule, is out of reach or in the way.
+AWAY: tuple[type[Exception], ...] = (*TRANSIENT, Away)
+
+Run = Callable[[asyncio.Event], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`run` works until its event is set, finishes what it has in hand and returns."""
+
+    name: str
+    run: Run
+
+
+class PartEnded(Exception):
+    """A part returned though nobody had asked it to stop."""
+
+
+async def run_parts(
+    stages: Sequence[Sequence[Part]], stop: asyncio.Event, shutdown_seconds_max: int
+) -> None:
+    """Runs all of them until `stop`, then ends the stages in order; returns when all have ended.
+
+    Each stage has a bound of its own, so that a part that hangs does not take the time of the
+    stages after it: the last stage has at least half of the time, the others share the first half.
+    Parts that are not done by then are cancelled. An error of one cancels the others at once and
+    comes out as an ExceptionGroup: nothing must be published on a ground that was found unsound.
+    """
+    events = [asyncio.Event() for _ in stages]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            [group.create_task(_guarded(part, own), name=part.name) for part in stage]
+            for stage, own in zip(stages, events, strict=True)
+        ]
+        await stop.wait()
+        log.info(Event.STOP_ASKED, seconds_max=shutdown_seconds_max)
+        asked_ns = time.monotonic_ns()
+        bounds = _stop_bounds_ms(len(stages), max(1, shutdown_seconds_max - CLOSING_SECONDS))
+        for stage, own, bound_ms in zip(tasks, events, bounds, strict=True):
+            own.set()
+            passed_ms = (time.monotonic_ns() - asked_ns) // 1_000_000
+            await _end_stage(stage, max(0, bound_ms - passed_ms))
+
+
+def _stop_bounds_ms(stages: int, seconds: int) -> list[int]:
+    """By when each stage has to end, in milliseconds after the stop was asked."""
+    half_ms = seconds * 500
+    return [half_ms * number // (stages - 1) for number in range(1, stages)] + [2 * half_ms]
+
+
+async def _end_stage(stage: Sequence[asyncio.Task[None]], bound_ms: int) -> None:
+    """Waits for its parts, cancels those that are late and does not wait for these."""
+    if not stage:
+        return
+    _, late = await asyncio.wait(stage, timeout=bound_ms / 1_000)
+    if late:
+        log.warning(Event.STOP_OVERDUE, parts=sorted(task.get_name() for task in late))
+    for task in late:
+        task.cancel()
+
+
+def steady(name: str, run: Run) -> Run:
+    """`run` begun anew while something outside is away or in the way; any other error comes out."""
+
+    async def again(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await run(stop)
+            except AWAY as problem:
+                log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
+                await wait_any((stop,), RETRY_PAUSE_MS)
+            else:
+                return
+
+    return again
+
+
+async def _guarded(part: Part, stop: asyncio.Event) -> None:
+    await part.run(stop)
+    if not stop.is_set():
+        raise PartEnded(f"{part.name} ended by itself")
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: asyncio.Event, shutdown_seconds_max: int) -> Iterator[None]:
+    """The first SIGTERM or SIGINT sets `stop`, a second ends the process where it stands.
+
+    So does the end of the time: also when the event loop is blocked or a client will not close.
+    That bound holds to the very end of the process, past the end of this block.
+    """
+    loop = asyncio.get_running_loop()
+    watchdog = threading.Timer(shutdown_seconds_max, os._exit, (OVERDUE_STATUS,))
+    watchdog.daemon = True
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+        watchdog.start()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

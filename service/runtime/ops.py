@@ -1,0 +1,82 @@
+"""The operators' port: /livez, /readyz and /metrics."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from .problems import OperatorError
+from .readiness import Finding, Readiness
+from .telemetry import Event, Metrics, get_log
+
+log = get_log(__name__)
+
+
+class Ops:
+    """Serves until closed; `readiness` is asked all the time meanwhile."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.readiness = Readiness(metrics)
+        self._runner: web.AppRunner | None = None
+
+    async def open(self, host: str, port: int) -> int:
+        """Starts to serve; the port, which differs from 0. Raises OSError."""
+        application = web.Application()
+        application.router.add_get("/livez", self._livez)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._show_metrics)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        self._runner = runner
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        bound: int = runner.addresses[0][1]
+        log.info(Event.OPS_LISTENING, host=host, port=bound)
+        return bound
+
+    @contextlib.asynccontextmanager
+    async def listening(self, host: str, port: int) -> AsyncIterator[None]:
+        """Serves for as long as the block lasts. Raises OperatorError."""
+        try:
+            await self.open(host, port)
+        except OSError as problem:
+            raise OperatorError(
+                f"BURSAR_OPS_HOST, BURSAR_OPS_PORT: cannot listen: {problem.strerror}"
+            ) from None
+        watching = asyncio.create_task(self.readiness.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait((watching,))
+            await self.close()
+
+    async def close(self) -> None:
+        await self.readiness.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        """That this is answered shows that the process and its event loop run; no more is asked.
+
+        Whatever else is wrong, a restart would not mend it: it is a matter of readiness.
+        """
+        return _response(())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _response(await self.readiness.findings())
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(self._metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _response(findings: tuple[Finding, ...]) -> web.Response:
+    ok = all(finding.ok for finding in findings)
+    checks = {finding.check: {"ok": finding.ok, "problem": finding.problem} for finding in findings}
+    body = {"ok": ok, "checks": checks}
+    return web.json_response(body, status=200 if ok else 503, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,178 @@
+"""The readiness checks: asked all the time, shown as gauges, and told in the log when they change.
+
+So an operator learns of a failure without a probe, and a line says when it is over.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from .problems import summary
+from .telemetry import Event, Metrics, get_log
+
+log = get_log(__name__)
+
+CHECK_SECONDS_MAX = 3
+KEPT_MS = 500  # probes from many sides must not become queries of as many
+WATCH_SECONDS = 2
+
+# None: all is well; else what is not, without values.
+Ask = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found; `problem` None: it passed."""
+
+    check: str
+    problem: str | None
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How the log tells of a check.
+
+    A failure that is shorter than `patience_seconds` is not told; None: none is. While one of
+    `needs` fails, this check fails for the same cause, and the line about the other one is enough.
+    `each_problem`: a problem of another text is another failure.
+    """
+
+    patience_seconds: int | None = 0
+    needs: tuple[str, ...] = ()
+    each_problem: bool = False
+    failed: Event = Event.CHECK_FAILED
+    passed: Event = Event.CHECK_PASSED
+
+
+AT_ONCE = Reporting()
+SILENT = Reporting(patience_seconds=None)
+
+
+def monotonic_seconds() -> int:
+    """A clock that only goes forward."""
+    return time.monotonic_ns() // 1_000_000_000
+
+
+class Check:
+    """One check: what it is asked, and what the log knows of it."""
+
+    def __init__(self, name: str, ask: Ask, reporting: Reporting) -> None:
+        self.name = name
+        self.reporting = reporting
+        self._ask = ask
+        self._task: asyncio.Task[str | None] | None = None
+        self._failing_since: int | None = None
+        self._reported: str | None = None
+        self._reported_since = 0
+
+    async def finding(self) -> Finding:
+        """Within CHECK_SECONDS_MAX. What takes longer goes on, and is not asked a second time."""
+        if self._task is None:
+            self._task = asyncio.create_task(_answer(self._ask))
+        await asyncio.wait((self._task,), timeout=CHECK_SECONDS_MAX)
+        if not self._task.done():
+            return Finding(self.name, f"no answer within {CHECK_SECONDS_MAX} s")
+        task, self._task = self._task, None
+        return Finding(self.name, task.result())
+
+    def report(self, problem: str | None, is_explained: bool) -> None:
+        """Logs the beginning and the end of a failure, each once."""
+        now = monotonic_seconds()
+        if problem is None or is_explained:
+            if problem is None and self._reported is not None:
+                self._log_passed(now)
+            self._failing_since = None
+            return
+        if self._failing_since is None:
+            self._failing_since = now
+        if self._is_news(problem, now - self._failing_since):
+            self._reported, self._reported_since = problem, self._failing_since
+            log.error(self.reporting.failed, check=self.name, problem=problem)
+
+    def _is_news(self, problem: str, lasted_seconds: int) -> bool:
+        patience = self.reporting.patience_seconds
+        if patience is None or lasted_seconds < patience:
+            return False
+        if self._reported is None:
+            return True
+        return self.reporting.each_problem and problem != self._reported
+
+    def _log_passed(self, now: int) -> None:
+        self._reported = None
+        seconds = now - self._reported_since
+        log.info(self.reporting.passed, check=self.name, failed_seconds=seconds)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,), timeout=1)
+
+
+class Readiness:
+    """Ready when every registered check passes. All are asked at once, each bounded in time."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._checks: dict[str, Check] = {}
+        self._asking = asyncio.Lock()
+        self._latest: tuple[int, tuple[Finding, ...]] | None = None
+
+    def register(self, name: str, ask: Ask, reporting: Reporting = AT_ONCE) -> None:
+        """Adds a check; the same name again replaces it."""
+        self._checks[name] = Check(name, ask, reporting)
+        self._latest = None
+
+    def unregister(self, name: str) -> None:
+        """Takes a check away whose time is over."""
+        if self._checks.pop(name, None) is not None:
+            with contextlib.suppress(KeyError):
+                self._metrics.checks.remove(name)
+        self._latest = None
+
+    async def watch(self) -> None:
+        """Asks again and again, for the gauges and the log; until it is cancelled."""
+        while True:
+            self.report(await self.findings())
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def findings(self) -> tuple[Finding, ...]:
+        """The checks' answers, at most half a second old."""
+        async with self._asking:
+            now_ms = time.monotonic_ns() // 1_000_000
+            if self._latest is None or now_ms - self._latest[0] > KEPT_MS:
+                asked = [check.finding() for check in self._checks.values()]
+                findings = tuple(await asyncio.gather(*asked))
+                self._latest = (time.monotonic_ns() // 1_000_000, findings)
+                self._show(findings)
+            return self._latest[1]
+
+    def report(self, findings: tuple[Finding, ...]) -> None:
+        """What has changed goes to the log."""
+        failing = {finding.check for finding in findings if not finding.ok}
+        for finding in findings:
+            check = self._checks.get(finding.check)
+            if check is not None:
+                is_explained = not failing.isdisjoint(check.reporting.needs)
+                check.report(finding.problem, is_explained)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(check.close() for check in self._checks.values()))
+
+    def _show(self, findings: tuple[Finding, ...]) -> None:
+        for finding in findings:
+            if finding.check in self._checks:
+                self._metrics.checks.labels(finding.check).set(int(finding.ok))
+        self._metrics.up.set(int(all(finding.ok for finding in findings)))
+
+
+async def _answer(ask: Ask) -> str | None:
+    try:
+        return await ask()
+    except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
+        return summary(error)

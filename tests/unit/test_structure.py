@@ -1,0 +1,68 @@
+"""The table of packages in docs/architecture.md, compared with what the packages import."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "service"
+ROOT_FILES_MAX = 6
+_ROW = re.compile(r"^\| `(?P<package>\w+)` \| .* \| (?P<knows>[\w, ]+) \|$", re.MULTILINE)
+
+
+def _documented() -> dict[str, set[str]]:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    section = text.split("## Structure\n")[1].split("\n## ")[0]
+    return {
+        row["package"]: set() if row["knows"] == "nothing" else set(row["knows"].split(", "))
+        for row in _ROW.finditer(section)
+    }
+
+
+def _package_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The modules of `service` that a file imports, by their full names."""
+    folder = ".".join(path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            name = resolve_name("." * node.level + (node.module or ""), folder)
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def _imported() -> dict[str, set[str]]:
+    knows: dict[str, set[str]] = {}
+    for path in sorted(SERVICE.rglob("*.py")):
+        package = path.relative_to(SERVICE).parts[0].removesuffix(".py")
+        if package not in ("__init__", "__main__"):
+            others = {_package_of(module) for module in _imports(path)} - {package, ""}
+            knows.setdefault(package, set()).update(others)
+    return knows
+
+
+def test_the_table_of_packages_is_what_they_import() -> None:
+    assert _documented() == _imported()
+
+
+def test_the_root_of_the_package_holds_few_files() -> None:
+    assert len(list(SERVICE.glob("*.py"))) <= ROOT_FILES_MAX
+
+
+def test_imports_of_the_package_are_relative() -> None:
+    """The wheel installs the package under another name."""
+    absolute = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(SERVICE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.ImportFrom) and not node.level and _is_ours(node.module))
+        or (isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names))
+    ]
+    assert absolute == []
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is not None and module.split(".")[0] in ("service", "contracts")
