@@ -78,6 +78,8 @@ async def test_a_run_moves_the_gauges_whoever_runs_it(
     await path.exports(HOURLY).run_profile(only(HOURLY))
     await standing.run_once()
     assert value(metrics, "bursar_held_back", **held) == 0, "the last run held nothing back"
+    paused = {**held, "reason": "paused"}
+    assert metrics.registry.get_sample_value("bursar_held_back", paused) is None, "no run counts it"
 
 
 async def test_a_run_is_overdue_when_its_time_and_the_grace_are_over(
