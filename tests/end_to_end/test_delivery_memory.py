@@ -274,12 +274,12 @@ async def test_a_batch_that_would_be_printed_in_another_way_is_refused(
     take_files(drop)
     layout.write_text(LAYOUT.replace("length = 12", "length = 13"), "utf-8")
     drop.publish(*chain)
-    ended = await drop.once(*fixed)
+    ended = await drop.once(*fixed, "--change-options")
     assert (ended.code, drop.files()) == (1, {})
     assert "file_sha256" in ended.problems
     layout.write_text(LAYOUT, "utf-8")
     drop.publish(*chain)
-    assert (await drop.once(*fixed)).code == 0
+    assert (await drop.once(*fixed, "--change-options")).code == 0
     assert drop.files() == {name: data}
 
 

@@ -69,9 +69,16 @@ async def test_a_topic_that_is_gone_is_named_and_read_again_when_it_is_back(
     await until_ready(site, None)
     send(site, PAYMENT, inputs.bursar_payment(bursar_transaction_id=inputs.ABSENT))
     await site.until_idle(2)
+
+    def logged() -> list[object]:
+        return [line["event"] for line in site.log() if "topics_" in str(line["event"])]
+
+    async def is_told() -> bool:
+        return len(logged()) == 2
+
+    await site.until(is_told, SECONDS_MAX)
     await site.stop()
-    logged = [line["event"] for line in site.log() if "topics_" in str(line["event"])]
-    assert logged == ["topics_not_read", "topics_read"]
+    assert logged() == ["topics_not_read", "topics_read"]
     (line,) = (line for line in site.log() if line["event"] == "topics_not_read")
     assert (line["level"], line["problem"]) == ("error", f"the cluster does not have {topic}")
 

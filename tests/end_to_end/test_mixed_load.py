@@ -72,7 +72,7 @@ async def _through(site: Site, events: list[load.Event], before: int, killed: st
 
 async def _export(site: Site, model: Model) -> None:
     """By the command, beside the running processes; they send what it sealed."""
-    await site.command("export")
+    await site.command("export", "run", "--all")
     due = model.export(load.RULES)
 
     async def is_sent() -> bool:
