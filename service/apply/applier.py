@@ -100,7 +100,7 @@ class Applier:
 
     async def _next_part(self, parts: Parts[Record], holding: Holding) -> Part[Record]:
         part = parts.take()
-        holding.hold_rest(part.items)
+        holding.leave_rest(part.items)
         records = holding.without_held(part.items)
         count = await self._light_enough(records)
         parts.put(records[count:], is_last_try=part.is_last_try)

@@ -104,14 +104,20 @@ class Committer:
         For a parked record of `spared` that fails, ParkedFailure is raised instead of setting it
         apart. With `patience` a lock timeout is raised at once, without it the commit is repeated.
         """
-        sets_apart, repeats = False, 0
+        sets_apart, repeats, passed = False, 0, 0
         while True:
             try:
                 done = await self._tried(work, patience)
             except ParkedFailure as problem:
                 failure = problem
             except REFUSED_FOR_GOOD as problem:
-                failure = await self._traced(work, problem, patience)
+                traced = await self._traced(work, problem, patience)
+                if traced is None:  # the refusal is over by itself
+                    passed += 1
+                    if passed == self._tries_max:
+                        raise
+                    continue
+                failure = traced
             else:
                 self._internal_errors.commit_ended(sets_apart=sets_apart, frees=bool(self._freed))
                 return done
@@ -150,8 +156,8 @@ class Committer:
 
     async def _traced(
         self, work: Work[R], error: Exception, patience: Patience | None
-    ) -> ParkedFailure:
-        """The parked record that makes the database refuse the commit.
+    ) -> ParkedFailure | None:
+        """The parked record that makes the database refuse the commit; None if it does no longer.
 
         Raises `error` if the commit is refused without all of those that it sets free, too.
         Otherwise the records are admitted again, oldest first, and the first one with which the
@@ -167,6 +173,8 @@ class Committer:
                 is_refused = middle
             else:
                 goes_through = middle
+        if is_refused == len(freed) and not await self._is_refused(work, (), patience):
+            return None
         failure = ParkedFailure((freed[goes_through],))
         failure.__cause__ = error
         return failure

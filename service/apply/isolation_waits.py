@@ -14,8 +14,8 @@ log = structlog.get_logger()
 
 Records = tuple[Incoming | Refused | Failed, ...]
 
-# So many single records are looked for in one poll. A database in trouble makes all of them late.
-PARTITIONS_HELD_MAX = 3
+# So many single records are looked for in one poll; the next poll is without their partitions.
+PARTITIONS_LATE_MAX = 3
 PARTITIONS_LOCKED_MAX = 8
 
 
@@ -25,30 +25,30 @@ class Holding:
     def __init__(self) -> None:
         self._held: dict[Place, Held] = {}
         self._locked = 0
+        self._late = 0
 
     @property
     def held(self) -> Mapping[Place, Held]:
         return self._held
 
     def hold(self, record: Incoming | Refused | Failed, error: Exception, ms: int) -> None:
-        """`ms`: how long its last try took. Raises `error` where it is too much for many records.
-
-        Locks are never too much: a rival may hold what each partition's next record needs.
-        """
+        """The record has to wait. `ms`: how long its last try took."""
         self._held[record.origin[:2]] = Held(error, ms)
         is_lock = isinstance(error, asyncpg.LockNotAvailableError)
         tell = log.warning if is_lock else log.error
         tell(Event.PARTITION_WAITS, **place_of(record), error=name_of(error))
         self._locked += is_lock
-        if not is_lock and len(self._held) - self._locked > PARTITIONS_HELD_MAX:
-            raise error
+        self._late += not is_lock
+        self._last = error
 
-    def hold_rest(self, records: Iterable[Incoming | Refused | Failed]) -> None:
-        """Once many records wait for locks, the rest is not tried record by record."""
-        if self._locked >= PARTITIONS_LOCKED_MAX:
-            error = asyncpg.LockNotAvailableError("many accounts are locked")
+    def leave_rest(self, records: Iterable[Incoming | Refused | Failed]) -> None:
+        """Once many records have to wait, the rest of the poll is left for the next one.
+
+        That one is without the partitions that are held, so that the others go on at once.
+        """
+        if self._locked >= PARTITIONS_LOCKED_MAX or self._late >= PARTITIONS_LATE_MAX:
             for record in records:
-                self._held.setdefault(record.origin[:2], Held(error, 0))
+                self._held.setdefault(record.origin[:2], Held(self._last, 0, is_tried=False))
 
     def without_held(self, records: Records) -> Records:
         """Those of other partitions."""

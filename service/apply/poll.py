@@ -45,10 +45,14 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Why a partition's next record has to wait, and how long its last try took."""
+    """Why a partition's next record has to wait, and how long its last try took.
+
+    `is_tried`: otherwise the poll ended before its turn came, and nothing is wrong with it.
+    """
 
     error: Exception
     milliseconds: int
+    is_tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,7 @@ class Contact:
         unread = Counter(at.topic for at in self.unread())
         if self._member is not None:
             unread += Counter(at.topic for at in self._member.unassigned())
+            unread |= Counter(self._member.absent())  # nobody knows how many partitions they had
         for topic in self._topics:
             self._metrics.topic_lag.labels(topic).set(lags[topic])
             self._metrics.partitions_unread.labels(topic).set(unread[topic])

@@ -39,11 +39,14 @@ class Coverage:
 
     def problem(self, assigned: Collection[TopicPartition]) -> str | None:
         """Names the topics that are absent, or else those with partitions that nobody reads."""
-        absent = [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
-        if absent:
+        if absent := self.absent():
             return f"the cluster does not have {_listed(absent)}"
         unread = {at.topic for at in self.unread(assigned)}
         return f"nobody in the group reads all of {_listed(unread)}" if unread else None
+
+    def absent(self) -> list[str]:
+        """The topics that the cluster does not have, as far as the client knows."""
+        return [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
 
     def unread(self, assigned: Collection[TopicPartition]) -> frozenset[TopicPartition]:
         """Partitions that nobody in the group has, as the group said last."""

@@ -84,6 +84,10 @@ class Member:
         """Partitions that nobody in the group has, as far as this member knows."""
         return self._coverage.unread(self.membership.assigned)
 
+    def absent(self) -> list[str]:
+        """Input topics that the cluster does not have."""
+        return self._coverage.absent() if self.membership.has_joined else []
+
     def look_at_group(self) -> None:
         """Asks now and then whether the group reads all of the topics."""
         if self.membership.has_joined:
@@ -163,15 +167,19 @@ class Member:
         return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
 
     def hold(self, poll: Iterable[Origin], held: Mapping[Place, Held]) -> None:
-        """After a poll was applied: all its partitions go on but those of `held`."""
+        """After a poll was applied: all its partitions go on but those of `held`.
+
+        Those of them that were not tried go on as well, at the record that was left.
+        """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
         for place in {record[:2] for record in poll}:
             at = TopicPartition(*place)
             if place not in held:
                 self._holds.end(at)
             elif at in assigned:  # else loading has to see to it, should the partition come back
-                self._holds.put(at, held[place].milliseconds, now_ns)
-                self._consumer.pause(at)
+                if held[place].is_tried:
+                    self._holds.put(at, held[place].milliseconds, now_ns)
+                    self._consumer.pause(at)
                 self._consumer.seek(at, self._claims[at].next_offset)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:

@@ -104,7 +104,7 @@ class ExportJob:
             Event.RUN_FAILED,
             profile=profile.code,
             reason=failure.reason,
-            retry_in_ms=self._retries.failed(profile, place),
+            retry_in_ms=self._retries.failed(profile, place, is_temporary=failure.is_temporary),
         )
 
     async def _count_failure(self, profile: Profile) -> None:

@@ -12,6 +12,8 @@ from .schedules import RunPlace
 
 FIRST_MS = 30_000
 MAX_MS = 3_600_000
+# Where another session is in the way nobody has to mend anything: it is over at any time.
+TEMPORARY_MAX_MS = 300_000
 
 _Key = tuple[str, str]
 
@@ -25,6 +27,7 @@ class Retries:
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._postponed = Postponed[_Key](FIRST_MS, MAX_MS, clock_ns)
+        self._in_the_way = Postponed[_Key](FIRST_MS, TEMPORARY_MAX_MS, clock_ns)
         self._places: dict[_Key, RunPlace | None] = {}
 
     def is_waiting(self, profile: Profile, place: RunPlace | None) -> bool:
@@ -35,18 +38,22 @@ class Retries:
         key = _key(profile)
         if key in self._places and self._places[key] != place:
             self.succeeded(profile)
-        return self._postponed.is_waiting(key)
+        return self._postponed.is_waiting(key) or self._in_the_way.is_waiting(key)
 
-    def failed(self, profile: Profile, place: RunPlace | None) -> int:
+    def failed(
+        self, profile: Profile, place: RunPlace | None, *, is_temporary: bool = False
+    ) -> int:
         """Puts the profile off; how many milliseconds until its next attempt.
 
         `place`: where its run was when this process could not go on.
         """
         self._places[_key(profile)] = place
-        return self._postponed.failed(_key(profile))
+        postponed = self._in_the_way if is_temporary else self._postponed
+        return postponed.failed(_key(profile))
 
     def succeeded(self, profile: Profile) -> None:
         self._postponed.succeeded(_key(profile))
+        self._in_the_way.succeeded(_key(profile))
         self._places.pop(_key(profile), None)
 
 

@@ -5,9 +5,12 @@ where little is due: it is gone in steps, and between two of them the run is not
 """
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..apply.applier import Applier
+from ..apply.committing import Patience
 from ..apply.tally import Tallied
 from ..core.books import View
 from ..database import outbox
@@ -15,6 +18,7 @@ from ..database.aside import aside
 from ..database.ledger_store import Locked
 from ..database.pool import Connection
 from ..database.references import References
+from ..database.statements import statements
 from ..runtime.crash import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from . import claims, plan_store
@@ -37,6 +41,10 @@ from .sealing import (
 from .store import OpenRun
 
 log = get_log(__name__)
+
+SQL = statements("export")
+# Longer than an ordinary commit of the intake; it waits for no longer behind a batch that waits.
+ACCOUNT_LOCK_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,8 @@ class Steps:
         store = self._applier.store
         claimed = await claims_of(connection, store, profile, plan)
         crash_point("export_selected")
-        locked, view = await self._settled(connection, references_of(claimed.fines))
+        async with short_account_locks(connection):
+            locked, view = await self._settled(connection, references_of(claimed.fines))
         due, claimed = await claims.still_due(connection, store, profile, run, claimed, view)
         if not due and not seals_empty(profile, run, claimed):
             return None, advanced(run, claimed, due)
@@ -164,6 +173,19 @@ class Steps:
         await export_store.seal(connection, built.manifest, document, manifest)
         await outbox.put(connection, self._topics.manifest, [manifest], at)
         await export_store.manifest_queued(connection, built.manifest)
+
+
+@asynccontextmanager
+async def short_account_locks(connection: Connection) -> AsyncIterator[None]:
+    """Waits for an account for a short time only.
+
+    The accounts of a batch are locked one after another. Behind one that a rival holds, the batch
+    would keep all those before it from the intake for as long as the session may wait for a lock.
+    """
+    before = await connection.fetchval(SQL["lock_wait"])
+    await Patience(lock_ms=ACCOUNT_LOCK_MS).apply_to(connection)
+    yield
+    await connection.fetchval(SQL["set_lock_wait"], before)
 
 
 async def _keep(connection: Connection, run: OpenRun, plan: Plan) -> None:

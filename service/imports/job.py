@@ -81,7 +81,7 @@ class Summary:
     def add(self, planned: Planned) -> None:
         sort = (planned.fate, planned.reason, planned.line.currency)
         self.counts[sort] += 1
-        self.sums[sort] += abs(planned.line.amount)
+        self.sums[sort] += planned.line.amount
         self.excess[sort] += planned.excess
 
     def lines(self, fate: Fate) -> int:

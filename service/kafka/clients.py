@@ -171,8 +171,14 @@ async def hard_close(producer: AIOKafkaProducer) -> None:
 
 
 async def _within(ending: Awaitable[object], seconds_max: int) -> None:
-    with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(ending, seconds_max)
+    """The client cancels tasks of its own, and may let out a cancellation that nobody asked for."""
+    try:
+        with suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(ending, seconds_max)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 def _text(path: Path | None) -> str | None:

@@ -100,7 +100,14 @@ def steady(name: str, run: Run) -> Run:
 
 
 async def _guarded(part: Part, stop: asyncio.Event) -> None:
-    await part.run(stop)
+    """A part that ends before it is told to ends the process, however it has ended."""
+    try:
+        await part.run(stop)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # A library has cancelled a task of its own: a task group would take that for an end.
     if not stop.is_set():
         raise PartEnded(f"{part.name} ended by itself")
 

@@ -28,7 +28,7 @@ async def test_a_file_sent_back_as_it_came_settles_every_line(bursar: Bursar) ->
     summary = await bursar.imports(sent)
 
     assert summary.counts == {(Fate.PAID, None, "USD"): 3}
-    assert summary.sums == {(Fate.PAID, None, "USD"): 95_50 + 3_00 + 2_25}
+    assert summary.sums == {(Fate.PAID, None, "USD"): 95_50 + 3_00 - 2_25}
     assert set((await outstanding(bursar.path)).values()) == {0}
     assert {row["considered"] for row in await bursar.path.rows("SELECT considered FROM fine")} == {
         "closed"

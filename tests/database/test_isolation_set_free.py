@@ -44,6 +44,18 @@ SAID = Said("tester", "a test")
 BOTH = profiles_of(PROFILES).profiles[0]
 
 
+REFUSED_ONCE = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN
+    IF nextval('refusals') = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_once BEFORE INSERT ON ledger_transaction
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_once()
+"""
+
+
 @pytest.fixture
 async def path(database_url: str) -> AsyncIterator[WritePath]:
     async with write_path(database_url) as path:
@@ -254,6 +266,14 @@ async def test_however_many_records_fail_in_one_commit_that_is_made_without_them
     assert report.outcomes == {"applied": 1, "unparked:unknown_fine": 1}
     assert {item.id for item in await parked_now(path)} == set(ids)
     assert await path.value("SELECT count(*) FROM parked_failure") == 5
+
+
+async def test_a_refusal_that_is_over_by_itself_sets_no_record_apart(path: WritePath) -> None:
+    await path.take(*(change(change_id=f"C-{n}", fine_id="F-1", amount="0.01") for n in range(4)))
+    await path.pool.execute(REFUSED_ONCE)
+    await path.take(fine(fine_id="F-1"))
+    assert await path.value("SELECT count(*) FROM parked_failure") == 0
+    assert await path.value("SELECT count(*) FROM parked") == 0
 
 
 @pytest.mark.parametrize("failure", ["fold", "encode", "database"])

@@ -78,11 +78,11 @@ async def test_a_stop_with_a_hung_broker_is_not_overdue(broker: LocalKafka, besi
 async def test_a_stop_of_a_start_with_a_hung_broker_is_not_overdue(
     broker: LocalKafka, beside: Site
 ) -> None:
-    """No client has started yet: to wait for that is given up, which took nine seconds."""
+    """The start waits for Kafka's answer to the restore check: that is given up."""
     beside.settings = {**beside.settings, "BURSAR_SHUTDOWN_SECONDS_MAX": "8"}
     async with connected(beside.database_url) as connection:
         await connection.execute(PUT, beside.topic("balance-changed.v1"))
     with hung(broker):
-        await beside.start()
+        await beside.start(until="restore_check_awaited")
         await beside.stop()
     assert "stop_overdue" not in [line["event"] for line in beside.log()]

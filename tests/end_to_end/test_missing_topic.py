@@ -41,6 +41,15 @@ async def readiness(site: Site) -> tuple[int, str | None]:
         return response.status, body["checks"]["topics"]["problem"]
 
 
+async def metrics(site: Site) -> str:
+    port = next(line["port"] for line in site.log() if line["event"] == "ops_listening")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/metrics") as response,
+    ):
+        return await response.text()
+
+
 async def until_ready(site: Site, problem: str | None) -> None:
     wanted = (200 if problem is None else 503, problem)
 
@@ -63,6 +72,11 @@ async def test_a_topic_that_is_gone_is_named_and_read_again_when_it_is_back(
     topic = site.topic(PAYMENT)
     await asyncio.to_thread(delete_topic, kafka_admin, topic)
     await until_ready(site, f"the cluster does not have {topic}")
+
+    async def is_counted() -> bool:
+        return f'bursar_topic_partitions_unread{{topic="{topic}"}} 1.0' in await metrics(site)
+
+    await site.until(is_counted, SECONDS_MAX)
     send(site, FINE, inputs.fine_created())
     await site.until_idle(1)  # the other topics are read meanwhile
     await asyncio.to_thread(create_topic, kafka_admin, topic, 3)

@@ -79,15 +79,15 @@ class Site:
         assert process.returncode == 0, problems.decode()
         return out.decode()
 
-    async def start(self, name: str = "one", root: Path = ROOT) -> None:
+    async def start(self, name: str = "one", root: Path = ROOT, until: str = "started") -> None:
         """`python -m service run`; the log of all its starts is <name>.log in the folder.
 
-        `root` has the source that is run: this one's or an older release's. Returns when it takes
-        signals, for one that came earlier would end it as any program.
+        `root` has the source that is run: this one's or an older release's. Returns once the event
+        `until` is in the log and signals are taken: an earlier one would end it as any program.
         """
         assert name not in self._running
         with (self.folder / f"{name}.log").open("ab") as log:
-            before = self._starts(name)
+            before = self._logged(name, until)
             self._running[name] = process = await start_program(
                 "run",
                 environment=self._environment_for(root),
@@ -96,11 +96,11 @@ class Site:
                 root=root,
             )
         async with asyncio.timeout(COMMAND_SECONDS_MAX):
-            while process.returncode is None and self._starts(name) == before:  # noqa: ASYNC110 - the other side is a process
+            while process.returncode is None and self._logged(name, until) == before:  # noqa: ASYNC110 - the other side is a process
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _starts(self, name: str) -> int:
-        return sum(line["event"] == "started" for line in self.log(name))
+    def _logged(self, name: str, event: str) -> int:
+        return sum(line["event"] == event for line in self.log(name))
 
     async def kill(self, name: str = "one") -> None:
         """kill -9: it must have been alive until then."""

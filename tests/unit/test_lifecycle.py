@@ -70,6 +70,15 @@ async def test_a_part_that_ends_by_itself_is_an_error() -> None:
     assert caught.group_contains(PartEnded, match="short ended by itself")
 
 
+async def test_a_part_that_a_librarys_own_cancellation_ends_is_an_error() -> None:
+    async def cancelled(_stop: asyncio.Event) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_parts([[Part("cancelled", cancelled)]], asyncio.Event(), 10)
+    assert caught.group_contains(PartEnded, match="cancelled ended by itself")
+
+
 async def test_a_part_that_does_not_stop_is_cancelled_in_time() -> None:
     stop = asyncio.Event()
     stop.set()

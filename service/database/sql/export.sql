@@ -426,3 +426,11 @@ SELECT
     institution_id || '/' || profile AS record_key
 FROM export_batch
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;
+
+-- name: lock_wait
+-- How long this transaction waits for a lock, as set_lock_wait takes it.
+SELECT current_setting('lock_timeout');
+
+-- name: set_lock_wait
+-- For the rest of the transaction.
+SELECT set_config('lock_timeout', $1, TRUE);
