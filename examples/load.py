@@ -55,6 +55,7 @@ async def main(wanted: int) -> None:
         isolation_level="read_committed",
     )
     await consumer.start()
+    print(f"waiting for batches on {BATCHES} at {SERVERS}", file=sys.stderr, flush=True)
     halves: dict[str, dict[str, bytes]] = {}
     done: set[str] = set()
     try:

@@ -27,7 +27,11 @@ def erase_patron(
 ) -> None:
     settings = settings_or_exit()
     decision = said(reason, operator)
-    if not yes and not typer.confirm("Erase for good?", err=True):
+    if not yes and not typer.confirm(
+        f"Erase what is known of patron {patron} of institution {institution} for good?"
+        " (without a terminal: --yes)",
+        err=True,
+    ):
         raise typer.Exit(FAILED)
     with operator_errors():
         key = PatronKey(institution, patron)

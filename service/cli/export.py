@@ -26,7 +26,7 @@ from ..wiring.parts import COMMAND, new_applier, new_export_job
 from . import pausing, progress
 from .errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
 from .lists import Listing, Row, identifier, number, word
-from .shown import database, misuse, money, writing
+from .shown import database, misuse, money, no_such_profile, writing
 from .tables import show
 
 log = get_log(__name__)
@@ -109,7 +109,7 @@ def _read(settings: Settings) -> Profiles:
 def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
     known = {one.code: one for one in profiles.profiles}
     if any(code not in known for code in codes):
-        raise misuse(f"--profile: must be one of {', '.join(sorted(known)) or 'none'}")
+        raise no_such_profile(profiles)
     return [one for one in profiles.profiles if one.code in codes]
 
 

@@ -27,6 +27,7 @@ from .shown import (
     database,
     misuse,
     money,
+    no_such_profile,
     refuse_older_database,
     require,
     said,
@@ -132,7 +133,7 @@ def _profiles(settings: Settings, code: str | None) -> Profiles:
     if settings.profiles_file is not None:
         profiles = read_profiles(settings.profiles_file)
     if code is not None and profiles.profile(code) is None:
-        raise misuse("--profile: must be a profile's code")
+        raise no_such_profile(profiles)
     return profiles
 
 

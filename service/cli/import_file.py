@@ -14,7 +14,7 @@ from ..runtime.problems import OperatorError
 from ..settings import Settings
 from .errors import settings_or_exit
 from .import_run import How, ImportRun, ended
-from .shown import misuse, said
+from .shown import misuse, no_such_profile, said
 
 ACCEPTED_LINES = {
     KnownLines.REFUSE: None,
@@ -84,10 +84,11 @@ def _source(named: str) -> str:
 def _profile(settings: Settings, code: str) -> Profile:
     if settings.profiles_file is None:
         raise OperatorError("BURSAR_PROFILES_FILE: is required to import")
-    found = read_profiles(settings.profiles_file).profile(code)
-    if found is None:
-        raise misuse("--profile: must be a profile's code")
-    return found
+    profiles = read_profiles(settings.profiles_file)
+    profile = profiles.profile(code)
+    if profile is None:
+        raise no_such_profile(profiles)
+    return profile
 
 
 def _refuse_another_institutions(file: ImportFile, profile: Profile) -> None:

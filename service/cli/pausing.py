@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import typer
+
 from ..apply.applier import Applier
 from ..apply.operator_actions import Said, Told
 from ..database.pool import Pool
@@ -13,7 +15,7 @@ from ..operations import pauses as decisions
 from ..runtime.problems import OperatorError
 from ..settings import Settings
 from ..wiring.parts import COMMAND, new_applier
-from .errors import complain, operator_errors, settings_or_exit
+from .errors import FAILED, complain, operator_errors, settings_or_exit
 from .shown import (
     database,
     misuse,
@@ -63,9 +65,12 @@ def resume(
             for key in paused
             if institution in (None, key[0]) and (every or key[1] in (profile or ()))
         ]
-        for code in set(profile or ()) - {code for _, code in keys}:
+        for code in sorted(set(profile or ()) - {code for _, code in keys}):
             complain(f"--profile: {code} is not paused")
-        require(keys)
+        if not keys:
+            if every:
+                complain("no profile is paused")
+            raise typer.Exit(FAILED)
         done = asyncio.run(_decided(settings, keys, decisions.resume, why))
     show_told(done, as_json)
 

@@ -17,6 +17,7 @@ from ..core.money import format_minor
 from ..database.migrate import pending
 from ..database.pool import Pool, create_pool
 from ..database.reach import in_words
+from ..export.profiles.profile import Profiles
 from ..restore.guard import Guard
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
@@ -95,6 +96,12 @@ def misuse(rule: str) -> typer.Exit:
     """To be raised: the command was called in a way that has no meaning."""
     complain(rule)
     return typer.Exit(USAGE)
+
+
+def no_such_profile(profiles: Profiles) -> typer.Exit:
+    """To be raised: names those that there are."""
+    codes = ", ".join(sorted(profile.code for profile in profiles.profiles))
+    return misuse(f"--profile: must be one of {codes or 'none'}")
 
 
 def said(reason: str, operator: str | None) -> Said:

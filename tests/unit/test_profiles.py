@@ -126,9 +126,9 @@ def test_words_are_normalised_as_those_of_events_are() -> None:
 @pytest.mark.parametrize(
     ("tables", "line", "field", "rule"),
     [
-        (table(code=""), 5, "profile.code", "pattern"),
-        (table(code="a-b"), 5, "profile.code", "pattern"),
-        (table(code="a" * 41), 5, "profile.code", "pattern"),
+        (table(code=""), 5, "profile.code", "1 to 40 letters"),
+        (table(code="a-b"), 5, "profile.code", "1 to 40 letters"),
+        (table(code="a" * 41), 5, "profile.code", "1 to 40 letters"),
         (table(name=""), 4, "profile.name", "must be there"),
         (table(fine_types=""), 4, "profile.fine_types", "must be there"),
         (table(mode=""), 4, "profile.mode", "must be there"),
@@ -141,7 +141,7 @@ def test_words_are_normalised_as_those_of_events_are() -> None:
         (table(fine_types='"OVERDUEFINE"'), 10, "profile.fine_types", "must be a list"),
         (table(fine_types='["A",\n"B",\n7]'), 10, "profile.fine_types", "must be a text in quotes"),
         (table(fine_types='["CREDIT"]'), 10, "profile.fine_types", "[profile.credits]"),
-        (table(match='"a b"'), 11, "profile.match", "pattern"),
+        (table(match='"a b"'), 11, "profile.match", "1 to 40 letters"),
         (table(match="2"), 11, "profile.match", "must be a text in quotes"),
         (table(institution='"973"'), 7, "profile.institution", "[[institution]]"),
         (table('color = "red"'), 12, "profile.color", "is not an option"),
@@ -218,12 +218,12 @@ def test_words_are_normalised_as_those_of_events_are() -> None:
             "profile.labels.export",
             "at most 60",
         ),
-        (table("[profile.labels]", 'export = "a\\nb"'), 13, "profile.labels.export", "pattern"),
+        (table("[profile.labels]", 'export = "a\\nb"'), 13, "profile.labels.export", "one line"),
         (table() + table(), 13, "profile.code", "unique over all institutions"),
         (table() + table("# [[profile]]", 'name2 = "x"', code="q"), 21, "profile.name2", "option"),
         ('[[profiles]]\ncode = "p"\n', 4, "profiles", "is not an option"),
         (INSTITUTION, 5, "institution.id", "unique"),
-        ('[[institution]]\nid = "0972"\nzone = "UTC"\n', 5, "institution.id", "pattern"),
+        ('[[institution]]\nid = "0972"\nzone = "UTC"\n', 5, "institution.id", "digits"),
         (
             '[[institution]]\nid = 972\nzone = "UTC"\n',
             5,
@@ -291,6 +291,18 @@ def test_all_rules_between_fields_and_tables_that_are_broken_are_told() -> None:
             *("profile.cron", "profile.cron", "profile.cron_zone", "profile.owners"),
             *("profile.minimum_amount", "profile.code", "profile.institution"),
             *("profile.currency", "profile.fine_types"),
+        ]
+    )
+
+
+def test_a_fault_of_one_field_hides_none_between_the_fields_of_other_tables() -> None:
+    misspelt = table("fines_maximum = 1", 'cron_zone = "Nowhere/Town"', currency='"usd"')
+    other = table("fines_max = 10", 'minimum_amount = "-1.00"', code="B", institution='"98"')
+    fields = [fault.partition(": ")[2] for fault in faults_in(misspelt + other)]
+    assert sorted(fields) == sorted(
+        [
+            *("profile.fines_maximum", "profile.cron_zone", "profile.currency"),
+            *("profile.minimum_amount", "profile.institution"),
         ]
     )
 

@@ -1,8 +1,9 @@
 """The configuration file's tables: names, types and limits of every option (TOML)."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ...core.ledger import DEFAULT_LOST_TYPES
 from ...core.words import Kind, LostRule, Mode, Overpayment, RefusedRule
@@ -15,13 +16,28 @@ BYTES_MAX = 8_000_000  # far below the relay's limit for a record (tests/unit/te
 BYTES_MAX_MIN = 100_000
 INTERVAL_SECONDS_MAX = 366 * 24 * 3_600
 
+
+def _matching(pattern: str, rule: str) -> AfterValidator:
+    """A check by a regular expression whose error says the rule in words."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(rule)
+        return text
+
+    return AfterValidator(check)
+
+
 # No control characters; the file's other texts may be anything.
-_Line = Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
-Word = Annotated[str, _Line, Field(min_length=1, max_length=100)]
-Text = Annotated[str, _Line, Field(min_length=1, max_length=300)]
-Label = Annotated[str, _Line, Field(min_length=1, max_length=60)]
-Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-InstitutionNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")]
+_Line = _matching(r"[^\x00-\x1f\x7f-\x9f]*", "must be one line, without control characters")
+_CODE = "must have 1 to 40 letters, digits or underscores"
+Word = Annotated[str, Field(min_length=1, max_length=100), _Line]
+Text = Annotated[str, Field(min_length=1, max_length=300), _Line]
+Label = Annotated[str, Field(min_length=1, max_length=60), _Line]
+Code = Annotated[str, _matching(r"[A-Za-z0-9_]{1,40}", _CODE)]
+InstitutionNumber = Annotated[
+    str, _matching(r"[1-9][0-9]{0,9}", "must have 1 to 10 digits, the first one not 0")
+]
 AgeDays = Annotated[int, Field(ge=0, le=AGE_DAYS_MAX)]
 # A strict model takes no text for an enum: these are TOML strings.
 AsText = Field(strict=False)
@@ -55,7 +71,7 @@ class ProfileTable(_Table):
     user_groups: Annotated[list[Word], Field(min_length=1)] | None = None
     owners: list[Word] | None = None
     institution_owned: bool = True
-    match: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+    match: Code
     minimum_age_days: AgeDays = 0
     minimum_amount: str = "0"
     minimum_amount_scope: Annotated[AmountScope, AsText] = AmountScope.FINE

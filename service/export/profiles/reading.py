@@ -26,7 +26,7 @@ from .profile import (
     Profiles,
     Warned,
 )
-from .rules import Fault, faults_of
+from .rules import Fault, faults_of, faults_of_parts
 from .toml_lines import Location, line_of, lines_of
 
 _SIXTEEN_BIT_MAX = 65_535
@@ -64,12 +64,14 @@ def parse_profiles(text: str, path: Path) -> Profiles:
     text = normalize("NFC", text)  # as the texts of events, which its words are compared with
     lines = lines_of(text)
     try:
-        file = ProfileFile.model_validate(tomllib.loads(text))
-        faults = list(faults_of(file))
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidProfile(path, (_toml_line(error, text), "file", "must be TOML")) from None
+    try:
+        file = ProfileFile.model_validate(data)
+        faults = list(faults_of(file))
     except ValidationError as error:
-        faults = list(_faults(error))
+        faults = list(dict.fromkeys((*_faults(error), *faults_of_parts(data))))
     if not faults:
         return _profiles(file)
     raise InvalidProfile(
@@ -208,6 +210,7 @@ _SORTS = {
     "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list; a table is written [[profile]], [[institution]]",
     "dict_type": "must be a table",
+    "too_short": "must have at least 1 item",
     "model_type": "must be a table",
 }
 

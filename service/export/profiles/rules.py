@@ -1,55 +1,111 @@
 """Rules between the fields of a profile and between the tables of a file: all that are broken."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ValidationError
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import CREDIT_TYPE
 from ..schedule import is_cron
-from .file import ProfileFile, ProfileTable
+from .file import InstitutionTable, ProfileFile, ProfileTable
 from .toml_lines import Location
 
 Fault = tuple[Location, str]
+Table = TypeVar("Table", bound=BaseModel)
 
 
 def faults_of(file: ProfileFile) -> Iterator[Fault]:
     """Each with its place; none: the file can be turned into profiles."""
-    ids = [table.id for table in file.institution]
-    codes = [table.code for table in file.profile]
-    yield from _repeated(ids, "institution", "id", "must be unique")
+    institutions = dict(enumerate(file.institution))
+    yield from _between(institutions, dict(enumerate(file.profile)), _ids(institutions.values()))
+
+
+def faults_of_parts(data: Mapping[str, object]) -> Iterator[Fault]:
+    """Of a file some of whose tables break a rule of a single field: what else is broken.
+
+    Tables without such a fault are compared as usual; of the others the zone and the currency are
+    looked at, which no table decides by its form alone.
+    """
+    institutions, profiles = _tables(data, "institution"), _tables(data, "profile")
+    sound = _sound(InstitutionTable, institutions)
+    ids = {raw.get("id") for raw in institutions.values()}
+    sound_profiles = _sound(ProfileTable, profiles)
+    yield from _between(sound, sound_profiles, ids)
+    for n in institutions.keys() - sound.keys():
+        yield from _zone(institutions[n].get("zone"), "institution", n, "zone")
+    for n in profiles.keys() - sound_profiles.keys():
+        yield from _zone(profiles[n].get("cron_zone"), "profile", n, "cron_zone")
+        yield from _currency(profiles[n].get("currency"), n)
+
+
+def _between(
+    institutions: Mapping[int, InstitutionTable],
+    profiles: Mapping[int, ProfileTable],
+    ids: Collection[object],
+) -> Iterator[Fault]:
+    known = {n: table.id for n, table in institutions.items()}
+    yield from _repeated(known, "institution", "id", "must be unique")
+    codes = {n: table.code for n, table in profiles.items()}
     yield from _repeated(codes, "profile", "code", "must be unique over all institutions")
-    for n, institution in enumerate(file.institution):
+    for n, institution in institutions.items():
         yield from _zone(institution.zone, "institution", n, "zone")
-    for n, profile in enumerate(file.profile):
+    for n, profile in profiles.items():
         if profile.institution not in ids:
             yield ("profile", n, "institution"), "must be the id of an [[institution]]"
         yield from _of_profile(n, profile)
 
 
-def _repeated(values: Sequence[str], table: str, field: str, rule: str) -> Iterator[Fault]:
-    for n, value in enumerate(values):
-        if value in values[:n]:
+def _ids(institutions: Iterable[InstitutionTable]) -> set[object]:
+    return {table.id for table in institutions}
+
+
+def _tables(data: Mapping[str, object], name: str) -> dict[int, Mapping[str, object]]:
+    tables = data.get(name)
+    if not isinstance(tables, list):
+        return {}
+    return {n: table for n, table in enumerate(tables) if isinstance(table, dict)}
+
+
+def _sound(model: type[Table], tables: Mapping[int, Mapping[str, object]]) -> dict[int, Table]:
+    sound = {}
+    for n, table in tables.items():
+        with suppress(ValidationError):  # its faults are told by the whole file's validation
+            sound[n] = model.model_validate(table)
+    return sound
+
+
+def _repeated(values: Mapping[int, str], table: str, field: str, rule: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for n, value in values.items():
+        if value in seen:
             yield (table, n, field), rule
+        seen.add(value)
 
 
-def _zone(zone: str, *location: str | int) -> Iterator[Fault]:
+def _zone(zone: object, *location: str | int) -> Iterator[Fault]:
+    if not isinstance(zone, str):
+        return  # told by the validation of its field
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield location, "must be an IANA time zone"
 
 
-def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
+def _currency(currency: object, n: int) -> Iterator[Fault]:
+    if not isinstance(currency, str):
+        return  # told by the validation of its field
     try:
-        decimals(table.currency)
+        decimals(currency)
     except InvalidCurrency as error:
         yield ("profile", n, "currency"), str(error)
-    else:
-        yield from _amount(table, table.minimum_amount, "profile", n, "minimum_amount")
-        credit = table.credits.minimum_amount
-        yield from _amount(table, credit, "profile", n, "credits", "minimum_amount")
-        if table.overpayment_max is not None:
-            yield from _amount(table, table.overpayment_max, "profile", n, "overpayment_max")
+
+
+def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
+    currency = list(_currency(table.currency, n))
+    yield from currency or _amounts(n, table)
     if CREDIT_TYPE in table.fine_types and not table.credits.included:
         rule = "credits are exported by `included = true` in [profile.credits] only"
         yield ("profile", n, "fine_types"), rule
@@ -57,6 +113,14 @@ def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
         rule = "must name a library, or institution_owned be true: nothing could be exported"
         yield ("profile", n, "owners"), rule
     yield from _schedule(n, table)
+
+
+def _amounts(n: int, table: ProfileTable) -> Iterator[Fault]:
+    yield from _amount(table, table.minimum_amount, "profile", n, "minimum_amount")
+    credit = table.credits.minimum_amount
+    yield from _amount(table, credit, "profile", n, "credits", "minimum_amount")
+    if table.overpayment_max is not None:
+        yield from _amount(table, table.overpayment_max, "profile", n, "overpayment_max")
 
 
 def _schedule(n: int, table: ProfileTable) -> Iterator[Fault]:
