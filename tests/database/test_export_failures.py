@@ -18,6 +18,7 @@ from service.database.pool import DatabaseLimits, create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.retries import MAX_MS, Retries
+from service.export.steps import short_account_locks
 from service.messages import parse
 from service.runtime.telemetry import Metrics
 from tests.support.exports import (
@@ -178,6 +179,19 @@ async def test_a_batch_waits_for_a_rival_and_its_run_goes_on(
             await counting.tried_again.wait()
         await holding.rollback()
         assert await run == 1
+
+
+@pytest.mark.parametrize(("session_ms", "inside"), [(5_000, "1s"), (300, "300ms")])
+async def test_accounts_are_waited_for_shortly_and_whatever_comes_after_as_the_session_says(
+    database_url: str, session_ms: int, inside: str
+) -> None:
+    pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=session_ms))
+    async with pool.acquire() as connection, connection.transaction():
+        before = await connection.fetchval("SHOW lock_timeout")
+        async with short_account_locks(connection):
+            assert await connection.fetchval("SHOW lock_timeout") == inside
+        assert await connection.fetchval("SHOW lock_timeout") == before
+    await pool.close()
 
 
 async def test_a_database_that_does_not_answer_is_no_profiles_failure(
