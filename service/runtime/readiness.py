@@ -15,6 +15,7 @@ from .telemetry import Event, Metrics, get_log
 log = get_log(__name__)
 
 CHECK_SECONDS_MAX = 3
+LATE_MS = 200  # for a check that has been asked before and still has not answered
 KEPT_MS = 500  # probes from many sides must not become queries of as many
 WATCH_SECONDS = 2
 
@@ -72,10 +73,14 @@ class Check:
         self._reported_since = 0
 
     async def finding(self) -> Finding:
-        """Within CHECK_SECONDS_MAX. What takes longer goes on, and is not asked a second time."""
+        """Within CHECK_SECONDS_MAX. What takes longer goes on, and is not asked a second time.
+
+        Nor is it waited for as long again, so that a probe gets its answer while a check hangs.
+        """
+        seconds_max = LATE_MS / 1_000
         if self._task is None:
-            self._task = asyncio.create_task(_answer(self._ask))
-        await asyncio.wait((self._task,), timeout=CHECK_SECONDS_MAX)
+            self._task, seconds_max = asyncio.create_task(_answer(self._ask)), CHECK_SECONDS_MAX
+        await asyncio.wait((self._task,), timeout=seconds_max)
         if not self._task.done():
             return Finding(self.name, f"no answer within {CHECK_SECONDS_MAX} s")
         task, self._task = self._task, None
