@@ -16,11 +16,19 @@ class Shell(StrEnum):
     ZSH = "zsh"
 
 
+def _require_program(context: typer.Context, shell: Shell | None) -> None:
+    """A shell completes a program by its name, and `python -m service` is not the name of one."""
+    if shell is not None and " " in (context.find_root().info_name or ""):
+        raise typer.BadParameter("is for the installed program, bursar-bridge", context)
+
+
 def _show(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
+    _require_program(context, shell)
     show_callback(context, option, shell and shell.value)
 
 
 def _install(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
+    _require_program(context, shell)
     install_callback(context, option, shell and shell.value)
 
 

@@ -92,3 +92,8 @@ def test_the_script_is_installed_for_the_shell_that_is_named(
 def test_no_shell_is_guessed(environment: dict[str, str]) -> None:
     run(environment, "bursar-bridge", "--show-completion", code=2)
     run(environment, "bursar-bridge", "--install-completion", "tcsh", code=2)
+
+
+@pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
+def test_a_checkout_has_no_program_to_complete(environment: dict[str, str], option: str) -> None:
+    run(environment, sys.executable, "-m", "service", option, "bash", code=2)
