@@ -292,4 +292,6 @@ async def test_the_loop_of_the_service_shows_the_differences(path: WritePath) ->
 
 
 async def make_due(path: WritePath) -> None:
-    await path.pool.execute("UPDATE upkeep_turn SET next_at = clock_timestamp()")
+    await path.pool.execute(
+        "UPDATE upkeep_turn SET next_at = clock_timestamp() WHERE task = 'reconcile'"
+    )

@@ -91,22 +91,26 @@ async def test_a_failure_puts_the_next_try_off_for_every_instance(
     impatient = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
     try:
         for failures, minutes in ((1, 0), (2, 1), (3, 3)):
-            await path.pool.execute("UPDATE upkeep_turn SET next_at = clock_timestamp()")
+            await path.pool.execute(
+                "UPDATE upkeep_turn SET next_at = clock_timestamp() WHERE task = 'reconcile'"
+            )
             async with accounts_locked(database_url):
                 with pytest.raises(asyncpg.LockNotAvailableError):
                     await instance(impatient)[0].run_once()
             (row,) = await path.rows(
                 """SELECT attempts, next_at > clock_timestamp() + $1 * interval '1 minute' AS late
-                FROM upkeep_turn""",
+                FROM upkeep_turn WHERE task = 'reconcile'""",
                 minutes,
             )
             assert row == {"attempts": failures, "late": True}
             assert await instance(path.pool)[0].run_once() is None
     finally:
         await impatient.close()
-    await path.pool.execute("UPDATE upkeep_turn SET next_at = clock_timestamp()")
+    await path.pool.execute(
+        "UPDATE upkeep_turn SET next_at = clock_timestamp() WHERE task = 'reconcile'"
+    )
     assert await instance(path.pool)[0].run_once() is not None
-    assert await path.value("SELECT attempts FROM upkeep_turn") == 0
+    assert await path.value("SELECT attempts FROM upkeep_turn WHERE task = 'reconcile'") == 0
 
 
 async def test_a_stop_ends_the_statement_that_is_running(
