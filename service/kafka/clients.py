@@ -15,6 +15,7 @@ from aiokafka.helpers import create_ssl_context
 
 from ..runtime.logs import LastProblem
 from ..runtime.problems import Away
+from ..runtime.waiting import is_asked_to_end
 from . import header_names
 from .assignor import new_assignor
 from .reach import why_unusable
@@ -176,8 +177,7 @@ async def _within(ending: Awaitable[object], seconds_max: int) -> None:
         with suppress(KafkaError, OSError, TimeoutError):
             await asyncio.wait_for(ending, seconds_max)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_asked_to_end():
             raise
 
 

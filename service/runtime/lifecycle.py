@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .problems import Away, describe
 from .telemetry import Event, get_log
 from .transient import TRANSIENT
-from .waiting import wait_any
+from .waiting import is_asked_to_end, wait_any
 
 log = get_log(__name__)
 
@@ -104,10 +104,9 @@ async def _guarded(part: Part, stop: asyncio.Event) -> None:
     try:
         await part.run(stop)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_asked_to_end():
             raise
-        # A library has cancelled a task of its own: a task group would take that for an end.
+        # Else a task group would take it for an ordinary end.
     if not stop.is_set():
         raise PartEnded(f"{part.name} ended by itself")
 

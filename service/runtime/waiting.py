@@ -23,6 +23,15 @@ async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
             wait.cancel()
 
 
+def is_asked_to_end() -> bool:
+    """Whether somebody has cancelled the task that runs.
+
+    A CancelledError may come from a library that cancels tasks of its own; nobody asked for it.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 @dataclass(slots=True)
 class Backoff:
     """Doubles with each failure in a row, with a spread, so that rivals do not meet again."""

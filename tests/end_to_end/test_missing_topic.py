@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping
 
-import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.cluster import ClusterMetadata
@@ -32,22 +32,8 @@ SECONDS_MAX = 60
 
 async def readiness(site: Site) -> tuple[int, str | None]:
     """Status of /readyz, and what the check of the topics says."""
-    port = next(line["port"] for line in site.log() if line["event"] == "ops_listening")
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}/readyz") as response,
-    ):
-        body = await response.json()
-        return response.status, body["checks"]["topics"]["problem"]
-
-
-async def metrics(site: Site) -> str:
-    port = next(line["port"] for line in site.log() if line["event"] == "ops_listening")
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}/metrics") as response,
-    ):
-        return await response.text()
+    status, body = await site.page("/readyz")
+    return status, json.loads(body)["checks"]["topics"]["problem"]
 
 
 async def until_ready(site: Site, problem: str | None) -> None:
@@ -74,7 +60,10 @@ async def test_a_topic_that_is_gone_is_named_and_read_again_when_it_is_back(
     await until_ready(site, f"the cluster does not have {topic}")
 
     async def is_counted() -> bool:
-        return f'bursar_topic_partitions_unread{{topic="{topic}"}} 1.0' in await metrics(site)
+        return (
+            f'bursar_topic_partitions_unread{{topic="{topic}"}} 1.0'
+            in (await site.page("/metrics"))[1]
+        )
 
     await site.until(is_counted, SECONDS_MAX)
     send(site, FINE, inputs.fine_created())

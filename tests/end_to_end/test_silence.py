@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 import structlog
 from aiokafka import TopicPartition
@@ -52,18 +51,9 @@ def stopped(pids: list[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def page(site: Site, path: str) -> tuple[int, str]:
-    port = next(line["port"] for line in site.log() if line["event"] == "ops_listening")
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}{path}") as response,
-    ):
-        return response.status, await response.text()
-
-
 async def until_readiness(site: Site, status: int) -> None:
     async def is_so() -> bool:
-        return (await page(site, "/readyz"))[0] == status
+        return (await site.page("/readyz"))[0] == status
 
     await site.until(is_so, SECONDS_MAX)
 
@@ -89,9 +79,9 @@ async def check_silence(site: Site, pids: list[int], check: str, problem: str) -
         line = await until_logged(site, "check_failed", check)
         assert time.monotonic() - began < NAMED_SECONDS_MAX + SLACK_SECONDS
         assert (line["level"], line["problem"]) == ("error", problem)
-        status, text = await page(site, "/readyz")
+        status, text = await site.page("/readyz")
         assert (status, problem in text) == (503, True)
-        metrics = (await page(site, "/metrics"))[1]
+        metrics = (await site.page("/metrics"))[1]
         assert f'bursar_check_ok{{check="{check}"}} 0.0' in metrics
         assert "bursar_ready 0.0" in metrics
     line = await until_logged(site, "check_passed", check)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 
 from tests.support.programs import ROOT, Program, start_program
@@ -98,6 +99,15 @@ class Site:
         async with asyncio.timeout(COMMAND_SECONDS_MAX):
             while process.returncode is None and self._logged(name, until) == before:  # noqa: ASYNC110 - the other side is a process
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def page(self, path: str, name: str = "one") -> tuple[int, str]:
+        """Status and text of a page of the operators' port."""
+        port = next(line["port"] for line in self.log(name) if line["event"] == "ops_listening")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}{path}") as response,
+        ):
+            return response.status, await response.text()
 
     def _logged(self, name: str, event: str) -> int:
         return sum(line["event"] == event for line in self.log(name))
