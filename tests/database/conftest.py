@@ -1,4 +1,4 @@
-"""What several tests share: a bursar who sends files back, and the desk that imports them."""
+"""Fixtures of several modules: the write path, a bursar who sends files back, an importing desk."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from confluent_kafka.admin import AdminClient
 from tests.support.commands import Commands
 from tests.support.importing import PROFILE, Bursar, Desk
 from tests.support.topics import create_topic
-from tests.support.write_path import write_path
+from tests.support.write_path import WritePath, write_path
 
 
 @pytest.fixture
-async def bursar(
-    database_url: str, bootstrap_servers: str, kafka_admin: AdminClient, topic_prefix: str
-) -> AsyncIterator[Bursar]:
-    create_topic(kafka_admin, f"{topic_prefix}bursar-payment.v1", partitions=1)
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    """The write path on an empty database; a module that needs records first overrides it."""
     async with write_path(database_url) as path:
-        yield Bursar(path, bootstrap_servers, topic_prefix)
+        yield path
+
+
+@pytest.fixture
+def bursar(
+    path: WritePath, bootstrap_servers: str, kafka_admin: AdminClient, topic_prefix: str
+) -> Bursar:
+    create_topic(kafka_admin, f"{topic_prefix}bursar-payment.v1", partitions=1)
+    return Bursar(path, bootstrap_servers, topic_prefix)
 
 
 @pytest.fixture

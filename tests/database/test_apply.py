@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -34,12 +33,6 @@ from tests.support.write_path import (
 FIRST_FINES = 200
 MIXED_RECORDS = 1_000
 SEED = 8
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def start_with_exports(database_url: str) -> Exported:

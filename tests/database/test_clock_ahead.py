@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from service.export.profiles.profile import Profiles
 from service.relay.lease import Lease, LeaseLost
 from tests.support.exports import check_sealed, fines, profiles_with
-from tests.support.write_path import WritePath, write_path
+from tests.support.write_path import WritePath
 
 SECONDS = 10
 HOURLY = 'interval_seconds = 3600\nempty_run = "empty_batch"'
 NIGHTLY = 'cron = "0 2 * * *"\nempty_run = "empty_batch"'
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def scheduled(schedule: str) -> Profiles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,7 +10,7 @@ from service.core.ledger import SourceKey
 from service.core.payments import excess_credit_id
 from tests.support.exports import profiles_with, run
 from tests.support.inputs import ABSENT
-from tests.support.write_path import Record, WritePath, change, fine, payment, write_path
+from tests.support.write_path import Record, WritePath, change, fine, payment
 
 CREDIT = excess_credit_id(SourceKey("6050", "SAP", "PAY-1"))
 WAIVED = change(fine_id=CREDIT, change_id="C-1", kind="waived", amount="2.00")
@@ -29,12 +29,11 @@ REVERSED = payment(
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
+async def path(path: WritePath) -> WritePath:
     """A fine of 10.00 that was exported."""
-    async with write_path(database_url) as path:
-        await path.take(fine(fine_id="F-1", amount="10.00"))
-        await run(path, profiles_with())
-        yield path
+    await path.take(fine(fine_id="F-1", amount="10.00"))
+    await run(path, profiles_with())
+    return path
 
 
 @pytest.mark.parametrize(

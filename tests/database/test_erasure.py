@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from tests.support.write_path import (
     profiles_of,
     response,
     tables_of,
-    write_path,
 )
 
 SECRET = "their mother Ada paid"
@@ -41,46 +39,41 @@ FROM ledger_transaction AS kept WHERE patron_id = $2 ORDER BY sequence DESC LIMI
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
+async def path(path: WritePath) -> WritePath:
     """Two patrons, with the same words about both."""
-    async with write_path(database_url) as path:
-        for name in ("ADA", "BOB"):
-            await path.take(
-                fine(fine_id=f"{name}-1", patron=patron(name), comment=SECRET, amount="95.50"),
-                fine(fine_id=f"{name}-2", patron=patron(name), comment=SECRET, amount="5.00"),
-                change(
-                    change_id=name,
-                    fine_id=f"{name}-1",
-                    kind="paid",
-                    amount="0.50",
-                    reason=SECRET,
-                    comment=SECRET,
-                ),
-            )
-        profiles = profiles_of(PROFILE)
-        await path.exports(profiles).run_profile(profiles.profiles[0])
-        lines = {
-            str(row["fine_id"]): str(row["line"])
-            for row in await path.rows("SELECT fine_id, line FROM fine")
-        }
-        refused = [
-            {"bursar_transaction_id": lines[f"{name}-2"], "reason": SECRET}
-            for name in ("ADA", "BOB")
-        ]
+    for name in ("ADA", "BOB"):
         await path.take(
-            response(profile="SIS", batch_number=1, outcome="partial", refused_lines=refused),
-            *(
-                payment(payment_id=name, fine_id=f"{name}-1", amount="95.00", comment=SECRET)
-                for name in ("ADA", "BOB")
-            ),
-            *(
-                change(change_id=f"{name}-end", fine_id=f"{name}-2", **CANCELLED)
-                for name in ("BOB",)
+            fine(fine_id=f"{name}-1", patron=patron(name), comment=SECRET, amount="95.50"),
+            fine(fine_id=f"{name}-2", patron=patron(name), comment=SECRET, amount="5.00"),
+            change(
+                change_id=name,
+                fine_id=f"{name}-1",
+                kind="paid",
+                amount="0.50",
+                reason=SECRET,
+                comment=SECRET,
             ),
         )
-        for name in ("ADA", "BOB"):
-            await path.pool.execute(OLDER_RELEASE, SECRET, name)
-        yield path
+    profiles = profiles_of(PROFILE)
+    await path.exports(profiles).run_profile(profiles.profiles[0])
+    lines = {
+        str(row["fine_id"]): str(row["line"])
+        for row in await path.rows("SELECT fine_id, line FROM fine")
+    }
+    refused = [
+        {"bursar_transaction_id": lines[f"{name}-2"], "reason": SECRET} for name in ("ADA", "BOB")
+    ]
+    await path.take(
+        response(profile="SIS", batch_number=1, outcome="partial", refused_lines=refused),
+        *(
+            payment(payment_id=name, fine_id=f"{name}-1", amount="95.00", comment=SECRET)
+            for name in ("ADA", "BOB")
+        ),
+        *(change(change_id=f"{name}-end", fine_id=f"{name}-2", **CANCELLED) for name in ("BOB",)),
+    )
+    for name in ("ADA", "BOB"):
+        await path.pool.execute(OLDER_RELEASE, SECRET, name)
+    return path
 
 
 async def secrets_of(path: WritePath, name: str) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -36,7 +36,6 @@ from tests.support.write_path import (
     fine,
     profiles_of,
     response,
-    write_path,
 )
 
 FINES = 70
@@ -144,12 +143,6 @@ def takes(profile: Profile, kind: str, currency: str, owner: str | None, group: 
         and owner in owners
         and group in (profile.user_groups or ())
     )
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def fill(path: WritePath, world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from math import ceil
 
 import asyncpg
@@ -37,13 +36,6 @@ from tests.support.write_path import (
     response,
     write_path,
 )
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
-
 
 SIZES = [
     pytest.param(count, limit, id=f"{count}_in_batches_of_{limit}")

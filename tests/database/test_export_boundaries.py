@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
@@ -38,12 +37,6 @@ from tests.support.write_path import (
 )
 
 ZONE = "America/New_York"
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def opened(path: WritePath, cutoff: str) -> None:

@@ -1,7 +1,6 @@
 """The export commands: whole names and hashes, results alone on standard output, files checked."""
 
 import json
-from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from service.cli import progress
 from service.export import store as export_store
 from tests.support.commands import Commands
 from tests.support.inputs import ABSENT
-from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of, write_path
+from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of
 
 PROFILE = """
 [[institution]]
@@ -32,10 +31,9 @@ FINES = 3
 
 
 @pytest.fixture(autouse=True)
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(*(fine(fine_id=f"F-{n}", amount="2.50") for n in range(FINES)))
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(*(fine(fine_id=f"F-{n}", amount="2.50") for n in range(FINES)))
+    return path
 
 
 @pytest.fixture

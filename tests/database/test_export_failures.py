@@ -30,7 +30,7 @@ from tests.support.exports import (
     profiles_with,
 )
 from tests.support.guards import Unguarded
-from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of, write_path
+from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of
 
 PROFILES = """
 [[institution]]
@@ -74,12 +74,6 @@ REFERENCING NEW TABLE AS added EXECUTE FUNCTION too_slow()
 def two_profiles() -> Profiles:
     text = PROFILE.format(code="A", id="6050") + PROFILE.format(code="B", id="7")
     return profiles_of(PROFILES + text)
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 class Clock:

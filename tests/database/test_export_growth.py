@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
 
 import asyncpg
-import pytest
 
 from service.database.statements import statements
 from service.export.manifest import Manifest
-from tests.support.write_path import WritePath, fine, profile_of, profiles_of, write_path
+from tests.support.write_path import WritePath, fine, profile_of, profiles_of
 
 SQL = statements("export")
 PROFILE = """
@@ -28,12 +26,6 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 fines_max = 1
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def test_a_run_forgets_each_manifest_once_it_is_sealed(path: WritePath) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from unicodedata import normalize
 
-import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -36,7 +34,7 @@ from tests.support.exports import (
 )
 from tests.support.inputs import Data, binary, fine_created
 from tests.support.inputs import record as origin_of
-from tests.support.write_path import Record, WritePath, fine, outbox_of, write_path
+from tests.support.write_path import Record, WritePath, fine, outbox_of
 
 CONTROLS = "a\tb\nc\rd\r\ne"
 HOSTILE = {
@@ -54,12 +52,6 @@ HOSTILE = {
     "formula": '=cmd|"/c calc"!A1',
 }
 TEXTS = ("call_number", "library", "location", "internal_location", "barcode")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def everywhere(text: str, name: str) -> Data:

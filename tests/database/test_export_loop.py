@@ -23,17 +23,11 @@ from service.messages import parse
 from tests.support.exports import check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.large_ledger import fill
-from tests.support.write_path import OUTPUTS, TOPICS, WritePath, write_path
+from tests.support.write_path import OUTPUTS, TOPICS, WritePath
 
 FINES = 5_000  # of these 2 900 are due
 STRETCH_MS_MAX = 100
 IDLE_MS_MAX = 500
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def a_large_ledger(path: WritePath) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -23,15 +22,9 @@ from tests.support.exports import (
     patron,
     profiles_with,
 )
-from tests.support.write_path import WritePath, fine, write_path
+from tests.support.write_path import WritePath, fine
 
 BYTES_MAX = 100_000
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.mark.parametrize(

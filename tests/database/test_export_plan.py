@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from random import Random
 
@@ -36,12 +35,6 @@ WITHOUT_MONEY = {"amount": ABSENT, "currency": ABSENT}
 PER_PATRON = (
     'minimum_amount_scope = "patron"\nminimum_amount = "3.00"\ncredits = { included = true }'
 )
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def passed_over(count: int, first: int = 0) -> list[Record]:

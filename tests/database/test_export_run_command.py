@@ -1,13 +1,12 @@
 """`export run` where a run cannot go on: the other profiles run, and the exit code says why."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from service.export.profiles.reading import parse_profiles
 from tests.support.commands import Commands
-from tests.support.write_path import WritePath, fine, write_path
+from tests.support.write_path import WritePath, fine
 
 PROFILES = "".join(
     f"""
@@ -29,10 +28,9 @@ match = "02"
 
 
 @pytest.fixture(autouse=True)
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(fine(), fine(institution_id="7"))
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(fine(), fine(institution_id="7"))
+    return path
 
 
 @pytest.fixture

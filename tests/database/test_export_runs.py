@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from service.export.profiles.profile import Profiles
 from service.export.store import EMPTY_RUNS_DELETED_MAX
-from tests.support.write_path import WritePath, fine, profiles_of, write_path
+from tests.support.write_path import WritePath, fine, profiles_of
 
 PROFILES = profiles_of("""
 [[institution]]
@@ -30,12 +26,6 @@ INSERT INTO export_run (institution_id, profile, run_id, cutoff, state, parts)
 SELECT '6050', $1, n::text, timestamptz '2026-01-01 00:00Z' + n * interval '1 minute', 'closed', $3
 FROM generate_series(1, $2::integer) AS n
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def runs(path: WritePath, profile: str = "A") -> int:

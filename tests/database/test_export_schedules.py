@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import pytest
 
 from service.apply.tally import InMetrics
 from service.export.job import ExportJob
@@ -38,12 +36,6 @@ empty_run = "empty_batch"
 {schedule}
 """
 HOURLY = "interval_seconds = 3600"
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def due(*codes: str, institution: str = "6050", schedule: str = HOURLY) -> Profiles:

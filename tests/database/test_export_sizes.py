@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from math import ceil
 
@@ -22,16 +21,10 @@ from tests.support.exports import (
     run,
 )
 from tests.support.inputs import ABSENT
-from tests.support.write_path import Record, Row, WritePath, change, fine, outbox_of, write_path
+from tests.support.write_path import Record, Row, WritePath, change, fine, outbox_of
 
 POLL = 2_000
 BYTES_MAX = 100_000
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def check_one_run(manifests: list[Row]) -> None:

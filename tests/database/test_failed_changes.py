@@ -1,6 +1,6 @@
 """A fine with a change on which the program failed is not exported before a person has decided."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.support import exports
 from tests.support.commands import Commands
 from tests.support.failing import Mistake, fails_for, parked_now
 from tests.support.guards import new_guard
-from tests.support.write_path import WritePath, change, fine, miss_the_fine, write_path
+from tests.support.write_path import WritePath, change, fine, miss_the_fine
 
 BAD = "BAD-1"
 SAID = Said("tester", "a test")
@@ -27,12 +27,6 @@ PROFILES = exports.profiles_with()
 TOPIC = "library.fine-changed.v1"
 KEY = FineKey("6050", "F-00000")
 Fails = Callable[[WritePath, pytest.MonkeyPatch], Awaitable[None]]
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def when_it_is_read(path: WritePath, patch: pytest.MonkeyPatch) -> None:

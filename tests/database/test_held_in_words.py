@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,7 +22,6 @@ from tests.support.write_path import (
     fine,
     profiles_of,
     response,
-    write_path,
 )
 
 INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
@@ -59,12 +57,6 @@ minimum_amount = "50"
 """
 TEXT = INSTITUTION + SIS + SUMS
 WHY = ("--reason", "asked", "--operator", "ann")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

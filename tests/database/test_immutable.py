@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from tests.support.exports import fines, profiles_with, run
-from tests.support.write_path import WritePath, write_path
+from tests.support.write_path import WritePath
 
 CHANGEABLE = {
     "export_batch": {"state", "outbox_id", "manifest_outbox_id"},
@@ -24,11 +23,10 @@ WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(*fines(3))
-        await run(path, profiles_with(2))
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(*fines(3))
+    await run(path, profiles_with(2))
+    return path
 
 
 async def refused(path: WritePath, statement: str) -> bool:

@@ -1,6 +1,5 @@
 """A record on which the program fails is set apart; everything else goes on."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -24,17 +23,10 @@ from tests.support.write_path import (
     WritePath,
     fine,
     profiles_of,
-    write_path,
 )
 
 BAD = "F-13"
 SAID = Said("tester", "a test")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 ALL = [f"F-{number}" for number in range(10, 30)]

@@ -1,7 +1,5 @@
 """A parked record that can be read or decided no more is set apart; everything else goes on."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from service.apply.applier import Applier
@@ -17,17 +15,11 @@ from service.runtime.telemetry import Metrics
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES
-from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of, write_path
+from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of
 
 ALL = [f"F-{number}" for number in range(10, 30)]
 BAD = "F-13"
 SAID = Said("tester", "a test")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def test_a_parked_record_that_can_be_read_no_more_is_set_apart(path: WritePath) -> None:

@@ -5,7 +5,7 @@ payments, which an export sets free.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -36,7 +36,6 @@ from tests.support.write_path import (
     miss_the_fine,
     outbox_of,
     profiles_of,
-    write_path,
 )
 
 BAD = "BAD-1"
@@ -54,12 +53,6 @@ END $$;
 CREATE TRIGGER refuse_once BEFORE INSERT ON ledger_transaction
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_once()
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 FAILURES = {

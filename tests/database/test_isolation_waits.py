@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-import pytest
 
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
@@ -22,7 +21,6 @@ from tests.support.write_path import (
     change,
     fine,
     miss_the_fine,
-    write_path,
 )
 
 ALL = [f"F-{number}" for number in range(10, 30)]
@@ -34,12 +32,6 @@ $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE INSERT ON fine
 FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION slow()
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @asynccontextmanager

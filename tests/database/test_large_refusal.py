@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-
-import pytest
 
 from service.export.batch import Limits
 from service.messages import RECORD_BYTES_MAX
@@ -22,7 +20,6 @@ from tests.support.write_path import (
     profiles_of,
     record,
     response,
-    write_path,
 )
 
 LINES_MAX = 10_000
@@ -60,12 +57,6 @@ SELECT xmin::text AS one, count(*) AS written FROM (
 ) AS row (xmin)
 GROUP BY one
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def test_a_refused_batch_of_ten_thousand_lines_is_one_commit_in_bounded_memory(

@@ -1,6 +1,6 @@
 """The operators' lists on a terminal of 80 columns, with long identifiers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -28,7 +28,6 @@ from tests.support.write_path import (
     payment,
     profiles_of,
     response,
-    write_path,
 )
 
 PROFILE = """
@@ -65,12 +64,6 @@ LISTS: Sequence[tuple[Sequence[str], Sequence[Listing]]] = (
 
 def long_id(number: int) -> str:
     return str(UUID(int=0x3F2B8C1E77AA4E0B9D5C000000000000 + number))
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

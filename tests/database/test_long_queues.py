@@ -1,6 +1,5 @@
 """Very many records that wait for one fine cost those that come after them nothing."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -19,7 +18,7 @@ from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT
-from tests.support.write_path import OUTPUTS, Record, WritePath, fine, payment, write_path
+from tests.support.write_path import OUTPUTS, Record, WritePath, fine, payment
 
 NOWHERE = "N/A"
 PROFILES = profiles_with()
@@ -34,12 +33,6 @@ class Reading:
     def __call__(self, contract: str, origin: Origin) -> Incoming | Refused:
         self.count += 1
         return parse(contract, origin)
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from tests.support.write_path import (
     profiles_of,
     record,
     response,
-    write_path,
 )
 
 TEXT = """
@@ -38,12 +36,6 @@ overpayment_max = "50.00"
 HOLDS = TEXT.replace('overpayment_max = "50.00"', 'overpayment = "hold"')
 OWN = ("--institution", "6050")
 PAY_1 = (*OWN, "--source", "SAP", "--id", "PAY-1")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """What a person decides about records that wait or were refused, on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from service.apply.operator_actions import Place, Said, Told
 from service.core.words import Reason, RejectedState, Wait
@@ -23,7 +20,6 @@ from tests.support.write_path import (
     profiles_of,
     record,
     tables_of,
-    write_path,
 )
 
 PROFILE = """
@@ -42,12 +38,6 @@ match = "02"
 overpayment = "hold"
 """
 WHY = Said("ann", "the bursar confirmed it")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def parked_now(path: WritePath, **wanted: Any) -> list[ParkedRecord]:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from tests.support.write_path import (
     profiles_of,
     record,
     response,
-    write_path,
 )
 
 PROFILE = """
@@ -42,12 +40,6 @@ overpayment = "hold"
 """
 WHY = ("--reason", "the bursar confirmed it")
 PAID = ("--institution", "6050", "--source", "SAP", "--id", "PAY-1")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

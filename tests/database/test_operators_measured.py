@@ -1,7 +1,5 @@
 """What waits for a person shows in the gauges; what waits too long is an alarm, now and then."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import structlog
 from prometheus_client import generate_latest
@@ -9,24 +7,23 @@ from prometheus_client import generate_latest
 from service.operations.measure import Measure
 from service.runtime.telemetry import Event, Metrics
 from tests.support.inputs import ABSENT
-from tests.support.write_path import WritePath, change, fine, payment, record, write_path
+from tests.support.write_path import WritePath, change, fine, payment, record
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(
-            record("bursar-payment.v1", b"{"),
-            fine(exportable=False),
-            fine(fine_id="F-2"),
-            change(fine_id="F-2", kind="disputed", amount=ABSENT, currency=ABSENT),
-            payment(fine_id="F-9"),
-            payment(fine_id="F-2", payment_id="PAY-2"),
-        )
-        await path.pool.execute(
-            "UPDATE parked SET recorded_at = now() - interval '2 hours' WHERE fine_id = 'F-9'"
-        )
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(
+        record("bursar-payment.v1", b"{"),
+        fine(exportable=False),
+        fine(fine_id="F-2"),
+        change(fine_id="F-2", kind="disputed", amount=ABSENT, currency=ABSENT),
+        payment(fine_id="F-9"),
+        payment(fine_id="F-2", payment_id="PAY-2"),
+    )
+    await path.pool.execute(
+        "UPDATE parked SET recorded_at = now() - interval '2 hours' WHERE fine_id = 'F-9'"
+    )
+    return path
 
 
 def shown(metrics: Metrics) -> dict[str, str]:

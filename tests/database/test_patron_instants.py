@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,15 +10,9 @@ from service.core.ledger import Patron
 from service.database.rows import patron_row
 from service.database.statements import statements
 from tests.support.inputs import EVENT_TIME, fine_created
-from tests.support.write_path import Record, WritePath, record, write_path
+from tests.support.write_path import Record, WritePath, record
 
 FUTURE = "9999-12-31T23:59:59Z"
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def named(name: str, time: str, fine_id: str = "F-1") -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -16,7 +15,7 @@ from service.operations.measure import Measure
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.exports import fines, waiters
-from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
+from tests.support.write_path import TOPICS, WritePath, fine, profiles_of
 
 PROFILE = """
 [[profile]]
@@ -34,12 +33,6 @@ TEXT = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n' + "".join(
     PROFILE.format(code=code, type=kind) for code, kind in (("A", "OVERDUEFINE"), ("B", "OTHER"))
 )
 WHY = ("--reason", "year end", "--operator", "ann")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

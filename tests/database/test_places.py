@@ -1,6 +1,6 @@
 """A topic that was made anew has other records at known places: both are kept."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -11,16 +11,10 @@ from service.operations import parked, rejected
 from service.operations.parked import ParkedFilter
 from service.operations.rejected import RejectedFilter
 from service.restore.known import unknown
-from tests.support.write_path import Record, WritePath, fine, outbox_of, record, write_path
+from tests.support.write_path import Record, WritePath, fine, outbox_of, record
 
 CONTRACT = "fine-created.v1"
 SAID = Said("tester", "a test")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 async def made_anew(path: WritePath) -> None:

@@ -1,6 +1,5 @@
 """A preview is the next run; a batch sent again is the same; a file is checked by its manifest."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import orjson
@@ -19,7 +18,6 @@ from tests.support.write_path import (
     outbox_of,
     profiles_of,
     tables_of,
-    write_path,
 )
 
 PROFILE = """
@@ -50,37 +48,36 @@ def profiles() -> Profiles:
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        for patron in range(3):
-            await path.take(
-                *(
-                    fine(
-                        fine_id=f"F-{patron}-{n}",
-                        amount="0.50" if n else "1.00",
-                        patron={
-                            "patron_id": f"P-{patron}",
-                            "name": "Doe, Jane",
-                            "user_group": "STUDENT",
-                            "identifiers": [{"type": "02", "value": f"A{patron}"}],
-                        },
-                    )
-                    for n in range(5)
-                ),
+async def path(path: WritePath) -> WritePath:
+    for patron in range(3):
+        await path.take(
+            *(
                 fine(
-                    fine_id=f"F-{patron}-9",
-                    amount="-0.25",
-                    type="CREDIT",
-                    credit_of=f"F-{patron}-0",
+                    fine_id=f"F-{patron}-{n}",
+                    amount="0.50" if n else "1.00",
                     patron={
                         "patron_id": f"P-{patron}",
                         "name": "Doe, Jane",
                         "user_group": "STUDENT",
                         "identifiers": [{"type": "02", "value": f"A{patron}"}],
                     },
-                ),
-            )
-        yield path
+                )
+                for n in range(5)
+            ),
+            fine(
+                fine_id=f"F-{patron}-9",
+                amount="-0.25",
+                type="CREDIT",
+                credit_of=f"F-{patron}-0",
+                patron={
+                    "patron_id": f"P-{patron}",
+                    "name": "Doe, Jane",
+                    "user_group": "STUDENT",
+                    "identifiers": [{"type": "02", "value": f"A{patron}"}],
+                },
+            ),
+        )
+    return path
 
 
 def only(profiles: Profiles) -> Profile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from service.messages import parse
 from tests.support.commands import Commands
 from tests.support.exports import PROFILE, fines, only, profiles_with
 from tests.support.failing import Mistake, fails_for
-from tests.support.write_path import WritePath, tables_of, write_path
+from tests.support.write_path import WritePath, tables_of
 
 BAD = ("F-00007", "F-00122")
 COUNT = 130
@@ -26,10 +25,9 @@ ENCODE = "encode_balance_changed"
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(*fines(COUNT))
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(*fines(COUNT))
+    return path
 
 
 def fails_on(*names: str, works: Any, error: Exception) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -35,16 +34,9 @@ from tests.support.write_path import (
     WritePath,
     fine,
     outbox_of,
-    write_path,
 )
 
 SECONDS_MAX = 30
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

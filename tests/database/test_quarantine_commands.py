@@ -1,20 +1,13 @@
 """The commands for records in quarantine: selection, confirmation, what is shown, exit codes."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import Commands
 from tests.support.quarantine import DOCUMENT, MANIFEST, PROFILE, WHY, export, refuse
-from tests.support.write_path import PREFIX, WritePath, fine, record, write_path
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
+from tests.support.write_path import PREFIX, WritePath, fine, record
 
 
 @pytest.fixture

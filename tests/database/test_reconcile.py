@@ -1,7 +1,6 @@
 """The books against themselves: silent over a sound ledger, and each broken row is named."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import generate_latest
@@ -15,7 +14,6 @@ from tests.support.write_path import (
     payment,
     profiles_of,
     response,
-    write_path,
 )
 
 PROFILES = """
@@ -55,38 +53,37 @@ def patron(patron_id: str) -> dict[str, object]:
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
+async def path(path: WritePath) -> WritePath:
     """A little of everything: paid in part, overpaid, written off, reversed, refused, noted."""
-    async with write_path(database_url) as path:
-        await path.take(
-            *(fine(fine_id=f"F-{n}", patron=patron(f"P-{n}"), amount="10.00") for n in range(6)),
-            fine(fine_id="F-L", patron=patron("P-0"), amount="50.00", type="LOSTITEMFINE"),
-            fine(fine_id="F-C", patron=patron("P-1"), amount="-3.00", type="CREDIT"),
-            fine(fine_id="F-Y", patron=patron("P-2"), amount="700", currency="JPY"),
-        )
-        profiles = profiles_of(PROFILES)
-        for profile in profiles.profiles:
-            await path.exports(profiles).run_profile(profile)
-        line = await path.value("SELECT line FROM fine WHERE fine_id = 'F-5'")
-        refused = [{"bursar_transaction_id": line, "reason": "no such student"}]
-        await path.take(
-            payment(payment_id="1", fine_id="F-0", amount="4.00"),
-            payment(payment_id="2", fine_id="F-1", amount="12.50"),
-            payment(payment_id="3", fine_id="F-2", amount="1.00", kind="write_off"),
-            payment(payment_id="4", fine_id="F-3", amount="10.00"),
-            payment(
-                payment_id="5",
-                fine_id="F-3",
-                amount="10.00",
-                kind="reversal",
-                reverses_payment_id="4",
-            ),
-            payment(payment_id="6", fine_id="F-C", amount="2.00"),
-            payment(payment_id="7", fine_id="F-Y", amount="200", currency="JPY"),
-            payment(payment_id="8", fine_id="F-L", amount="50.00"),
-            response(profile="SIS", outcome="partial", refused_lines=refused),
-        )
-        yield path
+    await path.take(
+        *(fine(fine_id=f"F-{n}", patron=patron(f"P-{n}"), amount="10.00") for n in range(6)),
+        fine(fine_id="F-L", patron=patron("P-0"), amount="50.00", type="LOSTITEMFINE"),
+        fine(fine_id="F-C", patron=patron("P-1"), amount="-3.00", type="CREDIT"),
+        fine(fine_id="F-Y", patron=patron("P-2"), amount="700", currency="JPY"),
+    )
+    profiles = profiles_of(PROFILES)
+    for profile in profiles.profiles:
+        await path.exports(profiles).run_profile(profile)
+    line = await path.value("SELECT line FROM fine WHERE fine_id = 'F-5'")
+    refused = [{"bursar_transaction_id": line, "reason": "no such student"}]
+    await path.take(
+        payment(payment_id="1", fine_id="F-0", amount="4.00"),
+        payment(payment_id="2", fine_id="F-1", amount="12.50"),
+        payment(payment_id="3", fine_id="F-2", amount="1.00", kind="write_off"),
+        payment(payment_id="4", fine_id="F-3", amount="10.00"),
+        payment(
+            payment_id="5",
+            fine_id="F-3",
+            amount="10.00",
+            kind="reversal",
+            reverses_payment_id="4",
+        ),
+        payment(payment_id="6", fine_id="F-C", amount="2.00"),
+        payment(payment_id="7", fine_id="F-Y", amount="200", currency="JPY"),
+        payment(payment_id="8", fine_id="F-L", amount="50.00"),
+        response(profile="SIS", outcome="partial", refused_lines=refused),
+    )
+    return path
 
 
 async def broken(path: WritePath, statement: str) -> list[Difference]:

@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.operations.reconcile import Reconcile
 from service.runtime.telemetry import Metrics
-from tests.support.write_path import WritePath, fine, write_path
+from tests.support.write_path import WritePath, fine
 
 SECONDS_MAX = 60
 DAY = 86_400
@@ -21,10 +21,9 @@ NO_INTERVAL = 0  # due again at once, were it not for the instance that is at it
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        await path.take(fine())
-        yield path
+async def path(path: WritePath) -> WritePath:
+    await path.take(fine())
+    return path
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """Balances at any instant, a fine's whole story, what became of a batch: views and commands."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests.support.write_path import (
     profiles_of,
     record,
     response,
-    write_path,
 )
 
 PROFILE = """
@@ -46,12 +44,6 @@ match = "02"
 """
 PATRON = ("--institution", "6050", "--patron", "P-1")
 STORY = ("history", "--institution", "6050")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +11,13 @@ import pytest
 from service.database.pool import Pool
 from service.database.statements import statements
 from service.runtime.transient import with_current_schema
-from tests.support.write_path import WritePath, change, fine, payment, write_path
+from tests.support.write_path import WritePath, change, fine, payment
 
 FOLDER = Path(__file__).parents[2] / "service" / "database" / "sql"
 WHATEVER = re.compile(r"(?:\bSELECT|\bDISTINCT|\bALL|\bRETURNING|,|\.)\s*\*")
 COMMENT = re.compile(r"--.*$", re.MULTILINE)
 # Returned by statements inside the write path's transaction: the driver cannot prepare them anew.
 RETYPE = "ALTER TABLE fine ALTER COLUMN comment TYPE varchar(2000)"
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def every_statement() -> Iterator[tuple[str, str]]:

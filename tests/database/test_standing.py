@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from service.apply.operator_actions import Said
@@ -20,18 +18,12 @@ from service.operations.standing import (
 from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
-from tests.support.write_path import PREFIX, WritePath, fine, payment, response, write_path
+from tests.support.write_path import PREFIX, WritePath, fine, payment, response
 
 CONTRACTS = ("fine-created.v1", "bursar-payment.v1")
 TOPICS = {name: PREFIX + name for name in CONTRACTS}
 LABELS = {"profile": "bursar"}
 HOURLY = profiles_with(50, more="interval_seconds = 3600")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture

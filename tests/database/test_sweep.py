@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -39,12 +38,6 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 overpayment = "hold"
 """
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 def reversal(payment_id: str, original: str) -> Record:

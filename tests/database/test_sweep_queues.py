@@ -28,7 +28,6 @@ from tests.support.write_path import (
     fine,
     miss_the_fine,
     payment,
-    write_path,
 )
 
 LONG = 510  # records of one queue, more than a page had when it was a page of records
@@ -41,12 +40,6 @@ CREATE TRIGGER too_slow BEFORE UPDATE ON fine
 FOR EACH ROW WHEN (NEW.fine_id = 'A-BAD') EXECUTE FUNCTION too_slow()
 """
 Line = MutableMapping[str, Any]
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 class Clock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import structlog
@@ -30,17 +29,10 @@ from tests.support.write_path import (
     miss_the_fine,
     payment,
     record,
-    write_path,
 )
 
 PAYMENTS, FINES = f"{PREFIX}bursar-payment.v1", f"{PREFIX}fine-created.v1"
 SAID = Said("tester", "a test")
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 @pytest.fixture
