@@ -24,6 +24,7 @@ from service.core.words import (
     ResponseOutcome,
 )
 from tests.laws.model import Model
+from tests.support.bursar import responds, says
 from tests.support.given import (
     BOTH,
     CLOSES_LOANS,
@@ -33,13 +34,11 @@ from tests.support.given import (
     ONLY,
     UNI,
     Export,
-    Step,
     at,
     changes,
     creates,
-    responds,
-    says,
 )
+from tests.support.in_memory import Step
 from tests.support.view_store import Store
 
 # The suite's own share, what `make laws` asks for, and what `make test-fast` has the time for.

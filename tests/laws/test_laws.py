@@ -27,22 +27,9 @@ from tests.laws.histories import (
     written,
 )
 from tests.laws.model import Model
-from tests.support.given import (
-    BOTH,
-    ERP,
-    ONLY,
-    UNI,
-    Books,
-    Export,
-    Step,
-    creates,
-    exports,
-    own_outcome,
-    pays,
-    refuses,
-    reverses,
-    waives,
-)
+from tests.support.bursar import pays, refuses, reverses
+from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
+from tests.support.in_memory import Books, Step, own_outcome
 from tests.support.view_store import Store, sound, tables
 
 Standing = dict[tuple[str, ...], tuple[object, ...]]

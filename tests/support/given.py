@@ -6,29 +6,16 @@ from hashlib import sha256
 
 import pytest
 
-from service.core.books import Changes
-from service.core.events import (
-    BursarPayment,
-    ExportFine,
-    ExportResponse,
-    FineChanged,
-    FineCreated,
-    Incoming,
-)
+from service.core.events import ExportFine, FineChanged, FineCreated
 from service.core.ledger import (
-    Account,
-    AccountKey,
     BatchKey,
-    Fine,
     FineFacts,
     FineKey,
-    LineKey,
     Origin,
     Owner,
     Patron,
     SourceKey,
     Terms,
-    Transaction,
 )
 from service.core.words import (
     CREDIT_TYPE,
@@ -36,29 +23,52 @@ from service.core.words import (
     LostRule,
     Mode,
     Overpayment,
-    PaymentKind,
     ProfileCode,
     RefusedRule,
-    ResponseOutcome,
 )
-from tests.support.view_store import Store
 
 UNI = "1234"
+
+
 ERP = "erp"
+
+
 DESK = "alma"
+
+
 OVERDUE = "OVERDUEFINE"
+
+
 LOST = "LOSTITEMREPLACEMENTFEE"
+
+
 LOST_FINE = "LOSTITEMFINE"
 
+
 BOTH = Terms(ProfileCode("BOTH"), Mode.EXPORT_IMPORT)
+
+
 ONLY = Terms(ProfileCode("ONLY"), Mode.EXPORT_ONLY)
+
+
 REJECTS = replace(BOTH, overpayment=Overpayment.REJECT)
+
+
 HOLDS = replace(BOTH, overpayment=Overpayment.HOLD)
+
+
 RETRIES = replace(BOTH, refused=RefusedRule.RETRY)
+
+
 LOST_TRANSFERS = replace(BOTH, lost=LostRule.TRANSFER)
+
+
 CLOSES_LOANS = replace(BOTH, close_paid_lost_loan=True)
 
+
 LIBRARY = Owner("112233", "MAIN", "Main Library")
+
+
 _START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -157,102 +167,6 @@ def restores(fine_id: str = "F1", change_id: str = "c1") -> FineChanged:
     return changes(ChangeKind.RESTORED, None, fine_id, change_id=change_id)
 
 
-def says(
-    kind: PaymentKind,
-    amount: int | None,
-    fine_id: str | None = "F1",
-    *,
-    line: str | None = None,
-    payment_id: str = "p1",
-    currency: str | None = "USD",
-    reverses: str | None = None,
-    status_code: str | None = None,
-    comment: str | None = None,
-    source: str = ERP,
-    institution: str = UNI,
-    minute: int = 30,
-) -> BursarPayment:
-    return BursarPayment(
-        key=SourceKey(institution, source, payment_id),
-        kind=kind,
-        bursar_transaction_id=line,
-        fine_id=fine_id,
-        amount=amount,
-        currency=currency,
-        paid_at=at(minute),
-        reverses_payment_id=reverses,
-        status_code=status_code,
-        comment=comment,
-        digest=digest(
-            kind, amount, fine_id, line, currency, reverses, status_code, comment, at(minute)
-        ),
-        origin=origin("bursar-payment"),
-    )
-
-
-def pays(
-    amount: int,
-    fine_id: str | None = "F1",
-    *,
-    payment_id: str = "p1",
-    line: str | None = None,
-    currency: str = "USD",
-    status_code: str | None = None,
-) -> BursarPayment:
-    return says(
-        PaymentKind.PAYMENT,
-        amount,
-        fine_id,
-        payment_id=payment_id,
-        line=line,
-        currency=currency,
-        status_code=status_code,
-    )
-
-
-def writes_off(amount: int, fine_id: str | None = "F1", payment_id: str = "p1") -> BursarPayment:
-    return says(PaymentKind.WRITE_OFF, amount, fine_id, payment_id=payment_id)
-
-
-def reverses(
-    original: str = "p1",
-    amount: int | None = None,
-    *,
-    payment_id: str = "r1",
-    fine_id: str | None = None,
-    line: str | None = None,
-    currency: str = "USD",
-    source: str = ERP,
-    status_code: str | None = None,
-) -> BursarPayment:
-    return says(
-        PaymentKind.REVERSAL,
-        amount,
-        fine_id,
-        line=line,
-        payment_id=payment_id,
-        currency=currency,
-        reverses=original,
-        source=source,
-        status_code=status_code,
-        minute=40,
-    )
-
-
-def tells(
-    status_code: str, fine_id: str | None = "F1", *, payment_id: str = "s1", line: str | None = None
-) -> BursarPayment:
-    return says(
-        PaymentKind.STATUS,
-        None,
-        fine_id,
-        line=line,
-        payment_id=payment_id,
-        currency=None,
-        status_code=status_code,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Export:
     """The fines of one sealed batch: one commit of the export job."""
@@ -279,159 +193,7 @@ def exports(
     return Export(key, currency, fines)
 
 
-def responds(
-    outcome: ResponseOutcome,
-    *refused: str,
-    batch: int = 1,
-    profile: str = "BOTH",
-    response_id: str = "a1",
-    control: tuple[int, str] | None = None,
-    reason: str | None = None,
-    institution: str = UNI,
-    minute: int = 25,
-) -> ExportResponse:
-    lines = tuple((line, "no such student") for line in refused)
-    key = BatchKey(institution, profile, batch)
-    return ExportResponse(
-        key=SourceKey(institution, ERP, response_id),
-        batch=key,
-        outcome=outcome,
-        reason=reason,
-        refused_lines=lines,
-        control_count=None if control is None else control[0],
-        control_total=None if control is None else control[1],
-        responded_at=at(minute),
-        digest=digest(key, outcome, reason, lines, control, at(minute)),
-        origin=origin("export-response"),
-    )
-
-
-def accepts(
-    *, batch: int = 1, response_id: str = "a1", control: tuple[int, str] | None = None
-) -> ExportResponse:
-    return responds(ResponseOutcome.ACCEPTED, batch=batch, response_id=response_id, control=control)
-
-
-def refuses(
-    *lines: str,
-    batch: int = 1,
-    profile: str = "BOTH",
-    response_id: str = "a1",
-    control: tuple[int, str] | None = None,
-) -> ExportResponse:
-    """The named lines; all of the batch when none is named."""
-    return responds(
-        ResponseOutcome.PARTIAL if lines else ResponseOutcome.REFUSED,
-        *lines,
-        batch=batch,
-        profile=profile,
-        response_id=response_id,
-        control=control,
-        reason=None if lines else "file unreadable",
-    )
-
-
-Step = Incoming | Export
-
-
-class Books:
-    """A ledger that lives through steps, each a commit of its own."""
-
-    def __init__(self, *steps: Step) -> None:
-        self.store = Store()
-        for step in steps:
-            self.take(step)
-
-    def take(self, step: Step) -> Changes:
-        if not isinstance(step, Export):
-            return self.store.fold(step)
-        done = self.store.fold(*step.fines)
-        self.store.seal(step.batch, step.currency)
-        return done
-
-    def fine(self, fine_id: str = "F1", institution: str = UNI) -> Fine:
-        return self.store.fines[FineKey(institution, fine_id)]
-
-    def account(self, patron: str = "P1", currency: str = "USD", institution: str = UNI) -> Account:
-        key = AccountKey(institution, patron, currency)
-        return self.store.accounts.get(key, Account(key))
-
-    def line_state(self, line: str) -> str:
-        return self.store.lines[LineKey(UNI, line)].state
-
-    def payment_state(self, payment_id: str = "p1") -> str:
-        return self.store.payments[SourceKey(UNI, ERP, payment_id)].state
-
-    def waits(self) -> dict[str, str]:
-        """What each parked record waits for, by its own id, oldest first."""
-        return {item.event.key.id: item.wait.value for item in self.store.parked.values()}
-
-    def reasons(self) -> list[str]:
-        return [refused.reason.value for refused in self.store.refused]
-
-
 def table(names: str, *rows: tuple[object, ...]) -> pytest.MarkDecorator:
     """One test per row; its id is the row's first cell: number and case in rules.md."""
     cases = [pytest.param(*cells, id=str(row)) for row, *cells in rows]
     return pytest.mark.parametrize(names.split(), cases)
-
-
-def own_outcome(done: Changes) -> str:
-    """The one outcome counted for the one event of a fold; unparked ones are counted apart."""
-    own = [name for name in done.outcomes if not name.startswith("unparked:")]
-    assert len(own) == 1
-    assert done.outcomes[own[0]] == 1
-    return own[0]
-
-
-Moved = tuple[str, int, int, int]
-
-
-def moved(line: Transaction) -> Moved:
-    """(kind, amount, change of active, change of transferred)."""
-    return (
-        line.kind.value,
-        line.amount,
-        line.after.active - line.before.active,
-        line.after.transferred - line.before.transferred,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """A fine and its account after an event."""
-
-    status: str
-    considered: str
-    remaining: int = 0
-    outstanding: int = 0
-    active: int = 0
-    transferred: int = 0
-
-
-def open_(remaining: int, status: str = "Active") -> Now:
-    """Collected by the library: all of it on the active balance."""
-    return Now(status, "active", remaining, active=remaining)
-
-
-def closed(active: int = 0) -> Now:
-    return Now("Closed", "closed", active=active)
-
-
-def transferred(outstanding: int, *, active: int = 0) -> Now:
-    """At the bursar; considered closed when nothing is outstanding there."""
-    considered = "active" if outstanding else "closed"
-    return Now("Transferred", considered, 0, outstanding, active, outstanding)
-
-
-def now(books: Books, fine_id: str = "F1") -> Now:
-    fine = books.fine(fine_id)
-    account = books.account(fine.facts.patron_id, fine.facts.currency)
-    return Now(
-        fine.status.value,
-        fine.considered.value,
-        fine.remaining,
-        fine.outstanding,
-        account.active,
-        account.transferred,
-    )

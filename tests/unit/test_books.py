@@ -4,7 +4,8 @@ from service.core import rules
 from service.core.books import Overlay, View
 from service.core.events import Refused
 from service.core.words import Reason
-from tests.support.given import creates, origin, pays
+from tests.support.bursar import pays
+from tests.support.given import creates, origin
 
 
 def test_an_overlay_knows_what_was_added_changed_and_removed() -> None:

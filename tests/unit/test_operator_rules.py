@@ -2,21 +2,9 @@
 
 from service.core.events import Release, Replay
 from service.core.ledger import FineKey
-from tests.support.given import (
-    HOLDS,
-    UNI,
-    Books,
-    creates,
-    disputes,
-    exports,
-    moved,
-    now,
-    own_outcome,
-    pays,
-    table,
-    transferred,
-    writes_off,
-)
+from tests.support.bursar import pays, writes_off
+from tests.support.given import HOLDS, UNI, creates, disputes, exports, table
+from tests.support.in_memory import Books, moved, now, own_outcome, transferred
 from tests.support.view_store import sound, tables
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from service.core.ledger import LibraryRef, Terms
 from service.core.words import ChangeKind, Kind, LostRule
+from tests.support.bursar import pays, refuses
 from tests.support.given import (
     BOTH,
     CLOSES_LOANS,
@@ -14,28 +15,28 @@ from tests.support.given import (
     LOST_TRANSFERS,
     ONLY,
     UNI,
-    Books,
-    Moved,
-    Now,
-    Step,
     at,
     cancels,
     changes,
-    closed,
     creates,
     desk_pays,
     disputes,
     exports,
+    restores,
+    table,
+    waives,
+)
+from tests.support.in_memory import (
+    Books,
+    Moved,
+    Now,
+    Step,
+    closed,
     moved,
     now,
     open_,
     own_outcome,
-    pays,
-    refuses,
-    restores,
-    table,
     transferred,
-    waives,
 )
 from tests.support.view_store import sound
 

@@ -9,6 +9,7 @@ from service.core.books import Changes
 from service.core.ledger import Fine, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ChangeKind
+from tests.support.bursar import accepts, pays, refuses, responds, reverses, tells, writes_off
 from tests.support.given import (
     ERP,
     HOLDS,
@@ -16,25 +17,16 @@ from tests.support.given import (
     ONLY,
     REJECTS,
     UNI,
-    Books,
-    Step,
-    accepts,
     cancels,
     changes,
     creates,
     desk_pays,
     disputes,
     exports,
-    own_outcome,
-    pays,
-    refuses,
-    responds,
     restores,
-    reverses,
-    tells,
     waives,
-    writes_off,
 )
+from tests.support.in_memory import Books, Step, own_outcome
 from tests.support.view_store import sound
 
 FINE = creates(95_00)

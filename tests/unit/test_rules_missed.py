@@ -12,22 +12,18 @@ from service.core import rules
 from service.core.books import Changes, ParkedFailure
 from service.core.ledger import Cause, LibraryRef, PaymentRef
 from service.core.set_free import divided
+from tests.support.bursar import pays
 from tests.support.given import (
     LOST,
     LOST_TRANSFERS,
-    Books,
-    Step,
     creates,
     disputes,
     exports,
-    moved,
-    now,
     origin,
-    pays,
     table,
-    transferred,
     waives,
 )
+from tests.support.in_memory import Books, Step, moved, now, transferred
 
 
 def missed(waiting: Sequence[Step], *steps: Step) -> Books:

@@ -6,29 +6,11 @@ import pytest
 
 from service.core import money
 from service.core.ledger import SourceKey
-from service.core.money import (
-    InvalidAmount,
-    InvalidCurrency,
-    format_minor,
-    parse_minor,
-    parse_sum,
-)
+from service.core.money import InvalidAmount, InvalidCurrency, format_minor, parse_minor, parse_sum
 from service.core.payments import excess_credit_id
-from tests.support.given import (
-    ERP,
-    UNI,
-    Books,
-    Now,
-    creates,
-    exports,
-    now,
-    own_outcome,
-    pays,
-    refuses,
-    reverses,
-    table,
-    transferred,
-)
+from tests.support.bursar import pays, refuses, reverses
+from tests.support.given import ERP, UNI, creates, exports, table
+from tests.support.in_memory import Books, Now, now, own_outcome, transferred
 from tests.support.view_store import sound
 
 LARGEST = 9_999_999_999_99

@@ -3,23 +3,9 @@
 from service.core.events import Discard, Event, Release, ReleaseFine, Replay
 from service.core.ledger import FineKey, SourceKey
 from service.core.payments import excess_credit_id
-from tests.support.given import (
-    ERP,
-    HOLDS,
-    UNI,
-    Books,
-    cancels,
-    creates,
-    exports,
-    moved,
-    now,
-    open_,
-    pays,
-    refuses,
-    reverses,
-    table,
-    transferred,
-)
+from tests.support.bursar import pays, refuses, reverses
+from tests.support.given import ERP, HOLDS, UNI, cancels, creates, exports, table
+from tests.support.in_memory import Books, moved, now, open_, transferred
 from tests.support.view_store import sound
 
 HELD = (creates(95_00), exports(terms=HOLDS), pays(100_00))

@@ -11,6 +11,7 @@ from service.core.events import Discard, Release
 from service.core.ledger import FineKey, SourceKey, Terms
 from service.core.payments import excess_credit_id
 from service.database import records, rows
+from tests.support.bursar import pays, reverses, writes_off
 from tests.support.given import (
     BOTH,
     ERP,
@@ -19,18 +20,11 @@ from tests.support.given import (
     LOST_TRANSFERS,
     REJECTS,
     UNI,
-    Books,
-    Step,
     creates,
     exports,
-    now,
-    own_outcome,
-    pays,
-    reverses,
     table,
-    transferred,
-    writes_off,
 )
+from tests.support.in_memory import Books, Step, now, own_outcome, transferred
 from tests.support.view_store import sound
 
 SMALL = replace(BOTH, overpayment_max=5_00)

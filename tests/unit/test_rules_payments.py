@@ -12,6 +12,7 @@ from service.core.ledger import PaymentRef, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.settling import decide
 from service.core.words import PaymentKind
+from tests.support.bursar import pays, refuses, reverses, says, tells, writes_off
 from tests.support.given import (
     BOTH,
     ERP,
@@ -22,28 +23,24 @@ from tests.support.given import (
     ONLY,
     REJECTS,
     UNI,
-    Books,
-    Moved,
-    Now,
-    Step,
     at,
     cancels,
-    closed,
     creates,
     desk_pays,
     disputes,
     exports,
+    table,
+)
+from tests.support.in_memory import (
+    Books,
+    Moved,
+    Now,
+    Step,
+    closed,
     moved,
     now,
     own_outcome,
-    pays,
-    refuses,
-    reverses,
-    says,
-    table,
-    tells,
     transferred,
-    writes_off,
 )
 from tests.support.view_store import Store, sound
 

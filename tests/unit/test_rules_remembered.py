@@ -2,20 +2,9 @@
 
 from service.core.ledger import SourceKey
 from service.core.payments import excess_credit_id
-from tests.support.given import (
-    ERP,
-    HOLDS,
-    LOST,
-    UNI,
-    Books,
-    Step,
-    creates,
-    exports,
-    pays,
-    reverses,
-    table,
-    tells,
-)
+from tests.support.bursar import pays, reverses, tells
+from tests.support.given import ERP, HOLDS, LOST, UNI, creates, exports, table
+from tests.support.in_memory import Books, Step
 
 EXPORTED = (creates(95_00), exports())
 CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from service.core.events import BursarPayment, ExportResponse
 from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
 from service.core.words import LineState, ResponseOutcome
+from tests.support.bursar import accepts, pays, refuses, responds, reverses, tells, writes_off
 from tests.support.given import (
     BOTH,
     ERP,
@@ -14,28 +15,23 @@ from tests.support.given import (
     ONLY,
     RETRIES,
     UNI,
-    Books,
-    Moved,
-    Now,
-    Step,
-    accepts,
     at,
     cancels,
     creates,
     desk_pays,
     exports,
+    table,
+)
+from tests.support.in_memory import (
+    Books,
+    Moved,
+    Now,
+    Step,
     moved,
     now,
     open_,
     own_outcome,
-    pays,
-    refuses,
-    responds,
-    reverses,
-    table,
-    tells,
     transferred,
-    writes_off,
 )
 from tests.support.view_store import Store, sound
 

@@ -6,35 +6,32 @@ from dataclasses import replace
 from service.core.ledger import PaymentRef, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import PaymentKind
+from tests.support.bursar import pays, refuses, reverses, says, tells, writes_off
 from tests.support.given import (
     BOTH,
     ERP,
     HOLDS,
     LOST,
     UNI,
-    Books,
-    Moved,
-    Now,
-    Step,
     at,
-    closed,
     creates,
     desk_pays,
     disputes,
     exports,
+    table,
+    waives,
+)
+from tests.support.in_memory import (
+    Books,
+    Moved,
+    Now,
+    Step,
+    closed,
     moved,
     now,
     open_,
     own_outcome,
-    pays,
-    refuses,
-    reverses,
-    says,
-    table,
-    tells,
     transferred,
-    waives,
-    writes_off,
 )
 from tests.support.view_store import sound
 

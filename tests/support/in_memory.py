@@ -1,0 +1,108 @@
+"""A ledger in memory that lives through steps, and what tests of the rules compare of it."""
+
+from dataclasses import dataclass
+
+from service.core.books import Changes
+from service.core.events import Incoming
+from service.core.ledger import Account, AccountKey, Fine, FineKey, LineKey, SourceKey, Transaction
+from tests.support.given import ERP, UNI, Export
+from tests.support.view_store import Store
+
+Step = Incoming | Export
+
+
+class Books:
+    """A ledger that lives through steps, each a commit of its own."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.store = Store()
+        for step in steps:
+            self.take(step)
+
+    def take(self, step: Step) -> Changes:
+        if not isinstance(step, Export):
+            return self.store.fold(step)
+        done = self.store.fold(*step.fines)
+        self.store.seal(step.batch, step.currency)
+        return done
+
+    def fine(self, fine_id: str = "F1", institution: str = UNI) -> Fine:
+        return self.store.fines[FineKey(institution, fine_id)]
+
+    def account(self, patron: str = "P1", currency: str = "USD", institution: str = UNI) -> Account:
+        key = AccountKey(institution, patron, currency)
+        return self.store.accounts.get(key, Account(key))
+
+    def line_state(self, line: str) -> str:
+        return self.store.lines[LineKey(UNI, line)].state
+
+    def payment_state(self, payment_id: str = "p1") -> str:
+        return self.store.payments[SourceKey(UNI, ERP, payment_id)].state
+
+    def waits(self) -> dict[str, str]:
+        """What each parked record waits for, by its own id, oldest first."""
+        return {item.event.key.id: item.wait.value for item in self.store.parked.values()}
+
+    def reasons(self) -> list[str]:
+        return [refused.reason.value for refused in self.store.refused]
+
+
+def own_outcome(done: Changes) -> str:
+    """The one outcome counted for the one event of a fold; unparked ones are counted apart."""
+    own = [name for name in done.outcomes if not name.startswith("unparked:")]
+    assert len(own) == 1
+    assert done.outcomes[own[0]] == 1
+    return own[0]
+
+
+Moved = tuple[str, int, int, int]
+
+
+def moved(line: Transaction) -> Moved:
+    """(kind, amount, change of active, change of transferred)."""
+    return (
+        line.kind.value,
+        line.amount,
+        line.after.active - line.before.active,
+        line.after.transferred - line.before.transferred,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A fine and its account after an event."""
+
+    status: str
+    considered: str
+    remaining: int = 0
+    outstanding: int = 0
+    active: int = 0
+    transferred: int = 0
+
+
+def open_(remaining: int, status: str = "Active") -> Now:
+    """Collected by the library: all of it on the active balance."""
+    return Now(status, "active", remaining, active=remaining)
+
+
+def closed(active: int = 0) -> Now:
+    return Now("Closed", "closed", active=active)
+
+
+def transferred(outstanding: int, *, active: int = 0) -> Now:
+    """At the bursar; considered closed when nothing is outstanding there."""
+    considered = "active" if outstanding else "closed"
+    return Now("Transferred", considered, 0, outstanding, active, outstanding)
+
+
+def now(books: Books, fine_id: str = "F1") -> Now:
+    fine = books.fine(fine_id)
+    account = books.account(fine.facts.patron_id, fine.facts.currency)
+    return Now(
+        fine.status.value,
+        fine.considered.value,
+        fine.remaining,
+        fine.outstanding,
+        account.active,
+        account.transferred,
+    )
