@@ -22,9 +22,9 @@ from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
 from .restore.guard import Guard
 from .restore.watch import Watch
-from .runtime.lifecycle import AWAY, Part, Run, run_parts, steady, stop_on_signals
+from .runtime.lifecycle import UNAVAILABLE, Part, Run, run_parts, steady, stop_on_signals
 from .runtime.ops import Ops
-from .runtime.problems import Away, OperatorError, describe
+from .runtime.problems import OperatorError, Unavailable, describe
 from .runtime.readiness import SILENT
 from .runtime.telemetry import Event, Metrics, get_log
 from .runtime.transient import REFUSED, TRANSIENT
@@ -249,8 +249,8 @@ async def _guarded(
         try:
             if await unless_set(_opened(guard), stop) is None:
                 break
-        except AWAY as away:
-            problem = str(away) if isinstance(away, Away) else "waits for the database"
+        except UNAVAILABLE as away:
+            problem = str(away) if isinstance(away, Unavailable) else "waits for the database"
             log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(away))
             await wait_any((stop,), DATABASE_PAUSE_MS)
         else:
@@ -269,7 +269,7 @@ async def _guarded(
 
 async def _tell_if_exchanged(guard: Guard) -> None:
     """Raises OlderDatabase if this is another database, such as one without our tables."""
-    with contextlib.suppress(asyncpg.PostgresError, *AWAY):
+    with contextlib.suppress(asyncpg.PostgresError, *UNAVAILABLE):
         async with asyncio.timeout(EXCHANGED_SECONDS_MAX):
             await guard.watch()
 

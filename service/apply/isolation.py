@@ -18,7 +18,7 @@ import structlog
 from ..core.events import Failed, FineChanged, Incoming, Refused, institution_of
 from ..database.ledger_store import Moved
 from ..database.offsets import Fenced
-from ..runtime.problems import Away, OperatorError
+from ..runtime.problems import OperatorError, Unavailable
 from ..runtime.transient import TRANSIENT
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ REFUSED_FOR_GOOD = (
     Moved,
 )
 # A database without a table, a lost connection, a partition that is another's, an operator's task.
-NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Away)
+NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Unavailable)
 # What is too much for one commit ends in one of these; a session that was ended for being idle in
 # its transaction shows as a lost connection.
 TIME_LIMITS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.events import Failed, Incoming, Refused
 from ..core.ledger import Origin
-from ..database.offsets import OffsetMove, anchor_digest
+from ..database.offsets import OffsetMove, record_digest
 
 Place = tuple[str, int]  # topic and partition
 
@@ -97,7 +97,7 @@ def _move(claim: Claim, came: Origin) -> OffsetMove:
         came.offset + 1,
         claim.owner_epoch,
         came.offset,
-        anchor_digest(came.key, came.value),
+        record_digest(came.key, came.value),
     )
 
 

@@ -8,7 +8,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from ..core.events import Incoming, Refused
 from ..core.ledger import Origin
 from ..database.offsets import Fenced
-from ..runtime.problems import Away
+from ..runtime.problems import Unavailable
 from ..runtime.transient import TRANSIENT
 
 Parse = Callable[[str, Origin], Incoming | Refused]
@@ -23,7 +23,7 @@ RETRIED = (
     *TRANSIENT,
     Fenced,
     KafkaError,
-    Away,
+    Unavailable,
     ConsumerLost,
     ConsumerStoppedError,
 )

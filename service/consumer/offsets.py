@@ -19,7 +19,7 @@ from ..runtime.telemetry import Event, get_log
 from .limits import IntakeLimits
 from .records import Anchor
 
-EMPTY_DIGEST = offsets.anchor_digest(None, None)
+EMPTY_DIGEST = offsets.record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
 
 log = get_log(__name__)

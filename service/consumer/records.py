@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.ledger import Origin
-from ..database.offsets import anchor_digest
+from ..database.offsets import record_digest
 from ..kafka.stops import OtherHistory
 
 RECORD_OVERHEAD_BYTES = 64
@@ -45,7 +45,7 @@ def behind_anchor(records: Sequence[Taken], anchor: Anchor) -> tuple[list[Taken]
     found = False
     for record in records:
         if record.offset == anchor.offset:
-            if anchor_digest(record.key, record.value) != anchor.digest:
+            if record_digest(record.key, record.value) != anchor.digest:
                 raise OtherHistory(
                     f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
                     "another record than the one that was read there; the topic was made anew. "

@@ -39,7 +39,7 @@ class Claimed:
     anchor_digest: bytes | None
 
 
-def anchor_digest(key: bytes | None, value: bytes | None) -> bytes:
+def record_digest(key: bytes | None, value: bytes | None) -> bytes:
     """Tells one record from another at the same offset, as after a topic was made anew."""
     length = b"-" if key is None else str(len(key)).encode()
     tombstone = b"-" if value is None else b"+"

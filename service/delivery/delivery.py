@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from ..export.formats import Format
 from ..runtime.crash import crash_point
-from ..runtime.problems import Away, describe
+from ..runtime.problems import Unavailable, describe
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import Backoff, wait_any
 from .feed import Feed, Positions, StateLost
@@ -31,7 +31,7 @@ from .target import Target
 log = get_log(__name__)
 
 # Reached again by waiting: target, broker.
-AWAY = (Away, KafkaError)
+AWAY = (Unavailable, KafkaError)
 REFUSED_AGAIN_MAX = 100
 FORGOTTEN = (
     "batch_number: was delivered before, and nothing tells any more with which content, so it is "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..export.batch_file import MANIFESTS, hidden_name, unveil, write_hidden
-from .target import TargetAway, TargetRefused
+from .target import TargetRefused, TargetUnavailable
 
 R = TypeVar("R")
 
@@ -56,7 +56,7 @@ class Folder:
         except OSError as problem:
             told = f"{self._path}: {problem.strerror}"
             if problem.errno in FOR_NOW:
-                raise TargetAway(told) from None
+                raise TargetUnavailable(told) from None
             raise TargetRefused(told) from None
 
 

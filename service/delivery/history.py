@@ -61,7 +61,7 @@ async def remembered(
 
 
 async def see_target(memory: Memory, target: Target) -> None:
-    """What lies on the target, where it can be listed. Raises TargetAway, TargetRefused."""
+    """What lies on the target, where it can be listed. Raises TargetUnavailable, TargetRefused."""
     names = await target.names()
     if names is None:
         log.info(Event.TARGET_NOT_LISTED, known=len(memory))

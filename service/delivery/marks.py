@@ -27,7 +27,7 @@ class GroupMarks:
         self._client: AIOKafkaConsumer | None = None
 
     async def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """How far the group has read those that it has read. Raises KafkaError, Away."""
+        """How far the group has read those that it has read. Raises KafkaError, Unavailable."""
         client = await self._opened(partitions)
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             found = {one: await client.committed(one) for one in partitions}

@@ -12,7 +12,7 @@ import asyncssh
 
 from ..export.batch_file import MANIFESTS, hidden_name
 from ..runtime.problems import OperatorError
-from .target import SCHEME, TargetAway, TargetRefused
+from .target import SCHEME, TargetRefused, TargetUnavailable
 
 R = TypeVar("R")
 
@@ -111,11 +111,11 @@ class Sftp:
         try:
             listed = await asyncio.wait_for(self._opened().listdir(folder), LIST_SECONDS_MAX)
         except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as problem:
-            raise TargetAway(f"{self._access.told}: {type(problem).__name__}") from None
+            raise TargetUnavailable(f"{self._access.told}: {type(problem).__name__}") from None
         except (asyncssh.SFTPError, TimeoutError):
             return None
         except (asyncssh.Error, OSError) as problem:
-            raise TargetAway(f"{self._access.told}: {type(problem).__name__}") from None
+            raise TargetUnavailable(f"{self._access.told}: {type(problem).__name__}") from None
         return {str(name) for name in listed}
 
     async def read(self, name: str) -> bytes | None:
@@ -167,11 +167,13 @@ class Sftp:
                 await file.fsync()
         size = (await self._opened().stat(path)).size
         if size != len(data):
-            raise TargetAway(f"{self._access.told}: the file has another size than was written")
+            raise TargetUnavailable(
+                f"{self._access.told}: the file has another size than was written"
+            )
 
     def _opened(self) -> asyncssh.SFTPClient:
         if self._client is None:
-            raise TargetAway(f"{self._access.told}: not connected")
+            raise TargetUnavailable(f"{self._access.told}: not connected")
         return self._client
 
     def _path(self, name: str) -> str:
@@ -185,7 +187,7 @@ class Sftp:
         except REFUSALS as problem:
             raise TargetRefused(f"{told}: {type(problem).__name__}") from None
         except (asyncssh.Error, OSError, TimeoutError) as problem:
-            raise TargetAway(f"{told}: {type(problem).__name__}") from None
+            raise TargetUnavailable(f"{told}: {type(problem).__name__}") from None
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as problem:
             raise TargetRefused(f"{told}: BURSAR_SFTP_KEY_FILE: {type(problem).__name__}") from None
 

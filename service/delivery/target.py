@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
-from ..runtime.problems import Away, OperatorError
+from ..runtime.problems import OperatorError, Unavailable
 
 SCHEME = "sftp"  # of a target that is no folder of this machine
 
 
-class TargetAway(Away):
+class TargetUnavailable(Unavailable):
     """Out of reach or full for now."""
 
 
@@ -18,7 +18,7 @@ class TargetRefused(OperatorError):
 class Target(Protocol):
     """`name` is a file's name in the folder, or under `manifests/`.
 
-    Every method may raise TargetAway, and TargetRefused.
+    Every method may raise TargetUnavailable, and TargetRefused.
     """
 
     async def open(self) -> None:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from ..runtime.logs import LastProblem
-from ..runtime.problems import Away
+from ..runtime.problems import Unavailable
 from ..runtime.waiting import is_asked_to_end
 from . import header_names
 from .assignor import new_assignor
@@ -29,7 +29,7 @@ header_names.install()
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 
-class KafkaUnavailable(Away):
+class KafkaUnavailable(Unavailable):
     """A client could not start; the text has the reason, which the client only logs."""
 
 

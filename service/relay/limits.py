@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from ..runtime.problems import Away
+from ..runtime.problems import Unavailable
 
 
 class SendFailed(Exception):
@@ -20,7 +20,7 @@ RETRIED = (
     OSError,
     TimeoutError,
     KafkaError,
-    Away,
+    Unavailable,
     SendFailed,
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..kafka.stops import OlderDatabase
-from ..runtime.problems import Away
+from ..runtime.problems import Unavailable
 
 Place = tuple[str, int]  # topic and partition
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"
@@ -15,7 +15,7 @@ class OutputUnreadable(OlderDatabase):
     """An output topic may hold what this database does not know, and nobody can look."""
 
 
-class CannotAsk(Away):
+class CannotAsk(Unavailable):
     """The brokers cannot answer for now; as long as they do not, nothing is written."""
 
 

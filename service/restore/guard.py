@@ -20,7 +20,7 @@ import orjson
 from ..database.pool import Connection, Pool
 from ..database.statements import statements
 from ..kafka.stops import OlderDatabase
-from ..runtime.problems import Away, describe
+from ..runtime.problems import Unavailable, describe
 from ..runtime.telemetry import Event, get_log
 from ..runtime.transient import TRANSIENT
 from .check import Answer, RestoreCheck
@@ -39,7 +39,7 @@ log = get_log(__name__)
 Progress = Callable[[], Awaitable[None]]
 
 
-class AnotherServer(Away):
+class AnotherServer(Unavailable):
     """The connection leads to another database than the one that was checked."""
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .problems import Away, describe
+from .problems import Unavailable, describe
 from .telemetry import Event, get_log
 from .transient import TRANSIENT
 from .waiting import is_asked_to_end, wait_any
@@ -23,7 +23,7 @@ OVERDUE_STATUS = 1
 RETRY_PAUSE_MS = 1_000
 
 # Something outside, the database as a rule, is out of reach or in the way.
-AWAY: tuple[type[Exception], ...] = (*TRANSIENT, Away)
+UNAVAILABLE: tuple[type[Exception], ...] = (*TRANSIENT, Unavailable)
 
 Run = Callable[[asyncio.Event], Awaitable[object]]
 
@@ -90,7 +90,7 @@ def steady(name: str, run: Run) -> Run:
         while not stop.is_set():
             try:
                 await run(stop)
-            except AWAY as problem:
+            except UNAVAILABLE as problem:
                 log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
                 await wait_any((stop,), RETRY_PAUSE_MS)
             else:

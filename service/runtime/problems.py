@@ -11,7 +11,7 @@ FRAMES_MAX = 12
 CAUSES_MAX = 5
 
 
-class Away(Exception):
+class Unavailable(Exception):
     """Something outside that is out of reach for now: tried again. The text quotes no value."""
 
 
@@ -30,7 +30,7 @@ def describe(problem: BaseException) -> dict[str, object]:
     parser's may quote a name or an amount.
     """
     told: dict[str, object] = {"type": type(problem).__qualname__}
-    if isinstance(problem, OperatorError | KafkaError | OSError | Away | Bug):
+    if isinstance(problem, OperatorError | KafkaError | OSError | Unavailable | Bug):
         told["text"] = str(problem)
     if isinstance(problem, asyncpg.PostgresError):
         told |= _of_the_database(problem)

@@ -10,14 +10,14 @@ from service.database.offsets import (
     Fenced,
     OffsetMove,
     advance,
-    anchor_digest,
     claim,
     introduce,
     known_topics,
+    record_digest,
 )
 from service.database.pool import Connection, Pool, create_pool
 
-DIGEST = anchor_digest(b"key", b"value")
+DIGEST = record_digest(b"key", b"value")
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool:
 
 def test_a_digest_tells_apart_a_missing_key_an_empty_one_and_a_tombstone() -> None:
     digests = {
-        anchor_digest(None, b"ab"),
-        anchor_digest(b"", b"ab"),
-        anchor_digest(b"a", b"b"),
-        anchor_digest(b"ab", b""),
-        anchor_digest(b"ab", None),
+        record_digest(None, b"ab"),
+        record_digest(b"", b"ab"),
+        record_digest(b"a", b"b"),
+        record_digest(b"ab", b""),
+        record_digest(b"ab", None),
     }
     assert len(digests) == 5
 
