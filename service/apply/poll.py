@@ -78,7 +78,7 @@ class Report:
 
 
 def moves_of(poll: Poll) -> list[OffsetMove]:
-    """How far each partition of the poll moves; the last record read is its anchor."""
+    """How far each partition of the poll moves; the digest of its last record is kept."""
     last: dict[tuple[str, int], Origin] = {}
     for record in poll.records:
         came = record.origin

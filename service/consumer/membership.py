@@ -36,7 +36,7 @@ from .group import Membership
 from .holds import Holds
 from .limits import ConsumerLost, IntakeLimits, Source
 from .offsets import Loaded, OffsetLoader
-from .records import Anchor, Taken, behind_anchor, origin_of
+from .records import LastRecord, Taken, after_last_record, origin_of
 
 log = get_log(__name__)
 
@@ -63,7 +63,7 @@ class Member:
         self._commits = Commits(consumer, limits.commit_interval_ms)
         self._coverage = Coverage(consumer, access, source, limits)
         self._claims: dict[TopicPartition, Claim] = {}
-        self._anchors: dict[TopicPartition, Anchor] = {}
+        self._last_records: dict[TopicPartition, LastRecord] = {}
         self._faults = 0
         self._holds = Holds(limits.backoff_first_ms, limits.hold_ms_max)
         self.is_loaded = False
@@ -100,7 +100,7 @@ class Member:
         client raise while they are away.
         """
         group = self.membership
-        self._claims, self._anchors, self.is_loaded = {}, {}, False
+        self._claims, self._last_records, self.is_loaded = {}, {}, False
         group.changed.clear()
         if group.problem is not None:
             raise ConsumerLost("the assignment was not taken note of") from group.problem
@@ -238,7 +238,7 @@ class Member:
 
     def _go_to(self, loaded: Loaded) -> None:
         """No await in here: nothing may change between the look at the assignment and the seek."""
-        self._claims, self._anchors = dict(loaded.claims), dict(loaded.anchors)
+        self._claims, self._last_records = dict(loaded.claims), dict(loaded.last_records)
         for at in self._claims:
             self._consumer.seek(at, loaded.start(at))
         self._holds.keep(self._claims)
@@ -246,14 +246,14 @@ class Member:
         self.is_loaded = True
 
     def _new(self, at: TopicPartition, records: Sequence[Taken]) -> Sequence[Taken]:
-        """Without what was read before; the anchor is compared on its way out."""
-        anchor = self._anchors.get(at)
-        if anchor is None:
+        """Without what was read before; the last record read is compared on its way out."""
+        last_record = self._last_records.get(at)
+        if last_record is None:
             return records
-        behind, found = behind_anchor(records, anchor)
+        behind, found = after_last_record(records, last_record)
         if not found:
-            log.warning(Event.ANCHOR_GONE, topic=at.topic, partition=at.partition)
-        del self._anchors[at]
+            log.warning(Event.LAST_RECORD_GONE, topic=at.topic, partition=at.partition)
+        del self._last_records[at]
         return behind
 
     def _count_fault(self, problem: KafkaError, faults_max: int) -> None:

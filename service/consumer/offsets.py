@@ -17,7 +17,7 @@ from ..restore.findings import Finding, read_further
 from ..restore.guard import Guard
 from ..runtime.telemetry import Event, get_log
 from .limits import IntakeLimits
-from .records import Anchor
+from .records import LastRecord
 
 EMPTY_DIGEST = offsets.record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
@@ -29,14 +29,14 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Where each partition goes on, and the anchor to compare first, with where to read from."""
+    """Where each partition is read on, and the last record of each that is compared first."""
 
     claims: Mapping[TopicPartition, Claim]
-    anchors: Mapping[TopicPartition, Anchor]
+    last_records: Mapping[TopicPartition, LastRecord]
 
     def start(self, at: TopicPartition) -> int:
-        anchor = self.anchors.get(at)
-        return self.claims[at].next_offset if anchor is None else anchor.offset
+        last_record = self.last_records.get(at)
+        return self.claims[at].next_offset if last_record is None else last_record.offset
 
 
 class OffsetLoader:
@@ -82,7 +82,11 @@ class OffsetLoader:
         firsts = await self._within_bounds(claimed)
         return Loaded(
             {at: _claim(row) for at, row in claimed.items()},
-            {at: found for at, row in claimed.items() if (found := _anchor(at, row, firsts[at]))},
+            {
+                at: found
+                for at, row in claimed.items()
+                if (found := _last_record(at, row, firsts[at]))
+            },
         )
 
     async def _introduce(self, topics: Collection[str]) -> None:
@@ -146,15 +150,15 @@ def _claim(row: Claimed) -> Claim:
     return Claim(row.topic, row.partition, row.next_offset, row.owner_epoch)
 
 
-def _anchor(at: TopicPartition, row: Claimed, first: int) -> Anchor | None:
+def _last_record(at: TopicPartition, row: Claimed, first: int) -> LastRecord | None:
     # One without key and value tells nothing, and it may be one that the client cannot hand out.
-    if row.anchor_offset is None or row.anchor_digest in (None, EMPTY_DIGEST):
+    if row.last_record_offset is None or row.last_record_digest in (None, EMPTY_DIGEST):
         return None
-    assert row.anchor_digest is not None
-    if row.anchor_offset < first:  # deleted by retention: nothing to compare with
-        log.warning(Event.ANCHOR_GONE, topic=at.topic, partition=at.partition)
+    assert row.last_record_digest is not None
+    if row.last_record_offset < first:  # deleted by retention: nothing to compare with
+        log.warning(Event.LAST_RECORD_GONE, topic=at.topic, partition=at.partition)
         return None
-    return Anchor(row.anchor_offset, row.anchor_digest, row.next_offset)
+    return LastRecord(row.last_record_offset, row.last_record_digest, row.next_offset)
 
 
 def _line(at: TopicPartition, text: str, next_offset: int, advice: str) -> str:

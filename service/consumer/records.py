@@ -1,4 +1,4 @@
-"""Records as they were taken: origins, anchors, polls below a size. Pure."""
+"""Records as they were taken: origins, the last record read before, polls below a size. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Taken(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class LastRecord:
     """The last record that was read before; `next_offset` is behind it."""
 
     offset: int
@@ -37,22 +37,24 @@ def origin_of(record: Taken) -> Origin:
     return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
 
 
-def behind_anchor(records: Sequence[Taken], anchor: Anchor) -> tuple[list[Taken], bool]:
-    """The records not read yet, and whether the anchor was among them and is the same.
+def after_last_record(
+    records: Sequence[Taken], last_record: LastRecord
+) -> tuple[list[Taken], bool]:
+    """The records not read yet, and whether the last record was among them and is the same.
 
     Raises OtherHistory if another record has its offset.
     """
     found = False
     for record in records:
-        if record.offset == anchor.offset:
-            if record_digest(record.key, record.value) != anchor.digest:
+        if record.offset == last_record.offset:
+            if record_digest(record.key, record.value) != last_record.digest:
                 raise OtherHistory(
                     f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
                     "another record than the one that was read there; the topic was made anew. "
                     "Restore it, or read it from its start by deleting its rows of consumer_offset"
                 )
             found = True
-    return [record for record in records if record.offset >= anchor.next_offset], found
+    return [record for record in records if record.offset >= last_record.next_offset], found
 
 
 def polls(records: Iterable[Origin], bytes_max: int) -> Iterator[list[Origin]]:

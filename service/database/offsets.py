@@ -16,15 +16,15 @@ class Fenced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OffsetMove:
-    """One partition's step. The anchor is the last record read, applied or rejected alike."""
+    """One partition's step. The last record is the one read last, applied or rejected alike."""
 
     topic: str
     partition: int
     expected: int
     next_offset: int
     owner_epoch: int
-    anchor_offset: int
-    anchor_digest: bytes
+    last_record_offset: int
+    last_record_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Claimed:
     partition: int
     next_offset: int
     owner_epoch: int
-    anchor_offset: int | None
-    anchor_digest: bytes | None
+    last_record_offset: int | None
+    last_record_digest: bytes | None
 
 
 def record_digest(key: bytes | None, value: bytes | None) -> bytes:
@@ -97,8 +97,8 @@ async def advance(connection: Connection, moves: Sequence[OffsetMove]) -> None:
         [move.expected for move in ordered],
         [move.next_offset for move in ordered],
         [move.owner_epoch for move in ordered],
-        [move.anchor_offset for move in ordered],
-        [move.anchor_digest for move in ordered],
+        [move.last_record_offset for move in ordered],
+        [move.last_record_digest for move in ordered],
     )
     if len(moved) != len(ordered):
         raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")

@@ -37,7 +37,7 @@ class Event(StrEnum):
     PARTITIONS_REVOKED = "partitions_revoked"
     OFFSETS_RELOADED = "offsets_reloaded"
     TOPIC_FIRST_SEEN = "topic_first_seen"
-    ANCHOR_GONE = "anchor_gone"
+    LAST_RECORD_GONE = "anchor_gone"
     INTAKE_RETRIES = "intake_retries"
     POLL_FENCED = "poll_fenced"
     POLL_HALVED = "poll_halved"

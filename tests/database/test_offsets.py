@@ -58,7 +58,7 @@ async def test_an_introduced_topic_starts_where_it_was_told_and_a_later_word_cha
         assert [c.next_offset for c in await claim(connection, [("t", 0), ("t", 1)])] == [7, 9]
 
 
-async def test_a_step_moves_the_offset_and_keeps_the_anchor(pool: Pool) -> None:
+async def test_a_step_moves_the_offset_and_keeps_the_digest_of_the_last_record(pool: Pool) -> None:
     async with pool.acquire() as connection:
         (claimed,) = await claim(connection, [("t", 0)])
         await advance(connection, [move(claimed, 5)])
