@@ -10,10 +10,10 @@ from typing import TypeVar
 import structlog
 
 from ..core import rules
-from ..core.books import Changes, ParkedKey
 from ..core.events import Event, ExportResponse, Failed, Incoming, Refused
 from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
+from ..core.workspace import Changes, ParkedKey
 from ..database import ledger_write, offsets, outbox
 from ..database.aside import aside
 from ..database.ledger_store import LedgerStore

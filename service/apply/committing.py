@@ -12,8 +12,8 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from ..core.books import Changes, ParkedFailure, ParkedKey
 from ..core.identities import parked_key
+from ..core.workspace import Changes, ParkedFailure, ParkedKey
 from ..database.ledger_store import Moved
 from ..database.parked_errors import put_parked_failures
 from ..database.pool import Connection, Writes

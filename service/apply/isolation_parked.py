@@ -5,8 +5,8 @@ Neither the records that set it free nor the others that they set free are the c
 
 from datetime import datetime
 
-from ..core.books import Changes, ParkedFailure, ParkedKey
 from ..core.set_free import divided
+from ..core.workspace import Changes, ParkedFailure, ParkedKey
 from ..database import ledger_write
 from ..database.aside import aside
 from ..database.pool import Connection

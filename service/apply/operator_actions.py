@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from ..core.books import Changes, ParkedKey
+from ..core.workspace import Changes, ParkedKey
 from ..database.pool import Connection
 from ..database.statements import statements
 from ..runtime.problems import describe, summary

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..core.books import Changes
+from ..core.workspace import Changes
 from ..messages import (
     Message,
     encode_balance_changed,

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from ..core.books import Changes
 from ..core.events import Refused
 from ..core.ledger import PaymentRef, Transaction
 from ..core.words import Kind
+from ..core.workspace import Changes
 from ..database.pool import Connection, Writes
 from ..database.statements import statements
 from ..runtime.telemetry import Event, Metrics, get_log

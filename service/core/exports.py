@@ -66,7 +66,7 @@ def _reference(profile: str, batch_number: int, fine: Fine) -> ExportRef:
 
 
 def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
-    """The loan leaves the patron's list; once per loan is the books' to see."""
+    """The loan leaves the patron's list; the workspace keeps it to once per loan."""
     facts = fine.facts
     if not event.terms.close_paid_lost_loan or facts.loan_id is None:
         return None

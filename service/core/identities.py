@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from .batches import Response
-from .books import Books, Overlay, ParkedKey
 from .events import (
     BursarPayment,
     ExportResponse,
@@ -15,24 +14,29 @@ from .events import (
 from .ledger import Change, FineKey, Payment, SourceKey
 from .outcomes import Applied
 from .words import ItemState, Reason
+from .workspace import ChangeTracker, ParkedKey, Workspace
 
 
-def known(books: Books, event: Parkable) -> Change | Payment | None:
+def known(workspace: Workspace, event: Parkable) -> Change | Payment | None:
     if isinstance(event, FineChanged):
-        return books.changes.get(event.key)
-    return books.payments.get(event.key)
+        return workspace.changes.get(event.key)
+    return workspace.payments.get(event.key)
 
 
-def forget_rejected(books: Books, event: Incoming) -> None:
+def forget_rejected(workspace: Workspace, event: Incoming) -> None:
     """A rejected record keeps its identity, but an operator's replay is decided afresh."""
     if isinstance(event, FineCreated):
         return
-    bound: Overlay[SourceKey, Change] | Overlay[SourceKey, Payment] | Overlay[SourceKey, Response]
-    bound = books.payments
+    bound: (
+        ChangeTracker[SourceKey, Change]
+        | ChangeTracker[SourceKey, Payment]
+        | ChangeTracker[SourceKey, Response]
+    )
+    bound = workspace.payments
     if isinstance(event, FineChanged):
-        bound = books.changes
+        bound = workspace.changes
     elif isinstance(event, ExportResponse):
-        bound = books.responses
+        bound = workspace.responses
     known = bound.get(event.key)
     if known is None or known.state is not ItemState.REJECTED or known.digest != event.digest:
         return
@@ -43,37 +47,41 @@ def parked_key(event: Parkable) -> ParkedKey:
     return ("change" if isinstance(event, FineChanged) else "payment", event.key)
 
 
-def lane_of(books: Books, event: Parkable) -> FineKey | None:
-    """The fine an event is for, as far as the books know it."""
+def lane_of(workspace: Workspace, event: Parkable) -> FineKey | None:
+    """The fine an event is for, as far as it is known."""
     if isinstance(event, FineChanged):
         return event.fine
-    named = meant(books, event)
+    named = meant(workspace, event)
     if named is None and event.original is not None:
-        original = books.payments.get(event.original)
+        original = workspace.payments.get(event.original)
         named = original.fine_id if original is not None else None
     return FineKey(event.key.institution_id, named) if named is not None else None
 
 
-def meant(books: Books, event: BursarPayment) -> str | None:
+def meant(workspace: Workspace, event: BursarPayment) -> str | None:
     """The fine a payment names, as far as it is known, for one that was not applied."""
-    line = books.lines.get(event.line) if event.line is not None else None
+    line = workspace.lines.get(event.line) if event.line is not None else None
     if line is not None and event.fine_id is None:
         return line.fine_id
     return event.fine_id
 
 
 def remember(
-    books: Books, event: Parkable, state: ItemState, reason: Reason | None, applied: Applied | None
+    workspace: Workspace,
+    event: Parkable,
+    state: ItemState,
+    reason: Reason | None,
+    applied: Applied | None,
 ) -> None:
     if isinstance(event, FineChanged):
         change = Change(event.key, event.digest, state, event.fine_id, reason)
-        books.changes.put(event.key, change)
+        workspace.changes.put(event.key, change)
         return
-    fine = meant(books, event) if applied is None else applied.fine.facts.fine_id
-    books.payments.put(event.key, _payment(event, state, reason, fine, applied))
+    fine = meant(workspace, event) if applied is None else applied.fine.facts.fine_id
+    workspace.payments.put(event.key, _payment(event, state, reason, fine, applied))
     if applied is not None and event.original is not None:
-        original = books.payments[event.original]
-        books.payments.put(event.original, replace(original, reversed_by=event.key.id))
+        original = workspace.payments[event.original]
+        workspace.payments.put(event.original, replace(original, reversed_by=event.key.id))
 
 
 def _payment(

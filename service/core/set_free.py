@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .books import Changes, ParkedKey
 from .events import Refused
 from .ledger import LibraryRef, PaymentRef, SourceKey, Transaction
+from .workspace import Changes, ParkedKey
 
 
 def divided(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:

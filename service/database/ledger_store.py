@@ -8,7 +8,6 @@ from typing import TypeVar
 import asyncpg
 
 from ..core.batches import Line, Response, SealedBatch
-from ..core.books import ParkedFailure, ParkedKey, PatronKey, View
 from ..core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
 from ..core.ledger import (
     Account,
@@ -25,6 +24,7 @@ from ..core.ledger import (
     Terms,
 )
 from ..core.words import Wait
+from ..core.workspace import ParkedFailure, ParkedKey, PatronKey, View
 from . import records
 from .aside import aside
 from .pool import Connection

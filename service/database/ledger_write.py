@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..core.books import Changes
 from ..core.events import Refused
 from ..core.ledger import Terms
 from ..core.words import Reason
+from ..core.workspace import Changes
 from . import rows
 from .aside import aside
 from .pool import Connection

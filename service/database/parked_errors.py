@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..core.books import ParkedKey
 from ..core.events import Failed
+from ..core.workspace import ParkedKey
 from .ledger_store import columns
 from .pool import Connection
 from .rows import pack_headers

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..core.batches import Line
-from ..core.books import LoanKey, ParkedKey, PatronKey
 from ..core.events import (
     BursarPayment,
     Discard,
@@ -21,6 +20,7 @@ from ..core.events import (
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
 from ..core.words import PaymentKind
+from ..core.workspace import LoanKey, ParkedKey, PatronKey
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from datetime import date
 from functools import partial
 from itertools import groupby
 
-from ..core.books import PatronKey, View
 from ..core.ledger import Fine, FineKey, Patron
 from ..core.words import Status
+from ..core.workspace import PatronKey, View
 from ..database.aside import aside
 from ..database.failed_changes import fines_that_wait
 from ..database.ledger_store import LedgerStore

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 
-from ..core.books import ParkedFailure
+from ..core.workspace import ParkedFailure
 from ..database.aside import aside
 from ..database.ledger_store import LedgerStore
 from ..database.pool import Connection, Pool

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from ..apply.isolation import is_of_the_program
 from ..apply.isolation_parked import raise_for_parked
 from ..apply.outputs import Outputs
-from ..core.books import ParkedFailure, View
 from ..core.ledger import Fine
+from ..core.workspace import ParkedFailure, View
 from ..database import ledger_write
 from ..database.aside import aside
 from ..database.ledger_store import Locked

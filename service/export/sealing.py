@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core import rules
-from ..core.books import Changes, View
 from ..core.events import ExportFine
 from ..core.ledger import BatchKey, Fine, FineKey
 from ..core.words import Wait
+from ..core.workspace import Changes, View
 from ..database.aside import aside
 from ..database.ledger_store import Locked
 from ..database.pool import Connection

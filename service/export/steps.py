@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..apply.applier import Applier
 from ..apply.committing import Patience
 from ..apply.tally import Tallied
-from ..core.books import View
+from ..core.workspace import View
 from ..database import outbox
 from ..database.aside import aside
 from ..database.ledger_store import Locked

@@ -12,11 +12,11 @@ from enum import StrEnum
 from functools import partial
 
 from ..core import rules
-from ..core.books import Books
 from ..core.events import BursarPayment
 from ..core.ledger import FineKey, LineKey, Payment, SourceKey
 from ..core.outcomes import rejected
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
+from ..core.workspace import Workspace
 from ..database import records
 from ..database.ledger_store import LedgerStore, columns
 from ..database.pool import Connection
@@ -173,7 +173,7 @@ async def _plan_page(
         named.originals |= past.keys()  # with the credits of their excess
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)
-    books = Books(view)
+    workspace = Workspace(view)
     candidates: dict[str, list[SourceKey]] = defaultdict(list)
     for payment in past.values():
         candidates[payment.fine_id or ""].append(payment.key)
@@ -182,7 +182,7 @@ async def _plan_page(
         for entry in page
         if target.payment_id(entry.line.n) in known
     ]
-    page_rules = _PageRules(books, target, candidates, elsewhere, known_lines)
+    page_rules = _PageRules(workspace, target, candidates, elsewhere, known_lines)
     return repeats + [page_rules.take(entry) for entry in new]
 
 
@@ -212,7 +212,7 @@ async def _reversible(
 class _PageRules:
     """Lines of one page through the rules; `elsewhere` counts what other files have brought."""
 
-    books: Books
+    workspace: Workspace
     target: Target
     candidates: dict[str, list[SourceKey]]
     elsewhere: Counter[LineSort]
@@ -224,7 +224,7 @@ class _PageRules:
         is_reversal = (line.amount > 0) != (known.exported > 0)
         original = None
         if is_reversal:
-            original = _latest(self.books, self.candidates[known.fine_id], amount)
+            original = _latest(self.workspace, self.candidates[known.fine_id], amount)
         if self._is_of_another_file(line, is_reversal):
             could_count = original is not None if is_reversal else self._owes(known, amount)
             is_ambiguous = could_count and self.known_lines is KnownLines.REFUSE
@@ -243,26 +243,26 @@ class _PageRules:
         return True
 
     def _owes(self, known: Known, amount: int) -> bool:
-        fine = self.books.fines.get(FineKey(self.target.institution_id, known.fine_id))
+        fine = self.workspace.fines.get(FineKey(self.target.institution_id, known.fine_id))
         return fine is not None and abs(fine.outstanding) >= amount
 
     def _decide(self, known: Known, original: Payment | None) -> Planned:
-        books, line = self.books, known.line
+        workspace, line = self.workspace, known.line
         event = payment_event(self.target, line, original)
-        rules.take(books, event)
+        rules.take(workspace, event)
         self.candidates[known.fine_id].append(event.key)
-        payment = books.payments[event.key]
-        waiting = books.parked.get(("payment", event.key))
+        payment = workspace.payments[event.key]
+        waiting = workspace.parked.get(("payment", event.key))
         if waiting is not None and waiting.wait is Wait.OVERPAID_HELD:
             return Planned(line, Fate.HELD, event)
-        fine = books.fines.get(FineKey(self.target.institution_id, known.fine_id))
+        fine = workspace.fines.get(FineKey(self.target.institution_id, known.fine_id))
         fate = _fate(payment, 0 if fine is None else fine.outstanding)
         return Planned(line, fate, event, payment.reason, payment.excess)
 
 
-def _latest(books: Books, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
+def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
     """The latest of the fine's payments with exactly this amount that is not yet reversed."""
-    for payment in (books.payments[key] for key in reversed(candidates)):
+    for payment in (workspace.payments[key] for key in reversed(candidates)):
         if (
             payment.amount == amount
             and payment.kind in (PaymentKind.PAYMENT, PaymentKind.WRITE_OFF)

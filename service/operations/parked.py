@@ -17,12 +17,12 @@ from ..apply.operator_actions import (
     own_outcome,
     put_action,
 )
-from ..core.books import Changes
 from ..core.events import Discard, Incoming, Refused, Release
 from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
 from ..core.operators import GONE
 from ..core.outcomes import rejected
 from ..core.words import Reason, Wait
+from ..core.workspace import Changes
 from ..database import records
 from ..database.pool import Connection
 from ..database.references import References, references

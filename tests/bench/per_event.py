@@ -14,10 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from service.core import rules
 from service.core.batches import Line
-from service.core.books import Changes, View
 from service.core.events import BursarPayment, FineCreated
 from service.core.ledger import Account, AccountKey, BatchKey, LineKey, Origin
 from service.core.words import LineState
+from service.core.workspace import Changes, View
 from service.database import records, rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection

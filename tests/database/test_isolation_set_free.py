@@ -14,8 +14,8 @@ from service.apply.applier import Applier, ApplyLimits
 from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import Said, Told
 from service.core import settling
-from service.core.books import ParkedFailure, ParkedKey
 from service.core.ledger import SourceKey
+from service.core.workspace import ParkedFailure, ParkedKey
 from service.database import rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection

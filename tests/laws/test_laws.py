@@ -9,11 +9,11 @@ from random import Random
 from hypothesis import assume, event, example, given, note
 from hypothesis import strategies as st
 
-from service.core.books import Changes
 from service.core.events import FineCreated, Parked
 from service.core.ledger import AccountKey, Fine, FineKey, Payment, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ItemState
+from service.core.workspace import Changes
 from tests.laws.histories import (
     MOVES,
     Move,

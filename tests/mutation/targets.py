@@ -18,7 +18,7 @@ RULES = (
     "tests/unit/test_rules_missed.py",
     "tests/unit/test_rules_remembered.py",
     "tests/unit/test_operator_rules.py",
-    "tests/unit/test_books.py",
+    "tests/unit/test_workspace.py",
 )
 MATRIX = ("tests/unit/test_rules_matrix.py", "tests/unit/test_tables.py")
 MESSAGES = (

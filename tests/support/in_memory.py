@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from service.core.books import Changes
 from service.core.events import Incoming
 from service.core.ledger import Account, AccountKey, Fine, FineKey, LineKey, SourceKey, Transaction
+from service.core.workspace import Changes
 from tests.support.given import ERP, UNI, Export
 from tests.support.view_store import Store
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from service.core import rules
 from service.core.batches import Line, Response, SealedBatch
-from service.core.books import Changes, LoanKey, ParkedKey, PatronKey, View
 from service.core.events import Event, Parked, Refused
 from service.core.ledger import (
     Account,
@@ -27,6 +26,7 @@ from service.core.ledger import (
     Transaction,
 )
 from service.core.words import BatchState, LineState, Status
+from service.core.workspace import Changes, LoanKey, ParkedKey, PatronKey, View
 
 Id = TypeVar("Id", bound=Hashable)
 Row = TypeVar("Row")

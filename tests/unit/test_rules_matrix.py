@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.core.books import Changes
 from service.core.ledger import Fine, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ChangeKind
+from service.core.workspace import Changes
 from tests.support.bursar import accepts, pays, refuses, responds, reverses, tells, writes_off
 from tests.support.given import (
     ERP,

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from service.core import rules
-from service.core.books import Changes, ParkedFailure
 from service.core.ledger import Cause, LibraryRef, PaymentRef
 from service.core.set_free import divided
+from service.core.workspace import Changes, ParkedFailure
 from tests.support.bursar import pays
 from tests.support.given import (
     LOST,

@@ -41,7 +41,7 @@ class ParkedFailure(Exception):
         self.keys = keys
 
 
-class Overlay(Generic[K, V]):
+class ChangeTracker(Generic[K, V]):
     """What was read, and over it what a fold put: knows what was added, changed and removed."""
 
     def __init__(self, read: Mapping[K, V]) -> None:
@@ -131,20 +131,20 @@ class Changes:
         return replace(self, refused=refused + self.refused, outcomes=outcomes)
 
 
-class Books:
+class Workspace:
     """Mutable only inside one fold; everything it hands out is frozen."""
 
     def __init__(self, view: View) -> None:
-        self.accounts = Overlay(view.accounts)
-        self.patrons = Overlay(view.patrons)
+        self.accounts = ChangeTracker(view.accounts)
+        self.patrons = ChangeTracker(view.patrons)
         self.recorded_at = view.recorded_at
-        self.fines = Overlay(view.fines)
-        self.payments = Overlay(view.payments)
-        self.changes = Overlay(view.changes)
-        self.responses = Overlay(view.responses)
-        self.lines = Overlay(view.lines)
-        self.batches = Overlay(view.batches)
-        self.parked = Overlay(view.parked)
+        self.fines = ChangeTracker(view.fines)
+        self.payments = ChangeTracker(view.payments)
+        self.changes = ChangeTracker(view.changes)
+        self.responses = ChangeTracker(view.responses)
+        self.lines = ChangeTracker(view.lines)
+        self.batches = ChangeTracker(view.batches)
+        self.parked = ChangeTracker(view.parked)
         self.transactions: list[Transaction] = []
         self.loans_closed: list[LoanClosed] = []
         self.refused: list[Refused] = []
@@ -276,7 +276,7 @@ class Books:
     def _writes(self) -> int:
         """Of all that a decision looks at."""
         looked_at = (self.fines, self.lines, self.payments, self.parked)
-        return sum(overlay.writes for overlay in looked_at)
+        return sum(tracker.writes for tracker in looked_at)
 
     def _lane(self, lane: Lane) -> Iterable[ParkedKey]:
         found = self._lanes.get(lane) if isinstance(lane, FineKey) else self._behind.get(lane)

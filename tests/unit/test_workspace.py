@@ -1,24 +1,24 @@
 """The working copy of one fold: what it says was added, changed and removed."""
 
 from service.core import rules
-from service.core.books import Overlay, View
 from service.core.events import Refused
 from service.core.words import Reason
+from service.core.workspace import ChangeTracker, View
 from tests.support.bursar import pays
 from tests.support.given import creates, origin
 
 
-def test_an_overlay_knows_what_was_added_changed_and_removed() -> None:
-    overlay = Overlay({"kept": 1, "changed": 2, "removed": 3})
-    overlay.put("kept", 1)
-    overlay.put("changed", 4)
-    overlay.put("added", 5)
-    overlay.remove("removed")
-    assert overlay.added() == (5,)
-    assert overlay.changed() == (4,)
-    assert overlay.removed() == {"removed": 3}
-    assert overlay.writes == 4
-    assert overlay.get("removed") is None
+def test_a_change_tracker_knows_what_was_added_changed_and_removed() -> None:
+    tracker = ChangeTracker({"kept": 1, "changed": 2, "removed": 3})
+    tracker.put("kept", 1)
+    tracker.put("changed", 4)
+    tracker.put("added", 5)
+    tracker.remove("removed")
+    assert tracker.added() == (5,)
+    assert tracker.changed() == (4,)
+    assert tracker.removed() == {"removed": 3}
+    assert tracker.writes == 4
+    assert tracker.get("removed") is None
 
 
 def test_records_that_could_not_be_read_come_before_those_that_a_rule_rejects() -> None:
