@@ -10,7 +10,7 @@ from ..database.failed_changes import failed_changes
 from ..database.ledger_store import LedgerStore
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.profiles.reading import read_profiles
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from ..messages import parse
 from ..operations import held, held_release
 from ..operations.held import HeldFilter
@@ -69,7 +69,7 @@ def list_held(
     if (patron is not None or fine is not None) and institution is None:
         raise misuse("--patron, --fine: only with --institution")
     settings = settings_or_exit()
-    reason = None if because is None else Refusal(because.value)
+    reason = None if because is None else Exclusion(because.value)
     wanted = HeldFilter(institution, profile, reason, patron, waiting, limit, fine)
     with operator_errors():
         profiles = _profiles(settings, profile)

@@ -26,7 +26,7 @@ from . import store as export_store
 from .batch import Sized
 from .failing import FinesFail, failing_fines
 from .profiles.profile import AmountScope, Profile
-from .selection import Candidate, Refusal, local_date, select
+from .selection import Candidate, Exclusion, local_date, select
 from .sizes import sized, unsound_codes
 from .store import OpenRun
 
@@ -47,19 +47,19 @@ class Claims:
     fines: tuple[Fine, ...]
     after: Place
     last: bool
-    held_back: Mapping[Refusal, int]
+    held_back: Mapping[Exclusion, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One patron's fines with their refusals (None: to be exported), in fine order.
+    """One patron's fines with their exclusions (None: to be exported), in fine order.
 
     `sized`: those to be exported, with the bytes that each takes at most.
     """
 
     patron_id: str
     patron: Patron | None
-    fines: tuple[tuple[Fine, Refusal | None], ...]
+    fines: tuple[tuple[Fine, Exclusion | None], ...]
     sized: tuple[Sized[Fine], ...] = ()
 
 
@@ -78,7 +78,7 @@ async def still_due(
     """
     wanted = {fine.facts.key: fine for fine in claimed.fines}
     due: list[Fine] = []
-    held: Counter[Refusal] = Counter()
+    held: Counter[Exclusion] = Counter()
 
     def look(groups: Sequence[tuple[Fine, ...]], waiting: Collection[str]) -> None:
         for looked in look_at_known(profile, run, groups, view.patrons, waiting):
@@ -92,14 +92,14 @@ async def still_due(
 
 
 def _divide(
-    looked: Iterable[tuple[Fine, Refusal | None]], due: list[Fine], held: Counter[Refusal]
+    looked: Iterable[tuple[Fine, Exclusion | None]], due: list[Fine], held: Counter[Exclusion]
 ) -> None:
     """Adds each fine to `due`, or its reason to `held` if it is held back."""
-    for fine, refusal in looked:
-        if refusal is None:
+    for fine, exclusion in looked:
+        if exclusion is None:
             due.append(fine)
-        elif refusal.is_held_back:
-            held[refusal] += 1
+        elif exclusion.is_held_back:
+            held[exclusion] += 1
 
 
 def _as_locked(fines: Iterable[Fine], view: View) -> tuple[Fine, ...]:
@@ -220,7 +220,7 @@ def _whole(
 
 
 def _sized(profile: Profile, looked: Looked) -> tuple[Sized[Fine], ...]:
-    due = [fine for fine, refusal in looked.fines if refusal is None]
+    due = [fine for fine, exclusion in looked.fines if exclusion is None]
     return sized(profile, looked.patron, due)
 
 
@@ -265,8 +265,8 @@ def _look(
     candidates = [
         candidate_of(profile, patron, fine, waits=fine.facts.fine_id in waiting) for fine in fines
     ]
-    refusals = select(profile, candidates, cutoff_on, taken)
-    return Looked(fines[0].facts.patron_id, patron, tuple(zip(fines, refusals, strict=True)))
+    exclusions = select(profile, candidates, cutoff_on, taken)
+    return Looked(fines[0].facts.patron_id, patron, tuple(zip(fines, exclusions, strict=True)))
 
 
 def candidate_of(

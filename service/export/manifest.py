@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from ..core.words import Mode, Status
 from .batch import Batch, Sum, Totals, file_name, totals_of_batch
-from .selection import Refusal
+from .selection import Exclusion
 
 
 class TotalsDiffer(ValueError):
@@ -30,7 +30,7 @@ class Run:
     mode: Mode
     sealed_at: datetime
     previous_sha256: str | None
-    held_back: Mapping[Refusal, int]
+    held_back: Mapping[Exclusion, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Manifest:
     sha256: str
     previous_sha256: str | None
     file_name: str
-    held_back: tuple[tuple[Refusal, int], ...]
+    held_back: tuple[tuple[Exclusion, int], ...]
     lines: tuple[ManifestLine, ...]
 
 
@@ -117,9 +117,9 @@ def _compare(expected: Totals, read: Totals) -> None:
         raise TotalsDiffer(differing)
 
 
-def _held_back(run: Run) -> tuple[tuple[Refusal, int], ...]:
+def _held_back(run: Run) -> tuple[tuple[Exclusion, int], ...]:
     """In the order of the reasons, those that occurred."""
     if not run.last:
         return ()
-    counts = ((reason, run.held_back.get(reason, 0)) for reason in Refusal if reason.is_held_back)
+    counts = ((reason, run.held_back.get(reason, 0)) for reason in Exclusion if reason.is_held_back)
     return tuple((reason, count) for reason, count in counts if count > 0)

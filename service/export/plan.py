@@ -15,7 +15,7 @@ from ..database.pool import Connection
 from .batch import Limits, Sized, cut
 from .claims import Claims, Looked, Place, patrons_of, place_of
 from .profiles.profile import Profile
-from .selection import Refusal
+from .selection import Exclusion
 from .store import OpenRun
 
 # Of one step: a second of work, about. A patron is looked at whole, however many fines that are.
@@ -41,7 +41,7 @@ class Plan:
 
     looked: Place
     selected: tuple[Selected, ...] = ()
-    held_back: Mapping[Refusal, int] = field(default_factory=dict)
+    held_back: Mapping[Exclusion, int] = field(default_factory=dict)
     is_complete: bool = False
     last: bool = False
     fines: int = 0
@@ -121,9 +121,9 @@ class _Step:
         self._size_bytes += sum(more.size_bytes for more in due)
 
     def _pass_over(self, looked: Looked, until: Place) -> None:
-        passed = [refusal for fine, refusal in looked.fines if place_of(fine) <= until]
+        passed = [exclusion for fine, exclusion in looked.fines if place_of(fine) <= until]
         self._held_back.update(
-            refusal for refusal in passed if refusal is not None and refusal.is_held_back
+            exclusion for exclusion in passed if exclusion is not None and exclusion.is_held_back
         )
         self.fines += len(passed)
         self._looked = until

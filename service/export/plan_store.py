@@ -5,7 +5,7 @@ import orjson
 from ..database.pool import Connection
 from ..database.statements import statements
 from .plan import Plan, Selected
-from .selection import Refusal
+from .selection import Exclusion
 from .store import OpenRun
 
 SQL = statements("export")
@@ -19,7 +19,7 @@ async def load(connection: Connection, run: OpenRun) -> Plan:
         return Plan(run.after)
     columns = zip(row["patron_ids"], row["fine_ids"], row["sizes_bytes"], strict=True)
     selected = tuple(Selected((patron, fine), size) for patron, fine, size in columns)
-    held_back = {Refusal(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
+    held_back = {Exclusion(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
     return Plan((row["looked_patron"], row["looked_fine"]), selected, held_back)
 
 

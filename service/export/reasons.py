@@ -11,7 +11,7 @@ from .claims import Looked, candidate_of
 from .profiles.profile import AmountScope, FineGroup, Profile
 from .selection import (
     Candidate,
-    Refusal,
+    Exclusion,
     identifiers_of,
     local_date,
     minimum_age_days,
@@ -23,9 +23,9 @@ from .store import OpenRun
 
 DUE = "due: the next run takes it"
 _WORDS = {
-    Refusal.IN_DISPUTE: "in dispute until the library restores it",
-    Refusal.NO_PATRON_NAME: "the patron has no name",
-    Refusal.PAUSED: "due, but the profile is paused",
+    Exclusion.IN_DISPUTE: "in dispute until the library restores it",
+    Exclusion.NO_PATRON_NAME: "the patron has no name",
+    Exclusion.PAUSED: "due, but the profile is paused",
 }
 
 
@@ -82,27 +82,27 @@ class Explained:
     def candidate(self, fine: Fine) -> Candidate:
         return candidate_of(self._profile, self._looked.patron, fine)
 
-    def words(self, fine: Fine, refusal: Refusal | None) -> str:
+    def words(self, fine: Fine, exclusion: Exclusion | None) -> str:
         """The rule's two values: what the fine has, and what the profile asks for."""
         candidate = self.candidate(fine)
-        match refusal:
-            case Refusal.TOO_YOUNG:
+        match exclusion:
+            case Exclusion.TOO_YOUNG:
                 return self._due_from(candidate)
-            case Refusal.BELOW_MINIMUM:
+            case Exclusion.BELOW_MINIMUM:
                 return self._of_minimum(candidate)
-            case Refusal.NO_IDENTIFIER:
+            case Exclusion.NO_IDENTIFIER:
                 return _identifiers(self._profile, candidate)
-            case Refusal.NOT_EXPORTABLE:
+            case Exclusion.NOT_EXPORTABLE:
                 return _not_exportable(fine)
-            case Refusal.REFUSED:
+            case Exclusion.REFUSED:
                 return f"refused by the bursar: {fine.refused_reason}"
-            case Refusal.BAD_TEXT:
+            case Exclusion.BAD_TEXT:
                 codes = unsound_codes(self._profile, self._looked.patron, fine)
                 return f"{', '.join(codes)}: cannot be printed as it is"
             case None:
                 return DUE
             case _:
-                found = _WORDS.get(refusal)
+                found = _WORDS.get(exclusion)
                 return found or "; ".join(mismatches(self._profile, group_of(candidate)))
 
     def _due_from(self, candidate: Candidate) -> str:
@@ -133,7 +133,7 @@ class Explained:
         """Of the patron's fines that pass everything else; once for all of them."""
         candidates = [
             candidate_of(
-                self._profile, self._looked.patron, fine, waits=why is Refusal.NOT_EXPORTABLE
+                self._profile, self._looked.patron, fine, waits=why is Exclusion.NOT_EXPORTABLE
             )
             for fine, why in self._looked.fines
         ]

@@ -11,7 +11,7 @@ from .batch import clean
 from .profiles.profile import AmountScope, Profile
 
 
-class Refusal(StrEnum):
+class Exclusion(StrEnum):
     """Why a fine is not exported now; the held-back ones in order of precedence.
 
     The last two are no profile's selection: people are shown them. A manifest counts a fine of a
@@ -39,11 +39,11 @@ class Refusal(StrEnum):
     @property
     def waits(self) -> bool:
         """Nothing is wrong with the fine: it becomes due by itself, or with its profile."""
-        return self in (Refusal.TOO_YOUNG, Refusal.BELOW_MINIMUM, Refusal.PAUSED)
+        return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
 
-_NOT_DUE = frozenset({Refusal.NOT_THIS_PROFILE, Refusal.TOO_YOUNG, Refusal.BELOW_MINIMUM})
-_NO_RUNS = frozenset({Refusal.NO_PROFILE, Refusal.PAUSED})
+_NOT_DUE = frozenset({Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM})
+_NO_RUNS = frozenset({Exclusion.NO_PROFILE, Exclusion.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +76,43 @@ def local_date(instant: datetime, zone: str) -> date:
 
 def select(
     profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
-) -> tuple[Refusal | None, ...]:
-    """One patron's fines, each with its refusal or None (to be exported).
+) -> tuple[Exclusion | None, ...]:
+    """One patron's fines, each with its exclusion, or None if it is exported.
 
     A minimum per patron counts the absolute signed sum of all that passes the rest, and what
     this run already `taken` of him.
     """
-    refusals = tuple(refusal_of(profile, candidate, cutoff_on) for candidate in candidates)
+    exclusions = tuple(exclusion_of(profile, candidate, cutoff_on) for candidate in candidates)
     if profile.minimum_amount_scope is AmountScope.FINE:
-        return refusals
-    if abs(_together(candidates, refusals, taken)) >= profile.minimum_amount:
-        return refusals
-    return tuple(refusal or Refusal.BELOW_MINIMUM for refusal in refusals)
+        return exclusions
+    if abs(_together(candidates, exclusions, taken)) >= profile.minimum_amount:
+        return exclusions
+    return tuple(exclusion or Exclusion.BELOW_MINIMUM for exclusion in exclusions)
 
 
 def together(
     profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
 ) -> int:
     """What a minimum per patron is compared with: the signed sum of all that passes the rest."""
-    refusals = [refusal_of(profile, candidate, cutoff_on) for candidate in candidates]
-    return _together(candidates, refusals, taken)
+    exclusions = [exclusion_of(profile, candidate, cutoff_on) for candidate in candidates]
+    return _together(candidates, exclusions, taken)
 
 
 def _together(
-    candidates: Sequence[Candidate], refusals: Sequence[Refusal | None], taken: int
+    candidates: Sequence[Candidate], exclusions: Sequence[Exclusion | None], taken: int
 ) -> int:
-    pairs = zip(candidates, refusals, strict=True)
-    return taken + sum(candidate.remaining for candidate, refusal in pairs if refusal is None)
+    pairs = zip(candidates, exclusions, strict=True)
+    return taken + sum(candidate.remaining for candidate, exclusion in pairs if exclusion is None)
 
 
-def refusal_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Refusal | None:
+def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exclusion | None:
     """A fine by itself: whether it is the profile's at all comes first, then what holds it back."""
     if not _is_claimed(profile, candidate):
-        return Refusal.NOT_THIS_PROFILE
+        return Exclusion.NOT_THIS_PROFILE
     if (cutoff_on - candidate.created_on).days < minimum_age_days(profile, candidate):
-        return Refusal.TOO_YOUNG
+        return Exclusion.TOO_YOUNG
     if abs(candidate.remaining) < minimum_amount(profile, candidate):
-        return Refusal.BELOW_MINIMUM
+        return Exclusion.BELOW_MINIMUM
     return _held_back(profile, candidate)
 
 
@@ -161,21 +161,21 @@ def minimum_amount(profile: Profile, candidate: Candidate) -> int:
     return profile.minimum_amount if profile.minimum_amount_scope is AmountScope.FINE else 0
 
 
-def _held_back(profile: Profile, candidate: Candidate) -> Refusal | None:
+def _held_back(profile: Profile, candidate: Candidate) -> Exclusion | None:
     if candidate.in_dispute:
-        return Refusal.IN_DISPUTE
+        return Exclusion.IN_DISPUTE
     if identifier_of(profile, candidate.identifiers) is None:
-        return Refusal.NO_IDENTIFIER
+        return Exclusion.NO_IDENTIFIER
     if not _is_said(candidate.patron_name):
-        return Refusal.NO_PATRON_NAME
+        return Exclusion.NO_PATRON_NAME
     if not candidate.exportable:
-        return Refusal.NOT_EXPORTABLE
+        return Exclusion.NOT_EXPORTABLE
     if candidate.refused:  # under the rule of its export: the profile may say otherwise by now
-        return Refusal.REFUSED
+        return Exclusion.REFUSED
     if not candidate.texts_are_sound:
-        return Refusal.BAD_TEXT
+        return Exclusion.BAD_TEXT
     if candidate.type not in profile.known_types:
-        return Refusal.UNKNOWN_TYPE
+        return Exclusion.UNKNOWN_TYPE
     return None
 
 

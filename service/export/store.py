@@ -19,7 +19,7 @@ from .batch import CreditRef
 from .manifest import Manifest
 from .profiles.profile import Profile
 from .schedules import ProfileRuns
-from .selection import Refusal
+from .selection import Exclusion
 
 SQL = statements("export")
 OPEN_FINES_COUNTED_MAX = 100_000
@@ -40,7 +40,7 @@ class OpenRun:
     after: tuple[str, str]
     taken: int
     parts: int
-    held_back: Mapping[Refusal, int]
+    held_back: Mapping[Exclusion, int]
     # Of a preview: parked records on which the program fails. A run has marked them.
     left_out: frozenset[ParkedKey] = frozenset()
 
@@ -86,7 +86,7 @@ async def lock_run(connection: Connection, profile: Profile) -> OpenRun | None:
 
 
 def _run(row: asyncpg.Record) -> OpenRun:
-    held_back = {Refusal(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
+    held_back = {Exclusion(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
     return OpenRun(
         row["institution_id"],
         row["profile"],

@@ -14,7 +14,7 @@ from ..export.claims import Looked
 from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import Explained
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from ..export.store import OpenRun
 from . import unclaimed
 from .held_causes import with_causes
@@ -32,7 +32,7 @@ class HeldFilter:
 
     institution_id: str | None = None
     profile: str | None = None
-    reason: Refusal | None = None
+    reason: Exclusion | None = None
     patron_id: str | None = None
     waiting: bool = False
     limit: int = LIMIT_MAX
@@ -41,7 +41,7 @@ class HeldFilter:
     def has(self, held: HeldFine) -> bool:
         return self.wants(held.reason) and self.fine_id in (None, held.fine.facts.fine_id)
 
-    def wants(self, reason: Refusal) -> bool:
+    def wants(self, reason: Exclusion) -> bool:
         if self.reason is not None:
             return reason is self.reason
         return self.waiting or not reason.waits
@@ -121,30 +121,30 @@ async def _add_without_profile(
     for held in map(without_profile, by_themselves.values()):
         if wanted.has(held):
             found.add(held)
-    if wanted.wants(Refusal.NO_PROFILE):
+    if wanted.wants(Exclusion.NO_PROFILE):
         for held in await _unclaimed(connection, store, profiles, wanted):
             if wanted.has(held):
                 found.add(held)
 
 
 def standing(
-    profile: Profile, fine: Fine, refusal: Refusal | None, *, is_paused: bool
-) -> Refusal | None:
+    profile: Profile, fine: Fine, refusal: Exclusion | None, *, is_paused: bool
+) -> Exclusion | None:
     """The selection's judgement as people are told it; None: due.
 
     A manifest counts types that no profile names, too, for each profile that may be meant; for
     people such a fine is no profile's.
     """
     if not profile.claims_type(fine.facts.type):
-        return Refusal.NOT_THIS_PROFILE
+        return Exclusion.NOT_THIS_PROFILE
     if refusal is None and is_paused:
-        return Refusal.PAUSED
+        return Exclusion.PAUSED
     return refusal
 
 
-def _is_listed(fine: Fine, reason: Refusal) -> bool:
+def _is_listed(fine: Fine, reason: Exclusion) -> bool:
     """What is held back by itself does not wait for its age: it is listed once, as that."""
-    if reason is Refusal.NOT_THIS_PROFILE:
+    if reason is Exclusion.NOT_THIS_PROFILE:
         return False
     return not (reason.waits and is_held_by_itself(fine))
 
@@ -179,7 +179,7 @@ async def _unclaimed(
         fines = await unclaimed.fines_of(connection, store, named, wanted.patron_id, limit)
         found += [
             HeldFine(
-                fine, None, Refusal.NO_PROFILE, unclaimed.in_words(profiles, group.institution_id)
+                fine, None, Exclusion.NO_PROFILE, unclaimed.in_words(profiles, group.institution_id)
             )
             for fine, group in fines
         ]

@@ -8,11 +8,11 @@ import asyncpg
 from ..core.words import Kind
 from ..database.pool import Connection
 from ..database.statements import statements
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from .held_fine import HeldFine
 
 SQL = statements("operators")
-KINDS = {Refusal.IN_DISPUTE: Kind.DISPUTED, Refusal.REFUSED: Kind.EXPORT_REJECTED}
+KINDS = {Exclusion.IN_DISPUTE: Kind.DISPUTED, Exclusion.REFUSED: Kind.EXPORT_REJECTED}
 PAGE_FINES = 1_000
 
 
@@ -37,7 +37,7 @@ def _with_cause(held: HeldFine, causes: dict[tuple[str, str, str], asyncpg.Recor
     if row is None:
         return held
     on = row["occurred_at"].date()
-    if held.reason is Refusal.IN_DISPUTE:
+    if held.reason is Exclusion.IN_DISPUTE:
         words = f"in dispute since {on} (change {row['change_id']} of {row['source']})"
     else:
         words = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..core.ledger import Fine
 from ..core.words import Status
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class HeldFine:
 
     fine: Fine
     profile: str | None
-    reason: Refusal
+    reason: Exclusion
     in_words: str
 
     @property
@@ -25,18 +25,18 @@ def without_profile(fine: Fine) -> HeldFine:
     """One that is held back by itself, and in no profile's reach."""
     reason = reason_of(fine)
     words = reason.replace("_", " ")
-    if reason is Refusal.REFUSED:
+    if reason is Exclusion.REFUSED:
         words = f"refused by the bursar: {fine.refused_reason}"
     return HeldFine(fine, None, reason, words)
 
 
-def reason_of(fine: Fine) -> Refusal:
+def reason_of(fine: Fine) -> Exclusion:
     """Without a profile, in the selection's order."""
     if fine.status is Status.IN_DISPUTE:
-        return Refusal.IN_DISPUTE
+        return Exclusion.IN_DISPUTE
     if not (fine.facts.exportable or fine.released):
-        return Refusal.NOT_EXPORTABLE
-    return Refusal.REFUSED
+        return Exclusion.NOT_EXPORTABLE
+    return Exclusion.REFUSED
 
 
 def is_held_by_itself(fine: Fine) -> bool:

@@ -10,21 +10,21 @@ from ..core.operators import GONE
 from ..database.failed_changes import FailedChange
 from ..database.pool import Connection
 from ..database.references import references
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from .held_verdicts import Verdict
 
 # What a person's decision ends; the rest ends where its cause lies.
-RELEASABLE = (Refusal.REFUSED, Refusal.NOT_EXPORTABLE)
+RELEASABLE = (Exclusion.REFUSED, Exclusion.NOT_EXPORTABLE)
 REMEDIES = {
-    Refusal.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
-    Refusal.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
+    Exclusion.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
+    Exclusion.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
     " a newer fine-created of the patron brings them",
-    Refusal.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
-    Refusal.NO_PROFILE: "no profile of the institution takes it: add its type, currency, owner or"
+    Exclusion.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
+    Exclusion.NO_PROFILE: "no profile of the institution takes it: add its type, currency, owner or"
     " user group to one",
-    Refusal.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
+    Exclusion.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
     " parked release or parked discard",
-    Refusal.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
+    Exclusion.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
 }
 
 

@@ -10,7 +10,7 @@ from ..database.statements import statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import FineGroup, Profile, Profiles
 from ..export.reasons import DUE, Explained, mismatches
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from .held import patrons, run_of, standing
 from .held_causes import with_causes
 from .held_fine import HeldFine, is_held_by_itself, without_profile
@@ -24,7 +24,7 @@ class Verdict:
     """`reason` None: the fine is due in the profile's next run. `profile` None: of no profile."""
 
     profile: str | None
-    reason: Refusal | None
+    reason: Exclusion | None
     in_words: str
 
 
@@ -48,7 +48,7 @@ async def verdicts(
             found.append(await _verdict(connection, store, profile, fine, is_paused=is_paused))
         else:
             words = "; ".join(mismatches(profile, group))
-            found.append(Verdict(profile.code, Refusal.NOT_THIS_PROFILE, words))
+            found.append(Verdict(profile.code, Exclusion.NOT_THIS_PROFILE, words))
     return found
 
 
@@ -76,7 +76,7 @@ async def _told(
     connection: Connection,
     profile: Profile,
     fine: Fine,
-    reason: Refusal | None,
+    reason: Exclusion | None,
     explained: Explained,
 ) -> Verdict:
     words = explained.words(fine, reason)
@@ -101,7 +101,7 @@ async def why(
     if is_held_by_itself(fine):
         (own,) = await with_causes(connection, [without_profile(fine)])
         return [Verdict(None, own.reason, own.in_words)]
-    if all(one.reason is Refusal.NOT_THIS_PROFILE for one in judged):
+    if all(one.reason is Exclusion.NOT_THIS_PROFILE for one in judged):
         institution_id = fine.facts.institution_id
-        return [Verdict(None, Refusal.NO_PROFILE, in_words(profiles, institution_id))]
+        return [Verdict(None, Exclusion.NO_PROFILE, in_words(profiles, institution_id))]
     return []

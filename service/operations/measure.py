@@ -8,7 +8,7 @@ from ..database.pool import Connection, Pool
 from ..database.statements import statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import NO_PROFILES, Profiles
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import unless_set, wait_any
 from .sweep import parked_by_wait
@@ -16,7 +16,7 @@ from .sweep import parked_by_wait
 log = get_log(__name__)
 
 INTERVAL_MS = 10_000
-HELD = (Refusal.IN_DISPUTE, Refusal.NOT_EXPORTABLE, Refusal.REFUSED)
+HELD = (Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED)
 
 
 class Measure:

@@ -16,7 +16,7 @@ from ..database.statements import statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
 from ..export.schedule import is_overdue
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any
 
@@ -154,7 +154,7 @@ class Standing:
             self._metrics.run_ended.labels(standing.profile).set(ended_at)
             self._metrics.run_age.labels(standing.profile).set(standing.age_seconds)
             self._metrics.run_overdue.labels(standing.profile).set(int(standing.is_overdue))
-            for reason in filter(lambda reason: reason.is_held_back, Refusal):
+            for reason in filter(lambda reason: reason.is_held_back, Exclusion):
                 fines = standing.held_back.get(reason.value, 0)
                 self._metrics.held_back.labels(standing.profile, reason.value).set(fines)
 

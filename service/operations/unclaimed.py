@@ -9,7 +9,7 @@ from ..database.ledger_store import LedgerStore
 from ..database.pool import Connection, Pool
 from ..database.statements import statements
 from ..export.profiles.profile import FineGroup, Profiles
-from ..export.selection import Refusal
+from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any
 from .turn import Turn
@@ -127,7 +127,7 @@ class CountUnclaimed:
         """The latest count of any instance: fines that are not held back by themselves."""
         await self._turn.taken(self._count, lambda fines: fines)
         fines, _ = await self._turn.last()
-        self._metrics.held_now.labels(Refusal.NO_PROFILE).set(fines)
+        self._metrics.held_now.labels(Exclusion.NO_PROFILE).set(fines)
         return fines
 
     async def _count(self, connection: Connection) -> int:

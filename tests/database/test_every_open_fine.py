@@ -19,7 +19,7 @@ from service.database.ledger_store import LedgerStore
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profiles.profile import Profile, Profiles
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.messages import parse
 from service.operations import held
 from service.operations.held import HeldFilter
@@ -63,7 +63,7 @@ fines_max = 7
 empty_run = "empty_batch"
 credits = {{ included = {credits} }}
 """
-HELD_BY_ITSELF = (Refusal.IN_DISPUTE, Refusal.NOT_EXPORTABLE, Refusal.REFUSED)
+HELD_BY_ITSELF = (Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED)
 
 
 class World:
@@ -196,7 +196,7 @@ async def previewed(path: WritePath, profile: Profile) -> set[str]:
     return set(fine_ids)
 
 
-def by_place(found: Sequence[HeldFine]) -> dict[tuple[str, str | None], Refusal]:
+def by_place(found: Sequence[HeldFine]) -> dict[tuple[str, str | None], Exclusion]:
     """By fine and profile; none is there twice."""
     places = {(one.fine.facts.fine_id, one.profile): one.reason for one in found}
     assert len(places) == len(found)
@@ -204,12 +204,12 @@ def by_place(found: Sequence[HeldFine]) -> dict[tuple[str, str | None], Refusal]
     return places
 
 
-def check_each(world: World, fine_id: str, told: dict[str | None, Refusal | None]) -> None:
+def check_each(world: World, fine_id: str, told: dict[str | None, Exclusion | None]) -> None:
     """`told` has what is said of an open fine by profile; None: it is in the profile's preview."""
     takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
     if None in told:  # of no profile: then it is in nothing else
         assert list(told) == [None], fine_id
-        expected = HELD_BY_ITSELF if takers else (*HELD_BY_ITSELF, Refusal.NO_PROFILE)
+        expected = HELD_BY_ITSELF if takers else (*HELD_BY_ITSELF, Exclusion.NO_PROFILE)
         assert told[None] in expected, fine_id
         return
     held_back = {code for code, reason in told.items() if reason and reason.is_held_back}
@@ -238,17 +238,17 @@ async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, 
     await fill(path, world)
     found = await listed(path, world)
     places = by_place(found)
-    told: dict[str, dict[str | None, Refusal | None]] = {name: {} for name in world.groups}
+    told: dict[str, dict[str | None, Exclusion | None]] = {name: {} for name in world.groups}
     for (fine_id, code), reason in places.items():
         told[fine_id][code] = reason
     due = {profile.code: await previewed(path, profile) for profile in world.profiles.profiles}
     for code, fine_ids in due.items():
         for fine_id in fine_ids:
             if code == "B":  # paused: listed as such, and all that is
-                assert told[fine_id].pop(code) is Refusal.PAUSED
+                assert told[fine_id].pop(code) is Exclusion.PAUSED
             assert code not in told[fine_id], fine_id
             told[fine_id][code] = None
-    assert Refusal.PAUSED not in {reason for own in told.values() for reason in own.values()}
+    assert Exclusion.PAUSED not in {reason for own in told.values() for reason in own.values()}
     is_open = await open_fines(path)
     assert {fine_id for fine_id, own in told.items() if own} == is_open
     for fine_id in sorted(is_open):
@@ -256,8 +256,8 @@ async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, 
 
     shown = await gauges(path, world)
     reasons = Counter(places.values())
-    assert shown["no_profile"] == reasons[Refusal.NO_PROFILE]
-    disputed = {fine_id for (fine_id, _), why in places.items() if why is Refusal.IN_DISPUTE}
+    assert shown["no_profile"] == reasons[Exclusion.NO_PROFILE]
+    disputed = {fine_id for (fine_id, _), why in places.items() if why is Exclusion.IN_DISPUTE}
     assert shown["in_dispute"] == len(disputed)
     await check_runs(path, world)
 

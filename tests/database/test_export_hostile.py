@@ -15,7 +15,7 @@ from service.export.batch import USER_NAME, clean, totals_of_batch
 from service.export.claims import candidate_of
 from service.export.manifest import Run, manifest_of
 from service.export.printing import batch_of, line_of
-from service.export.selection import Refusal, local_date, refusal_of
+from service.export.selection import Exclusion, local_date, exclusion_of
 from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read
 from service.export.xml.xsd import bursar_export_schema
@@ -252,10 +252,10 @@ def test_what_the_contract_lets_in_and_the_selection_lets_out_is_printed_and_rea
         return
     facts, who = read_as.facts, read_as.patron
     fine_now = Fine(facts, Status.ACTIVE, Considered.ACTIVE, facts.amount)
-    refusal = refusal_of(
+    refusal = exclusion_of(
         PROFILE, candidate_of(PROFILE, who, fine_now), local_date(facts.created_at, PROFILE.zone)
     )
-    assert refusal in (None, Refusal.NO_IDENTIFIER, Refusal.NO_PATRON_NAME, Refusal.BAD_TEXT)
+    assert refusal in (None, Exclusion.NO_IDENTIFIER, Exclusion.NO_PATRON_NAME, Exclusion.BAD_TEXT)
     event(str(refusal))
     if refusal is not None:
         return

@@ -10,7 +10,7 @@ from service.core import rules, settling
 from service.core.ledger import FineKey, Origin
 from service.database.failed_changes import failed_changes
 from service.export.manifest import Manifest
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.kafka.clients import KafkaAccess
 from service.messages import changed_fine_in, parse
 from service.operations import held, held_release, parked
@@ -51,7 +51,7 @@ async def run(path: WritePath) -> list[tuple[str, int]]:
     ]
 
 
-async def reasons_of(path: WritePath) -> list[tuple[str, Refusal]]:
+async def reasons_of(path: WritePath) -> list[tuple[str, Exclusion]]:
     async with path.pool.acquire() as connection:
         found = await held.find(connection, path.applier.store, PROFILES)
     return [(one.fine.facts.fine_id, one.reason) for one in found]
@@ -67,9 +67,9 @@ async def test_the_fine_waits_until_a_person_has_released_or_discarded_the_chang
         await fails(path, patch)
     manifests: list[Manifest] = []
     await path.exports(PROFILES).run_profile(exports.only(PROFILES), manifests.append)
-    assert manifests[-1].held_back == ((Refusal.NOT_EXPORTABLE, 1),)
+    assert manifests[-1].held_back == ((Exclusion.NOT_EXPORTABLE, 1),)
     assert await path.rows("SELECT fine_id FROM export_line") == [{"fine_id": "F-00001"}]
-    assert await reasons_of(path) == [(KEY.fine_id, Refusal.NOT_EXPORTABLE)]
+    assert await reasons_of(path) == [(KEY.fine_id, Exclusion.NOT_EXPORTABLE)]
     (item,) = await parked_now(path)
     async with path.pool.acquire() as connection:
         (failed,) = await failed_changes(connection, KEY)

@@ -20,7 +20,7 @@ from service.database import rows
 from service.database.ledger_store import LedgerStore
 from service.database.pool import Connection
 from service.export.preview import preview
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.messages import parse
 from service.operations import parked
 from service.operations.parked import ParkedRecord
@@ -211,7 +211,7 @@ async def test_a_preview_is_the_run_without_the_records_that_fail(
     assert [line["fine_id"] for line in lines] == ["F-2"]
     (batch,) = await outbox_of(path.pool, "export-manifest.v1")
     assert batch.data["held_back"] == [{"reason": "not_exportable", "count": 1}]
-    assert foreseen[0].manifest.held_back == ((Refusal.NOT_EXPORTABLE, 1),)
+    assert foreseen[0].manifest.held_back == ((Exclusion.NOT_EXPORTABLE, 1),)
     assert len(foreseen) == 1
     assert await path.value("SELECT count(*) FROM parked_failure") == 3
 

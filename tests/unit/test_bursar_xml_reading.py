@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.words import Mode, Reason
 from service.export.batch import Batch, Sum, totals_of_batch
 from service.export.manifest import Run, TotalsDiffer, manifest_of
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.export.xml.proof import printed, prove
 from service.export.xml.read import (
     BadLine,
@@ -255,7 +255,7 @@ def test_a_broken_file_of_ours_is_refused_or_read_and_never_raises_anything_else
             reader(broken)
 
 
-RUN = Run("run-1", 2, True, Mode.EXPORT_IMPORT, SEEN, "0" * 64, {Refusal.REFUSED: 2})
+RUN = Run("run-1", 2, True, Mode.EXPORT_IMPORT, SEEN, "0" * 64, {Exclusion.REFUSED: 2})
 
 
 def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
@@ -281,7 +281,7 @@ def test_held_back_fines_are_counted_in_the_last_batch_of_a_run_alone() -> None:
     sent = batch()
     document_, totals = render(sent), totals_of(render(sent))
     last = manifest_of(sent, document_, totals, RUN)
-    assert last.held_back == ((Refusal.REFUSED, 2),)
+    assert last.held_back == ((Exclusion.REFUSED, 2),)
     earlier = Run("run-1", 1, False, RUN.mode, CUTOFF, None, RUN.held_back)
     assert manifest_of(sent, document_, totals, earlier).held_back == ()
 

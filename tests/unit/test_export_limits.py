@@ -20,7 +20,7 @@ from service.export.batch import (
 from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Run, manifest_of
 from service.export.profiles.file import BYTES_MAX, BYTES_MAX_MIN, FINES_MAX, FINES_MAX_MAX
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.export.xml.write import render
 from service.kafka.topics import settings_of
 from service.messages import Message
@@ -89,7 +89,7 @@ def first_batch(patrons: list[BatchPatron], limits: Limits) -> Batch:
 
 
 def messages_of(one: Batch) -> tuple[Message, Message]:
-    held_back = {reason: 10**9 for reason in Refusal if reason.is_held_back}
+    held_back = {reason: 10**9 for reason in Exclusion if reason.is_held_back}
     closing = Run("r" * 36, 10**6, True, only(profiles_with()).mode, CUTOFF, "0" * 64, held_back)
     document = render(one)
     manifest = manifest_of(one, document, totals_of_batch(one), closing)

@@ -28,7 +28,7 @@ from service.core.words import Considered, Kind, Mode, Reason, Status
 from service.export.batch import Sum
 from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Manifest, ManifestLine
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.messages import Message, encode_balance_changed, encode_loan_closed, encode_rejected
 from tests.contracts import examples
 from tests.support.inputs import TRACEPARENT, Headers
@@ -295,7 +295,7 @@ MANIFEST = Manifest(
     sha256="a" * 64,
     previous_sha256="b" * 64,
     file_name="bursar-100000000000007-1789240926123.xml",
-    held_back=((Refusal.IN_DISPUTE, 3),),
+    held_back=((Exclusion.IN_DISPUTE, 3),),
     lines=(
         ManifestLine("42", "F-1", 95_50, Status.TRANSFERRED),
         ManifestLine("43", "F-2", -1_00, Status.CLOSED),

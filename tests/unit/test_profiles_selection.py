@@ -11,10 +11,10 @@ from service.export.profiles.profile import AmountScope, Credits, Profile
 from service.export.profiles.reading import read_profiles
 from service.export.selection import (
     Candidate,
-    Refusal,
+    Exclusion,
     identifier_of,
     local_date,
-    refusal_of,
+    exclusion_of,
     select,
 )
 from tests.golden.batches import GOLDEN
@@ -56,7 +56,7 @@ def fine(**fields: object) -> Candidate:
     return replace(sound, **fields)  # type: ignore[arg-type]  # a test's shorthand
 
 
-OURS = Refusal.NOT_THIS_PROFILE
+OURS = Exclusion.NOT_THIS_PROFILE
 TRIED_AGAIN = {"refused": RefusedRule.RETRY}
 WITH_CREDITS = {"credits": Credits(included=True, minimum_age_days=2, minimum_amount=50)}
 OWN_AGE = {"credits": Credits(True), "minimum_age_days": 9, "minimum_amount": 9_00}
@@ -88,27 +88,27 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("another group", {"user_groups": frozenset({"STAFF"})}, {}, OURS),
         ("no group", {"user_groups": frozenset({"A"})}, {"user_group": ""}, OURS),
         ("exactly the age", {"minimum_age_days": 3}, on(9), ELIGIBLE),
-        ("a day younger", {"minimum_age_days": 3}, on(10), Refusal.TOO_YOUNG),
-        ("of tomorrow", {}, on(13), Refusal.TOO_YOUNG),
+        ("a day younger", {"minimum_age_days": 3}, on(10), Exclusion.TOO_YOUNG),
+        ("of tomorrow", {}, on(13), Exclusion.TOO_YOUNG),
         ("exactly the minimum", {"minimum_amount": 5_00}, {}, ELIGIBLE),
-        ("a cent less", {"minimum_amount": 5_01}, {}, Refusal.BELOW_MINIMUM),
-        ("in dispute", {}, {"in_dispute": True}, Refusal.IN_DISPUTE),
-        ("no identifier", {}, {"identifiers": ()}, Refusal.NO_IDENTIFIER),
-        ("an empty identifier", {}, {"identifiers": (("02", ""),)}, Refusal.NO_IDENTIFIER),
-        ("a blank identifier", {}, {"identifiers": (("02", " "),)}, Refusal.NO_IDENTIFIER),
-        ("two identifiers", {}, {"identifiers": (("02", "1"), ("02", "2"))}, Refusal.NO_IDENTIFIER),
-        ("one of another type", {}, {"identifiers": (("01", "1"),)}, Refusal.NO_IDENTIFIER),
-        ("no user name", {"match": "userName"}, {}, Refusal.NO_IDENTIFIER),
-        ("no name", {}, {"patron_name": ""}, Refusal.NO_PATRON_NAME),
-        ("a blank name", {}, {"patron_name": " \t"}, Refusal.NO_PATRON_NAME),
-        ("not exportable", {}, {"exportable": False}, Refusal.NOT_EXPORTABLE),
-        ("refused before", {}, {"refused": True}, Refusal.REFUSED),
-        ("5 held since its refusal, now retry", TRIED_AGAIN, {"refused": True}, Refusal.REFUSED),
-        ("a bad text", {}, {"texts_are_sound": False}, Refusal.BAD_TEXT),
-        ("a type in no profile", {}, {"type": "PARKING"}, Refusal.UNKNOWN_TYPE),
+        ("a cent less", {"minimum_amount": 5_01}, {}, Exclusion.BELOW_MINIMUM),
+        ("in dispute", {}, {"in_dispute": True}, Exclusion.IN_DISPUTE),
+        ("no identifier", {}, {"identifiers": ()}, Exclusion.NO_IDENTIFIER),
+        ("an empty identifier", {}, {"identifiers": (("02", ""),)}, Exclusion.NO_IDENTIFIER),
+        ("a blank identifier", {}, {"identifiers": (("02", " "),)}, Exclusion.NO_IDENTIFIER),
+        ("two identifiers", {}, {"identifiers": (("02", "1"), ("02", "2"))}, Exclusion.NO_IDENTIFIER),
+        ("one of another type", {}, {"identifiers": (("01", "1"),)}, Exclusion.NO_IDENTIFIER),
+        ("no user name", {"match": "userName"}, {}, Exclusion.NO_IDENTIFIER),
+        ("no name", {}, {"patron_name": ""}, Exclusion.NO_PATRON_NAME),
+        ("a blank name", {}, {"patron_name": " \t"}, Exclusion.NO_PATRON_NAME),
+        ("not exportable", {}, {"exportable": False}, Exclusion.NOT_EXPORTABLE),
+        ("refused before", {}, {"refused": True}, Exclusion.REFUSED),
+        ("5 held since its refusal, now retry", TRIED_AGAIN, {"refused": True}, Exclusion.REFUSED),
+        ("a bad text", {}, {"texts_are_sound": False}, Exclusion.BAD_TEXT),
+        ("a type in no profile", {}, {"type": "PARKING"}, Exclusion.UNKNOWN_TYPE),
         ("a credit", WITH_CREDITS, credit(-50, 10), ELIGIBLE),
-        ("a small credit", WITH_CREDITS, credit(-49, 10), Refusal.BELOW_MINIMUM),
-        ("a young credit", WITH_CREDITS, credit(-50, 11), Refusal.TOO_YOUNG),
+        ("a small credit", WITH_CREDITS, credit(-49, 10), Exclusion.BELOW_MINIMUM),
+        ("a young credit", WITH_CREDITS, credit(-50, 11), Exclusion.TOO_YOUNG),
         ("credits have their own age", OWN_AGE, credit(-1), ELIGIBLE),
     ],
 )  # fmt: skip
@@ -116,20 +116,20 @@ def test_a_fine_is_selected_or_says_why_not(
     sentence: str,
     profile: dict[str, object],
     candidate: dict[str, object],
-    refusal: Refusal | None,
+    refusal: Exclusion | None,
 ) -> None:
     chosen = replace(example(), **profile)  # type: ignore[arg-type]  # a test's shorthand
-    assert refusal_of(chosen, fine(**candidate), CUTOFF_ON) is refusal, sentence
+    assert exclusion_of(chosen, fine(**candidate), CUTOFF_ON) is refusal, sentence
 
 
-REASONS: list[tuple[Refusal, dict[str, object]]] = [
-    (Refusal.IN_DISPUTE, {"in_dispute": True}),
-    (Refusal.NO_IDENTIFIER, {"identifiers": ()}),
-    (Refusal.NO_PATRON_NAME, {"patron_name": ""}),
-    (Refusal.NOT_EXPORTABLE, {"exportable": False}),
-    (Refusal.REFUSED, {"refused": True}),
-    (Refusal.BAD_TEXT, {"texts_are_sound": False}),
-    (Refusal.UNKNOWN_TYPE, {"type": "PARKING"}),
+REASONS: list[tuple[Exclusion, dict[str, object]]] = [
+    (Exclusion.IN_DISPUTE, {"in_dispute": True}),
+    (Exclusion.NO_IDENTIFIER, {"identifiers": ()}),
+    (Exclusion.NO_PATRON_NAME, {"patron_name": ""}),
+    (Exclusion.NOT_EXPORTABLE, {"exportable": False}),
+    (Exclusion.REFUSED, {"refused": True}),
+    (Exclusion.BAD_TEXT, {"texts_are_sound": False}),
+    (Exclusion.UNKNOWN_TYPE, {"type": "PARKING"}),
 ]
 
 
@@ -138,16 +138,16 @@ def test_of_several_reasons_the_first_in_the_list_holds_a_fine_back(first: int) 
     wrong: dict[str, object] = {}
     for _, change in REASONS[first:]:
         wrong |= change
-    assert refusal_of(example(), fine(**wrong), CUTOFF_ON) is REASONS[first][0]
+    assert exclusion_of(example(), fine(**wrong), CUTOFF_ON) is REASONS[first][0]
 
 
 def test_the_reasons_of_the_manifest_are_the_held_back_ones_in_order() -> None:
-    assert [one for one in Refusal if one.is_held_back] == [reason for reason, _ in REASONS]
+    assert [one for one in Exclusion if one.is_held_back] == [reason for reason, _ in REASONS]
 
 
 def test_a_fine_that_is_not_the_profiles_is_not_held_back_by_it() -> None:
     wrong = fine(currency="EUR", in_dispute=True, identifiers=(), patron_name="")
-    assert refusal_of(example(), wrong, CUTOFF_ON) is Refusal.NOT_THIS_PROFILE
+    assert exclusion_of(example(), wrong, CUTOFF_ON) is Exclusion.NOT_THIS_PROFILE
 
 
 def test_an_identifier_keeps_its_leading_zeros_and_ignores_empty_ones_beside_it() -> None:
@@ -159,27 +159,27 @@ def test_an_identifier_keeps_its_leading_zeros_and_ignores_empty_ones_beside_it(
     [
         # 8 March 2026 has 23 hours in New York, 1 November 25.
         ("2026-03-08T04:59:59", "2026-03-09T04:00:00", ELIGIBLE),  # 7 March 23:59:59 EST
-        ("2026-03-08T05:00:00", "2026-03-10T03:59:59", Refusal.TOO_YOUNG),  # 8 to 9 March
+        ("2026-03-08T05:00:00", "2026-03-10T03:59:59", Exclusion.TOO_YOUNG),  # 8 to 9 March
         ("2026-03-08T05:00:00", "2026-03-10T04:00:00", ELIGIBLE),  # 8 to 10 March, 47 hours
         ("2026-11-01T03:59:59", "2026-11-02T05:00:00", ELIGIBLE),  # 31 October to 2 November
-        ("2026-11-01T04:00:00", "2026-11-03T04:59:59", Refusal.TOO_YOUNG),  # 1 to 2 November
+        ("2026-11-01T04:00:00", "2026-11-03T04:59:59", Exclusion.TOO_YOUNG),  # 1 to 2 November
         ("2026-11-01T04:00:00", "2026-11-03T05:00:00", ELIGIBLE),  # 1 to 3 November, 49 hours
     ],
 )
 def test_an_age_counts_calendar_days_where_the_institution_is(
-    created: str, cutoff: str, refusal: Refusal | None
+    created: str, cutoff: str, refusal: Exclusion | None
 ) -> None:
     profile = replace(example(), minimum_age_days=2)
     created_on, cutoff_on = (
         local_date(datetime.fromisoformat(instant).replace(tzinfo=UTC), profile.zone)
         for instant in (created, cutoff)
     )
-    assert refusal_of(profile, fine(created_on=created_on), cutoff_on) is refusal
+    assert exclusion_of(profile, fine(created_on=created_on), cutoff_on) is refusal
 
 
-BELOW = Refusal.BELOW_MINIMUM
-DISPUTED = Refusal.IN_DISPUTE
-YOUNG = Refusal.TOO_YOUNG
+BELOW = Exclusion.BELOW_MINIMUM
+DISPUTED = Exclusion.IN_DISPUTE
+YOUNG = Exclusion.TOO_YOUNG
 
 
 def of(remaining: int, **fields: object) -> Candidate:
@@ -206,7 +206,7 @@ def of_other_type(remaining: int) -> Candidate:
     ],
 )  # fmt: skip
 def test_a_minimum_per_patron_counts_all_that_passes_the_rest(
-    sentence: str, candidates: list[Candidate], taken: int, refusals: list[Refusal | None]
+    sentence: str, candidates: list[Candidate], taken: int, refusals: list[Exclusion | None]
 ) -> None:
     profile = replace(
         example(),

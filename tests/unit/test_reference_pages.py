@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.core.words import DEFAULT_LABELS, Reason, Wait
-from service.export.selection import Refusal
+from service.export.selection import Exclusion
 from service.kafka.topics import DAY_MS, INPUTS, OUTPUTS, settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 EVENTS = ROOT / "contracts" / "events"
 RULES = (DOCS / "rules.md").read_text("utf-8")
 CONTRACTS = (DOCS / "contracts.md").read_text("utf-8")
-HELD_BACK = [refusal for refusal in Refusal if refusal.is_held_back]
+HELD_BACK = [refusal for refusal in Exclusion if refusal.is_held_back]
 
 Schema = Mapping[str, Any]
 
@@ -51,7 +51,7 @@ def test_every_reason_is_explained_once() -> None:
 
 def test_the_rows_of_the_selection_are_in_its_order() -> None:
     listed = re.findall(r"^\| 5\.[0-9]+ \| `(\w+)` \|[^|]*\|$", RULES, re.MULTILINE)
-    assert listed[: len(Refusal)] == list(Refusal)
+    assert listed[: len(Exclusion)] == list(Exclusion)
 
 
 def test_the_kinds_of_transactions_have_their_labels() -> None:
