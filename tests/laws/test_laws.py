@@ -29,7 +29,7 @@ from tests.laws.histories import (
 from tests.laws.model import Model
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
-from tests.support.in_memory import Books, Step, own_outcome
+from tests.support.in_memory import Ledger, Step, own_outcome
 from tests.support.view_store import Store, sound, tables
 
 Standing = dict[tuple[str, ...], tuple[object, ...]]
@@ -51,16 +51,16 @@ def settled(store: Store) -> dict[str, object]:
 @example(
     written([move(0), move(40_266), move(52_322), move(312), move(40_270), move(41_199)])
 )  # a change waits for the credit that an older payment of the same export makes
-def test_1_the_books_balance_and_are_those_of_an_independent_reading(history: Writer) -> None:
-    books, model = Books(), Model()
+def test_1_the_ledger_balances_and_are_those_of_an_independent_reading(history: Writer) -> None:
+    ledger, model = Ledger(), Model()
     for step in history.steps:
-        done = books.take(step)
+        done = ledger.take(step)
         expected = model.take(step)
         if not isinstance(step, Export):
             assert own_outcome(done) == expected
-        sound(books.store)
-    _same_as_model(books.store, model)
-    for outcome in books.store.outcomes:
+        sound(ledger.store)
+    _same_as_model(ledger.store, model)
+    for outcome in ledger.store.outcomes:
         event(outcome)
 
 
@@ -111,7 +111,7 @@ def _shape(fine: Fine) -> tuple[str, str, int, int, str | None, int]:
 
 @law
 @given(histories, st.lists(st.booleans(), min_size=40, max_size=40))
-def test_2_cutting_the_records_into_polls_differently_gives_the_same_books(
+def test_2_cutting_the_records_into_polls_differently_gives_the_same_ledger(
     history: Writer, cuts: list[bool]
 ) -> None:
     one_by_one = settled(live(Store(), history.steps))
@@ -138,7 +138,7 @@ def polls(steps: Sequence[Step], cuts: Sequence[bool]) -> Iterable[list[Step]]:
 
 @law
 @given(histories)
-def test_2_a_sweep_over_settled_books_changes_nothing(history: Writer) -> None:
+def test_2_a_sweep_over_a_settled_ledger_changes_nothing(history: Writer) -> None:
     store = live(Store(), history.steps)
     before = settled(store)
     store.fold(lanes=[*store.fines, *store.payments])
@@ -317,9 +317,9 @@ def test_5_a_fine_and_its_payment_decided_on_two_connections_meet_in_the_sweep(
 @law
 @given(histories)
 def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Writer) -> None:
-    books = Books()
+    ledger = Ledger()
     for step in history.steps:
-        done = books.take(step)
+        done = ledger.take(step)
         if isinstance(step, Export):
             continue
         outcome = own_outcome(done)
@@ -353,20 +353,20 @@ def _moved_nothing(done: Changes) -> bool:
 def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     history: Writer, pick: int, amount: int
 ) -> None:
-    books = Books()
-    books.store = live(books.store, history.steps)
-    books.take(creates(7, "N1"))
-    books.take(exports("N1", batch=77))
-    left = [key for key, fine in books.store.fines.items() if fine.line is not None]
+    ledger = Ledger()
+    ledger.store = live(ledger.store, history.steps)
+    ledger.take(creates(7, "N1"))
+    ledger.take(exports("N1", batch=77))
+    left = [key for key, fine in ledger.store.fines.items() if fine.line is not None]
     key = left[pick % len(left)]
-    money = books.store.fines[key].facts.currency
-    before = _standing(books.store)
-    paid = own_outcome(books.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
-    undone = own_outcome(books.take(reverses("n1", payment_id="n2", currency=money)))
+    money = ledger.store.fines[key].facts.currency
+    before = _standing(ledger.store)
+    paid = own_outcome(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
+    undone = own_outcome(ledger.take(reverses("n1", payment_id="n2", currency=money)))
     event(paid)
     assume(paid in ("applied", "noted"))
     assert undone == paid
-    _as_before(before, _standing(books.store))
+    _as_before(before, _standing(ledger.store))
 
 
 def _as_before(before: Standing, after: Standing) -> None:
@@ -387,23 +387,23 @@ def _standing(store: Store) -> Standing:
 def test_9_a_refusal_after_its_export_is_identity_on_balances(
     history: Writer, pick: int, profile: str
 ) -> None:
-    books = Books()
-    books.store = live(books.store, history.steps)
-    books.take(creates(7, "N1"))
+    ledger = Ledger()
+    ledger.store = live(ledger.store, history.steps)
+    ledger.take(creates(7, "N1"))
     ready = [
         key.fine_id
-        for key, fine in books.store.fines.items()
+        for key, fine in ledger.store.fines.items()
         if fine.status.value == "Active" and fine.facts.currency == "USD"
     ]
     chosen = ready[pick % len(ready)]
-    before = _standing(books.store)
+    before = _standing(ledger.store)
     terms = BOTH if profile == "BOTH" else ONLY
-    books.take(exports(chosen, terms=terms, batch=77))
-    was_paid = books.fine(chosen, UNI).payments_live > 0
-    outcome = own_outcome(books.take(refuses("77001", batch=77, profile=profile, response_id="n")))
+    ledger.take(exports(chosen, terms=terms, batch=77))
+    was_paid = ledger.fine(chosen, UNI).payments_live > 0
+    outcome = own_outcome(ledger.take(refuses("77001", batch=77, profile=profile, response_id="n")))
     note(outcome)
     if was_paid:
         assert outcome == "rejected:already_paid"
     else:
         assert outcome == "applied"
-        _as_before(before, _standing(books.store))
+        _as_before(before, _standing(ledger.store))

@@ -11,7 +11,7 @@ from tests.support.view_store import Store
 Step = Incoming | Export
 
 
-class Books:
+class Ledger:
     """A ledger that lives through steps, each a commit of its own."""
 
     def __init__(self, *steps: Step) -> None:
@@ -95,9 +95,9 @@ def transferred(outstanding: int, *, active: int = 0) -> Now:
     return Now("Transferred", considered, 0, outstanding, active, outstanding)
 
 
-def now(books: Books, fine_id: str = "F1") -> Now:
-    fine = books.fine(fine_id)
-    account = books.account(fine.facts.patron_id, fine.facts.currency)
+def now(ledger: Ledger, fine_id: str = "F1") -> Now:
+    fine = ledger.fine(fine_id)
+    account = ledger.account(fine.facts.patron_id, fine.facts.currency)
     return Now(
         fine.status.value,
         fine.considered.value,

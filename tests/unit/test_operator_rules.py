@@ -4,7 +4,7 @@ from service.core.events import Release, Replay
 from service.core.ledger import FineKey
 from tests.support.bursar import pays, writes_off
 from tests.support.given import HOLDS, UNI, creates, disputes, exports, table
-from tests.support.in_memory import Books, moved, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, moved, now, own_outcome, transferred
 from tests.support.view_store import sound, tables
 
 
@@ -17,43 +17,43 @@ from tests.support.view_store import sound, tables
 )
 def test_a_replay_of_what_was_applied_already_is_a_repeat(event: object) -> None:
     history = (creates(95_00), creates(10_00, "F2"), exports())
-    books = Books(*history, pays(40_00), writes_off(10_00, payment_id="w1"), disputes("F2"))
-    before = dict(tables(books.store.copy()))
-    done = books.store.fold(Replay(event))  # type: ignore[arg-type] # each row is an Incoming
+    ledger = Ledger(*history, pays(40_00), writes_off(10_00, payment_id="w1"), disputes("F2"))
+    before = dict(tables(ledger.store.copy()))
+    done = ledger.store.fold(Replay(event))  # type: ignore[arg-type] # each row is an Incoming
     assert own_outcome(done) == "repeat"
-    after = dict(tables(books.store))
+    after = dict(tables(ledger.store))
     assert {name for name in before if before[name] != after[name]} == {"outcomes"}
 
 
 def test_a_release_of_what_still_waits_changes_nothing() -> None:
     payment = pays(40_00)
-    books = Books(creates(95_00), payment)
-    done = books.store.fold(Release(payment.key, False, FineKey(UNI, "F1"), None))
+    ledger = Ledger(creates(95_00), payment)
+    done = ledger.store.fold(Release(payment.key, False, FineKey(UNI, "F1"), None))
     assert done.transactions == ()
     assert done.parked_changed == ()
-    assert books.waits() == {"p1": "not_exported"}
+    assert ledger.waits() == {"p1": "not_exported"}
 
 
 def test_a_release_tries_what_is_due_but_was_missed() -> None:
     """The sweep would do it as well: a person need not wait for it."""
     payment = pays(95_00)
-    books = Books(payment)
-    waiting = dict(books.store.parked)
-    books.store.parked.clear()  # as two connections that decide at the same instant
+    ledger = Ledger(payment)
+    waiting = dict(ledger.store.parked)
+    ledger.store.parked.clear()  # as two connections that decide at the same instant
     for step in (creates(95_00), exports()):
-        books.take(step)
-    books.store.parked |= waiting
-    done = books.store.fold(Release(payment.key, False, FineKey(UNI, "F1"), None))
+        ledger.take(step)
+    ledger.store.parked |= waiting
+    done = ledger.store.fold(Release(payment.key, False, FineKey(UNI, "F1"), None))
     assert [moved(line) for line in done.transactions] == [("payment", 95_00, 0, -95_00)]
-    assert now(books) == transferred(0)
-    sound(books.store)
+    assert now(ledger) == transferred(0)
+    sound(ledger.store)
 
 
 def test_a_release_of_another_record_leaves_the_held_one_to_its_own_decision() -> None:
     held = pays(100_00)
-    books = Books(creates(95_00), exports(terms=HOLDS), held)
+    ledger = Ledger(creates(95_00), exports(terms=HOLDS), held)
     other = pays(10_00, payment_id="p2", fine_id="F1")
-    books.take(other)
-    done = books.store.fold(Release(other.key, False, FineKey(UNI, "F1"), None))
+    ledger.take(other)
+    done = ledger.store.fold(Release(other.key, False, FineKey(UNI, "F1"), None))
     assert done.outcomes == {"gone": 1}
-    assert books.waits() == {"p1": "overpaid_held"}
+    assert ledger.waits() == {"p1": "overpaid_held"}

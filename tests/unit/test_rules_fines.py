@@ -27,7 +27,7 @@ from tests.support.given import (
     waives,
 )
 from tests.support.in_memory import (
-    Books,
+    Ledger,
     Moved,
     Now,
     Step,
@@ -151,17 +151,17 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
     ),
 )
 def test_the_seeds_table(history: Sequence[Step], event: Step, state: Now, posted: Moved) -> None:
-    books = Books(*history)
-    done = books.take(event)
+    ledger = Ledger(*history)
+    done = ledger.take(event)
     assert own_outcome(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
-    assert now(books) == state
-    sound(books.store)
+    assert now(ledger) == state
+    sound(ledger.store)
 
 
 def test_a_payment_says_bursar_and_an_export_says_nothing() -> None:
-    books = Books()
-    comments = [books.take(step).transactions[0].comment for step in (*FINE, exports(), pays(1))]
+    ledger = Ledger()
+    comments = [ledger.take(step).transactions[0].comment for step in (*FINE, exports(), pays(1))]
     assert comments == [None, None, "Bursar"]
 
 
@@ -234,12 +234,12 @@ def test_a_payment_says_bursar_and_an_export_says_nothing() -> None:
 def test_a_change_before_export_moves_the_active_balance(
     history: Sequence[Step], event: Step, state: Now, posted: Moved
 ) -> None:
-    books = Books(*history)
-    done = books.take(event)
+    ledger = Ledger(*history)
+    done = ledger.take(event)
     assert own_outcome(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
-    assert now(books) == state
-    sound(books.store)
+    assert now(ledger) == state
+    sound(ledger.store)
 
 
 EUR = changes(ChangeKind.PAID, 1_00, currency="EUR")
@@ -314,56 +314,56 @@ EUR = changes(ChangeKind.PAID, 1_00, currency="EUR")
 def test_a_change_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    books = Books(*history)
-    before = books.store.copy()
-    done = books.take(event)
+    ledger = Ledger(*history)
+    before = ledger.store.copy()
+    done = ledger.take(event)
     assert own_outcome(done) == outcome
     assert done.transactions == ()
-    assert books.store.accounts == before.accounts
-    assert books.store.fines == before.fines
-    assert len(books.reasons()) - len(before.refused) == outcome.startswith("rejected")
-    assert len(books.waits()) == outcome.startswith("parked")
+    assert ledger.store.accounts == before.accounts
+    assert ledger.store.fines == before.fines
+    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.waits()) == outcome.startswith("parked")
 
 
 def test_a_rejected_change_keeps_its_identity() -> None:
-    books = Books(*FINE, desk_pays(95_01))
-    assert own_outcome(books.take(desk_pays(95_01))) == "repeat"
-    assert own_outcome(books.take(desk_pays(1_00))) == "rejected:change_conflict"
-    assert own_outcome(books.take(desk_pays(95_01))) == "repeat"
+    ledger = Ledger(*FINE, desk_pays(95_01))
+    assert own_outcome(ledger.take(desk_pays(95_01))) == "repeat"
+    assert own_outcome(ledger.take(desk_pays(1_00))) == "rejected:change_conflict"
+    assert own_outcome(ledger.take(desk_pays(95_01))) == "repeat"
 
 
 def test_a_change_names_the_library_as_its_cause() -> None:
-    books = Books(*FINE)
+    ledger = Ledger(*FINE)
     given = changes(ChangeKind.WAIVED, 5_00, reason="goodwill", comment="first time")
-    line = books.take(given).transactions[0]
+    line = ledger.take(given).transactions[0]
     assert line.cause == LibraryRef("alma", "c1", "goodwill")
     assert (line.comment, line.occurred_at) == ("first time", at(10))
 
 
 def test_changes_ahead_of_their_fine_apply_in_the_order_they_came() -> None:
-    books = Books(desk_pays(95_00, change_id="c1"), waives(1_00, change_id="c2"))
-    done = books.take(creates(95_00))
+    ledger = Ledger(desk_pays(95_00, change_id="c1"), waives(1_00, change_id="c2"))
+    done = ledger.take(creates(95_00))
     assert [line.kind for line in done.transactions] == [Kind.FINE, Kind.DESK_PAYMENT]
-    assert books.reasons() == ["already_closed"]
-    assert books.waits() == {}
+    assert ledger.reasons() == ["already_closed"]
+    assert ledger.waits() == {}
 
 
 def test_a_change_is_known_by_its_source_too() -> None:
-    books = Books(*FINE, desk_pays(1_00))
+    ledger = Ledger(*FINE, desk_pays(1_00))
     other = replace(desk_pays(2_00), key=desk_pays(2_00).key._replace(source="desk2"))
-    assert own_outcome(books.take(other)) == "applied"
-    assert books.fine().remaining == 92_00
+    assert own_outcome(ledger.take(other)) == "applied"
+    assert ledger.fine().remaining == 92_00
 
 
 def test_the_newest_snapshot_of_a_patron_wins_whatever_came_last() -> None:
-    books = Books(creates(1_00, seen=5, name="Roe, Jane"))
-    books.take(creates(2_00, "F2", seen=3, name="Doe, Jane"))
-    assert books.store.patrons[UNI, "P1"].name == "Roe, Jane"
-    assert own_outcome(books.take(creates(1_00, seen=9, name="Poe, Jane"))) == "repeat"
-    assert books.store.patrons[UNI, "P1"].name == "Poe, Jane"
-    books.take(creates(1_01, seen=10, name="Loe, Jane"))
-    assert books.reasons() == ["fine_conflict"]
-    assert books.store.patrons[UNI, "P1"].name == "Poe, Jane"
+    ledger = Ledger(creates(1_00, seen=5, name="Roe, Jane"))
+    ledger.take(creates(2_00, "F2", seen=3, name="Doe, Jane"))
+    assert ledger.store.patrons[UNI, "P1"].name == "Roe, Jane"
+    assert own_outcome(ledger.take(creates(1_00, seen=9, name="Poe, Jane"))) == "repeat"
+    assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
+    ledger.take(creates(1_01, seen=10, name="Loe, Jane"))
+    assert ledger.reasons() == ["fine_conflict"]
+    assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
 
 
 @table(
@@ -380,8 +380,8 @@ def test_the_newest_snapshot_of_a_patron_wins_whatever_came_last() -> None:
     ("4 not a lost type", CLOSES_LOANS, "OVERDUEFINE", []),
 )
 def test_a_lost_fines_export_closes_its_loan(terms: Terms, kind: str, loans: list[str]) -> None:
-    books = Books(creates(95_00, type_=kind, loan_id="L1"))
-    done = books.take(exports(terms=terms))
+    ledger = Ledger(creates(95_00, type_=kind, loan_id="L1"))
+    done = ledger.take(exports(terms=terms))
     assert [closing.loan_id for closing in done.loans_closed] == loans
     for closing in done.loans_closed:
         assert (closing.fine_id, closing.patron_id, closing.batch_number) == ("F1", "P1", 1)
@@ -389,27 +389,27 @@ def test_a_lost_fines_export_closes_its_loan(terms: Terms, kind: str, loans: lis
 
 
 def test_a_lost_fine_without_a_loan_closes_none() -> None:
-    books = Books(creates(95_00, type_=LOST))
-    assert books.take(exports(terms=CLOSES_LOANS)).loans_closed == ()
+    ledger = Ledger(creates(95_00, type_=LOST))
+    assert ledger.take(exports(terms=CLOSES_LOANS)).loans_closed == ()
 
 
 def test_two_fines_of_one_loan_close_it_once() -> None:
-    books = Books(
+    ledger = Ledger(
         creates(95_00, "F1", type_=LOST, loan_id="L1"),
         creates(5_00, "F2", type_=LOST_FINE, loan_id="L1"),
         creates(7_00, "F3", type_=LOST_FINE, loan_id="L1"),
     )
-    first = books.take(exports("F1", "F2", terms=CLOSES_LOANS))
-    second = books.take(exports("F3", terms=CLOSES_LOANS, batch=2))
+    first = ledger.take(exports("F1", "F2", terms=CLOSES_LOANS))
+    second = ledger.take(exports("F3", terms=CLOSES_LOANS, batch=2))
     assert [closing.fine_id for closing in first.loans_closed] == ["F1"]
     assert second.loans_closed == ()
 
 
 def test_a_refusal_does_not_take_back_a_closed_loan() -> None:
-    books = Books(creates(95_00, type_=LOST, loan_id="L1"), exports(terms=CLOSES_LOANS))
-    assert books.take(refuses()).loans_closed == ()
-    assert books.take(exports(terms=CLOSES_LOANS, batch=2)).loans_closed == ()
-    assert list(books.store.loans) == [(UNI, "L1")]
+    ledger = Ledger(creates(95_00, type_=LOST, loan_id="L1"), exports(terms=CLOSES_LOANS))
+    assert ledger.take(refuses()).loans_closed == ()
+    assert ledger.take(exports(terms=CLOSES_LOANS, batch=2)).loans_closed == ()
+    assert list(ledger.store.loans) == [(UNI, "L1")]
 
 
 def test_labels_are_the_profiles_as_it_was_at_the_export() -> None:
@@ -420,20 +420,20 @@ def test_labels_are_the_profiles_as_it_was_at_the_export() -> None:
         (Kind.CREDIT, "Overpaid"),
         (Kind.EXPORT_REJECTED, "Sent back"),
     )
-    books = Books(*FINE)
+    ledger = Ledger(*FINE)
     labelled = replace(BOTH, labels=vendor)
-    assert books.take(exports(terms=labelled)).transactions[0].label == "Exported"
+    assert ledger.take(exports(terms=labelled)).transactions[0].label == "Exported"
     # Another fine leaves under other labels afterwards; the first keeps its own.
-    books.take(creates(1_00, "F2"))
-    assert books.take(exports("F2", batch=2)).transactions[0].label == "Exported and paid"
-    labels = [line.label for line in books.take(pays(96_00)).transactions]
+    ledger.take(creates(1_00, "F2"))
+    assert ledger.take(exports("F2", batch=2)).transactions[0].label == "Exported and paid"
+    labels = [line.label for line in ledger.take(pays(96_00)).transactions]
     assert labels == ["Payment Imported", "Overpaid"]
-    books.take(creates(1_00, "F3"))
+    ledger.take(creates(1_00, "F3"))
     only = replace(ONLY, labels=vendor)
-    assert books.take(exports("F3", terms=only, batch=3)).transactions[0].label == (
+    assert ledger.take(exports("F3", terms=only, batch=3)).transactions[0].label == (
         "Exported and Paid"
     )
-    refused = books.take(refuses(batch=3, profile="ONLY", response_id="a3"))
+    refused = ledger.take(refuses(batch=3, profile="ONLY", response_id="a3"))
     assert [line.label for line in refused.transactions] == ["Sent back"]
 
 

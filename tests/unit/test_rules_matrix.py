@@ -26,7 +26,7 @@ from tests.support.given import (
     restores,
     waives,
 )
-from tests.support.in_memory import Books, Step, own_outcome
+from tests.support.in_memory import Ledger, Step, own_outcome
 from tests.support.view_store import sound
 
 FINE = creates(95_00)
@@ -217,16 +217,16 @@ def seen(done: Changes) -> str:
 )
 def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome: str) -> None:
     given = STATES[state]
-    books = Books(*given.history)
-    before = books.store.copy()
-    fine = books.fine(given.fine_id) if given.history else None
-    done = books.take(EVENTS[event](given, fine))
+    ledger = Ledger(*given.history)
+    before = ledger.store.copy()
+    fine = ledger.fine(given.fine_id) if given.history else None
+    done = ledger.take(EVENTS[event](given, fine))
     assert seen(done) == outcome
-    sound(books.store)
+    sound(ledger.store)
     if outcome.startswith(("parked", "rejected", "repeat")):
-        assert books.store.accounts == before.accounts
-        assert books.store.fines == before.fines
-        assert books.store.transactions == before.transactions
+        assert ledger.store.accounts == before.accounts
+        assert ledger.store.fines == before.fines
+        assert ledger.store.transactions == before.transactions
         assert len(done.refused) == outcome.startswith("rejected")
 
 

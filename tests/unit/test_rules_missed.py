@@ -23,18 +23,18 @@ from tests.support.given import (
     table,
     waives,
 )
-from tests.support.in_memory import Books, Step, moved, now, transferred
+from tests.support.in_memory import Ledger, Step, moved, now, transferred
 
 
-def missed(waiting: Sequence[Step], *steps: Step) -> Books:
-    """The books after `steps`, with `waiting` parked as if another connection had not seen them."""
-    books = Books(*waiting)
-    parked = dict(books.store.parked)
-    books.store.parked.clear()
+def missed(waiting: Sequence[Step], *steps: Step) -> Ledger:
+    """The ledger after `steps`; `waiting` is parked as if another connection had missed them."""
+    ledger = Ledger(*waiting)
+    parked = dict(ledger.store.parked)
+    ledger.store.parked.clear()
     for step in steps:
-        books.take(step)
-    books.store.parked |= parked
-    return books
+        ledger.take(step)
+    ledger.store.parked |= parked
+    return ledger
 
 
 @table(
@@ -43,8 +43,8 @@ def missed(waiting: Sequence[Step], *steps: Step) -> Books:
     ("by line", pays(95_00, fine_id=None, line="1001", payment_id="p2")),
 )
 def test_a_newer_payment_leaves_the_older_one_its_turn(newer: Step) -> None:
-    books = missed((pays(60_00),), creates(95_00), exports())
-    done = books.take(newer)
+    ledger = missed((pays(60_00),), creates(95_00), exports())
+    done = ledger.take(newer)
     assert [moved(line) for line in done.transactions] == [
         ("payment", 60_00, 0, -60_00),
         ("payment", 35_00, 0, -35_00),
@@ -54,36 +54,36 @@ def test_a_newer_payment_leaves_the_older_one_its_turn(newer: Step) -> None:
 
 def test_a_change_and_a_payment_may_wait_under_the_same_source_and_id() -> None:
     change = replace(waives(5_00), key=pays(90_00).key)
-    books = Books()
-    books.store.fold(change, pays(90_00))
-    assert len(books.store.parked) == 2
-    done = books.take(creates(95_00))
+    ledger = Ledger()
+    ledger.store.fold(change, pays(90_00))
+    assert len(ledger.store.parked) == 2
+    done = ledger.take(creates(95_00))
     assert [moved(line) for line in done.transactions] == [
         ("fine", 95_00, 95_00, 0),
         ("waiver", 5_00, -5_00, 0),
     ]
-    books.take(exports())
-    assert books.store.parked == {}
-    assert now(books) == transferred(0)
+    ledger.take(exports())
+    assert ledger.store.parked == {}
+    assert now(ledger) == transferred(0)
 
 
 def test_a_waiting_record_that_cannot_be_decided_is_named() -> None:
     """So that it can be parked apart, and what came for its fine goes on."""
-    books = missed((pays(60_00),), creates(95_00), exports())
-    fine = books.fine()
-    books.store.fines[fine.facts.key] = replace(fine, terms=None)
+    ledger = missed((pays(60_00),), creates(95_00), exports())
+    fine = ledger.fine()
+    ledger.store.fines[fine.facts.key] = replace(fine, terms=None)
     with pytest.raises(ParkedFailure) as failure:
-        rules.fold(books.store.view(), [], lanes=[fine.facts.key])
+        rules.fold(ledger.store.view(), [], lanes=[fine.facts.key])
     assert failure.value.keys == (("payment", pays(60_00).key),)
     assert isinstance(failure.value.__cause__, AssertionError)
 
 
 def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
     """Each record's share of a fold, so that one that makes the database fail can stand alone."""
-    books = missed((pays(60_00), disputes()), creates(95_00), exports())
+    ledger = missed((pays(60_00), disputes()), creates(95_00), exports())
     conflict = replace(pays(1, currency="EUR"), origin=origin("bursar-payment", 9))
     steps = [pays(35_00, payment_id="p2"), conflict]
-    events, freed = divided(rules.fold(books.store.view(), steps))
+    events, freed = divided(rules.fold(ledger.store.view(), steps))
     assert shares(events) == (["p2"], ["payment_conflict"])
     assert {key[1].id: shares(part) for key, part in freed.items()} == {
         "p1": (["p1"], []),
@@ -92,16 +92,16 @@ def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
 
 
 def test_what_a_change_that_was_set_free_did_is_its_own() -> None:
-    books = missed((waives(5_00),), creates(95_00))
-    events, freed = divided(rules.fold(books.store.view(), [waives(1_00, change_id="c2")]))
+    ledger = missed((waives(5_00),), creates(95_00))
+    events, freed = divided(rules.fold(ledger.store.view(), [waives(1_00, change_id="c2")]))
     assert shares(events) == (["c2"], [])
     assert {key[1].id: shares(part) for key, part in freed.items()} == {"c1": (["c1"], [])}
 
 
 def test_a_loan_is_closed_by_an_export_and_by_nothing_that_it_sets_free() -> None:
-    books = Books(creates(95_00, type_=LOST, loan_id="L1"), pays(60_00))
+    ledger = Ledger(creates(95_00, type_=LOST, loan_id="L1"), pays(60_00))
     terms = replace(LOST_TRANSFERS, close_paid_lost_loan=True)
-    done = rules.fold(books.store.view(), exports(terms=terms).fines)
+    done = rules.fold(ledger.store.view(), exports(terms=terms).fines)
     events, freed = divided(done)
     assert shares(events) == ([None], [])
     assert [closed.loan_id for closed in events.loans_closed] == ["L1"]

@@ -10,7 +10,7 @@ from service.core.money import InvalidAmount, InvalidCurrency, format_minor, par
 from service.core.payments import excess_credit_id
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import ERP, UNI, creates, exports, table
-from tests.support.in_memory import Books, Now, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, Now, now, own_outcome, transferred
 from tests.support.view_store import sound
 
 LARGEST = 9_999_999_999_99
@@ -151,65 +151,68 @@ def test_a_fine_may_be_in_a_currency_that_was_in_use_when_it_was_created(
 
 
 def test_three_cents_are_paid_cent_by_cent() -> None:
-    books = Books(creates(3), exports())
+    ledger = Ledger(creates(3), exports())
     left = []
     for n in range(3):
-        books.take(pays(1, payment_id=f"p{n}"))
-        left.append((now(books).outstanding, now(books).considered))
+        ledger.take(pays(1, payment_id=f"p{n}"))
+        left.append((now(ledger).outstanding, now(ledger).considered))
     assert left == [(2, "active"), (1, "active"), (0, "closed")]
-    sound(books.store)
+    sound(ledger.store)
 
 
 def test_an_overpayment_by_a_cent_leaves_a_credit_of_a_cent() -> None:
-    books = Books(creates(3), exports(), pays(4))
-    assert now(books) == transferred(0, active=-1)
-    assert books.fine(CREDIT_ID).remaining == -1
+    ledger = Ledger(creates(3), exports(), pays(4))
+    assert now(ledger) == transferred(0, active=-1)
+    assert ledger.fine(CREDIT_ID).remaining == -1
 
 
 def test_the_largest_amount_goes_the_whole_way() -> None:
-    books = Books(creates(LARGEST), exports(), pays(LARGEST), reverses(), refuses())
-    assert now(books) == Now("Active", "active", LARGEST, 0, LARGEST, 0)
-    sound(books.store)
+    ledger = Ledger(creates(LARGEST), exports(), pays(LARGEST), reverses(), refuses())
+    assert now(ledger) == Now("Active", "active", LARGEST, 0, LARGEST, 0)
+    sound(ledger.store)
 
 
 def test_a_thousand_of_the_largest_fit_into_one_account() -> None:
-    books = Books(*(creates(LARGEST, f"F{n}") for n in range(1_000)))
-    assert books.account().active == 1_000 * LARGEST < 2**63
-    assert len(str(books.account().active // 100)) <= 15
+    ledger = Ledger(*(creates(LARGEST, f"F{n}") for n in range(1_000)))
+    assert ledger.account().active == 1_000 * LARGEST < 2**63
+    assert len(str(ledger.account().active // 100)) <= 15
 
 
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
 def test_minor_units_are_the_currencys_own(currency: str) -> None:
-    books = Books(creates(1_234, currency=currency), exports(currency=currency))
-    books.take(pays(1_235, currency=currency))
-    account = books.account(currency=currency)
+    ledger = Ledger(creates(1_234, currency=currency), exports(currency=currency))
+    ledger.take(pays(1_235, currency=currency))
+    account = ledger.account(currency=currency)
     assert (account.active, account.transferred) == (-1, 0)
-    assert books.account(currency="USD").sequence == 0
+    assert ledger.account(currency="USD").sequence == 0
 
 
 def test_one_patron_has_an_account_per_currency() -> None:
-    books = Books(creates(1), creates(2, "F2", currency="EUR"), creates(3, "F3"))
-    assert (books.account().active, books.account().sequence) == (4, 2)
-    assert (books.account(currency="EUR").active, books.account(currency="EUR").sequence) == (2, 1)
+    ledger = Ledger(creates(1), creates(2, "F2", currency="EUR"), creates(3, "F3"))
+    assert (ledger.account().active, ledger.account().sequence) == (4, 2)
+    assert (ledger.account(currency="EUR").active, ledger.account(currency="EUR").sequence) == (
+        2,
+        1,
+    )
 
 
 def test_a_reversal_of_a_wholly_excess_payment_cancels_its_credit_alone() -> None:
-    books = Books(creates(3), exports(), pays(3, payment_id="p0"), pays(2))
-    assert books.fine().payments_live == 2
-    done = books.take(reverses())
+    ledger = Ledger(creates(3), exports(), pays(3, payment_id="p0"), pays(2))
+    assert ledger.fine().payments_live == 2
+    done = ledger.take(reverses())
     assert [line.kind.value for line in done.transactions] == ["credit_cancelled"]
-    assert now(books) == transferred(0)
-    assert books.fine().payments_live == 1
+    assert now(ledger) == transferred(0)
+    assert ledger.fine().payments_live == 1
 
 
 def test_a_refused_line_that_was_paid_in_part_stays() -> None:
-    books = Books(creates(3), exports(), pays(1))
-    assert own_outcome(books.take(refuses("1001"))) == "rejected:already_paid"
-    assert now(books) == transferred(2)
+    ledger = Ledger(creates(3), exports(), pays(1))
+    assert own_outcome(ledger.take(refuses("1001"))) == "rejected:already_paid"
+    assert now(ledger) == transferred(2)
 
 
 def test_an_accounts_sequence_has_no_gaps_and_each_line_ends_where_the_next_begins() -> None:
-    books = Books(
+    ledger = Ledger(
         creates(95_00),
         creates(5_00, "F2"),
         creates(1_00, "F9", patron="P2"),
@@ -219,17 +222,17 @@ def test_an_accounts_sequence_has_no_gaps_and_each_line_ends_where_the_next_begi
         reverses(),
         refuses("1002"),
     )
-    lines = [line for line in books.store.transactions if line.fine.facts.patron_id == "P1"]
+    lines = [line for line in ledger.store.transactions if line.fine.facts.patron_id == "P1"]
     assert [line.after.sequence for line in lines] == list(range(1, len(lines) + 1))
     assert [line.before for line in lines[1:]] == [line.after for line in lines[:-1]]
-    assert len({line.transaction_id for line in books.store.transactions}) == len(lines) + 1
-    sound(books.store)
+    assert len({line.transaction_id for line in ledger.store.transactions}) == len(lines) + 1
+    sound(ledger.store)
 
 
 def test_a_transactions_id_depends_on_its_account_epoch_and_number_alone() -> None:
-    one = Books(creates(95_00)).store.transactions[0]
-    other = Books(creates(1_00, "F2")).store.transactions[0]
+    one = Ledger(creates(95_00)).store.transactions[0]
+    other = Ledger(creates(1_00, "F2")).store.transactions[0]
     assert one.transaction_id == other.transaction_id
     assert len(one.transaction_id) == 32
-    elsewhere = Books(creates(95_00, patron="P2")).store.transactions[0]
+    elsewhere = Ledger(creates(95_00, patron="P2")).store.transactions[0]
     assert elsewhere.transaction_id != one.transaction_id

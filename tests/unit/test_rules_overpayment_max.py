@@ -24,7 +24,7 @@ from tests.support.given import (
     exports,
     table,
 )
-from tests.support.in_memory import Books, Step, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, Step, now, own_outcome, transferred
 from tests.support.view_store import sound
 
 SMALL = replace(BOTH, overpayment_max=5_00)
@@ -109,38 +109,38 @@ def exported(amount: int, currency: str = "USD", terms: Terms = BOTH) -> tuple[S
 def test_an_excess_above_the_maximum_is_held(
     history: tuple[Step, ...], event: Step, outcome: str
 ) -> None:
-    books = Books(*history)
-    before = books.store.copy()
-    done = books.take(event)
+    ledger = Ledger(*history)
+    before = ledger.store.copy()
+    done = ledger.take(event)
     assert own_outcome(done) == outcome
     if outcome != "applied":
         assert done.transactions == ()
-        assert books.store.fines == before.fines
-    sound(books.store)
+        assert ledger.store.fines == before.fines
+    sound(ledger.store)
 
 
 def test_a_person_takes_a_large_excess_and_it_can_be_reversed() -> None:
-    books = Books(*exported(10_00), pays(999_999_999_00))
-    assert books.waits() == {"p1": "overpaid_held"}
-    books.store.fold(Release(P1, False, F1, None))
-    assert now(books) == transferred(0, active=-999_999_989_00)
-    assert books.fine(excess_credit_id(P1)).remaining == -999_999_989_00
-    books.take(reverses())
-    assert now(books) == transferred(10_00)
-    sound(books.store)
+    ledger = Ledger(*exported(10_00), pays(999_999_999_00))
+    assert ledger.waits() == {"p1": "overpaid_held"}
+    ledger.store.fold(Release(P1, False, F1, None))
+    assert now(ledger) == transferred(0, active=-999_999_989_00)
+    assert ledger.fine(excess_credit_id(P1)).remaining == -999_999_989_00
+    ledger.take(reverses())
+    assert now(ledger) == transferred(10_00)
+    sound(ledger.store)
 
 
 def test_a_person_discards_a_large_excess() -> None:
-    books = Books(*exported(10_00), pays(500_00))
-    books.store.fold(Discard(P1, False, F1, None))
-    assert books.reasons() == ["discarded"]
-    assert now(books) == transferred(10_00)
+    ledger = Ledger(*exported(10_00), pays(500_00))
+    ledger.store.fold(Discard(P1, False, F1, None))
+    assert ledger.reasons() == ["discarded"]
+    assert now(ledger) == transferred(10_00)
 
 
 def test_a_payment_ahead_of_its_fine_is_held_in_the_commit_of_the_export() -> None:
-    books = Books(pays(500_00), creates(10_00), exports())
-    assert books.waits() == {"p1": "overpaid_held"}
-    assert now(books) == transferred(10_00)
+    ledger = Ledger(pays(500_00), creates(10_00), exports())
+    assert ledger.waits() == {"p1": "overpaid_held"}
+    assert now(ledger) == transferred(10_00)
 
 
 def test_terms_without_a_maximum_are_stored_as_earlier_releases_stored_them() -> None:

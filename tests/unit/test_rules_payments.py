@@ -32,7 +32,7 @@ from tests.support.given import (
     table,
 )
 from tests.support.in_memory import (
-    Books,
+    Ledger,
     Moved,
     Now,
     Step,
@@ -220,15 +220,15 @@ P0 = "p0"
 def test_what_a_payment_does(
     history: Sequence[Step], event: Step, state: Now, posted: Sequence[Moved]
 ) -> None:
-    books = Books(*history)
-    done = books.take(event)
+    ledger = Ledger(*history)
+    done = ledger.take(event)
     assert own_outcome(done) == ("noted" if posted[0][0].endswith("_noted") else "applied")
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
-    assert now(books) == state
+    assert now(ledger) == state
     assert done.refused == ()
-    assert books.waits() == {}
-    sound(books.store)
+    assert ledger.waits() == {}
+    sound(ledger.store)
 
 
 TWO = (*EXPORTED, creates(5_00, "F2"))
@@ -379,22 +379,22 @@ EUR_FINE = (creates(95_00, currency="EUR"),)
 def test_a_payment_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    books = Books(*history)
-    before = books.store.copy()
-    done = books.take(event)
+    ledger = Ledger(*history)
+    before = ledger.store.copy()
+    done = ledger.take(event)
     assert own_outcome(done) == outcome
     assert done.transactions == ()
-    assert books.store.accounts == before.accounts
-    assert books.store.fines == before.fines
-    assert books.store.lines == before.lines
-    assert len(books.reasons()) - len(before.refused) == outcome.startswith("rejected")
-    assert len(books.waits()) - len(before.parked) == outcome.startswith("parked")
+    assert ledger.store.accounts == before.accounts
+    assert ledger.store.fines == before.fines
+    assert ledger.store.lines == before.lines
+    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
 
 
 def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:
-    books = Books(*EXPORTED)
+    ledger = Ledger(*EXPORTED)
     event = pays(1, currency="EUR")
-    refused = books.take(event).refused
+    refused = ledger.take(event).refused
     assert [(one.reason.value, one.origin, one.institution_id) for one in refused] == [
         ("currency_mismatch", event.origin, UNI)
     ]
@@ -402,8 +402,8 @@ def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:
 
 
 def test_a_payment_is_remembered_with_what_it_did() -> None:
-    books = Books(*EXPORTED, pays(95_01, None, line="1001"))
-    kept = books.store.payments[SourceKey(UNI, ERP, "p1")]
+    ledger = Ledger(*EXPORTED, pays(95_01, None, line="1001"))
+    kept = ledger.store.payments[SourceKey(UNI, ERP, "p1")]
     assert (kept.kind, kept.state.value, kept.amount, kept.currency) == (
         PaymentKind.PAYMENT,
         "applied",
@@ -420,104 +420,104 @@ def test_a_payment_is_remembered_with_what_it_did() -> None:
 
 
 def test_a_noted_and_a_rejected_payment_are_remembered_as_such() -> None:
-    books = Books(*LOST_CLOSED, pays(95_00), pays(1, currency="EUR", payment_id="p2"))
-    noted = books.store.payments[SourceKey(UNI, ERP, "p1")]
+    ledger = Ledger(*LOST_CLOSED, pays(95_00), pays(1, currency="EUR", payment_id="p2"))
+    noted = ledger.store.payments[SourceKey(UNI, ERP, "p1")]
     assert (noted.state.value, noted.applied, noted.excess) == ("noted", 0, 0)
-    rejected = books.store.payments[SourceKey(UNI, ERP, "p2")]
+    rejected = ledger.store.payments[SourceKey(UNI, ERP, "p2")]
     assert (rejected.state.value, rejected.reason) == ("rejected", "currency_mismatch")
 
 
 def test_a_payment_names_its_cause_on_the_transaction() -> None:
-    books = Books(*EXPORTED)
+    ledger = Ledger(*EXPORTED)
     event = says(PaymentKind.PAYMENT, 1, status_code="paid", comment="counter 3")
-    line = books.take(event).transactions[0]
+    line = ledger.take(event).transactions[0]
     assert line.cause == PaymentRef("erp", "p1", None, "paid", "counter 3")
     assert (line.comment, line.occurred_at) == ("Bursar", at(30))
 
 
 def test_the_latest_status_code_stays_on_the_fine() -> None:
-    books = Books(*EXPORTED, tells("invoiced"))
-    assert books.fine().status_code == "invoiced"
-    books.take(pays(1, status_code="part_paid"))
-    assert books.fine().status_code == "part_paid"
-    books.take(pays(1, payment_id="p2"))
-    assert books.fine().status_code == "part_paid"
-    books.take(reverses("p2", status_code="storno"))
-    assert books.fine().status_code == "storno"
-    books.take(pays(1, payment_id="p3", currency="EUR", status_code="lost"))
-    assert books.fine().status_code == "storno"
+    ledger = Ledger(*EXPORTED, tells("invoiced"))
+    assert ledger.fine().status_code == "invoiced"
+    ledger.take(pays(1, status_code="part_paid"))
+    assert ledger.fine().status_code == "part_paid"
+    ledger.take(pays(1, payment_id="p2"))
+    assert ledger.fine().status_code == "part_paid"
+    ledger.take(reverses("p2", status_code="storno"))
+    assert ledger.fine().status_code == "storno"
+    ledger.take(pays(1, payment_id="p3", currency="EUR", status_code="lost"))
+    assert ledger.fine().status_code == "storno"
 
 
 def test_an_excess_becomes_a_credit_that_refers_to_its_fine() -> None:
-    books = Books(creates(95_00, owner=LIBRARY), exports(), pays(100_00))
+    ledger = Ledger(creates(95_00, owner=LIBRARY), exports(), pays(100_00))
     key = SourceKey(UNI, ERP, "p1")
     # SHA-256 of "1234\nerp\np1", the first 32 hex digits, computed elsewhere.
     assert excess_credit_id(key) == "bb-99c1ffaff90cbfd6f80b3b38ca49f970"
-    credit = books.fine(excess_credit_id(key))
+    credit = ledger.fine(excess_credit_id(key))
     facts = credit.facts
     assert (facts.type, facts.amount, facts.currency) == ("CREDIT", -5_00, "USD")
     assert (facts.credit_of, facts.patron_id, facts.owner) == ("F1", "P1", LIBRARY)
     assert (facts.created_at, facts.comment, facts.exportable) == (at(30), "Bursar", True)
-    assert now(books, facts.fine_id) == Now("Active", "active", -5_00, 0, -5_00, 0)
+    assert now(ledger, facts.fine_id) == Now("Active", "active", -5_00, 0, -5_00, 0)
 
 
 def test_an_excess_credit_is_exported_and_refunded_like_another() -> None:
-    books = Books(*EXPORTED, pays(100_00))
+    ledger = Ledger(*EXPORTED, pays(100_00))
     credit_id = excess_credit_id(SourceKey(UNI, ERP, "p1"))
-    books.take(exports(credit_id, batch=2))
-    assert now(books, credit_id) == transferred(-5_00)
-    books.take(pays(5_00, credit_id, payment_id="p2"))
-    assert now(books, credit_id) == transferred(0)
-    assert now(books) == transferred(0)
+    ledger.take(exports(credit_id, batch=2))
+    assert now(ledger, credit_id) == transferred(-5_00)
+    ledger.take(pays(5_00, credit_id, payment_id="p2"))
+    assert now(ledger, credit_id) == transferred(0)
+    assert now(ledger) == transferred(0)
 
 
 def test_a_rejected_overpayment_moves_not_even_what_would_fit() -> None:
-    books = Books(*FINE, exports(terms=REJECTS), pays(95_01))
-    assert now(books) == transferred(95_00)
-    assert books.fine().payments_live == 0
-    assert books.payment_state() == "rejected"
+    ledger = Ledger(*FINE, exports(terms=REJECTS), pays(95_01))
+    assert now(ledger) == transferred(95_00)
+    assert ledger.fine().payments_live == 0
+    assert ledger.payment_state() == "rejected"
 
 
 def test_a_held_overpayment_moves_not_even_what_would_fit_and_is_not_tried_again() -> None:
-    books = Books(*FINE, exports(terms=HOLDS), pays(95_01))
-    assert now(books) == transferred(95_00)
-    books.take(tells("invoiced"))
-    books.store.fold(lanes=[books.fine().facts.key, SourceKey(UNI, ERP, "p1")])
-    assert books.waits() == {"p1": "overpaid_held"}
-    assert books.payment_state() == "parked"
+    ledger = Ledger(*FINE, exports(terms=HOLDS), pays(95_01))
+    assert now(ledger) == transferred(95_00)
+    ledger.take(tells("invoiced"))
+    ledger.store.fold(lanes=[ledger.fine().facts.key, SourceKey(UNI, ERP, "p1")])
+    assert ledger.waits() == {"p1": "overpaid_held"}
+    assert ledger.payment_state() == "parked"
 
 
 def test_terms_are_those_of_the_fines_own_export() -> None:
     # The same profile, changed between two exports: each fine keeps what it left under.
     changed = replace(BOTH, overpayment=REJECTS.overpayment)
-    books = Books(*EXPORTED, creates(95_00, "F2"), exports("F2", terms=changed, batch=2))
-    assert own_outcome(books.take(pays(95_01))) == "applied"
-    assert own_outcome(books.take(pays(95_01, "F2", payment_id="p2"))) == "rejected:overpaid"
+    ledger = Ledger(*EXPORTED, creates(95_00, "F2"), exports("F2", terms=changed, batch=2))
+    assert own_outcome(ledger.take(pays(95_01))) == "applied"
+    assert own_outcome(ledger.take(pays(95_01, "F2", payment_id="p2"))) == "rejected:overpaid"
 
 
 def test_a_payment_ahead_of_its_fine_applies_in_the_commit_of_the_export() -> None:
-    books = Books(pays(40_00))
-    assert books.waits() == {"p1": "unknown_fine"}
-    done = books.take(creates(95_00))
+    ledger = Ledger(pays(40_00))
+    assert ledger.waits() == {"p1": "unknown_fine"}
+    done = ledger.take(creates(95_00))
     assert [line.kind.value for line in done.transactions] == ["fine"]
-    assert books.waits() == {"p1": "not_exported"}
-    done = books.take(exports())
+    assert ledger.waits() == {"p1": "not_exported"}
+    done = ledger.take(exports())
     assert [line.kind.value for line in done.transactions] == ["export_and_paid", "payment"]
-    assert now(books) == transferred(55_00)
-    assert books.waits() == {}
+    assert now(ledger) == transferred(55_00)
+    assert ledger.waits() == {}
     assert done.outcomes == {"applied": 1, "unparked:not_exported": 1}
 
 
 def test_a_payment_parked_on_a_refused_fine_applies_with_its_next_export() -> None:
-    books = Books(*REFUSED, pays(40_00))
-    done = books.take(exports(batch=2))
+    ledger = Ledger(*REFUSED, pays(40_00))
+    done = ledger.take(exports(batch=2))
     assert [line.kind.value for line in done.transactions] == ["export_and_paid", "payment"]
-    assert books.fine().line == "2001"
+    assert ledger.fine().line == "2001"
 
 
 def test_parked_payments_apply_oldest_first() -> None:
-    books = Books(*FINE, pays(90_00, payment_id="p1"), pays(10_00, payment_id="p2"))
-    done = books.take(exports())
+    ledger = Ledger(*FINE, pays(90_00, payment_id="p1"), pays(10_00, payment_id="p2"))
+    done = ledger.take(exports())
     assert [moved(line) for line in done.transactions[1:]] == [
         ("payment", 90_00, 0, -90_00),
         ("payment", 5_00, 0, -5_00),
@@ -531,33 +531,33 @@ def test_parked_payments_apply_oldest_first() -> None:
     ("12 the export's profile rejects excess", exports(terms=REJECTS), "overpaid"),
 )
 def test_a_parked_payment_may_be_rejected_when_its_turn_comes(export: Step, reason: str) -> None:
-    books = Books(*FINE, pays(95_01))
-    before = books.account()
-    books.take(export)
-    assert books.reasons() == [reason]
-    assert books.waits() == {}
-    assert books.payment_state() == "rejected"
-    assert books.account().sequence == before.sequence + 1
+    ledger = Ledger(*FINE, pays(95_01))
+    before = ledger.account()
+    ledger.take(export)
+    assert ledger.reasons() == [reason]
+    assert ledger.waits() == {}
+    assert ledger.payment_state() == "rejected"
+    assert ledger.account().sequence == before.sequence + 1
 
 
 def test_a_parked_payment_is_rejected_when_the_library_closes_its_fine() -> None:
-    books = Books(*FINE, pays(95_00))
-    books.take(cancels())
-    assert books.reasons() == ["not_live"]
-    assert books.waits() == {}
+    ledger = Ledger(*FINE, pays(95_00))
+    ledger.take(cancels())
+    assert ledger.reasons() == ["not_live"]
+    assert ledger.waits() == {}
 
 
 def test_a_payment_parked_on_an_unknown_fine_meets_the_currency_later() -> None:
-    books = Books(pays(1, currency="EUR"), *FINE)
-    assert books.reasons() == ["currency_mismatch"]
-    assert books.waits() == {}
+    ledger = Ledger(pays(1, currency="EUR"), *FINE)
+    assert ledger.reasons() == ["currency_mismatch"]
+    assert ledger.waits() == {}
 
 
 def test_a_payment_parked_on_two_unknown_references_meets_their_mismatch_later() -> None:
-    books = Books(pays(1, "F2", line="1001"), *EXPORTED)
-    assert books.waits() == {"p1": "unknown_fine"}
-    books.take(creates(5_00, "F2"))
-    assert books.reasons() == ["reference_mismatch"]
+    ledger = Ledger(pays(1, "F2", line="1001"), *EXPORTED)
+    assert ledger.waits() == {"p1": "unknown_fine"}
+    ledger.take(creates(5_00, "F2"))
+    assert ledger.reasons() == ["reference_mismatch"]
 
 
 @pytest.mark.parametrize("ahead", [(), FINE], ids=["unknown fine", "not exported"])

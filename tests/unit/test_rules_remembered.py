@@ -4,7 +4,7 @@ from service.core.ledger import SourceKey
 from service.core.payments import excess_credit_id
 from tests.support.bursar import pays, reverses, tells
 from tests.support.given import ERP, HOLDS, LOST, UNI, creates, exports, table
-from tests.support.in_memory import Books, Step
+from tests.support.in_memory import Ledger, Step
 
 EXPORTED = (creates(95_00), exports())
 CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
@@ -57,7 +57,7 @@ CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
 def test_a_payment_is_remembered(
     history: tuple[Step, ...], payment_id: str, row: tuple[object, ...]
 ) -> None:
-    payment = Books(*history).store.payments[SourceKey(UNI, ERP, payment_id)]
+    payment = Ledger(*history).store.payments[SourceKey(UNI, ERP, payment_id)]
     assert (
         payment.state.value,
         payment.fine_id,
@@ -77,5 +77,5 @@ def test_a_payment_with_two_references_was_meant_for_the_fine_it_names(
     event: Step, reason: str
 ) -> None:
     mismatch = pays(1_00, "F2", line="1001")
-    books = Books(*EXPORTED, creates(5_00, "F2"), mismatch, event)
-    assert books.reasons() == ["reference_mismatch", reason]
+    ledger = Ledger(*EXPORTED, creates(5_00, "F2"), mismatch, event)
+    assert ledger.reasons() == ["reference_mismatch", reason]

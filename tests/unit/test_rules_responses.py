@@ -23,7 +23,7 @@ from tests.support.given import (
     table,
 )
 from tests.support.in_memory import (
-    Books,
+    Ledger,
     Moved,
     Now,
     Step,
@@ -90,49 +90,49 @@ BATCH = BatchKey(UNI, "BOTH", 1)
 def test_a_refusal_is_the_exact_opposite_of_its_export(
     history: Sequence[Step], state: Now, posted: Moved
 ) -> None:
-    books = Books(*history)
-    done = books.take(refuses("1001"))
+    ledger = Ledger(*history)
+    done = ledger.take(refuses("1001"))
     assert own_outcome(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
-    assert now(books) == state
-    assert books.line_state("1001") == "refused"
-    sound(books.store)
+    assert now(ledger) == state
+    assert ledger.line_state("1001") == "refused"
+    sound(ledger.store)
 
 
 def test_a_refused_export_only_fine_is_active_again() -> None:
-    books = Books(creates(95_00), exports(terms=ONLY))
-    done = books.take(refuses(profile="ONLY"))
+    ledger = Ledger(creates(95_00), exports(terms=ONLY))
+    done = ledger.take(refuses(profile="ONLY"))
     assert [moved(line) for line in done.transactions] == [("export_rejected", 95_00, 95_00, 0)]
-    assert now(books) == open_(95_00)
+    assert now(ledger) == open_(95_00)
 
 
 def test_a_refused_line_keeps_the_reason_and_holds_its_fine_back() -> None:
-    books = Books(*EXPORTED)
-    line = books.take(refuses("1001")).transactions[0]
+    ledger = Ledger(*EXPORTED)
+    line = ledger.take(refuses("1001")).transactions[0]
     assert line.cause == ExportRef("BOTH", 1, "1001")
     assert (line.label, line.occurred_at) == ("Export rejected", at(25))
-    assert books.store.lines[LineKey(UNI, "1001")].reason == "no such student"
-    assert books.fine().refused_reason == "no such student"
-    assert books.fine().line is None
+    assert ledger.store.lines[LineKey(UNI, "1001")].reason == "no such student"
+    assert ledger.fine().refused_reason == "no such student"
+    assert ledger.fine().line is None
 
 
 def test_a_profile_that_retries_does_not_hold_a_refused_fine_back() -> None:
-    books = Books(creates(95_00), exports(terms=RETRIES), refuses())
-    assert books.fine().refused_reason is None
-    assert books.store.lines[LineKey(UNI, "1001")].reason == "file unreadable"
+    ledger = Ledger(creates(95_00), exports(terms=RETRIES), refuses())
+    assert ledger.fine().refused_reason is None
+    assert ledger.store.lines[LineKey(UNI, "1001")].reason == "file unreadable"
 
 
 def test_a_refused_fine_is_exported_anew_under_a_new_line() -> None:
-    books = Books(*EXPORTED, refuses(), exports(batch=2))
-    assert books.fine().line == "2001"
-    assert books.fine().refused_reason is None
-    assert (books.line_state("1001"), books.line_state("2001")) == ("refused", "live")
-    sound(books.store)
+    ledger = Ledger(*EXPORTED, refuses(), exports(batch=2))
+    assert ledger.fine().line == "2001"
+    assert ledger.fine().refused_reason is None
+    assert (ledger.line_state("1001"), ledger.line_state("2001")) == ("refused", "live")
+    sound(ledger.store)
 
 
 def test_a_fine_refused_after_a_part_was_paid_at_the_desk_and_reexported_for_the_rest() -> None:
-    books = Books(*EXPORTED, refuses(), desk_pays(30_00), exports(batch=2), pays(65_00))
-    assert now(books) == Now("Transferred", "closed")
+    ledger = Ledger(*EXPORTED, refuses(), desk_pays(30_00), exports(batch=2), pays(65_00))
+    assert now(ledger) == Now("Transferred", "closed")
 
 
 @table(
@@ -174,21 +174,21 @@ def test_a_fine_refused_after_a_part_was_paid_at_the_desk_and_reexported_for_the
 def test_a_batch_says_what_became_of_its_lines(
     responses: Sequence[Step], states: list[str], lines: list[str]
 ) -> None:
-    books = Books(*THREE)
+    ledger = Ledger(*THREE)
     seen = []
     for response in responses:
-        assert own_outcome(books.take(response)) == "applied"
-        seen.append(books.store.batches[BATCH].state.value)
+        assert own_outcome(ledger.take(response)) == "applied"
+        seen.append(ledger.store.batches[BATCH].state.value)
     assert seen == states
-    assert [books.line_state(line) for line in ("1001", "1002", "1003")] == lines
-    sound(books.store)
+    assert [ledger.line_state(line) for line in ("1001", "1002", "1003")] == lines
+    sound(ledger.store)
 
 
 def test_accepting_moves_nothing() -> None:
-    books = Books(*THREE)
-    before = books.store.copy()
-    assert books.take(accepts()).transactions == ()
-    assert books.store.fines == before.fines
+    ledger = Ledger(*THREE)
+    before = ledger.store.copy()
+    assert ledger.take(accepts()).transactions == ()
+    assert ledger.store.fines == before.fines
 
 
 PAID = (*THREE, pays(1, "F2"))
@@ -253,13 +253,13 @@ LATER = (*EXPORTED, refuses(response_id="a0"), exports(batch=2))
 def test_a_response_that_does_not_hold_changes_nothing_at_all(
     history: Sequence[Step], event: Step, reason: str
 ) -> None:
-    books = Books(*history)
-    before = books.store.copy()
-    done = books.take(event)
+    ledger = Ledger(*history)
+    before = ledger.store.copy()
+    done = ledger.take(event)
     assert own_outcome(done) == f"rejected:{reason}"
     assert [refused.reason for refused in done.refused] == [reason]
     for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
-        assert getattr(books.store, table_name) == getattr(before, table_name)
+        assert getattr(ledger.store, table_name) == getattr(before, table_name)
 
 
 @table(
@@ -278,7 +278,7 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
 def test_a_response_is_told_which_of_its_lines_does_not_hold(
     history: Sequence[Step], event: Step, detail: str
 ) -> None:
-    (refused,) = Books(*history).take(event).refused
+    (refused,) = Ledger(*history).take(event).refused
     assert refused.detail.startswith(detail)
 
 
@@ -293,9 +293,9 @@ def test_a_response_is_told_which_of_its_lines_does_not_hold(
 def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
     event: ExportResponse, said: tuple[str, int | None]
 ) -> None:
-    books = Books(*THREE, refuses("1001", response_id="a0"))
-    books.take(event)
-    kept = books.store.responses[event.key]
+    ledger = Ledger(*THREE, refuses("1001", response_id="a0"))
+    ledger.take(event)
+    kept = ledger.store.responses[event.key]
     assert (kept.outcome, kept.lines, kept.responded_at) == (*said, event.responded_at)
 
 
@@ -306,65 +306,65 @@ def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
     ("4 one zero", (3, "99.0")),
 )
 def test_control_totals_are_compared_as_money(control: tuple[int, str]) -> None:
-    books = Books(*THREE)
-    assert own_outcome(books.take(accepts(control=control))) == "applied"
+    ledger = Ledger(*THREE)
+    assert own_outcome(ledger.take(accepts(control=control))) == "applied"
 
 
 def test_control_totals_count_the_whole_batch_whatever_was_refused_before() -> None:
-    books = Books(*THREE, refuses("1001"))
-    second = books.take(refuses("1002", response_id="a2", control=(3, "99.00")))
+    ledger = Ledger(*THREE, refuses("1001"))
+    second = ledger.take(refuses("1002", response_id="a2", control=(3, "99.00")))
     assert own_outcome(second) == "applied"
 
 
 def test_a_control_total_may_have_fifteen_digits_before_the_point() -> None:
-    books = Books(*EXPORTED)
-    batch = books.store.batches[BATCH]
-    books.store.batches[BATCH] = replace(batch, count=200_000, total=999_999_999_999_999_99)
+    ledger = Ledger(*EXPORTED)
+    batch = ledger.store.batches[BATCH]
+    ledger.store.batches[BATCH] = replace(batch, count=200_000, total=999_999_999_999_999_99)
     given = accepts(control=(200_000, "999999999999999.99"))
-    assert own_outcome(books.take(given)) == "applied"
+    assert own_outcome(ledger.take(given)) == "applied"
 
 
 def test_an_empty_batch_may_be_accepted_with_its_totals() -> None:
-    books = Books()
-    books.store.seal(BATCH, "USD")
-    assert own_outcome(books.take(accepts(control=(0, "0.00")))) == "applied"
-    assert own_outcome(books.take(refuses(response_id="a2"))) == "rejected:not_live"
+    ledger = Ledger()
+    ledger.store.seal(BATCH, "USD")
+    assert own_outcome(ledger.take(accepts(control=(0, "0.00")))) == "applied"
+    assert own_outcome(ledger.take(refuses(response_id="a2"))) == "rejected:not_live"
 
 
 def test_a_response_is_known_by_its_identity() -> None:
-    books = Books(*THREE, refuses("1001"))
-    assert own_outcome(books.take(refuses("1001"))) == "repeat"
-    assert own_outcome(books.take(refuses("1002"))) == "rejected:response_conflict"
-    books.take(refuses("7", response_id="a2"))
-    assert own_outcome(books.take(refuses("7", response_id="a2"))) == "repeat"
-    kept = books.store.responses[SourceKey(UNI, ERP, "a2")]
+    ledger = Ledger(*THREE, refuses("1001"))
+    assert own_outcome(ledger.take(refuses("1001"))) == "repeat"
+    assert own_outcome(ledger.take(refuses("1002"))) == "rejected:response_conflict"
+    ledger.take(refuses("7", response_id="a2"))
+    assert own_outcome(ledger.take(refuses("7", response_id="a2"))) == "repeat"
+    kept = ledger.store.responses[SourceKey(UNI, ERP, "a2")]
     assert (kept.state.value, kept.reason) == ("rejected", "unknown_line")
 
 
 def test_the_library_may_close_a_refused_fine() -> None:
-    books = Books(*EXPORTED, refuses(), cancels())
-    assert now(books) == Now("Closed", "closed")
-    assert books.fine().line is None
+    ledger = Ledger(*EXPORTED, refuses(), cancels())
+    assert now(ledger) == Now("Closed", "closed")
+    assert ledger.fine().line is None
 
 
 def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alone() -> None:
     other = replace(BOTH, profile=ONLY.profile)
-    books = Books(creates(95_00), exports())
-    books.take(creates(5_00, "F2"))
+    ledger = Ledger(creates(95_00), exports())
+    ledger.take(creates(5_00, "F2"))
     second = exports("F2", terms=other)
     line = replace(second.fines[0], bursar_transaction_id="5001")
-    books.take(replace(second, fines=(line,)))
-    books.take(refuses(profile="ONLY"))
-    assert (books.line_state("1001"), books.line_state("5001")) == ("live", "refused")
+    ledger.take(replace(second, fines=(line,)))
+    ledger.take(refuses(profile="ONLY"))
+    assert (ledger.line_state("1001"), ledger.line_state("5001")) == ("live", "refused")
 
 
-def parked_unswept(books: Books, *missed: BursarPayment) -> None:
+def parked_unswept(ledger: Ledger, *missed: BursarPayment) -> None:
     """As a rival's commit at the same instant leaves them: parked although their fine is there."""
     away = Store()
     away.fold(*missed)
     assert len(away.parked) == len(missed)
-    books.store.parked |= away.parked
-    books.store.payments |= away.payments
+    ledger.store.parked |= away.parked
+    ledger.store.payments |= away.payments
 
 
 @table(
@@ -381,17 +381,17 @@ def parked_unswept(books: Books, *missed: BursarPayment) -> None:
 def test_what_missed_its_fine_goes_before_the_refusal_of_its_line(
     missed: tuple[BursarPayment, ...], answer: str, state: Now
 ) -> None:
-    books = Books(*EXPORTED)
-    parked_unswept(books, *missed)
-    assert own_outcome(books.take(refuses())) == answer
-    assert now(books) == state
-    assert books.waits() == {}
-    sound(books.store)
+    ledger = Ledger(*EXPORTED)
+    parked_unswept(ledger, *missed)
+    assert own_outcome(ledger.take(refuses())) == answer
+    assert now(ledger) == state
+    assert ledger.waits() == {}
+    sound(ledger.store)
 
 
 def test_a_line_that_is_not_its_fines_latest_is_not_live_even_if_nobody_refused_it() -> None:
     # Two batches adopted after a restore may hold one fine; the table alone says live twice.
-    books = Books(*LATER)
+    ledger = Ledger(*LATER)
     old = LineKey(UNI, "1001")
-    books.store.lines[old] = replace(books.store.lines[old], state=LineState.LIVE)
-    assert own_outcome(books.take(refuses("1001"))) == "rejected:not_live"
+    ledger.store.lines[old] = replace(ledger.store.lines[old], state=LineState.LIVE)
+    assert own_outcome(ledger.take(refuses("1001"))) == "rejected:not_live"

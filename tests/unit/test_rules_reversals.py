@@ -22,7 +22,7 @@ from tests.support.given import (
     waives,
 )
 from tests.support.in_memory import (
-    Books,
+    Ledger,
     Moved,
     Now,
     Step,
@@ -149,14 +149,14 @@ CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
 def test_what_a_reversal_undoes(
     history: Sequence[Step], event: Step, state: Now, posted: Sequence[Moved]
 ) -> None:
-    books = Books(*history)
-    done = books.take(event)
+    ledger = Ledger(*history)
+    done = ledger.take(event)
     assert own_outcome(done) == ("noted" if posted[0][0] == "reversal_noted" else "applied")
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
-    assert now(books) == state
+    assert now(ledger) == state
     assert done.refused == ()
-    sound(books.store)
+    sound(ledger.store)
 
 
 TWO = (*PARTLY, creates(5_00, "F2"), exports("F2", batch=2))
@@ -327,118 +327,118 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
 def test_a_reversal_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    books = Books(*history)
-    before = books.store.copy()
-    done = books.take(event)
+    ledger = Ledger(*history)
+    before = ledger.store.copy()
+    done = ledger.take(event)
     assert own_outcome(done) == outcome
     assert done.transactions == ()
-    assert books.store.accounts == before.accounts
-    assert books.store.fines == before.fines
-    assert len(books.reasons()) - len(before.refused) == outcome.startswith("rejected")
-    assert len(books.waits()) - len(before.parked) == outcome.startswith("parked")
+    assert ledger.store.accounts == before.accounts
+    assert ledger.store.fines == before.fines
+    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
 
 
 def test_a_reversed_payment_knows_its_reversal_and_the_reversal_its_payment() -> None:
-    books = Books(*PARTLY)
-    line = books.take(reverses(status_code="storno")).transactions[0]
+    ledger = Ledger(*PARTLY)
+    line = ledger.take(reverses(status_code="storno")).transactions[0]
     assert line.cause == PaymentRef("erp", "r1", "p1", "storno", None)
     assert line.occurred_at == at(40)
-    payments = books.store.payments
+    payments = ledger.store.payments
     assert payments[SourceKey(UNI, ERP, "p1")].reversed_by == "r1"
     reversal = payments[SourceKey(UNI, ERP, "r1")]
     assert (reversal.reverses, reversal.fine_id, reversal.state.value) == ("p1", "F1", "applied")
 
 
 def test_a_cancelled_credit_is_closed_and_takes_no_payment() -> None:
-    books = Books(*OVERPAID, reverses())
-    assert now(books, CREDIT_ID) == replace(closed(), transferred=95_00)
-    assert own_outcome(books.take(pays(1, CREDIT_ID, payment_id="p2"))) == "rejected:not_live"
-    gone = own_outcome(books.take(disputes(CREDIT_ID)))
+    ledger = Ledger(*OVERPAID, reverses())
+    assert now(ledger, CREDIT_ID) == replace(closed(), transferred=95_00)
+    assert own_outcome(ledger.take(pays(1, CREDIT_ID, payment_id="p2"))) == "rejected:not_live"
+    gone = own_outcome(ledger.take(disputes(CREDIT_ID)))
     assert gone == "rejected:already_closed"
 
 
 def test_the_middle_one_of_three_partial_payments_is_reversed() -> None:
     three = [pays(n * 10_00, payment_id=f"p{n}") for n in (1, 2, 3)]
-    books = Books(*EXPORTED, *three)
-    assert now(books) == transferred(35_00)
-    books.take(reverses("p2"))
-    assert now(books) == transferred(55_00)
-    assert books.fine().payments_live == 2
+    ledger = Ledger(*EXPORTED, *three)
+    assert now(ledger) == transferred(35_00)
+    ledger.take(reverses("p2"))
+    assert now(ledger) == transferred(55_00)
+    assert ledger.fine().payments_live == 2
 
 
 def test_a_reversal_ahead_of_its_payment_and_its_fine_waits_for_both() -> None:
-    books = Books(reverses())
-    assert books.waits() == {"r1": "unknown_original"}
-    books.take(pays(95_00))
-    assert books.waits() == {"r1": "unknown_original", "p1": "unknown_fine"}
-    books.take(creates(95_00))
-    assert books.waits() == {"r1": "unknown_original", "p1": "not_exported"}
-    done = books.take(exports())
+    ledger = Ledger(reverses())
+    assert ledger.waits() == {"r1": "unknown_original"}
+    ledger.take(pays(95_00))
+    assert ledger.waits() == {"r1": "unknown_original", "p1": "unknown_fine"}
+    ledger.take(creates(95_00))
+    assert ledger.waits() == {"r1": "unknown_original", "p1": "not_exported"}
+    done = ledger.take(exports())
     kinds = [line.kind.value for line in done.transactions]
     assert kinds == ["export_and_paid", "payment", "reversal"]
-    assert now(books) == transferred(95_00)
-    assert books.waits() == {}
+    assert now(ledger) == transferred(95_00)
+    assert ledger.waits() == {}
 
 
 def test_a_reversal_ahead_of_its_payment_applies_right_after_it() -> None:
-    books = Books(*EXPORTED, reverses())
-    done = books.take(pays(95_00))
+    ledger = Ledger(*EXPORTED, reverses())
+    done = ledger.take(pays(95_00))
     assert [line.kind.value for line in done.transactions] == ["payment", "reversal"]
-    assert now(books) == transferred(95_00)
+    assert now(ledger) == transferred(95_00)
 
 
 def test_a_reversal_behind_a_payment_that_is_rejected_is_rejected_too() -> None:
-    books = Books(*EXPORTED, reverses(currency="EUR"))
-    books.take(pays(1, currency="EUR"))
-    assert books.reasons() == ["original_rejected", "currency_mismatch"] or books.reasons() == [
+    ledger = Ledger(*EXPORTED, reverses(currency="EUR"))
+    ledger.take(pays(1, currency="EUR"))
+    assert ledger.reasons() == ["original_rejected", "currency_mismatch"] or ledger.reasons() == [
         "currency_mismatch",
         "original_rejected",
     ]
-    assert books.waits() == {}
+    assert ledger.waits() == {}
 
 
 def test_a_reversal_behind_a_held_payment_stays_behind_it() -> None:
-    books = Books(*FINE, exports(terms=HOLDS), pays(95_01), reverses())
-    books.store.fold(lanes=[books.fine().facts.key])
-    assert books.waits() == {"p1": "overpaid_held", "r1": "unknown_original"}
+    ledger = Ledger(*FINE, exports(terms=HOLDS), pays(95_01), reverses())
+    ledger.store.fold(lanes=[ledger.fine().facts.key])
+    assert ledger.waits() == {"p1": "overpaid_held", "r1": "unknown_original"}
 
 
 def test_a_reversal_of_a_parked_reversal_falls_when_that_one_applies() -> None:
-    books = Books(reverses("r1", payment_id="r2"), reverses("p1", payment_id="r1"))
-    assert books.waits() == {"r2": "unknown_original", "r1": "unknown_original"}
-    books.take(pays(95_00))
-    books.take(creates(95_00))
-    done = books.take(exports())
+    ledger = Ledger(reverses("r1", payment_id="r2"), reverses("p1", payment_id="r1"))
+    assert ledger.waits() == {"r2": "unknown_original", "r1": "unknown_original"}
+    ledger.take(pays(95_00))
+    ledger.take(creates(95_00))
+    done = ledger.take(exports())
     kinds = [line.kind.value for line in done.transactions]
     assert kinds == ["export_and_paid", "payment", "reversal"]
-    assert books.reasons() == ["not_reversible"]
-    assert books.waits() == {}
+    assert ledger.reasons() == ["not_reversible"]
+    assert ledger.waits() == {}
 
 
 def test_of_two_reversals_behind_one_payment_the_older_counts() -> None:
-    books = Books(*EXPORTED, reverses(payment_id="r1"), reverses(payment_id="r2"))
-    books.take(pays(95_00))
-    assert (books.payment_state("r1"), books.payment_state("r2")) == ("applied", "rejected")
-    assert books.reasons() == ["already_reversed"]
+    ledger = Ledger(*EXPORTED, reverses(payment_id="r1"), reverses(payment_id="r2"))
+    ledger.take(pays(95_00))
+    assert (ledger.payment_state("r1"), ledger.payment_state("r2")) == ("applied", "rejected")
+    assert ledger.reasons() == ["already_reversed"]
 
 
 def test_two_reversals_of_each_other_wait_for_ever() -> None:
-    books = Books(reverses("r2", payment_id="r1"), reverses("r1", payment_id="r2"))
-    assert books.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
-    books.store.fold(lanes=[SourceKey(UNI, ERP, "r1"), SourceKey(UNI, ERP, "r2")])
-    assert books.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
+    ledger = Ledger(reverses("r2", payment_id="r1"), reverses("r1", payment_id="r2"))
+    assert ledger.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
+    ledger.store.fold(lanes=[SourceKey(UNI, ERP, "r1"), SourceKey(UNI, ERP, "r2")])
+    assert ledger.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
 
 
 def test_a_reversal_of_itself_waits() -> None:
-    assert Books(reverses("r1", payment_id="r1")).waits() == {"r1": "unknown_original"}
+    assert Ledger(reverses("r1", payment_id="r1")).waits() == {"r1": "unknown_original"}
 
 
 def test_a_change_of_the_excess_credit_and_a_reversal_go_oldest_first() -> None:
     # Both wait for the payment that makes the credit; whichever came first has its way.
-    used = Books(*EXPORTED, waives(5_00, CREDIT_ID), reverses(), pays(100_00))
+    used = Ledger(*EXPORTED, waives(5_00, CREDIT_ID), reverses(), pays(100_00))
     assert used.reasons() == ["credit_already_exported"]
     assert now(used) == transferred(0)
-    undone = Books(*EXPORTED, reverses(), waives(5_00, CREDIT_ID), pays(100_00))
+    undone = Ledger(*EXPORTED, reverses(), waives(5_00, CREDIT_ID), pays(100_00))
     assert undone.reasons() == ["already_closed"]
     assert now(undone) == transferred(95_00)
 
@@ -451,59 +451,59 @@ def test_a_change_of_the_excess_credit_and_a_reversal_go_oldest_first() -> None:
 def test_it_is_the_same_whether_the_payment_or_the_export_came_first(
     ahead: Sequence[Step],
 ) -> None:
-    one = Books(*FINE, *ahead, exports(), pays(100_00))
-    other = Books(*FINE, *ahead, pays(100_00), exports())
+    one = Ledger(*FINE, *ahead, exports(), pays(100_00))
+    other = Ledger(*FINE, *ahead, pays(100_00), exports())
     assert one.reasons() == other.reasons()
     assert one.store.fines == other.store.fines
     assert one.store.transactions == other.store.transactions
 
 
 def test_a_payment_for_an_excess_credit_may_come_before_the_credit() -> None:
-    books = Books(*EXPORTED, pays(5_00, CREDIT_ID, payment_id="p2"))
-    assert books.waits() == {"p2": "unknown_fine"}
-    books.take(pays(100_00))
-    assert books.waits() == {"p2": "not_exported"}
-    books.take(exports(CREDIT_ID, batch=2))
-    assert now(books, CREDIT_ID) == transferred(0)
-    assert books.waits() == {}
+    ledger = Ledger(*EXPORTED, pays(5_00, CREDIT_ID, payment_id="p2"))
+    assert ledger.waits() == {"p2": "unknown_fine"}
+    ledger.take(pays(100_00))
+    assert ledger.waits() == {"p2": "not_exported"}
+    ledger.take(exports(CREDIT_ID, batch=2))
+    assert now(ledger, CREDIT_ID) == transferred(0)
+    assert ledger.waits() == {}
 
 
 def test_a_payment_waiting_for_a_credit_that_is_cancelled_is_rejected() -> None:
-    books = Books(*OVERPAID, pays(5_00, CREDIT_ID, payment_id="p2"))
-    assert books.waits() == {"p2": "not_exported"}
-    books.take(reverses())
-    assert books.reasons() == ["not_live"]
-    assert books.waits() == {}
+    ledger = Ledger(*OVERPAID, pays(5_00, CREDIT_ID, payment_id="p2"))
+    assert ledger.waits() == {"p2": "not_exported"}
+    ledger.take(reverses())
+    assert ledger.reasons() == ["not_live"]
+    assert ledger.waits() == {}
 
 
 def test_a_refused_fine_comes_back_and_may_be_reversed_no_more() -> None:
-    books = Books(*PARTLY, reverses(), refuses())
-    assert now(books) == open_(95_00)
-    second = books.take(reverses(payment_id="r2"))
+    ledger = Ledger(*PARTLY, reverses(), refuses())
+    assert now(ledger) == open_(95_00)
+    second = ledger.take(reverses(payment_id="r2"))
     assert own_outcome(second) == "rejected:already_reversed"
 
 
 def test_a_payment_without_fine_id_is_reversed_by_a_reversal_without_references() -> None:
-    books = Books(*EXPORTED, pays(95_00, None, line="1001"), reverses())
-    assert now(books) == transferred(95_00)
+    ledger = Ledger(*EXPORTED, pays(95_00, None, line="1001"), reverses())
+    assert now(ledger) == transferred(95_00)
 
 
 def test_a_payment_by_an_unknown_line_and_a_known_fine_is_reversed_by_either() -> None:
     for named in (reverses(line="7"), reverses(fine_id="F1"), reverses(line="1001")):
-        books = Books(*EXPORTED, pays(95_00, line="7"))
-        assert own_outcome(books.take(named)) == "applied"
+        ledger = Ledger(*EXPORTED, pays(95_00, line="7"))
+        assert own_outcome(ledger.take(named)) == "applied"
 
 
 def test_a_reversal_under_a_label_of_its_own() -> None:
     labelled = replace(BOTH, labels=tuple((kind, kind.upper()) for kind, _ in BOTH.labels))
-    books = Books(*FINE, exports(terms=labelled), pays(95_00))
-    assert [line.label for line in books.take(reverses()).transactions] == ["Payment reversed"]
+    ledger = Ledger(*FINE, exports(terms=labelled), pays(95_00))
+    assert [line.label for line in ledger.take(reverses()).transactions] == ["Payment reversed"]
 
 
 def test_an_erps_comment_stays_with_its_cause() -> None:
-    books = Books(*EXPORTED)
+    ledger = Ledger(*EXPORTED)
     given = says(PaymentKind.PAYMENT, 95_00, comment="counter 3")
-    line = books.take(given).transactions[0]
+    line = ledger.take(given).transactions[0]
     assert (line.comment, line.cause) == (
         "Bursar",
         PaymentRef("erp", "p1", None, None, "counter 3"),
@@ -528,5 +528,5 @@ def test_an_erps_comment_stays_with_its_cause() -> None:
     ("14-5 by line", TWO, reverses(line="2001"), "reverses_payment_id, bursar_transaction_id"),
 )
 def test_a_mismatch_names_both_fields(history: Sequence[Step], event: Step, fields: str) -> None:
-    (rejection,) = Books(*history).take(event).refused
+    (rejection,) = Ledger(*history).take(event).refused
     assert rejection.detail == f"{fields}: must name the same fine"
