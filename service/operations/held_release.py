@@ -19,7 +19,8 @@ REMEDIES = {
     Exclusion.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
     Exclusion.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
     " a newer fine-created of the patron brings them",
-    Exclusion.NO_PATRON_NAME: "the patron has no name: a newer fine-created of the patron brings it",
+    Exclusion.NO_PATRON_NAME: "the patron has no name:"
+    " a newer fine-created of the patron brings it",
     Exclusion.NO_PROFILE: "no profile of the institution takes it: add its type, currency, owner or"
     " user group to one",
     Exclusion.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"

@@ -15,7 +15,7 @@ from service.export.batch import USER_NAME, clean, totals_of_batch
 from service.export.claims import candidate_of
 from service.export.manifest import Run, manifest_of
 from service.export.printing import batch_of, line_of
-from service.export.selection import Exclusion, local_date, exclusion_of
+from service.export.selection import Exclusion, exclusion_of, local_date
 from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read
 from service.export.xml.xsd import bursar_export_schema

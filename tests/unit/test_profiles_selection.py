@@ -12,9 +12,9 @@ from service.export.profiles.reading import read_profiles
 from service.export.selection import (
     Candidate,
     Exclusion,
+    exclusion_of,
     identifier_of,
     local_date,
-    exclusion_of,
     select,
 )
 from tests.golden.batches import GOLDEN
@@ -96,7 +96,12 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("no identifier", {}, {"identifiers": ()}, Exclusion.NO_IDENTIFIER),
         ("an empty identifier", {}, {"identifiers": (("02", ""),)}, Exclusion.NO_IDENTIFIER),
         ("a blank identifier", {}, {"identifiers": (("02", " "),)}, Exclusion.NO_IDENTIFIER),
-        ("two identifiers", {}, {"identifiers": (("02", "1"), ("02", "2"))}, Exclusion.NO_IDENTIFIER),
+        (
+            "two identifiers",
+            {},
+            {"identifiers": (("02", "1"), ("02", "2"))},
+            Exclusion.NO_IDENTIFIER,
+        ),
         ("one of another type", {}, {"identifiers": (("01", "1"),)}, Exclusion.NO_IDENTIFIER),
         ("no user name", {"match": "userName"}, {}, Exclusion.NO_IDENTIFIER),
         ("no name", {}, {"patron_name": ""}, Exclusion.NO_PATRON_NAME),
