@@ -17,6 +17,7 @@ from ..core.workspace import Changes, ParkedKey
 from ..database import ledger_write, offsets, outbox
 from ..database.aside import aside
 from ..database.ledger_store import LedgerStore
+from ..database.offsets import Assignment
 from ..database.parked_errors import longest_row, put_parked_errors
 from ..database.pool import Connection, Writes
 from ..database.references import Queue, References, references, references_of_queues
@@ -37,7 +38,7 @@ from .isolation_parked import raise_for_parked
 from .isolation_waits import Holding
 from .outputs import Outputs
 from .parts import Part, Parts
-from .poll import Claim, Poll, Report, moved, moves_of
+from .poll import Poll, Report, moved, moves_of
 from .tally import Counting, Tally
 
 log = structlog.get_logger()
@@ -82,7 +83,7 @@ class Applier:
         alarm. One that alone is too much for a time limit is left, with what is behind it in its
         partition; the report names the partition. Raises Fenced, TooManyInternalErrors.
         """
-        done, holding = Report(claims=poll.claims), Holding()
+        done, holding = Report(assignments=poll.assignments), Holding()
         parts: Parts[Record] = Parts(is_hurried=bool(poll.suspects))
         for records in reversed(poll.in_parts()):
             parts.put(records, is_last_try=len(records) == 1)
@@ -92,7 +93,7 @@ class Applier:
                 continue
             started_ns = time.monotonic_ns()
             try:
-                done = done.followed_by(await self._apply_part(part, done.claims))
+                done = done.followed_by(await self._apply_part(part, done.assignments))
             except Exception as error:  # noqa: BLE001 - raised again unless a record is the cause
                 took_ms = (time.monotonic_ns() - started_ns) // 1_000_000
                 await self._divide(part, error, parts, holding, took_ms)
@@ -106,8 +107,8 @@ class Applier:
         parts.put(records[count:], is_last_try=part.is_last_try)
         return replace(part, items=records[:count])
 
-    async def _apply_part(self, part: Part[Record], claims: tuple[Claim, ...]) -> Report:
-        poll = Poll(part.items, claims)
+    async def _apply_part(self, part: Part[Record], assignments: tuple[Assignment, ...]) -> Report:
+        poll = Poll(part.items, assignments)
         in_a_row = self._internal_errors.after(poll.records)
         report = await self._committer.run(
             lambda connection: self._apply_once(connection, poll), patience=part.patience
@@ -222,7 +223,7 @@ class Applier:
         if broken and await longest_row(connection, broken, more) == more:
             raise self._internal_errors.too_many(broken[-1].error)
         outcomes = {f"parked:{Wait.INTERNAL_ERROR}": len(broken)} if broken else {}
-        done = moved(poll.claims, moves)
+        done = moved(poll.assignments, moves)
         rejected = Counter((value.origin.topic, value.reason.value) for value in changes.refused)
         outcomes = {**changes.outcomes, **outcomes}
         return Report(outcomes, done, len(changes.transactions), rejected)

@@ -2,23 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..core.events import Failed, Incoming, Refused
 from ..core.ledger import Origin
-from ..database.offsets import OffsetMove, record_digest
+from ..database.offsets import Assignment, OffsetMove, record_digest
 
 Place = tuple[str, int]  # topic and partition
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A partition this process owns: the offset it goes on at, under its owner epoch."""
-
-    topic: str
-    partition: int
-    next_offset: int
-    owner_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +20,7 @@ class Poll:
     """
 
     records: tuple[Incoming | Refused | Failed, ...]
-    claims: tuple[Claim, ...]
+    assignments: tuple[Assignment, ...]
     suspects: frozenset[Place] = frozenset()
 
     def in_parts(self) -> tuple[tuple[Incoming | Refused | Failed, ...], ...]:
@@ -64,7 +54,7 @@ class Report:
     """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
-    claims: tuple[Claim, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
     transactions: int = 0
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
     held: Mapping[Place, Held] = field(default_factory=dict)
@@ -74,7 +64,7 @@ class Report:
         outcomes = Counter(self.outcomes) + Counter(later.outcomes)
         rejected = Counter(self.rejected) + Counter(later.rejected)
         transactions = self.transactions + later.transactions
-        return Report(outcomes, later.claims, transactions, rejected)
+        return Report(outcomes, later.assignments, transactions, rejected)
 
 
 def moves_of(poll: Poll) -> list[OffsetMove]:
@@ -85,25 +75,33 @@ def moves_of(poll: Poll) -> list[OffsetMove]:
         known = last.get((came.topic, came.partition))
         if known is None or known.offset < came.offset:
             last[(came.topic, came.partition)] = came
-    claimed = {(claim.topic, claim.partition): claim for claim in poll.claims}
-    return [_move(claimed[place], came) for place, came in sorted(last.items())]
+    assigned = {(part.topic, part.partition): part for part in poll.assignments}
+    return [_move(assigned[place], came) for place, came in sorted(last.items())]
 
 
-def _move(claim: Claim, came: Origin) -> OffsetMove:
+def _move(assignment: Assignment, came: Origin) -> OffsetMove:
     return OffsetMove(
-        claim.topic,
-        claim.partition,
-        claim.next_offset,
+        assignment.topic,
+        assignment.partition,
+        assignment.next_offset,
         came.offset + 1,
-        claim.owner_epoch,
+        assignment.owner_epoch,
         came.offset,
         record_digest(came.key, came.value),
     )
 
 
-def moved(claims: Iterable[Claim], moves: Iterable[OffsetMove]) -> tuple[Claim, ...]:
-    now = {(move.topic, move.partition): move.next_offset for move in moves}
-    return tuple(
-        replace(claim, next_offset=now.get((claim.topic, claim.partition), claim.next_offset))
-        for claim in claims
-    )
+def moved(assignments: Iterable[Assignment], moves: Iterable[OffsetMove]) -> tuple[Assignment, ...]:
+    """The assignments after the moves have committed."""
+    after = {
+        (move.topic, move.partition): Assignment(
+            move.topic,
+            move.partition,
+            move.next_offset,
+            move.owner_epoch,
+            move.last_record_offset,
+            move.last_record_digest,
+        )
+        for move in moves
+    }
+    return tuple(after.get((part.topic, part.partition), part) for part in assignments)

@@ -182,11 +182,13 @@ class Intake:
                 continue
             started_ns = time.monotonic_ns()
             records = await self._read(poll)
-            claims = member.claims_of(poll)
-            report = await self._applier.apply(Poll(records, claims, member.suspects))
-            for claim in report.claims:
-                self._committed[TopicPartition(claim.topic, claim.partition)] = claim.next_offset
-            member.advance(report.claims)
+            assignments = member.assignments_of(poll)
+            report = await self._applier.apply(Poll(records, assignments, member.suspects))
+            for assignment in report.assignments:
+                self._committed[TopicPartition(assignment.topic, assignment.partition)] = (
+                    assignment.next_offset
+                )
+            member.advance(report.assignments)
             member.hold(poll, report.held)
             poll = _applied(poll, report)
             self._count(poll, report, started_ns)
@@ -245,5 +247,8 @@ class Intake:
 
 def _applied(poll: Sequence[Origin], report: Report) -> list[Origin]:
     """Without what is left in partitions that are held."""
-    ends = {(claim.topic, claim.partition): claim.next_offset for claim in report.claims}
+    ends = {
+        (assignment.topic, assignment.partition): assignment.next_offset
+        for assignment in report.assignments
+    }
     return [record for record in poll if record.offset < ends[record[:2]]]

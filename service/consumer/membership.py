@@ -16,8 +16,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from ..apply.poll import Claim, Held, Place
+from ..apply.poll import Held, Place
 from ..core.ledger import Origin
+from ..database.offsets import Assignment
 from ..kafka.clients import (
     STOP_SECONDS_MAX,
     GroupTimes,
@@ -62,7 +63,7 @@ class Member:
         )
         self._commits = Commits(consumer, limits.commit_interval_ms)
         self._coverage = Coverage(consumer, access, source, limits)
-        self._claims: dict[TopicPartition, Claim] = {}
+        self._assignments: dict[TopicPartition, Assignment] = {}
         self._last_records: dict[TopicPartition, LastRecord] = {}
         self._faults = 0
         self._holds = Holds(limits.backoff_first_ms, limits.hold_ms_max)
@@ -100,7 +101,7 @@ class Member:
         client raise while they are away.
         """
         group = self.membership
-        self._claims, self._last_records, self.is_loaded = {}, {}, False
+        self._assignments, self._last_records, self.is_loaded = {}, {}, False
         group.changed.clear()
         if group.problem is not None:
             raise ConsumerLost("the assignment was not taken note of") from group.problem
@@ -131,7 +132,7 @@ class Member:
             found = await self._asked(stop, records_max)
         except NoOffsetForPartitionError as problem:
             # From before the seek; one of each partition waits to be told.
-            self._count_fault(problem, len(self._claims) + self._limits.faults_in_a_row_max)
+            self._count_fault(problem, len(self._assignments) + self._limits.faults_in_a_row_max)
             return []
         except OffsetOutOfRangeError as problem:
             self._count_fault(problem, self._limits.faults_in_a_row_max)
@@ -143,18 +144,18 @@ class Member:
         self._faults = 0
         return self._origins(found)
 
-    def claims_of(self, records: Iterable[Origin]) -> tuple[Claim, ...]:
+    def assignments_of(self, records: Iterable[Origin]) -> tuple[Assignment, ...]:
         """The partitions that the records are from."""
         places = {TopicPartition(record.topic, record.partition) for record in records}
-        return tuple(self._claims[at] for at in sorted(places))
+        return tuple(self._assignments[at] for at in sorted(places))
 
-    def advance(self, claims: Iterable[Claim]) -> None:
+    def advance(self, assignments: Iterable[Assignment]) -> None:
         """The database has committed up to here; Kafka is told in the background."""
-        for claim in claims:
-            at = TopicPartition(claim.topic, claim.partition)
-            if at in self._claims:
-                self._claims[at] = claim
-                self._commits.note(at, claim.next_offset)
+        for assignment in assignments:
+            at = TopicPartition(assignment.topic, assignment.partition)
+            if at in self._assignments:
+                self._assignments[at] = assignment
+                self._commits.note(at, assignment.next_offset)
 
     @property
     def suspects(self) -> frozenset[Place]:
@@ -180,12 +181,14 @@ class Member:
                 if held[place].is_tried:
                     self._holds.put(at, held[place].milliseconds, now_ns)
                     self._consumer.pause(at)
-                self._consumer.seek(at, self._claims[at].next_offset)
+                self._consumer.seek(at, self._assignments[at].next_offset)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:
         """Of what is loaded: where the database says that each partition goes on."""
         ours = self._consumer.assignment()
-        return {at: claim.next_offset for at, claim in self._claims.items() if at in ours}
+        return {
+            at: assignment.next_offset for at, assignment in self._assignments.items() if at in ours
+        }
 
     def is_held(self, at: TopicPartition) -> bool:
         """Whether its next record waits for the database, so that it is not fetched meanwhile."""
@@ -238,11 +241,11 @@ class Member:
 
     def _go_to(self, loaded: Loaded) -> None:
         """No await in here: nothing may change between the look at the assignment and the seek."""
-        self._claims, self._last_records = dict(loaded.claims), dict(loaded.last_records)
-        for at in self._claims:
+        self._assignments, self._last_records = dict(loaded.assignments), dict(loaded.last_records)
+        for at in self._assignments:
             self._consumer.seek(at, loaded.start(at))
-        self._holds.keep(self._claims)
-        self._consumer.resume(*(at for at in self._claims if not self._holds.is_paused(at)))
+        self._holds.keep(self._assignments)
+        self._consumer.resume(*(at for at in self._assignments if not self._holds.is_paused(at)))
         self.is_loaded = True
 
     def _new(self, at: TopicPartition, records: Sequence[Taken]) -> Sequence[Taken]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ..apply.poll import Claim
 from ..database import offsets
-from ..database.offsets import Claimed
+from ..database.offsets import Assignment
 from ..kafka.stops import OtherHistory, RecordsGone
 from ..restore.findings import Finding, read_further
 from ..restore.guard import Guard
@@ -31,12 +30,12 @@ Offsets = Mapping[TopicPartition, int]
 class Loaded:
     """Where each partition is read on, and the last record of each that is compared first."""
 
-    claims: Mapping[TopicPartition, Claim]
+    assignments: Mapping[TopicPartition, Assignment]
     last_records: Mapping[TopicPartition, LastRecord]
 
     def start(self, at: TopicPartition) -> int:
         last_record = self.last_records.get(at)
-        return self.claims[at].next_offset if last_record is None else last_record.offset
+        return self.assignments[at].next_offset if last_record is None else last_record.offset
 
 
 class OffsetLoader:
@@ -66,9 +65,11 @@ class OffsetLoader:
         """
         await self._introduce({at.topic for at in assigned})
         async with self._writer.transaction() as connection:
-            rows = await offsets.claim(connection, [(at.topic, at.partition) for at in assigned])
+            rows = await offsets.take_over(
+                connection, [(at.topic, at.partition) for at in assigned]
+            )
         claimed = {TopicPartition(row.topic, row.partition): row for row in rows}
-        # Asked after the claim: from now on nobody else moves these rows.
+        # Asked after taking over: from now on nobody else moves these rows.
         in_group = await self._in_group(claimed)
         ahead = {at: max(in_group.get(at, 0), committed.get(at, 0)) for at in claimed}
         findings = [
@@ -81,7 +82,7 @@ class OffsetLoader:
                 await self._guard.stop(connection, findings)
         firsts = await self._within_bounds(claimed)
         return Loaded(
-            {at: _claim(row) for at, row in claimed.items()},
+            {at: _assignment(row) for at, row in claimed.items()},
             {
                 at: found
                 for at, row in claimed.items()
@@ -127,7 +128,7 @@ class OffsetLoader:
         told = await asyncio.gather(*(self._consumer.committed(at) for at in ordered))
         return {at: offset for at, offset in zip(ordered, told, strict=True) if offset is not None}
 
-    async def _within_bounds(self, claimed: Mapping[TopicPartition, Claimed]) -> Offsets:
+    async def _within_bounds(self, claimed: Mapping[TopicPartition, Assignment]) -> Offsets:
         """The first offsets there are; raises if what comes next is not between first and end."""
         firsts: Offsets = await self._consumer.beginning_offsets(list(claimed))
         for at, row in claimed.items():
@@ -146,11 +147,11 @@ class OffsetLoader:
         raise OtherHistory(_line(beyond[0], text, claimed[beyond[0]].next_offset, advice))
 
 
-def _claim(row: Claimed) -> Claim:
-    return Claim(row.topic, row.partition, row.next_offset, row.owner_epoch)
+def _assignment(row: Assignment) -> Assignment:
+    return Assignment(row.topic, row.partition, row.next_offset, row.owner_epoch)
 
 
-def _last_record(at: TopicPartition, row: Claimed, first: int) -> LastRecord | None:
+def _last_record(at: TopicPartition, row: Assignment, first: int) -> LastRecord | None:
     # One without key and value tells nothing, and it may be one that the client cannot hand out.
     if row.last_record_offset is None or row.last_record_digest in (None, EMPTY_DIGEST):
         return None

@@ -28,15 +28,20 @@ class OffsetMove:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Where a partition goes on, under which owner epoch, and the last record read before."""
+class Assignment:
+    """A partition of an input topic that this process reads.
+
+    `next_offset` is the offset of the next record to apply; `owner_epoch` numbers the owners of the
+    partition. The last record is the one before `next_offset`; None if none was read or its digest
+    is not known.
+    """
 
     topic: str
     partition: int
     next_offset: int
     owner_epoch: int
-    last_record_offset: int | None
-    last_record_digest: bytes | None
+    last_record_offset: int | None = None
+    last_record_digest: bytes | None = None
 
 
 def record_digest(key: bytes | None, value: bytes | None) -> bytes:
@@ -66,23 +71,23 @@ async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]
     )
 
 
-async def claim(
+async def take_over(
     connection: Connection, partitions: Collection[TopicAndPartition]
-) -> tuple[Claimed, ...]:
+) -> tuple[Assignment, ...]:
     """Takes the partitions over, in key order; one without a row is new and starts at 0.
 
     Waits for the commit of an owner that is in the middle of one, and goes on behind it.
     """
-    wanted = sorted(partitions)
+    ordered = sorted(partitions)
     async with connection.transaction():
-        await introduce(connection, dict.fromkeys(wanted, 0))
+        await introduce(connection, dict.fromkeys(ordered, 0))
         rows = await connection.fetch(
-            statements("offsets")["claim"],
-            [topic for topic, _ in wanted],
-            [partition for _, partition in wanted],
+            statements("offsets")["take_over"],
+            [topic for topic, _ in ordered],
+            [partition for _, partition in ordered],
         )
-    assert len(rows) == len(wanted), "every claimed partition has a row"
-    return tuple(sorted((Claimed(*row.values()) for row in rows), key=_place))
+    assert len(rows) == len(ordered), "every partition that is taken over has a row"
+    return tuple(sorted((Assignment(*row.values()) for row in rows), key=_place))
 
 
 async def advance(connection: Connection, moves: Sequence[OffsetMove]) -> None:
@@ -104,5 +109,5 @@ async def advance(connection: Connection, moves: Sequence[OffsetMove]) -> None:
         raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")
 
 
-def _place(value: OffsetMove | Claimed) -> TopicAndPartition:
+def _place(value: OffsetMove | Assignment) -> TopicAndPartition:
     return value.topic, value.partition

@@ -8,8 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service.apply.poll import Claim
-from service.database.offsets import Fenced
+from service.database.offsets import Assignment, Fenced
 from tests.conftest import with_database
 from tests.support.inputs import ABSENT
 from tests.support.mixture import PROFILES, Exported, first_fines, mixture
@@ -327,7 +326,7 @@ async def test_who_lost_a_partition_is_fenced_and_changes_nothing(
     await path.take(fine(fine_id="F-0"))
     poll = await path.poll([fine(fine_id="F-1")])
     async with write_path(database_url) as other:
-        await other.poll([fine(fine_id="F-1")])  # claims the partition
+        await other.poll([fine(fine_id="F-1")])  # takes the partition over
         before = await tables_of(path.pool)
         with pytest.raises(Fenced):
             await path.applier.apply(poll)
@@ -337,10 +336,10 @@ async def test_who_lost_a_partition_is_fenced_and_changes_nothing(
 
 async def test_one_fenced_partition_rolls_back_the_whole_poll(path: WritePath) -> None:
     poll = await path.poll([fine(fine_id="F-1"), payment()])
-    stale = Claim("library.bursar-payment.v1", 0, 5, 1)
-    claims = (*(claim for claim in poll.claims if "payment" not in claim.topic), stale)
+    stale = Assignment("library.bursar-payment.v1", 0, 5, 1)
+    assignments = (*(part for part in poll.assignments if "payment" not in part.topic), stale)
     with pytest.raises(Fenced):
-        await path.applier.apply(type(poll)(poll.records, claims))
+        await path.applier.apply(type(poll)(poll.records, assignments))
     tables = await tables_of(path.pool)
     assert tables["fine"] == tables["parked"] == tables["account"] == []
     assert {row["next_offset"] for row in tables["consumer_offset"]} == {0}

@@ -62,9 +62,9 @@ async def test_a_record_on_which_the_reading_fails_is_parked_and_all_others_appl
         Failed(one.origin, "101", "Mistake") if place == 3 else one
         for place, one in enumerate(poll.records)
     )
-    report = await path.apply(Poll(records, poll.claims))
+    report = await path.apply(Poll(records, poll.assignments))
     assert report.outcomes == {"applied": 19, "parked:internal_error": 1}
-    assert report.claims[0].next_offset == 20
+    assert report.assignments[0].next_offset == 20
 
 
 async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topic(
@@ -80,7 +80,7 @@ async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topi
 
 
 async def _poll_from(path: WritePath, records: list[Any]) -> Poll:
-    path._claims.clear()  # as a process that starts
+    path._assignments.clear()  # as a process that starts
     return await path.poll(records)
 
 

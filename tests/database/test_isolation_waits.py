@@ -65,7 +65,7 @@ PATRON = {"patron_id": "P-2", "name": "Roe, Ann", "user_group": "STUDENT", "iden
 async def apply_again(path: WritePath, *records: Record) -> Report:
     """What is read of partitions that were held."""
     poll = await path.poll(records)
-    return await path.apply(Poll(poll.records, poll.claims, frozenset({CHANGES, FINES})))
+    return await path.apply(Poll(poll.records, poll.assignments, frozenset({CHANGES, FINES})))
 
 
 async def test_a_rivals_lock_holds_one_partition_and_its_time_is_spent_once(
@@ -108,7 +108,7 @@ async def test_a_record_behind_the_one_that_waits_never_overtakes_it(
         report = await path.take(*before, waits, *behind, change(fine_id="F-9"))
         assert list(report.held) == [FINES]
     assert await fines_of(path) == {"F-1", *ALL[:10]}
-    assert report.claims[1].next_offset == 11
+    assert report.assignments[1].next_offset == 11
     assert report.outcomes == {"applied": 10, "parked:unknown_fine": 1}
 
 
@@ -122,7 +122,7 @@ async def test_a_record_that_takes_too_long_holds_one_partition(
     assert await fines_of(path) == {"F-10", "F-11", "F-12"}
     assert isinstance(report.held[FINES].error, asyncpg.QueryCanceledError)
     assert report.outcomes["parked:unknown_fine"] == 20
-    assert [claim.next_offset for claim in report.claims] == [20, 3]
+    assert [part.next_offset for part in report.assignments] == [20, 3]
 
 
 async def test_a_poll_that_is_too_much_for_a_statements_time_is_applied_in_parts(

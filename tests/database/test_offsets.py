@@ -1,4 +1,4 @@
-"""Offsets in the database: claimed by one owner, moved by compare-and-set."""
+"""Offsets in the database: taken over by one owner, moved by compare-and-set."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.database.offsets import (
-    Claimed,
+    Assignment,
     Fenced,
     OffsetMove,
     advance,
-    claim,
     introduce,
     known_topics,
     record_digest,
+    take_over,
 )
 from service.database.pool import Connection, Pool, create_pool
 
@@ -27,13 +27,13 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-def move(claimed: Claimed, next_offset: int) -> OffsetMove:
+def move(assignment: Assignment, next_offset: int) -> OffsetMove:
     return OffsetMove(
-        claimed.topic,
-        claimed.partition,
-        claimed.next_offset,
+        assignment.topic,
+        assignment.partition,
+        assignment.next_offset,
         next_offset,
-        claimed.owner_epoch,
+        assignment.owner_epoch,
         next_offset - 1,
         DIGEST,
     )
@@ -42,9 +42,9 @@ def move(claimed: Claimed, next_offset: int) -> OffsetMove:
 async def test_a_partition_without_a_row_starts_at_zero_and_its_topic_is_known(pool: Pool) -> None:
     async with pool.acquire() as connection:
         assert await known_topics(connection, ["t"]) == frozenset()
-        assert await claim(connection, [("t", 1), ("t", 0)]) == (
-            Claimed("t", 0, 0, 1, None, None),
-            Claimed("t", 1, 0, 1, None, None),
+        assert await take_over(connection, [("t", 1), ("t", 0)]) == (
+            Assignment("t", 0, 0, 1, None, None),
+            Assignment("t", 1, 0, 1, None, None),
         )
         assert await known_topics(connection, ["t", "u"]) == {"t"}
 
@@ -55,20 +55,20 @@ async def test_an_introduced_topic_starts_where_it_was_told_and_a_later_word_cha
     async with pool.acquire() as connection:
         await introduce(connection, {("t", 0): 7, ("t", 1): 9})
         await introduce(connection, {("t", 0): 70, ("t", 1): 90})
-        assert [c.next_offset for c in await claim(connection, [("t", 0), ("t", 1)])] == [7, 9]
+        assert [c.next_offset for c in await take_over(connection, [("t", 0), ("t", 1)])] == [7, 9]
 
 
 async def test_a_step_moves_the_offset_and_keeps_the_digest_of_the_last_record(pool: Pool) -> None:
     async with pool.acquire() as connection:
-        (claimed,) = await claim(connection, [("t", 0)])
-        await advance(connection, [move(claimed, 5)])
-        assert await claim(connection, [("t", 0)]) == (Claimed("t", 0, 5, 2, 4, DIGEST),)
+        (assignment,) = await take_over(connection, [("t", 0)])
+        await advance(connection, [move(assignment, 5)])
+        assert await take_over(connection, [("t", 0)]) == (Assignment("t", 0, 5, 2, 4, DIGEST),)
 
 
-async def test_a_former_owner_is_fenced_by_the_next_claim(pool: Pool) -> None:
+async def test_a_former_owner_is_fenced_by_the_next_owner(pool: Pool) -> None:
     async with pool.acquire() as connection:
-        (old,) = await claim(connection, [("t", 0)])
-        (new,) = await claim(connection, [("t", 0)])
+        (old,) = await take_over(connection, [("t", 0)])
+        (new,) = await take_over(connection, [("t", 0)])
         with pytest.raises(Fenced):
             await advance(connection, [move(old, 5)])
         await advance(connection, [move(new, 3)])
@@ -76,16 +76,16 @@ async def test_a_former_owner_is_fenced_by_the_next_claim(pool: Pool) -> None:
 
 async def test_the_same_step_twice_is_fenced(pool: Pool) -> None:
     async with pool.acquire() as connection:
-        (claimed,) = await claim(connection, [("t", 0)])
-        await advance(connection, [move(claimed, 5)])
+        (assignment,) = await take_over(connection, [("t", 0)])
+        await advance(connection, [move(assignment, 5)])
         with pytest.raises(Fenced):
-            await advance(connection, [move(claimed, 5)])
+            await advance(connection, [move(assignment, 5)])
 
 
 async def test_one_partition_that_is_not_ours_undoes_the_whole_step(pool: Pool) -> None:
     async with pool.acquire() as connection:
-        first, second = await claim(connection, [("t", 0), ("t", 1)])
-        await claim(connection, [("t", 1)])
+        first, second = await take_over(connection, [("t", 0), ("t", 1)])
+        await take_over(connection, [("t", 1)])
 
         async def both() -> None:
             async with connection.transaction():
@@ -93,19 +93,19 @@ async def test_one_partition_that_is_not_ours_undoes_the_whole_step(pool: Pool) 
 
         with pytest.raises(Fenced):
             await both()
-        assert [c.next_offset for c in await claim(connection, [("t", 0), ("t", 1)])] == [0, 0]
+        assert [c.next_offset for c in await take_over(connection, [("t", 0), ("t", 1)])] == [0, 0]
 
 
-async def test_a_claim_waits_for_the_commit_of_the_owner_before_and_goes_on_behind_it(
+async def test_taking_over_waits_for_the_commit_of_the_owner_before_and_goes_on_behind_it(
     pool: Pool,
 ) -> None:
     async with pool.acquire() as owner, pool.acquire() as heir:
-        (claimed,) = await claim(owner, [("t", 0)])
+        (assignment,) = await take_over(owner, [("t", 0)])
         async with owner.transaction():
-            await advance(owner, [move(claimed, 5)])
-            claiming = asyncio.create_task(claim(heir, [("t", 0)]))
+            await advance(owner, [move(assignment, 5)])
+            taking_over = asyncio.create_task(take_over(heir, [("t", 0)]))
             await until_one_waits_for_a_lock(pool)
-        assert [c.next_offset for c in await claiming] == [5]
+        assert [c.next_offset for c in await taking_over] == [5]
 
 
 async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool: Pool) -> None:
@@ -115,8 +115,8 @@ async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool:
         fenced = 0
         async with pool.acquire() as connection:
             for _ in range(50):
-                claimed = await claim(connection, places[::-1] if backwards else places)
-                steps = [move(c, c.next_offset + 1) for c in claimed]
+                assignments = await take_over(connection, places[::-1] if backwards else places)
+                steps = [move(c, c.next_offset + 1) for c in assignments]
                 try:
                     async with connection.transaction():
                         await advance(connection, steps[::-1] if backwards else steps)
@@ -126,7 +126,7 @@ async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool:
 
     fenced = await asyncio.gather(*(rival(bool(number % 2)) for number in range(4)))
     async with pool.acquire() as connection:
-        moved = {c.next_offset for c in await claim(connection, places)}
+        moved = {c.next_offset for c in await take_over(connection, places)}
     assert moved == {4 * 50 - sum(fenced)}
 
 

@@ -13,10 +13,11 @@ import asyncpg
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.apply.poll import Claim, Poll, Report
+from service.apply.poll import Poll, Report
 from service.core.ledger import Origin
 from service.database import offsets
 from service.database.ledger_store import LedgerStore
+from service.database.offsets import Assignment
 from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.database.records import unpack_headers
 from service.export.job import ExportJob
@@ -83,7 +84,7 @@ class WritePath:
         self.pool = pool
         self.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
         self._partition = partition
-        self._claims: dict[str, Claim] = {}
+        self._assignments: dict[str, Assignment] = {}
 
     async def take(self, *records: Record) -> Report:
         """All of them in one poll."""
@@ -99,15 +100,15 @@ class WritePath:
         read = []
         for one in records:
             topic = PREFIX + one.contract
-            offset = (await self._claim(topic)).next_offset + taken[topic]
+            offset = (await self._assignment(topic)).next_offset + taken[topic]
             taken[topic] += 1
             origin = Origin(topic, self._partition, offset, one.key, one.value, one.headers)
             read.append(parse(one.contract, origin))
-        return Poll(tuple(read), tuple(self._claims[topic] for topic in sorted(taken)))
+        return Poll(tuple(read), tuple(self._assignments[topic] for topic in sorted(taken)))
 
     async def apply(self, poll: Poll) -> Report:
         report = await self.applier.apply(poll)
-        self._claims |= {claim.topic: claim for claim in report.claims}
+        self._assignments |= {part.topic: part for part in report.assignments}
         return report
 
     async def sweep(self) -> None:
@@ -126,14 +127,13 @@ class WritePath:
         found: object = await self.pool.fetchval(query, *arguments)
         return found
 
-    async def _claim(self, topic: str) -> Claim:
-        if topic not in self._claims:
+    async def _assignment(self, topic: str) -> Assignment:
+        if topic not in self._assignments:
             async with self.pool.acquire() as connection:
-                (claimed,) = await offsets.claim(connection, [(topic, self._partition)])
-            self._claims[topic] = Claim(
-                topic, self._partition, claimed.next_offset, claimed.owner_epoch
-            )
-        return self._claims[topic]
+                (self._assignments[topic],) = await offsets.take_over(
+                    connection, [(topic, self._partition)]
+                )
+        return self._assignments[topic]
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ FROM unnest($1::text [], $2::integer [], $3::bigint []) AS k (topic, partition, 
 ORDER BY k.topic COLLATE "C", k.partition
 ON CONFLICT DO NOTHING;
 
--- name: claim
+-- name: take_over
 -- The partitions assigned to us, under the next owner epoch: whoever had them is fenced now.
 WITH held AS (
     SELECT
