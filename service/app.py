@@ -172,8 +172,8 @@ def _profiles(settings: Settings) -> Profiles | None:
         log.warning(
             Event.PROFILES_OVERLAP, first=pair.first, second=pair.second, types=sorted(pair.types)
         )
-    for warned in warnings(profiles):
-        log.warning(Event.PROFILES_DOUBTED, subject=warned.subject, doubt=warned.doubt)
+    for warning in warnings(profiles):
+        log.warning(Event.PROFILES_DOUBTED, subject=warning.subject, doubt=warning.concern)
     return profiles
 
 

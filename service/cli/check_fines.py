@@ -36,10 +36,10 @@ async def open_fines(settings: Settings, profiles: Profiles) -> list[Line]:
     lines = []
     for profile in profiles.profiles:
         own = [one for one in groups if one.group.institution_id == profile.institution_id]
-        taken = sum(one.fines for one in own if profile.takes(one.group))
+        taken = sum(one.fines for one in own if profile.includes(one.group))
         text = f"{profile.code}: takes {taken} of {_fines(sum(one.fines for one in own))}"
         lines.append(Line("fines", Verdict.OK, text))
-    lost = [one for one in groups if not profiles.taking(one.group)]
+    lost = [one for one in groups if not profiles.including(one.group)]
     lines += [Line("fines", Verdict.NOTE, _unclaimed(one, profiles)) for one in lost[:GROUPS_MAX]]
     if more := lost[GROUPS_MAX:]:
         fines = _fines(sum(one.fines for one in more))

@@ -26,5 +26,5 @@ def _doubts(profiles: Profiles) -> Iterator[Line]:
         types = ", ".join(sorted(pair.types))
         text = f"{pair.first} and {pair.second} can claim the same fines: {types}"
         yield Line("profiles", Verdict.NOTE, text)
-    for warned in warnings(profiles):
-        yield Line("profiles", Verdict.NOTE, f"{warned.subject}: {warned.doubt}")
+    for warning in warnings(profiles):
+        yield Line("profiles", Verdict.NOTE, f"{warning.subject}: {warning.concern}")

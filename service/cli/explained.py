@@ -7,14 +7,14 @@ import asyncpg
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from ..database.reach import FAILURES
-from ..export.failing import FinesFail
+from ..export.failing import FailingFines
 from ..kafka.stops import OlderDatabase
 from ..runtime.problems import Bug, OperatorError, Unavailable, summary
 from ..runtime.transient import TRANSIENT
 from .errors import FAILED, OLDER, TRY_AGAIN
 
 # Their texts are ours: field and rule, no value.
-PLAIN = (OperatorError, FinesFail, Unavailable)
+PLAIN = (OperatorError, FailingFines, Unavailable)
 FOREIGN = (*FAILURES, KafkaError)
 # Nothing is wrong with the command, and the same one may go through later.
 IN_THE_WAY = (
@@ -39,7 +39,7 @@ def status_of(problem: BaseException) -> int:
 def lines_of(problem: Exception) -> Sequence[str]:
     """What is not ours is told by its class: the text may hold personal data."""
     match problem:
-        case OperatorError() | FinesFail() | Unavailable():
+        case OperatorError() | FailingFines() | Unavailable():
             return str(problem).splitlines()
         case Bug():
             return [f"a fault of this program: {problem}"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ..export.batch_file import MANIFESTS, hidden_name, unveil, write_hidden
+from ..export.batch_file import MANIFESTS, hidden_name, rename_into_place, write_hidden
 from .target import TargetRefused, TargetUnavailable
 
 R = TypeVar("R")
@@ -46,8 +46,8 @@ class Folder:
         path = self._path / name
         return await self._done(path.with_name(hidden_name(path.name)).exists)
 
-    async def unveil(self, name: str) -> None:
-        await self._done(lambda: unveil(self._path / name))
+    async def rename_into_place(self, name: str) -> None:
+        await self._done(lambda: rename_into_place(self._path / name))
 
     async def _done(self, work: Callable[[], R]) -> R:
         """In a thread: a disk that hangs must not hold the heartbeats."""

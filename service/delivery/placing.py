@@ -81,7 +81,7 @@ async def place(target: Target, file: Printed, manifest: bytes, steps: Steps) ->
     crash_point("delivery_noted")
     if not has_manifest:
         await target.write(beside, manifest)
-        await target.unveil(beside)
+        await target.rename_into_place(beside)
     crash_point("delivery_manifest")
     if has_file:
         return False
@@ -89,7 +89,7 @@ async def place(target: Target, file: Printed, manifest: bytes, steps: Steps) ->
     crash_point("delivery_written")
     await steps.start()
     crash_point("delivery_started")
-    await target.unveil(file.file_name)
+    await target.rename_into_place(file.file_name)
     crash_point("delivery_named")
     return True
 
@@ -99,7 +99,7 @@ async def ended(target: Target, chain: Chain) -> Chain:
     if chain.started is None:
         return chain
     if await target.has_hidden(chain.started.file_name):
-        await target.unveil(chain.started.file_name)
+        await target.rename_into_place(chain.started.file_name)
     return Chain(chain.started.last)
 
 

@@ -132,7 +132,7 @@ class Sftp:
         path = self._path(_hidden(name))
         return await self._answered(self._opened().exists(path), path)
 
-    async def unveil(self, name: str) -> None:
+    async def rename_into_place(self, name: str) -> None:
         # The plain rename: unlike the one of POSIX it never replaces a file.
         path = self._path(name)
         await self._answered(self._opened().rename(self._path(_hidden(name)), path), path)

@@ -46,6 +46,6 @@ class Target(Protocol):
         """Whether a written file still waits for its name."""
         ...
 
-    async def unveil(self, name: str) -> None:
+    async def rename_into_place(self, name: str) -> None:
         """Gives a written file its name, at one stroke."""
         ...

@@ -31,7 +31,7 @@ def hidden_name(name: str) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """The file as one, in the place of what was there. Raises OSError, and leaves it as it was."""
     write_hidden(path, data)
-    unveil(path)
+    rename_into_place(path)
 
 
 def write_hidden(path: Path, data: bytes) -> None:
@@ -42,7 +42,7 @@ def write_hidden(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def unveil(path: Path) -> None:
+def rename_into_place(path: Path) -> None:
     """Gives a hidden file its name, for good: a rename is on disk only when its folder is."""
     path.with_name(hidden_name(path.name)).rename(path)
     opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -24,7 +24,7 @@ from ..database.ledger_store import LedgerStore
 from ..database.pool import Connection
 from . import store as export_store
 from .batch import Sized
-from .failing import FinesFail, failing_fines
+from .failing import FailingFines, failing_fines
 from .profiles.profile import AmountScope, Profile
 from .selection import Candidate, Exclusion, local_date, select
 from .sizes import sized, unsound_codes
@@ -51,7 +51,7 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Evaluation:
     """One patron's fines with their exclusions (None: to be exported), in fine order.
 
     `sized`: those to be exported, with the bytes that each takes at most.
@@ -81,8 +81,8 @@ async def still_due(
     held: Counter[Exclusion] = Counter()
 
     def look(groups: Sequence[tuple[Fine, ...]], waiting: Collection[str]) -> None:
-        for looked in look_at_known(profile, run, groups, view.patrons, waiting):
-            _divide([item for item in looked.fines if item[0].facts.key in wanted], due, held)
+        for evaluation in evaluate_groups(profile, run, groups, view.patrons, waiting):
+            _divide([item for item in evaluation.fines if item[0].facts.key in wanted], due, held)
 
     async for groups in _claimed_patrons(connection, store, profile, run, wanted):
         now = [group for fines in groups if (group := _as_locked(fines, view))]
@@ -92,10 +92,10 @@ async def still_due(
 
 
 def _divide(
-    looked: Iterable[tuple[Fine, Exclusion | None]], due: list[Fine], held: Counter[Exclusion]
+    evaluation: Iterable[tuple[Fine, Exclusion | None]], due: list[Fine], held: Counter[Exclusion]
 ) -> None:
     """Adds each fine to `due`, or its reason to `held` if it is held back."""
-    for fine, exclusion in looked:
+    for fine, exclusion in evaluation:
         if exclusion is None:
             due.append(fine)
         elif exclusion.is_held_back:
@@ -134,13 +134,13 @@ async def _claimed_patrons(
         yield groups
 
 
-async def patrons_of(
+async def evaluations(
     connection: Connection,
     store: LedgerStore,
     profile: Profile,
     run: OpenRun,
     after: Place | None = None,
-) -> AsyncIterator[Looked]:
+) -> AsyncIterator[Evaluation]:
     """Patron after patron behind `after` (the run's mark), each whole, however the pages fall."""
 
     async def page(after: Place, limit: int) -> list[Fine]:
@@ -148,8 +148,8 @@ async def patrons_of(
 
     first = min(PAGE_FINES_MAX, profile.limits.fines_max + PAGE_FINES_MORE)
     async for groups in _whole_patrons(page, after or run.after, first):
-        for looked in await look_at(connection, store, profile, run, groups):
-            yield looked
+        for evaluation in await evaluate(connection, store, profile, run, groups):
+            yield evaluation
 
 
 async def _whole_patrons(
@@ -181,13 +181,13 @@ def place_of(fine: Fine) -> Place:
     return fine.facts.patron_id, fine.facts.fine_id
 
 
-async def look_at(
+async def evaluate(
     connection: Connection,
     store: LedgerStore,
     profile: Profile,
     run: OpenRun,
     groups: Sequence[Sequence[Fine]],
-) -> list[Looked]:
+) -> list[Evaluation]:
     """Whole patrons' open fines through the selection."""
     ids = [fines[0].facts.patron_id for fines in groups]
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
@@ -202,12 +202,12 @@ def _whole(
     groups: Sequence[Sequence[Fine]],
     patrons: Mapping[PatronKey, Patron],
     waiting: Collection[str],
-) -> list[Looked]:
-    """With sizes. Raises FinesFail where the program fails on some of the fines."""
+) -> list[Evaluation]:
+    """With sizes. Raises FailingFines where the program fails on some of the fines."""
 
-    def look(some: Sequence[Sequence[Fine]]) -> list[Looked]:
-        looked = look_at_known(profile, run, some, patrons, waiting)
-        return [replace(each, sized=_sized(profile, each)) for each in looked]
+    def look(some: Sequence[Sequence[Fine]]) -> list[Evaluation]:
+        evaluation = evaluate_groups(profile, run, some, patrons, waiting)
+        return [replace(each, sized=_sized(profile, each)) for each in evaluation]
 
     try:
         return look(groups)
@@ -216,12 +216,12 @@ def _whole(
         failing = failing_fines(fines, lambda some: look(_by_patron(some)))
         if not failing:
             raise
-        raise FinesFail(profile.code, failing) from problem
+        raise FailingFines(profile.code, failing) from problem
 
 
-def _sized(profile: Profile, looked: Looked) -> tuple[Sized[Fine], ...]:
-    due = [fine for fine, exclusion in looked.fines if exclusion is None]
-    return sized(profile, looked.patron, due)
+def _sized(profile: Profile, evaluation: Evaluation) -> tuple[Sized[Fine], ...]:
+    due = [fine for fine, exclusion in evaluation.fines if exclusion is None]
+    return sized(profile, evaluation.patron, due)
 
 
 async def _waiting(
@@ -232,13 +232,13 @@ async def _waiting(
     return await fines_that_wait(connection, run.institution_id, fines, run.left_out)
 
 
-def look_at_known(
+def evaluate_groups(
     profile: Profile,
     run: OpenRun,
     groups: Sequence[Sequence[Fine]],
     patrons: Mapping[PatronKey, Patron],
     waiting: Collection[str],
-) -> list[Looked]:
+) -> list[Evaluation]:
     """The same with the patrons as they were read. `waiting`: ids of fines with a failed change."""
     return [
         _look(
@@ -258,7 +258,7 @@ def _look(
     patron: Patron | None,
     fines: Sequence[Fine],
     waiting: Collection[str],
-) -> Looked:
+) -> Evaluation:
     """One patron's open fines through the profile's selection."""
     taken = run.taken if fines[0].facts.patron_id == run.after[0] else 0
     cutoff_on = local_date(run.cutoff, profile.zone)
@@ -266,7 +266,7 @@ def _look(
         candidate_of(profile, patron, fine, waits=fine.facts.fine_id in waiting) for fine in fines
     ]
     exclusions = select(profile, candidates, cutoff_on, taken)
-    return Looked(fines[0].facts.patron_id, patron, tuple(zip(fines, exclusions, strict=True)))
+    return Evaluation(fines[0].facts.patron_id, patron, tuple(zip(fines, exclusions, strict=True)))
 
 
 def candidate_of(

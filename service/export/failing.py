@@ -10,7 +10,7 @@ NAMED_MAX = 20
 Failing = Sequence[tuple[Fine, Exception]]
 
 
-class FinesFail(Exception):
+class FailingFines(Exception):
     """A run of the profile fails on these fines. The text has their ids and the sorts of errors:
     it is for an operator's terminal, not for the log.
     """

@@ -21,7 +21,7 @@ from .plan import STEP_FINES_MAX
 from .profiles.profile import Profile, Profiles
 from .retries import Retries
 from .schedule import is_due
-from .schedules import ProfileRuns, RunPlace
+from .schedules import ProfileRuns, RunProgress
 from .steps import ExportTopics, Steps
 
 log = get_log(__name__)
@@ -78,14 +78,14 @@ class ExportJob:
 
         def sealed(manifest: Manifest) -> None:
             nonlocal place
-            place = RunPlace(manifest.run_id, manifest.part)
+            place = RunProgress(manifest.run_id, manifest.part)
 
         try:
             async with self._writer.transaction() as connection:
                 run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
             if run is None:
                 return 0  # another exporter was faster
-            place = RunPlace(run.run_id, run.parts)
+            place = RunProgress(run.run_id, run.parts)
             batches = await self._go_on(profile, run.run_id, sealed, stop)
         except Exception as problem:
             # Rolled back whole: its fines stay Active, and the run is tried again.
@@ -97,7 +97,9 @@ class ExportJob:
         self._retries.succeeded(profile)
         return batches
 
-    async def _failed(self, profile: Profile, place: RunPlace | None, failure: RunFailure) -> None:
+    async def _failed(
+        self, profile: Profile, place: RunProgress | None, failure: RunFailure
+    ) -> None:
         """To be called while the exception is handled."""
         await self._count_failure(profile)
         log.exception(

@@ -13,7 +13,7 @@ from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
 from ..database.pool import Connection
 from .batch import Limits, Sized, cut
-from .claims import Claims, Looked, Place, patrons_of, place_of
+from .claims import Claims, Evaluation, Place, evaluations, place_of
 from .profiles.profile import Profile
 from .selection import Exclusion
 from .store import OpenRun
@@ -33,13 +33,13 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What lies behind the run's mark, up to `looked`, was looked at; `selected` of it is due.
+    """What lies behind the run's mark, up to `reached`, was looked at; `selected` of it is due.
 
-    `is_complete`: the batch can be sealed; `last`: no open fine lies behind `looked`. `fines` is
+    `is_complete`: the batch can be sealed; `last`: no open fine lies behind `reached`. `fines` is
     how many open fines the latest step has passed, for whoever watches the run.
     """
 
-    looked: Place
+    reached: Place
     selected: tuple[Selected, ...] = ()
     held_back: Mapping[Exclusion, int] = field(default_factory=dict)
     is_complete: bool = False
@@ -47,7 +47,7 @@ class Plan:
     fines: int = 0
 
 
-async def look_on(
+async def extend_plan(
     connection: Connection,
     store: LedgerStore,
     profile: Profile,
@@ -63,12 +63,12 @@ async def look_on(
     """
     plan = plan if _is_allowed(plan, profile.limits) else Plan(run.after)
     step = _Step(profile, plan)
-    async for looked in patrons_of(connection, store, profile, run, plan.looked):
+    async for evaluation in evaluations(connection, store, profile, run, plan.reached):
         # An earlier step has taken this patron whole. What has come since waits for the next run:
         # the patron's fines would stand in two batches, and each part be below the minimum.
-        if looked.patron_id == plan.looked[0] and plan.looked != run.after:
+        if evaluation.patron_id == plan.reached[0] and plan.reached != run.after:
             continue
-        if not step.takes(looked):
+        if not step.takes(evaluation):
             return step.plan(is_complete=True)
         if step.fines >= fines_max:
             return step.plan()
@@ -91,23 +91,23 @@ class _Step:
     def __init__(self, profile: Profile, plan: Plan) -> None:
         self.fines = 0
         self._profile = profile
-        self._looked = plan.looked
+        self._reached = plan.reached
         self._selected = list(plan.selected)
         self._size_bytes = sum(selected.size_bytes for selected in plan.selected)
         self._held_back = Counter(plan.held_back)
 
-    def takes(self, looked: Looked) -> bool:
+    def takes(self, evaluation: Evaluation) -> bool:
         """Adds a patron; False where the batch is full without the patron, or with a part."""
-        due = looked.sized
+        due = evaluation.sized
         if due and self._selected and not self._has_room(self._profile.limits, due):
             return False
         # Only who begins a batch may be too large for it; all others wait for a batch of their own.
         part = due if self._selected else next(cut(due, self._profile.limits), ())
-        until = place_of(looked.fines[-1][0])
+        until = place_of(evaluation.fines[-1][0])
         if len(part) < len(due):
             until = place_of(part[-1].claim)
         self._add(part)
-        self._pass_over(looked, until)
+        self._pass_over(evaluation, until)
         return len(part) == len(due)
 
     def _has_room(self, limits: Limits, due: Sequence[Sized[Fine]]) -> bool:
@@ -120,23 +120,23 @@ class _Step:
         ]
         self._size_bytes += sum(more.size_bytes for more in due)
 
-    def _pass_over(self, looked: Looked, until: Place) -> None:
-        passed = [exclusion for fine, exclusion in looked.fines if place_of(fine) <= until]
+    def _pass_over(self, evaluation: Evaluation, until: Place) -> None:
+        passed = [exclusion for fine, exclusion in evaluation.fines if place_of(fine) <= until]
         self._held_back.update(
             exclusion for exclusion in passed if exclusion is not None and exclusion.is_held_back
         )
         self.fines += len(passed)
-        self._looked = until
+        self._reached = until
 
     def plan(self, *, is_complete: bool = False, last: bool = False) -> Plan:
         return Plan(
-            self._looked, tuple(self._selected), self._held_back, is_complete, last, self.fines
+            self._reached, tuple(self._selected), self._held_back, is_complete, last, self.fines
         )
 
 
 def claims_of_nothing(plan: Plan) -> Claims:
     """What was passed over where nothing is selected."""
-    return Claims((), plan.looked, plan.last, plan.held_back)
+    return Claims((), plan.reached, plan.last, plan.held_back)
 
 
 async def claims_of(
@@ -154,4 +154,4 @@ async def claims_of(
         for selected in plan.selected
     )
     still_open = tuple(fine for fine in fines if fine.is_open_in_library)
-    return Claims(still_open, plan.looked, plan.last, plan.held_back)
+    return Claims(still_open, plan.reached, plan.last, plan.held_back)

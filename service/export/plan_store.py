@@ -32,7 +32,7 @@ async def put(connection: Connection, run: OpenRun, plan: Plan) -> None:
         run.profile,
         run.run_id,
         *run.after,
-        *plan.looked,
+        *plan.reached,
         [selected.place[0] for selected in plan.selected],
         [selected.place[1] for selected in plan.selected],
         [selected.size_bytes for selected in plan.selected],

@@ -11,7 +11,7 @@ from ..database.pool import Connection, Pool
 from . import claims, plan_store
 from . import store as export_store
 from .batch import CreditRef
-from .plan import STEP_FINES_MAX, Plan, claims_of, look_on
+from .plan import STEP_FINES_MAX, Plan, claims_of, extend_plan
 from .profiles.profile import Profile
 from .rehearsal import rehearse
 from .sealing import (
@@ -36,8 +36,8 @@ async def preview(
 ) -> AsyncIterator[Built]:
     """Batch after batch of the run that is open, or would be opened now.
 
-    `passed` gets the number of open fines that each step has passed. Raises FinesFail where the run
-    would fail.
+    `passed` gets the number of open fines that each step has passed. Raises FailingFines where
+    the run would fail.
     """
     async with (
         pool.acquire() as connection,
@@ -50,7 +50,7 @@ async def preview(
         is_over = False
         while not is_over:
             before = plan
-            plan = await look_on(connection, store, profile, run, plan, step_fines_max)
+            plan = await extend_plan(connection, store, profile, run, plan, step_fines_max)
             if not plan.is_complete:
                 passed(plan.fines)
                 run, plan = between_steps(run, plan)

@@ -7,7 +7,7 @@ from functools import cached_property
 from ..core.ledger import Fine
 from ..core.money import format_minor
 from ..core.words import CREDIT_TYPE
-from .claims import Looked, candidate_of
+from .claims import Evaluation, candidate_of
 from .profiles.profile import AmountScope, FineGroup, Profile
 from .selection import (
     Candidate,
@@ -43,14 +43,14 @@ def mismatches(profile: Profile, group: FineGroup) -> Iterator[str]:
     """What of a fine is not the profile's."""
     if group.currency != profile.currency:
         yield f"{group.currency}, the profile takes {profile.currency}"
-    if not profile.claims_type(group.type):
+    if not profile.includes_type(group.type):
         if group.type == CREDIT_TYPE:
             yield "a credit, the profile includes no credits"
         else:
             yield f"type {group.type}, the profile takes {_list(profile.fine_types)}"
-    if not profile.claims_owner(group.library_code):
+    if not profile.includes_owner(group.library_code):
         yield f"{owner_in_words(group.library_code)}, the profile takes {_owners(profile)}"
-    if not profile.claims_group(group.user_group):
+    if not profile.includes_group(group.user_group):
         groups = _list(profile.user_groups or ())
         yield f"user group {group.user_group or 'unknown'}, the profile takes {groups}"
 
@@ -70,13 +70,13 @@ def _list(words: "frozenset[str] | tuple[str, ...]") -> str:
     return ", ".join(sorted(words))
 
 
-class Explained:
+class Explanation:
     """One patron's open fines as a profile's selection has judged them."""
 
-    def __init__(self, profile: Profile, run: OpenRun, looked: Looked) -> None:
+    def __init__(self, profile: Profile, run: OpenRun, evaluation: Evaluation) -> None:
         self._profile = profile
         self._run = run
-        self._looked = looked
+        self._looked = evaluation
         self._cutoff_on = local_date(run.cutoff, profile.zone)
 
     def candidate(self, fine: Fine) -> Candidate:

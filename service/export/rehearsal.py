@@ -12,7 +12,7 @@ from ..database.aside import aside
 from ..database.ledger_store import Locked
 from ..database.pool import Connection
 from .encode import encode_batch, encode_manifest
-from .failing import FinesFail, failing_fines
+from .failing import FailingFines, failing_fines
 from .failures import UNSOUND
 from .sealing import Built, Part, built_of, refs_of
 
@@ -23,7 +23,7 @@ OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
 async def rehearse(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
     """The batch, after all that a run makes of it before it writes. The document is the run's.
 
-    Raises FinesFail; ParkedFailure for parked records on which the program fails; and what fails
+    Raises FailingFines; ParkedFailure for parked records on which the program fails; and what fails
     for another reason.
     """
     refs = await refs_of(connection, part)
@@ -42,7 +42,7 @@ async def rehearse(connection: Connection, part: Part, view: View, locked: Locke
         except Exception:
             await raise_for_parked(connection, built.changes, OUTPUTS, locked.recorded_at)
             raise
-    except (ParkedFailure, FinesFail):
+    except (ParkedFailure, FailingFines):
         raise
     except Exception as problem:
         if not (isinstance(problem, UNSOUND) or is_of_the_program(problem)):
@@ -50,7 +50,7 @@ async def rehearse(connection: Connection, part: Part, view: View, locked: Locke
         failing = await aside(connection, count, lambda: failing_fines(part.due, encoded))
         if not failing:
             raise
-        raise FinesFail(part.profile.code, failing) from problem
+        raise FailingFines(part.profile.code, failing) from problem
     return built
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..runtime.waiting import Postponed
 from .profiles.profile import Profile
-from .schedules import RunPlace
+from .schedules import RunProgress
 
 FIRST_MS = 30_000
 MAX_MS = 3_600_000
@@ -28,9 +28,9 @@ class Retries:
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._postponed = Postponed[_Key](FIRST_MS, MAX_MS, clock_ns)
         self._in_the_way = Postponed[_Key](FIRST_MS, TEMPORARY_MAX_MS, clock_ns)
-        self._places: dict[_Key, RunPlace | None] = {}
+        self._places: dict[_Key, RunProgress | None] = {}
 
-    def is_waiting(self, profile: Profile, place: RunPlace | None) -> bool:
+    def is_waiting(self, profile: Profile, place: RunProgress | None) -> bool:
         """Whether the profile failed and its next attempt is still to come.
 
         `place`: where its open run is now; None where no run is open.
@@ -41,7 +41,7 @@ class Retries:
         return self._postponed.is_waiting(key) or self._in_the_way.is_waiting(key)
 
     def failed(
-        self, profile: Profile, place: RunPlace | None, *, is_temporary: bool = False
+        self, profile: Profile, place: RunProgress | None, *, is_temporary: bool = False
     ) -> int:
         """Puts the profile off; how many milliseconds until its next attempt.
 

@@ -14,7 +14,7 @@ SQL = statements("export")
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlace:
+class RunProgress:
     """An open run, and how many batches it has sealed."""
 
     run_id: str
@@ -31,7 +31,7 @@ class ProfileRuns:
 
     since: datetime
     last_cutoff: datetime | None
-    open_run: RunPlace | None
+    open_run: RunProgress | None
     is_paused: bool = False
 
 
@@ -58,5 +58,7 @@ async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Se
     return Seen(runs, clock)
 
 
-def _place_of(row: asyncpg.Record) -> RunPlace | None:
-    return None if row["open_run_id"] is None else RunPlace(row["open_run_id"], row["open_parts"])
+def _place_of(row: asyncpg.Record) -> RunProgress | None:
+    return (
+        None if row["open_run_id"] is None else RunProgress(row["open_run_id"], row["open_parts"])
+    )

@@ -138,14 +138,14 @@ def _is_claimed(profile: Profile, candidate: Candidate) -> bool:
         and candidate.remaining != 0
         and candidate.currency == profile.currency
         and _is_type_claimed(profile, candidate.type)
-        and profile.claims_owner(candidate.library_code)
-        and profile.claims_group(candidate.user_group)
+        and profile.includes_owner(candidate.library_code)
+        and profile.includes_group(candidate.user_group)
     )
 
 
 def _is_type_claimed(profile: Profile, kind: str) -> bool:
     # A type that no profile of the institution knows would otherwise go unseen by all of them.
-    return profile.claims_type(kind) or kind not in profile.known_types
+    return profile.includes_type(kind) or kind not in profile.known_types
 
 
 def minimum_age_days(profile: Profile, candidate: Candidate) -> int:

@@ -26,7 +26,7 @@ from . import store as export_store
 from .encode import encode_batch, encode_manifest
 from .manifest import Manifest
 from .pause_store import is_paused
-from .plan import STEP_FINES_MAX, Plan, claims_of, look_on
+from .plan import STEP_FINES_MAX, Plan, claims_of, extend_plan
 from .profiles.profile import Profile
 from .sealing import (
     Built,
@@ -115,7 +115,7 @@ class Steps:
             return Sealed(None, run_is_over=True)  # it stays open until the profile is resumed
         before = await plan_store.load(connection, run)
         store = self._applier.store
-        plan = await look_on(connection, store, profile, run, before, self._step_fines_max)
+        plan = await extend_plan(connection, store, profile, run, before, self._step_fines_max)
         if not plan.is_complete:
             await _keep(connection, run, plan)
             return Sealed(None, run_is_over=False, fines=plan.fines)

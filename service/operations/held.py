@@ -10,10 +10,10 @@ from ..database.pool import Connection
 from ..database.statements import statements
 from ..export import claims
 from ..export import store as export_store
-from ..export.claims import Looked
+from ..export.claims import Evaluation
 from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
-from ..export.reasons import Explained
+from ..export.reasons import Explanation
 from ..export.selection import Exclusion
 from ..export.store import OpenRun
 from . import unclaimed
@@ -100,14 +100,14 @@ async def _of_profile(
 ) -> AsyncIterator[HeldFine]:
     """What the profile takes and holds back, and what else is wanted of what it takes."""
     run = await run_of(connection, profile)
-    async for looked in patrons(connection, store, profile, run, wanted.patron_id):
-        explained = Explained(profile, run, looked)
-        for fine, refusal in looked.fines:
-            reason = standing(profile, fine, refusal, is_paused=is_paused)
+    async for evaluation in patrons(connection, store, profile, run, wanted.patron_id):
+        explanation = Explanation(profile, run, evaluation)
+        for fine, exclusion in evaluation.fines:
+            reason = standing(profile, fine, exclusion, is_paused=is_paused)
             if reason is None or not _is_listed(fine, reason):
                 continue
             if reason.is_held_back or wanted.wants(reason):
-                yield HeldFine(fine, profile.code, reason, explained.words(fine, reason))
+                yield HeldFine(fine, profile.code, reason, explanation.words(fine, reason))
 
 
 async def _add_without_profile(
@@ -128,18 +128,18 @@ async def _add_without_profile(
 
 
 def standing(
-    profile: Profile, fine: Fine, refusal: Exclusion | None, *, is_paused: bool
+    profile: Profile, fine: Fine, exclusion: Exclusion | None, *, is_paused: bool
 ) -> Exclusion | None:
     """The selection's judgement as people are told it; None: due.
 
     A manifest counts types that no profile names, too, for each profile that may be meant; for
     people such a fine is no profile's.
     """
-    if not profile.claims_type(fine.facts.type):
+    if not profile.includes_type(fine.facts.type):
         return Exclusion.NOT_THIS_PROFILE
-    if refusal is None and is_paused:
+    if exclusion is None and is_paused:
         return Exclusion.PAUSED
-    return refusal
+    return exclusion
 
 
 def _is_listed(fine: Fine, reason: Exclusion) -> bool:
@@ -197,14 +197,16 @@ async def patrons(
     profile: Profile,
     run: OpenRun,
     patron_id: str | None,
-) -> AsyncIterator[Looked]:
+) -> AsyncIterator[Evaluation]:
     """All patrons of the profile's institution, or one of them, with what they have open."""
     if patron_id is None:
-        async for looked in claims.patrons_of(connection, store, profile, run):
-            yield looked
+        async for evaluation in claims.evaluations(connection, store, profile, run):
+            yield evaluation
         return
     fines = await export_store.open_fines_of_patrons(
         connection, store, profile, run.after, [patron_id]
     )
-    for looked in await claims.look_at(connection, store, profile, run, [fines] if fines else []):
-        yield looked
+    for evaluation in await claims.evaluate(
+        connection, store, profile, run, [fines] if fines else []
+    ):
+        yield evaluation

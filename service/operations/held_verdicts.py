@@ -9,7 +9,7 @@ from ..database.pool import Connection
 from ..database.statements import statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import FineGroup, Profile, Profiles
-from ..export.reasons import DUE, Explained, mismatches
+from ..export.reasons import DUE, Explanation, mismatches
 from ..export.selection import Exclusion
 from .held import patrons, run_of, standing
 from .held_causes import with_causes
@@ -43,7 +43,7 @@ async def verdicts(
     group = await _group(connection, store, fine)
     found = []
     for profile in profiles.of_institution(fine.facts.institution_id):
-        if profile.takes(group):
+        if profile.includes(group):
             is_paused = (profile.institution_id, profile.code) in paused
             found.append(await _verdict(connection, store, profile, fine, is_paused=is_paused))
         else:
@@ -63,12 +63,12 @@ async def _verdict(
 ) -> Verdict:
     run = await run_of(connection, profile)
     key = fine.facts.key
-    async for looked in patrons(connection, store, profile, run, fine.facts.patron_id):
-        explained = Explained(profile, run, looked)
-        for other, refusal in looked.fines:
+    async for evaluation in patrons(connection, store, profile, run, fine.facts.patron_id):
+        explanation = Explanation(profile, run, evaluation)
+        for other, exclusion in evaluation.fines:
             if other.facts.key == key:
-                reason = standing(profile, other, refusal, is_paused=is_paused)
-                return await _told(connection, profile, other, reason, explained)
+                reason = standing(profile, other, exclusion, is_paused=is_paused)
+                return await _told(connection, profile, other, reason, explanation)
     return Verdict(profile.code, None, DUE)  # not open any more: closed between two statements
 
 
@@ -77,9 +77,9 @@ async def _told(
     profile: Profile,
     fine: Fine,
     reason: Exclusion | None,
-    explained: Explained,
+    explanation: Explanation,
 ) -> Verdict:
-    words = explained.words(fine, reason)
+    words = explanation.words(fine, reason)
     if reason is None:
         return Verdict(profile.code, None, words)
     (held,) = await with_causes(connection, [HeldFine(fine, profile.code, reason, words)])

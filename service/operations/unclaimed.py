@@ -66,7 +66,7 @@ async def unclaimed(
         open_group
         for own in wanted
         for open_group in await open_groups(connection, own)
-        if not profiles.taking(open_group.group)
+        if not profiles.including(open_group.group)
     ]
 
 

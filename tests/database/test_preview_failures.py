@@ -11,7 +11,7 @@ from service.apply import outputs
 from service.database.ledger_store import LedgerStore
 from service.export import printing, sizes
 from service.export.batch import InvalidBatch
-from service.export.failing import NAMED_MAX, FinesFail, failing_fines
+from service.export.failing import NAMED_MAX, FailingFines, failing_fines
 from service.export.preview import preview
 from service.messages import parse
 from tests.support.commands import Commands
@@ -51,7 +51,7 @@ WRONG = InvalidBatch("amount", "must not be zero")
     [
         (outputs, ENCODE, Mistake(), Mistake),
         (printing, "line_of", WRONG, InvalidBatch),
-        (sizes, "line_of", WRONG, FinesFail),
+        (sizes, "line_of", WRONG, FailingFines),
     ],
     ids=["event", "line", "size"],
 )
@@ -66,7 +66,7 @@ async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
     monkeypatch.setattr(where, name, fails_on(*BAD, works=getattr(where, name), error=error))
     before = await tables_of(path.pool)
     profiles = profiles_with(1_000)
-    with pytest.raises(FinesFail) as caught:
+    with pytest.raises(FailingFines) as caught:
         [built async for built in preview(path.pool, LedgerStore(parse), only(profiles))]
     named = ", ".join(f"{one} ({type(error).__name__})" for one in BAD)
     assert str(caught.value) == f"bursar: a run would fail on the fines {named}"

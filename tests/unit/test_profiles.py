@@ -9,13 +9,13 @@ from service.core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, R
 from service.export.batch import Limits
 from service.export.profiles.profile import (
     AmountScope,
+    Concern,
     Credits,
-    Doubt,
     EmptyRun,
     Institution,
     Overlap,
     Profiles,
-    Warned,
+    ProfileWarning,
 )
 from service.export.profiles.reading import (
     InvalidProfile,
@@ -411,9 +411,9 @@ def test_what_breaks_readers_or_leaves_fines_behind_is_warned_of() -> None:
     fits = '[[institution]]\nid = "65535"\nzone = "UTC"\n'
     read = parse(large, fits, table(code="kwd", institution='"65535"', currency='"KWD"'))
     assert warnings(read) == [
-        Warned(Doubt.THREE_DECIMALS, "kwd"),
-        Warned(Doubt.LARGE_INSTITUTION_ID, "65536"),
-        Warned(Doubt.NO_PROFILE, "972"),
-        Warned(Doubt.NO_PROFILE, "65536"),
+        ProfileWarning(Concern.THREE_DECIMALS, "kwd"),
+        ProfileWarning(Concern.LARGE_INSTITUTION_ID, "65536"),
+        ProfileWarning(Concern.NO_PROFILE, "972"),
+        ProfileWarning(Concern.NO_PROFILE, "65536"),
     ]
     assert warnings(read_profiles(EXAMPLE)) == []

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from service.export.retries import FIRST_MS, MAX_MS, Retries
-from service.export.schedules import RunPlace
+from service.export.schedules import RunProgress
 from service.runtime.waiting import KEYS_MAX, Postponed
 from tests.support.exports import only, profiles_with
 
 PROFILE = only(profiles_with())
 OTHER = replace(PROFILE, institution_id="7")
-HERE = RunPlace("r", 2)
+HERE = RunProgress("r", 2)
 
 
 class Clock:
@@ -57,9 +57,9 @@ def test_waits_grow_up_to_a_bound_and_begin_again_after_a_success() -> None:
     assert retries.failed(PROFILE, HERE) <= FIRST_MS
 
 
-@pytest.mark.parametrize("place", [None, RunPlace("r", 3), RunPlace("another", 2)])
+@pytest.mark.parametrize("place", [None, RunProgress("r", 3), RunProgress("another", 2)])
 def test_a_profile_waits_no_longer_once_another_exporter_has_moved_its_run(
-    place: RunPlace | None,
+    place: RunProgress | None,
 ) -> None:
     retries = Retries(Clock())
     for _ in range(10):

@@ -114,26 +114,26 @@ class Profile:
         own = self.fine_types - {CREDIT_TYPE}
         return own | {CREDIT_TYPE} if self.credits.included else own
 
-    def takes(self, group: "FineGroup") -> bool:
+    def includes(self, group: "FineGroup") -> bool:
         """Whether it exports such fines at all, once they are due and nothing holds them back."""
         return (
             group.institution_id == self.institution_id
             and group.currency == self.currency
-            and self.claims_type(group.type)
-            and self.claims_owner(group.library_code)
-            and self.claims_group(group.user_group)
+            and self.includes_type(group.type)
+            and self.includes_owner(group.library_code)
+            and self.includes_group(group.user_group)
         )
 
-    def claims_type(self, kind: str) -> bool:
+    def includes_type(self, kind: str) -> bool:
         return kind in self.types
 
-    def claims_owner(self, library_code: str | None) -> bool:
+    def includes_owner(self, library_code: str | None) -> bool:
         """None: owned by the institution."""
         if library_code is None:
             return self.institution_owned
         return self.owners is None or library_code in self.owners
 
-    def claims_group(self, user_group: str) -> bool:
+    def includes_group(self, user_group: str) -> bool:
         return self.user_groups is None or user_group in self.user_groups
 
 
@@ -150,8 +150,8 @@ class Profiles:
     def profile(self, code: str) -> Profile | None:
         return next((one for one in self.profiles if one.code == code), None)
 
-    def taking(self, group: FineGroup) -> tuple[Profile, ...]:
-        return tuple(profile for profile in self.profiles if profile.takes(group))
+    def including(self, group: FineGroup) -> tuple[Profile, ...]:
+        return tuple(profile for profile in self.profiles if profile.includes(group))
 
     def of_institution(self, institution_id: str) -> tuple[Profile, ...]:
         return tuple(one for one in self.profiles if one.institution_id == institution_id)
@@ -169,7 +169,7 @@ class Overlap:
     types: frozenset[str]
 
 
-class Doubt(StrEnum):
+class Concern(StrEnum):
     """What a sound configuration should be asked about at start."""
 
     THREE_DECIMALS = "some bursar systems round to two decimals"
@@ -178,8 +178,8 @@ class Doubt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class ProfileWarning:
     """`subject` is a profile's code or an institution's id."""
 
-    doubt: Doubt
+    concern: Concern
     subject: str

@@ -18,13 +18,13 @@ from ...runtime.problems import OperatorError
 from ..batch import Limits
 from .file import ProfileFile, ProfileTable
 from .profile import (
+    Concern,
     Credits,
-    Doubt,
     Institution,
     Overlap,
     Profile,
     Profiles,
-    Warned,
+    ProfileWarning,
 )
 from .rules import Fault, faults_of, faults_of_parts
 from .toml_lines import Location, line_of, lines_of
@@ -89,21 +89,21 @@ def overlaps(profiles: Profiles) -> list[Overlap]:
     return found
 
 
-def warnings(profiles: Profiles) -> list[Warned]:
+def warnings(profiles: Profiles) -> list[ProfileWarning]:
     """What is allowed and yet breaks readers, or leaves fines behind."""
     return [
         *(
-            Warned(Doubt.THREE_DECIMALS, profile.code)
+            ProfileWarning(Concern.THREE_DECIMALS, profile.code)
             for profile in profiles.profiles
             if decimals(profile.currency) > 2
         ),
         *(
-            Warned(Doubt.LARGE_INSTITUTION_ID, institution.id)
+            ProfileWarning(Concern.LARGE_INSTITUTION_ID, institution.id)
             for institution in profiles.institutions
             if int(institution.id) > _SIXTEEN_BIT_MAX
         ),
         *(
-            Warned(Doubt.NO_PROFILE, institution.id)
+            ProfileWarning(Concern.NO_PROFILE, institution.id)
             for institution in profiles.institutions
             if not profiles.of_institution(institution.id)
         ),
