@@ -1,0 +1,91 @@
+"""One word, one meaning: identifiers keep to the list in tests/structure/vocabulary.py.
+
+`python -m tests.structure.vocabulary PACKAGE...` lists what is to be renamed, with the line and a
+better word. Packages in `STILL_OPEN` of that file are not tested yet; a package that is done is
+removed from it.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.structure.vocabulary import (
+    ROOT,
+    RULES,
+    SERVICE,
+    STILL_OPEN,
+    Name,
+    defined_names,
+    faults,
+    package_of,
+    words_of,
+)
+
+
+def test_no_identifier_uses_a_word_with_a_second_meaning() -> None:
+    assert _not_open(SERVICE) == []
+
+
+def test_no_identifier_of_the_tests_uses_a_word_with_a_second_meaning() -> None:
+    assert _not_open(ROOT / "tests") == []
+
+
+def _not_open(folder: Path) -> list[str]:
+    """The faults below a folder whose package is not known to have them."""
+    return [
+        f"{fault.name.path}:{fault.name.line}: {fault.name.identifier}, write {fault.instead}"
+        for fault in faults(folder)
+        if package_of(fault.name) not in STILL_OPEN
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "identifiers"),
+    [
+        ("def claim(lane): ...", ["claim", "lane"]),
+        ("class SetAside: anchor: int", ["SetAside", "anchor"]),
+        ("for one in fines: self.seen = one", ["one", "seen"]),
+        ("try: ...\nexcept OSError as said: ...", ["said"]),
+        ("match x:\n  case [own, *told]: ...", ["own", "told"]),
+        ("from a import b as overlay", ["overlay"]),
+        ("class Wanted: ...\nwanted = 1", ["Wanted"]),
+        ("class Kind:\n  REFUSE_AGAIN = 'refuse_again'", []),
+        ("due_on = 1\nhalf = 2\nnone = 3\nalone = 4", []),
+        ("def test_what_is_told_is_seen(): ...", []),
+        ("found = one.claims", ["found"]),
+    ],
+)
+def test_a_word_is_noticed_wherever_a_name_is_given(source: str, identifiers: list[str]) -> None:
+    names = defined_names("service/relay/loop.py", ast.parse(source))
+    assert [
+        name.identifier for name in names if any(rule.forbids(name) for rule in RULES)
+    ] == identifiers
+
+
+@pytest.mark.parametrize(
+    ("path", "identifier", "is_right"),
+    [
+        ("service/core/payments.py", "settle", True),
+        ("service/relay/loop.py", "settle", False),
+        ("service/export/xml/write.py", "line", True),
+        ("service/runtime/logs.py", "line", False),
+        ("service/runtime/logs.py", "text_line", True),
+        ("service/operations/held.py", "refused", True),
+        ("service/kafka/topics.py", "TopicsRefused", False),
+        ("service/delivery/queue.py", "refused_lines", True),
+    ],
+)
+def test_a_word_is_right_where_it_has_its_one_meaning(
+    path: str, identifier: str, is_right: bool
+) -> None:
+    assert any(rule.forbids(Name(path, 1, identifier)) for rule in RULES) is not is_right
+
+
+def test_identifiers_are_split_into_words() -> None:
+    assert words_of("_OWN_IDS") == ["own", "ids"]
+    assert words_of("TargetAway") == ["target", "away"]
+    assert words_of("readHTTPLine2") == ["read", "http", "line2"]
+    assert words_of("_") == ["_"]
