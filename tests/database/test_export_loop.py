@@ -99,7 +99,7 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
     monkeypatch.setattr(aside, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
     ran = set[str]()
     for place, name in (
-        (claims, "look_at_known"),
+        (claims, "evaluate_groups"),
         (rules, "fold"),
         (sealing, "lines_of"),
         (sealing, "prove"),
