@@ -10,8 +10,8 @@ import asyncpg
 from .apply.applier import Applier
 from .apply.tally import InMetrics
 from .database.migrate import migrate, pending
-from .database.pool import Pool, create_pool
 from .database.reach import why_unusable
+from .database.session import Pool, create_pool
 from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.profiles.reading import overlaps, read_profiles, warnings
 from .operations.counts import Counts

@@ -15,12 +15,11 @@ from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
 from ..core.workspace import Changes, ParkedKey
 from ..database import ledger_write, offsets, outbox
-from ..database.aside import aside
 from ..database.ledger_store import LedgerStore
 from ..database.offsets import Assignment
 from ..database.parked_errors import longest_row, put_parked_errors
-from ..database.pool import Connection, Writes
 from ..database.references import Queue, References, references, references_of_queues
+from ..database.session import Connection, Writes, run_in_thread
 from ..runtime.crash import crash_point
 from ..runtime.problems import describe
 from .committing import Committer, Work
@@ -240,7 +239,7 @@ class Applier:
         locked = await self.store.lock(connection, named)  # the ledger is read after this only
         view = await self.store.view(connection, named, locked)
         size = len(events) + len(view.parked)
-        folded = await aside(connection, size, lambda: rules.fold(view, events, lanes))
+        folded = await run_in_thread(connection, size, lambda: rules.fold(view, events, lanes))
         changes = folded.with_refused(refused)
         await self.write(connection, changes, locked.recorded_at)
         return changes
@@ -265,7 +264,7 @@ class Applier:
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.refused)
         others = await ledger_write.places_of_others(connection, changes.refused)
-        messages = await aside(
+        messages = await run_in_thread(
             connection, size, lambda: self.outputs.encoded(changes, recorded_at, others)
         )
         for topic, encoded in messages:

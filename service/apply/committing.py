@@ -16,8 +16,7 @@ from ..core.identities import parked_key
 from ..core.workspace import Changes, ParkedFailure, ParkedKey
 from ..database.ledger_store import Moved
 from ..database.parked_errors import put_parked_failures
-from ..database.pool import Connection, Writes
-from ..database.statements import statements
+from ..database.session import Connection, Writes, statements
 from ..runtime.crash import crash_point
 from ..runtime.problems import describe
 from ..runtime.transient import SCHEMA_CHANGED, TRANSIENT

@@ -8,8 +8,7 @@ from datetime import datetime
 from ..core.set_free import divided
 from ..core.workspace import Changes, ParkedFailure, ParkedKey
 from ..database import ledger_write
-from ..database.aside import aside
-from ..database.pool import Connection
+from ..database.session import Connection, run_in_thread
 from .outputs import Outputs
 
 
@@ -22,7 +21,9 @@ async def raise_for_parked(
     Returns where what set them free fails without them: that has to be parked first.
     """
     size = len(changes.transactions) + len(changes.refused)
-    failures = await aside(connection, size, lambda: _failures(changes, outputs, recorded_at))
+    failures = await run_in_thread(
+        connection, size, lambda: _failures(changes, outputs, recorded_at)
+    )
     if failures:
         raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from ..core.workspace import Changes, ParkedKey
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..runtime.problems import describe, summary
 from ..runtime.telemetry import Event, get_log
 from .applier import Applier

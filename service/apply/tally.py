@@ -14,8 +14,7 @@ from ..core.events import Refused
 from ..core.ledger import PaymentRef, Transaction
 from ..core.words import Kind
 from ..core.workspace import Changes
-from ..database.pool import Connection, Writes
-from ..database.statements import statements
+from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
 
 SQL = statements("tally")

@@ -1,6 +1,6 @@
 """What `bursar-bridge check` asks of a database that is whole."""
 
-from ..database.pool import create_pool
+from ..database.session import create_pool
 from ..export.profiles.profile import Profiles
 from ..imports.files import alike_sources
 from ..operations import quarantined

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ..apply.sources import ANY
-from ..database.pool import create_pool
+from ..database.session import create_pool
 from ..export.profiles.profile import Profiles
 from ..operations import standing
 from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ..database.pool import Connection
+from ..database.session import Connection
 from ..operations import history, look_up, payments
 from ..operations.history import Entry, Story
 from ..settings import Settings

@@ -11,7 +11,7 @@ import typer
 
 from ..core.words import KnownLines
 from ..database.ledger_store import LedgerStore
-from ..database.pool import ReadOnly, Writes
+from ..database.session import ReadOnly, Writes
 from ..export.profiles.profile import Profile
 from ..export.xml.read import ImportFile
 from ..imports.files import Accepted, FileKey

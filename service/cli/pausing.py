@@ -7,7 +7,7 @@ import typer
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import Said, Told
-from ..database.pool import Pool
+from ..database.session import Pool
 from ..export.pause_store import Pause, pauses
 from ..export.profiles.profile import Profile
 from ..export.profiles.reading import read_profiles

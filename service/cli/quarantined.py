@@ -4,8 +4,8 @@ import asyncio
 import re
 
 from ..apply.operator_actions import actions_on
-from ..database.pool import Connection
 from ..database.quarantine import QuarantineId
+from ..database.session import Connection
 from ..operations import quarantined
 from ..operations.quarantined import QuarantinedRecord, QuarantineFilter
 from ..runtime.problems import OperatorError

@@ -15,8 +15,8 @@ import typer
 from ..apply.operator_actions import Action, Said, Told
 from ..core.money import format_minor
 from ..database.migrate import pending
-from ..database.pool import Pool, create_pool
 from ..database.reach import in_words
+from ..database.session import Pool, create_pool
 from ..export.profiles.profile import Profiles
 from ..restore.guard import Guard
 from ..runtime.logs import configure_logging

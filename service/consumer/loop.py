@@ -17,8 +17,8 @@ from ..apply.poll import Poll, Report
 from ..apply.sources import Sources
 from ..core.events import Failed, Incoming, Refused
 from ..core.ledger import Origin
-from ..database.aside import INLINE_RECORDS_MAX
 from ..database.offsets import Fenced
+from ..database.session import INLINE_RECORDS_MAX
 from ..kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
 from ..messages import changed_fine_in, institution_in
 from ..restore.guard import Guard

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ..core.ledger import Fine, FineKey
 from ..core.workspace import ParkedKey
-from .pool import Connection
-from .statements import statements
+from .session import Connection, statements
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,8 @@ from ..core.ledger import (
 from ..core.words import Wait
 from ..core.workspace import ParkedFailure, ParkedKey, PatronKey, View
 from . import records
-from .aside import aside
-from .pool import Connection
 from .references import References, credits_made_by, fines_named_by
-from .statements import statements
+from .session import Connection, run_in_thread, statements
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, SealedBatch)
@@ -129,7 +127,9 @@ class LedgerStore:
     async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
         """Rows of the table `fine` as values, with the terms they were exported under."""
         terms = await self._terms_of(connection, rows)
-        return await aside(connection, len(rows), lambda: [records.fine(r, terms) for r in rows])
+        return await run_in_thread(
+            connection, len(rows), lambda: [records.fine(r, terms) for r in rows]
+        )
 
     async def fines_by_key(
         self, connection: Connection, keys: Collection[FineKey]
@@ -142,7 +142,7 @@ class LedgerStore:
         self, connection: Connection, keys: Collection[PatronKey]
     ) -> dict[PatronKey, Patron]:
         rows = await self._fetch(connection, "patrons", keys, 2)
-        values = await aside(connection, len(rows), lambda: list(map(records.patron, rows)))
+        values = await run_in_thread(connection, len(rows), lambda: list(map(records.patron, rows)))
         return {(value.institution_id, value.patron_id): value for value in values}
 
     async def _accounts_named(self, connection: Connection, named: References) -> set[AccountKey]:
@@ -226,7 +226,7 @@ class LedgerStore:
             *columns(named.parked, 4),
         )
         rows = [row for row in rows if _parked_key(row) not in named.without]
-        return await aside(connection, len(rows), lambda: self._parked_items(rows))
+        return await run_in_thread(connection, len(rows), lambda: self._parked_items(rows))
 
     def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, Parked]:
         """Raises ParkedFailure with all that cannot be read."""

@@ -10,9 +10,7 @@ from ..core.ledger import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
 from . import rows
-from .aside import aside
-from .pool import Connection
-from .statements import statements
+from .session import Connection, run_in_thread, statements
 
 CHANGE_COLUMNS = "institution_id source change_id digest state fine_id reason".split()
 RESPONSE_COLUMNS = (
@@ -38,7 +36,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _write_lines(connection, changes)
     await _write_parked(connection, changes, recorded_at)
     await _write_loans(connection, changes)
-    transactions = await aside(
+    transactions = await run_in_thread(
         connection, len(changes.transactions), lambda: transaction_rows(changes, recorded_at)
     )
     await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
@@ -126,9 +124,11 @@ async def _write_patrons(connection: Connection, changes: Changes, recorded_at: 
 
 async def _write_fines(connection: Connection, changes: Changes) -> None:
     count = len(changes.fines_added)
-    added = await aside(connection, count, lambda: list(map(rows.fine_row, changes.fines_added)))
+    added = await run_in_thread(
+        connection, count, lambda: list(map(rows.fine_row, changes.fines_added))
+    )
     await copy(connection, "fine", rows.FINE_COLUMNS, added)
-    changed = await aside(
+    changed = await run_in_thread(
         connection,
         len(changes.fines_changed),
         lambda: [(*f.facts.key, *rows.state_row(f)) for f in changes.fines_changed],

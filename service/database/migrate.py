@@ -6,7 +6,7 @@ from importlib import resources
 import asyncpg
 
 from ..runtime.problems import OperatorError
-from .pool import Connection
+from .session import Connection
 
 # Any number of ours: whoever holds it migrates, the others wait and then find nothing to do.
 ADVISORY_LOCK = 0x62757273_61726272  # "bursarbr"

@@ -4,8 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from .pool import Connection
-from .statements import statements
+from .session import Connection, statements
 
 TopicAndPartition = tuple[str, int]
 

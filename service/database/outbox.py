@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from .pool import Connection
 from .rows import pack_headers
-from .statements import statements
+from .session import Connection, statements
 
 ROW_BYTES_MAX = 1024 * 1024
 ROW_RECORDS_MAX = 2_000

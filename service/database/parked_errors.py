@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from ..core.events import Failed
 from ..core.workspace import ParkedKey
 from .ledger_store import columns
-from .pool import Connection
 from .rows import pack_headers
-from .statements import statements
+from .session import Connection, statements
 
 
 async def put_parked_errors(connection: Connection, records: Sequence[Failed]) -> None:

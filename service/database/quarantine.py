@@ -8,9 +8,8 @@ from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..messages import Message
 from . import outbox
-from .pool import Connection
 from .rows import pack_headers
-from .statements import statements
+from .session import Connection, statements
 
 SQL = statements("quarantine")
 

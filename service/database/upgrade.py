@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from ..runtime.transient import REFUSED, TRANSIENT
 from .migrations import script
-from .pool import Connection
+from .session import Connection
 
 # alembic keeps the migration that runs in globals of the process.
 _ONE_AT_A_TIME = asyncio.Lock()

@@ -18,10 +18,9 @@ from itertools import groupby
 from ..core.ledger import Fine, FineKey, Patron
 from ..core.words import Status
 from ..core.workspace import PatronKey, View
-from ..database.aside import aside
 from ..database.failed_changes import fines_that_wait
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection
+from ..database.session import Connection, run_in_thread
 from . import store as export_store
 from .batch import Sized
 from .failing import FailingFines, failing_fines
@@ -87,7 +86,7 @@ async def still_due(
     async for groups in _claimed_patrons(connection, store, profile, run, wanted):
         now = [group for fines in groups if (group := _as_locked(fines, view))]
         waiting = await _waiting(connection, run, now)
-        await aside(connection, sum(map(len, now)), partial(look, now, waiting))
+        await run_in_thread(connection, sum(map(len, now)), partial(look, now, waiting))
     return due, replace(claimed, held_back=Counter(claimed.held_back) + held)
 
 
@@ -193,7 +192,9 @@ async def evaluate(
     patrons = await store.patrons(connection, {(profile.institution_id, one) for one in ids})
     waiting = await _waiting(connection, run, groups)
     count = sum(map(len, groups))
-    return await aside(connection, count, lambda: _whole(profile, run, groups, patrons, waiting))
+    return await run_in_thread(
+        connection, count, lambda: _whole(profile, run, groups, patrons, waiting)
+    )
 
 
 def _whole(

@@ -11,7 +11,7 @@ from ..apply.applier import Applier
 from ..apply.tally import Tallied, Tally
 from ..core.ledger import BatchKey
 from ..database import quarantine
-from ..database.pool import Connection
+from ..database.session import Connection
 from ..runtime.telemetry import Event, Metrics, get_log
 from . import schedules
 from . import store as export_store

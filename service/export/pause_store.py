@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from .profiles.profile import Profile
 
 SQL = statements("pause")

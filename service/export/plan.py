@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection
+from ..database.session import Connection
 from .batch import Limits, Sized, cut
 from .claims import Claims, Evaluation, Place, evaluations, place_of
 from .profiles.profile import Profile

@@ -2,8 +2,7 @@
 
 import orjson
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from .plan import Plan, Selected
 from .selection import Exclusion
 from .store import OpenRun

@@ -5,9 +5,8 @@ from dataclasses import replace
 from functools import partial
 
 from ..core.workspace import ParkedFailure
-from ..database.aside import aside
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection, Pool
+from ..database.session import Connection, Pool, run_in_thread
 from . import claims, plan_store
 from . import store as export_store
 from .batch import CreditRef
@@ -88,7 +87,7 @@ async def _built(
     accounts = await store.peek(connection, named)
     view = await store.view(connection, named, accounts)
     if lanes := missed_by(view):  # the run settles these before it exports
-        view = await aside(connection, len(view.parked), partial(settled, view, lanes))
+        view = await run_in_thread(connection, len(view.parked), partial(settled, view, lanes))
     due, claimed = await claims.still_due(connection, store, profile, run, part.claimed, view)
     part = replace(part, claimed=claimed, due=due)
     if not due and not seals_empty(profile, run, claimed):

@@ -8,9 +8,8 @@ from ..apply.outputs import Outputs
 from ..core.ledger import Fine
 from ..core.workspace import ParkedFailure, View
 from ..database import ledger_write
-from ..database.aside import aside
 from ..database.ledger_store import Locked
-from ..database.pool import Connection
+from ..database.session import Connection, run_in_thread
 from .encode import encode_batch, encode_manifest
 from .failing import FailingFines, failing_fines
 from .failures import UNSOUND
@@ -36,9 +35,9 @@ async def rehearse(connection: Connection, part: Part, view: View, locked: Locke
 
     count = len(part.due)
     try:
-        built = await aside(connection, count, lambda: made(part.due))
+        built = await run_in_thread(connection, count, lambda: made(part.due))
         try:
-            await aside(connection, count, lambda: _encode(built, locked))
+            await run_in_thread(connection, count, lambda: _encode(built, locked))
         except Exception:
             await raise_for_parked(connection, built.changes, OUTPUTS, locked.recorded_at)
             raise
@@ -47,7 +46,7 @@ async def rehearse(connection: Connection, part: Part, view: View, locked: Locke
     except Exception as problem:
         if not (isinstance(problem, UNSOUND) or is_of_the_program(problem)):
             raise
-        failing = await aside(connection, count, lambda: failing_fines(part.due, encoded))
+        failing = await run_in_thread(connection, count, lambda: failing_fines(part.due, encoded))
         if not failing:
             raise
         raise FailingFines(part.profile.code, failing) from problem

@@ -7,8 +7,7 @@ from datetime import datetime
 import asyncpg
 
 from ..database.ledger_store import columns
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 
 SQL = statements("export")
 

@@ -9,10 +9,9 @@ from ..core.events import ExportFine
 from ..core.ledger import BatchKey, Fine, FineKey
 from ..core.words import Wait
 from ..core.workspace import Changes, View
-from ..database.aside import aside
 from ..database.ledger_store import Locked
-from ..database.pool import Connection
 from ..database.references import References
+from ..database.session import Connection, run_in_thread
 from ..runtime.crash import crash_point
 from . import store as export_store
 from .batch import CreditRef
@@ -59,7 +58,9 @@ async def build(connection: Connection, part: Part, view: View, locked: Locked) 
     Beside the event loop: thousands of fines take seconds on a busy machine.
     """
     refs = await refs_of(connection, part)
-    built = await aside(connection, len(part.due), lambda: built_of(part, view, locked, refs))
+    built = await run_in_thread(
+        connection, len(part.due), lambda: built_of(part, view, locked, refs)
+    )
     crash_point("export_rendered")
     return built
 

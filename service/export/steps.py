@@ -14,11 +14,9 @@ from ..apply.committing import Patience
 from ..apply.tally import Tallied
 from ..core.workspace import View
 from ..database import outbox
-from ..database.aside import aside
 from ..database.ledger_store import Locked
-from ..database.pool import Connection
 from ..database.references import References
-from ..database.statements import statements
+from ..database.session import Connection, run_in_thread, statements
 from ..runtime.crash import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from . import claims, plan_store
@@ -166,7 +164,7 @@ class Steps:
     async def _publish(self, connection: Connection, built: Built) -> None:
         source, at = self._applier.outputs.ce_source, built.manifest.sealed_at
         document = encode_batch(built.manifest, built.document, source)
-        manifest = await aside(
+        manifest = await run_in_thread(
             connection, built.manifest.count, lambda: encode_manifest(built.manifest, source)
         )
         await outbox.put(connection, self._topics.batch, [document], at)

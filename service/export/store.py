@@ -10,10 +10,9 @@ import orjson
 from ..core.ledger import BatchKey, Fine, FineKey
 from ..core.workspace import ParkedKey
 from ..database.ledger_store import LedgerStore, columns
-from ..database.pool import Connection
 from ..database.records import unpack_headers
 from ..database.rows import pack_headers
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..messages import Message
 from .batch import CreditRef
 from .manifest import Manifest

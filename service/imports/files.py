@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ..apply.operator_actions import Said, put_action
-from ..database.pool import Connection
+from ..database.session import Connection
 from ..runtime.problems import OperatorError
 from .lines import Target
 from .plan import SQL

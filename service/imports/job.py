@@ -19,7 +19,7 @@ from ..core.ledger import Origin
 from ..core.words import KnownLines, Reason
 from ..database import ledger_write, outbox
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Writes
+from ..database.session import Writes
 from ..export.xml.read import BadLine, ImportFile
 from ..kafka.clients import (
     KafkaAccess,

@@ -19,9 +19,8 @@ from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
 from ..database import records
 from ..database.ledger_store import LedgerStore, columns
-from ..database.pool import Connection
 from ..database.references import references
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export.xml.read import PaidLine
 from ..runtime.transient import with_current_schema
 from .lines import Target, payment_event

@@ -9,8 +9,7 @@ from collections import Counter
 from ..apply.sources import Sender, Sources
 from ..apply.tally import SQL as TALLY_SQL
 from ..apply.tally import Key, Tallied, log_rejected_by_command
-from ..database.pool import Connection, Writes
-from ..database.statements import statements
+from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any
 

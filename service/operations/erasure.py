@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from ..apply.operator_actions import Said, Told, put_action
 from ..core.words import BURSAR_COMMENT
-from ..database.pool import Connection, Writes
-from ..database.statements import statements
+from ..database.session import Connection, Writes, statements
 
 SQL = statements("erasure")
 ACTION = "erase"

@@ -6,8 +6,7 @@ from itertools import groupby
 
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export import claims
 from ..export import store as export_store
 from ..export.claims import Evaluation

@@ -6,8 +6,7 @@ from dataclasses import replace
 import asyncpg
 
 from ..core.words import Kind
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export.selection import Exclusion
 from .held_fine import HeldFine
 

@@ -8,8 +8,8 @@ from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
 from ..core.operators import GONE
 from ..database.failed_changes import FailedChange
-from ..database.pool import Connection
 from ..database.references import references
+from ..database.session import Connection
 from ..export.selection import Exclusion
 from .held_verdicts import Verdict
 

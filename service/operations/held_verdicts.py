@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import FineGroup, Profile, Profiles
 from ..export.reasons import DUE, Explanation, mismatches

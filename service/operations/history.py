@@ -11,8 +11,7 @@ from enum import StrEnum
 import asyncpg
 
 from ..core.words import Wait
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from . import parked, rejected
 from .names import names_in
 from .parked import ParkedFilter

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 
 SQL = statements("reports")
 

@@ -4,8 +4,7 @@ import asyncio
 import time
 
 from ..core.words import Reason, Wait
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.selection import Exclusion

@@ -10,7 +10,7 @@ from ..core.money import format_minor
 from ..core.outcomes import Applied, Outcome, Park, Rejected, Repeat
 from ..core.words import Overpayment, Wait
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection
+from ..database.session import Connection
 from ..messages import parse
 from .held_verdicts import find_fine
 from .names import contract_of

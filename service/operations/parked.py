@@ -24,9 +24,8 @@ from ..core.outcomes import rejected
 from ..core.words import Reason, Wait
 from ..core.workspace import Changes
 from ..database import records
-from ..database.pool import Connection
 from ..database.references import References, references
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..messages import parse
 from .names import NOBODY, contract_of, names_in
 from .rejected import mark

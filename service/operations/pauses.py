@@ -2,8 +2,7 @@
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_action
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export.pause_store import SQL
 
 Key = tuple[str, str]  # institution and code of a profile

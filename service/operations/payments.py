@@ -8,8 +8,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 
 SQL = statements("reports")
 

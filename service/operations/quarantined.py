@@ -11,10 +11,9 @@ from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_a
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..database import quarantine
-from ..database.pool import Connection
 from ..database.quarantine import BeingSent, QuarantineId
 from ..database.records import unpack_headers
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..messages.envelope import read_json
 from ..messages.values import Fault
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import unless_set, wait_any
 from .turn import Turn

@@ -21,9 +21,8 @@ from ..core.events import Incoming, Refused, Replay
 from ..core.ledger import Origin
 from ..core.words import Reason, RejectedState
 from ..database import records
-from ..database.pool import Connection
 from ..database.references import references
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..messages import RECORD_BYTES_MAX, parse
 from .names import Names, contract_of, names_in, needles
 

@@ -12,8 +12,7 @@ import asyncpg
 
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from .look_up import batches_with
 
 SQL = statements("reports")

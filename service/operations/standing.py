@@ -11,8 +11,7 @@ import orjson
 
 from ..apply.sources import Sender
 from ..core.words import Mode
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
 from ..export.schedule import is_overdue

@@ -11,9 +11,8 @@ import structlog
 from ..apply.applier import Applier, QueueItems
 from ..core.ledger import FineKey, LineKey, SourceKey
 from ..core.words import Wait
-from ..database.pool import Connection, Pool
 from ..database.references import Queue
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..runtime.problems import describe
 from ..runtime.waiting import Postponed, unless_set
 

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..runtime.transient import TRANSIENT
 
 SQL = statements("upkeep")

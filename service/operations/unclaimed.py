@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from ..core.ledger import Fine
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import FineGroup, Profiles
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..export.profiles.profile import Profile, Profiles
 
 SQL = statements("operators")

@@ -5,8 +5,7 @@ a backup restored under a running relay would be sent from, and the next acknowl
 the stored offsets over the evidence.
 """
 
-from ..database.pool import Connection, Writes
-from ..database.statements import statements
+from ..database.session import Connection, Writes, statements
 from ..restore.check import Answer
 from ..restore.findings import Finding, acknowledgements_lost
 from ..runtime.telemetry import Event, get_log

@@ -2,8 +2,7 @@
 
 import time
 
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 
 NAME = "relay"
 SQL = statements("outbox")

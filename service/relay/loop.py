@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from ..database.statements import statements
+from ..database.session import statements
 from ..kafka.clients import KafkaAccess
 from ..restore.guard import AnotherServer, Guard
 from ..runtime.crash import crash_point

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from ..database.pool import Connection
+from ..database.session import Connection
 from ..kafka.clients import KafkaAccess
 from .known import Record, unknown
 from .topics import Range, open_topics

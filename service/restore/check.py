@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from ..kafka.clients import KafkaAccess
 from ..kafka.stops import OlderDatabase
 from .findings import (

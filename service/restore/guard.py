@@ -17,8 +17,7 @@ from typing import NoReturn
 import asyncpg
 import orjson
 
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..kafka.stops import OlderDatabase
 from ..runtime.problems import Unavailable, describe
 from ..runtime.telemetry import Event, get_log

@@ -8,9 +8,8 @@ from typing import Protocol
 
 import orjson
 
-from ..database.pool import Connection
 from ..database.rows import pack_headers
-from ..database.statements import statements
+from ..database.session import Connection, statements
 
 TYPE_PREFIX = "org.bursar-bridge."
 OUTBOX_ROWS_MAX = 10_000  # as many as a page of the relay can have

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from ..database.pool import Connection, Pool
-from ..database.statements import statements
+from ..database.session import Connection, Pool, statements
 from ..runtime.problems import OperatorError
 from .check import Answer, CheckTooSlow, RestoreCheck
 from .findings import CannotAsk, Finding, OutputUnreadable, Sort

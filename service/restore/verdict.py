@@ -6,8 +6,7 @@ from datetime import datetime
 
 import orjson
 
-from ..database.pool import Connection
-from ..database.statements import statements
+from ..database.session import Connection, statements
 from .findings import Finding
 
 SQL = statements("restore")

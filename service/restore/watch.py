@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..database.pool import Writes
+from ..database.session import Writes
 from ..runtime.waiting import wait_any
 
 INTERVAL_MS = 5_000

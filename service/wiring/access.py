@@ -1,6 +1,6 @@
 """Settings as the clients of the database and of Kafka take them."""
 
-from ..database.pool import DatabaseLimits
+from ..database.session import DatabaseLimits
 from ..kafka.clients import KafkaAccess
 from ..settings import KafkaSettings, Settings
 

@@ -2,7 +2,7 @@
 
 from ..consumer.loop import Intake
 from ..database.migrate import pending_on
-from ..database.pool import Pool
+from ..database.session import Pool
 from ..relay.loop import Relay
 from ..runtime.readiness import Readiness, Reporting
 from ..runtime.telemetry import Event

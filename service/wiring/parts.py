@@ -10,7 +10,7 @@ from ..apply.outputs import Outputs
 from ..apply.tally import Counting, InDatabase
 from ..consumer.loop import Intake, IntakeLimits, Source
 from ..database.ledger_store import LedgerStore
-from ..database.pool import Pool, Writes
+from ..database.session import Pool, Writes
 from ..export.job import ExportJob
 from ..export.profiles.profile import Profiles
 from ..export.steps import ExportTopics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from service.database.pool import Connection
+from service.database.session import Connection
 from tests.bench.world import BenchFailed, new_database
 from tests.support.services import Services
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from service.apply.applier import Applier
 from service.apply.tally import InMetrics
-from service.database.pool import Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles.reading import read_profiles
 from service.runtime.collector import look_for_cycles_seldom

@@ -11,8 +11,8 @@ from service.apply.outputs import Outputs
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection, create_pool
 from service.database.references import references
+from service.database.session import Connection, create_pool
 from service.export.batch import Limits
 from service.export.job import ExportJob
 from service.export.profiles.profile import Profiles

@@ -20,7 +20,7 @@ from service.core.words import LineState
 from service.core.workspace import Changes, View
 from service.database import records, rows
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection
+from service.database.session import Connection
 from service.messages import encode_balance_changed, parse
 from service.runtime.collector import look_for_cycles_seldom
 from service.settings import Settings, read_settings

@@ -7,7 +7,7 @@ import os
 
 from service.apply.applier import Applier
 from service.database.ledger_store import LedgerStore
-from service.database.pool import create_pool
+from service.database.session import create_pool
 from service.messages import parse
 from tests.bench.ledgers import OUTPUTS, apply
 from tests.bench.load import RESPONSE, refusal

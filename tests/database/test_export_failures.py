@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from service.apply.applier import Applier, ApplyLimits
 from service.apply.tally import Counting, InMetrics
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, create_pool
+from service.database.session import DatabaseLimits, create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.retries import MAX_MS, Retries

@@ -6,7 +6,7 @@ import gc
 
 import asyncpg
 
-from service.database.statements import statements
+from service.database.session import statements
 from service.export.manifest import Manifest
 from tests.support.write_path import WritePath, fine, profile_of, profiles_of
 

@@ -14,9 +14,9 @@ import pytest
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.core import rules
-from service.database import aside
+from service.database import session
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, create_pool
+from service.database.session import DatabaseLimits, create_pool
 from service.export import claims, sealing, steps
 from service.export.job import ExportJob
 from service.messages import parse
@@ -95,8 +95,8 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
     path: WritePath, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine with many busy processes beside this one."""
-    await path.take(*fines(aside.INLINE_RECORDS_MAX + 1))
-    monkeypatch.setattr(aside, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
+    await path.take(*fines(session.INLINE_RECORDS_MAX + 1))
+    monkeypatch.setattr(session, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
     ran = set[str]()
     for place, name in (
         (claims, "evaluate_groups"),
@@ -116,5 +116,5 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
     finally:
         await pool.close()
     (manifest,) = await check_sealed(path)
-    assert manifest["count"] == aside.INLINE_RECORDS_MAX + 1
+    assert manifest["count"] == session.INLINE_RECORDS_MAX + 1
     assert len(ran) == 7

@@ -18,7 +18,7 @@ from service.core.ledger import SourceKey
 from service.core.workspace import ParkedFailure, ParkedKey
 from service.database import rows
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Connection
+from service.database.session import Connection
 from service.export.preview import preview
 from service.export.selection import Exclusion
 from service.messages import parse

@@ -9,7 +9,7 @@ import asyncpg
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, create_pool
+from service.database.session import DatabaseLimits, create_pool
 from service.messages import parse
 from service.operations.sweep import Sweep
 from tests.support.failing import fines_of

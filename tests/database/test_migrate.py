@@ -18,7 +18,7 @@ from service.database import migrate as migrations
 from service.database.migrate import migrate, pending, revisions
 from service.database.migrations import script
 from service.database.migrations.script import BrokenMigration
-from service.database.pool import DatabaseLimits, create_pool
+from service.database.session import DatabaseLimits, create_pool
 from service.runtime.problems import describe
 from service.runtime.transient import REFUSED, TRANSIENT
 

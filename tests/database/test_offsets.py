@@ -15,7 +15,7 @@ from service.database.offsets import (
     record_digest,
     take_over,
 )
-from service.database.pool import Connection, Pool, create_pool
+from service.database.session import Connection, Pool, create_pool
 
 DIGEST = record_digest(b"key", b"value")
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.ledger import Patron
 from service.database.rows import patron_row
-from service.database.statements import statements
+from service.database.session import statements
 from tests.support.inputs import EVENT_TIME, fine_created
 from tests.support.write_path import Record, WritePath, record
 

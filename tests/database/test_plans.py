@@ -16,8 +16,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from service.database.pool import Connection
-from service.database.statements import statements
+from service.database.session import Connection, statements
 from tests.conftest import with_database
 from tests.support.large_ledger import INSTITUTION, fill
 from tests.support.plans import rows_handled

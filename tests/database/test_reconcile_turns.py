@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from prometheus_client import generate_latest
 
-from service.database.pool import DatabaseLimits, Pool, create_pool
+from service.database.session import DatabaseLimits, Pool, create_pool
 from service.operations.reconcile import Reconcile
 from service.runtime.telemetry import Metrics
 from tests.support.write_path import WritePath, fine

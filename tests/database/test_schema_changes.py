@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.database.pool import Pool
-from service.database.statements import statements
+from service.database.session import Pool, statements
 from service.runtime.transient import with_current_schema
 from tests.support.write_path import WritePath, change, fine, payment
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from service.database.aside import SIGN_OF_LIFE_SECONDS, kept_alive
-from service.database.pool import DatabaseLimits, create_pool
+from service.database.session import (
+    SIGN_OF_LIFE_SECONDS,
+    DatabaseLimits,
+    create_pool,
+    keep_session_alive,
+)
 
 IDLE_MS_MAX = SIGN_OF_LIFE_SECONDS * 1_000 + 500
 LONG = f"SELECT pg_sleep({SIGN_OF_LIFE_SECONDS + 1})::text"
@@ -21,7 +25,7 @@ async def test_a_session_outlives_work_that_takes_longer_than_it_may_be_idle(
         try:
             async with connection.transaction():
                 before = await connection.fetchval("SELECT pg_current_xact_id()::text")
-                assert await kept_alive(connection, other.fetchval(LONG)) == ""
+                assert await keep_session_alive(connection, other.fetchval(LONG)) == ""
                 assert await connection.fetchval("SELECT pg_current_xact_id()::text") == before
         finally:
             await other.close()

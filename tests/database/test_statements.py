@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 
-from service.database.statements import statements
+from service.database.session import statements
 
 FOLDER = Path(__file__).parents[2] / "service" / "database" / "sql"
 FILES = sorted(path.stem for path in FOLDER.glob("*.sql"))

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from service.apply.applier import Applier, ApplyLimits
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, Pool, create_pool
+from service.database.session import DatabaseLimits, Pool, create_pool
 from service.messages import parse
 from service.operations import sweep as sweep_module
 from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Lane, Sweep

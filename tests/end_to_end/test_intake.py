@@ -15,7 +15,7 @@ from service.consumer.loop import Intake, IntakeLimits, Source
 from service.core.events import Incoming, Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from service.messages import parse

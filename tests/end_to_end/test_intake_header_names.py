@@ -13,8 +13,8 @@ from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
 from service.consumer.loop import Intake, IntakeLimits, Source
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool, create_pool
 from service.database.records import unpack_headers
+from service.database.session import Pool, create_pool
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS
 from service.messages import parse

@@ -20,7 +20,7 @@ from service.core import rules
 from service.core.events import Refused
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
-from service.database.pool import Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.kafka.clients import GroupTimes, KafkaAccess
 from service.messages import parse
 from tests.support.guards import Unguarded, new_guard, opened_guard

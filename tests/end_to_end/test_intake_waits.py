@@ -12,7 +12,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.consumer.loop import Intake, IntakeLimits, Source
 from service.database.ledger_store import LedgerStore
-from service.database.pool import DatabaseLimits, Pool, create_pool
+from service.database.session import DatabaseLimits, Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from service.runtime.telemetry import Metrics

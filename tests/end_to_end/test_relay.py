@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.database.outbox import put
-from service.database.pool import Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
 from service.relay.lease import LeaseLost

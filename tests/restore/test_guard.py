@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service.database.pool import DatabaseLimits, Pool, create_pool
+from service.database.session import DatabaseLimits, Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
 from service.restore.guard import Guard

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 import pytest
 
-from service.database.pool import create_pool
+from service.database.session import create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.topics import OUTPUTS
 from service.restore.check import RestoreCheck, Scope

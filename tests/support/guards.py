@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from service.database.pool import Connection, Pool
+from service.database.session import Connection, Pool
 from service.kafka.clients import KafkaAccess
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.database.pool import Connection
+from service.database.session import Connection
 
 INSTITUTION = "6050"
 

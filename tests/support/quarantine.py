@@ -6,7 +6,7 @@ import asyncpg
 
 from service.core.ledger import BatchKey
 from service.database.quarantine import QuarantineId
-from service.database.statements import statements
+from service.database.session import statements
 from service.operations import quarantined
 from service.operations.measure import Measure
 from service.operations.quarantined import QuarantineFilter

@@ -18,8 +18,8 @@ from service.core.ledger import Origin
 from service.database import offsets
 from service.database.ledger_store import LedgerStore
 from service.database.offsets import Assignment
-from service.database.pool import DatabaseLimits, Pool, create_pool
 from service.database.records import unpack_headers
+from service.database.session import DatabaseLimits, Pool, create_pool
 from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
 from service.export.profiles.profile import Profile, Profiles
