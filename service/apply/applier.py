@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from ..core import rules
-from ..core.events import Event, ExportResponse, Failed, Incoming, Refused
+from ..core.events import Event, ExportResponse, Failed, Incoming, Rejection
 from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
 from ..core.workspace import Changes, ParkedKey
@@ -43,7 +43,7 @@ from .tally import Counting, Tally
 log = structlog.get_logger()
 
 R = TypeVar("R")
-Record = Incoming | Refused | Failed
+Record = Incoming | Rejection | Failed
 QueueItems = tuple[Queue, ...]
 
 
@@ -213,17 +213,17 @@ class Applier:
         moves = moves_of(poll)
         await offsets.advance(connection, moves)  # first: a stale owner stops here
         crash_point("offsets_moved")
-        events = tuple(r for r in poll.records if not isinstance(r, Refused | Failed))
-        refused = tuple(r for r in poll.records if isinstance(r, Refused))
+        events = tuple(r for r in poll.records if not isinstance(r, Rejection | Failed))
+        rejections = tuple(r for r in poll.records if isinstance(r, Rejection))
         broken = tuple(r for r in poll.records if isinstance(r, Failed))
-        changes = await self.apply_events(connection, references(events), events, (), refused)
+        changes = await self.apply_events(connection, references(events), events, (), rejections)
         await put_parked_errors(connection, broken)
         more = self._internal_errors.in_a_row_max + 1
         if broken and await longest_row(connection, broken, more) == more:
             raise self._internal_errors.too_many(broken[-1].error)
         outcomes = {f"parked:{Wait.INTERNAL_ERROR}": len(broken)} if broken else {}
         done = moved(poll.assignments, moves)
-        rejected = Counter((value.origin.topic, value.reason.value) for value in changes.refused)
+        rejected = Counter((value.origin.topic, value.reason.value) for value in changes.rejections)
         outcomes = {**changes.outcomes, **outcomes}
         return Report(outcomes, done, len(changes.transactions), rejected)
 
@@ -233,14 +233,14 @@ class Applier:
         named: References,
         events: Sequence[Event],
         lanes: Sequence[FineKey | SourceKey] = (),
-        refused: tuple[Refused, ...] = (),
+        rejections: tuple[Rejection, ...] = (),
     ) -> Changes:
         """Lock, read, decide, write and publish, inside the caller's transaction."""
         locked = await self.store.lock(connection, named)  # the ledger is read after this only
         view = await self.store.view(connection, named, locked)
         size = len(events) + len(view.parked)
         folded = await run_in_thread(connection, size, lambda: rules.fold(view, events, lanes))
-        changes = folded.with_refused(refused)
+        changes = folded.with_rejections(rejections)
         await self.write(connection, changes, locked.recorded_at)
         return changes
 
@@ -262,8 +262,8 @@ class Applier:
         changes = await ledger_write.explained(connection, changes)
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
-        size = len(changes.transactions) + len(changes.refused)
-        others = await ledger_write.places_of_others(connection, changes.refused)
+        size = len(changes.transactions) + len(changes.rejections)
+        others = await ledger_write.places_of_others(connection, changes.rejections)
         messages = await run_in_thread(
             connection, size, lambda: self.outputs.encoded(changes, recorded_at, others)
         )

@@ -20,7 +20,7 @@ async def raise_for_parked(
     Raises ParkedFailure with all records that were set free and whose effects, alone, fail as well.
     Returns where what set them free fails without them: that has to be parked first.
     """
-    size = len(changes.transactions) + len(changes.refused)
+    size = len(changes.transactions) + len(changes.rejections)
     failures = await run_in_thread(
         connection, size, lambda: _failures(changes, outputs, recorded_at)
     )
@@ -42,7 +42,7 @@ def _failures(
 def _failure(effects: Changes, outputs: Outputs, recorded_at: datetime) -> Exception | None:
     try:
         ledger_write.transaction_rows(effects, recorded_at)
-        ledger_write.rejected_rows(effects.refused)
+        ledger_write.rejected_rows(effects.rejections)
         outputs.encoded(effects, recorded_at)
     except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
         return problem

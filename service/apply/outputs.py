@@ -34,8 +34,12 @@ class Outputs:
         source = self.ce_source
         moved = [encode_balance_changed(line, at, source) for line in changes.transactions]
         loans = [encode_loan_closed(closed, at, source) for closed in changes.loans_closed]
-        refused = [
+        rejections = [
             encode_rejected(value, at, source, is_another=value.origin[:3] in others)
-            for value in changes.refused
+            for value in changes.rejections
         ]
-        return [(self.balance_changed, moved), (self.loan_closed, loans), (self.rejected, refused)]
+        return [
+            (self.balance_changed, moved),
+            (self.loan_closed, loans),
+            (self.rejected, rejections),
+        ]

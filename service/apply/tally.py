@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from ..core.events import Refused
+from ..core.events import Rejection
 from ..core.ledger import PaymentRef, Transaction
 from ..core.words import Kind
 from ..core.workspace import Changes
@@ -53,7 +53,7 @@ class Tally:
 
     def add_changes(self, changes: Changes) -> None:
         """What the ledger has taken in, and what was rejected."""
-        self.add_rejected(changes.refused)
+        self.add_rejected(changes.rejections)
         for transaction in filter(_is_excess, changes.transactions):
             currency = transaction.after.key.currency
             self.add(Tallied.CREDITS, (currency,))
@@ -63,8 +63,8 @@ class Tally:
             if kind == "unparked":
                 self.add(Tallied.UNPARKED, (wait,), count)
 
-    def add_rejected(self, refused: Iterable[Refused]) -> None:
-        for value in refused:
+    def add_rejected(self, rejections: Iterable[Rejection]) -> None:
+        for value in rejections:
             topic, partition, offset, *_ = value.origin
             self.add(Tallied.REJECTED, (topic, value.reason.value))
             self.first.setdefault((topic, value.reason.value), (partition, offset))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from ..core.events import Incoming, Refused
+from ..core.events import Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.offsets import Fenced
 from ..runtime.problems import Unavailable
 from ..runtime.transient import TRANSIENT
 
-Parse = Callable[[str, Origin], Incoming | Refused]
+Parse = Callable[[str, Origin], Incoming | Rejection]
 
 
 class ConsumerLost(Exception):

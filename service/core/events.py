@@ -146,7 +146,7 @@ Parkable = FineChanged | BursarPayment
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejection:
     """A record that was rejected: recorded with its bytes, published, nothing else changes."""
 
     reason: Reason

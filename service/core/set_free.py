@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .events import Refused
+from .events import Rejection
 from .ledger import LibraryRef, PaymentRef, SourceKey, Transaction
 from .workspace import Changes, ParkedKey
 
@@ -20,16 +20,16 @@ def divided(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:
     for transaction in changes.transactions:
         key = _cause_of(transaction)
         transactions[key if key in freed else None].append(transaction)
-    refused: dict[ParkedKey | None, list[Refused]] = defaultdict(list)
-    for rejection in changes.refused:
-        refused[keys.get(rejection.origin)].append(rejection)
+    rejections: dict[ParkedKey | None, list[Rejection]] = defaultdict(list)
+    for rejection in changes.rejections:
+        rejections[keys.get(rejection.origin)].append(rejection)
 
     def part(key: ParkedKey | None) -> Changes:
         return replace(
             changes,
             transactions=tuple(transactions[key]),
             loans_closed=changes.loans_closed if key is None else (),  # exports close loans
-            refused=tuple(refused[key]),
+            rejections=tuple(rejections[key]),
         )
 
     return part(None), {key: part(key) for key in freed}

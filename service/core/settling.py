@@ -12,7 +12,7 @@ from .events import (
     Incoming,
     Parkable,
     Parked,
-    Refused,
+    Rejection,
     institution_of,
 )
 from .ledger import Fine, FineKey, Payment, SourceKey
@@ -168,8 +168,8 @@ def post(workspace: Workspace, outcome: Applied, traceparent: str | None) -> Non
 
 
 def refuse(workspace: Workspace, event: Incoming, outcome: Rejected) -> None:
-    refused = Refused(outcome.reason, outcome.detail, event.origin, institution_of(event))
-    workspace.refused.append(refused)
+    refused = Rejection(outcome.reason, outcome.detail, event.origin, institution_of(event))
+    workspace.rejections.append(refused)
 
 
 def touched(outcome: Outcome | None) -> tuple[FineKey, ...]:

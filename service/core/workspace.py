@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from .batches import Line, Response, SealedBatch
-from .events import Parked, Refused
+from .events import Parked, Rejection
 from .ledger import (
     Account,
     AccountKey,
@@ -121,14 +121,14 @@ class Changes:
     parked_removed: Mapping[ParkedKey, Parked]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
-    refused: tuple[Refused, ...]
+    rejections: tuple[Rejection, ...]
     outcomes: Mapping[str, int]
 
-    def with_refused(self, refused: tuple[Refused, ...]) -> "Changes":
+    def with_rejections(self, rejections: tuple[Rejection, ...]) -> "Changes":
         """The records that could not be read, beside those that the rules reject."""
         outcomes = Counter(self.outcomes)
-        outcomes.update(f"rejected:{value.reason}" for value in refused)
-        return replace(self, refused=refused + self.refused, outcomes=outcomes)
+        outcomes.update(f"rejected:{value.reason}" for value in rejections)
+        return replace(self, rejections=rejections + self.rejections, outcomes=outcomes)
 
 
 class Workspace:
@@ -147,7 +147,7 @@ class Workspace:
         self.parked = ChangeTracker(view.parked)
         self.transactions: list[Transaction] = []
         self.loans_closed: list[LoanClosed] = []
-        self.refused: list[Refused] = []
+        self.rejections: list[Rejection] = []
         self.outcomes: Counter[str] = Counter()
         self.failures: dict[ParkedKey, Exception] = {}  # what cannot be decided
         self._loans = set(view.loans_closed)
@@ -260,7 +260,7 @@ class Workspace:
             parked_removed=self.parked.removed(),
             transactions=tuple(self.transactions),
             loans_closed=tuple(self.loans_closed),
-            refused=tuple(self.refused),
+            rejections=tuple(self.rejections),
             outcomes=dict(self.outcomes),
         )
 

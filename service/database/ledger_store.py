@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from ..core.batches import Line, Response, SealedBatch
-from ..core.events import BursarPayment, FineChanged, Incoming, Parked, Refused
+from ..core.events import BursarPayment, FineChanged, Incoming, Parked, Rejection
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -31,7 +31,7 @@ from .session import Connection, run_in_thread, statements
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, SealedBatch)
-Parse = Callable[[str, Origin], Incoming | Refused]
+Parse = Callable[[str, Origin], Incoming | Rejection]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..core.events import Refused
+from ..core.events import Rejection
 from ..core.ledger import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
@@ -41,7 +41,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     )
     await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
     await copy(connection, "transaction_text", rows.TEXT_COLUMNS, _text_rows(changes))
-    await put_rejected(connection, changes.refused, recorded_at)
+    await put_rejected(connection, changes.rejections, recorded_at)
 
 
 def transaction_rows(changes: Changes, recorded_at: datetime) -> list[tuple[Any, ...]]:
@@ -53,17 +53,17 @@ def _text_rows(changes: Changes) -> list[tuple[Any, ...]]:
     return [row for row in texts if row is not None]
 
 
-def rejected_rows(refused: Sequence[Refused]) -> list[tuple[Any, ...]]:
-    return [rows.refused_row(value) for value in refused]
+def rejected_rows(rejections: Sequence[Rejection]) -> list[tuple[Any, ...]]:
+    return [rows.rejection_row(value) for value in rejections]
 
 
 async def put_rejected(
-    connection: Connection, refused: Sequence[Refused], recorded_at: datetime
+    connection: Connection, rejections: Sequence[Rejection], recorded_at: datetime
 ) -> None:
     """The database's row comes first, the topic is a copy."""
-    places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in refused]
+    places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in rejections]
     await _execute(connection, "set_earlier_rejected_aside", places)
-    await _execute(connection, "put_rejected", rejected_rows(refused), recorded_at)
+    await _execute(connection, "put_rejected", rejected_rows(rejections), recorded_at)
 
 
 async def explained(connection: Connection, changes: Changes) -> Changes:
@@ -72,7 +72,7 @@ async def explained(connection: Connection, changes: Changes) -> Changes:
     Otherwise the sender looks for a typing error in an id, where nothing is exported at all.
     """
     asked = {
-        v.institution_id for v in changes.refused if v.reason in NOT_KNOWN and v.institution_id
+        v.institution_id for v in changes.rejections if v.reason in NOT_KNOWN and v.institution_id
     }
     if not asked:
         return changes
@@ -82,22 +82,22 @@ async def explained(connection: Connection, changes: Changes) -> Changes:
     without = {row["institution_id"] for row in rows}
     return replace(
         changes,
-        refused=tuple(
+        rejections=tuple(
             replace(value, detail=f"{value.detail}; institution_id: has no profile here")
             if value.reason in NOT_KNOWN and value.institution_id in without
             else value
-            for value in changes.refused
+            for value in changes.rejections
         ),
     )
 
 
 async def places_of_others(
-    connection: Connection, refused: Sequence[Refused]
+    connection: Connection, rejections: Sequence[Rejection]
 ) -> frozenset[tuple[str, int, int]]:
     """Topic, partition and offset of those that had another record before."""
-    if not refused:
+    if not rejections:
         return frozenset()
-    columns = [list(column) for column in zip(*(v.origin[:3] for v in refused), strict=True)]
+    columns = [list(column) for column in zip(*(v.origin[:3] for v in rejections), strict=True)]
     rows = await connection.fetch(statements("ledger")["places_of_others"], *columns)
     return frozenset((row["topic"], row["partition"], row["record_offset"]) for row in rows)
 

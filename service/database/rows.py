@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..core.events import Parked, Refused
+from ..core.events import Parked, Rejection
 from ..core.ledger import (
     ExportRef,
     Fine,
@@ -249,7 +249,7 @@ def patron_row(value: Patron) -> tuple[Any, ...]:
     )
 
 
-def refused_row(value: Refused) -> tuple[Any, ...]:
+def rejection_row(value: Rejection) -> tuple[Any, ...]:
     came = value.origin
     return (
         came.topic,

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ..apply.tally import Tally, put_tally
-from ..core.events import Refused
+from ..core.events import Rejection
 from ..core.ledger import Origin
 from ..core.words import KnownLines, Reason
 from ..database import ledger_write, outbox
@@ -208,7 +208,7 @@ class ImportJob:
         await self._record(
             target,
             (
-                Refused(
+                Rejection(
                     line.reason,
                     line.detail,
                     Origin(TOPIC, number, line.n, None, line.value),
@@ -222,7 +222,7 @@ class ImportJob:
         await self._record(
             target,
             (
-                Refused(
+                Rejection(
                     planned.reason,
                     refusal_detail(planned.reason),
                     origin_of(target, planned.line, None),
@@ -233,12 +233,12 @@ class ImportJob:
             ),
         )
 
-    async def _record(self, target: Target, refused: Iterable[Refused]) -> None:
+    async def _record(self, target: Target, refused: Iterable[Rejection]) -> None:
         """Rejected lines in the table and on the topic, as every other rejected record."""
         if came := tuple(refused):
             await with_current_schema(partial(self._put, target, came))
 
-    async def _put(self, target: Target, came: Sequence[Refused]) -> None:
+    async def _put(self, target: Target, came: Sequence[Rejection]) -> None:
         numbers = [file_number(target), earlier_file_number(target)]
         offsets = [value.origin.offset for value in came]
         async with self._writer.transaction() as connection:

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from pydantic import ValidationError
 
-from ..core.events import Incoming, Refused
+from ..core.events import Incoming, Rejection
 from ..core.ledger import Origin
 from ..core.words import Reason
 from .envelope import Envelope, open_envelope, read_json, traced, traced_by_event
@@ -48,7 +48,7 @@ CONTRACTS: Mapping[str, Reader] = {
 }
 
 
-def parse(contract: str, origin: Origin) -> Incoming | Refused:
+def parse(contract: str, origin: Origin) -> Incoming | Rejection:
     """What a record of `contract` (the topic without its prefix) says, or why it is refused.
 
     Never raises for what a record holds; KeyError for a contract that is not in CONTRACTS.
@@ -68,9 +68,9 @@ def parse(contract: str, origin: Origin) -> Incoming | Refused:
         return _refused(fault.reason, fault.detail, origin)
 
 
-def _refused(reason: Reason, detail: str, origin: Origin) -> Refused:
+def _refused(reason: Reason, detail: str, origin: Origin) -> Rejection:
     body = _body(reason, origin)
-    return Refused(reason, detail, traced_by_event(origin, body), _institution_id(body))
+    return Rejection(reason, detail, traced_by_event(origin, body), _institution_id(body))
 
 
 def _body(reason: Reason, origin: Origin) -> object:

@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import assert_never
 
-from ..core.events import Refused
+from ..core.events import Rejection
 from ..core.ledger import (
     Account,
     ExportRef,
@@ -80,7 +80,7 @@ def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str
 
 
 def encode_rejected(
-    refused: Refused, rejected_at: datetime, ce_source: str, *, is_another: bool = False
+    refused: Rejection, rejected_at: datetime, ce_source: str, *, is_another: bool = False
 ) -> Message:
     """Key and value as they came; of a value over 512 KiB the first 64 KiB.
 

@@ -17,7 +17,7 @@ from ..apply.operator_actions import (
     own_outcome,
     put_action,
 )
-from ..core.events import Discard, Incoming, Refused, Release
+from ..core.events import Discard, Incoming, Rejection, Release
 from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
 from ..core.operators import GONE
 from ..core.outcomes import rejected
@@ -249,15 +249,17 @@ async def _apply_again(applier: Applier, item: ParkedRecord, said: Said) -> Told
     return await decided(applier, item.subject, work)
 
 
-async def _applied(applier: Applier, connection: Connection, event: Incoming | Refused) -> Changes:
-    if isinstance(event, Refused):
+async def _applied(
+    applier: Applier, connection: Connection, event: Incoming | Rejection
+) -> Changes:
+    if isinstance(event, Rejection):
         return await applier.apply_events(connection, References(), (), (), (event,))
     return await applier.apply_events(connection, references((event,)), (event,))
 
 
 async def _give_up(applier: Applier, item: ParkedRecord, said: Said) -> Told:
     detail = rejected(Reason.DISCARDED).detail
-    refused = Refused(Reason.DISCARDED, detail, item.origin, item.institution_id)
+    refused = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
 
     async def work(connection: Connection) -> str:
         await _applied(applier, connection, refused)
@@ -274,7 +276,7 @@ async def _give_up_bound(applier: Applier, item: ParkedRecord, said: Said) -> To
     What waits behind it learns of that from the sweep.
     """
     detail = rejected(Reason.DISCARDED).detail
-    refused = Refused(Reason.DISCARDED, detail, item.origin, item.institution_id)
+    refused = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
     identity = (item.institution_id, item.record, item.source, item.id)
 
     async def work(connection: Connection) -> str:

@@ -17,7 +17,7 @@ from ..apply.operator_actions import (
     own_outcome,
     put_action,
 )
-from ..core.events import Incoming, Refused, Replay
+from ..core.events import Incoming, Rejection, Replay
 from ..core.ledger import Origin
 from ..core.words import Reason, RejectedState
 from ..database import records
@@ -156,7 +156,7 @@ async def replay(applier: Applier, item: RejectedRecord, said: Said) -> Told:
     async def work(connection: Connection) -> str:
         event_again = Replay(_read_anew(item, await origin_of(connection, item)))
         changes = await applier.apply_events(connection, references((event_again,)), (event_again,))
-        if any(Place(*refused.origin[:3]) == item.place for refused in changes.refused):
+        if any(Place(*refused.origin[:3]) == item.place for refused in changes.rejections):
             raise Undone(f"is rejected again: {own_outcome(changes).removeprefix('rejected: ')}")
         outcome = own_outcome(changes)
         await _mark_open(connection, item, RejectedState.REPLAYED)
@@ -176,12 +176,12 @@ def _read_anew(item: RejectedRecord, origin: Origin | None) -> Incoming:
     if origin is None:
         raise Undone("is not known any more")
     event = parse(contract_of(item.place.topic), origin)
-    if isinstance(event, Refused):
+    if isinstance(event, Rejection):
         raise Undone(_unreadable(item, event, origin))
     return event
 
 
-def _unreadable(item: RejectedRecord, again: Refused, origin: Origin) -> str:
+def _unreadable(item: RejectedRecord, again: Rejection, origin: Origin) -> str:
     whole = origin.value is None or len(origin.value) > RECORD_BYTES_MAX
     if item.reason is Reason.INVALID_SIZE and not whole:
         return "its stored value was cut: it cannot be replayed"

@@ -8,7 +8,7 @@ import asyncpg
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.core.events import Refused
+from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.references import references
@@ -75,7 +75,7 @@ async def apply(applier: Applier, poll: list[Record], contract: str = FINE) -> N
     for offset, record in enumerate(poll):
         origin = Origin("bench", 0, offset, record.key, record.value, record.headers)
         event = parse(contract, origin)
-        assert not isinstance(event, Refused), event.detail
+        assert not isinstance(event, Rejection), event.detail
         events.append(event)
     await applier.retried(
         lambda connection: applier.apply_events(connection, references(events), events)

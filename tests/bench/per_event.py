@@ -149,7 +149,7 @@ class PerEvent:
 
     async def _write(self, changes: Changes, recorded_at: datetime) -> None:
         execute = self._connection.execute
-        if changes.refused or changes.parked_added or changes.payments_changed:
+        if changes.rejections or changes.parked_added or changes.payments_changed:
             raise NotComparable(", ".join(changes.outcomes))
         for fine in changes.fines_added:
             await execute(INSERT_FINE, *rows.fine_row(fine))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.events import FineCreated, Incoming, Refused
+from service.core.events import FineCreated, Incoming, Rejection
 from service.messages import CONTRACTS, RECORD_BYTES_MAX, parse
 from tests.contracts import examples
 from tests.contracts.examples import INBOUND
@@ -18,13 +18,13 @@ INVALID = [(name, path, reason) for name in INBOUND for path, reason in examples
 SMALL = [(name, path) for name, path in VALID if path.stat().st_size < RECORD_BYTES_MAX // 2]
 
 
-def parsed(name: str, value: bytes) -> Incoming | Refused:
+def parsed(name: str, value: bytes) -> Incoming | Rejection:
     contract = f"{name}.v1"
     return parse(contract, record(contract, *binary(contract, value)))
 
 
-def digest(found: Incoming | Refused) -> bytes:
-    assert not isinstance(found, Refused), found.detail
+def digest(found: Incoming | Rejection) -> bytes:
+    assert not isinstance(found, Rejection), found.detail
     return found.facts.digest if isinstance(found, FineCreated) else found.digest
 
 
@@ -46,7 +46,7 @@ def test_an_invalid_example_is_refused_with_the_reason_of_its_name(
     name: str, path: Path, reason: str
 ) -> None:
     found = parsed(name, path.read_bytes())
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.reason == reason, found.detail
 
 
@@ -105,7 +105,7 @@ RULES_BEYOND_A_SCHEMA = ("must not be the payment_id itself", "unsigned 64-bit",
 def test_a_wire_model_refuses_what_its_schema_refuses(case: tuple[str, bytes]) -> None:
     name, value = case
     found, faults = parsed(name, value), examples.faults(name, value)
-    if not isinstance(found, Refused):
+    if not isinstance(found, Rejection):
         assert faults == []
     elif not faults:
         beyond = any(rule in found.detail for rule in RULES_BEYOND_A_SCHEMA)

@@ -60,7 +60,7 @@ FAILURES = {
     "encode": (outputs, "encode_balance_changed"),
     "encode_a_rejection": (outputs, "encode_rejected"),
     "write_a_transaction": (rows, "transaction_row"),
-    "write_a_rejection": (rows, "refused_row"),
+    "write_a_rejection": (rows, "rejection_row"),
     "database": (rows, "transaction_row"),
 }
 REFUSED = "CheckViolationError ledger_transaction_sequence_check"

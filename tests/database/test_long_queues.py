@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
 from service.apply.operator_actions import Said
-from service.core.events import Incoming, Refused
+from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.messages import parse
@@ -30,7 +30,7 @@ class Reading:
 
     count: int = 0
 
-    def __call__(self, contract: str, origin: Origin) -> Incoming | Refused:
+    def __call__(self, contract: str, origin: Origin) -> Incoming | Rejection:
         self.count += 1
         return parse(contract, origin)
 

@@ -12,7 +12,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
 from service.consumer.loop import Intake, IntakeLimits, Source
-from service.core.events import Incoming, Refused
+from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
@@ -288,7 +288,7 @@ async def test_a_record_on_which_the_reading_fails_is_parked_and_stops_nobody(
     applier: Applier,
     bootstrap_servers: str,
 ) -> None:
-    def failing(contract: str, origin: Origin) -> Incoming | Refused:
+    def failing(contract: str, origin: Origin) -> Incoming | Rejection:
         if b'"F-13"' in (origin.value or b""):
             raise ZeroDivisionError
         return parse(contract, origin)

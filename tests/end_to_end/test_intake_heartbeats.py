@@ -17,7 +17,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.consumer.loop import Intake, IntakeLimits, Source
 from service.core import rules
-from service.core.events import Refused
+from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
@@ -84,7 +84,7 @@ async def test_the_loop_turns_while_a_poll_is_read(pool: Pool) -> None:
     intake = Intake(new_guard(pool, access), access, source, reading, applier)
     poll = [Origin("topic", 0, number, None, b"{", ()) for number in range(150)]
     records = await intake._read(poll)
-    assert all(isinstance(record, Refused) for record in records)
+    assert all(isinstance(record, Rejection) for record in records)
     assert len(records) == 150
 
 

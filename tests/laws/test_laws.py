@@ -83,7 +83,7 @@ def _same_as_model(store: Store, model: Model) -> None:
     }
     waits = [(item.event, item.wait.value) for item in store.parked.values()]
     assert waits == model.waiting
-    assert [refused.reason.value for refused in store.refused] == model.rejected
+    assert [refused.reason.value for refused in store.rejections] == model.rejected
     assert [
         (
             line.fine.facts.account,
@@ -158,13 +158,13 @@ def test_3_repeats_change_nothing(history: Writer, random: Random) -> None:
             outcome = own_outcome(again.fold(*records([history.steps[number]])))
             assert outcome == (first if first.endswith("_conflict") else "repeat")
             assert _all_but_refused(again) == _all_but_refused(before)
-            assert len(again.refused) - len(before.refused) == (outcome != "repeat")
+            assert len(again.rejections) - len(before.rejections) == (outcome != "repeat")
     assert _all_but_refused(again) == _all_but_refused(once)
 
 
 def _all_but_refused(store: Store) -> dict[str, object]:
     """Patrons apart too: a conflict's snapshot was not taken, a repeat's is as old as it was."""
-    return {k: v for k, v in settled(store).items() if k not in ("refused", "outcomes")}
+    return {k: v for k, v in settled(store).items() if k not in ("rejections", "outcomes")}
 
 
 @law
@@ -193,8 +193,8 @@ def test_4_institutions_with_the_very_same_ids_do_not_influence_each_other(
         expected = live(Store(), alone.steps)
         ours = {key for key in mixed.accounts if key.institution_id == institution}
         assert _of(mixed, ours) == _of(expected, set(expected.accounts))
-        refused = [one for one in mixed.refused if one.institution_id == institution]
-        assert refused == expected.refused
+        refused = [one for one in mixed.rejections if one.institution_id == institution]
+        assert refused == expected.rejections
 
 
 def woven(mine: Sequence[Step], theirs: Sequence[Step], turns: Sequence[bool]) -> list[Step]:
@@ -261,7 +261,7 @@ def _final(store: Store) -> dict[str, object]:
         "lines": store.lines,
         "patrons": store.patrons,
         "parked": [_bare(item) for item in store.parked.values()],
-        "refused": Counter((one.reason, one.origin.topic) for one in store.refused),
+        "refused": Counter((one.reason, one.origin.topic) for one in store.rejections),
         "moves": moves,
     }
 
@@ -326,7 +326,7 @@ def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Wri
         if outcome.startswith(("rejected", "repeat", "parked")):
             assert _moved_nothing(done)
         if outcome.startswith("rejected"):
-            assert done.refused[0].origin == step.origin
+            assert done.rejections[0].origin == step.origin
             assert done.patrons == ()
             kept = [one.state for one in done.payments_added]
             kept += [one.state for one in done.changes_added]

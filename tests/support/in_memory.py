@@ -44,7 +44,7 @@ class Ledger:
         return {item.event.key.id: item.wait.value for item in self.store.parked.values()}
 
     def reasons(self) -> list[str]:
-        return [refused.reason.value for refused in self.store.refused]
+        return [refused.reason.value for refused in self.store.rejections]
 
 
 def own_outcome(done: Changes) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from service.core import rules
 from service.core.batches import Line, Response, SealedBatch
-from service.core.events import Event, Parked, Refused
+from service.core.events import Event, Parked, Rejection
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -47,7 +47,7 @@ class Store:
     parked: dict[ParkedKey, Parked] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
     transactions: list[Transaction] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     arrivals: int = 0
 
@@ -97,7 +97,7 @@ class Store:
         ]
         assert len(dict(loans)) == len(loans)
         _add(self.loans, dict(loans))
-        self.refused.extend(changes.refused)
+        self.rejections.extend(changes.rejections)
         for outcome, times in changes.outcomes.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + times
 

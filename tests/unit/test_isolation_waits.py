@@ -3,7 +3,7 @@
 import asyncpg
 
 from service.apply.isolation_waits import PARTITIONS_LATE_MAX, PARTITIONS_LOCKED_MAX, Holding
-from service.core.events import Refused
+from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.core.words import Reason
 
@@ -11,9 +11,9 @@ LOCKED = asyncpg.LockNotAvailableError("locked")
 LATE = asyncpg.QueryCanceledError("too late")
 
 
-def record(partition: int) -> Refused:
+def record(partition: int) -> Rejection:
     origin = Origin("library.fine-created.v1", partition, 0, None, b"", ())
-    return Refused(Reason.INVALID_JSON, "record: must be JSON", origin, None)
+    return Rejection(Reason.INVALID_JSON, "record: must be JSON", origin, None)
 
 
 def left_after(error: Exception, count: int) -> dict[int, bool]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.core.events import FineCreated, Incoming, Refused
+from service.core.events import FineCreated, Incoming, Rejection
 from service.messages import parse
 from tests.support.inputs import (
     ABSENT,
@@ -26,8 +26,8 @@ MAKE = {
 }
 
 
-def digest_of(found: Incoming | Refused) -> bytes:
-    assert not isinstance(found, Refused), found.detail
+def digest_of(found: Incoming | Rejection) -> bytes:
+    assert not isinstance(found, Rejection), found.detail
     return found.facts.digest if isinstance(found, FineCreated) else found.digest
 
 

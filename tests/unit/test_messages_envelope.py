@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.events import BursarPayment, FineCreated, Refused
+from service.core.events import BursarPayment, FineCreated, Rejection
 from service.core.words import Reason
 from service.messages import CONTRACTS, RECORD_BYTES_MAX, parse
 from tests.support.inputs import (
@@ -36,15 +36,15 @@ def binary_headers(**changes: bytes | None) -> Headers:
     return tuple((name, value) for name, value in named.items() if value is not None)
 
 
-def with_headers(headers: Headers, value: bytes | None = None) -> BursarPayment | Refused:
+def with_headers(headers: Headers, value: bytes | None = None) -> BursarPayment | Rejection:
     value = value_of(bursar_payment()) if value is None else value
     found = parse(PAYMENT, record(PAYMENT, value, headers))
-    assert isinstance(found, BursarPayment | Refused)
+    assert isinstance(found, BursarPayment | Rejection)
     return found
 
 
 def refusal(found: object) -> tuple[Reason, str]:
-    assert isinstance(found, Refused), found
+    assert isinstance(found, Rejection), found
     return found.reason, found.detail
 
 
@@ -269,7 +269,7 @@ def test_the_trace_context_goes_on(
 ) -> None:
     value, own = structured(PAYMENT, bursar_payment(), traceparent=extension)
     found = parse(PAYMENT, record(PAYMENT, value, (*own, *headers), traceparent=carried))
-    assert not isinstance(found, Refused)
+    assert not isinstance(found, Rejection)
     assert found.origin.traceparent == expected
 
 
@@ -289,14 +289,14 @@ def test_the_trace_context_of_a_refused_event_goes_on_too(fault: dict[str, objec
     event = {**json.loads(value), **fault}
     sent = {name: said for name, said in event.items() if said is not ABSENT}
     found = parse(PAYMENT, record(PAYMENT, value_of(sent), own))
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.origin.traceparent == TRACEPARENT
 
 
 def test_a_member_of_the_data_is_no_trace_context() -> None:
     data = value_of({**bursar_payment(kind="gift"), "traceparent": TRACEPARENT})
     found = with_headers(binary_headers(), data)
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.origin.traceparent is None
 
 
@@ -315,7 +315,7 @@ def test_the_trace_context_of_a_record_that_is_refused_unread_goes_on_too(
 ) -> None:
     own = (*headers, ("traceparent", TRACEPARENT.encode()))
     found = parse(PAYMENT, record(PAYMENT, value, own))
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert (found.reason, found.origin.traceparent) == (reason, TRACEPARENT)
 
 
@@ -343,7 +343,7 @@ def test_a_refused_record_names_its_institution_if_it_can_be_read(
     value: bytes, headers: Headers, institution: str | None
 ) -> None:
     found = parse(PAYMENT, record(PAYMENT, value, headers))
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.institution_id == institution
 
 
@@ -388,7 +388,7 @@ ANY_VALUES = st.none() | st.binary() | JSON_VALUES.map(lambda value: json.dumps(
 def test_whatever_comes_nothing_is_raised(
     contract: str, value: bytes | None, headers: Headers
 ) -> None:
-    assert isinstance(parse(contract, record(contract, value, headers)), Refused)
+    assert isinstance(parse(contract, record(contract, value, headers)), Rejection)
 
 
 @given(st.sampled_from(sorted(CONTRACTS)), ANY_VALUES)
@@ -396,7 +396,7 @@ def test_whatever_a_sound_envelope_holds_nothing_is_raised(
     contract: str, value: bytes | None
 ) -> None:
     _, headers = binary(contract, b"")
-    assert isinstance(parse(contract, record(contract, value, headers)), Refused)
+    assert isinstance(parse(contract, record(contract, value, headers)), Rejection)
 
 
 @given(st.data(), st.integers(0, 6))
@@ -408,7 +408,7 @@ def test_a_damaged_record_is_read_or_refused_but_never_raises(
     for _ in range(damages):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     found = parse(FINE, record(FINE, bytes(damaged), headers))
-    assert isinstance(found, FineCreated | Refused)
+    assert isinstance(found, FineCreated | Rejection)
 
 
 def test_reading_the_kept_record_again_gives_the_same_event() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.events import Refused
+from service.core.events import Rejection
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -391,7 +391,7 @@ def rejected(
     is_another: bool = False,
 ) -> Message:
     origin = Origin("library.bursar-payment.v1", 3, 1042, key, value, headers, traceparent)
-    refused = Refused(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
+    refused = Rejection(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
     return encode_rejected(refused, RECORDED, SOURCE, is_another=is_another)
 
 

@@ -13,7 +13,7 @@ from service.core.events import (
     FineChanged,
     FineCreated,
     Incoming,
-    Refused,
+    Rejection,
 )
 from service.core.ledger import BatchKey, FineFacts, Item, Owner, Patron, SourceKey
 from service.core.money import format_minor
@@ -33,7 +33,7 @@ from tests.support.inputs import (
 CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
 
 
-def read(contract: str, data: object, time: str = "2026-09-01T10:00:05Z") -> Incoming | Refused:
+def read(contract: str, data: object, time: str = "2026-09-01T10:00:05Z") -> Incoming | Rejection:
     return parse(contract, record(contract, *binary(contract, data, time)))
 
 
@@ -63,7 +63,7 @@ def response(**overrides: object) -> ExportResponse:
 
 def refusal(contract: str, data: object) -> tuple[str, str]:
     found = read(contract, data)
-    assert isinstance(found, Refused), found
+    assert isinstance(found, Rejection), found
     return found.reason.value, found.detail
 
 
@@ -261,7 +261,7 @@ BAD_CHARACTERS = [
 ]
 
 
-def with_character(contract: str, data: Data, character: str) -> Incoming | Refused:
+def with_character(contract: str, data: Data, character: str) -> Incoming | Rejection:
     """The data with each "%" replaced by the character, escaped: a surrogate has no UTF-8."""
     pairs = character.encode("utf-16-be", "surrogatepass")
     units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]
@@ -294,7 +294,7 @@ def test_a_text_with_a_refused_character_is_refused(
     character: str, field: str, overrides: Data
 ) -> None:
     found = with_character("fine-created.v1", fine_created(**overrides), character)
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.reason is Reason.INVALID_TEXT
     assert found.detail == f"{field}: must not have control, bidi or unassigned characters"
 
@@ -302,7 +302,7 @@ def test_a_text_with_a_refused_character_is_refused(
 @pytest.mark.parametrize("character", ["\t", "\n", "\r"], ids=ascii)
 def test_an_id_may_not_have_the_controls_that_a_text_may(character: str) -> None:
     found = with_character("fine-created.v1", fine_created(fine_id="F%1"), character)
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.reason is Reason.INVALID_TEXT
 
 
@@ -316,7 +316,7 @@ def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_a_text_is_refused_or_becomes_what_its_rules_say(sent: str) -> None:
     found = read("bursar-payment.v1", bursar_payment(comment=sent))
-    if isinstance(found, Refused):
+    if isinstance(found, Rejection):
         assert found.reason is Reason.INVALID_TEXT
         return
     assert isinstance(found, BursarPayment)
@@ -346,7 +346,7 @@ def test_a_number_beyond_all_bounds_is_refused_like_another(number: str) -> None
     value, headers = binary("export-response.v1", export_response(batch_number="%"))
     value = value.replace(b'"%"', number.encode())
     found = parse("export-response.v1", record("export-response.v1", value, headers))
-    assert isinstance(found, Refused)
+    assert isinstance(found, Rejection)
     assert found.detail.startswith("batch_number: must be a whole number from 1")
 
 

@@ -321,7 +321,7 @@ def test_a_change_that_does_not_apply_moves_nothing(
     assert done.transactions == ()
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
-    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
     assert len(ledger.waits()) == outcome.startswith("parked")
 
 

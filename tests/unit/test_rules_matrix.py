@@ -227,7 +227,7 @@ def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome
         assert ledger.store.accounts == before.accounts
         assert ledger.store.fines == before.fines
         assert ledger.store.transactions == before.transactions
-        assert len(done.refused) == outcome.startswith("rejected")
+        assert len(done.rejections) == outcome.startswith("rejected")
 
 
 def test_the_table_leaves_out_no_outcome_that_a_fine_can_meet() -> None:

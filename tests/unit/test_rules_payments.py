@@ -226,7 +226,7 @@ def test_what_a_payment_does(
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
     assert now(ledger) == state
-    assert done.refused == ()
+    assert done.rejections == ()
     assert ledger.waits() == {}
     sound(ledger.store)
 
@@ -387,7 +387,7 @@ def test_a_payment_that_does_not_apply_moves_nothing(
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
     assert ledger.store.lines == before.lines
-    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
     assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
 
 

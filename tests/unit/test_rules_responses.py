@@ -257,7 +257,7 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
     before = ledger.store.copy()
     done = ledger.take(event)
     assert own_outcome(done) == f"rejected:{reason}"
-    assert [refused.reason for refused in done.refused] == [reason]
+    assert [refused.reason for refused in done.rejections] == [reason]
     for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
         assert getattr(ledger.store, table_name) == getattr(before, table_name)
 

@@ -155,7 +155,7 @@ def test_what_a_reversal_undoes(
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
     assert now(ledger) == state
-    assert done.refused == ()
+    assert done.rejections == ()
     sound(ledger.store)
 
 
@@ -334,7 +334,7 @@ def test_a_reversal_that_does_not_apply_moves_nothing(
     assert done.transactions == ()
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
-    assert len(ledger.reasons()) - len(before.refused) == outcome.startswith("rejected")
+    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
     assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
 
 

@@ -1,7 +1,7 @@
 """The working copy of one fold: what it says was added, changed and removed."""
 
 from service.core import rules
-from service.core.events import Refused
+from service.core.events import Rejection
 from service.core.words import Reason
 from service.core.workspace import ChangeTracker, View
 from tests.support.bursar import pays
@@ -23,13 +23,13 @@ def test_a_change_tracker_knows_what_was_added_changed_and_removed() -> None:
 
 def test_records_that_could_not_be_read_come_before_those_that_a_rule_rejects() -> None:
     done = rules.fold(View(), [creates(95_00), pays(1_00, fine_id=None, line="77")])
-    unread = Refused(Reason.INVALID_JSON, "record: is no JSON", origin("bursar-payment", 3))
-    both = done.with_refused((unread,))
-    assert [item.reason for item in both.refused] == [Reason.INVALID_JSON, Reason.UNKNOWN_LINE]
+    unread = Rejection(Reason.INVALID_JSON, "record: is no JSON", origin("bursar-payment", 3))
+    both = done.with_rejections((unread,))
+    assert [item.reason for item in both.rejections] == [Reason.INVALID_JSON, Reason.UNKNOWN_LINE]
     assert both.outcomes == {
         "applied": 1,
         "rejected:unknown_line": 1,
         "rejected:invalid_json": 1,
     }
     assert both.transactions == done.transactions
-    assert len(done.refused) == 1
+    assert len(done.rejections) == 1
