@@ -113,7 +113,7 @@ class Release:
 
     key: SourceKey
     is_change: bool
-    lane: FineKey | None
+    fine: FineKey | None
     original: SourceKey | None
 
 
@@ -123,7 +123,7 @@ class Discard:
 
     key: SourceKey
     is_change: bool
-    lane: FineKey | None
+    fine: FineKey | None
     original: SourceKey | None
 
 

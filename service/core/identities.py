@@ -47,7 +47,7 @@ def parked_key(event: Parkable) -> ParkedKey:
     return ("change" if isinstance(event, FineChanged) else "payment", event.key)
 
 
-def lane_of(workspace: Workspace, event: Parkable) -> FineKey | None:
+def queue_of(workspace: Workspace, event: Parkable) -> FineKey | None:
     """The fine an event is for, as far as it is known."""
     if isinstance(event, FineChanged):
         return event.fine

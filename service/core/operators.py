@@ -6,9 +6,9 @@ from . import payments
 from .events import BursarPayment, Discard, Release, ReleaseFine
 from .ledger import Fine
 from .outcomes import Outcome, Park, rejected
-from .settling import conclude, count, settle, touched
+from .settling import conclude, count, retry_parked, touched
 from .words import Overpayment, Reason, Wait
-from .workspace import Lane, ParkedKey, Workspace
+from .workspace import ParkedKey, WaitQueue, Workspace
 
 GONE = "gone"  # someone or something else was faster: nothing is left to decide
 
@@ -21,7 +21,7 @@ def release(workspace: Workspace, event: Release) -> None:
         workspace.outcomes[GONE] += 1
         return
     if item.wait is not Wait.OVERPAID_HELD:
-        settle(workspace, _lanes(event))
+        retry_parked(workspace, _queues(event))
         return
     assert isinstance(item.event, BursarPayment)
     outcome = _with_credit(workspace, item.event)
@@ -31,7 +31,7 @@ def release(workspace: Workspace, event: Release) -> None:
         return
     workspace.unpark(key)
     conclude(workspace, item.event, outcome)
-    settle(workspace, (*_lanes(event), *touched(outcome), event.key))
+    retry_parked(workspace, (*_queues(event), *touched(outcome), event.key))
 
 
 def _with_credit(workspace: Workspace, event: BursarPayment) -> Outcome:
@@ -52,7 +52,7 @@ def discard(workspace: Workspace, event: Discard) -> None:
     count(workspace, outcome)
     workspace.unpark(key)
     conclude(workspace, item.event, outcome)
-    settle(workspace, (*_lanes(event), event.key))
+    retry_parked(workspace, (*_queues(event), event.key))
 
 
 def release_fine(workspace: Workspace, event: ReleaseFine) -> None:
@@ -69,5 +69,5 @@ def _key(event: Release | Discard) -> ParkedKey:
     return ("change" if event.is_change else "payment", event.key)
 
 
-def _lanes(event: Release | Discard) -> tuple[Lane, ...]:
-    return tuple(lane for lane in (event.lane, event.original) if lane is not None)
+def _queues(event: Release | Discard) -> tuple[WaitQueue, ...]:
+    return tuple(queue for queue in (event.fine, event.original) if queue is not None)

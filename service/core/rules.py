@@ -20,13 +20,13 @@ from .events import (
 )
 from .ledger import FineKey
 from .outcomes import Applied, Rejected, Repeat, rejected
-from .settling import conclude, count, decide, post, refuse, settle, touched
+from .settling import conclude, count, decide, post, refuse, retry_parked, touched
 from .words import ItemState, Reason
-from .workspace import Changes, Lane, ParkedFailure, View, Workspace
+from .workspace import Changes, ParkedFailure, View, WaitQueue, Workspace
 
 
-def fold(view: View, events: Sequence[Event], lanes: Sequence[Lane] = ()) -> Changes:
-    """Events in their order, then the `lanes` a sweep names. One outcome is counted per event.
+def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) -> Changes:
+    """Events in their order, then the `queues` a sweep names. One outcome is counted per event.
 
     Raises ParkedFailure for all records that were parked before and cannot be decided.
     """
@@ -34,8 +34,8 @@ def fold(view: View, events: Sequence[Event], lanes: Sequence[Lane] = ()) -> Cha
     try:
         for event in events:
             take(workspace, event)
-        for lane in lanes:
-            settle(workspace, (lane,))
+        for queue in queues:
+            retry_parked(workspace, (queue,))
     except Exception:
         _require_none_failed(workspace)  # what was raised may be their doing
         raise
@@ -86,7 +86,7 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
         workspace.see_patron(event.patron)
     if isinstance(outcome, Applied):
         post(workspace, outcome, event.origin.traceparent)
-        settle(workspace, (event.fine,))
+        retry_parked(workspace, (event.fine,))
 
 
 def _take_parkable(workspace: Workspace, event: Parkable) -> None:
@@ -100,14 +100,14 @@ def _take_parkable(workspace: Workspace, event: Parkable) -> None:
         count(workspace, rejected(reason))
         refuse(workspace, event, rejected(reason))
         return
-    lane = identities.lane_of(workspace, event)
-    own: tuple[Lane, ...] = () if lane is None else (lane,)
-    settle(workspace, own)
+    queue = identities.queue_of(workspace, event)
+    own: tuple[WaitQueue, ...] = () if queue is None else (queue,)
+    retry_parked(workspace, own)
     outcome = decide(workspace, event)
     count(workspace, outcome)
     conclude(workspace, event, outcome)
     behind = () if isinstance(event, FineChanged) else (event.key,)
-    settle(workspace, (*own, *touched(outcome), *behind))
+    retry_parked(workspace, (*own, *touched(outcome), *behind))
 
 
 def _export(workspace: Workspace, event: ExportFine) -> None:
@@ -117,7 +117,7 @@ def _export(workspace: Workspace, event: ExportFine) -> None:
     line = exports.line_of(fine, event)
     workspace.lines.put(line.key, line)
     post(workspace, outcome, None)
-    settle(workspace, (event.fine,))
+    retry_parked(workspace, (event.fine,))
 
 
 def _respond(workspace: Workspace, event: ExportResponse) -> None:
@@ -132,7 +132,7 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
     lines = workspace.lines_of(event.batch)
     institution_id = event.key.institution_id
     # What missed its fine is older than the answer: money among it forbids a refusal.
-    settle(workspace, [FineKey(institution_id, line.fine_id) for line in lines.values()])
+    retry_parked(workspace, [FineKey(institution_id, line.fine_id) for line in lines.values()])
     fine_of = {
         n: workspace.fines[FineKey(institution_id, line.fine_id)] for n, line in lines.items()
     }

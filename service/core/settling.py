@@ -18,21 +18,21 @@ from .events import (
 from .ledger import Fine, FineKey, Payment, SourceKey
 from .outcomes import Applied, Outcome, Park, Rejected, Repeat
 from .words import ItemState, PaymentKind, Wait
-from .workspace import Lane, ParkedFailure, ParkedKey, Workspace
+from .workspace import ParkedFailure, ParkedKey, WaitQueue, Workspace
 
 # What a person has to decide is not tried again by itself.
 NOT_RETRIED = (Wait.OVERPAID_HELD, Wait.INTERNAL_ERROR)
 
 
-def settle(workspace: Workspace, lanes: Iterable[Lane]) -> None:
-    """Whole passes over what waits in the lanes, oldest first, until one moves none.
+def retry_parked(workspace: Workspace, queues: Iterable[WaitQueue]) -> None:
+    """Whole passes over what waits in the queues, oldest first, until one moves none.
 
     What waits for a fine that an item touches joins the pass at its place by age, because an excess
     makes a credit and a reversal cancels it; what is older than the item joins the next pass.
     Items that were parked before this fold and cannot be decided go to `workspace.failures`.
     Raises ParkedFailure where one has changed the workspace before it failed.
     """
-    reached = dict.fromkeys(lanes)
+    reached = dict.fromkeys(queues)
     if workspace.are_still(reached):
         return
     while _pass(workspace, reached):
@@ -40,25 +40,25 @@ def settle(workspace: Workspace, lanes: Iterable[Lane]) -> None:
     workspace.keep_still(reached)
 
 
-def _pass(workspace: Workspace, reached: dict[Lane, None]) -> bool:
-    """Tries what waits in the lanes once, adds the lanes it touches, and says whether one moved."""
-    queue = workspace.ranked(reached)
-    heapify(queue)
-    queued = set(queue)
+def _pass(workspace: Workspace, reached: dict[WaitQueue, None]) -> bool:
+    """Tries each waiting record once and adds the queues it touches. True if one moved."""
+    heap = workspace.ranked(reached)
+    heapify(heap)
+    in_heap = set(heap)
     moved = False
-    while queue:
-        rank, key = heappop(queue)
+    while heap:
+        rank, key = heappop(heap)
         item = workspace.parked.get(key)
         if item is None or item.wait in NOT_RETRIED or key in workspace.failures:
             continue
         outcome = _retry_noting_failure(workspace, key, item)
         moved = moved or outcome is not None
-        fresh = [lane for lane in touched(outcome) if lane not in reached]
+        fresh = [queue for queue in touched(outcome) if queue not in reached]
         reached |= dict.fromkeys(fresh)
         for later in workspace.ranked(fresh):
-            if rank < later[0] and later not in queued:
-                queued.add(later)
-                heappush(queue, later)
+            if rank < later[0] and later not in in_heap:
+                in_heap.add(later)
+                heappush(heap, later)
     return moved
 
 
@@ -93,8 +93,8 @@ def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
     assert event.original is not None
     original = workspace.payments.get(event.original)
     if original is None or original.state is ItemState.PARKED:
-        lane = _lane_of(workspace, event.original)
-        return Park(Wait.UNKNOWN_ORIGINAL, lane, event.original)
+        queue = _queue_of(workspace, event.original)
+        return Park(Wait.UNKNOWN_ORIGINAL, queue, event.original)
     institution_id = event.key.institution_id
     fine = credit = None
     if original.fine_id is not None:
@@ -113,14 +113,14 @@ def _of_its_line(workspace: Workspace, original: Payment) -> Payment:
     return original if line is None else replace(original, fine_id=line.fine_id)
 
 
-def _lane_of(workspace: Workspace, original: SourceKey) -> str | None:
-    """A reversal behind a parked payment waits in that payment's lane."""
+def _queue_of(workspace: Workspace, original: SourceKey) -> str | None:
+    """A reversal behind a parked payment waits in that payment's queue."""
     ahead = workspace.parked.get(("payment", original))
     return None if ahead is None else ahead.fine_id
 
 
 def _retry(workspace: Workspace, key: ParkedKey, item: Parked) -> Outcome | None:
-    """How a parked item moved on: applied, rejected, or into another lane. None: it did not."""
+    """How a parked item moved on: applied, rejected, or into another queue. None: it did not."""
     outcome = decide(workspace, item.event)
     if isinstance(outcome, Park):
         again = replace(item, wait=outcome.wait, fine_id=outcome.fine_id, original=outcome.original)

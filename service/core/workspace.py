@@ -30,7 +30,7 @@ V = TypeVar("V")
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
 ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
-Lane = FineKey | SourceKey  # what waits for a fine, or behind a payment
+WaitQueue = FineKey | SourceKey  # what waits for a fine, or behind a payment
 
 
 class ParkedFailure(Exception):
@@ -151,10 +151,10 @@ class Workspace:
         self.outcomes: Counter[str] = Counter()
         self.failures: dict[ParkedKey, Exception] = {}  # what cannot be decided
         self._loans = set(view.loans_closed)
-        self._lanes: dict[FineKey, dict[ParkedKey, None]] = {}
+        self._by_fine: dict[FineKey, dict[ParkedKey, None]] = {}
         self._behind: dict[SourceKey, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
-        self._still: dict[Lane, int] = {}
+        self._still: dict[WaitQueue, int] = {}
         self._quiet_writes = 0
         for key, item in view.parked.items():
             self._index(key, item)
@@ -205,39 +205,39 @@ class Workspace:
         self._index(key, item)
 
     def park_newly(self, key: ParkedKey, item: Parked, remember: Callable[[], None]) -> None:
-        """A record that was just decided begins to wait: that lets no other one in its lane move.
+        """A record that was just decided begins to wait: that lets no other one in its queue move.
 
-        What waits behind it is another lane's: whoever parks has that one settled.
+        What waits behind it is another queue's: whoever parks has that one settled.
         """
         before = self._writes()
         self.park(key, item)
         remember()
         self._quiet_writes += self._writes() - before
 
-    def are_still(self, lanes: Iterable[Lane]) -> bool:
+    def are_still(self, queues: Iterable[WaitQueue]) -> bool:
         """Whether the last pass over what waits there moved nothing, and nothing moved since.
 
-        Else a long lane is gone through for each record that comes to wait in it.
+        Else a long queue is gone through for each record that comes to wait in it.
         """
         now = self._moves()
-        return all(self._still.get(lane) == now or not self._lane(lane) for lane in lanes)
+        return all(self._still.get(queue) == now or not self._waiting_in(queue) for queue in queues)
 
-    def keep_still(self, lanes: Iterable[Lane]) -> None:
+    def keep_still(self, queues: Iterable[WaitQueue]) -> None:
         """A pass over these moved nothing."""
-        self._still.update(dict.fromkeys(lanes, self._moves()))
+        self._still.update(dict.fromkeys(queues, self._moves()))
 
     def unpark(self, key: ParkedKey) -> None:
         self.parked.remove(key)
 
-    def ranked(self, lanes: Iterable[Lane]) -> list[tuple[int, ParkedKey]]:
-        """All that waits in the lanes, and behind those again, with its rank by age; any order."""
+    def ranked(self, queues: Iterable[WaitQueue]) -> list[tuple[int, ParkedKey]]:
+        """All that waits in the queues, and behind those again, with its rank by age; any order."""
         found: dict[ParkedKey, None] = {}
-        todo = [key for lane in lanes for key in self._lane(lane)]
+        todo = [key for queue in queues for key in self._waiting_in(queue)]
         while todo:
             key = todo.pop()
             if key not in found:
                 found[key] = None
-                todo.extend(self._lane(key[1]))
+                todo.extend(self._waiting_in(key[1]))
         return [(self._rank[key], key) for key in found]
 
     def changes_made(self) -> Changes:
@@ -278,14 +278,14 @@ class Workspace:
         looked_at = (self.fines, self.lines, self.payments, self.parked)
         return sum(tracker.writes for tracker in looked_at)
 
-    def _lane(self, lane: Lane) -> Iterable[ParkedKey]:
-        found = self._lanes.get(lane) if isinstance(lane, FineKey) else self._behind.get(lane)
+    def _waiting_in(self, queue: WaitQueue) -> Iterable[ParkedKey]:
+        found = self._by_fine.get(queue) if isinstance(queue, FineKey) else self._behind.get(queue)
         return tuple(found or ())
 
     def _index(self, key: ParkedKey, item: Parked) -> None:
         self._rank.setdefault(key, len(self._rank))
         if item.fine_id is not None:
-            lane = FineKey(item.event.key.institution_id, item.fine_id)
-            self._lanes.setdefault(lane, {})[key] = None
+            queue = FineKey(item.event.key.institution_id, item.fine_id)
+            self._by_fine.setdefault(queue, {})[key] = None
         if item.original is not None:
             self._behind.setdefault(item.original, {})[key] = None

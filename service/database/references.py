@@ -69,8 +69,8 @@ class References:
         record = "change" if event.is_change else "payment"
         self.parked.add((event.key.institution_id, record, event.key.source, event.key.id))
         self.payments.add(event.key)
-        if event.lane is not None:
-            self.fines.add(event.lane)
+        if event.fine is not None:
+            self.fines.add(event.fine)
         if event.original is not None:
             # Behind its original lies the record itself.
             self.payments.add(event.original)

@@ -141,7 +141,7 @@ def polls(steps: Sequence[Step], cuts: Sequence[bool]) -> Iterable[list[Step]]:
 def test_2_a_sweep_over_a_settled_ledger_changes_nothing(history: Writer) -> None:
     store = live(Store(), history.steps)
     before = settled(store)
-    store.fold(lanes=[*store.fines, *store.payments])
+    store.fold(queues=[*store.fines, *store.payments])
     assert settled(store) == before
 
 
@@ -306,7 +306,7 @@ def test_5_a_fine_and_its_payment_decided_on_two_connections_meet_in_the_sweep(
     made, waiting = ours.fold(fine), theirs.fold(payment)
     for changes in (made, waiting) if fine_first else (waiting, made):
         store.write(changes)
-    store.fold(lanes=[fine.fine])
+    store.fold(queues=[fine.fine])
     assert _final(store) == _final(in_turn)
     export = exports("N1", batch=77)
     commit(store, [export])

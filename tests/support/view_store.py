@@ -72,9 +72,9 @@ class Store:
             loans_closed=frozenset(self.loans),
         )
 
-    def fold(self, *events: Event, lanes: Sequence[FineKey | SourceKey] = ()) -> Changes:
+    def fold(self, *events: Event, queues: Sequence[FineKey | SourceKey] = ()) -> Changes:
         """The events as one poll, written."""
-        changes = rules.fold(self.view(), events, lanes)
+        changes = rules.fold(self.view(), events, queues)
         self.write(changes)
         return changes
 

@@ -73,7 +73,7 @@ def test_a_waiting_record_that_cannot_be_decided_is_named() -> None:
     fine = ledger.fine()
     ledger.store.fines[fine.facts.key] = replace(fine, terms=None)
     with pytest.raises(ParkedFailure) as failure:
-        rules.fold(ledger.store.view(), [], lanes=[fine.facts.key])
+        rules.fold(ledger.store.view(), [], queues=[fine.facts.key])
     assert failure.value.keys == (("payment", pays(60_00).key),)
     assert isinstance(failure.value.__cause__, AssertionError)
 
@@ -114,7 +114,7 @@ def shares(part: Changes) -> tuple[list[str | None], list[str]]:
     """The ids of what caused the transactions, and why records were rejected."""
     return (
         [_cause_id(line.cause) for line in part.transactions],
-        [rejection.reason.value for rejection in part.refused],
+        [rejection.reason.value for rejection in part.rejections],
     )
 
 

@@ -394,7 +394,7 @@ def test_a_payment_that_does_not_apply_moves_nothing(
 def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:
     ledger = Ledger(*EXPORTED)
     event = pays(1, currency="EUR")
-    refused = ledger.take(event).refused
+    refused = ledger.take(event).rejections
     assert [(one.reason.value, one.origin, one.institution_id) for one in refused] == [
         ("currency_mismatch", event.origin, UNI)
     ]
@@ -482,7 +482,7 @@ def test_a_held_overpayment_moves_not_even_what_would_fit_and_is_not_tried_again
     ledger = Ledger(*FINE, exports(terms=HOLDS), pays(95_01))
     assert now(ledger) == transferred(95_00)
     ledger.take(tells("invoiced"))
-    ledger.store.fold(lanes=[ledger.fine().facts.key, SourceKey(UNI, ERP, "p1")])
+    ledger.store.fold(queues=[ledger.fine().facts.key, SourceKey(UNI, ERP, "p1")])
     assert ledger.waits() == {"p1": "overpaid_held"}
     assert ledger.payment_state() == "parked"
 

@@ -278,7 +278,7 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
 def test_a_response_is_told_which_of_its_lines_does_not_hold(
     history: Sequence[Step], event: Step, detail: str
 ) -> None:
-    (refused,) = Ledger(*history).take(event).refused
+    (refused,) = Ledger(*history).take(event).rejections
     assert refused.detail.startswith(detail)
 
 

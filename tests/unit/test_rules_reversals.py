@@ -399,7 +399,7 @@ def test_a_reversal_behind_a_payment_that_is_rejected_is_rejected_too() -> None:
 
 def test_a_reversal_behind_a_held_payment_stays_behind_it() -> None:
     ledger = Ledger(*FINE, exports(terms=HOLDS), pays(95_01), reverses())
-    ledger.store.fold(lanes=[ledger.fine().facts.key])
+    ledger.store.fold(queues=[ledger.fine().facts.key])
     assert ledger.waits() == {"p1": "overpaid_held", "r1": "unknown_original"}
 
 
@@ -425,7 +425,7 @@ def test_of_two_reversals_behind_one_payment_the_older_counts() -> None:
 def test_two_reversals_of_each_other_wait_for_ever() -> None:
     ledger = Ledger(reverses("r2", payment_id="r1"), reverses("r1", payment_id="r2"))
     assert ledger.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
-    ledger.store.fold(lanes=[SourceKey(UNI, ERP, "r1"), SourceKey(UNI, ERP, "r2")])
+    ledger.store.fold(queues=[SourceKey(UNI, ERP, "r1"), SourceKey(UNI, ERP, "r2")])
     assert ledger.waits() == {"r1": "unknown_original", "r2": "unknown_original"}
 
 
@@ -528,5 +528,5 @@ def test_an_erps_comment_stays_with_its_cause() -> None:
     ("14-5 by line", TWO, reverses(line="2001"), "reverses_payment_id, bursar_transaction_id"),
 )
 def test_a_mismatch_names_both_fields(history: Sequence[Step], event: Step, fields: str) -> None:
-    (rejection,) = Ledger(*history).take(event).refused
+    (rejection,) = Ledger(*history).take(event).rejections
     assert rejection.detail == f"{fields}: must name the same fine"
