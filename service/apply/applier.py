@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from ..core import rules
-from ..core.events import Event, ExportResponse, Failed, Incoming, Rejection
+from ..core.events import Event, ExportResponse, FailedRecord, Incoming, Rejection
 from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
 from ..core.workspace import Changes, ParkedKey
@@ -43,7 +43,7 @@ from .tally import Counting, Tally
 log = structlog.get_logger()
 
 R = TypeVar("R")
-Record = Incoming | Rejection | Failed
+Record = Incoming | Rejection | FailedRecord
 QueueItems = tuple[Queue, ...]
 
 
@@ -138,7 +138,7 @@ class Applier:
         elif len(part.items) > 1:
             parts.put_again(part, error)
             log.warning("poll_halved", records=len(part.items), error=name_of(error))
-        elif isinstance(record := part.items[0], Failed):
+        elif isinstance(record := part.items[0], FailedRecord):
             raise error
         else:
             log.warning("poll_failed", records=1, problem=describe(error))
@@ -213,9 +213,9 @@ class Applier:
         moves = moves_of(poll)
         await offsets.advance(connection, moves)  # first: a stale owner stops here
         crash_point("offsets_moved")
-        events = tuple(r for r in poll.records if not isinstance(r, Rejection | Failed))
+        events = tuple(r for r in poll.records if not isinstance(r, Rejection | FailedRecord))
         rejections = tuple(r for r in poll.records if isinstance(r, Rejection))
-        broken = tuple(r for r in poll.records if isinstance(r, Failed))
+        broken = tuple(r for r in poll.records if isinstance(r, FailedRecord))
         changes = await self.apply_events(connection, references(events), events, (), rejections)
         await put_parked_errors(connection, broken)
         more = self._internal_errors.in_a_row_max + 1

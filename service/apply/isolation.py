@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from ..core.events import Failed, FineChanged, Incoming, Rejection, institution_of
+from ..core.events import FailedRecord, FineChanged, Incoming, Rejection, institution_of
 from ..database.ledger_store import Moved
 from ..database.offsets import Fenced
 from ..runtime.problems import OperatorError, Unavailable
@@ -84,23 +84,23 @@ def name_of(error: BaseException) -> str:
     return type(error).__name__ + (f" {constraint}" if constraint else "")
 
 
-def alarm(records: Iterable[Incoming | Rejection | Failed]) -> None:
+def alarm(records: Iterable[Incoming | Rejection | FailedRecord]) -> None:
     """One line for each record that was parked as an internal error."""
     for record in records:
-        if isinstance(record, Failed):
+        if isinstance(record, FailedRecord):
             log.error("record_parked_internal_error", **place_of(record), error=record.error)
 
 
-def place_of(record: Incoming | Rejection | Failed) -> dict[str, str | int]:
+def place_of(record: Incoming | Rejection | FailedRecord) -> dict[str, str | int]:
     topic, partition, offset, *_ = record.origin
     return {"topic": topic, "partition": partition, "offset": offset}
 
 
-def failed(record: Incoming | Rejection, error: Exception) -> Failed:
+def failed(record: Incoming | Rejection, error: Exception) -> FailedRecord:
     """The record as one that is parked with its bytes."""
     named = record.institution_id if isinstance(record, Rejection) else institution_of(record)
     fine_id = record.fine_id if isinstance(record, FineChanged) else None
-    return Failed(record.origin, named or UNKNOWN, name_of(error), fine_id)
+    return FailedRecord(record.origin, named or UNKNOWN, name_of(error), fine_id)
 
 
 @dataclass(slots=True)
@@ -115,11 +115,11 @@ class InternalErrors:
     in_a_row: int = 0
     commits_in_a_row: int = 0
 
-    def after(self, records: Iterable[Incoming | Rejection | Failed]) -> int:
+    def after(self, records: Iterable[Incoming | Rejection | FailedRecord]) -> int:
         """How many in a row it would be behind these. Raises TooManyInternalErrors."""
         count = self.in_a_row
         for record in records:
-            if isinstance(record, Failed):
+            if isinstance(record, FailedRecord):
                 count += 1
                 if count > self.in_a_row_max:
                     raise self.too_many(record.error)

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 import asyncpg
 import structlog
 
-from ..core.events import Failed, Incoming, Rejection
+from ..core.events import FailedRecord, Incoming, Rejection
 from ..runtime.telemetry import Event
 from .isolation import name_of, place_of
 from .poll import Held, Place
 
 log = structlog.get_logger()
 
-Records = tuple[Incoming | Rejection | Failed, ...]
+Records = tuple[Incoming | Rejection | FailedRecord, ...]
 
 # So many single records are looked for in one poll; the next poll is without their partitions.
 PARTITIONS_LATE_MAX = 3
@@ -31,7 +31,7 @@ class Holding:
     def held(self) -> Mapping[Place, Held]:
         return self._held
 
-    def hold(self, record: Incoming | Rejection | Failed, error: Exception, ms: int) -> None:
+    def hold(self, record: Incoming | Rejection | FailedRecord, error: Exception, ms: int) -> None:
         """The record has to wait. `ms`: how long its last try took."""
         self._held[record.origin[:2]] = Held(error, ms)
         is_lock = isinstance(error, asyncpg.LockNotAvailableError)
@@ -41,7 +41,7 @@ class Holding:
         self._late += not is_lock
         self._last = error
 
-    def leave_rest(self, records: Iterable[Incoming | Rejection | Failed]) -> None:
+    def leave_rest(self, records: Iterable[Incoming | Rejection | FailedRecord]) -> None:
         """Once many records have to wait, the rest of the poll is left for the next one.
 
         That one is without the partitions that are held, so that the others go on at once.

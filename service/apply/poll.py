@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..core.events import Failed, Incoming, Rejection
+from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, OffsetMove, record_digest
 
@@ -19,13 +19,13 @@ class Poll:
     these or not.
     """
 
-    records: tuple[Incoming | Rejection | Failed, ...]
+    records: tuple[Incoming | Rejection | FailedRecord, ...]
     assignments: tuple[Assignment, ...]
     suspects: frozenset[Place] = frozenset()
 
-    def in_parts(self) -> tuple[tuple[Incoming | Rejection | Failed, ...], ...]:
+    def in_parts(self) -> tuple[tuple[Incoming | Rejection | FailedRecord, ...], ...]:
         """The next record of each suspect by itself, and then the rest."""
-        first: dict[Place, Incoming | Rejection | Failed] = {}
+        first: dict[Place, Incoming | Rejection | FailedRecord] = {}
         for record in self.records:
             if (place := record.origin[:2]) in self.suspects:
                 first.setdefault(place, record)

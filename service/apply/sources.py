@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ..core.events import Failed, FineCreated, Incoming, Rejection, institution_of
+from ..core.events import FailedRecord, FineCreated, Incoming, Rejection, institution_of
 
 ANY = "any"  # fines name no source
 SENDERS_MAX = 1_000
@@ -25,10 +25,13 @@ class Sources:
         self._contracts = contracts
         self._senders: set[Sender] = set()
 
-    def note(self, records: Iterable[Incoming | Rejection | Failed]) -> None:
+    def note(self, records: Iterable[Incoming | Rejection | FailedRecord]) -> None:
         """Records that were taken in; those that could not be read do not count."""
         for record in records:
-            if not isinstance(record, Rejection | Failed) and len(self._senders) < SENDERS_MAX:
+            if (
+                not isinstance(record, Rejection | FailedRecord)
+                and len(self._senders) < SENDERS_MAX
+            ):
                 self._senders.add(self._sender(record))
 
     def take(self) -> list[Sender]:

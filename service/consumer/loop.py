@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from ..apply.isolation import UNKNOWN, is_too_much, name_of
 from ..apply.poll import Poll, Report
 from ..apply.sources import Sources
-from ..core.events import Failed, Incoming, Rejection
+from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.offsets import Fenced
 from ..database.session import INLINE_RECORDS_MAX
@@ -205,13 +205,15 @@ class Intake:
         for topic in self._source.contracts:
             self._metrics.topic_partitions.labels(topic).set(counts[topic])
 
-    async def _read(self, poll: Sequence[Origin]) -> tuple[Incoming | Rejection | Failed, ...]:
+    async def _read(
+        self, poll: Sequence[Origin]
+    ) -> tuple[Incoming | Rejection | FailedRecord, ...]:
         """Many of them in a thread: heartbeats to Kafka go on meanwhile."""
         if len(poll) <= INLINE_RECORDS_MAX:
             return tuple(map(self._read_one, poll))
         return await asyncio.to_thread(lambda: tuple(map(self._read_one, poll)))
 
-    def _read_one(self, origin: Origin) -> Incoming | Rejection | Failed:
+    def _read_one(self, origin: Origin) -> Incoming | Rejection | FailedRecord:
         """A record on which the reading itself fails is parked; the others are none of its."""
         contract = self._source.contracts[origin.topic]
         try:
@@ -220,7 +222,7 @@ class Intake:
             log.warning(Event.POLL_FAILED, records=1, problem=describe(problem))
             institution_id = institution_in(origin.value) or UNKNOWN
             fine_id = changed_fine_in(contract, origin.value)
-            return Failed(origin, institution_id, name_of(problem), fine_id)
+            return FailedRecord(origin, institution_id, name_of(problem), fine_id)
 
     def _count(self, poll: Sequence[Origin], report: Report, started_ns: int) -> None:
         metrics = self._metrics

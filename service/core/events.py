@@ -156,7 +156,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedRecord:
     """A record on which the program failed: parked as an internal error, with its bytes."""
 
     origin: Origin
@@ -166,7 +166,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class ParkedEvent:
     """A sound record that has to wait; `arrival` orders the old ones, new ones come after them."""
 
     event: Parkable

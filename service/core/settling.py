@@ -11,7 +11,7 @@ from .events import (
     FineChanged,
     Incoming,
     Parkable,
-    Parked,
+    ParkedEvent,
     Rejection,
     institution_of,
 )
@@ -62,7 +62,9 @@ def _pass(workspace: Workspace, reached: dict[WaitQueue, None]) -> bool:
     return moved
 
 
-def _retry_noting_failure(workspace: Workspace, key: ParkedKey, item: Parked) -> Outcome | None:
+def _retry_noting_failure(
+    workspace: Workspace, key: ParkedKey, item: ParkedEvent
+) -> Outcome | None:
     """None where the item cannot be decided, as where it did not move."""
     before = workspace.parked.writes
     try:
@@ -119,7 +121,7 @@ def _queue_of(workspace: Workspace, original: SourceKey) -> str | None:
     return None if ahead is None else ahead.fine_id
 
 
-def _retry(workspace: Workspace, key: ParkedKey, item: Parked) -> Outcome | None:
+def _retry(workspace: Workspace, key: ParkedKey, item: ParkedEvent) -> Outcome | None:
     """How a parked item moved on: applied, rejected, or into another queue. None: it did not."""
     outcome = decide(workspace, item.event)
     if isinstance(outcome, Park):
@@ -138,7 +140,7 @@ def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
     """The outcome under the event's identity: parked, rejected, or posted."""
     match outcome:
         case Park():
-            item = Parked(event, outcome.wait, outcome.fine_id, outcome.original)
+            item = ParkedEvent(event, outcome.wait, outcome.fine_id, outcome.original)
             workspace.park_newly(
                 identities.parked_key(event),
                 item,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from .batches import Line, Response, SealedBatch
-from .events import Parked, Rejection
+from .events import ParkedEvent, Rejection
 from .ledger import (
     Account,
     AccountKey,
@@ -94,7 +94,7 @@ class View:
     responses: Mapping[SourceKey, Response] = field(default_factory=dict)
     lines: Mapping[LineKey, Line] = field(default_factory=dict)
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
-    parked: Mapping[ParkedKey, Parked] = field(default_factory=dict)  # oldest first
+    parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)  # oldest first
     loans_closed: frozenset[LoanKey] = frozenset()
     recorded_at: datetime | None = None  # by the database's clock
 
@@ -116,9 +116,9 @@ class Changes:
     lines_added: tuple[Line, ...]
     lines_changed: tuple[Line, ...]
     batches_changed: tuple[SealedBatch, ...]
-    parked_added: tuple[Parked, ...]
-    parked_changed: tuple[Parked, ...]
-    parked_removed: Mapping[ParkedKey, Parked]
+    parked_added: tuple[ParkedEvent, ...]
+    parked_changed: tuple[ParkedEvent, ...]
+    parked_removed: Mapping[ParkedKey, ParkedEvent]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
     rejections: tuple[Rejection, ...]
@@ -200,11 +200,11 @@ class Workspace:
             self._loans.add(key)
             self.loans_closed.append(closed)
 
-    def park(self, key: ParkedKey, item: Parked) -> None:
+    def park(self, key: ParkedKey, item: ParkedEvent) -> None:
         self.parked.put(key, item)
         self._index(key, item)
 
-    def park_newly(self, key: ParkedKey, item: Parked, remember: Callable[[], None]) -> None:
+    def park_newly(self, key: ParkedKey, item: ParkedEvent, remember: Callable[[], None]) -> None:
         """A record that was just decided begins to wait: that lets no other one in its queue move.
 
         What waits behind it is another queue's: whoever parks has that one settled.
@@ -282,7 +282,7 @@ class Workspace:
         found = self._by_fine.get(queue) if isinstance(queue, FineKey) else self._behind.get(queue)
         return tuple(found or ())
 
-    def _index(self, key: ParkedKey, item: Parked) -> None:
+    def _index(self, key: ParkedKey, item: ParkedEvent) -> None:
         self._rank.setdefault(key, len(self._rank))
         if item.fine_id is not None:
             queue = FineKey(item.event.key.institution_id, item.fine_id)

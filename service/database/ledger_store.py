@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from ..core.batches import Line, Response, SealedBatch
-from ..core.events import BursarPayment, FineChanged, Incoming, Parked, Rejection
+from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, Rejection
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -179,7 +179,7 @@ class LedgerStore:
         return {value.key: value for value in map(records.line, rows)}
 
     async def _lines_of_parked(
-        self, connection: Connection, items: Collection[Parked], known: Collection[LineKey]
+        self, connection: Connection, items: Collection[ParkedEvent], known: Collection[LineKey]
     ) -> dict[LineKey, Line]:
         events = [item.event for item in items if isinstance(item.event, BursarPayment)]
         return await self._lines_named(connection, (event.line for event in events), known)
@@ -207,7 +207,7 @@ class LedgerStore:
         return await self._by(connection, "payments", keys, records.payment)
 
     async def _payments_of_parked(
-        self, connection: Connection, items: Collection[Parked], known: Collection[SourceKey]
+        self, connection: Connection, items: Collection[ParkedEvent], known: Collection[SourceKey]
     ) -> dict[SourceKey, Payment]:
         events = [item.event for item in items if isinstance(item.event, BursarPayment)]
         keys = {e.key for e in events} | {e.original for e in events if e.original is not None}
@@ -215,7 +215,7 @@ class LedgerStore:
 
     async def _parked(
         self, connection: Connection, lanes: set[FineKey], named: References
-    ) -> dict[ParkedKey, Parked]:
+    ) -> dict[ParkedKey, ParkedEvent]:
         rows = await connection.fetch(
             self._sql["parked_waiting"],
             *columns(lanes, 2),
@@ -228,9 +228,9 @@ class LedgerStore:
         rows = [row for row in rows if _parked_key(row) not in named.without]
         return await run_in_thread(connection, len(rows), lambda: self._parked_items(rows))
 
-    def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, Parked]:
+    def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, ParkedEvent]:
         """Raises ParkedFailure with all that cannot be read."""
-        items: dict[ParkedKey, Parked] = {}
+        items: dict[ParkedKey, ParkedEvent] = {}
         failures: dict[ParkedKey, Exception] = {}
         for row in rows:
             key = _parked_key(row)
@@ -242,13 +242,13 @@ class LedgerStore:
             raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
         return items
 
-    def _parked_item(self, row: asyncpg.Record, key: SourceKey) -> Parked:
+    def _parked_item(self, row: asyncpg.Record, key: SourceKey) -> ParkedEvent:
         event = self._parse(CONTRACTS[row["record"]], records.origin(row))
         # It was sound when it was parked, and what this release reads it still has to read.
         assert isinstance(event, FineChanged | BursarPayment)
         behind = row["original"]
         original = None if behind is None else SourceKey(key.institution_id, key.source, behind)
-        return Parked(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
+        return ParkedEvent(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
 
     async def _terms_of(
         self, connection: Connection, rows: Iterable[asyncpg.Record]

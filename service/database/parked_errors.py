@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from ..core.events import Failed
+from ..core.events import FailedRecord
 from ..core.workspace import ParkedKey
 from .ledger_store import columns
 from .rows import pack_headers
 from .session import Connection, statements
 
 
-async def put_parked_errors(connection: Connection, records: Sequence[Failed]) -> None:
+async def put_parked_errors(connection: Connection, records: Sequence[FailedRecord]) -> None:
     """Incoming records, with their bytes, in the commit that moves their offsets."""
     sql = statements("ledger")
     for record in records:
@@ -32,7 +32,9 @@ async def put_parked_errors(connection: Connection, records: Sequence[Failed]) -
         )
 
 
-async def longest_row(connection: Connection, records: Sequence[Failed], records_max: int) -> int:
+async def longest_row(
+    connection: Connection, records: Sequence[FailedRecord], records_max: int
+) -> int:
     """How many records in a row, the last of them one of `records`, are parked as errors.
 
     At most `records_max` are counted. That is asked of the database: a process that is started

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..core.events import Parked, Rejection
+from ..core.events import ParkedEvent, Rejection
 from ..core.ledger import (
     ExportRef,
     Fine,
@@ -102,7 +102,7 @@ PARKED_COLUMNS = (
 ).split()
 
 
-def parked_row(value: Parked, recorded_at: datetime) -> tuple[Any, ...]:
+def parked_row(value: ParkedEvent, recorded_at: datetime) -> tuple[Any, ...]:
     event, came = value.event, value.event.origin
     return (
         event.key.institution_id,
@@ -230,7 +230,7 @@ def _json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def parked_lane_row(value: Parked) -> tuple[Any, ...]:
+def parked_lane_row(value: ParkedEvent) -> tuple[Any, ...]:
     key = value.event.key
     behind = None if value.original is None else value.original.id
     record = "change" if value.is_change else "payment"

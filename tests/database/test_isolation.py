@@ -10,7 +10,7 @@ from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import Said
 from service.apply.poll import Poll
 from service.core import rules
-from service.core.events import Failed
+from service.core.events import FailedRecord
 from service.database.ledger_store import LedgerStore
 from service.messages import parse
 from service.operations import parked, rejected
@@ -59,7 +59,7 @@ async def test_a_record_on_which_the_reading_fails_is_parked_and_all_others_appl
 ) -> None:
     poll = await path.poll(fine(fine_id=one) for one in ALL)
     records = tuple(
-        Failed(one.origin, "101", "Mistake") if place == 3 else one
+        FailedRecord(one.origin, "101", "Mistake") if place == 3 else one
         for place, one in enumerate(poll.records)
     )
     report = await path.apply(Poll(records, poll.assignments))

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import assume, event, example, given, note
 from hypothesis import strategies as st
 
-from service.core.events import FineCreated, Parked
+from service.core.events import FineCreated, ParkedEvent
 from service.core.ledger import AccountKey, Fine, FineKey, Payment, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ItemState
@@ -271,7 +271,7 @@ def _meant(payment: Payment) -> Payment:
     return replace(payment, fine_id=None) if payment.state is ItemState.REJECTED else payment
 
 
-def _bare(item: Parked) -> Parked:
+def _bare(item: ParkedEvent) -> ParkedEvent:
     return replace(item, arrival=None)
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from service.core import rules
 from service.core.batches import Line, Response, SealedBatch
-from service.core.events import Event, Parked, Rejection
+from service.core.events import Event, ParkedEvent, Rejection
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -44,7 +44,7 @@ class Store:
     responses: dict[SourceKey, Response] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
     batches: dict[BatchKey, SealedBatch] = field(default_factory=dict)
-    parked: dict[ParkedKey, Parked] = field(default_factory=dict)
+    parked: dict[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
     transactions: list[Transaction] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
@@ -183,7 +183,7 @@ def _sound_lines(store: Store) -> None:
     assert sorted(live) == sorted(exported)
 
 
-def _parked_key(item: Parked) -> ParkedKey:
+def _parked_key(item: ParkedEvent) -> ParkedKey:
     return ("change" if item.is_change else "payment", item.event.key)
 
 
