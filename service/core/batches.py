@@ -8,7 +8,7 @@ from .words import BatchState, ItemState, LineState, Reason, ResponseOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExportLine:
     """One exported fine in one batch; amounts signed as the fine."""
 
     key: LineKey

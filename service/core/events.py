@@ -63,7 +63,7 @@ class BursarPayment:
     origin: Origin
 
     @property
-    def line(self) -> LineKey | None:
+    def line_key(self) -> LineKey | None:
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from .batches import Line, SealedBatch
+from .batches import ExportLine, SealedBatch
 from .events import ExportFine, ExportResponse
 from .ledger import ExportRef, Fine, LineKey, LoanClosed
 from .money import InvalidAmount, parse_sum
@@ -24,7 +24,7 @@ from .words import (
 def export(fine: Fine, event: ExportFine) -> Applied:
     """An eligible fine's export: what is exported is what remains. The job checked eligibility."""
     assert fine.status is Status.ACTIVE
-    assert fine.line is None
+    assert fine.bursar_transaction_id is None
     terms, due = event.terms, fine.remaining
     is_lost = fine.facts.type in terms.lost_types
     closes = terms.mode is Mode.EXPORT_ONLY or (is_lost and terms.lost is LostRule.CLOSE)
@@ -34,7 +34,7 @@ def export(fine: Fine, event: ExportFine) -> Applied:
         considered=Considered.CLOSED if closes else Considered.ACTIVE,
         remaining=0,
         outstanding=0 if closes else due,
-        line=event.bursar_transaction_id,
+        bursar_transaction_id=event.bursar_transaction_id,
         terms=terms,
         refused_reason=None,
         changed_at=event.cutoff,
@@ -53,16 +53,16 @@ def export(fine: Fine, event: ExportFine) -> Applied:
     return Applied((effect,), after, loan_closed=closed_loan)
 
 
-def line_of(fine: Fine, event: ExportFine) -> Line:
+def line_of(fine: Fine, event: ExportFine) -> ExportLine:
     """The line of `fine`, as it was before the export, in its batch."""
     key = LineKey(fine.facts.institution_id, event.bursar_transaction_id)
     currency = fine.facts.currency
-    return Line(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
+    return ExportLine(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
 
 
 def _reference(profile: str, batch_number: int, fine: Fine) -> ExportRef:
-    assert fine.line is not None
-    return ExportRef(profile, batch_number, fine.line)
+    assert fine.bursar_transaction_id is not None
+    return ExportRef(profile, batch_number, fine.bursar_transaction_id)
 
 
 def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
@@ -87,7 +87,7 @@ class Answered:
     `lines`: how many it is about, those it accepts or those it refuses.
     """
 
-    refused: tuple[tuple[Line, Effect], ...]
+    refused: tuple[tuple[ExportLine, Effect], ...]
     batch: SealedBatch
     lines: int
 
@@ -95,7 +95,7 @@ class Answered:
 def respond(
     event: ExportResponse,
     batch: SealedBatch | None,
-    lines: dict[str, Line],
+    lines: dict[str, ExportLine],
     fine_of: dict[str, Fine],
 ) -> Answered | Rejected:
     """Whole or not at all. `lines` are the batch's by bursar id, `fine_of` their fines likewise."""
@@ -117,12 +117,12 @@ def respond(
 
 
 def _targets(
-    event: ExportResponse, lines: dict[str, Line], fine_of: dict[str, Fine]
-) -> list[tuple[Line, str]] | Rejected:
+    event: ExportResponse, lines: dict[str, ExportLine], fine_of: dict[str, Fine]
+) -> list[tuple[ExportLine, str]] | Rejected:
     live = {
         name: line
         for name, line in lines.items()
-        if line.state is LineState.LIVE and fine_of[name].line == name
+        if line.state is LineState.LIVE and fine_of[name].bursar_transaction_id == name
     }
     if event.outcome is ResponseOutcome.ACCEPTED:
         return []
@@ -160,8 +160,8 @@ def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
 
 
 def _refusal(
-    line: Line, reason: str, fine_of: dict[str, Fine], event: ExportResponse
-) -> tuple[Line, Effect]:
+    line: ExportLine, reason: str, fine_of: dict[str, Fine], event: ExportResponse
+) -> tuple[ExportLine, Effect]:
     """The exact opposite of the line's export: the fine is Active again."""
     fine = fine_of[line.key.bursar_transaction_id]
     assert fine.terms is not None
@@ -171,7 +171,7 @@ def _refusal(
         considered=Considered.ACTIVE,
         remaining=line.amount,
         outstanding=0,
-        line=None,
+        bursar_transaction_id=None,
         refused_reason=reason if fine.terms.refused is RefusedRule.HOLD else None,
         changed_at=event.responded_at,
     )
@@ -189,7 +189,7 @@ def _refusal(
     return replace(line, state=LineState.REFUSED, reason=reason), effect
 
 
-def _state(lines: dict[str, Line], newly_refused: int) -> BatchState:
+def _state(lines: dict[str, ExportLine], newly_refused: int) -> BatchState:
     refused = newly_refused + sum(line.state is LineState.REFUSED for line in lines.values())
     if refused == 0:
         return BatchState.ACCEPTED

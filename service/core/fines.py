@@ -31,7 +31,7 @@ def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
     """Paid at the desk, waived, cancelled, disputed, restored: only before the export."""
     if event.currency is not None and event.currency != fine.facts.currency:
         return rejected(Reason.CURRENCY_MISMATCH)
-    if fine.line is not None:
+    if fine.bursar_transaction_id is not None:
         return rejected(Reason.ALREADY_EXPORTED)
     if not fine.is_open_in_library:
         return rejected(Reason.ALREADY_CLOSED)

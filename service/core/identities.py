@@ -60,7 +60,7 @@ def queue_of(workspace: Workspace, event: Parkable) -> FineKey | None:
 
 def meant(workspace: Workspace, event: BursarPayment) -> str | None:
     """The fine a payment names, as far as it is known, for one that was not applied."""
-    line = workspace.lines.get(event.line) if event.line is not None else None
+    line = workspace.lines.get(event.line_key) if event.line_key is not None else None
     if line is not None and event.fine_id is None:
         return line.fine_id
     return event.fine_id

@@ -173,7 +173,7 @@ class Fine:
     considered: Considered
     remaining: int
     outstanding: int = 0
-    line: str | None = None  # bursar transaction id of the live line
+    bursar_transaction_id: str | None = None  # of the live line
     terms: Terms | None = None  # of the latest export; kept after a refusal for older payments
     payments_live: int = 0  # payments, write-offs and noted payments that are not reversed
     status_code: str | None = None
@@ -222,7 +222,7 @@ class Payment:
     reason: Reason | None = None
 
     @property
-    def line(self) -> LineKey | None:
+    def line_key(self) -> LineKey | None:
         """The line it named, known or not."""
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import assert_never
 
-from .batches import Line
+from .batches import ExportLine
 from .events import BursarPayment
 from .ledger import (
     Fine,
@@ -40,10 +40,10 @@ def excess_credit_id(key: SourceKey) -> str:
 
 
 def find(
-    event: BursarPayment, lines: Mapping[LineKey, Line], fines: Mapping[FineKey, Fine]
+    event: BursarPayment, lines: Mapping[LineKey, ExportLine], fines: Mapping[FineKey, Fine]
 ) -> Fine | Rejected | Park:
     """The fine a payment means: by bursar id, then by fine id (rows 4 and 5)."""
-    line = lines.get(event.line) if event.line is not None else None
+    line = lines.get(event.line_key) if event.line_key is not None else None
     if line is None and event.fine_id is None:
         return rejected(Reason.UNKNOWN_LINE)
     if line is not None and event.fine_id is not None and event.fine_id != line.fine_id:
@@ -64,7 +64,9 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
         return rejected(Reason.CURRENCY_MISMATCH)
     if fine.is_open_in_library:
         return Park(Wait.NOT_EXPORTED, fine.facts.fine_id)
-    if fine.line is None:  # closed in the library: the bursar has nothing to collect
+    if (
+        fine.bursar_transaction_id is None
+    ):  # closed in the library: the bursar has nothing to collect
         return rejected(Reason.NOT_LIVE)
     assert fine.terms is not None
     if fine.terms.mode is Mode.EXPORT_ONLY:
@@ -167,7 +169,7 @@ def reverse(
     original: Payment,
     fine: Fine | None,
     credit: Fine | None,
-    line: Line | None,
+    line: ExportLine | None,
 ) -> Outcome:
     """Row 14: undoes exactly what the original did, whole and once. `fine` is the original's."""
     if (fields := _other_reference(event, original, line)) is not None:
@@ -218,7 +220,7 @@ def _is_whole(credit: Fine) -> bool:
 
 
 def _other_reference(
-    event: BursarPayment, original: Payment, line: Line | None
+    event: BursarPayment, original: Payment, line: ExportLine | None
 ) -> tuple[str, str] | None:
     """The two fields by which a reversal names different fines, if any (row 5)."""
     by_line = event.bursar_transaction_id

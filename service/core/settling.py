@@ -103,15 +103,15 @@ def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
         fine = workspace.fines.get(FineKey(institution_id, original.fine_id))
     if original.credit_id is not None:
         credit = workspace.fines.get(FineKey(institution_id, original.credit_id))
-    line = workspace.lines.get(event.line) if event.line is not None else None
+    line = workspace.lines.get(event.line_key) if event.line_key is not None else None
     return payments.reverse(event, _of_its_line(workspace, original), fine, credit, line)
 
 
 def _of_its_line(workspace: Workspace, original: Payment) -> Payment:
     """Rejected before its line was known, it was meant for that line's fine all the same."""
-    if original.fine_id is not None or original.line is None:
+    if original.fine_id is not None or original.line_key is None:
         return original
-    line = workspace.lines.get(original.line)
+    line = workspace.lines.get(original.line_key)
     return original if line is None else replace(original, fine_id=line.fine_id)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from .batches import Line, Response, SealedBatch
+from .batches import ExportLine, Response, SealedBatch
 from .events import ParkedEvent, Rejection
 from .ledger import (
     Account,
@@ -92,7 +92,7 @@ class View:
     payments: Mapping[SourceKey, Payment] = field(default_factory=dict)
     changes: Mapping[SourceKey, Change] = field(default_factory=dict)
     responses: Mapping[SourceKey, Response] = field(default_factory=dict)
-    lines: Mapping[LineKey, Line] = field(default_factory=dict)
+    lines: Mapping[LineKey, ExportLine] = field(default_factory=dict)
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)  # oldest first
     loans_closed: frozenset[LoanKey] = frozenset()
@@ -113,8 +113,8 @@ class Changes:
     changes_changed: tuple[Change, ...]
     responses_added: tuple[Response, ...]
     responses_changed: tuple[Response, ...]
-    lines_added: tuple[Line, ...]
-    lines_changed: tuple[Line, ...]
+    lines_added: tuple[ExportLine, ...]
+    lines_changed: tuple[ExportLine, ...]
     batches_changed: tuple[SealedBatch, ...]
     parked_added: tuple[ParkedEvent, ...]
     parked_changed: tuple[ParkedEvent, ...]
@@ -264,7 +264,7 @@ class Workspace:
             outcomes=dict(self.outcomes),
         )
 
-    def lines_of(self, batch: BatchKey) -> dict[str, Line]:
+    def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
         """By bursar id, in their order, however they were read: a refusal posts them in it."""
         of_batch = (line for line in self.lines.now.values() if line.batch == batch)
         found = sorted(of_batch, key=lambda line: int(line.key.bursar_transaction_id))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from ..core.batches import Line, Response, SealedBatch
+from ..core.batches import ExportLine, Response, SealedBatch
 from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, Rejection
 from ..core.ledger import (
     Account,
@@ -171,7 +171,7 @@ class LedgerStore:
         rows = await self._fetch(connection, name, keys, 3)
         return {value.key: value for value in map(make, rows)}  # type: ignore[misc] # V has key K
 
-    async def _lines(self, connection: Connection, named: References) -> dict[LineKey, Line]:
+    async def _lines(self, connection: Connection, named: References) -> dict[LineKey, ExportLine]:
         rows = [
             *await self._fetch(connection, "lines", named.lines, 2),
             *await self._fetch(connection, "lines_of_batches", named.batches, 3),
@@ -180,15 +180,15 @@ class LedgerStore:
 
     async def _lines_of_parked(
         self, connection: Connection, items: Collection[ParkedEvent], known: Collection[LineKey]
-    ) -> dict[LineKey, Line]:
+    ) -> dict[LineKey, ExportLine]:
         events = [item.event for item in items if isinstance(item.event, BursarPayment)]
-        return await self._lines_named(connection, (event.line for event in events), known)
+        return await self._lines_named(connection, (event.line_key for event in events), known)
 
     async def _lines_of_rejected(
         self, connection: Connection, payments: Collection[Payment], known: Collection[LineKey]
-    ) -> dict[LineKey, Line]:
+    ) -> dict[LineKey, ExportLine]:
         """What those named that were rejected before their line was known."""
-        named = (one.line for one in payments if one.fine_id is None)
+        named = (one.line_key for one in payments if one.fine_id is None)
         return await self._lines_named(connection, named, known)
 
     async def _lines_named(
@@ -196,7 +196,7 @@ class LedgerStore:
         connection: Connection,
         named: Iterable[LineKey | None],
         known: Collection[LineKey],
-    ) -> dict[LineKey, Line]:
+    ) -> dict[LineKey, ExportLine]:
         keys = {key for key in named if key is not None} - set(known)
         rows = await self._fetch(connection, "lines", keys, 2)
         return {value.key: value for value in map(records.line, rows)}

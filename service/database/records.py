@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from ..core.batches import Line, Response, SealedBatch
+from ..core.batches import ExportLine, Response, SealedBatch
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -62,7 +62,7 @@ def fine(row: Row, terms: Mapping[TermsKey, Terms]) -> Fine:
         considered=Considered(row["considered"]),
         remaining=row["remaining"],
         outstanding=row["outstanding"],
-        line=row["line"],
+        bursar_transaction_id=row["line"],
         terms=terms[(row["institution_id"], terms_id)] if terms_id is not None else None,
         payments_live=row["payments_live"],
         status_code=row["status_code"],
@@ -176,8 +176,8 @@ def _reason(row: Row) -> Reason | None:
     return None if row["reason"] is None else Reason(row["reason"])
 
 
-def line(row: Row) -> Line:
-    return Line(
+def line(row: Row) -> ExportLine:
+    return ExportLine(
         LineKey(row["institution_id"], row["bursar_transaction_id"]),
         row["fine_id"],
         BatchKey(row["institution_id"], row["profile"], row["batch_number"]),

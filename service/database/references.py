@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from ..core.batches import Line
+from ..core.batches import ExportLine
 from ..core.events import (
     BursarPayment,
     Discard,
@@ -80,8 +80,8 @@ class References:
 
     def _add_payment(self, event: BursarPayment) -> None:
         self.payments.add(event.key)
-        if event.line is not None:
-            self.lines.add(event.line)
+        if event.line_key is not None:
+            self.lines.add(event.line_key)
         if event.original is not None:
             self.originals.add(event.original)
         if event.fine_id is not None:
@@ -128,7 +128,7 @@ def references(events: Iterable[Event]) -> References:
     return found
 
 
-def fines_named_by(values: Iterable[Line] | Iterable[Payment]) -> set[FineKey]:
+def fines_named_by(values: Iterable[ExportLine] | Iterable[Payment]) -> set[FineKey]:
     """The fines that lines or payments are for, as far as they are known."""
     return {
         FineKey(value.key.institution_id, value.fine_id)

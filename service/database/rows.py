@@ -60,7 +60,7 @@ def state_row(value: Fine) -> tuple[Any, ...]:
         value.considered.value,
         value.remaining,
         value.outstanding,
-        value.line,
+        value.bursar_transaction_id,
         None if value.terms is None else terms_id(value.terms),
         value.payments_live,
         value.status_code,

@@ -172,8 +172,8 @@ def _fine(fine: Fine, amount: Format) -> Members:
     }
     if facts.credit_of is not None:
         members["credit_of"] = facts.credit_of
-    if fine.line is not None:
-        members["bursar_transaction_id"] = fine.line
+    if fine.bursar_transaction_id is not None:
+        members["bursar_transaction_id"] = fine.bursar_transaction_id
     if fine.status_code is not None:
         members["status_code"] = fine.status_code
     return members

@@ -13,7 +13,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from service.core import rules
-from service.core.batches import Line
+from service.core.batches import ExportLine
 from service.core.events import BursarPayment, FineCreated
 from service.core.ledger import Account, AccountKey, BatchKey, LineKey, Origin
 from service.core.words import LineState
@@ -132,9 +132,9 @@ class PerEvent:
         return View(accounts=_account(locked), fines=fines), locked["recorded_at"]
 
     async def _view_of_payment(self, event: BursarPayment) -> tuple[View, datetime]:
-        assert event.line is not None
-        locked = await self._connection.fetchrow(LOCK_ACCOUNT_OF_LINE, *event.line)
-        found = await self._connection.fetch(FINE_OF_LINE, *event.line)
+        assert event.line_key is not None
+        locked = await self._connection.fetchrow(LOCK_ACCOUNT_OF_LINE, *event.line_key)
+        found = await self._connection.fetch(FINE_OF_LINE, *event.line_key)
         known = await self._connection.fetchrow(PAYMENT, *event.key)
         if locked is None or not found:
             raise NotComparable("a payment for a line that is not known")
@@ -142,7 +142,7 @@ class PerEvent:
         view = View(
             accounts=_account(locked),
             fines={fine.facts.key: fine},
-            lines={event.line: _line(event.line, found[0])},
+            lines={event.line_key: _line(event.line_key, found[0])},
             payments={} if known is None else {event.key: records.payment(known)},
         )
         return view, locked["recorded_at"]
@@ -171,8 +171,8 @@ def _account(row: asyncpg.Record) -> dict[AccountKey, Account]:
     return {account.key: account}
 
 
-def _line(key: LineKey, row: asyncpg.Record) -> Line:
-    return Line(
+def _line(key: LineKey, row: asyncpg.Record) -> ExportLine:
+    return ExportLine(
         key,
         row["fine_id"],
         BatchKey(key.institution_id, row["profile"], row["batch_number"]),

@@ -104,7 +104,7 @@ def _shape(fine: Fine) -> tuple[str, str, int, int, str | None, int]:
         fine.considered.value,
         fine.remaining,
         fine.outstanding,
-        fine.line,
+        fine.bursar_transaction_id,
         fine.payments_live,
     )
 
@@ -357,7 +357,9 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     ledger.store = live(ledger.store, history.steps)
     ledger.take(creates(7, "N1"))
     ledger.take(exports("N1", batch=77))
-    left = [key for key, fine in ledger.store.fines.items() if fine.line is not None]
+    left = [
+        key for key, fine in ledger.store.fines.items() if fine.bursar_transaction_id is not None
+    ]
     key = left[pick % len(left)]
     money = ledger.store.fines[key].facts.currency
     before = _standing(ledger.store)

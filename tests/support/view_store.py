@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from service.core import rules
-from service.core.batches import Line, Response, SealedBatch
+from service.core.batches import ExportLine, Response, SealedBatch
 from service.core.events import Event, ParkedEvent, Rejection
 from service.core.ledger import (
     Account,
@@ -42,7 +42,7 @@ class Store:
     payments: dict[SourceKey, Payment] = field(default_factory=dict)
     changes: dict[SourceKey, Change] = field(default_factory=dict)
     responses: dict[SourceKey, Response] = field(default_factory=dict)
-    lines: dict[LineKey, Line] = field(default_factory=dict)
+    lines: dict[LineKey, ExportLine] = field(default_factory=dict)
     batches: dict[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: dict[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
@@ -162,7 +162,7 @@ def _sound_fine(fine: Fine) -> None:
     assert fine.payments_live >= 0
     if fine.is_open_in_library:
         assert fine.remaining != 0
-        assert (fine.outstanding, fine.line) == (0, None)
+        assert (fine.outstanding, fine.bursar_transaction_id) == (0, None)
     else:
         assert fine.remaining == 0
     if fine.outstanding:
@@ -176,9 +176,9 @@ def _sound_lines(store: Store) -> None:
         if line.state is LineState.LIVE
     ]
     exported = [
-        (fine.facts.institution_id, fine.facts.fine_id, fine.line)
+        (fine.facts.institution_id, fine.facts.fine_id, fine.bursar_transaction_id)
         for fine in store.fines.values()
-        if fine.line is not None
+        if fine.bursar_transaction_id is not None
     ]
     assert sorted(live) == sorted(exported)
 

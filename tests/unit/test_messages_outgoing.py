@@ -113,7 +113,7 @@ def a_full_transaction() -> Transaction:
         Considered.ACTIVE,
         remaining=0,
         outstanding=95_50,
-        line="42",
+        bursar_transaction_id="42",
         status_code="storno",
     )
     return Transaction(

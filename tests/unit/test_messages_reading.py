@@ -431,7 +431,7 @@ def test_a_faulty_payment_is_refused(overrides: Data, reason: str, field: str) -
 
 def test_a_reversal_needs_neither_amount_nor_reference() -> None:
     found = payment(**REVERSAL, amount=ABSENT, currency=ABSENT, fine_id=ABSENT)
-    assert (found.amount, found.currency, found.line) == (None, None, None)
+    assert (found.amount, found.currency, found.line_key) == (None, None, None)
     assert found.original == SourceKey("6050", "SAP", "PAY-0")
     assert payment(**REVERSAL, amount=None).currency == "USD"
 

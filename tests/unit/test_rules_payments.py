@@ -512,7 +512,7 @@ def test_a_payment_parked_on_a_refused_fine_applies_with_its_next_export() -> No
     ledger = Ledger(*REFUSED, pays(40_00))
     done = ledger.take(exports(batch=2))
     assert [line.kind.value for line in done.transactions] == ["export_and_paid", "payment"]
-    assert ledger.fine().line == "2001"
+    assert ledger.fine().bursar_transaction_id == "2001"
 
 
 def test_parked_payments_apply_oldest_first() -> None:

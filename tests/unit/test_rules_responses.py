@@ -113,7 +113,7 @@ def test_a_refused_line_keeps_the_reason_and_holds_its_fine_back() -> None:
     assert (line.label, line.occurred_at) == ("Export rejected", at(25))
     assert ledger.store.lines[LineKey(UNI, "1001")].reason == "no such student"
     assert ledger.fine().refused_reason == "no such student"
-    assert ledger.fine().line is None
+    assert ledger.fine().bursar_transaction_id is None
 
 
 def test_a_profile_that_retries_does_not_hold_a_refused_fine_back() -> None:
@@ -124,7 +124,7 @@ def test_a_profile_that_retries_does_not_hold_a_refused_fine_back() -> None:
 
 def test_a_refused_fine_is_exported_anew_under_a_new_line() -> None:
     ledger = Ledger(*EXPORTED, refuses(), exports(batch=2))
-    assert ledger.fine().line == "2001"
+    assert ledger.fine().bursar_transaction_id == "2001"
     assert ledger.fine().refused_reason is None
     assert (ledger.line_state("1001"), ledger.line_state("2001")) == ("refused", "live")
     sound(ledger.store)
@@ -344,7 +344,7 @@ def test_a_response_is_known_by_its_identity() -> None:
 def test_the_library_may_close_a_refused_fine() -> None:
     ledger = Ledger(*EXPORTED, refuses(), cancels())
     assert now(ledger) == Now("Closed", "closed")
-    assert ledger.fine().line is None
+    assert ledger.fine().bursar_transaction_id is None
 
 
 def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alone() -> None:
