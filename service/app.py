@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from .apply.applier import Applier
-from .apply.tally import InMetrics
+from .apply.tally import TallyInMetrics
 from .database.migrate import migrate, pending
 from .database.reach import why_unusable
 from .database.session import Pool, create_pool
@@ -99,7 +99,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     pool = guard.pool
     relay = new_relay(settings, guard, process.metrics)
 
-    counting = InMetrics(process.metrics)
+    counting = TallyInMetrics(process.metrics)
 
     def applier(part: str) -> Applier:
         return new_applier(settings, guard.writer(part), relay.wake, counting)

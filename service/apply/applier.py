@@ -34,11 +34,11 @@ from .isolation import (
     name_of,
 )
 from .isolation_parked import raise_for_parked
-from .isolation_waits import Holding
+from .isolation_waits import HeldPartitions
 from .outputs import Outputs
 from .parts import Part, Parts
 from .poll import Poll, Report, moved, moves_of
-from .tally import Counting, Tally
+from .tally import Tally, TallySink
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class Applier:
         outputs: Outputs,
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
-        counting: Counting | None = None,
+        counting: TallySink | None = None,
     ) -> None:
         self.writer = writer
         self.store = store
@@ -82,7 +82,7 @@ class Applier:
         alarm. One that alone is too much for a time limit is left, with what is behind it in its
         partition; the report names the partition. Raises Fenced, TooManyInternalErrors.
         """
-        done, holding = Report(assignments=poll.assignments), Holding()
+        done, holding = Report(assignments=poll.assignments), HeldPartitions()
         parts: Parts[Record] = Parts(is_hurried=bool(poll.suspects))
         for records in reversed(poll.in_parts()):
             parts.put(records, is_last_try=len(records) == 1)
@@ -98,7 +98,7 @@ class Applier:
                 await self._divide(part, error, parts, holding, took_ms)
         return replace(done, held=holding.held)
 
-    async def _next_part(self, parts: Parts[Record], holding: Holding) -> Part[Record]:
+    async def _next_part(self, parts: Parts[Record], holding: HeldPartitions) -> Part[Record]:
         part = parts.take()
         holding.leave_rest(part.items)
         records = holding.without_held(part.items)
@@ -122,7 +122,7 @@ class Applier:
         part: Part[Record],
         error: Exception,
         parts: Parts[Record],
-        holding: Holding,
+        holding: HeldPartitions,
         took_ms: int,
     ) -> None:
         """What to apply instead goes to `parts`. Raises `error` if no record is the cause."""
@@ -182,7 +182,7 @@ class Applier:
         self.committed()
         return changes.outcomes
 
-    async def retried(self, work: Work[R], spared: Collection[ParkedKey] = ()) -> R:
+    async def run_in_transaction(self, work: Work[R], spared: Collection[ParkedKey] = ()) -> R:
         """`work` in one transaction, the whole of it again while a rival is in the way.
 
         A parked record on which the program fails, or that the database refuses, is set apart
@@ -200,7 +200,7 @@ class Applier:
         return self._committer.tally
 
     @property
-    def counting(self) -> Counting:
+    def counting(self) -> TallySink:
         """Who counts what has committed."""
         return self._committer.counting
 

@@ -14,14 +14,14 @@ import structlog
 
 from ..core.identities import parked_key
 from ..core.workspace import Changes, ParkedFailure, ParkedKey
-from ..database.ledger_store import Moved
+from ..database.ledger_store import StaleRead
 from ..database.parked_errors import put_parked_failures
 from ..database.session import Connection, Writes, statements
 from ..runtime.crash import crash_point
 from ..runtime.problems import describe
 from ..runtime.transient import SCHEMA_CHANGED, TRANSIENT
 from .isolation import REFUSED_FOR_GOOD, InternalErrors, is_of_the_program, name_of
-from .tally import Counting, InMetrics, Tally
+from .tally import Tally, TallyInMetrics, TallySink
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ Work = Callable[[Connection], Awaitable[R]]
 
 # The same commit again may go through: a rival was faster, held what we wanted, or migrated.
 RETRYABLE: tuple[type[Exception], ...] = (
-    Moved,
+    StaleRead,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
@@ -70,13 +70,13 @@ class Committer:
         writer: Writes,
         tries_max: int,
         internal_errors: InternalErrors,
-        counting: Counting | None = None,
+        counting: TallySink | None = None,
     ) -> None:
         self.writer = writer
         self.retries: Counter[str] = Counter()
         self._tries_max = tries_max
         self._internal_errors = internal_errors
-        self.counting = counting or InMetrics()
+        self.counting = counting or TallyInMetrics()
         self.tally = Tally()  # of the transaction that is open
         self._freed: dict[ParkedKey, None] = {}
 

@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from ..core.events import FailedRecord, FineChanged, Incoming, Rejection, institution_of
-from ..database.ledger_store import Moved
+from ..database.ledger_store import StaleRead
 from ..database.offsets import Fenced
 from ..runtime.problems import OperatorError, Unavailable
 from ..runtime.transient import TRANSIENT
@@ -31,7 +31,7 @@ REFUSED_FOR_GOOD = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.exceptions.ProgramLimitExceededError,
-    Moved,
+    StaleRead,
 )
 # A database without a table, a lost connection, a partition that is another's, an operator's task.
 NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Unavailable)

@@ -8,7 +8,7 @@ import structlog
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..runtime.telemetry import Event
 from .isolation import name_of, place_of
-from .poll import Held, Place
+from .poll import PartitionHold, Place
 
 log = structlog.get_logger()
 
@@ -19,21 +19,21 @@ PARTITIONS_LATE_MAX = 3
 PARTITIONS_LOCKED_MAX = 8
 
 
-class Holding:
+class HeldPartitions:
     """What one poll has to leave in its partitions."""
 
     def __init__(self) -> None:
-        self._held: dict[Place, Held] = {}
+        self._held: dict[Place, PartitionHold] = {}
         self._locked = 0
         self._late = 0
 
     @property
-    def held(self) -> Mapping[Place, Held]:
+    def held(self) -> Mapping[Place, PartitionHold]:
         return self._held
 
     def hold(self, record: Incoming | Rejection | FailedRecord, error: Exception, ms: int) -> None:
         """The record has to wait. `ms`: how long its last try took."""
-        self._held[record.origin[:2]] = Held(error, ms)
+        self._held[record.origin[:2]] = PartitionHold(error, ms)
         is_lock = isinstance(error, asyncpg.LockNotAvailableError)
         tell = log.warning if is_lock else log.error
         tell(Event.PARTITION_WAITS, **place_of(record), error=name_of(error))
@@ -48,7 +48,9 @@ class Holding:
         """
         if self._locked >= PARTITIONS_LOCKED_MAX or self._late >= PARTITIONS_LATE_MAX:
             for record in records:
-                self._held.setdefault(record.origin[:2], Held(self._last, 0, is_tried=False))
+                self._held.setdefault(
+                    record.origin[:2], PartitionHold(self._last, 0, is_tried=False)
+                )
 
     def without_held(self, records: Records) -> Records:
         """Those of other partitions."""

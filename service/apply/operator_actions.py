@@ -23,7 +23,7 @@ Subject = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Justification:
     """Who decides, and why."""
 
     operator: str
@@ -31,7 +31,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DecisionResult:
     """What became of a decision; not `done`: nothing was changed, and `outcome` says why."""
 
     subject: Subject
@@ -39,7 +39,7 @@ class Told:
     outcome: str
 
 
-class Undone(Exception):
+class DecisionNotPossible(Exception):
     """Takes the commit back: the text says why nothing was changed, without values."""
 
 
@@ -66,12 +66,12 @@ class Action:
     recorded_at: datetime
 
 
-async def decided(
+async def carry_out(
     applier: Applier,
     subject: Subject,
     work: Callable[[Connection], Awaitable[str]],
     keys: Collection[ParkedKey] = (),
-) -> Told:
+) -> DecisionResult:
     """One decision in one commit; what cannot be done is told and leaves no trace.
 
     A record on which the program fails is told as well, so that the decisions after it go on.
@@ -79,19 +79,21 @@ async def decided(
     decision has set free, are set apart.
     """
     try:
-        outcome = await applier.retried(work, keys)
-    except Undone as why:
-        return Told(subject, done=False, outcome=str(why))
+        outcome = await applier.run_in_transaction(work, keys)
+    except DecisionNotPossible as why:
+        return DecisionResult(subject, done=False, outcome=str(why))
     except Exception as problem:
         if not is_of_a_record(problem) or isinstance(problem, RETRYABLE):
             raise
         log.warning(Event.DECISION_FAILED, problem=describe(problem))
-        return Told(subject, done=False, outcome=f"fails: {summary(problem.__cause__ or problem)}")
+        return DecisionResult(
+            subject, done=False, outcome=f"fails: {summary(problem.__cause__ or problem)}"
+        )
     applier.committed()
-    return Told(subject, done=True, outcome=outcome)
+    return DecisionResult(subject, done=True, outcome=outcome)
 
 
-def own_outcome(changes: Changes) -> str:
+def outcome_of_event(changes: Changes) -> str:
     """What became of the one event itself, without what it set free."""
     own = [name for name in changes.outcomes if not name.startswith("unparked:")]
     return own[0].replace(":", ": ", 1) if own else "nothing"
@@ -99,7 +101,7 @@ def own_outcome(changes: Changes) -> str:
 
 async def put_action(
     connection: Connection,
-    said: Said,
+    justification: Justification,
     action: str,
     institution_id: str | None,
     subject: Subject,
@@ -110,8 +112,8 @@ async def put_action(
         action,
         institution_id,
         orjson.dumps(subject).decode(),
-        said.reason,
-        said.operator,
+        justification.reason,
+        justification.operator,
         outcome,
     )
 

@@ -34,7 +34,7 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PartitionHold:
     """Why a partition's next record has to wait, and how long its last try took.
 
     `is_tried`: otherwise the poll ended before its turn came, and nothing is wrong with it.
@@ -57,7 +57,7 @@ class Report:
     assignments: tuple[Assignment, ...] = ()
     transactions: int = 0
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    held: Mapping[Place, Held] = field(default_factory=dict)
+    held: Mapping[Place, PartitionHold] = field(default_factory=dict)
 
     def followed_by(self, later: "Report") -> "Report":
         """Two commits, one after the other, as one report."""

@@ -22,7 +22,7 @@ SQL = statements("tally")
 log = get_log(__name__)
 
 
-class Tallied(StrEnum):
+class TallyMetric(StrEnum):
     """Counters of what was committed, by services and by commands; fields of Metrics.
 
     They are kept in the database as well (`command_tally`): a name, its labels and their order stay
@@ -38,7 +38,7 @@ class Tallied(StrEnum):
     RUN_FAILURES = "run_failures"
 
 
-Key = tuple[Tallied, tuple[str, ...]]  # the metric, and the values of its labels
+Key = tuple[TallyMetric, tuple[str, ...]]  # the metric, and the values of its labels
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Tally:
     counts: Counter[Key] = field(default_factory=Counter)
     first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, metric: Tallied, labels: tuple[str, ...], amount: int = 1) -> None:
+    def add(self, metric: TallyMetric, labels: tuple[str, ...], amount: int = 1) -> None:
         self.counts[metric, labels] += amount
 
     def add_changes(self, changes: Changes) -> None:
@@ -56,23 +56,23 @@ class Tally:
         self.add_rejected(changes.rejections)
         for transaction in filter(_is_excess, changes.transactions):
             currency = transaction.after.key.currency
-            self.add(Tallied.CREDITS, (currency,))
-            self.add(Tallied.CREDITED_MINOR_UNITS, (currency,), abs(transaction.amount))
+            self.add(TallyMetric.CREDITS, (currency,))
+            self.add(TallyMetric.CREDITED_MINOR_UNITS, (currency,), abs(transaction.amount))
         for name, count in changes.outcomes.items():
             kind, _, wait = name.partition(":")
             if kind == "unparked":
-                self.add(Tallied.UNPARKED, (wait,), count)
+                self.add(TallyMetric.UNPARKED, (wait,), count)
 
     def add_rejected(self, rejections: Iterable[Rejection]) -> None:
         for value in rejections:
             topic, partition, offset, *_ = value.origin
-            self.add(Tallied.REJECTED, (topic, value.reason.value))
+            self.add(TallyMetric.REJECTED, (topic, value.reason.value))
             self.first.setdefault((topic, value.reason.value), (partition, offset))
 
     def rejected(self) -> Iterator[tuple[str, str, int]]:
         """Topic, reason and how many."""
         for (metric, labels), count in self.counts.items():
-            if metric is Tallied.REJECTED:
+            if metric is TallyMetric.REJECTED:
                 topic, reason = labels
                 yield topic, reason, count
 
@@ -82,7 +82,7 @@ def _is_excess(transaction: Transaction) -> bool:
     return transaction.kind is Kind.CREDIT and isinstance(transaction.cause, PaymentRef)
 
 
-class Counting(Protocol):
+class TallySink(Protocol):
     """Who counts what commits."""
 
     def retrying(self, reason: str) -> None:
@@ -98,7 +98,7 @@ class Counting(Protocol):
         """Of something that is no commit, such as a run that failed."""
 
 
-class InMetrics:
+class TallyInMetrics:
     """In the metrics of this process. One line in the log for each topic and reason."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
@@ -126,7 +126,7 @@ class InMetrics:
         self.committed(tally)
 
 
-class InDatabase:
+class TallyInDatabase:
     """In the table `command_tally`, for a service to count."""
 
     def retrying(self, reason: str) -> None:

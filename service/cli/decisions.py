@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..apply.applier import Applier
-from ..apply.operator_actions import Said, Told
+from ..apply.operator_actions import DecisionResult, Justification
 from ..settings import Settings
 from ..wiring.parts import COMMAND, new_applier
 from . import progress
@@ -14,7 +14,7 @@ from .errors import operator_errors, settings_or_exit
 from .shown import confirm, misuse, refuse_older_database, require, show_told, writing
 
 Found = TypeVar("Found")
-Decision = Callable[[Applier, Found, Said], Awaitable[Told]]
+Decision = Callable[[Applier, Found, Justification], Awaitable[DecisionResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Asked:
 
     what: str
     which: str
-    why: Said
+    why: Justification
     every: bool
     yes: bool
     as_json: bool
@@ -48,8 +48,8 @@ def decide(
 
 
 async def _decided(
-    settings: Settings, found: Sequence[Found], decision: Decision[Found], why: Said
-) -> list[Told]:
+    settings: Settings, found: Sequence[Found], decision: Decision[Found], why: Justification
+) -> list[DecisionResult]:
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         with progress.steps() as bars:

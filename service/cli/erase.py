@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-from ..apply.operator_actions import Said, Told
+from ..apply.operator_actions import DecisionResult, Justification
 from ..operations.erasure import PatronKey, erase
 from ..settings import Settings
 from ..wiring.parts import COMMAND
@@ -39,6 +39,8 @@ def erase_patron(
     show_told([outcome], as_json)
 
 
-async def _erased(settings: Settings, key: PatronKey, decision: Said, only_texts: bool) -> Told:
+async def _erased(
+    settings: Settings, key: PatronKey, decision: Justification, only_texts: bool
+) -> DecisionResult:
     async with writing(settings) as guard:
         return await erase(guard.writer(COMMAND), key, decision, only_texts=only_texts)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict, replace
 
-from ..apply.operator_actions import Said, Told, actions_on
+from ..apply.operator_actions import DecisionResult, Justification, actions_on
 from ..core.ledger import Fine, FineKey
 from ..core.words import Listed, Status
 from ..database.failed_changes import failed_changes
@@ -155,8 +155,8 @@ async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> l
 
 
 async def _released(
-    settings: Settings, profiles: Profiles, keys: list[FineKey], said_why: Said
-) -> list[Told]:
+    settings: Settings, profiles: Profiles, keys: list[FineKey], said_why: Justification
+) -> list[DecisionResult]:
     done = []
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
@@ -169,7 +169,9 @@ async def _released(
                     reasons = await why(connection, profiles, fine, judged)
                 failed = await failed_changes(connection, key)
             if fine is None:
-                done.append(Told(held_release.subject_of(key), done=False, outcome="is not known"))
+                done.append(
+                    DecisionResult(held_release.subject_of(key), done=False, outcome="is not known")
+                )
             else:
                 done.append(await held_release.release(applier, fine, reasons, said_why, failed))
     return done

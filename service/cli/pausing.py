@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import typer
 
 from ..apply.applier import Applier
-from ..apply.operator_actions import Said, Told
+from ..apply.operator_actions import DecisionResult, Justification
 from ..database.session import Pool
 from ..export.pause_store import Pause, pauses
 from ..export.profiles.profile import Profile
@@ -26,7 +26,7 @@ from .shown import (
 )
 from .tables import instant
 
-Decision = Callable[[Applier, decisions.Key, Said], Awaitable[Told]]
+Decision = Callable[[Applier, decisions.Key, Justification], Awaitable[DecisionResult]]
 
 
 def pause(
@@ -98,8 +98,8 @@ def _configured(
 
 
 async def _decided(
-    settings: Settings, keys: Sequence[decisions.Key], decide: Decision, why: Said
-) -> list[Told]:
+    settings: Settings, keys: Sequence[decisions.Key], decide: Decision, why: Justification
+) -> list[DecisionResult]:
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
         return [await decide(applier, key, why) for key in keys]

@@ -12,7 +12,7 @@ from typing import TextIO
 import asyncpg
 import typer
 
-from ..apply.operator_actions import Action, Said, Told
+from ..apply.operator_actions import Action, DecisionResult, Justification
 from ..core.money import format_minor
 from ..database.migrate import pending
 from ..database.reach import in_words
@@ -104,12 +104,12 @@ def no_such_profile(profiles: Profiles) -> typer.Exit:
     return misuse(f"--profile: must be one of {codes or 'none'}")
 
 
-def said(reason: str, operator: str | None) -> Said:
+def said(reason: str, operator: str | None) -> Justification:
     """Who and why, as it will be kept."""
     for name, text in (("--reason", reason), ("--operator", operator)):
         if text is not None and not _is_text(text):
             raise misuse(f"{name}: must be a text of 1 to {WHY_CHARACTERS_MAX} characters")
-    return Said(operator.strip() if operator else _user(), reason.strip())
+    return Justification(operator.strip() if operator else _user(), reason.strip())
 
 
 def _is_text(text: str) -> bool:
@@ -144,14 +144,14 @@ def one_way(identity: Sequence[object], place: Sequence[object], *, every: bool)
             raise misuse(f"{WAYS}: all of one of them")
 
 
-def show_told(outcomes: Sequence[Told], as_json: bool) -> None:
+def show_told(outcomes: Sequence[DecisionResult], as_json: bool) -> None:
     """What became of each decision; ends the command with 1 if one was not done."""
     show(OUTCOMES, [_told(one) for one in outcomes], as_json)
     if not all(one.done for one in outcomes):
         raise typer.Exit(FAILED)
 
 
-def _told(one: Told) -> Row:
+def _told(one: DecisionResult) -> Row:
     return {**one.subject, "done": one.done, "outcome": one.outcome}
 
 

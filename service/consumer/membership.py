@@ -16,7 +16,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from ..apply.poll import Held, Place
+from ..apply.poll import PartitionHold, Place
 from ..core.ledger import Origin
 from ..database.offsets import Assignment
 from ..kafka.clients import (
@@ -167,7 +167,7 @@ class Member:
         paused = self._holds.is_paused
         return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
 
-    def hold(self, poll: Iterable[Origin], held: Mapping[Place, Held]) -> None:
+    def hold(self, poll: Iterable[Origin], held: Mapping[Place, PartitionHold]) -> None:
         """After a poll was applied: all its partitions go on but those of `held`.
 
         Those of them that were not tried go on as well, at the record that was left.

@@ -36,12 +36,12 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
 
 
-class Moved(Exception):
+class StaleRead(Exception):
     """What was read before the lock is not so any more: the whole commit again (retryable)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockedAccounts:
     """The accounts of one commit, and the database's clock after they were locked."""
 
     accounts: Mapping[AccountKey, Account]
@@ -62,7 +62,7 @@ class LedgerStore:
         self._terms: dict[tuple[str, str], Terms] = {}
         self._sql = statements("ledger")
 
-    async def lock(self, connection: Connection, named: References) -> Locked:
+    async def lock(self, connection: Connection, named: References) -> LockedAccounts:
         """Locks every account the events may touch, in key order, missing ones made first."""
         found = await self._accounts_named(connection, named)
         new = await self._new_accounts(connection, named)
@@ -71,19 +71,19 @@ class LedgerStore:
             await connection.execute(self._sql["insert_missing_accounts"], *columns(new, 3))
         rows = await connection.fetch(self._sql["lock_accounts"], *arrays)
         clock = await connection.fetchval(self._sql["clock"])
-        return Locked({(value := records.account(row)).key: value for row in rows}, clock)
+        return LockedAccounts({(value := records.account(row)).key: value for row in rows}, clock)
 
-    async def peek(self, connection: Connection, named: References) -> Locked:
+    async def peek(self, connection: Connection, named: References) -> LockedAccounts:
         """The same accounts without a lock and without making any: to see what would happen."""
         found = await self._accounts_named(connection, named)
         rows = await connection.fetch(self._sql["accounts"], *columns(found, 3))
         clock = await connection.fetchval(self._sql["clock"])
-        return Locked({(value := records.account(row)).key: value for row in rows}, clock)
+        return LockedAccounts({(value := records.account(row)).key: value for row in rows}, clock)
 
-    async def view(self, connection: Connection, named: References, locked: Locked) -> View:
+    async def view(self, connection: Connection, named: References, locked: LockedAccounts) -> View:
         """All that the rules may ask for these events.
 
-        Raises Moved, and ParkedFailure for parked records that cannot be read.
+        Raises StaleRead, and ParkedFailure for parked records that cannot be read.
         """
         lines = await self._lines(connection, named)
         payments = await self._payments(connection, named.payments | named.originals)
@@ -287,7 +287,7 @@ def _without_future(
 
 
 def _require_locked(
-    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: Locked
+    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: LockedAccounts
 ) -> None:
     """A line or payment that appeared between reference and lock brings an account not held.
 
@@ -295,4 +295,4 @@ def _require_locked(
     """
     for key, fine in fines.items():
         if fine.facts.account not in locked.accounts and key not in only_created:
-            raise Moved("a fine of an account that is not locked")
+            raise StaleRead("a fine of an account that is not locked")

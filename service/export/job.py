@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 
 from ..apply.applier import Applier
-from ..apply.tally import Tallied, Tally
+from ..apply.tally import Tally, TallyMetric
 from ..core.ledger import BatchKey
 from ..database import quarantine
 from ..database.session import Connection
@@ -111,7 +111,7 @@ class ExportJob:
 
     async def _count_failure(self, profile: Profile) -> None:
         tally = Tally()
-        tally.add(Tallied.RUN_FAILURES, (profile.code,))
+        tally.add(TallyMetric.RUN_FAILURES, (profile.code,))
         await self._applier.counting.count(self._writer, tally)
 
     async def failure_of(self, problem: Exception) -> RunFailure | None:
@@ -197,7 +197,9 @@ class ExportJob:
 
         Earlier copies of them leave the quarantine in the same commit.
         """
-        queued = await self._applier.retried(lambda connection: self._queue_again(connection, key))
+        queued = await self._applier.run_in_transaction(
+            lambda connection: self._queue_again(connection, key)
+        )
         if queued:
             self._applier.committed()
         return queued

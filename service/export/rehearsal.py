@@ -8,7 +8,7 @@ from ..apply.outputs import Outputs
 from ..core.ledger import Fine
 from ..core.workspace import ParkedFailure, View
 from ..database import ledger_write
-from ..database.ledger_store import Locked
+from ..database.ledger_store import LockedAccounts
 from ..database.session import Connection, run_in_thread
 from .encode import encode_batch, encode_manifest
 from .failing import FailingFines, failing_fines
@@ -19,7 +19,7 @@ from .sealing import Built, Part, built_of, refs_of
 OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
 
 
-async def rehearse(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
+async def rehearse(connection: Connection, part: Part, view: View, locked: LockedAccounts) -> Built:
     """The batch, after all that a run makes of it before it writes. The document is the run's.
 
     Raises FailingFines; ParkedFailure for parked records on which the program fails; and what fails
@@ -53,7 +53,7 @@ async def rehearse(connection: Connection, part: Part, view: View, locked: Locke
     return built
 
 
-def _encode(built: Built, locked: Locked) -> None:
+def _encode(built: Built, locked: LockedAccounts) -> None:
     """The records for Kafka and the rows of the ledger, as the run makes them."""
     encode_batch(built.manifest, built.document, OUTPUTS.ce_source)
     encode_manifest(built.manifest, OUTPUTS.ce_source)

@@ -9,7 +9,7 @@ from ..core.events import ExportFine
 from ..core.ledger import BatchKey, Fine, FineKey
 from ..core.words import Wait
 from ..core.workspace import Changes, View
-from ..database.ledger_store import Locked
+from ..database.ledger_store import LockedAccounts
 from ..database.references import References
 from ..database.session import Connection, run_in_thread
 from ..runtime.crash import crash_point
@@ -52,7 +52,7 @@ class Built:
     lines: Mapping[str, CreditRef]
 
 
-async def build(connection: Connection, part: Part, view: View, locked: Locked) -> Built:
+async def build(connection: Connection, part: Part, view: View, locked: LockedAccounts) -> Built:
     """Rules, bytes, proof and manifest. Raises what `prove` and `manifest_of` raise.
 
     Beside the event loop: thousands of fines take seconds on a busy machine.
@@ -65,7 +65,9 @@ async def build(connection: Connection, part: Part, view: View, locked: Locked) 
     return built
 
 
-def built_of(part: Part, view: View, locked: Locked, refs: Mapping[str, CreditRef]) -> Built:
+def built_of(
+    part: Part, view: View, locked: LockedAccounts, refs: Mapping[str, CreditRef]
+) -> Built:
     """The same; `refs` are the lines of earlier batches that credits refer to. Pure."""
     profile, run, numbers = part.profile, part.run, part.numbers
     ids = numbered(part.due, numbers.first_bursar_id)
@@ -91,7 +93,7 @@ def _exports(part: Part, ids: Mapping[FineKey, str]) -> list[ExportFine]:
     ]
 
 
-def _closing(part: Part, after: OpenRun, locked: Locked) -> Run:
+def _closing(part: Part, after: OpenRun, locked: LockedAccounts) -> Run:
     """What the manifest says of the run; `after`: the run behind this batch."""
     previous = part.numbers.previous_sha256
     return Run(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ..apply.applier import Applier
 from ..apply.committing import Patience
-from ..apply.tally import Tallied
+from ..apply.tally import TallyMetric
 from ..core.workspace import View
 from ..database import outbox
-from ..database.ledger_store import Locked
+from ..database.ledger_store import LockedAccounts
 from ..database.references import References
 from ..database.session import Connection, run_in_thread, statements
 from ..runtime.crash import crash_point
@@ -84,7 +84,7 @@ class Steps:
     async def take(self, profile: Profile, run_id: str) -> Sealed:
         """The next step of the run; nothing is done where another exporter has closed it."""
         started_ns = time.monotonic_ns()
-        done = await self._applier.retried(
+        done = await self._applier.run_in_transaction(
             lambda connection: self._seal_next(connection, profile, run_id)
         )
         self._applier.committed()
@@ -140,12 +140,14 @@ class Steps:
         await self._publish(connection, built)
         await self._applier.write(connection, built.changes, locked.recorded_at)
         crash_point("export_sealed")
-        self._applier.tally.add(Tallied.BATCHES, (profile.code,))
+        self._applier.tally.add(TallyMetric.BATCHES, (profile.code,))
         if due:
-            self._applier.tally.add(Tallied.FINES_EXPORTED, (profile.code,), len(due))
+            self._applier.tally.add(TallyMetric.FINES_EXPORTED, (profile.code,), len(due))
         return built.manifest, built.run
 
-    async def _settled(self, connection: Connection, named: References) -> tuple[Locked, View]:
+    async def _settled(
+        self, connection: Connection, named: References
+    ) -> tuple[LockedAccounts, View]:
         """Under the locks, with nothing parked that is older than the export and could go on.
 
         A change and its fine that were decided at the same instant missed each other; the sweep

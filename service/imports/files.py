@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from ..apply.operator_actions import Said, put_action
+from ..apply.operator_actions import Justification, put_action
 from ..database.session import Connection
 from ..runtime.problems import OperatorError
 from .lines import Target
@@ -42,7 +42,7 @@ class FileKey(NamedTuple):
 class Accepted:
     """What a person lets pass, and why. `payments`: what they say of lines known by other files."""
 
-    decision: Said | None = None
+    decision: Justification | None = None
     source: bool = False
     lines: str | None = None
 

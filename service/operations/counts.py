@@ -8,7 +8,7 @@ from collections import Counter
 
 from ..apply.sources import Sender, Sources
 from ..apply.tally import SQL as TALLY_SQL
-from ..apply.tally import Key, Tallied, log_rejected_by_command
+from ..apply.tally import Key, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any
@@ -17,7 +17,7 @@ SQL = statements("upkeep")
 INTERVAL_MS = 5_000
 SOURCES_EVERY = 12  # of these intervals
 PAGE_ROWS = 1_000
-KNOWN = [metric.value for metric in Tallied]
+KNOWN = [metric.value for metric in TallyMetric]
 
 
 class Counts:
@@ -62,14 +62,14 @@ class Counts:
             self._sources.put_back(senders)
             raise
 
-    async def _take(self) -> list[tuple[Tallied, tuple[str, ...], int]]:
+    async def _take(self) -> list[tuple[TallyMetric, tuple[str, ...], int]]:
         """One page, deleted; a commit is made only where there is something."""
         async with self._writer.pool.acquire() as connection:
             if not await connection.fetchval(TALLY_SQL["tallies_wait"], KNOWN):
                 return []
         async with self._writer.transaction() as connection:
             rows = await connection.fetch(TALLY_SQL["take_tallies"], KNOWN, PAGE_ROWS)
-        return [(Tallied(row["metric"]), tuple(row["labels"]), row["amount"]) for row in rows]
+        return [(TallyMetric(row["metric"]), tuple(row["labels"]), row["amount"]) for row in rows]
 
 
 async def put_senders(connection: Connection, senders: list[Sender]) -> None:

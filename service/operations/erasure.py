@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..apply.operator_actions import Said, Told, put_action
+from ..apply.operator_actions import DecisionResult, Justification, put_action
 from ..core.words import BURSAR_COMMENT
 from ..database.session import Connection, Writes, statements
 
@@ -23,8 +23,8 @@ class PatronKey:
 
 
 async def erase(
-    writer: Writes, patron: PatronKey, decision: Said, *, only_texts: bool = False
-) -> Told:
+    writer: Writes, patron: PatronKey, decision: Justification, *, only_texts: bool = False
+) -> DecisionResult:
     """In one transaction, with the decision. Raises OlderDatabase.
 
     Texts are comments and reasons of transactions and refused lines, also those that older
@@ -37,9 +37,9 @@ async def erase(
         accounts = await connection.fetch(SQL["accounts_of_patron"], *key)
         fines = await connection.fetch(SQL["fines_of_patron"], *key)
         if not accounts:
-            return Told(patron.subject, done=False, outcome=IS_NOT_KNOWN)
+            return DecisionResult(patron.subject, done=False, outcome=IS_NOT_KNOWN)
         if not only_texts and any(fine["is_open"] for fine in fines):
-            return Told(patron.subject, done=False, outcome=OWES)
+            return DecisionResult(patron.subject, done=False, outcome=OWES)
         texts = await _erase_texts(connection, key)
         outcome = f"erased: texts of {texts} transactions and lines"
         if not only_texts:
@@ -50,7 +50,7 @@ async def erase(
         await put_action(
             connection, decision, ACTION, patron.institution_id, patron.subject, outcome
         )
-    return Told(patron.subject, done=True, outcome=outcome)
+    return DecisionResult(patron.subject, done=True, outcome=outcome)
 
 
 async def _erase_texts(connection: Connection, key: tuple[str, str]) -> int:

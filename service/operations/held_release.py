@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from ..apply.applier import Applier
-from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_action
+from ..apply.operator_actions import (
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
+    Subject,
+    carry_out,
+    put_action,
+)
 from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
 from ..core.operators import GONE
@@ -37,31 +44,33 @@ async def release(
     applier: Applier,
     fine: Fine,
     reasons: Sequence[Verdict],
-    said: Said,
+    justification: Justification,
     failed: Sequence[FailedChange] = (),
-) -> Told:
+) -> DecisionResult:
     """Offers a refused or not exportable fine to the next run; tells why any other is held."""
     key = fine.facts.key
     subject = subject_of(key)
     if fine.refused_reason is None and (fine.facts.exportable or fine.released):
-        return Told(subject, done=False, outcome=_remedy(fine, reasons))
+        return DecisionResult(subject, done=False, outcome=_remedy(fine, reasons))
 
     async def work(connection: Connection) -> str:
         event = ReleaseFine(key)
         changes = await applier.apply_events(connection, references((event,)), (event,))
         if GONE in changes.outcomes:
-            raise Undone("is not open any more")
+            raise DecisionNotPossible("is not open any more")
         if not changes.fines_changed:
-            raise Undone("is released already")
+            raise DecisionNotPossible("is released already")
         rest = sorted(
             {one.reason.value for one in reasons if one.reason and one.reason not in RELEASABLE}
         )
         rest += ["a change of it has failed"] if failed else []
         outcome = "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
-        await put_action(connection, said, "held_release", key.institution_id, subject, outcome)
+        await put_action(
+            connection, justification, "held_release", key.institution_id, subject, outcome
+        )
         return outcome
 
-    return await decided(applier, subject, work)
+    return await carry_out(applier, subject, work)
 
 
 def _remedy(fine: Fine, reasons: Sequence[Verdict]) -> str:

@@ -8,13 +8,13 @@ import asyncpg
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
     Place,
-    Said,
     Subject,
-    Told,
-    Undone,
-    decided,
-    own_outcome,
+    carry_out,
+    outcome_of_event,
     put_action,
 )
 from ..core.events import Discard, Incoming, Rejection, Release
@@ -168,25 +168,31 @@ def _is_meant(found: ParkedRecord, wanted: ParkedFilter) -> bool:
     return all(named is None or named == own for named, own in pairs)
 
 
-async def release(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+async def release(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
     """Held for its excess: taken, with a credit; anything else is tried again."""
     if item.wait is Wait.INTERNAL_ERROR and not item.is_bound:
-        return await _apply_again(applier, item, said)
-    return await _decide(applier, item, said, Release)
+        return await _apply_again(applier, item, justification)
+    return await _decide(applier, item, justification, Release)
 
 
-async def discard(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+async def discard(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
     """Rejected as `discarded`, with its bytes; what is behind it learns of it."""
     if item.wait is Wait.INTERNAL_ERROR:
         give_up = _give_up_bound if item.is_bound else _give_up
-        return await give_up(applier, item, said)
-    return await _decide(applier, item, said, Discard)
+        return await give_up(applier, item, justification)
+    return await _decide(applier, item, justification, Discard)
 
 
 Decide = Callable[[SourceKey, bool, FineKey | None, SourceKey | None], Release | Discard]
 
 
-async def _decide(applier: Applier, item: ParkedRecord, said: Said, decide: Decide) -> Told:
+async def _decide(
+    applier: Applier, item: ParkedRecord, justification: Justification, decide: Decide
+) -> DecisionResult:
     assert item.source is not None
     assert item.id is not None
     owner = item.institution_id
@@ -200,18 +206,20 @@ async def _decide(applier: Applier, item: ParkedRecord, said: Said, decide: Deci
         await connection.execute(SQL["delete_parked_failure"], owner, item.record, *key[1:])
         changes = await applier.apply_events(connection, references((event,)), (event,))
         outcome = _outcome(changes, key, item)
-        await put_action(connection, said, f"parked_{action}", owner, item.subject, outcome)
+        await put_action(
+            connection, justification, f"parked_{action}", owner, item.subject, outcome
+        )
         if action == "discard":
             await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
         return outcome
 
-    return await decided(applier, item.subject, work, [(item.record, key)])
+    return await carry_out(applier, item.subject, work, [(item.record, key)])
 
 
 def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
-    """What became of the record. Raises Undone where it waits as before, or waits no more."""
+    """What became of the record. Raises DecisionNotPossible where it waits as before, or waits no more."""
     if GONE in changes.outcomes:
-        raise Undone(NOT_PARKED)
+        raise DecisionNotPossible(NOT_PARKED)
     own = (item.record, key)
     if own in changes.parked_removed:
         known: tuple[Payment | Change, ...] = changes.payments_changed
@@ -223,7 +231,7 @@ def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
             return f"waits: {moved.wait}"
     if item.error is not None:
         return "can be decided again, and waits"
-    raise Undone(f"still waits: {item.wait}")
+    raise DecisionNotPossible(f"still waits: {item.wait}")
 
 
 def _state(known: Payment | Change) -> str:
@@ -236,17 +244,19 @@ def _state(known: Payment | Change) -> str:
     return known.state.value
 
 
-async def _apply_again(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+async def _apply_again(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
     """The bytes are read anew: their identity is not bound, and this release may know better."""
 
     async def work(connection: Connection) -> str:
         event = parse(contract_of(item.place.topic), item.origin)
         changes = await _applied(applier, connection, event)
-        outcome = own_outcome(changes)
-        await _put_away(connection, item, said, "parked_release", outcome)
+        outcome = outcome_of_event(changes)
+        await _put_away(connection, item, justification, "parked_release", outcome)
         return outcome
 
-    return await decided(applier, item.subject, work)
+    return await carry_out(applier, item.subject, work)
 
 
 async def _applied(
@@ -257,20 +267,24 @@ async def _applied(
     return await applier.apply_events(connection, references((event,)), (event,))
 
 
-async def _give_up(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+async def _give_up(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
     detail = rejected(Reason.DISCARDED).detail
     refused = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
 
     async def work(connection: Connection) -> str:
         await _applied(applier, connection, refused)
         await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
-        await _put_away(connection, item, said, "parked_discard", "discarded")
+        await _put_away(connection, item, justification, "parked_discard", "discarded")
         return "discarded"
 
-    return await decided(applier, item.subject, work)
+    return await carry_out(applier, item.subject, work)
 
 
-async def _give_up_bound(applier: Applier, item: ParkedRecord, said: Said) -> Told:
+async def _give_up_bound(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
     """One that can be read no more: its identity is rejected without the rules.
 
     What waits behind it learns of that from the sweep.
@@ -281,19 +295,25 @@ async def _give_up_bound(applier: Applier, item: ParkedRecord, said: Said) -> To
 
     async def work(connection: Connection) -> str:
         if await connection.fetchval(SQL["discard_failed"], *identity) is None:
-            raise Undone(NOT_PARKED)
+            raise DecisionNotPossible(NOT_PARKED)
         await _applied(applier, connection, refused)
         await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
         owner = item.institution_id
-        await put_action(connection, said, "parked_discard", owner, item.subject, "discarded")
+        await put_action(
+            connection, justification, "parked_discard", owner, item.subject, "discarded"
+        )
         return "discarded"
 
-    return await decided(applier, item.subject, work)
+    return await carry_out(applier, item.subject, work)
 
 
 async def _put_away(
-    connection: Connection, item: ParkedRecord, said: Said, action: str, outcome: str
+    connection: Connection,
+    item: ParkedRecord,
+    justification: Justification,
+    action: str,
+    outcome: str,
 ) -> None:
     if await connection.fetchval(SQL["delete_parked_error"], *item.place) is None:
-        raise Undone(NOT_PARKED)
-    await put_action(connection, said, action, item.institution_id, item.subject, outcome)
+        raise DecisionNotPossible(NOT_PARKED)
+    await put_action(connection, justification, action, item.institution_id, item.subject, outcome)

@@ -7,7 +7,14 @@ from datetime import datetime
 import asyncpg
 
 from ..apply.applier import Applier
-from ..apply.operator_actions import Said, Subject, Told, Undone, decided, put_action
+from ..apply.operator_actions import (
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
+    Subject,
+    carry_out,
+    put_action,
+)
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..database import quarantine
@@ -158,16 +165,18 @@ def _members(value: bytes | None, names: tuple[str, ...]) -> Mapping[str, object
     return {name: body.get(name) for name in names} if isinstance(body, dict) else {}
 
 
-async def release(applier: Applier, record: QuarantinedRecord, said: Said) -> Told:
+async def release(
+    applier: Applier, record: QuarantinedRecord, justification: Justification
+) -> DecisionResult:
     """Queues the record again as it was: key, value and headers. The relay sends it."""
 
     async def work(connection: Connection) -> str:
         try:
             row_id = await quarantine.release(connection, record.id)
         except BeingSent:
-            raise Undone(BEING_SENT) from None
+            raise DecisionNotPossible(BEING_SENT) from None
         if row_id is None:
-            raise Undone(NOT_QUARANTINED)
+            raise DecisionNotPossible(NOT_QUARANTINED)
         outcome = f"queued as {QuarantineId(row_id, 0)}"
         if record.batch is not None:
             state = await quarantine.batch_queued_again(
@@ -177,7 +186,7 @@ async def release(applier: Applier, record: QuarantinedRecord, said: Said) -> To
                 outcome += "; the other part of the batch is still in quarantine"
         await put_action(
             connection,
-            said,
+            justification,
             "quarantined_release",
             record.institution_id,
             record.subject,
@@ -185,4 +194,4 @@ async def release(applier: Applier, record: QuarantinedRecord, said: Said) -> To
         )
         return outcome
 
-    return await decided(applier, record.subject, work)
+    return await carry_out(applier, record.subject, work)

@@ -8,13 +8,13 @@ import asyncpg
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
     Place,
-    Said,
     Subject,
-    Told,
-    Undone,
-    decided,
-    own_outcome,
+    carry_out,
+    outcome_of_event,
     put_action,
 )
 from ..core.events import Incoming, Rejection, Replay
@@ -150,34 +150,38 @@ async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | No
     return None if row is None else records.origin(row)
 
 
-async def replay(applier: Applier, item: RejectedRecord, said: Said) -> Told:
+async def replay(
+    applier: Applier, item: RejectedRecord, justification: Justification
+) -> DecisionResult:
     """Read anew and decided afresh; rejected again, nothing changes."""
 
     async def work(connection: Connection) -> str:
         event_again = Replay(_read_anew(item, await origin_of(connection, item)))
         changes = await applier.apply_events(connection, references((event_again,)), (event_again,))
         if any(Place(*refused.origin[:3]) == item.place for refused in changes.rejections):
-            raise Undone(f"is rejected again: {own_outcome(changes).removeprefix('rejected: ')}")
-        outcome = own_outcome(changes)
+            raise DecisionNotPossible(
+                f"is rejected again: {outcome_of_event(changes).removeprefix('rejected: ')}"
+            )
+        outcome = outcome_of_event(changes)
         await _mark_open(connection, item, RejectedState.REPLAYED)
-        await _put(connection, item, said, "rejected_replay", outcome)
+        await _put(connection, item, justification, "rejected_replay", outcome)
         return outcome
 
-    return await decided(applier, item.subject, work)
+    return await carry_out(applier, item.subject, work)
 
 
 def _read_anew(item: RejectedRecord, origin: Origin | None) -> Incoming:
-    """Raises Undone."""
+    """Raises DecisionNotPossible."""
     if item.state is RejectedState.REPLAYED:
-        raise Undone("is replayed already")
+        raise DecisionNotPossible("is replayed already")
     if item.reason is Reason.NO_MATCHING_PAYMENT:
         # What is stored says "payment": which one it takes back was never found out.
-        raise Undone("import the file again: each of its lines is matched anew")
+        raise DecisionNotPossible("import the file again: each of its lines is matched anew")
     if origin is None:
-        raise Undone("is not known any more")
+        raise DecisionNotPossible("is not known any more")
     event = parse(contract_of(item.place.topic), origin)
     if isinstance(event, Rejection):
-        raise Undone(_unreadable(item, event, origin))
+        raise DecisionNotPossible(_unreadable(item, event, origin))
     return event
 
 
@@ -188,23 +192,25 @@ def _unreadable(item: RejectedRecord, again: Rejection, origin: Origin) -> str:
     return f"would be rejected again: {again.reason}, {again.detail}"
 
 
-async def discard(applier: Applier, item: RejectedRecord, said: Said) -> Told:
+async def discard(
+    applier: Applier, item: RejectedRecord, justification: Justification
+) -> DecisionResult:
     """Nothing more is to be done about it."""
 
     async def work(connection: Connection) -> str:
         if not await mark(connection, item.place, item.reason, "discarded", ("open",)):
-            raise Undone(f"is not open: it is {item.state}")
-        await _put(connection, item, said, "rejected_discard", "discarded")
+            raise DecisionNotPossible(f"is not open: it is {item.state}")
+        await _put(connection, item, justification, "rejected_discard", "discarded")
         return "discarded"
 
-    return await decided(applier, item.subject, work)
+    return await carry_out(applier, item.subject, work)
 
 
 async def _mark_open(connection: Connection, item: RejectedRecord, state: RejectedState) -> None:
-    """A discarded one may be taken up again. Raises Undone."""
+    """A discarded one may be taken up again. Raises DecisionNotPossible."""
     from_states = (RejectedState.OPEN, RejectedState.DISCARDED)
     if not await mark(connection, item.place, item.reason, state, from_states):
-        raise Undone("is replayed already")
+        raise DecisionNotPossible("is replayed already")
 
 
 async def mark(
@@ -216,6 +222,10 @@ async def mark(
 
 
 async def _put(
-    connection: Connection, item: RejectedRecord, said: Said, action: str, outcome: str
+    connection: Connection,
+    item: RejectedRecord,
+    justification: Justification,
+    action: str,
+    outcome: str,
 ) -> None:
-    await put_action(connection, said, action, item.institution_id, item.subject, outcome)
+    await put_action(connection, justification, action, item.institution_id, item.subject, outcome)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from ..apply.applier import Applier, ApplyLimits
 from ..apply.outputs import Outputs
-from ..apply.tally import Counting, InDatabase
+from ..apply.tally import TallyInDatabase, TallySink
 from ..consumer.loop import Intake, IntakeLimits, Source
 from ..database.ledger_store import LedgerStore
 from ..database.session import Pool, Writes
@@ -49,7 +49,7 @@ def new_applier(
     settings: Settings,
     writer: Writes,
     committed: Callable[[], None],
-    counting: Counting | None = None,
+    counting: TallySink | None = None,
 ) -> Applier:
     """The write path; `committed` is called after each commit, for the relay.
 
@@ -66,7 +66,9 @@ def new_applier(
         tries_max=settings.commit_tries_max,
         internal_errors_in_a_row_max=settings.internal_errors_in_a_row_max,
     )
-    return Applier(writer, LedgerStore(parse), outputs, limits, committed, counting or InDatabase())
+    return Applier(
+        writer, LedgerStore(parse), outputs, limits, committed, counting or TallyInDatabase()
+    )
 
 
 def new_export_job(

@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict
 
 from service.apply.applier import Applier
-from service.apply.tally import InMetrics
+from service.apply.tally import TallyInMetrics
 from service.database.session import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles.reading import read_profiles
@@ -27,7 +27,7 @@ from service.wiring.parts import (
     new_guard,
     new_relay,
 )
-from tests.bench.figures import Told
+from tests.bench.figures import DecisionResult
 from tests.bench.ledgers import apply
 from tests.bench.load import INSTITUTION, more_fines
 from tests.bench.peak import peak_mb
@@ -52,7 +52,7 @@ SELECT DISTINCT patron_id FROM (
 """
 
 
-async def run(settings: Settings, with_intake: bool) -> Told:
+async def run(settings: Settings, with_intake: bool) -> DecisionResult:
     """From the first look at the ledger until the outbox is empty."""
     assert settings.profiles_file is not None
     profiles = read_profiles(settings.profiles_file)
@@ -64,8 +64,8 @@ async def run(settings: Settings, with_intake: bool) -> Told:
         await relay.run_once()  # takes the lease
         stop, over = asyncio.Event(), asyncio.Event()
         relaying = asyncio.create_task(relay.run(stop))
-        applier = new_applier(settings, guard.writer("export"), relay.wake, InMetrics())
-        beside = new_applier(settings, guard.writer(BESIDE), relay.wake, InMetrics())
+        applier = new_applier(settings, guard.writer("export"), relay.wake, TallyInMetrics())
+        beside = new_applier(settings, guard.writer(BESIDE), relay.wake, TallyInMetrics())
         job = new_export_job(settings, applier, profiles)
         sealed = [(time.perf_counter(), 0)]
 
@@ -84,7 +84,7 @@ async def run(settings: Settings, with_intake: bool) -> Told:
         await relaying
     batches = len(sealed) - 1
     ratio = _last_over_first(sealed)
-    return Told(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms, len(passed))
+    return DecisionResult(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms, len(passed))
 
 
 async def _intake(pool: Pool, applier: Applier, over: asyncio.Event) -> list[float]:

@@ -77,7 +77,7 @@ async def apply(applier: Applier, poll: list[Record], contract: str = FINE) -> N
         event = parse(contract, origin)
         assert not isinstance(event, Rejection), event.detail
         events.append(event)
-    await applier.retried(
+    await applier.run_in_transaction(
         lambda connection: applier.apply_events(connection, references(events), events)
     )
 

@@ -69,10 +69,12 @@ async def drop(database_url: str) -> None:
         await connection.close()
 
 
-Told = dict[str, list[Row]]
+DecisionResult = dict[str, list[Row]]
 
 
-async def history(database_url: str, records: list[Record], size: int) -> tuple[Tables, Told]:
+async def history(
+    database_url: str, records: list[Record], size: int
+) -> tuple[Tables, DecisionResult]:
     """What stands in the tables and what was told, after the records in polls of `size`."""
     url = await copy_of(database_url)
     try:

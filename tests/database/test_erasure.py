@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.operations.erasure import IS_NOT_KNOWN, OWES, PatronKey, erase
 from tests.support.commands import Commands
 from tests.support.exports import patron
@@ -26,7 +26,7 @@ from tests.support.write_path import (
 
 SECRET = "their mother Ada paid"
 CANCELLED = {"kind": "cancelled", "amount": ABSENT, "currency": ABSENT}
-DECISION = Said("desk", "asked by letter")
+DECISION = Justification("desk", "asked by letter")
 # As a release before this one writes: into the ledger itself.
 OLDER_RELEASE = """
 INSERT INTO ledger_transaction SELECT (jsonb_populate_record(kept, jsonb_build_object(

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.apply.applier import Applier, ApplyLimits
-from service.apply.tally import Counting, InMetrics
+from service.apply.tally import TallyInMetrics, TallySink
 from service.database.ledger_store import LedgerStore
 from service.database.session import DatabaseLimits, create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
@@ -90,7 +90,7 @@ def job_of(applier: Applier, profiles: Profiles, clock: Clock) -> ExportJob:
     return ExportJob(applier, TOPICS, profiles, retries=Retries(clock))
 
 
-class Watched(InMetrics):
+class Watched(TallyInMetrics):
     """Counts in metrics, and tells when a commit is tried again."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -103,7 +103,7 @@ class Watched(InMetrics):
 
 
 @asynccontextmanager
-async def impatient(database_url: str, counting: Counting | None = None) -> AsyncIterator[Applier]:
+async def impatient(database_url: str, counting: TallySink | None = None) -> AsyncIterator[Applier]:
     """A write path that waits for locks twice, for a tenth of a second."""
     pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
     limits, store = ApplyLimits(tries_max=2), LedgerStore(parse)
@@ -137,7 +137,7 @@ async def test_what_a_rival_holds_puts_off_its_own_profile_alone(
             " VALUES ('6050', 'A', 'r', now(), 'open')"
         )
     metrics, clock = Metrics(), Clock()
-    counting = InMetrics(metrics)
+    counting = TallyInMetrics(metrics)
     async with impatient(database_url, counting) as applier, path.pool.acquire() as rival:
         job = job_of(applier, two_profiles(), clock)
         async with rival.transaction():
@@ -193,7 +193,7 @@ async def test_a_database_that_does_not_answer_is_no_profiles_failure(
 ) -> None:
     await path.take(fine(type="OF_A"))
     metrics = Metrics()
-    counting = InMetrics(metrics)
+    counting = TallyInMetrics(metrics)
     async with impatient(database_url, counting) as applier, path.pool.acquire() as rival:
         job = job_of(applier, two_profiles(), Clock())
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.consumer.loop import Intake, Source
 from service.core import rules, settling
 from service.core.ledger import FineKey, Origin
@@ -22,7 +22,7 @@ from tests.support.guards import new_guard
 from tests.support.write_path import WritePath, change, fine, miss_the_fine
 
 BAD = "BAD-1"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 PROFILES = exports.profiles_with()
 TOPIC = "library.fine-changed.v1"
 KEY = FineKey("6050", "F-00000")

@@ -7,7 +7,7 @@ import pytest
 from service.apply import outputs
 from service.apply.applier import Applier, ApplyLimits
 from service.apply.isolation import TooManyInternalErrors
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.apply.poll import Poll
 from service.core import rules
 from service.core.events import FailedRecord
@@ -26,7 +26,7 @@ from tests.support.write_path import (
 )
 
 BAD = "F-13"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 
 
 ALL = [f"F-{number}" for number in range(10, 30)]

@@ -3,8 +3,8 @@
 import pytest
 
 from service.apply.applier import Applier
-from service.apply.operator_actions import Said
-from service.apply.tally import InMetrics
+from service.apply.operator_actions import Justification
+from service.apply.tally import TallyInMetrics
 from service.core import settling
 from service.database.ledger_store import LedgerStore
 from service.export import sealing
@@ -19,7 +19,7 @@ from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_
 
 ALL = [f"F-{number}" for number in range(10, 30)]
 BAD = "F-13"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 
 
 async def test_a_parked_record_that_can_be_read_no_more_is_set_apart(path: WritePath) -> None:
@@ -102,7 +102,7 @@ async def test_a_profile_on_which_the_program_fails_stops_neither_the_others_nor
     profiles = profiles_of(PROFILES.replace('match = "02"', 'match = "02"\ninterval_seconds = 60'))
     monkeypatch.setattr(sealing, "lines_of", fails_for(f"'{BAD}'", lines_of))
     metrics = Metrics()
-    path.applier._committer.counting = InMetrics(metrics)
+    path.applier._committer.counting = TallyInMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, profiles)
     await path.pool.execute("UPDATE profile_seen SET since = since - interval '1 day'")
     assert await job.run_once() == 1

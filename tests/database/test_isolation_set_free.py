@@ -12,7 +12,7 @@ import pytest
 from service.apply import outputs
 from service.apply.applier import Applier, ApplyLimits
 from service.apply.isolation import TooManyInternalErrors
-from service.apply.operator_actions import Said, Told
+from service.apply.operator_actions import DecisionResult, Justification
 from service.core import settling
 from service.core.ledger import SourceKey
 from service.core.workspace import ParkedFailure, ParkedKey
@@ -39,7 +39,7 @@ from tests.support.write_path import (
 )
 
 BAD = "BAD-1"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 BOTH = profiles_of(PROFILES).profiles[0]
 
 
@@ -228,7 +228,7 @@ async def test_a_preview_is_the_run_without_the_records_that_fail(
 async def test_a_decision_on_the_record_that_fails_says_so_and_changes_nothing(
     path: WritePath,
     monkeypatch: pytest.MonkeyPatch,
-    decide: Callable[[Applier, ParkedRecord, Said], Awaitable[Told]],
+    decide: Callable[[Applier, ParkedRecord, Justification], Awaitable[DecisionResult]],
     failure: str,
 ) -> None:
     await path.take(fine(fine_id="F-1"))
@@ -311,11 +311,11 @@ async def test_a_record_that_a_rival_has_marked_or_discarded_meanwhile_stops_nob
     key = ("change", SourceKey("6050", "LIB", BAD))
     if is_there:
         await path.take(change(change_id=BAD, source="LIB"))
-        await path.applier.retried(Commit(key, 1))
-    assert await path.applier.retried(Commit(key, 1)) == "done"
+        await path.applier.run_in_transaction(Commit(key, 1))
+    assert await path.applier.run_in_transaction(Commit(key, 1)) == "done"
     assert await path.value("SELECT count(*) FROM parked_failure") == int(is_there)
     with pytest.raises(TooManyInternalErrors):
-        await path.applier.retried(Commit(key, 1_000))
+        await path.applier.run_in_transaction(Commit(key, 1_000))
 
 
 async def somebody_waits(path: WritePath) -> None:
@@ -336,7 +336,7 @@ async def test_a_record_that_is_discarded_while_it_is_marked_stops_nobody(path: 
     async with path.pool.acquire() as rival:
         async with rival.transaction():
             await rival.execute("DELETE FROM parked")
-            commit = asyncio.create_task(path.applier.retried(Commit(key, 1)))
+            commit = asyncio.create_task(path.applier.run_in_transaction(Commit(key, 1)))
             await somebody_waits(path)
         assert await commit == "done"
     assert await path.value("SELECT count(*) FROM parked_failure") == 0

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
@@ -123,7 +123,7 @@ async def test_a_person_discards_from_a_long_queue_without_reading_it(
     await queue_of(path, 200)
     async with path.pool.acquire() as connection:
         (item,) = await parked.find(connection, ParkedFilter(id="P-7"))
-    told = await parked.discard(path.applier, item, Said("tester", "a wrong fine"))
+    told = await parked.discard(path.applier, item, Justification("tester", "a wrong fine"))
     assert told.outcome == "discarded"
     assert reading.count == 1
     assert await path.value("SELECT count(*) FROM parked") == 199

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from service.apply.operator_actions import Place, Said, Told
+from service.apply.operator_actions import DecisionResult, Justification, Place
 from service.core.words import Reason, RejectedState, Wait
 from service.operations import parked, rejected
 from service.operations.parked import ParkedFilter, ParkedRecord
@@ -37,7 +37,7 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 overpayment = "hold"
 """
-WHY = Said("ann", "the bursar confirmed it")
+WHY = Justification("ann", "the bursar confirmed it")
 
 
 async def parked_now(path: WritePath, **wanted: Any) -> list[ParkedRecord]:
@@ -84,12 +84,12 @@ async def balances(path: WritePath) -> tuple[object, ...]:
     return tuple(row.values())
 
 
-def done(told: Told) -> str:
+def done(told: DecisionResult) -> str:
     assert told.done, told.outcome
     return told.outcome
 
 
-def undone(told: Told) -> str:
+def undone(told: DecisionResult) -> str:
     assert not told.done
     return told.outcome
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.core import rules
 from service.operations import parked, rejected
 from service.operations.parked import ParkedFilter
@@ -14,7 +14,7 @@ from service.restore.known import unknown
 from tests.support.write_path import Record, WritePath, fine, outbox_of, record
 
 CONTRACT = "fine-created.v1"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 
 
 async def made_anew(path: WritePath) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.database import quarantine
 from service.database.quarantine import QuarantineId
 from service.operations import quarantined
@@ -183,7 +183,7 @@ async def test_of_two_releases_at_once_one_queues_the_record(path: WritePath) ->
             async with connection.transaction():
                 assert await quarantine.release(connection, only) is not None
                 second = asyncio.create_task(
-                    quarantined.release(path.applier, item, Said("ben", "as well"))
+                    quarantined.release(path.applier, item, Justification("ben", "as well"))
                 )
                 await waiters(path, 1)
             outcome = await second

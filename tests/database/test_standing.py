@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.apply.sources import Sender, Sources
 from service.operations.counts import Counts
 from service.operations.pauses import pause, resume
@@ -93,7 +93,7 @@ async def test_a_paused_profile_is_not_overdue(
 ) -> None:
     await path.exports(HOURLY).run_once()
     await earlier(path, "3 hours")
-    key, said = ("6050", "bursar"), Said("ann", "year end")
+    key, said = ("6050", "bursar"), Justification("ann", "year end")
     for decide, overdue in ((pause, 0), (resume, 1)):
         assert (await decide(path.applier, key, said)).done
         await standing.run_once()

@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from service.apply.applier import Applier
-from service.apply.operator_actions import Said
+from service.apply.operator_actions import Justification
 from service.apply.sources import Sources
-from service.apply.tally import InDatabase, InMetrics, Tallied
+from service.apply.tally import TallyInDatabase, TallyInMetrics, TallyMetric
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
 from service.messages import parse
@@ -32,19 +32,19 @@ from tests.support.write_path import (
 )
 
 PAYMENTS, FINES = f"{PREFIX}bursar-payment.v1", f"{PREFIX}fine-created.v1"
-SAID = Said("tester", "a test")
+SAID = Justification("tester", "a test")
 
 
 @pytest.fixture
 def metrics(path: WritePath) -> Metrics:
     """Those of the service; what `path` applies is counted in them."""
     metrics = Metrics()
-    path.applier._committer.counting = InMetrics(metrics)
+    path.applier._committer.counting = TallyInMetrics(metrics)
     return metrics
 
 
 def command(path: WritePath) -> Applier:
-    return Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, counting=InDatabase())
+    return Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, counting=TallyInDatabase())
 
 
 def counts(path: WritePath, metrics: Metrics) -> Counts:
@@ -181,6 +181,6 @@ async def test_a_metric_that_this_release_does_not_know_is_left_for_the_next(
 
 def test_each_counter_of_commits_is_a_counter_of_the_metrics() -> None:
     metrics = Metrics()
-    for tallied in Tallied:
+    for tallied in TallyMetric:
         labels = getattr(metrics, tallied.value)._labelnames
         metrics.add(tallied.value, ("x",) * len(labels), 1)

@@ -29,7 +29,7 @@ from tests.laws.histories import (
 from tests.laws.model import Model
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
-from tests.support.in_memory import Ledger, Step, own_outcome
+from tests.support.in_memory import Ledger, Step, outcome_of_event
 from tests.support.view_store import Store, sound, tables
 
 Standing = dict[tuple[str, ...], tuple[object, ...]]
@@ -57,7 +57,7 @@ def test_1_the_ledger_balances_and_are_those_of_an_independent_reading(history: 
         done = ledger.take(step)
         expected = model.take(step)
         if not isinstance(step, Export):
-            assert own_outcome(done) == expected
+            assert outcome_of_event(done) == expected
         sound(ledger.store)
     _same_as_model(ledger.store, model)
     for outcome in ledger.store.outcomes:
@@ -155,7 +155,7 @@ def test_3_repeats_change_nothing(history: Writer, random: Random) -> None:
         known = [n for n in range(place + 1) if not isinstance(history.steps[n], Export)]
         for number in random.sample(known, min(2, len(known))):
             before, first = again.copy(), history.outcomes[number]
-            outcome = own_outcome(again.fold(*records([history.steps[number]])))
+            outcome = outcome_of_event(again.fold(*records([history.steps[number]])))
             assert outcome == (first if first.endswith("_conflict") else "repeat")
             assert _all_but_refused(again) == _all_but_refused(before)
             assert len(again.rejections) - len(before.rejections) == (outcome != "repeat")
@@ -322,7 +322,7 @@ def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Wri
         done = ledger.take(step)
         if isinstance(step, Export):
             continue
-        outcome = own_outcome(done)
+        outcome = outcome_of_event(done)
         if outcome.startswith(("rejected", "repeat", "parked")):
             assert _moved_nothing(done)
         if outcome.startswith("rejected"):
@@ -363,8 +363,8 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     key = left[pick % len(left)]
     money = ledger.store.fines[key].facts.currency
     before = _standing(ledger.store)
-    paid = own_outcome(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
-    undone = own_outcome(ledger.take(reverses("n1", payment_id="n2", currency=money)))
+    paid = outcome_of_event(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
+    undone = outcome_of_event(ledger.take(reverses("n1", payment_id="n2", currency=money)))
     event(paid)
     assume(paid in ("applied", "noted"))
     assert undone == paid
@@ -402,7 +402,9 @@ def test_9_a_refusal_after_its_export_is_identity_on_balances(
     terms = BOTH if profile == "BOTH" else ONLY
     ledger.take(exports(chosen, terms=terms, batch=77))
     was_paid = ledger.fine(chosen, UNI).payments_live > 0
-    outcome = own_outcome(ledger.take(refuses("77001", batch=77, profile=profile, response_id="n")))
+    outcome = outcome_of_event(
+        ledger.take(refuses("77001", batch=77, profile=profile, response_id="n"))
+    )
     note(outcome)
     if was_paid:
         assert outcome == "rejected:already_paid"

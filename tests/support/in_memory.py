@@ -47,7 +47,7 @@ class Ledger:
         return [refused.reason.value for refused in self.store.rejections]
 
 
-def own_outcome(done: Changes) -> str:
+def outcome_of_event(done: Changes) -> str:
     """The one outcome counted for the one event of a fold; unparked ones are counted apart."""
     own = [name for name in done.outcomes if not name.startswith("unparked:")]
     assert len(own) == 1
@@ -55,10 +55,10 @@ def own_outcome(done: Changes) -> str:
     return own[0]
 
 
-Moved = tuple[str, int, int, int]
+StaleRead = tuple[str, int, int, int]
 
 
-def moved(line: Transaction) -> Moved:
+def moved(line: Transaction) -> StaleRead:
     """(kind, amount, change of active, change of transferred)."""
     return (
         line.kind.value,

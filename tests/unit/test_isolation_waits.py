@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from service.apply.isolation_waits import PARTITIONS_LATE_MAX, PARTITIONS_LOCKED_MAX, Holding
+from service.apply.isolation_waits import PARTITIONS_LATE_MAX, PARTITIONS_LOCKED_MAX, HeldPartitions
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.core.words import Reason
@@ -18,7 +18,7 @@ def record(partition: int) -> Rejection:
 
 def left_after(error: Exception, count: int) -> dict[int, bool]:
     """Which partitions are left, and whether they were tried, once `count` records had to wait."""
-    holding = Holding()
+    holding = HeldPartitions()
     for partition in range(count):
         holding.hold(record(partition), error, 100)
     holding.leave_rest([record(0), record(90), record(91)])

@@ -4,7 +4,7 @@ from service.core.events import Release, Replay
 from service.core.ledger import FineKey
 from tests.support.bursar import pays, writes_off
 from tests.support.given import HOLDS, UNI, creates, disputes, exports, table
-from tests.support.in_memory import Ledger, moved, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, moved, now, outcome_of_event, transferred
 from tests.support.view_store import sound, tables
 
 
@@ -20,7 +20,7 @@ def test_a_replay_of_what_was_applied_already_is_a_repeat(event: object) -> None
     ledger = Ledger(*history, pays(40_00), writes_off(10_00, payment_id="w1"), disputes("F2"))
     before = dict(tables(ledger.store.copy()))
     done = ledger.store.fold(Replay(event))  # type: ignore[arg-type] # each row is an Incoming
-    assert own_outcome(done) == "repeat"
+    assert outcome_of_event(done) == "repeat"
     after = dict(tables(ledger.store))
     assert {name for name in before if before[name] != after[name]} == {"outcomes"}
 

@@ -28,14 +28,14 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
-    Moved,
     Now,
+    StaleRead,
     Step,
     closed,
     moved,
     now,
     open_,
-    own_outcome,
+    outcome_of_event,
     transferred,
 )
 from tests.support.view_store import sound
@@ -150,10 +150,12 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
         ("export_and_paid", 95_00, -95_00, 95_00),
     ),
 )
-def test_the_seeds_table(history: Sequence[Step], event: Step, state: Now, posted: Moved) -> None:
+def test_the_seeds_table(
+    history: Sequence[Step], event: Step, state: Now, posted: StaleRead
+) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)
-    assert own_outcome(done) == "applied"
+    assert outcome_of_event(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
     assert now(ledger) == state
     sound(ledger.store)
@@ -232,11 +234,11 @@ def test_a_payment_says_bursar_and_an_export_says_nothing() -> None:
     ),
 )
 def test_a_change_before_export_moves_the_active_balance(
-    history: Sequence[Step], event: Step, state: Now, posted: Moved
+    history: Sequence[Step], event: Step, state: Now, posted: StaleRead
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)
-    assert own_outcome(done) == "applied"
+    assert outcome_of_event(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
     assert now(ledger) == state
     sound(ledger.store)
@@ -317,7 +319,7 @@ def test_a_change_that_does_not_apply_moves_nothing(
     ledger = Ledger(*history)
     before = ledger.store.copy()
     done = ledger.take(event)
-    assert own_outcome(done) == outcome
+    assert outcome_of_event(done) == outcome
     assert done.transactions == ()
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
@@ -327,9 +329,9 @@ def test_a_change_that_does_not_apply_moves_nothing(
 
 def test_a_rejected_change_keeps_its_identity() -> None:
     ledger = Ledger(*FINE, desk_pays(95_01))
-    assert own_outcome(ledger.take(desk_pays(95_01))) == "repeat"
-    assert own_outcome(ledger.take(desk_pays(1_00))) == "rejected:change_conflict"
-    assert own_outcome(ledger.take(desk_pays(95_01))) == "repeat"
+    assert outcome_of_event(ledger.take(desk_pays(95_01))) == "repeat"
+    assert outcome_of_event(ledger.take(desk_pays(1_00))) == "rejected:change_conflict"
+    assert outcome_of_event(ledger.take(desk_pays(95_01))) == "repeat"
 
 
 def test_a_change_names_the_library_as_its_cause() -> None:
@@ -351,7 +353,7 @@ def test_changes_ahead_of_their_fine_apply_in_the_order_they_came() -> None:
 def test_a_change_is_known_by_its_source_too() -> None:
     ledger = Ledger(*FINE, desk_pays(1_00))
     other = replace(desk_pays(2_00), key=desk_pays(2_00).key._replace(source="desk2"))
-    assert own_outcome(ledger.take(other)) == "applied"
+    assert outcome_of_event(ledger.take(other)) == "applied"
     assert ledger.fine().remaining == 92_00
 
 
@@ -359,7 +361,7 @@ def test_the_newest_snapshot_of_a_patron_wins_whatever_came_last() -> None:
     ledger = Ledger(creates(1_00, seen=5, name="Roe, Jane"))
     ledger.take(creates(2_00, "F2", seen=3, name="Doe, Jane"))
     assert ledger.store.patrons[UNI, "P1"].name == "Roe, Jane"
-    assert own_outcome(ledger.take(creates(1_00, seen=9, name="Poe, Jane"))) == "repeat"
+    assert outcome_of_event(ledger.take(creates(1_00, seen=9, name="Poe, Jane"))) == "repeat"
     assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
     ledger.take(creates(1_01, seen=10, name="Loe, Jane"))
     assert ledger.reasons() == ["fine_conflict"]

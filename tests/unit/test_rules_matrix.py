@@ -26,7 +26,7 @@ from tests.support.given import (
     restores,
     waives,
 )
-from tests.support.in_memory import Ledger, Step, own_outcome
+from tests.support.in_memory import Ledger, Step, outcome_of_event
 from tests.support.view_store import sound
 
 FINE = creates(95_00)
@@ -207,8 +207,8 @@ def cells() -> list[tuple[str, str, str]]:
 
 def seen(done: Changes) -> str:
     made = [line for line in done.transactions if line.kind.value == "credit"]
-    has_excess = own_outcome(done) == "applied" and any(line.cause for line in made)
-    return own_outcome(done) + (", with a credit of the excess" if has_excess else "")
+    has_excess = outcome_of_event(done) == "applied" and any(line.cause for line in made)
+    return outcome_of_event(done) + (", with a credit of the excess" if has_excess else "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from service.core.money import InvalidAmount, InvalidCurrency, format_minor, par
 from service.core.payments import excess_credit_id
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import ERP, UNI, creates, exports, table
-from tests.support.in_memory import Ledger, Now, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, Now, now, outcome_of_event, transferred
 from tests.support.view_store import sound
 
 LARGEST = 9_999_999_999_99
@@ -207,7 +207,7 @@ def test_a_reversal_of_a_wholly_excess_payment_cancels_its_credit_alone() -> Non
 
 def test_a_refused_line_that_was_paid_in_part_stays() -> None:
     ledger = Ledger(creates(3), exports(), pays(1))
-    assert own_outcome(ledger.take(refuses("1001"))) == "rejected:already_paid"
+    assert outcome_of_event(ledger.take(refuses("1001"))) == "rejected:already_paid"
     assert now(ledger) == transferred(2)
 
 

@@ -24,7 +24,7 @@ from tests.support.given import (
     exports,
     table,
 )
-from tests.support.in_memory import Ledger, Step, now, own_outcome, transferred
+from tests.support.in_memory import Ledger, Step, now, outcome_of_event, transferred
 from tests.support.view_store import sound
 
 SMALL = replace(BOTH, overpayment_max=5_00)
@@ -112,7 +112,7 @@ def test_an_excess_above_the_maximum_is_held(
     ledger = Ledger(*history)
     before = ledger.store.copy()
     done = ledger.take(event)
-    assert own_outcome(done) == outcome
+    assert outcome_of_event(done) == outcome
     if outcome != "applied":
         assert done.transactions == ()
         assert ledger.store.fines == before.fines

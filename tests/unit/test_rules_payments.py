@@ -33,13 +33,13 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
-    Moved,
     Now,
+    StaleRead,
     Step,
     closed,
     moved,
     now,
-    own_outcome,
+    outcome_of_event,
     transferred,
 )
 from tests.support.view_store import Store, sound
@@ -218,11 +218,11 @@ P0 = "p0"
     ),
 )
 def test_what_a_payment_does(
-    history: Sequence[Step], event: Step, state: Now, posted: Sequence[Moved]
+    history: Sequence[Step], event: Step, state: Now, posted: Sequence[StaleRead]
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)
-    assert own_outcome(done) == ("noted" if posted[0][0].endswith("_noted") else "applied")
+    assert outcome_of_event(done) == ("noted" if posted[0][0].endswith("_noted") else "applied")
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
     assert now(ledger) == state
@@ -382,7 +382,7 @@ def test_a_payment_that_does_not_apply_moves_nothing(
     ledger = Ledger(*history)
     before = ledger.store.copy()
     done = ledger.take(event)
-    assert own_outcome(done) == outcome
+    assert outcome_of_event(done) == outcome
     assert done.transactions == ()
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
@@ -491,8 +491,8 @@ def test_terms_are_those_of_the_fines_own_export() -> None:
     # The same profile, changed between two exports: each fine keeps what it left under.
     changed = replace(BOTH, overpayment=REJECTS.overpayment)
     ledger = Ledger(*EXPORTED, creates(95_00, "F2"), exports("F2", terms=changed, batch=2))
-    assert own_outcome(ledger.take(pays(95_01))) == "applied"
-    assert own_outcome(ledger.take(pays(95_01, "F2", payment_id="p2"))) == "rejected:overpaid"
+    assert outcome_of_event(ledger.take(pays(95_01))) == "applied"
+    assert outcome_of_event(ledger.take(pays(95_01, "F2", payment_id="p2"))) == "rejected:overpaid"
 
 
 def test_a_payment_ahead_of_its_fine_applies_in_the_commit_of_the_export() -> None:

@@ -24,13 +24,13 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
-    Moved,
     Now,
+    StaleRead,
     Step,
     moved,
     now,
     open_,
-    own_outcome,
+    outcome_of_event,
     transferred,
 )
 from tests.support.view_store import Store, sound
@@ -88,11 +88,11 @@ BATCH = BatchKey(UNI, "BOTH", 1)
     ),
 )
 def test_a_refusal_is_the_exact_opposite_of_its_export(
-    history: Sequence[Step], state: Now, posted: Moved
+    history: Sequence[Step], state: Now, posted: StaleRead
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(refuses("1001"))
-    assert own_outcome(done) == "applied"
+    assert outcome_of_event(done) == "applied"
     assert [moved(line) for line in done.transactions] == [posted]
     assert now(ledger) == state
     assert ledger.line_state("1001") == "refused"
@@ -177,7 +177,7 @@ def test_a_batch_says_what_became_of_its_lines(
     ledger = Ledger(*THREE)
     seen = []
     for response in responses:
-        assert own_outcome(ledger.take(response)) == "applied"
+        assert outcome_of_event(ledger.take(response)) == "applied"
         seen.append(ledger.store.batches[BATCH].state.value)
     assert seen == states
     assert [ledger.line_state(line) for line in ("1001", "1002", "1003")] == lines
@@ -256,7 +256,7 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
     ledger = Ledger(*history)
     before = ledger.store.copy()
     done = ledger.take(event)
-    assert own_outcome(done) == f"rejected:{reason}"
+    assert outcome_of_event(done) == f"rejected:{reason}"
     assert [refused.reason for refused in done.rejections] == [reason]
     for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
         assert getattr(ledger.store, table_name) == getattr(before, table_name)
@@ -307,13 +307,13 @@ def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
 )
 def test_control_totals_are_compared_as_money(control: tuple[int, str]) -> None:
     ledger = Ledger(*THREE)
-    assert own_outcome(ledger.take(accepts(control=control))) == "applied"
+    assert outcome_of_event(ledger.take(accepts(control=control))) == "applied"
 
 
 def test_control_totals_count_the_whole_batch_whatever_was_refused_before() -> None:
     ledger = Ledger(*THREE, refuses("1001"))
     second = ledger.take(refuses("1002", response_id="a2", control=(3, "99.00")))
-    assert own_outcome(second) == "applied"
+    assert outcome_of_event(second) == "applied"
 
 
 def test_a_control_total_may_have_fifteen_digits_before_the_point() -> None:
@@ -321,22 +321,22 @@ def test_a_control_total_may_have_fifteen_digits_before_the_point() -> None:
     batch = ledger.store.batches[BATCH]
     ledger.store.batches[BATCH] = replace(batch, count=200_000, total=999_999_999_999_999_99)
     given = accepts(control=(200_000, "999999999999999.99"))
-    assert own_outcome(ledger.take(given)) == "applied"
+    assert outcome_of_event(ledger.take(given)) == "applied"
 
 
 def test_an_empty_batch_may_be_accepted_with_its_totals() -> None:
     ledger = Ledger()
     ledger.store.seal(BATCH, "USD")
-    assert own_outcome(ledger.take(accepts(control=(0, "0.00")))) == "applied"
-    assert own_outcome(ledger.take(refuses(response_id="a2"))) == "rejected:not_live"
+    assert outcome_of_event(ledger.take(accepts(control=(0, "0.00")))) == "applied"
+    assert outcome_of_event(ledger.take(refuses(response_id="a2"))) == "rejected:not_live"
 
 
 def test_a_response_is_known_by_its_identity() -> None:
     ledger = Ledger(*THREE, refuses("1001"))
-    assert own_outcome(ledger.take(refuses("1001"))) == "repeat"
-    assert own_outcome(ledger.take(refuses("1002"))) == "rejected:response_conflict"
+    assert outcome_of_event(ledger.take(refuses("1001"))) == "repeat"
+    assert outcome_of_event(ledger.take(refuses("1002"))) == "rejected:response_conflict"
     ledger.take(refuses("7", response_id="a2"))
-    assert own_outcome(ledger.take(refuses("7", response_id="a2"))) == "repeat"
+    assert outcome_of_event(ledger.take(refuses("7", response_id="a2"))) == "repeat"
     kept = ledger.store.responses[SourceKey(UNI, ERP, "a2")]
     assert (kept.state.value, kept.reason) == ("rejected", "unknown_line")
 
@@ -383,7 +383,7 @@ def test_what_missed_its_fine_goes_before_the_refusal_of_its_line(
 ) -> None:
     ledger = Ledger(*EXPORTED)
     parked_unswept(ledger, *missed)
-    assert own_outcome(ledger.take(refuses())) == answer
+    assert outcome_of_event(ledger.take(refuses())) == answer
     assert now(ledger) == state
     assert ledger.waits() == {}
     sound(ledger.store)
@@ -394,4 +394,4 @@ def test_a_line_that_is_not_its_fines_latest_is_not_live_even_if_nobody_refused_
     ledger = Ledger(*LATER)
     old = LineKey(UNI, "1001")
     ledger.store.lines[old] = replace(ledger.store.lines[old], state=LineState.LIVE)
-    assert own_outcome(ledger.take(refuses("1001"))) == "rejected:not_live"
+    assert outcome_of_event(ledger.take(refuses("1001"))) == "rejected:not_live"

@@ -23,14 +23,14 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
-    Moved,
     Now,
+    StaleRead,
     Step,
     closed,
     moved,
     now,
     open_,
-    own_outcome,
+    outcome_of_event,
     transferred,
 )
 from tests.support.view_store import sound
@@ -147,11 +147,11 @@ CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
     ),
 )
 def test_what_a_reversal_undoes(
-    history: Sequence[Step], event: Step, state: Now, posted: Sequence[Moved]
+    history: Sequence[Step], event: Step, state: Now, posted: Sequence[StaleRead]
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)
-    assert own_outcome(done) == ("noted" if posted[0][0] == "reversal_noted" else "applied")
+    assert outcome_of_event(done) == ("noted" if posted[0][0] == "reversal_noted" else "applied")
     assert [moved(line) for line in done.transactions] == posted
     assert {line.comment for line in done.transactions} == {"Bursar"}
     assert now(ledger) == state
@@ -330,7 +330,7 @@ def test_a_reversal_that_does_not_apply_moves_nothing(
     ledger = Ledger(*history)
     before = ledger.store.copy()
     done = ledger.take(event)
-    assert own_outcome(done) == outcome
+    assert outcome_of_event(done) == outcome
     assert done.transactions == ()
     assert ledger.store.accounts == before.accounts
     assert ledger.store.fines == before.fines
@@ -352,8 +352,8 @@ def test_a_reversed_payment_knows_its_reversal_and_the_reversal_its_payment() ->
 def test_a_cancelled_credit_is_closed_and_takes_no_payment() -> None:
     ledger = Ledger(*OVERPAID, reverses())
     assert now(ledger, CREDIT_ID) == replace(closed(), transferred=95_00)
-    assert own_outcome(ledger.take(pays(1, CREDIT_ID, payment_id="p2"))) == "rejected:not_live"
-    gone = own_outcome(ledger.take(disputes(CREDIT_ID)))
+    assert outcome_of_event(ledger.take(pays(1, CREDIT_ID, payment_id="p2"))) == "rejected:not_live"
+    gone = outcome_of_event(ledger.take(disputes(CREDIT_ID)))
     assert gone == "rejected:already_closed"
 
 
@@ -480,7 +480,7 @@ def test_a_refused_fine_comes_back_and_may_be_reversed_no_more() -> None:
     ledger = Ledger(*PARTLY, reverses(), refuses())
     assert now(ledger) == open_(95_00)
     second = ledger.take(reverses(payment_id="r2"))
-    assert own_outcome(second) == "rejected:already_reversed"
+    assert outcome_of_event(second) == "rejected:already_reversed"
 
 
 def test_a_payment_without_fine_id_is_reversed_by_a_reversal_without_references() -> None:
@@ -491,7 +491,7 @@ def test_a_payment_without_fine_id_is_reversed_by_a_reversal_without_references(
 def test_a_payment_by_an_unknown_line_and_a_known_fine_is_reversed_by_either() -> None:
     for named in (reverses(line="7"), reverses(fine_id="F1"), reverses(line="1001")):
         ledger = Ledger(*EXPORTED, pays(95_00, line="7"))
-        assert own_outcome(ledger.take(named)) == "applied"
+        assert outcome_of_event(ledger.take(named)) == "applied"
 
 
 def test_a_reversal_under_a_label_of_its_own() -> None:
