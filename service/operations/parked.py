@@ -217,7 +217,7 @@ async def _decide(
 
 
 def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
-    """What became of the record. Raises DecisionNotPossible where it waits as before, or waits no more."""
+    """What became of the record. Raises DecisionNotPossible if it waits as before or no more."""
     if GONE in changes.outcomes:
         raise DecisionNotPossible(NOT_PARKED)
     own = (item.record, key)
