@@ -1,26 +1,105 @@
-"""Bars for commands that take long; on standard error, and only where a person looks."""
+"""Progress bars for commands that take long: on standard error, and only if it is a terminal."""
 
-from rich.console import Console
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from ..export.manifest import Manifest
 from ..export.store import OPEN_FINES_COUNTED_MAX
 
 
-def steps() -> Progress:
-    """A bar with what is done of what is to do."""
-    return _shown(BarColumn(), MofNCompleteColumn())
+@contextlib.contextmanager
+def steps() -> Iterator[Progress]:
+    """Shows a bar with the number of steps that are done, of all steps."""
+    with _shown(BarColumn(), MofNCompleteColumn()) as bars:
+        yield bars
 
 
-def batches() -> Progress:
-    """For RunBar: its counts stand behind the bar."""
-    return _shown(BarColumn(), TextColumn("{task.fields[counts]}"))
+@contextlib.contextmanager
+def batches() -> Iterator[Progress]:
+    """Shows a bar for `RunBar`, whose counts stand behind the bar."""
+    with _shown(BarColumn(), TextColumn("{task.fields[counts]}")) as bars:
+        yield bars
 
 
-def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Progress:
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Shows `text` with a moving sign as long as the block runs."""
+    console = Console(file=sys.stderr)
+    with console.status(text), _lines_above_the_bar(console):
+        yield
+
+
+@contextlib.contextmanager
+def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Iterator[Progress]:
     named = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
-    console = Console(stderr=True)
-    return Progress(*named, console=console, transient=True, disable=not console.is_terminal)
+    console = Console(file=sys.stderr)
+    bars = Progress(
+        *named,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bars, _lines_above_the_bar(console):
+        yield bars
+
+
+@contextlib.contextmanager
+def _lines_above_the_bar(console: Console) -> Iterator[None]:
+    """What is logged or complained about while a bar is shown appears above it, line by line."""
+    if not console.is_terminal:
+        yield
+        return
+    lines = _LinesAbove(console)
+    try:
+        with contextlib.redirect_stderr(lines):
+            yield
+    finally:
+        lines.finish()
+
+
+class _LinesAbove(io.TextIOBase):
+    """A text stream whose lines are printed above the bar of a console.
+
+    rich's own redirection breaks a line at the width of the terminal, in the middle of a value, so
+    that a log line in JSON cannot be copied or searched any more. Here each line is printed whole.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._unfinished = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._unfinished = (self._unfinished + text).split("\n")
+        for line in lines:
+            self._console.print(_Line(line), crop=False)
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+    def finish(self) -> None:
+        if self._unfinished:
+            self.write("\n")
+
+
+class _Line:
+    """A line with its escape sequences as they are; the terminal continues it where it is long."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> Iterator[Segment]:
+        yield Segment(self._text)
+        yield Segment.line()
 
 
 class RunBar:

@@ -3,7 +3,6 @@
 import asyncio
 
 import typer
-from rich.console import Console
 
 from ..operations.reconcile import (
     AccountTotal,
@@ -13,6 +12,7 @@ from ..operations.reconcile import (
     reconcile,
 )
 from ..settings import Settings
+from . import progress
 from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
 from .lists import Listing, Row, identifier, number, word
 from .restore_check import warn_of_older_database
@@ -77,7 +77,7 @@ def reconcile_books(institution: str | None, limit: int, as_json: bool) -> None:
 
 async def _reconciled(settings: Settings, institution: str | None, limit: int) -> Reconciled:
     async with database(settings) as pool:
-        with Console(stderr=True).status("comparing"):
+        with progress.waiting("comparing"):
             return await reconcile(pool, institution, limit)
 
 
