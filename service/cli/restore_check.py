@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import typer
 
+from ..messages.values import instant
 from ..restore import operators
 from ..restore.billed import Billed, billed
 from ..restore.findings import CannotAsk, Finding
@@ -83,12 +84,14 @@ def show_billed(unknown: bool, as_json: bool) -> None:
     if as_json:
         show_json([{**batch.manifest, "known_here": batch.is_known} for batch in chosen])
         return
-    names = [column.name for column in BILLED.columns]
-    rows: list[Row] = [
-        {**{name: batch.manifest.get(name) for name in names}, "known_here": batch.is_known}
-        for batch in chosen
-    ]
-    show(BILLED, rows, as_json)
+    show(BILLED, [billed_row(batch) for batch in chosen], as_json)
+
+
+def billed_row(batch: Billed) -> Row:
+    """What the list shows of a manifest; its instant as all lists show instants."""
+    row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
+    sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
+    return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
 
 
 async def _billed(settings: Settings) -> list[Billed]:

@@ -53,10 +53,17 @@ def show_one(row: Row, as_json: bool) -> None:
     label_cells = max((cell_len(name) for name in shown), default=0)
     for name, value in shown.items():
         label = Text(name.replace("_", " ").ljust(label_cells) + GAP, "bold")
-        width = console.width - label_cells - len(GAP) if console.is_terminal else None
+        cells_max = console.width if console.is_terminal else None
+        width = None if cells_max is None else cells_max - len(label)
         values = value if isinstance(value, list) else [value]
         lines = [line for part in values for line in _folded(_member(part), width)]
         for number, line in enumerate(lines):
+            if width is not None and cell_len(line) > width:
+                # A long identifier is not broken by the terminal: it has a line of its own.
+                if number == 0:
+                    console.print(Text(name.replace("_", " "), "bold"), soft_wrap=True)
+                console.print(Text(_indented(line, len(label), cells_max)), soft_wrap=True)
+                continue
             margin = label if number == 0 else Text(" " * len(label))
             console.print(margin + Text(line), soft_wrap=True)
 
@@ -86,7 +93,9 @@ class _Table:
         natural = {column.name: _natural(column, rows) for column in columns}
         if cells_max is None:
             return cls(columns, list(natural.values()), (), None, cuts)
-        least = {column.name: _least(column, natural[column.name], cuts=cuts) for column in columns}
+        least = {
+            column.name: _least(column, natural[column.name], rows, cuts=cuts) for column in columns
+        }
         first = list(columns)
         while len(first) > 1 and _width([least[column.name] for column in first]) > cells_max:
             first.remove(_least_important(first))
@@ -148,20 +157,28 @@ class _Table:
         yield f"{GAP}{column.heading}:"
         room = self.cells_max - 2 * len(GAP)
         lines = _folded(value, room) if column.kind in FOLDED else [value]
-        yield from (2 * GAP + line for line in lines)
+        yield from (_indented(line, 2 * len(GAP), self.cells_max) for line in lines)
 
     def _fits(self, line: str) -> bool:
         return self.cells_max is None or cell_len(line) <= self.cells_max
+
+
+def _indented(line: str, cells: int, cells_max: int | None) -> str:
+    """The line behind so many blanks, or behind as many as leave it whole on the terminal."""
+    if cells_max is not None:
+        cells = min(cells, max(0, cells_max - cell_len(line)))
+    return " " * cells + line
 
 
 def _natural(column: Column, rows: Sequence[Row]) -> int:
     return max(cell_len(column.heading), *(cell_len(_cell(row, column)) for row in rows))
 
 
-def _least(column: Column, natural: int, *, cuts: bool) -> int:
-    """Down to how many cells a column may shrink."""
+def _least(column: Column, natural: int, rows: Sequence[Row], *, cuts: bool) -> int:
+    """Down to how many cells a column may shrink: a sentence, to its longest word."""
     if column.kind is Kind.SENTENCE:
-        return min(natural, SENTENCE_CELLS_MIN)
+        words = [word for row in rows for word in _cell(row, column).split(" ")]
+        return min(natural, max(SENTENCE_CELLS_MIN, *map(cell_len, words)))
     if column.kind is Kind.TEXT and cuts:
         return min(natural, max(TEXT_CELLS_MIN, cell_len(column.heading)))
     return natural

@@ -14,7 +14,9 @@ from rich.cells import cell_len
 
 import service.cli
 from service.cli.lists import Column, Kind, Listing, Row, identifier, number, sentence, text, word
+from service.cli.restore_check import BILLED, billed_row
 from service.cli.tables import show, show_one
+from service.restore.billed import Billed
 
 WHOLE = (Kind.ID, Kind.NUMBER)
 
@@ -184,6 +186,20 @@ def test_the_place_of_a_record_is_shown_where_it_has_no_id(
     assert "library.fine-created.v1  3          17" in shown(capsys, listing, [nameless])[2]
 
 
+@pytest.mark.usefixtures("terminal")
+def test_batches_that_were_billed_show_their_instant_as_all_lists_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = {
+        "profile": "SIS",
+        "batch_number": 1,
+        "sealed_at": "2026-09-01T12:00:00.123456+00:00",
+    }
+    row = billed_row(Billed(manifest, is_known=True))
+    (*_, line) = shown(capsys, BILLED, [row])
+    assert line.split() == ["SIS", "1", "yes", "2026-09-01T12:00:00Z"]
+
+
 def test_an_empty_list_says_so_and_programs_get_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -203,6 +219,55 @@ def test_a_member_that_no_column_declares_is_a_bug() -> None:
         show(LIST, [{"id": "F-1", "shoe_size": 46}], False)
 
 
+LONG_ID = "0123456789" * 8  # as wide as the terminal
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_card_gives_an_id_as_wide_as_the_terminal_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Behind the name of its member it would be broken at the edge."""
+    row: Row = {
+        "fine_id": LONG_ID,
+        "in_words": f"the fine {LONG_ID} is held back",
+        "failed_changes": [{"change_id": LONG_ID[:70]}, {"change_id": "C-2"}],
+    }
+    show_one(row, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "fine id",
+        LONG_ID,
+        "in words        the fine",
+        LONG_ID,
+        "                is held back",
+        "failed changes  change id:",
+        "          " + LONG_ID[:70],
+        "                change id: C-2",
+    ]
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_list_breaks_no_id_that_is_as_wide_as_the_terminal(
+    capsys: pytest.CaptureFixture[str], wide: bool
+) -> None:
+    """Neither in a column nor within a sentence."""
+    listing = Listing(
+        "nothing", (word("state"), identifier("id"), sentence("in_words"), number("amount"))
+    )
+    rows: list[Row] = [
+        {
+            "state": "parked",
+            "id": LONG_ID,
+            "in_words": f"5.00 of {LONG_ID} is paid",
+            "amount": "5.00",
+        }
+    ]
+    lines = shown(capsys, listing, rows, wide=wide)
+    assert [line for line in lines if cell_len(line) > 80] == []
+    assert sum(LONG_ID in line for line in lines) == 2
+
+
 @pytest.mark.usefixtures("terminal")
 def test_a_card_folds_texts_and_keeps_ids(capsys: pytest.CaptureFixture[str]) -> None:
     row: Row = {
@@ -214,8 +279,8 @@ def test_a_card_folds_texts_and_keeps_ids(capsys: pytest.CaptureFixture[str]) ->
     }
     show_one(row, False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "id         " + "P" * 100
-    assert [line for line in lines[1:] if cell_len(line) > 80] == []
+    assert lines[:2] == ["id", "P" * 100]
+    assert [line for line in lines[2:] if cell_len(line) > 80] == []
     assert "headers    ce_id: 1" in lines
     assert r"           \x1b[2J" in lines
     assert " ".join(line[11:] for line in lines if "decisions" in line).startswith("action: rel")
