@@ -24,7 +24,7 @@ LINES = Listing(
         number("credit"),
     ),
 )
-_COUNTS = ("lines", "published", "decided", "repeats", "already_imported", "not_passed")
+_COUNTS = ("lines", "published", "decided", "repeats", "imported_from_another_file", "not_passed")
 END = Listing(
     "nothing was imported",
     (word("complete"), word("passed"), word("dry_run"), *map(number, _COUNTS), word("sums")),
@@ -73,7 +73,7 @@ def end(course: Course, file: ImportFile | None, *, dry_run: bool) -> Row:
         "published": course.published,
         "decided": course.decided,
         "repeats": summary.lines(Fate.REPEAT),
-        "already_imported": summary.lines(Fate.ALREADY_IMPORTED),
+        "imported_from_another_file": summary.lines(Fate.IMPORTED_FROM_ANOTHER_FILE),
         "not_passed": summary.bad + sum(summary.lines(fate) for fate in Fate if not fate.passes),
         "sums": {code: money(minor, code) for code, minor in sorted(sums.items())},
     }
@@ -142,7 +142,7 @@ def _sort(one: Outcome) -> tuple[str, str, str | None, str]:
 
 def warnings(summary: Summary) -> Iterator[str]:
     """In words, what is allowed and may yet be a mistake."""
-    if known := summary.lines(Fate.ALREADY_IMPORTED):
+    if known := summary.lines(Fate.IMPORTED_FROM_ANOTHER_FILE):
         yield (
             f"{known} of the lines are those of another file that was imported before: the same "
             "payments, they count once"

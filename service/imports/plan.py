@@ -42,7 +42,7 @@ class Fate(StrEnum):
     NOTED = "noted"
     PARKED = "parked"
     REPEAT = "repeat"
-    ALREADY_IMPORTED = "already_imported"  # another file has brought the same line
+    IMPORTED_FROM_ANOTHER_FILE = "imported_from_another_file"  # the same line, counted once
     AMBIGUOUS = "ambiguous"  # so it has, but the line could also be a further payment
     UNKNOWN = "unknown"
     REJECTED = "rejected"
@@ -227,7 +227,8 @@ class _PageRules:
         if self._is_of_another_file(line, is_reversal):
             could_count = original is not None if is_reversal else self._owes(known, amount)
             is_ambiguous = could_count and self.known_lines is KnownLines.REFUSE
-            return Planned(line, Fate.AMBIGUOUS if is_ambiguous else Fate.ALREADY_IMPORTED)
+            known_fate = Fate.AMBIGUOUS if is_ambiguous else Fate.IMPORTED_FROM_ANOTHER_FILE
+            return Planned(line, known_fate)
         if is_reversal and original is None:
             return Planned(line, Fate.REJECTED, None, Reason.NO_MATCHING_PAYMENT)
         return self._decide(known, original)

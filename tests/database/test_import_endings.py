@@ -33,7 +33,7 @@ async def test_the_last_line_of_json_has_complete_and_the_totals(desk: Desk) -> 
         "published": 3,
         "decided": 3,
         "repeats": 0,
-        "already_imported": 0,
+        "imported_from_another_file": 0,
         "not_passed": 2,
         "sums": {"USD": "54.00"},
     }
@@ -45,6 +45,12 @@ async def test_the_last_line_of_json_has_complete_and_the_totals(desk: Desk) -> 
     assert (code, last["complete"], last["lines"]) == (1, False, 0)
     code, last = await desk.end(document((lines[0], "1")), "--dry-run")
     assert (code, last["complete"], last["dry_run"]) == (0, True, True)
+
+
+async def test_an_empty_file_is_refused_as_empty(desk: Desk) -> None:
+    ended = await desk.imports(b"")
+    assert ended.exit_code == 1
+    assert ended.stderr == "bursar-bridge: the file is refused as a whole: it is empty\n"
 
 
 async def test_an_import_that_is_not_decided_in_time_ends_with_a_code_of_its_own(

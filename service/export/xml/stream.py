@@ -25,6 +25,7 @@ FINE: Final = tag("userFineFee")
 class Fault(StrEnum):
     """Why a document is refused as a whole."""
 
+    EMPTY = "it is empty"
     TOO_LARGE = "larger than the limit"
     DOCTYPE = "has a document type declaration"
     NOT_WELL_FORMED = "not well formed"
@@ -111,6 +112,8 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
         if size_bytes > bytes_max:
             raise RefusedDocument(Fault.TOO_LARGE, f"at most {bytes_max} bytes")
         yield chunk
+    if size_bytes == 0:
+        raise RefusedDocument(Fault.EMPTY)
 
 
 def _not_well_formed(error: etree.XMLSyntaxError) -> RefusedDocument:
