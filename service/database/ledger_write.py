@@ -62,7 +62,7 @@ async def put_rejected(
 ) -> None:
     """The database's row comes first, the topic is a copy."""
     places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in rejections]
-    await _execute(connection, "set_earlier_rejected_aside", places)
+    await _execute(connection, "move_earlier_rejected", places)
     await _execute(connection, "put_rejected", rejected_rows(rejections), recorded_at)
 
 

@@ -15,7 +15,7 @@ async def put_parked_errors(connection: Connection, records: Sequence[FailedReco
     for record in records:
         came = record.origin
         await connection.execute(
-            sql["set_earlier_parked_error_aside"], *came[:3], came.key, came.value
+            sql["move_earlier_parked_error"], *came[:3], came.key, came.value
         )
         await connection.execute(
             sql["put_parked_error"],

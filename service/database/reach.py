@@ -68,12 +68,12 @@ def why_unusable(problem: Exception, database_url: str) -> str:
         case asyncpg.ClientConfigurationError():
             return f"DATABASE_URL: cannot be used: {_without_password(problem, database_url)}"
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
-            return f"{_why_refused(problem)}: {login}"
+            return f"{_why_login_failed(problem)}: {login}"
     return f"{_why_unreachable(problem)}: {login}"
 
 
 # The first class that fits counts: a wrong password is an invalid authorization, too.
-_REFUSALS: tuple[tuple[type[Exception], str], ...] = (
+_LOGIN_FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidPasswordError, "the password is wrong, or there is no such user"),
     (asyncpg.InvalidCatalogNameError, "there is no such database"),
     (asyncpg.InvalidAuthorizationSpecificationError, "the server refuses the user: {}"),
@@ -86,8 +86,8 @@ _REFUSALS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def _why_refused(problem: Exception) -> str:
-    for sort, words in _REFUSALS:
+def _why_login_failed(problem: Exception) -> str:
+    for sort, words in _LOGIN_FAILURES:
         if isinstance(problem, sort):
             return words.format(problem.args[0] if problem.args else "")
     state = getattr(problem, "sqlstate", None)
@@ -108,14 +108,14 @@ def _why_unreachable(problem: Exception) -> str:
             return "the server does not offer TLS, which DATABASE_URL asks for"
         case TimeoutError():
             return "the server does not answer"
-        case OSError() if _is_refused(problem):
+        case OSError() if _connection_refused(problem):
             return "nobody listens there"
         case OSError():
             return f"the server cannot be reached: {problem.strerror or type(problem).__name__}"
     return type(problem).__name__
 
 
-def _is_refused(problem: OSError) -> bool:
+def _connection_refused(problem: OSError) -> bool:
     """A name with several addresses fails with one error that lists all of them in its text."""
     numbers = {problem.errno} if problem.errno else set(map(int, _ERRNO.findall(str(problem))))
     return numbers == {errno.ECONNREFUSED}

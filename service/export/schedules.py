@@ -45,7 +45,7 @@ class Seen:
 async def seen(connection: Connection, codes: Collection[tuple[str, str]]) -> Seen:
     """Takes note of profiles that are new here. `codes`: institution and profile."""
     await connection.execute(SQL["see_profiles"], *columns(codes, 2))
-    await connection.execute(SQL["correct_profiles_seen"])
+    await connection.execute(SQL["correct_profile_starts"])
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {
         (row["institution_id"], row["profile"]): ProfileRuns(

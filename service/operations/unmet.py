@@ -39,7 +39,7 @@ async def unmet(connection: Connection, profiles: Profiles) -> list[Unmet]:
 async def _words_seen(connection: Connection, rows_max: int | None) -> Seen:
     """By institution and option; of at most so many fines and patrons, None: of all."""
     seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for institution_id, option, word in await connection.fetch(SQL["words_seen"], rows_max):
+    for institution_id, option, word in await connection.fetch(SQL["known_words"], rows_max):
         seen[institution_id, option].add(word)
     return seen
 

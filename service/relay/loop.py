@@ -245,7 +245,7 @@ class Relay:
         async with self._writer.transaction() as connection:
             await self._lease.renew_on(connection)
             await connection.executemany(
-                SQL["set_aside"], [row.columns() for row in progress.aside]
+                SQL["put_in_quarantine"], [row.columns() for row in progress.aside]
             )
             await self._acknowledged.write(connection, progress)
             await connection.execute(SQL["delete"], complete)

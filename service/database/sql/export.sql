@@ -173,7 +173,7 @@ WHERE
         WHERE counter.institution_id = k.institution_id
     );
 
--- name: correct_profiles_seen
+-- name: correct_profile_starts
 -- A profile that was first seen by a clock that was ahead.
 UPDATE profile_seen
 SET since = clock_timestamp()

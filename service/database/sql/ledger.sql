@@ -514,7 +514,7 @@ WHERE
     AND parked.source = k.source
     AND parked.id = k.id;
 
--- name: set_earlier_rejected_aside
+-- name: move_earlier_rejected
 -- A topic that was made anew has other records at known places. The rows of the earlier ones keep
 -- all but their place: their topic gets the time at which they were recorded. The key cannot have
 -- more columns: releases before this one name its four.
@@ -549,7 +549,7 @@ WHERE
             AND kept.record_offset = k.record_offset
     );
 
--- name: set_earlier_parked_error_aside
+-- name: move_earlier_parked_error
 -- The same for a sound record that the program failed on.
 UPDATE parked_error
 SET

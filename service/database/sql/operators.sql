@@ -377,7 +377,7 @@ SELECT
 FROM fine
 WHERE institution_id = $1 AND fine_id = $2;
 
--- name: words_seen
+-- name: known_words
 -- By option of a profile: what fines and patrons of each institution had so far. Of each table no
 -- more than $1 rows are read, whichever come first; NULL reads all of them.
 WITH fines AS (

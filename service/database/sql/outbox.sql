@@ -69,7 +69,7 @@ ON CONFLICT (topic, partition) DO UPDATE
         acknowledged_offset
         = greatest(output_offset.acknowledged_offset, excluded.acknowledged_offset);
 
--- name: set_aside
+-- name: put_in_quarantine
 -- A record that the broker refuses for its own sake leaves the way free for the others.
 INSERT INTO outbox_set_aside (
     outbox_id, place, topic, record_key, payload, headers, reason, recorded_at
