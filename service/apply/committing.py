@@ -91,8 +91,8 @@ class Committer:
 
     def note_freed(self, changes: Changes) -> None:
         """The work in hand writes `changes`: what they set free may be why it is refused."""
-        moved = [item for item in changes.parked_changed if item.arrival is not None]
-        self._freed |= dict.fromkeys(changes.parked_removed)
+        moved = [item for item in changes.parked.changed if item.arrival is not None]
+        self._freed |= dict.fromkeys(changes.parked.removed)
         self._freed |= dict.fromkeys(parked_key(item.event) for item in moved)
 
     async def run(

@@ -14,7 +14,7 @@ def divided(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:
 
     The tables' other rows are not divided: they are the state after all of the fold's events.
     """
-    freed = changes.parked_removed
+    freed = changes.parked.removed
     keys = {item.event.origin: key for key, item in freed.items()}
     transactions: dict[ParkedKey | None, list[Transaction]] = defaultdict(list)
     for transaction in changes.transactions:

@@ -41,6 +41,20 @@ class ParkedFailure(Exception):
         self.keys = keys
 
 
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[K, V]):
+    """What a fold did to the rows of one table, each in the order of its first change."""
+
+    added: tuple[V, ...]
+    changed: tuple[V, ...]
+    removed: Mapping[K, V]
+
+    @property
+    def written(self) -> tuple[V, ...]:
+        """The rows that were added or changed."""
+        return self.added + self.changed
+
+
 class ChangeTracker(Generic[K, V]):
     """What was read, and over it what a fold put: knows what was added, changed and removed."""
 
@@ -67,19 +81,18 @@ class ChangeTracker(Generic[K, V]):
     def now(self) -> Mapping[K, V]:
         return self._now
 
-    def added(self) -> tuple[V, ...]:
-        return tuple(value for key, value in self._now.items() if key not in self._read)
-
-    def changed(self) -> tuple[V, ...]:
-        read = self._read
-        return tuple(
-            value
-            for key, value in self._now.items()
-            if (before := read.get(key)) is not None and before is not value and before != value
+    def changes(self) -> Changed[K, V]:
+        """What has become of the rows that were read, and which rows are new."""
+        read, now = self._read, self._now
+        return Changed(
+            added=tuple(value for key, value in now.items() if key not in read),
+            changed=tuple(
+                value
+                for key, value in now.items()
+                if (before := read.get(key)) is not None and before is not value and before != value
+            ),
+            removed={key: value for key, value in read.items() if key not in now},
         )
-
-    def removed(self) -> Mapping[K, V]:
-        return {key: value for key, value in self._read.items() if key not in self._now}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +116,15 @@ class View:
 class Changes:
     """What one fold did, table by table; `outcomes` counts events by outcome."""
 
-    accounts: tuple[Account, ...]
-    patrons: tuple[Patron, ...]
-    fines_added: tuple[Fine, ...]
-    fines_changed: tuple[Fine, ...]
-    payments_added: tuple[Payment, ...]
-    payments_changed: tuple[Payment, ...]
-    changes_added: tuple[Change, ...]
-    changes_changed: tuple[Change, ...]
-    responses_added: tuple[Response, ...]
-    responses_changed: tuple[Response, ...]
-    lines_added: tuple[ExportLine, ...]
-    lines_changed: tuple[ExportLine, ...]
-    batches_changed: tuple[SealedBatch, ...]
-    parked_added: tuple[ParkedEvent, ...]
-    parked_changed: tuple[ParkedEvent, ...]
-    parked_removed: Mapping[ParkedKey, ParkedEvent]
+    accounts: Changed[AccountKey, Account]
+    patrons: Changed[PatronKey, Patron]
+    fines: Changed[FineKey, Fine]
+    payments: Changed[SourceKey, Payment]
+    changes: Changed[SourceKey, Change]
+    responses: Changed[SourceKey, Response]
+    lines: Changed[LineKey, ExportLine]
+    batches: Changed[BatchKey, SealedBatch]
+    parked: Changed[ParkedKey, ParkedEvent]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
     rejections: tuple[Rejection, ...]
@@ -242,22 +248,15 @@ class Workspace:
 
     def changes_made(self) -> Changes:
         return Changes(
-            accounts=self.accounts.added() + self.accounts.changed(),
-            patrons=self.patrons.added() + self.patrons.changed(),
-            fines_added=self.fines.added(),
-            fines_changed=self.fines.changed(),
-            payments_added=self.payments.added(),
-            payments_changed=self.payments.changed(),
-            changes_added=self.changes.added(),
-            changes_changed=self.changes.changed(),
-            responses_added=self.responses.added(),
-            responses_changed=self.responses.changed(),
-            lines_added=self.lines.added(),
-            lines_changed=self.lines.changed(),
-            batches_changed=self.batches.changed(),
-            parked_added=self.parked.added(),
-            parked_changed=self.parked.changed(),
-            parked_removed=self.parked.removed(),
+            accounts=self.accounts.changes(),
+            patrons=self.patrons.changes(),
+            fines=self.fines.changes(),
+            payments=self.payments.changes(),
+            changes=self.changes.changes(),
+            responses=self.responses.changes(),
+            lines=self.lines.changes(),
+            batches=self.batches.changes(),
+            parked=self.parked.changes(),
             transactions=tuple(self.transactions),
             loans_closed=tuple(self.loans_closed),
             rejections=tuple(self.rejections),

@@ -108,48 +108,48 @@ async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) 
 
 
 def _terms_of(changes: Changes) -> list[tuple[str, Terms]]:
-    exported = changes.lines_added and changes.fines_changed
+    exported = changes.lines.added and changes.fines.changed
     return [(f.facts.institution_id, f.terms) for f in exported or () if f.terms is not None]
 
 
 async def _write_accounts(connection: Connection, changes: Changes) -> None:
-    values = [(*a.key, a.active, a.transferred, a.sequence) for a in changes.accounts]
+    values = [(*a.key, a.active, a.transferred, a.sequence) for a in changes.accounts.written]
     await _execute(connection, "write_accounts", values)
 
 
 async def _write_patrons(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    values = [rows.patron_row(value) for value in changes.patrons]
+    values = [rows.patron_row(value) for value in changes.patrons.written]
     await _execute(connection, "write_patrons", values, recorded_at)
 
 
 async def _write_fines(connection: Connection, changes: Changes) -> None:
-    count = len(changes.fines_added)
+    count = len(changes.fines.added)
     added = await run_in_thread(
-        connection, count, lambda: list(map(rows.fine_row, changes.fines_added))
+        connection, count, lambda: list(map(rows.fine_row, changes.fines.added))
     )
     await copy(connection, "fine", rows.FINE_COLUMNS, added)
     changed = await run_in_thread(
         connection,
-        len(changes.fines_changed),
-        lambda: [(*f.facts.key, *rows.state_row(f)) for f in changes.fines_changed],
+        len(changes.fines.changed),
+        lambda: [(*f.facts.key, *rows.state_row(f)) for f in changes.fines.changed],
     )
     await _execute(connection, "write_fines", changed)
 
 
 async def _write_payments(connection: Connection, changes: Changes) -> None:
-    added = [rows.payment_row(value) for value in changes.payments_added]
+    added = [rows.payment_row(value) for value in changes.payments.added]
     await copy(connection, "payment", rows.PAYMENT_COLUMNS, added)
     changed = [
         (*p.key, p.state, p.fine_id, p.applied, p.excess, p.credit_id, p.reversed_by, p.reason)
-        for p in changes.payments_changed
+        for p in changes.payments.changed
     ]
     await _execute(connection, "write_payments", changed)
 
 
 async def _write_changes(connection: Connection, changes: Changes) -> None:
-    added = [(*c.key, c.digest, c.state, c.fine_id, c.reason) for c in changes.changes_added]
+    added = [(*c.key, c.digest, c.state, c.fine_id, c.reason) for c in changes.changes.added]
     await copy(connection, "fine_change", CHANGE_COLUMNS, added)
-    changed = [(*c.key, c.state, c.reason) for c in changes.changes_changed]
+    changed = [(*c.key, c.state, c.reason) for c in changes.changes.changed]
     await _execute(connection, "write_changes", changed)
 
 
@@ -167,20 +167,20 @@ async def _write_responses(connection: Connection, changes: Changes, recorded_at
             r.responded_at,
             recorded_at,
         )
-        for r in changes.responses_added
+        for r in changes.responses.added
     ]
     await copy(connection, "export_response", RESPONSE_COLUMNS, added)
     changed = [
         (*r.key, r.state, r.reason, r.outcome, r.lines, r.responded_at)
-        for r in changes.responses_changed
+        for r in changes.responses.changed
     ]
     await _execute(connection, "write_responses", changed, recorded_at)
-    batches = [(*b.key, b.state) for b in changes.batches_changed]
+    batches = [(*b.key, b.state) for b in changes.batches.changed]
     await _execute(connection, "write_batches", batches)
 
 
 async def _write_lines(connection: Connection, changes: Changes) -> None:
-    changed = [(*line.key, line.state, line.reason) for line in changes.lines_changed]
+    changed = [(*line.key, line.state, line.reason) for line in changes.lines.changed]
     await _execute(connection, "write_lines", changed)
     added = [
         (
@@ -193,17 +193,17 @@ async def _write_lines(connection: Connection, changes: Changes) -> None:
             line.state,
             line.reason,
         )
-        for line in changes.lines_added
+        for line in changes.lines.added
     ]
     await copy(connection, "export_line", LINE_COLUMNS, added)
 
 
 async def _write_parked(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    gone = [(k[1].institution_id, k[0], k[1].source, k[1].id) for k in changes.parked_removed]
+    gone = [(k[1].institution_id, k[0], k[1].source, k[1].id) for k in changes.parked.removed]
     await _execute(connection, "delete_parked", gone)
-    moved = [rows.parked_lane_row(item) for item in changes.parked_changed]
+    moved = [rows.parked_lane_row(item) for item in changes.parked.changed]
     await _execute(connection, "write_parked", moved)
-    added = [rows.parked_row(item, recorded_at) for item in changes.parked_added]
+    added = [rows.parked_row(item, recorded_at) for item in changes.parked.added]
     # In arrival order, unsorted: the default of `arrival` numbers the rows as they come.
     await connection.copy_records_to_table("parked", records=added, columns=rows.PARKED_COLUMNS)
 

@@ -157,11 +157,11 @@ def missed_by(view: View) -> list[FineKey]:
 def settled(view: View, lanes: Sequence[FineKey]) -> View:
     """The same ledger once what waits in these lanes was tried; nothing is written."""
     done = rules.fold(view, (), lanes)
-    changed = {fine.facts.key: fine for fine in done.fines_added + done.fines_changed}
-    gone = set(done.parked_removed)
+    changed = {fine.facts.key: fine for fine in done.fines.added + done.fines.changed}
+    gone = set(done.parked.removed)
     return replace(
         view,
-        accounts={**view.accounts, **{one.key: one for one in done.accounts}},
+        accounts={**view.accounts, **{one.key: one for one in done.accounts.written}},
         fines={**view.fines, **changed},
         parked={key: item for key, item in view.parked.items() if key not in gone},
     )

@@ -58,7 +58,7 @@ async def release(
         changes = await applier.apply_events(connection, references((event,)), (event,))
         if GONE in changes.outcomes:
             raise DecisionNotPossible("is not open any more")
-        if not changes.fines_changed:
+        if not changes.fines.changed:
             raise DecisionNotPossible("is released already")
         rest = sorted(
             {one.reason.value for one in reasons if one.reason and one.reason not in RELEASABLE}

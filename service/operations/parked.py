@@ -221,12 +221,12 @@ def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
     if GONE in changes.outcomes:
         raise DecisionNotPossible(NOT_PARKED)
     own = (item.record, key)
-    if own in changes.parked_removed:
-        known: tuple[Payment | Change, ...] = changes.payments_changed
+    if own in changes.parked.removed:
+        known: tuple[Payment | Change, ...] = changes.payments.changed
         if item.record == "change":
-            known = changes.changes_changed
+            known = changes.changes.changed
         return _state(next(one for one in known if one.key == key))
-    for moved in changes.parked_changed:
+    for moved in changes.parked.changed:
         if (moved.event.key, moved.is_change) == (key, item.record == "change"):
             return f"waits: {moved.wait}"
     if item.error is not None:

@@ -149,20 +149,20 @@ class PerEvent:
 
     async def _write(self, changes: Changes, recorded_at: datetime) -> None:
         execute = self._connection.execute
-        if changes.rejections or changes.parked_added or changes.payments_changed:
+        if changes.rejections or changes.parked.added or changes.payments.changed:
             raise NotComparable(", ".join(changes.outcomes))
-        for fine in changes.fines_added:
+        for fine in changes.fines.added:
             await execute(INSERT_FINE, *rows.fine_row(fine))
-        for payment in changes.payments_added:
+        for payment in changes.payments.added:
             await execute(INSERT_PAYMENT, *rows.payment_row(payment))
-        for fine in changes.fines_changed:
+        for fine in changes.fines.changed:
             await execute(UPDATE_FINE, *fine.facts.key, *rows.state_row(fine))
         for transaction in changes.transactions:
             await execute(INSERT_TRANSACTION, *rows.transaction_row(transaction, recorded_at))
-        for account in changes.accounts:
+        for account in changes.accounts.written:
             balances = account.active, account.transferred, account.sequence
             await execute(PUT_ACCOUNT, *account.key, *balances)
-        for patron in changes.patrons:
+        for patron in changes.patrons.written:
             await execute(PUT_PATRON, *rows.patron_row(patron))
 
 

@@ -327,23 +327,23 @@ def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Wri
             assert _moved_nothing(done)
         if outcome.startswith("rejected"):
             assert done.rejections[0].origin == step.origin
-            assert done.patrons == ()
-            kept = [one.state for one in done.payments_added]
-            kept += [one.state for one in done.changes_added]
-            kept += [one.state for one in done.responses_added]
+            assert done.patrons.written == ()
+            kept = [one.state for one in done.payments.added]
+            kept += [one.state for one in done.changes.added]
+            kept += [one.state for one in done.responses.added]
             bound = [] if outcome.endswith("_conflict") else [ItemState.REJECTED]
             assert kept == bound
 
 
 def _moved_nothing(done: Changes) -> bool:
     return not (
-        done.accounts
-        or done.fines_added
-        or done.fines_changed
+        done.accounts.written
+        or done.fines.added
+        or done.fines.changed
         or done.transactions
-        or done.lines_added
-        or done.lines_changed
-        or done.batches_changed
+        or done.lines.added
+        or done.lines.changed
+        or done.batches.changed
         or done.loans_closed
     )
 

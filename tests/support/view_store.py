@@ -81,17 +81,17 @@ class Store:
     def write(self, changes: Changes) -> None:
         self._post(changes)
         self._write_parked(changes)
-        self.patrons |= {(p.institution_id, p.patron_id): p for p in changes.patrons}
-        _add(self.fines, {fine.facts.key: fine for fine in changes.fines_added})
-        _change(self.fines, {fine.facts.key: fine for fine in changes.fines_changed})
-        _add(self.payments, {row.key: row for row in changes.payments_added})
-        _change(self.payments, {row.key: row for row in changes.payments_changed})
-        _add(self.changes, {row.key: row for row in changes.changes_added})
-        _change(self.changes, {row.key: row for row in changes.changes_changed})
-        _add(self.responses, {row.key: row for row in changes.responses_added})
-        _add(self.lines, {row.key: row for row in changes.lines_added})
-        _change(self.lines, {row.key: row for row in changes.lines_changed})
-        _change(self.batches, {row.key: row for row in changes.batches_changed})
+        self.patrons |= {(p.institution_id, p.patron_id): p for p in changes.patrons.written}
+        _add(self.fines, {fine.facts.key: fine for fine in changes.fines.added})
+        _change(self.fines, {fine.facts.key: fine for fine in changes.fines.changed})
+        _add(self.payments, {row.key: row for row in changes.payments.added})
+        _change(self.payments, {row.key: row for row in changes.payments.changed})
+        _add(self.changes, {row.key: row for row in changes.changes.added})
+        _change(self.changes, {row.key: row for row in changes.changes.changed})
+        _add(self.responses, {row.key: row for row in changes.responses.added})
+        _add(self.lines, {row.key: row for row in changes.lines.added})
+        _change(self.lines, {row.key: row for row in changes.lines.changed})
+        _change(self.batches, {row.key: row for row in changes.batches.changed})
         loans = [
             ((closed.institution_id, closed.loan_id), closed) for closed in changes.loans_closed
         ]
@@ -117,18 +117,18 @@ class Store:
             assert line.before == head
             assert line.after.sequence == head.sequence + 1
             heads[key] = line.after
-        for account in changes.accounts:
+        for account in changes.accounts.written:
             self.accounts[account.key] = account
         assert heads == self.accounts
         self.transactions.extend(changes.transactions)
 
     def _write_parked(self, changes: Changes) -> None:
-        for key in changes.parked_removed:
+        for key in changes.parked.removed:
             del self.parked[key]
-        for item in changes.parked_added:
+        for item in changes.parked.added:
             self.arrivals += 1
             _add(self.parked, {_parked_key(item): replace(item, arrival=self.arrivals)})
-        _change(self.parked, {_parked_key(item): item for item in changes.parked_changed})
+        _change(self.parked, {_parked_key(item): item for item in changes.parked.changed})
 
 
 def tables(store: Store) -> Mapping[str, object]:

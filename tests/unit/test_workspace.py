@@ -14,9 +14,10 @@ def test_a_change_tracker_knows_what_was_added_changed_and_removed() -> None:
     tracker.put("changed", 4)
     tracker.put("added", 5)
     tracker.remove("removed")
-    assert tracker.added() == (5,)
-    assert tracker.changed() == (4,)
-    assert tracker.removed() == {"removed": 3}
+    changes = tracker.changes()
+    assert (changes.added, changes.changed) == ((5,), (4,))
+    assert changes.removed == {"removed": 3}
+    assert changes.written == (5, 4)
     assert tracker.writes == 4
     assert tracker.get("removed") is None
 
