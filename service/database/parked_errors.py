@@ -14,9 +14,7 @@ async def put_parked_errors(connection: Connection, records: Sequence[FailedReco
     sql = statements("ledger")
     for record in records:
         came = record.origin
-        await connection.execute(
-            sql["move_earlier_parked_error"], *came[:3], came.key, came.value
-        )
+        await connection.execute(sql["move_earlier_parked_error"], *came[:3], came.key, came.value)
         await connection.execute(
             sql["put_parked_error"],
             came.topic,

@@ -17,6 +17,7 @@ from service.core.ledger import (
     SourceKey,
     Terms,
 )
+from service.core.payments import excess_credit_id
 from service.core.words import (
     CREDIT_TYPE,
     ChangeKind,
@@ -197,3 +198,8 @@ def table(names: str, *rows: tuple[object, ...]) -> pytest.MarkDecorator:
     """One test per row; its id is the row's first cell: number and case in rules.md."""
     cases = [pytest.param(*cells, id=str(row)) for row, *cells in rows]
     return pytest.mark.parametrize(names.split(), cases)
+
+
+FINE = (creates(95_00),)
+EXPORTED = (*FINE, exports())
+CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))

@@ -5,16 +5,13 @@ from datetime import date
 import pytest
 
 from service.core import money
-from service.core.ledger import SourceKey
 from service.core.money import InvalidAmount, InvalidCurrency, format_minor, parse_minor, parse_sum
-from service.core.payments import excess_credit_id
 from tests.support.bursar import pays, refuses, reverses
-from tests.support.given import ERP, UNI, creates, exports, table
+from tests.support.given import CREDIT_ID, creates, exports, table
 from tests.support.in_memory import Ledger, Now, now, outcome_of_event, transferred
 from tests.support.view_store import sound
 
 LARGEST = 9_999_999_999_99
-CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
 
 
 @table(

@@ -1,13 +1,9 @@
 """What stays known of a payment under its identity (rules.md, 3, rows 4 to 6, 9, 10, 12 and 14)."""
 
 from service.core.ledger import SourceKey
-from service.core.payments import excess_credit_id
 from tests.support.bursar import pays, reverses, tells
-from tests.support.given import ERP, HOLDS, LOST, UNI, creates, exports, table
+from tests.support.given import CREDIT_ID, ERP, EXPORTED, HOLDS, LOST, UNI, creates, exports, table
 from tests.support.in_memory import Ledger, Step
-
-EXPORTED = (creates(95_00), exports())
-CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))
 
 
 @table(
