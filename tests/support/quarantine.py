@@ -60,7 +60,7 @@ async def rows_for(path: WritePath, contract: str) -> list[asyncpg.Record]:
 
 async def refuse(path: WritePath, *contracts: str) -> None:
     """What the relay does with records that the broker refuses; it sends all others."""
-    statement = statements("outbox")["set_aside"]
+    statement = statements("outbox")["put_in_quarantine"]
     for contract in contracts:
         for row in await rows_for(path, contract):
             for place in range(len(row["keys"])):
