@@ -106,6 +106,8 @@ async def test_a_page_names_the_places_that_are_set_aside(connection: Connection
     await put(connection, "t", [Record(b"%d" % number, b"x") for number in range(3)], NOW)
     query = statements("outbox")
     (row,) = await connection.fetch(query["page"], 1, 1_000, [])
-    await connection.execute(query["put_in_quarantine"], row["id"], 1, "t", b"1", b"x", b"[]", "r", NOW)
+    await connection.execute(
+        query["put_in_quarantine"], row["id"], 1, "t", b"1", b"x", b"[]", "r", NOW
+    )
     (row,) = await connection.fetch(query["page"], 1, 1_000, [])
     assert row["set_aside"] == [1]

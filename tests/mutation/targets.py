@@ -30,8 +30,13 @@ RULES = (
 MATRIX = ("tests/unit/test_rules_matrix.py", "tests/unit/test_tables.py")
 MESSAGES = (
     "tests/unit/test_messages_reading.py",
+    "tests/unit/test_messages_values.py",
     "tests/unit/test_messages_envelope.py",
+    "tests/unit/test_messages_json.py",
+    "tests/unit/test_messages_trace_context.py",
     "tests/unit/test_messages_outgoing.py",
+    "tests/unit/test_messages_batches.py",
+    "tests/unit/test_messages_rejected.py",
     "tests/unit/test_messages_digests.py",
 )
 XML = (
@@ -45,7 +50,11 @@ FILES = (
     "tests/unit/test_batch.py",
 )
 FORMATS = ("tests/unit/test_formats.py",)
-PROFILES = ("tests/unit/test_profiles.py", "tests/unit/test_profiles_selection.py")
+PROFILES = (
+    "tests/unit/test_profiles.py",
+    "tests/unit/test_profiles_refused.py",
+    "tests/unit/test_profiles_selection.py",
+)
 PAGES = ("tests/unit/test_reference_pages.py",)
 CONTRACTS = ("tests/contracts",)
 LAWS = ("tests/laws",)

@@ -1,15 +1,13 @@
 """The envelope: CloudEvents in binary and structured mode, strict JSON, size (contracts.md, 0)."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.core.events import BursarPayment, FineCreated, Rejection
 from service.core.words import Reason
-from service.messages import CONTRACTS, RECORD_BYTES_MAX, parse
+from service.messages import RECORD_BYTES_MAX, parse
+from tests.support.enveloped import PAYMENT, binary_headers, refusal, with_headers
 from tests.support.inputs import (
     ABSENT,
     TRACEPARENT,
@@ -23,29 +21,9 @@ from tests.support.inputs import (
 )
 
 FINE = "fine-created.v1"
-PAYMENT = "bursar-payment.v1"
+
+
 JSON_EVENT = b"application/cloudevents+json"
-LONG = "1" * 5_000  # digits; the parser's own bound is below
-
-
-def binary_headers(**changes: bytes | None) -> Headers:
-    """Those of a sound payment; a name set to None is left out."""
-    _, headers = binary(PAYMENT, b"")
-    named: dict[str, bytes | None] = {**dict(headers)}
-    named |= {name.replace("content_type", "content-type"): changes[name] for name in changes}
-    return tuple((name, value) for name, value in named.items() if value is not None)
-
-
-def with_headers(headers: Headers, value: bytes | None = None) -> BursarPayment | Rejection:
-    value = value_of(bursar_payment()) if value is None else value
-    found = parse(PAYMENT, record(PAYMENT, value, headers))
-    assert isinstance(found, BursarPayment | Rejection)
-    return found
-
-
-def refusal(found: object) -> tuple[Reason, str]:
-    assert isinstance(found, Rejection), found
-    return found.reason, found.detail
 
 
 @pytest.mark.parametrize(
@@ -206,119 +184,6 @@ def test_size_comes_first_then_the_envelope_then_the_json(
     assert refusal(parse(PAYMENT, record(PAYMENT, value, headers)))[0] is reason
 
 
-def test_a_lone_surrogate_in_an_ignored_member_is_no_fault() -> None:
-    sound = value_of(bursar_payment())[:-1]
-    assert isinstance(
-        with_headers(binary_headers(), sound + rb', "x": "\\\ud800 \ud83d\ude00"}'), BursarPayment
-    )
-
-
-@pytest.mark.parametrize("number", ["%", "-%", "%.5", "%e-7", "0.%", "1e%", "[[%], %]"])
-def test_a_number_of_any_length_in_an_ignored_member_is_no_fault(number: str) -> None:
-    sound = value_of(bursar_payment())[:-1]
-    value = sound + b', "x": ' + number.replace("%", LONG).encode() + b"}"
-    assert isinstance(with_headers(binary_headers(), value), BursarPayment)
-
-
-@pytest.mark.parametrize(
-    "number",
-    ["0%", "+%", "--%", ".%", "%.", "%e", "%.e5", "1.5.%", "1e5e%", "1 %", "%x", "1_%", '"%', "[%"],
-)
-def test_what_is_no_number_is_no_json_however_long_it_is(number: str) -> None:
-    sound = value_of(bursar_payment())[:-1]
-    value = sound + b', "x": ' + number.replace("%", LONG).encode() + b"}"
-    assert refusal(with_headers(binary_headers(), value))[0] is Reason.INVALID_JSON
-
-
-def test_digits_in_a_text_stay_beside_a_number_of_any_length() -> None:
-    value = value_of(bursar_payment(comment=f'"{LONG[:1900]}'))[:-1]
-    found = with_headers(binary_headers(), value + b', "x": ' + LONG.encode() + b"}")
-    assert isinstance(found, BursarPayment)
-    assert found.comment == f'"{LONG[:1900]}'
-
-
-def test_a_surrogate_after_an_escaped_backslash_is_plain_text() -> None:
-    value = json.dumps(bursar_payment(comment="\\ud800")).encode()
-    found = with_headers(binary_headers(), value)
-    assert isinstance(found, BursarPayment)
-    assert found.comment == "\\ud800"
-
-
-def test_a_surrogate_pair_beside_a_lone_one_stays_a_character() -> None:
-    sound = value_of(bursar_payment())[:-1]
-    value = sound + rb', "comment": "\ud83d\ude00", "unknown": "\udc00"}'
-    found = with_headers(binary_headers(), value)
-    assert isinstance(found, BursarPayment)
-    assert found.comment == "😀"
-
-
-@pytest.mark.parametrize(
-    ("carried", "headers", "extension", "expected"),
-    [
-        (TRACEPARENT, (), None, TRACEPARENT),
-        (None, (("traceparent", TRACEPARENT.encode()),), None, TRACEPARENT),
-        (None, (), TRACEPARENT, TRACEPARENT),
-        (None, (("traceparent", b"nonsense"),), None, None),
-        (None, (), "nonsense", None),
-        (None, (), 7, None),
-        (TRACEPARENT, (), TRACEPARENT.replace("4b", "5c"), TRACEPARENT),
-    ],
-)
-def test_the_trace_context_goes_on(
-    carried: str | None, headers: Headers, extension: object, expected: str | None
-) -> None:
-    value, own = structured(PAYMENT, bursar_payment(), traceparent=extension)
-    found = parse(PAYMENT, record(PAYMENT, value, (*own, *headers), traceparent=carried))
-    assert not isinstance(found, Rejection)
-    assert found.origin.traceparent == expected
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"data": bursar_payment(kind="gift")},
-        {"id": ABSENT},
-        {"specversion": "0.3"},
-        {"type": "org.bursar-bridge.fine-created.v1"},
-        {"datacontenttype": "application/xml"},
-        {"data": ABSENT},
-    ],
-)
-def test_the_trace_context_of_a_refused_event_goes_on_too(fault: dict[str, object]) -> None:
-    value, own = structured(PAYMENT, bursar_payment(), traceparent=TRACEPARENT)
-    event = {**json.loads(value), **fault}
-    sent = {name: said for name, said in event.items() if said is not ABSENT}
-    found = parse(PAYMENT, record(PAYMENT, value_of(sent), own))
-    assert isinstance(found, Rejection)
-    assert found.origin.traceparent == TRACEPARENT
-
-
-def test_a_member_of_the_data_is_no_trace_context() -> None:
-    data = value_of({**bursar_payment(kind="gift"), "traceparent": TRACEPARENT})
-    found = with_headers(binary_headers(), data)
-    assert isinstance(found, Rejection)
-    assert found.origin.traceparent is None
-
-
-@pytest.mark.parametrize(
-    ("value", "headers", "reason"),
-    [
-        (b"{}", (), Reason.INVALID_ENVELOPE),
-        (b"{}", binary_headers(content_type=b"text/plain"), Reason.INVALID_ENVELOPE),
-        (b"{", binary_headers(), Reason.INVALID_JSON),
-        (None, binary_headers(), Reason.INVALID_JSON),
-        (b" " * (RECORD_BYTES_MAX + 1), binary_headers(), Reason.INVALID_SIZE),
-    ],
-)
-def test_the_trace_context_of_a_record_that_is_refused_unread_goes_on_too(
-    value: bytes | None, headers: Headers, reason: Reason
-) -> None:
-    own = (*headers, ("traceparent", TRACEPARENT.encode()))
-    found = parse(PAYMENT, record(PAYMENT, value, own))
-    assert isinstance(found, Rejection)
-    assert (found.reason, found.origin.traceparent) == (reason, TRACEPARENT)
-
-
 def test_the_patron_was_seen_when_the_event_says() -> None:
     value, headers = binary(FINE, fine_created(), time="2026-09-01T12:00:05.5+02:00")
     found = parse(FINE, record(FINE, value, headers))
@@ -373,42 +238,6 @@ def test_a_detail_names_field_and_rule_and_never_the_value_or_an_unknown_key(dat
     _, detail = refusal(parse(FINE, record(FINE, value, headers)))
     assert ": " in detail
     assert not any(part in detail for part in ("Ana", "García", "39031"))
-
-
-KEYS = st.sampled_from(["ce_id", "ce_type", "ce_time", "content-type", "Content-Type", "x", "ce_x"])
-ANY_HEADERS = st.lists(st.tuples(KEYS, st.binary(max_size=20)), max_size=6).map(tuple)
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-ANY_VALUES = st.none() | st.binary() | JSON_VALUES.map(lambda value: json.dumps(value).encode())
-
-
-@given(st.sampled_from(sorted(CONTRACTS)), ANY_VALUES, ANY_HEADERS)
-def test_whatever_comes_nothing_is_raised(
-    contract: str, value: bytes | None, headers: Headers
-) -> None:
-    assert isinstance(parse(contract, record(contract, value, headers)), Rejection)
-
-
-@given(st.sampled_from(sorted(CONTRACTS)), ANY_VALUES)
-def test_whatever_a_sound_envelope_holds_nothing_is_raised(
-    contract: str, value: bytes | None
-) -> None:
-    _, headers = binary(contract, b"")
-    assert isinstance(parse(contract, record(contract, value, headers)), Rejection)
-
-
-@given(st.data(), st.integers(0, 6))
-def test_a_damaged_record_is_read_or_refused_but_never_raises(
-    data: st.DataObject, damages: int
-) -> None:
-    value, headers = binary(FINE, fine_created())
-    damaged = bytearray(value)
-    for _ in range(damages):
-        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    found = parse(FINE, record(FINE, bytes(damaged), headers))
-    assert isinstance(found, FineCreated | Rejection)
 
 
 def test_reading_the_kept_record_again_gives_the_same_event() -> None:

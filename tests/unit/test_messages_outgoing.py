@@ -1,15 +1,12 @@
 """What goes out: against the schemas, header by header (contracts.md, 5-7)."""
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.events import Rejection
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -19,26 +16,24 @@ from service.core.ledger import (
     FineFacts,
     LibraryRef,
     LoanClosed,
-    Origin,
     PaymentRef,
     Transaction,
 )
 from service.core.money import format_minor
-from service.core.words import Considered, Kind, Mode, Reason, Status
-from service.export.batch import Sum
-from service.export.encode import encode_batch, encode_manifest
-from service.export.manifest import Manifest, ManifestLine
-from service.export.selection import Exclusion
-from service.messages import Message, encode_balance_changed, encode_loan_closed, encode_rejected
-from tests.contracts import examples
-from tests.support.inputs import TRACEPARENT, Headers
+from service.core.words import Considered, Kind, Status
+from service.messages import encode_balance_changed, encode_loan_closed
+from tests.support.inputs import TRACEPARENT
+from tests.support.outgoing import OCCURRED, RECORDED, SOURCE, body, headers_of, sound
 
-SOURCE = "urn:bursar-bridge"
-RECORDED = datetime(2026, 9, 12, 19, 22, 6, 512_345, tzinfo=UTC)
-OCCURRED = datetime(2026, 9, 12, 19, 22, 6, tzinfo=UTC)
 KEY = AccountKey("6050", "P-1", "USD")
+
+
 EXPORT = ExportRef("bursar", 7, "42")
+
+
 LIBRARY = LibraryRef("ALMA", "C-1")
+
+
 PAYMENT = PaymentRef("SAP", "PAY-1")
 
 
@@ -55,23 +50,6 @@ def transaction(kind: Kind, cause: Cause = None, amount: int = 95_50) -> Transac
     after = replace(before, active=amount, sequence=2)
     own = fine_of(amount=-1 if kind is Kind.CREDIT else 95_50)
     return Transaction(before, after, own, kind, "A label", amount, None, cause, OCCURRED)
-
-
-def body(message: Message) -> Any:  # Any: JSON, as a reader sees it
-    assert message.value is not None
-    return json.loads(message.value)
-
-
-def headers_of(message: Message) -> dict[str, str]:
-    named = {name: value.decode() for name, value in message.headers}
-    assert len(named) == len(message.headers), "a header given twice"
-    return named
-
-
-def sound(name: str, message: Message) -> Any:
-    assert message.value is not None
-    assert examples.faults(name, message.value) == []
-    return body(message)
 
 
 # --- balance-changed -----------------------------------------------------------------------------
@@ -268,191 +246,6 @@ def test_a_closed_loan_is_told() -> None:
         "ce_partitionkey": "6050/P-1",
         "content-type": "application/json",
     }
-
-
-# --- export-batch and export-manifest ------------------------------------------------------------
-
-MANIFEST = Manifest(
-    institution_id="6050",
-    profile="bursar",
-    mode=Mode.EXPORT_IMPORT,
-    batch_number=7,
-    export_number=100_000_000_000_007,
-    run_id="run-1",
-    part=1,
-    last=True,
-    cutoff=OCCURRED.replace(microsecond=123_000),
-    sealed_at=RECORDED,
-    currency="USD",
-    count=2,
-    total=94_50,
-    debits=Sum(1, 95_50),
-    credits=Sum(1, -1_00),
-    by_type=(("CREDIT", Sum(1, -1_00)), ("OVERDUEFINE", Sum(1, 95_50))),
-    by_owner=(("institution", Sum(2, 94_50)),),
-    patrons=1,
-    size_bytes=1000,
-    sha256="a" * 64,
-    previous_sha256="b" * 64,
-    file_name="bursar-100000000000007-1789240926123.xml",
-    held_back=((Exclusion.IN_DISPUTE, 3),),
-    lines=(
-        ManifestLine("42", "F-1", 95_50, Status.TRANSFERRED),
-        ManifestLine("43", "F-2", -1_00, Status.CLOSED),
-    ),
-)
-
-
-def test_a_batch_is_its_bytes_with_the_control_totals_in_the_headers() -> None:
-    message = encode_batch(MANIFEST, b"<xml/>", SOURCE)
-    assert (message.key, message.value) == (b"6050/bursar", b"<xml/>")
-    assert headers_of(message) == {
-        "ce_specversion": "1.0",
-        "ce_id": "6050/bursar/7",
-        "ce_source": SOURCE,
-        "ce_type": "org.bursar-bridge.export-batch.v1",
-        "ce_time": "2026-09-12T19:22:06.512345Z",
-        "ce_subject": "6050/bursar/7",
-        "ce_partitionkey": "6050/bursar",
-        "content-type": "application/xml",
-        "bursar-fine-count": "2",
-        "bursar-total": "94.50",
-        "bursar-sha256": "a" * 64,
-        "bursar-file-name": "bursar-100000000000007-1789240926123.xml",
-    }
-
-
-def test_a_manifest_is_told_whole() -> None:
-    message = encode_manifest(MANIFEST, SOURCE)
-    assert sound("export-manifest", message) == {
-        "institution_id": "6050",
-        "profile": "bursar",
-        "mode": "export_import",
-        "batch_number": 7,
-        "export_number": "100000000000007",
-        "run_id": "run-1",
-        "part": 1,
-        "last": True,
-        "cutoff": "2026-09-12T19:22:06.123000Z",
-        "sealed_at": "2026-09-12T19:22:06.512345Z",
-        "currency": "USD",
-        "count": 2,
-        "total": "94.50",
-        "debits": {"count": 1, "total": "95.50"},
-        "credits": {"count": 1, "total": "-1.00"},
-        "by_type": [
-            {"code": "CREDIT", "count": 1, "total": "-1.00"},
-            {"code": "OVERDUEFINE", "count": 1, "total": "95.50"},
-        ],
-        "by_owner": [{"code": "institution", "count": 2, "total": "94.50"}],
-        "patrons": 1,
-        "size_bytes": 1000,
-        "sha256": "a" * 64,
-        "previous_sha256": "b" * 64,
-        "file_name": "bursar-100000000000007-1789240926123.xml",
-        "held_back": [{"reason": "in_dispute", "count": 3}],
-        "lines": [
-            {
-                "bursar_transaction_id": "42",
-                "fine_id": "F-1",
-                "amount": "95.50",
-                "status": "Transferred",
-            },
-            {
-                "bursar_transaction_id": "43",
-                "fine_id": "F-2",
-                "amount": "-1.00",
-                "status": "Closed",
-            },
-        ],
-    }
-    assert message.key == b"6050/bursar"
-    named = headers_of(message)
-    assert named["ce_id"] == "6050/bursar/7/manifest"
-    assert named["ce_subject"] == "6050/bursar/7"
-    assert named["ce_type"] == "org.bursar-bridge.export-manifest.v1"
-    assert named["content-type"] == "application/json"
-
-
-def test_the_first_manifest_has_no_predecessor_and_says_so() -> None:
-    first = replace(MANIFEST, batch_number=1, previous_sha256=None, last=False, held_back=())
-    event = sound("export-manifest", encode_manifest(first, SOURCE))
-    assert event["previous_sha256"] is None
-
-
-# --- rejected ------------------------------------------------------------------------------------
-
-
-def rejected(
-    value: bytes | None = b"\xff\x00",
-    headers: Headers = (),
-    key: bytes | None = b"6050/P-1",
-    traceparent: str | None = None,
-    is_another: bool = False,
-) -> Message:
-    origin = Origin("library.bursar-payment.v1", 3, 1042, key, value, headers, traceparent)
-    refused = Rejection(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
-    return encode_rejected(refused, RECORDED, SOURCE, is_another=is_another)
-
-
-def header_faults(message: Message) -> list[str]:
-    return examples.faults("rejected", json.dumps(headers_of(message)).encode())
-
-
-def test_a_rejected_record_goes_out_as_it_came_with_the_reason_in_the_headers() -> None:
-    message = rejected(
-        headers=(("content-type", b"application/json"), ("ce_id", b"1"), ("secret", b"x")),
-        traceparent=TRACEPARENT,
-    )
-    assert (message.key, message.value) == (b"6050/P-1", b"\xff\x00")
-    assert header_faults(message) == []
-    assert headers_of(message) == {
-        "ce_specversion": "1.0",
-        "ce_id": "library.bursar-payment.v1/3/1042",
-        "ce_source": SOURCE,
-        "ce_type": "org.bursar-bridge.rejected.v1",
-        "ce_time": "2026-09-12T19:22:06.512345Z",
-        "ce_subject": "6050",
-        "ce_partitionkey": "6050/P-1",
-        "content-type": "application/json",
-        "traceparent": TRACEPARENT,
-        "bursar-reason": "invalid_json",
-        "bursar-detail": "record: must be one JSON value",
-        "bursar-topic": "library.bursar-payment.v1",
-        "bursar-partition": "3",
-        "bursar-offset": "1042",
-        "bursar-rejected-at": "2026-09-12T19:22:06.512345Z",
-    }
-
-
-def test_another_record_at_the_same_place_has_another_id() -> None:
-    ids = {headers_of(rejected(value=value, is_another=True))["ce_id"] for value in (b"1", b"2")}
-    assert len(ids | {headers_of(rejected())["ce_id"]}) == 3
-
-
-def test_a_rejected_record_without_key_value_or_text_keeps_to_the_contract() -> None:
-    for message in (
-        rejected(value=None, key=None),
-        rejected(key=b"\xff", headers=(("content-type", b"\xff"),)),
-    ):
-        assert header_faults(message) == []
-        assert not {"ce_partitionkey", "content-type"} & headers_of(message).keys()
-    assert rejected(value=None).value is None
-    assert rejected(key=b"\xff").key == b"\xff"
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [(512 * 1024, 512 * 1024), (512 * 1024 + 1, 64 * 1024), (3 * 1024 * 1024, 64 * 1024)],
-)
-def test_of_a_value_over_512_kib_the_first_64_go_out(sent: int, kept: int) -> None:
-    value = bytes(range(256)) * (sent // 256) + b"x" * (sent % 256)
-    assert rejected(value=value).value == value[:kept]
-
-
-def test_a_structured_event_is_rejected_in_binary_mode_all_the_same() -> None:
-    message = rejected(headers=(("Content-Type", b"application/cloudevents+json; charset=UTF-8"),))
-    assert headers_of(message)["content-type"] == "application/json"
 
 
 def test_a_time_goes_out_in_utc_without_an_empty_fraction() -> None:
