@@ -55,10 +55,10 @@ def outcome_of_event(done: Changes) -> str:
     return own[0]
 
 
-StaleRead = tuple[str, int, int, int]
+Movement = tuple[str, int, int, int]
 
 
-def moved(line: Transaction) -> StaleRead:
+def moved(line: Transaction) -> Movement:
     """(kind, amount, change of active, change of transferred)."""
     return (
         line.kind.value,

@@ -24,8 +24,8 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
+    Movement,
     Now,
-    StaleRead,
     Step,
     closed,
     moved,
@@ -114,7 +114,7 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
     ),
 )
 def test_a_change_before_export_moves_the_active_balance(
-    history: Sequence[Step], event: Step, state: Now, posted: StaleRead
+    history: Sequence[Step], event: Step, state: Now, posted: Movement
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)

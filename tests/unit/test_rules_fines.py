@@ -25,8 +25,8 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
+    Movement,
     Now,
-    StaleRead,
     Step,
     closed,
     moved,
@@ -150,7 +150,7 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
     ),
 )
 def test_the_seeds_table(
-    history: Sequence[Step], event: Step, state: Now, posted: StaleRead
+    history: Sequence[Step], event: Step, state: Now, posted: Movement
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)

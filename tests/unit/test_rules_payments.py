@@ -24,8 +24,8 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
+    Movement,
     Now,
-    StaleRead,
     Step,
     closed,
     moved,
@@ -212,7 +212,7 @@ P0 = "p0"
     ),
 )
 def test_what_a_payment_does(
-    history: Sequence[Step], event: Step, state: Now, posted: Sequence[StaleRead]
+    history: Sequence[Step], event: Step, state: Now, posted: Sequence[Movement]
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)

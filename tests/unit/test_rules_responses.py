@@ -24,8 +24,8 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
+    Movement,
     Now,
-    StaleRead,
     Step,
     moved,
     now,
@@ -91,7 +91,7 @@ BATCH = BatchKey(UNI, "BOTH", 1)
     ),
 )
 def test_a_refusal_is_the_exact_opposite_of_its_export(
-    history: Sequence[Step], state: Now, posted: StaleRead
+    history: Sequence[Step], state: Now, posted: Movement
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(refuses("1001"))

@@ -22,8 +22,8 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
+    Movement,
     Now,
-    StaleRead,
     Step,
     closed,
     moved,
@@ -151,7 +151,7 @@ LOST_NOTED = (creates(95_00, type_=LOST), exports(), pays(95_00))
     ),
 )
 def test_what_a_reversal_undoes(
-    history: Sequence[Step], event: Step, state: Now, posted: Sequence[StaleRead]
+    history: Sequence[Step], event: Step, state: Now, posted: Sequence[Movement]
 ) -> None:
     ledger = Ledger(*history)
     done = ledger.take(event)
