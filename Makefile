@@ -19,7 +19,7 @@ demo: venv ## shows the service at work, from a fine to a paid fine
 	@$(BIN)/python -m demo $(ARGS)
 
 .PHONY: check
-check: format-check lint imports sql-lint types contracts test ## everything that CI checks
+check: format-check lint dead-code imports sql-lint types contracts test ## everything that CI checks
 
 # ARGS that select tests: a file or folder, or an option that chooses. What is selected runs in pytest's
 # own process, where `-x` and `--pdb` do what they say, and without coverage, which only the whole can have.
@@ -82,6 +82,10 @@ format-check: venv
 .PHONY: lint
 lint: venv ## ruff
 	$(BIN)/ruff check .
+
+.PHONY: dead-code
+dead-code: venv ## vulture: code that nothing uses
+	$(BIN)/vulture
 
 .PHONY: types
 types: venv ## mypy --strict

@@ -59,10 +59,6 @@ class KafkaProtocol(StrEnum):
     def has_sasl(self) -> bool:
         return self.value.startswith("SASL")
 
-    @property
-    def has_tls(self) -> bool:
-        return self.value.endswith("SSL")
-
 
 class SaslMechanism(StrEnum):
     PLAIN = "PLAIN"

@@ -1,7 +1,6 @@
 """Membership of the consumer group: what is assigned to us."""
 
 import asyncio
-import time
 from collections.abc import Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -24,7 +23,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         self.assigned: frozenset[TopicPartition] = frozenset()
         self.changed = asyncio.Event()
         self.has_joined = False
-        self.since_ns = time.monotonic_ns()
         self.problem: Exception | None = None
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
@@ -34,13 +32,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
             self.problem = problem
         self.assigned = frozenset(assigned)
         self.has_joined = True
-        self.since_ns = time.monotonic_ns()
         self.changed.set()
         log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         self.assigned = frozenset()
-        self.since_ns = time.monotonic_ns()
         self.changed.set()
         if revoked:
             log.info(Event.PARTITIONS_REVOKED, partitions=len(revoked))

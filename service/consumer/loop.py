@@ -78,11 +78,6 @@ class Intake:
         self._stop = asyncio.Event()
 
     @property
-    def is_ready(self) -> bool:
-        """Something is assigned, its offsets are loaded, and somebody reads each topic."""
-        return self.problem() is None
-
-    @property
     def partitions(self) -> int:
         """How many are assigned."""
         return 0 if self._member is None else len(self._member.membership.assigned)

@@ -3,12 +3,6 @@
 from enum import StrEnum
 from typing import NewType
 
-InstitutionId = NewType("InstitutionId", str)
-PatronId = NewType("PatronId", str)
-FineId = NewType("FineId", str)
-LoanId = NewType("LoanId", str)
-BursarTransactionId = NewType("BursarTransactionId", str)
-CurrencyCode = NewType("CurrencyCode", str)
 ProfileCode = NewType("ProfileCode", str)
 
 CREDIT_TYPE = "CREDIT"

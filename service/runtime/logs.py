@@ -14,7 +14,6 @@ REPEAT_SECONDS = 10
 TEMPLATES_MAX = 1_000
 
 Fields = MutableMapping[str, object]
-Shown = MutableMapping[str, object] | str
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:

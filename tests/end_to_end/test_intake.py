@@ -501,7 +501,7 @@ async def test_it_is_ready_when_offsets_of_an_assignment_are_loaded(
     assert intake.problem() == "not in the consumer group"
     async with running(intake):
         await until(lambda: ready(intake))
-        assert (intake.partitions, intake.is_ready) == (4, True)
+        assert (intake.partitions, intake.problem()) == (4, None)
     assert intake.problem() == "not in the consumer group"
 
 
@@ -548,7 +548,7 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
 
 
 async def ready(intake: Intake) -> bool:
-    return intake.is_ready
+    return intake.problem() is None
 
 
 async def says(intake: Intake, text: str) -> bool:

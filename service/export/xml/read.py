@@ -151,11 +151,6 @@ def _read(found: Iterator[etree._Element]) -> ReadBatch:
     return ReadBatch(numbers[0], tuple(patrons))
 
 
-def totals_of(data: bytes) -> Totals:
-    """Control totals of the bytes themselves. Raises RefusedDocument."""
-    return totals_of_read(read(data))
-
-
 def totals_of_read(batch: ReadBatch) -> Totals:
     """Control totals of what was read, as far as the bytes tell."""
     lines = (line for patron in batch.patrons for line in patron.lines)
