@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,16 +61,50 @@ def test_bash_completes_commands_options_and_words(
     assert set(run(environment, *shell).split()) == completions
 
 
-def test_zsh_completes_commands_with_what_they_do(environment: dict[str, str]) -> None:
+def test_the_script_for_zsh_names_the_program_and_defines_its_completion(
+    environment: dict[str, str],
+) -> None:
+    first, *lines = run(environment, "bursar-bridge", "--show-completion", "zsh").splitlines()
+    assert first == "#compdef bursar-bridge"
+    assert "_bursar_bridge_completion() {" in lines
+    assert lines[-1] == "compdef _bursar_bridge_completion bursar-bridge"
+
+
+ZSH_QUESTION = re.compile(
+    r"^_bursar_bridge_completion\(\) \{\n  eval \$\((env .*)\)\n\}$", re.MULTILINE
+)
+ZSH_WORDS = '"${words[1,$CURRENT]}"'  # what the user has typed, in zsh's own notation
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("held re", {"release"}),
+        ("rejected list --bec", {"--because"}),
+        ("rejected list --state ", {"open", "replayed", "discarded"}),
+    ],
+)
+def test_the_question_in_the_script_for_zsh_is_answered_with_the_completions(
+    environment: dict[str, str], words: str, completions: set[str]
+) -> None:
+    """Put by another shell, so that the test needs no zsh: its own notation is filled in here."""
     script = run(environment, "bursar-bridge", "--show-completion", "zsh")
-    assert script.startswith("#compdef bursar-bridge\n")
-    assert "_BURSAR_BRIDGE_COMPLETE=complete_zsh" in script
+    question = ZSH_QUESTION.search(script)
+    assert question is not None, script
+    assert ZSH_WORDS in question[1]
+    typed = shlex.quote(f"bursar-bridge {words}")
+    answer = run(environment, "sh", "-c", question[1].replace(ZSH_WORDS, typed))
+    assert answer.startswith("_arguments '*: :((")
+    assert set(re.findall(r'(?:\(\(|\n)"([\w-]+)"', answer)) == completions
+
+
+def test_zsh_is_told_what_each_command_does(environment: dict[str, str]) -> None:
+    """The answer to the script's question, put as the script puts it."""
     asked = {
         "_BURSAR_BRIDGE_COMPLETE": "complete_zsh",
         "_TYPER_COMPLETE_ARGS": "bursar-bridge held ",
     }
     answer = run(environment | asked, "bursar-bridge")
-    assert answer.startswith("_arguments '*: :((")
     assert '"release":"Offer refused or not exportable fines' in answer
 
 
