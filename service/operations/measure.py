@@ -65,8 +65,8 @@ class Measure:
         assert row is not None
         self._metrics.outbox_rows.set(row["rows_waiting"])
         self._metrics.outbox_age.set(row["oldest_age_seconds"])
-        self._metrics.quarantined_records.set(row["set_aside"])
-        self._metrics.set_aside_rows.set(row["set_aside"])
+        self._metrics.quarantined_records.set(row["quarantined"])
+        self._metrics.quarantined_records_former_name.set(row["quarantined"])
 
     async def _parked(self, connection: Connection) -> int:
         parked = await parked_by_wait(connection)

@@ -1,14 +1,14 @@
-"""Sends windows with one idempotent producer; says what was acknowledged and what was refused.
+"""Sends windows with one idempotent producer; says what was acknowledged and what failed.
 
 A send that waits is not a failed send: it has no deadline. Only one that raises ends the producer,
-for its partition would refuse everything from then on.
+whose partition would fail everything from then on.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTimestampError,
     InvalidTopicError,
@@ -21,112 +21,128 @@ from aiokafka.errors import (
 
 from ..database.records import unpack_headers
 from ..kafka.clients import KafkaAccess, hard_close, new_producer, start
-from .window import Lane, Outgoing, Progress, Row, batches, lanes
+from .window import OutboxRecord, Progress, Row, batches
 
-# Refused for their own sake: no other record is to blame, and no waiting helps.
-OWN_FAULTS = {
+BATCH_BYTES_MAX = 512 * 1024  # of one produce batch; a topic takes 1 MiB by default
+
+# Errors that are a record's own, with the reason that the quarantine keeps: no waiting helps.
+RECORD_FAULTS = {
     MessageSizeTooLargeError: "too_large",
     RecordListTooLargeError: "too_large",
     InvalidTimestampError: "invalid_timestamp",
 }
-# The topic's fault: every record is kept until somebody mends it.
+# Errors of a topic: every record stays in the outbox until somebody mends the topic.
 TOPIC_FAULTS = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A batch that was refused, or a whole topic (no records); those behind it were not sent."""
+class SendFailure:
+    """A batch that the broker did not take, or a whole topic (no records).
+
+    What is behind it in the partition was not sent.
+    """
 
     topic: str
-    records: Sequence[Outgoing]
+    records: Sequence[OutboxRecord]
     error: KafkaError
+
+    @property
+    def record_fault(self) -> str | None:
+        """The reason, if one of the records is the cause."""
+        return RECORD_FAULTS.get(type(self.error))
+
+    @property
+    def is_topic_fault(self) -> bool:
+        """Whether the topic is the cause."""
+        return isinstance(self.error, TOPIC_FAULTS)
 
 
 class Sender:
-    """Holds the producer between windows."""
+    """Holds the producer between windows. `request_bytes_max`: the largest record it sends."""
 
-    def __init__(self, access: KafkaAccess, request_bytes_max: int, batch_bytes_max: int) -> None:
+    def __init__(self, access: KafkaAccess, request_bytes_max: int) -> None:
         self._access = access
         self._request_bytes_max = request_bytes_max
-        self._batch_bytes_max = batch_bytes_max
+        self.batch_bytes_max = min(BATCH_BYTES_MAX, request_bytes_max)
         self._producer: AIOKafkaProducer | None = None
 
     @property
     def is_started(self) -> bool:
+        """Whether there is a producer."""
         return self._producer is not None
 
     async def start(self) -> None:
-        """Raises KafkaUnavailable."""
+        """Makes a producer, if there is none. Raises KafkaUnavailable."""
         if self._producer is None:
             self._producer = await start(
-                new_producer(self._access, self._request_bytes_max, self._batch_bytes_max)
+                new_producer(self._access, self._request_bytes_max, self.batch_bytes_max)
             )
 
     async def close(self) -> None:
-        """Whatever it had not sent yet it never will; `start` makes another."""
+        """Ends the producer; what it has not sent yet it never sends."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await hard_close(producer)
 
-    async def send(self, rows: Sequence[Row], progress: Progress) -> list[Refusal]:
-        """All that is left of `rows`, lanes beside each other; what is acknowledged is noted.
+    async def send(self, rows: Sequence[Row], progress: Progress) -> list[SendFailure]:
+        """Sends what is left of `rows`, all partitions at once, and returns what failed.
 
-        Returns when every lane is through or refused; until the broker answers it waits.
+        Acknowledgements are noted in `progress`. Waits until the broker has answered for each
+        partition, however long that takes.
         """
         producer = self._producer
         assert producer is not None, "started first"
-        partitions, refusals = await self._partitions(producer, {row.topic for row in rows})
-        ways = [
-            self._send_lane(producer, lane, records, progress)
-            for lane, records in lanes(rows, partitions, progress.done).items()
-        ]
-        answers = await asyncio.gather(*ways)
-        return refusals + [answer for answer in answers if answer is not None]
+        partitions, failures = await self._partitions(producer, {row.topic for row in rows})
+        results = await asyncio.gather(
+            *(
+                self._send_partition(producer, at, records, progress)
+                for at, records in progress.left(rows, partitions).items()
+            )
+        )
+        return failures + [failure for failure in results if failure is not None]
 
-    async def _send_lane(
+    async def _send_partition(
         self,
         producer: AIOKafkaProducer,
-        lane: Lane,
-        records: Sequence[Outgoing],
+        at: TopicPartition,
+        records: Sequence[OutboxRecord],
         progress: Progress,
-    ) -> Refusal | None:
-        topic, partition = lane
-        bytes_max = progress.batch_bytes.get(topic, self._batch_bytes_max)
-        for batch in batches(records, bytes_max, progress.singly):
+    ) -> SendFailure | None:
+        bytes_max = progress.batch_bytes.get(at.topic, self.batch_bytes_max)
+        for batch in batches(records, bytes_max, progress.suspects):
             if batch[0].size > self._request_bytes_max:  # no need to ask the broker
-                return Refusal(topic, batch, MessageSizeTooLargeError())
+                return SendFailure(at.topic, batch, MessageSizeTooLargeError())
             try:
-                sent = await producer.send_batch(
-                    _filled(producer, batch), topic, partition=partition
+                acknowledgement = await (
+                    await producer.send_batch(
+                        _filled(producer, batch), at.topic, partition=at.partition
+                    )
                 )
-                told = await sent
             except KafkaError as error:
-                return Refusal(topic, batch, error)
+                return SendFailure(at.topic, batch, error)
             # A repeat that the broker knew already is acknowledged without its offset (-1).
-            last = told.offset + len(batch) - 1 if told.offset >= 0 else -1
-            progress.acknowledge(lane, batch, last)
+            offset = acknowledgement.offset
+            progress.acknowledge(at, batch, offset + len(batch) - 1 if offset >= 0 else -1)
         return None
 
     async def _partitions(
         self, producer: AIOKafkaProducer, topics: Iterable[str]
-    ) -> tuple[dict[str, int], list[Refusal]]:
-        names = sorted(topics)
-        told = await asyncio.gather(
-            *(producer.partitions_for(name) for name in names), return_exceptions=True
-        )
+    ) -> tuple[dict[str, int], list[SendFailure]]:
+        """How many partitions each topic has, and a failure for each topic that cannot be used."""
         counts: dict[str, int] = {}
-        refusals: list[Refusal] = []
-        for name, answer in zip(names, told, strict=True):
-            if isinstance(answer, KafkaError):
-                refusals.append(Refusal(name, (), answer))
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                counts[name] = len(answer)
-        return counts, refusals
+        failures: list[SendFailure] = []
+
+        async def count(topic: str) -> None:
+            try:
+                counts[topic] = len(await producer.partitions_for(topic))
+            except KafkaError as error:
+                failures.append(SendFailure(topic, (), error))
+
+        await asyncio.gather(*map(count, sorted(topics)))
+        return counts, failures
 
 
-def _filled(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> object:
+def _filled(producer: AIOKafkaProducer, records: Iterable[OutboxRecord]) -> object:
     """A batch for the producer. Without a time of ours: a clock ahead would block the partition."""
     builder = producer.create_batch()
     for record in records:

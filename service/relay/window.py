@@ -1,7 +1,7 @@
-"""A window of outbox rows: what is sent where and in which order, and what has become of it. Pure.
+"""The outbox rows that are being sent: in which order, in which batches, and how far. Pure.
 
-A *lane* is an output partition. Records of a lane go one batch after the other: whatever happens to
-one, none behind it is sent first.
+The records of an output partition go one batch after the other. Whatever happens to a batch, none
+behind it in its partition is sent first.
 """
 
 from collections import Counter
@@ -11,24 +11,27 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
 
 # Upper bound of what Kafka's format adds to a record's key, value and packed headers.
 RECORD_OVERHEAD_BYTES = 64
 BATCH_BYTES_MIN = 16 * 1024
 
-Lane = tuple[str, int]
 
-
-class Place(NamedTuple):
-    """A record in the outbox: its row's id and its place in the row's arrays."""
+class RecordId(NamedTuple):
+    """A record in the outbox: the id of its row and its place in the row's arrays."""
 
     row: int
     place: int
 
 
 class Row(NamedTuple):
-    """A row as it was read; `set_aside` are the places that are not to be sent."""
+    """A row of the outbox, as the statement `page` returns it.
+
+    `keys`, `values` and `headers` have one item for each record. `quarantined` are the places of
+    records that are not sent.
+    """
 
     id: int
     topic: str
@@ -36,132 +39,134 @@ class Row(NamedTuple):
     values: Sequence[bytes | None]
     headers: Sequence[bytes]
     recorded_at: datetime
-    set_aside: Sequence[int]
+    quarantined: Sequence[int]
 
 
-class Outgoing(NamedTuple):
-    """A record on its way; `headers` as they lie in the outbox."""
+class OutboxRecord(NamedTuple):
+    """A record to send: `headers` packed as in the outbox, `size` in bytes as Kafka counts them."""
 
-    at: Place
+    id: RecordId
     key: bytes | None
     value: bytes | None
     headers: bytes
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A record the broker refuses for its own sake."""
-
-    topic: str
-    record: Outgoing
-    reason: str
-    recorded_at: datetime
-
-    def columns(self) -> tuple[object, ...]:
-        """As the table outbox_set_aside has them."""
-        record = self.record
-        what = (record.key, record.value, record.headers)
-        return (*record.at, self.topic, *what, self.reason, self.recorded_at)
-
-
 @dataclass(slots=True)
 class Progress:
-    """What is known of rows that are still in the outbox: survives a failed send or commit."""
+    """What is known of rows that are still in the outbox: survives a failed send or commit.
 
-    done: dict[int, set[int]] = field(default_factory=dict)  # places by row
-    offsets: dict[Lane, int] = field(default_factory=dict)  # the last acknowledged one
-    firsts: dict[Lane, int] = field(default_factory=dict)  # the first one since the last settling
-    aside: list[SetAside] = field(default_factory=list)
-    singly: set[Place] = field(default_factory=set)  # in a refused batch: one of them is to blame
-    batch_bytes: dict[str, int] = field(default_factory=dict)  # where a topic takes less than usual
-    sent: Counter[str] = field(default_factory=Counter)  # records by topic, since the last settling
+    `finished` has the places that are acknowledged or in quarantine, by row. `acknowledged` (first
+    and last offset of each partition), `quarantined` (rows of the table) and `sent` (records by
+    topic) are what the database does not know yet.
+    """
 
-    def acknowledge(self, lane: Lane, records: Sequence[Outgoing], last_offset: int) -> None:
+    finished: dict[int, set[int]] = field(default_factory=dict)
+    acknowledged: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    quarantined: list[tuple[object, ...]] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    # Records of a batch that failed: one of them is the cause, so each is sent alone.
+    suspects: set[RecordId] = field(default_factory=set)
+    batch_bytes: dict[str, int] = field(default_factory=dict)  # of topics that take less than usual
+
+    def acknowledge(
+        self, at: TopicPartition, records: Sequence[OutboxRecord], last_offset: int
+    ) -> None:
+        """The broker has the records. A negative offset: it had them already, and says not where.
+
+        `last_offset` is the offset of the last of `records`.
+        """
         for record in records:
-            self._finish(record.at)
-        self.sent[lane[0]] += len(records)
-        if last_offset < 0:  # the broker knew the records and did not say where they are
-            return
-        self.firsts.setdefault(lane, last_offset - len(records) + 1)
-        self.offsets[lane] = max(last_offset, self.offsets.get(lane, -1))
+            self._finish(record.id)
+        self.sent[at.topic] += len(records)
+        if last_offset >= 0:
+            first, last = self.acknowledged.get(at, (last_offset - len(records) + 1, -1))
+            self.acknowledged[at] = first, max(last_offset, last)
 
-    def set_aside(self, row: SetAside) -> None:
-        self.aside.append(row)
-        self._finish(row.record.at)
+    def quarantine(self, row: Row, record: OutboxRecord, reason: str) -> None:
+        """The broker does not take the record, for its own sake."""
+        content = (record.key, record.value, record.headers)
+        self.quarantined.append((*record.id, row.topic, *content, reason, row.recorded_at))
+        self._finish(record.id)
         self.batch_bytes.pop(row.topic, None)  # it was the record, not the topic's limit
 
-    def suspect(self, topic: str, records: Iterable[Outgoing], bytes_max: int) -> None:
-        """One of these is to blame, or all together: next time one by one, then smaller batches."""
-        self.singly.update(record.at for record in records)
-        held = self.batch_bytes.get(topic, bytes_max)
-        self.batch_bytes[topic] = max(held // 2, BATCH_BYTES_MIN)
+    def suspect(self, topic: str, records: Iterable[OutboxRecord], bytes_max: int) -> None:
+        """One of the records is the cause of a failure, or their number is.
+
+        They are sent one by one next time, and the topic's other records in smaller batches.
+        """
+        self.suspects.update(record.id for record in records)
+        batch_bytes = self.batch_bytes.get(topic, bytes_max)
+        self.batch_bytes[topic] = max(batch_bytes // 2, BATCH_BYTES_MIN)
 
     def complete(self, rows: Iterable[Row]) -> list[int]:
         """Ids of the rows that have nothing left to send."""
-        return [
-            row.id
-            for row in rows
-            if len(self.done.get(row.id, set()).union(row.set_aside)) == len(row.keys)
-        ]
+        return [row.id for row in rows if len(self._skipped(row)) == len(row.keys)]
 
-    def settled(self, rows: Iterable[int]) -> None:
-        """The database knows it all now."""
+    def stored(self, complete: Iterable[int]) -> None:
+        """The database has what was not stored yet, and has deleted the rows `complete`."""
+        for row in complete:
+            self.finished.pop(row, None)
+        for unstored in (self.acknowledged, self.quarantined, self.sent):
+            unstored.clear()
+
+    def left(
+        self, rows: Iterable[Row], partitions: Mapping[str, int]
+    ) -> dict[TopicPartition, list[OutboxRecord]]:
+        """What is left to send, by partition, in the outbox's order.
+
+        `partitions` says how many a topic has; topics that it lacks are left out.
+        """
+        left: dict[TopicPartition, list[OutboxRecord]] = {}
         for row in rows:
-            self.done.pop(row, None)
-        self.offsets.clear()
-        self.firsts.clear()
-        self.aside.clear()
-        self.sent.clear()
-
-    def _finish(self, at: Place) -> None:
-        self.done.setdefault(at.row, set()).add(at.place)
-        self.singly.discard(at)
-
-
-def lanes(
-    rows: Iterable[Row], partitions: Mapping[str, int], done: Mapping[int, set[int]]
-) -> dict[Lane, list[Outgoing]]:
-    """What is left to send, by lane, in the outbox's order. `partitions`: how many a topic has.
-
-    Topics without an entry there are left out.
-    """
-    found: dict[Lane, list[Outgoing]] = {}
-    for row in rows:
-        count = partitions.get(row.topic)
-        if count is None:
-            continue
-        skip = done.get(row.id, set()).union(row.set_aside)
-        for place, (key, value, headers) in enumerate(
-            zip(row.keys, row.values, row.headers, strict=True)
-        ):
-            if place in skip:
+            if row.topic not in partitions:
                 continue
-            at = Place(row.id, place)
-            lane = (row.topic, partition_of(key, at, count))
-            size = len(key or b"") + len(value or b"") + len(headers) + RECORD_OVERHEAD_BYTES
-            found.setdefault(lane, []).append(Outgoing(at, key, value, headers, size))
-    return found
+            skipped = self._skipped(row)
+            for place, (key, value, headers) in enumerate(
+                zip(row.keys, row.values, row.headers, strict=True)
+            ):
+                if place not in skipped:
+                    record_id = RecordId(row.id, place)
+                    number = partition_of(key, record_id, partitions[row.topic])
+                    size = len(key or b"") + len(value or b"") + len(headers)
+                    record = OutboxRecord(
+                        record_id, key, value, headers, size + RECORD_OVERHEAD_BYTES
+                    )
+                    left.setdefault(TopicPartition(row.topic, number), []).append(record)
+        return left
+
+    def _skipped(self, row: Row) -> set[int]:
+        return self.finished.get(row.id, set()).union(row.quarantined)
+
+    def _finish(self, record: RecordId) -> None:
+        self.finished.setdefault(record.row, set()).add(record.place)
+        self.suspects.discard(record)
 
 
-def partition_of(key: bytes | None, at: Place, count: int) -> int:
-    """As Java's producer partitions keys; without a key by place, the same whenever it is sent."""
-    return (at.row + at.place if key is None else _positive_hash(key)) % count
+def partition_of(key: bytes | None, record: RecordId, count: int) -> int:
+    """The partition, of `count`, for a record with this key: as Java's producer chooses it.
+
+    Without a key it depends on the place in the outbox, so that a second sending goes there too.
+    """
+    return (record.row + record.place if key is None else _positive_hash(key)) % count
 
 
 def batches(
-    records: Iterable[Outgoing], bytes_max: int, singly: set[Place]
-) -> Iterator[list[Outgoing]]:
-    """Cuts a lane's records below a size; those under suspicion and larger ones stand alone."""
-    batch: list[Outgoing] = []
-    held = 0
+    records: Iterable[OutboxRecord], bytes_max: int, suspects: set[RecordId]
+) -> Iterator[list[OutboxRecord]]:
+    """Cuts the records of a partition into batches of at most `bytes_max` bytes.
+
+    A suspect, and a record that is larger by itself, is a batch of its own.
+    """
+    batch: list[OutboxRecord] = []
+    batch_bytes = 0
     for record in records:
-        alone = record.at in singly
-        if batch and (alone or held + record.size > bytes_max):
+        is_suspect = record.id in suspects
+        if batch and (is_suspect or batch_bytes + record.size > bytes_max):
             yield batch
-            batch, held = [], 0
+            batch, batch_bytes = [], 0
         batch.append(record)
-        held = bytes_max if alone else held + record.size
+        batch_bytes = bytes_max if is_suspect else batch_bytes + record.size
     if batch:
         yield batch
 

@@ -57,7 +57,7 @@ async def run_parts(
             for stage, own in zip(stages, events, strict=True)
         ]
         await stop.wait()
-        log.info(Event.STOP_ASKED, seconds_max=shutdown_seconds_max)
+        log.info(Event.STOP_REQUESTED, seconds_max=shutdown_seconds_max)
         asked_ns = time.monotonic_ns()
         bounds = _stop_bounds_ms(len(stages), max(1, shutdown_seconds_max - CLOSING_SECONDS))
         for stage, own, bound_ms in zip(tasks, events, bounds, strict=True):

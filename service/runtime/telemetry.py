@@ -17,7 +17,7 @@ class Event(StrEnum):
 
     # process
     STARTED = "started"
-    STOP_ASKED = "stop_asked"
+    STOP_REQUESTED = "stop_asked"
     STOPPED = "stopped"
     FAILED = "failed"
     STOP_OVERDUE = "stop_overdue"
@@ -55,8 +55,8 @@ class Event(StrEnum):
     LEASE_TAKEN = "lease_taken"
     LEASE_LOST = "lease_lost"
     PRODUCER_REBUILT = "producer_rebuilt"
-    RECORD_SET_ASIDE = "record_set_aside"
-    SEND_REFUSED = "send_refused"
+    RECORD_QUARANTINED = "record_set_aside"
+    SEND_FAILED = "send_refused"
     RELAY_RETRIES = "relay_retries"
     OUTBOX_OLD = "outbox_old"
     OUTPUT_TOPIC_BEHIND = "output_topic_behind"
@@ -201,7 +201,7 @@ class Metrics:
 
     def _relay(self) -> None:
         self.sent = self._counter("bursar_sent", "Records acknowledged, by topic.", "topic")
-        self.set_aside = self._counter(
+        self.quarantined = self._counter(
             "bursar_set_aside", "Records the broker refuses for their own sake.", "topic", "reason"
         )
         self.rebuilds = self._counter("bursar_producer_rebuilds", "Producers built anew.", "reason")
@@ -213,7 +213,7 @@ class Metrics:
         self.quarantined_records = self._gauge(
             "bursar_quarantined_records", "Records in quarantine: the broker refused them."
         )
-        self.set_aside_rows = self._gauge(
+        self.quarantined_records_former_name = self._gauge(
             "bursar_set_aside_rows", "The former name of bursar_quarantined_records."
         )
         self.page_seconds = self._histogram(

@@ -102,7 +102,7 @@ async def test_a_blocked_topic_keeps_its_rows_and_does_not_stop_the_others(
     assert [topic for topic, _ in await page(connection)] == ["blocked", "free"]
 
 
-async def test_a_page_names_the_places_that_are_set_aside(connection: Connection) -> None:
+async def test_a_page_names_the_places_that_are_in_quarantine(connection: Connection) -> None:
     await put(connection, "t", [Record(b"%d" % number, b"x") for number in range(3)], NOW)
     query = statements("outbox")
     (row,) = await connection.fetch(query["page"], 1, 1_000, [])
@@ -110,4 +110,4 @@ async def test_a_page_names_the_places_that_are_set_aside(connection: Connection
         query["put_in_quarantine"], row["id"], 1, "t", b"1", b"x", b"[]", "r", NOW
     )
     (row,) = await connection.fetch(query["page"], 1, 1_000, [])
-    assert row["set_aside"] == [1]
+    assert row["quarantined"] == [1]

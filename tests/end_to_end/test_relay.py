@@ -12,8 +12,8 @@ from service.database.outbox import put
 from service.database.session import Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
-from service.relay.lease import LeaseLost
 from service.relay.loop import Relay, RelayLimits
+from service.relay.outbox import LeaseLost
 from tests.support.guards import opened_guard
 from tests.support.topics import (
     Read,
@@ -153,7 +153,7 @@ async def test_an_acknowledged_offset_is_kept_for_each_output_partition(
     assert {row[0]: row[1] for row in rows} == ends
 
 
-async def test_a_record_too_large_for_the_broker_is_set_aside_and_the_rest_flows(
+async def test_a_record_too_large_for_the_broker_is_quarantined_and_the_rest_flows(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     configure_topic(kafka_admin, topic, "max.message.bytes", "5000")
@@ -166,15 +166,15 @@ async def test_a_record_too_large_for_the_broker_is_set_aside_and_the_rest_flows
     found = sorted(plain(read_topic(bootstrap_servers, topic)), key=lambda read: read.value or b"")
     assert found == [record for record in records if len(record.value or b"") < 8_000]
     async with pool.acquire() as connection:
-        aside = await connection.fetch("SELECT * FROM outbox_set_aside ORDER BY place")
-    assert [(row["place"], row["reason"], row["payload"][:1]) for row in aside] == [
+        quarantined = await connection.fetch("SELECT * FROM outbox_set_aside ORDER BY place")
+    assert [(row["place"], row["reason"], row["payload"][:1]) for row in quarantined] == [
         (77, "too_large", b"x"),
         (140, "too_large", b"y"),
     ]
-    assert (await relay.status()).set_aside == 2
+    assert (await relay.status()).quarantined == 2
 
 
-async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_is_set_aside(
+async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_is_quarantined(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     configure_topic(kafka_admin, topic, "max.message.bytes", "30000")
@@ -183,17 +183,17 @@ async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_
     relay = make_relay()
     await until_empty(relay)
     assert plain(read_topic(bootstrap_servers, topic)) == records
-    assert (await relay.status()).set_aside == 0
+    assert (await relay.status()).quarantined == 0
 
 
-async def test_a_record_larger_than_a_request_may_be_is_set_aside_without_asking(
+async def test_a_record_larger_than_a_request_may_be_is_quarantined_without_asking(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     await queue(pool, topic, [Record(b"k", b"x" * 200_000), Record(b"k", b"small")])
-    relay = make_relay(RelayLimits(request_bytes_max=100_000, batch_bytes_max=50_000))
+    relay = make_relay(RelayLimits(request_bytes_max=100_000))
     await until_empty(relay)
     assert [record.value for record in plain(read_topic(bootstrap_servers, topic))] == [b"small"]
-    assert (await relay.status()).set_aside == 1
+    assert (await relay.status()).quarantined == 1
 
 
 async def test_a_large_batch_passes_where_the_topic_allows_it(
@@ -226,7 +226,7 @@ async def test_a_missing_topic_keeps_its_rows_while_others_flow_and_heals_when_i
     create_topic(kafka_admin, missing)
     await until_empty(relay)
     assert [read.value for read in read_topic(bootstrap_servers, missing)] == [b"waits"]
-    assert (await relay.status()).set_aside == 0
+    assert (await relay.status()).quarantined == 0
 
 
 async def test_one_relay_sends_and_another_takes_over_when_it_is_gone(
@@ -307,7 +307,7 @@ async def test_an_output_that_this_database_cannot_explain_stops_the_relay(
     assert (await second.status()).rows_waiting == 1
 
 
-async def test_an_output_topic_made_anew_is_no_witness_and_is_written_from_its_start(
+async def test_an_output_topic_made_anew_is_no_evidence_and_is_written_from_its_start(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     await leave_a_gone_topic(pool, kafka_admin, topic, make_relay())
@@ -316,7 +316,7 @@ async def test_an_output_topic_made_anew_is_no_witness_and_is_written_from_its_s
     await check_written_from_its_start(pool, topic, bootstrap_servers)
 
 
-async def test_an_output_topic_that_is_gone_at_the_start_and_made_later_is_no_witness(
+async def test_an_output_topic_that_is_gone_at_the_start_and_made_later_is_no_evidence(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     await leave_a_gone_topic(pool, kafka_admin, topic, make_relay())
@@ -337,7 +337,7 @@ async def leave_a_gone_topic(pool: Pool, admin: AdminClient, topic: str, relay: 
 
 
 async def check_written_from_its_start(pool: Pool, topic: str, servers: str) -> None:
-    """With the waiting record alone, and the witness knows no older one."""
+    """With the waiting record alone, and no older offset is known."""
     assert [read.value for read in read_topic(servers, topic)] == [b"new"]
     async with pool.acquire() as connection:
         kept = await connection.fetch("SELECT acknowledged_offset FROM output_offset")

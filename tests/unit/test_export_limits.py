@@ -24,7 +24,7 @@ from service.export.selection import Exclusion
 from service.export.xml.write import render
 from service.kafka.topics import settings_of
 from service.messages import Message
-from service.relay.limits import RelayLimits
+from service.relay.loop import RelayLimits
 from service.relay.window import RECORD_OVERHEAD_BYTES
 from service.settings import Settings
 from tests.golden.batches import CUTOFF, batch, line

@@ -9,7 +9,7 @@ SELECT currval(pg_get_serial_sequence('outbox', 'id')) AS id;
 
 -- name: page
 -- The oldest rows, up to a number of bytes but at least one row; by id, for per account that is the
--- ledger's order. Places set aside are not sent again. Blocked topics keep their rows for later.
+-- ledger's order. Quarantined records are not sent. Blocked topics keep their rows for later.
 WITH candidates AS (
     SELECT
         id,
@@ -43,7 +43,7 @@ SELECT
     array(
         SELECT aside.place FROM outbox_set_aside AS aside
         WHERE aside.outbox_id = outbox.id
-    ) AS set_aside
+    ) AS quarantined
 FROM outbox
 INNER JOIN measured ON outbox.id = measured.id
 WHERE measured.bytes_with <= $2 OR measured.place = 1
@@ -55,7 +55,7 @@ DELETE FROM outbox
 WHERE id = any($1::bigint []);
 
 -- name: acknowledge
--- The witness of what this database sent; never goes back.
+-- What this database has sent, for the restore check; never goes back.
 INSERT INTO output_offset (topic, partition, acknowledged_offset)
 SELECT
     k.topic,
@@ -96,7 +96,7 @@ oldest AS (
 SELECT
     count(*) AS rows_waiting,
     coalesce((SELECT oldest.age_seconds FROM oldest), 0) AS oldest_age_seconds,
-    (SELECT count(*) FROM outbox_set_aside) AS set_aside
+    (SELECT count(*) FROM outbox_set_aside) AS quarantined
 FROM counted;
 
 -- name: take_lease
