@@ -8,9 +8,9 @@ import typer
 from ..apply.applier import Applier
 from ..apply.operator_actions import DecisionResult, Justification
 from ..database.session import Pool
-from ..export.pause_store import Pause, pauses
 from ..export.profiles.profile import Profile
 from ..export.profiles.reading import read_profiles
+from ..export.schedule import Pause, pauses
 from ..operations import pauses as decisions
 from ..runtime.problems import OperatorError
 from ..settings import Settings

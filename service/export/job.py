@@ -13,15 +13,12 @@ from ..core.ledger import BatchKey
 from ..database import quarantine
 from ..database.session import Connection
 from ..runtime.telemetry import Event, Metrics, get_log
-from . import schedules
 from . import store as export_store
 from .failures import RunFailure, failure_of
 from .manifest import Manifest
 from .plan import STEP_FINES_MAX
 from .profiles.profile import Profile, Profiles
-from .retries import Retries
-from .schedule import is_due
-from .schedules import ProfileRuns, RunProgress
+from .schedule import ProfileRuns, Retries, RunProgress, is_due, runs_of_profiles
 from .steps import ExportTopics, Steps
 
 log = get_log(__name__)
@@ -127,20 +124,15 @@ class ExportJob:
         A profile whose last attempt failed is due when its time to wait is over; a paused one is
         not due.
         """
-        codes = [(one.institution_id, one.code) for one in self._profiles.profiles]
+        profiles = self._profiles.profiles
         async with self._writer.transaction() as connection:
-            seen = await schedules.seen(connection, codes)
-        known = [
-            (profile, seen.runs[(profile.institution_id, profile.code)])
-            for profile in self._profiles.profiles
-        ]
+            runs_of, now = await runs_of_profiles(connection, [profile.key for profile in profiles])
         return [
             (profile, runs)
-            for profile, runs in known
-            if not runs.is_paused
+            for profile in profiles
+            if not (runs := runs_of[profile.key]).is_paused
             if not self._retries.is_waiting(profile, runs.open_run)
-            if runs.open_run is not None
-            or is_due(profile, runs.last_cutoff, runs.since, seen.clock)
+            if runs.open_run is not None or is_due(profile, runs.last_cutoff, runs.since, now)
         ]
 
     async def run_profile(

@@ -1,25 +1,74 @@
-"""When a profile is due: by its interval or its cron expression. Pure; times aware UTC."""
+"""When a profile runs: by its interval or its cron expression, unless it is paused or has failed.
 
+All instants are aware UTC. Schedules go by the clock of the database, retries by the monotonic
+clock of the process.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+import asyncpg
+from cronsim import CronSim
 
+from ..database.ledger_store import columns
+from ..database.session import Connection, statements
+from ..runtime.waiting import Postponed
 from .profiles.profile import Profile
 
+SQL = statements("export")
+PAUSE_SQL = statements("pause")
 
-def is_cron(expression: str) -> bool:
-    """Five fields, as cron has them."""
-    try:
-        CronSim(expression, datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")))
-    except CronSimError:
-        return False
-    return len(expression.split()) == 5
+FIRST_MS = 30_000
+MAX_MS = 3_600_000
+# Where another session is in the way nobody has to correct anything: it may be over at any time.
+TEMPORARY_MAX_MS = 300_000
+
+ProfileKey = tuple[str, str]  # institution id and profile code
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """The id of an open run, and how many batches the run has sealed."""
+
+    run_id: str
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRuns:
+    """What the database knows of the runs of one profile.
+
+    `since` is when the profile was first read here, `last_cutoff` the cutoff of its newest run and
+    `open_run` the run that has not ended; None if there is none. `is_paused` says whether a person
+    has stopped the runs. No instant lies in the future, even if the clock of the database was ahead
+    for a while.
+    """
+
+    since: datetime
+    last_cutoff: datetime | None
+    open_run: RunProgress | None
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person has stopped the runs of a profile, and gave this reason."""
+
+    institution_id: str
+    profile: str
+    reason: str
+    operator: str
+    paused_at: datetime
 
 
 def is_due(profile: Profile, last: datetime | None, since: datetime, now: datetime) -> bool:
-    """Whether a run is to be started. `last` is the newest run's cutoff, `since` when the profile
-    was first seen here. However many were missed, one run catches them up.
+    """Whether a run is to be started at `now`.
+
+    `last` is the cutoff of the newest run, `since` when the profile was first read here. One run
+    makes up for all runs that were missed.
     """
     if profile.interval_seconds is not None:
         return last is None or (now - last).total_seconds() >= profile.interval_seconds
@@ -34,9 +83,90 @@ def is_due(profile: Profile, last: datetime | None, since: datetime, now: dateti
 def is_overdue(
     profile: Profile, last: datetime | None, since: datetime, now: datetime, late_seconds_max: int
 ) -> bool:
-    """Whether a run was due that long ago already, and none that was begun since has ended.
+    """Whether a run was due `late_seconds_max` ago, and no run that began since then has ended.
 
-    `last` is the cutoff of the newest run that has ended; the others as for `is_due`.
+    `last` is the cutoff of the newest run that has ended; `since` and `now` are as for `is_due`.
     """
     before = now - timedelta(seconds=late_seconds_max)
     return since <= before and is_due(profile, last, since, before)
+
+
+async def runs_of_profiles(
+    connection: Connection, keys: Collection[ProfileKey]
+) -> tuple[Mapping[ProfileKey, ProfileRuns], datetime]:
+    """The runs of these profiles and of those known before, and the clock of the database.
+
+    Profiles that are new are noted, because a schedule counts from then on.
+    """
+    await connection.execute(SQL["see_profiles"], *columns(keys, 2))
+    await connection.execute(SQL["correct_profile_starts"])
+    rows = await connection.fetch(SQL["profile_runs"])
+    runs = {
+        (row["institution_id"], row["profile"]): ProfileRuns(
+            row["since"], row["last_cutoff"], _open_run(row), row["is_paused"]
+        )
+        for row in rows
+    }
+    return runs, await connection.fetchval(SQL["clock"])
+
+
+def _open_run(row: asyncpg.Record) -> RunProgress | None:
+    run_id = row["open_run_id"]
+    return None if run_id is None else RunProgress(run_id, row["open_parts"])
+
+
+async def is_paused(connection: Connection, profile: Profile) -> bool:
+    """Whether a person has stopped the runs of the profile."""
+    paused: bool = await connection.fetchval(
+        PAUSE_SQL["is_paused"], profile.institution_id, profile.code
+    )
+    return paused
+
+
+async def pauses(connection: Connection) -> dict[ProfileKey, Pause]:
+    """All pauses, by institution id and profile code."""
+    rows = await connection.fetch(PAUSE_SQL["pauses"])
+    return {(row["institution_id"], row["profile"]): Pause(*row.values()) for row in rows}
+
+
+class Retries:
+    """The profiles whose last attempt failed, and when each is tried again: ever more seldom.
+
+    Only a person can remove the cause of most failures, and each attempt reads, locks and renders
+    a whole batch. A profile waits no longer once its run has moved without this process: then an
+    operator's command or another instance has sealed a batch or ended the run, so the cause may be
+    removed.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._lasting = Postponed[ProfileKey](FIRST_MS, MAX_MS, clock_ns)
+        self._temporary = Postponed[ProfileKey](FIRST_MS, TEMPORARY_MAX_MS, clock_ns)
+        self._progress: dict[ProfileKey, RunProgress | None] = {}
+
+    def is_waiting(self, profile: Profile, progress: RunProgress | None) -> bool:
+        """Whether the profile failed and its next attempt is still to come.
+
+        `progress` is where its open run is now; None if no run is open.
+        """
+        key = profile.key
+        if key in self._progress and self._progress[key] != progress:
+            self.succeeded(profile)
+        return self._lasting.is_waiting(key) or self._temporary.is_waiting(key)
+
+    def failed(
+        self, profile: Profile, progress: RunProgress | None, *, is_temporary: bool = False
+    ) -> int:
+        """Postpones the profile; returns the milliseconds until its next attempt.
+
+        `progress` is where its run was when this process could not continue it. A failure that is
+        temporary needs no correction by a person.
+        """
+        self._progress[profile.key] = progress
+        postponed = self._temporary if is_temporary else self._lasting
+        return postponed.failed(profile.key)
+
+    def succeeded(self, profile: Profile) -> None:
+        """Forgets the failures of the profile."""
+        self._lasting.succeeded(profile.key)
+        self._temporary.succeeded(profile.key)
+        self._progress.pop(profile.key, None)

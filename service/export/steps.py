@@ -23,9 +23,9 @@ from . import claims, plan_store
 from . import store as export_store
 from .encode import encode_batch, encode_manifest
 from .manifest import Manifest
-from .pause_store import is_paused
 from .plan import STEP_FINES_MAX, Plan, claims_of, extend_plan
 from .profiles.profile import Profile
+from .schedule import is_paused
 from .sealing import (
     Built,
     Part,

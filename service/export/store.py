@@ -17,7 +17,7 @@ from ..messages import Message
 from .batch import CreditRef
 from .manifest import Manifest
 from .profiles.profile import Profile
-from .schedules import ProfileRuns
+from .schedule import ProfileRuns
 from .selection import Exclusion
 
 SQL = statements("export")

@@ -10,9 +10,9 @@ from ..database.session import Connection, statements
 from ..export import claims
 from ..export import store as export_store
 from ..export.claims import Evaluation
-from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import Explanation
+from ..export.schedule import pauses
 from ..export.selection import Exclusion
 from ..export.store import OpenRun
 from . import unclaimed

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
 from ..database.session import Connection, statements
-from ..export.pause_store import pauses
 from ..export.profiles.profile import FineGroup, Profile, Profiles
 from ..export.reasons import DUE, Explanation, mismatches
+from ..export.schedule import pauses
 from ..export.selection import Exclusion
 from .held import patrons, run_of, standing
 from .held_causes import with_causes

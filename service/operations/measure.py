@@ -5,8 +5,8 @@ import time
 
 from ..core.words import Reason, Wait
 from ..database.session import Connection, Pool, statements
-from ..export.pause_store import pauses
 from ..export.profiles.profile import NO_PROFILES, Profiles
+from ..export.schedule import pauses
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import unless_set, wait_any

@@ -10,8 +10,8 @@ from ..apply.operator_actions import (
     put_action,
 )
 from ..database.session import Connection, statements
-from ..export.pause_store import SQL
 
+SQL = statements("pause")
 Key = tuple[str, str]  # institution and code of a profile
 
 

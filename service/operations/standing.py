@@ -12,9 +12,8 @@ import orjson
 from ..apply.sources import Sender
 from ..core.words import Mode
 from ..database.session import Connection, Pool, statements
-from ..export.pause_store import pauses
 from ..export.profiles.profile import Profile, Profiles
-from ..export.schedule import is_overdue
+from ..export.schedule import is_overdue, pauses
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any

@@ -11,7 +11,7 @@ import asyncpg
 from service.apply.tally import TallyInMetrics
 from service.export.job import ExportJob
 from service.export.profiles.profile import Profiles
-from service.export.retries import MAX_MS, Retries
+from service.export.schedule import MAX_MS, Retries
 from service.export.store import SQL
 from service.runtime.telemetry import Metrics
 from tests.support.exports import fines, waiters

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.export.retries import FIRST_MS, MAX_MS, Retries
-from service.export.schedules import RunProgress
+from service.export.schedule import FIRST_MS, MAX_MS, Retries, RunProgress
 from service.runtime.waiting import KEYS_MAX, Postponed
 from tests.support.exports import only, profiles_with
 

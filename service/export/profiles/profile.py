@@ -94,6 +94,11 @@ class Profile:
     known_types: frozenset[str]
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The institution id and the code, by which tables name a profile."""
+        return self.institution_id, self.code
+
+    @property
     def terms(self) -> Terms:
         """What a fine keeps of its profile from its export on."""
         return Terms(

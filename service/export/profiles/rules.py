@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ValidationError
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import CREDIT_TYPE
-from ..schedule import is_cron
 from .file import InstitutionTable, ProfileFile, ProfileTable
 from .toml_lines import Location
 
@@ -126,12 +127,21 @@ def _amounts(n: int, table: ProfileTable) -> Iterator[Fault]:
 def _schedule(n: int, table: ProfileTable) -> Iterator[Fault]:
     if table.cron is not None and table.interval_seconds is not None:
         yield ("profile", n, "cron"), "must not stand beside interval_seconds"
-    if table.cron is not None and not is_cron(table.cron):
+    if table.cron is not None and not _is_cron(table.cron):
         yield ("profile", n, "cron"), "must be a cron expression of five fields"
     if table.cron is None and table.cron_zone is not None:
         yield ("profile", n, "cron_zone"), "must stand beside cron"
     if table.cron_zone is not None:
         yield from _zone(table.cron_zone, "profile", n, "cron_zone")
+
+
+def _is_cron(expression: str) -> bool:
+    """Whether it has five fields, as in a table of cron."""
+    try:
+        CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        return False
+    return len(expression.split()) == 5
 
 
 def _amount(table: ProfileTable, text: str, *location: str | int) -> Iterator[Fault]:
