@@ -7,7 +7,7 @@ import asyncpg
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from ..database.reach import FAILURES
-from ..export.failing import FailingFines
+from ..export.failures import FailingFines
 from ..kafka.stops import OlderDatabase
 from ..runtime.problems import Bug, OperatorError, Unavailable, summary
 from ..runtime.transient import TRANSIENT

@@ -23,7 +23,7 @@ from ..database.ledger_store import LedgerStore
 from ..database.session import Connection, run_in_thread
 from . import store as export_store
 from .batch import Sized
-from .failing import FailingFines, failing_fines
+from .failures import FailingFines, failing_fines
 from .profiles.profile import AmountScope, Profile
 from .selection import Candidate, Exclusion, local_date, select
 from .sizes import sized, unsound_codes

@@ -1,24 +1,29 @@
-"""Why a run cannot go on, in words for an operator; what is no matter of one run is not here."""
+"""Why a run cannot go on, in words for an operator, and which of its fines are the cause."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from ..apply.isolation import is_in_the_way, is_of_a_record, is_of_the_program, name_of
+from ..core.ledger import Fine
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
 from .xml.proof import NotReadBack
 from .xml.stream import RefusedDocument
 
-# The bytes of a batch are not what its fines say: nothing of it leaves the house.
+# The bytes of a batch are not what its fines say: the batch is not sealed.
 UNSOUND = (InvalidBatch, NotReadBack, RefusedDocument, TotalsDiffer)
+# If fine after fine fails, the cause is the program; the first fines are enough to find it.
+NAMED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """`reason` is a clause without a value, `error` the sort of the exception.
+    """Why the run of one profile cannot go on.
 
-    `is_temporary`: nobody has to mend anything.
+    `reason` is a clause that quotes no value, `error` the name of the exception's class. A failure
+    that `is_temporary` needs no correction by a person.
     """
 
     reason: str
@@ -26,33 +31,43 @@ class RunFailure:
     is_temporary: bool = False
 
 
+class FailingFines(Exception):
+    """A run of the profile fails on these fines.
+
+    The text has the ids of the fines and the classes of the errors. It is for the terminal of an
+    operator, not for the log.
+    """
+
+    def __init__(self, profile: str, failing: Sequence[tuple[Fine, Exception]]) -> None:
+        named = ", ".join(
+            f"{fine.facts.fine_id} ({type(problem).__name__})" for fine, problem in failing
+        )
+        first = "; these are the first ones" if len(failing) == NAMED_MAX else ""
+        super().__init__(f"{profile}: a run would fail on the fines {named}{first}")
+
+
 def failure_of(error: Exception) -> RunFailure | None:
-    """None for what concerns all profiles, such as a database that is away.
+    """The failure of one run; None for an error of all runs, such as a database out of reach.
 
     A lost connection counts as a time limit: the caller asks whether the database answers at all.
     """
-    reason = _lasting(error)
-    if reason is not None:
-        return RunFailure(reason, name_of(error))
-    if is_in_the_way(error):
-        return RunFailure(_in_the_way(error), name_of(error), is_temporary=True)
-    return None
-
-
-def _lasting(error: Exception) -> str | None:
     if isinstance(error, UNSOUND):
-        return (
+        reason = (
             "the batch's bytes are not what its fines say, so it was not sealed; `export preview`"
             " names the fines"
         )
-    if is_of_the_program(error):
-        return "the program fails on a fine of the batch; `export preview` names it"
-    if is_of_a_record(error):
-        return "the database refuses what the batch would write"
-    return None
+    elif is_of_the_program(error):
+        reason = "the program fails on a fine of the batch; `export preview` names it"
+    elif is_of_a_record(error):
+        reason = "the database refuses what the batch would write"
+    elif is_in_the_way(error):
+        return RunFailure(_temporary_reason(error), name_of(error), is_temporary=True)
+    else:
+        return None
+    return RunFailure(reason, name_of(error))
 
 
-def _in_the_way(error: Exception) -> str:
+def _temporary_reason(error: Exception) -> str:
     match error:
         case asyncpg.LockNotAvailableError():
             return "another session has locked the run or an account of the batch for too long"
@@ -62,3 +77,36 @@ def _in_the_way(error: Exception) -> str:
             return "a statement of the batch took longer than its time limit"
         case _:
             return "the session was ended, or did not answer in time, while the batch was made"
+
+
+def failing_fines(
+    fines: Sequence[Fine], attempt: Callable[[Sequence[Fine]], object]
+) -> list[tuple[Fine, Exception]]:
+    """The first fines, at most NAMED_MAX, on which `attempt` fails if it gets each of them alone.
+
+    Returns each with its exception. The fines are found by halving: a few failing ones among
+    thousands cost a few dozen attempts.
+    """
+    failing: list[tuple[Fine, Exception]] = []
+    parts = [fines]
+    while parts and len(failing) < NAMED_MAX:
+        part = parts.pop()
+        problem = _problem_with(part, attempt) if part else None
+        if problem is None:
+            continue
+        if len(part) == 1:
+            failing.append((part[0], problem))
+        else:
+            middle = len(part) // 2
+            parts += (part[middle:], part[:middle])
+    return failing
+
+
+def _problem_with(
+    part: Sequence[Fine], attempt: Callable[[Sequence[Fine]], object]
+) -> Exception | None:
+    try:
+        attempt(part)
+    except Exception as problem:  # noqa: BLE001 - the caller raises it, with the id of the fine
+        return problem
+    return None

@@ -11,8 +11,7 @@ from ..database import ledger_write
 from ..database.ledger_store import LockedAccounts
 from ..database.session import Connection, run_in_thread
 from .encode import encode_batch, encode_manifest
-from .failing import FailingFines, failing_fines
-from .failures import UNSOUND
+from .failures import UNSOUND, FailingFines, failing_fines
 from .sealing import Built, Part, built_of, refs_of
 
 # What is encoded is thrown away: where it would go does not matter.

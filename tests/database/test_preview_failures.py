@@ -11,7 +11,7 @@ from service.apply import outputs
 from service.database.ledger_store import LedgerStore
 from service.export import printing, sizes
 from service.export.batch import InvalidBatch
-from service.export.failing import NAMED_MAX, FailingFines, failing_fines
+from service.export.failures import NAMED_MAX, FailingFines, failing_fines
 from service.export.preview import preview
 from service.messages import parse
 from tests.support.commands import Commands
