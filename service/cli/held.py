@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from ..apply.operator_actions import DecisionResult, Justification, actions_on
 from ..core.ledger import Fine, FineKey
-from ..core.words import Listed, Status
+from ..core.words import HeldReason, Status
 from ..database.failed_changes import failed_changes
 from ..database.ledger_store import LedgerStore
 from ..export.profiles.profile import NO_PROFILES, Profiles
@@ -60,7 +60,7 @@ def list_held(
     profile: str | None,
     patron: str | None,
     fine: str | None,
-    because: Listed | None,
+    because: HeldReason | None,
     waiting: bool,
     limit: int,
     wide: bool,

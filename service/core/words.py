@@ -204,8 +204,8 @@ class KnownLines(StrEnum):
     PAY = "pay"
 
 
-class Listed(StrEnum):
-    """Reasons that a list of open fines has: one that is due, or not the profile's, has none."""
+class HeldReason(StrEnum):
+    """Why an open fine is not exported, as lists of open fines show it and filter by it."""
 
     TOO_YOUNG = "too_young"
     BELOW_MINIMUM = "below_minimum"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ...core.words import Listed
+from ...core.words import HeldReason
 from ..options import (
     AllOption,
     InstitutionOption,
@@ -30,7 +30,7 @@ def list_held(
     ] = None,
     fine: FineOption = None,
     because: Annotated[
-        Listed | None, typer.Option("--because", help="Only those with this reason.")
+        HeldReason | None, typer.Option("--because", help="Only those with this reason.")
     ] = None,
     waiting: Annotated[
         bool,
