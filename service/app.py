@@ -22,12 +22,12 @@ from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
 from .restore.guard import Guard
 from .restore.watch import Watch
-from .runtime.lifecycle import UNAVAILABLE, Part, Run, run_parts, steady, stop_on_signals
+from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
+from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals
 from .runtime.ops import Ops
 from .runtime.problems import OperatorError, Unavailable, describe
 from .runtime.readiness import SILENT
 from .runtime.telemetry import Event, Metrics, get_log
-from .runtime.transient import REFUSED, TRANSIENT
 from .runtime.version import program_version
 from .runtime.waiting import unless_set, wait_any
 from .settings import Settings
@@ -213,7 +213,7 @@ async def _open_database(settings: Settings, stop: asyncio.Event) -> Pool | None
         try:
             await _migrate(url, settings.migrate_at_start)
             return await create_pool(url, database_limits(settings))
-        except REFUSED as problem:
+        except LOGIN_FAILED as problem:
             raise DatabaseRefused(f"DATABASE_URL: {why_unusable(problem, url)}") from None
         except TRANSIENT as problem:
             log.warning(Event.DATABASE_AWAITED, problem=describe(problem))

@@ -14,13 +14,12 @@ import structlog
 
 from ..core.identities import parked_key
 from ..core.workspace import Changes, ParkedFailure, ParkedKey
-from ..database.ledger_store import StaleRead
 from ..database.parked_errors import put_parked_failures
 from ..database.session import Connection, Writes, statements
 from ..runtime.crash import crash_point
+from ..runtime.failures import BAD_CONTENT, RETRYABLE, TRANSIENT
 from ..runtime.problems import describe
-from ..runtime.transient import SCHEMA_CHANGED, TRANSIENT
-from .isolation import REFUSED_FOR_GOOD, InternalErrors, is_of_the_program, name_of
+from .isolation import InternalErrors, is_of_the_program, name_of
 from .tally import Tally, TallyInMetrics, TallySink
 
 log = structlog.get_logger()
@@ -30,16 +29,6 @@ TRIAL = "trial"
 
 R = TypeVar("R")
 Work = Callable[[Connection], Awaitable[R]]
-
-# The same commit again may go through: a rival was faster, held what we wanted, or migrated.
-RETRYABLE: tuple[type[Exception], ...] = (
-    StaleRead,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.UniqueViolationError,
-    asyncpg.LockNotAvailableError,
-    *SCHEMA_CHANGED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +98,7 @@ class Committer:
                 done = await self._tried(work, patience)
             except ParkedFailure as problem:
                 failure = problem
-            except REFUSED_FOR_GOOD as problem:
+            except BAD_CONTENT as problem:
                 traced = await self._traced(work, problem, patience)
                 if traced is None:  # the refusal is over by itself
                     passed += 1
@@ -188,7 +177,7 @@ class Committer:
 
         try:
             await self._tried(trial, patience)
-        except REFUSED_FOR_GOOD:
+        except BAD_CONTENT:
             return True
         except Exception as problem:
             # Whatever else the program raises is not what the commit was refused for.

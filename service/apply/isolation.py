@@ -16,35 +16,12 @@ import asyncpg
 import structlog
 
 from ..core.events import FailedRecord, FineChanged, Incoming, Rejection, institution_of
-from ..database.ledger_store import StaleRead
-from ..database.offsets import Fenced
-from ..runtime.problems import OperatorError, Unavailable
-from ..runtime.transient import TRANSIENT
+from ..runtime.failures import BAD_CONTENT, IN_THE_WAY, SURROUNDINGS, TIME_LIMITS
+from ..runtime.problems import OperatorError
 
 log = structlog.get_logger()
 
 UNKNOWN = "unknown"  # the institution of a record that could not be read
-
-# The database will not have it, however often. A rival who is still there after all tries is no
-# fault of the record's: that is the caller's to wait for.
-REFUSED_FOR_GOOD = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.exceptions.ProgramLimitExceededError,
-    StaleRead,
-)
-# A database without a table, a lost connection, a partition that is another's, an operator's task.
-NOT_A_RECORDS = (*TRANSIENT, Fenced, asyncpg.PostgresError, OperatorError, Unavailable)
-# What is too much for one commit ends in one of these; a session that was ended for being idle in
-# its transaction shows as a lost connection.
-TIME_LIMITS = (
-    asyncpg.exceptions.QueryCanceledError,
-    asyncpg.exceptions.InvalidTransactionStateError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    TimeoutError,
-)
 
 
 class TooManyInternalErrors(OperatorError):
@@ -53,12 +30,12 @@ class TooManyInternalErrors(OperatorError):
 
 def is_of_a_record(error: Exception) -> bool:
     """Whether one of the records that were decided together is the cause."""
-    return isinstance(error, REFUSED_FOR_GOOD) or not isinstance(error, NOT_A_RECORDS)
+    return isinstance(error, BAD_CONTENT) or not isinstance(error, SURROUNDINGS)
 
 
 def is_of_the_program(error: Exception) -> bool:
     """Whether it was raised without the database having been asked."""
-    return is_of_a_record(error) and not isinstance(error, REFUSED_FOR_GOOD)
+    return is_of_a_record(error) and not isinstance(error, BAD_CONTENT)
 
 
 def may_be_a_time_limit(error: Exception) -> bool:
@@ -68,9 +45,7 @@ def may_be_a_time_limit(error: Exception) -> bool:
 
 def is_in_the_way(error: Exception) -> bool:
     """Whether the same may go through later: a time limit, or a rival after all tries."""
-    return may_be_a_time_limit(error) or isinstance(
-        error, asyncpg.exceptions.TransactionRollbackError
-    )
+    return isinstance(error, IN_THE_WAY)
 
 
 def is_too_much(error: Exception) -> bool:

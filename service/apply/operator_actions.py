@@ -9,10 +9,10 @@ import orjson
 
 from ..core.workspace import Changes, ParkedKey
 from ..database.session import Connection, statements
+from ..runtime.failures import RETRYABLE
 from ..runtime.problems import describe, summary
 from ..runtime.telemetry import Event, get_log
 from .applier import Applier
-from .committing import RETRYABLE
 from .isolation import is_of_a_record
 
 log = get_log(__name__)

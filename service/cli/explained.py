@@ -6,16 +6,15 @@ from collections.abc import Sequence
 import asyncpg
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from ..database.reach import FAILURES
 from ..export.failures import FailingFines
 from ..kafka.stops import OlderDatabase
+from ..runtime.failures import DATABASE_FAILURES, TRANSIENT
 from ..runtime.problems import Bug, OperatorError, Unavailable, summary
-from ..runtime.transient import TRANSIENT
 from .errors import FAILED, OLDER, TRY_AGAIN
 
 # Their texts are ours: field and rule, no value.
 PLAIN = (OperatorError, FailingFines, Unavailable)
-FOREIGN = (*FAILURES, KafkaError)
+FOREIGN = (*DATABASE_FAILURES, KafkaError)
 # Nothing is wrong with the command, and the same one may go through later.
 IN_THE_WAY = (
     asyncpg.LockNotAvailableError,

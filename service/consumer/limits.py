@@ -3,30 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aiokafka.errors import ConsumerStoppedError, KafkaError
-
 from ..core.events import Incoming, Rejection
 from ..core.ledger import Origin
-from ..database.offsets import Fenced
-from ..runtime.problems import Unavailable
-from ..runtime.transient import TRANSIENT
 
 Parse = Callable[[str, Origin], Incoming | Rejection]
-
-
-class ConsumerLost(Exception):
-    """The consumer is of no use any more: another one, after a pause."""
-
-
-# Nothing is lost by any of these: the database's offset says where to go on.
-RETRIED = (
-    *TRANSIENT,
-    Fenced,
-    KafkaError,
-    Unavailable,
-    ConsumerLost,
-    ConsumerStoppedError,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,16 @@ from ..apply.poll import Poll, Report
 from ..apply.sources import Sources
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
-from ..database.offsets import Fenced
 from ..database.session import INLINE_RECORDS_MAX
 from ..kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
 from ..messages import changed_fine_in, institution_in
 from ..restore.guard import Guard
+from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
 from ..runtime.problems import describe
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from .contact import Contact
-from .limits import RETRIED, ConsumerLost, IntakeLimits, Parse, Source
+from .limits import IntakeLimits, Parse, Source
 from .membership import Member, join
 from .poll_size import SESSION_SHARE, PollSize
 from .records import polls
@@ -112,8 +112,8 @@ class Intake:
     async def run_once(self) -> int:
         """One look at Kafka: takes records and applies them. The number of records applied.
 
-        Raises OlderDatabase, OtherHistory, RecordsGone; and RETRIED, after which the next call
-        loads the offsets again.
+        Raises OlderDatabase, OtherHistory, RecordsGone; and INTAKE_RETRIES, after which the next
+        call loads the offsets again.
         """
         member = self._member
         try:
@@ -150,7 +150,7 @@ class Intake:
             self._metrics.polls.labels("fenced").inc()
             log.warning(Event.POLL_FENCED)
             await wait_any((self._stop,), self._backoff.next_ms())
-        except RETRIED as problem:
+        except INTAKE_RETRIES as problem:
             self._metrics.polls.labels("failed").inc()
             log.warning(Event.INTAKE_RETRIES, exc_info=problem)
             if is_too_much(problem):

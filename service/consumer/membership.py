@@ -29,13 +29,14 @@ from ..kafka.clients import (
 )
 from ..kafka.stops import RecordsGone
 from ..restore.guard import Guard
+from ..runtime.failures import ConsumerLost
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from .commits import Commits
 from .coverage import Coverage
 from .group import Membership
 from .holds import Holds
-from .limits import ConsumerLost, IntakeLimits, Source
+from .limits import IntakeLimits, Source
 from .offsets import Loaded, OffsetLoader
 from .records import LastRecord, Taken, after_last_record, origin_of
 

@@ -25,6 +25,7 @@ from ..core.ledger import (
 )
 from ..core.words import Wait
 from ..core.workspace import ParkedFailure, ParkedKey, PatronKey, View
+from ..runtime.failures import StaleRead
 from . import records
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
@@ -34,10 +35,6 @@ V = TypeVar("V", Payment, Change, Response, SealedBatch)
 Parse = Callable[[str, Origin], Incoming | Rejection]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
-
-
-class StaleRead(Exception):
-    """What was read before the lock is not so any more: the whole commit again (retryable)."""
 
 
 @dataclass(frozen=True, slots=True)

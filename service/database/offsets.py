@@ -4,13 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from ..runtime.failures import Fenced
 from .session import Connection, statements
 
 TopicAndPartition = tuple[str, int]
-
-
-class Fenced(Exception):
-    """A partition is not where this process left it: somebody else owns it. Drop, then reload."""
 
 
 @dataclass(frozen=True, slots=True)

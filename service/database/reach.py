@@ -16,15 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from ..runtime.failures import DATABASE_FAILURES
 from ..runtime.problems import OperatorError
 
-FAILURES: tuple[type[Exception], ...] = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 _DEFAULT_PORT = 5432
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
@@ -47,7 +41,7 @@ def in_words(database_url: str) -> Iterator[None]:
     """For the first contact with a database: every failure comes out as DatabaseUnusable."""
     try:
         yield
-    except FAILURES as problem:
+    except DATABASE_FAILURES as problem:
         raise DatabaseUnusable(why_unusable(problem, database_url)) from None
 
 

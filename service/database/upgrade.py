@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ..runtime.transient import REFUSED, TRANSIENT
+from ..runtime.failures import LOGIN_FAILED, TRANSIENT
 from .migrations import script
 from .session import Connection
 
@@ -24,7 +24,7 @@ async def upgrade(raw: Connection) -> int:
     """Applies what is missing over this connection; the number applied.
 
     Raises what the driver raises if the session is lost, the database is in the way or refuses us
-    (TRANSIENT, REFUSED): nothing of the migration in hand stays then, and the ones before it do.
+    (TRANSIENT, LOGIN_FAILED): nothing of the migration in hand stays then, but the ones before do.
     Raises BrokenMigration, or another error of SQLAlchemy, for a bug.
     """
     applied: list[str] = []
@@ -46,7 +46,7 @@ async def upgrade(raw: Connection) -> int:
             await connection.run_sync(apply)
     except SQLAlchemyError as problem:
         for cause in _causes(problem):
-            if isinstance(cause, (*TRANSIENT, *REFUSED)):
+            if isinstance(cause, (*TRANSIENT, *LOGIN_FAILED)):
                 raise cause from problem
         if raw.is_closed():
             raise asyncpg.ConnectionDoesNotExistError(

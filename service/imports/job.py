@@ -29,8 +29,8 @@ from ..kafka.clients import (
     start,
 )
 from ..messages import encode_rejected
+from ..runtime.failures import with_current_schema
 from ..runtime.problems import OperatorError
-from ..runtime.transient import with_current_schema
 from . import files
 from .files import Accepted, FileKey
 from .lines import TOPIC, Target, earlier_file_number, file_number, origin_of

@@ -22,7 +22,7 @@ from ..database.ledger_store import LedgerStore, columns
 from ..database.references import references
 from ..database.session import Connection, statements
 from ..export.xml.read import PaidLine
-from ..runtime.transient import with_current_schema
+from ..runtime.failures import with_current_schema
 from .lines import Target, payment_event
 
 PAGE_LINES = 1_000

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..database.session import Connection, Pool, statements
-from ..runtime.transient import TRANSIENT
+from ..runtime.failures import TRANSIENT
 
 SQL = statements("upkeep")
 

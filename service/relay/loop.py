@@ -10,13 +10,10 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import asyncpg
-from aiokafka.errors import KafkaError
-
 from ..kafka.clients import KafkaAccess
 from ..restore.guard import AnotherServer, Guard
 from ..runtime.crash import crash_point
-from ..runtime.problems import Unavailable
+from ..runtime.failures import RELAY_RETRIES, SendFailed
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from .outbox import Lease, LeaseLost, Outbox, OutboxStatus
@@ -28,23 +25,6 @@ CLOSE_SECONDS_MAX = 5
 R = TypeVar("R")
 
 log = get_log(__name__)
-
-
-class SendFailed(Exception):
-    """A send raised for no record's and no topic's fault: a new producer, then the same again."""
-
-
-# Everything stays where it is, and is tried again.
-RETRYABLE = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-    KafkaError,
-    Unavailable,
-    SendFailed,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +89,8 @@ class Relay:
     async def run_once(self) -> int:
         """Sends one page and deletes what was acknowledged; returns how many records that are.
 
-        0 without the lease, or with nothing to send. Raises LeaseLost, OlderDatabase, RETRYABLE.
+        0 without the lease, or with nothing to send. Raises LeaseLost, OlderDatabase, or one
+        of RELAY_RETRIES.
         """
         if not await self._hold_lease():
             return 0
@@ -153,7 +134,7 @@ class Relay:
             self._metrics.lease_held.set(0)
             await self._sender.close()
             await wait_any((self._stop,), self._limits.lease_retry_ms)
-        except RETRYABLE as problem:
+        except RELAY_RETRIES as problem:
             log.warning(Event.RELAY_RETRIES, exc_info=problem)
             await wait_any((self._stop,), self._backoff.next_ms())
         else:
@@ -185,7 +166,7 @@ class Relay:
         try:
             async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 await self._lease.release()
-        except RETRYABLE as problem:  # it ends by itself
+        except RELAY_RETRIES as problem:  # it ends by itself
             log.warning(Event.RELAY_RETRIES, exc_info=problem)
 
     async def _page(self) -> list[Row]:
@@ -226,7 +207,7 @@ class Relay:
             async with asyncio.timeout(self._limits.lease_seconds / 3):
                 await self._lease.renew_if_due()
                 await self._report()
-        except RETRYABLE as problem:
+        except RELAY_RETRIES as problem:
             log.warning(Event.RELAY_RETRIES, exc_info=problem)
             if self._lease.has_ended:
                 self._lease.fence = None

@@ -19,9 +19,9 @@ import orjson
 
 from ..database.session import Connection, Pool, statements
 from ..kafka.stops import OlderDatabase
+from ..runtime.failures import DATABASE_FAILURES
 from ..runtime.problems import Unavailable, describe
 from ..runtime.telemetry import Event, get_log
-from ..runtime.transient import TRANSIENT
 from .check import Answer, RestoreCheck
 from .findings import Finding, OutputUnreadable, commits_lost
 from .verdict import put_verdict
@@ -30,8 +30,6 @@ SQL = statements("restore")
 TRIES_MAX = 3
 LOCK_LOOK_SECONDS = 1
 ENDED_DAYS = 90  # rows of processes that were killed; a living one touches its rows all the time
-
-DATABASE_FAILURES: tuple[type[Exception], ...] = (asyncpg.PostgresError, *TRANSIENT)
 
 log = get_log(__name__)
 

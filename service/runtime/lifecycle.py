@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .problems import Unavailable, describe
+from .failures import UNAVAILABLE
+from .problems import describe
 from .telemetry import Event, get_log
-from .transient import TRANSIENT
 from .waiting import is_asked_to_end, wait_any
 
 log = get_log(__name__)
@@ -21,9 +21,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLOSING_SECONDS = 2
 OVERDUE_STATUS = 1
 RETRY_PAUSE_MS = 1_000
-
-# Something outside, the database as a rule, is out of reach or in the way.
-UNAVAILABLE: tuple[type[Exception], ...] = (*TRANSIENT, Unavailable)
 
 Run = Callable[[asyncio.Event], Awaitable[object]]
 

@@ -27,7 +27,7 @@ from service.wiring.parts import (
     new_guard,
     new_relay,
 )
-from tests.bench.figures import DecisionResult
+from tests.bench.figures import ExportFigures
 from tests.bench.ledgers import apply
 from tests.bench.load import INSTITUTION, more_fines
 from tests.bench.peak import peak_mb
@@ -52,7 +52,7 @@ SELECT DISTINCT patron_id FROM (
 """
 
 
-async def run(settings: Settings, with_intake: bool) -> DecisionResult:
+async def run(settings: Settings, with_intake: bool) -> ExportFigures:
     """From the first look at the ledger until the outbox is empty."""
     assert settings.profiles_file is not None
     profiles = read_profiles(settings.profiles_file)
@@ -84,7 +84,7 @@ async def run(settings: Settings, with_intake: bool) -> DecisionResult:
         await relaying
     batches = len(sealed) - 1
     ratio = _last_over_first(sealed)
-    return DecisionResult(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms, len(passed))
+    return ExportFigures(seconds, sealed[-1][1], batches, peak_mb(), ratio, waits_ms, len(passed))
 
 
 async def _intake(pool: Pool, applier: Applier, over: asyncio.Event) -> list[float]:

@@ -73,7 +73,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class DecisionResult:
+class ExportFigures:
     """What an export run tells of itself; `last_over_first`: of the rates of its tenths.
 
     `waits_ms`: how long each poll took that was applied meanwhile; `commits`: of the run.
@@ -169,11 +169,11 @@ async def rate(
 @asynccontextmanager
 async def exported(
     services: Services, filled: str, *options: str
-) -> AsyncIterator[tuple[str, DecisionResult]]:
+) -> AsyncIterator[tuple[str, ExportFigures]]:
     """A copy of a ledger after an export run of its own process, and what that told of itself."""
     async with new_world(services, filled) as world:
         environment = {"BURSAR_PROFILES_FILE": str(profiles_file())}
-        told = DecisionResult(
+        told = ExportFigures(
             **await told_by(world, "tests.bench.export_run", environment, *options)
         )
         if not told.fines:

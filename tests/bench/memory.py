@@ -4,7 +4,7 @@ The same of an export that passes over nearly everything.
 """
 
 from service.export.batch import Limits
-from tests.bench.figures import DecisionResult, Tell, exported, told_by
+from tests.bench.figures import ExportFigures, Tell, exported, told_by
 from tests.bench.ledgers import export_whole, fill, keep_due, multiply
 from tests.bench.world import World, new_database
 from tests.support.services import Services
@@ -47,12 +47,12 @@ async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dic
     }
 
 
-async def _export(services: Services, url: str) -> DecisionResult:
+async def _export(services: Services, url: str) -> ExportFigures:
     async with exported(services, url, "intake") as (_, told):
         return told
 
 
-async def _all_due(services: Services, due: int) -> DecisionResult:
+async def _all_due(services: Services, due: int) -> ExportFigures:
     async with new_database(services) as url:
         await fill(url, due)
         return await _export(services, url)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.figures import DecisionResult, exported
+from tests.bench.figures import ExportFigures, exported
 from tests.bench.ledgers import fill, keep_due, multiply
 from tests.bench.world import new_database
 from tests.support.services import Services
@@ -12,7 +12,7 @@ MORE_MB_MAX = 60
 STEPS_OF = 10_000
 
 
-async def _told(services: Services, open_fines: int) -> DecisionResult:
+async def _told(services: Services, open_fines: int) -> ExportFigures:
     async with new_database(services) as url:
         await fill(url, DUE)
         if open_fines > DUE:

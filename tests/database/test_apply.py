@@ -8,7 +8,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service.database.offsets import Assignment, Fenced
+from service.database.offsets import Assignment
+from service.runtime.failures import Fenced
 from tests.conftest import with_database
 from tests.support.inputs import ABSENT
 from tests.support.mixture import PROFILES, Exported, first_fines, mixture

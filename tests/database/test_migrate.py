@@ -19,8 +19,8 @@ from service.database.migrate import migrate, pending, revisions
 from service.database.migrations import script
 from service.database.migrations.script import BrokenMigration
 from service.database.session import DatabaseLimits, create_pool
+from service.runtime.failures import LOGIN_FAILED, TRANSIENT
 from service.runtime.problems import describe
-from service.runtime.transient import REFUSED, TRANSIENT
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable
@@ -134,7 +134,7 @@ async def test_a_role_that_may_not_migrate_is_refused(empty_database_url: str) -
     parts = urlsplit(empty_database_url)
     server = parts.netloc.rpartition("@")[2]
     try:
-        with pytest.raises(REFUSED):
+        with pytest.raises(LOGIN_FAILED):
             await migrate(parts._replace(netloc=f"{role}:reads@{server}").geturl())
     finally:
         await fetch(empty_database_url, f"DROP ROLE {role}")

@@ -7,7 +7,6 @@ import pytest
 
 from service.database.offsets import (
     Assignment,
-    Fenced,
     OffsetMove,
     advance,
     introduce,
@@ -16,6 +15,7 @@ from service.database.offsets import (
     take_over,
 )
 from service.database.session import Connection, Pool, create_pool
+from service.runtime.failures import Fenced
 
 DIGEST = record_digest(b"key", b"value")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.database.session import Pool, statements
-from service.runtime.transient import with_current_schema
+from service.runtime.failures import with_current_schema
 from tests.support.write_path import WritePath, change, fine, payment
 
 FOLDER = Path(__file__).parents[2] / "service" / "database" / "sql"

@@ -6,8 +6,8 @@ import asyncpg
 from alembic import op
 from sqlalchemy import PoolProxiedConnection
 
+from ...runtime.failures import LOGIN_FAILED, TRANSIENT
 from ...runtime.problems import Bug
-from ...runtime.transient import REFUSED, TRANSIENT
 
 
 class BrokenMigration(Bug):
@@ -39,7 +39,7 @@ def run(file: str, lock_wait_seconds_max: int = 30) -> None:
     # By the simple protocol: SQLAlchemy would prepare it, which takes one statement only.
     try:
         adapted.run_async(lambda connection: connection.execute(sql))
-    except (*TRANSIENT, *REFUSED):
+    except (*TRANSIENT, *LOGIN_FAILED):
         raise
     except asyncpg.PostgresError as problem:
         raise BrokenMigration(file, sql, problem) from problem
