@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -12,50 +17,110 @@ from demo.stage import Done
 
 NOTHING: Balance = (ZERO, ZERO)
 FINE_WIDTH = 7
+SENTENCE = "field and rule"  # the one column whose text may be continued on further lines
+SENTENCE_WIDTH = 48
+UNLIMITED = 1_000  # wider than any of these lists
+GAP = "   "
+
+Cell = str | Text
+
+
+@dataclass
+class Report:
+    """A list with a title. `numbers`: the headings of columns that are aligned to the right.
+
+    An empty first cell says that the row belongs to the same subject as the row above it.
+    """
+
+    title: str
+    headings: Sequence[str]
+    numbers: frozenset[str]
+    caption: str | None = None
+    rows: list[tuple[Sequence[Cell], bool]] = field(default_factory=list)
+
+    def add(self, *cells: Cell, end_section: bool = False) -> None:
+        """Adds a row, one cell for each heading; with `end_section` a rule is drawn below it."""
+        self.rows.append((cells, end_section))
+
+    def fitting(self, console: Console) -> RenderableType:
+        """A table if it fits the console, else a few lines for each row; no name is ever cut."""
+        table = self._table()
+        options = console.options.update(max_width=UNLIMITED)
+        if Measurement.get(console, options, table).maximum <= console.width:
+            return table
+        lines = [line for cells, _ in self.rows for line in self._lines(cells, console.width)]
+        caption = [] if self.caption is None else [Text(self.caption, "dim")]
+        return Group(Text(self.title, "bold"), *map(Text, lines), *caption)
+
+    def _table(self) -> Table:
+        table = Table(
+            title=self.title, title_justify="left", caption=self.caption, caption_justify="left"
+        )
+        for heading in self.headings:
+            if heading == SENTENCE:
+                table.add_column(heading, max_width=SENTENCE_WIDTH)
+            else:
+                justify = "right" if heading in self.numbers else "left"
+                table.add_column(heading, justify=justify, no_wrap=True)
+        for cells, end_section in self.rows:
+            table.add_row(*cells, end_section=end_section)
+        return table
+
+    def _lines(self, cells: Sequence[Cell], width: int) -> Iterator[str]:
+        subject, *others = [str(cell) for cell in cells]
+        if subject:
+            yield f" {subject}"
+        line = ""
+        for heading, text in zip(self.headings[1:], others, strict=False):
+            if not text:
+                continue
+            part = f"{GAP}{heading} {text}" if heading else f" {text}"
+            if line and cell_len(line + part) > width:
+                yield line
+                line = ""
+            line += part
+        yield line
 
 
 def show(console: Console, done: list[Done], outputs: Outputs) -> None:
-    console.print(_balances(done), _batches(outputs), _rejected(outputs))
+    """Prints the three reports, in a width that the console has."""
+    for report in (_balances(done), _batches(outputs), _rejected(outputs)):
+        console.print(report.fitting(console), highlight=False)
 
 
-def _balances(done: list[Done]) -> Table:
-    table = Table(
-        title="Balances, before → after each step",
-        title_justify="left",
-        caption="Below zero: a credit. A lost item's fine leaves the balance when it is exported.",
-        caption_justify="left",
+def _balances(done: list[Done]) -> Report:
+    amounts = ("active", "transferred", "total")
+    report = Report(
+        "Balances, before → after each step",
+        ("step", "fines", "patron", "", *amounts),
+        frozenset(amounts),
+        "Below zero: a credit. A lost item's fine leaves the balance when it is exported.",
     )
-    for heading in ("step", "fines"):
-        table.add_column(heading)
-    for heading in ("patron", ""):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("active", "transferred", "total"):
-        table.add_column(heading, justify="right")
     for step in done:
-        _add_step(table, step)
+        _add_step(report, step)
     last = done[-1].after if done else {}
     for patron, balance in last.items():
         title = "the end" if patron is next(iter(last)) else ""
-        cells = _moved(balance, balance)
-        table.add_row(title, "", Text(patron.name), patron.college.currency, *cells)
-    return table
+        amounts_now = _moved(balance, balance)
+        report.add(title, "", Text(patron.name), patron.college.currency, *amounts_now)
+    return report
 
 
-def _add_step(table: Table, step: Done) -> None:
+def _add_step(report: Report, step: Done) -> None:
     """A row for each patron whose balance moved; a line if there is none."""
-    rows = [patron for patron in step.after if step.before.get(patron) != step.after[patron]]
+    patrons = [patron for patron in step.after if step.before.get(patron) != step.after[patron]]
     title = step.title
-    for patron in rows:
-        cells = _moved(step.before.get(patron, NOTHING), step.after[patron])
+    for patron in patrons:
+        amounts = _moved(step.before.get(patron, NOTHING), step.after[patron])
         currency = patron.college.currency
-        end = patron is rows[-1]
+        end = patron is patrons[-1]
         fines = ", ".join(map(_short, sorted(step.fines[patron])))
-        table.add_row(title, fines, Text(patron.name), currency, *cells, end_section=end)
+        report.add(title, fines, Text(patron.name), currency, *amounts, end_section=end)
         title = ""
-    if not rows:
+    if not patrons:
         counts = {"rejected": step.rejected, "parked": step.parked}
         remarks = ["no effect", *(f"{n} {what}" for what, n in counts.items() if n)]
-        table.add_row(title, "", Text(", ".join(remarks), style="dim"), end_section=True)
+        report.add(title, "", Text(", ".join(remarks), style="dim"), end_section=True)
 
 
 def _short(fine_id: str) -> str:
@@ -72,15 +137,12 @@ def _moved(before: Balance, after: Balance) -> list[Text]:
     ]
 
 
-def _batches(outputs: Outputs) -> Table:
-    table = Table(title="Batches", title_justify="left")
-    for heading in ("profile", "batch"):
-        table.add_column(heading)
-    for heading in ("fines", "debits", "credits", "total"):
-        table.add_column(heading, justify="right")
-    table.add_column("file", overflow="fold")
+def _batches(outputs: Outputs) -> Report:
+    numbers = ("fines", "debits", "credits", "total")
+    headings = ("profile", "batch", *numbers, "file")
+    report = Report("Batches", headings, frozenset(numbers))
     for manifest in outputs.manifests:
-        table.add_row(
+        report.add(
             manifest["profile"],
             str(manifest["batch_number"]),
             str(manifest["count"]),
@@ -89,16 +151,15 @@ def _batches(outputs: Outputs) -> Table:
             f"{manifest['total']} {manifest['currency']}",
             manifest["file_name"],
         )
-    return table
+    return report
 
 
-def _rejected(outputs: Outputs) -> Table:
-    table = Table(title="Rejected records", title_justify="left")
-    for heading in ("topic", "offset", "reason", "field and rule"):
-        table.add_column(heading)
+def _rejected(outputs: Outputs) -> Report:
+    headings = ("topic", "offset", "reason", SENTENCE)
+    report = Report("Rejected records", headings, frozenset())
     for record in outputs.records["rejected"]:
         headers = record.headers
         place = f"{headers['bursar-partition']}/{headers['bursar-offset']}"
         topic = headers["bursar-topic"].partition(".")[2]
-        table.add_row(topic, place, headers["bursar-reason"], Text(headers["bursar-detail"]))
-    return table
+        report.add(topic, place, headers["bursar-reason"], Text(headers["bursar-detail"]))
+    return report

@@ -22,6 +22,7 @@ SHOWN_OF_CHANGE = ("institution_id", "patron_id", "currency", "sequence", "balan
 SHOWN_OF_FINE_CHANGED = ("fine_id", "status")
 HIDDEN_OF_LINE = ("fineFeeComment", "owneredEntity", "vat")
 PATH_WIDTH = 54
+SIDE_BY_SIDE_WIDTH = 120
 PLACES = (
     ("{folder}/batches/*.xml", "what an ERP loads; docs/bursar-xml.md describes it"),
     ("{folder}/batches/manifests/*.json", "the control totals of each batch, and its lines"),
@@ -46,27 +47,37 @@ PLACES = (
 
 
 def show(console: Console, outputs: Outputs) -> None:
-    """The fine F-2005 as it came, as a balance and as a line of a batch, shortened."""
-    table = Table(
-        title=f"The fine {LATE_FINE.fine_id}, shortened",
-        title_justify="left",
-        expand=True,
-    )
-    columns = {
+    """The fine F-2005 as it came, as a balance and as a line of a batch, shortened.
+
+    Side by side if the console is wide enough for it, else one below the other.
+    """
+    forms = {
         "fine-created: the library sends it": _fine(),
         "balance-changed: everybody reads it": _change(outputs),
         "export-batch: the bursar's ERP loads it": _line(outputs),
     }
-    for heading in columns:
+    title = f"The fine {LATE_FINE.fine_id}, shortened"
+    if console.width < SIDE_BY_SIDE_WIDTH:
+        console.print(Text(title, "bold"))
+        for heading, text in forms.items():
+            console.print(Text(heading, "bold"), Text(text), sep="\n", soft_wrap=True)
+        return
+    table = Table(title=title, title_justify="left", expand=True)
+    for heading in forms:
         table.add_column(heading, overflow="fold")
-    table.add_row(*(Text(text) for text in columns.values()))
+    table.add_row(*(Text(text) for text in forms.values()))
     console.print(table)
 
 
 def show_next(console: Console, folder: Path, root: Path) -> None:
     """Files, commands and pages, a line each."""
     shown = folder.relative_to(root)
-    lines = [f"  {place.format(folder=shown):{PATH_WIDTH}}{text}" for place, text in PLACES]
+    is_wide = console.width >= SIDE_BY_SIDE_WIDTH
+    between = "" if is_wide else "\n      "
+    lines = [
+        f"  {place.format(folder=shown):{PATH_WIDTH if is_wide else 0}}{between}{text}"
+        for place, text in PLACES
+    ]
     console.print(Group(Text("Look next"), *map(Text, lines)), highlight=False, soft_wrap=True)
 
 
