@@ -20,8 +20,7 @@ from .operations.reconcile import Reconcile
 from .operations.sweep import Sweep
 from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
-from .restore.guard import Guard
-from .restore.watch import Watch
+from .restore.guard import Guard, IdleCommits
 from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
 from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals
 from .runtime.ops import Ops
@@ -119,7 +118,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     counts = Counts(guard.writer("counts"), process.metrics, intake.sources)
     standing = new_standing(settings, pool, profiles, process.metrics)
     upkeep = [
-        Part("watch", steady("watch", Watch(guard.writer("watch")).run)),
+        Part("watch", steady("watch", IdleCommits(guard.writer("watch")).run)),
         Part("sweep", steady("sweep", sweep.run)),
         Part("measure", steady("measure", measure.run)),
         Part("counts", steady("counts", counts.run)),
@@ -271,7 +270,7 @@ async def _tell_if_exchanged(guard: Guard) -> None:
     """Raises OlderDatabase if this is another database, such as one without our tables."""
     with contextlib.suppress(asyncpg.PostgresError, *UNAVAILABLE):
         async with asyncio.timeout(EXCHANGED_SECONDS_MAX):
-            await guard.watch()
+            await guard.verify_any()
 
 
 async def _opened(guard: Guard) -> bool:

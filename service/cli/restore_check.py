@@ -7,9 +7,8 @@ import typer
 
 from ..messages.values import instant
 from ..restore import operators
-from ..restore.billed import Billed, billed
 from ..restore.findings import CannotAsk, Finding
-from ..restore.operators import State
+from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
 from ..wiring.access import kafka_access
 from ..wiring.parts import new_check
@@ -87,29 +86,29 @@ def show_billed(unknown: bool, as_json: bool) -> None:
     show(BILLED, [billed_row(batch) for batch in chosen], as_json)
 
 
-def billed_row(batch: Billed) -> Row:
+def billed_row(batch: PublishedManifest) -> Row:
     """What the list shows of a manifest; its instant as all lists show instants."""
     row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
     sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
 
 
-async def _billed(settings: Settings) -> list[Billed]:
+async def _billed(settings: Settings) -> list[PublishedManifest]:
     topic = f"{settings.topic_prefix}export-manifest.v1"
     access, group = kafka_access(settings), settings.consumer_group
     async with database(settings) as pool, pool.acquire() as connection:
-        found = [one async for one in billed(connection, access, group, topic)]
+        found = [one async for one in published_manifests(connection, access, group, topic)]
     return sorted(found, key=lambda one: (str(one.manifest.get("profile")), _number(one)))
 
 
-def _number(one: Billed) -> int:
+def _number(one: PublishedManifest) -> int:
     number = one.manifest.get("batch_number")
     return number if isinstance(number, int) else 0
 
 
 async def _look(settings: Settings) -> State:
     async with database(settings) as pool:
-        return await operators.look(pool, new_check(settings))
+        return await operators.read_state(pool, new_check(settings))
 
 
 def _show(state: State, as_json: bool) -> None:
@@ -125,21 +124,21 @@ def _show(state: State, as_json: bool) -> None:
             "found_at": verdict.found_at,
         }
         show_one(row, as_json)
-    if state.not_asked is not None:
-        complain(f"not compared with Kafka now: {state.not_asked}")
+    if state.problem is not None:
+        complain(f"not compared with Kafka now: {state.problem}")
     else:
         show(FINDINGS, [_row(finding) for finding in state.findings], as_json)
     if state.is_sound:
         return
     if state.verdict is None and not state.findings:
         raise typer.Exit(FAILED)
-    if not state.findings and state.not_asked is None:
+    if not state.findings and state.problem is None:
         complain("the verdict stands: `bursar-bridge restore-check clear --reason TEXT` lifts it")
     raise typer.Exit(OLDER)
 
 
 def _row(finding: Finding) -> Row:
-    return {"what": "now", "finding": finding.sort.value, "text": finding.text}
+    return {"what": "now", "finding": finding.kind.value, "text": finding.text}
 
 
 async def finding_of(settings: Settings) -> str | None:
@@ -147,9 +146,9 @@ async def finding_of(settings: Settings) -> str | None:
     state = await _look(settings)
     if state.verdict is not None:
         return state.verdict.detail
-    if state.not_asked is not None:
-        raise CannotAsk(state.not_asked)
-    return state.findings[0].line if state.findings else None
+    if state.problem is not None:
+        raise CannotAsk(state.problem)
+    return state.findings[0].message if state.findings else None
 
 
 async def warn_of_older_database(settings: Settings) -> bool:

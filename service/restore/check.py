@@ -1,9 +1,9 @@
-"""Is this database older than Kafka? Two witnesses are asked, by content (architecture.md).
+"""Is this database older than Kafka? (architecture.md, "No commit on top of an older ledger")
 
-The group's committed offsets: they are written after the database's commit, so they are never ahead
-of the database that wrote them. The output topics: the offset of the last acknowledged record is
-stored with the deletion of what was sent; whatever lies beyond it must be known here all the same,
-since only a crash between the two can have left it there.
+The check compares two things. The group's committed offsets are written after the database's
+commit, so they are never ahead of the database that wrote them. In the output topics, the offset of
+the last acknowledged record is stored with the deletion of what was sent; a record beyond it must
+be known to this database all the same, since only a crash between the two can have left it there.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from ..kafka.clients import KafkaAccess
 from ..kafka.stops import OlderDatabase
 from .findings import (
     Finding,
-    Sort,
+    FindingKind,
     foreign_record,
     read_further,
     records_gone,
     unknown_record,
 )
-from .known import Record, claims_to_be_ours, unknown
+from .known import Record, has_our_type, unknown
 from .topics import ANSWER_SECONDS_MAX, Range, Topics, open_topics
 
 SQL = statements("restore")
-# The newest records of a partition are looked at first: after a restore they are the unknown ones.
+# The newest records of a partition are compared first: after a restore they are the unknown ones.
 NEWEST_RECORDS = 5
 # Of a topic that is shorter than what was acknowledged: it was made anew, so all of its records are
 # of one time, and if that was after the backup none of them is known.
@@ -39,6 +39,7 @@ TOO_SLOW = (
 )
 
 Offsets = Mapping[TopicPartition, int]
+Progress = Callable[[], Awaitable[None]]
 
 
 class CheckTooSlow(OlderDatabase):
@@ -87,12 +88,12 @@ class Answer:
         }
 
 
-async def _nothing() -> None:
-    """Nobody wants to know how far the check is."""
+async def no_progress() -> None:
+    """The progress of a check that nobody waits for."""
 
 
 class RestoreCheck:
-    """Only reads. `progress` of `ask` is awaited after each page of records."""
+    """Compares the database with Kafka. It only reads."""
 
     def __init__(self, access: KafkaAccess, scope: Scope) -> None:
         self._access = access
@@ -101,13 +102,14 @@ class RestoreCheck:
     async def ask(
         self,
         connection: Connection,
-        progress: Callable[[], Awaitable[None]] = _nothing,
+        progress: Progress = no_progress,
         *,
-        foreign_accepted: bool = False,
+        accepts_foreign: bool = False,
     ) -> Answer:
-        """All of it over one connection: one database. At most one finding for each partition.
+        """The whole check, over one connection: at most one finding for each partition.
 
-        `foreign_accepted`: records that do not claim to be of this service are passed over.
+        `progress` is awaited after each page of records. `accepts_foreign`: records that do not
+        carry a type of this service are passed over.
 
         Raises CannotAsk, OutputUnreadable, CheckTooSlow, and what the database raises.
         """
@@ -115,7 +117,7 @@ class RestoreCheck:
         async with open_topics(self._access, scope.group_id) as topics:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 partitions = await topics.partitions([*scope.inputs, *scope.outputs])
-                read = await self._read_further(connection, topics, partitions)
+                findings = await self._read_further(connection, topics, partitions)
                 # Before the ends: what is sent meanwhile is in the ledger when it is compared.
                 acknowledged = await _offsets(connection, "output_offsets", scope.outputs)
                 accepted = await _offsets(connection, "accepted_outputs", scope.outputs)
@@ -123,12 +125,12 @@ class RestoreCheck:
                 ends = await topics.ends(outputs) if outputs else {}
                 written = [at for at in outputs if ends[at] > 0]
                 firsts = await topics.firsts(written) if written else {}
-            seen = Seen(acknowledged, accepted, ends, firsts)
-            findings = [*read, *seen.gone()]
+            offsets = OutputOffsets(acknowledged, accepted, ends, firsts)
+            findings += offsets.gone()
             if not findings:
-                findings = await self._bounded(connection, topics, seen, progress)
-            if foreign_accepted:
-                findings = [one for one in findings if one.sort is not Sort.FOREIGN_RECORD]
+                findings = await self._unknown_records(connection, topics, offsets, progress)
+            if accepts_foreign:
+                findings = [f for f in findings if f.kind is not FindingKind.FOREIGN_RECORD]
         return Answer(tuple(findings), ends, acknowledged)
 
     async def _read_further(
@@ -137,28 +139,34 @@ class RestoreCheck:
         topics: Topics,
         partitions: Mapping[str, list[TopicPartition]],
     ) -> list[Finding]:
-        """The first witness. The group is asked first: it is never ahead of a later look here."""
+        """Input partitions that the group has read further than this database.
+
+        The group is asked before the database, which may move on between the two questions.
+        """
         inputs = [at for name in self._scope.inputs for at in partitions.get(name, ())]
         committed = await topics.committed(inputs)
-        kept = await _offsets(connection, "input_offsets", self._scope.inputs)
-        known = {at.topic for at in kept}
+        stored = await _offsets(connection, "input_offsets", self._scope.inputs)
+        known = {at.topic for at in stored}
         firsts = await topics.firsts([at for at in committed if at.topic not in known])
-        goes_on = {at: kept.get(at, firsts.get(at, 0)) for at in committed}
+        next_offsets = {at: stored.get(at, firsts.get(at, 0)) for at in committed}
         return [
-            read_further(self._scope.group_id, at, committed[at], goes_on[at])
+            read_further(self._scope.group_id, at, committed[at], next_offsets[at])
             for at in sorted(committed)
-            if committed[at] > goes_on[at]
+            if committed[at] > next_offsets[at]
         ]
 
-    async def _bounded(
+    async def _unknown_records(
         self,
         connection: Connection,
         topics: Topics,
-        seen: "Seen",
-        progress: Callable[[], Awaitable[None]],
+        offsets: "OutputOffsets",
+        progress: Progress,
     ) -> list[Finding]:
-        """The second witness, within the time that was given."""
-        ranges = seen.ranges()
+        """Output records that this database did not publish, the newest ones first.
+
+        Raises CheckTooSlow if they cannot be compared within the time that was given.
+        """
+        ranges = offsets.ranges()
         seconds = self._scope.seconds_max
         deadline = asyncio.get_running_loop().time() + seconds
         newest = [part._replace(first=_newest(part)) for part in ranges]
@@ -167,9 +175,9 @@ class RestoreCheck:
             findings: dict[TopicPartition, Finding] = {}
             async with contextlib.aclosing(topics.read(parts)) as pages:
                 async for page in pages:
-                    for record in await self._unknown(connection, page, seen):
+                    for record in await self._unexplained(connection, page, offsets):
                         at = TopicPartition(record.topic, record.partition)
-                        finding = unknown_record if claims_to_be_ours(record) else foreign_record
+                        finding = unknown_record if has_our_type(record) else foreign_record
                         findings.setdefault(at, finding(at, record.offset))
                     if findings and parts is rest:
                         break
@@ -180,20 +188,20 @@ class RestoreCheck:
                 return [findings[at] for at in sorted(findings)]
         return []
 
-    async def _unknown(
-        self, connection: Connection, page: Sequence[Record], seen: "Seen"
+    async def _unexplained(
+        self, connection: Connection, page: Sequence[Record], offsets: "OutputOffsets"
     ) -> list[Record]:
-        """What nobody can explain. A relay that is at work may have acknowledged some meanwhile."""
+        """Records that are evidence; a relay may have acknowledged some of them meanwhile."""
         records = await unknown(connection, page)
         if not records:
             return []
         now = await _offsets(connection, "output_offsets", self._scope.outputs)
-        return [record for record in records if seen.is_evidence(record, now)]
+        return [record for record in records if offsets.is_evidence(record, now)]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The offsets of the output topics as they were read, one after the other."""
+class OutputOffsets:
+    """The offsets of the output topics, in the database and in Kafka, at the start of a check."""
 
     acknowledged: Offsets
     accepted: Offsets
@@ -201,7 +209,7 @@ class Seen:
     firsts: Offsets
 
     def gone(self) -> list[Finding]:
-        """Records beyond what was acknowledged that were removed before anybody compared them."""
+        """Records beyond what was acknowledged that were removed before they were compared."""
         return [
             records_gone(at, self.acknowledged.get(at, -1) + 1, first)
             for at, first in self.firsts.items()
@@ -209,26 +217,29 @@ class Seen:
         ]
 
     def ranges(self) -> list[Range]:
-        """What is compared of each partition: everything beyond the last acknowledged record.
+        """What is compared of each partition: everything from the last acknowledged record on.
 
-        And that one as well. In a topic that was made anew after the backup its offset holds a
-        record of the time that is missing, and so do all others.
+        That record is compared as well. In a topic that was made anew after the backup its offset
+        holds a record of the time that is missing, and so do all others.
         """
         return [
-            Range(at, max(first, self._from(at)), self.ends[at])
+            Range(at, max(first, self._compared_from(at)), self.ends[at])
             for at, first in self.firsts.items()
         ]
 
     def is_evidence(self, record: Record, now: Offsets) -> bool:
-        """Whether a record that is not known here tells of an older database."""
+        """Whether a record that is not known here shows that the database is older.
+
+        `now` are the acknowledged offsets after the record was read.
+        """
         at = TopicPartition(record.topic, record.partition)
         if record.offset <= self.accepted.get(at, -1):
             return False  # a person has passed over it
         if record.offset <= self.acknowledged.get(at, -1):
-            return claims_to_be_ours(record)  # else another program wrote it between ours
+            return has_our_type(record)  # else another program wrote it between ours
         return record.offset > now.get(at, -1)
 
-    def _from(self, at: TopicPartition) -> int:
+    def _compared_from(self, at: TopicPartition) -> int:
         acknowledged = self.acknowledged.get(at, -1)
         is_made_anew = self.ends[at] - 1 < acknowledged
         return self.ends[at] - MADE_ANEW_RECORDS if is_made_anew else max(acknowledged, 0)

@@ -1,25 +1,30 @@
-"""What the restore check can find, and why it cannot always be asked. Pure."""
+"""What the restore check can find, why it cannot always be asked, and the verdict that is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
+import orjson
+from aiokafka import TopicPartition
+
+from ..database.session import Connection, statements
 from ..kafka.stops import OlderDatabase
 from ..runtime.problems import Unavailable
 
-Place = tuple[str, int]  # topic and partition
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"
+SQL = statements("restore")
 
 
 class OutputUnreadable(OlderDatabase):
-    """An output topic may hold what this database does not know, and nobody can look."""
+    """The service may not read an output topic, which may hold what this database lacks."""
 
 
 class CannotAsk(Unavailable):
     """The brokers cannot answer for now; as long as they do not, nothing is written."""
 
 
-class Sort(StrEnum):
+class FindingKind(StrEnum):
     """Stable names of findings, as the verdict keeps them."""
 
     READ_FURTHER = "read_further"
@@ -33,94 +38,121 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One piece of evidence. `text` names places and numbers, never what a record says."""
+    """A piece of evidence. `text` names places and numbers, never what a record says."""
 
-    sort: Sort
+    kind: FindingKind
     text: str
     evidence: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
-    def line(self) -> str:
-        """What a process that stops because of it says."""
-        if self.sort is Sort.UNREADABLE:
+    def message(self) -> str:
+        """The line with which a process stops because of the finding."""
+        if self.kind is FindingKind.UNREADABLE:
             return f"{self.text}: {ADVICE}"
         return f"an older database was restored: {self.text}; {ADVICE}"
 
-    def problem(self) -> OlderDatabase:
-        unreadable = self.sort is Sort.UNREADABLE
-        return OutputUnreadable(self.line) if unreadable else OlderDatabase(self.line)
+    def error(self) -> OlderDatabase:
+        """The exception with which a process stops because of the finding."""
+        unreadable = self.kind is FindingKind.UNREADABLE
+        return OutputUnreadable(self.message) if unreadable else OlderDatabase(self.message)
 
 
-def read_further(group: str, at: Place, read_up_to: int, next_offset: int) -> Finding:
-    topic, partition = at
+def read_further(group: str, at: TopicPartition, read_up_to: int, next_offset: int) -> Finding:
+    """The group has committed the offset `read_up_to`, which is beyond this database's."""
     return Finding(
-        Sort.READ_FURTHER,
-        f"group {group} has read topic {topic}, partition {partition} up to offset {read_up_to}, "
+        FindingKind.READ_FURTHER,
+        f"group {group} has read {_name(at)} up to offset {read_up_to}, "
         f"this database goes on at {next_offset}",
-        {
-            "topic": topic,
-            "partition": partition,
-            "read_up_to": read_up_to,
-            "next_offset": next_offset,
-        },
+        {**at._asdict(), "read_up_to": read_up_to, "next_offset": next_offset},
     )
 
 
-def unknown_record(at: Place, offset: int) -> Finding:
-    topic, partition = at
+def unknown_record(at: TopicPartition, offset: int) -> Finding:
+    """An output topic has a record of this service that this database does not know."""
     return Finding(
-        Sort.UNKNOWN_RECORD,
-        f"topic {topic}, partition {partition}, offset {offset} holds a record that this database "
-        "did not publish",
-        {"topic": topic, "partition": partition, "offset": offset},
+        FindingKind.UNKNOWN_RECORD,
+        f"{_name(at)}, offset {offset} holds a record that this database did not publish",
+        {**at._asdict(), "offset": offset},
     )
 
 
-def foreign_record(at: Place, offset: int) -> Finding:
-    topic, partition = at
+def foreign_record(at: TopicPartition, offset: int) -> Finding:
+    """An output topic has a record of another program."""
     return Finding(
-        Sort.FOREIGN_RECORD,
-        f"topic {topic}, partition {partition}, offset {offset} holds a record that neither this "
+        FindingKind.FOREIGN_RECORD,
+        f"{_name(at)}, offset {offset} holds a record that neither this "
         "database nor any other one of this service published",
-        {"topic": topic, "partition": partition, "offset": offset},
+        {**at._asdict(), "offset": offset},
     )
 
 
-def records_gone(at: Place, first_unread: int, first: int) -> Finding:
-    topic, partition = at
+def records_gone(at: TopicPartition, first_unread: int, first: int) -> Finding:
+    """Records from `first_unread` to before `first` were removed before they were compared."""
     return Finding(
-        Sort.RECORDS_GONE,
-        f"topic {topic}, partition {partition} begins at offset {first}, and this database knows "
+        FindingKind.RECORDS_GONE,
+        f"{_name(at)} begins at offset {first}, and this database knows "
         f"of nothing from offset {first_unread} on: what was there is gone and cannot be compared",
-        {"topic": topic, "partition": partition, "offset": first_unread, "begins_at": first},
+        {**at._asdict(), "offset": first_unread, "begins_at": first},
     )
 
 
 def commits_lost(process: str, writer: str, remembered: int, counted: int | None) -> Finding:
-    count = "none" if counted is None else str(counted)
+    """The database counts fewer commits than the process remembers; None: it has no count."""
     return Finding(
-        Sort.COMMITS_LOST,
+        FindingKind.COMMITS_LOST,
         f"process {process} remembers {remembered} commits of its {writer}, this database has "
-        f"{count}: another one took its place",
+        f"{'none' if counted is None else counted}: another one took its place",
         {"process": process, "writer": writer, "remembered": remembered, "counted": counted or 0},
     )
 
 
-def acknowledgements_lost(at: Place, remembered: int, recorded: int | None) -> Finding:
-    topic, partition = at
-    known = "none" if recorded is None else str(recorded)
+def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | None) -> Finding:
+    """The database has an older acknowledged offset than the relay remembers; None: it has none."""
     return Finding(
-        Sort.ACKNOWLEDGEMENTS_LOST,
-        f"topic {topic}, partition {partition} was acknowledged up to offset {remembered}, this "
-        f"database knows {known}: another one took its place",
-        {"topic": topic, "partition": partition, "remembered": remembered},
+        FindingKind.ACKNOWLEDGEMENTS_LOST,
+        f"{_name(at)} was acknowledged up to offset {remembered}, this "
+        f"database knows {'none' if recorded is None else recorded}: another one took its place",
+        {**at._asdict(), "remembered": remembered},
     )
 
 
 def unreadable(topic: str, right: str) -> Finding:
+    """The service lacks the right to do with the topic what `right` says."""
     return Finding(
-        Sort.UNREADABLE,
+        FindingKind.UNREADABLE,
         f"topic {topic} cannot be read, so nobody can tell whether this database is older than "
         f"Kafka: give the service the right to {right}",
         {"topic": topic},
     )
+
+
+def _name(at: TopicPartition) -> str:
+    return f"topic {at.topic}, partition {at.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The row that forbids all writing. `evidence` is a JSON list of places.
+
+    `detail` is the line with which processes stop.
+    """
+
+    finding: str
+    detail: str
+    evidence: str
+    found_by: str
+    found_at: datetime
+
+
+async def read_verdict(connection: Connection) -> Verdict | None:
+    """The verdict of this database, if it has one."""
+    row = await connection.fetchrow(SQL["verdict"])
+    return None if row is None else Verdict(*row.values())
+
+
+async def put_verdict(connection: Connection, findings: Sequence[Finding], process: str) -> None:
+    """Keeps the first of the findings as the reason to stop, and all of them as evidence."""
+    first = findings[0]
+    evidence = [{"finding": finding.kind.value, **finding.evidence} for finding in findings]
+    arguments = (first.kind.value, first.message, orjson.dumps(evidence).decode(), process)
+    await connection.execute(SQL["put_verdict"], *arguments)

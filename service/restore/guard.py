@@ -11,7 +11,7 @@ check is asked again then, before anything is written.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NoReturn
 
 import asyncpg
@@ -22,26 +22,25 @@ from ..kafka.stops import OlderDatabase
 from ..runtime.failures import DATABASE_FAILURES
 from ..runtime.problems import Unavailable, describe
 from ..runtime.telemetry import Event, get_log
-from .check import Answer, RestoreCheck
-from .findings import Finding, OutputUnreadable, commits_lost
-from .verdict import put_verdict
+from ..runtime.waiting import wait_any
+from .check import Answer, Progress, RestoreCheck, no_progress
+from .findings import Finding, OutputUnreadable, commits_lost, put_verdict
 
 SQL = statements("restore")
 TRIES_MAX = 3
-LOCK_LOOK_SECONDS = 1
+LOCK_WAIT_SECONDS = 1
+IDLE_COMMIT_MS = 5_000
 ENDED_DAYS = 90  # rows of processes that were killed; a living one touches its rows all the time
 
 log = get_log(__name__)
-
-Progress = Callable[[], Awaitable[None]]
 
 
 class AnotherServer(Unavailable):
     """The connection leads to another database than the one that was checked."""
 
 
-class Exchanged(Exception):
-    """This database counts less than the process remembers. The findings say how."""
+class CommitsLost(Exception):
+    """This database counts fewer commits than the process remembers. The findings say how many."""
 
     def __init__(self, *findings: Finding) -> None:
         super().__init__()
@@ -49,7 +48,10 @@ class Exchanged(Exception):
 
 
 class Guard:
-    """One for each process; `process` names it, unlike any other one."""
+    """Keeps a process from writing to a database that is older than Kafka, or another one.
+
+    There is one for each process. `process` is a name that no other process has.
+    """
 
     def __init__(self, pool: Pool, check: RestoreCheck, process: str) -> None:
         self.pool = pool
@@ -58,11 +60,12 @@ class Guard:
         self._identity: str | None = None
         self._confirmed: dict[str, int] = {}
         self._asking = asyncio.Lock()
-        self._begun = 0  # how many times the check has begun
-        self._answer: tuple[int, Answer] | None = None  # the last one, and which time it was
+        # Checks are numbered as they begin, so that whoever waited for one can share its answer.
+        self._checks_begun = 0
+        self._answer: tuple[int, Answer] | None = None  # the last one, with its number
 
     async def open(self, writers: Sequence[str]) -> None:
-        """Asks whether the database is older, then begins to count for each of `writers`.
+        """Asks whether the database is older, then begins to count the commits of `writers`.
 
         Raises OlderDatabase, CannotAsk, and what the database raises; then it may be called again.
         """
@@ -73,62 +76,62 @@ class Guard:
         self._confirmed = dict.fromkeys(writers, 0)
 
     async def close(self) -> None:
-        """The rows of a process that ends are of no use to anybody. Best effort: it ends anyway."""
+        """Deletes the counts of the process, which is about to end; errors are ignored."""
         writers, self._confirmed = self._confirmed, {}
-        # Whatever the database says now, it must not take the place of why the process ends.
+        # An error here must not take the place of the error that ends the process.
         with contextlib.suppress(*DATABASE_FAILURES):
             if writers:
                 async with self.pool.acquire() as connection:
                     await connection.execute(SQL["unregister"], self.process)
 
     def writer(self, name: str) -> "Writer":
-        """For one part of the process: `name` is one of those that `open` was given."""
+        """The transactions of one part of the process; `name` is one of those given to `open`."""
         return Writer(self, name)
 
-    async def ask(self, progress: Progress | None = None) -> Answer:
-        """The whole restore check; what it finds is kept as the verdict. Raises as `open`.
+    async def ask(self, progress: Progress = no_progress) -> Answer:
+        """Runs the whole restore check and keeps what it finds as the verdict. Raises as `open`.
 
-        One at a time; whoever waited while it began and ended has its answer as well. `progress`
-        is awaited at least every second or page of records.
+        One check runs at a time. A caller that waited while another check began and ended gets the
+        answer of that check. `progress` is awaited at least every second or page of records.
         """
-        came = self._begun
+        begun_before = self._checks_begun
         await self._turn(progress)
         try:
-            if self._answer is not None and self._answer[0] > came:
+            if self._answer is not None and self._answer[0] > begun_before:
                 return self._answer[1]
-            self._begun += 1
+            self._checks_begun += 1
             answer = await self._ask(progress)
-            self._answer = (self._begun, answer)
+            self._answer = (self._checks_begun, answer)
             return answer
         finally:
             self._asking.release()
 
-    async def _turn(self, progress: Progress | None) -> None:
+    async def _turn(self, progress: Progress) -> None:
+        """Waits for the lock on the check, which is held on return."""
         while True:
             try:
-                await asyncio.wait_for(self._asking.acquire(), LOCK_LOOK_SECONDS)
+                await asyncio.wait_for(self._asking.acquire(), LOCK_WAIT_SECONDS)
             except TimeoutError:
-                if progress is not None:
-                    await progress()
+                await progress()
             else:
                 return
 
-    async def _ask(self, progress: Progress | None) -> Answer:
+    async def _ask(self, progress: Progress) -> Answer:
         async with self.pool.acquire() as connection:
             identity = (await self._row(connection, "continuity", self.process))["identity"]
-            answer = await self._check.ask(connection, *(() if progress is None else (progress,)))
+            answer = await self._check.ask(connection, progress)
             if answer.findings:
                 await self.stop(connection, answer.findings)
             self._identity = identity
             return answer
 
     async def stop(self, connection: Connection, findings: Sequence[Finding]) -> NoReturn:
-        """Keeps the verdict in the database that the evidence is about. Raises OlderDatabase.
+        """Stores the verdict in the database that the findings are about. Raises OlderDatabase.
 
-        Over the very connection that was examined, outside of a transaction: another one might lead
-        to another database. Where it cannot be kept, the next start asks again.
+        `connection` is the one that was examined, outside of a transaction: another connection
+        might lead to another database. If the verdict cannot be stored, the next start asks again.
         """
-        problem = findings[0].problem()
+        problem = findings[0].error()
         if not isinstance(problem, OutputUnreadable):
             try:
                 await put_verdict(connection, findings, self.process)
@@ -137,14 +140,17 @@ class Guard:
         raise problem
 
     async def verify(self, connection: Connection) -> None:
-        """For whoever reads before it sends. Raises OlderDatabase, AnotherServer."""
+        """For a part that reads from the database and then publishes.
+
+        Raises OlderDatabase, and AnotherServer if the restore check has to be asked first.
+        """
         try:
             await self._compare(connection, "continuity", self.process)
-        except Exchanged as exchanged:
-            await self.stop(connection, exchanged.findings)
+        except CommitsLost as lost:
+            await self.stop(connection, lost.findings)
 
-    async def watch(self) -> None:
-        """As `verify`, over any connection; asks again where that leads to another server."""
+    async def verify_any(self) -> None:
+        """As `verify`, over any connection; asks the restore check if that leads elsewhere."""
         try:
             async with self.pool.acquire() as connection:
                 await self.verify(connection)
@@ -152,28 +158,29 @@ class Guard:
             await self.recheck()
 
     async def count(self, connection: Connection, writer: str) -> int:
-        """One more commit, in the transaction that is open. Raises Exchanged, AnotherServer, and
-        OlderDatabase where the verdict is known already.
+        """Counts a commit in the transaction that is open; returns the writer's new count.
+
+        Raises CommitsLost, AnotherServer, and OlderDatabase if there is a verdict already.
         """
         remembered = self._confirmed[writer]
         commits = await self._compare(connection, "count_commit", self.process, writer)
         if commits is None or commits <= remembered:
-            raise Exchanged(commits_lost(self.process, writer, remembered, commits))
+            raise CommitsLost(commits_lost(self.process, writer, remembered, commits))
         return commits
 
     def confirm(self, writer: str, commits: int) -> None:
-        """The transaction that counted has committed."""
+        """Remembers the count of a transaction that has committed."""
         self._confirmed[writer] = max(commits, self._confirmed[writer])
 
     async def recheck(self) -> None:
-        """The server, the database or its tables are others than those that were checked."""
+        """Asks again, since the server, the database or its tables are not those checked before."""
         log.warning(Event.DATABASE_CHANGED)
         await self.ask()
 
     async def _compare(self, connection: Connection, statement: str, *arguments: str) -> int | None:
-        """The count after this commit, if one is counted.
+        """The count after this commit, if the statement counts one.
 
-        Raises OlderDatabase, Exchanged, AnotherServer.
+        Raises OlderDatabase, CommitsLost, AnotherServer.
         """
         remembered = dict(self._confirmed)
         row = await self._row(connection, statement, *arguments)
@@ -184,31 +191,31 @@ class Guard:
             if counts.get(writer, -1) < commits
         ]
         if lost:
-            raise Exchanged(*lost)
+            raise CommitsLost(*lost)
         if row["identity"] != self._identity:
             raise AnotherServer("the database is another one than the one that was checked")
         commits_now: int | None = row["commits"]
         return commits_now
 
     async def _row(self, connection: Connection, statement: str, *arguments: str) -> asyncpg.Record:
-        """What the database says of itself. Raises OlderDatabase for a verdict, or no tables."""
+        """Identity, counts and verdict. Raises OlderDatabase for a verdict, or without tables."""
         try:
             row = await connection.fetchrow(SQL[statement], *arguments)
         except asyncpg.UndefinedTableError:
-            raise self._lost_everything().problem() from None
+            raise self._lost_everything().error() from None
         assert row is not None
         if row["verdict"] is not None:
             raise OlderDatabase(row["verdict"])
         return row
 
     def _lost_everything(self) -> Finding:
-        """The tables that the restore check needs are gone: they were there at the start."""
+        """The restore check's tables, which were there at the start, are missing."""
         most = max(self._confirmed.items(), key=lambda item: item[1], default=("start", 0))
         return commits_lost(self.process, *most, None)
 
 
 class Writer:
-    """Transactions of one part of the process, one at a time."""
+    """The transactions of one part of the process, one at a time."""
 
     def __init__(self, guard: Guard, name: str) -> None:
         self._guard = guard
@@ -216,12 +223,12 @@ class Writer:
 
     @property
     def pool(self) -> Pool:
-        """For reading."""
+        """The pool of connections, for reading."""
         return self._guard.pool
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction on the database this process knows.
+        """A transaction on the database that this process has worked with.
 
         Raises OlderDatabase, CannotAsk, AnotherServer before anything is done in it.
         """
@@ -236,10 +243,10 @@ class Writer:
                 connection = await held.enter_async_context(self._guard.pool.acquire())
                 try:
                     commits = await self._counted(connection, held)
-                except Exchanged as exchanged:  # the transaction is rolled back
-                    await self._guard.stop(connection, exchanged.findings)
+                except CommitsLost as lost:  # the transaction is rolled back
+                    await self._guard.stop(connection, lost.findings)
                 except AnotherServer:
-                    pass  # asked about below, without a connection in hand
+                    pass  # asked below, once the connection is back in the pool
                 else:
                     stack.push_async_exit(held.pop_all())
                     return connection, commits
@@ -253,3 +260,25 @@ class Writer:
             commits = await self._guard.count(connection, self._name)
             held.push_async_exit(begun.pop_all())
         return commits
+
+
+class IdleCommits:
+    """Commits every few seconds, so that every older copy counts less than the process remembers.
+
+    Without it, a process that has written nothing since a backup could not tell the backup from the
+    database, if it is loaded into the same tables of the same server.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises OlderDatabase, CannotAsk, and what the database raises."""
+        while not stop.is_set():
+            await self.run_once()
+            await wait_any((stop,), IDLE_COMMIT_MS)
+
+    async def run_once(self) -> None:
+        """A commit that counts itself and does nothing else."""
+        async with self._writer.transaction():
+            pass

@@ -1,10 +1,9 @@
 """Did this database publish these records? Compared by content, many at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -19,7 +18,7 @@ Columns = tuple[object, ...]
 
 
 class Record(Protocol):
-    """A record of an output topic, as the client hands it out."""
+    """A record of an output topic, as the client returns it."""
 
     topic: str
     partition: int
@@ -28,16 +27,19 @@ class Record(Protocol):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """`statement` looks up what `columns` finds in a record; ValueError and its like: not ours."""
+class Contract(NamedTuple):
+    """How records of an output contract are looked up.
+
+    `columns` reads from a record what `statement` compares. ValueError, KeyError, TypeError or
+    OverflowError: the record is not of this contract.
+    """
 
     statement: str
     columns: Callable[[Mapping[str, bytes], Record], Columns]
 
 
-def claims_to_be_ours(record: Record) -> bool:
-    """Whether the record says that this service, some instance or database of it, wrote it."""
+def has_our_type(record: Record) -> bool:
+    """Whether the record carries a type of this service, whichever instance wrote it."""
     return any(
         name == "ce_type" and (value or b"").startswith(TYPE_PREFIX.encode())
         for name, value in record.headers
@@ -49,16 +51,26 @@ async def unknown(connection: Connection, records: Sequence[Record]) -> list[Rec
     left = dict(enumerate(records))
     for statement, rows in _questions(records).items():
         columns = [list(column) for column in zip(*rows, strict=True)]
-        for found in await connection.fetch(SQL[statement], *columns):
-            left.pop(found["place"], None)
+        for row in await connection.fetch(SQL[statement], *columns):
+            left.pop(row["place"], None)
     if left:
-        for place in await _waiting(connection, left):
-            left.pop(place, None)
+        # What is in the outbox was sent, and is not acknowledged in the database yet.
+        topics = [record.topic for record in left.values()]
+        digests = [_digest(record) for record in left.values()]
+        for row in await connection.fetch(
+            SQL["waiting_records"],
+            sorted(set(topics)),
+            OUTBOX_ROWS_MAX,
+            list(left),
+            topics,
+            digests,
+        ):
+            left.pop(row["place"], None)
     return list(left.values())
 
 
 def _questions(records: Sequence[Record]) -> Mapping[str, list[Columns]]:
-    """Arguments by statement; a record that is none of ours is asked about nowhere."""
+    """Arguments by statement; a record of no contract has none."""
     rows: dict[str, list[Columns]] = {}
     for place, record in enumerate(records):
         headers = {name: value for name, value in record.headers if value is not None}
@@ -71,19 +83,6 @@ def _questions(records: Sequence[Record]) -> Mapping[str, list[Columns]]:
             continue
         rows.setdefault(contract.statement, []).append((place, *columns))
     return rows
-
-
-async def _waiting(connection: Connection, left: Mapping[int, Record]) -> list[int]:
-    """Places of records that are in the outbox: sent, and not acknowledged in the database yet."""
-    rows = await connection.fetch(
-        SQL["waiting_records"],
-        sorted({record.topic for record in left.values()}),
-        OUTBOX_ROWS_MAX,
-        list(left),
-        [record.topic for record in left.values()],
-        [_digest(record) for record in left.values()],
-    )
-    return [row["place"] for row in rows]
 
 
 def _digest(record: Record) -> bytes:
@@ -109,8 +108,8 @@ def _manifest(headers: Mapping[str, bytes], record: Record) -> Columns:
 def _loan(_: Mapping[str, bytes], record: Record) -> Columns:
     event = orjson.loads(record.value or b"")
     closed_at = datetime.fromisoformat(event["closed_at"])
-    own = (_str(event["institution_id"]), _str(event["loan_id"]), _number(event["batch_number"]))
-    return (*own, _aware(closed_at))
+    key = (_str(event["institution_id"]), _str(event["loan_id"]), _number(event["batch_number"]))
+    return (*key, _aware(closed_at))
 
 
 def _rejected(headers: Mapping[str, bytes], _: Record) -> Columns:

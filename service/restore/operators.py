@@ -1,19 +1,27 @@
 """What an operator is shown of the restore check, and what an operator may decide."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import orjson
 
 from ..database.session import Connection, Pool, statements
+from ..kafka.clients import KafkaAccess
 from ..runtime.problems import OperatorError
 from .check import Answer, CheckTooSlow, RestoreCheck
-from .findings import CannotAsk, Finding, OutputUnreadable, Sort
-from .verdict import Verdict, read_verdict
+from .findings import (
+    CannotAsk,
+    Finding,
+    FindingKind,
+    OutputUnreadable,
+    Verdict,
+    read_verdict,
+)
+from .known import Record, unknown
+from .topics import Range, open_topics
 
 SQL = statements("restore")
-CLEARED = "restore_check_clear"
-ACCEPTED = "restore_check_accept"
 
 
 class NotNew(OperatorError):
@@ -22,25 +30,37 @@ class NotNew(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The verdict that is kept, and what the check finds now; `not_asked` says why it cannot."""
+    """The stored verdict, and what the check finds now; `problem` says why it cannot be asked."""
 
     verdict: Verdict | None
     findings: Sequence[Finding]
-    not_asked: str | None = None
+    problem: str | None = None
 
     @property
     def is_sound(self) -> bool:
-        return self.verdict is None and not self.findings and self.not_asked is None
+        """Whether the service could start."""
+        return self.verdict is None and not self.findings and self.problem is None
 
 
-async def look(pool: Pool, check: RestoreCheck) -> State:
-    """Only reads. The verdict is told also where nothing can be compared with it now."""
+@dataclass(frozen=True, slots=True)
+class PublishedManifest:
+    """A manifest as it was published; `is_known`: this database sealed that very batch."""
+
+    manifest: Mapping[str, object]
+    is_known: bool
+
+
+async def read_state(pool: Pool, check: RestoreCheck) -> State:
+    """The verdict, and what the check finds now; only reads.
+
+    The verdict is returned even if nothing can be compared now.
+    """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
         try:
             answer = await check.ask(connection)
         except OutputUnreadable as problem:
-            return State(verdict, (Finding(Sort.UNREADABLE, str(problem)),))
+            return State(verdict, (Finding(FindingKind.UNREADABLE, str(problem)),))
         except (CannotAsk, CheckTooSlow) as problem:
             return State(verdict, (), str(problem))
     return State(verdict, answer.findings)
@@ -57,7 +77,9 @@ async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> 
         if not answer.findings and verdict is not None:
             async with connection.transaction():
                 await connection.execute(SQL["clear_verdict"])
-                await _decided(connection, CLEARED, operator, reason, verdict.detail)
+                await _put_action(
+                    connection, "restore_check_clear", operator, reason, verdict.detail
+                )
     return State(verdict, answer.findings)
 
 
@@ -74,7 +96,7 @@ async def accept_existing_topics(
         if not await connection.fetchval(SQL["is_new"]):
             raise NotNew("--accept-existing-topics: is for a new database, this one was written to")
         answer = await check.ask(connection)
-        left = [one for one in answer.findings if one.sort is Sort.READ_FURTHER]
+        left = [f for f in answer.findings if f.kind is FindingKind.READ_FURTHER]
         if not left:
             await _accept(connection, answer, operator, reason)
     return State(verdict, left)
@@ -89,10 +111,36 @@ async def accept_foreign_records(
     """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
-        answer = await check.ask(connection, foreign_accepted=True)
+        answer = await check.ask(connection, accepts_foreign=True)
         if not answer.findings:
             await _accept(connection, answer, operator, reason)
     return State(verdict, answer.findings)
+
+
+async def published_manifests(
+    connection: Connection, access: KafkaAccess, group_id: str, topic: str
+) -> AsyncIterator[PublishedManifest]:
+    """Every manifest that the topic `topic` has, partition by partition. Raises CannotAsk."""
+    async with open_topics(access, group_id) as topics:
+        partitions = (await topics.partitions([topic])).get(topic, [])
+        firsts, ends = await topics.firsts(partitions), await topics.ends(partitions)
+        ranges = [Range(at, firsts[at], ends[at]) for at in partitions]
+        async with aclosing(topics.read(ranges)) as pages:
+            async for page in pages:
+                places = {(r.partition, r.offset) for r in await unknown(connection, page)}
+                for record in page:
+                    if (manifest := _manifest(record)) is not None:
+                        is_known = (record.partition, record.offset) not in places
+                        yield PublishedManifest(manifest, is_known)
+
+
+def _manifest(record: Record) -> Mapping[str, object] | None:
+    """None for a record that is no JSON object: another program wrote it."""
+    try:
+        value = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 async def _accept(connection: Connection, answer: Answer, operator: str, reason: str) -> None:
@@ -101,11 +149,11 @@ async def _accept(connection: Connection, answer: Answer, operator: str, reason:
             await connection.execute(SQL["accept_output"], *at, end - 1)
             await connection.execute(SQL["accept_output_end"], *at, end - 1)
         await connection.execute(SQL["clear_verdict"])
-        records = sum(answer.ends.values())
-        await _decided(connection, ACCEPTED, operator, reason, f"{records} offsets passed over")
+        outcome = f"{sum(answer.ends.values())} offsets passed over"
+        await _put_action(connection, "restore_check_accept", operator, reason, outcome)
 
 
-async def _decided(
+async def _put_action(
     connection: Connection, action: str, operator: str, reason: str, outcome: str
 ) -> None:
     subject = orjson.dumps({"restore_check": action}).decode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -37,13 +37,13 @@ class Range(NamedTuple):
 
 
 class Topics:
-    """One reader for everything that is asked; a member of no group."""
+    """Reads what the check compares, as a member of no group."""
 
     def __init__(self, reader: AIOKafkaConsumer) -> None:
         self._reader = reader
 
     async def partitions(self, topics: Sequence[str]) -> Mapping[str, list[TopicPartition]]:
-        """Those of each topic that is there. Raises OutputUnreadable for one that is hidden.
+        """The partitions of each topic that exists. Raises OutputUnreadable for one that is hidden.
 
         Asked by name, since a list of all topics leaves out those that may not be seen; the client
         has no public call that asks without also creating what is missing.
@@ -51,64 +51,63 @@ class Topics:
         client = self._reader._client
         request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
         answer = (await client.send(client.get_random_node(), request)).to_object()
-        found: dict[str, list[TopicPartition]] = {}
-        for told in answer["topics"]:
-            name, error = told["topic"], told["error_code"]
+        partitions: dict[str, list[TopicPartition]] = {}
+        for topic in answer["topics"]:
+            name, error = topic["topic"], topic["error_code"]
             if error == FORBIDDEN:
-                raise unreadable(name, "describe and read it").problem()
+                raise unreadable(name, "describe and read it").error()
             if error == NOT_THERE:
                 continue
             if error:
                 raise for_code(error)(name)
-            numbers = sorted(partition["partition"] for partition in told["partitions"])
-            found[name] = [TopicPartition(name, number) for number in numbers]
+            numbers = sorted(partition["partition"] for partition in topic["partitions"])
+            partitions[name] = [TopicPartition(name, number) for number in numbers]
         # Else the client would learn of them one by one, with a pause for each.
-        await client.set_topics(found)
-        return found
+        await client.set_topics(partitions)
+        return partitions
 
-    async def committed(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        """What the group has told Kafka, where it has."""
-        ordered = list(partitions)
-        offsets = await asyncio.gather(*(self._reader.committed(at) for at in ordered))
-        return {at: offset for at, offset in zip(ordered, offsets, strict=True) if offset}
+    async def committed(self, partitions: Collection[TopicPartition]) -> Offsets:
+        """The offsets that the group has committed, of those partitions where it has."""
+        offsets = await asyncio.gather(*(self._reader.committed(at) for at in partitions))
+        return {at: offset for at, offset in zip(partitions, offsets, strict=True) if offset}
 
     async def firsts(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        found: Offsets = await self._reader.beginning_offsets(list(partitions))
-        return found
+        """The first offset of each partition."""
+        return dict(await self._reader.beginning_offsets(list(partitions)))
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        found: Offsets = await self._reader.end_offsets(list(partitions))
-        return found
+        """The end of each partition: the offset of its next record."""
+        return dict(await self._reader.end_offsets(list(partitions)))
 
     async def read(self, ranges: Sequence[Range]) -> AsyncGenerator[list[Record], None]:
         """All records of the ranges, a bounded page at a time. Raises CannotAsk if none comes."""
-        left = {part.at: part.end for part in ranges if part.first < part.end}
-        if not left:
+        ends = {part.at: part.end for part in ranges if part.first < part.end}
+        if not ends:
             return
-        self._reader.assign(sorted(left))
+        self._reader.assign(sorted(ends))
         for part in ranges:
-            if part.at in left:
+            if part.at in ends:
                 self._reader.seek(part.at, part.first)
-        heard_ns = time.monotonic_ns()
-        while left:
-            pages = await self._reader.getmany(
-                *left, timeout_ms=PAGE_WAIT_MS, max_records=PAGE_RECORDS
+        last_page_ns = time.monotonic_ns()
+        while ends:
+            records_by_partition = await self._reader.getmany(
+                *ends, timeout_ms=PAGE_WAIT_MS, max_records=PAGE_RECORDS
             )
             page: list[Record] = [
                 record
-                for at, records in pages.items()
+                for at, records in records_by_partition.items()
                 for record in records
-                if record.offset < left[at]
+                if record.offset < ends[at]
             ]
             if page:
-                heard_ns = time.monotonic_ns()
+                last_page_ns = time.monotonic_ns()
                 yield page
-            for at in list(left):
-                if await self._reader.position(at) >= left[at]:
-                    del left[at]
+            for at in list(ends):
+                if await self._reader.position(at) >= ends[at]:
+                    del ends[at]
                     self._reader.pause(at)
-            if time.monotonic_ns() - heard_ns > SILENCE_SECONDS_MAX * 1_000_000_000:
-                raise CannotAsk(f"topic {min(left).topic} does not give its records")
+            if time.monotonic_ns() - last_page_ns > SILENCE_SECONDS_MAX * 1_000_000_000:
+                raise CannotAsk(f"topic {min(ends).topic} does not give its records")
 
 
 @asynccontextmanager
@@ -121,7 +120,7 @@ async def open_topics(access: KafkaAccess, group_id: str) -> AsyncIterator[Topic
         finally:
             await close_client(reader)
     except TopicAuthorizationFailedError as problem:
-        raise unreadable(_names(problem), "read it").problem() from problem
+        raise unreadable(_names(problem), "read it").error() from problem
     except (KafkaError, KafkaUnavailable, OSError, TimeoutError) as problem:
         text = str(problem) or type(problem).__name__
         raise CannotAsk(

@@ -11,9 +11,8 @@ import pytest
 from service.database.session import DatabaseLimits, Pool, create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.stops import OlderDatabase
-from service.restore.guard import Guard
-from service.restore.verdict import read_verdict
-from service.restore.watch import Watch
+from service.restore.findings import read_verdict
+from service.restore.guard import Guard, IdleCommits
 from service.wiring.parts import WRITERS
 from tests.support.guards import new_guard, opened_guard
 
@@ -61,7 +60,7 @@ async def test_a_process_that_wrote_nothing_notices_earlier_rows_by_its_own_watc
 ) -> None:
     """Another process may have written, and be gone."""
     guard = await opened_guard(pool, access)
-    watch = Watch(guard.writer("watch"))
+    watch = IdleCommits(guard.writer("watch"))
     await watch.run_once()
     earlier = await rows_of(pool)
     await watch.run_once()
@@ -108,7 +107,7 @@ async def test_rows_of_processes_that_are_alive_are_never_forgotten(
 ) -> None:
     guard = await opened_guard(pool, access)
     await pool.execute("UPDATE process_commit SET touched_at = touched_at - interval '91 days'")
-    await Watch(guard.writer("watch")).run_once()
+    await IdleCommits(guard.writer("watch")).run_once()
     await commit(guard)
     other = await opened_guard(pool, access)
     await commit(guard, "watch")

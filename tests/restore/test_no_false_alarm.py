@@ -12,7 +12,7 @@ from service.database.session import create_pool
 from service.kafka.clients import KafkaAccess
 from service.kafka.topics import OUTPUTS
 from service.restore.check import RestoreCheck, Scope
-from service.restore.findings import Sort
+from service.restore.findings import FindingKind
 from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
 from tests.support.guards import opened_guard
@@ -180,7 +180,9 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
             await connection.execute(change)
             answer = await check.ask(connection)
             await undone.rollback()
-            assert {one.sort for one in answer.findings} == {Sort.UNKNOWN_RECORD}, change
+            assert {finding.kind for finding in answer.findings} == {FindingKind.UNKNOWN_RECORD}, (
+                change
+            )
         assert (await check.ask(connection)).findings == ()
 
 

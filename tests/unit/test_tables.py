@@ -16,7 +16,7 @@ import service.cli
 from service.cli.lists import Column, Kind, Listing, Row, identifier, number, sentence, text, word
 from service.cli.restore_check import BILLED, billed_row
 from service.cli.tables import show, show_one
-from service.restore.billed import Billed
+from service.restore.operators import PublishedManifest
 
 WHOLE = (Kind.ID, Kind.NUMBER)
 
@@ -195,7 +195,7 @@ def test_batches_that_were_billed_show_their_instant_as_all_lists_do(
         "batch_number": 1,
         "sealed_at": "2026-09-01T12:00:00.123456+00:00",
     }
-    row = billed_row(Billed(manifest, is_known=True))
+    row = billed_row(PublishedManifest(manifest, is_known=True))
     (*_, line) = shown(capsys, BILLED, [row])
     assert line.split() == ["SIS", "1", "yes", "2026-09-01T12:00:00Z"]
 
