@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.importing import PROFILE, Bursar, Desk
 from tests.support.topics import create_topic
 from tests.support.write_path import WritePath, write_path
@@ -19,6 +19,24 @@ async def path(database_url: str) -> AsyncIterator[WritePath]:
     """The write path on an empty database; a module that needs records first overrides it."""
     async with write_path(database_url) as path:
         yield path
+
+
+@pytest.fixture
+def make_commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> MakeCommands:
+    """Makes the commands of an installation with these profiles, a TOML text, and settings."""
+
+    def make(profiles: str, **settings: str) -> Commands:
+        file = tmp_path / "profiles.toml"
+        file.write_text(profiles)
+        return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file), **settings)
+
+    return make
+
+
+@pytest.fixture
+def commands(database_url: str, bootstrap_servers: str) -> Commands:
+    """The commands of an installation without profiles; modules with profiles override it."""
+    return Commands(database_url, bootstrap_servers)
 
 
 @pytest.fixture

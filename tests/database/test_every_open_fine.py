@@ -6,11 +6,8 @@ to account for each open fine, by a second and simple reading of who takes what.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import count
 
 import pytest
 from prometheus_client import generate_latest
@@ -18,7 +15,7 @@ from prometheus_client import generate_latest
 from service.database.ledger_store import LedgerStore
 from service.export.manifest import Manifest
 from service.export.preview import preview
-from service.export.profiles.profile import Profile, Profiles
+from service.export.profiles.profile import Profile
 from service.export.selection import Exclusion
 from service.messages import parse
 from service.operations import held
@@ -27,122 +24,14 @@ from service.operations.held_fine import HeldFine
 from service.operations.measure import Measure
 from service.operations.unclaimed import CountUnclaimed
 from service.runtime.telemetry import Metrics
+from tests.support.generated_ledgers import World
 from tests.support.inputs import ABSENT
-from tests.support.write_path import (
-    Record,
-    Row,
-    WritePath,
-    change,
-    fine,
-    profiles_of,
-    response,
-)
+from tests.support.write_path import Row, WritePath, change, response
 
 FINES = 70
-TYPES = ("OVERDUEFINE", "PRINT", "CREDIT", "UNHEARD_OF")
-CURRENCIES = ("USD", "USD", "USD", "EUR")
-OWNERS = ("MAIN", "LAW", None)
-GROUPS = ("STUDENT", "STAFF")
-ALWAYS = {"A": ["OVERDUEFINE"], "B": ["PRINT"], "C": []}
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "export_import"
-currency = "{currency}"
-fine_types = {types}
-user_groups = {groups}
-owners = {owners}
-institution_owned = {institution_owned}
-match = "02"
-minimum_age_days = {age}
-minimum_amount = "{minimum}"
-minimum_amount_scope = "{scope}"
-fines_max = 7
-empty_run = "empty_batch"
-credits = {{ included = {credits} }}
-"""
+
+
 HELD_BY_ITSELF = (Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED)
-
-
-class World:
-    """What one seed makes: profiles, and the records of their fines."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.numbers = count(1)
-        self.groups: dict[str, tuple[str, str, str | None, str]] = {}
-        some = [self._profile(code) for code in ("A", "B", "C")]
-        head = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
-        self.profiles: Profiles = profiles_of(head + "".join(some))
-
-    def chosen(self, words: Sequence[str]) -> list[str]:
-        return self.random.sample(words, self.random.randint(1, len(words)))
-
-    def _profile(self, code: str) -> str:
-        pick = self.random.choice
-        return PROFILE.format(
-            code=code,
-            currency="USD" if code != "C" else pick(CURRENCIES),
-            # Each type but the last is named by some profile.
-            types=sorted({*ALWAYS[code], *self.chosen(["OVERDUEFINE", "PRINT"])}),
-            groups=self.chosen(GROUPS),
-            owners=self.chosen(["MAIN", "LAW"]),
-            institution_owned=pick(["true", "false"]),
-            age=pick([0, 10]),
-            minimum=pick(["0", "5.00"]),
-            scope=pick(["fine", "patron"]),
-            credits=pick(["true", "false"]),
-        )
-
-    def fine(self) -> Record:
-        """Of a type that no profile names only such that nothing else is wrong with."""
-        pick, number = self.random.choice, next(self.numbers)
-        kind, currency, owner, group = pick(TYPES), pick(CURRENCIES), pick(OWNERS), pick(GROUPS)
-        is_sound = kind == "UNHEARD_OF"
-        days = 100 if is_sound else pick([1, 100])
-        amount = "9.00" if is_sound else pick(["0.50", "3.00", "9.00"])
-        values = ["1"] if is_sound else pick([["1"], ["1"], ["1"], [], ["1", "2"], [" "]])
-        name = "Doe" if is_sound else pick(["Doe", "Doe", "Doe", " "])
-        self.groups[f"F-{number}"] = (kind, currency, owner, group)
-        return fine(
-            fine_id=f"F-{number}",
-            type=kind,
-            amount=f"-{amount}" if kind == "CREDIT" else amount,
-            currency=currency,
-            owner=owner and {"library_id": "1", "library_code": owner, "library_name": owner},
-            created_at=(datetime.now(UTC) - timedelta(days=days)).isoformat(),
-            exportable=is_sound or pick([True, True, True, False]),
-            # A patron's snapshot is theirs for all fines: one kind of patron has one group.
-            patron={
-                "patron_id": f"P-{group}-{name.strip()}-{len(values)}-{values[:1]}-{pick([1, 2])}",
-                "name": name,
-                "user_group": group,
-                "identifiers": [{"type": "02", "value": value} for value in values],
-            },
-        )
-
-    def takes(self, profile: Profile, fine_id: str) -> bool:
-        return takes(profile, *self.groups[fine_id])
-
-    def has_unknown_type(self, profile: Profile, fine_id: str) -> bool:
-        """What the profile's manifest counts as `unknown_type`: all of it but the type fits."""
-        kind, currency, owner, group = self.groups[fine_id]
-        as_if = min(profile.fine_types)
-        return kind == "UNHEARD_OF" and takes(profile, as_if, currency, owner, group)
-
-
-def takes(profile: Profile, kind: str, currency: str, owner: str | None, group: str) -> bool:
-    """A second reading of who takes what."""
-    kinds = {*profile.fine_types, *(["CREDIT"] if profile.credits.included else [])}
-    owners = {*(profile.owners or ()), *([None] if profile.institution_owned else [])}
-    return (
-        kind in kinds
-        and currency == profile.currency
-        and owner in owners
-        and group in (profile.user_groups or ())
-    )
 
 
 async def fill(path: WritePath, world: World) -> None:

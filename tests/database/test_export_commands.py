@@ -8,7 +8,7 @@ import pytest
 
 from service.cli import progress
 from service.export import store as export_store
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of
 
@@ -37,10 +37,8 @@ async def path(path: WritePath) -> WritePath:
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILE)
-    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file), COLUMNS="60")
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(PROFILE, COLUMNS="60")
 
 
 @pytest.fixture

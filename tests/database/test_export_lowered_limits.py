@@ -10,7 +10,6 @@ from service.database.ledger_store import LedgerStore
 from service.export.batch import Limits
 from service.export.preview import preview
 from service.messages import parse
-from tests.database.test_export_plan import finish, passed_over, plans, step_once
 from tests.support.exports import (
     all_of,
     check_sealed,
@@ -22,6 +21,7 @@ from tests.support.exports import (
     patron,
     profiles_with,
 )
+from tests.support.stepwise import finish, passed_over, plans, step_once
 from tests.support.write_path import WritePath, fine
 
 BYTES_MAX = 100_000

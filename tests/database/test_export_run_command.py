@@ -1,11 +1,8 @@
 """`export run` where a run cannot go on: the other profiles run, and the exit code says why."""
 
-from pathlib import Path
-
 import pytest
 
-from service.export.profiles.reading import parse_profiles
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.write_path import WritePath, fine
 
 PROFILES = "".join(
@@ -34,16 +31,9 @@ async def path(path: WritePath) -> WritePath:
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILES)
-    parse_profiles(PROFILES, file)
-    return Commands(
-        database_url,
-        bootstrap_servers,
-        BURSAR_PROFILES_FILE=str(file),
-        BURSAR_DATABASE_LOCK_WAIT_MS_MAX="100",
-        BURSAR_COMMIT_TRIES_MAX="2",
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(
+        PROFILES, BURSAR_DATABASE_LOCK_WAIT_MS_MAX="100", BURSAR_COMMIT_TRIES_MAX="2"
     )
 
 

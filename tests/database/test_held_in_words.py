@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,17 +11,9 @@ from prometheus_client import generate_latest
 
 from service.operations.unclaimed import CountUnclaimed
 from service.runtime.telemetry import Metrics
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
-from tests.support.write_path import (
-    Record,
-    Row,
-    WritePath,
-    change,
-    fine,
-    profiles_of,
-    response,
-)
+from tests.support.write_path import Record, Row, WritePath, change, fine, profiles_of, response
 
 INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
 SIS = """
@@ -60,10 +51,8 @@ WHY = ("--reason", "asked", "--operator", "ann")
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(TEXT)
-    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(TEXT)
 
 
 def owned_by(code: str) -> Row:

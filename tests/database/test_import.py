@@ -9,7 +9,6 @@ from service.export.xml.read import read_import
 from service.imports.files import FileKey
 from service.imports.plan import Fate
 from tests.support.importing import (
-    PROFILE,
     SOURCE,
     UNIVERSITY,
     Bursar,
@@ -19,7 +18,7 @@ from tests.support.importing import (
     outstanding,
 )
 from tests.support.topics import read_topic
-from tests.support.write_path import payment, profiles_of, tables_of
+from tests.support.write_path import tables_of
 
 
 async def test_a_file_sent_back_as_it_came_settles_every_line(bursar: Bursar) -> None:
@@ -50,70 +49,6 @@ async def test_the_same_file_again_does_nothing(bursar: Bursar) -> None:
     assert after == before
 
 
-async def test_each_line_is_told_by_what_it_would_do(bursar: Bursar) -> None:
-    lines, _ = await exported(bursar.path, ["95.50", "3.00", "7.00", "-2.25"])
-    back = document(
-        (lines[0], "40"),
-        (lines[1], "3.00"),
-        (lines[2], "7.01"),
-        (lines[3], "-2.25"),
-        (lines[0], "-40.00"),
-        (lines[1], "-1"),
-        ("4711", "1"),
-        (lines[2], "7.00"),
-    )
-
-    fates = await bursar.fates(back)
-
-    assert fates == {
-        1: Fate.PARTIAL,
-        2: Fate.PAID,
-        3: Fate.OVERPAID,
-        4: Fate.PAID,
-        5: Fate.REVERSED,
-        6: Fate.REJECTED,
-        7: Fate.UNKNOWN,
-        8: Fate.NOT_OWED,
-    }
-
-
-async def test_a_dry_run_writes_nothing(bursar: Bursar) -> None:
-    lines, _ = await exported(bursar.path, ["95.50"])
-    before = await tables_of(bursar.path.pool)
-
-    await bursar.fates(document((lines[0], "40"), (lines[0], "-7"), ("4711", "1")))
-
-    assert await tables_of(bursar.path.pool) == before
-    assert read_topic(bursar.servers, bursar.topic) == []
-
-
-async def test_the_plan_is_what_happens(bursar: Bursar) -> None:
-    lines, _ = await exported(bursar.path, ["95.50", "3.00", "7.00"])
-    await bursar.path.take(
-        payment(
-            source=SOURCE,
-            payment_id="web-1",
-            bursar_transaction_id=lines[0],
-            fine_id="F-0",
-            amount="20.00",
-        )
-    )
-
-    await bursar.imports(
-        document(
-            (lines[0], "40"),
-            (lines[0], "-20"),
-            (lines[0], "-40"),
-            (lines[1], "5"),
-            (lines[2], "7"),
-        )
-    )
-
-    assert await outstanding(bursar.path) == {"F-0": 95_50, "F-1": 0, "F-2": 0}
-    account = await bursar.path.rows("SELECT active, transferred FROM account")
-    assert account == [{"active": -2_00, "transferred": 95_50}]
-
-
 async def test_the_latest_payment_of_the_amount_is_reversed_first(bursar: Bursar) -> None:
     lines, _ = await exported(bursar.path, ["95.50"])
     back = document((lines[0], "10"), (lines[0], "20"), (lines[0], "10"), (lines[0], "-10"))
@@ -137,18 +72,6 @@ async def test_a_payment_that_was_all_excess_is_reversed_before_an_older_one(
     assert await bursar.path.rows("SELECT active, transferred FROM account") == [
         {"active": 0, "transferred": 0}
     ]
-
-
-async def test_the_plan_of_a_reversal_sees_that_the_credit_of_its_excess_is_used(
-    bursar: Bursar,
-) -> None:
-    (line,), _ = await exported(bursar.path, ["95.00"])
-    await bursar.imports(document((line, "100")))
-    profiles = profiles_of(PROFILE)
-    await bursar.path.exports(profiles).run_profile(profiles.profiles[0])
-    assert await bursar.fates(document((line, "-100"))) == {1: Fate.REJECTED}
-    await bursar.imports(document((line, "-100")))
-    assert await bursar.path.value("SELECT reason FROM rejected") == "credit_already_exported"
 
 
 async def test_a_line_without_a_match_is_rejected_under_its_number(bursar: Bursar) -> None:
@@ -232,47 +155,6 @@ async def test_overpaid_lines_are_published_where_they_are_meant_and_told_as_wha
     ]
     account = await desk.bursar.path.rows("SELECT active, transferred FROM account")
     assert account == [{"active": -96_50, "transferred": 0}]
-
-
-async def test_a_dry_run_tells_each_line_and_its_credit(desk: Desk) -> None:
-    told = await desk.lines(await desk.paid_already(), "--dry-run")
-
-    assert [(one.get("line"), one["would_be"], one["credit"]) for one in told] == [
-        (1, "not_owed", "95.50"),
-        (2, "overpaid", "1.00"),
-        (3, "paid", None),
-        (None, "not_owed", "95.50"),
-        (None, "overpaid", "1.00"),
-        (None, "paid", None),
-    ]
-
-
-async def test_a_dry_run_tells_the_lines_in_the_files_order_bad_ones_among_them(
-    desk: Desk,
-) -> None:
-    lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
-    file = document((lines[1], "3.00"), (lines[0], "oops"), ("4711", "1"), (lines[0], "95.50"))
-
-    told = await desk.lines(file, "--dry-run")
-
-    assert [(one["line"], one["would_be"], one["reason"]) for one in told if "line" in one] == [
-        (1, "paid", None),
-        (2, "bad line", "invalid_amount"),
-        (3, "unknown", "unknown_line"),
-        (4, "paid", None),
-    ]
-
-
-async def test_what_an_earlier_import_did_is_told_as_such(desk: Desk) -> None:
-    lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
-    file = document((lines[0], "95.50"), (lines[1], "3.00"))
-
-    told = [await desk.lines(file) for _ in range(2)]
-
-    for rows, before in zip(told, (None, 2), strict=True):
-        (row,) = rows
-        assert (row["became"], row["lines"], row["imported_before"]) == ("applied", 2, before)
-    assert "imported before" in (await desk.imports(file)).stdout
 
 
 async def test_the_outcome_names_what_was_not_published_and_what_was_there_before(

@@ -1,7 +1,6 @@
 """The operators' lists on a terminal of 80 columns, with long identifiers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -19,16 +18,9 @@ from service.cli import (
     reports,
 )
 from service.cli.lists import Kind, Listing
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.quarantine import refuse
-from tests.support.write_path import (
-    PREFIX,
-    WritePath,
-    fine,
-    payment,
-    profiles_of,
-    response,
-)
+from tests.support.write_path import PREFIX, WritePath, fine, payment, profiles_of, response
 
 PROFILE = """
 [[institution]]
@@ -67,11 +59,8 @@ def long_id(number: int) -> str:
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILE)
-    settings = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": PREFIX}
-    return Commands(database_url, bootstrap_servers, **settings, **TERMINAL)
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(PROFILE, BURSAR_TOPIC_PREFIX=PREFIX, **TERMINAL)
 
 
 async def fill(path: WritePath) -> None:

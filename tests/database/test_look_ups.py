@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
-from tests.support.write_path import (
-    WritePath,
-    change,
-    fine,
-    payment,
-    profiles_of,
-    record,
-    response,
-)
+from tests.support.write_path import WritePath, change, fine, payment, profiles_of, record, response
 
 TEXT = """
 [[institution]]
@@ -39,10 +29,8 @@ PAY_1 = (*OWN, "--source", "SAP", "--id", "PAY-1")
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(TEXT)
-    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(TEXT)
 
 
 async def export(path: WritePath, text: str = TEXT) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,7 +12,7 @@ from service.export.job import ExportJob
 from service.export.profiles.profile import Profiles
 from service.operations.measure import Measure
 from service.runtime.telemetry import Metrics
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.exports import fines, waiters
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of
 
@@ -36,10 +35,8 @@ WHY = ("--reason", "year end", "--operator", "ann")
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(TEXT)
-    return Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(TEXT)
 
 
 @pytest.fixture

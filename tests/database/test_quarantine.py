@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,7 +11,7 @@ from service.database import quarantine
 from service.database.quarantine import QuarantineId
 from service.operations import quarantined
 from service.operations.quarantined import QuarantineFilter
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.exports import waiters
 from tests.support.quarantine import (
     DOCUMENT,
@@ -29,22 +28,14 @@ from tests.support.quarantine import (
     rows_for,
     state,
 )
-from tests.support.write_path import (
-    PREFIX,
-    WritePath,
-    fine,
-    outbox_of,
-)
+from tests.support.write_path import PREFIX, WritePath, fine, outbox_of
 
 SECONDS_MAX = 30
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILE)
-    own = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": PREFIX}
-    return Commands(database_url, bootstrap_servers, **own)
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(PROFILE, BURSAR_TOPIC_PREFIX=PREFIX)
 
 
 async def test_a_batch_is_published_once_the_broker_has_both_of_its_parts(

@@ -1,21 +1,17 @@
 """The commands for records in quarantine: selection, confirmation, what is shown, exit codes."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.quarantine import DOCUMENT, MANIFEST, PROFILE, WHY, export, refuse
 from tests.support.write_path import PREFIX, WritePath, fine, record
 
 
 @pytest.fixture
-def commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> Commands:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILE)
-    own = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": PREFIX}
-    return Commands(database_url, bootstrap_servers, **own)
+def commands(make_commands: MakeCommands) -> Commands:
+    return make_commands(PROFILE, BURSAR_TOPIC_PREFIX=PREFIX)
 
 
 async def test_all_are_released_in_their_order_after_a_confirmation(

@@ -8,13 +8,8 @@ from prometheus_client import generate_latest
 from service.operations.reconcile import Difference, Reconcile, Reconciled, reconcile
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
-from tests.support.write_path import (
-    WritePath,
-    fine,
-    payment,
-    profiles_of,
-    response,
-)
+from tests.support.exports import patron
+from tests.support.write_path import WritePath, fine, payment, profiles_of, response
 
 PROFILES = """
 [[institution]]
@@ -41,15 +36,6 @@ currency = "JPY"
 fine_types = ["OVERDUEFINE"]
 match = "02"
 """
-
-
-def patron(patron_id: str) -> dict[str, object]:
-    return {
-        "patron_id": patron_id,
-        "name": "Doe, Jane",
-        "user_group": "STUDENT",
-        "identifiers": [{"type": "02", "value": patron_id}],
-    }
 
 
 @pytest.fixture

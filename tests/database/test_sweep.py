@@ -11,7 +11,6 @@ from service.export.preview import preview
 from service.operations.sweep import COMMIT_RECORDS_MAX, Sweep, parked_by_wait
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
-    Record,
     WritePath,
     change,
     fine,
@@ -19,6 +18,7 @@ from tests.support.write_path import (
     payment,
     profiles_of,
     response,
+    reversal,
     tables_of,
     write_path,
 )
@@ -38,17 +38,6 @@ fine_types = ["OVERDUEFINE"]
 match = "02"
 overpayment = "hold"
 """
-
-
-def reversal(payment_id: str, original: str) -> Record:
-    return payment(
-        payment_id=payment_id,
-        kind="reversal",
-        reverses_payment_id=original,
-        fine_id=ABSENT,
-        amount=ABSENT,
-        currency=ABSENT,
-    )
 
 
 async def put_back(path: WritePath, wait: str) -> None:

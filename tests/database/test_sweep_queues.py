@@ -22,12 +22,12 @@ from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     OUTPUTS,
-    Record,
     WritePath,
     change,
     fine,
     miss_the_fine,
     payment,
+    reversal,
 )
 
 LONG = 510  # records of one queue, more than a page had when it was a page of records
@@ -125,11 +125,6 @@ async def test_a_queue_whose_account_a_rival_holds_is_left_and_the_others_are_ap
         assert len(failures(logs)) == 1
         assert await left(path) == {"B"}
         assert await sweep_of(path.pool, applier).run_once() == 1
-
-
-def reversal(payment_id: str, original: str) -> Record:
-    without = dict.fromkeys(("fine_id", "amount", "currency", "bursar_transaction_id"), ABSENT)
-    return payment(payment_id=payment_id, kind="reversal", reverses_payment_id=original, **without)
 
 
 async def test_queues_of_both_kinds_are_taken_page_by_page(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -41,3 +41,6 @@ class Commands:
         ended = await self.call(*arguments, "--json")
         assert ended.exit_code == code, ended.output
         return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+MakeCommands = Callable[..., Commands]

@@ -197,3 +197,18 @@ async def waiters(path: WritePath, count: int) -> None:
             if await path.value(query) == count:
                 return
             await asyncio.sleep(0.02)
+
+
+async def opened(path: WritePath, cutoff: str) -> None:
+    """An open run fixes the cutoff; the job goes on with it."""
+    await path.pool.execute(
+        "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
+        " VALUES ('6050', 'bursar', 'r', $1::text::timestamptz, 'open')",
+        cutoff,
+    )
+
+
+async def exported(path: WritePath, profiles: Profiles) -> list[str]:
+    """What goes out, of everything sealed so far."""
+    await run(path, profiles)
+    return all_of(fine_ids(await check_sealed(path)))

@@ -73,6 +73,12 @@ def payment(**overrides: object) -> Record:
     return record("bursar-payment.v1", inputs.bursar_payment(**overrides))
 
 
+def reversal(payment_id: str, original: str, **overrides: object) -> Record:
+    """A reversal that names nothing but the payment `original`."""
+    members = {**dict.fromkeys(("fine_id", "amount", "currency"), inputs.ABSENT), **overrides}
+    return payment(payment_id=payment_id, kind="reversal", reverses_payment_id=original, **members)
+
+
 def response(**overrides: object) -> Record:
     return record("export-response.v1", inputs.export_response(**overrides))
 

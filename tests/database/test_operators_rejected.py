@@ -1,0 +1,148 @@
+"""What a person decides about records that were rejected, on a real database."""
+
+import asyncio
+from typing import Any
+
+from service.core.words import Reason, RejectedState
+from service.operations import parked, rejected
+from tests.support.deciding import (
+    WHY,
+    actions,
+    balances,
+    done,
+    exported,
+    held_for_its_excess,
+    one_rejected,
+    parked_now,
+    rejected_now,
+    undone,
+)
+from tests.support.inputs import ABSENT
+from tests.support.write_path import WritePath, fine, outbox_of, payment, record, tables_of
+
+
+async def test_a_replayed_record_is_decided_afresh(path: WritePath) -> None:
+    item = await one_rejected(
+        path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
+    )
+    assert item.reason is Reason.UNKNOWN_LINE
+    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+        "is rejected again: unknown_line"
+    )
+    await exported(path)
+    assert done(await rejected.replay(path.applier, item, WHY)) == "applied"
+    assert await balances(path) == (0, 0)
+    (now,) = await rejected_now(path)
+    assert now.state is RejectedState.REPLAYED
+    assert undone(await rejected.replay(path.applier, now, WHY)) == "is replayed already"
+    assert undone(await rejected.replay(path.applier, item, WHY)) == "is replayed already"
+    assert [one[0] for one in await actions(path)] == ["rejected_replay"]
+
+
+async def test_a_replay_that_is_rejected_again_changes_nothing(path: WritePath) -> None:
+    item = await one_rejected(path, fine(), fine(amount="1.00", fine_id="F-1"))
+    before = await tables_of(path.pool)
+    sent = len(await outbox_of(path.pool, "rejected.v1"))
+    told = await rejected.replay(path.applier, item, WHY)
+    assert undone(told) == "is rejected again: fine_conflict"
+    assert await tables_of(path.pool) == before
+    assert len(await outbox_of(path.pool, "rejected.v1")) == sent
+
+
+async def test_what_was_replayed_and_is_refused_for_the_same_reason_is_there_again(
+    path: WritePath,
+) -> None:
+    await held_for_its_excess(path)
+    for _ in range(2):
+        (item,) = await parked_now(path)
+        done(await parked.discard(path.applier, item, WHY))
+        (given_up,) = await rejected_now(path)
+        assert given_up.state is RejectedState.DISCARDED
+        done(await rejected.replay(path.applier, given_up, WHY))
+        assert [one.state for one in await rejected_now(path)] == ["replayed"]
+
+
+async def test_what_cannot_be_read_says_so(path: WritePath) -> None:
+    item = await one_rejected(path, record("bursar-payment.v1", b"{not json"))
+    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+        "would be rejected again: invalid_json, record: must be one JSON value in UTF-8"
+    )
+
+
+async def test_a_value_that_was_cut_says_so(path: WritePath) -> None:
+    item = await one_rejected(path, payment(comment="x" * 70_000))
+    assert item.reason is Reason.INVALID_SIZE
+    await path.pool.execute("UPDATE rejected SET record_value = substring(record_value, 1, 1000)")
+    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+        "its stored value was cut: it cannot be replayed"
+    )
+
+
+async def test_a_line_of_a_file_that_matched_nothing_is_not_replayed_as_a_payment(
+    path: WritePath,
+) -> None:
+    await exported(path)
+    value, headers = payment().value, b"[]"
+    await path.pool.execute(
+        "INSERT INTO rejected VALUES"
+        " ('import', 7, 1, '6050', 'no_matching_payment', 'd', NULL, $1, $2, 'open', now())",
+        value,
+        headers,
+    )
+    (item,) = await rejected_now(path)
+    assert "import the file again" in undone(await rejected.replay(path.applier, item, WHY))
+    assert await balances(path) == (0, 95_50)
+
+
+async def test_a_discarded_record_can_be_taken_up_again(path: WritePath) -> None:
+    await held_for_its_excess(path)
+    (item,) = await parked_now(path)
+    done(await parked.discard(path.applier, item, WHY))
+    (given_up,) = await rejected_now(path, state=RejectedState.DISCARDED)
+    assert undone(await rejected.discard(path.applier, given_up, WHY)) == (
+        "is not open: it is discarded"
+    )
+    assert done(await rejected.replay(path.applier, given_up, WHY)) == "parked: overpaid_held"
+
+
+async def test_a_discard_is_kept_with_its_reason(path: WritePath) -> None:
+    item = await one_rejected(path, record("fine-changed.v1", b"[]"))
+    assert done(await rejected.discard(path.applier, item, WHY)) == "discarded"
+    assert await rejected_now(path, state=RejectedState.OPEN) == []
+    assert await actions(path) == [
+        ("rejected_discard", None, "the bursar confirmed it", "ann", "discarded")
+    ]
+
+
+async def test_rejected_records_are_found_by_every_filter(path: WritePath) -> None:
+    await path.take(
+        fine(amount="0.00"),
+        payment(payment_id="PÄY/1", amount="1,00"),
+        payment(institution_id="77", fine_id=ABSENT, bursar_transaction_id="12"),
+    )
+
+    async def reasons(**wanted: Any) -> list[str]:
+        return [one.reason.value for one in await rejected_now(path, **wanted)]
+
+    assert sorted(await reasons()) == ["invalid_amount", "invalid_amount", "unknown_line"]
+    assert await reasons(institution_id="77") == ["unknown_line"]
+    assert await reasons(reason=Reason.UNKNOWN_LINE) == ["unknown_line"]
+    assert len(await reasons(topic="bursar-payment.v1")) == 2
+    assert len(await reasons(topic="library.fine-created.v1")) == 1
+    assert await reasons(topic="payment.v1") == []
+    assert await reasons(topic="bursar-payment.v1", partition=0, offset=1) == ["unknown_line"]
+    assert len(await reasons(institution_id="6050", source="SAP", id="PÄY/1")) == 1
+    assert len(await reasons(institution_id="6050", id="F-1", state=RejectedState.OPEN)) == 1
+    assert await reasons(institution_id="6050", source="ERP", id="PÄY/1") == []
+    assert len(await reasons(limit=1)) == 1
+
+
+async def test_replays_of_one_record_at_the_same_instant_apply_it_once(path: WritePath) -> None:
+    item = await one_rejected(
+        path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
+    )
+    await exported(path)
+    told = await asyncio.gather(*(rejected.replay(path.applier, item, WHY) for _ in range(4)))
+    assert sorted(one.done for one in told) == [False, False, False, True]
+    assert await balances(path) == (0, 0)
+    assert len(await actions(path)) == 1
