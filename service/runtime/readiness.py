@@ -14,8 +14,9 @@ from .telemetry import Event, Metrics, get_log
 
 log = get_log(__name__)
 
-CHECK_SECONDS_MAX = 3
-LATE_MS = 200  # for a check that has been asked before and still has not answered
+CHECK_SECONDS_MAX = 3  # a check that has not answered by then has failed
+PROBE_WAIT_MS = 200  # a probe gets its answer after that, also while a check hangs
+NO_ANSWER_YET = "no answer yet"
 KEPT_MS = 500  # probes from many sides must not become queries of as many
 WATCH_SECONDS = 2
 
@@ -56,8 +57,13 @@ SILENT = Reporting(patience_seconds=None)
 
 
 def monotonic_seconds() -> int:
-    """A clock that only goes forward."""
-    return time.monotonic_ns() // 1_000_000_000
+    """A clock that only goes forward, in seconds."""
+    return monotonic_ms() // 1_000
+
+
+def monotonic_ms() -> int:
+    """A clock that only goes forward, in milliseconds."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class Check:
@@ -68,23 +74,29 @@ class Check:
         self.reporting = reporting
         self._ask = ask
         self._task: asyncio.Task[str | None] | None = None
+        self._asked_at_ms = 0
+        self._problem: str | None = NO_ANSWER_YET
         self._failing_since: int | None = None
         self._reported: str | None = None
         self._reported_since = 0
 
     async def finding(self) -> Finding:
-        """Within CHECK_SECONDS_MAX. What takes longer goes on, and is not asked a second time.
+        """The check's answer, or what is known without it after `PROBE_WAIT_MS`.
 
-        Nor is it waited for as long again, so that a probe gets its answer while a check hangs.
+        A check that takes longer goes on and is not asked a second time: otherwise each probe
+        would occupy one more connection to a database that hangs. The previous answer counts until
+        the check has been silent for `CHECK_SECONDS_MAX`; from then on the check fails. So a probe
+        is answered at once even if it is the first one after something began to hang.
         """
-        seconds_max = LATE_MS / 1_000
         if self._task is None:
-            self._task, seconds_max = asyncio.create_task(_answer(self._ask)), CHECK_SECONDS_MAX
-        await asyncio.wait((self._task,), timeout=seconds_max)
-        if not self._task.done():
-            return Finding(self.name, f"no answer within {CHECK_SECONDS_MAX} s")
-        task, self._task = self._task, None
-        return Finding(self.name, task.result())
+            self._task, self._asked_at_ms = asyncio.create_task(_answer(self._ask)), monotonic_ms()
+        await asyncio.wait((self._task,), timeout=PROBE_WAIT_MS / 1_000)
+        if self._task.done():
+            task, self._task = self._task, None
+            self._problem = task.result()
+        elif monotonic_ms() - self._asked_at_ms >= CHECK_SECONDS_MAX * 1_000:
+            self._problem = f"no answer within {CHECK_SECONDS_MAX} s"
+        return Finding(self.name, self._problem)
 
     def report(self, problem: str | None, is_explained: bool) -> None:
         """Logs the beginning and the end of a failure, each once."""
@@ -147,13 +159,12 @@ class Readiness:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def findings(self) -> tuple[Finding, ...]:
-        """The checks' answers, at most half a second old."""
+        """What each check says, at most half a second old. Does not wait for a check that hangs."""
         async with self._asking:
-            now_ms = time.monotonic_ns() // 1_000_000
-            if self._latest is None or now_ms - self._latest[0] > KEPT_MS:
+            if self._latest is None or monotonic_ms() - self._latest[0] > KEPT_MS:
                 asked = [check.finding() for check in self._checks.values()]
                 findings = tuple(await asyncio.gather(*asked))
-                self._latest = (time.monotonic_ns() // 1_000_000, findings)
+                self._latest = (monotonic_ms(), findings)
                 self._show(findings)
             return self._latest[1]
 

@@ -71,10 +71,39 @@ async def test_a_check_without_an_answer_fails_in_time(
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 1)
     ops.readiness.register("database", silent)
-    (found,) = await ops.readiness.findings()
-    assert found.problem == "no answer within 1 s"
+    (first,) = await ops.readiness.findings()
+    assert first.problem == "no answer yet"
+    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 0)
+    monkeypatch.setattr(readiness_module, "KEPT_MS", -1)
+    (late,) = await ops.readiness.findings()
+    assert late.problem == "no answer within 0 s"
+
+
+async def test_the_first_probe_after_a_check_began_to_hang_is_answered_while_it_hangs(
+    ops: Ops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness_module, "KEPT_MS", -1)
+    asked, hanging, ended = [], asyncio.Event(), []
+
+    async def check() -> str | None:
+        asked.append(1)
+        if len(asked) > 1:
+            await hanging.wait()
+            ended.append(1)
+        return None
+
+    ops.readiness.register("database", check)
+    assert (await ops.readiness.findings())[0].ok
+    # However long a check may be silent before it fails, the probe does not wait for it.
+    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 3_600)
+    status, _, _ = await get(ops, "/readyz")
+    assert (status, len(asked), ended) == (200, 2, [])
+    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 0)
+    (late,) = await ops.readiness.findings()
+    assert (late.problem, len(asked), ended) == ("no answer within 0 s", 2, [])
+    hanging.set()
+    assert (await ops.readiness.findings())[0].ok
 
 
 async def test_many_probes_ask_once(ops: Ops) -> None:

@@ -105,8 +105,8 @@ async def test_a_check_with_lines_of_its_own_is_never_told(world: World) -> None
 async def test_a_check_that_hangs_is_asked_once_and_its_late_answer_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else each look would hold one more connection to a database that is silent."""
-    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 0.01)
+    """Otherwise each probe would hold one more connection to a database that is silent."""
+    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 0)
     monkeypatch.setattr(readiness_module, "KEPT_MS", -1)
     asked, answered, readiness = [], asyncio.Event(), Readiness(Metrics())
 
@@ -117,9 +117,6 @@ async def test_a_check_that_hangs_is_asked_once_and_its_late_answer_counts(
 
     readiness.register("database", ask)
     for _ in range(3):
-        assert not (await readiness.findings())[0].ok
-    monkeypatch.setattr(readiness_module, "CHECK_SECONDS_MAX", 3_600)
-    async with asyncio.timeout(60):  # it is not waited for as long again: a probe wants its answer
         assert not (await readiness.findings())[0].ok
     answered.set()
     assert (await readiness.findings())[0].ok
