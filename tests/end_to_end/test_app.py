@@ -3,184 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import aiohttp
 import asyncpg
-import orjson
 import pytest
 
 from service.database.reach import target_of
-from tests.support.inputs import bursar_payment, fine_created, structured
-from tests.support.programs import Program, start_program
+from tests.support.inputs import bursar_payment, structured
 from tests.support.topics import produce, read_topic
+from tests.support.world import (
+    PROFILE,
+    SECONDS_MAX,
+    Topics,
+    World,
+    command,
+    has_event,
+    probe,
+    ready,
+    running,
+    someone_waits,
+    stopped,
+    until,
+    value,
+)
 
 ROOT = Path(__file__).parents[2]
-SECONDS_MAX = 60
-STOP_SECONDS_MAX = 25
+
+
 SQL_DELAY = "LOCK TABLE account IN ACCESS EXCLUSIVE MODE"
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a process of this test is told, and where its log goes."""
-
-    environment: Mapping[str, str]
-    servers: str
-    prefix: str
-    folder: Path
-
-    def told(self, **settings: str) -> World:
-        return replace(self, environment={**self.environment, **settings})
-
-    @property
-    def log(self) -> list[dict[str, object]]:
-        lines = (self.folder / "log").read_text("utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    def events(self) -> list[object]:
-        return [line["event"] for line in self.log]
-
-    def fines(self, first: int, count: int) -> None:
-        """`count` fines of 95.50 USD, each of another patron."""
-        records = []
-        for number in range(first, first + count):
-            patron = {
-                "patron_id": f"P-{number}",
-                "name": "Doe, Jane",
-                "user_group": "STUDENT",
-                "identifiers": [{"type": "02", "value": f"A{number}"}],
-            }
-            data = fine_created(fine_id=f"F-{number}", patron=patron, loan_id=f"L-{number}")
-            records.append((None, structured("fine-created.v1", data)[0]))
-        produce(self.servers, f"{self.prefix}fine-created.v1", records)
-
-    def sent(self, name: str) -> list[dict[str, object]]:
-        read = read_topic(self.servers, f"{self.prefix}{name}")
-        return [orjson.loads(one.value or b"") for one in read]
-
-
-@pytest.fixture
-def world(
-    database_url: str,
-    bootstrap_servers: str,
-    topic_prefix: str,
-    group_id: str,
-    tmp_path: Path,
-) -> World:
-    own = {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "BURSAR_TOPIC_PREFIX": topic_prefix,
-        "BURSAR_CONSUMER_GROUP": group_id,
-        "BURSAR_OPS_PORT": "0",
-        "BURSAR_SHUTDOWN_SECONDS_MAX": str(STOP_SECONDS_MAX),
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
-    return World({**kept, **own}, bootstrap_servers, topic_prefix, tmp_path)
-
-
-@pytest.fixture
-def topics(world: World) -> Callable[[], Awaitable[None]]:
-    async def create() -> None:
-        status, _, problems = await command(world, "topics", "create", "--partitions", "2")
-        assert (status, problems) == (0, "")
-
-    return create
-
-
-async def command(world: World, *arguments: str) -> tuple[int | None, str, str]:
-    """Exit code, output and error output of a command that ends by itself."""
-    process = await start_program(*arguments, environment=world.environment)
-    async with ended_in_any_case(process), asyncio.timeout(SECONDS_MAX):
-        out, problems = await process.communicate()
-    return process.returncode, out.decode(), problems.decode()
-
-
-@contextlib.asynccontextmanager
-async def running(world: World) -> AsyncIterator[Program]:
-    """The service; its log lies in the world's folder."""
-    with (world.folder / "log").open("wb") as log:
-        process = await start_program("run", environment=world.environment, output=log, errors=log)
-    async with ended_in_any_case(process):
-        yield process
-
-
-@contextlib.asynccontextmanager
-async def ended_in_any_case(process: Program) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.05)
-
-
-async def probe(world: World, path: str) -> tuple[int, dict[str, object]]:
-    """The operators' port; 0 while there is none yet."""
-    ports = [line["port"] for line in world.log if line["event"] == "ops_listening"]
-    if not ports:
-        return 0, {}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{ports[0]}{path}") as response,
-    ):
-        return response.status, await response.json()
-
-
-async def ready(world: World) -> None:
-    async def is_ready() -> bool:
-        return (await probe(world, "/readyz"))[0] == 200
-
-    await until(is_ready)
-
-
-async def stopped(process: Program, seconds_max: int = STOP_SECONDS_MAX) -> int:
-    """Asks once; the exit code. It must come in time."""
-    process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(seconds_max):
-        return await process.wait()
-
-
-async def value(world: World, query: str) -> object:
-    connection = await asyncpg.connect(world.environment["DATABASE_URL"])
-    try:
-        found: object = await connection.fetchval(query)
-        return found
-    finally:
-        await connection.close()
-
-
-Topics = Callable[[], Awaitable[None]]
 
 
 async def test_a_fine_goes_all_the_way_and_its_payment_too(world: World, topics: Topics) -> None:
@@ -414,15 +266,3 @@ async def test_creating_topics_again_leaves_them_as_they_are(world: World, topic
     await topics()
     status, told, _ = await command(world, "topics", "create")
     assert (status, told) == (0, "0 created, 9 there already\n")
-
-
-async def someone_waits(world: World) -> bool:
-    query = """
-SELECT count(*) > 0 FROM pg_stat_activity
- WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
-    return bool(await value(world, query))
-
-
-async def has_event(world: World, event: str) -> bool:
-    return event in world.events()

@@ -10,14 +10,28 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.end_to_end.test_delivery import CONFIG, LAYOUT, POINTS, TOPICS
-from tests.support.delivering import Drop, Ended
-from tests.support.sealed import Sealed, sealed_chain
+from tests.support.delivering import (
+    CONFIG,
+    LAYOUT,
+    POINTS,
+    TOPICS,
+    Drop,
+    check_refused,
+    journal_of,
+    learned,
+    state_of,
+    take_files,
+)
+from tests.support.sealed import sealed_chain
 from tests.support.sftp import Mood, make_keys, serving, to
 from tests.support.topics import create_topic, delete_records
 
 FOLDER, SFTP, DROP_BOX = "folder", "sftp", "drop box"
+
+
 LATER = timedelta(days=1)
+
+
 on = pytest.mark.parametrize
 
 
@@ -47,31 +61,6 @@ async def drop(
     }
     async with serving(keys, tmp_path, Mood(lists=request.param == SFTP)) as port:
         yield to(drop, port)
-
-
-def state_of(drop: Drop) -> Path:
-    return Path(drop.arguments[-1])
-
-
-def journal_of(drop: Drop) -> Path:
-    state = state_of(drop)
-    return state.with_name(f"{state.name}.delivered")
-
-
-def take_files(drop: Drop) -> None:
-    """A reader takes everything away, manifests as well."""
-    for path in (*drop.folder.glob("*.*"), *drop.folder.glob("manifests/*")):
-        path.unlink()
-
-
-def check_refused(ended: Ended, text: str, before: Sealed, now: Sealed) -> None:
-    """One line, which names both batches."""
-    lines = [line for line in ended.problems.splitlines() if not line.startswith("{")]
-    (line,) = [line for line in lines if text in line]
-    for batch in (before, now):
-        assert batch.file_name in line
-        assert batch.sha256[:12] in line
-        assert f"batch {batch.batch_number} of 972/DAILY" in line
 
 
 @on("takes_away", [False, True], ids=["stays", "taken"])
@@ -295,13 +284,3 @@ async def test_a_damaged_journal_stops_the_delivery(drop: Drop) -> None:
     assert (ended.code, ended.rows) == (1, [])
     assert "line 2: must be a delivered batch" in ended.problems
     drop.check_holds(chain[0])
-
-
-def learned(ended: Ended) -> list[tuple[object, object, object]]:
-    """Profile, first and last batch of each line that tells what a journal began with."""
-    lines = [json.loads(line) for line in ended.problems.splitlines() if line.startswith("{")]
-    return [
-        (line["profile"], line["first"], line["last"])
-        for line in lines
-        if line["event"] == "delivered_batches_learned"
-    ]

@@ -11,8 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.delivery.sftp import sftp_access
 from service.runtime.problems import OperatorError
-from tests.end_to_end.test_delivery import CONFIG, TOPICS
-from tests.support.delivering import Drop
+from tests.support.delivering import CONFIG, TOPICS, Drop
 from tests.support.sealed import sealed_chain
 from tests.support.sftp import Keys, Mood, make_keys, serving, to
 from tests.support.topics import create_topic

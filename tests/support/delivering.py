@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from service.kafka.topics import LARGE_BYTES
 from tests.support.process import COMMAND_SECONDS_MAX, LOOK_SECONDS, end
 from tests.support.programs import Program, start_program
 from tests.support.sealed import Sealed, publish
@@ -128,3 +129,62 @@ async def until(holds: Callable[[], bool]) -> None:
             if holds():
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+
+TOPICS = ("export-batch.v1", "export-manifest.v1")
+
+
+CONFIG = {"max.message.bytes": str(LARGE_BYTES)}
+
+
+POINTS = (
+    "delivery_noted",
+    "delivery_manifest",
+    "delivery_written",
+    "delivery_started",
+    "delivery_named",
+    "delivery_saved",
+)
+
+
+LAYOUT = """
+line = [{ field = "bursar_transaction_id", length = 20, align = "right", pad = "0" },
+        { field = "amount", length = 12, align = "right", pad = "0" }]
+trailer = [{ field = "count", length = 6, align = "right", pad = "0" },
+           { field = "total", length = 15, align = "right", pad = "0" }]
+"""
+
+
+def state_of(drop: Drop) -> Path:
+    return Path(drop.arguments[-1])
+
+
+def journal_of(drop: Drop) -> Path:
+    state = state_of(drop)
+    return state.with_name(f"{state.name}.delivered")
+
+
+def take_files(drop: Drop) -> None:
+    """A reader takes everything away, manifests as well."""
+    for path in (*drop.folder.glob("*.*"), *drop.folder.glob("manifests/*")):
+        path.unlink()
+
+
+def check_refused(ended: Ended, text: str, before: Sealed, now: Sealed) -> None:
+    """One line, which names both batches."""
+    lines = [line for line in ended.problems.splitlines() if not line.startswith("{")]
+    (line,) = [line for line in lines if text in line]
+    for batch in (before, now):
+        assert batch.file_name in line
+        assert batch.sha256[:12] in line
+        assert f"batch {batch.batch_number} of 972/DAILY" in line
+
+
+def learned(ended: Ended) -> list[tuple[object, object, object]]:
+    """Profile, first and last batch of each line that tells what a journal began with."""
+    lines = [json.loads(line) for line in ended.problems.splitlines() if line.startswith("{")]
+    return [
+        (line["profile"], line["first"], line["last"])
+        for line in lines
+        if line["event"] == "delivered_batches_learned"
+    ]

@@ -7,68 +7,22 @@ closes it or does not. Between the halves there is one export, when all of the f
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from zlib import crc32
-
-from confluent_kafka import Producer
 
 from tests.support import inputs
-from tests.support.model import Data, FineName, Model, ModelFine, Rules
+from tests.support.load_events import BAD, Event
+from tests.support.load_rules import CREDIT, CURRENCIES, TYPES, minor, money
+from tests.support.model import Data, FineName, Model, ModelFine
 
 PATRONS = 2_000
+
+
 SOURCE = "ERP"
-SECONDS_MAX = 60
-OVERDUE, LOST, SERVICE, CREDIT = "OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "LIBRARYSERVICE", "CREDIT"
-TYPES = (OVERDUE, LOST, SERVICE, CREDIT, "IN_NO_PROFILE")
+
+
 WEIGHTS = (70, 10, 10, 7, 3)
-CURRENCIES = {"1001": "USD", "1002": "EUR", "1003": "JPY"}
-OVERPAYMENT = {"1001": "credit", "1002": "reject", "1003": "hold"}
-
-
-def _rules(institution: str) -> tuple[Rules, ...]:
-    """Credits go along only where no excess makes new ones in the middle of a run."""
-    overpayment = OVERPAYMENT[institution]
-    main = {OVERDUE, CREDIT} if overpayment == "hold" else {OVERDUE}
-    return (
-        Rules(f"main_{institution}", frozenset(main), overpayment=overpayment),
-        Rules(f"lost_{institution}", frozenset({LOST}), lost=frozenset({LOST})),
-        Rules(f"only_{institution}", frozenset({SERVICE}), imports=False),
-    )
-
-
-RULES: Mapping[str, tuple[Rules, ...]] = {name: _rules(name) for name in CURRENCIES}
-
-
-def profiles() -> str:
-    """The configuration that RULES are the other reading of."""
-    return "\n".join(_institution(name) for name in CURRENCIES)
-
-
-def _institution(name: str) -> str:
-    return f'[[institution]]\nid = "{name}"\nzone = "Europe/Vienna"\n' + "".join(
-        f'[[profile]]\ncode = "{own.profile}"\nname = "{own.profile}"\ninstitution = "{name}"\n'
-        f'mode = "{"export_import" if own.imports else "export_only"}"\n'
-        f'currency = "{CURRENCIES[name]}"\nmatch = "02"\nfines_max = 500\n'
-        f'overpayment = "{own.overpayment}"\n'
-        f"close_paid_lost_loan = {json.dumps(bool(own.lost))}\n"
-        f"fine_types = {json.dumps(sorted(own.types - {CREDIT}))}\n"
-        f"credits = {{ included = {json.dumps(CREDIT in own.types)} }}\n"
-        for own in RULES[name]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A record and what it says; None in `data`: it is bad, for `reason`."""
-
-    contract: str
-    place: str  # what lies in one partition
-    data: Data | None
-    value: bytes
-    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -135,7 +89,7 @@ class Load:
             fine_id=f"F-{number}",
             patron=_patron(f"P-{random.randrange(PATRONS)}"),
             type=kind,
-            amount=_money(-amount if kind == CREDIT else amount, institution),
+            amount=money(-amount if kind == CREDIT else amount, institution),
             currency=CURRENCIES[institution],
             loan_id=f"L-{number}",
         )
@@ -178,7 +132,7 @@ class Load:
 
     def _pays_too_much(self, fine: ModelFine) -> None:
         facts, at = self._facts(fine), self.random.random() / 2
-        more = _money(fine.owed() + self.random.randint(1, 500), fine.name[0])
+        more = money(fine.owed() + self.random.randint(1, 500), fine.name[0])
         paid = self._pay(facts, at, self._reference(fine), more)
         if self.random.random() < 0.5:
             self._reverse(paid, self.random.random(), fine.name[1])
@@ -301,75 +255,13 @@ class Load:
         return fine.content
 
     def _part(self, fine: Data, most: float) -> str:
-        amount = abs(_minor(str(fine["amount"]), str(fine["institution_id"])))
+        amount = abs(minor(str(fine["amount"]), str(fine["institution_id"])))
         part = max(1, int(amount * self.random.uniform(0.1, most)))
-        return _money(part, str(fine["institution_id"]))
+        return money(part, str(fine["institution_id"]))
 
     def _next(self) -> int:
         self._number += 1
         return self._number
-
-
-BAD = (
-    ("fine-created.v1", b"no JSON at all", "invalid_json"),
-    ("fine-created.v1", b'{"a": 1, "a": 2}', "invalid_json"),
-    ("fine-changed.v1", b"\x00", "invalid_json"),
-    ("bursar-payment.v1", b"\xff\xfe", "invalid_json"),
-    ("bursar-payment.v1", b"{}", "invalid_schema"),
-    ("export-response.v1", b"[]", "invalid_schema"),
-    (
-        "fine-created.v1",
-        inputs.value_of(inputs.fine_created(institution_id="1001", amount=95.5)),
-        "invalid_amount",
-    ),
-    (
-        "bursar-payment.v1",
-        inputs.value_of(inputs.bursar_payment(institution_id="1001", currency="XXX")),
-        "invalid_currency",
-    ),
-    (
-        "fine-created.v1",
-        inputs.value_of(inputs.fine_created(institution_id="1001", comment="\u202e")),
-        "invalid_text",
-    ),
-    ("fine-changed.v1", b" " * (64 * 1024 + 1), "invalid_size"),
-)
-
-
-def told(model: Model, events: Iterable[Event]) -> None:
-    """The model takes the events in their order."""
-    for event in events:
-        if event.data is not None:
-            model.take(event.contract, event.data)
-        else:
-            model.rejected[str(event.reason)] += 1
-
-
-def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int) -> None:
-    """All of them, acknowledged; what has one place lies in one partition, in order."""
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "enable.idempotence": True})
-    headers: dict[str, list[tuple[str, str | bytes | None]]] = {
-        name: list(inputs.binary(name, b"")[1]) for name in {event.contract for event in events}
-    }
-    for count, event in enumerate(events):
-        producer.produce(
-            prefix + event.contract,
-            event.value,
-            event.place.encode(),
-            partition=crc32(event.place.encode()) % partitions,
-            headers=headers[event.contract],
-        )
-        if count % 10_000 == 9_999:
-            producer.flush(SECONDS_MAX)
-    assert producer.flush(SECONDS_MAX) == 0
-
-
-def lines_of(manifests: Iterable[Data]) -> Iterator[tuple[FineName, str, Data]]:
-    """Fine, bursar id and manifest of every line."""
-    for manifest in manifests:
-        for line in manifest["lines"]:
-            name = (manifest["institution_id"], line["fine_id"])
-            yield name, line["bursar_transaction_id"], manifest
 
 
 def _patron(patron_id: str) -> dict[str, object]:
@@ -382,15 +274,4 @@ def _patron(patron_id: str) -> dict[str, object]:
 
 
 def _left(fine: ModelFine) -> str:
-    return _money(fine.owed() or 1, fine.name[0])
-
-
-def _money(minor: int, institution: str) -> str:
-    if CURRENCIES[institution] == "JPY":
-        return str(minor)
-    sign, minor = ("-" if minor < 0 else ""), abs(minor)
-    return f"{sign}{minor // 100}.{minor % 100:02}"
-
-
-def _minor(amount: str, institution: str) -> int:
-    return int(amount if CURRENCIES[institution] == "JPY" else amount.replace(".", ""))
+    return money(fine.owed() or 1, fine.name[0])

@@ -1,0 +1,76 @@
+"""A database, a topic, and intakes that read the one into the other."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from service.apply.applier import Applier
+from service.apply.outputs import Outputs
+from service.consumer.loop import Intake, IntakeLimits, Source
+from service.database.ledger_store import LedgerStore
+from service.database.session import Pool, create_pool
+from service.kafka.clients import GroupTimes, KafkaAccess
+from service.messages import parse
+from service.restore.guard import Guard
+from service.runtime.telemetry import Metrics
+from tests.support.guards import Unguarded, opened_guard
+from tests.support.intaking import FINE, QUICK, TIMES, Failing, MakeIntake
+from tests.support.topics import create_topic
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def topic(kafka_admin: AdminClient, topic_prefix: str) -> str:
+    settings = {"max.message.bytes": "12000000"}
+    return create_topic(kafka_admin, topic_prefix + FINE, 4, settings)
+
+
+@pytest.fixture
+def applier(pool: Pool, topic_prefix: str) -> Applier:
+    outputs = Outputs(
+        f"{topic_prefix}balance-changed.v1",
+        f"{topic_prefix}loan-closed.v1",
+        f"{topic_prefix}rejected.v1",
+        "/test",
+    )
+    return Applier(Unguarded(pool), LedgerStore(parse), outputs)
+
+
+@pytest.fixture
+def access(bootstrap_servers: str) -> KafkaAccess:
+    return KafkaAccess(bootstrap_servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
+
+
+@pytest.fixture
+async def guard(pool: Pool, access: KafkaAccess, topic: str, group_id: str) -> Guard:
+    """Of the process in which all intakes of a test run."""
+    return await opened_guard(pool, access, group_id, inputs=[topic])
+
+
+@pytest.fixture
+async def make_intake(
+    guard: Guard, access: KafkaAccess, topic: str, group_id: str, applier: Applier
+) -> AsyncIterator[MakeIntake]:
+    made: list[Intake] = []
+
+    def make(
+        limits: IntakeLimits = QUICK,
+        latest: bool = False,
+        path: Applier | Failing = applier,
+        times: GroupTimes = TIMES,
+        metrics: Metrics | None = None,
+    ) -> Intake:
+        source = Source(group_id, {topic: FINE}, latest)
+        made.append(Intake(guard, access, source, parse, path, limits, times, metrics))
+        return made[-1]
+
+    yield make
+    for intake in made:
+        await intake.close()

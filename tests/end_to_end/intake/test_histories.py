@@ -1,0 +1,142 @@
+"""Topics that were made anew or cut, and databases that are older than their group."""
+
+import asyncio
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from service.consumer.loop import IntakeLimits
+from service.database.session import Pool
+from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
+from tests.support.intaking import (
+    SECONDS_MAX,
+    MakeIntake,
+    check_each_once,
+    fines,
+    holds,
+    offsets,
+    run_until_it_stops,
+    running,
+    until,
+)
+from tests.support.topics import (
+    commit_group,
+    create_topic,
+    delete_records,
+    delete_topic,
+    end_offsets,
+    produce,
+)
+
+
+async def test_a_topic_made_anew_with_more_records_is_another_history(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    make_intake: MakeIntake,
+    bootstrap_servers: str,
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    delete_topic(kafka_admin, topic)
+    create_topic(kafka_admin, topic, 4)
+    produce(bootstrap_servers, topic, fines(range(1_000, 1_500)))
+    with pytest.raises(OtherHistory, match="made anew"):
+        await run_until_it_stops(make_intake())
+    await check_each_once(pool, 100)
+
+
+async def test_a_topic_made_anew_with_fewer_records_is_another_history(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    make_intake: MakeIntake,
+    bootstrap_servers: str,
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    delete_topic(kafka_admin, topic)
+    create_topic(kafka_admin, topic, 4)
+    with pytest.raises(OtherHistory, match="cut or made anew"):
+        await run_until_it_stops(make_intake())
+
+
+async def test_records_deleted_before_they_were_read_stop_the_service(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    make_intake: MakeIntake,
+    bootstrap_servers: str,
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    produce(bootstrap_servers, topic, fines(range(100, 300)))
+    delete_records(
+        kafka_admin,
+        topic,
+        {at: end - 1 for at, end in end_offsets(bootstrap_servers, topic).items()},
+    )
+    with pytest.raises(RecordsGone, match="deleted before they were read"):
+        await run_until_it_stops(make_intake())
+    await check_each_once(pool, 100)
+
+
+async def test_an_anchor_deleted_by_retention_stops_nobody(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    make_intake: MakeIntake,
+    bootstrap_servers: str,
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    delete_records(kafka_admin, topic, end_offsets(bootstrap_servers, topic))
+    produce(bootstrap_servers, topic, fines(range(100, 200)))
+    async with running(make_intake()):
+        await until(holds(pool, 200))
+    await check_each_once(pool, 200)
+
+
+async def test_a_group_ahead_of_the_database_tells_of_an_older_backup(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    async with pool.acquire() as connection:
+        await connection.execute("UPDATE consumer_offset SET next_offset = next_offset - 1")
+    with pytest.raises(OlderDatabase, match="restore-check"):
+        await run_until_it_stops(make_intake())
+
+
+async def test_a_group_that_has_read_a_topic_the_database_does_not_know_tells_the_same(
+    pool: Pool, topic: str, group_id: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    produce(bootstrap_servers, topic, fines(range(100)))
+    commit_group(bootstrap_servers, group_id, topic, {0: 1})
+    with pytest.raises(OlderDatabase, match="restore-check"):
+        await run_until_it_stops(make_intake(latest=True))
+    assert await offsets(pool) == {}
+
+
+async def test_a_database_replaced_under_a_running_service_is_noticed_without_the_group(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> None:
+    never = IntakeLimits(poll_wait_ms=50, commit_interval_ms=10_000_000)
+    intake = make_intake(never)
+    produce(bootstrap_servers, topic, fines(range(100)))
+    stop = asyncio.Event()
+    task = asyncio.create_task(intake.run(stop))
+    await until(holds(pool, 100))
+    async with pool.acquire() as connection:
+        await connection.execute(
+            "UPDATE consumer_offset SET next_offset = 0, owner_epoch = 0, anchor_offset = NULL"
+        )
+    produce(bootstrap_servers, topic, fines(range(100, 200)))
+    with pytest.raises(OlderDatabase, match="restore-check"):
+        async with asyncio.timeout(SECONDS_MAX):
+            await task

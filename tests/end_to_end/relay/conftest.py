@@ -1,0 +1,40 @@
+"""A database, a topic, and relays that send from the one to the other."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from service.database.session import Pool, create_pool
+from service.kafka.clients import KafkaAccess
+from service.relay.loop import Relay, RelayLimits
+from tests.support.guards import opened_guard
+from tests.support.relaying import APPEND_TIME, QUICK, MakeRelay
+from tests.support.topics import create_topic
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def topic(kafka_admin: AdminClient, topic_prefix: str) -> str:
+    return create_topic(kafka_admin, f"{topic_prefix}balance-changed.v1", 3, APPEND_TIME)
+
+
+@pytest.fixture
+async def make_relay(pool: Pool, bootstrap_servers: str, topic: str) -> AsyncIterator[MakeRelay]:
+    made: list[Relay] = []
+    access = KafkaAccess(bootstrap_servers, request_timeout_ms=2_000)
+    guard = await opened_guard(pool, access, outputs=[topic])
+
+    def make(limits: RelayLimits = QUICK) -> Relay:
+        made.append(Relay(guard, access, f"relay-{len(made)}", limits))
+        return made[-1]
+
+    yield make
+    for relay in made:
+        await relay.close()

@@ -1,0 +1,142 @@
+"""The relay on a real broker: every record in order, nothing lost, refused records set aside."""
+
+from confluent_kafka.admin import AdminClient
+
+from service.database.session import Pool
+from service.relay.loop import RelayLimits
+from tests.support.relaying import MakeRelay, Record, numbered, plain, queue, until_empty
+from tests.support.topics import configure_topic, create_topic, produce, read_topic
+
+
+async def test_every_record_arrives_once_and_in_the_order_of_its_key(
+    pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    records = numbered(1_000)
+    await queue(pool, topic, records)
+    relay = make_relay(RelayLimits(page_rows_max=3))
+    assert sum([await relay.run_once() for _ in range(20)]) == 1_000
+    found = read_topic(bootstrap_servers, topic)
+    assert sorted(plain(found), key=lambda record: record.value or b"") == records
+    for key in {record.key for record in records}:
+        values = [read.value for read in found if read.key == key]
+        assert values == sorted(value for value in values if value is not None)
+        assert len({read.partition for read in found if read.key == key}) == 1
+    assert (await relay.status()).rows_waiting == 0
+
+
+async def test_keys_lie_where_the_java_producer_would_put_them(
+    pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    await queue(pool, topic, [Record(b"1/patron-%d" % number, b"x") for number in range(50)])
+    await until_empty(make_relay())
+    ours = {read.key: read.partition for read in read_topic(bootstrap_servers, topic)}
+    produce(bootstrap_servers, topic, iter([(key, b"java") for key in ours]), "murmur2_random")
+    theirs = {
+        r.key: r.partition for r in read_topic(bootstrap_servers, topic) if r.value == b"java"
+    }
+    assert ours == theirs
+
+
+async def test_bytes_are_untouched_and_missing_ones_stay_missing(
+    pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    records = [
+        Record(b"\x00\xff", b"\xfe\x00", (("a", b"\xff"), ("a", b""), ("ü", b"\x00"))),
+        Record(None, b"no key"),
+        Record(b"no value", None),
+        Record(None, None),
+        Record(b"", b""),
+    ]
+    await queue(pool, topic, records)
+    await until_empty(make_relay())
+    found = plain(read_topic(bootstrap_servers, topic))
+    assert sorted(found, key=repr) == sorted(records, key=repr)
+
+
+async def test_an_acknowledged_offset_is_kept_for_each_output_partition(
+    pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    await queue(pool, topic, numbered(100))
+    await until_empty(make_relay())
+    ends: dict[int, int] = {}
+    for read in read_topic(bootstrap_servers, topic):
+        ends[read.partition] = read.offset
+    async with pool.acquire() as connection:
+        rows = await connection.fetch("SELECT partition, acknowledged_offset FROM output_offset")
+    assert {row[0]: row[1] for row in rows} == ends
+
+
+async def test_a_record_too_large_for_the_broker_is_quarantined_and_the_rest_flows(
+    pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    configure_topic(kafka_admin, topic, "max.message.bytes", "5000")
+    records = numbered(200)
+    records[77] = records[77]._replace(value=b"x" * 8_000)
+    records[140] = records[140]._replace(value=b"y" * 8_000)
+    await queue(pool, topic, records, row_bytes=1_000_000)
+    relay = make_relay()
+    await until_empty(relay)
+    found = sorted(plain(read_topic(bootstrap_servers, topic)), key=lambda read: read.value or b"")
+    assert found == [record for record in records if len(record.value or b"") < 8_000]
+    async with pool.acquire() as connection:
+        quarantined = await connection.fetch("SELECT * FROM outbox_set_aside ORDER BY place")
+    assert [(row["place"], row["reason"], row["payload"][:1]) for row in quarantined] == [
+        (77, "too_large", b"x"),
+        (140, "too_large", b"y"),
+    ]
+    assert (await relay.status()).quarantined == 2
+
+
+async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_is_quarantined(
+    pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    configure_topic(kafka_admin, topic, "max.message.bytes", "30000")
+    records = [Record(b"one key", b"%06d" % number + b"x" * 994) for number in range(200)]
+    await queue(pool, topic, records, row_bytes=1_000_000)
+    relay = make_relay()
+    await until_empty(relay)
+    assert plain(read_topic(bootstrap_servers, topic)) == records
+    assert (await relay.status()).quarantined == 0
+
+
+async def test_a_record_larger_than_a_request_may_be_is_quarantined_without_asking(
+    pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    await queue(pool, topic, [Record(b"k", b"x" * 200_000), Record(b"k", b"small")])
+    relay = make_relay(RelayLimits(request_bytes_max=100_000))
+    await until_empty(relay)
+    assert [record.value for record in plain(read_topic(bootstrap_servers, topic))] == [b"small"]
+    assert (await relay.status()).quarantined == 1
+
+
+async def test_a_large_batch_passes_where_the_topic_allows_it(
+    pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
+) -> None:
+    configure_topic(kafka_admin, topic, "max.message.bytes", str(16 * 1024 * 1024))
+    await queue(pool, topic, [Record(b"k", b"x" * 9_000_000), Record(b"k", b"small")])
+    await until_empty(make_relay())
+    assert [read.value for read in read_topic(bootstrap_servers, topic)] == [
+        b"x" * 9_000_000,
+        b"small",
+    ]
+
+
+async def test_a_missing_topic_keeps_its_rows_while_others_flow_and_heals_when_it_is_made(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    topic_prefix: str,
+    make_relay: MakeRelay,
+    bootstrap_servers: str,
+) -> None:
+    missing = f"{topic_prefix}loan-closed.v1"
+    await queue(pool, missing, [Record(b"k", b"waits")])
+    await queue(pool, topic, [Record(b"k", b"flows")])
+    relay = make_relay()
+    assert await relay.run_once() == 1
+    assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"flows"]
+    assert (await relay.status()).rows_waiting == 1
+    create_topic(kafka_admin, missing)
+    await until_empty(relay)
+    assert [read.value for read in read_topic(bootstrap_servers, missing)] == [b"waits"]
+    assert (await relay.status()).quarantined == 0
