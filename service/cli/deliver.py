@@ -11,11 +11,11 @@ from pathlib import Path
 
 import typer
 
-from ..delivery.delivery import AWAY, Delivery
+from ..delivery.delivery import UNAVAILABLE, Delivery
 from ..delivery.feed import Feed
 from ..delivery.folder import Folder
-from ..delivery.options import Wanted
-from ..delivery.outcome import Delivered
+from ..delivery.options import DeliveryRequest
+from ..delivery.placing import Delivered
 from ..delivery.state import StateFile
 from ..delivery.target import SCHEME, Target
 from ..export.formats import Format, format_named, read_layout
@@ -79,7 +79,7 @@ def deliver(
         log.warning(Event.UNKNOWN_SETTING, text=line)
     digest = None if layout is None else sha256(layout.read_bytes()).hexdigest()
     codes = frozenset(profile or ())
-    wanted = Wanted(codes, _continue_at(continue_at or ()), digest, change_options)
+    wanted = DeliveryRequest(codes, _continue_at(continue_at or ()), digest, change_options)
     if not all(_CODE.fullmatch(code) for code in wanted.codes):
         raise misuse("--profile: must be a profile's code: letters, digits, underscore")
     if not _GROUP.fullmatch(group):
@@ -87,7 +87,7 @@ def deliver(
     with operator_errors():
         shape = format_named(form, None if layout is None else read_layout(layout))
         to, kept = _target(settings, target, state, group)
-        with kept.held():
+        with kept.locked():
             asyncio.run(_deliver(settings, (to, kept, shape, wanted, group), once, as_json))
 
 
@@ -125,7 +125,7 @@ def _target(
 
 async def _deliver(
     settings: KafkaSettings,
-    made_of: tuple[Target, StateFile, Format, Wanted, str],
+    made_of: tuple[Target, StateFile, Format, DeliveryRequest, str],
     once: bool,
     as_json: bool,
 ) -> None:
@@ -143,7 +143,7 @@ async def _deliver(
                     log.info(Event.STARTED, version=program_version())
                     await delivery.run(stop)
                 log.info(Event.STOPPED)
-        except AWAY as problem:
+        except UNAVAILABLE as problem:
             raise OperatorError(f"not reachable: {problem}") from None
         finally:
             await delivery.close()
@@ -162,8 +162,8 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
     show(DELIVERED, rows, as_json)
     for note in delivery.passed_over:
         complain(note)
-    problems = [f"{name}: {text}" for name, text in delivery.refusals.items()]
-    problems += delivery.refused_again + delivery.unseen
+    problems = [f"{name}: {text}" for name, text in delivery.standstills.items()]
+    problems += delivery.undeliverable_again + delivery.unseen
     for problem in problems:
         complain(problem)
     if problems:

@@ -6,58 +6,61 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ..export.batch_file import MANIFESTS, hidden_name, rename_into_place, write_hidden
-from .target import TargetRefused, TargetUnavailable
+from ..export import batch_file
+from ..export.batch_file import MANIFESTS, hidden_name
+from .target import TargetUnavailable, TargetUnusable
 
 R = TypeVar("R")
 
-# Wait for space, for the mount or for the server behind it; whatever else is for a person to mend.
-FOR_NOW = frozenset(
+# Space, the mount or the server behind it may come back; any other error is for a person to mend.
+TEMPORARY = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE}
     | {errno.ENFILE, errno.EAGAIN, errno.EBUSY, errno.ENOTCONN, errno.EHOSTDOWN}
 )
 
 
 class Folder:
-    """Files with fsync, renamed in place. The folder must be there: a mount that is missing is
-    no reason to fill the disk under it."""
+    """Files are synced to disk before they are renamed.
+
+    The folder must exist. If it were created, a missing mount would fill the disk under it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def open(self) -> None:
         if not self._path.is_dir():
-            raise TargetRefused(f"{self._path}: must be a folder that exists")
-        await self._done(lambda: (self._path / MANIFESTS).mkdir(exist_ok=True))
+            raise TargetUnusable(f"{self._path}: must be a folder that exists")
+        await self._in_thread(lambda: (self._path / MANIFESTS).mkdir(exist_ok=True))
 
     async def close(self) -> None:
         """Nothing stays open."""
 
     async def names(self) -> frozenset[str] | None:
-        return await self._done(lambda: _names(self._path))
+        return await self._in_thread(lambda: _names(self._path))
 
     async def read(self, name: str) -> bytes | None:
-        return await self._done(lambda: _read(self._path / name))
+        return await self._in_thread(lambda: _read(self._path / name))
 
     async def write(self, name: str, data: bytes) -> None:
-        await self._done(lambda: write_hidden(self._path / name, data))
+        await self._in_thread(lambda: batch_file.write_hidden(self._path / name, data))
 
     async def has_hidden(self, name: str) -> bool:
         path = self._path / name
-        return await self._done(path.with_name(hidden_name(path.name)).exists)
+        return await self._in_thread(path.with_name(hidden_name(path.name)).exists)
 
     async def rename_into_place(self, name: str) -> None:
-        await self._done(lambda: rename_into_place(self._path / name))
+        await self._in_thread(lambda: batch_file.rename_into_place(self._path / name))
 
-    async def _done(self, work: Callable[[], R]) -> R:
-        """In a thread: a disk that hangs must not hold the heartbeats."""
+    async def _in_thread(self, work: Callable[[], R]) -> R:
+        """In a thread, because a disk that hangs must not stop the event loop."""
         try:
             return await asyncio.to_thread(work)
         except OSError as problem:
-            told = f"{self._path}: {problem.strerror}"
-            if problem.errno in FOR_NOW:
-                raise TargetUnavailable(told) from None
-            raise TargetRefused(told) from None
+            text = f"{self._path}: {problem.strerror}"
+            if problem.errno in TEMPORARY:
+                raise TargetUnavailable(text) from None
+            raise TargetUnusable(text) from None
 
 
 def _names(folder: Path) -> frozenset[str] | None:

@@ -1,13 +1,13 @@
-"""Where a memory comes from: its journal, the state, the topic of manifests, the target's names.
+"""Fills the memory of a delivery: from its journal, its state and the topic of manifests.
 
-A state of a release without a journal keeps the last batch of each profile alone. The batches
-before it are those that its chain leads back to: each manifest in the topic names the SHA-256 of
-the batch before. Two batches of one number in the topic cannot be mistaken for each other, because
-the chain of the last delivered batch leads to one of them.
+A state of a release without a journal has only the last batch of each profile. The batches before
+it are found in the topic, because each manifest names the SHA-256 of the batch before its own. If
+the topic holds two batches of one number, only one of them is in the chain that ends with the last
+delivered batch.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..export.formats import Format
@@ -15,8 +15,8 @@ from ..runtime.telemetry import Event, get_log
 from .feed import Feed
 from .journal import Journal
 from .memory import DeliveredBatch, Memory, export_number_of
-from .placing import batch_of
-from .records import Half, NoBatch, manifest_of
+from .placing import describe_batch
+from .records import InvalidBatchRecord, manifest_of
 from .state import Chain, Last
 from .target import Target
 
@@ -25,7 +25,7 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PastBatch:
-    """What a manifest in the topic says; `previous_sha256`: of the batch before, None for none."""
+    """A batch as its manifest describes it, and the hash of the batch before; None for none."""
 
     batch: DeliveredBatch
     previous_sha256: str | None
@@ -34,15 +34,16 @@ class PastBatch:
 PastBatches = Mapping[tuple[str, int, str], PastBatch]  # by key, batch number and SHA-256
 
 
-async def remembered(
+async def remembered_batches(
     journal: Journal, feed: Feed, form: Format, chains: Mapping[str, Chain]
 ) -> Memory:
-    """The journal, after it was begun or completed with what it lacks of `chains`.
+    """The memory of the journal, once that is created or completed with what it lacks of `chains`.
 
-    `form`: in which this delivery prints its files. Raises InvalidState, OSError, and AWAY.
+    `form` is the format of this delivery's files. Raises InvalidState, OSError, KafkaError and
+    Unavailable.
     """
-    noted = await asyncio.to_thread(journal.read)
-    memory = Memory(noted or ())
+    recorded = await asyncio.to_thread(journal.read)
+    memory = Memory(recorded or ())
     lacking = {key: chain for key, chain in chains.items() if _lacks(memory, key, chain)}
     past = await _past_batches(feed, form) if lacking else {}
     learned = []
@@ -51,7 +52,7 @@ async def remembered(
         learned += batches[::-1]
         known = {"first": batches[-1].batch_number, "last": batches[0].batch_number}
         log.warning(Event.DELIVERED_BATCHES_LEARNED, profile=key, **known)
-    if noted is None:
+    if recorded is None:
         await asyncio.to_thread(journal.begin, learned)
     elif learned:
         await asyncio.to_thread(journal.append, learned)
@@ -60,13 +61,16 @@ async def remembered(
     return memory
 
 
-async def see_target(memory: Memory, target: Target) -> None:
-    """What lies on the target, where it can be listed. Raises TargetUnavailable, TargetRefused."""
+async def list_target(memory: Memory, target: Target) -> None:
+    """Adds the names of the target's files to the memory, if the target can be listed.
+
+    Raises TargetUnavailable and TargetUnusable.
+    """
     names = await target.names()
     if names is None:
         log.info(Event.TARGET_NOT_LISTED, known=len(memory))
     else:
-        memory.see(names)
+        memory.add_target_names(names)
 
 
 def _lacks(memory: Memory, key: str, chain: Chain) -> bool:
@@ -79,7 +83,7 @@ def _latest(chain: Chain) -> Last:
 
 
 def _learned(key: str, chain: Chain, past: PastBatches, memory: Memory) -> Iterator[DeliveredBatch]:
-    """From the latest batch back, until one is known already or not in the topic any more."""
+    """From the latest batch back to one that is known, or is not in the topic any more."""
     latest = _latest(chain)
     number, digest = latest.batch_number, latest.sha256
     while digest is not None and memory.batch(key, number) is None:
@@ -92,7 +96,7 @@ def _learned(key: str, chain: Chain, past: PastBatches, memory: Memory) -> Itera
 
 
 def _without_name(key: str, number: int, digest: str, chain: Chain) -> DeliveredBatch:
-    """What a state or a later manifest says of a batch. A started one has its file's name."""
+    """A batch without a manifest: the state has its hash, and the file name of a started batch."""
     institution, _, profile = key.partition("/")
     batch = DeliveredBatch(institution, profile, number, digest)
     started = chain.started
@@ -103,21 +107,18 @@ def _without_name(key: str, number: int, digest: str, chain: Chain) -> Delivered
 
 
 async def _past_batches(feed: Feed, form: Format) -> PastBatches:
-    found: dict[tuple[str, int, str], PastBatch] = {}
-    async for halves in feed.past_manifests():
-        for past in _read(halves, form):
-            batch = past.batch
-            # The first one is what was delivered; the same batch again is a repeat.
-            found.setdefault((batch.key, batch.batch_number, batch.sha256), past)
-    return found
-
-
-def _read(halves: Iterable[Half], form: Format) -> Iterator[PastBatch]:
-    for half in halves:
-        try:
-            manifest = manifest_of(half)
-        except NoBatch:
-            continue  # told in the log when it was, or will be, read in its turn
-        previous = manifest.get("previous_sha256")
-        batch = batch_of(manifest, half.value, form)
-        yield PastBatch(batch, previous if isinstance(previous, str) else None)
+    batches: dict[tuple[str, int, str], PastBatch] = {}
+    async for records in feed.past_manifests():
+        for record in records:
+            try:
+                manifest = manifest_of(record)
+            except InvalidBatchRecord:
+                continue  # the log names it when it is read in its turn
+            batch, previous = (
+                describe_batch(manifest, record.value, form),
+                manifest.get("previous_sha256"),
+            )
+            # The first of equal ones was delivered; the others are repeats of it.
+            past = PastBatch(batch, previous if isinstance(previous, str) else None)
+            batches.setdefault((batch.key, batch.batch_number, batch.sha256), past)
+    return batches

@@ -1,7 +1,7 @@
 """The memory of a delivery on disk: one line of JSON per delivered batch, appended and synced.
 
-A line is on disk before its file gets its name. A crash can therefore tear the last line alone, and
-the batch of a torn line has no name yet: the line is dropped, and written again with its batch.
+A line is on disk before the batch's file gets its name. A crash can therefore tear only the last
+line, whose batch has no file yet: that line is dropped, and written again with its batch.
 """
 
 import os
@@ -24,14 +24,14 @@ _LINE: Final = TypeAdapter(DeliveredBatch)
 
 
 class Journal:
-    """The file beside the state file. Whoever holds the state holds the journal as well."""
+    """The file beside the state file; the lock of the state protects it as well."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = 0  # in bytes, up to the end of the last whole line
 
     def read(self) -> list[DeliveredBatch] | None:
-        """The batches in the order in which they were noted; None where there is no journal yet.
+        """The batches in the order in which they were added; None if there is no journal yet.
 
         Raises InvalidState.
         """
@@ -58,13 +58,13 @@ class Journal:
         return batches
 
     def begin(self, batches: Iterable[DeliveredBatch]) -> None:
-        """The file with these batches, whole or not at all. Raises OSError."""
+        """Creates the file with these batches, whole or not at all. Raises OSError."""
         data = HEADER + _lines(batches)
         write_whole(self.path, data)
         self._size = len(data)
 
     def append(self, batches: Iterable[DeliveredBatch]) -> None:
-        """On disk when it returns. Raises OSError; then the next call writes over what is torn."""
+        """Adds batches, synced to disk. Raises OSError; the next call overwrites what is torn."""
         data = _lines(batches)
         with self.path.open("r+b") as file:
             file.truncate(self._size)

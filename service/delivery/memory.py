@@ -6,7 +6,7 @@ Files cannot serve as this memory, because loaders take them away. A reader look
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN_NAME: Final = "a file whose name is not known"
@@ -24,9 +24,9 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,16}(?![0-9])", re.ASCII)
 class DeliveredBatch:
     """One batch as it was delivered, or as it has come.
 
-    `sha256` is that of the XML, whatever the format of the file; `file_sha256` that of the file,
+    `sha256` is that of the XML, whatever the format of the file; `file_sha256` is that of the file,
     `manifest_sha256` that of the manifest's bytes. None: not known, because a release without this
-    memory delivered it.
+    memory delivered the batch.
     """
 
     institution_id: str
@@ -40,30 +40,38 @@ class DeliveredBatch:
 
     @property
     def key(self) -> str:
+        """`institution/profile`."""
         return f"{self.institution_id}/{self.profile}"
 
     def agrees_with(self, other: "DeliveredBatch") -> bool:
         """Whether both are one batch, as far as both are known."""
         return (self.key, self.batch_number) == (other.key, other.batch_number) and all(
             mine is None or theirs is None or mine == theirs
-            for mine, theirs in zip(self._content(), other._content(), strict=True)
+            for mine, theirs in zip(
+                (self.file_name, *self.hashes.values()),
+                (other.file_name, *other.hashes.values()),
+                strict=True,
+            )
         )
 
     def completed_by(self, other: "DeliveredBatch") -> "DeliveredBatch":
-        """With what `other`, the same batch, knows beyond this one."""
-        return DeliveredBatch(
-            self.institution_id,
-            self.profile,
-            self.batch_number,
-            self.sha256,
-            self.export_number or other.export_number,
-            self.file_name or other.file_name,
-            self.file_sha256 or other.file_sha256,
-            self.manifest_sha256 or other.manifest_sha256,
+        """This batch with what `other`, the same batch, knows beyond it."""
+        return replace(
+            self,
+            export_number=self.export_number or other.export_number,
+            file_name=self.file_name or other.file_name,
+            file_sha256=self.file_sha256 or other.file_sha256,
+            manifest_sha256=self.manifest_sha256 or other.manifest_sha256,
         )
 
-    def _content(self) -> tuple[str | None, ...]:
-        return (self.file_name, self.sha256, self.file_sha256, self.manifest_sha256)
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """The three hashes, by the names of their fields."""
+        return {
+            "sha256": self.sha256,
+            "file_sha256": self.file_sha256,
+            "manifest_sha256": self.manifest_sha256,
+        }
 
 
 class Memory:
@@ -80,16 +88,16 @@ class Memory:
         return len(self._by_batch)
 
     def batch(self, key: str, batch_number: int) -> DeliveredBatch | None:
-        """`key`: `institution/profile`."""
+        """The delivered batch of this number; `key` is `institution/profile`."""
         return self._by_batch.get((key, batch_number))
 
     def knows(self, batch: DeliveredBatch) -> bool:
-        """Whether adding it would change nothing."""
+        """Whether adding the batch would change nothing."""
         known = self.batch(batch.key, batch.batch_number)
         return known is not None and known.completed_by(batch) == known
 
     def add(self, batch: DeliveredBatch) -> None:
-        """What is known already stays as it is; only what is missing of it is completed."""
+        """Adds the batch; what is known of it already stays, and what was missing is completed."""
         known = self.batch(batch.key, batch.batch_number)
         if known is not None:
             batch = known.completed_by(batch) if known.agrees_with(batch) else known
@@ -100,41 +108,42 @@ class Memory:
             if (first.key, first.batch_number) == (batch.key, batch.batch_number):
                 self._by_export_number[number] = batch
 
-    def see(self, names: Iterable[str]) -> None:
-        """File names on the target, without their folder: evidence of what was delivered there."""
+    def add_target_names(self, names: Iterable[str]) -> None:
+        """Adds file names on the target, without their folder: evidence of earlier deliveries."""
         for name in names:
-            if (named := _NAME.fullmatch(name)) is None:
+            if (parts := _NAME.fullmatch(name)) is None:
                 continue
-            number = (named["profile"], named["export_number"])
+            number = (parts["profile"], parts["export_number"])
             known = self._by_export_number.get(number)
             if known is None or _stem(known.file_name or "") != _stem(name):
                 self._on_target.setdefault(number, set()).add(_stem(name))
 
     def conflict(self, batch: DeliveredBatch) -> str | None:
-        """Why this batch must not be delivered; None: nothing is known against it.
+        """Why this batch must not be delivered; None if nothing is known against it.
 
         The text names both batches. They hold no personal data.
         """
-        known = self.batch(batch.key, batch.batch_number)
-        if known is not None and not known.agrees_with(batch):
-            return _differing("batch_number", known, batch)
         number = (batch.profile, batch.export_number or "")
-        known = self._by_export_number.get(number)
-        if known is not None and not known.agrees_with(batch):
-            return _differing("export_number", known, batch)
+        delivered = {
+            "batch_number": self.batch(batch.key, batch.batch_number),
+            "export_number": self._by_export_number.get(number),
+        }
+        for field, known in delivered.items():
+            if known is not None and not known.agrees_with(batch):
+                return _difference(field, known, batch)
         others = self._on_target.get(number, set()) - {_stem(batch.file_name or "")}
         if others:
             return (
                 f"export_number: the target holds {_shown(min(others))}, which has the number of "
-                f"{_described(batch, 'sha256', batch.sha256)}"
+                f"{_described(batch, 'sha256')}"
             )
         return None
 
 
 def export_number_of(file_name: str) -> str | None:
-    """The export number in a batch file's name."""
-    named = _NAME.fullmatch(file_name)
-    return None if named is None else named["export_number"]
+    """The export number in the name of a batch's file; None for another file."""
+    parts = _NAME.fullmatch(file_name)
+    return None if parts is None else parts["export_number"]
 
 
 def _stem(name: str) -> str:
@@ -143,38 +152,35 @@ def _stem(name: str) -> str:
     A loader may rename what it has loaded (`<name>.done`), and the manifest has the suffix `.json`:
     these are the same batch. Where no milliseconds follow the number, the whole name counts.
     """
-    named = _NAME.fullmatch(name)
-    digits = None if named is None else _MILLISECONDS.match(named["rest"])
-    if named is None or digits is None:
+    parts = _NAME.fullmatch(name)
+    digits = None if parts is None else _MILLISECONDS.match(parts["rest"])
+    if parts is None or digits is None:
         return name
-    return name[: named.start("rest") + digits.end()]
+    return name[: parts.start("rest") + digits.end()]
 
 
 def _shown(name: str) -> str:
-    """A name of ours; what else a stranger called a file does not belong into a log."""
-    named = _NAME.fullmatch(name)
-    is_ours = named is not None and _MILLISECONDS.fullmatch(named["rest"])
-    return f"{name}.*" if is_ours else OTHER_FILE
+    """A batch's file name; what else somebody called a file does not belong into a log."""
+    parts = _NAME.fullmatch(name)
+    is_of_a_batch = parts is not None and _MILLISECONDS.fullmatch(parts["rest"])
+    return f"{name}.*" if is_of_a_batch else OTHER_FILE
 
 
-def _differing(field: str, known: DeliveredBatch, batch: DeliveredBatch) -> str:
-    hashes = [
-        ("sha256", known.sha256, batch.sha256),
-        ("file_sha256", known.file_sha256, batch.file_sha256),
-        ("manifest_sha256", known.manifest_sha256, batch.manifest_sha256),
+def _difference(field: str, known: DeliveredBatch, batch: DeliveredBatch) -> str:
+    """Names the first hash that both have and that differs."""
+    differing = [
+        name
+        for name, digest in known.hashes.items()
+        if digest and batch.hashes[name] and digest != batch.hashes[name]
     ]
-    differing = [row for row in hashes if None not in row and row[1] != row[2]]
-    name, before, now = (differing or hashes)[0]
+    name = (differing or ["sha256"])[0]
     return (
-        f"{field}: delivered before was {_described(known, name, before)}; "
-        f"this is {_described(batch, name, now)}"
+        f"{field}: delivered before was {_described(known, name)}; "
+        f"this is {_described(batch, name)}"
     )
 
 
-def _described(batch: DeliveredBatch, hash_name: str, digits: str | None) -> str:
-    name = batch.file_name or UNKNOWN_NAME
-    return f"batch {batch.batch_number} of {batch.key}, {name}, {hash_name} {_start(digits)}"
-
-
-def _start(digits: str | None) -> str:
-    return "unknown" if digits is None else digits[:DIGITS_SHOWN]
+def _described(batch: DeliveredBatch, hash_name: str) -> str:
+    file_name, digest = batch.file_name or UNKNOWN_NAME, batch.hashes[hash_name]
+    shown = "unknown" if digest is None else digest[:DIGITS_SHOWN]
+    return f"batch {batch.batch_number} of {batch.key}, {file_name}, {hash_name} {shown}"

@@ -14,10 +14,21 @@ from .state import Options, State
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """`codes`: of profiles, empty for all; `continue_at`: as Queue has it.
+class DeliveryLimits:
+    """`waiting_bytes_max`: of one topic, while the records of the other one are late."""
 
-    `layout_sha256`: of the format's layout; `may_change`: what the delivery was begun with.
+    poll_records_max: int = 100
+    poll_wait_ms: int = 500
+    waiting_bytes_max: int = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRequest:
+    """What an operator asks of a delivery.
+
+    `codes` are those of profiles, empty for all of them; `continue_at` is as Queue has it;
+    `layout_sha256` is that of the format's layout. `may_change` allows other options than those
+    that the delivery was begun with.
     """
 
     codes: frozenset[str]
@@ -26,24 +37,25 @@ class Wanted:
     may_change: bool = False
 
     def has(self, key: str) -> bool:
+        """Whether the profile `key`, `institution/profile`, is asked for."""
         return not self.codes or code_of(key) in self.codes
 
     def options(self, form: Format) -> Options:
+        """The options that are stored with the delivery's state."""
         return Options(tuple(sorted(self.codes)), form.name, self.layout_sha256)
 
     def unseen_codes(self, keys: Collection[str]) -> frozenset[str]:
-        """Profiles that no batch has: as a rule typing errors. `keys`: of all that were seen."""
+        """The profiles asked for that are not in `keys`, those seen: mostly typing errors."""
         return self.codes - {code_of(key) for key in keys}
 
     def unseen(self, keys: Collection[str]) -> list[str]:
-        """The same in words, with those that --continue-at names."""
+        """Messages about such profiles, and about those that only --continue-at names."""
         jumps = self.continue_at.keys() - {code_of(key) for key in keys}
+        named = (("--profile", self.unseen_codes(keys)), ("--continue-at", jumps))
         return [
-            *(
-                f"--profile: no batch of {code} was seen"
-                for code in sorted(self.unseen_codes(keys))
-            ),
-            *(f"--continue-at: no batch of {code} was seen" for code in sorted(jumps)),
+            f"{option}: no batch of {code} was seen"
+            for option, codes in named
+            for code in sorted(codes)
         ]
 
 
@@ -52,12 +64,12 @@ class OtherOptions(OperatorError):
 
 
 def continued(path: object, saved: State, options: Options, *, may_change: bool) -> State:
-    """The state to go on with under these options. Raises OtherOptions.
+    """The state to go on with under `options`. Raises OtherOptions.
 
-    As long as nothing was delivered, any options will do. Where the profiles change, both topics
-    are read again from their start, for batches of a new one may have been passed over; those that
-    were delivered are known by their chains. A state of 0.4.0 and before takes the options as its
-    own.
+    As long as nothing was delivered, any options will do. If the profiles change, both topics are
+    read again from their start, because batches of a new profile may have been passed over; those
+    that were delivered are known by their chains. A state of 0.4.0 or earlier has no options and
+    takes these.
     """
     before = saved.options
     if before is None or before == options:

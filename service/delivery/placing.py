@@ -1,4 +1,4 @@
-"""One batch into its target: checked, printed, named at one stroke."""
+"""One batch as a file: checked against its manifest and its chain, rendered, put on the target."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ from ..export.batch_file import manifest_path
 from ..export.formats import Format, NotPrintable, printed_as
 from ..runtime.crash import crash_point
 from .memory import DeliveredBatch, export_number_of
-from .queue import Due
-from .records import NoBatch, manifest_of
+from .queue import ReadyBatch
+from .records import InvalidBatchRecord, manifest_of
 from .state import Chain
 from .target import Target
 
 
-class Refused(Exception):
-    """This batch must not be passed on. The text names field and rule."""
+class Undeliverable(Exception):
+    """A batch that must not be delivered. The text names field and rule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
-    """A batch's file, what its manifest says, and what is remembered of both."""
+class RenderedBatch:
+    """A batch's file with its bytes, its manifest, and what is to be remembered of both."""
 
     file_name: str
     data: bytes
@@ -29,23 +29,56 @@ class Printed:
     batch: DeliveredBatch
 
 
-def printed(due: Due, form: Format) -> Printed:
-    """The file, once batch, manifest and chain fit together. Raises Refused."""
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A batch on its target. `profile` is `institution/profile`, `total` the manifest's text.
+
+    `is_written` is false if the same file was there already.
+    """
+
+    profile: str
+    batch_number: int
+    file_name: str
+    count: int
+    total: str
+    currency: str
+    is_written: bool
+
+
+def delivered_batch(batch: ReadyBatch, file: RenderedBatch, *, is_written: bool) -> Delivered:
+    """What is shown of a batch that was delivered."""
+    manifest = file.manifest
+    return Delivered(
+        profile=batch.key,
+        batch_number=batch.batch_number,
+        file_name=file.file_name,
+        count=int(str(manifest["count"])),
+        total=str(manifest["total"]),
+        currency=str(manifest["currency"]),
+        is_written=is_written,
+    )
+
+
+def render_batch(batch: ReadyBatch, form: Format) -> RenderedBatch:
+    """The file of a batch in the format of this delivery.
+
+    Raises Undeliverable unless document, manifest and the profile's chain fit together and the
+    format can print the batch.
+    """
     try:
-        manifest = manifest_of(due.manifest)
-        _check_chain(due, manifest)
-        data = printed_as(form, due.document.value, manifest)
-    except (NoBatch, NotPrintable) as problem:
-        raise Refused(str(problem)) from None
-    batch = batch_of(manifest, due.manifest.value, form)
-    batch = replace(batch, file_sha256=sha256(data).hexdigest())
-    return Printed(str(batch.file_name), data, manifest, batch)
+        manifest = manifest_of(batch.manifest)
+        _check_chain(batch, manifest)
+        data = printed_as(form, batch.document.value, manifest)
+    except (InvalidBatchRecord, NotPrintable) as problem:
+        raise Undeliverable(str(problem)) from None
+    described = describe_batch(manifest, batch.manifest.value, form)
+    described = replace(described, file_sha256=sha256(data).hexdigest())
+    return RenderedBatch(str(described.file_name), data, manifest, described)
 
 
-def batch_of(manifest: Mapping[str, object], data: bytes, form: Format) -> DeliveredBatch:
-    """The batch of this manifest, whose bytes are `data`, as `form` names its file."""
-    stem = str(manifest["file_name"]).removesuffix(".xml")
-    name = f"{stem}.{form.suffix}"
+def describe_batch(manifest: Mapping[str, object], data: bytes, form: Format) -> DeliveredBatch:
+    """The batch of this manifest, whose bytes are `data`, with the file name that `form` gives."""
+    name = f"{str(manifest['file_name']).removesuffix('.xml')}.{form.suffix}"
     return DeliveredBatch(
         institution_id=str(manifest["institution_id"]),
         profile=str(manifest["profile"]),
@@ -57,45 +90,23 @@ def batch_of(manifest: Mapping[str, object], data: bytes, form: Format) -> Deliv
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What is written down beside the target.
+def _check_chain(batch: ReadyBatch, manifest: Mapping[str, object]) -> None:
+    """A batch that was delivered before is compared with what is remembered of it, not here."""
+    last, previous_sha256 = batch.chain.last, manifest.get("previous_sha256")
+    if batch.was_delivered:
+        return
+    if batch.batch_number == 1:
+        if previous_sha256 is not None:
+            raise Undeliverable("previous_sha256: the first batch has none before it")
+    elif last.sha256 is not None and previous_sha256 != last.sha256:
+        raise Undeliverable("previous_sha256: the batch before is another one")
 
-    `note` is called before anything of the batch is written, `start` when the file is written and
-    has not got its name yet.
+
+async def finish_started(target: Target, chain: Chain) -> Chain:
+    """Ends what a crash interrupted: the file gets its name unless it has it already.
+
+    The hidden file tells, also if a loader has taken the named file away since.
     """
-
-    note: Callable[[], Awaitable[None]]
-    start: Callable[[], Awaitable[None]]
-
-
-async def place(target: Target, file: Printed, manifest: bytes, steps: Steps) -> bool:
-    """Manifest first: who sees the batch finds it. What is there already is left as it is: False.
-
-    Raises Refused; then nothing was written or noted.
-    """
-    beside = manifest_path(PurePosixPath(file.file_name)).as_posix()
-    has_manifest = await _is_there(target, beside, manifest)
-    has_file = await _is_there(target, file.file_name, file.data)
-    await steps.note()
-    crash_point("delivery_noted")
-    if not has_manifest:
-        await target.write(beside, manifest)
-        await target.rename_into_place(beside)
-    crash_point("delivery_manifest")
-    if has_file:
-        return False
-    await target.write(file.file_name, file.data)
-    crash_point("delivery_written")
-    await steps.start()
-    crash_point("delivery_started")
-    await target.rename_into_place(file.file_name)
-    crash_point("delivery_named")
-    return True
-
-
-async def ended(target: Target, chain: Chain) -> Chain:
-    """What a crash left half done, done: the file gets its name, unless it has got it already."""
     if chain.started is None:
         return chain
     if await target.has_hidden(chain.started.file_name):
@@ -103,20 +114,45 @@ async def ended(target: Target, chain: Chain) -> Chain:
     return Chain(chain.started.last)
 
 
-async def _is_there(target: Target, name: str, data: bytes) -> bool:
-    there = await target.read(name)
-    if there is not None and there != data:
-        raise Refused("file: one with this name and other bytes is there")
-    return there is not None
+async def place(
+    target: Target,
+    batch: ReadyBatch,
+    file: RenderedBatch,
+    remember: Callable[[], Awaitable[None]],
+    start: Callable[[], Awaitable[None]],
+) -> bool:
+    """Puts manifest and file on the target; returns False if the same file is there already.
+
+    The manifest comes first, so that whoever sees the file finds it. `remember` is called before
+    anything is written, `start` when the file is written and has not got its name yet. Raises
+    Undeliverable; then nothing was remembered or written.
+    """
+    if not batch.was_delivered and batch.chain.started is not None:
+        await finish_started(target, batch.chain)  # the connection was lost at the last attempt
+        return True
+    manifest = batch.manifest.value
+    manifest_name = manifest_path(PurePosixPath(file.file_name)).as_posix()
+    has_manifest = await _is_present(target, manifest_name, manifest)
+    has_file = await _is_present(target, file.file_name, file.data)
+    await remember()
+    crash_point("delivery_noted")
+    if not has_manifest:
+        await target.write(manifest_name, manifest)
+        await target.rename_into_place(manifest_name)
+    crash_point("delivery_manifest")
+    if has_file:
+        return False
+    await target.write(file.file_name, file.data)
+    crash_point("delivery_written")
+    await start()
+    crash_point("delivery_started")
+    await target.rename_into_place(file.file_name)
+    crash_point("delivery_named")
+    return True
 
 
-def _check_chain(due: Due, manifest: Mapping[str, object]) -> None:
-    """A batch that comes again is compared with what is remembered of it, not here."""
-    last = due.chain.last
-    if due.again:
-        return
-    if due.batch_number == 1:
-        if manifest.get("previous_sha256") is not None:
-            raise Refused("previous_sha256: the first batch has none before it")
-    elif last.sha256 is not None and manifest.get("previous_sha256") != last.sha256:
-        raise Refused("previous_sha256: the batch before is another one")
+async def _is_present(target: Target, name: str, data: bytes) -> bool:
+    present = await target.read(name)
+    if present is not None and present != data:
+        raise Undeliverable("file: one with this name and other bytes is there")
+    return present is not None

@@ -1,248 +1,278 @@
-"""Which batch is next, per profile: numbers without gaps, document and manifest together. Pure.
+"""Which batch of each profile is delivered next. Pure.
 
-What was delivered may come again, from a relay that died or because a person asked for it; what is
-refused stops its profile alone, until the missing or mended batch comes.
+A batch comes as two records, document and manifest, from two topics that are read independently.
+Either record may come late or several times: the relay sends again what was not acknowledged, an
+operator may send a batch again, and a delivery that restarts reads from its oldest unfinished
+record. The rules of this queue follow from that.
+
+- The batches of a profile are delivered in the order of their numbers and without a gap, because
+  each names the hash of the one before. A batch that cannot be delivered, or that is missing before
+  a later one, makes its profile stand still. The other profiles go on.
+- While a profile stands still, only the batch that it waits for is kept. Of all later records the
+  queue keeps the lowest offset of each partition, and the topics are read again from there when the
+  profile goes on. Otherwise a profile that stands still for a week would fill the memory.
+- A delivered batch that comes again is compared with what was delivered, because other content
+  under a known number is a fault that a person has to see. Only records behind those that had been
+  read when the batch was delivered count as sent again; any before them were merely read again.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .records import Half, Kind
+from .records import BatchRecord, RecordKind
 from .state import Chain, Last, Place, Started
 
-LOST = 0  # in the place of a batch's number: all of a profile's batches
+LOST = 0  # as the number of the batch that a profile waits for: all of its batches
 LOST_TEXT = "state: how far this profile is was lost: say --continue-at PROFILE=BATCH"
-AGAIN_MAX = 8  # halves of delivered batches that wait for their other half, per profile and kind
+REPEATED_MAX = 8  # delivered batches that have come again in part, per profile
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A batch with its manifest; `chain`: how far its profile is.
+class ReadyBatch:
+    """A batch whose two records are here. `key` is `institution/profile`.
 
-    `again`: it was delivered before.
+    `chain` says how far the profile is. `was_delivered`: the batch has come again.
     """
 
     key: str
     batch_number: int
-    document: Half
-    manifest: Half
+    document: BatchRecord
+    manifest: BatchRecord
     chain: Chain
-    again: bool
+    was_delivered: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a profile stands still, until batch `batch_number` comes; `text` names field and rule."""
+class Standstill:
+    """Why a profile stands still until batch `batch_number` comes. `text` names field and rule."""
 
     batch_number: int
     text: str
 
 
 @dataclass(slots=True)
-class _Pair:
-    """What has come of one batch; `places` are those of all its records."""
+class _PendingPair:
+    """The records of one batch so far; `places` has those of all copies."""
 
-    halves: dict[Kind, Half] = field(default_factory=dict)
-    places: dict[Kind, list[Place]] = field(default_factory=dict)
+    records: dict[RecordKind, BatchRecord] = field(default_factory=dict)
+    places: dict[RecordKind, list[Place]] = field(default_factory=dict)
 
-    def take(self, half: Half) -> None:
-        self.halves[half.kind] = half
-        self.places.setdefault(half.kind, []).append(half.place)
+    def take(self, record: BatchRecord) -> None:
+        self.records[record.kind] = record
+        self.places.setdefault(record.kind, []).append(record.place)
 
     @property
-    def whole(self) -> bool:
-        return len(self.halves) == len(Kind)
+    def is_complete(self) -> bool:
+        return len(self.records) == len(RecordKind)
 
 
 @dataclass(slots=True)
-class _Line:
-    """One profile's batches."""
+class _ProfileQueue:
+    """The batches of one profile."""
 
+    key: str
     chain: Chain
-    pairs: dict[int, _Pair] = field(default_factory=dict)
-    again: dict[int, _Pair] = field(default_factory=dict)
-    refusal: Refusal | None = None
-    # Where a profile that stands still would have to be read from: its batches are not kept.
-    passed: dict[Kind, dict[int, int]] = field(default_factory=dict)
-
-    @property
-    def is_lost(self) -> bool:
-        return self.refuses(LOST)
+    standstill: Standstill | None = None
+    pairs: dict[int, _PendingPair] = field(default_factory=dict)
+    repeated: dict[int, _PendingPair] = field(default_factory=dict)
+    # The first record of each partition that was passed over while the profile stood still.
+    passed_over: dict[RecordKind, dict[int, int]] = field(default_factory=dict)
 
     @property
     def next_number(self) -> int:
         return self.chain.last.batch_number + 1
 
-    def take(self, half: Half) -> None:
-        if half.batch_number < self.next_number:
-            read_to = _read_to(self.chain.last, half.kind)
-            if read_to is not None and not half.place.is_behind(read_to):
-                self._take_again(half)
-        elif self.refusal is not None and half.batch_number > self.refusal.batch_number:
-            self._pass(half.kind, half.place)
+    def waits_for(self, batch_number: int) -> bool:
+        """Whether the profile stands still until this batch comes."""
+        return self.standstill is not None and self.standstill.batch_number == batch_number
+
+    def take(self, record: BatchRecord) -> None:
+        if record.batch_number < self.next_number:
+            self._take_repeated(record)
+        elif self.standstill is not None and record.batch_number > self.standstill.batch_number:
+            self._pass_over(record.kind, record.place)
         else:
-            self._take_new(half)
+            self._take_new(record)
 
-    def refuses(self, number: int) -> bool:
-        """What lies before a gap goes out all the same."""
-        return self.refusal is not None and self.refusal.batch_number == number
+    def _take_repeated(self, record: BatchRecord) -> None:
+        last = self.chain.last
+        read_to = last.batch_at if record.kind is RecordKind.BATCH else last.manifest_at
+        if read_to is None or record.place.is_behind(read_to):
+            return
+        self.repeated.setdefault(record.batch_number, _PendingPair()).take(record)
+        while len(self.repeated) > REPEATED_MAX:
+            del self.repeated[next(iter(self.repeated))]
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Keeps the one that is awaited; the others are read again once it has come."""
-        self.refusal = refusal
-        for number in [number for number in self.pairs if number > refusal.batch_number]:
-            for kind, places in self.pairs.pop(number).places.items():
-                for place in places:
-                    self._pass(kind, place)
+    def _take_new(self, record: BatchRecord) -> None:
+        number = record.batch_number
+        pair = self.pairs.setdefault(number, _PendingPair())
+        pair.take(record)
+        if not pair.is_complete:
+            return
+        if self.waits_for(number):
+            self.standstill = None
+        # The records of a profile keep their order: a batch before this one would have come first.
+        if (missing := self._first_missing()) < number:
+            self.stop(Standstill(missing, f"batch_number: {missing} is missing before {number}"))
+
+    def _first_missing(self) -> int:
+        number = self.next_number
+        while number in self.pairs and self.pairs[number].is_complete:
+            number += 1
+        return number
+
+    def _pass_over(self, kind: RecordKind, place: Place) -> None:
+        offsets = self.passed_over.setdefault(kind, {})
+        offsets[place.partition] = min(place.offset, offsets.get(place.partition, place.offset))
+
+    def ready(self) -> ReadyBatch | None:
+        """The next batch that can be delivered: also one before a gap that is further on."""
+        pair = self.pairs.get(self.next_number)
+        if pair is not None and pair.is_complete and not self.waits_for(self.next_number):
+            return self._ready(self.next_number, pair, was_delivered=False)
+        for number, repeated in self.repeated.items():
+            if repeated.is_complete:
+                return self._ready(number, repeated, was_delivered=True)
+        return None
+
+    def _ready(self, number: int, pair: _PendingPair, *, was_delivered: bool) -> ReadyBatch:
+        document, manifest = pair.records[RecordKind.BATCH], pair.records[RecordKind.MANIFEST]
+        return ReadyBatch(self.key, number, document, manifest, self.chain, was_delivered)
 
     def next_last(self, sha256: str) -> Last:
-        """What is the last one when the next one is delivered."""
+        """What `Chain.last` is once the next batch is delivered."""
         places, last = self.pairs[self.next_number].places, self.chain.last
         return Last(
             self.next_number,
             sha256,
-            batch_at=_furthest(places[Kind.BATCH], last.batch_at),
-            manifest_at=_furthest(places[Kind.MANIFEST], last.manifest_at),
+            batch_at=_furthest(places[RecordKind.BATCH], last.batch_at),
+            manifest_at=_furthest(places[RecordKind.MANIFEST], last.manifest_at),
         )
 
-    def delivered(self, sha256: str) -> dict[Kind, dict[int, int]]:
-        """The chain moves on; from where this profile's records have to be read again."""
+    def delivered(self, sha256: str) -> dict[RecordKind, dict[int, int]]:
+        """Moves the chain on; returns from where this profile's records have to be read again."""
         last = self.next_last(sha256)
         del self.pairs[last.batch_number]
         self.chain = Chain(last)
-        if self.refusal is not None:
+        if self.standstill is not None:
             return {}
-        passed, self.passed = self.passed, {}
-        return passed
+        passed_over, self.passed_over = self.passed_over, {}
+        return passed_over
 
-    def held(self, kind: Kind) -> Iterator[Place]:
-        """Records that were read and are not done with."""
+    def stop(self, standstill: Standstill) -> None:
+        """Keeps the batch that is awaited; later ones are read again once it has come."""
+        self.standstill = standstill
+        for number in [number for number in self.pairs if number > standstill.batch_number]:
+            for kind, places in self.pairs.pop(number).places.items():
+                for place in places:
+                    self._pass_over(kind, place)
+
+    def unfinished(self, kind: RecordKind) -> Iterator[Place]:
+        """Where records lie that were read and are neither delivered nor dropped."""
         for pair in self.pairs.values():
             yield from pair.places.get(kind, ())
-        for partition, offset in self.passed.get(kind, {}).items():
+        for partition, offset in self.passed_over.get(kind, {}).items():
             yield Place(partition, offset)
-
-    def _take_new(self, half: Half) -> None:
-        number = half.batch_number
-        pair = self.pairs.setdefault(number, _Pair())
-        pair.take(half)
-        if not pair.whole:
-            return
-        if self.refuses(number):
-            self.refusal = None  # it has come, or has come anew
-        if (missing := self._first_missing()) < number:
-            # A profile's records keep their order: the one before would have come before.
-            self.refuse(Refusal(missing, f"batch_number: {missing} is missing before {number}"))
-
-    def _first_missing(self) -> int:
-        number = self.next_number
-        while number in self.pairs and self.pairs[number].whole:
-            number += 1
-        return number
-
-    def _take_again(self, half: Half) -> None:
-        self.again.setdefault(half.batch_number, _Pair()).take(half)
-        while len(self.again) > AGAIN_MAX:
-            del self.again[next(iter(self.again))]
-
-    def _pass(self, kind: Kind, place: Place) -> None:
-        offsets = self.passed.setdefault(kind, {})
-        offsets[place.partition] = min(place.offset, offsets.get(place.partition, place.offset))
 
 
 class Queue:
-    """All profiles' batches, as their records come.
+    """The batches of all profiles, as their records come.
 
-    `continue_at`: by profile code the first batch that is awaited, whatever came before it; it
-    leads forward alone. `lost_before`: by kind and partition, as State has it.
+    `chains` says how far each profile is, by `institution/profile`. `continue_at` has by profile
+    code the first batch that is awaited, whatever came before it; it only leads forward.
+    `lost_before` has by kind and partition how far an earlier state, now lost, had read at most.
     """
 
     def __init__(
         self,
         chains: Mapping[str, Chain],
         continue_at: Mapping[str, int],
-        lost_before: Mapping[Kind, Mapping[int, int]] | None = None,
+        lost_before: Mapping[RecordKind, Mapping[int, int]] | None = None,
     ) -> None:
         self._continue_at = continue_at
         self._lost_before = lost_before or {}
-        self._lines = {key: _Line(self._continued(key, chain)) for key, chain in chains.items()}
+        self._profiles = {
+            key: _ProfileQueue(key, self._continued(key, chain)) for key, chain in chains.items()
+        }
 
     @property
     def chains(self) -> dict[str, Chain]:
-        """Of profiles that are known: not of those whose place was lost."""
-        return {key: line.chain for key, line in self._lines.items() if not line.is_lost}
+        """How far each profile is, without those of which that was lost."""
+        return {
+            key: profile.chain
+            for key, profile in self._profiles.items()
+            if not profile.waits_for(LOST)
+        }
 
     @property
     def keys(self) -> frozenset[str]:
         """Every profile that was seen."""
-        return frozenset(self._lines)
+        return frozenset(self._profiles)
 
     @property
-    def refusals(self) -> dict[str, Refusal]:
-        """By profile; those that stand still."""
-        lines = self._lines.items()
-        return {key: line.refusal for key, line in lines if line.refusal is not None}
+    def standstills(self) -> dict[str, Standstill]:
+        """The profiles that stand still, and why."""
+        return {
+            key: profile.standstill
+            for key, profile in self._profiles.items()
+            if profile.standstill is not None
+        }
 
-    def take(self, half: Half) -> None:
-        if half.key not in self._lines:
-            self._lines[half.key] = self._new_line(half)
-        self._lines[half.key].take(half)
+    def take(self, record: BatchRecord) -> None:
+        """Adds a record as it comes from its topic."""
+        if record.key not in self._profiles:
+            self._profiles[record.key] = self._new_profile(record)
+        self._profiles[record.key].take(record)
 
-    def due(self) -> Due | None:
-        """The next batch that can be delivered."""
-        for key, line in self._lines.items():
-            number = line.next_number
-            pair = line.pairs.get(number)
-            if pair is not None and pair.whole and not line.refuses(number):
-                return _due(key, number, pair, line.chain, again=False)
-            for known, again in line.again.items():
-                if again.whole:
-                    return _due(key, known, again, line.chain, again=True)
-        return None
+    def ready(self) -> ReadyBatch | None:
+        """The next batch that can be delivered, of any profile."""
+        batches = (profile.ready() for profile in self._profiles.values())
+        return next((batch for batch in batches if batch is not None), None)
 
-    def start(self, due: Due, file_name: str, sha256: str) -> None:
-        """Before a new batch gets its name."""
-        line = self._lines[due.key]
-        line.chain = replace(line.chain, started=Started(file_name, line.next_last(sha256)))
+    def start(self, batch: ReadyBatch, file_name: str, sha256: str) -> None:
+        """Notes in the profile's chain that the file of a new batch is about to get its name."""
+        profile = self._profiles[batch.key]
+        started = Started(file_name, profile.next_last(sha256))
+        profile.chain = replace(profile.chain, started=started)
 
-    def delivered(self, due: Due, sha256: str) -> dict[Kind, dict[int, int]]:
-        """Where to read again, by kind and partition: what was passed over meanwhile."""
-        line = self._lines[due.key]
-        if due.again:
-            del line.again[due.batch_number]
-            return {}
-        return line.delivered(sha256)
+    def delivered(self, batch: ReadyBatch, sha256: str) -> dict[RecordKind, dict[int, int]]:
+        """Removes the batch; returns by kind and partition from where to read again."""
+        profile = self._profiles[batch.key]
+        if not batch.was_delivered:
+            return profile.delivered(sha256)
+        del profile.repeated[batch.batch_number]
+        return {}
 
-    def refuse(self, due: Due, text: str) -> None:
-        line = self._lines[due.key]
-        if due.again:
-            del line.again[due.batch_number]
+    def undeliverable(self, batch: ReadyBatch, text: str) -> None:
+        """Stops the profile until the batch comes anew; drops a batch that was delivered before."""
+        profile = self._profiles[batch.key]
+        if batch.was_delivered:
+            del profile.repeated[batch.batch_number]
         else:
-            line.refuse(Refusal(due.batch_number, text))
+            profile.stop(Standstill(batch.batch_number, text))
 
-    def held(self, kind: Kind) -> dict[int, int]:
+    def first_unfinished(self, kind: RecordKind) -> dict[int, int]:
         """By partition the first record that has to be read again after a restart."""
         first: dict[int, int] = {}
-        for line in self._lines.values():
-            for place in line.held(kind):
+        for profile in self._profiles.values():
+            for place in profile.unfinished(kind):
                 first[place.partition] = min(place.offset, first.get(place.partition, place.offset))
         return first
 
-    def held_bytes(self, kind: Kind) -> int:
-        """What waits in memory."""
+    def waiting_bytes(self, kind: RecordKind) -> int:
+        """How much memory the records of this kind take that wait for the other one."""
         return sum(
-            len(pair.halves[kind].value)
-            for line in self._lines.values()
-            for pair in line.pairs.values()
-            if kind in pair.halves
+            len(pair.records[kind].value)
+            for profile in self._profiles.values()
+            for pair in profile.pairs.values()
+            if kind in pair.records
         )
 
-    def _new_line(self, half: Half) -> _Line:
-        chain = self._continued(half.key, Chain())
-        read_to = self._lost_before.get(half.kind, {}).get(half.place.partition, 0)
-        if half.place.offset < read_to and code_of(half.key) not in self._continue_at:
-            return _Line(chain, refusal=Refusal(LOST, LOST_TEXT))
-        return _Line(chain)
+    def _new_profile(self, record: BatchRecord) -> _ProfileQueue:
+        chain = self._continued(record.key, Chain())
+        read_to = self._lost_before.get(record.kind, {}).get(record.place.partition, 0)
+        is_lost = record.place.offset < read_to and code_of(record.key) not in self._continue_at
+        return _ProfileQueue(record.key, chain, Standstill(LOST, LOST_TEXT) if is_lost else None)
 
     def _continued(self, key: str, chain: Chain) -> Chain:
         number = self._continue_at.get(code_of(key), 1)
@@ -251,21 +281,12 @@ class Queue:
         return Chain(replace(chain.last, batch_number=number - 1, sha256=None))
 
 
-def _read_to(last: Last, kind: Kind) -> Place | None:
-    return last.batch_at if kind is Kind.BATCH else last.manifest_at
-
-
 def _furthest(places: list[Place], before: Place | None) -> Place:
-    """How far this profile was read; what lies on another partition came later."""
-    place = max(places, key=lambda one: (one.partition, one.offset))
+    """How far a profile was read. Places on another partition than `before` are later."""
+    place = max(places, key=lambda place: (place.partition, place.offset))
     return before if before is not None and place.is_behind(before) else place
 
 
 def code_of(key: str) -> str:
-    """The profile's code."""
+    """The profile's code in `institution/profile`."""
     return key.partition("/")[2]
-
-
-def _due(key: str, number: int, pair: _Pair, chain: Chain, *, again: bool) -> Due:
-    halves = pair.halves
-    return Due(key, number, halves[Kind.BATCH], halves[Kind.MANIFEST], chain, again)

@@ -1,4 +1,7 @@
-"""A batch comes as two records, its document and its manifest; both name it in their headers."""
+"""The two records of a batch: its document and its manifest, each from a topic of its own.
+
+The `ce_id` header of both names the batch, so a record can be assigned without reading its value.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,65 +13,70 @@ import orjson
 
 from .state import Place
 
-_NAME: Final = re.compile(
+_CE_ID: Final = re.compile(
     r"(?P<key>[1-9][0-9]{0,9}/[A-Za-z0-9_]+)/(?P<number>[1-9][0-9]{0,17})(?P<manifest>/manifest)?",
     re.ASCII,
 )
-_FILE: Final = re.compile(r"[A-Za-z0-9_]+-[1-9][0-9]{14}-[0-9]{1,16}\.xml", re.ASCII)
+_FILE_NAME: Final = re.compile(
+    r"(?P<profile>[A-Za-z0-9_]+)-(?P<export_number>[1-9][0-9]{14})-[0-9]{1,16}\.xml", re.ASCII
+)
 
 
-class Kind(StrEnum):
-    """The two topics, as they are called after the prefix."""
+class RecordKind(StrEnum):
+    """The two records of a batch, by the names of their topics without the prefix."""
 
     BATCH = "export-batch.v1"
     MANIFEST = "export-manifest.v1"
 
 
-class NoBatch(ValueError):
-    """A record that is none of ours, or does not say what it must. Names field and rule."""
+class InvalidBatchRecord(ValueError):
+    """A record that is not a part of a batch. The text names field and rule, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Half:
-    """One of the two records of batch `batch_number` of `key`, `institution/profile`."""
+class BatchRecord:
+    """One of the two records of a batch. `key` is `institution/profile`."""
 
     key: str
     batch_number: int
-    kind: Kind
+    kind: RecordKind
     place: Place
     value: bytes
 
 
-def half_of(
-    kind: Kind, place: Place, headers: Iterable[tuple[str, bytes]], value: bytes | None
-) -> Half:
-    """Raises NoBatch."""
-    names = [text for name, text in headers if name == "ce_id"]
-    found = _NAME.fullmatch(names[0].decode("ascii", "replace")) if names else None
-    if found is None or (found["manifest"] is not None) != (kind is Kind.MANIFEST):
-        raise NoBatch("ce_id: must be institution/profile/batch_number")
+def batch_record(
+    kind: RecordKind, place: Place, headers: Iterable[tuple[str, bytes]], value: bytes | None
+) -> BatchRecord:
+    """The record of topic `kind` at `place`. Raises InvalidBatchRecord."""
+    ce_ids = [text for name, text in headers if name == "ce_id"]
+    name = _CE_ID.fullmatch(ce_ids[0].decode("ascii", "replace")) if ce_ids else None
+    if name is None or (name["manifest"] is not None) != (kind is RecordKind.MANIFEST):
+        raise InvalidBatchRecord("ce_id: must be institution/profile/batch_number")
     if value is None:
-        raise NoBatch("value: must not be null")
-    return Half(found["key"], int(found["number"]), kind, place, value)
+        raise InvalidBatchRecord("value: must not be null")
+    return BatchRecord(name["key"], int(name["number"]), kind, place, value)
 
 
-def manifest_of(half: Half) -> Mapping[str, object]:
-    """The manifest's members, if it is that of its batch. Raises NoBatch."""
+def manifest_of(record: BatchRecord) -> Mapping[str, object]:
+    """The members of the manifest in `record`.
+
+    Raises InvalidBatchRecord unless the manifest is that of the batch which the record's `ce_id`
+    names, and its file name has the profile's code and the export number of this batch.
+    """
     try:
-        told = orjson.loads(half.value)
+        manifest = orjson.loads(record.value)
     except orjson.JSONDecodeError:
-        raise NoBatch("manifest: must be JSON") from None
-    if not isinstance(told, dict):
-        raise NoBatch("manifest: must be an object")
-    named = (f"{told.get('institution_id')}/{told.get('profile')}", told.get("batch_number"))
-    if named != (half.key, half.batch_number):
-        raise NoBatch("manifest: must be that of its ce_id")
-    name = told.get("file_name")
-    if not isinstance(name, str) or not _FILE.fullmatch(name):
-        raise NoBatch("file_name: must be profile-export_number-milliseconds.xml")
-    profile, export_number, _ = name.split("-")
-    if profile != told.get("profile"):
-        raise NoBatch("file_name: must begin with the profile's code")
-    if export_number != told.get("export_number"):
-        raise NoBatch("file_name: must have the manifest's export number")
-    return told
+        raise InvalidBatchRecord("manifest: must be JSON") from None
+    if not isinstance(manifest, dict):
+        raise InvalidBatchRecord("manifest: must be an object")
+    key = f"{manifest.get('institution_id')}/{manifest.get('profile')}"
+    if (key, manifest.get("batch_number")) != (record.key, record.batch_number):
+        raise InvalidBatchRecord("manifest: must be that of its ce_id")
+    file_name = _FILE_NAME.fullmatch(str(manifest.get("file_name")))
+    if file_name is None:
+        raise InvalidBatchRecord("file_name: must be profile-export_number-milliseconds.xml")
+    if file_name["profile"] != manifest.get("profile"):
+        raise InvalidBatchRecord("file_name: must begin with the profile's code")
+    if file_name["export_number"] != manifest.get("export_number"):
+        raise InvalidBatchRecord("file_name: must have the manifest's export number")
+    return manifest

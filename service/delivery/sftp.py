@@ -12,7 +12,7 @@ import asyncssh
 
 from ..export.batch_file import MANIFESTS, hidden_name
 from ..runtime.problems import OperatorError
-from .target import SCHEME, TargetRefused, TargetUnavailable
+from .target import SCHEME, TargetUnavailable, TargetUnusable
 
 R = TypeVar("R")
 
@@ -21,8 +21,8 @@ REPLY_SECONDS_MAX: Final = 120
 LIST_SECONDS_MAX: Final = 300
 KEEPALIVE_SECONDS: Final = 15
 CHUNK_BYTES: Final = 256 * 1024
-# For a person to mend. Whatever else a server says may pass: a full disk is a mere "failure".
-REFUSALS: Final = (
+# For a person to mend. Any other answer may be over later: a full disk is a mere "failure".
+FOR_A_PERSON: Final = (
     asyncssh.PermissionDenied,
     asyncssh.HostKeyNotVerifiable,
     asyncssh.SFTPPermissionDenied,
@@ -32,11 +32,12 @@ REFUSALS: Final = (
     asyncssh.SFTPWriteProtect,
     asyncssh.SFTPOpUnsupported,
 )
+LOST: Final = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
 
 
 @dataclass(frozen=True, slots=True)
 class SftpAccess:
-    """How to get in. The server's key must be in `known_hosts_file`, or in the user's own list."""
+    """How to log in. The server's key must be in `known_hosts_file`, or in the user's own list."""
 
     host: str
     port: int
@@ -47,14 +48,17 @@ class SftpAccess:
     password: str | None = field(default=None, repr=False)
 
     @property
-    def told(self) -> str:
+    def address(self) -> str:
         return f"{SCHEME}://{self.user}@{self.host}:{self.port}"
 
 
 def sftp_access(
     url: str, key_file: Path | None, known_hosts_file: Path | None, password: str | None
 ) -> SftpAccess:
-    """`sftp://user@host:port/folder`; `/~/folder` is in the user's home. Raises OperatorError."""
+    """The access that `url`, `sftp://user@host:port/folder`, describes. Raises OperatorError.
+
+    A folder `/~/folder` is in the user's home on the server.
+    """
     rule = "must be sftp://user@host:port/folder, without a password"
     try:
         parts = urlsplit(url)
@@ -72,7 +76,7 @@ def sftp_access(
 
 
 class Sftp:
-    """One connection, made again when it was lost."""
+    """A folder on a server, through one connection, which `open` replaces if it was lost."""
 
     def __init__(self, access: SftpAccess) -> None:
         self._access = access
@@ -85,7 +89,7 @@ class Sftp:
         folder = self._access.folder
         client = self._opened()
         if not await self._answered(client.isdir(folder), folder):
-            raise TargetRefused(f"{self._access.told}: the folder must exist")
+            raise TargetUnusable(f"{self._access.address}: the folder must exist")
         below = self._path(MANIFESTS)
         if not await self._answered(client.isdir(below), below):
             await self._answered(client.mkdir(below), below)
@@ -107,15 +111,14 @@ class Sftp:
         return frozenset(names)
 
     async def _listed(self, folder: str) -> set[str] | None:
-        """None for a server that refuses, whatever word it has for it, or that does not end."""
+        """None for a server that refuses, in whatever words, or does not come to an end."""
         try:
             listed = await asyncio.wait_for(self._opened().listdir(folder), LIST_SECONDS_MAX)
-        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as problem:
-            raise TargetUnavailable(f"{self._access.told}: {type(problem).__name__}") from None
-        except (asyncssh.SFTPError, TimeoutError):
-            return None
-        except (asyncssh.Error, OSError) as problem:
-            raise TargetUnavailable(f"{self._access.told}: {type(problem).__name__}") from None
+        except (asyncssh.Error, OSError, TimeoutError) as problem:
+            is_answer = isinstance(problem, asyncssh.SFTPError | TimeoutError)
+            if is_answer and not isinstance(problem, LOST):
+                return None
+            raise TargetUnavailable(f"{self._access.address}: {type(problem).__name__}") from None
         return {str(name) for name in listed}
 
     async def read(self, name: str) -> bytes | None:
@@ -133,7 +136,7 @@ class Sftp:
         return await self._answered(self._opened().exists(path), path)
 
     async def rename_into_place(self, name: str) -> None:
-        # The plain rename: unlike the one of POSIX it never replaces a file.
+        # The plain rename of the protocol: unlike that of POSIX it never replaces a file.
         path = self._path(name)
         await self._answered(self._opened().rename(self._path(_hidden(name)), path), path)
 
@@ -156,8 +159,8 @@ class Sftp:
 
     async def _read(self, path: str) -> bytes:
         async with self._opened().open(path, "rb") as file:
-            found: bytes = await file.read()
-        return found
+            data: bytes = await file.read()
+        return data
 
     async def _write(self, path: str, data: bytes) -> None:
         async with self._opened().open(path, "wb") as file:
@@ -168,28 +171,30 @@ class Sftp:
         size = (await self._opened().stat(path)).size
         if size != len(data):
             raise TargetUnavailable(
-                f"{self._access.told}: the file has another size than was written"
+                f"{self._access.address}: the file has another size than was written"
             )
 
     def _opened(self) -> asyncssh.SFTPClient:
         if self._client is None:
-            raise TargetUnavailable(f"{self._access.told}: not connected")
+            raise TargetUnavailable(f"{self._access.address}: not connected")
         return self._client
 
     def _path(self, name: str) -> str:
         return f"{self._access.folder.rstrip('/')}/{name}"
 
     async def _answered(self, work: Awaitable[R], path: str, seconds: int = REPLY_SECONDS_MAX) -> R:
-        """The server's answer, its refusals as ours. Its text may hold anything: left out."""
-        told = ": ".join(part for part in (self._access.told, path) if part)
+        """The server's answer. Its texts may hold anything and are left out of errors."""
+        subject = ": ".join(part for part in (self._access.address, path) if part)
         try:
             return await asyncio.wait_for(work, seconds)
-        except REFUSALS as problem:
-            raise TargetRefused(f"{told}: {type(problem).__name__}") from None
+        except FOR_A_PERSON as problem:
+            raise TargetUnusable(f"{subject}: {type(problem).__name__}") from None
         except (asyncssh.Error, OSError, TimeoutError) as problem:
-            raise TargetUnavailable(f"{told}: {type(problem).__name__}") from None
+            raise TargetUnavailable(f"{subject}: {type(problem).__name__}") from None
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as problem:
-            raise TargetRefused(f"{told}: BURSAR_SFTP_KEY_FILE: {type(problem).__name__}") from None
+            raise TargetUnusable(
+                f"{subject}: BURSAR_SFTP_KEY_FILE: {type(problem).__name__}"
+            ) from None
 
 
 def _hidden(name: str) -> str:

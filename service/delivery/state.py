@@ -1,7 +1,8 @@
-"""How far a delivery is, as a file: with its target it tells the whole truth, without the group.
+"""The state of a delivery: how far it has read and which batches were delivered last.
 
-The file is replaced as one, before and after each batch gets its name. Offsets here, not those of
-the consumer group, say where to read on: what was delivered and how far was read cannot disagree.
+The state is a file that is replaced as a whole, before and after each batch gets its file name.
+The offsets in it, not those of the consumer group, say where to read on, so that what was delivered
+and how far was read cannot disagree.
 """
 
 import json
@@ -12,7 +13,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..export.batch_file import write_whole
 from ..runtime.problems import OperatorError
@@ -25,7 +26,7 @@ class DeliveryBusy(OperatorError):
 
 
 class InvalidState(OperatorError):
-    """The state file cannot be read: guessing would deliver twice."""
+    """The state file cannot be read; a delivery that guessed would deliver batches twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,20 @@ class Place:
     offset: int
 
     def is_behind(self, mark: "Place") -> bool:
-        """Whether a reader who was at `mark` has read it."""
+        """Whether a reader of the partition that has read the record at `mark` has read this one.
+
+        False for a mark of another partition.
+        """
         return mark.partition == self.partition and self.offset <= mark.offset
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The last delivered batch of a profile, and how far its records were read until then.
+    """The last delivered batch of a profile, and how far its records had been read by then.
 
-    What comes of delivered batches from there on was sent again; before it, it was only read again
-    (None: all of it, nothing has been delivered here yet).
-    `sha256` None: unknown, the next one is taken as it is.
+    Records of delivered batches that lie behind `batch_at` and `manifest_at` were sent again; those
+    before were only read again. None: nothing was delivered yet. `sha256` is None if it is not
+    known; the next batch is then delivered whatever batch it names as the one before.
     """
 
     batch_number: int = 0
@@ -57,7 +61,7 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A batch that is about to get its name: after a crash its hidden file tells whether it has."""
+    """A batch whose file is about to get its name, and what `Chain.last` is once it has it."""
 
     file_name: str
     last: Last
@@ -65,7 +69,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How far a profile is."""
+    """How far a profile is. After a crash the hidden file of `started` tells if it was renamed."""
 
     last: Last = Last()
     started: Started | None = None
@@ -73,9 +77,9 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a delivery delivers: the codes of its profiles, none for all, and how files are printed.
+    """What a delivery delivers: the codes of its profiles, none for all, and the file format.
 
-    `layout_sha256` is that of the layout's file, where the format has one.
+    `layout_sha256` is that of the layout's file, for a format that has one.
     """
 
     profiles: tuple[str, ...] = ()
@@ -90,75 +94,64 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`positions`: the next offset by topic and partition. `chains` by `institution/profile`.
+    """The content of a state file.
 
-    `options`: what the delivery was begun with; None in states of 0.4.0 and before.
-
-    `lost_before`: where a state before this one, which was lost, had read to. A profile with
-    records before it that has no chain here may have been delivered: nobody knows how far.
+    `positions` has the next offset by topic and partition, `chains` how far each profile is, by
+    `institution/profile`. `options` are those that the delivery was begun with; None in states of
+    0.4.0 and earlier. `lost_before` has, by topic and partition, how far an earlier state that was
+    lost had read at most: a profile that has records before that and no chain may have been
+    delivered, but it is not known how far.
     """
 
-    positions: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    chains: Mapping[str, Chain] = field(default_factory=dict)
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    positions: Mapping[str, Mapping[int, int]]
+    chains: Mapping[str, Chain]
     lost_before: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     options: Options | None = None
+    format: int = FORMAT
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int
-    positions: dict[str, dict[int, int]]
-    chains: dict[str, Chain]
-    lost_before: dict[str, dict[int, int]] = {}
-    options: Options | None = None
-
-
-_FILE: Final = TypeAdapter(_File)
+NOTHING_DELIVERED: Final = State({}, {})
+_JSON: Final = TypeAdapter(State)
 
 
 class StateFile:
-    """The state on disk; one delivery at a time."""
+    """The state on disk, which one delivery at a time may use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def journal_path(self) -> Path:
-        """Where this delivery remembers its batches. Not in the state: that is written whole."""
+        """Where this delivery remembers all its batches; the state has only the last ones."""
         return self.path.with_name(f"{self.path.name}.delivered")
 
     def read(self) -> State | None:
-        """None where there is none yet. Raises InvalidState."""
+        """The state; None if there is none yet. Raises InvalidState."""
         try:
-            data = self.path.read_bytes()
+            state = _JSON.validate_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as problem:
             raise InvalidState(f"{self.path}: {problem.strerror}") from None
-        try:
-            found = _FILE.validate_json(data)
         except ValidationError:
             raise InvalidState(f"{self.path}: must be the state file of a delivery") from None
-        if found.format != FORMAT:
+        if state.format != FORMAT:
             raise InvalidState(f"{self.path}: format must be {FORMAT}")
-        return State(found.positions, found.chains, found.lost_before, found.options)
+        return state
 
     def write(self, state: State) -> None:
-        """Raises OSError; then the file is as it was."""
-        told = _File(
-            format=FORMAT,
-            positions=_plain(state.positions),
-            chains=dict(state.chains),
-            lost_before=_plain(state.lost_before),
-            options=state.options,
-        )
-        text = json.dumps(told.model_dump(mode="json"), indent=1, sort_keys=True)
+        """Replaces the file. Raises OSError; then the file is as it was."""
+        text = json.dumps(_JSON.dump_python(state, mode="json"), indent=1, sort_keys=True)
         write_whole(self.path, text.encode() + b"\n")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """For as long as the delivery runs, whatever ends it. Raises DeliveryBusy."""
+    def locked(self) -> Iterator[None]:
+        """Keeps other deliveries from this state, until the process ends at the latest.
+
+        Raises DeliveryBusy.
+        """
         lock = self.path.with_name(f"{self.path.name}.lock")
         try:
             opened = lock.open("w")
@@ -170,7 +163,3 @@ class StateFile:
             except BlockingIOError:
                 raise DeliveryBusy(f"{self.path}: another delivery works with it") from None
             yield
-
-
-def _plain(positions: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, int]]:
-    return {topic: dict(offsets) for topic, offsets in positions.items()}

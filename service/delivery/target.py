@@ -1,51 +1,53 @@
-"""Where batches are delivered to: a folder's files, by name, wherever the folder is."""
+"""Where batches are delivered to: a folder with files, on this machine or on a server."""
 
 from typing import Protocol
 
 from ..runtime.problems import OperatorError, Unavailable
 
-SCHEME = "sftp"  # of a target that is no folder of this machine
+SCHEME = "sftp"  # of the URL of a target that is not a folder of this machine
 
 
 class TargetUnavailable(Unavailable):
-    """Out of reach or full for now."""
+    """The target cannot be reached, or is full: another attempt may succeed."""
 
 
-class TargetRefused(OperatorError):
-    """It answers and will not have us: a person has to mend that."""
+class TargetUnusable(OperatorError):
+    """The target answers and does not permit what is needed: a person has to mend that."""
 
 
 class Target(Protocol):
-    """`name` is a file's name in the folder, or under `manifests/`.
+    """`name` is the name of a file in the folder, or `manifests/` and a name.
 
-    Every method may raise TargetUnavailable, and TargetRefused.
+    Every method may raise TargetUnavailable and TargetUnusable.
     """
 
     async def open(self) -> None:
-        """Reaches it, and makes sure that the folder is there and `manifests` in it."""
+        """Connects, and makes sure that the folder exists and has a folder `manifests`."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Closes the connection, if there is one."""
+        ...
 
     async def names(self) -> frozenset[str] | None:
         """The names of the files in the folder and under `manifests`, without their folder.
 
-        None where the target does not let itself be listed, as a drop box for writing alone.
+        None if the target cannot be listed, such as a drop box that only permits writing.
         """
         ...
 
     async def read(self, name: str) -> bytes | None:
-        """A file's bytes; None where there is none."""
+        """A file's bytes; None if there is no such file."""
         ...
 
     async def write(self, name: str, data: bytes) -> None:
-        """The file under its hidden name, whole and as safe on disk as the target allows."""
+        """Writes the file under its hidden name, and syncs it if the target permits that."""
         ...
 
     async def has_hidden(self, name: str) -> bool:
-        """Whether a written file still waits for its name."""
+        """Whether the file is there under its hidden name."""
         ...
 
     async def rename_into_place(self, name: str) -> None:
-        """Gives a written file its name, at one stroke."""
+        """Gives a file that was written its name, in one step. Never replaces a file."""
         ...

@@ -131,7 +131,7 @@ def test_a_batch_that_differs_is_refused_by_naming_both(
 )
 def test_another_name_on_the_target_refuses_what_has_its_number(name: str, shown: str) -> None:
     memory = Memory()
-    memory.see([name, FIRST.file_name or ""])
+    memory.add_target_names([name, FIRST.file_name or ""])
     assert memory.conflict(FIRST) == (
         f"export_number: the target holds {shown}, which has the number of batch 1 of 972/DAILY, "
         f"DAILY-{NUMBER}-5.xml, sha256 aaaaaaaaaaaa"
@@ -153,7 +153,7 @@ def test_another_name_on_the_target_refuses_what_has_its_number(name: str, shown
 )
 def test_other_files_on_the_target_refuse_nothing(name: str) -> None:
     memory = Memory()
-    memory.see([name])
+    memory.add_target_names([name])
     assert memory.conflict(FIRST) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.delivery.options import OtherOptions, Wanted, continued
+from service.delivery.options import DeliveryRequest, OtherOptions, continued
 from service.delivery.state import Chain, Last, Options, State
 from service.export.formats import XmlFormat
 from service.export.formats.csv_format import CsvFormat
@@ -50,5 +50,5 @@ def test_a_state_without_options_takes_those_that_it_is_given() -> None:
 
 
 def test_profiles_in_another_order_are_the_same_options() -> None:
-    both = [Wanted(frozenset(codes), {}).options(XmlFormat()) for codes in ("AB", "BA")]
-    assert both[0] == both[1] != Wanted(frozenset("AB"), {}).options(CsvFormat())
+    both = [DeliveryRequest(frozenset(codes), {}).options(XmlFormat()) for codes in ("AB", "BA")]
+    assert both[0] == both[1] != DeliveryRequest(frozenset("AB"), {}).options(CsvFormat())

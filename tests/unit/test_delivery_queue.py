@@ -9,35 +9,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.delivery.queue import Due, Queue
-from service.delivery.records import Half, Kind, NoBatch, half_of, manifest_of
+from service.delivery.queue import Queue, ReadyBatch
+from service.delivery.records import (
+    BatchRecord,
+    InvalidBatchRecord,
+    RecordKind,
+    batch_record,
+    manifest_of,
+)
 from service.delivery.state import Chain, Last, Place
 
 DAILY, WEEKLY = "972/DAILY", "972/WEEKLY"
-B, M = Kind.BATCH, Kind.MANIFEST
+B, M = RecordKind.BATCH, RecordKind.MANIFEST
 
 
-def half(kind: Kind, number: int, offset: int, key: str = DAILY) -> Half:
-    return Half(key, number, kind, Place(0, offset), b"x" * number)
+def record(kind: RecordKind, number: int, offset: int, key: str = DAILY) -> BatchRecord:
+    return BatchRecord(key, number, kind, Place(0, offset), b"x" * number)
 
 
-def both(number: int, offset: int, key: str = DAILY) -> list[Half]:
-    return [half(kind, number, offset, key) for kind in Kind]
+def both(number: int, offset: int, key: str = DAILY) -> list[BatchRecord]:
+    return [record(kind, number, offset, key) for kind in RecordKind]
 
 
-def taken(queue: Queue, halves: Sequence[Half]) -> list[tuple[str, int, bool]]:
+def taken(queue: Queue, records: Sequence[BatchRecord]) -> list[tuple[str, int, bool]]:
     """Every batch that is due after each record, delivered at once."""
     done = []
-    for one in halves:
+    for one in records:
         queue.take(one)
-        while (due := queue.due()) is not None:
+        while (due := queue.ready()) is not None:
             queue.delivered(due, f"sha-{due.batch_number}")
-            done.append((due.key, due.batch_number, due.again))
+            done.append((due.key, due.batch_number, due.was_delivered))
     return done
 
 
-def due_of(queue: Queue) -> Due:
-    due = queue.due()
+def due_of(queue: Queue) -> ReadyBatch:
+    due = queue.ready()
     assert due is not None
     return due
 
@@ -46,10 +52,10 @@ def test_a_batch_is_due_when_document_and_manifest_are_there_in_either_order() -
     for order in (both(1, 0), both(1, 0)[::-1]):
         queue = Queue({}, {})
         queue.take(order[0])
-        assert queue.due() is None
+        assert queue.ready() is None
         queue.take(order[1])
         due = due_of(queue)
-        assert (due.document.kind, due.manifest.kind, due.again) == (B, M, False)
+        assert (due.document.kind, due.manifest.kind, due.was_delivered) == (B, M, False)
 
 
 def test_a_profile_begins_with_batch_1_and_goes_on_number_by_number() -> None:
@@ -62,11 +68,11 @@ def test_a_profile_begins_with_batch_1_and_goes_on_number_by_number() -> None:
 
 def test_a_gap_stops_its_profile_and_no_other() -> None:
     queue = Queue({}, {})
-    halves = both(1, 0) + both(3, 1) + both(1, 2, WEEKLY) + both(4, 3)
-    assert taken(queue, halves) == [(DAILY, 1, False), (WEEKLY, 1, False)]
-    assert queue.refusals[DAILY].text == "batch_number: 2 is missing before 3"
-    assert queue.refusals.keys() == {DAILY}
-    assert queue.held(B) == queue.held(M) == {0: 1}
+    records = both(1, 0) + both(3, 1) + both(1, 2, WEEKLY) + both(4, 3)
+    assert taken(queue, records) == [(DAILY, 1, False), (WEEKLY, 1, False)]
+    assert queue.standstills[DAILY].text == "batch_number: 2 is missing before 3"
+    assert queue.standstills.keys() == {DAILY}
+    assert queue.first_unfinished(B) == queue.first_unfinished(M) == {0: 1}
 
 
 def test_the_missing_batch_opens_the_way_and_what_was_passed_over_is_read_again() -> None:
@@ -74,7 +80,7 @@ def test_the_missing_batch_opens_the_way_and_what_was_passed_over_is_read_again(
     taken(queue, both(1, 0) + both(3, 1) + both(4, 2))
     for one in both(2, 3):
         queue.take(one)
-    assert queue.refusals == {}
+    assert queue.standstills == {}
     assert queue.delivered(due_of(queue), "sha-2") == {B: {0: 1}, M: {0: 1}}
     assert taken(queue, both(3, 1) + both(4, 2) + both(2, 3)) == [
         (DAILY, 3, False),
@@ -86,9 +92,9 @@ def test_what_lies_before_a_gap_goes_out_however_much_was_read_at_once() -> None
     queue = Queue({}, {})
     for one in both(1, 0) + both(2, 1) + both(4, 2) + both(5, 3):
         queue.take(one)
-    assert taken(queue, [half(B, 6, 4)]) == [(DAILY, 1, False), (DAILY, 2, False)]
-    assert queue.refusals[DAILY].text == "batch_number: 3 is missing before 4"
-    assert queue.held(B) == queue.held(M) == {0: 2}
+    assert taken(queue, [record(B, 6, 4)]) == [(DAILY, 1, False), (DAILY, 2, False)]
+    assert queue.standstills[DAILY].text == "batch_number: 3 is missing before 4"
+    assert queue.first_unfinished(B) == queue.first_unfinished(M) == {0: 2}
 
 
 def test_a_missing_batch_may_come_before_those_before_it_are_delivered() -> None:
@@ -102,27 +108,27 @@ def test_a_missing_batch_may_come_before_those_before_it_are_delivered() -> None
 def test_half_of_the_missing_batch_opens_nothing() -> None:
     queue = Queue({}, {})
     taken(queue, both(1, 0) + both(3, 1))
-    queue.take(half(B, 2, 2))
-    assert queue.due() is None
-    assert queue.refusals.keys() == {DAILY}
+    queue.take(record(B, 2, 2))
+    assert queue.ready() is None
+    assert queue.standstills.keys() == {DAILY}
 
 
 def test_a_manifest_that_never_came_is_a_gap_too() -> None:
     queue = Queue({}, {})
-    assert taken(queue, [half(B, 1, 0), *both(2, 1)]) == []
-    assert queue.refusals[DAILY].text == "batch_number: 1 is missing before 2"
-    assert queue.held(B) == {0: 0}
-    assert queue.held(M) == {0: 1}
+    assert taken(queue, [record(B, 1, 0), *both(2, 1)]) == []
+    assert queue.standstills[DAILY].text == "batch_number: 1 is missing before 2"
+    assert queue.first_unfinished(B) == {0: 0}
+    assert queue.first_unfinished(M) == {0: 1}
 
 
 def test_a_refused_batch_is_tried_again_when_it_comes_anew() -> None:
     queue = Queue({}, {})
     for one in both(1, 0) + both(2, 1):
         queue.take(one)
-    queue.refuse(due_of(queue), "sha256: differs")
-    assert queue.due() is None
-    assert queue.held(B) == {0: 0}
-    queue.take(half(B, 1, 2))
+    queue.undeliverable(due_of(queue), "sha256: differs")
+    assert queue.ready() is None
+    assert queue.first_unfinished(B) == {0: 0}
+    queue.take(record(B, 1, 2))
     assert due_of(queue).document.place == Place(0, 2)
     assert queue.delivered(due_of(queue), "sha-1") == {B: {0: 1}, M: {0: 1}}
 
@@ -131,16 +137,16 @@ def test_a_batch_that_comes_again_is_told_apart_and_holds_nothing() -> None:
     queue = Queue({}, {})
     taken(queue, both(1, 0) + both(2, 1))
     assert taken(queue, both(1, 2)) == [(DAILY, 1, True)]
-    queue.take(half(M, 2, 3))
-    assert queue.held(M) == {}
+    queue.take(record(M, 2, 3))
+    assert queue.first_unfinished(M) == {}
     assert queue.chains[DAILY].last.batch_number == 2
 
 
 def test_what_was_delivered_before_a_restart_is_not_delivered_again() -> None:
     chain = Chain(Last(2, "sha-2", Place(0, 7), Place(0, 9)))
     queue = Queue({DAILY: chain}, {})
-    assert taken(queue, [half(B, 1, 6), half(M, 1, 8), half(B, 2, 7), half(M, 2, 9)]) == []
-    assert taken(queue, [half(B, 3, 8), half(M, 3, 10)]) == [(DAILY, 3, False)]
+    assert taken(queue, [record(B, 1, 6), record(M, 1, 8), record(B, 2, 7), record(M, 2, 9)]) == []
+    assert taken(queue, [record(B, 3, 8), record(M, 3, 10)]) == [(DAILY, 3, False)]
 
 
 @pytest.mark.parametrize(("last", "told", "first"), [(0, 5, 5), (2, 5, 5), (6, 5, 7), (4, 5, 5)])
@@ -151,8 +157,8 @@ def test_continue_at_leads_forward_alone(last: int, told: int, first: int) -> No
         for one in both(number, number):
             queue.take(one)
     due = due_of(queue)
-    new = [due] if not due.again else []
-    while due.again:
+    new = [due] if not due.was_delivered else []
+    while due.was_delivered:
         queue.delivered(due, "sha")
         due = due_of(queue)
         new = [due]
@@ -166,75 +172,79 @@ def test_any_interleaving_with_repeats_delivers_each_batch_once_in_order(
     data: st.DataObject,
 ) -> None:
     """The two topics each in their order, records repeated as by a relay that died."""
-    topics = {kind: _with_repeats(data, kind) for kind in Kind}
+    topics = {kind: _with_repeats(data, kind) for kind in RecordKind}
     queue, done = Queue({}, {}), []
     while any(topics.values()):
-        kind = data.draw(st.sampled_from([kind for kind in Kind if topics[kind]]))
+        kind = data.draw(st.sampled_from([kind for kind in RecordKind if topics[kind]]))
         done += taken(queue, [topics[kind].pop(0)])
     assert [number for _, number, again in done if not again] == [1, 2, 3, 4]
-    assert queue.refusals == {}
-    assert queue.held(B) == queue.held(M) == {}
+    assert queue.standstills == {}
+    assert queue.first_unfinished(B) == queue.first_unfinished(M) == {}
 
 
-def _with_repeats(data: st.DataObject, kind: Kind) -> list[Half]:
+def _with_repeats(data: st.DataObject, kind: RecordKind) -> list[BatchRecord]:
     numbers: list[int] = []
     for number in range(1, 5):
         numbers.append(number)
         back = data.draw(st.integers(0, 2))
         numbers += range(max(1, number - back + 1), number + 1) if back else []
-    return [half(kind, number, offset) for offset, number in enumerate(numbers)]
+    return [record(kind, number, offset) for offset, number in enumerate(numbers)]
 
 
 class Reader:
     """Both topics of one partition, read with rewinds and restarts as a delivery does."""
 
-    def __init__(self, topics: dict[Kind, list[Half]]) -> None:
+    def __init__(self, topics: dict[RecordKind, list[BatchRecord]]) -> None:
         self.topics = topics
-        self.at = dict.fromkeys(Kind, 0)
+        self.at = dict.fromkeys(RecordKind, 0)
         self.queue = Queue({}, {})
         self.done: list[tuple[str, int]] = []
         self.again: list[tuple[str, int]] = []
 
-    def unread(self) -> list[Kind]:
-        return [kind for kind in Kind if self.at[kind] < len(self.topics[kind])]
+    def unread(self) -> list[RecordKind]:
+        return [kind for kind in RecordKind if self.at[kind] < len(self.topics[kind])]
 
-    def read(self, kind: Kind, records: int) -> None:
+    def read(self, kind: RecordKind, records: int) -> None:
         """A poll, then whatever is due."""
         for one in self.topics[kind][self.at[kind] : self.at[kind] + records]:
             self.queue.take(one)
             self.at[kind] += 1
-        while (due := self.queue.due()) is not None:
+        while (due := self.queue.ready()) is not None:
             rewound = self.queue.delivered(due, f"sha-{due.batch_number}")
             for behind, offsets in rewound.items():
                 self.at[behind] = min(self.at[behind], offsets[0])
-            (self.again if due.again else self.done).append((due.key, due.batch_number))
+            (self.again if due.was_delivered else self.done).append((due.key, due.batch_number))
 
     def restart(self) -> None:
         """With what the state keeps."""
-        held = {kind: self.queue.held(kind) for kind in Kind}
+        held = {kind: self.queue.first_unfinished(kind) for kind in RecordKind}
         self.at = {kind: min(at, held[kind].get(0, at)) for kind, at in self.at.items()}
         self.queue = Queue(self.queue.chains, {})
 
 
 NAMES = [(key, number) for number in range(1, 6) for key in (DAILY, WEEKLY)]
-TURNS = st.lists(st.tuples(st.sampled_from(Kind), st.integers(1, 8), st.booleans()), min_size=1)
+TURNS = st.lists(
+    st.tuples(st.sampled_from(RecordKind), st.integers(1, 8), st.booleans()), min_size=1
+)
 
 
 @given(
-    st.sets(st.sampled_from([(name, kind) for name in NAMES for kind in Kind])),
+    st.sets(st.sampled_from([(name, kind) for name in NAMES for kind in RecordKind])),
     st.randoms(use_true_random=False),
     TURNS,
 )
 def test_lost_records_sent_again_restarts_and_rewinds_leave_each_batch_once_in_order(
-    lost: set[tuple[tuple[str, int], Kind]], random: Random, turns: list[tuple[Kind, int, bool]]
+    lost: set[tuple[tuple[str, int], RecordKind]],
+    random: Random,
+    turns: list[tuple[RecordKind, int, bool]],
 ) -> None:
     missing = sorted({name for name, _ in lost})
     sent_again = random.sample(missing, len(missing))
     topics = {}
-    for kind in Kind:
+    for kind in RecordKind:
         first = [name for name in NAMES if (name, kind) not in lost]
         topics[kind] = [
-            half(kind, number, offset, key)
+            record(kind, number, offset, key)
             for offset, (key, number) in enumerate([*first, *sent_again])
         ]
     reader = Reader(topics)
@@ -246,8 +256,8 @@ def test_lost_records_sent_again_restarts_and_rewinds_leave_each_batch_once_in_o
         reader.read(unread[0], 3)
     for key in (DAILY, WEEKLY):
         assert [number for own, number in reader.done if own == key] == [1, 2, 3, 4, 5]
-    assert reader.queue.refusals == {}
-    assert reader.queue.held(B) == reader.queue.held(M) == {}
+    assert reader.queue.standstills == {}
+    assert reader.queue.first_unfinished(B) == reader.queue.first_unfinished(M) == {}
     assert set(reader.again) <= set(missing)
 
 
@@ -264,15 +274,15 @@ def test_lost_records_sent_again_restarts_and_rewinds_leave_each_batch_once_in_o
         (M, None),
     ],
 )
-def test_a_record_without_the_name_of_a_batch_is_none(kind: Kind, name: bytes | None) -> None:
+def test_a_record_without_the_name_of_a_batch_is_none(kind: RecordKind, name: bytes | None) -> None:
     headers = [] if name is None else [("ce_id", name)]
-    with pytest.raises(NoBatch, match="ce_id"):
-        half_of(kind, Place(0, 0), headers, b"")
+    with pytest.raises(InvalidBatchRecord, match="ce_id"):
+        batch_record(kind, Place(0, 0), headers, b"")
 
 
 def test_a_deleted_value_is_no_batch() -> None:
-    with pytest.raises(NoBatch, match="value"):
-        half_of(B, Place(0, 0), [("ce_id", b"972/DAILY/1")], None)
+    with pytest.raises(InvalidBatchRecord, match="value"):
+        batch_record(B, Place(0, 0), [("ce_id", b"972/DAILY/1")], None)
 
 
 NAME = b'"file_name": "DAILY-100000000000001-1.xml"'
@@ -293,5 +303,5 @@ OWN = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
     ],
 )
 def test_a_manifest_names_its_batch_and_a_file_in_the_folder(value: bytes, rule: str) -> None:
-    with pytest.raises(NoBatch, match=rule):
-        manifest_of(Half(DAILY, 1, M, Place(0, 0), value))
+    with pytest.raises(InvalidBatchRecord, match=rule):
+        manifest_of(BatchRecord(DAILY, 1, M, Place(0, 0), value))

@@ -1,7 +1,7 @@
-"""A group's offsets, kept for others: for tools that show a lag, and for the day a state is lost.
+"""The committed offsets of the delivery's group: for tools that show a lag, and for a lost state.
 
-A client of its own: with a group, this library's reader stands still while the group's coordinator
-is away, and cannot be given further partitions.
+They have a client of their own. If the reader of the topics had the group, it would stand still
+while the group's coordinator is away, and could not be given further partitions.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ log = get_log(__name__)
 ANSWER_SECONDS_MAX = 30
 
 
-class GroupMarks:
-    """Reads and writes the committed offsets of a group nobody is a member of."""
+class GroupOffsets:
+    """Reads and writes the committed offsets of a group that has no members."""
 
     def __init__(self, access: KafkaAccess, group_id: str) -> None:
         self._access = access
@@ -27,14 +27,14 @@ class GroupMarks:
         self._client: AIOKafkaConsumer | None = None
 
     async def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """How far the group has read those that it has read. Raises KafkaError, Unavailable."""
+        """The offsets of those partitions that have any. Raises KafkaError, Unavailable."""
         client = await self._opened(partitions)
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            found = {one: await client.committed(one) for one in partitions}
-        return {one: offset for one, offset in found.items() if offset is not None}
+            offsets = {partition: await client.committed(partition) for partition in partitions}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     async def write(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Best effort: nothing is decided by them as long as the state is there."""
+        """Commits the offsets. A failure is only logged: nothing depends on them with a state."""
         try:
             client = await self._opened(offsets)
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -44,6 +44,7 @@ class GroupMarks:
             await self.close()
 
     async def close(self) -> None:
+        """Closes the client, if there is one."""
         client, self._client = self._client, None
         if client is not None:
             await close_client(client)
