@@ -20,7 +20,7 @@ SAID = Justification("tester", "a test")
 async def made_anew(path: WritePath) -> None:
     """What an operator does who reads a topic from its start."""
     await path.pool.execute("DELETE FROM consumer_offset")
-    path._claims.clear()
+    path._assignments.clear()
 
 
 def bad(text: str) -> Record:
