@@ -30,23 +30,28 @@ def verify(
     document: bytes, manifest: Manifest, previous_sha256: str | None = None
 ) -> list[Difference]:
     """What differs; nothing for a sound batch. `previous_sha256`: of the batch before, if known."""
+    return read_verified(document, manifest, previous_sha256)[1]
+
+
+def read_verified(
+    document: bytes, manifest: Manifest, previous_sha256: str | None = None
+) -> tuple[ReadBatch | None, list[Difference]]:
+    """The batch that `document` holds, None if it cannot be read, and what `verify` returns."""
     found = list(_bytes(document, manifest, previous_sha256))
     try:
         batch = read(document)
     except RefusedDocument as problem:
-        return [*found, Difference("document", str(problem))]
+        return None, [*found, Difference("document", str(problem))]
     currency = str(manifest.get("currency"))
     try:
         decimals(currency)
     except InvalidCurrency as problem:
-        return [*found, Difference("currency", str(problem))]
+        return batch, [*found, Difference("currency", str(problem))]
     if batch.export_number != manifest.get("export_number"):
         found.append(Difference("export_number", "the file's is another than the manifest's"))
-    return [
-        *found,
-        *_totals(totals_of_read(batch), manifest, currency),
-        *_lines(batch, manifest, currency),
-    ]
+    found += _totals(totals_of_read(batch), manifest, currency)
+    found += _lines(batch, manifest, currency)
+    return batch, found
 
 
 def _bytes(

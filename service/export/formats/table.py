@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core.money import format_minor
-from ..verify import Manifest, verify
-from ..xml.read import ReadLine, ReadPatron, read
+from ..verify import Manifest, read_verified
+from ..xml.read import ReadLine, ReadPatron
 
 # Of the whole batch, the same in each of its rows.
 BATCH_FIELDS: Final = ("institution_id", "profile", "batch_number", "export_number", "currency")
@@ -84,10 +84,10 @@ class Table:
 
 def table_of(document: bytes, manifest: Manifest) -> Table:
     """The rows in the XML's order. Raises NotPrintable where it is not what the manifest says."""
-    if differences := verify(document, manifest):
+    batch, differences = read_verified(document, manifest)
+    if batch is None or differences:
         fields = ", ".join(sorted({one.field for one in differences}))
         raise NotPrintable(f"{fields}: the batch differs from its manifest")
-    found = read(document)
     known = _manifest_lines(manifest)
     return Table(
         document=document,
@@ -96,7 +96,7 @@ def table_of(document: bytes, manifest: Manifest) -> Table:
         batch={field: str(manifest.get(field)) for field in BATCH_FIELDS},
         rows=tuple(
             _row(patron, line, known[line.paid.bursar_transaction_id])
-            for patron in found.patrons
+            for patron in batch.patrons
             for line in patron.lines
         ),
     )
