@@ -87,6 +87,10 @@ lint: venv ## ruff
 dead-code: venv ## vulture: code that nothing uses
 	$(BIN)/vulture
 
+.PHONY: counts
+counts: venv ## statements, sizes and ignores; ARGS="--way" also traces a fine, "--rev 0.4.0" a revision
+	@$(BIN)/python -m tests.structure.count $(ARGS)
+
 .PHONY: types
 types: venv ## mypy --strict
 	$(BIN)/mypy --strict $(SOURCES)
