@@ -70,6 +70,10 @@ bench: venv ## measures the rates; a quiet machine helps
 bench-million: venv ## an export of a million fines: memory, intake meanwhile; 20 minutes, 15 GB
 	@$(BIN)/python -m tests.bench --runs 0 --memory-fines 10000,1000000 $(ARGS)
 
+.PHONY: reference
+reference: venv ## writes the parts of docs/reference that come from the code
+	$(BIN)/python -m tests.structure.reference
+
 .PHONY: format
 format: venv ## formats the code
 	$(BIN)/ruff format .

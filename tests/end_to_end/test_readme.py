@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from demo.scene import ANNA, Fine, fine_created
 from demo.stage import event_headers, json_bytes
 from demo.world import World, own_world, running_service
-from tests.support import readme
+from tests.structure import reference
 from tests.support.services import Services
 
 WAIT_SECONDS_MAX = 60.0
@@ -27,7 +27,7 @@ XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
 
 
 async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path: Path) -> None:
-    profiles = readme.example_of_profiles()
+    profiles = reference.example_of_profiles()
     servers = services.kafka_bootstrap_servers
     async with (
         own_world(services.database_url, servers, print, tmp_path, profiles) as world,
@@ -76,7 +76,7 @@ async def _owes(database: asyncpg.Connection[asyncpg.Record], minor: int) -> boo
 
 
 async def _run(world: World, folder: Path, name: str, *arguments: str) -> str:
-    script = readme.EXAMPLES / name
+    script = reference.EXAMPLES / name
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(script), *arguments),
         cwd=folder,

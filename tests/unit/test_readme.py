@@ -4,56 +4,42 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
-from service.cli import application
 from service.export.profiles.reading import parse_profiles
-from tests.support import readme
+from tests.structure import reference
 
-ROOT = readme.README.parent
+ROOT = reference.README.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-REFRESH = "run `python -m tests.support.readme` and write what is missing"
+REFRESH = "run `make reference`, and write the meanings that are missing"
 
 
-def test_the_table_of_settings_is_that_of_the_code() -> None:
-    table = readme.rows_in_page("settings")
-    assert [row[:3] for row in table] == readme.settings_rows(), REFRESH
-    assert [row[0] for row in table if not row[3]] == [], REFRESH
+@pytest.mark.parametrize("name", sorted(reference.generated()))
+def test_a_page_of_the_reference_is_that_of_the_code(name: str) -> None:
+    assert reference.current(name) == reference.generated()[name], REFRESH
 
 
-def test_the_table_of_options_is_that_of_the_code() -> None:
-    table = readme.rows_in_page("profiles")
-    assert [row[:3] for row in table] == readme.profile_rows(), REFRESH
-    assert [row[0] for row in table if not row[3]] == [], REFRESH
+@pytest.mark.parametrize("name", ["settings", "profiles"])
+def test_every_setting_and_option_has_its_meaning(name: str) -> None:
+    assert [row[0] for row in reference.rows_in_page(name) if not row[3]] == [], REFRESH
 
 
 def test_the_example_of_profiles_is_sound() -> None:
-    text = readme.example_of_profiles()
+    text = reference.example_of_profiles()
     assert tomllib.loads(text)
-    (profile,) = parse_profiles(text, readme.page_of("profiles")).profiles
+    (profile,) = parse_profiles(text, reference.page_of("profiles")).profiles
     assert profile.code == "EXAMPLE_DAILY"
 
 
 def test_every_command_is_in_the_table() -> None:
     rows = re.findall(
         r"^\| `bursar-bridge ([a-z -]+?)(?: --[^`]*| [A-Z][^`]*)?`",
-        readme.page_of("commands").read_text(),
+        reference.page_of("commands").read_text(),
         re.MULTILINE,
     )
-    assert set(rows) == set(commands(application, ""))
-
-
-def commands(within: typer.Typer, prefix: str) -> Iterator[str]:
-    for command in within.registered_commands:
-        assert command.callback is not None
-        yield prefix + (command.name or command.callback.__name__.replace("_", "-"))
-    for group in within.registered_groups:
-        assert group.typer_instance is not None
-        yield from commands(group.typer_instance, f"{prefix}{group.name} ")
+    assert set(rows) == {path for path, _ in reference.commands()}
 
 
 def test_every_table_is_described_once() -> None:

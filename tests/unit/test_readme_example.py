@@ -14,13 +14,13 @@ from service.export.profiles.reading import parse_profiles
 from service.export.xml.write import render
 from service.messages import parse
 from service.messages.outgoing import encode_balance_changed
-from tests.support import readme
+from tests.structure import reference
 from tests.support.view_store import Store
 
 README_LINES_MAX = 160
 CUTOFF = datetime(2026, 10, 20, 4, tzinfo=UTC)
 LINE = "1000000000000001"
-(PROFILE,) = parse_profiles(readme.example_of_profiles(), readme.page_of("profiles")).profiles
+(PROFILE,) = parse_profiles(reference.example_of_profiles(), reference.page_of("profiles")).profiles
 
 
 def published() -> FineCreated:
@@ -33,7 +33,7 @@ def published() -> FineCreated:
         "ce_time": "2026-10-01T09:00:00Z",
     }
     encoded = tuple((name, value.encode()) for name, value in headers.items())
-    value = readme.example_in_readme("json").encode()
+    value = reference.example_in_readme("json").encode()
     event = parse("fine-created.v1", Origin("fines", 0, 0, None, value, encoded))
     assert isinstance(event, FineCreated), event
     return event
@@ -48,7 +48,7 @@ def test_the_event_in_the_readme_is_the_one_that_is_published() -> None:
     (transaction,) = store.fold(export).transactions
     message = encode_balance_changed(transaction, CUTOFF + timedelta(seconds=2), "/bursar-bridge")
     assert message.value is not None
-    assert json.loads(readme.example_in_readme("json", 1)) == json.loads(message.value)
+    assert json.loads(reference.example_in_readme("json", 1)) == json.loads(message.value)
 
 
 def test_the_line_in_the_readme_is_the_one_that_is_printed() -> None:
@@ -59,9 +59,9 @@ def test_the_line_in_the_readme_is_the_one_that_is_printed() -> None:
     lines = {"P-17": [line_of(fine, LINE, Status.TRANSFERRED, None)]}
     patrons = {("101", "P-17"): created.patron}
     batch = batch_of(PROFILE, CUTOFF, 100_000_000_000_001, 1, lines, patrons)
-    shown = re.sub(r"\s*\n\s*", "", readme.example_in_readme("xml"))
+    shown = re.sub(r"\s*\n\s*", "", reference.example_in_readme("xml"))
     assert shown in render(batch).decode()
 
 
 def test_the_readme_is_short() -> None:
-    assert len(readme.README.read_text("utf-8").splitlines()) <= README_LINES_MAX
+    assert len(reference.README.read_text("utf-8").splitlines()) <= README_LINES_MAX
