@@ -10,10 +10,10 @@ from typing import TypeVar
 import structlog
 
 from ..core import rules
-from ..core.events import Event, ExportResponse, FailedRecord, Incoming, Rejection
+from ..core.events import Event, ExportResponse, FailedRecord, Incoming, ParkedKey, Rejection
 from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
-from ..core.workspace import Changes, ParkedKey
+from ..core.workspace import Changes
 from ..database import ledger_write, offsets, outbox
 from ..database.ledger_store import LedgerStore
 from ..database.offsets import Assignment

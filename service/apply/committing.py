@@ -12,8 +12,9 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from ..core.identities import parked_key
-from ..core.workspace import Changes, ParkedFailure, ParkedKey
+from ..core.events import ParkedKey, parked_key
+from ..core.parked import ParkedFailure
+from ..core.workspace import Changes
 from ..database.parked_errors import put_parked_failures
 from ..database.session import Connection, Writes, statements
 from ..runtime.crash import crash_point

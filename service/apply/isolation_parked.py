@@ -5,8 +5,9 @@ Neither the records that set it free nor the others that they set free are the c
 
 from datetime import datetime
 
-from ..core.set_free import divided
-from ..core.workspace import Changes, ParkedFailure, ParkedKey
+from ..core.events import ParkedKey
+from ..core.parked import ParkedFailure, split_by_parked_record
+from ..core.workspace import Changes
 from ..database import ledger_write
 from ..database.session import Connection, run_in_thread
 from .outputs import Outputs
@@ -31,7 +32,7 @@ async def raise_for_parked(
 def _failures(
     changes: Changes, outputs: Outputs, recorded_at: datetime
 ) -> dict[ParkedKey, Exception]:
-    events, freed = divided(changes)
+    events, freed = split_by_parked_record(changes)
     # A fine that cannot be encoded fails in every change of it, too.
     if not freed or _failure(events, outputs, recorded_at) is not None:
         return {}

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
-from ..core.workspace import Changes, ParkedKey
+from ..core.events import ParkedKey
+from ..core.workspace import Changes
 from ..database.session import Connection, statements
 from ..runtime.failures import RETRYABLE
 from ..runtime.problems import describe, summary

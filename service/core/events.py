@@ -101,6 +101,8 @@ class ExportFine:
 
 
 Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
+ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
+WaitQueue = FineKey | SourceKey  # the records that wait for a fine, or behind a payment
 
 
 def institution_of(event: Incoming) -> str:
@@ -108,23 +110,31 @@ def institution_of(event: Incoming) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """An operator lets a parked record go on: what is held for its excess is taken as a credit."""
+class ParkedDecision:
+    """What an operator decides about a parked record, with the queues in which it waits."""
 
     key: SourceKey
     is_change: bool
     fine: FineKey | None
     original: SourceKey | None
 
+    @property
+    def parked_key(self) -> ParkedKey:
+        """The key of the record among parked records."""
+        return ("change" if self.is_change else "payment", self.key)
 
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """An operator gives a parked record up: rejected as `discarded`, with its bytes."""
+    @property
+    def queues(self) -> tuple[WaitQueue, ...]:
+        """The queue of its fine and that of the payment that it reverses, if there are any."""
+        return tuple(queue for queue in (self.fine, self.original) if queue is not None)
 
-    key: SourceKey
-    is_change: bool
-    fine: FineKey | None
-    original: SourceKey | None
+
+class Release(ParkedDecision):
+    """The record goes on; one that is held for its excess is taken as a payment and a credit."""
+
+
+class Discard(ParkedDecision):
+    """The record is given up: rejected as `discarded`, with its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +188,8 @@ class ParkedEvent:
     @property
     def is_change(self) -> bool:
         return isinstance(self.event, FineChanged)
+
+
+def parked_key(event: Parkable) -> ParkedKey:
+    """The key of an event among parked records: a change and a payment may have the same id."""
+    return ("change" if isinstance(event, FineChanged) else "payment", event.key)

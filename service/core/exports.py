@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from .batches import ExportLine, SealedBatch
 from .events import ExportFine, ExportResponse
-from .ledger import ExportRef, Fine, LineKey, LoanClosed
+from .ledger import BatchKey, ExportRef, Fine, LineKey, LoanClosed
 from .money import InvalidAmount, parse_sum
 from .outcomes import Applied, Effect, Rejected, rejected
 from .words import (
@@ -45,7 +45,7 @@ def export(fine: Fine, event: ExportFine) -> Applied:
         amount=due,
         active=-due,
         transferred=0 if closes else due,
-        cause=_reference(event.batch.profile, event.batch.batch_number, after),
+        cause=_reference(event.batch, event.bursar_transaction_id),
         occurred_at=event.cutoff,
         terms=terms,
     )
@@ -60,9 +60,8 @@ def line_of(fine: Fine, event: ExportFine) -> ExportLine:
     return ExportLine(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
 
 
-def _reference(profile: str, batch_number: int, fine: Fine) -> ExportRef:
-    assert fine.bursar_transaction_id is not None
-    return ExportRef(profile, batch_number, fine.bursar_transaction_id)
+def _reference(batch: BatchKey, bursar_transaction_id: str) -> ExportRef:
+    return ExportRef(batch.profile, batch.batch_number, bursar_transaction_id)
 
 
 def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
@@ -81,7 +80,7 @@ def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ResponseEffects:
     """A response that counts: the lines it refuses with their effects, and the batch after it.
 
     `lines`: how many it is about, those it accepts or those it refuses.
@@ -97,7 +96,7 @@ def respond(
     batch: SealedBatch | None,
     lines: dict[str, ExportLine],
     fine_of: dict[str, Fine],
-) -> Answered | Rejected:
+) -> ResponseEffects | Rejected:
     """Whole or not at all. `lines` are the batch's by bursar id, `fine_of` their fines likewise."""
     if batch is None:
         return rejected(Reason.UNKNOWN_BATCH)
@@ -113,7 +112,7 @@ def respond(
     after = replace(batch, state=_state(lines, len(targets)))
     accepts = event.outcome is ResponseOutcome.ACCEPTED
     live = sum(line.state is LineState.LIVE for line in lines.values())
-    return Answered(refused, after, live if accepts else len(refused))
+    return ResponseEffects(refused, after, live if accepts else len(refused))
 
 
 def _targets(
@@ -181,7 +180,7 @@ def _refusal(
         amount=line.amount,
         active=line.amount,
         transferred=-fine.outstanding,
-        cause=_reference(line.batch.profile, line.batch.batch_number, fine),
+        cause=_reference(line.batch, line.key.bursar_transaction_id),
         occurred_at=event.responded_at,
         comment=reason or None,
         terms=fine.terms,

@@ -1,10 +1,13 @@
-"""What a rule may answer: closed set, one value per event (rules.md)."""
+"""What the rules may decide about an event: exactly one of these values (rules.md)."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from .ledger import Cause, Fine, LoanClosed, SourceKey, Terms
+from .ledger import Cause, Fine, FineKey, LoanClosed, SourceKey, Terms
 from .words import DEFAULT_LABELS, Kind, Reason, Wait
+
+# Counted where an operator decides about a record or a fine that no longer waits for it.
+GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,17 @@ class Applied:
     noted: bool = False
     loan_closed: LoanClosed | None = None
 
+    @property
+    def name(self) -> str:
+        """The name under which the outcome is counted."""
+        return "noted" if self.noted else "applied"
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Same identity, same content: no effect, counted."""
+    """Same identity, same content: no effect."""
+
+    name = "repeat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,11 @@ class Rejected:
     reason: Reason
     detail: str
 
+    @property
+    def name(self) -> str:
+        """The name under which the outcome is counted."""
+        return f"rejected:{self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Park:
@@ -59,6 +74,11 @@ class Park:
     wait: Wait
     fine_id: str | None
     original: SourceKey | None = None
+
+    @property
+    def name(self) -> str:
+        """The name under which the outcome is counted."""
+        return f"parked:{self.wait}"
 
 
 Outcome = Applied | Repeat | Rejected | Park
@@ -94,3 +114,10 @@ _DETAILS: dict[Reason, str] = {
 
 def rejected(reason: Reason) -> Rejected:
     return Rejected(reason, _DETAILS[reason])
+
+
+def fines_changed(outcome: Outcome | None) -> tuple[FineKey, ...]:
+    """The fines that an outcome changed or made; none if nothing was applied."""
+    if not isinstance(outcome, Applied):
+        return ()
+    return (outcome.fine.facts.key, *(effect.fine.facts.key for effect in outcome.effects))

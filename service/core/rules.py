@@ -1,10 +1,12 @@
-"""The state rules: events in order onto a view; pure, without await (rules.md)."""
+"""The rules: events in their order against what was read. Pure, and without await (rules.md)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
-from . import exports, fines, identities, operators
+from . import exports, fines
 from .batches import Response
+from .decisions import conclude, decide, fine_meant, identities_like, repeat_or_conflict
 from .events import (
     BursarPayment,
     Discard,
@@ -13,22 +15,25 @@ from .events import (
     ExportResponse,
     FineChanged,
     FineCreated,
+    Incoming,
     Parkable,
     Release,
     ReleaseFine,
     Replay,
+    WaitQueue,
 )
 from .ledger import FineKey
-from .outcomes import Applied, Rejected, Repeat, rejected
-from .settling import conclude, count, decide, post, refuse, retry_parked, touched
-from .words import ItemState, Reason
-from .workspace import Changes, ParkedFailure, View, WaitQueue, Workspace
+from .outcomes import GONE, Applied, Rejected, Repeat, fines_changed
+from .parked import ParkedFailure, decide_for_operator, retry_parked
+from .words import ItemState
+from .workspace import Changes, View, Workspace
 
 
 def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) -> Changes:
-    """Events in their order, then the `queues` a sweep names. One outcome is counted per event.
+    """Decides the events in their order, and then retries the `queues` that a sweep names.
 
-    Raises ParkedFailure for all records that were parked before and cannot be decided.
+    Counts one outcome for each event. Raises ParkedFailure with all records that were parked
+    before and cannot be decided.
     """
     workspace = Workspace(view)
     try:
@@ -37,19 +42,19 @@ def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) 
         for queue in queues:
             retry_parked(workspace, (queue,))
     except Exception:
-        _require_none_failed(workspace)  # what was raised may be their doing
+        _raise_failures(workspace)  # they may be the cause of what was raised
         raise
-    _require_none_failed(workspace)
+    _raise_failures(workspace)
     return workspace.changes_made()
 
 
-def _require_none_failed(workspace: Workspace) -> None:
+def _raise_failures(workspace: Workspace) -> None:
     if workspace.failures:
         raise ParkedFailure(tuple(workspace.failures)) from next(iter(workspace.failures.values()))
 
 
 def take(workspace: Workspace, event: Event) -> None:
-    """One event: what is parked for its fine goes first, what waits for its effect after."""
+    """Decides one event. What waits for its fine goes first, what waits for its effect follows."""
     match event:
         case FineCreated():
             _create(workspace, event)
@@ -59,105 +64,112 @@ def take(workspace: Workspace, event: Event) -> None:
             _respond(workspace, event)
         case ExportFine():
             _export(workspace, event)
-        case Release():
-            operators.release(workspace, event)
-        case Discard():
-            operators.discard(workspace, event)
+        case Release() | Discard():
+            decide_for_operator(workspace, event)
         case ReleaseFine():
-            operators.release_fine(workspace, event)
+            _release_fine(workspace, event)
         case Replay():
-            identities.forget_rejected(workspace, event.event)
+            _forget_rejected(workspace, event.event)
             take(workspace, event.event)
         case _:
             assert_never(event)
 
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
-    known = workspace.fines.get(event.fine)
-    outcome = fines.create(known, event)
-    count(workspace, outcome)
+    outcome = fines.create(workspace.fines.get(event.facts.key), event)
     if isinstance(outcome, Rejected):
-        refuse(workspace, event, outcome)
+        _count(workspace, event, outcome)
         return
-    # A snapshot of an instant to come counts as of its first reading. Read again, it would win over
-    # everything that was learned since.
+    workspace.outcomes[outcome.name] += 1
+    # A snapshot whose time lies in the future counts as of the time at which it was first read. If
+    # it were taken again from a repeat, it would win over everything that came in between.
     is_to_come = workspace.recorded_at is not None and event.patron.seen_at > workspace.recorded_at
     if not (is_to_come and isinstance(outcome, Repeat)):
-        workspace.see_patron(event.patron)
+        workspace.update_patron(event.patron)
     if isinstance(outcome, Applied):
-        post(workspace, outcome, event.origin.traceparent)
-        retry_parked(workspace, (event.fine,))
+        workspace.apply(outcome, event.origin.traceparent)
+        retry_parked(workspace, (event.facts.key,))
+
+
+def _count(workspace: Workspace, event: Incoming, outcome: Repeat | Rejected) -> None:
+    """Counts the outcome of a record that changes nothing, and keeps it if it was rejected."""
+    workspace.outcomes[outcome.name] += 1
+    if isinstance(outcome, Rejected):
+        workspace.reject(event, outcome)
 
 
 def _take_parkable(workspace: Workspace, event: Parkable) -> None:
-    known = identities.known(workspace, event)
-    if known is not None:
-        if known.digest == event.digest:
-            count(workspace, Repeat())
-            return
-        is_change = isinstance(event, FineChanged)
-        reason = Reason.CHANGE_CONFLICT if is_change else Reason.PAYMENT_CONFLICT
-        count(workspace, rejected(reason))
-        refuse(workspace, event, rejected(reason))
+    if (known := repeat_or_conflict(workspace, event)) is not None:
+        _count(workspace, event, known)
         return
-    queue = identities.queue_of(workspace, event)
-    own: tuple[WaitQueue, ...] = () if queue is None else (queue,)
-    retry_parked(workspace, own)
+    fine = fine_meant(workspace, event)
+    queues: tuple[WaitQueue, ...] = () if fine is None else (fine,)
+    retry_parked(workspace, queues)
     outcome = decide(workspace, event)
-    count(workspace, outcome)
+    workspace.outcomes[outcome.name] += 1
     conclude(workspace, event, outcome)
     behind = () if isinstance(event, FineChanged) else (event.key,)
-    retry_parked(workspace, (*own, *touched(outcome), *behind))
+    retry_parked(workspace, (*queues, *fines_changed(outcome), *behind))
 
 
 def _export(workspace: Workspace, event: ExportFine) -> None:
     fine = workspace.fines[event.fine]
     outcome = exports.export(fine, event)
-    count(workspace, outcome)
+    workspace.outcomes[outcome.name] += 1
     line = exports.line_of(fine, event)
     workspace.lines.put(line.key, line)
-    post(workspace, outcome, None)
+    workspace.apply(outcome, None)
     retry_parked(workspace, (event.fine,))
 
 
 def _respond(workspace: Workspace, event: ExportResponse) -> None:
-    known = workspace.responses.get(event.key)
-    if known is not None:
-        same = known.digest == event.digest
-        outcome: Repeat | Rejected = Repeat() if same else rejected(Reason.RESPONSE_CONFLICT)
-        count(workspace, outcome)
-        if isinstance(outcome, Rejected):
-            refuse(workspace, event, outcome)
+    if (known := repeat_or_conflict(workspace, event)) is not None:
+        _count(workspace, event, known)
         return
     lines = workspace.lines_of(event.batch)
-    institution_id = event.key.institution_id
-    # What missed its fine is older than the answer: money among it forbids a refusal.
-    retry_parked(workspace, [FineKey(institution_id, line.fine_id) for line in lines.values()])
-    fine_of = {
-        n: workspace.fines[FineKey(institution_id, line.fine_id)] for n, line in lines.items()
-    }
+    keys = {id_: FineKey(event.key.institution_id, line.fine_id) for id_, line in lines.items()}
+    # What waits for these fines is older than the answer: money among it forbids a refusal.
+    retry_parked(workspace, keys.values())
+    fine_of = {id_: workspace.fines[key] for id_, key in keys.items()}
     answer = exports.respond(event, workspace.batches.get(event.batch), lines, fine_of)
     if isinstance(answer, Rejected):
-        count(workspace, answer)
-        named = len(event.refused_lines) or None
-        _bind_response(workspace, event, ItemState.REJECTED, answer.reason, named)
-        refuse(workspace, event, answer)
-        return
-    workspace.outcomes["applied"] += 1
-    _bind_response(workspace, event, ItemState.APPLIED, None, answer.lines)
-    workspace.batches.put(event.batch, answer.batch)
-    for line, effect in answer.refused:
-        workspace.lines.put(line.key, line)
-        workspace.post(effect, event.origin.traceparent)
-
-
-def _bind_response(
-    workspace: Workspace,
-    event: ExportResponse,
-    state: ItemState,
-    reason: Reason | None,
-    lines: int | None,
-) -> None:
-    said = (event.outcome, lines, event.responded_at)
-    response = Response(event.key, event.digest, event.batch, state, reason, *said)
+        _count(workspace, event, answer)
+        state, reason, count = ItemState.REJECTED, answer.reason, len(event.refused_lines) or None
+    else:
+        workspace.outcomes["applied"] += 1
+        state, reason, count = ItemState.APPLIED, None, answer.lines
+        workspace.batches.put(event.batch, answer.batch)
+        for line, effect in answer.refused:
+            workspace.lines.put(line.key, line)
+            workspace.post(effect, event.origin.traceparent)
+    response = Response(
+        event.key,
+        event.digest,
+        event.batch,
+        state,
+        reason,
+        event.outcome,
+        count,
+        event.responded_at,
+    )
     workspace.responses.put(event.key, response)
+
+
+def _release_fine(workspace: Workspace, event: ReleaseFine) -> None:
+    """The next run may export the fine. Its balances stay, so there is no transaction."""
+    fine = workspace.fines.get(event.fine)
+    if fine is None or not fine.is_open_in_library:
+        workspace.outcomes[GONE] += 1
+        return
+    workspace.fines.put(event.fine, replace(fine, refused_reason=None, released=True))
+    workspace.outcomes["released"] += 1
+
+
+def _forget_rejected(workspace: Workspace, event: Incoming) -> None:
+    """A rejected record keeps its identity, but an operator's replay is decided afresh."""
+    if isinstance(event, FineCreated):
+        return
+    table = identities_like(workspace, event)
+    known = table.get(event.key)
+    if known and known.state is ItemState.REJECTED and known.digest == event.digest:
+        table.remove(event.key)

@@ -1,13 +1,21 @@
-"""The working copy that one fold changes: what was read, what it became, what to publish."""
+"""The working copy of one fold: what was read, what the events make of it, what to publish."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from .batches import ExportLine, Response, SealedBatch
-from .events import ParkedEvent, Rejection
+from .events import (
+    Incoming,
+    ParkedEvent,
+    ParkedKey,
+    Rejection,
+    WaitQueue,
+    institution_of,
+    parked_key,
+)
 from .ledger import (
     Account,
     AccountKey,
@@ -22,23 +30,13 @@ from .ledger import (
     SourceKey,
     Transaction,
 )
-from .outcomes import Effect
+from .outcomes import Applied, Effect, Rejected
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
-ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
-WaitQueue = FineKey | SourceKey  # what waits for a fine, or behind a payment
-
-
-class ParkedFailure(Exception):
-    """Parked records cannot be read or decided any more; the cause is what was raised."""
-
-    def __init__(self, keys: tuple[ParkedKey, ...]) -> None:
-        super().__init__(f"{len(keys)} parked records")
-        self.keys = keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +54,33 @@ class Changed(Generic[K, V]):
 
 
 class ChangeTracker(Generic[K, V]):
-    """What was read, and over it what a fold put: knows what was added, changed and removed."""
+    """The rows of one table during a fold, and which of them differ from what was read."""
 
     def __init__(self, read: Mapping[K, V]) -> None:
         self._read = read
         self._now: dict[K, V] = dict(read)
-        self.writes = 0
+        self.writes = 0  # those that may let a parked record go on
 
     def __getitem__(self, key: K) -> V:
         return self._now[key]
 
-    def get(self, key: K) -> V | None:
-        return self._now.get(key)
+    def get(self, key: K | None) -> V | None:
+        """The row as it is now. None if there is none, or if there is no key."""
+        return None if key is None else self._now.get(key)
 
-    def put(self, key: K, value: V) -> None:
+    def put(self, key: K, value: V, *, can_unblock: bool = True) -> None:
+        """Adds or replaces a row. `can_unblock`: whether a parked record may go on after it."""
         self._now[key] = value
-        self.writes += 1
+        self.writes += can_unblock
 
     def remove(self, key: K) -> None:
+        """Takes a row away. Raises KeyError if there is none."""
         del self._now[key]
         self.writes += 1
 
     @property
     def now(self) -> Mapping[K, V]:
+        """All rows as they are now, those that were read first."""
         return self._now
 
     def changes(self) -> Changed[K, V]:
@@ -97,7 +99,11 @@ class ChangeTracker(Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the database held for these events, read under the locks of their accounts."""
+    """The rows that the events of one fold need, read under the locks of their accounts.
+
+    `parked` is in the order of arrival. `recorded_at` is the time of the commit by the database's
+    clock.
+    """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
     patrons: Mapping[PatronKey, Patron] = field(default_factory=dict)
@@ -107,14 +113,14 @@ class View:
     responses: Mapping[SourceKey, Response] = field(default_factory=dict)
     lines: Mapping[LineKey, ExportLine] = field(default_factory=dict)
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
-    parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)  # oldest first
+    parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
-    recorded_at: datetime | None = None  # by the database's clock
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one fold did, table by table; `outcomes` counts events by outcome."""
+    """What one fold did, table by table, and how many events had which outcome."""
 
     accounts: Changed[AccountKey, Account]
     patrons: Changed[PatronKey, Patron]
@@ -131,19 +137,18 @@ class Changes:
     outcomes: Mapping[str, int]
 
     def with_rejections(self, rejections: tuple[Rejection, ...]) -> "Changes":
-        """The records that could not be read, beside those that the rules reject."""
+        """The same with records that could not be read, before those that the rules reject."""
         outcomes = Counter(self.outcomes)
-        outcomes.update(f"rejected:{value.reason}" for value in rejections)
+        outcomes.update(f"rejected:{rejection.reason}" for rejection in rejections)
         return replace(self, rejections=rejections + self.rejections, outcomes=outcomes)
 
 
 class Workspace:
-    """Mutable only inside one fold; everything it hands out is frozen."""
+    """The tables and the results of one fold; everything that it hands out is frozen."""
 
     def __init__(self, view: View) -> None:
         self.accounts = ChangeTracker(view.accounts)
         self.patrons = ChangeTracker(view.patrons)
-        self.recorded_at = view.recorded_at
         self.fines = ChangeTracker(view.fines)
         self.payments = ChangeTracker(view.payments)
         self.changes = ChangeTracker(view.changes)
@@ -151,22 +156,33 @@ class Workspace:
         self.lines = ChangeTracker(view.lines)
         self.batches = ChangeTracker(view.batches)
         self.parked = ChangeTracker(view.parked)
+        self.recorded_at = view.recorded_at
         self.transactions: list[Transaction] = []
-        self.loans_closed: list[LoanClosed] = []
+        self.loans_closed: dict[LoanKey, LoanClosed] = {}
         self.rejections: list[Rejection] = []
         self.outcomes: Counter[str] = Counter()
-        self.failures: dict[ParkedKey, Exception] = {}  # what cannot be decided
-        self._loans = set(view.loans_closed)
-        self._by_fine: dict[FineKey, dict[ParkedKey, None]] = {}
-        self._behind: dict[SourceKey, dict[ParkedKey, None]] = {}
+        self.failures: dict[ParkedKey, Exception] = {}  # parked records that cannot be decided
+        self._loans_closed_before = view.loans_closed
+        self._queues: dict[WaitQueue, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
-        self._still: dict[WaitQueue, int] = {}
-        self._quiet_writes = 0
+        self._still_since: dict[WaitQueue, int] = {}
         for key, item in view.parked.items():
-            self._index(key, item)
+            self._enter_queues(key, item)
+
+    def apply(self, outcome: Applied, traceparent: str | None) -> None:
+        """Posts the effects of an outcome; `traceparent` is that of the record behind it."""
+        for effect in outcome.effects:
+            self.post(effect, traceparent)
+        # A payment that was all excess has no transaction on its fine, but it changes the fine.
+        if self.fines[outcome.fine.facts.key] != outcome.fine:
+            self.fines.put(outcome.fine.facts.key, outcome.fine)
+        if (closed := outcome.loan_closed) is not None:
+            loan = (closed.institution_id, closed.loan_id)
+            if loan not in self._loans_closed_before:
+                self.loans_closed.setdefault(loan, closed)
 
     def post(self, effect: Effect, traceparent: str | None) -> None:
-        """One effect becomes one transaction with the account's next number."""
+        """Makes one effect one transaction, with the next number of its account."""
         fine = effect.fine
         key = fine.facts.account
         before = self.accounts.get(key) or Account(key)
@@ -193,60 +209,68 @@ class Workspace:
             )
         )
 
-    def see_patron(self, patron: Patron) -> None:
-        """A newer snapshot replaces an older one, never the other way round."""
+    def reject(self, event: Incoming, outcome: Rejected) -> None:
+        """Keeps the record of a rejected event, to be stored with its bytes and published."""
+        self.rejections.append(
+            Rejection(outcome.reason, outcome.detail, event.origin, institution_of(event))
+        )
+
+    def update_patron(self, patron: Patron) -> None:
+        """Replaces an older snapshot of the patron; a newer one stays."""
         key = (patron.institution_id, patron.patron_id)
         known = self.patrons.get(key)
         if known is None or patron.seen_at > known.seen_at:
             self.patrons.put(key, patron)
 
-    def close_loan(self, closed: LoanClosed) -> None:
-        key = (closed.institution_id, closed.loan_id)
-        if key not in self._loans:
-            self._loans.add(key)
-            self.loans_closed.append(closed)
+    def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
+        """The lines of a batch by bursar transaction id, in ascending order of the ids.
 
-    def park(self, key: ParkedKey, item: ParkedEvent) -> None:
-        self.parked.put(key, item)
-        self._index(key, item)
-
-    def park_newly(self, key: ParkedKey, item: ParkedEvent, remember: Callable[[], None]) -> None:
-        """A record that was just decided begins to wait: that lets no other one in its queue move.
-
-        What waits behind it is another queue's: whoever parks has that one settled.
+        A refusal of the whole batch posts its lines in this order, however they were read.
         """
-        before = self._writes()
-        self.park(key, item)
-        remember()
-        self._quiet_writes += self._writes() - before
+        lines = [line for line in self.lines.now.values() if line.batch == batch]
+        lines.sort(key=lambda line: int(line.key.bursar_transaction_id))
+        return {line.key.bursar_transaction_id: line for line in lines}
 
-    def are_still(self, queues: Iterable[WaitQueue]) -> bool:
-        """Whether the last pass over what waits there moved nothing, and nothing moved since.
+    def park(self, item: ParkedEvent, *, is_new: bool = False) -> None:
+        """Lets a record wait in the queues that it names.
 
-        Else a long queue is gone through for each record that comes to wait in it.
+        A new record cannot let any other one in these queues go on. What waits behind its own
+        identity is in another queue, which the caller retries.
         """
-        now = self._moves()
-        return all(self._still.get(queue) == now or not self._waiting_in(queue) for queue in queues)
+        key = parked_key(item.event)
+        self.parked.put(key, item, can_unblock=not is_new)
+        self._enter_queues(key, item)
 
-    def keep_still(self, queues: Iterable[WaitQueue]) -> None:
-        """A pass over these moved nothing."""
-        self._still.update(dict.fromkeys(queues, self._moves()))
+    def by_age(self, queues: Iterable[WaitQueue]) -> list[tuple[int, ParkedKey]]:
+        """The records in the queues, and all that waits behind them, with their rank by age.
 
-    def unpark(self, key: ParkedKey) -> None:
-        self.parked.remove(key)
-
-    def ranked(self, queues: Iterable[WaitQueue]) -> list[tuple[int, ParkedKey]]:
-        """All that waits in the queues, and behind those again, with its rank by age; any order."""
-        found: dict[ParkedKey, None] = {}
-        todo = [key for queue in queues for key in self._waiting_in(queue)]
+        The list is in no particular order. A record may have left its queue since it entered it.
+        """
+        keys: dict[ParkedKey, None] = {}
+        todo = [key for queue in queues for key in self._queues.get(queue, ())]
         while todo:
             key = todo.pop()
-            if key not in found:
-                found[key] = None
-                todo.extend(self._waiting_in(key[1]))
-        return [(self._rank[key], key) for key in found]
+            if key not in keys:
+                keys[key] = None
+                todo.extend(self._queues.get(key[1], ()))
+        return [(self._rank[key], key) for key in keys]
+
+    def are_still(self, queues: Iterable[WaitQueue]) -> bool:
+        """Whether nothing has changed since the queues were last retried without an effect.
+
+        Without this, every record that is parked in a long queue would retry the whole queue.
+        """
+        writes = self._writes()
+        return all(
+            self._still_since.get(queue) == writes or queue not in self._queues for queue in queues
+        )
+
+    def keep_still(self, queues: Iterable[WaitQueue]) -> None:
+        """Notes that retrying these queues had no effect."""
+        self._still_since.update(dict.fromkeys(queues, self._writes()))
 
     def changes_made(self) -> Changes:
+        """The result of the fold."""
         return Changes(
             accounts=self.accounts.changes(),
             patrons=self.patrons.changes(),
@@ -258,33 +282,20 @@ class Workspace:
             batches=self.batches.changes(),
             parked=self.parked.changes(),
             transactions=tuple(self.transactions),
-            loans_closed=tuple(self.loans_closed),
+            loans_closed=tuple(self.loans_closed.values()),
             rejections=tuple(self.rejections),
             outcomes=dict(self.outcomes),
         )
 
-    def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
-        """By bursar id, in their order, however they were read: a refusal posts them in it."""
-        of_batch = (line for line in self.lines.now.values() if line.batch == batch)
-        found = sorted(of_batch, key=lambda line: int(line.key.bursar_transaction_id))
-        return {line.key.bursar_transaction_id: line for line in found}
-
-    def _moves(self) -> int:
-        return self._writes() - self._quiet_writes
-
     def _writes(self) -> int:
-        """Of all that a decision looks at."""
-        looked_at = (self.fines, self.lines, self.payments, self.parked)
-        return sum(tracker.writes for tracker in looked_at)
+        """How often anything has changed that decides whether a parked record can go on."""
+        trackers = (self.fines, self.lines, self.payments, self.parked)
+        return sum(tracker.writes for tracker in trackers)
 
-    def _waiting_in(self, queue: WaitQueue) -> Iterable[ParkedKey]:
-        found = self._by_fine.get(queue) if isinstance(queue, FineKey) else self._behind.get(queue)
-        return tuple(found or ())
-
-    def _index(self, key: ParkedKey, item: ParkedEvent) -> None:
+    def _enter_queues(self, key: ParkedKey, item: ParkedEvent) -> None:
         self._rank.setdefault(key, len(self._rank))
         if item.fine_id is not None:
             queue = FineKey(item.event.key.institution_id, item.fine_id)
-            self._by_fine.setdefault(queue, {})[key] = None
+            self._queues.setdefault(queue, {})[key] = None
         if item.original is not None:
-            self._behind.setdefault(item.original, {})[key] = None
+            self._queues.setdefault(item.original, {})[key] = None

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from ..core.events import ParkedKey
 from ..core.ledger import Fine, FineKey
-from ..core.workspace import ParkedKey
 from .session import Connection, statements
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from ..core.batches import ExportLine, Response, SealedBatch
-from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, Rejection
+from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -23,8 +23,9 @@ from ..core.ledger import (
     SourceKey,
     Terms,
 )
+from ..core.parked import ParkedFailure
 from ..core.words import Wait
-from ..core.workspace import ParkedFailure, ParkedKey, PatronKey, View
+from ..core.workspace import PatronKey, View
 from ..runtime.failures import StaleRead
 from . import records
 from .references import References, credits_made_by, fines_named_by

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..core.events import FailedRecord
-from ..core.workspace import ParkedKey
+from ..core.events import FailedRecord, ParkedKey
 from .ledger_store import columns
 from .rows import pack_headers
 from .session import Connection, statements

@@ -13,6 +13,7 @@ from ..core.events import (
     ExportResponse,
     FineChanged,
     FineCreated,
+    ParkedKey,
     Release,
     ReleaseFine,
     Replay,
@@ -20,7 +21,7 @@ from ..core.events import (
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
 from ..core.words import PaymentKind
-from ..core.workspace import LoanKey, ParkedKey, PatronKey
+from ..core.workspace import LoanKey, PatronKey
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 
-from ..core.workspace import ParkedFailure
+from ..core.parked import ParkedFailure
 from ..database.ledger_store import LedgerStore
 from ..database.session import Connection, Pool, run_in_thread
 from . import claims, plan_store

@@ -6,7 +6,8 @@ from ..apply.isolation import is_of_the_program
 from ..apply.isolation_parked import raise_for_parked
 from ..apply.outputs import Outputs
 from ..core.ledger import Fine
-from ..core.workspace import ParkedFailure, View
+from ..core.parked import ParkedFailure
+from ..core.workspace import View
 from ..database import ledger_write
 from ..database.ledger_store import LockedAccounts
 from ..database.session import Connection, run_in_thread

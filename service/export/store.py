@@ -7,8 +7,8 @@ from datetime import datetime
 import asyncpg
 import orjson
 
+from ..core.events import ParkedKey
 from ..core.ledger import BatchKey, Fine, FineKey
-from ..core.workspace import ParkedKey
 from ..database.ledger_store import LedgerStore, columns
 from ..database.records import unpack_headers
 from ..database.rows import pack_headers

@@ -13,7 +13,7 @@ from ..apply.operator_actions import (
 )
 from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
-from ..core.operators import GONE
+from ..core.outcomes import GONE
 from ..database.failed_changes import FailedChange
 from ..database.references import references
 from ..database.session import Connection

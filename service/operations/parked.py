@@ -19,8 +19,7 @@ from ..apply.operator_actions import (
 )
 from ..core.events import Discard, Incoming, Rejection, Release
 from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
-from ..core.operators import GONE
-from ..core.outcomes import rejected
+from ..core.outcomes import GONE, rejected
 from ..core.words import Reason, Wait
 from ..core.workspace import Changes
 from ..database import records

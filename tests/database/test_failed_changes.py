@@ -6,7 +6,8 @@ import pytest
 
 from service.apply.operator_actions import Justification
 from service.consumer.loop import Intake, Source
-from service.core import rules, settling
+from service.core import decisions, rules
+from service.core import parked as core_parked
 from service.core.ledger import FineKey, Origin
 from service.database.failed_changes import failed_changes
 from service.export.manifest import Manifest
@@ -31,13 +32,13 @@ Fails = Callable[[WritePath, pytest.MonkeyPatch], Awaitable[None]]
 
 async def when_it_is_read(path: WritePath, patch: pytest.MonkeyPatch) -> None:
     """As a payment at the desk, or a waiver, of 40.00."""
-    patch.setattr(rules, "decide", fails_for(f"'{BAD}'", settling.decide))
+    patch.setattr(rules, "decide", fails_for(f"'{BAD}'", decisions.decide))
     await path.take(change(change_id=BAD, fine_id=KEY.fine_id, amount="40.00"))
 
 
 async def when_it_is_set_free(path: WritePath, patch: pytest.MonkeyPatch) -> None:
     await miss_the_fine(path, change(change_id=BAD, fine_id=KEY.fine_id, amount="40.00"))
-    patch.setattr(settling, "decide", fails_for(f"'{BAD}'", settling.decide))
+    patch.setattr(core_parked, "decide", fails_for(f"'{BAD}'", decisions.decide))
     await path.sweep()
 
 

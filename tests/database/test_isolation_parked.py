@@ -5,7 +5,8 @@ import pytest
 from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
 from service.apply.tally import TallyInMetrics
-from service.core import settling
+from service.core import decisions
+from service.core import parked as core_parked
 from service.database.ledger_store import LedgerStore
 from service.export import sealing
 from service.export.job import ExportJob
@@ -41,8 +42,8 @@ async def test_a_parked_record_that_fails_to_be_decided_stops_no_other_queue_of_
     await path.take(*(pays(f"P-{one}", one) for one in ALL))
     await path.take(*(fine(fine_id=one) for one in ALL))
     await path.pool.execute("UPDATE parked SET wait = 'unknown_fine'")  # as if they had missed
-    failing = fails_for(f"'{BAD}'", settling.decide)
-    monkeypatch.setattr(settling, "decide", failing)
+    failing = fails_for(f"'{BAD}'", decisions.decide)
+    monkeypatch.setattr(core_parked, "decide", failing)
     await path.sweep()
     waits = {item.fine_id: item.wait.value for item in await parked_now(path)}
     assert waits == {one: "internal_error" if one == BAD else "not_exported" for one in ALL}
@@ -51,8 +52,8 @@ async def test_a_parked_record_that_fails_to_be_decided_stops_no_other_queue_of_
 async def test_a_record_that_fails_to_be_decided_in_the_poll_that_parked_it_is_set_apart(
     path: WritePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works = settling._retry
-    monkeypatch.setattr(settling, "_retry", fails_for("'F-1'", works))
+    works = core_parked._retry
+    monkeypatch.setattr(core_parked, "_retry", fails_for("'F-1'", works))
     await path.take(pays("A", "F-1"), fine(fine_id="F-1"), pays("B", "F-2"), fine(fine_id="F-2"))
     assert await fines_of(path) == {"F-1", "F-2"}
     waits = {item.id: item.wait.value for item in await parked_now(path)}

@@ -12,8 +12,9 @@ import pytest
 from service.apply.applier import Applier, ApplyLimits
 from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import DecisionResult, Justification
+from service.core.events import ParkedKey
 from service.core.ledger import SourceKey
-from service.core.workspace import ParkedFailure, ParkedKey
+from service.core.parked import ParkedFailure
 from service.database.ledger_store import LedgerStore
 from service.database.session import Connection
 from service.export.preview import preview

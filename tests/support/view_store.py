@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from service.core import rules
 from service.core.batches import ExportLine, Response, SealedBatch
-from service.core.events import Event, ParkedEvent, Rejection
+from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -26,7 +26,7 @@ from service.core.ledger import (
     Transaction,
 )
 from service.core.words import BatchState, LineState, Status
-from service.core.workspace import Changes, LoanKey, ParkedKey, PatronKey, View
+from service.core.workspace import Changes, LoanKey, PatronKey, View
 
 Id = TypeVar("Id", bound=Hashable)
 Row = TypeVar("Row")

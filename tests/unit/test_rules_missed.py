@@ -10,8 +10,8 @@ import pytest
 
 from service.core import rules
 from service.core.ledger import Cause, LibraryRef, PaymentRef
-from service.core.set_free import divided
-from service.core.workspace import Changes, ParkedFailure
+from service.core.parked import ParkedFailure, split_by_parked_record
+from service.core.workspace import Changes
 from tests.support.bursar import pays
 from tests.support.given import (
     LOST,
@@ -83,7 +83,7 @@ def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
     ledger = missed((pays(60_00), disputes()), creates(95_00), exports())
     conflict = replace(pays(1, currency="EUR"), origin=origin("bursar-payment", 9))
     steps = [pays(35_00, payment_id="p2"), conflict]
-    events, freed = divided(rules.fold(ledger.store.view(), steps))
+    events, freed = split_by_parked_record(rules.fold(ledger.store.view(), steps))
     assert shares(events) == (["p2"], ["payment_conflict"])
     assert {key[1].id: shares(part) for key, part in freed.items()} == {
         "p1": (["p1"], []),
@@ -93,7 +93,9 @@ def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
 
 def test_what_a_change_that_was_set_free_did_is_its_own() -> None:
     ledger = missed((waives(5_00),), creates(95_00))
-    events, freed = divided(rules.fold(ledger.store.view(), [waives(1_00, change_id="c2")]))
+    events, freed = split_by_parked_record(
+        rules.fold(ledger.store.view(), [waives(1_00, change_id="c2")])
+    )
     assert shares(events) == (["c2"], [])
     assert {key[1].id: shares(part) for key, part in freed.items()} == {"c1": (["c1"], [])}
 
@@ -102,7 +104,7 @@ def test_a_loan_is_closed_by_an_export_and_by_nothing_that_it_sets_free() -> Non
     ledger = Ledger(creates(95_00, type_=LOST, loan_id="L1"), pays(60_00))
     terms = replace(LOST_TRANSFERS, close_paid_lost_loan=True)
     done = rules.fold(ledger.store.view(), exports(terms=terms).fines)
-    events, freed = divided(done)
+    events, freed = split_by_parked_record(done)
     assert shares(events) == ([None], [])
     assert [closed.loan_id for closed in events.loans_closed] == ["L1"]
     (part,) = freed.values()

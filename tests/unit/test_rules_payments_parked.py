@@ -6,8 +6,8 @@ from types import FrameType
 
 import pytest
 
+from service.core.decisions import decide
 from service.core.events import FineCreated
-from service.core.settling import decide
 from tests.support.bursar import pays, refuses
 from tests.support.given import EXPORTED, FINE, ONLY, REJECTS, cancels, creates, exports, table
 from tests.support.in_memory import Ledger, Step, moved, now, transferred

@@ -1,0 +1,162 @@
+"""What a change or a payment does, and what is kept under its identity (rules.md, 3)."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from . import fines, payments
+from .batches import Response
+from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
+from .ledger import Change, Fine, FineKey, Payment, SourceKey
+from .outcomes import Applied, Outcome, Park, Rejected, Repeat, rejected
+from .words import ItemState, PaymentKind, Reason, Wait
+from .workspace import ChangeTracker, Workspace
+
+# The tables of records that are known by institution, source and id.
+IdentityTable = (
+    ChangeTracker[SourceKey, Change]
+    | ChangeTracker[SourceKey, Payment]
+    | ChangeTracker[SourceKey, Response]
+)
+_CONFLICTS = {
+    FineChanged: Reason.CHANGE_CONFLICT,
+    BursarPayment: Reason.PAYMENT_CONFLICT,
+    ExportResponse: Reason.RESPONSE_CONFLICT,
+}
+
+
+def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> IdentityTable:
+    """The table that holds the identities of records of the event's type."""
+    match event:
+        case FineChanged():
+            return workspace.changes
+        case BursarPayment():
+            return workspace.payments
+        case ExportResponse():
+            return workspace.responses
+        case _:
+            assert_never(event)
+
+
+def repeat_or_conflict(
+    workspace: Workspace, event: Parkable | ExportResponse
+) -> Repeat | Rejected | None:
+    """What becomes of a record whose identity is known (rows 2 and 3); None if it is new."""
+    known = identities_like(workspace, event).get(event.key)
+    if known is None:
+        return None
+    return Repeat() if known.digest == event.digest else rejected(_CONFLICTS[type(event)])
+
+
+def decide(workspace: Workspace, event: Parkable) -> Outcome:
+    """What a change or a payment does, as things are now. Its identity is new, or parked."""
+    if isinstance(event, FineChanged):
+        changed = workspace.fines.get(event.fine)
+        if changed is None:
+            return Park(Wait.UNKNOWN_FINE, event.fine_id)  # row 2b.1
+        return fines.change(changed, event)
+    if event.kind is PaymentKind.REVERSAL:
+        return _decide_reversal(workspace, event)
+    fine = payments.find(event, workspace.lines.now, workspace.fines.now)
+    return payments.pay(fine, event) if isinstance(fine, Fine) else fine
+
+
+def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
+    assert event.original is not None
+    original = workspace.payments.get(event.original)
+    if original is None or original.state is ItemState.PARKED:  # row 3.1
+        ahead = workspace.parked.get(("payment", event.original))
+        return Park(Wait.UNKNOWN_ORIGINAL, ahead.fine_id if ahead else None, event.original)
+    line = workspace.lines.get(event.line_key)
+    return payments.reverse(
+        event,
+        _with_fine_of_line(workspace, original),
+        _fine_of(workspace, event, original.fine_id),
+        _fine_of(workspace, event, original.credit_id),
+        line,
+    )
+
+
+def _fine_of(workspace: Workspace, event: BursarPayment, fine_id: str | None) -> Fine | None:
+    if fine_id is None:
+        return None
+    return workspace.fines.get(FineKey(event.key.institution_id, fine_id))
+
+
+def _with_fine_of_line(workspace: Workspace, original: Payment) -> Payment:
+    """A payment that was rejected before its line was known was meant for that line's fine."""
+    line = workspace.lines.get(original.line_key)
+    if original.fine_id is not None or line is None:
+        return original
+    return replace(original, fine_id=line.fine_id)
+
+
+def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
+    """Carries out an outcome: parks, rejects or posts, and keeps it under the event's identity."""
+    match outcome:
+        case Park():
+            remember(workspace, event, ItemState.PARKED)
+            item = ParkedEvent(event, outcome.wait, outcome.fine_id, outcome.original)
+            workspace.park(item, is_new=True)
+        case Rejected():
+            remember(workspace, event, ItemState.REJECTED, outcome.reason)
+            workspace.reject(event, outcome)
+        case Applied():
+            state = ItemState.NOTED if outcome.noted else ItemState.APPLIED
+            remember(workspace, event, state, applied=outcome)
+            workspace.apply(outcome, event.origin.traceparent)
+        case Repeat():
+            raise AssertionError("a repeat is known before anything is decided")
+        case _:
+            assert_never(outcome)
+
+
+def remember(
+    workspace: Workspace,
+    event: Parkable,
+    state: ItemState,
+    reason: Reason | None = None,
+    applied: Applied | None = None,
+) -> None:
+    """Keeps under the event's identity what became of the event."""
+    if isinstance(event, FineChanged):
+        change = Change(event.key, event.digest, state, event.fine_id, reason)
+        workspace.changes.put(event.key, change)
+        return
+    payment = Payment(
+        key=event.key,
+        kind=event.kind,
+        digest=event.digest,
+        state=state,
+        fine_id=applied.fine.facts.fine_id if applied else _fine_id_meant(workspace, event),
+        bursar_transaction_id=event.bursar_transaction_id,
+        currency=event.currency,
+        amount=event.amount,
+        paid_at=event.paid_at,
+        applied=applied.applied if applied else 0,
+        excess=applied.excess if applied else 0,
+        credit_id=applied.credit_id if applied else None,
+        reverses=event.reverses_payment_id,
+        reason=reason,
+    )
+    # Reversals that wait behind a parked payment go on waiting.
+    workspace.payments.put(event.key, payment, can_unblock=state is not ItemState.PARKED)
+    if applied is not None and event.original is not None:
+        original = workspace.payments[event.original]
+        workspace.payments.put(event.original, replace(original, reversed_by=event.key.id))
+
+
+def fine_meant(workspace: Workspace, event: Parkable) -> FineKey | None:
+    """The fine that a change or a payment is meant for, as far as that is known."""
+    if isinstance(event, FineChanged):
+        return event.fine
+    fine_id = _fine_id_meant(workspace, event)
+    if fine_id is None:
+        original = workspace.payments.get(event.original)
+        fine_id = original.fine_id if original else None
+    return None if fine_id is None else FineKey(event.key.institution_id, fine_id)
+
+
+def _fine_id_meant(workspace: Workspace, event: BursarPayment) -> str | None:
+    """The fine that a payment names itself, or that of the line that it names."""
+    line = workspace.lines.get(event.line_key)
+    return line.fine_id if line is not None and event.fine_id is None else event.fine_id
