@@ -4,7 +4,7 @@ import pytest
 
 from service.apply import outputs
 from service.apply.operator_actions import Justification
-from service.core import parked
+from service.core import parked as core_parked
 from service.database import rows
 from service.operations import parked
 from tests.support.failing import fails_for, parked_now, refused_for
@@ -21,7 +21,7 @@ BOTH = profiles_of(PROFILES).profiles[0]
 
 
 FAILURES = {
-    "fold": (parked, "decide"),
+    "fold": (core_parked, "decide"),
     "encode": (outputs, "encode_balance_changed"),
     "encode_a_rejection": (outputs, "encode_rejected"),
     "write_a_transaction": (rows, "transaction_row"),
