@@ -1,0 +1,125 @@
+"""Public modules, classes and functions of the service whose docstring is missing or no sentence.
+
+`python -m tests.structure.docstrings` lists them with their places; `python -m
+tests.structure.docstrings cli core` lists those of some packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = ROOT / "service"
+WORDS_MIN = 3
+
+# Packages whose docstrings still have to be written. A package leaves the list for good.
+STILL_OPEN = {
+    "apply",
+    "cli",
+    "consumer",
+    "core",
+    "database",
+    "delivery",
+    "export",
+    "imports",
+    "kafka",
+    "messages",
+    "operations",
+    "relay",
+    "runtime",
+    "settings",
+    "wiring",
+}
+
+Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Docstring(NamedTuple):
+    """A public thing with its docstring, which is empty if it has none."""
+
+    path: str
+    line: int
+    name: str
+    text: str
+    signature: str = ""
+
+    @property
+    def is_sentence(self) -> bool:
+        """Whether the docstring begins with a whole sentence."""
+        first = self.text.split("\n\n")[0]
+        return (
+            len(first.split()) >= WORDS_MIN
+            and re.search(r"^[\"'`(]*[A-Z`].*[.!?:)]$", first, re.DOTALL) is not None
+        )
+
+
+def docstrings(folder: Path) -> Iterator[Docstring]:
+    """The docstrings of all public things below a folder; empty files need none."""
+    for path in sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]:
+        tree = ast.parse(path.read_text("utf-8"))
+        name = path.relative_to(ROOT).as_posix()
+        if tree.body:
+            yield _docstring(name, path.stem, tree)
+            yield from _within(name, tree)
+
+
+def package_of(docstring: Docstring) -> str:
+    """The package of the service that a docstring is in."""
+    return docstring.path.split("/")[1].removesuffix(".py")
+
+
+def _within(path: str, outer: ast.Module | ast.ClassDef) -> Iterator[Docstring]:
+    """Public classes and functions of a module or class, but not those inside functions."""
+    for node in outer.body:
+        if not isinstance(node, Named) or node.name.startswith("_") or _is_override(node):
+            continue
+        yield _docstring(path, node.name, node)
+        if isinstance(node, ast.ClassDef):
+            yield from _within(path, node)
+
+
+def _is_override(node: Named) -> bool:
+    """Whether the thing has its docstring elsewhere."""
+    names = {ast.unparse(decorator) for decorator in node.decorator_list}
+    return any(name in ("overload", "override") or name.endswith(".setter") for name in names)
+
+
+def _docstring(path: str, name: str, node: ast.Module | Named) -> Docstring:
+    text = ast.get_docstring(node) or ""
+    return Docstring(path, getattr(node, "lineno", 1), name, text, _signature(node))
+
+
+def _signature(node: ast.Module | Named) -> str:
+    """The first line of a definition, without its colon."""
+    match node:
+        case ast.Module():
+            return "module"
+        case ast.ClassDef(name=name):
+            return f"class {name}"
+        case _:
+            returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            return f"def {node.name}({ast.unparse(node.args)}){returned}"
+
+
+def main() -> None:
+    """Prints what is missing in the packages that are named, or in all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("packages", nargs="*", metavar="PACKAGE")
+    packages = parser.parse_args().packages
+    missing = [
+        docstring
+        for docstring in docstrings(SERVICE)
+        if not docstring.is_sentence and (not packages or package_of(docstring) in packages)
+    ]
+    for docstring in missing:
+        print(f"{docstring.path}:{docstring.line}: {docstring.name}: {docstring.text[:60]!r}")
+    print(f"{len(missing)} docstrings are missing or no sentence")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Draws sentences from README, docs and docstrings, to be put to a reader who sees nothing else.
+
+    python -m tests.structure.sentences --seed 1    25 sentences, each with its place
+
+The place is the page with the heading, or the signature that a docstring belongs to. The same seed
+draws the same sentences as long as the texts stay the same. If readers cannot say in their own
+words what a sentence means, the sentence is rewritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.structure.docstrings import SERVICE, docstrings
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS_MIN = 5
+
+# Where a sentence ends: behind its full stop, before a capital letter or a piece of code.
+_END = re.compile(r"(?<=[.!?])[\"')]?\s+(?=[A-Z`\"(*])")
+_NO_END = re.compile(r"\b(?:e\.g|i\.e|cf|[A-Z])\.$")
+_WHOLE = re.compile(r"[\"'`(*]*[A-Z`].*[.!?][\"')]*$")
+_CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
+
+
+class Sentence(NamedTuple):
+    """A sentence, and the page with its heading or the signature to which it belongs."""
+
+    place: str
+    text: str
+
+
+def sentences() -> Iterator[Sentence]:
+    """Every sentence of at least `WORDS_MIN` words, pages first, in the order of the files."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        name = page.relative_to(ROOT).as_posix()
+        for heading, section in _sections(page.read_text("utf-8")):
+            for text in _sentences_of(section):
+                yield Sentence(f"{name}, {heading}", text)
+    for docstring in docstrings(SERVICE):
+        for text in _sentences_of(docstring.text):
+            yield Sentence(f"{docstring.path}: {docstring.signature}", text)
+
+
+def _sections(page: str) -> Iterator[tuple[str, str]]:
+    """The headings of a page, each with the text up to the next one."""
+    heading, texts = "", list[str]()
+    for line in _COMMENT.sub("", _CODE_BLOCK.sub("", page)).splitlines(keepends=True):
+        if line.startswith("#"):
+            yield heading, "".join(texts)
+            heading, texts = line.strip("# \n"), []
+        else:
+            texts.append(line)
+    yield heading, "".join(texts)
+
+
+def _sentences_of(text: str) -> Iterator[str]:
+    for paragraph in paragraphs(text):
+        yield from split(paragraph)
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """The paragraphs, list items and table cells of a text, each on a line of its own."""
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|[0-9]+\.) ?)", _LINK.sub(r"\1", text).strip()):
+        row = " ".join(block.split())
+        if row.startswith("|"):
+            yield from (cell.strip() for cell in re.split(r"(?<!\\)\|", row) if cell.strip())
+        else:
+            yield re.sub(r"^(?:[-*]|[0-9]+\.) ", "", row)
+
+
+def split(paragraph: str) -> Iterator[str]:
+    """The whole sentences of a paragraph that have at least `WORDS_MIN` words."""
+    parts: list[str] = []
+    for part in _END.split(paragraph):
+        parts.append(part)
+        if not _NO_END.search(part):
+            sentence = " ".join(parts)
+            parts = []
+            if _WHOLE.match(sentence) and len(sentence.split()) >= WORDS_MIN:
+                yield sentence
+
+
+def draw(seed: int, count: int) -> list[Sentence]:
+    """Sentences chosen by a seed, each different from the others."""
+    distinct = list({sentence.text: sentence for sentence in sentences()}.values())
+    return random.Random(seed).sample(distinct, count)
+
+
+def main() -> None:
+    """Prints the sentences that the seed draws."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--count", type=int, default=25)
+    arguments = parser.parse_args()
+    for number, sentence in enumerate(draw(arguments.seed, arguments.count), 1):
+        print(f"{number}. {sentence.text}\n    ({sentence.place})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Every public module, class and function of the service says in a whole sentence what it is for.
+
+`python -m tests.structure.docstrings PACKAGE...` lists what is missing. Packages in `STILL_OPEN` of
+that file are not tested yet; a package that is done is removed from it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.structure.docstrings import SERVICE, STILL_OPEN, Docstring, docstrings, package_of
+
+
+def test_every_public_thing_has_a_docstring_that_begins_with_a_sentence() -> None:
+    documented = list(docstrings(SERVICE))
+    missing = [
+        f"{docstring.path}:{docstring.line} {docstring.name}"
+        for docstring in documented
+        if not docstring.is_sentence and package_of(docstring) not in STILL_OPEN
+    ]
+    assert len(documented) > 1_000
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sentence"),
+    [
+        ("Reads the file.", True),
+        ("`parse` reads a record and raises nothing.", True),
+        ("Reads the file, which may\nbe long.\n\nMore of it", True),
+        ("", False),
+        ("The file", False),
+        ("Reads the file", False),
+        ("reads the file.", False),
+        ("Oldest first.", False),
+    ],
+)
+def test_a_sentence_is_known_by_its_beginning_its_end_and_its_length(
+    text: str, is_sentence: bool
+) -> None:
+    assert Docstring("service/x.py", 1, "x", text).is_sentence is is_sentence
