@@ -11,13 +11,13 @@ from ..core.ledger import BatchKey
 from ..database.ledger_store import LedgerStore
 from ..export import store as export_store
 from ..export.batch_file import put_batch
-from ..export.encode import encode_manifest
 from ..export.failures import RunFailure
 from ..export.job import ExportJob
 from ..export.manifest import Manifest
 from ..export.preview import preview
 from ..export.profiles.profile import Profile, Profiles
 from ..export.profiles.reading import read_profiles
+from ..export.publish import encode_manifest
 from ..messages import parse
 from ..runtime.problems import OperatorError, summary
 from ..runtime.telemetry import Event, get_log

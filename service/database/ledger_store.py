@@ -25,7 +25,7 @@ from ..core.ledger import (
 )
 from ..core.parked import ParkedFailure
 from ..core.words import Wait
-from ..core.workspace import PatronKey, View
+from ..core.workspace import LoanKey, PatronKey, View
 from ..runtime.failures import StaleRead
 from . import records
 from .references import References, credits_made_by, fines_named_by
@@ -111,7 +111,9 @@ class LedgerStore:
             lines=lines,
             batches=await self._by(connection, "lock_batches", named.batches, records.sealed_batch),
             parked=parked,
-            loans_closed=await self._loans(connection, named),
+            loans_closed=await self._loans(connection, fines.values())
+            if named.with_loans
+            else frozenset(),
             recorded_at=locked.recorded_at,
         )
 
@@ -144,6 +146,8 @@ class LedgerStore:
         return {(value.institution_id, value.patron_id): value for value in values}
 
     async def _accounts_named(self, connection: Connection, named: References) -> set[AccountKey]:
+        if named.accounts:
+            return named.accounts
         rows = await connection.fetch(
             self._sql["accounts_of_references"],
             *columns(named.fines, 2),
@@ -256,8 +260,10 @@ class LedgerStore:
             self._terms[(row["institution_id"], row["terms_id"])] = records.terms(row)
         return self._terms
 
-    async def _loans(self, connection: Connection, named: References) -> frozenset[tuple[str, str]]:
-        rows = await self._fetch(connection, "loans_closed", named.loans, 2)
+    async def _loans(self, connection: Connection, fines: Iterable[Fine]) -> frozenset[LoanKey]:
+        facts = [fine.facts for fine in fines]
+        loans = {(each.institution_id, each.loan_id) for each in facts if each.loan_id is not None}
+        rows = await self._fetch(connection, "loans_closed", loans, 2)
         return frozenset((row["institution_id"], row["loan_id"]) for row in rows)
 
     async def _fetch(

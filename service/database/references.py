@@ -21,12 +21,16 @@ from ..core.events import (
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
 from ..core.words import PaymentKind
-from ..core.workspace import LoanKey, PatronKey
+from ..core.workspace import PatronKey
 
 
 @dataclass(slots=True)
 class References:
-    """Grows while events are looked at; `created` fines bring their accounts themselves."""
+    """Grows while events are looked at; `created` fines bring their accounts themselves.
+
+    `accounts` are those of the `fines`, if the caller knows them: then they are not looked up.
+    `with_loans` says that it matters which loans of the fines are closed.
+    """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
     patrons: set[PatronKey] = field(default_factory=set)
@@ -38,7 +42,8 @@ class References:
     changes: set[SourceKey] = field(default_factory=set)
     responses: set[SourceKey] = field(default_factory=set)
     batches: set[BatchKey] = field(default_factory=set)
-    loans: set[LoanKey] = field(default_factory=set)
+    accounts: set[AccountKey] = field(default_factory=set)
+    with_loans: bool = False
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)  # by identity
     without: set[ParkedKey] = field(default_factory=set)  # parked records that are not read
 

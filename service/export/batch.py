@@ -4,15 +4,15 @@ Pure. Amounts are signed minor units of the batch's currency, instants aware UTC
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from typing import Generic, TypeVar
+from itertools import accumulate
 
 from ..core.ledger import Item, Owner
 from ..core.words import Status
 
+Position = tuple[str, str]  # patron id and fine id: the order in which a run passes the fines
 USER_NAME = "userName"
 EXPORT_NUMBER_MIN = 10**14  # 15 digits, the first not 0: no number is a prefix of another
 EXPORT_NUMBER_MAX = 10**15 - 1
@@ -213,59 +213,30 @@ class Limits:
         return fines <= self.fines_max and size_bytes + DOCUMENT_BYTES <= self.bytes_max
 
 
-Claim = TypeVar("Claim")
-
-
 @dataclass(frozen=True, slots=True)
-class Sized(Generic[Claim]):
-    """A fine to be exported, with the bytes it will take at most (`line_bytes_max`)."""
+class SelectedFine:
+    """A fine that is to be exported, with the bytes that it takes in the file at most."""
 
-    patron_id: str
-    claim: Claim
+    position: Position
     size_bytes: int
 
 
-def cut(claims: Iterable[Sized[Claim]], limits: Limits) -> Iterator[tuple[Sized[Claim], ...]]:
-    """Cut a run, in (patron, fine) order, into batches; a patron's fines stay together.
+def fitting(
+    count: int, size_bytes: int, fines: Sequence[SelectedFine], limits: Limits
+) -> Sequence[SelectedFine]:
+    """Which fines of one patron a batch takes that has `count` fines of `size_bytes` already.
 
-    Only a patron who alone exceeds the limits is divided, from a batch of his own on. What a run
-    that died has left is cut as the whole would have been: a batch depends on nothing before it.
+    The batch takes all of them, or none if they do not fit: a patron's fines stay together. Only a
+    patron whose fines alone exceed the limits is divided. The first part begins an empty batch,
+    which takes as many fines as fit, and at least one. So a batch depends on nothing before it, and
+    a run that was interrupted is cut as the whole run would have been.
     """
-    batch = _Open[Claim](limits)
-    for _, group in groupby(claims, key=lambda claim: claim.patron_id):
-        fines = list(group)
-        if not batch.takes(fines):
-            yield batch.take_all()
-        for fine in fines:
-            if not batch.takes([fine]):
-                yield batch.take_all()
-            batch.add(fine)
-    if batch.claims:
-        yield batch.take_all()
-
-
-class _Open(Generic[Claim]):
-    """The batch that is being filled."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.claims: list[Sized[Claim]] = []
-        self.size_bytes = 0
-
-    def takes(self, more: list[Sized[Claim]]) -> bool:
-        """Whether these fit as well; an empty batch takes anything."""
-        fines = len(self.claims) + len(more)
-        size_bytes = self.size_bytes + sum(claim.size_bytes for claim in more)
-        return not self.claims or self.limits.allow(fines, size_bytes)
-
-    def add(self, claim: Sized[Claim]) -> None:
-        self.claims.append(claim)
-        self.size_bytes += claim.size_bytes
-
-    def take_all(self) -> tuple[Sized[Claim], ...]:
-        taken = tuple(self.claims)
-        self.claims, self.size_bytes = [], 0
-        return taken
+    sizes = accumulate((fine.size_bytes for fine in fines), initial=size_bytes)
+    next(sizes)
+    fit = sum(limits.allow(count + n, size) for n, size in enumerate(sizes, start=1))
+    if fit == len(fines):
+        return fines
+    return () if count else fines[: max(fit, 1)]
 
 
 def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:

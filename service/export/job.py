@@ -1,8 +1,14 @@
-"""Export runs: which profile runs when, and what becomes of a run that cannot go on."""
+"""Export runs: which profile runs when, the commits of a run, and what becomes of a failed run.
+
+A run reads the open fines of a profile in steps, each of which is a commit. A step extends the plan
+of the next batch (plan.py). The step that completes the plan seals the batch as well (seal.py), and
+the relay publishes what the commit has put into the outbox.
+"""
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import asyncpg
@@ -10,25 +16,34 @@ import asyncpg
 from ..apply.applier import Applier
 from ..apply.tally import Tally, TallyMetric
 from ..core.ledger import BatchKey
-from ..database import quarantine
 from ..database.session import Connection
-from ..runtime.telemetry import Event, Metrics, get_log
+from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from . import store as export_store
 from .failures import RunFailure, failure_of
 from .manifest import Manifest
-from .plan import STEP_FINES_MAX
+from .plan import STEP_FINES_MAX, drop_plan, extend_plan, keep_plan, load_plan
 from .profiles.profile import Profile, Profiles
-from .schedule import ProfileRuns, Retries, RunProgress, is_due, runs_of_profiles
-from .steps import ExportTopics, Steps
+from .publish import ExportTopics, publish_again
+from .schedule import ProfileRuns, Retries, RunProgress, is_due, is_paused, runs_of_profiles
+from .seal import seal
 
 log = get_log(__name__)
 
-# Fewer fines than these are not what makes a statement slow.
+# A batch of fewer fines is not what makes a statement slow.
 HALVED_FINES_MIN = 100
 
 
+@dataclass(frozen=True, slots=True)
+class _StepResult:
+    """What one commit of a run did: it passed so many open fines, and perhaps sealed a batch."""
+
+    run_is_over: bool
+    passed: int = 0
+    manifest: Manifest | None = None
+
+
 class ExportJob:
-    """Runs profiles. Two jobs at once share a run: each waits for the other's batch."""
+    """Runs profiles. Two jobs that run the same profile share its run and take turns."""
 
     def __init__(
         self,
@@ -44,13 +59,13 @@ class ExportJob:
         self._writer = applier.writer
         self._topics = topics
         self._profiles = profiles
-        self._steps = Steps(
-            applier, topics, metrics or Metrics(), step_fines_max, even_if_paused=even_if_paused
-        )
+        self._metrics = metrics or Metrics()
+        self._step_fines_max = step_fines_max
         self._retries = retries or Retries()
+        self._even_if_paused = even_if_paused
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
-        """Profiles with an interval, when they are due by the database's clock."""
+        """Runs profiles whenever they are due by the database's clock, until `stop` is set."""
         while not stop.is_set():
             await self.run_once(stop)
             try:
@@ -59,7 +74,7 @@ class ExportJob:
                 continue
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
-        """Runs what is due; the number of batches sealed."""
+        """Runs the profiles that are due; returns the number of batches sealed."""
         sealed = 0
         for profile, runs in await self._due():
             if stop is not None and stop.is_set():
@@ -67,62 +82,11 @@ class ExportJob:
             sealed += await self._run_due(profile, runs, stop)
         return sealed
 
-    async def _run_due(
-        self, profile: Profile, runs: ProfileRuns, stop: asyncio.Event | None
-    ) -> int:
-        """A profile whose run cannot go on stops neither the others nor the intake."""
-        place = runs.open_run
-
-        def sealed(manifest: Manifest) -> None:
-            nonlocal place
-            place = RunProgress(manifest.run_id, manifest.part)
-
-        try:
-            async with self._writer.transaction() as connection:
-                run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
-            if run is None:
-                return 0  # another exporter was faster
-            place = RunProgress(run.run_id, run.parts)
-            batches = await self._go_on(profile, run.run_id, sealed, stop)
-        except Exception as problem:
-            # Rolled back whole: its fines stay Active, and the run is tried again.
-            failure = await self.failure_of(problem)
-            if failure is None:
-                raise
-            await self._failed(profile, place, failure)
-            return 0
-        self._retries.succeeded(profile)
-        return batches
-
-    async def _failed(
-        self, profile: Profile, place: RunProgress | None, failure: RunFailure
-    ) -> None:
-        """To be called while the exception is handled."""
-        await self._count_failure(profile)
-        log.exception(
-            Event.RUN_FAILED,
-            profile=profile.code,
-            reason=failure.reason,
-            retry_in_ms=self._retries.failed(profile, place, is_temporary=failure.is_temporary),
-        )
-
-    async def _count_failure(self, profile: Profile) -> None:
-        tally = Tally()
-        tally.add(TallyMetric.RUN_FAILURES, (profile.code,))
-        await self._applier.counting.count(self._writer, tally)
-
-    async def failure_of(self, problem: Exception) -> RunFailure | None:
-        """Why the run of one profile cannot go on; None if other profiles could not run either."""
-        failure = failure_of(problem)
-        if failure is not None and failure.is_temporary and not await self._applier.answers():
-            return None
-        return failure
-
     async def _due(self) -> list[tuple[Profile, ProfileRuns]]:
-        """What died in a run goes on at once; the rest when its schedule says so.
+        """An interrupted run is due at once, any other profile when its schedule says so.
 
-        A profile whose last attempt failed is due when its time to wait is over; a paused one is
-        not due.
+        A profile whose last attempt failed is due when its time to wait is over. A paused profile
+        is not due.
         """
         profiles = self._profiles.profiles
         async with self._writer.transaction() as connection:
@@ -135,6 +99,52 @@ class ExportJob:
             if runs.open_run is not None or is_due(profile, runs.last_cutoff, runs.since, now)
         ]
 
+    async def _run_due(
+        self, profile: Profile, runs: ProfileRuns, stop: asyncio.Event | None
+    ) -> int:
+        """Runs the profile. A run that cannot go on stops neither other profiles nor the intake."""
+        progress = runs.open_run
+
+        def sealed(manifest: Manifest) -> None:
+            nonlocal progress
+            progress = RunProgress(manifest.run_id, manifest.part)
+
+        try:
+            async with self._writer.transaction() as connection:
+                run = await export_store.open_due_run(connection, profile, str(uuid4()), runs)
+            if run is None:
+                return 0  # another exporter was faster
+            progress = RunProgress(run.run_id, run.parts)
+            batches = await self._go_on(profile, run.run_id, sealed, stop)
+        except Exception as problem:
+            # The commit was rolled back: its fines stay Active, and the run is tried again.
+            failure = await self.failure_of(problem)
+            if failure is None:
+                raise
+            await self._count_failure(profile)
+            wait_ms = self._retries.failed(profile, progress, is_temporary=failure.is_temporary)
+            log.exception(
+                Event.RUN_FAILED,
+                profile=profile.code,
+                reason=failure.reason,
+                retry_in_ms=wait_ms,
+            )
+            return 0
+        self._retries.succeeded(profile)
+        return batches
+
+    async def failure_of(self, problem: Exception) -> RunFailure | None:
+        """Why the run of one profile cannot go on; None if other profiles could not run either."""
+        failure = failure_of(problem)
+        if failure is not None and failure.is_temporary and not await self._applier.answers():
+            return None
+        return failure
+
+    async def _count_failure(self, profile: Profile) -> None:
+        tally = Tally()
+        tally.add(TallyMetric.RUN_FAILURES, (profile.code,))
+        await self._applier.counting.count(self._writer, tally)
+
     async def run_profile(
         self,
         profile: Profile,
@@ -142,14 +152,14 @@ class ExportJob:
         stop: asyncio.Event | None = None,
         passed: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """One run, or the rest of the one that is open: every eligible fine, in batches. No batch
-        of a paused profile.
+        """Continues the open run of the profile, or makes a new run, until every fine is passed.
 
-        The number of batches sealed; `sealed` sees each manifest, and nothing keeps it: it names
-        every line. `passed` gets the number of open fines that each commit has passed.
+        Returns the number of batches sealed; 0 if the profile is paused. `sealed` is called with
+        the manifest of each batch, which is not kept because it names every line. `passed` is
+        called with the number of open fines that each commit has passed.
         """
         async with self._writer.transaction() as connection:
-            if await self._steps.is_stopped(connection, profile):
+            if await self._is_stopped(connection, profile):
                 return 0
             run = await export_store.open_run(connection, profile, str(uuid4()))
         try:
@@ -168,47 +178,80 @@ class ExportJob:
         passed: Callable[[int], None] = lambda _: None,
     ) -> int:
         batches = 0
-        over = False
-        while not over and not (stop is not None and stop.is_set()):
+        is_over = False
+        while not is_over and not (stop is not None and stop.is_set()):
             try:
-                step = await self._steps.take(profile, run_id)
+                step = await self._take_step(profile, run_id)
             except asyncpg.QueryCanceledError:
                 if profile.limits.fines_max < 2 * HALVED_FINES_MIN:
                     raise
                 profile = _with_smaller_batches(profile)
                 continue
-            over = step.run_is_over
-            passed(step.fines)
+            is_over = step.run_is_over
+            passed(step.passed)
             if step.manifest is not None:
                 batches += 1
                 sealed(step.manifest)
         return batches
 
-    async def resend(self, key: BatchKey) -> bool:
-        """The stored bytes again, with the same ce_id; False for a batch unknown here.
+    async def _take_step(self, profile: Profile, run_id: str) -> _StepResult:
+        started_ns = time.monotonic_ns()
+        step = await self._applier.run_in_transaction(
+            lambda connection: self._step(connection, profile, run_id)
+        )
+        self._applier.committed()
+        if (manifest := step.manifest) is not None:
+            observe_since(self._metrics.batch_seconds, started_ns)
+            log.info(
+                Event.BATCH_SEALED,
+                profile=profile.code,
+                batch_number=manifest.batch_number,
+                fines=manifest.count,
+                total_minor=manifest.total,
+                currency=profile.currency,
+            )
+        return step
 
-        Earlier copies of them leave the quarantine in the same commit.
+    async def _step(self, connection: Connection, profile: Profile, run_id: str) -> _StepResult:
+        """Extends the plan of the next batch, and seals the batch if the plan is complete.
+
+        The run is over if it has passed every fine, if another exporter has ended it, or if the
+        profile is paused: then it stays open until the profile is resumed.
+        """
+        run = await export_store.lock_run(connection, profile)
+        if run is None or run.run_id != run_id or await self._is_stopped(connection, profile):
+            return _StepResult(run_is_over=True)
+        kept = await load_plan(connection, run)
+        store = self._applier.store
+        plan = await extend_plan(connection, store, profile, run, kept, self._step_fines_max)
+        if not plan.is_complete:
+            await keep_plan(connection, run, plan)
+            return _StepResult(run_is_over=False, passed=plan.passed)
+        manifest, after = await seal(connection, self._applier, self._topics, profile, run, plan)
+        await export_store.advance_run(connection, after, closed=plan.is_last)
+        if kept.selected or plan.is_last:
+            await drop_plan(connection, run)
+        return _StepResult(plan.is_last, plan.passed, manifest)
+
+    async def _is_stopped(self, connection: Connection, profile: Profile) -> bool:
+        """Whether a person has paused the profile, and this job does not run paused profiles."""
+        return not self._even_if_paused and await is_paused(connection, profile)
+
+    async def resend(self, key: BatchKey) -> bool:
+        """Puts the stored bytes of a batch into the outbox again, with the same event ids.
+
+        Returns False if the batch is unknown. Earlier copies leave the quarantine.
         """
         queued = await self._applier.run_in_transaction(
-            lambda connection: self._queue_again(connection, key)
+            lambda connection: publish_again(connection, self._topics, key)
         )
         if queued:
             self._applier.committed()
         return queued
 
-    async def _queue_again(self, connection: Connection, key: BatchKey) -> bool:
-        stored = await export_store.sealed_messages(connection, key)
-        if stored is None:
-            return False
-        document, manifest = stored
-        parts = ((self._topics.batch, document), (self._topics.manifest, manifest))
-        now = await export_store.clock(connection)
-        await quarantine.queue_batch_again(connection, key, parts, now)
-        return True
-
 
 def _with_smaller_batches(profile: Profile) -> Profile:
-    """For the rest of a run whose batch was too much for a statement's time limit."""
+    """The profile for the rest of a run whose batch was too much for a statement's time limit."""
     fines_max = profile.limits.fines_max // 2
     log.warning(Event.BATCH_HALVED, profile=profile.code, fines_max=fines_max)
     return replace(profile, limits=replace(profile.limits, fines_max=fines_max))

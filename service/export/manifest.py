@@ -1,40 +1,30 @@
-"""The manifest of a sealed batch: control totals, recomputed from the bytes that leave the house.
+"""The manifest of a sealed batch: control totals, which are read from the bytes that are sent.
 
 Pure. Amounts are signed minor units of the batch's currency, times aware UTC (contracts.md, 6).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import sha256
 
 from ..core.words import Mode, Status
 from .batch import Batch, Sum, Totals, file_name, totals_of_batch
+from .run import OpenRun
 from .selection import Exclusion
 
 
 class TotalsDiffer(ValueError):
-    """The bytes do not hold what the batch holds: it must not be sealed."""
+    """The bytes have other totals than the batch, which must not be sealed."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         super().__init__(f"the rendered bytes differ from the batch in {', '.join(fields)}")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What a batch's run adds: `held_back` is the run's and belongs into its last batch."""
-
-    run_id: str
-    part: int
-    last: bool
-    mode: Mode
-    sealed_at: datetime
-    previous_sha256: str | None
-    held_back: Mapping[Exclusion, int]
-
-
-@dataclass(frozen=True, slots=True)
 class ManifestLine:
+    """What a manifest says of one exported fine; `status` is the status after the export."""
+
     bursar_transaction_id: str
     fine_id: str
     amount: int
@@ -43,6 +33,12 @@ class ManifestLine:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """The manifest of a batch; the members of its JSON have the same names (contracts.md, 6).
+
+    `part` counts the batches of the run, and `last` says that no batch of the run follows. The last
+    batch says in `held_back` how many fines the run has held back.
+    """
+
     institution_id: str
     profile: str
     mode: Mode
@@ -69,20 +65,41 @@ class Manifest:
     lines: tuple[ManifestLine, ...]
 
 
-def manifest_of(batch: Batch, document: bytes, totals: Totals, run: Run) -> Manifest:
-    """The manifest of `document`; `totals` are those read from it. Raises TotalsDiffer."""
-    _compare(totals_of_batch(batch), totals)
+def manifest_of(
+    batch: Batch,
+    document: bytes,
+    totals: Totals,
+    run: OpenRun,
+    *,
+    mode: Mode,
+    is_last: bool,
+    sealed_at: datetime,
+    previous_sha256: bytes | None,
+) -> Manifest:
+    """The manifest of a document, with the totals that were read from it.
+
+    `run` is the run behind the batch; its counts of fines that are held back belong into the last
+    batch. Raises TotalsDiffer if the batch has other totals.
+    """
+    expected = totals_of_batch(batch)
+    differing = [
+        "count or total" if field.name == "all" else field.name
+        for field in fields(Totals)
+        if getattr(expected, field.name) != getattr(totals, field.name)
+    ]
+    if differing:
+        raise TotalsDiffer(differing)
     return Manifest(
         institution_id=batch.institution_id,
         profile=batch.profile,
-        mode=run.mode,
+        mode=mode,
         batch_number=batch.batch_number,
         export_number=batch.export_number,
         run_id=run.run_id,
-        part=run.part,
-        last=run.last,
+        part=run.parts,
+        last=is_last,
         cutoff=batch.cutoff,
-        sealed_at=run.sealed_at,
+        sealed_at=sealed_at,
         currency=batch.currency,
         count=totals.all.count,
         total=totals.all.total,
@@ -93,9 +110,9 @@ def manifest_of(batch: Batch, document: bytes, totals: Totals, run: Run) -> Mani
         patrons=totals.patrons,
         size_bytes=len(document),
         sha256=sha256(document).hexdigest(),
-        previous_sha256=run.previous_sha256,
+        previous_sha256=None if previous_sha256 is None else previous_sha256.hex(),
         file_name=file_name(batch.profile, batch.export_number, batch.cutoff),
-        held_back=_held_back(run),
+        held_back=_held_back(run) if is_last else (),
         lines=tuple(
             ManifestLine(line.bursar_transaction_id, line.fine_id, line.amount, line.status)
             for line in batch.lines
@@ -103,23 +120,10 @@ def manifest_of(batch: Batch, document: bytes, totals: Totals, run: Run) -> Mani
     )
 
 
-def _compare(expected: Totals, read: Totals) -> None:
-    pairs = (
-        ("count or total", expected.all, read.all),
-        ("debits", expected.debits, read.debits),
-        ("credits", expected.credits, read.credits),
-        ("by_type", expected.by_type, read.by_type),
-        ("by_owner", expected.by_owner, read.by_owner),
-        ("patrons", expected.patrons, read.patrons),
+def _held_back(run: OpenRun) -> tuple[tuple[Exclusion, int], ...]:
+    """The reasons that occurred, in the order of their definition."""
+    return tuple(
+        (reason, count)
+        for reason in Exclusion
+        if reason.is_held_back and (count := run.held_back.get(reason, 0)) > 0
     )
-    differing = [name for name, held, found in pairs if held != found]
-    if differing:
-        raise TotalsDiffer(differing)
-
-
-def _held_back(run: Run) -> tuple[tuple[Exclusion, int], ...]:
-    """In the order of the reasons, those that occurred."""
-    if not run.last:
-        return ()
-    counts = ((reason, run.held_back.get(reason, 0)) for reason in Exclusion if reason.is_held_back)
-    return tuple((reason, count) for reason, count in counts if count > 0)

@@ -1,50 +1,47 @@
 """The plan of the next batch: which fines it will have, selected in steps of bounded length.
 
-A step looks at some thousand open fines and ends with a commit, so neither memory nor the lock of
-the run grows with what is passed over. Steps change nothing of what is selected: a run that is
-planned in one step seals the same batches.
+A step reads some thousand open fines and ends with a commit, so neither memory nor the lock of the
+run grows with the number of fines that are passed over. Steps do not change what is selected: a run
+that is planned in one step seals the same batches.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
-from ..database.session import Connection
-from .batch import Limits, Sized, cut
-from .claims import Claims, Evaluation, Place, evaluations, place_of
+from ..database.session import Connection, statements
+from . import store as export_store
+from .batch import Limits, Position, SelectedFine, fitting
+from .evaluation import Evaluation, evaluations, position_of
 from .profiles.profile import Profile
+from .run import OpenRun
 from .selection import Exclusion
-from .store import OpenRun
 
-# Of one step: a second of work, about. A patron is looked at whole, however many fines that are.
+SQL = statements("export")
+# A step of this many fines takes about a second. A patron is never divided between two steps.
 STEP_FINES_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """A fine of the next batch. `fine` is None when an earlier commit has selected it."""
-
-    place: Place
-    size_bytes: int
-    fine: Fine | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What lies behind the run's mark, up to `reached`, was looked at; `selected` of it is due.
+    """The fines between the mark of a run and the position `reached`, and what becomes of them.
 
-    `is_complete`: the batch can be sealed; `last`: no open fine lies behind `reached`. `fines` is
-    how many open fines the latest step has passed, for whoever watches the run.
+    `selected` are to be exported and `held_back` counts those that are held back, by reason.
+    `is_complete` says that the batch can be sealed, `is_last` that no open fine lies behind
+    `reached`. `passed` is the number of open fines that the latest step has read.
     """
 
-    reached: Place
-    selected: tuple[Selected, ...] = ()
-    held_back: Mapping[Exclusion, int] = field(default_factory=dict)
+    reached: Position
+    selected: list[SelectedFine] = field(default_factory=list)
+    held_back: Counter[Exclusion] = field(default_factory=Counter)
     is_complete: bool = False
-    last: bool = False
-    fines: int = 0
+    is_last: bool = False
+    passed: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes that the selected fines take at most."""
+        return sum(fine.size_bytes for fine in self.selected)
 
 
 async def extend_plan(
@@ -55,103 +52,108 @@ async def extend_plan(
     plan: Plan,
     fines_max: int = STEP_FINES_MAX,
 ) -> Plan:
-    """The plan after one more step, which reads without locking an account or a fine.
+    """Returns the plan after one more step, which reads without locking an account or a fine.
 
-    Whoever seals the batch checks it again under the locks. Ends after `fines_max` open fines, or
-    sooner where the batch is complete. A plan that the profile's limits do not allow any more is
-    made anew from the run's mark.
+    The step ends after `fines_max` open fines, or earlier if the batch is complete. The fines are
+    checked again under the locks when the batch is sealed. A plan that the limits of the profile
+    do not allow any more is made anew from the mark of the run.
     """
-    plan = plan if _is_allowed(plan, profile.limits) else Plan(run.after)
-    step = _Step(profile, plan)
-    async for evaluation in evaluations(connection, store, profile, run, plan.reached):
-        # An earlier step has taken this patron whole. What has come since waits for the next run:
-        # the patron's fines would stand in two batches, and each part be below the minimum.
-        if evaluation.patron_id == plan.reached[0] and plan.reached != run.after:
+    if not _is_allowed(plan, profile.limits):
+        plan = Plan(run.after)
+    start, step = plan.reached, _Step(plan, profile.limits)
+    async for evaluation in evaluations(connection, store, profile, run, start):
+        # An earlier step has read all fines of this patron. Fines that were created since then wait
+        # for the next run: the patron's fines would stand in two batches, and the part in each of
+        # them might be below the minimum amount.
+        if evaluation.patron_id == start[0] and start != run.after:
             continue
-        if not step.takes(evaluation):
-            return step.plan(is_complete=True)
-        if step.fines >= fines_max:
-            return step.plan()
-    return step.plan(is_complete=True, last=True)
+        if not step.add(evaluation):
+            step.plan.is_complete = True
+            return step.plan
+        if step.plan.passed >= fines_max:
+            return step.plan
+    step.plan.is_complete = step.plan.is_last = True
+    return step.plan
 
 
 def _is_allowed(plan: Plan, limits: Limits) -> bool:
-    """Whether a batch of the profile as it is now may hold what an earlier commit has selected.
+    """Whether a batch may hold what earlier steps have selected. A single fine always has a batch.
 
-    The limits are those of the profile in force, not those at the start of the run: whoever lowers
-    them has an ERP that does not take a larger file. A single fine always has a batch.
+    The limits are those of the profile in force, not those at the start of the run: if an operator
+    lowers them, the ERP does not accept larger files.
     """
-    size_bytes = sum(selected.size_bytes for selected in plan.selected)
-    return len(plan.selected) <= 1 or limits.allow(len(plan.selected), size_bytes)
+    count = len(plan.selected)
+    return count <= 1 or limits.allow(count, plan.size_bytes)
 
 
 class _Step:
-    """The plan while one step extends it."""
+    """Extends a copy of a plan by one patron after the other."""
 
-    def __init__(self, profile: Profile, plan: Plan) -> None:
-        self.fines = 0
-        self._profile = profile
-        self._reached = plan.reached
-        self._selected = list(plan.selected)
-        self._size_bytes = sum(selected.size_bytes for selected in plan.selected)
-        self._held_back = Counter(plan.held_back)
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self.plan = Plan(plan.reached, list(plan.selected), Counter(plan.held_back))
+        self._limits = limits
+        self._size_bytes = plan.size_bytes
 
-    def takes(self, evaluation: Evaluation) -> bool:
-        """Adds a patron; False where the batch is full without the patron, or with a part."""
-        due = evaluation.sized
-        if due and self._selected and not self._has_room(self._profile.limits, due):
+    def add(self, evaluation: Evaluation) -> bool:
+        """Adds a patron; False if the batch is full without the patron, or with a part."""
+        plan, due = self.plan, evaluation.selected
+        part = fitting(len(plan.selected), self._size_bytes, due, self._limits)
+        if due and not part:
             return False
-        # Only who begins a batch may be too large for it; all others wait for a batch of their own.
-        part = due if self._selected else next(cut(due, self._profile.limits), ())
-        until = place_of(evaluation.fines[-1][0])
-        if len(part) < len(due):
-            until = place_of(part[-1].claim)
-        self._add(part)
-        self._pass_over(evaluation, until)
-        return len(part) == len(due)
-
-    def _has_room(self, limits: Limits, due: Sequence[Sized[Fine]]) -> bool:
-        size_bytes = self._size_bytes + sum(more.size_bytes for more in due)
-        return limits.allow(len(self._selected) + len(due), size_bytes)
-
-    def _add(self, due: Sequence[Sized[Fine]]) -> None:
-        self._selected += [
-            Selected(place_of(more.claim), more.size_bytes, more.claim) for more in due
-        ]
-        self._size_bytes += sum(more.size_bytes for more in due)
-
-    def _pass_over(self, evaluation: Evaluation, until: Place) -> None:
-        passed = [exclusion for fine, exclusion in evaluation.fines if place_of(fine) <= until]
-        self._held_back.update(
-            exclusion for exclusion in passed if exclusion is not None and exclusion.is_held_back
-        )
-        self.fines += len(passed)
-        self._reached = until
-
-    def plan(self, *, is_complete: bool = False, last: bool = False) -> Plan:
-        return Plan(
-            self._reached, tuple(self._selected), self._held_back, is_complete, last, self.fines
-        )
+        is_whole = len(part) == len(due)
+        plan.reached = position_of(evaluation.fines[-1][0]) if is_whole else part[-1].position
+        plan.selected += part
+        self._size_bytes += sum(fine.size_bytes for fine in part)
+        passed = [why for fine, why in evaluation.fines if position_of(fine) <= plan.reached]
+        plan.held_back.update(why for why in passed if why is not None and why.is_held_back)
+        plan.passed += len(passed)
+        return is_whole
 
 
-def claims_of_nothing(plan: Plan) -> Claims:
-    """What was passed over where nothing is selected."""
-    return Claims((), plan.reached, plan.last, plan.held_back)
+def between_steps(run: OpenRun, plan: Plan) -> tuple[OpenRun, Plan]:
+    """Returns the run and its plan after a step that did not complete the batch.
+
+    The mark moves only as long as nothing is selected, because an older release that continues the
+    run does not know the plan.
+    """
+    if plan.selected:
+        return run, plan
+    moved = run.moved(plan.reached, plan.held_back)
+    return moved, Plan(moved.after)
 
 
-async def claims_of(
-    connection: Connection, store: LedgerStore, profile: Profile, plan: Plan
-) -> Claims:
-    """The fines of a complete plan as they are now; those that are not open any more are gone."""
-    earlier = {
-        FineKey(profile.institution_id, selected.place[1])
-        for selected in plan.selected
-        if selected.fine is None
-    }
-    read = await store.fines_by_key(connection, earlier)
-    fines = (
-        selected.fine or read[FineKey(profile.institution_id, selected.place[1])]
-        for selected in plan.selected
+async def load_plan(connection: Connection, run: OpenRun) -> Plan:
+    """The plan that earlier steps of the run have kept; an empty one if there is none."""
+    key = (run.institution_id, run.profile, run.run_id)
+    row = await connection.fetchrow(SQL["plan"], *key, *run.after)
+    if row is None:
+        return Plan(run.after)
+    columns = zip(row["patron_ids"], row["fine_ids"], row["sizes_bytes"], strict=True)
+    selected = [SelectedFine((patron, fine), size_bytes) for patron, fine, size_bytes in columns]
+    held_back = export_store.counts_of(row["held_back"])
+    return Plan((row["looked_patron"], row["looked_fine"]), selected, held_back)
+
+
+async def keep_plan(connection: Connection, run: OpenRun, plan: Plan) -> None:
+    """Keeps the state between two steps for the next step; the run is locked."""
+    run, plan = between_steps(run, plan)
+    if not plan.selected:
+        await export_store.advance_run(connection, run, closed=False)
+        return
+    await connection.execute(
+        SQL["put_plan"],
+        run.institution_id,
+        run.profile,
+        run.run_id,
+        *run.after,
+        *plan.reached,
+        [fine.position[0] for fine in plan.selected],
+        [fine.position[1] for fine in plan.selected],
+        [fine.size_bytes for fine in plan.selected],
+        export_store.counts_text(plan.held_back),
     )
-    still_open = tuple(fine for fine in fines if fine.is_open_in_library)
-    return Claims(still_open, plan.reached, plan.last, plan.held_back)
+
+
+async def drop_plan(connection: Connection, run: OpenRun) -> None:
+    """Deletes the plan: its batch is sealed, or nothing of it was due any more."""
+    await connection.execute(SQL["drop_plan"], run.institution_id, run.profile)

@@ -1,29 +1,31 @@
-"""The next run as it would be now: the same code and numbers, one snapshot, nothing written."""
+"""Shows the next run as it would be now: the same code and numbers, in one snapshot, read-only."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
+from ..apply.isolation import is_of_the_program
+from ..apply.isolation_parked import raise_for_parked
+from ..apply.outputs import Outputs
+from ..core.ledger import Fine
 from ..core.parked import ParkedFailure
+from ..core.workspace import View
+from ..database import ledger_write
 from ..database.ledger_store import LedgerStore
 from ..database.session import Connection, Pool, run_in_thread
-from . import claims, plan_store
 from . import store as export_store
 from .batch import CreditRef
-from .plan import STEP_FINES_MAX, Plan, claims_of, extend_plan
+from .build import BuiltBatch, Draft, build
+from .failures import UNSOUND, FailingFines, failing_fines
+from .plan import STEP_FINES_MAX, Plan, between_steps, extend_plan, load_plan
 from .profiles.profile import Profile
-from .rehearsal import rehearse
-from .sealing import (
-    Built,
-    Part,
-    advanced,
-    between_steps,
-    missed_by,
-    references_of,
-    seals_empty,
-    settled,
-)
-from .store import Numbers
+from .publish import encode_batch, encode_manifest
+from .run import Numbers, OpenRun
+from .seal import after_retry, check_again, draft_of, missed_fines, references_of, seals_empty
+
+# What is encoded is thrown away: the names of the topics do not matter.
+OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
 
 
 async def preview(
@@ -32,73 +34,111 @@ async def preview(
     profile: Profile,
     passed: Callable[[int], None] = lambda _: None,
     step_fines_max: int = STEP_FINES_MAX,
-) -> AsyncIterator[Built]:
-    """Batch after batch of the run that is open, or would be opened now.
+) -> AsyncIterator[BuiltBatch]:
+    """Yields each batch of the run that is open, or that would be begun now.
 
-    `passed` gets the number of open fines that each step has passed. Raises FailingFines where
-    the run would fail.
+    `passed` is called with the number of open fines that each step has passed. Raises FailingFines
+    where the run would fail.
     """
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        run = await export_store.new_run(connection, profile)
+        run = await export_store.current_run(connection, profile)
         numbers = await export_store.next_numbers(connection, profile)
-        plan = await plan_store.load(connection, run)
+        plan = await load_plan(connection, run)
         earlier: dict[str, CreditRef] = {}
         is_over = False
         while not is_over:
             before = plan
             plan = await extend_plan(connection, store, profile, run, plan, step_fines_max)
             if not plan.is_complete:
-                passed(plan.fines)
+                passed(plan.passed)
                 run, plan = between_steps(run, plan)
                 continue
-            claimed = await claims_of(connection, store, profile, plan)
-            part = Part(profile, run, claimed, (), numbers, earlier)
             try:
-                part, built = await _built(connection, store, part)
-            except ParkedFailure as failure:  # the run marks these, and takes the step again
+                batch, run = await _batch_of(
+                    connection, store, profile, run, plan, numbers, earlier
+                )
+            except ParkedFailure as failure:  # a run marks these records and repeats the step
                 run = replace(run, left_out=run.left_out.union(failure.keys))
                 plan = before
                 continue
-            passed(plan.fines)
-            is_over = plan.last
-            if built is None:
-                run = advanced(run, part.claimed, part.due)
-                plan = Plan(run.after)
-                continue
-            yield built
-            run, numbers = built.run, _following(numbers, built)
+            passed(plan.passed)
+            is_over = plan.is_last
             plan = Plan(run.after)
-            earlier |= built.lines
+            if batch is not None:
+                yield batch
+                manifest = batch.manifest
+                numbers = numbers.following(bytes.fromhex(manifest.sha256), manifest.count)
+                earlier |= batch.credit_refs
 
 
-async def _built(
-    connection: Connection, store: LedgerStore, part: Part
-) -> tuple[Part, Built | None]:
-    """The part as it is due under the accounts' present state; None: no batch is made of it.
+async def _batch_of(
+    connection: Connection,
+    store: LedgerStore,
+    profile: Profile,
+    run: OpenRun,
+    plan: Plan,
+    numbers: Numbers,
+    earlier: Mapping[str, CreditRef],
+) -> tuple[BuiltBatch | None, OpenRun]:
+    """The batch of a complete plan, and the run behind it; None if nothing is due any more.
 
-    Raises ParkedFailure with the parked records on which the program fails.
+    Raises FailingFines, and ParkedFailure for parked records on which the program fails.
     """
-    profile, run = part.profile, part.run
-    named = references_of(part.claimed.fines)
+    named = references_of(profile, plan)
     named.without |= run.left_out
     accounts = await store.peek(connection, named)
     view = await store.view(connection, named, accounts)
-    if lanes := missed_by(view):  # the run settles these before it exports
-        view = await run_in_thread(connection, len(view.parked), partial(settled, view, lanes))
-    due, claimed = await claims.still_due(connection, store, profile, run, part.claimed, view)
-    part = replace(part, claimed=claimed, due=due)
-    if not due and not seals_empty(profile, run, claimed):
-        return part, None
-    return part, await rehearse(connection, part, view, accounts)
+    if queues := missed_fines(view):  # a run retries these before it exports
+        retry = partial(after_retry, view, queues)
+        view = await run_in_thread(connection, len(view.parked), retry)
+    due, after = await check_again(connection, store, profile, run, plan, view)
+    if not due and not seals_empty(profile, run, plan):
+        return None, after
+    draft = await draft_of(connection, profile, after, plan, due, numbers, earlier)
+    return await _rehearse(connection, draft, view, accounts.recorded_at), draft.run
 
 
-def _following(numbers: Numbers, built: Built) -> Numbers:
-    return Numbers(
-        numbers.batch_number + 1,
-        bytes.fromhex(built.manifest.sha256),
-        numbers.export_number + 1,
-        numbers.first_bursar_id + built.manifest.count,
-    )
+async def _rehearse(
+    connection: Connection, draft: Draft, view: View, recorded_at: datetime
+) -> BuiltBatch:
+    """Builds the batch and encodes all that a run would write. The document is that of the run.
+
+    Raises FailingFines, ParkedFailure for parked records on which the program fails, and any error
+    that has another cause.
+    """
+
+    def built(due: Sequence[Fine]) -> BuiltBatch:
+        return build(replace(draft, due=due), view, recorded_at)
+
+    def attempt(due: Sequence[Fine]) -> None:
+        _encode(built(due), recorded_at)
+
+    count = len(draft.due)
+    try:
+        batch = await run_in_thread(connection, count, lambda: built(draft.due))
+        try:
+            await run_in_thread(connection, count, lambda: _encode(batch, recorded_at))
+        except Exception:
+            await raise_for_parked(connection, batch.changes, OUTPUTS, recorded_at)
+            raise
+    except ParkedFailure:
+        raise
+    except Exception as problem:
+        if not (isinstance(problem, UNSOUND) or is_of_the_program(problem)):
+            raise
+        failing = await run_in_thread(connection, count, lambda: failing_fines(draft.due, attempt))
+        if not failing:
+            raise
+        raise FailingFines(draft.profile.code, failing) from problem
+    return batch
+
+
+def _encode(batch: BuiltBatch, recorded_at: datetime) -> None:
+    """Encodes the records for Kafka and the rows of the ledger, as a run does."""
+    encode_batch(batch.manifest, batch.document, OUTPUTS.ce_source)
+    encode_manifest(batch.manifest, OUTPUTS.ce_source)
+    ledger_write.transaction_rows(batch.changes, recorded_at)
+    OUTPUTS.encoded(batch.changes, recorded_at)

@@ -7,8 +7,9 @@ from functools import cached_property
 from ..core.ledger import Fine
 from ..core.money import format_minor
 from ..core.words import CREDIT_TYPE
-from .claims import Evaluation, candidate_of
+from .evaluation import Evaluation, candidate_of, unsound_codes
 from .profiles.profile import AmountScope, FineGroup, Profile
+from .run import OpenRun
 from .selection import (
     Candidate,
     Exclusion,
@@ -18,8 +19,6 @@ from .selection import (
     minimum_amount,
     together,
 )
-from .sizes import unsound_codes
-from .store import OpenRun
 
 DUE = "due: the next run takes it"
 _WORDS = {

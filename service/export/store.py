@@ -1,22 +1,21 @@
-"""Runs, batches and counters in PostgreSQL. Numbers come from counter rows, never sequences."""
+"""Runs, open fines and counters in PostgreSQL.
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+Numbers come from counter rows, never from sequences: a rollback gives them back, a preview reads
+them without taking them, and no number is missing.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 import orjson
 
-from ..core.events import ParkedKey
-from ..core.ledger import BatchKey, Fine, FineKey
+from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore, columns
-from ..database.records import unpack_headers
-from ..database.rows import pack_headers
 from ..database.session import Connection, statements
-from ..messages import Message
-from .batch import CreditRef
-from .manifest import Manifest
+from .batch import CreditRef, Position
 from .profiles.profile import Profile
+from .run import Numbers, OpenRun
 from .schedule import ProfileRuns
 from .selection import Exclusion
 
@@ -25,67 +24,48 @@ OPEN_FINES_COUNTED_MAX = 100_000
 EMPTY_RUNS_DELETED_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
-    """A run between two batches: what lies behind (patron, fine) is done.
-
-    `taken` is what it took so far of the patron at the mark, signed minor units.
-    """
-
-    institution_id: str
-    profile: str
-    run_id: str
-    cutoff: datetime
-    after: tuple[str, str]
-    taken: int
-    parts: int
-    held_back: Mapping[Exclusion, int]
-    # Of a preview: parked records on which the program fails. A run has marked them.
-    left_out: frozenset[ParkedKey] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What one batch takes: bursar ids are `first_bursar_id` and those that follow it."""
-
-    batch_number: int
-    previous_sha256: bytes | None
-    export_number: int
-    first_bursar_id: int
-
-
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
-    """The open run of the profile; `run_id` names a new one where none is open."""
-    await connection.execute(SQL["open_run"], profile.institution_id, profile.code, run_id)
-    row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
-    if row is None:  # closed by another exporter in between
-        return await open_run(connection, profile, run_id)
-    return _run(row)
+    """The open run of the profile; if there is none, a new one with this id is begun."""
+    run = None
+    while run is None:  # another exporter may end the run between the two statements
+        await connection.execute(SQL["open_run"], *profile.key, run_id)
+        run = await _run(connection, "run", profile)
+    return run
 
 
 async def open_due_run(
     connection: Connection, profile: Profile, run_id: str, runs: ProfileRuns
 ) -> OpenRun | None:
-    """The open run, or a new one; None where another exporter has run since `runs` was read."""
+    """The open run, or a new one; None if another exporter has run since `runs` was read."""
     async with connection.transaction():
-        await connection.execute(SQL["lock_schedule"], profile.institution_id, profile.code)
-        if (
-            runs.open_run is None
-        ):  # one that was open and is not any more was gone on with to its end
-            own = (profile.institution_id, profile.code, run_id, runs.last_cutoff)
-            await connection.execute(SQL["open_due_run"], *own)
-        row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
-        return None if row is None else _run(row)
+        await connection.execute(SQL["lock_schedule"], *profile.key)
+        # A run that was open then and is not open any more was continued to its end.
+        if runs.open_run is None:
+            await connection.execute(SQL["open_due_run"], *profile.key, run_id, runs.last_cutoff)
+        return await _run(connection, "run", profile)
 
 
 async def lock_run(connection: Connection, profile: Profile) -> OpenRun | None:
-    """The open run, locked; None when another exporter has closed it."""
-    row = await connection.fetchrow(SQL["lock_run"], profile.institution_id, profile.code)
-    return None if row is None else _run(row)
+    """Locks the open run and returns it; None if another exporter has ended it."""
+    return await _run(connection, "lock_run", profile)
 
 
-def _run(row: asyncpg.Record) -> OpenRun:
-    held_back = {Exclusion(reason): n for reason, n in orjson.loads(row["held_back"]).items()}
+async def current_run(connection: Connection, profile: Profile) -> OpenRun:
+    """The open run, or the one that would be begun now; nothing is written."""
+    run = await _run(connection, "run", profile)
+    if run is not None:
+        return run
+    now = await connection.fetchval(SQL["clock"])
+    cutoff = now.replace(microsecond=now.microsecond // 1_000 * 1_000)
+    return OpenRun(*profile.key, "preview", cutoff, ("", ""), 0, 0, {})
+
+
+async def _run(connection: Connection, name: str, profile: Profile) -> OpenRun | None:
+    row = await connection.fetchrow(SQL[name], *profile.key)
+    return None if row is None else _run_of(row)
+
+
+def _run_of(row: asyncpg.Record) -> OpenRun:
     return OpenRun(
         row["institution_id"],
         row["profile"],
@@ -94,171 +74,96 @@ def _run(row: asyncpg.Record) -> OpenRun:
         (row["after_patron"], row["after_fine"]),
         row["taken"],
         row["parts"],
-        held_back,
+        counts_of(row["held_back"]),
     )
 
 
 async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> None:
-    """Stores the run's mark. A run that closes takes the empty runs before it along."""
-    held_back = orjson.dumps({reason.value: n for reason, n in run.held_back.items()}).decode()
+    """Stores where the run stands. A run that ends deletes the empty runs before it."""
+    key = (run.institution_id, run.profile)
     await connection.execute(
         SQL["advance_run"],
-        run.institution_id,
-        run.profile,
+        *key,
         run.run_id,
         *run.after,
         run.taken,
         run.parts,
-        held_back,
+        counts_text(run.held_back),
         "closed" if closed else "open",
     )
     if closed:
-        await connection.execute(
-            SQL["delete_empty_runs"],
-            run.institution_id,
-            run.profile,
-            run.cutoff,
-            EMPTY_RUNS_DELETED_MAX,
-        )
-        await connection.execute(SQL["put_run_end"], run.institution_id, run.profile)
+        await connection.execute(SQL["delete_empty_runs"], *key, run.cutoff, EMPTY_RUNS_DELETED_MAX)
+        await connection.execute(SQL["put_run_end"], *key)
+
+
+def counts_of(text: str) -> Counter[Exclusion]:
+    """The number of fines held back for each reason, from the JSON of a column."""
+    return Counter({Exclusion(reason): count for reason, count in orjson.loads(text).items()})
+
+
+def counts_text(held_back: Mapping[Exclusion, int]) -> str:
+    """The number of fines held back for each reason, as the JSON of a column."""
+    return orjson.dumps({reason.value: count for reason, count in held_back.items()}).decode()
 
 
 async def open_fines(
     connection: Connection,
     store: LedgerStore,
     profile: Profile,
-    after: tuple[str, str],
-    limit: int,
+    after: Position,
+    limit: int | None,
+    patron_ids: Sequence[str] | None = None,
 ) -> list[Fine]:
-    """A page in (patron, fine) order."""
-    rows = await connection.fetch(
-        SQL["open_fines"], profile.institution_id, profile.currency, *after, limit
-    )
+    """The open fines behind a position in the order of patron and fine, at most `limit`.
+
+    `patron_ids` restricts them to some patrons.
+    """
+    place = (profile.institution_id, profile.currency, *after)
+    if patron_ids is None:
+        rows = await connection.fetch(SQL["open_fines"], *place, limit)
+    else:
+        rows = await connection.fetch(SQL["open_fines_of_patrons"], *place, patron_ids, limit)
     return await store.fines_of(connection, rows)
 
 
 async def open_fines_left(connection: Connection, profile: Profile) -> int:
-    """How many fines the run that is open, or would be opened now, looks at.
+    """How many open fines the current run has still to pass, at most OPEN_FINES_COUNTED_MAX.
 
-    Counted up to OPEN_FINES_COUNTED_MAX: a progress bar is not worth reading a million fines.
+    The number is for a progress bar, which is not worth reading a million fines.
     """
-    after = (await new_run(connection, profile)).after
-    own = (profile.institution_id, profile.currency)
-    count: int = await connection.fetchval(
-        SQL["open_fines_left"], *own, *after, OPEN_FINES_COUNTED_MAX
-    )
+    after = (await current_run(connection, profile)).after
+    place = (profile.institution_id, profile.currency, *after)
+    count: int = await connection.fetchval(SQL["open_fines_left"], *place, OPEN_FINES_COUNTED_MAX)
     return count
 
 
-async def open_fines_of_patrons(
-    connection: Connection,
-    store: LedgerStore,
-    profile: Profile,
-    after: tuple[str, str],
-    patron_ids: list[str],
-    limit: int | None = None,
-) -> list[Fine]:
-    """What these patrons still have open behind the mark, in (patron, fine) order; a page of it."""
-    own = (profile.institution_id, profile.currency)
-    sql = SQL["open_fines_of_patrons"]
-    rows = await connection.fetch(sql, *own, *after, patron_ids, limit)
-    return await store.fines_of(connection, rows)
-
-
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:
-    """By fine id; none for a fine without a live line."""
+    """The live lines of these fines by fine id; a fine without a live line has none."""
     rows = await connection.fetch(SQL["live_lines_of_fines"], *columns(fines, 2))
     return {row["fine_id"]: CreditRef(row["line"], row["type"]) for row in rows}
 
 
-async def take_numbers(connection: Connection, profile: Profile, fines: int) -> Numbers:
-    """The next numbers, locked last of all; they come back if the commit does not happen."""
+async def take_numbers(connection: Connection, profile: Profile, lines: int) -> Numbers:
+    """Takes the numbers of a batch with so many lines; its counters are locked last of all rows.
+
+    If the commit does not happen, the next batch gets the same numbers.
+    """
     institution_id = profile.institution_id
-    taken = await connection.fetchrow(SQL["take_institution_numbers"], institution_id, fines)
-    assert taken is not None
-    last = await connection.fetchrow(SQL["lock_profile_counter"], institution_id, profile.code)
+    counters = await connection.fetchrow(SQL["take_institution_numbers"], institution_id, lines)
+    assert counters is not None
+    previous = await connection.fetchrow(SQL["lock_profile_counter"], *profile.key)
     return Numbers(
-        batch_number=1 if last is None else last["batch_number"] + 1,
-        previous_sha256=None if last is None else last["sha256"],
-        export_number=int(taken["export_number"]),
-        first_bursar_id=int(taken["bursar_transaction_id"]) - fines + 1,
+        batch_number=1 if previous is None else previous["batch_number"] + 1,
+        previous_sha256=None if previous is None else previous["sha256"],
+        export_number=int(counters["export_number"]),
+        first_bursar_id=int(counters["bursar_transaction_id"]) - lines + 1,
     )
 
 
 async def next_numbers(connection: Connection, profile: Profile) -> Numbers:
-    """What the next batch would take; nothing is taken."""
-    row = await connection.fetchrow(SQL["next_numbers"], profile.institution_id, profile.code)
+    """The numbers that the next batch would take; nothing is taken."""
+    row = await connection.fetchrow(SQL["next_numbers"], *profile.key)
     assert row is not None
     return Numbers(
         row["batch_number"], row["sha256"], int(row["export_number"]), int(row["first_bursar_id"])
     )
-
-
-async def new_run(connection: Connection, profile: Profile) -> OpenRun:
-    """The run that is open, or the one that would be opened now; nothing is written."""
-    row = await connection.fetchrow(SQL["run"], profile.institution_id, profile.code)
-    if row is not None:
-        return _run(row)
-    now = await clock(connection)
-    cutoff = now.replace(microsecond=now.microsecond // 1_000 * 1_000)
-    return OpenRun(profile.institution_id, profile.code, "preview", cutoff, ("", ""), 0, 0, {})
-
-
-async def seal(
-    connection: Connection, manifest: Manifest, document: Message, as_message: Message
-) -> None:
-    """The batch as it leaves the house: bytes that never change again."""
-    previous = manifest.previous_sha256
-    sha256 = bytes.fromhex(manifest.sha256)
-    await connection.execute(
-        SQL["seal_batch"],
-        manifest.institution_id,
-        manifest.profile,
-        manifest.batch_number,
-        manifest.run_id,
-        manifest.export_number,
-        manifest.currency,
-        manifest.count,
-        manifest.total,
-        manifest.file_name,
-        sha256,
-        None if previous is None else bytes.fromhex(previous),
-        document.value,
-        pack_headers(document.headers),
-        as_message.value,
-        pack_headers(as_message.headers),
-        manifest.cutoff,
-        manifest.sealed_at,
-    )
-    await connection.execute(
-        SQL["set_profile_counter"],
-        manifest.institution_id,
-        manifest.profile,
-        manifest.batch_number,
-        sha256,
-    )
-
-
-async def manifest_queued(connection: Connection, manifest: Manifest) -> None:
-    """Notes the outbox row of the manifest; to be called right after it was put."""
-    await connection.execute(
-        SQL["manifest_queued"], manifest.institution_id, manifest.profile, manifest.batch_number
-    )
-
-
-async def sealed_messages(connection: Connection, key: BatchKey) -> tuple[Message, Message] | None:
-    """The document and the manifest as they were published; None for a batch unknown here."""
-    row = await connection.fetchrow(SQL["sealed_bytes"], *key)
-    if row is None:
-        return None
-    record_key = row["record_key"].encode()
-    return (
-        Message(record_key, row["document"], unpack_headers(row["document_headers"])),
-        Message(record_key, row["manifest"], unpack_headers(row["manifest_headers"])),
-    )
-
-
-async def clock(connection: Connection) -> datetime:
-    """The database's: schedules and cutoffs go by it alone."""
-    now: datetime = await connection.fetchval(SQL["clock"])
-    return now

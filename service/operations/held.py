@@ -7,14 +7,13 @@ from itertools import groupby
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_store import LedgerStore
 from ..database.session import Connection, statements
-from ..export import claims
 from ..export import store as export_store
-from ..export.claims import Evaluation
+from ..export.evaluation import Evaluation, evaluate, evaluations
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import Explanation
+from ..export.run import OpenRun
 from ..export.schedule import pauses
 from ..export.selection import Exclusion
-from ..export.store import OpenRun
 from . import unclaimed
 from .held_causes import with_causes
 from .held_fine import HeldFine, is_held_by_itself, without_profile
@@ -187,7 +186,7 @@ async def _unclaimed(
 
 async def run_of(connection: Connection, profile: Profile) -> OpenRun:
     """The run that would come next, from its first patron on."""
-    return replace(await export_store.new_run(connection, profile), after=("", ""))
+    return replace(await export_store.current_run(connection, profile), after=("", ""))
 
 
 async def patrons(
@@ -199,13 +198,11 @@ async def patrons(
 ) -> AsyncIterator[Evaluation]:
     """All patrons of the profile's institution, or one of them, with what they have open."""
     if patron_id is None:
-        async for evaluation in claims.evaluations(connection, store, profile, run):
+        async for evaluation in evaluations(connection, store, profile, run):
             yield evaluation
         return
-    fines = await export_store.open_fines_of_patrons(
-        connection, store, profile, run.after, [patron_id]
-    )
-    for evaluation in await claims.evaluate(
-        connection, store, profile, run, [fines] if fines else []
+    fines = await export_store.open_fines(connection, store, profile, run.after, None, [patron_id])
+    for evaluation in await evaluate(
+        connection, store, profile, run, [tuple(fines)] if fines else []
     ):
         yield evaluation

@@ -13,7 +13,7 @@ from ..database.ledger_store import LedgerStore
 from ..database.session import Pool, Writes
 from ..export.job import ExportJob
 from ..export.profiles.profile import Profiles
-from ..export.steps import ExportTopics
+from ..export.publish import ExportTopics
 from ..kafka.clients import GroupTimes
 from ..kafka.topics import INPUTS, OUTPUTS
 from ..messages import parse

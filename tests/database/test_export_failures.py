@@ -18,7 +18,7 @@ from service.database.session import DatabaseLimits, create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.schedule import MAX_MS, Retries
-from service.export.steps import short_account_locks
+from service.export.seal import short_account_locks
 from service.messages import parse
 from service.runtime.telemetry import Metrics
 from tests.support.exports import (

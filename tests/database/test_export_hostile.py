@@ -12,15 +12,16 @@ from service.core.events import FineCreated
 from service.core.ledger import Fine
 from service.core.words import Considered, Status
 from service.export.batch import USER_NAME, clean, totals_of_batch
-from service.export.claims import candidate_of
-from service.export.manifest import Run, manifest_of
-from service.export.printing import batch_of, line_of
+from service.export.build import batch_of, line_of
+from service.export.evaluation import candidate_of
 from service.export.selection import Exclusion, exclusion_of, local_date
 from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read
+from service.export.xml.write import render
 from service.export.xml.xsd import bursar_export_schema
 from service.messages import parse
 from tests.golden.batches import any_text
+from tests.support.batches import manifest_in_run
 from tests.support.exports import (
     all_of,
     check_sealed,
@@ -262,13 +263,13 @@ def test_what_the_contract_lets_in_and_the_selection_lets_out_is_printed_and_rea
     line = line_of(fine_now, "1", Status.TRANSFERRED, None)
     patrons = {(facts.institution_id, facts.patron_id): who}
     batch = batch_of(PROFILE, facts.created_at, 10**14, 1, {facts.patron_id: [line]}, patrons)
-    proof = prove(batch, SCHEMA)
-    assert proof.totals == totals_of_batch(batch)
-    assert proof.totals.all == (proof.totals.debits)
-    ended = Run("r", 1, True, PROFILE.mode, facts.created_at, None, {})
-    manifest = manifest_of(batch, proof.document, proof.totals, ended)
+    document = render(batch)
+    totals = prove(batch, document)
+    assert totals == totals_of_batch(batch)
+    assert totals.all == totals.debits
+    manifest = manifest_in_run(batch, document, totals)
     assert (manifest.total, manifest.patrons) == (facts.amount, 1)
-    (printed,) = read(proof.document).patrons
+    (printed,) = read(document).patrons
     assert printed.match_value in {value for _, value in who.identifiers}
     assert printed.match_type != USER_NAME
     assert printed.lines[0].library_code == (facts.owner.library_code if facts.owner else None)

@@ -17,7 +17,7 @@ from service.core import rules
 from service.database import session
 from service.database.ledger_store import LedgerStore
 from service.database.session import DatabaseLimits, create_pool
-from service.export import claims, sealing, steps
+from service.export import build, evaluation, publish
 from service.export.job import ExportJob
 from service.messages import parse
 from tests.support.exports import check_sealed, fines, only, profiles_with
@@ -99,12 +99,12 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
     monkeypatch.setattr(session, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
     ran = set[str]()
     for place, name in (
-        (claims, "evaluate_groups"),
+        (evaluation, "evaluate_groups"),
         (rules, "fold"),
-        (sealing, "lines_of"),
-        (sealing, "prove"),
-        (sealing, "manifest_of"),
-        (steps, "encode_manifest"),
+        (build, "lines_of"),
+        (build, "prove"),
+        (build, "manifest_of"),
+        (publish, "encode_manifest"),
         (Outputs, "encoded"),
     ):
         monkeypatch.setattr(place, name, slowly(getattr(place, name), ran))

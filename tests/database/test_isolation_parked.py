@@ -8,9 +8,9 @@ from service.apply.tally import TallyInMetrics
 from service.core import decisions
 from service.core import parked as core_parked
 from service.database.ledger_store import LedgerStore
-from service.export import sealing
+from service.export import build
+from service.export.build import lines_of
 from service.export.job import ExportJob
-from service.export.printing import lines_of
 from service.operations import parked
 from service.runtime.telemetry import Metrics
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
@@ -101,7 +101,7 @@ async def test_a_profile_on_which_the_program_fails_stops_neither_the_others_nor
 ) -> None:
     await path.take(fine(fine_id="F-1", type="LOSTITEMREPLACEMENTFEE"), fine(fine_id=BAD))
     profiles = profiles_of(PROFILES.replace('match = "02"', 'match = "02"\ninterval_seconds = 60'))
-    monkeypatch.setattr(sealing, "lines_of", fails_for(f"'{BAD}'", lines_of))
+    monkeypatch.setattr(build, "lines_of", fails_for(f"'{BAD}'", lines_of))
     metrics = Metrics()
     path.applier._committer.counting = TallyInMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, profiles)

@@ -9,7 +9,7 @@ import pytest
 
 from service.apply import outputs
 from service.database.ledger_store import LedgerStore
-from service.export import printing, sizes
+from service.export import build, evaluation
 from service.export.batch import InvalidBatch
 from service.export.failures import NAMED_MAX, FailingFines, failing_fines
 from service.export.preview import preview
@@ -50,8 +50,8 @@ WRONG = InvalidBatch("amount", "must not be zero")
     ("where", "name", "error", "run_raises"),
     [
         (outputs, ENCODE, Mistake(), Mistake),
-        (printing, "line_of", WRONG, InvalidBatch),
-        (sizes, "line_of", WRONG, FailingFines),
+        (build, "line_of", WRONG, InvalidBatch),
+        (evaluation, "line_of", WRONG, FailingFines),
     ],
     ids=["event", "line", "size"],
 )

@@ -13,7 +13,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
-from service.export.steps import ExportTopics
+from service.export.publish import ExportTopics
 from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from service.relay.loop import Relay, RelayLimits

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from confluent_kafka import Producer
 
-from service.core.words import Mode
-from service.export.encode import encode_batch, encode_manifest
-from service.export.manifest import Run, manifest_of
+from service.export.publish import encode_batch, encode_manifest
 from service.export.xml.proof import prove
-from service.export.xml.xsd import bursar_export_schema
+from service.export.xml.write import render
 from service.messages import Message
 from tests.golden.batches import CUTOFF, batch, line, patron
+from tests.support.batches import manifest_in_run
 
 SECONDS_MAX = 30
 
@@ -66,24 +65,22 @@ def sealed_chain(
             export_number=100_000_000_000_000 + numbers[number - 1],
             cutoff=CUTOFF + timedelta(minutes=number) + later,
         )
-        proof = prove(of, bursar_export_schema())
-        run = Run(
+        document = render(of)
+        manifest = manifest_in_run(
+            of,
+            document,
+            prove(of, document),
             run_id=f"run-{number}",
-            part=1,
-            last=True,
-            mode=Mode.EXPORT_IMPORT,
             sealed_at=datetime(2026, 9, 12, 20, 0, tzinfo=UTC) + timedelta(minutes=number),
             previous_sha256=chain[-1].sha256 if chain else None,
-            held_back={},
         )
-        told = manifest_of(of, proof.document, proof.totals, run)
         chain.append(
             Sealed(
                 number,
-                told.file_name,
-                told.sha256,
-                encode_batch(told, proof.document, "/test"),
-                encode_manifest(told, "/test"),
+                manifest.file_name,
+                manifest.sha256,
+                encode_batch(manifest, document, "/test"),
+                encode_manifest(manifest, "/test"),
             )
         )
     return chain

@@ -24,7 +24,7 @@ from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
 from service.export.profiles.profile import Profile, Profiles
 from service.export.profiles.reading import parse_profiles
-from service.export.steps import ExportTopics
+from service.export.publish import ExportTopics
 from service.messages import parse
 from service.operations.sweep import Sweep
 from tests.support import inputs

@@ -15,15 +15,15 @@ from service.export.batch import (
     BatchPatron,
     InvalidBatch,
     Limits,
-    Sized,
+    SelectedFine,
     clean,
-    cut,
     file_name,
     ordered,
     size_bytes_max,
 )
 from service.export.xml.write import render
 from tests.golden.batches import any_batch, any_text, batch, line, patron
+from tests.support.batches import cut
 
 
 def test_fines_without_an_item_come_first_then_by_fine_id_in_byte_order() -> None:
@@ -126,12 +126,16 @@ def test_a_cleaned_text_is_clean(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
-def sized(*patrons: tuple[str, Sequence[int]]) -> list[Sized[str]]:
-    return [Sized(who, f"{who}{n}", size) for who, sizes in patrons for n, size in enumerate(sizes)]
+def sized(*patrons: tuple[str, Sequence[int]]) -> list[SelectedFine]:
+    return [
+        SelectedFine((who, f"{who}{n}"), size)
+        for who, sizes in patrons
+        for n, size in enumerate(sizes)
+    ]
 
 
-def claims(batches: Sequence[Sequence[Sized[str]]]) -> list[list[str]]:
-    return [[one.claim for one in part] for part in batches]
+def fine_ids(batches: Sequence[Sequence[SelectedFine]]) -> list[list[str]]:
+    return [[fine.position[1] for fine in part] for part in batches]
 
 
 ROOMY = 10**9
@@ -169,9 +173,9 @@ ROOMY = 10**9
     ],
 )
 def test_a_run_is_cut(
-    sentence: str, given_: list[Sized[str]], limits: Limits, expected: list[list[str]]
+    sentence: str, given_: list[SelectedFine], limits: Limits, expected: list[list[str]]
 ) -> None:
-    assert claims(list(cut(given_, limits))) == expected, sentence
+    assert fine_ids(list(cut(given_, limits))) == expected, sentence
 
 
 _runs = st.lists(
@@ -183,7 +187,7 @@ _limits = st.builds(Limits, st.integers(1, 5), st.integers(40, 100).map(DOCUMENT
 
 @given(_runs, _limits)
 def test_a_cut_run_loses_nothing_keeps_its_order_and_the_limits(
-    run: list[Sized[str]], limits: Limits
+    run: list[SelectedFine], limits: Limits
 ) -> None:
     batches = list(cut(run, limits))
     assert [one for part in batches for one in part] == run
@@ -192,19 +196,19 @@ def test_a_cut_run_loses_nothing_keeps_its_order_and_the_limits(
 
 @given(_runs, _limits)
 def test_a_patron_is_divided_only_if_he_alone_exceeds_the_limits(
-    run: list[Sized[str]], limits: Limits
+    run: list[SelectedFine], limits: Limits
 ) -> None:
     batches = list(cut(run, limits))
-    for who, group in groupby(run, key=lambda one: one.patron_id):
+    for who, group in groupby(run, key=lambda one: one.position[0]):
         fines = list(group)
-        parts = sum(any(one.patron_id == who for one in part) for part in batches)
+        parts = sum(any(one.position[0] == who for one in part) for part in batches)
         if limits.allow(len(fines), sum(one.size_bytes for one in fines)):
             assert parts == 1
 
 
 @given(_runs, _limits)
 def test_what_a_run_that_died_has_left_is_cut_as_the_whole_would_have_been(
-    run: list[Sized[str]], limits: Limits
+    run: list[SelectedFine], limits: Limits
 ) -> None:
     batches = list(cut(run, limits))
     for done in range(len(batches)):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.words import Mode, Reason
+from service.core.words import Reason
 from service.export.batch import Batch, Sum, totals_of_batch
-from service.export.manifest import Run, TotalsDiffer, manifest_of
+from service.export.manifest import TotalsDiffer
 from service.export.selection import Exclusion
 from service.export.xml.proof import printed, prove
 from service.export.xml.read import (
@@ -22,8 +22,8 @@ from service.export.xml.read import (
 )
 from service.export.xml.stream import Fault, RefusedDocument
 from service.export.xml.write import NAMESPACE, render
-from service.export.xml.xsd import bursar_export_schema
-from tests.golden.batches import CUTOFF, SEEN, any_batch, batch, golden_batches, line, patron
+from tests.golden.batches import any_batch, batch, golden_batches, line, patron
+from tests.support.batches import manifest_in_run
 
 
 @given(any_batch())
@@ -255,19 +255,19 @@ def test_a_broken_file_of_ours_is_refused_or_read_and_never_raises_anything_else
             reader(broken)
 
 
-RUN = Run("run-1", 2, True, Mode.EXPORT_IMPORT, SEEN, "0" * 64, {Exclusion.REFUSED: 2})
+HELD_BACK = {Exclusion.REFUSED: 2}
 
 
 def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
     sent = golden_batches()["full.xml"]
-    proof = prove(sent, bursar_export_schema())
-    manifest = manifest_of(sent, proof.document, proof.totals, RUN)
+    document = render(sent)
+    manifest = manifest_in_run(sent, document, prove(sent, document))
     assert (manifest.count, manifest.total, manifest.patrons) == (4, 404_59, 2)
     assert (manifest.debits, manifest.credits) == (Sum(3, 407_84), Sum(1, -3_25))
     assert manifest.by_owner == (("MAIN", Sum(2, 395_50)), ("institution", Sum(2, 9_09)))
     assert [code for code, _ in manifest.by_type] == sorted(code for code, _ in manifest.by_type)
-    assert manifest.sha256 == sha256(proof.document).hexdigest()
-    assert manifest.size_bytes == len(proof.document)
+    assert manifest.sha256 == sha256(document).hexdigest()
+    assert manifest.size_bytes == len(document)
     assert manifest.file_name == "main-100000000000042-1789241400250.xml"
     assert [row.fine_id for row in manifest.lines] == [
         "fine-001",
@@ -280,10 +280,10 @@ def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
 def test_held_back_fines_are_counted_in_the_last_batch_of_a_run_alone() -> None:
     sent = batch()
     document_, totals = render(sent), totals_of_read(read(render(sent)))
-    last = manifest_of(sent, document_, totals, RUN)
+    last = manifest_in_run(sent, document_, totals, part=2, held_back=HELD_BACK)
     assert last.held_back == ((Exclusion.REFUSED, 2),)
-    earlier = Run("run-1", 1, False, RUN.mode, CUTOFF, None, RUN.held_back)
-    assert manifest_of(sent, document_, totals, earlier).held_back == ()
+    earlier = manifest_in_run(sent, document_, totals, is_last=False, held_back=HELD_BACK)
+    assert earlier.held_back == ()
 
 
 @pytest.mark.parametrize(
@@ -297,4 +297,4 @@ def test_held_back_fines_are_counted_in_the_last_batch_of_a_run_alone() -> None:
 def test_a_batch_whose_bytes_hold_something_else_has_no_manifest(other: Batch) -> None:
     sent = batch(patron("abel", line(1, 95_00)))
     with pytest.raises(TotalsDiffer):
-        manifest_of(sent, render(other), totals_of_read(read(render(other))), RUN)
+        manifest_in_run(sent, render(other), totals_of_read(read(render(other))))

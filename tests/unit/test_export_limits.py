@@ -11,15 +11,13 @@ from service.export.batch import (
     BatchPatron,
     CreditRef,
     Limits,
-    Sized,
-    cut,
+    SelectedFine,
     ordered,
     size_bytes_max,
     totals_of_batch,
 )
-from service.export.encode import encode_batch, encode_manifest
-from service.export.manifest import Run, manifest_of
 from service.export.profiles.file import BYTES_MAX, BYTES_MAX_MIN, FINES_MAX, FINES_MAX_MAX
+from service.export.publish import encode_batch, encode_manifest
 from service.export.selection import Exclusion
 from service.export.xml.write import render
 from service.kafka.topics import settings_of
@@ -28,6 +26,7 @@ from service.relay.loop import RelayLimits
 from service.relay.window import RECORD_OVERHEAD_BYTES
 from service.settings import Settings
 from tests.golden.batches import CUTOFF, batch, line
+from tests.support.batches import cut, manifest_in_run
 from tests.support.exports import only, profiles_with
 
 AMP = "&"  # one byte that takes five
@@ -79,9 +78,12 @@ def patron_of(n: int, name: str, fine: BatchLine, value: str) -> BatchPatron:
 
 def first_batch(patrons: list[BatchPatron], limits: Limits) -> Batch:
     """As a run cuts it."""
-    sized = [Sized(one.patron_id, one, size_bytes_max(one, one.lines[0])) for one in patrons]
+    by_id = {one.patron_id: one for one in patrons}
+    selected = [
+        SelectedFine((one.patron_id, ""), size_bytes_max(one, one.lines[0])) for one in patrons
+    ]
     return batch(
-        *ordered(one.claim for one in next(cut(sized, limits))),
+        *ordered(by_id[fine.position[0]] for fine in next(cut(selected, limits))),
         profile="p" * 40,
         institution_id="9" * 10,
         currency="KWD",
@@ -90,9 +92,18 @@ def first_batch(patrons: list[BatchPatron], limits: Limits) -> Batch:
 
 def messages_of(one: Batch) -> tuple[Message, Message]:
     held_back = {reason: 10**9 for reason in Exclusion if reason.is_held_back}
-    closing = Run("r" * 36, 10**6, True, only(profiles_with()).mode, CUTOFF, "0" * 64, held_back)
     document = render(one)
-    manifest = manifest_of(one, document, totals_of_batch(one), closing)
+    manifest = manifest_in_run(
+        one,
+        document,
+        totals_of_batch(one),
+        run_id="r" * 36,
+        part=10**6,
+        mode=only(profiles_with()).mode,
+        sealed_at=CUTOFF,
+        previous_sha256="0" * 64,
+        held_back=held_back,
+    )
     return encode_batch(manifest, document, "/s" * 50), encode_manifest(manifest, "/s" * 50)
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import sys
 import unicodedata
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -15,21 +14,19 @@ import pytest
 from hypothesis import given
 
 from service.core.money import format_minor
-from service.core.words import Mode
 from service.export.batch import Batch, CreditRef
-from service.export.encode import manifest_members
 from service.export.formats import Format, NotPrintable, XmlFormat, printed_as, table_of
 from service.export.formats.csv_format import COLUMNS, CsvFormat, neutralised, original
 from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
 from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
-from service.export.manifest import Run, manifest_of
+from service.export.publish import manifest_members
 from service.export.xml.proof import prove
-from service.export.xml.xsd import bursar_export_schema
+from service.export.xml.write import render
 from service.runtime.problems import OperatorError
 from tests.golden.batches import any_batch, any_text, batch, golden_batches, line, patron
+from tests.support.batches import manifest_in_run
 
-RUN = Run("run-1", 1, True, Mode.EXPORT_IMPORT, datetime(2026, 9, 12, 19, 31, tzinfo=UTC), None, {})
 Sealed = tuple[bytes, dict[str, object]]
 
 LAYOUT = """
@@ -48,9 +45,9 @@ trailer = [{ text = "T", length = 1 }, { field = "count", length = 6, align = "r
 
 
 def sealed(of: Batch) -> Sealed:
-    proof = prove(of, bursar_export_schema())
-    members = manifest_members(manifest_of(of, proof.document, proof.totals, RUN))
-    return proof.document, json.loads(orjson.dumps(members))
+    document = render(of)
+    members = manifest_members(manifest_in_run(of, document, prove(of, document)))
+    return document, json.loads(orjson.dumps(members))
 
 
 def layout_of(text: str, folder: Path) -> Layout:

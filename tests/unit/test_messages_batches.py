@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from service.core.words import Mode, Status
 from service.export.batch import Sum
-from service.export.encode import encode_batch, encode_manifest
 from service.export.manifest import Manifest, ManifestLine
+from service.export.publish import encode_batch, encode_manifest
 from service.export.selection import Exclusion
 from tests.support.outgoing import OCCURRED, RECORDED, SOURCE, headers_of, sound
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from service.core.events import ExportFine, FineCreated
 from service.core.ledger import BatchKey, FineKey, Origin
 from service.core.words import Status
-from service.export.printing import batch_of, line_of
+from service.export.build import batch_of, line_of
 from service.export.profiles.reading import parse_profiles
 from service.export.xml.write import render
 from service.messages import parse

@@ -1,9 +1,5 @@
 """A batch is printed, validated, read back and totalled before anything is sealed. Pure."""
 
-from dataclasses import dataclass
-
-from lxml import etree
-
 from ...core.ledger import Item
 from ..batch import Batch, BatchLine, BatchPatron, Totals, clean
 from .read import (
@@ -15,34 +11,24 @@ from .read import (
     totals_of_read,
 )
 from .stream import validate
-from .write import (
-    printed_comment,
-    printed_institution,
-    printed_time,
-    render,
-)
+from .write import printed_comment, printed_institution, printed_time
+from .xsd import bursar_export_schema
 
 
 class NotReadBack(ValueError):
     """What the bytes say is not what the batch prints: a bug, nothing may be sealed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The bytes that leave the house and the totals read from them."""
+def prove(batch: Batch, document: bytes) -> Totals:
+    """The totals of a document, after it was validated, read back and compared with its batch.
 
-    document: bytes
-    totals: Totals
-
-
-def prove(batch: Batch, schema: etree.XMLSchema) -> Proof:
-    """The document of `batch`. Raises RefusedDocument or NotReadBack."""
-    document = render(batch)
-    validate(document, schema)
-    found = read(document)
-    if found != printed(batch):
+    Raises RefusedDocument or NotReadBack.
+    """
+    validate(document, bursar_export_schema())
+    read_back = read(document)
+    if read_back != printed(batch):
         raise NotReadBack("the document read back differs from the batch")
-    return Proof(document, totals_of_read(found))
+    return totals_of_read(read_back)
 
 
 def printed(batch: Batch) -> ReadBatch:

@@ -1,0 +1,162 @@
+"""Builds one batch from its fines: rules, lines, bytes, proof and manifest. Pure.
+
+Amounts are in signed minor units of the profile's currency.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..core import rules
+from ..core.events import ExportFine
+from ..core.ledger import BatchKey, Fine, FineKey, Patron
+from ..core.words import Status
+from ..core.workspace import Changes, PatronKey, View
+from .batch import Batch, BatchLine, BatchPatron, CreditRef, ordered
+from .manifest import Manifest, manifest_of
+from .profiles.profile import Profile
+from .run import Numbers, OpenRun
+from .selection import identifier_of
+from .xml.proof import prove
+from .xml.write import render
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a batch is built from.
+
+    `run` is the run as it will be behind this batch, and `is_last` says that no batch follows in
+    it. `due` are the fines to be exported, in order. `credit_refs` has the lines of earlier batches
+    that credits refer to, by fine id.
+    """
+
+    profile: Profile
+    run: OpenRun
+    is_last: bool
+    due: Sequence[Fine]
+    numbers: Numbers
+    credit_refs: Mapping[str, CreditRef]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBatch:
+    """A batch with its bytes, its manifest and what it changes in the ledger.
+
+    `credit_refs` has the lines of this batch by fine id, for credits in later batches.
+    """
+
+    manifest: Manifest
+    document: bytes
+    changes: Changes
+    credit_refs: Mapping[str, CreditRef]
+
+
+def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
+    """Builds the batch of a draft on the ledger of `view`.
+
+    Raises InvalidBatch, RefusedDocument, NotReadBack or TotalsDiffer if the bytes would not say
+    what the fines say.
+    """
+    profile, run, numbers = draft.profile, draft.run, draft.numbers
+    ids = {
+        fine.facts.key: str(number)
+        for number, fine in enumerate(draft.due, start=numbers.first_bursar_id)
+    }
+    changes = rules.fold(view, _exports(draft, ids))
+    statuses = {effect.fine.facts.key: effect.fine.status for effect in changes.transactions}
+    refs = {
+        fine.facts.fine_id: CreditRef(ids[fine.facts.key], fine.facts.type) for fine in draft.due
+    }
+    lines = lines_of(draft.due, ids, statuses, {**draft.credit_refs, **refs})
+    batch = batch_of(
+        profile, run.cutoff, numbers.export_number, numbers.batch_number, lines, view.patrons
+    )
+    document = render(batch)
+    manifest = manifest_of(
+        batch,
+        document,
+        prove(batch, document),
+        run,
+        mode=profile.mode,
+        is_last=draft.is_last,
+        sealed_at=sealed_at,
+        previous_sha256=numbers.previous_sha256,
+    )
+    return BuiltBatch(manifest, document, changes, refs)
+
+
+def _exports(draft: Draft, ids: Mapping[FineKey, str]) -> list[ExportFine]:
+    run, profile = draft.run, draft.profile
+    key = BatchKey(run.institution_id, profile.code, draft.numbers.batch_number)
+    return [
+        ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
+        for fine in draft.due
+    ]
+
+
+def batch_of(
+    profile: Profile,
+    cutoff: datetime,
+    export_number: int,
+    batch_number: int,
+    lines: Mapping[str, Sequence[BatchLine]],
+    patrons: Mapping[PatronKey, Patron],
+) -> Batch:
+    """The batch of these lines, which come by patron id, in the order that the format wants."""
+    return Batch(
+        institution_id=profile.institution_id,
+        profile=profile.code,
+        export_number=export_number,
+        batch_number=batch_number,
+        cutoff=cutoff,
+        currency=profile.currency,
+        zone=profile.zone,
+        patrons=ordered(
+            patron_of(profile, patrons[(profile.institution_id, patron_id)], lines_of_patron)
+            for patron_id, lines_of_patron in lines.items()
+        ),
+        credit_references=profile.credit_references,
+    )
+
+
+def lines_of(
+    due: Sequence[Fine],
+    ids: Mapping[FineKey, str],
+    statuses: Mapping[FineKey, Status],
+    refs: Mapping[str, CreditRef],
+) -> dict[str, list[BatchLine]]:
+    """The lines of the fines by patron id; `statuses` are those after the export."""
+    lines: dict[str, list[BatchLine]] = defaultdict(list)
+    for fine in due:
+        key, credit_of = fine.facts.key, fine.facts.credit_of
+        ref = refs.get(credit_of) if credit_of is not None else None
+        lines[fine.facts.patron_id].append(line_of(fine, ids[key], statuses[key], ref))
+    return lines
+
+
+def patron_of(profile: Profile, patron: Patron, lines: Sequence[BatchLine]) -> BatchPatron:
+    """A patron as the batch prints them; the selection has seen that the identifier is there."""
+    value = identifier_of(profile, patron.identifiers)
+    assert value is not None
+    return BatchPatron(patron.patron_id, profile.match, value, patron.name, tuple(lines))
+
+
+def line_of(fine: Fine, bursar_id: str, status: Status, ref: CreditRef | None) -> BatchLine:
+    """The line of a fine, as the fine is before its export; `status` is the status after it.
+
+    `ref` is the line of the fine that a credit refers to.
+    """
+    facts = fine.facts
+    return BatchLine(
+        bursar_transaction_id=bursar_id,
+        fine_id=facts.fine_id,
+        type=facts.type,
+        amount=fine.remaining,
+        status=status,
+        last_transaction_at=fine.changed_at or facts.created_at,
+        owner=facts.owner,
+        comment=facts.comment,
+        item=facts.item,
+        credit_ref=ref if facts.credit_of is not None else None,
+    )

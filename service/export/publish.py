@@ -1,0 +1,174 @@
+"""Hands a sealed batch over to the relay: its records, their outbox rows, and the stored bytes.
+
+The records are described in contracts.md, 6.
+"""
+
+from dataclasses import dataclass
+
+from ..core.ledger import BatchKey
+from ..database import outbox, quarantine
+from ..database.records import unpack_headers
+from ..database.rows import pack_headers
+from ..database.session import Connection, run_in_thread, statements
+from ..messages.message import (
+    JSON,
+    XML,
+    Format,
+    Members,
+    Message,
+    format_of,
+    headers_of,
+    json_bytes,
+)
+from .batch import Sum
+from .build import BuiltBatch
+from .manifest import Manifest
+
+SQL = statements("export")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportTopics:
+    """The names of the topics of batches and of their manifests."""
+
+    batch: str
+    manifest: str
+
+
+async def publish(
+    connection: Connection, topics: ExportTopics, batch: BuiltBatch, ce_source: str
+) -> None:
+    """Stores the batch and puts it and its manifest into the outbox, from where the relay sends it.
+
+    The bytes never change again. Each statement that stores the batch notes the outbox row that
+    was put right before it: as long as that row exists, the broker has not acknowledged the record.
+    """
+    manifest = batch.manifest
+    document = encode_batch(manifest, batch.document, ce_source)
+    listing = await run_in_thread(
+        connection, manifest.count, lambda: encode_manifest(manifest, ce_source)
+    )
+    key = (manifest.institution_id, manifest.profile)
+    sha256, previous = manifest.sha256, manifest.previous_sha256
+    await outbox.put(connection, topics.batch, [document], manifest.sealed_at)
+    await connection.execute(
+        SQL["seal_batch"],
+        *key,
+        manifest.batch_number,
+        manifest.run_id,
+        manifest.export_number,
+        manifest.currency,
+        manifest.count,
+        manifest.total,
+        manifest.file_name,
+        bytes.fromhex(sha256),
+        None if previous is None else bytes.fromhex(previous),
+        document.value,
+        pack_headers(document.headers),
+        listing.value,
+        pack_headers(listing.headers),
+        manifest.cutoff,
+        manifest.sealed_at,
+    )
+    await connection.execute(
+        SQL["set_profile_counter"], *key, manifest.batch_number, bytes.fromhex(sha256)
+    )
+    await outbox.put(connection, topics.manifest, [listing], manifest.sealed_at)
+    await connection.execute(SQL["manifest_queued"], *key, manifest.batch_number)
+
+
+async def publish_again(connection: Connection, topics: ExportTopics, key: BatchKey) -> bool:
+    """Puts the stored bytes of a batch into the outbox again; False if the batch is unknown.
+
+    The records have the same ids as before. Earlier copies of them leave the quarantine.
+    """
+    row = await connection.fetchrow(SQL["sealed_bytes"], *key)
+    if row is None:
+        return False
+    record_key = row["record_key"].encode()
+    document = Message(record_key, row["document"], unpack_headers(row["document_headers"]))
+    manifest = Message(record_key, row["manifest"], unpack_headers(row["manifest_headers"]))
+    parts = ((topics.batch, document), (topics.manifest, manifest))
+    now = await connection.fetchval(SQL["clock"])
+    await quarantine.queue_batch_again(connection, key, parts, now)
+    return True
+
+
+def encode_batch(manifest: Manifest, document: bytes, ce_source: str) -> Message:
+    """The record of the XML as it was sealed; its headers have the totals that a loader checks."""
+    key, ce_id = _ids(manifest)
+    headers = (
+        *headers_of("export-batch.v1", ce_id, ce_source, manifest.sealed_at, ce_id, key),
+        ("content-type", XML),
+        ("bursar-fine-count", b"%d" % manifest.count),
+        ("bursar-total", format_of(manifest.currency)(manifest.total).encode()),
+        ("bursar-sha256", manifest.sha256.encode()),
+        ("bursar-file-name", manifest.file_name.encode()),
+    )
+    return Message(key, document, headers)
+
+
+def encode_manifest(manifest: Manifest, ce_source: str) -> Message:
+    """The record of the manifest; its subject is the batch."""
+    key, batch = _ids(manifest)
+    ce_id = batch + b"/manifest"
+    headers = (
+        *headers_of("export-manifest.v1", ce_id, ce_source, manifest.sealed_at, batch, key),
+        ("content-type", JSON),
+    )
+    return Message(key, json_bytes(manifest_members(manifest)), headers)
+
+
+def manifest_members(manifest: Manifest) -> Members:
+    """The members of the manifest's JSON; times are datetimes."""
+    amount = format_of(manifest.currency)
+    return {
+        "institution_id": manifest.institution_id,
+        "profile": manifest.profile,
+        "mode": manifest.mode.value,
+        "batch_number": manifest.batch_number,
+        "export_number": str(manifest.export_number),
+        "run_id": manifest.run_id,
+        "part": manifest.part,
+        "last": manifest.last,
+        "cutoff": manifest.cutoff,
+        "sealed_at": manifest.sealed_at,
+        "currency": manifest.currency,
+        "count": manifest.count,
+        "total": amount(manifest.total),
+        "debits": _sum(manifest.debits, amount),
+        "credits": _sum(manifest.credits, amount),
+        "by_type": _sums(manifest.by_type, amount),
+        "by_owner": _sums(manifest.by_owner, amount),
+        "patrons": manifest.patrons,
+        "size_bytes": manifest.size_bytes,
+        "sha256": manifest.sha256,
+        "previous_sha256": manifest.previous_sha256,
+        "file_name": manifest.file_name,
+        "held_back": [
+            {"reason": reason.value, "count": count} for reason, count in manifest.held_back
+        ],
+        "lines": [
+            {
+                "bursar_transaction_id": line.bursar_transaction_id,
+                "fine_id": line.fine_id,
+                "amount": amount(line.amount),
+                "status": line.status.value,
+            }
+            for line in manifest.lines
+        ],
+    }
+
+
+def _ids(manifest: Manifest) -> tuple[bytes, bytes]:
+    """The key of both records, and the ce_id of the batch."""
+    key = f"{manifest.institution_id}/{manifest.profile}".encode()
+    return key, b"%b/%d" % (key, manifest.batch_number)
+
+
+def _sum(sums: Sum, amount: Format) -> Members:
+    return {"count": sums.count, "total": amount(sums.total)}
+
+
+def _sums(by_code: tuple[tuple[str, Sum], ...], amount: Format) -> list[Members]:
+    return [{"code": code, **_sum(sums, amount)} for code, sums in by_code]

@@ -1,0 +1,61 @@
+"""Where an export run stands, and the numbers that its next batch takes. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ..core.events import ParkedKey
+from ..core.ledger import Fine
+from .batch import Position
+from .selection import Exclusion
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that has not ended: it is done with all fines up to the position `after`, its mark.
+
+    `taken` is the sum, in signed minor units, of what the run has exported of the patron at the
+    mark. `parts` is the number of batches that it has sealed, and `held_back` says how many fines
+    it passed over for which reason. `left_out` has the parked records on which a preview has seen
+    the program fail; a run marks such records in the database instead.
+    """
+
+    institution_id: str
+    profile: str
+    run_id: str
+    cutoff: datetime
+    after: Position
+    taken: int
+    parts: int
+    held_back: Mapping[Exclusion, int]
+    left_out: frozenset[ParkedKey] = frozenset()
+
+    def moved(
+        self, reached: Position, held_back: Mapping[Exclusion, int], exported: Sequence[Fine] = ()
+    ) -> "OpenRun":
+        """The run with its mark at `reached`, after these fines were exported or held back."""
+        after = max(self.after, reached)
+        taken = sum(fine.remaining for fine in exported if fine.facts.patron_id == after[0])
+        if self.after[0] == after[0]:
+            taken += self.taken
+        counts = dict(Counter(self.held_back) + Counter(held_back))
+        return replace(self, after=after, taken=taken, held_back=counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers of one batch, and the hash of the batch before it; None if there is none.
+
+    The lines get the bursar ids from `first_bursar_id` on, in their order.
+    """
+
+    batch_number: int
+    previous_sha256: bytes | None
+    export_number: int
+    first_bursar_id: int
+
+    def following(self, sha256: bytes, lines: int) -> "Numbers":
+        """The numbers of the batch after this one, whose bytes have this hash."""
+        first_bursar_id = self.first_bursar_id + lines
+        return Numbers(self.batch_number + 1, sha256, self.export_number + 1, first_bursar_id)
