@@ -81,13 +81,7 @@ def manifest_of(
     `run` is the run behind the batch; its counts of fines that are held back belong into the last
     batch. Raises TotalsDiffer if the batch has other totals.
     """
-    expected = totals_of_batch(batch)
-    differing = [
-        "count or total" if field.name == "all" else field.name
-        for field in fields(Totals)
-        if getattr(expected, field.name) != getattr(totals, field.name)
-    ]
-    if differing:
+    if differing := _differing(totals_of_batch(batch), totals):
         raise TotalsDiffer(differing)
     return Manifest(
         institution_id=batch.institution_id,
@@ -118,6 +112,14 @@ def manifest_of(
             for line in batch.lines
         ),
     )
+
+
+def _differing(expected: Totals, totals: Totals) -> list[str]:
+    return [
+        "count or total" if field.name == "all" else field.name
+        for field in fields(Totals)
+        if getattr(expected, field.name) != getattr(totals, field.name)
+    ]
 
 
 def _held_back(run: OpenRun) -> tuple[tuple[Exclusion, int], ...]:
