@@ -111,9 +111,7 @@ class LedgerStore:
             lines=lines,
             batches=await self._by(connection, "lock_batches", named.batches, records.sealed_batch),
             parked=parked,
-            loans_closed=await self._loans(connection, fines.values())
-            if named.with_loans
-            else frozenset(),
+            loans_closed=await self._loans(connection, fines.values() if named.with_loans else ()),
             recorded_at=locked.recorded_at,
         )
 
