@@ -32,6 +32,19 @@ class Justification:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decides about a subject. `action` is its name in `operator_action`.
+
+    `institution_id` is that of the subject, None if it is not known.
+    """
+
+    action: str
+    institution_id: str | None
+    subject: Subject
+    justification: Justification
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionResult:
     """What became of a decision; not `done`: nothing was changed, and `outcome` says why."""
 
@@ -69,58 +82,58 @@ class Action:
 
 async def carry_out(
     applier: Applier,
-    subject: Subject,
+    decision: Decision,
     work: Callable[[Connection], Awaitable[str]],
     keys: Collection[ParkedKey] = (),
 ) -> DecisionResult:
-    """One decision in one commit; what cannot be done is told and leaves no trace.
+    """Does `work`, which returns the outcome, in one commit that also records the decision.
 
-    A record on which the program fails is told as well, so that the decisions after it go on.
-    `keys` are the parked records that are decided: of those it fails on, only the others, which the
-    decision has set free, are set apart.
+    A DecisionNotPossible of `work` takes everything back; the result says why. A record on which
+    the program fails gives a result, too, so that the decisions after it go on. `keys` are the
+    parked records that are decided: if the program fails on a record that the decision has set
+    free, only that record is set apart.
     """
+
+    async def recorded(connection: Connection) -> str:
+        outcome = await work(connection)
+        await put_action(connection, decision, outcome)
+        return outcome
+
     try:
-        outcome = await applier.run_in_transaction(work, keys)
+        outcome = await applier.run_in_transaction(recorded, keys)
     except DecisionNotPossible as why:
-        return DecisionResult(subject, done=False, outcome=str(why))
+        return DecisionResult(decision.subject, done=False, outcome=str(why))
     except Exception as problem:
         if not is_of_a_record(problem) or isinstance(problem, RETRYABLE):
             raise
         log.warning(Event.DECISION_FAILED, problem=describe(problem))
-        return DecisionResult(
-            subject, done=False, outcome=f"fails: {summary(problem.__cause__ or problem)}"
-        )
+        outcome = f"fails: {summary(problem.__cause__ or problem)}"
+        return DecisionResult(decision.subject, done=False, outcome=outcome)
     applier.committed()
-    return DecisionResult(subject, done=True, outcome=outcome)
+    return DecisionResult(decision.subject, done=True, outcome=outcome)
 
 
 def outcome_of_event(changes: Changes) -> str:
-    """What became of the one event itself, without what it set free."""
-    own = [name for name in changes.outcomes if not name.startswith("unparked:")]
-    return own[0].replace(":", ": ", 1) if own else "nothing"
+    """What became of the event itself, without the outcomes of records that it set free."""
+    names = [name for name in changes.outcomes if not name.startswith("unparked:")]
+    return names[0].replace(":", ": ", 1) if names else "nothing"
 
 
-async def put_action(
-    connection: Connection,
-    justification: Justification,
-    action: str,
-    institution_id: str | None,
-    subject: Subject,
-    outcome: str,
-) -> None:
+async def put_action(connection: Connection, decision: Decision, outcome: str) -> None:
+    """Records the decision and its outcome, in the transaction of the caller."""
     await connection.execute(
         SQL["put_action"],
-        action,
-        institution_id,
-        orjson.dumps(subject).decode(),
-        justification.reason,
-        justification.operator,
+        decision.action,
+        decision.institution_id,
+        orjson.dumps(decision.subject).decode(),
+        decision.justification.reason,
+        decision.justification.operator,
         outcome,
     )
 
 
 async def actions_on(connection: Connection, subject: Subject) -> Sequence[Action]:
-    """Oldest first."""
+    """The decisions about a subject, oldest first."""
     rows = await connection.fetch(SQL["actions_on"], orjson.dumps(subject).decode())
     return [
         Action(row["action"], row["reason"], row["operator"], row["outcome"], row["recorded_at"])

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..apply.operator_actions import Action, Place, actions_on
+from ..apply.operator_actions import Action, actions_on
 from ..core.words import Wait
 from ..database.ledger_store import LedgerStore
 from ..messages import parse
@@ -60,8 +60,15 @@ def list_parked(
     as_json: bool,
 ) -> None:
     settings = settings_or_exit()
-    seconds = seconds_of(older_than)
-    wanted = ParkedFilter(institution, wait, seconds, source, own_id, limit=limit, fine_id=fine)
+    wanted = ParkedFilter(
+        institution_id=institution,
+        wait=wait,
+        older_than_seconds=seconds_of(older_than),
+        source=source,
+        id=own_id,
+        limit=limit,
+        fine_id=fine,
+    )
     with operator_errors():
         found = asyncio.run(_find(settings, wanted))
     show(PARKED, [_row(record) for record in found], as_json, wide=wide)
@@ -154,7 +161,12 @@ def _wanted(
             raise misuse("--wait, --older-than: only with --all")
         return _one(institution, source, own_id, record, topic, partition, offset)
     one_way((source, own_id), (topic, partition, offset), every=True)
-    return ParkedFilter(institution, wait, seconds_of(older_than), record=record)
+    return ParkedFilter(
+        institution_id=institution,
+        wait=wait,
+        older_than_seconds=seconds_of(older_than),
+        record=record,
+    )
 
 
 def _one(
@@ -168,10 +180,15 @@ def _one(
 ) -> ParkedFilter:
     """By identity, or by place."""
     one_way((institution, own_id), (topic, partition, offset), every=False)
-    place = None
-    if topic is not None and partition is not None and offset is not None:
-        place = Place(topic, partition, offset)
-    return ParkedFilter(institution, source=source, id=own_id, record=record, place=place)
+    return ParkedFilter(
+        institution_id=institution,
+        source=source,
+        id=own_id,
+        record=record,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+    )
 
 
 async def _find(settings: Settings, wanted: ParkedFilter) -> list[ParkedRecord]:

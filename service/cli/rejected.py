@@ -61,7 +61,13 @@ def list_rejected(
         raise misuse("--source, --id: only together with --institution and --id")
     settings = settings_or_exit()
     wanted = RejectedFilter(
-        institution, because, topic, state, source=source, id=own_id, limit=limit
+        institution_id=institution,
+        reason=because,
+        topic=topic,
+        state=state,
+        source=source,
+        id=own_id,
+        limit=limit,
     )
     with operator_errors():
         rows = asyncio.run(_listed(settings, wanted))
@@ -78,10 +84,7 @@ def show_rejected(
     value: bool,
     as_json: bool,
 ) -> None:
-    one_way((institution, own_id), (topic, partition, offset), every=False)
-    wanted = RejectedFilter(
-        institution, topic=topic, partition=partition, offset=offset, source=source, id=own_id
-    )
+    wanted = _wanted(institution, source, own_id, topic, partition, offset, False, None)
     settings = settings_or_exit()
     with operator_errors():
         rows = asyncio.run(_shown(settings, wanted, value))
@@ -140,10 +143,18 @@ def _wanted(
 ) -> RejectedFilter:
     if every:
         one_way((source, own_id), (partition, offset), every=True)
-        return RejectedFilter(institution, because, topic, RejectedState.OPEN)
+        return RejectedFilter(
+            institution_id=institution, reason=because, topic=topic, state=RejectedState.OPEN
+        )
     one_way((institution, own_id), (topic, partition, offset), every=False)
     return RejectedFilter(
-        institution, because, topic, None, partition, offset, source=source, id=own_id
+        institution_id=institution,
+        source=source,
+        id=own_id,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        reason=because,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from ..apply.operator_actions import Justification, put_action
+from ..apply.operator_actions import Decision, Justification, put_action
 from ..database.session import Connection
 from ..runtime.problems import OperatorError
 from .lines import Target
@@ -95,9 +95,8 @@ async def register(
 
 async def _record(connection: Connection, file: FileKey, accepted: Accepted, action: str) -> None:
     assert accepted.decision is not None
-    await put_action(
-        connection, accepted.decision, action, file.institution_id, file.subject, "imported"
-    )
+    decision = Decision(action, file.institution_id, file.subject, accepted.decision)
+    await put_action(connection, decision, "imported")
 
 
 async def _first_import(connection: Connection, file: FileKey) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..apply.operator_actions import DecisionResult, Justification, put_action
+from ..apply.operator_actions import Decision, DecisionResult, Justification, put_action
 from ..core.words import BURSAR_COMMENT
 from ..database.session import Connection, Writes, statements
 
@@ -23,7 +23,7 @@ class PatronKey:
 
 
 async def erase(
-    writer: Writes, patron: PatronKey, decision: Justification, *, only_texts: bool = False
+    writer: Writes, patron: PatronKey, justification: Justification, *, only_texts: bool = False
 ) -> DecisionResult:
     """In one transaction, with the decision. Raises OlderDatabase.
 
@@ -47,9 +47,8 @@ async def erase(
             erased = await _count(connection, "erase_fines", patron.institution_id, fine_ids)
             await connection.execute(SQL["erase_patron"], *key)
             outcome = f"{outcome}, words of {erased} fines, the patron"
-        await put_action(
-            connection, decision, ACTION, patron.institution_id, patron.subject, outcome
-        )
+        decision = Decision(ACTION, patron.institution_id, patron.subject, justification)
+        await put_action(connection, decision, outcome)
     return DecisionResult(patron.subject, done=True, outcome=outcome)
 
 

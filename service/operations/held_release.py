@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    Decision,
     DecisionNotPossible,
     DecisionResult,
     Justification,
     Subject,
     carry_out,
-    put_action,
 )
 from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
@@ -64,13 +64,10 @@ async def release(
             {one.reason.value for one in reasons if one.reason and one.reason not in RELEASABLE}
         )
         rest += ["a change of it has failed"] if failed else []
-        outcome = "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
-        await put_action(
-            connection, justification, "held_release", key.institution_id, subject, outcome
-        )
-        return outcome
+        return "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
 
-    return await carry_out(applier, subject, work)
+    decision = Decision("held_release", key.institution_id, subject, justification)
+    return await carry_out(applier, decision, work)
 
 
 def _remedy(fine: Fine, reasons: Sequence[Verdict]) -> str:

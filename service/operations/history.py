@@ -77,8 +77,8 @@ async def story_of_record(
     """Of a payment or a change whose fine is not known: what waits under its identity, and what
     was rejected.
     """
-    waiting = ParkedFilter(institution_id, source=source, id=record_id)
-    refused = RejectedFilter(institution_id, source=source, id=record_id)
+    waiting = ParkedFilter(institution_id=institution_id, source=source, id=record_id)
+    refused = RejectedFilter(institution_id=institution_id, source=source, id=record_id)
     found = await rejected.find(connection, refused)
     own = f"{source}: {record_id}"
     entries = [
@@ -174,7 +174,7 @@ async def _parked(
         )
         for row in rows
     ]
-    wanted = ParkedFilter(institution_id, Wait.INTERNAL_ERROR)
+    wanted = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
     for one in await parked.find(connection, wanted):
         names = names_in(one.origin.value)
         if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):

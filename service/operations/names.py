@@ -1,4 +1,4 @@
-"""Whom a stored record names, read from its bytes also where they break the contract."""
+"""What a stored record says of itself, read from its bytes even if they break the contract."""
 
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -9,29 +9,32 @@ from ..messages import CONTRACTS
 from ..messages.envelope import read_json
 from ..messages.values import Fault
 
-IMPORT_TOPIC = "import"  # rejected before it was published: a line of a bursar's file
-_OWN_IDS = ("payment_id", "change_id", "response_id")
+IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
+_IDS = ("payment_id", "change_id", "response_id", "fine_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a record says it is and is about; None where it does not say."""
+    """The names in a record; None where it has none.
+
+    `lines` are bursar transaction ids, `kind` is that of a payment or a change.
+    """
 
     institution_id: str | None
     source: str | None
     id: str | None
     fine_id: str | None
-    lines: frozenset[str]  # bursar transaction ids
-    kind: str | None = None  # of a payment or a change
+    lines: frozenset[str]
+    kind: str | None = None
 
 
-NOBODY = Names(None, None, None, None, frozenset())
+NO_NAMES = Names(None, None, None, None, frozenset())
 
 
 def contract_of(topic: str) -> str:
-    """The contract of a topic, whatever its prefix. Raises KeyError.
+    """The contract of a topic with whatever prefix. Raises KeyError for any other topic.
 
-    A row whose place is another record's by now has the time it was recorded behind an `@`.
+    If another record has taken a row's place, the row's topic is followed by `@` and a time.
     """
     name = topic.partition("@")[0]
     if name == IMPORT_TOPIC:
@@ -43,7 +46,7 @@ def contract_of(topic: str) -> str:
 
 
 def names_in(value: bytes | None) -> Names | None:
-    """In binary or structured mode; None for what is no JSON object."""
+    """The names in a record of binary or structured mode; None if it is not a JSON object."""
     try:
         body = read_json(value)
     except Fault:
@@ -52,11 +55,11 @@ def names_in(value: bytes | None) -> Names | None:
         body = body["data"]
     if not isinstance(body, dict):
         return None
-    own = next((text for name in _OWN_IDS if (text := _text(body, name)) is not None), None)
+    ids = (_text(body, name) for name in _IDS)
     return Names(
         institution_id=_text(body, "institution_id"),
         source=_text(body, "source"),
-        id=own or _text(body, "fine_id"),
+        id=next((text for text in ids if text is not None), None),
         fine_id=_text(body, "fine_id"),
         lines=frozenset(_lines(body)),
         kind=_text(body, "kind"),
@@ -65,11 +68,10 @@ def names_in(value: bytes | None) -> Names | None:
 
 def _lines(body: dict[str, object]) -> list[str]:
     refused = body.get("refused_lines")
-    parts = (
-        [part for part in refused if isinstance(part, dict)] if isinstance(refused, list) else []
-    )
-    found = [_text(part, "bursar_transaction_id") for part in (body, *parts)]
-    return [text for text in found if text is not None]
+    refused_lines = refused if isinstance(refused, list) else []
+    parts = [body, *(part for part in refused_lines if isinstance(part, dict))]
+    texts = [_text(part, "bursar_transaction_id") for part in parts]
+    return [text for text in texts if text is not None]
 
 
 def _text(body: dict[str, object], name: str) -> str | None:
@@ -77,12 +79,12 @@ def _text(body: dict[str, object], name: str) -> str | None:
     return normalize("NFC", value) if isinstance(value, str) else None
 
 
-def needles(text: str) -> list[bytes]:
+def byte_patterns(text: str) -> list[bytes]:
     """The ways JSON may write a text: as it is, escaped to ASCII, with its slashes escaped."""
     as_is = orjson.dumps(text)[1:-1].decode()
-    forms = {as_is, *("".join(_escaped(one, case) for one in as_is) for case in ("x", "X"))}
-    both = {form.encode() for form in forms}
-    return sorted(both | {form.replace(b"/", b"\\/") for form in both})
+    escaped = ("".join(_escaped(letter, case) for letter in as_is) for case in ("x", "X"))
+    forms = {form.encode() for form in (as_is, *escaped)}
+    return sorted(forms | {form.replace(b"/", b"\\/") for form in forms})
 
 
 def _escaped(character: str, case: str) -> str:

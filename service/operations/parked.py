@@ -1,6 +1,5 @@
-"""Parked records for people: listed, released, discarded; each decision is one commit."""
+"""Parked records for operators: listed, released and discarded, each decision in one commit."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +7,7 @@ import asyncpg
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    Decision,
     DecisionNotPossible,
     DecisionResult,
     Justification,
@@ -15,7 +15,6 @@ from ..apply.operator_actions import (
     Subject,
     carry_out,
     outcome_of_event,
-    put_action,
 )
 from ..core.events import Discard, Incoming, Rejection, Release
 from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
@@ -26,40 +25,38 @@ from ..database import records
 from ..database.references import References, references
 from ..database.session import Connection, statements
 from ..messages import parse
-from .names import NOBODY, contract_of, names_in
+from .names import NO_NAMES, contract_of, names_in
+from .record_filter import LIMIT_MAX, RecordFilter
 from .rejected import mark
 
 SQL = statements("operators")
-ALL_MAX = 1_000_000
 NOT_PARKED = "is not parked any more"
-MADE_NOW = ("open",)  # the state of a row of `rejected` right after it was written
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedFilter:
-    """What is looked for; None: any. `older_than_seconds` since it was parked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedFilter(RecordFilter):
+    """Which parked records are meant; None: any. `older_than_seconds` counts from the parking.
 
-    institution_id: str | None = None
+    `record` is `payment` or `change`, of internal errors also `fine` or `response`.
+    """
+
     wait: Wait | None = None
     older_than_seconds: int | None = None
-    source: str | None = None
-    id: str | None = None
     record: str | None = None
-    place: Place | None = None
-    limit: int = ALL_MAX
     fine_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedRecord:
-    """A record that waits.
+    """A record that waits. `record` is as in ParkedFilter.
 
-    `is_bound`: it was parked under its identity, whether it failed since or not. Of any other the
-    program failed on, the identity is what its bytes say.
+    `is_bound`: the record was parked under its identity. Otherwise the program failed on it before
+    it was decided for the first time; its identity is then what its bytes say. `original` is the id
+    of the payment that it reverses.
     """
 
     institution_id: str
-    record: str  # payment, change; of internal errors also fine, response
+    record: str
     source: str | None
     id: str | None
     wait: Wait
@@ -74,10 +71,12 @@ class ParkedRecord:
 
     @property
     def place(self) -> Place:
+        """Where the record stands in Kafka."""
         return Place(*self.origin[:3])
 
     @property
     def subject(self) -> Subject:
+        """How decisions name the record."""
         if not self.is_bound or self.source is None or self.id is None:
             return self.place.subject
         return {
@@ -88,28 +87,29 @@ class ParkedRecord:
         }
 
 
-async def find(connection: Connection, wanted: ParkedFilter) -> list[ParkedRecord]:
-    """Oldest first: those under their identity by arrival, then those with an internal error."""
-    place = wanted.place or (None, None, None)
+async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRecord]:
+    """The records parked under their identity, oldest first; then those with an internal error."""
+    place = (selected.topic, selected.partition, selected.offset)
     rows = await connection.fetch(
         SQL["parked"],
-        wanted.institution_id,
-        wanted.wait,
-        wanted.older_than_seconds,
-        wanted.source,
-        wanted.id,
-        wanted.record,
+        selected.institution_id,
+        selected.wait,
+        selected.older_than_seconds,
+        selected.source,
+        selected.id,
+        selected.record,
         *place,
-        wanted.limit,
-        wanted.fine_id,
+        selected.limit,
+        selected.fine_id,
     )
-    found = [_parked(row) for row in rows]
-    if wanted.wait in (None, Wait.INTERNAL_ERROR):
+    parked = [_parked(row) for row in rows]
+    if selected.wait in (None, Wait.INTERNAL_ERROR):
+        age = selected.older_than_seconds
         rows = await connection.fetch(
-            SQL["parked_errors"], wanted.institution_id, wanted.older_than_seconds, *place, ALL_MAX
+            SQL["parked_errors"], selected.institution_id, age, *place, LIMIT_MAX
         )
-        found += [one for one in map(_error, rows) if _is_meant(one, wanted)]
-    return found[: wanted.limit]
+        parked += [record for record in map(_error, rows) if _is_meant(record, selected)]
+    return parked[: selected.limit]
 
 
 def _parked(row: asyncpg.Record) -> ParkedRecord:
@@ -139,7 +139,7 @@ _RECORD_OF = {
 
 def _error(row: asyncpg.Record) -> ParkedRecord:
     origin = records.origin(row)
-    names = names_in(origin.value) or NOBODY
+    names = names_in(origin.value) or NO_NAMES
     return ParkedRecord(
         row["institution_id"],
         _RECORD_OF[contract_of(origin.topic)],
@@ -157,20 +157,20 @@ def _error(row: asyncpg.Record) -> ParkedRecord:
     )
 
 
-def _is_meant(found: ParkedRecord, wanted: ParkedFilter) -> bool:
-    pairs = (
-        (wanted.source, found.source),
-        (wanted.id, found.id),
-        (wanted.record, found.record),
-        (wanted.fine_id, found.fine_id),
+def _is_meant(record: ParkedRecord, selected: ParkedFilter) -> bool:
+    """What the statement cannot compare: it is in the record's bytes."""
+    return (
+        selected.source in (None, record.source)
+        and selected.id in (None, record.id)
+        and selected.record in (None, record.record)
+        and selected.fine_id in (None, record.fine_id)
     )
-    return all(named is None or named == own for named, own in pairs)
 
 
 async def release(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    """Held for its excess: taken, with a credit; anything else is tried again."""
+    """Decides the record again. An over-payment that was held is taken, with a credit."""
     if item.wait is Wait.INTERNAL_ERROR and not item.is_bound:
         return await _apply_again(applier, item, justification)
     return await _decide(applier, item, justification, Release)
@@ -179,83 +179,92 @@ async def release(
 async def discard(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    """Rejected as `discarded`, with its bytes; what is behind it learns of it."""
+    """Rejects the record as `discarded`, with its bytes. What waits behind it is decided, too."""
     if item.wait is Wait.INTERNAL_ERROR:
-        give_up = _give_up_bound if item.is_bound else _give_up
-        return await give_up(applier, item, justification)
+        return await _reject_unread(applier, item, justification)
     return await _decide(applier, item, justification, Discard)
 
 
-Decide = Callable[[SourceKey, bool, FineKey | None, SourceKey | None], Release | Discard]
+def _decision(item: ParkedRecord, action: str, justification: Justification) -> Decision:
+    return Decision(action, item.institution_id, item.subject, justification)
 
 
 async def _decide(
-    applier: Applier, item: ParkedRecord, justification: Justification, decide: Decide
+    applier: Applier,
+    item: ParkedRecord,
+    justification: Justification,
+    sort: type[Release] | type[Discard],
 ) -> DecisionResult:
     assert item.source is not None
     assert item.id is not None
-    owner = item.institution_id
-    key = SourceKey(owner, item.source, item.id)
-    lane = None if item.fine_id is None else FineKey(owner, item.fine_id)
-    behind = None if item.original is None else SourceKey(owner, item.source, item.original)
-    event = decide(key, item.record == "change", lane, behind)
-    action = "release" if isinstance(event, Release) else "discard"
+    institution_id, is_change = item.institution_id, item.record == "change"
+    key = SourceKey(institution_id, item.source, item.id)
+    fine = None if item.fine_id is None else FineKey(institution_id, item.fine_id)
+    original = None
+    if item.original is not None:
+        original = SourceKey(institution_id, item.source, item.original)
+    event = sort(key, is_change, fine, original)
 
     async def work(connection: Connection) -> str:
-        await connection.execute(SQL["delete_parked_failure"], owner, item.record, *key[1:])
+        identity = (institution_id, item.record, item.source, item.id)
+        await connection.execute(SQL["delete_parked_failure"], *identity)
         changes = await applier.apply_events(connection, references((event,)), (event,))
         outcome = _outcome(changes, key, item)
-        await put_action(
-            connection, justification, f"parked_{action}", owner, item.subject, outcome
-        )
-        if action == "discard":
-            await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
+        if sort is Discard:
+            await _mark_discarded(connection, item)
         return outcome
 
-    return await carry_out(applier, item.subject, work, [(item.record, key)])
+    action = "parked_release" if sort is Release else "parked_discard"
+    decision = _decision(item, action, justification)
+    return await carry_out(applier, decision, work, [(item.record, key)])
+
+
+async def _mark_discarded(connection: Connection, item: ParkedRecord) -> None:
+    """The rejection that this commit has written is not open: a person has decided it already."""
+    await mark(connection, item.place, Reason.DISCARDED, "discarded", ("open",))
 
 
 def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
     """What became of the record. Raises DecisionNotPossible if it waits as before or no more."""
     if GONE in changes.outcomes:
         raise DecisionNotPossible(NOT_PARKED)
-    own = (item.record, key)
-    if own in changes.parked.removed:
-        known: tuple[Payment | Change, ...] = changes.payments.changed
-        if item.record == "change":
-            known = changes.changes.changed
-        return _state(next(one for one in known if one.key == key))
-    for moved in changes.parked.changed:
-        if (moved.event.key, moved.is_change) == (key, item.record == "change"):
-            return f"waits: {moved.wait}"
+    is_change = item.record == "change"
+    if (item.record, key) in changes.parked.removed:
+        decided: tuple[Payment | Change, ...] = changes.payments.changed
+        if is_change:
+            decided = changes.changes.changed
+        return _state(next(value for value in decided if value.key == key))
+    for parked in changes.parked.changed:
+        if (parked.event.key, parked.is_change) == (key, is_change):
+            return f"waits: {parked.wait}"
     if item.error is not None:
         return "can be decided again, and waits"
     raise DecisionNotPossible(f"still waits: {item.wait}")
 
 
-def _state(known: Payment | Change) -> str:
-    if known.reason is Reason.DISCARDED:
+def _state(decided: Payment | Change) -> str:
+    if decided.reason is Reason.DISCARDED:
         return "discarded"
-    if known.reason is not None:
-        return f"rejected: {known.reason}"
-    if isinstance(known, Payment) and known.credit_id is not None:
-        return f"{known.state}, excess as credit {known.credit_id}"
-    return known.state.value
+    if decided.reason is not None:
+        return f"rejected: {decided.reason}"
+    if isinstance(decided, Payment) and decided.credit_id is not None:
+        return f"{decided.state}, excess as credit {decided.credit_id}"
+    return decided.state.value
 
 
 async def _apply_again(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    """The bytes are read anew: their identity is not bound, and this release may know better."""
+    """Parses the bytes again: the identity is not bound, and this release may read them better."""
 
     async def work(connection: Connection) -> str:
         event = parse(contract_of(item.place.topic), item.origin)
-        changes = await _applied(applier, connection, event)
-        outcome = outcome_of_event(changes)
-        await _put_away(connection, item, justification, "parked_release", outcome)
+        outcome = outcome_of_event(await _applied(applier, connection, event))
+        if await connection.fetchval(SQL["delete_parked_error"], *item.place) is None:
+            raise DecisionNotPossible(NOT_PARKED)
         return outcome
 
-    return await carry_out(applier, item.subject, work)
+    return await carry_out(applier, _decision(item, "parked_release", justification), work)
 
 
 async def _applied(
@@ -266,53 +275,27 @@ async def _applied(
     return await applier.apply_events(connection, references((event,)), (event,))
 
 
-async def _give_up(
+async def _reject_unread(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    detail = rejected(Reason.DISCARDED).detail
-    refused = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
+    """Rejects a record on which the program failed, without the rules, which may fail again.
 
-    async def work(connection: Connection) -> str:
-        await _applied(applier, connection, refused)
-        await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
-        await _put_away(connection, item, justification, "parked_discard", "discarded")
-        return "discarded"
-
-    return await carry_out(applier, item.subject, work)
-
-
-async def _give_up_bound(
-    applier: Applier, item: ParkedRecord, justification: Justification
-) -> DecisionResult:
-    """One that can be read no more: its identity is rejected without the rules.
-
-    What waits behind it learns of that from the sweep.
+    A bound identity is rejected with it. What waits behind it learns of that from the sweep.
     """
     detail = rejected(Reason.DISCARDED).detail
-    refused = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
+    rejection = Rejection(Reason.DISCARDED, detail, item.origin, item.institution_id)
     identity = (item.institution_id, item.record, item.source, item.id)
 
+    async def remove(connection: Connection) -> object:
+        if item.is_bound:
+            return await connection.fetchval(SQL["discard_failed"], *identity)
+        return await connection.fetchval(SQL["delete_parked_error"], *item.place)
+
     async def work(connection: Connection) -> str:
-        if await connection.fetchval(SQL["discard_failed"], *identity) is None:
+        if await remove(connection) is None:
             raise DecisionNotPossible(NOT_PARKED)
-        await _applied(applier, connection, refused)
-        await mark(connection, item.place, Reason.DISCARDED, "discarded", MADE_NOW)
-        owner = item.institution_id
-        await put_action(
-            connection, justification, "parked_discard", owner, item.subject, "discarded"
-        )
+        await _applied(applier, connection, rejection)
+        await _mark_discarded(connection, item)
         return "discarded"
 
-    return await carry_out(applier, item.subject, work)
-
-
-async def _put_away(
-    connection: Connection,
-    item: ParkedRecord,
-    justification: Justification,
-    action: str,
-    outcome: str,
-) -> None:
-    if await connection.fetchval(SQL["delete_parked_error"], *item.place) is None:
-        raise DecisionNotPossible(NOT_PARKED)
-    await put_action(connection, justification, action, item.institution_id, item.subject, outcome)
+    return await carry_out(applier, _decision(item, "parked_discard", justification), work)

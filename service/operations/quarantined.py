@@ -8,12 +8,12 @@ import asyncpg
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    Decision,
     DecisionNotPossible,
     DecisionResult,
     Justification,
     Subject,
     carry_out,
-    put_action,
 )
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
@@ -184,14 +184,8 @@ async def release(
             )
             if state is BatchState.QUARANTINED:
                 outcome += "; the other part of the batch is still in quarantine"
-        await put_action(
-            connection,
-            justification,
-            "quarantined_release",
-            record.institution_id,
-            record.subject,
-            outcome,
-        )
         return outcome
 
-    return await carry_out(applier, record.subject, work)
+    subject, institution_id = record.subject, record.institution_id
+    decision = Decision("quarantined_release", institution_id, subject, justification)
+    return await carry_out(applier, decision, work)

@@ -1,6 +1,6 @@
-"""Rejected records for people: listed, replayed, discarded; each decision is one commit."""
+"""Rejected records for operators: listed, replayed and discarded, each decision in one commit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ import asyncpg
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
+    Decision,
     DecisionNotPossible,
     DecisionResult,
     Justification,
@@ -15,7 +16,6 @@ from ..apply.operator_actions import (
     Subject,
     carry_out,
     outcome_of_event,
-    put_action,
 )
 from ..core.events import Incoming, Rejection, Replay
 from ..core.ledger import Origin
@@ -24,31 +24,24 @@ from ..database import records
 from ..database.references import references
 from ..database.session import Connection, statements
 from ..messages import RECORD_BYTES_MAX, parse
-from .names import Names, contract_of, names_in, needles
+from .names import Names, byte_patterns, contract_of, names_in
+from .record_filter import RecordFilter
 
 SQL = statements("operators")
-ALL_MAX = 1_000_000
 PAGE_RECORDS = 500  # at most 64 KiB each
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedFilter:
-    """What is looked for; None: any. `topic` with its prefix or without."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedFilter(RecordFilter):
+    """Which rejected records are meant; None: any. `topic` is given with its prefix or without."""
 
-    institution_id: str | None = None
     reason: Reason | None = None
-    topic: str | None = None
     state: RejectedState | None = None
-    partition: int | None = None
-    offset: int | None = None
-    source: str | None = None
-    id: str | None = None
-    limit: int = ALL_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A rejected record without its bytes; the same place may be there for several reasons."""
+    """A rejected record without its bytes. Several reasons may have rejected the same place."""
 
     place: Place
     institution_id: str | None
@@ -60,64 +53,70 @@ class RejectedRecord:
 
     @property
     def subject(self) -> Subject:
+        """How decisions name the record."""
         return {**self.place.subject, "reason": self.reason.value}
 
 
-async def find(connection: Connection, wanted: RejectedFilter) -> list[RejectedRecord]:
-    """Oldest first. An identity (`id`, with `institution_id`) is looked for in the bytes."""
-    if wanted.id is not None and wanted.institution_id is not None:
-        return await _find_named(connection, wanted, wanted.institution_id, wanted.id)
+async def find(connection: Connection, selected: RejectedFilter) -> list[RejectedRecord]:
+    """The records that are meant, oldest first.
+
+    The table has no identity: `id`, if it is given with `institution_id`, is searched in the bytes.
+    """
+    if selected.id is not None and selected.institution_id is not None:
+        named = _naming(connection, selected.institution_id, byte_patterns(selected.id))
+        records_named = [
+            record
+            async for record, names in named
+            if names.id == selected.id
+            and selected.source in (None, names.source)
+            and _is_meant(record, selected)
+        ]
+        return records_named[: selected.limit]
     rows = await connection.fetch(
         SQL["rejected"],
-        wanted.institution_id,
-        wanted.reason,
-        wanted.topic,
-        wanted.state,
-        wanted.partition,
-        wanted.offset,
-        wanted.limit,
+        selected.institution_id,
+        selected.reason,
+        selected.topic,
+        selected.state,
+        selected.partition,
+        selected.offset,
+        selected.limit,
     )
     return [_record(row) for row in rows]
 
 
-async def _find_named(
-    connection: Connection, wanted: RejectedFilter, institution_id: str, own_id: str
-) -> list[RejectedRecord]:
-    rows = await connection.fetch(SQL["rejected_naming"], institution_id, needles(own_id))
-    found = []
-    for row in rows:
-        names = names_in(row["record_value"])
-        if names is None or names.id != own_id:
-            continue
-        if wanted.source in (None, names.source):
-            found.append(_record(row))
-    return [one for one in found if _is_meant(one, wanted)][: wanted.limit]
-
-
-def _is_meant(found: RejectedRecord, wanted: RejectedFilter) -> bool:
+def _is_meant(record: RejectedRecord, selected: RejectedFilter) -> bool:
     return (
-        wanted.reason in (None, found.reason)
-        and wanted.state in (None, found.state)
-        and (wanted.topic is None or _is_of_topic(found.place.topic, wanted.topic))
+        selected.reason in (None, record.reason)
+        and selected.state in (None, record.state)
+        and (selected.topic is None or _is_of_topic(record.place.topic, selected.topic))
     )
 
 
-def _is_of_topic(topic: str, wanted: str) -> bool:
+def _is_of_topic(topic: str, selected: str) -> bool:
     """With its prefix or without, and also where the topic was made anew since."""
-    return any(f".{name}".endswith(f".{wanted}") for name in (topic, topic.partition("@")[0]))
+    return any(f".{name}".endswith(f".{selected}") for name in (topic, topic.partition("@")[0]))
 
 
 async def find_naming(
     connection: Connection, institution_id: str, fine_ids: Collection[str], lines: Collection[str]
 ) -> list[tuple[RejectedRecord, Names]]:
-    """Those that name one of the fines, or one of the bursar transaction ids."""
-    bytes_of = sorted({one for text in {*fine_ids, *lines} for one in needles(text)})
-    found = []
-    for row in await connection.fetch(SQL["rejected_naming"], institution_id, bytes_of):
-        names = names_in(row["record_value"])
-        if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):
-            found.append((_record(row), names))
-    return found
+    """The records that name one of the fines or one of the bursar transaction ids `lines`."""
+    patterns = sorted({pattern for text in {*fine_ids, *lines} for pattern in byte_patterns(text)})
+    return [
+        (record, names)
+        async for record, names in _naming(connection, institution_id, patterns)
+        if names.fine_id in fine_ids or names.lines & set(lines)
+    ]
+
+
+async def _naming(
+    connection: Connection, institution_id: str, patterns: Sequence[bytes]
+) -> AsyncIterator[tuple[RejectedRecord, Names]]:
+    """Records whose bytes hold one of the patterns anywhere, with what they name."""
+    for row in await connection.fetch(SQL["rejected_naming"], institution_id, patterns):
+        if (names := names_in(row["record_value"])) is not None:
+            yield _record(row), names
 
 
 def _record(row: asyncpg.Record) -> RejectedRecord:
@@ -133,49 +132,53 @@ def _record(row: asyncpg.Record) -> RejectedRecord:
 
 
 async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> list[Names | None]:
-    """Whom each says it is, in their order: read from the bytes, page by page."""
-    found: dict[tuple[object, ...], Names | None] = {}
+    """What each record says of itself, in their order, read from the bytes page by page."""
+    named: dict[tuple[object, ...], Names | None] = {}
     for begin in range(0, len(items), PAGE_RECORDS):
-        keys = [(*one.place, one.reason) for one in items[begin : begin + PAGE_RECORDS]]
-        columns = [list(column) for column in zip(*keys, strict=True)]
-        for row in await connection.fetch(SQL["rejected_values"], *columns):
+        page = items[begin : begin + PAGE_RECORDS]
+        columns = zip(*((*record.place, record.reason) for record in page), strict=True)
+        for row in await connection.fetch(SQL["rejected_values"], *map(list, columns)):
             *key, value = row.values()
-            found[tuple(key)] = names_in(value)
-    return [found.get((*one.place, one.reason.value)) for one in items]
+            named[tuple(key)] = names_in(value)
+    return [named.get((*record.place, record.reason.value)) for record in items]
 
 
 async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | None:
-    """The record as it came: personal data."""
+    """The record as it came, which may hold personal data; None if it is not stored any more."""
     row = await connection.fetchrow(SQL["rejected_record"], *item.place, item.reason)
     return None if row is None else records.origin(row)
+
+
+def _decision(item: RejectedRecord, action: str, justification: Justification) -> Decision:
+    return Decision(action, item.institution_id, item.subject, justification)
 
 
 async def replay(
     applier: Applier, item: RejectedRecord, justification: Justification
 ) -> DecisionResult:
-    """Read anew and decided afresh; rejected again, nothing changes."""
+    """Parses and decides the record again. If it is rejected again, nothing changes."""
 
     async def work(connection: Connection) -> str:
-        event_again = Replay(_read_anew(item, await origin_of(connection, item)))
-        changes = await applier.apply_events(connection, references((event_again,)), (event_again,))
-        if any(Place(*refused.origin[:3]) == item.place for refused in changes.rejections):
-            raise DecisionNotPossible(
-                f"is rejected again: {outcome_of_event(changes).removeprefix('rejected: ')}"
-            )
+        event = Replay(_parsed_again(item, await origin_of(connection, item)))
+        changes = await applier.apply_events(connection, references((event,)), (event,))
         outcome = outcome_of_event(changes)
-        await _mark_open(connection, item, RejectedState.REPLAYED)
-        await _put(connection, item, justification, "rejected_replay", outcome)
+        if any(Place(*rejection.origin[:3]) == item.place for rejection in changes.rejections):
+            raise DecisionNotPossible(f"is rejected again: {outcome.removeprefix('rejected: ')}")
+        # A record that was discarded may be taken up again.
+        states = (RejectedState.OPEN, RejectedState.DISCARDED)
+        if not await mark(connection, item.place, item.reason, RejectedState.REPLAYED, states):
+            raise DecisionNotPossible("is replayed already")
         return outcome
 
-    return await carry_out(applier, item.subject, work)
+    return await carry_out(applier, _decision(item, "rejected_replay", justification), work)
 
 
-def _read_anew(item: RejectedRecord, origin: Origin | None) -> Incoming:
+def _parsed_again(item: RejectedRecord, origin: Origin | None) -> Incoming:
     """Raises DecisionNotPossible."""
     if item.state is RejectedState.REPLAYED:
         raise DecisionNotPossible("is replayed already")
     if item.reason is Reason.NO_MATCHING_PAYMENT:
-        # What is stored says "payment": which one it takes back was never found out.
+        # The stored bytes say "payment"; which payment they reverse was never determined.
         raise DecisionNotPossible("import the file again: each of its lines is matched anew")
     if origin is None:
         raise DecisionNotPossible("is not known any more")
@@ -186,8 +189,8 @@ def _read_anew(item: RejectedRecord, origin: Origin | None) -> Incoming:
 
 
 def _unreadable(item: RejectedRecord, again: Rejection, origin: Origin) -> str:
-    whole = origin.value is None or len(origin.value) > RECORD_BYTES_MAX
-    if item.reason is Reason.INVALID_SIZE and not whole:
+    is_whole = origin.value is None or len(origin.value) > RECORD_BYTES_MAX
+    if item.reason is Reason.INVALID_SIZE and not is_whole:
         return "its stored value was cut: it cannot be replayed"
     return f"would be rejected again: {again.reason}, {again.detail}"
 
@@ -195,37 +198,22 @@ def _unreadable(item: RejectedRecord, again: Rejection, origin: Origin) -> str:
 async def discard(
     applier: Applier, item: RejectedRecord, justification: Justification
 ) -> DecisionResult:
-    """Nothing more is to be done about it."""
+    """Marks the record as one about which nothing more is to be done."""
 
     async def work(connection: Connection) -> str:
         if not await mark(connection, item.place, item.reason, "discarded", ("open",)):
             raise DecisionNotPossible(f"is not open: it is {item.state}")
-        await _put(connection, item, justification, "rejected_discard", "discarded")
         return "discarded"
 
-    return await carry_out(applier, item.subject, work)
-
-
-async def _mark_open(connection: Connection, item: RejectedRecord, state: RejectedState) -> None:
-    """A discarded one may be taken up again. Raises DecisionNotPossible."""
-    from_states = (RejectedState.OPEN, RejectedState.DISCARDED)
-    if not await mark(connection, item.place, item.reason, state, from_states):
-        raise DecisionNotPossible("is replayed already")
+    return await carry_out(applier, _decision(item, "rejected_discard", justification), work)
 
 
 async def mark(
     connection: Connection, place: Place, reason: Reason, state: str, before: Collection[str]
 ) -> bool:
-    """Whether the row was in one of the states before."""
-    done = await connection.fetchval(SQL["mark_rejected"], *place, reason, state, list(before))
-    return done is not None
+    """Moves a rejected record to `state`; returns false if it was in none of the states `before`.
 
-
-async def _put(
-    connection: Connection,
-    item: RejectedRecord,
-    justification: Justification,
-    action: str,
-    outcome: str,
-) -> None:
-    await put_action(connection, justification, action, item.institution_id, item.subject, outcome)
+    Part of the transaction of the caller.
+    """
+    marked = await connection.fetchval(SQL["mark_rejected"], *place, reason, state, list(before))
+    return marked is not None

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from service.apply.operator_actions import Place
 from service.core.words import Reason, RejectedState, Wait
 from service.operations import parked
 from tests.support.deciding import (
@@ -131,5 +130,5 @@ async def test_parked_records_are_found_by_identity_place_wait_and_age(path: Wri
     assert await ids(wait=Wait.INTERNAL_ERROR) == ["F-2"]
     assert await ids(wait=Wait.UNKNOWN_FINE, id="PAY-1") == ["PAY-1"]
     assert await ids(older_than_seconds=86_400) == ["C-1"]
-    assert await ids(place=Place("library.bursar-payment.v1", 0, 1)) == ["PAY-2"]
-    assert await ids(place=Place("library.fine-created.v1", 0, 0)) == ["F-2"]
+    assert await ids(topic="library.bursar-payment.v1", partition=0, offset=1) == ["PAY-2"]
+    assert await ids(topic="library.fine-created.v1", partition=0, offset=0) == ["F-2"]

@@ -92,7 +92,7 @@ async def test_every_rejected_record_counts_once_whoever_rejects_it(
     job = ExportJob(command(path), TOPICS, profiles)
     assert await job.run_profile(only(profiles)) == 1
     async with path.pool.acquire() as connection:
-        (waiting,) = await parked.find(connection, ParkedFilter("6050"))
+        (waiting,) = await parked.find(connection, ParkedFilter(institution_id="6050"))
     assert (await parked.discard(command(path), waiting, SAID)).done
     assert shown(metrics, "bursar_batches_sealed_total") == {}, "no service has taken it over yet"
     other = Metrics()
