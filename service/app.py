@@ -30,9 +30,7 @@ from .runtime.telemetry import Event, Metrics, get_log
 from .runtime.version import program_version
 from .runtime.waiting import unless_set, wait_any
 from .settings import Settings
-from .wiring.access import database_limits
-from .wiring.checks import register_database, register_parts
-from .wiring.parts import (
+from .wiring import (
     WRITERS,
     new_applier,
     new_export_job,
@@ -40,6 +38,8 @@ from .wiring.parts import (
     new_intake,
     new_relay,
     new_standing,
+    register_database,
+    register_parts,
 )
 
 log = get_log(__name__)
@@ -211,7 +211,7 @@ async def _open_database(settings: Settings, stop: asyncio.Event) -> Pool | None
     while not stop.is_set():
         try:
             await _migrate(url, settings.migrate_at_start)
-            return await create_pool(url, database_limits(settings))
+            return await create_pool(url, settings)
         except LOGIN_FAILED as problem:
             raise DatabaseRefused(f"DATABASE_URL: {why_unusable(problem, url)}") from None
         except TRANSIENT as problem:

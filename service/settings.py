@@ -8,12 +8,19 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "BURSAR_"
@@ -21,6 +28,8 @@ SECRETS_DIR = "BURSAR_SECRETS_DIR"
 # Of the test suite and of test builds, not the service's own.
 FOREIGN = frozenset({SECRETS_DIR, "BURSAR_SERVICES", "BURSAR_CI_RUN"})
 MIB = 1024 * 1024
+# A session shows a sign of life more often than the shortest limit that can be set.
+IDLE_IN_TRANSACTION_MS_MIN = 1_000
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
@@ -32,38 +41,11 @@ class InvalidSettings(Exception):
         self.problems = problems
 
 
-class StartAt(StrEnum):
-    EARLIEST = "earliest"
-    LATEST = "latest"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    JSON = "json"
-    CONSOLE = "console"
-
-
-class KafkaProtocol(StrEnum):
-    PLAINTEXT = "PLAINTEXT"
-    SSL = "SSL"
-    SASL_PLAINTEXT = "SASL_PLAINTEXT"
-    SASL_SSL = "SASL_SSL"
-
-    @property
-    def has_sasl(self) -> bool:
-        return self.value.startswith("SASL")
-
-
-class SaslMechanism(StrEnum):
-    PLAIN = "PLAIN"
-    SCRAM_SHA_256 = "SCRAM-SHA-256"
-    SCRAM_SHA_512 = "SCRAM-SHA-512"
+StartAt = Literal["earliest", "latest"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "console"]
+KafkaProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -94,49 +76,39 @@ Servers = Annotated[str, AfterValidator(_servers)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 
 
-class KafkaSettings(BaseSettings):
-    """What needs no database: brokers, process, SFTP. Read it with `read_kafka_settings`."""
+class Group(BaseModel):
+    """The settings of one part of the service, under their full names.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    Made without the environment, a group has the defaults and what the caller names. `Settings`
+    has the fields of all groups and can be passed where a group is wanted.
+    """
 
-    # Kafka
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class KafkaAccess(Group):
+    """How to reach the brokers, and the time limits of every client."""
+
     kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     topic_prefix: str = Field("library.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
-    kafka_protocol: KafkaProtocol = KafkaProtocol.PLAINTEXT
-    kafka_mechanism: SaslMechanism = SaslMechanism.SCRAM_SHA_512
+    kafka_protocol: KafkaProtocol = "PLAINTEXT"
+    kafka_mechanism: SaslMechanism = "SCRAM-SHA-512"
     kafka_user: str | None = None
     kafka_password: SecretStr | None = None
     kafka_ca_file: ReadableFile | None = None  # without one the system's authorities
     kafka_certificate_file: ReadableFile | None = None  # the client's own, for mutual TLS
     kafka_key_file: ReadableFile | None = None
     kafka_request_timeout_ms: int = Field(5_000, ge=1_000, le=60_000)
+    # A hung broker still accepts connections: only the age of the metadata bounds that.
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=300_000)
 
-    # Process
-    shutdown_seconds_max: int = Field(25, ge=1, le=600)
-    ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
-    ops_port: int = Field(8080, ge=0, le=65_535)  # 0: any free port, named in the log
-    log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat = LogFormat.JSON
-
-    # Delivery by SFTP
-    sftp_key_file: ReadableFile | None = None
-    sftp_known_hosts_file: ReadableFile | None = None  # without one the user's own list
-    sftp_password: SecretStr | None = None
-
     @model_validator(mode="after")
-    def _sasl_is_whole(self) -> Self:
+    def _credentials_are_complete(self) -> Self:
         named = self.kafka_user is not None and self.kafka_password is not None
-        if self.kafka_protocol.has_sasl and not named:
+        if self.kafka_protocol.startswith("SASL") and not named:
             raise ValueError(
                 "BURSAR_KAFKA_USER and BURSAR_KAFKA_PASSWORD: both are required with this protocol"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _certificate_is_whole(self) -> Self:
         if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
             raise ValueError(
                 "BURSAR_KAFKA_CERTIFICATE_FILE and BURSAR_KAFKA_KEY_FILE: both or none"
@@ -144,18 +116,27 @@ class KafkaSettings(BaseSettings):
         return self
 
 
-class Settings(KafkaSettings):
-    """Everything an operator may change. Read it with `read_settings`."""
+class ProcessSettings(Group):
+    """The process: its end, its health port and its log."""
 
-    # Where
-    database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
-    profiles_file: ReadableFile | None = None  # without one nothing is exported
+    shutdown_seconds_max: int = Field(25, ge=1, le=600)
+    ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
+    ops_port: int = Field(8080, ge=0, le=65_535)  # 0: any free port, named in the log
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "json"
 
-    # Intake
-    consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
-    restore_check_seconds_max: int = Field(120, ge=1, le=86_400)
-    start_at: StartAt = StartAt.EARLIEST  # of a topic that the database has never seen
-    ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
+
+class SftpSettings(Group):
+    """How a delivery reaches an SFTP server."""
+
+    sftp_key_file: ReadableFile | None = None
+    sftp_known_hosts_file: ReadableFile | None = None  # without one the user's own list
+    sftp_password: SecretStr | None = None
+
+
+class IntakeLimits(Group):
+    """The consumer: what a poll may take, and the timing of its membership in the group."""
+
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
     kafka_silence_seconds_max: int = Field(8, ge=2, le=600)
@@ -163,11 +144,19 @@ class Settings(KafkaSettings):
     poll_records_max: int = Field(2_000, ge=1, le=50_000)
     poll_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     poll_wait_ms: int = Field(200, ge=1, le=10_000)
-    commit_tries_max: int = Field(8, ge=1, le=50)
-    internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
     rejected_in_a_row_alarm_records: int = Field(100, ge=1, le=10_000_000)
 
-    # Relay
+
+class ApplyLimits(Group):
+    """The write path: how often a commit is tried, and how many records in a row may fail."""
+
+    commit_tries_max: int = Field(8, ge=1, le=50)
+    internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
+
+
+class RelayLimits(ProcessSettings):
+    """The relay: what a page of the outbox may hold, and for how long a lease is given."""
+
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
     relay_page_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
     relay_request_bytes_max: int = Field(15 * MIB, ge=64 * 1024, le=256 * MIB)
@@ -175,45 +164,79 @@ class Settings(KafkaSettings):
     relay_lease_seconds: int = Field(10, ge=2, le=300)
     outbox_age_alarm_seconds: int = Field(60, ge=1, le=86_400)
 
-    # Export and upkeep
-    export_check_seconds: int = Field(15, ge=1, le=3_600)
-    sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
-    parked_alarm_seconds: int = Field(259_200, ge=1, le=31_536_000)  # three days
-    parked_queue_alarm_records: int = Field(1_000, ge=1, le=10_000_000)
+
+class StandingLimits(Group):
+    """When an operator is told of a late run, an unanswered batch and a silent source."""
+
     run_late_seconds_max: int = Field(3_600, ge=60, le=2_592_000)
     unanswered_batch_days: int = Field(14, ge=1, le=3_650)
     silent_source_days: int = Field(14, ge=1, le=3_650)
-    reconcile_interval_seconds: int = Field(86_400, ge=60, le=31_536_000)
 
-    # Database
-    migrate_at_start: bool = True  # one instance does it, the others wait
+
+class DatabaseLimits(Group):
+    """The limits of every session with the database."""
+
     database_connections_max: int = Field(8, ge=4, le=200)
     database_connect_seconds_max: int = Field(10, ge=1, le=120)
     database_statement_ms_max: int = Field(30_000, ge=1_000, le=600_000)
     database_lock_wait_ms_max: int = Field(5_000, ge=100, le=60_000)
-    database_idle_in_transaction_ms_max: int = Field(8_000, ge=1_000, le=50_000)
+    database_idle_in_transaction_ms_max: int = Field(
+        8_000, ge=IDLE_IN_TRANSACTION_MS_MIN, le=50_000
+    )
     database_reply_seconds_max: int = Field(40, ge=2, le=900)
+
+
+class KafkaSettings(SftpSettings, ProcessSettings, KafkaAccess, BaseSettings):
+    """What commands without a database use. Read it with `read_kafka_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", env_ignore_empty=True, populate_by_name=False
+    )
+
+
+class Settings(
+    DatabaseLimits, StandingLimits, RelayLimits, ApplyLimits, IntakeLimits, KafkaSettings
+):
+    """Everything an operator may change. Read it with `read_settings`."""
+
+    database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
+    profiles_file: ReadableFile | None = None  # without one nothing is exported
+    migrate_at_start: bool = True  # one instance does it, the others wait
+    consumer_group: str = Field("bursar-bridge", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    start_at: StartAt = "earliest"  # of a topic that the database has never seen
+    ce_source: str = Field("/bursar-bridge", pattern=r"^[!-~]{1,200}$")
+    restore_check_seconds_max: int = Field(120, ge=1, le=86_400)
+    export_check_seconds: int = Field(15, ge=1, le=3_600)
+    sweep_interval_seconds: int = Field(30, ge=1, le=86_400)
+    parked_alarm_seconds: int = Field(259_200, ge=1, le=31_536_000)  # three days
+    parked_queue_alarm_records: int = Field(1_000, ge=1, le=10_000_000)
+    reconcile_interval_seconds: int = Field(86_400, ge=60, le=31_536_000)
 
     @model_validator(mode="after")
     def _timeouts_fit_together(self) -> Self:
-        session = self.kafka_session_timeout_ms
-        if self.kafka_heartbeat_interval_ms * 3 > session:
-            raise ValueError(
-                "BURSAR_KAFKA_HEARTBEAT_INTERVAL_MS: must be at most a third of the session timeout"
-            )
-        if self.kafka_request_timeout_ms >= session:
-            raise ValueError(
-                "BURSAR_KAFKA_REQUEST_TIMEOUT_MS: must be shorter than the session timeout"
-            )
-        if self.database_idle_in_transaction_ms_max >= session:
-            raise ValueError(
-                "BURSAR_DATABASE_IDLE_IN_TRANSACTION_MS_MAX: "
-                "must be shorter than the Kafka session timeout"
-            )
-        if self.database_reply_seconds_max * 1_000 <= self.database_statement_ms_max:
-            raise ValueError(
-                "BURSAR_DATABASE_REPLY_SECONDS_MAX: must be longer than a statement may take"
-            )
+        session_ms = self.kafka_session_timeout_ms
+        reply_ms = self.database_reply_seconds_max * 1_000
+        shorter = "must be shorter than the"
+        for is_kept, rule in (
+            (
+                self.kafka_heartbeat_interval_ms * 3 <= session_ms,
+                "KAFKA_HEARTBEAT_INTERVAL_MS: must be at most a third of the session timeout",
+            ),
+            (
+                self.kafka_request_timeout_ms < session_ms,
+                f"KAFKA_REQUEST_TIMEOUT_MS: {shorter} session timeout",
+            ),
+            (
+                self.database_idle_in_transaction_ms_max < session_ms,
+                f"DATABASE_IDLE_IN_TRANSACTION_MS_MAX: {shorter} Kafka session timeout",
+            ),
+            (
+                reply_ms > self.database_statement_ms_max,
+                "DATABASE_REPLY_SECONDS_MAX: must be longer than a statement may take",
+            ),
+        ):
+            if not is_kept:
+                raise ValueError(PREFIX + rule)
         return self
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from ..database.references import Queue, References, references, references_of_q
 from ..database.session import Connection, Writes, run_in_thread
 from ..runtime.crash import crash_point
 from ..runtime.problems import describe
+from ..settings import ApplyLimits
 from .committing import Committer, Work
 from .isolation import (
     InternalErrors,
@@ -42,17 +43,12 @@ from .tally import Tally, TallySink
 
 log = structlog.get_logger()
 
+# A response weighs as many events as its batch has lines; one alone may weigh more.
+POLL_WEIGHT_MAX = 20_000
+
 R = TypeVar("R")
 Record = Incoming | Rejection | FailedRecord
 QueueItems = tuple[Queue, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyLimits:
-    tries_max: int = 8
-    # A response weighs as many events as its batch has lines; one alone may weigh more.
-    poll_weight_max: int = 20_000
-    internal_errors_in_a_row_max: int = 20
 
 
 class Applier:
@@ -73,7 +69,9 @@ class Applier:
         self._limits = limits or ApplyLimits()
         self.committed = committed
         self._internal_errors = InternalErrors(self._limits.internal_errors_in_a_row_max)
-        self._committer = Committer(writer, self._limits.tries_max, self._internal_errors, counting)
+        self._committer = Committer(
+            writer, self._limits.commit_tries_max, self._internal_errors, counting
+        )
 
     async def apply(self, poll: Poll) -> Report:
         """Applies all of it, in as few commits as go through.
@@ -281,6 +279,6 @@ class Applier:
         weight = 0
         for place, record in enumerate(records):
             weight += lines.get(record.batch, 1) if isinstance(record, ExportResponse) else 1
-            if weight > self._limits.poll_weight_max and place > 0:
+            if weight > POLL_WEIGHT_MAX and place > 0:
                 return place
         return len(records)

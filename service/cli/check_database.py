@@ -6,7 +6,6 @@ from ..imports.files import alike_sources
 from ..operations import quarantined
 from ..operations.unmet import unmet
 from ..settings import Settings
-from ..wiring.access import database_limits
 from .check import Line, Verdict
 from .restore_check import finding_of
 
@@ -22,7 +21,7 @@ async def quarantine(settings: Settings) -> list[Line]:
     """The service starts with records in quarantine, and none of them is sent by itself."""
     url = settings.database_url.get_secret_value()
     async with (
-        await create_pool(url, database_limits(settings)) as pool,
+        await create_pool(url, settings) as pool,
         pool.acquire() as connection,
     ):
         records = await quarantined.count(connection)
@@ -37,7 +36,7 @@ async def sources(settings: Settings) -> list[Line]:
     """Sources are told apart by each letter: the same payment under two of them counts twice."""
     url = settings.database_url.get_secret_value()
     async with (
-        await create_pool(url, database_limits(settings)) as pool,
+        await create_pool(url, settings) as pool,
         pool.acquire() as connection,
     ):
         alike = await alike_sources(connection)
@@ -58,9 +57,7 @@ async def sources(settings: Settings) -> list[Line]:
 async def unmet_words(settings: Settings, profiles: Profiles) -> list[Line]:
     """A word that no fine has is allowed, and as a rule a slip of the pen: nothing is exported."""
     async with (
-        await create_pool(
-            settings.database_url.get_secret_value(), database_limits(settings)
-        ) as pool,
+        await create_pool(settings.database_url.get_secret_value(), settings) as pool,
         pool.acquire() as connection,
     ):
         found = await unmet(connection, profiles)

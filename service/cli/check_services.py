@@ -13,7 +13,6 @@ from ..export.profiles.profile import Profiles
 from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..kafka.topics import LARGE, check_topics
 from ..settings import Settings
-from ..wiring.access import kafka_access
 from .check import Line, Verdict
 from .explained import is_operators, lines_of
 
@@ -73,9 +72,9 @@ async def _database(settings: Settings) -> list[Line]:
 
 async def _kafka(settings: Settings) -> list[Line]:
     try:
-        found = await check_topics(kafka_access(settings), settings.topic_prefix)
+        found = await check_topics(settings, settings.topic_prefix)
     except KafkaUnavailable as problem:
-        user = f", user {settings.kafka_user}" if settings.kafka_protocol.has_sasl else ""
+        user = f", user {settings.kafka_user}" if settings.kafka_protocol.startswith("SASL") else ""
         return [Line("kafka", Verdict.FAULT, f"{problem}{user}")]
     differences = [
         Line("topics", Verdict.FAULT, f"{difference.topic}: {difference.rule}")
@@ -86,7 +85,7 @@ async def _kafka(settings: Settings) -> list[Line]:
 
 async def _limits(settings: Settings) -> list[Line]:
     """A record that the producer lets through and the broker refuses blocks its partition."""
-    admin = await start(new_admin(kafka_access(settings)))
+    admin = await start(new_admin(settings))
     try:
         accepted = await _bytes_accepted(admin, [settings.topic_prefix + name for name in LARGE])
     finally:

@@ -8,8 +8,6 @@ from ..export.profiles.profile import Profiles
 from ..operations import standing
 from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
 from ..settings import Settings
-from ..wiring.access import database_limits
-from ..wiring.parts import standing_limits
 from .check import Line, Verdict
 from .shown import age
 
@@ -18,10 +16,10 @@ NAMED_MAX = 10  # of what is late, unanswered or silent
 
 async def standing_lines(settings: Settings, profiles: Profiles | None) -> list[Line]:
     """What did not happen although it was to be expected."""
-    limits, exported = standing_limits(settings), () if profiles is None else profiles.profiles
+    limits, exported = settings, () if profiles is None else profiles.profiles
     url = settings.database_url.get_secret_value()
     async with (
-        await create_pool(url, database_limits(settings)) as pool,
+        await create_pool(url, settings) as pool,
         pool.acquire() as connection,
     ):
         runs = await standing.profile_standings(connection, exported, limits.run_late_seconds_max)

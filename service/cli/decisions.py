@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..apply.applier import Applier
 from ..apply.operator_actions import DecisionResult, Justification
 from ..settings import Settings
-from ..wiring.parts import COMMAND, new_applier
+from ..wiring import COMMAND, new_applier
 from . import progress
 from .errors import operator_errors, settings_or_exit
 from .shown import confirm, misuse, refuse_older_database, require, show_told, writing

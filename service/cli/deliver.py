@@ -25,7 +25,6 @@ from ..runtime.problems import OperatorError
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.version import program_version
 from ..settings import KafkaSettings, unknown_variables
-from ..wiring.access import kafka_access
 from . import progress
 from .errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 from .lists import Listing, Row, identifier, number, word
@@ -131,7 +130,7 @@ async def _deliver(
 ) -> None:
     target, state, form, wanted, group = made_of
     metrics = Metrics()
-    feed = Feed(kafka_access(settings), settings.topic_prefix, group)
+    feed = Feed(settings, settings.topic_prefix, group)
     delivery = Delivery(feed, target, state, form, wanted, metrics=metrics)
     stop = asyncio.Event()
     with stop_on_signals(stop, settings.shutdown_seconds_max):

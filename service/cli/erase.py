@@ -7,7 +7,7 @@ import typer
 from ..apply.operator_actions import DecisionResult, Justification
 from ..operations.erasure import PatronKey, erase
 from ..settings import Settings
-from ..wiring.parts import COMMAND
+from ..wiring import COMMAND
 from .errors import FAILED, operator_errors, settings_or_exit
 from .shown import (
     said,

@@ -22,7 +22,7 @@ from ..messages import parse
 from ..runtime.problems import OperatorError, summary
 from ..runtime.telemetry import Event, get_log
 from ..settings import Settings
-from ..wiring.parts import COMMAND, new_applier, new_export_job
+from ..wiring import COMMAND, new_applier, new_export_job
 from . import pausing, progress
 from .errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
 from .lists import Listing, Row, identifier, number, word

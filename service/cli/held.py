@@ -17,7 +17,7 @@ from ..operations.held import HeldFilter
 from ..operations.held_fine import HeldFine
 from ..operations.held_verdicts import Verdict, find_fine, verdicts, why
 from ..settings import Settings
-from ..wiring.parts import COMMAND, new_applier
+from ..wiring import COMMAND, new_applier
 from .errors import complain, operator_errors, settings_or_exit
 from .lists import Listing, Row, identifier, number, sentence, text, word
 from .pausing import in_words, paused_now

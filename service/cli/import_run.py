@@ -20,8 +20,7 @@ from ..imports.lines import Target
 from ..imports.plan import Fate, Planned
 from ..messages import parse
 from ..settings import Settings
-from ..wiring.access import kafka_access
-from ..wiring.parts import COMMAND
+from ..wiring import COMMAND
 from . import import_shown, progress
 from .errors import FAILED, OK, complain, operator_errors
 from .import_shown import Course
@@ -167,7 +166,7 @@ class _Run:
         topics = ImportTopics(
             f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
         )
-        return ImportJob(writer, LedgerStore(parse), kafka_access(self._settings), topics)
+        return ImportJob(writer, LedgerStore(parse), self._settings, topics)
 
     async def _target(self, job: ImportJob, *, register: bool) -> Target:
         accepted = self._how.accepted

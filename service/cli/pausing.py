@@ -14,7 +14,7 @@ from ..export.schedule import Pause, pauses
 from ..operations import pauses as decisions
 from ..runtime.problems import OperatorError
 from ..settings import Settings
-from ..wiring.parts import COMMAND, new_applier
+from ..wiring import COMMAND, new_applier
 from .errors import FAILED, complain, operator_errors, settings_or_exit
 from .shown import (
     database,

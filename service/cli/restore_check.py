@@ -10,8 +10,7 @@ from ..restore import operators
 from ..restore.findings import CannotAsk, Finding
 from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
-from ..wiring.access import kafka_access
-from ..wiring.parts import new_check
+from ..wiring import new_check
 from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
 from .lists import Listing, Row, identifier, number, sentence, word
 from .shown import (
@@ -95,7 +94,7 @@ def billed_row(batch: PublishedManifest) -> Row:
 
 async def _billed(settings: Settings) -> list[PublishedManifest]:
     topic = f"{settings.topic_prefix}export-manifest.v1"
-    access, group = kafka_access(settings), settings.consumer_group
+    access, group = settings, settings.consumer_group
     async with database(settings) as pool, pool.acquire() as connection:
         found = [one async for one in published_manifests(connection, access, group, topic)]
     return sorted(found, key=lambda one: (str(one.manifest.get("profile")), _number(one)))

@@ -22,8 +22,7 @@ from ..restore.guard import Guard
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
 from ..settings import LogFormat, Settings
-from ..wiring.access import database_limits
-from ..wiring.parts import COMMAND, new_guard
+from ..wiring import COMMAND, new_guard
 from .errors import FAILED, USAGE, complain
 from .lists import Listing, Row, identifier, place, sentence, word
 from .tables import show
@@ -59,7 +58,7 @@ async def database(settings: Settings) -> AsyncIterator[Pool]:
     with in_words(url):
         if await pending(url):
             raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
-        pool = await create_pool(url, database_limits(settings))
+        pool = await create_pool(url, settings)
     async with pool:
         yield pool
 
@@ -89,7 +88,7 @@ def log_format(settings: Settings, stream: TextIO) -> LogFormat:
     """Text for whoever sits at a terminal with the table, unless the setting says otherwise."""
     if "log_format" in settings.model_fields_set or not stream.isatty():
         return settings.log_format
-    return LogFormat.CONSOLE
+    return "console"
 
 
 def misuse(rule: str) -> typer.Exit:

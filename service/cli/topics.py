@@ -5,7 +5,6 @@ import asyncio
 import typer
 
 from ..kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
-from ..wiring.access import kafka_access
 from .errors import FAILED, complain, kafka_settings_or_exit, operator_errors
 
 
@@ -13,7 +12,7 @@ def create(partitions: int, replication: int) -> None:
     settings = kafka_settings_or_exit()
     shape = TopicShape(partitions, replication)
     with operator_errors():
-        created = asyncio.run(create_topics(kafka_access(settings), settings.topic_prefix, shape))
+        created = asyncio.run(create_topics(settings, settings.topic_prefix, shape))
     for name in created:
         typer.echo(f"created {name}")
     typer.echo(f"{len(created)} created, {len(INPUTS) + len(OUTPUTS) - len(created)} there already")
@@ -22,7 +21,7 @@ def create(partitions: int, replication: int) -> None:
 def check() -> None:
     settings = kafka_settings_or_exit()
     with operator_errors():
-        found = asyncio.run(check_topics(kafka_access(settings), settings.topic_prefix))
+        found = asyncio.run(check_topics(settings, settings.topic_prefix))
     for difference in found:
         complain(f"{difference.topic}: {difference.rule}")
     if found:

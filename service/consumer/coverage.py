@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ..kafka.clients import KafkaAccess, KafkaUnavailable
+from ..kafka.clients import KafkaUnavailable
 from ..kafka.group import group_partitions
 from ..runtime.telemetry import Event, get_log
-from .limits import IntakeLimits, Source
+from ..settings import KafkaAccess
+from .limits import IntakePauses, Source
 
 ASK_SECONDS_MAX = 10
 
@@ -25,12 +26,12 @@ class Coverage:
     """For one member: absent topics from the client's metadata, unread ones from the group."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, access: KafkaAccess, source: Source, limits: IntakeLimits
+        self, consumer: AIOKafkaConsumer, access: KafkaAccess, source: Source, pauses: IntakePauses
     ) -> None:
         self._consumer = consumer
         self._access = access
         self._source = source
-        self._interval_ns = limits.coverage_interval_ms * 1_000_000
+        self._interval_ns = pauses.coverage_interval_ms * 1_000_000
         self._due_ns = time.monotonic_ns() + self._interval_ns
         self._task: asyncio.Task[None] | None = None
         self._free: frozenset[TopicPartition] = frozenset()

@@ -18,21 +18,20 @@ from ..apply.sources import Sources
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.session import INLINE_RECORDS_MAX
-from ..kafka.clients import GroupTimes, KafkaAccess, KafkaUnavailable
+from ..kafka.clients import KafkaUnavailable
 from ..messages import changed_fine_in, institution_in
 from ..restore.guard import Guard
 from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
 from ..runtime.problems import describe
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
+from ..settings import IntakeLimits, KafkaAccess
 from .contact import Contact
-from .limits import IntakeLimits, Parse, Source
+from .limits import IntakePauses, Parse, Source
 from .membership import Member, join
 from .poll_size import SESSION_SHARE, PollSize
 from .records import polls
 from .rejections import Rejections
-
-__all__ = ["Intake", "IntakeLimits", "Source"]
 
 log = get_log(__name__)
 
@@ -54,8 +53,8 @@ class Intake:
         parse: Parse,
         applier: Applies,
         limits: IntakeLimits | None = None,
-        times: GroupTimes | None = None,
         metrics: Metrics | None = None,
+        pauses: IntakePauses | None = None,
     ) -> None:
         self._guard = guard
         self._access = access
@@ -63,15 +62,17 @@ class Intake:
         self._parse = parse
         self._applier = applier
         self._limits = limits or IntakeLimits()
-        self._times = times or GroupTimes()
+        self._pauses = pauses or IntakePauses()
         self._metrics = metrics or Metrics()
-        target_ms = self._times.session_timeout_ms // SESSION_SHARE
+        target_ms = self._limits.kafka_session_timeout_ms // SESSION_SHARE
         self._size = PollSize(self._limits.poll_records_max, target_ms)
         alarm_records = self._limits.rejected_in_a_row_alarm_records
         self._rejections = Rejections(self._metrics, alarm_records)
-        self.contact = Contact(source.contracts, self._metrics, self._limits.silence_seconds_max)
+        self.contact = Contact(
+            source.contracts, self._metrics, self._limits.kafka_silence_seconds_max
+        )
         self.sources = Sources(source.contracts)
-        self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
+        self._backoff = Backoff(self._pauses.backoff_first_ms, self._pauses.backoff_ms_max)
         self._member: Member | None = None
         # What this process has committed: a database that says less is an older one.
         self._committed: dict[TopicPartition, int] = {}
@@ -118,7 +119,7 @@ class Intake:
         member = self._member
         try:
             if member is None:
-                joining = join(self._access, self._times, self._guard, self._source, self._limits)
+                joining = join(self._access, self._guard, self._source, self._limits, self._pauses)
                 self._member = member = await unless_set(joining, self._stop)
                 if member is None:
                     return 0

@@ -19,26 +19,25 @@ from aiokafka.errors import (
 from ..apply.poll import PartitionHold, Place
 from ..core.ledger import Origin
 from ..database.offsets import Assignment
-from ..kafka.clients import (
-    STOP_SECONDS_MAX,
-    GroupTimes,
-    KafkaAccess,
-    close_client,
-    new_consumer,
-    start,
-)
+from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..kafka.stops import RecordsGone
 from ..restore.guard import Guard
 from ..runtime.failures import ConsumerLost
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
+from ..settings import IntakeLimits, KafkaAccess
 from .commits import Commits
 from .coverage import Coverage
 from .group import Membership
 from .holds import Holds
-from .limits import IntakeLimits, Source
+from .limits import IntakePauses, Source
 from .offsets import Loaded, OffsetLoader
 from .records import LastRecord, Taken, after_last_record, origin_of
+
+LOAD_SECONDS_MAX = 15
+FAULTS_IN_A_ROW_MAX = 10
+# Of a partition whose next record alone is too much: how long until it is tried again.
+HOLD_MS_MAX = 5_000
 
 log = get_log(__name__)
 
@@ -55,19 +54,20 @@ class Member:
         guard: Guard,
         source: Source,
         limits: IntakeLimits,
+        pauses: IntakePauses,
     ) -> None:
         self._consumer = consumer
         self._guard = guard
         self._limits = limits
         self._loader = OffsetLoader(
-            guard, consumer, source.group_id, source.start_at_latest, limits
+            guard, consumer, source.group_id, source.start_at_latest, pauses
         )
-        self._commits = Commits(consumer, limits.commit_interval_ms)
-        self._coverage = Coverage(consumer, access, source, limits)
+        self._commits = Commits(consumer, pauses.commit_interval_ms)
+        self._coverage = Coverage(consumer, access, source, pauses)
         self._assignments: dict[TopicPartition, Assignment] = {}
         self._last_records: dict[TopicPartition, LastRecord] = {}
         self._faults = 0
-        self._holds = Holds(limits.backoff_first_ms, limits.hold_ms_max)
+        self._holds = Holds(pauses.backoff_first_ms, HOLD_MS_MAX)
         self.is_loaded = False
         self.membership = Membership(consumer)
 
@@ -114,9 +114,7 @@ class Member:
         # answer takes, the heartbeats go on.
         if await unless_set(self._guard.ask(), stop, group.changed) is None:
             return
-        work = asyncio.wait_for(
-            self._loader.load(group.assigned, committed), self._limits.load_seconds_max
-        )
+        work = asyncio.wait_for(self._loader.load(group.assigned, committed), LOAD_SECONDS_MAX)
         loaded = await unless_set(work, stop, group.changed)
         if loaded is not None and not group.changed.is_set():
             self._go_to(loaded)
@@ -133,10 +131,10 @@ class Member:
             found = await self._asked(stop, records_max)
         except NoOffsetForPartitionError as problem:
             # From before the seek; one of each partition waits to be told.
-            self._count_fault(problem, len(self._assignments) + self._limits.faults_in_a_row_max)
+            self._count_fault(problem, len(self._assignments) + FAULTS_IN_A_ROW_MAX)
             return []
         except OffsetOutOfRangeError as problem:
-            self._count_fault(problem, self._limits.faults_in_a_row_max)
+            self._count_fault(problem, FAULTS_IN_A_ROW_MAX)
             raise  # loading tells what is wrong
         except TopicAuthorizationFailedError:
             raise  # heals by itself when the right is given back
@@ -273,13 +271,17 @@ class Member:
 
 
 async def join(
-    access: KafkaAccess, times: GroupTimes, guard: Guard, source: Source, limits: IntakeLimits
+    access: KafkaAccess,
+    guard: Guard,
+    source: Source,
+    limits: IntakeLimits,
+    pauses: IntakePauses,
 ) -> Member:
     """A member that is about to join; it waits for nobody. Raises KafkaUnavailable.
 
     Subscribed after its start: `start` with a subscription waits for the whole group.
     """
-    consumer = await start(new_consumer(access, source.group_id, times))
-    member = Member(consumer, access, guard, source, limits)
+    consumer = await start(new_consumer(access, source.group_id, limits))
+    member = Member(consumer, access, guard, source, limits, pauses)
     consumer.subscribe(sorted(source.contracts), listener=member.membership)
     return member

@@ -15,11 +15,13 @@ from ..kafka.stops import OtherHistory, RecordsGone
 from ..restore.findings import Finding, read_further
 from ..restore.guard import Guard
 from ..runtime.telemetry import Event, get_log
-from .limits import IntakeLimits
+from .limits import IntakePauses
 from .records import LastRecord
 
 EMPTY_DIGEST = offsets.record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
+
+LAG_RETRY_MS = 250
 
 log = get_log(__name__)
 
@@ -47,7 +49,7 @@ class OffsetLoader:
         consumer: AIOKafkaConsumer,
         group_id: str,
         latest: bool,
-        limits: IntakeLimits,
+        pauses: IntakePauses,
     ) -> None:
         self._guard = guard
         self._pool = guard.pool
@@ -55,7 +57,7 @@ class OffsetLoader:
         self._consumer = consumer
         self._group_id = group_id
         self._latest = latest
-        self._limits = limits
+        self._pauses = pauses
 
     async def load(self, assigned: Collection[TopicPartition], committed: Offsets) -> Loaded:
         """Takes the partitions over. `committed`: what this very process has committed.
@@ -136,12 +138,12 @@ class OffsetLoader:
                 advice = "restore them, or accept the loss by updating consumer_offset"
                 text = f"now starts at {firsts[at]}, records were deleted before they were read"
                 raise RecordsGone(_line(at, text, row.next_offset, advice))
-        for _ in range(self._limits.lag_seconds_max * 1_000 // self._limits.lag_retry_ms):
+        for _ in range(self._pauses.lag_seconds_max * 1_000 // LAG_RETRY_MS):
             ends: Offsets = await self._consumer.end_offsets(list(claimed))
             beyond = [at for at, row in claimed.items() if row.next_offset > ends[at]]
             if not beyond:
                 return firsts
-            await asyncio.sleep(self._limits.lag_retry_ms / 1_000)
+            await asyncio.sleep(LAG_RETRY_MS / 1_000)
         advice = "restore it, or read it from its start by deleting its rows of consumer_offset"
         text = f"ends at {ends[beyond[0]]}, it was cut or made anew"
         raise OtherHistory(_line(beyond[0], text, claimed[beyond[0]].next_offset, advice))

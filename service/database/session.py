@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -16,6 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import asyncpg
+
+from ..settings import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -31,8 +32,9 @@ R = TypeVar("R")
 # Starting a thread costs a tenth of a millisecond. The work on so few records takes less time than
 # the event loop can spare.
 INLINE_RECORDS_MAX: Final = 100
-# Shorter than the smallest limit for a session that is idle in its transaction.
-SIGN_OF_LIFE_SECONDS: Final = 2
+# Half of the shortest limit that can be set for a session that is idle in its transaction.
+SIGN_OF_LIFE_MS: Final = IDLE_IN_TRANSACTION_MS_MIN // 2
+APPLICATION_NAME: Final = "bursar-bridge"
 
 _STATEMENT_NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)$", re.MULTILINE)
 
@@ -77,24 +79,6 @@ _ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseLimits:
-    """The limits of every session.
-
-    `idle_in_transaction_ms_max` is lower than the session timeout of Kafka (10 s): a process that
-    is stopped inside a transaction must not hold its accounts longer than its partitions.
-    """
-
-    connections_min: int = 1
-    connections_max: int = 8
-    connect_seconds_max: int = 10
-    statement_ms_max: int = 30_000
-    lock_wait_ms_max: int = 5_000
-    idle_in_transaction_ms_max: int = 8_000
-    reply_seconds_max: int = 40
-    application_name: str = "bursar-bridge"
-
-
 async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -> Pool:
     """Returns an open pool whose sessions have the given limits; `jsonb` is read as `str`.
 
@@ -115,11 +99,11 @@ async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -
 async def _new_pool(database_url: str, bounds: DatabaseLimits, settings: dict[str, str]) -> Pool:
     return await asyncpg.create_pool(
         database_url,
-        min_size=bounds.connections_min,
-        max_size=bounds.connections_max,
-        timeout=bounds.connect_seconds_max,
+        min_size=1,
+        max_size=bounds.database_connections_max,
+        timeout=bounds.database_connect_seconds_max,
         # The time limits of the server end first; this one is for a server that does not answer.
-        command_timeout=bounds.reply_seconds_max,
+        command_timeout=bounds.database_reply_seconds_max,
         server_settings=settings,
         init=_convert_instants,
     )
@@ -142,15 +126,15 @@ async def _convert_instants(connection: Connection) -> None:
 def server_settings(limits: DatabaseLimits) -> dict[str, str]:
     """Returns the settings that each session sets on the server, by name."""
     return {
-        "application_name": limits.application_name,
+        "application_name": APPLICATION_NAME,
         "timezone": "UTC",
         # The write path needs these two, whatever the defaults of the server are.
         "default_transaction_isolation": "read committed",
         "default_transaction_read_only": "off",
         "jit": "off",  # compiling a statement takes longer than running it
-        "statement_timeout": str(limits.statement_ms_max),
-        "lock_timeout": str(limits.lock_wait_ms_max),
-        "idle_in_transaction_session_timeout": str(limits.idle_in_transaction_ms_max),
+        "statement_timeout": str(limits.database_statement_ms_max),
+        "lock_timeout": str(limits.database_lock_wait_ms_max),
+        "idle_in_transaction_session_timeout": str(limits.database_idle_in_transaction_ms_max),
         # Ends the session of a machine that is gone, which would hold its locks for two hours.
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
@@ -193,6 +177,6 @@ async def keep_session_alive(connection: Connection, work: Awaitable[R]) -> R:
     loses its locks. A process that computes must not look like one.
     """
     task = asyncio.ensure_future(work)
-    while not (await asyncio.wait((task,), timeout=SIGN_OF_LIFE_SECONDS))[0]:
+    while not (await asyncio.wait((task,), timeout=SIGN_OF_LIFE_MS / 1_000))[0]:
         await connection.fetchval(statements("ledger")["clock"])
     return await task

@@ -8,9 +8,10 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from ..kafka.clients import KafkaAccess, close_client, new_reader, start
+from ..kafka.clients import close_client, new_reader, start
 from ..runtime.problems import OperatorError
 from ..runtime.telemetry import Event, get_log
+from ..settings import KafkaAccess
 from .group_offsets import ANSWER_SECONDS_MAX, GroupOffsets
 from .records import BatchRecord, InvalidBatchRecord, RecordKind, batch_record
 from .state import Place

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ..kafka.clients import KafkaAccess, KafkaUnavailable, close_client, new_reader, start
+from ..kafka.clients import KafkaUnavailable, close_client, new_reader, start
 from ..runtime.telemetry import Event, get_log
+from ..settings import KafkaAccess
 
 log = get_log(__name__)
 

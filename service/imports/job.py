@@ -21,16 +21,11 @@ from ..database import ledger_write, outbox
 from ..database.ledger_store import LedgerStore
 from ..database.session import Writes
 from ..export.xml.read import BadLine, ImportFile
-from ..kafka.clients import (
-    KafkaAccess,
-    KafkaUnavailable,
-    hard_close,
-    new_producer,
-    start,
-)
+from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
 from ..messages import encode_rejected
 from ..runtime.failures import with_current_schema
 from ..runtime.problems import OperatorError
+from ..settings import KafkaAccess
 from . import files
 from .files import Accepted, FileKey
 from .lines import TOPIC, Target, earlier_file_number, file_number, origin_of

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +15,13 @@ from aiokafka.helpers import create_ssl_context
 from ..runtime.logs import LastProblem
 from ..runtime.problems import Unavailable
 from ..runtime.waiting import is_asked_to_end
+from ..settings import IntakeLimits, KafkaAccess
 from . import header_names
 from .assignor import new_assignor
 from .reach import why_unusable
 
+CLIENT_ID = "bursar-bridge"
+PARTITION_FETCH_BYTES_MAX = 1024 * 1024
 STOP_SECONDS_MAX = 2
 # Of a producer: for its own end, then for its sender and its connections beside each other.
 HARD_CLOSE_SECONDS_MAX = 1
@@ -33,56 +35,29 @@ class KafkaUnavailable(Unavailable):
     """A client could not start; the text has the reason, which the client only logs."""
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaAccess:
-    """How to reach the brokers, and the timings of every client."""
-
-    bootstrap_servers: str
-    protocol: str = "PLAINTEXT"
-    mechanism: str = "SCRAM-SHA-512"
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    # A hung broker still accepts connections: only the age of the metadata bounds that.
-    request_timeout_ms: int = 5_000
-    metadata_max_age_ms: int = 5_000
-    client_id: str = "bursar-bridge"
-
-
-@dataclass(frozen=True, slots=True)
-class GroupTimes:
-    """The consumer's membership: how soon a dead member is noticed, how long a poll may take."""
-
-    session_timeout_ms: int = 10_000
-    heartbeat_interval_ms: int = 1_000
-    rebalance_timeout_ms: int = 10_000
-    max_poll_interval_ms: int = 300_000
-    fetch_bytes_max: int = 8 * 1024 * 1024
-    partition_fetch_bytes_max: int = 1024 * 1024
-
-
 def options(access: KafkaAccess) -> dict[str, object]:
     """What every client takes. Raises OSError or ssl.SSLError for a file that is no certificate."""
     common: dict[str, object] = {
-        "bootstrap_servers": [server.strip() for server in access.bootstrap_servers.split(",")],
-        "client_id": access.client_id,
-        "request_timeout_ms": access.request_timeout_ms,
-        "metadata_max_age_ms": access.metadata_max_age_ms,
-        "security_protocol": access.protocol,
+        "bootstrap_servers": [
+            server.strip() for server in access.kafka_bootstrap_servers.split(",")
+        ],
+        "client_id": CLIENT_ID,
+        "request_timeout_ms": access.kafka_request_timeout_ms,
+        "metadata_max_age_ms": access.kafka_metadata_max_age_ms,
+        "security_protocol": access.kafka_protocol,
     }
-    if access.protocol.startswith("SASL"):
+    if access.kafka_protocol.startswith("SASL"):
+        assert access.kafka_password is not None, "the settings require it with SASL"
         common |= {
-            "sasl_mechanism": access.mechanism,
-            "sasl_plain_username": access.user,
-            "sasl_plain_password": access.password,
+            "sasl_mechanism": access.kafka_mechanism,
+            "sasl_plain_username": access.kafka_user,
+            "sasl_plain_password": access.kafka_password.get_secret_value(),
         }
-    if access.protocol.endswith("SSL"):
+    if access.kafka_protocol.endswith("SSL"):
         common["ssl_context"] = create_ssl_context(
-            cafile=_text(access.ca_file),
-            certfile=_text(access.certificate_file),
-            keyfile=_text(access.key_file),
+            cafile=_text(access.kafka_ca_file),
+            certfile=_text(access.kafka_certificate_file),
+            keyfile=_text(access.kafka_key_file),
         )
     return common
 
@@ -101,7 +76,7 @@ def new_producer(
     )
 
 
-def new_consumer(access: KafkaAccess, group_id: str, times: GroupTimes) -> AIOKafkaConsumer:
+def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AIOKafkaConsumer:
     """A member of the group, without a subscription yet. It never chooses an offset by itself."""
     return AIOKafkaConsumer(
         **options(access),
@@ -111,12 +86,12 @@ def new_consumer(access: KafkaAccess, group_id: str, times: GroupTimes) -> AIOKa
         isolation_level="read_committed",
         # One assignor alone, and no group_instance_id: two members with one id both own everything.
         partition_assignment_strategy=(new_assignor(),),
-        session_timeout_ms=times.session_timeout_ms,
-        heartbeat_interval_ms=times.heartbeat_interval_ms,
-        rebalance_timeout_ms=times.rebalance_timeout_ms,
-        max_poll_interval_ms=times.max_poll_interval_ms,
-        fetch_max_bytes=times.fetch_bytes_max,
-        max_partition_fetch_bytes=times.partition_fetch_bytes_max,
+        session_timeout_ms=limits.kafka_session_timeout_ms,
+        heartbeat_interval_ms=limits.kafka_heartbeat_interval_ms,
+        rebalance_timeout_ms=limits.kafka_session_timeout_ms,
+        max_poll_interval_ms=limits.kafka_max_poll_interval_ms,
+        fetch_max_bytes=limits.poll_bytes_max,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
     )
 
 

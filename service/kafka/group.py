@@ -4,7 +4,8 @@ from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import for_code
 
-from .clients import KafkaAccess, close_client, new_admin, start
+from ..settings import KafkaAccess
+from .clients import close_client, new_admin, start
 
 STABLE = "Stable"
 

@@ -8,7 +8,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from ..runtime.problems import OperatorError
-from .clients import KafkaAccess, close_client, new_admin, start
+from ..settings import KafkaAccess
+from .clients import close_client, new_admin, start
 
 INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 OUTPUTS = (

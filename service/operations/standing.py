@@ -17,18 +17,12 @@ from ..export.schedule import is_overdue, pauses
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import unless_set, wait_any
+from ..settings import StandingLimits
 
 SQL = statements("upkeep")
 INTERVAL_MS = 10_000
 SLOW_EVERY = 30  # of these intervals: what is counted in days
 LISTED_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class StandingLimits:
-    run_late_seconds_max: int = 3_600
-    unanswered_batch_days: int = 14
-    silent_source_days: int = 14
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..kafka.clients import KafkaAccess
 from ..restore.guard import AnotherServer, Guard
 from ..runtime.crash import crash_point
 from ..runtime.failures import RELAY_RETRIES, SendFailed
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
+from ..settings import KafkaAccess, RelayLimits
 from .outbox import Lease, LeaseLost, Outbox, OutboxStatus
 from .sender import Sender, SendFailure
 from .window import Progress, Row
@@ -28,19 +28,14 @@ log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RelayLimits:
-    page_rows_max: int = 500
-    page_bytes_max: int = 8 * 1024 * 1024
-    request_bytes_max: int = 15 * 1024 * 1024  # of one record; below the largest topic's limit
-    idle_ms: int = 500
-    lease_seconds: int = 10
-    lease_retry_ms: int = 500
+class RelayPauses:
+    """How long the relay waits for what; no settings."""
+
+    lease_retry_ms: int = 500  # while another relay has the lease
     backoff_first_ms: int = 100
     backoff_ms_max: int = 5_000
-    topic_retry_ms: int = 5_000
-    shutdown_seconds_max: int = 10
+    topic_retry_ms: int = 5_000  # of a topic that the broker does not let us use
     status_seconds: int = 5
-    outbox_age_alarm_seconds: int = 60
 
 
 class Relay:
@@ -53,17 +48,21 @@ class Relay:
         holder: str,
         limits: RelayLimits | None = None,
         metrics: Metrics | None = None,
+        pauses: RelayPauses | None = None,
     ) -> None:
         self._guard = guard
         self._limits = limits or RelayLimits()
+        self._pauses = pauses or RelayPauses()
         self._metrics = metrics or Metrics()
-        self._lease = Lease(guard.pool, holder, self._limits.lease_seconds)
+        self._lease = Lease(guard.pool, holder, self._limits.relay_lease_seconds)
         self._outbox = Outbox(guard, self._lease)
-        self._sender = Sender(access, self._limits.request_bytes_max)
-        self._backoff = Backoff(self._limits.backoff_first_ms, self._limits.backoff_ms_max)
+        self._sender = Sender(access, self._limits.relay_request_bytes_max)
+        self._backoff = Backoff(self._pauses.backoff_first_ms, self._pauses.backoff_ms_max)
         self._progress = Progress()
         self._blocked_until_ns: dict[str, int] = {}
         self._report_at_ns = 0
+        # A stop first sends what is left, for a quarter of the time; this is for the page in hand.
+        self._window_ms = max(1, self._limits.shutdown_seconds_max // 12) * 1_000
         self._work = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -133,16 +132,16 @@ class Relay:
             self._progress = Progress()
             self._metrics.lease_held.set(0)
             await self._sender.close()
-            await wait_any((self._stop,), self._limits.lease_retry_ms)
+            await wait_any((self._stop,), self._pauses.lease_retry_ms)
         except RELAY_RETRIES as problem:
             log.warning(Event.RELAY_RETRIES, exc_info=problem)
             await wait_any((self._stop,), self._backoff.next_ms())
         else:
             self._backoff.reset()
             if sent == 0 and self.holds_lease:
-                await wait_any((self._stop, self._work), self._limits.idle_ms)
+                await wait_any((self._stop, self._work), self._limits.relay_idle_ms)
             elif sent == 0:
-                await wait_any((self._stop,), self._limits.lease_retry_ms)
+                await wait_any((self._stop,), self._pauses.lease_retry_ms)
 
     async def _hold_lease(self) -> bool:
         """Renews the lease, or takes it and asks the restore check; False: another one has it."""
@@ -172,7 +171,7 @@ class Relay:
     async def _page(self) -> list[Row]:
         now_ns, limits = time.monotonic_ns(), self._limits
         blocked = [topic for topic, until in self._blocked_until_ns.items() if until > now_ns]
-        bounds = (limits.page_rows_max, limits.page_bytes_max, blocked)
+        bounds = (limits.relay_page_rows_max, limits.relay_page_bytes_max, blocked)
         try:
             return await self._outbox.page(*bounds)
         except AnotherServer:
@@ -188,10 +187,12 @@ class Relay:
         task = asyncio.ensure_future(work)
         give_up_ns: int | None = None
         try:
-            while not (await asyncio.wait([task], timeout=self._limits.lease_seconds / 10))[0]:
+            while not (await asyncio.wait([task], timeout=self._limits.relay_lease_seconds / 10))[
+                0
+            ]:
                 await self._keep_lease()
                 if self._stop.is_set():
-                    give_up_ns = give_up_ns or _in_ms(self._limits.shutdown_seconds_max * 1_000)
+                    give_up_ns = give_up_ns or _in_ms(self._window_ms)
                     if time.monotonic_ns() > give_up_ns:
                         return None
             return task.result()
@@ -204,7 +205,7 @@ class Relay:
     async def _keep_lease(self) -> None:
         """Raises LeaseLost also when it may have ended while the database could not be asked."""
         try:
-            async with asyncio.timeout(self._limits.lease_seconds / 3):
+            async with asyncio.timeout(self._limits.relay_lease_seconds / 3):
                 await self._lease.renew_if_due()
                 await self._report()
         except RELAY_RETRIES as problem:
@@ -228,7 +229,7 @@ class Relay:
             elif reason is not None:
                 self._progress.suspect(topic, failure.records, self._sender.batch_bytes_max)
             elif failure.is_topic_fault:
-                self._blocked_until_ns[topic] = _in_ms(self._limits.topic_retry_ms)
+                self._blocked_until_ns[topic] = _in_ms(self._pauses.topic_retry_ms)
 
     async def _store(self, rows: Sequence[Row]) -> int:
         """Stores what is known of the rows, if the lease is still held; how many were sent."""
@@ -257,7 +258,7 @@ class Relay:
         """Now and then: metrics, and the alarm on rows that wait for too long."""
         if time.monotonic_ns() < self._report_at_ns:
             return
-        self._report_at_ns = _in_ms(self._limits.status_seconds * 1_000)
+        self._report_at_ns = _in_ms(self._pauses.status_seconds * 1_000)
         status = await self.status()
         if status.oldest_row_age_seconds > self._limits.outbox_age_alarm_seconds:
             log.error(

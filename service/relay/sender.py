@@ -20,7 +20,8 @@ from aiokafka.errors import (
 )
 
 from ..database.records import unpack_headers
-from ..kafka.clients import KafkaAccess, hard_close, new_producer, start
+from ..kafka.clients import hard_close, new_producer, start
+from ..settings import KafkaAccess
 from .window import OutboxRecord, Progress, Row, batches
 
 BATCH_BYTES_MAX = 512 * 1024  # of one produce batch; a topic takes 1 MiB by default

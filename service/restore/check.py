@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from ..database.session import Connection, statements
-from ..kafka.clients import KafkaAccess
 from ..kafka.stops import OlderDatabase
+from ..settings import KafkaAccess
 from .findings import (
     Finding,
     FindingKind,

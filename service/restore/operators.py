@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import orjson
 
 from ..database.session import Connection, Pool, statements
-from ..kafka.clients import KafkaAccess
 from ..runtime.problems import OperatorError
+from ..settings import KafkaAccess
 from .check import Answer, CheckTooSlow, RestoreCheck
 from .findings import (
     CannotAsk,

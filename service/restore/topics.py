@@ -14,7 +14,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from ..kafka.clients import KafkaAccess, KafkaUnavailable, close_client, new_reader, start
+from ..kafka.clients import KafkaUnavailable, close_client, new_reader, start
+from ..settings import KafkaAccess
 from .findings import CannotAsk, unreadable
 from .known import Record
 

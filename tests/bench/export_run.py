@@ -19,8 +19,7 @@ from service.runtime.collector import look_for_cycles_seldom
 from service.runtime.telemetry import Metrics
 from service.runtime.waiting import wait_any
 from service.settings import Settings, read_settings
-from service.wiring.access import database_limits
-from service.wiring.parts import (
+from service.wiring import (
     WRITERS,
     new_applier,
     new_export_job,
@@ -57,7 +56,7 @@ async def run(settings: Settings, with_intake: bool) -> ExportFigures:
     assert settings.profiles_file is not None
     profiles = read_profiles(settings.profiles_file)
     url = settings.database_url.get_secret_value()
-    async with await create_pool(url, database_limits(settings)) as pool:
+    async with await create_pool(url, settings) as pool:
         guard = new_guard(settings, pool)
         await guard.open((*WRITERS, BESIDE))
         relay = new_relay(settings, guard, Metrics())

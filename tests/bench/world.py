@@ -17,8 +17,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from service.database.migrate import migrate
-from service.kafka.clients import KafkaAccess, close_client, new_reader, start
+from service.kafka.clients import close_client, new_reader, start
 from service.kafka.topics import TopicShape, create_topics
+from service.settings import KafkaAccess
 from tests.bench.load import PROFILES, Record
 from tests.support.services import Services
 from tests.support.services.process import GuardedProcess
@@ -93,7 +94,7 @@ async def new_database(services: Services, template: str | None = None) -> Async
 async def new_world(services: Services, template: str | None = None) -> AsyncIterator[World]:
     """A database and topics; both are gone afterwards. The server starts out with a checkpoint."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
-    access = KafkaAccess(services.kafka_bootstrap_servers)
+    access = KafkaAccess(kafka_bootstrap_servers=services.kafka_bootstrap_servers)
     async with new_database(services, template) as url:
         await create_topics(access, prefix, TopicShape(PARTITIONS, 1))
         try:
@@ -169,7 +170,9 @@ class Outputs:
 
     def __init__(self, world: World, contract: str = "balance-changed.v1") -> None:
         topic = world.topic_prefix + contract
-        self._reader = new_reader(KafkaAccess(world.services.kafka_bootstrap_servers))
+        self._reader = new_reader(
+            KafkaAccess(kafka_bootstrap_servers=world.services.kafka_bootstrap_servers)
+        )
         self._places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
 
     async def __aenter__(self) -> "Outputs":

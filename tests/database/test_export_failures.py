@@ -11,16 +11,17 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from service.apply.applier import Applier, ApplyLimits
+from service.apply.applier import Applier
 from service.apply.tally import TallyInMetrics, TallySink
 from service.database.ledger_store import LedgerStore
-from service.database.session import DatabaseLimits, create_pool
+from service.database.session import create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.schedule import MAX_MS, Retries
 from service.export.seal import short_account_locks
 from service.messages import parse
 from service.runtime.telemetry import Metrics
+from service.settings import ApplyLimits, DatabaseLimits
 from tests.support.exports import (
     all_of,
     check_sealed,
@@ -105,8 +106,8 @@ class Watched(TallyInMetrics):
 @asynccontextmanager
 async def impatient(database_url: str, counting: TallySink | None = None) -> AsyncIterator[Applier]:
     """A write path that waits for locks twice, for a tenth of a second."""
-    pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
-    limits, store = ApplyLimits(tries_max=2), LedgerStore(parse)
+    pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
+    limits, store = ApplyLimits(commit_tries_max=2), LedgerStore(parse)
     try:
         yield Applier(Unguarded(pool), store, OUTPUTS, limits, counting=counting)
     finally:
@@ -179,7 +180,7 @@ async def test_a_batch_waits_for_a_rival_and_its_run_goes_on(
 async def test_accounts_are_waited_for_shortly_and_whatever_comes_after_as_the_session_says(
     database_url: str, session_ms: int, inside: str
 ) -> None:
-    pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=session_ms))
+    pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=session_ms))
     async with pool.acquire() as connection, connection.transaction():
         before = await connection.fetchval("SHOW lock_timeout")
         async with short_account_locks(connection):

@@ -16,10 +16,11 @@ from service.apply.outputs import Outputs
 from service.core import rules
 from service.database import session
 from service.database.ledger_store import LedgerStore
-from service.database.session import DatabaseLimits, create_pool
+from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob
 from service.messages import parse
+from service.settings import DatabaseLimits
 from tests.support.exports import check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.large_ledger import fill
@@ -96,7 +97,7 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
 ) -> None:
     """As on a machine with many busy processes beside this one."""
     await path.take(*fines(session.INLINE_RECORDS_MAX + 1))
-    monkeypatch.setattr(session, "SIGN_OF_LIFE_SECONDS", IDLE_MS_MAX / 10_000)
+    monkeypatch.setattr(session, "SIGN_OF_LIFE_MS", IDLE_MS_MAX // 10)
     ran = set[str]()
     for place, name in (
         (evaluation, "evaluate_groups"),
@@ -108,7 +109,10 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
         (Outputs, "encoded"),
     ):
         monkeypatch.setattr(place, name, slowly(getattr(place, name), ran))
-    pool = await create_pool(database_url, DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX))
+    pool = await create_pool(
+        database_url,
+        DatabaseLimits.model_construct(database_idle_in_transaction_ms_max=IDLE_MS_MAX),
+    )
     try:
         applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
         profiles = profiles_with(1_000)

@@ -5,17 +5,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.apply.operator_actions import Justification
-from service.consumer.loop import Intake, Source
+from service.consumer.limits import Source
+from service.consumer.loop import Intake
 from service.core import decisions, rules
 from service.core import parked as core_parked
 from service.core.ledger import FineKey, Origin
 from service.database.failed_changes import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Exclusion
-from service.kafka.clients import KafkaAccess
 from service.messages import changed_fine_in, parse
 from service.operations import held, held_release, parked
 from service.operations.held_verdicts import find_fine, verdicts, why
+from service.settings import KafkaAccess
 from tests.support import exports
 from tests.support.commands import Commands
 from tests.support.failing import Mistake, fails_for, parked_now
@@ -135,7 +136,7 @@ def test_a_change_that_cannot_be_read_names_its_fine_all_the_same(path: WritePat
         raise Mistake
 
     source = Source("group", {TOPIC: "fine-changed.v1"})
-    access = KafkaAccess("127.0.0.1:1")
+    access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)  # type: ignore[arg-type] # it raises
     value = change(fine_id="Gebühr 7").value
     failed = intake._read_one(Origin(TOPIC, 0, 0, None, value))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.apply import outputs
-from service.apply.applier import Applier, ApplyLimits
+from service.apply.applier import Applier
 from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import Justification
 from service.apply.poll import Poll
@@ -15,6 +15,7 @@ from service.database.ledger_store import LedgerStore
 from service.messages import parse
 from service.operations import parked, rejected
 from service.operations.rejected import RejectedFilter
+from service.settings import ApplyLimits
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

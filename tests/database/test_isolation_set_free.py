@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.apply.applier import Applier, ApplyLimits
+from service.apply.applier import Applier
 from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import DecisionResult, Justification
 from service.core.events import ParkedKey
@@ -22,6 +22,7 @@ from service.export.selection import Exclusion
 from service.messages import parse
 from service.operations import parked
 from service.operations.parked import ParkedRecord
+from service.settings import ApplyLimits
 from tests.support.failing import cannot_read, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

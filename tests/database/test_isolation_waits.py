@@ -9,9 +9,10 @@ import asyncpg
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
 from service.database.ledger_store import LedgerStore
-from service.database.session import DatabaseLimits, create_pool
+from service.database.session import create_pool
 from service.messages import parse
 from service.operations.sweep import Sweep
+from service.settings import DatabaseLimits
 from tests.support.failing import fines_of
 from tests.support.guards import Unguarded
 from tests.support.write_path import (
@@ -72,7 +73,7 @@ async def test_a_rivals_lock_holds_one_partition_and_its_time_is_spent_once(
     path: WritePath, database_url: str
 ) -> None:
     await path.take(fine(fine_id="F-1"))
-    limits = DatabaseLimits(lock_wait_ms_max=2_000)
+    limits = DatabaseLimits(database_lock_wait_ms_max=2_000)
     late = [change(change_id="C-1", fine_id="F-1"), change(change_id="C-2", fine_id="F-9")]
     async with limited(path, database_url, limits):
         async with locked(path):
@@ -103,7 +104,10 @@ async def test_a_record_behind_the_one_that_waits_never_overtakes_it(
     await path.take(*of_others("F-1"))
     before = of_others(*ALL[:10])
     behind = of_others(*ALL[10:])
-    async with limited(path, database_url, DatabaseLimits(lock_wait_ms_max=100)), locked(path):
+    async with (
+        limited(path, database_url, DatabaseLimits(database_lock_wait_ms_max=100)),
+        locked(path),
+    ):
         waits = fine(fine_id="F-2", patron={**PATRON, "patron_id": "P-F-1"})
         report = await path.take(*before, waits, *behind, change(fine_id="F-9"))
         assert list(report.held) == [FINES]
@@ -117,7 +121,9 @@ async def test_a_record_that_takes_too_long_holds_one_partition(
 ) -> None:
     await path.pool.execute(SLOW.format(seconds=60, condition="NEW.fine_id = 'F-13'"))
     changes = [change(change_id=f"C-{one}", fine_id=one) for one in ALL]
-    async with limited(path, database_url, DatabaseLimits(statement_ms_max=300)):
+    async with limited(
+        path, database_url, DatabaseLimits.model_construct(database_statement_ms_max=300)
+    ):
         report = await path.take(*changes, *of_others(*ALL))
     assert await fines_of(path) == {"F-10", "F-11", "F-12"}
     assert isinstance(report.held[FINES].error, asyncpg.QueryCanceledError)
@@ -129,7 +135,7 @@ async def test_a_poll_that_is_too_much_for_a_statements_time_is_applied_in_parts
     path: WritePath, database_url: str
 ) -> None:
     await path.pool.execute(SLOW.format(seconds=0.1, condition="TRUE"))
-    async with limited(path, database_url, DatabaseLimits(statement_ms_max=1_500)):
+    async with limited(path, database_url, DatabaseLimits(database_statement_ms_max=1_500)):
         report = await path.take(*(fine(fine_id=one) for one in ALL))
     assert (report.outcomes, report.held) == ({"applied": 20}, {})
     instants = await path.rows("SELECT DISTINCT recorded_at FROM ledger_transaction")
@@ -142,7 +148,7 @@ async def test_a_rivals_lock_holds_up_one_queue_of_the_sweep(
     fines = of_others("F-1", *ALL)
     await path.take(*fines)
     await miss_the_fine(path, *(change(change_id=one, fine_id=one) for one in ("F-1", *ALL)))
-    limits = DatabaseLimits(lock_wait_ms_max=2_000)
+    limits = DatabaseLimits(database_lock_wait_ms_max=2_000)
     async with (
         limited(path, database_url, limits),
         path.pool.acquire() as rival,

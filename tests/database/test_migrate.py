@@ -18,9 +18,10 @@ from service.database import migrate as migrations
 from service.database.migrate import migrate, pending, revisions
 from service.database.migrations import script
 from service.database.migrations.script import BrokenMigration
-from service.database.session import DatabaseLimits, create_pool
+from service.database.session import create_pool
 from service.runtime.failures import LOGIN_FAILED, TRANSIENT
 from service.runtime.problems import describe
+from service.settings import DatabaseLimits
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable
@@ -161,7 +162,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) ->
 
 
 async def test_sessions_of_the_pool_have_their_limits(database_url: str) -> None:
-    limits = DatabaseLimits(statement_ms_max=1_234, lock_wait_ms_max=567)
+    limits = DatabaseLimits(database_statement_ms_max=1_234, database_lock_wait_ms_max=567)
     async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
         shown = {
             name: await connection.fetchval("SELECT current_setting($1)", name)

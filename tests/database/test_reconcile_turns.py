@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 from prometheus_client import generate_latest
 
-from service.database.session import DatabaseLimits, Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.operations.reconcile import Reconcile
 from service.runtime.telemetry import Metrics
+from service.settings import DatabaseLimits
 from tests.support.write_path import WritePath, fine
 
 SECONDS_MAX = 60
@@ -87,7 +88,7 @@ async def test_a_start_does_not_compare_again_what_was_compared_today(path: Writ
 async def test_a_failure_puts_the_next_try_off_for_every_instance(
     path: WritePath, database_url: str
 ) -> None:
-    impatient = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
+    impatient = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
     try:
         for failures, minutes in ((1, 0), (2, 1), (3, 3)):
             await path.pool.execute(

@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from service.database.session import (
-    SIGN_OF_LIFE_SECONDS,
-    DatabaseLimits,
-    create_pool,
-    keep_session_alive,
-)
+from service.database.session import create_pool, keep_session_alive
+from service.settings import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
 
-IDLE_MS_MAX = SIGN_OF_LIFE_SECONDS * 1_000 + 500
-LONG = f"SELECT pg_sleep({SIGN_OF_LIFE_SECONDS + 1})::text"
+IDLE_MS_MAX = IDLE_IN_TRANSACTION_MS_MIN  # the shortest limit that can be set
+LONG = "SELECT pg_sleep(2)::text"
 
 
 async def test_a_session_outlives_work_that_takes_longer_than_it_may_be_idle(
     database_url: str,
 ) -> None:
-    limits = DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX)
+    limits = DatabaseLimits(database_idle_in_transaction_ms_max=IDLE_MS_MAX)
     async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
         other = await asyncpg.connect(database_url)
         try:
@@ -33,7 +29,7 @@ async def test_a_session_outlives_work_that_takes_longer_than_it_may_be_idle(
 
 async def test_without_a_sign_of_life_the_session_ends(database_url: str) -> None:
     """What gives the accounts of a stopped process back."""
-    limits = DatabaseLimits(idle_in_transaction_ms_max=IDLE_MS_MAX)
+    limits = DatabaseLimits(database_idle_in_transaction_ms_max=IDLE_MS_MAX)
     async with await create_pool(database_url, limits) as pool, pool.acquire() as connection:
         other = await asyncpg.connect(database_url)
         try:

@@ -10,12 +10,12 @@ from service.operations.counts import Counts
 from service.operations.pauses import pause, resume
 from service.operations.standing import (
     Standing,
-    StandingLimits,
     profile_standings,
     silent_sources,
     unanswered_batches,
 )
 from service.runtime.telemetry import Metrics
+from service.settings import StandingLimits
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.write_path import PREFIX, WritePath, fine, payment, response
@@ -34,7 +34,9 @@ def metrics() -> Metrics:
 @pytest.fixture
 def standing(path: WritePath, metrics: Metrics) -> Standing:
     """Of an instance that runs nothing itself."""
-    limits = StandingLimits(1_800, unanswered_batch_days=14, silent_source_days=14)
+    limits = StandingLimits(
+        run_late_seconds_max=1_800, unanswered_batch_days=14, silent_source_days=14
+    )
     return Standing(path.pool, metrics, HOURLY, TOPICS, limits)
 
 

@@ -10,13 +10,14 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from service.apply.applier import Applier, ApplyLimits
+from service.apply.applier import Applier
 from service.database.ledger_store import LedgerStore
-from service.database.session import DatabaseLimits, Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.messages import parse
 from service.operations import sweep as sweep_module
 from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Lane, Sweep
 from service.runtime.waiting import Postponed
+from service.settings import ApplyLimits, DatabaseLimits
 from tests.support.exports import patron
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT
@@ -59,7 +60,7 @@ def sweep_of(pool: Pool, applier: Applier, clock: Clock | None = None) -> Sweep:
 
 @asynccontextmanager
 async def impatient(database_url: str) -> AsyncIterator[Applier]:
-    pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=100))
+    pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
     try:
         yield Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS, ApplyLimits())
     finally:

@@ -17,9 +17,11 @@ from aiokafka.coordinator.protocol import (
 )
 from confluent_kafka.admin import AdminClient
 
-from service.consumer.loop import Intake, IntakeLimits, Source
-from service.kafka.clients import GroupTimes, KafkaAccess, close_client
+from service.consumer.limits import IntakePauses, Source
+from service.consumer.loop import Intake
+from service.kafka.clients import close_client
 from service.messages import parse
+from service.settings import IntakeLimits, KafkaAccess
 from tests.support import inputs
 from tests.support.guards import opened_guard
 from tests.support.process import Site
@@ -143,15 +145,19 @@ async def test_a_topic_that_nobody_in_the_group_reads_is_named(
     payments = next(topic for topic in topics if topic.endswith(PAYMENT))
     stop = asyncio.Event()
     async with write_path(database_url) as path:
-        access = KafkaAccess(bootstrap_servers, metadata_max_age_ms=1_000)
+        access = KafkaAccess(
+            kafka_bootstrap_servers=bootstrap_servers, kafka_metadata_max_age_ms=1_000
+        )
         intake = Intake(
             await opened_guard(path.pool, access, group_id, inputs=list(topics)),
             access,
             Source(group_id, topics),
             parse,
             path.applier,
-            IntakeLimits(poll_wait_ms=50, coverage_interval_ms=100),
-            GroupTimes(session_timeout_ms=6_000, heartbeat_interval_ms=200),
+            IntakeLimits(
+                poll_wait_ms=50, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=200
+            ),
+            pauses=IntakePauses(coverage_interval_ms=100),
         )
 
         async def until(problem: str | None) -> None:

@@ -14,9 +14,9 @@ from service.apply.outputs import Outputs
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
 from service.export.publish import ExportTopics
-from service.kafka.clients import KafkaAccess
 from service.messages import parse
-from service.relay.loop import Relay, RelayLimits
+from service.relay.loop import Relay, RelayPauses
+from service.settings import KafkaAccess, RelayLimits
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.quarantine import (
@@ -34,7 +34,8 @@ from tests.support.write_path import WritePath, fine, payment, profiles_of, writ
 BALANCES = "balance-changed.v1"
 SETTINGS = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "16777216"}
 SMALL, LARGE = "2500", "16777216"
-QUICK = RelayLimits(idle_ms=20, backoff_ms_max=200, topic_retry_ms=200, shutdown_seconds_max=1)
+QUICK = RelayLimits(relay_idle_ms=20, shutdown_seconds_max=1)
+SHORT = RelayPauses(backoff_ms_max=200, topic_retry_ms=200)
 SECONDS_MAX = 60
 
 
@@ -89,13 +90,13 @@ async def world(
     file.write_text(PROFILE)
     settings = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": topic_prefix}
     commands = Commands(database_url, bootstrap_servers, **settings)
-    access = KafkaAccess(bootstrap_servers, request_timeout_ms=2_000)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers, kafka_request_timeout_ms=2_000)
     async with write_path(database_url) as path:
         balances, _, _, loans, rejected = topics
         outputs = Outputs(balances, loans, rejected, "/tests")
         path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), outputs)
         guard = await opened_guard(path.pool, access, outputs=topics)
-        relay = Relay(guard, access, "relay", QUICK)
+        relay = Relay(guard, access, "relay", QUICK, pauses=SHORT)
         yield World(path, commands, relay, kafka_admin, bootstrap_servers, topic_prefix)
         await relay.close()
 

@@ -18,13 +18,14 @@ import structlog
 from aiokafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from service.consumer.loop import Intake, IntakeLimits, Source
-from service.kafka.clients import GroupTimes, KafkaAccess
+from service.consumer.limits import Source
+from service.consumer.loop import Intake
 from service.messages import parse
 from service.relay.loop import Relay
 from service.runtime.readiness import Readiness
 from service.runtime.telemetry import Event, Metrics
-from service.wiring.checks import register_parts
+from service.settings import IntakeLimits, KafkaAccess
+from service.wiring import register_parts
 from tests.support import inputs
 from tests.support.guards import opened_guard
 from tests.support.process import Site
@@ -152,7 +153,7 @@ async def reading(
     metrics, stop = Metrics(), asyncio.Event()
     readiness = Readiness(metrics)
     async with write_path(database_url) as path:
-        access = KafkaAccess(servers, metadata_max_age_ms=1_000)
+        access = KafkaAccess(kafka_bootstrap_servers=servers, kafka_metadata_max_age_ms=1_000)
         guard = await opened_guard(path.pool, access, group_id, inputs=[topic])
         intake = Intake(
             guard,
@@ -160,8 +161,12 @@ async def reading(
             Source(group_id, {topic: FINE}),
             parse,
             path.applier,
-            IntakeLimits(poll_wait_ms=50, silence_seconds_max=3),
-            GroupTimes(session_timeout_ms=6_000, heartbeat_interval_ms=200),
+            IntakeLimits(
+                poll_wait_ms=50,
+                kafka_silence_seconds_max=3,
+                kafka_session_timeout_ms=6_000,
+                kafka_heartbeat_interval_ms=200,
+            ),
             metrics,
         )
         register_parts(readiness, intake, Relay(guard, access, "nobody", metrics=metrics))

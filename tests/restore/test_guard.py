@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from service.database.session import DatabaseLimits, Pool, create_pool
-from service.kafka.clients import KafkaAccess
+from service.database.session import Pool, create_pool
 from service.kafka.stops import OlderDatabase
 from service.restore.findings import read_verdict
 from service.restore.guard import Guard, IdleCommits
-from service.wiring.parts import WRITERS
+from service.settings import DatabaseLimits, KafkaAccess
+from service.wiring import WRITERS
 from tests.support.guards import new_guard, opened_guard
 
 
@@ -25,7 +25,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 def access(bootstrap_servers: str) -> KafkaAccess:
-    return KafkaAccess(bootstrap_servers)
+    return KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
 
 
 async def commit(guard: Guard, writer: str = "intake") -> None:
@@ -75,7 +75,9 @@ async def test_the_verdict_is_kept_over_the_connection_that_was_examined(
     pool: Pool, database_url: str, access: KafkaAccess
 ) -> None:
     """All others are in use: another one might lead to another database, or not come at all."""
-    limits = DatabaseLimits(connections_max=1, statement_ms_max=5_000)
+    limits = DatabaseLimits.model_construct(
+        database_connections_max=1, database_statement_ms_max=5_000
+    )
     async with await create_pool(database_url, limits) as narrow:
         guard = await opened_guard(narrow, access)
         await commit(guard)

@@ -9,10 +9,10 @@ from itertools import cycle, islice
 import pytest
 
 from service.database.session import create_pool
-from service.kafka.clients import KafkaAccess
 from service.kafka.topics import OUTPUTS
 from service.restore.check import RestoreCheck, Scope
 from service.restore.findings import FindingKind
+from service.settings import KafkaAccess
 from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
 from tests.support.guards import opened_guard
@@ -169,7 +169,7 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
     await world.works(world.everything)
     site = world.site
     scope = Scope(site.group, [], [site.topic(contract) for contract in OUTPUTS])
-    check = RestoreCheck(KafkaAccess(site.servers), scope)
+    check = RestoreCheck(KafkaAccess(kafka_bootstrap_servers=site.servers), scope)
     async with await create_pool(site.database_url) as pool, pool.acquire() as connection:
         await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
         for change in CHANGED:
@@ -190,7 +190,9 @@ async def test_commits_in_doubt_stop_nobody(world: World) -> None:
     """They are committed, and the process never learns of it."""
     await world.site.command("migrate")
     async with await create_pool(world.site.database_url) as pool:
-        guard = await opened_guard(pool, KafkaAccess(world.site.servers), world.site.group)
+        guard = await opened_guard(
+            pool, KafkaAccess(kafka_bootstrap_servers=world.site.servers), world.site.group
+        )
         for _ in range(25):
             async with pool.acquire() as connection:
                 await guard.count(connection, "intake")

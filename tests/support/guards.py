@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from service.database.session import Connection, Pool
-from service.kafka.clients import KafkaAccess
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
-from service.wiring.parts import WRITERS
+from service.settings import KafkaAccess
+from service.wiring import WRITERS
 
 
 class Unguarded:

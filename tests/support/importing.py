@@ -19,8 +19,8 @@ from service.imports.files import FileKey
 from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.lines import Target
 from service.imports.plan import Fate, Planned
-from service.kafka.clients import KafkaAccess
 from service.messages import parse
+from service.settings import KafkaAccess
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded
 from tests.support.topics import read_topic
@@ -66,7 +66,7 @@ class Bursar:
         self.job = ImportJob(
             Unguarded(path.pool),
             LedgerStore(parse),
-            KafkaAccess(servers),
+            KafkaAccess(kafka_bootstrap_servers=servers),
             ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),
         )
 

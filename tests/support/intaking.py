@@ -6,24 +6,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
-from service.consumer.loop import Intake, IntakeLimits
+from service.consumer.limits import IntakePauses
+from service.consumer.loop import Intake
 from service.database.session import Pool
-from service.kafka.clients import GroupTimes
+from service.settings import IntakeLimits
 from tests.support.inputs import fine_created, structured
 
 FINE = "fine-created.v1"
 
 
 QUICK = IntakeLimits(
-    poll_wait_ms=50,
-    lag_seconds_max=1,
-    commit_interval_ms=20,
-    backoff_first_ms=20,
-    backoff_ms_max=200,
+    poll_wait_ms=50, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=200
 )
-
-
-TIMES = GroupTimes(session_timeout_ms=6_000, heartbeat_interval_ms=200, rebalance_timeout_ms=6_000)
+SHORT = IntakePauses(
+    lag_seconds_max=1, commit_interval_ms=20, backoff_first_ms=20, backoff_ms_max=200
+)
 
 
 SECONDS_MAX = 60

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from service.database.outbox import put
 from service.database.session import Pool
-from service.relay.loop import Relay, RelayLimits
+from service.relay.loop import Relay, RelayPauses
+from service.settings import RelayLimits
 from tests.support.topics import Read
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -16,14 +17,8 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
-QUICK = RelayLimits(
-    idle_ms=20,
-    lease_retry_ms=20,
-    backoff_ms_max=200,
-    topic_retry_ms=200,
-    shutdown_seconds_max=1,
-    status_seconds=1,
-)
+QUICK = RelayLimits(relay_idle_ms=20, shutdown_seconds_max=1)
+SHORT = RelayPauses(lease_retry_ms=20, backoff_ms_max=200, topic_retry_ms=200, status_seconds=1)
 
 
 SECONDS_MAX = 30

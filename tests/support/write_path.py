@@ -19,7 +19,7 @@ from service.database import offsets
 from service.database.ledger_store import LedgerStore
 from service.database.offsets import Assignment
 from service.database.records import unpack_headers
-from service.database.session import DatabaseLimits, Pool, create_pool
+from service.database.session import Pool, create_pool
 from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
 from service.export.profiles.profile import Profile, Profiles
@@ -27,6 +27,7 @@ from service.export.profiles.reading import parse_profiles
 from service.export.publish import ExportTopics
 from service.messages import parse
 from service.operations.sweep import Sweep
+from service.settings import DatabaseLimits
 from tests.support import inputs
 from tests.support.guards import Unguarded
 
@@ -40,7 +41,9 @@ OUTPUTS = Outputs(
 TOPICS = ExportTopics(f"{PREFIX}export-batch.v1", f"{PREFIX}export-manifest.v1")
 # Waits as long as a loaded machine takes, where what is traced takes many times its own time.
 CONNECTIONS = DatabaseLimits(
-    connections_max=4, lock_wait_ms_max=30_000, idle_in_transaction_ms_max=60_000
+    database_connections_max=4,
+    database_lock_wait_ms_max=30_000,
+    database_idle_in_transaction_ms_max=50_000,
 )
 
 Row = dict[str, object]

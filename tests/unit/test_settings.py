@@ -8,9 +8,7 @@ import pytest
 
 from service.settings import (
     InvalidSettings,
-    KafkaProtocol,
     Settings,
-    StartAt,
     read_settings,
     unknown_variables,
     variable_of,
@@ -39,8 +37,8 @@ def test_two_variables_are_enough() -> None:
     assert settings.database_url.get_secret_value() == SOUND["DATABASE_URL"]
     assert settings.topic_prefix == "library."
     assert settings.poll_records_max == 2_000
-    assert settings.start_at is StartAt.EARLIEST
-    assert settings.kafka_protocol is KafkaProtocol.PLAINTEXT
+    assert settings.start_at == "earliest"
+    assert settings.kafka_protocol == "PLAINTEXT"
     assert settings.profiles_file is None
 
 

@@ -7,15 +7,16 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.consumer.loop import Intake, IntakeLimits, Source
+from service.consumer.limits import IntakePauses, Source
+from service.consumer.loop import Intake
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.kafka.clients import GroupTimes, KafkaAccess
 from service.messages import parse
 from service.restore.guard import Guard
 from service.runtime.telemetry import Metrics
+from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
-from tests.support.intaking import FINE, QUICK, TIMES, Failing, MakeIntake
+from tests.support.intaking import FINE, QUICK, SHORT, Failing, MakeIntake
 from tests.support.topics import create_topic
 
 
@@ -45,7 +46,11 @@ def applier(pool: Pool, topic_prefix: str) -> Applier:
 
 @pytest.fixture
 def access(bootstrap_servers: str) -> KafkaAccess:
-    return KafkaAccess(bootstrap_servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
+    return KafkaAccess(
+        kafka_bootstrap_servers=bootstrap_servers,
+        kafka_request_timeout_ms=3_000,
+        kafka_metadata_max_age_ms=1_000,
+    )
 
 
 @pytest.fixture
@@ -64,11 +69,11 @@ async def make_intake(
         limits: IntakeLimits = QUICK,
         latest: bool = False,
         path: Applier | Failing = applier,
-        times: GroupTimes = TIMES,
         metrics: Metrics | None = None,
+        pauses: IntakePauses = SHORT,
     ) -> Intake:
         source = Source(group_id, {topic: FINE}, latest)
-        made.append(Intake(guard, access, source, parse, path, limits, times, metrics))
+        made.append(Intake(guard, access, source, parse, path, limits, metrics, pauses))
         return made[-1]
 
     yield make

@@ -11,21 +11,24 @@ from confluent_kafka.admin import AdminClient
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
-from service.consumer.loop import Intake, IntakeLimits, Source
+from service.consumer.limits import IntakePauses, Source
+from service.consumer.loop import Intake
 from service.database.ledger_store import LedgerStore
 from service.database.records import unpack_headers
 from service.database.session import Pool, create_pool
-from service.kafka.clients import GroupTimes, KafkaAccess
 from service.kafka.topics import INPUTS
 from service.messages import parse
+from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import Mixed, produce_mixed
 from tests.support.topics import create_topic, end_offsets, produce, produce_in_transaction
 
 FINE = "fine-created.v1"
-LIMITS = IntakeLimits(poll_wait_ms=50, backoff_first_ms=20, backoff_ms_max=200)
-TIMES = GroupTimes(session_timeout_ms=6_000, heartbeat_interval_ms=200, rebalance_timeout_ms=6_000)
+LIMITS = IntakeLimits(
+    poll_wait_ms=50, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=200
+)
+PAUSES = IntakePauses(backoff_first_ms=20, backoff_ms_max=200)
 SECONDS_MAX = 60
 OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
 
@@ -56,10 +59,14 @@ async def reading(
 ) -> AsyncIterator[Counted]:
     """An intake that runs meanwhile, and must have stopped by itself in the end."""
     counted = Counted(Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS))
-    access = KafkaAccess(servers, request_timeout_ms=3_000, metadata_max_age_ms=1_000)
+    access = KafkaAccess(
+        kafka_bootstrap_servers=servers,
+        kafka_request_timeout_ms=3_000,
+        kafka_metadata_max_age_ms=1_000,
+    )
     source = Source(group_id, contracts)
     guard = await opened_guard(pool, access, group_id, inputs=list(contracts))
-    intake = Intake(guard, access, source, parse, counted, LIMITS, TIMES)
+    intake = Intake(guard, access, source, parse, counted, LIMITS, pauses=PAUSES)
     stop = asyncio.Event()
     task = asyncio.create_task(intake.run(stop))
     try:

@@ -15,14 +15,15 @@ from structlog.testing import capture_logs
 from service.apply import outputs
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.consumer.loop import Intake, IntakeLimits, Source
+from service.consumer.limits import Source
+from service.consumer.loop import Intake
 from service.core import rules
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.kafka.clients import GroupTimes, KafkaAccess
 from service.messages import parse
+from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, produce
@@ -31,8 +32,8 @@ from tests.support.write_path import WritePath, fine, write_path
 FINE = "fine-created.v1"
 SECONDS_MAX = 300
 OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
-TIMES = GroupTimes(
-    session_timeout_ms=6_000, heartbeat_interval_ms=1_000, rebalance_timeout_ms=6_000
+LIMITS = IntakeLimits(
+    poll_records_max=2_000, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=1_000
 )
 BUSY = "while True: pass"
 
@@ -78,7 +79,7 @@ async def test_the_loop_turns_while_a_poll_is_decided_and_encoded(
 
 async def test_the_loop_turns_while_a_poll_is_read(pool: Pool) -> None:
     reading = Turns().before(parse)
-    access = KafkaAccess("127.0.0.1:1")
+    access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     source = Source("group", {"topic": FINE})
     applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
     intake = Intake(new_guard(pool, access), access, source, reading, applier)
@@ -124,11 +125,10 @@ async def test_a_backlog_on_a_loaded_machine_is_read_within_one_session(
 ) -> None:
     topic = create_topic(kafka_admin, topic_prefix + FINE, 4)
     produce(bootstrap_servers, topic, fines(10_000))
-    access = KafkaAccess(bootstrap_servers)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
-    limits = IntakeLimits(poll_records_max=2_000)
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
-    intake = Intake(guard, access, Source(group_id, {topic: FINE}), parse, applier, limits, TIMES)
+    intake = Intake(guard, access, Source(group_id, {topic: FINE}), parse, applier, LIMITS)
     stop = asyncio.Event()
     with capture_logs() as logs, busy(20):
         task = asyncio.create_task(intake.run(stop))

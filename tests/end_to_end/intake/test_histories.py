@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.consumer.loop import IntakeLimits
+from service.consumer.limits import IntakePauses
 from service.database.session import Pool
 from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
 from tests.support.intaking import (
@@ -126,8 +126,8 @@ async def test_a_group_that_has_read_a_topic_the_database_does_not_know_tells_th
 async def test_a_database_replaced_under_a_running_service_is_noticed_without_the_group(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:
-    never = IntakeLimits(poll_wait_ms=50, commit_interval_ms=10_000_000)
-    intake = make_intake(never)
+    never = IntakePauses(commit_interval_ms=10_000_000)
+    intake = make_intake(pauses=never)
     produce(bootstrap_servers, topic, fines(range(100)))
     stop = asyncio.Event()
     task = asyncio.create_task(intake.run(stop))

@@ -7,9 +7,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from service.apply.applier import Applier
-from service.consumer.loop import IntakeLimits
 from service.database.session import Pool
 from service.runtime.telemetry import Metrics
+from service.settings import IntakeLimits
 from tests.support.intaking import (
     SECONDS_MAX,
     Failing,
@@ -31,7 +31,7 @@ from tests.support.topics import create_topic, delete_topic, end_offsets, produc
 async def test_sessions_that_the_database_ends_lose_and_double_nothing(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:
-    intake = make_intake(IntakeLimits(poll_records_max=50, backoff_first_ms=10))
+    intake = make_intake(IntakeLimits(poll_records_max=50))
     async with running(intake):
         for start in range(0, 1_000, 100):
             produce(bootstrap_servers, topic, fines(range(start, start + 100)))
@@ -47,7 +47,7 @@ async def test_sessions_that_the_database_ends_lose_and_double_nothing(
 async def test_members_come_and_go_and_every_record_is_applied_once(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:
-    limits = IntakeLimits(poll_records_max=20, poll_wait_ms=20, backoff_first_ms=10)
+    limits = IntakeLimits(poll_records_max=20, poll_wait_ms=20)
     first, second = make_intake(limits), make_intake(limits)
     async with running(first):
         produce(bootstrap_servers, topic, fines(range(1_000)))

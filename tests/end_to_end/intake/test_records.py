@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 
 from service.apply.applier import Applier
-from service.consumer.loop import Intake, IntakeLimits, Source
+from service.consumer.limits import Source
+from service.consumer.loop import Intake
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.session import Pool
-from service.kafka.clients import KafkaAccess
 from service.messages import parse
 from service.restore.guard import Guard
+from service.settings import KafkaAccess
 from tests.support.intaking import (
     FINE,
     QUICK,
-    TIMES,
+    SHORT,
     Failing,
     MakeIntake,
     check_each_once,
@@ -33,7 +34,7 @@ async def test_every_record_is_applied_once_and_its_offset_moves_with_it(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:
     produce(bootstrap_servers, topic, fines(range(3_000)))
-    async with running(make_intake(IntakeLimits(poll_records_max=500))):
+    async with running(make_intake(QUICK.model_copy(update={"poll_records_max": 500}))):
         await until(holds(pool, 3_000))
         produce(bootstrap_servers, topic, fines(range(3_000, 3_100)))
         await until(holds(pool, 3_100))
@@ -138,7 +139,7 @@ async def test_a_record_on_which_the_reading_fails_is_parked_and_stops_nobody(
 
     produce(bootstrap_servers, topic, fines(range(200)))
     source = Source(group_id, {topic: FINE})
-    intake = Intake(guard, access, source, failing, applier, QUICK, TIMES)
+    intake = Intake(guard, access, source, failing, applier, QUICK, pauses=SHORT)
     async with running(intake):
         await until(holds(pool, 199))
         await until(holds(pool, 1, "parked_error"))
@@ -153,7 +154,9 @@ async def test_a_failed_poll_is_read_again_whether_it_was_committed_or_not(
 ) -> None:
     produce(bootstrap_servers, topic, fines(range(500)))
     failing = Failing(applier, before=2, after=2)
-    async with running(make_intake(IntakeLimits(poll_records_max=100), path=failing)):
+    async with running(
+        make_intake(QUICK.model_copy(update={"poll_records_max": 100}), path=failing)
+    ):
         await until(holds(pool, 500))
     assert (failing.before, failing.after) == (0, 0)
     await check_each_once(pool, 500)

@@ -10,12 +10,13 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.consumer.loop import Intake, IntakeLimits, Source
+from service.consumer.limits import Source
+from service.consumer.loop import Intake
 from service.database.ledger_store import LedgerStore
-from service.database.session import DatabaseLimits, Pool, create_pool
-from service.kafka.clients import KafkaAccess
+from service.database.session import Pool, create_pool
 from service.messages import parse
 from service.runtime.telemetry import Metrics
+from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, end_offsets, produce
@@ -32,7 +33,7 @@ SECONDS_MAX = 60
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(database_url, DatabaseLimits(lock_wait_ms_max=LOCK_WAIT_MS))
+    pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=LOCK_WAIT_MS))
     yield pool
     await pool.close()
 
@@ -77,12 +78,12 @@ async def running(intake: Intake) -> AsyncIterator[None]:
 async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usual(
     pool: Pool, topic: str, bootstrap_servers: str, group_id: str
 ) -> None:
-    access = KafkaAccess(bootstrap_servers)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
     applier, metrics = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS), Metrics()
     source = Source(group_id, {topic: FINE})
     # What is taken together is cut into several polls: none of them may pass the record that waits.
-    limits = IntakeLimits(poll_bytes_max=4_000)
+    limits = IntakeLimits.model_construct(poll_bytes_max=4_000)
     intake = Intake(guard, access, source, parse, applier, limits, metrics=metrics)
 
     def gauge(name: str) -> float | None:

@@ -6,10 +6,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool, create_pool
-from service.kafka.clients import KafkaAccess
-from service.relay.loop import Relay, RelayLimits
+from service.relay.loop import Relay, RelayPauses
+from service.settings import KafkaAccess, RelayLimits
 from tests.support.guards import opened_guard
-from tests.support.relaying import APPEND_TIME, QUICK, MakeRelay
+from tests.support.relaying import APPEND_TIME, QUICK, SHORT, MakeRelay
 from tests.support.topics import create_topic
 
 
@@ -28,11 +28,11 @@ def topic(kafka_admin: AdminClient, topic_prefix: str) -> str:
 @pytest.fixture
 async def make_relay(pool: Pool, bootstrap_servers: str, topic: str) -> AsyncIterator[MakeRelay]:
     made: list[Relay] = []
-    access = KafkaAccess(bootstrap_servers, request_timeout_ms=2_000)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers, kafka_request_timeout_ms=2_000)
     guard = await opened_guard(pool, access, outputs=[topic])
 
-    def make(limits: RelayLimits = QUICK) -> Relay:
-        made.append(Relay(guard, access, f"relay-{len(made)}", limits))
+    def make(limits: RelayLimits = QUICK, pauses: RelayPauses = SHORT) -> Relay:
+        made.append(Relay(guard, access, f"relay-{len(made)}", limits, pauses=pauses))
         return made[-1]
 
     yield make

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.kafka.clients import KafkaAccess, KafkaUnavailable, hard_close, new_producer, start
+from service.kafka.clients import KafkaUnavailable, hard_close, new_producer, start
 from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
+from service.settings import KafkaAccess
 from tests.support.topics import configure_topic
 
 SECONDS_MAX = 60
@@ -14,7 +15,9 @@ ONE = TopicShape(partitions=2, replication=1)
 
 
 async def test_a_producer_closed_hard_has_no_sender_left(bootstrap_servers: str) -> None:
-    producer = await start(new_producer(KafkaAccess(bootstrap_servers), 1_000_000, 100_000))
+    producer = await start(
+        new_producer(KafkaAccess(kafka_bootstrap_servers=bootstrap_servers), 1_000_000, 100_000)
+    )
     task: asyncio.Task[None] = producer._sender.sender_task  # the name that hard_close relies on
     assert not task.done()
     await hard_close(producer)
@@ -22,7 +25,7 @@ async def test_a_producer_closed_hard_has_no_sender_left(bootstrap_servers: str)
 
 
 async def test_a_broker_that_is_away_is_told_with_its_cause() -> None:
-    access = KafkaAccess("127.0.0.1:1", request_timeout_ms=1_000)
+    access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1", kafka_request_timeout_ms=1_000)
     with pytest.raises(KafkaUnavailable, match="nobody listens there"):
         await start(new_producer(access, 1_000_000, 100_000))
 
@@ -30,7 +33,7 @@ async def test_a_broker_that_is_away_is_told_with_its_cause() -> None:
 async def test_topics_are_created_once_as_they_must_be(
     bootstrap_servers: str, topic_prefix: str
 ) -> None:
-    access = KafkaAccess(bootstrap_servers)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     missing = await check_topics(access, topic_prefix)
     assert {found.rule for found in missing} == {"must exist"}
     assert len(missing) == len(INPUTS) + len(OUTPUTS)
@@ -59,7 +62,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     setting: str,
     value: str,
 ) -> None:
-    access = KafkaAccess(bootstrap_servers)
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     await create_topics(access, topic_prefix, ONE)
     configure_topic(kafka_admin, topic_prefix + name, setting, value)
     async with asyncio.timeout(SECONDS_MAX):  # topics and settings reach the broker a little later

@@ -7,8 +7,9 @@ from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
 from service.kafka.stops import OlderDatabase
-from service.relay.loop import Relay, RelayLimits
+from service.relay.loop import Relay
 from service.relay.outbox import LeaseLost
+from service.settings import RelayLimits
 from tests.support.relaying import (
     APPEND_TIME,
     SECONDS_MAX,
@@ -58,7 +59,7 @@ async def test_a_relay_whose_lease_ended_stops_and_deletes_nothing(
 async def test_a_loop_wakes_for_work_and_stops_when_asked(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    relay, stop = make_relay(RelayLimits(idle_ms=60_000)), asyncio.Event()
+    relay, stop = make_relay(RelayLimits(relay_idle_ms=60_000)), asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
     async with asyncio.timeout(SECONDS_MAX):
         await until(lambda: relay.holds_lease)

@@ -3,7 +3,7 @@
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
-from service.relay.loop import RelayLimits
+from service.settings import RelayLimits
 from tests.support.relaying import MakeRelay, Record, numbered, plain, queue, until_empty
 from tests.support.topics import configure_topic, create_topic, produce, read_topic
 
@@ -13,7 +13,7 @@ async def test_every_record_arrives_once_and_in_the_order_of_its_key(
 ) -> None:
     records = numbered(1_000)
     await queue(pool, topic, records)
-    relay = make_relay(RelayLimits(page_rows_max=3))
+    relay = make_relay(RelayLimits(relay_page_rows_max=3))
     assert sum([await relay.run_once() for _ in range(20)]) == 1_000
     found = read_topic(bootstrap_servers, topic)
     assert sorted(plain(found), key=lambda record: record.value or b"") == records
@@ -103,7 +103,7 @@ async def test_a_record_larger_than_a_request_may_be_is_quarantined_without_aski
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     await queue(pool, topic, [Record(b"k", b"x" * 200_000), Record(b"k", b"small")])
-    relay = make_relay(RelayLimits(request_bytes_max=100_000))
+    relay = make_relay(RelayLimits(relay_request_bytes_max=100_000))
     await until_empty(relay)
     assert [record.value for record in plain(read_topic(bootstrap_servers, topic))] == [b"small"]
     assert (await relay.status()).quarantined == 1

@@ -1,0 +1,167 @@
+"""Builds the parts of the process from the settings, and the readiness checks from the parts."""
+
+import os
+import socket
+from collections.abc import Callable
+from uuid import uuid4
+
+from .apply.applier import Applier
+from .apply.outputs import Outputs
+from .apply.tally import TallyInDatabase, TallySink
+from .consumer.limits import Source
+from .consumer.loop import Intake
+from .database.ledger_store import LedgerStore
+from .database.migrate import pending_on
+from .database.session import Pool, Writes
+from .export.job import ExportJob
+from .export.profiles.profile import Profiles
+from .export.publish import ExportTopics
+from .kafka.topics import INPUTS, OUTPUTS
+from .messages import parse
+from .operations.standing import Standing
+from .relay.loop import Relay
+from .restore.check import RestoreCheck, Scope
+from .restore.guard import Guard
+from .runtime.readiness import Readiness, Reporting
+from .runtime.telemetry import Event, Metrics
+from .settings import Settings
+
+# Each part of the process that writes, by its name in the guard.
+WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts")
+COMMAND = "command"
+
+DATABASE, KAFKA = "database", "kafka"
+
+# How the log tells of each check. A rebalance or a start takes some seconds. While the database or
+# the brokers are silent, the checks that fail for the same cause are not logged a second time.
+OF_DATABASE = Reporting(patience_seconds=2)
+ON_DATABASE = Reporting(patience_seconds=2, needs=(DATABASE,))
+OF_GROUP = Reporting(patience_seconds=10, needs=(DATABASE, KAFKA))
+OF_TOPICS = Reporting(
+    needs=(DATABASE, KAFKA),
+    each_problem=True,
+    failed=Event.TOPICS_NOT_READ,
+    passed=Event.TOPICS_READ,
+)
+
+
+def new_check(settings: Settings) -> RestoreCheck:
+    """The check of this installation's topics and consumer group."""
+    prefix = settings.topic_prefix
+    scope = Scope(
+        group_id=settings.consumer_group,
+        inputs=[prefix + name for name in INPUTS],
+        outputs=[prefix + name for name in OUTPUTS],
+        seconds_max=settings.restore_check_seconds_max,
+    )
+    return RestoreCheck(settings, scope)
+
+
+def new_guard(settings: Settings, pool: Pool) -> Guard:
+    """The guard of this process, which is not open yet."""
+    return Guard(pool, new_check(settings), instance_name())
+
+
+def new_applier(
+    settings: Settings,
+    writer: Writes,
+    committed: Callable[[], None],
+    counting: TallySink | None = None,
+) -> Applier:
+    """The write path; `committed` is called after each commit, for the relay.
+
+    `counting` is the service's own; without it what is committed is left for a service to count.
+    """
+    prefix = settings.topic_prefix
+    outputs = Outputs(
+        balance_changed=f"{prefix}balance-changed.v1",
+        loan_closed=f"{prefix}loan-closed.v1",
+        rejected=f"{prefix}rejected.v1",
+        ce_source=settings.ce_source,
+    )
+    sink = counting or TallyInDatabase()
+    return Applier(writer, LedgerStore(parse), outputs, settings, committed, sink)
+
+
+def new_export_job(
+    settings: Settings,
+    applier: Applier,
+    profiles: Profiles,
+    metrics: Metrics | None = None,
+    *,
+    even_if_paused: bool = False,
+) -> ExportJob:
+    """The export of all profiles; `even_if_paused`: also of those whose runs are stopped."""
+    prefix = settings.topic_prefix
+    topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
+    return ExportJob(applier, topics, profiles, metrics, even_if_paused=even_if_paused)
+
+
+def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metrics) -> Intake:
+    """The intake, as a member of the consumer group."""
+    source = Source(
+        group_id=settings.consumer_group,
+        contracts={settings.topic_prefix + name: name for name in INPUTS},
+        start_at_latest=settings.start_at == "latest",
+    )
+    return Intake(guard, settings, source, parse, applier, settings, metrics)
+
+
+def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
+    """The relay of this process."""
+    return Relay(guard, settings, guard.process, settings, metrics)
+
+
+def new_standing(
+    settings: Settings, pool: Pool, profiles: Profiles | None, metrics: Metrics
+) -> Standing:
+    """The part that measures late runs, unanswered batches and silent sources."""
+    topics = {name: settings.topic_prefix + name for name in INPUTS}
+    return Standing(pool, metrics, profiles, topics, settings)
+
+
+def instance_name() -> str:
+    """A name that no other process has, and by which an operator recognises this one."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def register_database(readiness: Readiness, pool: Pool) -> None:
+    """`database`: it answers. `migrations`: it has every revision that this release needs."""
+
+    async def reachable() -> str | None:
+        async with pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        return None
+
+    async def migrated() -> str | None:
+        async with pool.acquire() as connection:
+            missing = await pending_on(connection)
+        return f"revisions {', '.join(missing)} are missing" if missing else None
+
+    readiness.register(DATABASE, reachable, OF_DATABASE)
+    readiness.register("migrations", migrated, ON_DATABASE)
+
+
+def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
+    """`kafka`: a broker answers. `intake`: partitions are assigned, and their offsets loaded.
+    `topics`: records come from every partition of every input topic. `relay`: it can read the
+    outbox; an instance on standby is fine.
+    """
+
+    async def kafka_answers() -> str | None:
+        return intake.contact.problem()
+
+    async def group_reads() -> str | None:
+        return intake.group_problem()
+
+    async def topics_are_read() -> str | None:
+        return intake.topics_problem()
+
+    async def relay_works() -> str | None:
+        await relay.status()
+        return None
+
+    readiness.register(KAFKA, kafka_answers)
+    readiness.register("intake", group_reads, OF_GROUP)
+    readiness.register("topics", topics_are_read, OF_TOPICS)
+    readiness.register("relay", relay_works, ON_DATABASE)

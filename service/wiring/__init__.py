@@ -1,1 +1,0 @@
-"""The parts of the process, made from settings."""
