@@ -113,7 +113,7 @@ IN_THE_WAY = classes(Trait.LIMIT | Trait.ROLLBACK)
 BAD_CONTENT = classes(Trait.CONTENT)
 SURROUNDINGS = classes(Trait.DATABASE | Trait.SERVICE)
 # What a part of the process waits for, and after which it tries again.
-UNAVAILABLE = (*TRANSIENT, Unavailable)
+UNAVAILABLE: tuple[type[Exception], ...] = (*TRANSIENT, Unavailable)
 INTAKE_RETRIES = classes(Trait.PASSING | Trait.KAFKA | Trait.RESUME)
 RELAY_RETRIES = classes(Trait.DATABASE | Trait.KAFKA | Trait.RESUME)
 
