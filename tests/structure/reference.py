@@ -153,14 +153,14 @@ def _value(param: Any) -> str:
 
 def _reasons() -> list[tuple[str, ...]]:
     """Every code that says why something did not happen, in alphabetical order."""
-    said = {
+    kinds = {
         "rejected": ("a rejected record", "`bursar-bridge rejected list --because {}`"),
         "parked": ("a parked record; it waits for", "`bursar-bridge parked list --wait {}`"),
         "held": ("a fine that is held back", "`bursar-bridge held list --because {}`"),
     }
     return sorted(
         (f"`{code}`", of, meaning, command.format(code))
-        for name, (of, command) in said.items()
+        for name, (of, command) in kinds.items()
         for code, meaning in _meanings(name)
     )
 
