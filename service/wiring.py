@@ -17,7 +17,7 @@ from .export.job import ExportJob
 from .export.profiles.profile import Profiles
 from .export.publish import ExportTopics
 from .kafka.topics import INPUTS, OUTPUTS
-from .messages import parse
+from .messages.decode import parse
 from .operations.standing import Standing
 from .relay.loop import Relay
 from .restore.check import RestoreCheck, Scope

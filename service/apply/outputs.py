@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..core.workspace import Changes
-from ..messages import (
-    Message,
-    encode_balance_changed,
-    encode_loan_closed,
-    encode_rejected,
-)
+from ..messages.encode import Message, encode_balance_changed, encode_loan_closed, encode_rejected
 
 Place = tuple[str, int, int]  # topic, partition, offset
 

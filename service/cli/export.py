@@ -18,7 +18,7 @@ from ..export.preview import preview
 from ..export.profiles.profile import Profile, Profiles
 from ..export.profiles.reading import read_profiles
 from ..export.publish import encode_manifest
-from ..messages import parse
+from ..messages.decode import parse
 from ..runtime.problems import OperatorError, summary
 from ..runtime.telemetry import Event, get_log
 from ..settings import Settings

@@ -11,7 +11,7 @@ from ..database.ledger_store import LedgerStore
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.profiles.reading import read_profiles
 from ..export.selection import Exclusion
-from ..messages import parse
+from ..messages.decode import parse
 from ..operations import held, held_release
 from ..operations.held import HeldFilter
 from ..operations.held_fine import HeldFine

@@ -18,7 +18,7 @@ from ..imports.files import Accepted, FileKey
 from ..imports.job import Advance, ImportJob, ImportTopics, Summary
 from ..imports.lines import Target
 from ..imports.plan import Fate, Planned
-from ..messages import parse
+from ..messages.decode import parse
 from ..settings import Settings
 from ..wiring import COMMAND
 from . import import_shown, progress

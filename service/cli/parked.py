@@ -5,7 +5,7 @@ import asyncio
 from ..apply.operator_actions import Action, actions_on
 from ..core.words import Wait
 from ..database.ledger_store import LedgerStore
-from ..messages import parse
+from ..messages.decode import parse
 from ..operations import parked
 from ..operations.names import names_in
 from ..operations.overpaid import Overpaid, overpaid

@@ -19,7 +19,7 @@ from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.session import INLINE_RECORDS_MAX
 from ..kafka.clients import KafkaUnavailable
-from ..messages import changed_fine_in, institution_in
+from ..messages.decode import changed_fine_in, institution_in
 from ..restore.guard import Guard
 from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
 from ..runtime.problems import describe

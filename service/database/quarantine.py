@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
-from ..messages import Message
+from ..messages.encode import Message
 from . import outbox
 from .rows import pack_headers
 from .session import Connection, statements

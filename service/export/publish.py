@@ -10,7 +10,7 @@ from ..database import outbox, quarantine
 from ..database.records import unpack_headers
 from ..database.rows import pack_headers
 from ..database.session import Connection, run_in_thread, statements
-from ..messages.message import (
+from ..messages.encode import (
     JSON,
     XML,
     Format,

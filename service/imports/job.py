@@ -22,7 +22,7 @@ from ..database.ledger_store import LedgerStore
 from ..database.session import Writes
 from ..export.xml.read import BadLine, ImportFile
 from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
-from ..messages import encode_rejected
+from ..messages.encode import encode_rejected
 from ..runtime.failures import with_current_schema
 from ..runtime.problems import OperatorError
 from ..settings import KafkaAccess

@@ -10,7 +10,7 @@ from ..core.events import BursarPayment
 from ..core.ledger import Origin, Payment
 from ..core.money import format_minor
 from ..export.xml.read import PaidLine
-from ..messages import parse
+from ..messages.decode import parse
 
 CONTRACT = "bursar-payment.v1"
 TOPIC = "import"  # of what is rejected before it is published

@@ -4,7 +4,7 @@
   any `ce_` header, and the value is an object with `specversion` (such a value that is no JSON at
   all is invalid_json). Everything else is binary.
 - Header names are case-sensitive, as Kafka's are; `content-type` alone is read in any case.
-- A second header of a name that is read here is refused: two readers would choose differently.
+- A second header of a name that is read here is a fault: two readers would choose differently.
 - No content type, or an empty one, is JSON; parameters such as charset are ignored, the value is
   UTF-8 in any case.
 - A record without a value (a tombstone) is invalid_json.
@@ -12,7 +12,6 @@
 
 import re
 from datetime import datetime
-from enum import Enum
 from typing import NamedTuple, NoReturn
 
 import jiter
@@ -51,82 +50,81 @@ _BEYOND_ALL_BOUNDS = b"1e4096"
 
 
 class Envelope(NamedTuple):
-    """An event without its envelope: the data, ce_time and the trace context."""
+    """An event without its envelope: the data, its `ce_time` and the trace context."""
 
     data: object
     time: datetime
     traceparent: str | None
 
 
-class _Mode(Enum):
-    BINARY = 1
-    STRUCTURED = 2
-
-
 def open_envelope(origin: Origin, contract: str) -> Envelope:
-    """The event of `contract` in a record. Raises Fault: invalid_envelope, invalid_json."""
+    """The event of `contract` in a record. Raises Fault: invalid_envelope or invalid_json."""
     headers = _headers(origin)
     content_type = headers.get(_CONTENT_TYPE)
-    if content_type:
-        mode = _mode_of(content_type)
-    else:
-        mode = _Mode.BINARY if _has_attributes(origin) else _mode_of_bare(origin.value)
-    if mode is _Mode.STRUCTURED:
-        return _structured(origin.value, contract, origin.traceparent)
-    time = _binary(headers, contract)
+    if content_type and _is_structured(content_type):
+        return _structured(read_json(origin.value), contract, origin.traceparent)
+    if not content_type and not _has_attributes(origin):
+        body = read_json(origin.value)
+        if isinstance(body, dict) and "specversion" in body:
+            return _structured(body, contract, origin.traceparent)
+    attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
+    time = _checked(attributes, contract, "ce_")
     return Envelope(read_json(origin.value), time, origin.traceparent)
 
 
-def traced(origin: Origin) -> Origin:
-    """The record with the trace context of its headers, if it carries none yet.
+def with_trace_of_headers(origin: Origin) -> Origin:
+    """The record with the trace context of its headers, unless it carries one already.
 
-    Of every record: one that is refused unread is the cause of its rejection all the same.
+    This comes before any check, so that rejected records keep their trace context too.
     """
-    if origin.traceparent is not None or (trace := _trace_in_headers(origin)) is None:
+    if origin.traceparent is not None:
         return origin
-    return origin._replace(traceparent=trace)
+    for name, value in origin.headers:
+        if name in _TRACE_HEADERS and value:
+            return origin._replace(traceparent=_valid_trace(value.decode(errors="replace")))
+    return origin
 
 
-def traced_by_event(origin: Origin, body: object) -> Origin:
-    """The same where the value is the event itself, its envelope faulty or not."""
-    if origin.traceparent is not None or not isinstance(body, dict) or _has_attributes(origin):
-        return origin
-    return origin._replace(traceparent=_sound_trace(body.get("traceparent")))
+def trace_of_event(origin: Origin, body: object) -> str | None:
+    """The trace context in the value of a record in structured mode; its envelope may be faulty."""
+    if not isinstance(body, dict) or _has_attributes(origin):
+        return None
+    return _valid_trace(body.get("traceparent"))
 
 
 def read_json(value: bytes | None) -> object:
-    """Strict JSON in UTF-8: no duplicate keys, NaN or depth beyond the parser's. Raises Fault.
+    """Reads strict JSON in UTF-8: no duplicate keys, no NaN, limited depth. Raises Fault.
 
-    What is sound JSON and yet beyond the parser is replaced; an ignored member may have it:
-    - A lone surrogate in an escape is no text: by a noncharacter, which the rules of texts refuse
-      just so.
-    - A number of thousands of digits: by another that is beyond the bounds of every member.
+    Two things are correct JSON but beyond the parser. Members that are ignored may have them, and
+    therefore they are replaced:
+    - an escaped lone surrogate, which is no text, by a noncharacter, which no text may have either;
+    - a number of thousands of digits by another that is beyond the bounds of every member.
     """
     if value is None:
         raise Fault(Reason.INVALID_JSON, "record: must have a value")
     try:
         return _from_json(value)
-    except ValueError as refusal:
-        if b"\\u" not in value and not str(refusal).startswith("number out of range"):
-            raise _not_json(refusal) from None
+    except ValueError as error:
+        if b"\\u" not in value and not str(error).startswith("number out of range"):
+            raise _not_json(error) from None
     try:
         return _from_json(_readable(value))
-    except ValueError as refusal:
-        raise _not_json(refusal) from None
+    except ValueError as error:
+        raise _not_json(error) from None
 
 
 def _readable(value: bytes) -> bytes:
-    found = _ESCAPE.sub(_without_lone_surrogate, value)
-    if len(found) <= _NUMBER_CHARACTERS_MAX:
-        return found
-    return _STRING_OR_NUMBER.sub(_without_long_number, found)
+    value = _ESCAPE.sub(_without_lone_surrogate, value)
+    if len(value) <= _NUMBER_CHARACTERS_MAX:
+        return value
+    return _STRING_OR_NUMBER.sub(_without_long_number, value)
 
 
 def _from_json(value: bytes) -> object:
-    found: object = jiter.from_json(
+    body: object = jiter.from_json(
         value, catch_duplicate_keys=True, allow_inf_nan=False, float_mode="lossless-float"
     )
-    return found
+    return body
 
 
 def _without_lone_surrogate(match: re.Match[bytes]) -> bytes:
@@ -138,29 +136,28 @@ def _without_long_number(match: re.Match[bytes]) -> bytes:
     return match[0] if len(number) <= _NUMBER_CHARACTERS_MAX else _BEYOND_ALL_BOUNDS
 
 
-def _not_json(refusal: ValueError) -> Fault:
-    """The parser's text may quote a key: it is told in words of our own."""
-    told = str(refusal)
-    if told.startswith("Detected duplicate key"):
+def _not_json(error: ValueError) -> Fault:
+    """The fault in words of the contract: those of the parser may quote a key."""
+    text = str(error)
+    if text.startswith("Detected duplicate key"):
         return Fault(Reason.INVALID_JSON, "record: must not have a key twice in an object")
-    if told.startswith("recursion limit exceeded"):
+    if text.startswith("recursion limit exceeded"):
         return Fault(Reason.INVALID_JSON, "record: is nested too deep")
     return Fault(Reason.INVALID_JSON, "record: must be one JSON value in UTF-8")
 
 
 def _headers(origin: Origin) -> dict[str, bytes]:
-    """What is read of the headers, each at most once. Raises Fault."""
-    found: dict[str, bytes] = {}
+    """The headers that are read, each at most once. Raises Fault."""
+    headers: dict[str, bytes] = {}
     for name, value in origin.headers:
         if not name.isascii():
             _require_utf_8(name)
-        own = _read_as(name)
-        if own is None:
+        if (known := _known_name(name)) is None:
             continue
-        if own in found:
-            _refuse(own, "must not be given twice")
-        found[own] = value
-    return found
+        if known in headers:
+            _raise_envelope(known, "must not be given twice")
+        headers[known] = value
+    return headers
 
 
 def _require_utf_8(name: str) -> None:
@@ -171,7 +168,7 @@ def _require_utf_8(name: str) -> None:
         raise Fault(Reason.INVALID_ENVELOPE, "headers: names must be in UTF-8") from None
 
 
-def _read_as(name: str) -> str | None:
+def _known_name(name: str) -> str | None:
     if name in _READ_ONCE:
         return name
     is_spelt_otherwise = len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE
@@ -182,29 +179,18 @@ def _has_attributes(origin: Origin) -> bool:
     return any(name.startswith("ce_") for name, _ in origin.headers)
 
 
-def _mode_of(content_type: bytes) -> _Mode:
+def _is_structured(content_type: bytes) -> bool:
+    """Whether the value is the event with its envelope. Raises Fault for what is not JSON."""
     if content_type in _COMMON_TYPES:
-        return _Mode.BINARY
+        return False
     media_type = content_type.partition(b";")[0].strip()
     if media_type.lower() == _STRUCTURED_TYPE:
-        return _Mode.STRUCTURED
+        return True
     if media_type.lower().startswith(b"application/cloudevents-batch"):
-        _refuse(_CONTENT_TYPE, "must be that of a single event")
+        _raise_envelope(_CONTENT_TYPE, "must be that of a single event")
     if not _JSON_TYPE.fullmatch(media_type):
-        _refuse(_CONTENT_TYPE, "must be JSON")
-    return _Mode.BINARY
-
-
-def _mode_of_bare(value: bytes | None) -> _Mode:
-    body = read_json(value)
-    is_event = isinstance(body, dict) and "specversion" in body
-    return _Mode.STRUCTURED if is_event else _Mode.BINARY
-
-
-def _binary(headers: dict[str, bytes], contract: str) -> datetime:
-    """The ce_time of sound headers. Raises Fault."""
-    attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
-    return _checked(attributes, contract, "ce_")
+        _raise_envelope(_CONTENT_TYPE, "must be JSON")
+    return False
 
 
 def _decoded(name: str, headers: dict[str, bytes]) -> str | None:
@@ -212,28 +198,27 @@ def _decoded(name: str, headers: dict[str, bytes]) -> str | None:
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
-        return _refuse(name, "must be UTF-8")
+        return _raise_envelope(name, "must be UTF-8")
 
 
-def _structured(value: bytes | None, contract: str, trace: str | None) -> Envelope:
-    event = read_json(value)
+def _structured(event: object, contract: str, trace: str | None) -> Envelope:
     if not isinstance(event, dict):
-        return _refuse("record", "must be an object in structured mode")
+        return _raise_envelope("record", "must be an object in structured mode")
     time = _checked(event, contract, "")
     _check_content_type(event.get("datacontenttype"))
     if "data" not in event:
-        _refuse("data", "is required")
-    return Envelope(event["data"], time, trace or _sound_trace(event.get("traceparent")))
+        _raise_envelope("data", "is required")
+    return Envelope(event["data"], time, trace or _valid_trace(event.get("traceparent")))
 
 
 def _check_content_type(declared: object) -> None:
     if declared is None:
         return
     if not isinstance(declared, str):
-        _refuse("datacontenttype", "must be a string")
+        _raise_envelope("datacontenttype", "must be a string")
     media_type = declared.partition(";")[0].strip().encode(errors="replace")
     if not _JSON_TYPE.fullmatch(media_type):
-        _refuse("datacontenttype", "must be JSON")
+        _raise_envelope("datacontenttype", "must be JSON")
 
 
 def _checked(attributes: dict[str, str | None], contract: str, prefix: str) -> datetime:
@@ -243,27 +228,20 @@ def _checked(attributes: dict[str, str | None], contract: str, prefix: str) -> d
         if isinstance(value, str) and value:
             continue
         if value is None:
-            _refuse(prefix + name, "is required")
-        _refuse(prefix + name, "must be a string that is not empty")
+            _raise_envelope(prefix + name, "is required")
+        _raise_envelope(prefix + name, "must be a string that is not empty")
     if attributes["specversion"] != "1.0":
-        _refuse(prefix + "specversion", "must be 1.0")
+        _raise_envelope(prefix + "specversion", "must be 1.0")
     if attributes["type"] != TYPE_PREFIX + contract:
-        _refuse(prefix + "type", f"must be {TYPE_PREFIX}{contract}")
+        _raise_envelope(prefix + "type", f"must be {TYPE_PREFIX}{contract}")
     time = instant(attributes["time"])
-    return _refuse(prefix + "time", INSTANT_RULE) if time is None else time
+    return _raise_envelope(prefix + "time", INSTANT_RULE) if time is None else time
 
 
-def _trace_in_headers(origin: Origin) -> str | None:
-    for name, value in origin.headers:
-        if name in _TRACE_HEADERS and value:
-            return _sound_trace(value.decode(errors="replace"))
-    return None
-
-
-def _sound_trace(value: object) -> str | None:
-    """A trace context is a courtesy: a malformed one is left out, its record is not refused."""
+def _valid_trace(value: object) -> str | None:
+    """The trace context if it is well formed; a record is not rejected because of it."""
     return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else None
 
 
-def _refuse(field: str, rule: str) -> NoReturn:
+def _raise_envelope(field: str, rule: str) -> NoReturn:
     raise Fault(Reason.INVALID_ENVELOPE, f"{field}: {rule}")

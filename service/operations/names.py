@@ -5,7 +5,7 @@ from unicodedata import normalize
 
 import orjson
 
-from ..messages import CONTRACTS
+from ..messages.decode import CONTRACTS
 from ..messages.envelope import read_json
 from ..messages.values import Fault
 

@@ -11,7 +11,7 @@ from ..core.outcomes import Applied, Outcome, Park, Rejected, Repeat
 from ..core.words import Overpayment, Wait
 from ..database.ledger_store import LedgerStore
 from ..database.session import Connection
-from ..messages import parse
+from ..messages.decode import parse
 from .held_verdicts import find_fine
 from .names import contract_of
 from .parked import ParkedRecord

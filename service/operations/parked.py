@@ -24,7 +24,7 @@ from ..core.workspace import Changes
 from ..database import records
 from ..database.references import References, references
 from ..database.session import Connection, statements
-from ..messages import parse
+from ..messages.decode import parse
 from .names import NO_NAMES, contract_of, names_in
 from .record_filter import LIMIT_MAX, RecordFilter
 from .rejected import mark

@@ -23,7 +23,7 @@ from ..core.words import Reason, RejectedState
 from ..database import records
 from ..database.references import references
 from ..database.session import Connection, statements
-from ..messages import RECORD_BYTES_MAX, parse
+from ..messages.decode import RECORD_BYTES_MAX, parse
 from .names import Names, byte_patterns, contract_of, names_in
 from .record_filter import RecordFilter
 

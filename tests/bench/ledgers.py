@@ -18,7 +18,7 @@ from service.export.job import ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.profiles.reading import read_profiles
 from service.export.publish import ExportTopics
-from service.messages import parse
+from service.messages.decode import parse
 from tests.bench.load import FINE, Line, Record, fines
 from tests.bench.world import profiles_file
 from tests.support.guards import Unguarded

@@ -21,7 +21,8 @@ from service.core.workspace import Changes, View
 from service.database import records, rows
 from service.database.ledger_store import LedgerStore
 from service.database.session import Connection
-from service.messages import encode_balance_changed, parse
+from service.messages.decode import parse
+from service.messages.encode import encode_balance_changed
 from service.runtime.collector import look_for_cycles_seldom
 from service.settings import Settings, read_settings
 

@@ -8,7 +8,7 @@ import os
 from service.apply.applier import Applier
 from service.database.ledger_store import LedgerStore
 from service.database.session import create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from tests.bench.ledgers import OUTPUTS, apply
 from tests.bench.load import RESPONSE, refusal
 from tests.bench.peak import forget_peak, peak_mb

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.events import FineCreated, Incoming, Rejection
-from service.messages import CONTRACTS, RECORD_BYTES_MAX, parse
+from service.messages.decode import CONTRACTS, RECORD_BYTES_MAX, parse
 from tests.contracts import examples
 from tests.contracts.examples import INBOUND
 from tests.support.inputs import binary, record, structured, value_of

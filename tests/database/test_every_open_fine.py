@@ -17,7 +17,7 @@ from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profiles.profile import Profile
 from service.export.selection import Exclusion
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import held
 from service.operations.held import HeldFilter
 from service.operations.held_fine import HeldFine

@@ -19,7 +19,7 @@ from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
 from service.export.schedule import MAX_MS, Retries
 from service.export.seal import short_account_locks
-from service.messages import parse
+from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
 from service.settings import ApplyLimits, DatabaseLimits
 from tests.support.exports import (

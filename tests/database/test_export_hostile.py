@@ -19,7 +19,7 @@ from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read
 from service.export.xml.write import render
 from service.export.xml.xsd import bursar_export_schema
-from service.messages import parse
+from service.messages.decode import parse
 from tests.golden.batches import any_text
 from tests.support.batches import manifest_in_run
 from tests.support.exports import (

@@ -19,7 +19,7 @@ from service.database.ledger_store import LedgerStore
 from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob
-from service.messages import parse
+from service.messages.decode import parse
 from service.settings import DatabaseLimits
 from tests.support.exports import check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded

@@ -9,7 +9,7 @@ import pytest
 from service.database.ledger_store import LedgerStore
 from service.export.batch import Limits
 from service.export.preview import preview
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.exports import (
     all_of,
     check_sealed,

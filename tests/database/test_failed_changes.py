@@ -13,7 +13,7 @@ from service.core.ledger import FineKey, Origin
 from service.database.failed_changes import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Exclusion
-from service.messages import changed_fine_in, parse
+from service.messages.decode import changed_fine_in, parse
 from service.operations import held, held_release, parked
 from service.operations.held_verdicts import find_fine, verdicts, why
 from service.settings import KafkaAccess

@@ -12,7 +12,7 @@ from service.apply.poll import Poll
 from service.core import rules
 from service.core.events import FailedRecord
 from service.database.ledger_store import LedgerStore
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import parked, rejected
 from service.operations.rejected import RejectedFilter
 from service.settings import ApplyLimits

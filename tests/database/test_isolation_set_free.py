@@ -19,7 +19,7 @@ from service.database.ledger_store import LedgerStore
 from service.database.session import Connection
 from service.export.preview import preview
 from service.export.selection import Exclusion
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import parked
 from service.operations.parked import ParkedRecord
 from service.settings import ApplyLimits

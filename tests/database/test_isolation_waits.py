@@ -10,7 +10,7 @@ from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
 from service.database.ledger_store import LedgerStore
 from service.database.session import create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations.sweep import Sweep
 from service.settings import DatabaseLimits
 from tests.support.failing import fines_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.export.batch import Limits
-from service.messages import RECORD_BYTES_MAX
+from service.messages.decode import RECORD_BYTES_MAX
 from tests.support.inputs import export_response
 from tests.support.write_path import (
     Record,

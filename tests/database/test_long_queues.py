@@ -10,7 +10,7 @@ from service.apply.operator_actions import Justification
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import parked
 from service.operations.measure import Measure
 from service.operations.parked import ParkedFilter

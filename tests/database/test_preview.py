@@ -11,7 +11,7 @@ from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profiles.profile import Profile, Profiles
 from service.export.verify import chain_breaks, verify
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.write_path import (
     WritePath,
     fine,

@@ -13,7 +13,7 @@ from service.export import build, evaluation
 from service.export.batch import InvalidBatch
 from service.export.failures import NAMED_MAX, FailingFines, failing_fines
 from service.export.preview import preview
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.commands import Commands
 from tests.support.exports import PROFILE, fines, only, profiles_with
 from tests.support.failing import Mistake, fails_for

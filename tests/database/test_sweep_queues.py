@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from service.apply.applier import Applier
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import sweep as sweep_module
 from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Lane, Sweep
 from service.runtime.waiting import Postponed

@@ -13,7 +13,7 @@ from service.apply.sources import Sources
 from service.apply.tally import TallyInDatabase, TallyInMetrics, TallyMetric
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import parked
 from service.operations.counts import Counts
 from service.operations.parked import ParkedFilter

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from service.consumer.limits import IntakePauses, Source
 from service.consumer.loop import Intake
 from service.kafka.clients import close_client
-from service.messages import parse
+from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess
 from tests.support import inputs
 from tests.support.guards import opened_guard

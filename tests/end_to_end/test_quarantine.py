@@ -14,7 +14,7 @@ from service.apply.outputs import Outputs
 from service.database.ledger_store import LedgerStore
 from service.export.job import ExportJob
 from service.export.publish import ExportTopics
-from service.messages import parse
+from service.messages.decode import parse
 from service.relay.loop import Relay, RelayPauses
 from service.settings import KafkaAccess, RelayLimits
 from tests.support.commands import Commands

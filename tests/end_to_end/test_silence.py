@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.consumer.limits import Source
 from service.consumer.loop import Intake
-from service.messages import parse
+from service.messages.decode import parse
 from service.relay.loop import Relay
 from service.runtime.readiness import Readiness
 from service.runtime.telemetry import Event, Metrics

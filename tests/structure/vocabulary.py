@@ -117,7 +117,7 @@ RULES = (
         " `undeliverable` for a batch; `refused` is said of an export line alone",
         allowed=(
             ("service/core/", _OF_THE_ERP),
-            ("service/messages/models.py", _OF_THE_ERP),
+            ("service/messages/from_bursar.py", _OF_THE_ERP),
             ("service/export/selection.py", _OF_THE_ERP),
             ("service/database/", _OF_THE_ERP),
             ("service/apply/", _OF_THE_ERP),

@@ -2,7 +2,7 @@
 
 from service.core.events import BursarPayment, Rejection
 from service.core.words import Reason
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.inputs import Headers, binary, bursar_payment, record, value_of
 
 PAYMENT = "bursar-payment.v1"

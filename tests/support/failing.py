@@ -5,7 +5,7 @@ from typing import Any
 
 from service.core.ledger import Origin
 from service.database.rows import TRANSACTION_COLUMNS
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations import parked
 from service.operations.parked import ParkedFilter
 from tests.support.inputs import ABSENT

@@ -19,7 +19,7 @@ from service.imports.files import FileKey
 from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.lines import Target
 from service.imports.plan import Fate, Planned
-from service.messages import parse
+from service.messages.decode import parse
 from service.settings import KafkaAccess
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded

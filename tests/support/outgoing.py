@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from service.messages import Message
+from service.messages.encode import Message
 from tests.contracts import examples
 
 SOURCE = "urn:bursar-bridge"

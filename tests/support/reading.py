@@ -8,7 +8,7 @@ from service.core.events import (
     Incoming,
     Rejection,
 )
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.inputs import (
     Data,
     binary,

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from service.export.publish import encode_batch, encode_manifest
 from service.export.xml.proof import prove
 from service.export.xml.write import render
-from service.messages import Message
+from service.messages.encode import Message
 from tests.golden.batches import CUTOFF, batch, line, patron
 from tests.support.batches import manifest_in_run
 

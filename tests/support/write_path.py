@@ -25,7 +25,7 @@ from service.export.plan import STEP_FINES_MAX
 from service.export.profiles.profile import Profile, Profiles
 from service.export.profiles.reading import parse_profiles
 from service.export.publish import ExportTopics
-from service.messages import parse
+from service.messages.decode import parse
 from service.operations.sweep import Sweep
 from service.settings import DatabaseLimits
 from tests.support import inputs

@@ -21,7 +21,7 @@ from service.export.publish import encode_batch, encode_manifest
 from service.export.selection import Exclusion
 from service.export.xml.write import render
 from service.kafka.topics import settings_of
-from service.messages import Message
+from service.messages.encode import Message
 from service.relay.window import RECORD_OVERHEAD_BYTES
 from service.settings import RelayLimits, Settings
 from tests.golden.batches import CUTOFF, batch, line
@@ -30,7 +30,7 @@ from tests.support.exports import only, profiles_with
 
 AMP = "&"  # one byte that takes five
 EMOJI = "🙂"  # the most bytes of a character that JSON and XML leave as it is
-ID_MAX, TEXT_MAX, TITLE_MAX, COMMENT_MAX = 100, 300, 1_000, 2_000  # service/messages/models.py
+ID_MAX, TEXT_MAX, TITLE_MAX, COMMENT_MAX = 100, 300, 1_000, 2_000  # service/messages/values.py
 REQUEST_BYTES_MAX = RelayLimits().relay_request_bytes_max
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from service.core.events import FineCreated, Incoming, Rejection
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.inputs import (
     ABSENT,
     Data,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.core.events import BursarPayment, FineCreated, Rejection
 from service.core.words import Reason
-from service.messages import CONTRACTS, parse
+from service.messages.decode import CONTRACTS, parse
 from tests.support.enveloped import binary_headers, refusal, with_headers
 from tests.support.inputs import Headers, binary, bursar_payment, fine_created, record, value_of
 

@@ -21,7 +21,7 @@ from service.core.ledger import (
 )
 from service.core.money import format_minor
 from service.core.words import Considered, Kind, Status
-from service.messages import encode_balance_changed, encode_loan_closed
+from service.messages.encode import encode_balance_changed, encode_loan_closed
 from tests.support.inputs import TRACEPARENT
 from tests.support.outgoing import OCCURRED, RECORDED, SOURCE, body, headers_of, sound
 

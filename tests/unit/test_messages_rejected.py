@@ -7,7 +7,7 @@ import pytest
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.core.words import Reason
-from service.messages import Message, encode_rejected
+from service.messages.encode import Message, encode_rejected
 from tests.contracts import examples
 from tests.support.inputs import TRACEPARENT, Headers
 from tests.support.outgoing import RECORDED, SOURCE, headers_of

@@ -6,7 +6,7 @@ import pytest
 
 from service.core.events import Rejection
 from service.core.words import Reason
-from service.messages import RECORD_BYTES_MAX, parse
+from service.messages.decode import RECORD_BYTES_MAX, parse
 from tests.support.enveloped import PAYMENT, binary_headers, with_headers
 from tests.support.inputs import (
     ABSENT,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.core.events import BursarPayment, Incoming, Rejection
 from service.core.money import format_minor
 from service.core.words import Reason
-from service.messages import parse
+from service.messages.decode import parse
 from tests.support.inputs import Data, binary, bursar_payment, export_response, fine_created, record
 from tests.support.reading import fine, patron, payment, read, refusal, response
 

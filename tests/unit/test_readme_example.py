@@ -12,8 +12,8 @@ from service.core.words import Status
 from service.export.build import batch_of, line_of
 from service.export.profiles.reading import parse_profiles
 from service.export.xml.write import render
-from service.messages import parse
-from service.messages.outgoing import encode_balance_changed
+from service.messages.decode import parse
+from service.messages.encode import encode_balance_changed
 from tests.structure import reference
 from tests.support.view_store import Store
 

@@ -11,7 +11,7 @@ from service.consumer.limits import IntakePauses, Source
 from service.consumer.loop import Intake
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.restore.guard import Guard
 from service.runtime.telemetry import Metrics
 from service.settings import IntakeLimits, KafkaAccess

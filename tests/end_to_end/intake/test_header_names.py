@@ -17,7 +17,7 @@ from service.database.ledger_store import LedgerStore
 from service.database.records import unpack_headers
 from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
-from service.messages import parse
+from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured

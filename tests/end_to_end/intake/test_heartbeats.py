@@ -22,7 +22,7 @@ from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured

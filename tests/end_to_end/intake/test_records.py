@@ -8,7 +8,7 @@ from service.consumer.loop import Intake
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.session import Pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.restore.guard import Guard
 from service.settings import KafkaAccess
 from tests.support.intaking import (

@@ -14,7 +14,7 @@ from service.consumer.limits import Source
 from service.consumer.loop import Intake
 from service.database.ledger_store import LedgerStore
 from service.database.session import Pool, create_pool
-from service.messages import parse
+from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
 from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard

@@ -1,0 +1,151 @@
+"""The records that the bursar sends: the shape of each, and the event that it means."""
+
+from datetime import datetime
+from typing import Annotated
+from unicodedata import normalize
+
+from pydantic import Field
+
+from ..core.events import BursarPayment, ExportResponse
+from ..core.ledger import BatchKey, Origin
+from ..core.words import PaymentKind, ResponseOutcome
+from .values import (
+    BatchNumber,
+    Comment,
+    Count,
+    Id,
+    Instant,
+    Institution,
+    LineId,
+    Money,
+    Profile,
+    ReasonText,
+    StatusCode,
+    Wire,
+    above_zero,
+    check_currency,
+    digest_of,
+    expect,
+    identifier_or_none,
+    money,
+    raise_schema,
+    source_key_of,
+    text,
+    text_or_none,
+    total,
+)
+
+
+class WireBursarPayment(Wire):
+    """bursar-payment.v1: what the bursar reports on a fine: money, a reversal, a status."""
+
+    institution_id: Institution
+    source: Id
+    payment_id: Id
+    kind: PaymentKind
+    bursar_transaction_id: LineId | None = None
+    fine_id: Id | None = None
+    amount: object = None
+    currency: str | None = None
+    paid_at: Instant
+    reverses_payment_id: Id | None = None
+    status_code: StatusCode | None = None
+    comment: Comment | None = None
+
+    def event(self, _time: datetime, origin: Origin) -> BursarPayment:
+        """The payment, write-off, reversal or status. Raises Fault."""
+        self._check_members()
+        amount = None
+        if self.amount is not None and self.currency is not None:
+            amount = money(self.amount, self.currency, above_zero)
+        elif self.currency is not None:
+            check_currency(self.currency)
+        key = source_key_of(self.institution_id, self.source, "payment_id", self.payment_id)
+        facts = (
+            self.kind,
+            self.bursar_transaction_id,
+            identifier_or_none("fine_id", self.fine_id),
+            amount,
+            self.currency,
+            self.paid_at,
+            identifier_or_none("reverses_payment_id", self.reverses_payment_id),
+            text_or_none("status_code", self.status_code),
+            text_or_none("comment", self.comment),
+        )
+        return BursarPayment(key, *facts, digest_of("bursar-payment", *key, *facts), origin)
+
+    def _check_members(self) -> None:
+        """What each kind requires (contracts.md, 3)."""
+        reversal, status = self.kind is PaymentKind.REVERSAL, self.kind is PaymentKind.STATUS
+        if self.bursar_transaction_id is None and self.fine_id is None and not reversal:
+            raise_schema(
+                "bursar_transaction_id", "this or fine_id is required, except for reversal"
+            )
+        expect("reverses_payment_id", self.reverses_payment_id, reversal, "reversal")
+        if status and self.status_code is None:
+            raise_schema("status_code", "is required for status")
+        if not reversal:
+            expect("amount", self.amount, not status, "payment, write_off and reversal")
+            expect("currency", self.currency, not status, "payment, write_off and reversal")
+        if self.amount is not None and self.currency is None:
+            raise_schema("currency", "is required with amount")
+        original = self.reverses_payment_id
+        if original is not None and normalize("NFC", original) == normalize("NFC", self.payment_id):
+            raise_schema("reverses_payment_id", "must not be the payment_id itself")
+
+
+class WireRefusedLine(Wire):
+    """A line of a batch that the bursar does not accept, and why."""
+
+    bursar_transaction_id: LineId
+    reason: ReasonText
+
+
+class WireControl(Wire):
+    """How many fines the bursar has loaded, and their sum in the currency of the batch."""
+
+    count: Count
+    total: Money
+
+
+class WireExportResponse(Wire):
+    """export-response.v1: whether the bursar accepts a batch."""
+
+    institution_id: Institution
+    source: Id
+    response_id: Id
+    profile: Profile
+    batch_number: BatchNumber
+    outcome: ResponseOutcome
+    reason: ReasonText | None = None
+    refused_lines: (
+        Annotated[tuple[WireRefusedLine, ...], Field(min_length=1, max_length=100_000)] | None
+    ) = None
+    control: WireControl | None = None
+    responded_at: Instant
+
+    def event(self, _time: datetime, origin: Origin) -> ExportResponse:
+        """The answer to a batch. Raises Fault.
+
+        The control total stays a text, because only the batch says its currency and so the number
+        of decimals. The digest takes it as a number: 1.50 and 1.5 are the same content.
+        """
+        if self.outcome is ResponseOutcome.REFUSED and self.reason is None:
+            raise_schema("reason", "is required for refused")
+        is_partial = self.outcome is ResponseOutcome.PARTIAL
+        expect("refused_lines", self.refused_lines, is_partial, "partial")
+        control = None if self.control is None else total("control.total", self.control.total)
+        key = source_key_of(self.institution_id, self.source, "response_id", self.response_id)
+        batch = BatchKey(self.institution_id, self.profile, self.batch_number)
+        facts = (
+            self.outcome,
+            text_or_none("reason", self.reason),
+            tuple(
+                (line.bursar_transaction_id, text(f"refused_lines.{index}.reason", line.reason))
+                for index, line in enumerate(self.refused_lines or ())
+            ),
+            None if self.control is None else self.control.count,
+        )
+        number = control.rstrip("0").rstrip(".") if control and "." in control else control
+        digest = digest_of("export-response", *key, *batch, *facts, number, self.responded_at)
+        return ExportResponse(key, batch, *facts, control, self.responded_at, digest, origin)
