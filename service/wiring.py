@@ -10,7 +10,7 @@ from .apply.outputs import Outputs
 from .apply.tally import TallyInDatabase, TallySink
 from .consumer.limits import Source
 from .consumer.loop import Intake
-from .database.ledger_store import LedgerStore
+from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.session import Pool, Writes
 from .export.job import ExportJob
@@ -80,7 +80,7 @@ def new_applier(
         ce_source=settings.ce_source,
     )
     sink = counting or TallyInDatabase()
-    return Applier(writer, LedgerStore(parse), outputs, settings, committed, sink)
+    return Applier(writer, LedgerReader(parse), outputs, settings, committed, sink)
 
 
 def new_export_job(

@@ -15,9 +15,9 @@ from ..core.ledger import FineKey, SourceKey
 from ..core.words import Wait
 from ..core.workspace import Changes
 from ..database import ledger_write, offsets, outbox
-from ..database.ledger_store import LedgerStore
+from ..database.failed_records import longest_row, put_parked_errors
+from ..database.ledger_read import LedgerReader
 from ..database.offsets import Assignment
-from ..database.parked_errors import longest_row, put_parked_errors
 from ..database.references import Queue, References, references, references_of_queues
 from ..database.session import Connection, Writes, run_in_thread
 from ..runtime.crash import crash_point
@@ -57,7 +57,7 @@ class Applier:
     def __init__(
         self,
         writer: Writes,
-        store: LedgerStore,
+        store: LedgerReader,
         outputs: Outputs,
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
@@ -257,7 +257,7 @@ class Applier:
         self.tally.add_changes(changes)
 
     async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-        changes = await ledger_write.explained(connection, changes)
+        changes = await ledger_write.with_missing_profiles(connection, changes)
         await ledger_write.write(connection, changes, recorded_at)
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.rejections)

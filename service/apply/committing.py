@@ -15,7 +15,7 @@ import structlog
 from ..core.events import ParkedKey, parked_key
 from ..core.parked import ParkedFailure
 from ..core.workspace import Changes
-from ..database.parked_errors import put_parked_failures
+from ..database.failed_records import put_parked_failures
 from ..database.session import Connection, Writes, statements
 from ..runtime.crash import crash_point
 from ..runtime.failures import BAD_CONTENT, RETRYABLE, TRANSIENT

@@ -42,8 +42,7 @@ def _failures(
 
 def _failure(effects: Changes, outputs: Outputs, recorded_at: datetime) -> Exception | None:
     try:
-        ledger_write.transaction_rows(effects, recorded_at)
-        ledger_write.rejected_rows(effects.rejections)
+        ledger_write.require_rows(effects, recorded_at)
         outputs.encoded(effects, recorded_at)
     except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
         return problem

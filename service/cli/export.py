@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from ..core.ledger import BatchKey
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..export import store as export_store
 from ..export.batch_file import put_batch
 from ..export.failures import RunFailure
@@ -174,7 +174,7 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
             left = await export_store.open_fines_left(connection, profile)
         with progress.batches() as bars:
             bar = progress.RunBar(bars, f"previewing {profile.code}", left)
-            async for built in preview(pool, LedgerStore(parse), profile, bar.passed):
+            async for built in preview(pool, LedgerReader(parse), profile, bar.passed):
                 rows.append(_row(built.manifest))
                 bar.add(built.manifest)
                 if out is not None:

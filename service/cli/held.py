@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from ..apply.operator_actions import DecisionResult, Justification, actions_on
 from ..core.ledger import Fine, FineKey
 from ..core.words import HeldReason, Status
-from ..database.failed_changes import failed_changes
-from ..database.ledger_store import LedgerStore
+from ..database.failed_records import failed_changes
+from ..database.ledger_read import LedgerReader
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.profiles.reading import read_profiles
 from ..export.selection import Exclusion
@@ -143,7 +143,7 @@ async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> l
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        store = LedgerStore(parse)
+        store = LedgerReader(parse)
         if wanted.fine_id is not None and wanted.institution_id is not None:
             fine = await find_fine(
                 connection, store, FineKey(wanted.institution_id, wanted.fine_id)
@@ -178,7 +178,7 @@ async def _released(
 
 
 async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | None:
-    store = LedgerStore(parse)
+    store = LedgerReader(parse)
     async with database(settings) as pool, pool.acquire() as connection:
         fine = await find_fine(connection, store, key)
         if fine is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from ..core.words import KnownLines
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import ReadOnly, Writes
 from ..export.profiles.profile import Profile
 from ..export.xml.read import ImportFile
@@ -166,7 +166,7 @@ class _Run:
         topics = ImportTopics(
             f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
         )
-        return ImportJob(writer, LedgerStore(parse), self._settings, topics)
+        return ImportJob(writer, LedgerReader(parse), self._settings, topics)
 
     async def _target(self, job: ImportJob, *, register: bool) -> Target:
         accepted = self._how.accepted

@@ -4,7 +4,7 @@ import asyncio
 
 from ..apply.operator_actions import Action, actions_on
 from ..core.words import Wait
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..messages.decode import parse
 from ..operations import parked
 from ..operations.names import names_in
@@ -199,7 +199,7 @@ async def _find(settings: Settings, wanted: ParkedFilter) -> list[ParkedRecord]:
 async def _find_with_actions(
     settings: Settings, wanted: ParkedFilter
 ) -> list[tuple[ParkedRecord, Overpaid | None, list[Action]]]:
-    store = LedgerStore(parse)
+    store = LedgerReader(parse)
     async with database(settings) as pool, pool.acquire() as connection:
         return [
             (

@@ -281,6 +281,16 @@ class Transaction:
     traceparent: str | None = None
 
     @property
+    def active_change(self) -> int:
+        """How much the transaction adds to the account's active balance, in minor units."""
+        return self.after.active - self.before.active
+
+    @property
+    def transferred_change(self) -> int:
+        """How much the transaction adds to the account's transferred balance, in minor units."""
+        return self.after.transferred - self.before.transferred
+
+    @property
     def transaction_id(self) -> str:
         """32 hex digits made of account, epoch and sequence; the ce_id of its balance-changed."""
         after = self.after

@@ -1,100 +1,96 @@
-"""One fold's changes into the tables: one statement or COPY per table, in the lock order."""
+"""Writes what a fold has changed: one statement or COPY for each table, in the order of locks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from ..core.events import Rejection
 from ..core.ledger import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
-from . import rows
+from . import tables
+from .encodings import terms_id, terms_text
 from .session import Connection, run_in_thread, statements
+from .tables import Cells, Table, V
 
-CHANGE_COLUMNS = "institution_id source change_id digest state fine_id reason".split()
-RESPONSE_COLUMNS = (
-    "institution_id source response_id digest profile batch_number state reason"
-    " outcome lines responded_at recorded_at"
-).split()
-LINE_COLUMNS = (
-    "institution_id bursar_transaction_id fine_id profile batch_number amount currency state reason"
-).split()
 NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
-LOAN_COLUMNS = "institution_id loan_id patron_id fine_id batch_number closed_at".split()
 
 
 async def write(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    """Everything of the ledger, under the accounts' locks; the outbox comes after it."""
-    await _write_accounts(connection, changes)
-    await _write_patrons(connection, changes, recorded_at)
+    """Writes the changes to the ledger's tables, inside the caller's transaction.
+
+    The caller has locked the accounts, and writes the outbox after this.
+    """
+    now = recorded_at
+    await _update(connection, tables.ACCOUNT, changes.accounts.written)
+    await _execute(connection, "write_patron", map(tables.PATRON.row, changes.patrons.written), now)
     await put_terms(connection, _terms_of(changes))
-    await _write_fines(connection, changes)
-    await _write_payments(connection, changes)
-    await _write_changes(connection, changes)
-    await _write_responses(connection, changes, recorded_at)
-    await _write_lines(connection, changes)
-    await _write_parked(connection, changes, recorded_at)
-    await _write_loans(connection, changes)
-    transactions = await run_in_thread(
-        connection, len(changes.transactions), lambda: transaction_rows(changes, recorded_at)
-    )
-    await copy(connection, "ledger_transaction", rows.TRANSACTION_COLUMNS, transactions)
-    await copy(connection, "transaction_text", rows.TEXT_COLUMNS, _text_rows(changes))
-    await put_rejected(connection, changes.rejections, recorded_at)
+    await _copy(connection, tables.FINE, changes.fines.added, now)
+    await _update(connection, tables.FINE, changes.fines.changed)
+    await _copy(connection, tables.PAYMENT, changes.payments.added, now)
+    await _update(connection, tables.PAYMENT, changes.payments.changed)
+    await _copy(connection, tables.CHANGE, changes.changes.added, now)
+    await _update(connection, tables.CHANGE, changes.changes.changed)
+    await _copy(connection, tables.RESPONSE, changes.responses.added, now)
+    await _update(connection, tables.RESPONSE, changes.responses.changed, now)
+    await _update(connection, tables.BATCH, changes.batches.changed)
+    # A fine has one live line: the line that is refused comes before the one of the next export.
+    await _update(connection, tables.LINE, changes.lines.changed)
+    await _copy(connection, tables.LINE, changes.lines.added, now)
+    gone = [(k.institution_id, record, k.source, k.id) for record, k in changes.parked.removed]
+    await _execute(connection, "delete_parked", gone)
+    await _update(connection, tables.PARKED, changes.parked.changed)
+    # In the order of arrival: the column `arrival` numbers the rows as they come.
+    await _copy(connection, tables.PARKED, changes.parked.added, now, is_sorted=False)
+    await _copy(connection, tables.LOAN_CLOSED, changes.loans_closed, now)
+    await _copy(connection, tables.TRANSACTION, changes.transactions, now)
+    texts = [row for row in map(tables.text_row, changes.transactions) if row is not None]
+    await _copy_rows(connection, "transaction_text", tables.TEXT_COLUMNS, sorted(texts, key=_key))
+    await put_rejected(connection, changes.rejections, now)
 
 
-def transaction_rows(changes: Changes, recorded_at: datetime) -> list[tuple[Any, ...]]:
-    return [rows.transaction_row(value, recorded_at) for value in changes.transactions]
-
-
-def _text_rows(changes: Changes) -> list[tuple[Any, ...]]:
-    texts = map(rows.text_row, changes.transactions)
-    return [row for row in texts if row is not None]
-
-
-def rejected_rows(rejections: Sequence[Rejection]) -> list[tuple[Any, ...]]:
-    return [rows.rejection_row(value) for value in rejections]
+def require_rows(changes: Changes, recorded_at: datetime) -> None:
+    """Makes the rows of transactions and rejections; raises what the program raises for them."""
+    tables.TRANSACTION.rows(changes.transactions, recorded_at)
+    tables.REJECTION.rows(changes.rejections, recorded_at)
 
 
 async def put_rejected(
     connection: Connection, rejections: Sequence[Rejection], recorded_at: datetime
 ) -> None:
-    """The database's row comes first, the topic is a copy."""
-    places = [(*value.origin[:3], value.origin.key, value.origin.value) for value in rejections]
-    await _execute(connection, "move_earlier_rejected", places)
-    await _execute(connection, "put_rejected", rejected_rows(rejections), recorded_at)
+    """Writes rejected records, with their bytes, to the table `rejected`."""
+    records = [(*value.origin[:3], value.origin.key, value.origin.value) for value in rejections]
+    await _execute(connection, "move_earlier_rejected", records)
+    await _execute(connection, "put_rejected", map(tables.REJECTION.row, rejections), recorded_at)
 
 
-async def explained(connection: Connection, changes: Changes) -> Changes:
-    """Adds to the details of unknown lines and batches where the institution has no profile.
+async def with_missing_profiles(connection: Connection, changes: Changes) -> Changes:
+    """Adds to the details of unknown lines and batches that their institution has no profile.
 
-    Otherwise the sender looks for a typing error in an id, where nothing is exported at all.
+    Otherwise the sender would look for a mistake in an id, although nothing is exported at all.
     """
-    asked = {
-        v.institution_id for v in changes.rejections if v.reason in NOT_KNOWN and v.institution_id
+    unknown = {
+        value.institution_id
+        for value in changes.rejections
+        if value.reason in NOT_KNOWN and value.institution_id
     }
-    if not asked:
+    if not unknown:
         return changes
-    rows = await connection.fetch(
-        statements("export")["institutions_without_profiles"], sorted(asked)
+    query = statements("export")["institutions_without_profiles"]
+    without = {row["institution_id"] for row in await connection.fetch(query, sorted(unknown))}
+    rejections = tuple(
+        replace(value, detail=f"{value.detail}; institution_id: has no profile here")
+        if value.reason in NOT_KNOWN and value.institution_id in without
+        else value
+        for value in changes.rejections
     )
-    without = {row["institution_id"] for row in rows}
-    return replace(
-        changes,
-        rejections=tuple(
-            replace(value, detail=f"{value.detail}; institution_id: has no profile here")
-            if value.reason in NOT_KNOWN and value.institution_id in without
-            else value
-            for value in changes.rejections
-        ),
-    )
+    return replace(changes, rejections=rejections)
 
 
 async def places_of_others(
     connection: Connection, rejections: Sequence[Rejection]
 ) -> frozenset[tuple[str, int, int]]:
-    """Topic, partition and offset of those that had another record before."""
+    """Returns topic, partition and offset of those records at whose place another one stood."""
     if not rejections:
         return frozenset()
     columns = [list(column) for column in zip(*(v.origin[:3] for v in rejections), strict=True)]
@@ -103,136 +99,60 @@ async def places_of_others(
 
 
 async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) -> None:
-    found = {(owner, rows.terms_id(value), rows.terms_text(value)) for owner, value in terms}
-    await _execute(connection, "put_terms", sorted(found))
+    """Writes the terms of institutions, given with the institution's id, unless they are known."""
+    rows = {(owner, terms_id(value), terms_text(value)) for owner, value in terms}
+    await _execute(connection, "put_terms", sorted(rows))
 
 
 def _terms_of(changes: Changes) -> list[tuple[str, Terms]]:
-    exported = changes.lines.added and changes.fines.changed
-    return [(f.facts.institution_id, f.terms) for f in exported or () if f.terms is not None]
+    """The terms of exported fines: only an export gives a fine terms."""
+    if not changes.lines.added:
+        return []
+    fines = changes.fines.changed
+    return [(fine.facts.institution_id, fine.terms) for fine in fines if fine.terms is not None]
 
 
-async def _write_accounts(connection: Connection, changes: Changes) -> None:
-    values = [(*a.key, a.active, a.transferred, a.sequence) for a in changes.accounts.written]
-    await _execute(connection, "write_accounts", values)
-
-
-async def _write_patrons(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    values = [rows.patron_row(value) for value in changes.patrons.written]
-    await _execute(connection, "write_patrons", values, recorded_at)
-
-
-async def _write_fines(connection: Connection, changes: Changes) -> None:
-    count = len(changes.fines.added)
-    added = await run_in_thread(
-        connection, count, lambda: list(map(rows.fine_row, changes.fines.added))
-    )
-    await copy(connection, "fine", rows.FINE_COLUMNS, added)
-    changed = await run_in_thread(
-        connection,
-        len(changes.fines.changed),
-        lambda: [(*f.facts.key, *rows.state_row(f)) for f in changes.fines.changed],
-    )
-    await _execute(connection, "write_fines", changed)
-
-
-async def _write_payments(connection: Connection, changes: Changes) -> None:
-    added = [rows.payment_row(value) for value in changes.payments.added]
-    await copy(connection, "payment", rows.PAYMENT_COLUMNS, added)
-    changed = [
-        (*p.key, p.state, p.fine_id, p.applied, p.excess, p.credit_id, p.reversed_by, p.reason)
-        for p in changes.payments.changed
-    ]
-    await _execute(connection, "write_payments", changed)
-
-
-async def _write_changes(connection: Connection, changes: Changes) -> None:
-    added = [(*c.key, c.digest, c.state, c.fine_id, c.reason) for c in changes.changes.added]
-    await copy(connection, "fine_change", CHANGE_COLUMNS, added)
-    changed = [(*c.key, c.state, c.reason) for c in changes.changes.changed]
-    await _execute(connection, "write_changes", changed)
-
-
-async def _write_responses(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    added = [
-        (
-            *r.key,
-            r.digest,
-            r.batch.profile,
-            r.batch.batch_number,
-            r.state,
-            r.reason,
-            r.outcome,
-            r.lines,
-            r.responded_at,
-            recorded_at,
-        )
-        for r in changes.responses.added
-    ]
-    await copy(connection, "export_response", RESPONSE_COLUMNS, added)
-    changed = [
-        (*r.key, r.state, r.reason, r.outcome, r.lines, r.responded_at)
-        for r in changes.responses.changed
-    ]
-    await _execute(connection, "write_responses", changed, recorded_at)
-    batches = [(*b.key, b.state) for b in changes.batches.changed]
-    await _execute(connection, "write_batches", batches)
-
-
-async def _write_lines(connection: Connection, changes: Changes) -> None:
-    changed = [(*line.key, line.state, line.reason) for line in changes.lines.changed]
-    await _execute(connection, "write_lines", changed)
-    added = [
-        (
-            *line.key,
-            line.fine_id,
-            line.batch.profile,
-            line.batch.batch_number,
-            line.amount,
-            line.currency,
-            line.state,
-            line.reason,
-        )
-        for line in changes.lines.added
-    ]
-    await copy(connection, "export_line", LINE_COLUMNS, added)
-
-
-async def _write_parked(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-    gone = [(k[1].institution_id, k[0], k[1].source, k[1].id) for k in changes.parked.removed]
-    await _execute(connection, "delete_parked", gone)
-    moved = [rows.parked_lane_row(item) for item in changes.parked.changed]
-    await _execute(connection, "write_parked", moved)
-    added = [rows.parked_row(item, recorded_at) for item in changes.parked.added]
-    # In arrival order, unsorted: the default of `arrival` numbers the rows as they come.
-    await connection.copy_records_to_table("parked", records=added, columns=rows.PARKED_COLUMNS)
-
-
-async def _write_loans(connection: Connection, changes: Changes) -> None:
-    values = [
-        (c.institution_id, c.loan_id, c.patron_id, c.fine_id, c.batch_number, c.closed_at)
-        for c in changes.loans_closed
-    ]
-    await copy(connection, "loan_closed", LOAN_COLUMNS, values)
-
-
-async def copy(
-    connection: Connection, table: str, columns: Sequence[str], values: list[tuple[Any, ...]]
+async def _update(
+    connection: Connection, table: Table[V], values: Sequence[V], *more: object
 ) -> None:
-    """Sorted by key: unique indexes wait like locks. A rival's same key raises, and is retried."""
-    if values:
-        keys = sorted(values, key=_key)
-        await connection.copy_records_to_table(table, records=keys, columns=columns)
+    """Sets the changing columns of rows that exist."""
+    rows = await run_in_thread(
+        connection, len(values), lambda: list(map(table.changed_row, values))
+    )
+    await _execute(connection, f"write_{table.name}", rows, *more)
 
 
-def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The key columns come first in every table: none has more than four, none of them is null."""
+async def _copy(
+    connection: Connection,
+    table: Table[V],
+    values: Sequence[V],
+    recorded_at: datetime,
+    *,
+    is_sorted: bool = True,
+) -> None:
+    """Inserts rows, sorted by key, because unique indexes make rivals wait as locks do.
+
+    A rival that has inserted the same key makes PostgreSQL raise, and the commit is made again.
+    """
+    rows = await run_in_thread(connection, len(values), lambda: table.rows(values, recorded_at))
+    ordered = sorted(rows, key=_key) if is_sorted else rows
+    await _copy_rows(connection, table.name, table.columns, ordered)
+
+
+async def _copy_rows(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Cells]
+) -> None:
+    if rows:
+        await connection.copy_records_to_table(table, records=rows, columns=columns)
+
+
+def _key(row: Cells) -> Cells:
+    """The key columns come first in every table. None has more than four, and none is NULL."""
     return row[:3]
 
 
-async def _execute(
-    connection: Connection, name: str, values: Sequence[tuple[Any, ...]], *more: object
-) -> None:
-    if values:
-        arrays = [list(column) for column in zip(*values, strict=True)]
+async def _execute(connection: Connection, name: str, rows: Iterable[Cells], *more: object) -> None:
+    """Runs a statement that takes one array for each column of the rows, if there are any."""
+    arrays = [list(column) for column in zip(*rows, strict=True)]
+    if arrays:
         await connection.execute(statements("ledger")[name], *arrays, *more)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from .rows import pack_headers
+from .encodings import pack_headers
 from .session import Connection, statements
 
 ROW_BYTES_MAX = 1024 * 1024

@@ -20,8 +20,8 @@ from itertools import groupby
 from ..core.ledger import Fine, Patron
 from ..core.words import Status
 from ..core.workspace import PatronKey
-from ..database.failed_changes import fines_that_wait
-from ..database.ledger_store import LedgerStore
+from ..database.failed_records import fines_that_wait
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, run_in_thread
 from . import store as export_store
 from .batch import CreditRef, Position, SelectedFine, clean, size_bytes_max
@@ -58,7 +58,7 @@ class Evaluation:
 
 async def evaluations(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     after: Position | None = None,
@@ -110,7 +110,7 @@ def position_of(fine: Fine) -> Position:
 
 async def evaluate(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     groups: Sequence[Group],

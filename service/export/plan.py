@@ -8,7 +8,7 @@ that is planned in one step seals the same batches.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
 from . import store as export_store
 from .batch import Limits, Position, SelectedFine, fitting
@@ -46,7 +46,7 @@ class Plan:
 
 async def extend_plan(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     plan: Plan,

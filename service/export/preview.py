@@ -11,9 +11,9 @@ from ..apply.outputs import Outputs
 from ..core.ledger import Fine
 from ..core.parked import ParkedFailure
 from ..core.workspace import View
-from ..database import ledger_write
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, Pool, run_in_thread
+from ..database.tables import TRANSACTION
 from . import store as export_store
 from .batch import CreditRef
 from .build import BuiltBatch, Draft, build
@@ -30,7 +30,7 @@ OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
 
 async def preview(
     pool: Pool,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     passed: Callable[[int], None] = lambda _: None,
     step_fines_max: int = STEP_FINES_MAX,
@@ -76,7 +76,7 @@ async def preview(
 
 async def _batch_of(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     plan: Plan,
@@ -140,5 +140,5 @@ def _encode(batch: BuiltBatch, recorded_at: datetime) -> None:
     """Encodes the records for Kafka and the rows of the ledger, as a run does."""
     encode_batch(batch.manifest, batch.document, OUTPUTS.ce_source)
     encode_manifest(batch.manifest, OUTPUTS.ce_source)
-    ledger_write.transaction_rows(batch.changes, recorded_at)
+    TRANSACTION.rows(batch.changes.transactions, recorded_at)
     OUTPUTS.encoded(batch.changes, recorded_at)

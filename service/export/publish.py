@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ..core.ledger import BatchKey
 from ..database import outbox, quarantine
-from ..database.records import unpack_headers
-from ..database.rows import pack_headers
+from ..database.encodings import pack_headers, unpack_headers
 from ..database.session import Connection, run_in_thread, statements
 from ..messages.encode import (
     JSON,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from cronsim import CronSim
 
-from ..database.ledger_store import columns
+from ..database.ledger_read import key_columns
 from ..database.session import Connection, statements
 from ..runtime.waiting import Postponed
 from .profiles.profile import Profile
@@ -98,7 +98,7 @@ async def runs_of_profiles(
 
     Profiles that are new are noted, because a schedule counts from then on.
     """
-    await connection.execute(SQL["see_profiles"], *columns(keys, 2))
+    await connection.execute(SQL["see_profiles"], *key_columns(keys, 2))
     await connection.execute(SQL["correct_profile_starts"])
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {

@@ -17,7 +17,7 @@ from ..core import rules
 from ..core.ledger import AccountKey, Fine, FineKey
 from ..core.words import Wait
 from ..core.workspace import View, WaitQueue
-from ..database.ledger_store import LedgerStore, LockedAccounts
+from ..database.ledger_read import LedgerReader, LockedAccounts
 from ..database.references import References
 from ..database.session import Connection, run_in_thread, statements
 from ..runtime.crash import crash_point
@@ -145,7 +145,7 @@ def after_retry(view: View, queues: Sequence[WaitQueue]) -> View:
 
 async def check_again(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     plan: Plan,
@@ -181,7 +181,7 @@ async def check_again(
 
 async def _patrons_to_check(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     plan: Plan,

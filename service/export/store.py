@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from ..core.ledger import Fine, FineKey
-from ..database.ledger_store import LedgerStore, columns
+from ..database.ledger_read import LedgerReader, key_columns
 from ..database.session import Connection, statements
 from .batch import CreditRef, Position
 from .profiles.profile import Profile
@@ -108,7 +108,7 @@ def counts_text(held_back: Mapping[Exclusion, int]) -> str:
 
 async def open_fines(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     after: Position,
     limit: int | None,
@@ -139,7 +139,7 @@ async def open_fines_left(connection: Connection, profile: Profile) -> int:
 
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:
     """The live lines of these fines by fine id; a fine without a live line has none."""
-    rows = await connection.fetch(SQL["live_lines_of_fines"], *columns(fines, 2))
+    rows = await connection.fetch(SQL["live_lines_of_fines"], *key_columns(fines, 2))
     return {row["fine_id"]: CreditRef(row["line"], row["type"]) for row in rows}
 
 

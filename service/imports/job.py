@@ -18,7 +18,7 @@ from ..core.events import Rejection
 from ..core.ledger import Origin
 from ..core.words import KnownLines, Reason
 from ..database import ledger_write, outbox
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Writes
 from ..export.xml.read import BadLine, ImportFile
 from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
@@ -111,7 +111,7 @@ class ImportJob:
     """One file at a time; the same file again changes nothing."""
 
     def __init__(
-        self, writer: Writes, store: LedgerStore, access: KafkaAccess, topics: ImportTopics
+        self, writer: Writes, store: LedgerReader, access: KafkaAccess, topics: ImportTopics
     ) -> None:
         self._writer = writer
         self._pool = writer.pool

@@ -17,10 +17,10 @@ from ..core.ledger import FineKey, LineKey, Payment, SourceKey
 from ..core.outcomes import rejected
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
-from ..database import records
-from ..database.ledger_store import LedgerStore, columns
+from ..database.ledger_read import LedgerReader, key_columns
 from ..database.references import references
 from ..database.session import Connection, statements
+from ..database.tables import PAYMENT
 from ..export.xml.read import PaidLine
 from ..runtime.failures import with_current_schema
 from .lines import Target, payment_event
@@ -81,7 +81,7 @@ class Known:
 
 async def plan(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     target: Target,
     lines: Sequence[PaidLine],
     known_lines: KnownLines = KnownLines.REFUSE,
@@ -122,7 +122,7 @@ async def _fines_of(
     for begin in range(0, len(lines), PAGE_LINES):
         named = [one.bursar_transaction_id for one in lines[begin : begin + PAGE_LINES]]
         keys = {LineKey(target.institution_id, one) for one in named}
-        rows = await connection.fetch(SQL["fines_of_lines"], *columns(keys, 2))
+        rows = await connection.fetch(SQL["fines_of_lines"], *key_columns(keys, 2))
         found = {row["bursar_transaction_id"]: row for row in rows}
         for name in named:
             row = found.get(name)
@@ -155,7 +155,7 @@ async def _plan_unknown(
 
 async def _plan_page(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     target: Target,
     page: Sequence[Known],
     known_lines: KnownLines,
@@ -204,7 +204,7 @@ async def _reversible(
 ) -> dict[SourceKey, Payment]:
     own = (target.institution_id, target.source, sorted(fine_ids))
     rows = await connection.fetch(SQL["reversible_payments"], *own)
-    return {value.key: value for value in map(records.payment, rows)}
+    return {value.key: value for value in map(PAYMENT.value, rows)}
 
 
 @dataclass(slots=True)

@@ -195,8 +195,8 @@ def _balance_changed(
         "balance": _balance(after, amount),
         "previous": _balance(before, amount),
         "change": {
-            "active": amount(after.active - before.active),
-            "transferred": amount(after.transferred - before.transferred),
+            "active": amount(transaction.active_change),
+            "transferred": amount(transaction.transferred_change),
         },
         "transaction": line,
         "fine": _fine(transaction.fine, amount),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ..core.ledger import Fine, FineKey
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
 from ..export import store as export_store
 from ..export.evaluation import Evaluation, evaluate, evaluations
@@ -63,7 +63,7 @@ class _First:
 
 async def find(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profiles: Profiles,
     wanted: HeldFilter | None = None,
 ) -> list[HeldFine]:
@@ -91,7 +91,7 @@ async def find(
 
 async def _of_profile(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     wanted: HeldFilter,
     is_paused: bool,
@@ -110,7 +110,7 @@ async def _of_profile(
 
 async def _add_without_profile(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profiles: Profiles,
     wanted: HeldFilter,
     by_themselves: Mapping[FineKey, Fine],
@@ -157,7 +157,7 @@ def _chosen(profiles: Profiles, wanted: HeldFilter) -> list[Profile]:
 
 
 async def _held_by_themselves(
-    connection: Connection, store: LedgerStore, wanted: HeldFilter
+    connection: Connection, store: LedgerReader, wanted: HeldFilter
 ) -> dict[FineKey, Fine]:
     if wanted.profile is not None:
         return {}
@@ -167,7 +167,7 @@ async def _held_by_themselves(
 
 
 async def _unclaimed(
-    connection: Connection, store: LedgerStore, profiles: Profiles, wanted: HeldFilter
+    connection: Connection, store: LedgerReader, profiles: Profiles, wanted: HeldFilter
 ) -> list[HeldFine]:
     groups = await unclaimed.unclaimed(connection, profiles, wanted.institution_id)
     found = []
@@ -191,7 +191,7 @@ async def run_of(connection: Connection, profile: Profile) -> OpenRun:
 
 async def patrons(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     profile: Profile,
     run: OpenRun,
     patron_id: str | None,

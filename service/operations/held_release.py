@@ -14,7 +14,7 @@ from ..apply.operator_actions import (
 from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
 from ..core.outcomes import GONE
-from ..database.failed_changes import FailedChange
+from ..database.failed_records import FailedChange
 from ..database.references import references
 from ..database.session import Connection
 from ..export.selection import Exclusion

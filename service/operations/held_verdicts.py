@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.ledger import Fine, FineKey
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
 from ..export.profiles.profile import FineGroup, Profile, Profiles
 from ..export.reasons import DUE, Explanation, mismatches
@@ -27,13 +27,13 @@ class Verdict:
     in_words: str
 
 
-async def find_fine(connection: Connection, store: LedgerStore, key: FineKey) -> Fine | None:
+async def find_fine(connection: Connection, store: LedgerReader, key: FineKey) -> Fine | None:
     rows = await connection.fetch(SQL["fine"], *key)
     return next(iter(await store.fines_of(connection, rows)), None)
 
 
 async def verdicts(
-    connection: Connection, store: LedgerStore, profiles: Profiles, fine: Fine
+    connection: Connection, store: LedgerReader, profiles: Profiles, fine: Fine
 ) -> list[Verdict]:
     """Beside all that the patron has open. Nothing at all for a fine that is not open."""
     if not fine.is_open_in_library:
@@ -51,14 +51,14 @@ async def verdicts(
     return found
 
 
-async def _group(connection: Connection, store: LedgerStore, fine: Fine) -> FineGroup:
+async def _group(connection: Connection, store: LedgerReader, fine: Fine) -> FineGroup:
     key = (fine.facts.institution_id, fine.facts.patron_id)
     patron = (await store.patrons(connection, {key})).get(key)
     return group_of(fine, patron.user_group if patron else "")
 
 
 async def _verdict(
-    connection: Connection, store: LedgerStore, profile: Profile, fine: Fine, *, is_paused: bool
+    connection: Connection, store: LedgerReader, profile: Profile, fine: Fine, *, is_paused: bool
 ) -> Verdict:
     run = await run_of(connection, profile)
     key = fine.facts.key

@@ -9,7 +9,7 @@ from ..core.ledger import Fine, FineKey
 from ..core.money import format_minor
 from ..core.outcomes import Applied, Outcome, Park, Rejected, Repeat
 from ..core.words import Overpayment, Wait
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection
 from ..messages.decode import parse
 from .held_verdicts import find_fine
@@ -36,7 +36,7 @@ class Overpaid:
 
 
 async def overpaid(
-    connection: Connection, store: LedgerStore, item: ParkedRecord
+    connection: Connection, store: LedgerReader, item: ParkedRecord
 ) -> Overpaid | None:
     """None for what waits for anything else, or cannot be read."""
     if item.wait is not Wait.OVERPAID_HELD or item.fine_id is None:

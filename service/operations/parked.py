@@ -21,7 +21,7 @@ from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
 from ..core.outcomes import GONE, rejected
 from ..core.words import Reason, Wait
 from ..core.workspace import Changes
-from ..database import records
+from ..database.encodings import origin_of
 from ..database.references import References, references
 from ..database.session import Connection, statements
 from ..messages.decode import parse
@@ -123,7 +123,7 @@ def _parked(row: asyncpg.Record) -> ParkedRecord:
         row["original"],
         row["bursar_transaction_id"],
         row["error"],
-        records.origin(row),
+        origin_of(row),
         row["recorded_at"],
         row["age_seconds"],
     )
@@ -138,7 +138,7 @@ _RECORD_OF = {
 
 
 def _error(row: asyncpg.Record) -> ParkedRecord:
-    origin = records.origin(row)
+    origin = origin_of(row)
     names = names_in(origin.value) or NO_NAMES
     return ParkedRecord(
         row["institution_id"],

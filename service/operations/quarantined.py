@@ -18,8 +18,8 @@ from ..apply.operator_actions import (
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..database import quarantine
+from ..database.encodings import unpack_headers
 from ..database.quarantine import BeingSent, QuarantineId
-from ..database.records import unpack_headers
 from ..database.session import Connection, statements
 from ..messages.envelope import read_json
 from ..messages.values import Fault

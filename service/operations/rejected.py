@@ -20,7 +20,7 @@ from ..apply.operator_actions import (
 from ..core.events import Incoming, Rejection, Replay
 from ..core.ledger import Origin
 from ..core.words import Reason, RejectedState
-from ..database import records
+from ..database import encodings
 from ..database.references import references
 from ..database.session import Connection, statements
 from ..messages.decode import RECORD_BYTES_MAX, parse
@@ -146,7 +146,7 @@ async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> l
 async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | None:
     """The record as it came, which may hold personal data; None if it is not stored any more."""
     row = await connection.fetchrow(SQL["rejected_record"], *item.place, item.reason)
-    return None if row is None else records.origin(row)
+    return None if row is None else encodings.origin_of(row)
 
 
 def _decision(item: RejectedRecord, action: str, justification: Justification) -> Decision:

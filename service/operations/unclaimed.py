@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.ledger import Fine
-from ..database.ledger_store import LedgerStore
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import FineGroup, Profiles
 from ..export.selection import Exclusion
@@ -71,7 +71,7 @@ async def unclaimed(
 
 async def fines_of(
     connection: Connection,
-    store: LedgerStore,
+    store: LedgerReader,
     groups: Sequence[FineGroup],
     patron_id: str | None,
     limit: int,

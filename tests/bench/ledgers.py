@@ -10,7 +10,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.core.events import Rejection
 from service.core.ledger import Origin
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.references import references
 from service.database.session import Connection, create_pool
 from service.export.batch import Limits
@@ -31,7 +31,7 @@ async def fill(database_url: str, count: int) -> None:
     """Puts `count` fines into an empty ledger by the service's own write path, nothing to send."""
     records = fines(count)
     async with await create_pool(database_url) as pool:
-        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         while poll := list(islice(records, POLL)):
             await apply(applier, poll)
     await tidy(database_url, "TRUNCATE outbox")
@@ -51,7 +51,7 @@ async def export_whole(database_url: str, batch: Limits) -> None:
     """Everything that the profile takes, in batches of this size; nothing to send."""
     profile = replace(read_profiles(profiles_file()).profiles[0], limits=batch)
     async with await create_pool(database_url) as pool:
-        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         job = ExportJob(applier, ExportTopics("x", "m"), Profiles((), (profile,)))
         await job.run_profile(profile)
     await tidy(database_url, "TRUNCATE outbox")

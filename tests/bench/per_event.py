@@ -7,6 +7,7 @@ that can be applied at once: anything else ends it, for then nothing would be co
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -18,8 +19,8 @@ from service.core.events import BursarPayment, FineCreated
 from service.core.ledger import Account, AccountKey, BatchKey, LineKey, Origin
 from service.core.words import LineState
 from service.core.workspace import Changes, View
-from service.database import records, rows
-from service.database.ledger_store import LedgerStore
+from service.database import tables
+from service.database.ledger_read import LedgerReader
 from service.database.session import Connection
 from service.messages.decode import parse
 from service.messages.encode import encode_balance_changed
@@ -33,13 +34,13 @@ class NotComparable(Exception):
     """An event that this handler does not know how to take."""
 
 
-def _insert(table: str, columns: list[str]) -> str:
+def _insert(table: str, columns: Sequence[str]) -> str:
     places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
 
 
 def _update_fine() -> str:
-    state = [f"{name} = ${place}" for place, name in enumerate(rows.FINE_STATE_COLUMNS, start=3)]
+    state = [f"{name} = ${place}" for place, name in enumerate(tables.FINE.columns[14:], start=3)]
     return f"UPDATE fine SET {', '.join(state)} WHERE institution_id = $1 AND fine_id = $2"
 
 
@@ -73,9 +74,9 @@ WHERE known.seen_at < excluded.seen_at"""
 PUT_ACCOUNT = """
 UPDATE account SET active = $4, transferred = $5, sequence = $6
 WHERE institution_id = $1 AND patron_id = $2 AND currency = $3"""
-INSERT_FINE = _insert("fine", rows.FINE_COLUMNS)
-INSERT_PAYMENT = _insert("payment", rows.PAYMENT_COLUMNS)
-INSERT_TRANSACTION = _insert("ledger_transaction", rows.TRANSACTION_COLUMNS)
+INSERT_FINE = _insert("fine", tables.FINE.columns)
+INSERT_PAYMENT = _insert("payment", tables.PAYMENT.columns)
+INSERT_TRANSACTION = _insert("ledger_transaction", tables.TRANSACTION.columns)
 UPDATE_FINE = _update_fine()
 
 
@@ -92,7 +93,7 @@ class PerEvent:
         self._producer = producer
         self._prefix = settings.topic_prefix
         self._ce_source = settings.ce_source
-        self._store = LedgerStore(parse)
+        self._store = LedgerReader(parse)
 
     async def take(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
         """Applies one record in a commit of its own, then sends what it changed."""
@@ -144,7 +145,7 @@ class PerEvent:
             accounts=_account(locked),
             fines={fine.facts.key: fine},
             lines={event.line_key: _line(event.line_key, found[0])},
-            payments={} if known is None else {event.key: records.payment(known)},
+            payments={} if known is None else {event.key: tables.PAYMENT.value(known)},
         )
         return view, locked["recorded_at"]
 
@@ -153,22 +154,22 @@ class PerEvent:
         if changes.rejections or changes.parked.added or changes.payments.changed:
             raise NotComparable(", ".join(changes.outcomes))
         for fine in changes.fines.added:
-            await execute(INSERT_FINE, *rows.fine_row(fine))
+            await execute(INSERT_FINE, *tables.FINE.row(fine))
         for payment in changes.payments.added:
-            await execute(INSERT_PAYMENT, *rows.payment_row(payment))
+            await execute(INSERT_PAYMENT, *tables.PAYMENT.row(payment))
         for fine in changes.fines.changed:
-            await execute(UPDATE_FINE, *fine.facts.key, *rows.state_row(fine))
+            await execute(UPDATE_FINE, *tables.FINE.changed_row(fine))
         for transaction in changes.transactions:
-            await execute(INSERT_TRANSACTION, *rows.transaction_row(transaction, recorded_at))
+            await execute(INSERT_TRANSACTION, *tables.TRANSACTION.row(transaction), recorded_at)
         for account in changes.accounts.written:
             balances = account.active, account.transferred, account.sequence
             await execute(PUT_ACCOUNT, *account.key, *balances)
         for patron in changes.patrons.written:
-            await execute(PUT_PATRON, *rows.patron_row(patron))
+            await execute(PUT_PATRON, *tables.PATRON.row(patron))
 
 
 def _account(row: asyncpg.Record) -> dict[AccountKey, Account]:
-    account = records.account(row)
+    account = tables.ACCOUNT.value(row)
     return {account.key: account}
 
 

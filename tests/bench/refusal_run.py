@@ -6,7 +6,7 @@ import json
 import os
 
 from service.apply.applier import Applier
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import create_pool
 from service.messages.decode import parse
 from tests.bench.ledgers import OUTPUTS, apply
@@ -18,7 +18,7 @@ from tests.support.guards import Unguarded
 async def run(database_url: str) -> dict[str, float]:
     """`memory_mb`: at most, less what the process held before."""
     async with await create_pool(database_url) as pool:
-        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         gc.collect()
         before = forget_peak()
         await apply(applier, [refusal()], RESPONSE)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import generate_latest
 
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profiles.profile import Profile
@@ -74,12 +74,12 @@ async def open_fines(path: WritePath) -> set[str]:
 async def listed(path: WritePath, world: World) -> list[HeldFine]:
     async with path.pool.acquire() as connection:
         return await held.find(
-            connection, LedgerStore(parse), world.profiles, HeldFilter(waiting=True)
+            connection, LedgerReader(parse), world.profiles, HeldFilter(waiting=True)
         )
 
 
 async def previewed(path: WritePath, profile: Profile) -> set[str]:
-    built = [one async for one in preview(path.pool, LedgerStore(parse), profile)]
+    built = [one async for one in preview(path.pool, LedgerReader(parse), profile)]
     fine_ids = [line.fine_id for one in built for line in one.manifest.lines]
     assert len(fine_ids) == len(set(fine_ids))
     return set(fine_ids)

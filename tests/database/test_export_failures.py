@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
 from service.apply.tally import TallyInMetrics, TallySink
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import create_pool
 from service.export.job import HALVED_FINES_MIN, ExportJob
 from service.export.profiles.profile import Profiles
@@ -107,7 +107,7 @@ class Watched(TallyInMetrics):
 async def impatient(database_url: str, counting: TallySink | None = None) -> AsyncIterator[Applier]:
     """A write path that waits for locks twice, for a tenth of a second."""
     pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
-    limits, store = ApplyLimits(commit_tries_max=2), LedgerStore(parse)
+    limits, store = ApplyLimits(commit_tries_max=2), LedgerReader(parse)
     try:
         yield Applier(Unguarded(pool), store, OUTPUTS, limits, counting=counting)
     finally:

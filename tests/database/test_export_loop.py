@@ -15,7 +15,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.core import rules
 from service.database import session
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob
@@ -114,7 +114,7 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
         DatabaseLimits.model_construct(database_idle_in_transaction_ms_max=IDLE_MS_MAX),
     )
     try:
-        applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         profiles = profiles_with(1_000)
         await ExportJob(applier, TOPICS, profiles).run_profile(only(profiles))
     finally:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.batch import Limits
 from service.export.preview import preview
 from service.messages.decode import parse
@@ -41,7 +41,7 @@ async def test_a_plan_that_lowered_limits_do_not_allow_is_cut_anew(
     ((_, _, planned),) = await plans(path)
     assert planned == [f"F-{n:05}" for n in range(count - 2)]
     lowered = profiles_with(*limits)
-    foreseen = [built async for built in preview(path.pool, LedgerStore(parse), only(lowered))]
+    foreseen = [built async for built in preview(path.pool, LedgerReader(parse), only(lowered))]
     await finish(path, lowered, 10)
     manifests = await check_sealed(path)
     assert [manifest["count"] for manifest in manifests] == expected

@@ -9,7 +9,7 @@ from random import Random
 import asyncpg
 import pytest
 
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.messages.decode import parse
@@ -71,7 +71,7 @@ async def test_steps_change_no_batch_and_no_preview(path: WritePath, seed: int, 
         " VALUES ('6050', 'bursar', 'r', '2026-10-01T00:00:00Z', 'open')"
     )
     profiles = profiles_with(6, more)
-    store = LedgerStore(parse)
+    store = LedgerReader(parse)
     at_once = [built async for built in preview(path.pool, store, only(profiles))]
     in_steps = [
         built async for built in preview(path.pool, store, only(profiles), step_fines_max=STEP)
@@ -105,7 +105,7 @@ async def test_a_preview_of_a_run_that_is_planned_in_part_is_what_the_run_seals(
         change(fine_id="F-00000", kind="disputed", **WITHOUT_MONEY),
         change(fine_id="F-00001", change_id="C-2", kind="paid", amount="0.40"),
     )
-    store = LedgerStore(parse)
+    store = LedgerReader(parse)
     expected = [built async for built in preview(path.pool, store, only(profiles))]
     sealed: list[Manifest] = []
     await path.exports(profiles, STEP).run_profile(only(profiles), sealed.append)

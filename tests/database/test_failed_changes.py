@@ -10,7 +10,7 @@ from service.consumer.loop import Intake
 from service.core import decisions, rules
 from service.core import parked as core_parked
 from service.core.ledger import FineKey, Origin
-from service.database.failed_changes import failed_changes
+from service.database.failed_records import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Exclusion
 from service.messages.decode import changed_fine_in, parse

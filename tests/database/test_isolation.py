@@ -11,7 +11,7 @@ from service.apply.operator_actions import Justification
 from service.apply.poll import Poll
 from service.core import rules
 from service.core.events import FailedRecord
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked, rejected
 from service.operations.rejected import RejectedFilter
@@ -74,7 +74,7 @@ async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topi
     monkeypatch.setattr(rules, "_create", fails_for("", rules._create))
     limits = ApplyLimits(internal_errors_in_a_row_max=3)
     for _ in range(2):  # the second one is started again, and knows from the database
-        path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+        path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, limits)
         with pytest.raises(TooManyInternalErrors):
             await path.apply(await _poll_from(path, [fine(fine_id=one) for one in ALL]))
     assert await path.value("SELECT count(*) FROM parked_error") == 3
@@ -90,7 +90,7 @@ async def test_failures_between_sound_records_stop_nothing(
 ) -> None:
     monkeypatch.setattr(rules, "_create", fails_for("'F-1", rules._create))
     limits = ApplyLimits(internal_errors_in_a_row_max=1)
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, limits)
     records = [fine(fine_id=f"F-{place % 2 + 1}{place}") for place in range(20)]
     report = await path.take(*records)
     assert report.outcomes == {"applied": 10, "parked:internal_error": 10}

@@ -7,7 +7,7 @@ from service.apply.operator_actions import Justification
 from service.apply.tally import TallyInMetrics
 from service.core import decisions
 from service.core import parked as core_parked
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export import build
 from service.export.build import lines_of
 from service.export.job import ExportJob
@@ -25,7 +25,7 @@ SAID = Justification("tester", "a test")
 
 async def test_a_parked_record_that_can_be_read_no_more_is_set_apart(path: WritePath) -> None:
     await path.take(pays("A", "F-1"), pays("B", "F-1"), pays("C", "F-2"))
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(cannot_read('"B"')), OUTPUTS)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     report = await path.take(fine(fine_id="F-1"), fine(fine_id="F-2"))
     assert report.outcomes["applied"] == 2
     waits = {item.id: (item.wait.value, item.error) for item in await parked_now(path)}
@@ -66,7 +66,7 @@ async def test_a_parked_record_that_was_set_apart_is_for_a_person(
 ) -> None:
     await path.take(pays("B", "F-1"))
     sound = path.applier
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(cannot_read('"B"')), OUTPUTS)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     await path.take(fine(fine_id="F-1"))
     (item,) = await parked_now(path)
     told = await parked.release(path.applier, item, SAID)
@@ -89,7 +89,7 @@ async def test_a_run_goes_on_without_a_parked_record_that_can_be_read_no_more(
     path: WritePath,
 ) -> None:
     await path.take(fine(fine_id="F-1"), pays("A", "F-1"), pays("B", "F-1"))
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(cannot_read('"B"')), OUTPUTS)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     profiles = profiles_of(PROFILES)
     assert await path.exports(profiles).run_profile(profiles.profiles[0]) == 1
     assert [(one.id, one.wait) for one in await parked_now(path)] == [("B", "internal_error")]

@@ -15,7 +15,7 @@ from service.apply.operator_actions import DecisionResult, Justification
 from service.core.events import ParkedKey
 from service.core.ledger import SourceKey
 from service.core.parked import ParkedFailure
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import Connection
 from service.export.preview import preview
 from service.export.selection import Exclusion
@@ -143,7 +143,7 @@ async def test_a_preview_is_the_run_without_the_records_that_fail(
     await path.take(*FINES, pays(BAD, "F-2"), pays("UNREADABLE", "F-2"))
     await miss_the_fine(path, change(change_id="C-1", fine_id="F-1"), *queues("fold")[1:])
     break_it(monkeypatch, "fold")
-    store = LedgerStore(cannot_read("UNREADABLE"))
+    store = LedgerReader(cannot_read("UNREADABLE"))
     foreseen = [built async for built in preview(path.pool, store, BOTH)]
     assert await path.value("SELECT count(*) FROM parked_failure") == 0
     path.applier = Applier(Unguarded(path.pool), store, OUTPUTS)
@@ -231,7 +231,7 @@ async def test_records_that_fail_in_many_commits_in_a_row_stop_the_process(
 
 def limit_in_a_row(path: WritePath, internal_errors_max: int) -> None:
     limits = ApplyLimits(internal_errors_in_a_row_max=internal_errors_max)
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, limits)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, limits)
 
 
 class Commit:

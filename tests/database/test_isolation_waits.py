@@ -8,7 +8,7 @@ import asyncpg
 
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import create_pool
 from service.messages.decode import parse
 from service.operations.sweep import Sweep
@@ -41,7 +41,7 @@ async def limited(
 ) -> AsyncIterator[None]:
     """The write path with other limits of its sessions."""
     pool = await create_pool(database_url, limits)
-    path.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    path.applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
     try:
         yield
     finally:

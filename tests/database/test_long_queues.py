@@ -9,7 +9,7 @@ from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked
 from service.operations.measure import Measure
@@ -39,7 +39,7 @@ class Reading:
 def reading(path: WritePath) -> Reading:
     """What the write path reads anew."""
     counted = Reading()
-    path.applier = Applier(Unguarded(path.pool), LedgerStore(counted), OUTPUTS)
+    path.applier = Applier(Unguarded(path.pool), LedgerReader(counted), OUTPUTS)
     return counted
 
 

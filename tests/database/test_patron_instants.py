@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from service.core.ledger import Patron
-from service.database.rows import patron_row
 from service.database.session import statements
+from service.database.tables import PATRON
 from tests.support.inputs import EVENT_TIME, fine_created
 from tests.support.write_path import Record, WritePath, record
 
@@ -76,10 +76,10 @@ async def test_a_rival_of_another_account_who_commits_first_is_compared_by_the_s
     for value, instant in (("stored", stored), ("written", written)):
         seen_at = datetime.fromisoformat(instant).replace(tzinfo=UTC)
         snapshot = Patron("6050", "P-1", value, "STUDENT", (), seen_at)
-        columns = [[column] for column in patron_row(snapshot)]
+        columns = [[column] for column in PATRON.row(snapshot)]
         # The first one as an older release writes it, which compares with no clock.
         recorded_at = datetime(2026, 2, 1, tzinfo=UTC) if value == "written" else seen_at
-        await path.pool.execute(statements("ledger")["write_patrons"], *columns, recorded_at)
+        await path.pool.execute(statements("ledger")["write_patron"], *columns, recorded_at)
     assert await name_of(path) == name
 
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from service.core.ledger import BatchKey
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.export.profiles.profile import Profile, Profiles
@@ -86,7 +86,7 @@ def only(profiles: Profiles) -> Profile:
 
 
 async def previewed(path: WritePath, profile: Profile) -> list[bytes]:
-    return [built.document async for built in preview(path.pool, LedgerStore(parse), profile)]
+    return [built.document async for built in preview(path.pool, LedgerReader(parse), profile)]
 
 
 async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
@@ -98,7 +98,7 @@ async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
         "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
         " VALUES ('6050', 'SIS', 'r', '2026-10-01T00:00:00Z', 'open')"
     )
-    told = [built async for built in preview(path.pool, LedgerStore(parse), profile)]
+    told = [built async for built in preview(path.pool, LedgerReader(parse), profile)]
     expected = [built.document for built in told]
 
     sealed: list[Manifest] = []

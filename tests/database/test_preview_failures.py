@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.apply import outputs
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export import build, evaluation
 from service.export.batch import InvalidBatch
 from service.export.failures import NAMED_MAX, FailingFines, failing_fines
@@ -67,7 +67,7 @@ async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
     before = await tables_of(path.pool)
     profiles = profiles_with(1_000)
     with pytest.raises(FailingFines) as caught:
-        [built async for built in preview(path.pool, LedgerStore(parse), only(profiles))]
+        [built async for built in preview(path.pool, LedgerReader(parse), only(profiles))]
     named = ", ".join(f"{one} ({type(error).__name__})" for one in BAD)
     assert str(caught.value) == f"bursar: a run would fail on the fines {named}"
     assert await tables_of(path.pool) == before

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.operations import sweep as sweep_module
@@ -62,7 +62,7 @@ def sweep_of(pool: Pool, applier: Applier, clock: Clock | None = None) -> Sweep:
 async def impatient(database_url: str) -> AsyncIterator[Applier]:
     pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
     try:
-        yield Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS, ApplyLimits())
+        yield Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS, ApplyLimits())
     finally:
         await pool.close()
 

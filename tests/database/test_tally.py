@@ -11,7 +11,7 @@ from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
 from service.apply.sources import Sources
 from service.apply.tally import TallyInDatabase, TallyInMetrics, TallyMetric
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.job import ExportJob
 from service.messages.decode import parse
 from service.operations import parked
@@ -44,7 +44,7 @@ def metrics(path: WritePath) -> Metrics:
 
 
 def command(path: WritePath) -> Applier:
-    return Applier(Unguarded(path.pool), LedgerStore(parse), OUTPUTS, counting=TallyInDatabase())
+    return Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, counting=TallyInDatabase())
 
 
 def counts(path: WritePath, metrics: Metrics) -> Counts:

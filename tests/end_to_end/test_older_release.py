@@ -12,8 +12,8 @@ import pytest
 
 from service.core.ledger import Terms
 from service.core.words import Mode, ProfileCode
+from service.database.encodings import terms_text
 from service.database.migrate import revisions
-from service.database.rows import terms_text
 from tests.support import inputs
 from tests.support.older_release import extract_older_release
 from tests.support.process import Site, connected

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.job import ExportJob
 from service.export.publish import ExportTopics
 from service.messages.decode import parse
@@ -94,7 +94,7 @@ async def world(
     async with write_path(database_url) as path:
         balances, _, _, loans, rejected = topics
         outputs = Outputs(balances, loans, rejected, "/tests")
-        path.applier = Applier(Unguarded(path.pool), LedgerStore(parse), outputs)
+        path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), outputs)
         guard = await opened_guard(path.pool, access, outputs=topics)
         relay = Relay(guard, access, "relay", QUICK, pauses=SHORT)
         yield World(path, commands, relay, kafka_admin, bootstrap_servers, topic_prefix)

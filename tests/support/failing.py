@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.core.ledger import Origin
-from service.database.rows import TRANSACTION_COLUMNS
+from service.database.tables import TRANSACTION
 from service.messages.decode import parse
 from service.operations import parked
 from service.operations.parked import ParkedFilter
@@ -27,11 +27,11 @@ def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
     return failing
 
 
-def refused_for(name: str, transaction_row: Callable[..., Any]) -> Callable[..., Any]:
+def refused_for(name: str, row_of: Callable[..., Any]) -> Callable[..., Any]:
     """Rows of the ledger of which the database refuses those of the record."""
 
-    def failing(transaction: object, recorded_at: object) -> tuple[object, ...]:
-        row = dict(zip(TRANSACTION_COLUMNS, transaction_row(transaction, recorded_at), strict=True))
+    def failing(transaction: object) -> tuple[object, ...]:
+        row = dict(zip(TRANSACTION.columns, row_of(transaction), strict=False))
         return tuple((row | {"sequence": 0} if name in repr(transaction) else row).values())
 
     return failing

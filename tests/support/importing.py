@@ -13,7 +13,7 @@ from typing import Any
 from typer.testing import Result
 
 from service.core.words import KnownLines
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.export.xml.read import ImportFile, read_import
 from service.imports.files import FileKey
 from service.imports.job import ImportJob, ImportTopics, Summary
@@ -65,7 +65,7 @@ class Bursar:
         self.read = 0
         self.job = ImportJob(
             Unguarded(path.pool),
-            LedgerStore(parse),
+            LedgerReader(parse),
             KafkaAccess(kafka_bootstrap_servers=servers),
             ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),
         )

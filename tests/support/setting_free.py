@@ -5,7 +5,7 @@ import pytest
 from service.apply import outputs
 from service.apply.operator_actions import Justification
 from service.core import parked as core_parked
-from service.database import rows
+from service.database import tables
 from service.operations import parked
 from tests.support.failing import fails_for, parked_now, refused_for
 from tests.support.mixture import PROFILES
@@ -24,9 +24,9 @@ FAILURES = {
     "fold": (core_parked, "decide"),
     "encode": (outputs, "encode_balance_changed"),
     "encode_a_rejection": (outputs, "encode_rejected"),
-    "write_a_transaction": (rows, "transaction_row"),
-    "write_a_rejection": (rows, "rejection_row"),
-    "database": (rows, "transaction_row"),
+    "write_a_transaction": (tables.TRANSACTION, "row"),
+    "write_a_rejection": (tables.REJECTION, "row"),
+    "database": (tables.TRANSACTION, "row"),
 }
 
 

@@ -16,9 +16,9 @@ from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
 from service.core.ledger import Origin
 from service.database import offsets
-from service.database.ledger_store import LedgerStore
+from service.database.encodings import unpack_headers
+from service.database.ledger_read import LedgerReader
 from service.database.offsets import Assignment
-from service.database.records import unpack_headers
 from service.database.session import Pool, create_pool
 from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX
@@ -91,7 +91,7 @@ class WritePath:
 
     def __init__(self, pool: Pool, partition: int) -> None:
         self.pool = pool
-        self.applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+        self.applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         self._partition = partition
         self._assignments: dict[str, Assignment] = {}
 

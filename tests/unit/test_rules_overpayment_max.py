@@ -10,7 +10,7 @@ import pytest
 from service.core.events import Discard, Release
 from service.core.ledger import FineKey, SourceKey, Terms
 from service.core.payments import excess_credit_id
-from service.database import records, rows
+from service.database.encodings import terms_id, terms_of, terms_text
 from tests.support.bursar import pays, reverses, writes_off
 from tests.support.given import (
     BOTH,
@@ -144,11 +144,11 @@ def test_a_payment_ahead_of_its_fine_is_held_in_the_commit_of_the_export() -> No
 
 
 def test_terms_without_a_maximum_are_stored_as_earlier_releases_stored_them() -> None:
-    assert "overpayment_max" not in orjson.loads(rows.terms_text(BOTH))
-    assert rows.terms_id(BOTH) != rows.terms_id(NONE_AT_ALL)
+    assert "overpayment_max" not in orjson.loads(terms_text(BOTH))
+    assert terms_id(BOTH) != terms_id(NONE_AT_ALL)
 
 
 @pytest.mark.parametrize("terms", [BOTH, SMALL, NONE_AT_ALL])
 def test_terms_are_read_as_they_were_stored(terms: Terms) -> None:
-    row = cast(asyncpg.Record, {"body": rows.terms_text(terms)})
-    assert records.terms(row) == terms
+    row = cast(asyncpg.Record, {"body": terms_text(terms)})
+    assert terms_of(row) == terms

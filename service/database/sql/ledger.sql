@@ -68,7 +68,7 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 ORDER BY institution_id, patron_id, currency
 FOR UPDATE OF account;
 
--- name: accounts
+-- name: read_account
 SELECT
     institution_id,
     patron_id,
@@ -92,7 +92,7 @@ FROM unnest($1::text [], $2::bigint []) AS k (name, milliseconds)
 INNER JOIN pg_settings AS session USING (name)
 WHERE session.setting = '0' OR session.setting::bigint > k.milliseconds;
 
--- name: fines
+-- name: read_fine
 SELECT
     fine.institution_id,
     fine.fine_id,
@@ -122,7 +122,7 @@ SELECT
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
--- name: patrons
+-- name: read_patron
 SELECT
     patron.institution_id,
     patron.patron_id,
@@ -133,7 +133,7 @@ SELECT
 FROM unnest($1::text [], $2::text []) AS k (institution_id, patron_id)
 INNER JOIN patron USING (institution_id, patron_id);
 
--- name: payments
+-- name: read_payment
 SELECT
     payment.institution_id,
     payment.source,
@@ -155,7 +155,7 @@ SELECT
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
 INNER JOIN payment USING (institution_id, source, payment_id);
 
--- name: changes
+-- name: read_fine_change
 SELECT
     fine_change.institution_id,
     fine_change.source,
@@ -167,7 +167,7 @@ SELECT
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, change_id)
 INNER JOIN fine_change USING (institution_id, source, change_id);
 
--- name: responses
+-- name: read_export_response
 SELECT
     export_response.institution_id,
     export_response.source,
@@ -184,7 +184,7 @@ SELECT
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, response_id)
 INNER JOIN export_response USING (institution_id, source, response_id);
 
--- name: lines
+-- name: read_export_line
 SELECT
     line.institution_id,
     line.bursar_transaction_id,
@@ -223,7 +223,7 @@ INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
     AS k (institution_id, profile, batch_number)
     USING (institution_id, profile, batch_number);
 
--- name: lock_batches
+-- name: lock_export_batch
 -- Two answers to one batch decide one after the other; taken after the accounts, in key order.
 SELECT
     institution_id,
@@ -307,7 +307,7 @@ WHERE NOT EXISTS (
 )
 ORDER BY parked.arrival;
 
--- name: terms
+-- name: read_terms
 SELECT
     institution_id,
     terms_id,
@@ -325,14 +325,14 @@ FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, terms_i
 ORDER BY k.institution_id COLLATE "C", k.terms_id COLLATE "C"
 ON CONFLICT DO NOTHING;
 
--- name: loans_closed
+-- name: read_loan_closed
 SELECT
     institution_id,
     loan_id
 FROM unnest($1::text [], $2::text []) AS k (institution_id, loan_id)
 INNER JOIN loan_closed USING (institution_id, loan_id);
 
--- name: write_accounts
+-- name: write_account
 UPDATE account
 SET
     active = k.active,
@@ -346,7 +346,7 @@ WHERE
     AND account.patron_id = k.patron_id
     AND account.currency = k.currency;
 
--- name: write_patrons
+-- name: write_patron
 -- A newer snapshot wins also over a rival who committed meanwhile (a patron has several accounts).
 -- An instant after the time of recording ($7) is not kept as such, and where an older release has
 -- kept one, any snapshot replaces it: otherwise none would ever be newer.
@@ -370,7 +370,7 @@ ON CONFLICT (institution_id, patron_id) DO UPDATE
         seen_at = excluded.seen_at
     WHERE patron.seen_at < excluded.seen_at OR patron.seen_at > $7::timestamptz;
 
--- name: write_fines
+-- name: write_fine
 -- Only what changes of a fine; its account is locked.
 UPDATE fine
 SET
@@ -406,7 +406,7 @@ FROM unnest(
 )
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
 
--- name: write_payments
+-- name: write_payment
 UPDATE payment
 SET
     state = k.state,
@@ -436,7 +436,7 @@ WHERE
     AND payment.source = k.source
     AND payment.payment_id = k.payment_id;
 
--- name: write_changes
+-- name: write_fine_change
 UPDATE fine_change
 SET
     state = k.state,
@@ -448,7 +448,7 @@ WHERE
     AND fine_change.source = k.source
     AND fine_change.change_id = k.change_id;
 
--- name: write_responses
+-- name: write_export_response
 -- An answer that was rejected, decided anew: as of now.
 UPDATE export_response
 SET
@@ -467,7 +467,7 @@ WHERE
     AND export_response.source = k.source
     AND export_response.response_id = k.response_id;
 
--- name: write_lines
+-- name: write_export_line
 UPDATE export_line
 SET
     state = k.state,
@@ -478,7 +478,7 @@ WHERE
     export_line.institution_id = k.institution_id
     AND export_line.bursar_transaction_id = k.bursar_transaction_id;
 
--- name: write_batches
+-- name: write_export_batch
 UPDATE export_batch
 SET state = k.state
 FROM unnest($1::text [], $2::text [], $3::bigint [], $4::text [])

@@ -9,7 +9,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.consumer.limits import IntakePauses, Source
 from service.consumer.loop import Intake
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.restore.guard import Guard
@@ -41,7 +41,7 @@ def applier(pool: Pool, topic_prefix: str) -> Applier:
         f"{topic_prefix}rejected.v1",
         "/test",
     )
-    return Applier(Unguarded(pool), LedgerStore(parse), outputs)
+    return Applier(Unguarded(pool), LedgerReader(parse), outputs)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
 from service.consumer.limits import IntakePauses, Source
 from service.consumer.loop import Intake
-from service.database.ledger_store import LedgerStore
-from service.database.records import unpack_headers
+from service.database.encodings import unpack_headers
+from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse
@@ -58,7 +58,7 @@ async def reading(
     pool: Pool, servers: str, group_id: str, contracts: dict[str, str]
 ) -> AsyncIterator[Counted]:
     """An intake that runs meanwhile, and must have stopped by itself in the end."""
-    counted = Counted(Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS))
+    counted = Counted(Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS))
     access = KafkaAccess(
         kafka_bootstrap_servers=servers,
         kafka_request_timeout_ms=3_000,

@@ -20,7 +20,7 @@ from service.consumer.loop import Intake
 from service.core import rules
 from service.core.events import Rejection
 from service.core.ledger import Origin
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess
@@ -81,7 +81,7 @@ async def test_the_loop_turns_while_a_poll_is_read(pool: Pool) -> None:
     reading = Turns().before(parse)
     access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     source = Source("group", {"topic": FINE})
-    applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
     intake = Intake(new_guard(pool, access), access, source, reading, applier)
     poll = [Origin("topic", 0, number, None, b"{", ()) for number in range(150)]
     records = await intake._read(poll)
@@ -126,7 +126,7 @@ async def test_a_backlog_on_a_loaded_machine_is_read_within_one_session(
     topic = create_topic(kafka_admin, topic_prefix + FINE, 4)
     produce(bootstrap_servers, topic, fines(10_000))
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
-    applier = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS)
+    applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
     intake = Intake(guard, access, Source(group_id, {topic: FINE}), parse, applier, LIMITS)
     stop = asyncio.Event()

@@ -12,7 +12,7 @@ from service.apply.applier import Applier
 from service.apply.outputs import Outputs
 from service.consumer.limits import Source
 from service.consumer.loop import Intake
-from service.database.ledger_store import LedgerStore
+from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
@@ -80,7 +80,7 @@ async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usua
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
-    applier, metrics = Applier(Unguarded(pool), LedgerStore(parse), OUTPUTS), Metrics()
+    applier, metrics = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS), Metrics()
     source = Source(group_id, {topic: FINE})
     # What is taken together is cut into several polls: none of them may pass the record that waits.
     limits = IntakeLimits.model_construct(poll_bytes_max=4_000)

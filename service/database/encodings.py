@@ -1,0 +1,116 @@
+"""How values of the core that are no columns by themselves are kept in one: as JSON or digests."""
+
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+import asyncpg
+import orjson
+
+from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef, Terms
+from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+
+
+def json_of(value: object) -> str:
+    """Returns a value, such as the owner of a fine, as JSON."""
+    return orjson.dumps(value).decode()
+
+
+def item_of(text: str) -> Item:
+    """Returns the item of a fine from its JSON."""
+    body = orjson.loads(text)
+    due = body.pop("due_date", None)
+    return Item(**body, due_date=None if due is None else datetime.fromisoformat(due))
+
+
+def cause_json(cause: PaymentRef | LibraryRef | ExportRef) -> str:
+    """Returns what caused a transaction as JSON, without what people wrote.
+
+    The ledger keeps its rows for ever, whereas these texts can be erased.
+    """
+    match cause:
+        case PaymentRef() if cause.comment is not None:
+            return json_of(replace(cause, comment=None))
+        case LibraryRef() if cause.reason is not None:
+            return json_of(replace(cause, reason=None))
+    return json_of(cause)
+
+
+_terms_ids: dict[Terms, str] = {}
+
+
+def terms_id(terms: Terms) -> str:
+    """Returns the digest of the text of the terms, so that equal terms share a row."""
+    known = _terms_ids.get(terms)
+    if known is None:
+        known = _terms_ids[terms] = sha256(terms_text(terms).encode()).hexdigest()[:32]
+    return known
+
+
+def terms_text(terms: Terms) -> str:
+    """Returns the terms as the JSON that the table `terms` keeps; equal terms have equal texts."""
+    body: dict[str, object] = {
+        "profile": terms.profile,
+        "mode": terms.mode,
+        "lost": terms.lost,
+        "lost_types": sorted(terms.lost_types),
+        "close_paid_lost_loan": terms.close_paid_lost_loan,
+        "overpayment": terms.overpayment,
+        "refused": terms.refused,
+        "labels": sorted((kind.value, text) for kind, text in terms.labels),
+    }
+    # Terms without it keep the text, and so the id, that they have from earlier releases.
+    if terms.overpayment_max is not None:
+        body["overpayment_max"] = terms.overpayment_max
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def terms_of(row: asyncpg.Record) -> Terms:
+    """Returns the terms of a row of the table `terms`."""
+    body = orjson.loads(row["body"])
+    return Terms(
+        profile=ProfileCode(body["profile"]),
+        mode=Mode(body["mode"]),
+        lost=LostRule(body["lost"]),
+        lost_types=frozenset(body["lost_types"]),
+        close_paid_lost_loan=body["close_paid_lost_loan"],
+        overpayment=Overpayment(body["overpayment"]),
+        refused=RefusedRule(body["refused"]),
+        labels=tuple((Kind(kind), text) for kind, text in body["labels"]),
+        overpayment_max=body.get("overpayment_max"),
+    )
+
+
+def pack_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+    """Returns the headers of a Kafka record as JSON.
+
+    Each byte of a value becomes a character of latin-1, so that it can be read back. A name
+    that is not UTF-8 is kept as text, with each bad byte as its escape, such as `\\xff`.
+    """
+    texts = [(name, value.decode("latin-1")) for name, value in headers]
+    try:
+        return orjson.dumps(texts)
+    except TypeError:
+        return orjson.dumps([(_escaped(name), value) for name, value in texts])
+
+
+def _escaped(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def unpack_headers(packed: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Returns the headers of a Kafka record from what `pack_headers` has made of them."""
+    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))
+
+
+def origin_of(row: asyncpg.Record) -> Origin:
+    """Returns the record of Kafka that a row of `parked`, `parked_error` or `rejected` keeps."""
+    return Origin(
+        row["topic"],
+        row["partition"],
+        row["record_offset"],
+        row["record_key"],
+        row["record_value"],
+        unpack_headers(row["record_headers"]),
+        row["traceparent"],
+    )

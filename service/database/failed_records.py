@@ -1,0 +1,87 @@
+"""Records on which the program failed: how they are kept, and which fines wait for them.
+
+Incoming records go to `parked_error`. Records that were parked before stay where they are and are
+marked in `parked_failure`. Both wait for a person, and a fine with such a change is not exported.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..core.events import FailedRecord, ParkedKey
+from ..core.ledger import Fine, FineKey
+from .ledger_read import key_columns
+from .session import Connection, statements
+from .tables import FAILED_RECORD
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """A change that waits for a person. `source` and `id` are None if it was never read."""
+
+    source: str | None
+    id: str | None
+    error: str
+    topic: str
+    partition: int
+    record_offset: int
+
+
+async def put_parked_errors(connection: Connection, records: Sequence[FailedRecord]) -> None:
+    """Writes incoming records, with their bytes, inside the caller's transaction."""
+    sql = statements("ledger")
+    for record in records:
+        origin = record.origin
+        same_place = (*origin[:3], origin.key, origin.value)
+        await connection.execute(sql["move_earlier_parked_error"], *same_place)
+        await connection.execute(sql["put_parked_error"], *FAILED_RECORD.row(record))
+
+
+async def longest_row(
+    connection: Connection, records: Sequence[FailedRecord], records_max: int
+) -> int:
+    """Returns the largest number of records in a row that ends with one of `records`.
+
+    Only records in `parked_error` are counted, and at most `records_max`. The database knows the
+    row even if the process is started again and again.
+    """
+    query = statements("ledger")["parked_errors_in_a_row"]
+    counts = [await connection.fetchval(query, *r.origin[:3], records_max) for r in records]
+    return max(counts, default=0)
+
+
+async def put_parked_failures(connection: Connection, keys: Sequence[ParkedKey], error: str) -> int:
+    """Marks parked records as failed with this error; returns how many were not marked before.
+
+    Records that another session has marked or discarded meanwhile are passed over.
+    """
+    records = [(key.institution_id, record, key.source, key.id) for record, key in keys]
+    query = statements("ledger")["put_parked_failures"]
+    return len(await connection.fetch(query, *key_columns(records, 4), error))
+
+
+async def fines_that_wait(
+    connection: Connection,
+    institution_id: str,
+    fines: Iterable[Fine],
+    left_out: Collection[ParkedKey] = (),
+) -> frozenset[str]:
+    """Returns the ids of those fines of the institution that have a change that failed.
+
+    `left_out` are parked records that count as failed although they are not marked.
+    """
+    fine_ids = sorted({fine.facts.fine_id for fine in fines})
+    changes = sorted(key for record, key in left_out if record == "change")
+    rows = await connection.fetch(
+        statements("export")["fines_with_failed_changes"],
+        institution_id,
+        fine_ids,
+        [key.source for key in changes],
+        [key.id for key in changes],
+    )
+    return frozenset(row["fine_id"] for row in rows)
+
+
+async def failed_changes(connection: Connection, fine: FineKey) -> Sequence[FailedChange]:
+    """Returns the failed changes of the fine, the oldest record of each topic first."""
+    rows = await connection.fetch(statements("operators")["failed_changes_of_fine"], *fine)
+    return [FailedChange(**row) for row in rows]

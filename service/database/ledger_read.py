@@ -1,0 +1,292 @@
+"""Reads the ledger as values of the core, and locks the accounts that a commit may change."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import asyncpg
+
+from ..core.batches import ExportLine, Response
+from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
+from ..core.ledger import (
+    Account,
+    AccountKey,
+    BatchKey,
+    Change,
+    Fine,
+    FineKey,
+    Origin,
+    Patron,
+    Payment,
+    SourceKey,
+    Terms,
+)
+from ..core.parked import ParkedFailure
+from ..core.words import Wait
+from ..core.workspace import LoanKey, PatronKey, View
+from ..runtime.failures import StaleRead
+from . import tables
+from .encodings import origin_of, terms_of
+from .references import References, credits_made_by, fines_named_by
+from .session import Connection, run_in_thread, statements
+from .tables import Table
+
+K = TypeVar("K", bound=tuple[str | int, ...])
+V = TypeVar("V", Payment, Change, Response, ExportLine)
+Parse = Callable[[str, Origin], Incoming | Rejection]
+CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedAccounts:
+    """The accounts of one commit, and the time of the database's clock after they were locked."""
+
+    accounts: Mapping[AccountKey, Account]
+    recorded_at: datetime
+
+
+def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
+    """Returns the keys, sorted, as one array for each of their `width` columns."""
+    ordered = sorted(keys)
+    return [[key[place] for key in ordered] for place in range(width)]
+
+
+class LedgerReader:
+    """Reads what the rules need. `parse` reads parked records as it reads those of Kafka.
+
+    The terms of fines never change, so they are remembered once they were read.
+    """
+
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
+        self._terms: dict[tuple[str, str], Terms] = {}
+        self._sql = statements("ledger")
+
+    async def lock(self, connection: Connection, references: References) -> LockedAccounts:
+        """Locks each account that the referring events may change, in the order of the keys.
+
+        Accounts that do not exist yet are inserted first. Nothing else of the ledger may be read
+        before: what is read under these locks cannot change until the commit.
+        """
+        known = await self._accounts_of(connection, references)
+        new = await self._new_accounts(connection, references)
+        if new:
+            await connection.execute(self._sql["insert_missing_accounts"], *key_columns(new, 3))
+        return await self._accounts(connection, "lock_accounts", known | new)
+
+    async def peek(self, connection: Connection, references: References) -> LockedAccounts:
+        """Returns what `lock` would, for a preview: locks nothing and inserts no account."""
+        known = await self._accounts_of(connection, references)
+        return await self._accounts(connection, "read_account", known)
+
+    async def view(
+        self, connection: Connection, references: References, locked: LockedAccounts
+    ) -> View:
+        """Returns everything that the rules may ask for the referring events.
+
+        Raises StaleRead if a fine belongs to an account that is not locked, and ParkedFailure for
+        parked records that cannot be read.
+        """
+        lines = await self._read(connection, tables.LINE, references.lines)
+        in_batches = await self._rows(connection, "lines_of_batches", references.batches)
+        lines |= {line.key: line for line in map(tables.LINE.value, in_batches)}
+        payments = await self._read(
+            connection, tables.PAYMENT, references.payments | references.originals
+        )
+        # Another record with the identity of a known payment is a repeat or a conflict, whatever
+        # fine it names. Only reversals reach the fine and the credit of a known payment.
+        originals = [payments[key] for key in references.originals & payments.keys()]
+        reached = references.fines | fines_named_by(lines.values()) | fines_named_by(originals)
+        reached |= references.credits - credits_made_by(payments.values())
+        reached |= credits_made_by(originals)
+        queues = reached | references.created.keys()
+
+        parked = await self._parked(connection, queues, references)
+        waiting = [item.event for item in parked.values() if isinstance(item.event, BursarPayment)]
+        keys = {event.key for event in waiting} | {event.original for event in waiting}
+        payments |= await self._read(connection, tables.PAYMENT, _unread(keys, payments))
+        # Payments that were rejected before their line was known have no fine.
+        no_fine = [payment for payment in payments.values() if payment.fine_id is None]
+        line_keys = {event.line_key for event in waiting} | {p.line_key for p in no_fine}
+        lines |= await self._read(connection, tables.LINE, _unread(line_keys, lines))
+
+        paid = [value for value in payments.values() if fines_named_by([value]) & queues]
+        fines = await self.fines_by_key(connection, queues | credits_made_by(paid))
+        _require_locked(fines, references.created.keys() - reached, locked)
+        changes = references.changes | {key for record, key in parked if record == "change"}
+        patrons = await self.patrons(connection, references.patrons)
+        batches = await self._rows(connection, "lock_export_batch", references.batches)
+        return View(
+            accounts=locked.accounts,
+            patrons=_without_future(patrons, locked.recorded_at),
+            fines=fines,
+            payments=payments,
+            changes=await self._read(connection, tables.CHANGE, changes),
+            responses=await self._read(connection, tables.RESPONSE, references.responses),
+            lines=lines,
+            batches={batch.key: batch for batch in map(tables.BATCH.value, batches)},
+            parked=parked,
+            loans_closed=await self._loans_closed(connection, references, fines),
+            recorded_at=locked.recorded_at,
+        )
+
+    async def _loans_closed(
+        self, connection: Connection, references: References, fines: Mapping[FineKey, Fine]
+    ) -> frozenset[LoanKey]:
+        loans = set()
+        if references.with_loans:
+            facts = [fine.facts for fine in fines.values()]
+            loans = {(f.institution_id, f.loan_id) for f in facts if f.loan_id is not None}
+        rows = await self._rows(connection, "read_loan_closed", loans)
+        return frozenset((row["institution_id"], row["loan_id"]) for row in rows)
+
+    async def batch_sizes(
+        self, connection: Connection, keys: Collection[BatchKey]
+    ) -> dict[BatchKey, int]:
+        """Returns the number of lines of each of the batches that are known, without a lock."""
+        rows = await self._rows(connection, "batch_sizes", keys)
+        return {BatchKey(row[0], row[1], row[2]): row["fine_count"] for row in rows}
+
+    async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
+        """Returns the fines of rows of the table `fine`, with the terms of their export."""
+        keys = {(row["institution_id"], row["terms_id"]) for row in rows if row["terms_id"]}
+        for row in await self._rows(connection, "read_terms", keys - self._terms.keys()):
+            self._terms[(row["institution_id"], row["terms_id"])] = terms_of(row)
+        known = self._terms
+        return await run_in_thread(
+            connection, len(rows), lambda: [tables.fine_of(row, known) for row in rows]
+        )
+
+    async def fines_by_key(
+        self, connection: Connection, keys: Collection[FineKey]
+    ) -> dict[FineKey, Fine]:
+        """Returns those of the fines that are known, by key."""
+        rows = await self._rows(connection, "read_fine", keys)
+        return {fine.facts.key: fine for fine in await self.fines_of(connection, rows)}
+
+    async def patrons(
+        self, connection: Connection, keys: Collection[PatronKey]
+    ) -> dict[PatronKey, Patron]:
+        """Returns those of the patrons that are known, by institution and patron id."""
+        rows = await self._rows(connection, "read_patron", keys)
+        values = await run_in_thread(
+            connection, len(rows), lambda: list(map(tables.PATRON.value, rows))
+        )
+        return {(value.institution_id, value.patron_id): value for value in values}
+
+    async def _accounts_of(self, connection: Connection, references: References) -> set[AccountKey]:
+        if references.accounts:
+            return references.accounts
+        rows = await connection.fetch(
+            self._sql["accounts_of_references"],
+            *key_columns(references.fines, 2),
+            *key_columns(references.lines, 2),
+            *key_columns(references.originals, 3),
+            *key_columns(references.batches, 3),
+        )
+        return {AccountKey(*row.values()) for row in rows}
+
+    async def _new_accounts(
+        self, connection: Connection, references: References
+    ) -> set[AccountKey]:
+        """The accounts of fines that are new; a fine that is known changes nothing."""
+        rows = await self._rows(connection, "known_fines", references.created)
+        known = {FineKey(*row.values()) for row in rows}
+        return {account for key, account in references.created.items() if key not in known}
+
+    async def _accounts(
+        self, connection: Connection, statement: str, keys: Collection[AccountKey]
+    ) -> LockedAccounts:
+        rows = await connection.fetch(self._sql[statement], *key_columns(keys, 3))
+        accounts = {account.key: account for account in map(tables.ACCOUNT.value, rows)}
+        return LockedAccounts(accounts, await connection.fetchval(self._sql["clock"]))
+
+    async def _read(
+        self, connection: Connection, table: Table[V], keys: Collection[K]
+    ) -> dict[K, V]:
+        rows = await self._rows(connection, f"read_{table.name}", keys)
+        return {value.key: value for value in map(table.value, rows)}  # type: ignore[misc] # V has key K
+
+    async def _rows(
+        self, connection: Connection, statement: str, keys: Collection[tuple[str | int, ...]]
+    ) -> Sequence[asyncpg.Record]:
+        if not keys:
+            return []
+        width = len(next(iter(keys)))
+        return await connection.fetch(self._sql[statement], *key_columns(keys, width))
+
+    async def _parked(
+        self, connection: Connection, queues: Collection[FineKey], references: References
+    ) -> dict[ParkedKey, ParkedEvent]:
+        rows = await connection.fetch(
+            self._sql["parked_waiting"],
+            *key_columns(queues, 2),
+            *key_columns(references.payments, 3),
+            *key_columns(references.originals, 3),
+            # A payment of these events may make the credit, too; the queue of the credit is tried
+            # in the same commit.
+            [key in references.created or key in references.credits for key in sorted(queues)],
+            *key_columns(references.parked, 4),
+        )
+        rows = [row for row in rows if _parked_key(row) not in references.without]
+        return await run_in_thread(connection, len(rows), lambda: self._parked_items(rows))
+
+    def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, ParkedEvent]:
+        """Raises ParkedFailure with the keys of all records that cannot be read."""
+        items: dict[ParkedKey, ParkedEvent] = {}
+        failures: dict[ParkedKey, Exception] = {}
+        for row in rows:
+            key = _parked_key(row)
+            try:
+                items[key] = self._parked_item(row, key[1])
+            except Exception as problem:  # noqa: BLE001 - raised below, with the record's key
+                failures[key] = problem
+        if failures:
+            raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
+        return items
+
+    def _parked_item(self, row: asyncpg.Record, key: SourceKey) -> ParkedEvent:
+        event = self._parse(CONTRACTS[row["record"]], origin_of(row))
+        # The record was sound when it was parked, and each release reads what the one before read.
+        assert isinstance(event, FineChanged | BursarPayment)
+        original_id = row["original"]
+        original = None if original_id is None else key._replace(id=original_id)
+        return ParkedEvent(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
+
+
+def _parked_key(row: asyncpg.Record) -> ParkedKey:
+    return (row["record"], SourceKey(row["institution_id"], row["source"], row["id"]))
+
+
+def _unread(keys: Iterable[K | None], values: Collection[K]) -> set[K]:
+    """The keys of what was not read yet; a reference that is missing is None."""
+    return {key for key in keys if key is not None} - set(values)
+
+
+def _without_future(
+    patrons: Mapping[PatronKey, Patron], recorded_at: datetime
+) -> Mapping[PatronKey, Patron]:
+    """Makes snapshots of an instant that is still to come older than any record of their patron.
+
+    Older releases stored a producer's instant as it came: no record would ever have been newer than
+    one of the year 9999. The statement `write_patron` follows the same rule.
+    """
+    return {
+        key: replace(patron, seen_at=_LONG_AGO) if patron.seen_at > recorded_at else patron
+        for key, patron in patrons.items()
+    }
+
+
+def _require_locked(
+    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: LockedAccounts
+) -> None:
+    """Raises StaleRead for a fine whose account is not locked.
+
+    A line or a payment that appeared between the reading of the references and the lock brings such
+    a fine. A fine that events only create again changes nothing, so its account is not needed.
+    """
+    for key, fine in fines.items():
+        if fine.facts.account not in locked.accounts and key not in only_created:
+            raise StaleRead("a fine of an account that is not locked")

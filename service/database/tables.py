@@ -1,0 +1,293 @@
+"""The tables of the ledger: how a value of the core becomes a row, and a row becomes a value.
+
+Each table is described once. The description yields the columns for COPY, the rows to insert, the
+rows of an UPDATE (key and changing columns), and the conversion of rows that were read. The
+functions that do so are made once, when the module is imported.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import orjson
+
+from ..core.batches import ExportLine, Response, SealedBatch
+from ..core.events import FailedRecord, ParkedEvent, Rejection
+from ..core.ledger import (
+    Account,
+    AccountKey,
+    BatchKey,
+    Change,
+    Fine,
+    FineFacts,
+    LibraryRef,
+    LineKey,
+    LoanClosed,
+    Owner,
+    Patron,
+    Payment,
+    PaymentRef,
+    SourceKey,
+    Terms,
+    Transaction,
+)
+from ..core.words import (
+    BURSAR_COMMENT,
+    BatchState,
+    Considered,
+    ItemState,
+    LineState,
+    PaymentKind,
+    Reason,
+    ResponseOutcome,
+    Status,
+)
+from .encodings import cause_json, item_of, json_of, pack_headers, terms_id
+
+V = TypeVar("V")
+Cells = tuple[Any, ...]  # the values of a row, as the driver takes and gives them
+Converters = Mapping[str, Callable[[Any], object]]
+
+
+class Table(Generic[V]):
+    """One table, and the type of the values that are its rows.
+
+    `columns` names the columns, beginning with the `key_width` columns of the key, as paths of
+    attributes of a value. The last part of a path is the name of the column, unless another name
+    stands behind a colon. `changing` names the columns that an UPDATE may set. `stored` and
+    `loaded` convert the cells of some columns, if they are not NULL, and `make` makes a value of a
+    row's cells. A table with `is_dated` has the time of recording as its last column; it is not
+    part of the value.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        columns: str,
+        key_width: int,
+        *,
+        changing: str = "",
+        stored: Converters | None = None,
+        loaded: Converters | None = None,
+        make: Callable[[Cells], V] | None = None,
+        is_dated: bool = False,
+    ) -> None:
+        paths = {}
+        for column in columns.split():
+            path, _, column_name = column.partition(":")
+            paths[column_name or path.rpartition(".")[2]] = f"source.{path}"
+        names = tuple(paths)
+        changed = (*names[:key_width], *changing.split())
+        self.name = name
+        self.is_dated = is_dated
+        self.columns = (*names, "recorded_at") if is_dated else names
+        self.row = _compiled(paths, stored or {})
+        self.changed_row = _compiled({column: paths[column] for column in changed}, stored or {})
+        self.cells = _compiled({column: f"source[{column!r}]" for column in names}, loaded or {})
+        self._make = make
+
+    def rows(self, values: Iterable[V], recorded_at: datetime) -> list[Cells]:
+        """Returns the rows of the values, in the order of `columns`."""
+        if self.is_dated:
+            return [(*self.row(value), recorded_at) for value in values]
+        return [self.row(value) for value in values]
+
+    def value(self, row: asyncpg.Record) -> V:
+        """Returns the value of a row that has at least the columns of this table."""
+        assert self._make is not None, f"rows of {self.name} are not read as values"
+        return self._make(self.cells(row))
+
+
+def _compiled(expressions: Mapping[str, str], converters: Converters) -> Callable[[Any], Cells]:
+    """Returns a function that returns the cells of `source`, in the order of the expressions.
+
+    It is compiled, as the methods of a dataclass are: a poll has thousands of rows, and a loop over
+    the columns of each would take longer than all that the rules decide.
+    """
+    cells = [
+        f"(None if (cell := {expression}) is None else {column}(cell))"
+        if column in converters
+        else expression
+        for column, expression in expressions.items()
+    ]
+    compiled: Callable[[Any], Cells] = eval(f"lambda source: ({', '.join(cells)},)", {**converters})
+    return compiled
+
+
+def _members(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """A member of an enumeration by its value, faster than by a call of the class."""
+    return {member.value: member for member in kind}.__getitem__
+
+
+_REASON = _members(Reason)
+_STATE = _members(ItemState)
+
+
+_FACTS = (
+    "institution_id fine_id patron_id type amount currency owner created_at comment loan_id item"
+    " credit_of exportable digest"
+).split()
+_RECORD = (
+    "topic partition offset:record_offset key:record_key value:record_value headers:record_headers"
+).split()
+
+ACCOUNT = Table(
+    "account",
+    "key.institution_id key.patron_id key.currency active transferred sequence epoch",
+    3,
+    changing="active transferred sequence",
+    make=lambda cells: Account(AccountKey(*cells[:3]), *cells[3:]),
+)
+PATRON = Table(
+    "patron",
+    "institution_id patron_id name user_group identifiers seen_at",
+    2,
+    stored={"identifiers": json_of},
+    loaded={"identifiers": lambda text: tuple(map(tuple, orjson.loads(text)))},
+    make=lambda cells: Patron(*cells),
+)
+FINE: Table[Fine] = Table(
+    "fine",
+    " ".join(f"facts.{name}" for name in _FACTS)
+    + " status considered remaining outstanding bursar_transaction_id:line terms:terms_id"
+    " payments_live status_code refused_reason released changed_at",
+    2,
+    changing="status considered remaining outstanding line terms_id payments_live status_code"
+    " refused_reason released changed_at",
+    stored={"owner": json_of, "item": json_of, "terms_id": terms_id},
+    loaded={
+        "owner": lambda text: Owner(**orjson.loads(text)),
+        "item": item_of,
+        "status": _members(Status),
+        "considered": _members(Considered),
+    },
+)
+PAYMENT = Table(
+    "payment",
+    "key.institution_id key.source key.id:payment_id kind digest state fine_id"
+    " bursar_transaction_id currency amount paid_at applied excess credit_id reversed_by reverses"
+    " reason",
+    3,
+    changing="state fine_id applied excess credit_id reversed_by reason",
+    loaded={"kind": _members(PaymentKind), "state": _STATE, "reason": _REASON},
+    make=lambda cells: Payment(SourceKey(*cells[:3]), *cells[3:]),
+)
+CHANGE = Table(
+    "fine_change",
+    "key.institution_id key.source key.id:change_id digest state fine_id reason",
+    3,
+    changing="state reason",
+    loaded={"state": _STATE, "reason": _REASON},
+    make=lambda cells: Change(SourceKey(*cells[:3]), *cells[3:]),
+)
+RESPONSE = Table(
+    "export_response",
+    "key.institution_id key.source key.id:response_id digest batch.profile batch.batch_number"
+    " state reason outcome lines responded_at",
+    3,
+    changing="state reason outcome lines responded_at",
+    loaded={"state": _STATE, "reason": _REASON, "outcome": _members(ResponseOutcome)},
+    make=lambda cells: Response(
+        SourceKey(*cells[:3]), cells[3], BatchKey(cells[0], *cells[4:6]), *cells[6:]
+    ),
+    is_dated=True,
+)
+LINE = Table(
+    "export_line",
+    "key.institution_id key.bursar_transaction_id fine_id batch.profile batch.batch_number amount"
+    " currency state reason",
+    2,
+    changing="state reason",
+    loaded={"state": _members(LineState)},
+    make=lambda cells: ExportLine(
+        LineKey(*cells[:2]), cells[2], BatchKey(cells[0], *cells[3:5]), *cells[5:]
+    ),
+)
+BATCH = Table(
+    "export_batch",
+    "key.institution_id key.profile key.batch_number currency count:fine_count total state",
+    3,
+    changing="state",
+    loaded={"state": _members(BatchState)},
+    make=lambda cells: SealedBatch(BatchKey(*cells[:3]), *cells[3:]),
+)
+PARKED: Table[ParkedEvent] = Table(
+    "parked",
+    "event.key.institution_id is_change:record event.key.source event.key.id wait fine_id original"
+    " event:bursar_transaction_id "
+    + " ".join(f"event.origin.{path}" for path in (*_RECORD, "traceparent")),
+    4,
+    changing="wait fine_id original",
+    stored={
+        "record": lambda is_change: "change" if is_change else "payment",
+        "original": attrgetter("id"),
+        "bursar_transaction_id": lambda event: getattr(event, "bursar_transaction_id", None),
+        "record_headers": pack_headers,
+    },
+    is_dated=True,
+)
+REJECTION: Table[Rejection] = Table(
+    "rejected",
+    "origin.topic origin.partition origin.offset:record_offset institution_id reason detail "
+    + " ".join(f"origin.{path}" for path in _RECORD[3:]),
+    3,
+    stored={"record_headers": pack_headers},
+)
+FAILED_RECORD: Table[FailedRecord] = Table(
+    "parked_error",
+    "origin.topic origin.partition origin.offset:record_offset institution_id error "
+    + " ".join(f"origin.{path}" for path in _RECORD[3:])
+    + " origin.traceparent fine_id",
+    3,
+    stored={"record_headers": pack_headers},
+)
+LOAN_CLOSED: Table[LoanClosed] = Table(
+    "loan_closed", "institution_id loan_id patron_id fine_id batch_number closed_at", 2
+)
+TRANSACTION: Table[Transaction] = Table(
+    "ledger_transaction",
+    "after.key.institution_id after.key.patron_id after.key.currency after.sequence after.epoch"
+    " transaction_id fine.facts.fine_id kind label amount active_change transferred_change"
+    " after.active after.transferred comment cause fine.status:fine_status"
+    " fine.considered:fine_considered fine.remaining:fine_remaining"
+    " fine.outstanding:fine_outstanding occurred_at",
+    4,
+    stored={
+        "comment": lambda text: text if text == BURSAR_COMMENT else None,
+        "cause": cause_json,
+    },
+    is_dated=True,
+)
+TEXT_COLUMNS = (
+    "institution_id patron_id currency sequence comment cause_comment cause_reason"
+).split()
+
+
+def fine_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> Fine:
+    """Returns the fine of a row of the table `fine`.
+
+    `terms` has the terms of the fine by institution and id of the terms.
+    """
+    cells = FINE.cells(row)
+    facts = FineFacts(*cells[: len(_FACTS)])
+    status, considered, remaining, outstanding, line, key, *others = cells[len(_FACTS) :]
+    exported_under = None if key is None else terms[(facts.institution_id, key)]
+    return Fine(facts, status, considered, remaining, outstanding, line, exported_under, *others)
+
+
+def text_row(transaction: Transaction) -> Cells | None:
+    """Returns what people wrote about a transaction, as a row of `transaction_text`; or None.
+
+    The texts are kept apart from the ledger, so that they can be erased.
+    """
+    comment = None if transaction.comment == BURSAR_COMMENT else transaction.comment
+    cause = transaction.cause
+    cause_comment = cause.comment if isinstance(cause, PaymentRef) else None
+    cause_reason = cause.reason if isinstance(cause, LibraryRef) else None
+    if comment is None and cause_comment is None and cause_reason is None:
+        return None
+    key = transaction.after.key
+    return (*key, transaction.after.sequence, comment, cause_comment, cause_reason)
