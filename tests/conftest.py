@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -17,6 +17,9 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.programs import close_starter
 from tests.support.services import Services, ServicesUnavailable, running_services
+
+if TYPE_CHECKING:
+    from tests.support.write_path import WritePath
 
 # How long an example takes to make or to run tells of the machine, not of the code.
 UNTIMED = hypothesis.settings(
@@ -112,6 +115,15 @@ async def database_url(services: Services, database_template: str) -> AsyncItera
         yield with_database(services.database_url, name)
     finally:
         await _execute(services.database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def path(database_url: str) -> AsyncIterator[WritePath]:
+    """The write path on the test's database; a module that needs records first overrides it."""
+    from tests.support.write_path import write_path  # only tests with a database need it
+
+    async with write_path(database_url) as path:
+        yield path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,7 @@ from confluent_kafka.admin import AdminClient
 from tests.support.commands import Commands, MakeCommands
 from tests.support.importing import PROFILE, Bursar, Desk
 from tests.support.topics import create_topic
-from tests.support.write_path import WritePath, write_path
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    """The write path on an empty database; a module that needs records first overrides it."""
-    async with write_path(database_url) as path:
-        yield path
+from tests.support.write_path import WritePath
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from tests.support.write_path import (
     balance_streams,
     fine,
     payment,
-    profiles_of,
     response,
     reversal,
     tables_of,
@@ -39,9 +38,7 @@ async def start_with_exports(database_url: str) -> Exported:
     """Fines that the bursar collects, and what their lines are called."""
     async with write_path(database_url) as path:
         await path.take(*first_fines(FIRST_FINES))
-        profiles = profiles_of(PROFILES)
-        for profile in profiles.profiles:
-            await path.exports(profiles).run_profile(profile)
+        await path.export(PROFILES)
         lines = await path.rows("SELECT bursar_transaction_id AS id FROM export_line ORDER BY 1")
         batches = await path.rows("SELECT profile, batch_number FROM export_batch ORDER BY 1, 2")
         return Exported(
@@ -134,9 +131,7 @@ async def test_a_reversal_by_fine_finds_whose_line_its_rejected_original_named(
     """The line came after the original, and the reversal does not name it."""
     line = "1000000000000001"
     await path.take(fine(), payment(payment_id="A", fine_id=ABSENT, bursar_transaction_id=line))
-    profiles = profiles_of(PROFILES)
-    for profile in profiles.profiles:
-        await path.exports(profiles).run_profile(profile)
+    await path.export(PROFILES)
     assert await path.rows("SELECT bursar_transaction_id AS id, fine_id FROM export_line") == [
         {"id": line, "fine_id": "F-1"}
     ]

@@ -67,9 +67,7 @@ async def every_state(path: WritePath) -> None:
         fine(fine_id="CLOSED-1", amount="10.00"),
         change(change_id="closes", fine_id="CLOSED-1"),
     )
-    profiles = profiles_of(PROFILES)
-    for profile in profiles.profiles:
-        await path.exports(profiles).run_profile(profile)
+    await path.export(PROFILES)
     status = {"kind": "status", "status_code": "invoiced", "amount": ABSENT, "currency": ABSENT}
     await path.take(
         fine(fine_id="F-1"),

@@ -19,6 +19,7 @@ from tests.support.exports import (
     patron,
     profiles_with,
 )
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine, outbox_of, profile_of, profiles_of, write_path
 
 ZONE = "America/New_York"
@@ -156,32 +157,14 @@ async def test_what_is_not_exportable_or_of_an_unknown_type_waits_and_is_counted
     assert held_back(manifest) == {"not_exportable": 1, "unknown_type": 2}
 
 
-OVERLAP = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-"""
-
-
-ONE_OF_TWO = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "{own}"]
-match = "02"
-fines_max = 3
-"""
-
-
 async def test_two_profiles_that_overlap_are_told_and_each_fine_goes_out_once(
     path: WritePath, database_url: str
 ) -> None:
     """Both run at once over the same accounts; the rest of each goes out with its own profile."""
     profiles = profiles_of(
-        OVERLAP + "".join(ONE_OF_TWO.format(code=code, own=f"OF_{code}") for code in "AB")
+        institution()
+        + profile("A", fine_types=["OVERDUEFINE", "OF_A"], fines_max=3)
+        + profile("B", fine_types=["OVERDUEFINE", "OF_B"], fines_max=3)
     )
     (told,) = overlaps(profiles)
     assert (told.first, told.second, told.types) == ("A", "B", frozenset({"OVERDUEFINE"}))

@@ -10,23 +10,10 @@ from service.cli import progress
 from service.export import store as export_store
 from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, change, fine, profiles_of, tables_of
 
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-fines_max = 1
-"""
+PROFILE = institution() + profile("SIS", fines_max=1)
 FINES = 3
 
 

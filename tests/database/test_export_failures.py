@@ -22,38 +22,11 @@ from service.export.seal import short_account_locks
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
 from service.settings import ApplyLimits, DatabaseLimits
-from tests.support.exports import (
-    all_of,
-    check_sealed,
-    fine_ids,
-    fines,
-    only,
-    profiles_with,
-)
+from tests.support.exports import all_of, check_sealed, fine_ids, fines, only, profiles_with
 from tests.support.guards import Unguarded
+from tests.support.installation import institution, profile
 from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of
 
-PROFILES = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[institution]]
-id = "7"
-zone = "Europe/Vienna"
-"""
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "{id}"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OF_{code}"]
-match = "02"
-fines_max = 1
-interval_seconds = 3600
-"""
 LOCKED = "another session has locked the run or an account of the batch for too long"
 HOURS_LATER = (
     "UPDATE export_run SET cutoff = cutoff - interval '2 hours' WHERE profile = ANY($1::text[])"
@@ -73,8 +46,13 @@ REFERENCING NEW TABLE AS added EXECUTE FUNCTION too_slow()
 
 
 def two_profiles() -> Profiles:
-    text = PROFILE.format(code="A", id="6050") + PROFILE.format(code="B", id="7")
-    return profiles_of(PROFILES + text)
+    options = {"fines_max": 1, "interval_seconds": 3600}
+    return profiles_of(
+        institution()
+        + institution("7")
+        + profile("A", fine_types=["OF_A"], **options)
+        + profile("B", institution="7", fine_types=["OF_B"], **options)
+    )
 
 
 class Clock:

@@ -8,24 +8,11 @@ import asyncpg
 
 from service.database.session import statements
 from service.export.manifest import Manifest
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine, profile_of, profiles_of
 
 SQL = statements("export")
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-fines_max = 1
-"""
+PROFILE = institution() + profile(fines_max=1)
 
 
 async def test_a_run_forgets_each_manifest_once_it_is_sealed(path: WritePath) -> None:

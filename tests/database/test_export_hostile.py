@@ -109,7 +109,6 @@ async def test_hostile_texts_are_printed_as_they_are_but_for_what_becomes_a_blan
 async def test_codes_and_ids_may_hold_anything_that_is_printed_as_it_is(path: WritePath) -> None:
     """Types and owners are summed by their code: markup in them changes no sum."""
     codes = {name: text for name, text in HOSTILE.items() if clean(text) == text}
-    kinds = ", ".join(f"'''{text}'''" for text in codes.values() if "'''" not in text)
     records = [
         fine(
             fine_id=f"{text}{n}",
@@ -123,8 +122,7 @@ async def test_codes_and_ids_may_hold_anything_that_is_printed_as_it_is(path: Wr
     ]
     await path.take(*records)
     assert await path.value("SELECT count(*) FROM rejected") == 0
-    text = ", ".join(('"OVERDUEFINE"', kinds))
-    await run(path, profiles_with(types=text))
+    await run(path, profiles_with(fine_types=["OVERDUEFINE", *codes.values()]))
     found = await read_back(path)
     assert {one.match_value for one in found} == {normalize("NFC", one) for one in codes.values()}
     assert {line.library_code for one in found for line in one.lines} == {
@@ -166,7 +164,7 @@ async def test_a_fine_whose_code_cannot_be_printed_as_it_is_waits_and_the_rest_g
         broken("identifier", patron=patron("identifier", identifiers=identifiers)),
         broken("text", patron=patron("text", name=BROKEN), comment=BROKEN),
     )
-    await run(path, profiles_with(types=f'"OVERDUEFINE", "{BROKEN}"'))
+    await run(path, profiles_with(fine_types=["OVERDUEFINE", BROKEN]))
     (manifest,) = await check_sealed(path)
     assert all_of(fine_ids([manifest])) == ["F-00000", "F-00001", "F-00002", "text"]
     assert held_back(manifest) == {"bad_text": 3}

@@ -3,25 +3,10 @@
 import pytest
 
 from tests.support.commands import Commands, MakeCommands
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine
 
-PROFILES = "".join(
-    f"""
-[[institution]]
-id = "{institution}"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "{institution}"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
-    for code, institution in (("A", "6050"), ("B", "7"))
-)
+PROFILES = institution() + profile("A") + institution("7") + profile("B", institution="7")
 
 
 @pytest.fixture(autouse=True)

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from service.export.profiles.profile import Profiles
 from service.export.store import EMPTY_RUNS_DELETED_MAX
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine, profiles_of
 
-PROFILES = profiles_of("""
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "A"
-name = "A"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-interval_seconds = 60
-""")
+PROFILES = profiles_of(institution() + profile("A", interval_seconds=60))
 OLD_RUNS = """
 INSERT INTO export_run (institution_id, profile, run_id, cutoff, state, parts)
 SELECT '6050', $1, n::text, timestamptz '2026-01-01 00:00Z' + n * interval '1 minute', 'closed', $3

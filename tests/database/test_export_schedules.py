@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -15,32 +16,27 @@ from service.export.schedule import MAX_MS, Retries
 from service.export.store import SQL
 from service.runtime.telemetry import Metrics
 from tests.support.exports import fines, waiters
+from tests.support.installation import institution, profile
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
 
-INSTITUTION = """
-[[institution]]
-id = "{id}"
-zone = "Europe/Vienna"
-"""
-DUE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "{id}"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "OF_{code}"]
-match = "02"
-fines_max = 3
-empty_run = "empty_batch"
-{schedule}
-"""
-HOURLY = "interval_seconds = 3600"
+HOURLY = {"interval_seconds": 3600}
 
 
-def due(*codes: str, institution: str = "6050", schedule: str = HOURLY) -> Profiles:
-    own = [DUE.format(code=code, id=institution, schedule=schedule) for code in codes]
-    return profiles_of(INSTITUTION.format(id=institution) + "".join(own))
+def due(
+    *codes: str, institution_id: str = "6050", schedule: Mapping[str, object] = HOURLY
+) -> Profiles:
+    own = [
+        profile(
+            code,
+            institution=institution_id,
+            fine_types=["OVERDUEFINE", f"OF_{code}"],
+            fines_max=3,
+            empty_run="empty_batch",
+            **schedule,
+        )
+        for code in codes
+    ]
+    return profiles_of(institution(institution_id) + "".join(own))
 
 
 async def test_a_schedule_that_another_exporter_has_kept_is_not_kept_again(
@@ -84,7 +80,7 @@ async def test_a_profile_that_moved_to_another_institution_has_a_schedule_of_its
     path: WritePath,
 ) -> None:
     await path.exports(due("A")).run_once()
-    moved = due("A", institution="7")
+    moved = due("A", institution_id="7")
     assert await path.exports(moved).run_once() == 1
     assert await path.exports(moved).run_once() == 0
     assert await path.exports(due("A")).run_once() == 0
@@ -97,7 +93,7 @@ async def test_a_profile_that_moved_to_another_institution_has_a_schedule_of_its
 
 async def test_missed_times_are_caught_up_by_one_run(path: WritePath) -> None:
     """Nights that nobody was there for: one run, then the next night's."""
-    nightly = due("A", schedule='cron = "0 2 * * *"')
+    nightly = due("A", schedule={"cron": "0 2 * * *"})
     await path.take(*fines(2))
     job = path.exports(nightly)
     assert await job.run_once() == 0, "seen just now: its first time is still to come"
@@ -113,7 +109,7 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     """The institution's export numbers are used up: nothing of it is written, the others run."""
     await path.take(fine(type="OF_A"), fine(type="OF_B", institution_id="7"))
     await path.pool.execute("INSERT INTO export_counter VALUES ('6050', 999999999999999, 1000)")
-    one, other = due("A"), due("B", institution="7")
+    one, other = due("A"), due("B", institution_id="7")
     both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
     metrics, clock = Metrics(), [0]
     path.applier._committer.counting = TallyInMetrics(metrics)

@@ -13,40 +13,25 @@ from service.operations.unclaimed import CountUnclaimed
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
+from tests.support.installation import institution, profile
 from tests.support.write_path import Record, Row, WritePath, change, fine, profiles_of, response
 
-INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
-SIS = """
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "PRINT"]
-match = "02"
-user_groups = ["STUDENT", "STAFF"]
-owners = ["MAIN"]
-minimum_age_days = 14
-minimum_amount = "10.00"
-"""
-SUMS = """
-[[profile]]
-code = "SUMS"
-name = "Sums"
-institution = "6050"
-mode = "export_import"
-currency = "JPY"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-minimum_amount = "1000"
-minimum_amount_scope = "patron"
-
-[profile.credits]
-included = true
-minimum_amount = "50"
-"""
-TEXT = INSTITUTION + SIS + SUMS
+SIS = profile(
+    "SIS",
+    fine_types=["OVERDUEFINE", "PRINT"],
+    user_groups=["STUDENT", "STAFF"],
+    owners=["MAIN"],
+    minimum_age_days=14,
+    minimum_amount="10.00",
+)
+SUMS = profile(
+    "SUMS",
+    currency="JPY",
+    minimum_amount="1000",
+    minimum_amount_scope="patron",
+    credits={"included": True, "minimum_amount": "50"},
+)
+TEXT = institution() + SIS + SUMS
 WHY = ("--reason", "asked", "--operator", "ann")
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from service.export.batch import Limits
 from service.messages.decode import RECORD_BYTES_MAX
 from tests.support.inputs import export_response
+from tests.support.installation import institution, profile
 from tests.support.write_path import (
     Record,
     Row,
@@ -27,20 +28,7 @@ OF_EACH = 4
 FIRST_ID = 1_000_000_000_000_001
 POLL = 2_000
 REFUSING_MB_MAX = 200
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
+PROFILE = institution() + profile()
 BALANCES = "SELECT patron_id, active, transferred FROM account ORDER BY patron_id"
 FINES = "SELECT DISTINCT status, line, remaining = amount AS whole, outstanding FROM fine"
 # Every row that a whole refusal writes, by the transaction that wrote it.

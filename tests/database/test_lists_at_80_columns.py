@@ -19,24 +19,11 @@ from service.cli import (
 )
 from service.cli.lists import Kind, Listing
 from tests.support.commands import Commands, MakeCommands
+from tests.support.installation import institution, profile
 from tests.support.quarantine import refuse
-from tests.support.write_path import PREFIX, WritePath, fine, payment, profiles_of, response
+from tests.support.write_path import PREFIX, WritePath, fine, payment, response
 
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "STUDENT_INFORMATION"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-overpayment = "hold"
-"""
+PROFILE = institution() + profile("STUDENT_INFORMATION", overpayment="hold")
 TERMINAL = {"COLUMNS": "80", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb"}
 PATRON = ("--institution", "6050", "--patron", "P-1")
 BATCH = ("--profile", "STUDENT_INFORMATION", "--batch", "1")
@@ -68,8 +55,7 @@ async def fill(path: WritePath) -> None:
     exported, refused, later = (long_id(number) for number in range(3))
     amount = "9999999999.99"
     await path.take(fine(fine_id=exported, amount=amount), fine(fine_id=refused, amount=amount))
-    profiles = profiles_of(PROFILE)
-    await path.exports(profiles).run_profile(profiles.profiles[0])
+    await path.export(PROFILE)
     bursar_id = await path.value(
         "SELECT bursar_transaction_id FROM export_line WHERE fine_id = $1", refused
     )

@@ -6,23 +6,10 @@ import pytest
 
 from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
-from tests.support.write_path import WritePath, change, fine, payment, profiles_of, record, response
+from tests.support.installation import institution, profile
+from tests.support.write_path import WritePath, change, fine, payment, record, response
 
-TEXT = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-overpayment_max = "50.00"
-"""
+TEXT = institution() + profile("SIS", overpayment_max="50.00")
 HOLDS = TEXT.replace('overpayment_max = "50.00"', 'overpayment = "hold"')
 OWN = ("--institution", "6050")
 PAY_1 = (*OWN, "--source", "SAP", "--id", "PAY-1")
@@ -35,8 +22,7 @@ def commands(make_commands: MakeCommands) -> Commands:
 
 async def export(path: WritePath, text: str = TEXT) -> str:
     """The bursar transaction id of the line that was exported last."""
-    profiles = profiles_of(text)
-    await path.exports(profiles).run_profile(profiles.profiles[0])
+    await path.export(text)
     line = await path.value("SELECT max(bursar_transaction_id) FROM export_line")
     assert isinstance(line, str)
     return line

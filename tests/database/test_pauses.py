@@ -14,23 +14,11 @@ from service.operations.measure import Measure
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands, MakeCommands
 from tests.support.exports import fines, waiters
+from tests.support.installation import institution, profile
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of
 
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["{type}"]
-match = "02"
-fines_max = 1
-interval_seconds = 1
-"""
-TEXT = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n' + "".join(
-    PROFILE.format(code=code, type=kind) for code, kind in (("A", "OVERDUEFINE"), ("B", "OTHER"))
-)
+OPTIONS = {"fines_max": 1, "interval_seconds": 1}
+TEXT = institution() + profile("A", **OPTIONS) + profile("B", fine_types=["OTHER"], **OPTIONS)
 WHY = ("--reason", "year end", "--operator", "ann")
 
 

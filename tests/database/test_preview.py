@@ -12,34 +12,17 @@ from service.export.preview import preview
 from service.export.profiles.profile import Profile, Profiles
 from service.export.verify import chain_breaks, verify
 from service.messages.decode import parse
-from tests.support.write_path import (
-    WritePath,
-    fine,
-    outbox_of,
-    profiles_of,
-    tables_of,
+from tests.support.installation import institution, profile
+from tests.support.write_path import WritePath, fine, outbox_of, profiles_of, tables_of
+
+PROFILE = institution() + profile(
+    "SIS",
+    fine_types=["OVERDUEFINE", "CREDIT"],
+    fines_max=3,
+    minimum_amount="2.00",
+    minimum_amount_scope="patron",
+    credits={"included": True},
 )
-
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "CREDIT"]
-match = "02"
-fines_max = 3
-minimum_amount = "2.00"
-minimum_amount_scope = "patron"
-
-[profile.credits]
-included = true
-"""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,10 @@ from service.export.batch import InvalidBatch
 from service.export.failures import NAMED_MAX, FailingFines, failing_fines
 from service.export.preview import preview
 from service.messages.decode import parse
-from tests.support.commands import Commands
-from tests.support.exports import PROFILE, fines, only, profiles_with
+from tests.support.commands import MakeCommands
+from tests.support.exports import fines, only, profiles_with
 from tests.support.failing import Mistake, fails_for
+from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, tables_of
 
 BAD = ("F-00007", "F-00122")
@@ -78,16 +78,11 @@ async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
 @pytest.mark.usefixtures("path")
 async def test_the_command_shows_the_batches_before_and_then_names_the_fines(
     monkeypatch: pytest.MonkeyPatch,
-    database_url: str,
-    bootstrap_servers: str,
-    tmp_path: Path,
+    make_commands: MakeCommands,
 ) -> None:
     works = getattr(outputs, ENCODE)
     monkeypatch.setattr(outputs, ENCODE, fails_on(*BAD[1:], works=works, error=Mistake()))
-    file = tmp_path / "profiles.toml"
-    types = '"OVERDUEFINE"'
-    file.write_text(PROFILE.format(fines_max=100, more="", mode="export_import", types=types))
-    commands = Commands(database_url, bootstrap_servers, BURSAR_PROFILES_FILE=str(file))
+    commands = make_commands(institution() + profile(fines_max=100))
     ended = await commands.call("export", "preview", "--profile", "bursar", "--json")
     assert ended.exit_code == 1
     assert [line.count('"batch_number":1') for line in ended.stdout.splitlines()] == [1]

@@ -9,33 +9,14 @@ from service.operations.reconcile import Difference, Reconcile, Reconciled, reco
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
 from tests.support.exports import patron
-from tests.support.write_path import WritePath, fine, payment, profiles_of, response
+from tests.support.installation import institution, profile
+from tests.support.write_path import WritePath, fine, payment, response
 
-PROFILES = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMFINE"]
-match = "02"
-[profile.credits]
-included = true
-
-[[profile]]
-code = "YEN"
-name = "Yen"
-institution = "6050"
-mode = "export_import"
-currency = "JPY"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
+PROFILES = (
+    institution()
+    + profile("SIS", fine_types=["OVERDUEFINE", "LOSTITEMFINE"], credits={"included": True})
+    + profile("YEN", currency="JPY")
+)
 
 
 @pytest.fixture
@@ -47,9 +28,7 @@ async def path(path: WritePath) -> WritePath:
         fine(fine_id="F-C", patron=patron("P-1"), amount="-3.00", type="CREDIT"),
         fine(fine_id="F-Y", patron=patron("P-2"), amount="700", currency="JPY"),
     )
-    profiles = profiles_of(PROFILES)
-    for profile in profiles.profiles:
-        await path.exports(profiles).run_profile(profile)
+    await path.export(PROFILES)
     line = await path.value("SELECT line FROM fine WHERE fine_id = 'F-5'")
     refused = [{"bursar_transaction_id": line, "reason": "no such student"}]
     await path.take(

@@ -10,6 +10,7 @@ from service.core.words import Wait
 from service.export.preview import preview
 from service.operations.sweep import COMMIT_RECORDS_MAX, Sweep, parked_by_wait
 from tests.support.inputs import ABSENT
+from tests.support.installation import institution, profile
 from tests.support.write_path import (
     WritePath,
     change,
@@ -23,21 +24,7 @@ from tests.support.write_path import (
     write_path,
 )
 
-PROFILES = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-overpayment = "hold"
-"""
+PROFILES = institution() + profile(overpayment="hold")
 
 
 async def put_back(path: WritePath, wait: str) -> None:
@@ -46,8 +33,7 @@ async def put_back(path: WritePath, wait: str) -> None:
 
 
 async def export(path: WritePath) -> None:
-    profiles = profiles_of(PROFILES)
-    await path.exports(profiles).run_profile(profiles.profiles[0])
+    await path.export(PROFILES)
 
 
 async def test_a_change_that_missed_its_fine_is_applied(path: WritePath) -> None:

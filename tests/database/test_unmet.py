@@ -5,36 +5,16 @@ from __future__ import annotations
 import asyncpg
 
 from service.operations.unmet import SAMPLE_ROWS, Unmet, unmet
+from tests.support.installation import institution, profile
 from tests.support.large_ledger import fill
 from tests.support.write_path import profiles_of
 
-PROFILES = profiles_of("""
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[institution]]
-id = "7"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "SIS"
-name = "SIS"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMFINE"]
-match = "02"
-
-[[profile]]
-code = "NEW"
-name = "New"
-institution = "7"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-""")
+PROFILES = profiles_of(
+    institution()
+    + institution("7")
+    + profile("SIS", fine_types=["OVERDUEFINE", "LOSTITEMFINE"])
+    + profile("NEW", institution="7")
+)
 
 
 async def test_a_word_beyond_the_sample_is_not_called_unmet(database_url: str) -> None:

@@ -13,31 +13,18 @@ import pytest
 
 from tests.support import inputs
 from tests.support.inputs import ABSENT, Data, Headers
+from tests.support.installation import institution, profile
 from tests.support.process import Site
 from tests.support.topics import produce
 
 FINE, CHANGE = "fine-created.v1", "fine-changed.v1"
 PAYMENT, RESPONSE = "bursar-payment.v1", "export-response.v1"
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "{mode}"
-currency = "USD"
-fine_types = ["{kind}"]
-match = "02"
-overpayment = "{overpayment}"
-{schedule}
-"""
-PROFILES = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n' + "".join(
-    PROFILE.format(code=code, kind=kind, mode=mode, overpayment=overpayment, schedule=schedule)
-    for code, kind, mode, overpayment, schedule in (
-        ("hand", "BYHAND", "export_import", "credit", ""),
-        ("rejects", "REJECTS", "export_import", "reject", ""),
-        ("oneway", "ONEWAY", "export_only", "credit", ""),
-        ("timed", "TIMED", "export_import", "credit", "interval_seconds = 5"),
-    )
+PROFILES = (
+    institution()
+    + profile("hand", fine_types=["BYHAND"])
+    + profile("rejects", fine_types=["REJECTS"], overpayment="reject")
+    + profile("oneway", fine_types=["ONEWAY"], mode="export_only")
+    + profile("timed", fine_types=["TIMED"], interval_seconds=5)
 )
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 Labels = tuple[str, ...]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.installation import institution, profile
 from tests.support.process import COMMAND_SECONDS_MAX, Site, end
 from tests.support.programs import ROOT
 from tests.support.sealed import publish, sealed_chain
@@ -19,21 +20,9 @@ from tests.support.topics import produce
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = ("aiokafka", "confluent")
-PROFILES = """
-[[institution]]
-id = "101"
-zone = "America/New_York"
-
-[[profile]]
-code = "DAILY"
-name = "Daily"
-institution = "101"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "BARCODE"
-fines_max = 1
-"""
+PROFILES = institution("101", zone="America/New_York") + profile(
+    "DAILY", institution="101", match="BARCODE", fines_max=1
+)
 CHANGED = ROOT / "contracts" / "examples" / "balance-changed.v1" / "valid" / "fine.json"
 REJECTED = "contracts/examples/rejected.v1/valid/full.json"
 CREATED_AT = "2026-11-01T09:00:00Z"

@@ -6,7 +6,7 @@ import asyncio
 import json
 from asyncio.subprocess import DEVNULL
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from itertools import product
@@ -14,7 +14,6 @@ from itertools import product
 import pytest
 
 from tests.support.exports import (
-    PROFILE,
     all_of,
     check_sealed,
     fine_ids,
@@ -22,14 +21,15 @@ from tests.support.exports import (
     lines_of_manifest,
     parts,
 )
+from tests.support.installation import institution, profile
 from tests.support.process import Site, end
 from tests.support.programs import start_program
 from tests.support.topics import Read, read_topic
-from tests.support.write_path import OUTPUTS, PREFIX, Row, WritePath, write_path
+from tests.support.write_path import OUTPUTS, PREFIX, Row, WritePath
 
 SECONDS_MAX = 60
 KILLED = 137
-TYPES = '"OVERDUEFINE"'
+CONFIGURATION = institution() + profile(fines_max=10)
 IN_THE_COMMIT = (
     "export_selected",
     "export_rendered",
@@ -38,10 +38,6 @@ IN_THE_COMMIT = (
     "export_sealed",
     "before_commit",
 )
-
-
-def profile(more: str = "") -> str:
-    return PROFILE.format(fines_max=10, more=more, mode="export_import", types=TYPES)
 
 
 async def ended(site: Site, *arguments: str, crash_at: str = "") -> int | None:
@@ -57,16 +53,10 @@ async def ended(site: Site, *arguments: str, crash_at: str = "") -> int | None:
 
 
 @pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
-
-
-@pytest.fixture
 def alone(site: Site) -> Site:
     """Exporters that need no broker: what they publish waits in the outbox."""
     alone = replace(site, prefix=PREFIX)
-    alone.write_profiles(profile())
+    alone.write_profiles(CONFIGURATION)
     return alone
 
 
@@ -137,7 +127,7 @@ async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_orde
 ) -> None:
     """The same ledger lives through all of it; a record may come twice, then it is the same."""
     site.settings = {"BURSAR_RELAY_LEASE_SECONDS": "3", "BURSAR_RELAY_PAGE_ROWS_MAX": "2"}
-    site.write_profiles(profile("interval_seconds = 1"))
+    site.write_profiles(CONFIGURATION + "interval_seconds = 1\n")
     await site.command("topics", "create", "--partitions", "2")
     path.applier.outputs = replace(OUTPUTS, balance_changed=site.topic("balance-changed.v1"))
     made = fines(len(STEPS) * 2 * 25)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.installation import institution, profile
 from tests.support.process import Site, end
 from tests.support.programs import start_program
 
 SECONDS_MAX = 60
-INSTITUTION = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "export_only"
-currency = "USD"
-fine_types = {types}
-match = "02"
-"""
 
 
 async def test_two_profiles_that_can_claim_the_same_fine_are_named_at_start(site: Site) -> None:
-    types = {"A": '["OVERDUEFINE", "LOST"]', "B": '["CARD", "LOST"]', "C": '["OTHER"]'}
+    types = {"A": ["OVERDUEFINE", "LOST"], "B": ["CARD", "LOST"], "C": ["OTHER"]}
     site.write_profiles(
-        INSTITUTION + "".join(PROFILE.format(code=code, types=own) for code, own in types.items())
+        institution() + "".join(profile(code, fine_types=types[code]) for code in types)
     )
     await site.start()
 
@@ -40,7 +30,7 @@ async def test_two_profiles_that_can_claim_the_same_fine_are_named_at_start(site
 async def test_a_profile_that_does_not_parse_stops_the_start_with_line_and_reason(
     site: Site,
 ) -> None:
-    site.write_profiles(INSTITUTION + PROFILE.format(code="A", types='["LOST"]') + "minimum = 5\n")
+    site.write_profiles(institution() + profile("A", fine_types=["LOST"], minimum=5))
     process = await start_program("run", environment=site.environment)
     try:
         async with asyncio.timeout(SECONDS_MAX):

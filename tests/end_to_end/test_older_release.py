@@ -15,26 +15,14 @@ from service.core.words import Mode, ProfileCode
 from service.database.encodings import terms_text
 from service.database.migrate import revisions
 from tests.support import inputs
+from tests.support.installation import institution, profile
 from tests.support.older_release import extract_older_release
 from tests.support.process import Site, connected
 from tests.support.programs import ROOT
 from tests.support.topics import produce
 
 FINE, PAYMENT = "fine-created.v1", "bursar-payment.v1"
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "MAIN"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
+PROFILE = institution() + profile("MAIN")
 LAST_OF_OLDER = "0004"
 # The older release reads whole rows of them inside its transactions: see
 # service/database/migrations/README.md.

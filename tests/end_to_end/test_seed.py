@@ -10,31 +10,18 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.support import inputs
+from tests.support.installation import institution, profile
 from tests.support.process import Site
 from tests.support.topics import Read, configure_topic, produce, read_topic
 
 LOST = "LOSTITEMREPLACEMENTFEE"
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "{institution}"
-mode = "{mode}"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "CREDIT"]
-match = "02"
-close_paid_lost_loan = {closes}
-
-[profile.credits]
-included = true
-"""
-INSTITUTION = '[[institution]]\nid = "{id}"\nzone = "Europe/Berlin"\n\n'
+OPTIONS = {"fine_types": ["OVERDUEFINE", LOST, "CREDIT"], "credits": {"included": True}}
 ONLY, BOTH, CLOSING = "11", "12", "13"
 PROFILES = (
-    "".join(INSTITUTION.format(id=one) for one in (ONLY, BOTH, CLOSING))
-    + PROFILE.format(code="ONLY", institution=ONLY, mode="export_only", closes="false")
-    + PROFILE.format(code="BOTH", institution=BOTH, mode="export_import", closes="false")
-    + PROFILE.format(code="CLOSING", institution=CLOSING, mode="export_import", closes="true")
+    "".join(map(institution, (ONLY, BOTH, CLOSING)))
+    + profile("ONLY", institution=ONLY, mode="export_only", **OPTIONS)
+    + profile("BOTH", institution=BOTH, **OPTIONS)
+    + profile("CLOSING", institution=CLOSING, close_paid_lost_loan=True, **OPTIONS)
 )
 Event = dict[str, Any]
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support import inputs
+from tests.support.installation import institution, profile
 from tests.support.process import Site
 from tests.support.topics import produce, read_topic
 
@@ -23,25 +24,14 @@ SEED = 20_261_124
 INSTITUTIONS = ("101", "102", "103")
 PATRONS = 2_000
 DRAIN_SECONDS_MAX = 60 + EVENTS // 100
-PROFILE = """
-[[institution]]
-id = "{id}"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "P{id}"
-name = "Bursar of {id}"
-institution = "{id}"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "CREDIT"]
-match = "02"
-
-[profile.credits]
-included = true
-"""
 Account = tuple[str, str]
 Record = tuple[bytes, bytes]
+
+
+def configuration(name: str) -> str:
+    types, credits_too = ["OVERDUEFINE", "CREDIT"], {"included": True}
+    own = profile(f"P{name}", institution=name, fine_types=types, credits=credits_too)
+    return institution(name) + own
 
 
 def money(minor: int) -> str:
@@ -177,7 +167,7 @@ class Load:
 
 @pytest.fixture
 async def site(site: Site) -> Site:
-    site.write_profiles("".join(PROFILE.format(id=one) for one in INSTITUTIONS))
+    site.write_profiles("".join(map(configuration, INSTITUTIONS)))
     await site.command("migrate")
     await site.command("topics", "create", "--partitions", "4")
     return site

@@ -8,25 +8,10 @@ from service.core.words import Wait
 from service.operations import parked, rejected
 from service.operations.parked import ParkedFilter, ParkedRecord
 from service.operations.rejected import RejectedFilter, RejectedRecord
-from tests.support.write_path import Record, WritePath, fine, payment, profiles_of
+from tests.support.installation import institution, profile
+from tests.support.write_path import Record, WritePath, fine, payment
 
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-overpayment = "hold"
-"""
-
-
+PROFILE = institution() + profile("SIS", overpayment="hold")
 WHY = Justification("ann", "the bursar confirmed it")
 
 
@@ -41,8 +26,7 @@ async def rejected_now(path: WritePath, **wanted: Any) -> list[RejectedRecord]:
 
 
 async def export(path: WritePath) -> None:
-    profiles = profiles_of(PROFILE)
-    await path.exports(profiles).run_profile(profiles.profiles[0])
+    await path.export(PROFILE)
 
 
 async def exported(path: WritePath) -> None:

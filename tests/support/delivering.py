@@ -132,11 +132,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 TOPICS = ("export-batch.v1", "export-manifest.v1")
-
-
 CONFIG = {"max.message.bytes": str(LARGE_BYTES)}
-
-
 POINTS = (
     "delivery_noted",
     "delivery_manifest",

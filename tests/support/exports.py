@@ -14,6 +14,7 @@ from lxml import etree
 from service.core.money import format_minor
 from service.export.manifest import Manifest
 from service.export.profiles.profile import Profile, Profiles
+from tests.support.installation import institution, profile
 from tests.support.write_path import (
     Record,
     Row,
@@ -27,31 +28,12 @@ from tests.support.write_path import (
 
 XSD = Path(__file__).parents[2] / "contracts" / "export" / "bursar-export.v1.xsd"
 XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "{mode}"
-currency = "USD"
-fine_types = [{types}]
-match = "02"
-fines_max = {fines_max}
-{more}
-"""
 
 
-def profiles_with(
-    fines_max: int = 50,
-    more: str = "",
-    mode: str = "export_import",
-    types: str = '"OVERDUEFINE", "LOSTITEMREPLACEMENTFEE"',
-) -> Profiles:
-    return profiles_of(PROFILE.format(fines_max=fines_max, more=more, mode=mode, types=types))
+def profiles_with(fines_max: int = 50, more: str = "", **options: object) -> Profiles:
+    """One profile; `options` as Python values, `more` as lines of TOML after them."""
+    options = {"fine_types": ["OVERDUEFINE", "LOSTITEMREPLACEMENTFEE"], **options}
+    return profiles_of(institution() + profile(fines_max=fines_max, **options) + more)
 
 
 def only(profiles: Profiles) -> Profile:

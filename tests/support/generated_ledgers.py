@@ -8,42 +8,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from service.export.profiles.profile import Profile, Profiles
+from tests.support.installation import institution, profile
 from tests.support.write_path import Record, fine, profiles_of
 
 TYPES = ("OVERDUEFINE", "PRINT", "CREDIT", "UNHEARD_OF")
-
-
 CURRENCIES = ("USD", "USD", "USD", "EUR")
-
-
 OWNERS = ("MAIN", "LAW", None)
-
-
 GROUPS = ("STUDENT", "STAFF")
-
-
 ALWAYS = {"A": ["OVERDUEFINE"], "B": ["PRINT"], "C": []}
-
-
-PROFILE = """
-[[profile]]
-code = "{code}"
-name = "{code}"
-institution = "6050"
-mode = "export_import"
-currency = "{currency}"
-fine_types = {types}
-user_groups = {groups}
-owners = {owners}
-institution_owned = {institution_owned}
-match = "02"
-minimum_age_days = {age}
-minimum_amount = "{minimum}"
-minimum_amount_scope = "{scope}"
-fines_max = 7
-empty_run = "empty_batch"
-credits = {{ included = {credits} }}
-"""
 
 
 class World:
@@ -54,26 +26,27 @@ class World:
         self.numbers = count(1)
         self.groups: dict[str, tuple[str, str, str | None, str]] = {}
         some = [self._profile(code) for code in ("A", "B", "C")]
-        head = '[[institution]]\nid = "6050"\nzone = "Europe/Vienna"\n'
-        self.profiles: Profiles = profiles_of(head + "".join(some))
+        self.profiles: Profiles = profiles_of(institution() + "".join(some))
 
     def chosen(self, words: Sequence[str]) -> list[str]:
         return self.random.sample(words, self.random.randint(1, len(words)))
 
     def _profile(self, code: str) -> str:
         pick = self.random.choice
-        return PROFILE.format(
-            code=code,
+        return profile(
+            code,
             currency="USD" if code != "C" else pick(CURRENCIES),
             # Each type but the last is named by some profile.
-            types=sorted({*ALWAYS[code], *self.chosen(["OVERDUEFINE", "PRINT"])}),
-            groups=self.chosen(GROUPS),
+            fine_types=sorted({*ALWAYS[code], *self.chosen(["OVERDUEFINE", "PRINT"])}),
+            user_groups=self.chosen(GROUPS),
             owners=self.chosen(["MAIN", "LAW"]),
-            institution_owned=pick(["true", "false"]),
-            age=pick([0, 10]),
-            minimum=pick(["0", "5.00"]),
-            scope=pick(["fine", "patron"]),
-            credits=pick(["true", "false"]),
+            institution_owned=pick([True, False]),
+            minimum_age_days=pick([0, 10]),
+            minimum_amount=pick(["0", "5.00"]),
+            minimum_amount_scope=pick(["fine", "patron"]),
+            fines_max=7,
+            empty_run="empty_batch",
+            credits={"included": pick([True, False])},
         )
 
     def fine(self) -> Record:

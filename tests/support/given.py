@@ -29,47 +29,19 @@ from service.core.words import (
 )
 
 UNI = "1234"
-
-
 ERP = "erp"
-
-
 DESK = "alma"
-
-
 OVERDUE = "OVERDUEFINE"
-
-
 LOST = "LOSTITEMREPLACEMENTFEE"
-
-
 LOST_FINE = "LOSTITEMFINE"
-
-
 BOTH = Terms(ProfileCode("BOTH"), Mode.EXPORT_IMPORT)
-
-
 ONLY = Terms(ProfileCode("ONLY"), Mode.EXPORT_ONLY)
-
-
 REJECTS = replace(BOTH, overpayment=Overpayment.REJECT)
-
-
 HOLDS = replace(BOTH, overpayment=Overpayment.HOLD)
-
-
 RETRIES = replace(BOTH, refused=RefusedRule.RETRY)
-
-
 LOST_TRANSFERS = replace(BOTH, lost=LostRule.TRANSFER)
-
-
 CLOSES_LOANS = replace(BOTH, close_paid_lost_loan=True)
-
-
 LIBRARY = Owner("112233", "MAIN", "Main Library")
-
-
 _START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 

@@ -23,35 +23,15 @@ from service.messages.decode import parse
 from service.settings import KafkaAccess
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded
+from tests.support.installation import institution, profile
 from tests.support.topics import read_topic
-from tests.support.write_path import (
-    PREFIX,
-    Record,
-    WritePath,
-    fine,
-    payment,
-    profiles_of,
-)
+from tests.support.write_path import PREFIX, Record, WritePath, fine, payment, profiles_of
 
 UNIVERSITY = "6050"
 SOURCE = "SIS"
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "CREDIT"]
-match = "02"
-
-[profile.credits]
-included = true
-"""
+PROFILE = institution() + profile(
+    "SIS", fine_types=["OVERDUEFINE", "CREDIT"], credits={"included": True}
+)
 XB = "http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans"
 
 

@@ -13,8 +13,6 @@ from service.settings import IntakeLimits
 from tests.support.inputs import fine_created, structured
 
 FINE = "fine-created.v1"
-
-
 QUICK = IntakeLimits(
     poll_wait_ms=50, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=200
 )
@@ -24,11 +22,7 @@ SHORT = IntakePauses(
 
 
 SECONDS_MAX = 60
-
-
 MakeIntake = Callable[..., Intake]
-
-
 Running = Callable[[Intake], contextlib.AbstractAsyncContextManager[asyncio.Event]]
 
 

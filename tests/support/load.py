@@ -17,11 +17,7 @@ from tests.support.load_rules import CREDIT, CURRENCIES, TYPES, minor, money
 from tests.support.model import Data, FineName, Model, ModelFine
 
 PATRONS = 2_000
-
-
 SOURCE = "ERP"
-
-
 WEIGHTS = (70, 10, 10, 7, 3)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.support.inputs import ABSENT
+from tests.support.installation import institution, profile
 from tests.support.write_path import Record, change, fine, payment, record, response
 
 INSTITUTION = "6050"
@@ -14,52 +15,15 @@ PATRONS = 30
 PAYMENTS = 400
 TYPES = ("OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "CREDIT", "LIBRARYSERVICE")
 
-PROFILES = """
-[[institution]]
-id = "6050"
-zone = "America/New_York"
-
-[[profile]]
-code = "both"
-name = "Overdue fines"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-fines_max = 40
-credits = { included = true }
-
-[[profile]]
-code = "lost"
-name = "Lost items"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["LOSTITEMREPLACEMENTFEE"]
-match = "02"
-close_paid_lost_loan = true
-fines_max = 40
-
-[[profile]]
-code = "only"
-name = "Services"
-institution = "6050"
-mode = "export_only"
-currency = "USD"
-fine_types = ["LIBRARYSERVICE"]
-match = "02"
-
-[[profile]]
-code = "yen"
-name = "Yen"
-institution = "6050"
-mode = "export_import"
-currency = "JPY"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-overpayment = "hold"
-"""
+PROFILES = (
+    institution(zone="America/New_York")
+    + profile("both", fines_max=40, credits={"included": True})
+    + profile(
+        "lost", fine_types=["LOSTITEMREPLACEMENTFEE"], close_paid_lost_loan=True, fines_max=40
+    )
+    + profile("only", mode="export_only", fine_types=["LIBRARYSERVICE"])
+    + profile("yen", currency="JPY", overpayment="hold")
+)
 
 BAD_VALUES = (
     b"not JSON",

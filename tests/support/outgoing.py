@@ -8,11 +8,7 @@ from service.messages.encode import Message
 from tests.contracts import examples
 
 SOURCE = "urn:bursar-bridge"
-
-
 RECORDED = datetime(2026, 9, 12, 19, 22, 6, 512_345, tzinfo=UTC)
-
-
 OCCURRED = datetime(2026, 9, 12, 19, 22, 6, tzinfo=UTC)
 
 

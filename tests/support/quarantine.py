@@ -12,23 +12,12 @@ from service.operations.measure import Measure
 from service.operations.quarantined import QuarantineFilter
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
+from tests.support.installation import institution, profile
 from tests.support.write_path import PREFIX, WritePath, profiles_of
 
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMFINE"]
-match = "02"
-close_paid_lost_loan = true
-"""
+PROFILE = institution() + profile(
+    "SIS", fine_types=["OVERDUEFINE", "LOSTITEMFINE"], close_paid_lost_loan=True
+)
 WHY = ("--reason", "the topic takes 16 MiB now", "--operator", "ann")
 DOCUMENT, MANIFEST = "export-batch.v1", "export-manifest.v1"
 KEY = BatchKey("6050", "SIS", 1)
@@ -44,8 +33,7 @@ ON CONFLICT DO NOTHING
 
 
 async def export(path: WritePath) -> None:
-    profiles = profiles_of(PROFILE)
-    await path.exports(profiles).run_profile(profiles.profiles[0])
+    await path.export(PROFILE)
 
 
 async def resend(path: WritePath) -> None:

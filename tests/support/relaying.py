@@ -12,8 +12,6 @@ from service.settings import RelayLimits
 from tests.support.topics import Read
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -22,8 +20,6 @@ SHORT = RelayPauses(lease_retry_ms=20, backoff_ms_max=200, topic_retry_ms=200, s
 
 
 SECONDS_MAX = 30
-
-
 MakeRelay = Callable[..., Relay]
 
 

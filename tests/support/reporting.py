@@ -3,43 +3,22 @@
 from datetime import datetime
 from typing import Any
 
-from tests.support.write_path import WritePath, profiles_of
+from tests.support.installation import institution, profile
+from tests.support.write_path import WritePath
 
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "SIS"
-name = "Student information system"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "LOSTITEMFINE"]
-match = "02"
-
-[[profile]]
-code = "YEN"
-name = "Yen"
-institution = "6050"
-mode = "export_import"
-currency = "JPY"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
+PROFILE = (
+    institution()
+    + profile("SIS", fine_types=["OVERDUEFINE", "LOSTITEMFINE"])
+    + profile("YEN", currency="JPY")
+)
 
 
 PATRON = ("--institution", "6050", "--patron", "P-1")
-
-
 STORY = ("history", "--institution", "6050")
 
 
 async def export(path: WritePath) -> None:
-    profiles = profiles_of(PROFILE)
-    for profile in profiles.profiles:
-        await path.exports(profiles).run_profile(profile)
+    await path.export(PROFILE)
 
 
 async def clock(path: WritePath) -> str:

@@ -15,6 +15,7 @@ import asyncpg
 
 from service.kafka.topics import OUTPUTS
 from tests.support import inputs
+from tests.support.installation import institution, profile
 from tests.support.process import Site, connected, end
 from tests.support.programs import start_program
 from tests.support.topics import end_offsets, produce
@@ -24,21 +25,7 @@ OLDER = 3
 # What says who works here and why not, but nothing about fines.
 ASIDE = ("alembic_version", "process_commit", "relay_lease", "restore_verdict")
 LOST = "LOSTITEMREPLACEMENTFEE"
-PROFILE = f"""
-[[institution]]
-id = "6050"
-zone = "Europe/Berlin"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE", "{LOST}"]
-match = "02"
-close_paid_lost_loan = true
-"""
+PROFILE = institution() + profile(fine_types=["OVERDUEFINE", LOST], close_paid_lost_loan=True)
 
 
 class Ended(NamedTuple):

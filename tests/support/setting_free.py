@@ -12,14 +12,8 @@ from tests.support.mixture import PROFILES
 from tests.support.write_path import Record, WritePath, change, fine, miss_the_fine, profiles_of
 
 BAD = "BAD-1"
-
-
 SAID = Justification("tester", "a test")
-
-
 BOTH = profiles_of(PROFILES).profiles[0]
-
-
 FAILURES = {
     "fold": (core_parked, "decide"),
     "encode": (outputs, "encode_balance_changed"),

@@ -15,29 +15,13 @@ import asyncpg
 import orjson
 
 from tests.support.inputs import fine_created, structured
+from tests.support.installation import institution, profile
 from tests.support.programs import Program, start_program
 from tests.support.topics import produce, read_topic
 
 SECONDS_MAX = 60
-
-
 STOP_SECONDS_MAX = 25
-
-
-PROFILE = """
-[[institution]]
-id = "6050"
-zone = "Europe/Vienna"
-
-[[profile]]
-code = "bursar"
-name = "Bursar"
-institution = "6050"
-mode = "export_import"
-currency = "USD"
-fine_types = ["OVERDUEFINE"]
-match = "02"
-"""
+PROFILE = institution() + profile()
 
 
 @dataclass(frozen=True, slots=True)

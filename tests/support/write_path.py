@@ -129,6 +129,12 @@ class WritePath:
     def exports(self, profiles: Profiles, step_fines_max: int = STEP_FINES_MAX) -> ExportJob:
         return ExportJob(self.applier, TOPICS, profiles, step_fines_max=step_fines_max)
 
+    async def export(self, configuration: str) -> None:
+        """Runs each profile of the configuration, a TOML text, once."""
+        profiles = profiles_of(configuration)
+        for profile in profiles.profiles:
+            await self.exports(profiles).run_profile(profile)
+
     async def rows(self, query: str, *arguments: object) -> list[Row]:
         return [dict(row) for row in await self.pool.fetch(query, *arguments)]
 

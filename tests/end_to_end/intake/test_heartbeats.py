@@ -27,7 +27,7 @@ from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, produce
-from tests.support.write_path import WritePath, fine, write_path
+from tests.support.write_path import WritePath, fine
 
 FINE = "fine-created.v1"
 SECONDS_MAX = 300
@@ -36,12 +36,6 @@ LIMITS = IntakeLimits(
     poll_records_max=2_000, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=1_000
 )
 BUSY = "while True: pass"
-
-
-@pytest.fixture
-async def path(database_url: str) -> AsyncIterator[WritePath]:
-    async with write_path(database_url) as path:
-        yield path
 
 
 class Turns:
