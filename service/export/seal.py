@@ -14,9 +14,10 @@ from ..apply.applier import Applier
 from ..apply.committing import Patience
 from ..apply.tally import TallyMetric
 from ..core import rules
+from ..core.events import WaitQueue
 from ..core.ledger import AccountKey, Fine, FineKey
 from ..core.words import Wait
-from ..core.workspace import View, WaitQueue
+from ..core.workspace import View
 from ..database.ledger_read import LedgerReader, LockedAccounts
 from ..database.references import References
 from ..database.session import Connection, run_in_thread, statements
