@@ -1,7 +1,8 @@
-"""The table of packages in docs/architecture.md, compared with what the packages import."""
+"""The pictures and the table of docs/architecture.md, compared with the packages themselves."""
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service"
 ROOT_FILES_MAX = 6
+PAGE = ROOT / "docs" / "architecture.md"
 _ROW = re.compile(r"^\| `(?P<package>\w+)` \| .* \| (?P<knows>[\w, ]+) \|$", re.MULTILINE)
 
 
 def _documented() -> dict[str, set[str]]:
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    text = PAGE.read_text("utf-8")
     section = text.split("## Structure\n")[1].split("\n## ")[0]
     return {
         row["package"]: set() if row["knows"] == "nothing" else set(row["knows"].split(", "))
@@ -46,6 +48,24 @@ def _imported() -> dict[str, set[str]]:
 
 def test_the_table_of_packages_is_what_they_import() -> None:
     assert _documented() == _imported()
+
+
+def test_the_picture_of_the_layers_is_that_of_the_linter() -> None:
+    """`lint-imports` compares the linter's layers with the imports."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (contract,) = [contract for contract in contracts if contract["type"] == "layers"]
+    layers = [layer.replace(" | ", ", ") for layer in contract["layers"] if layer != "__main__"]
+    picture = PAGE.read_text("utf-8").split("flowchart TB\n")[1].split("```")[0]
+    assert re.findall(r"\bl[0-9]+\[([^]]+)\]", picture) == layers
+
+
+def test_the_modules_in_the_picture_of_the_data_exist() -> None:
+    picture = PAGE.read_text("utf-8").split("flowchart LR\n")[1].split("```")[0]
+    modules = re.findall(r"\[(\w+\.\w+)\]", picture)
+    assert len(modules) >= 5
+    missing = [name for name in modules if not (SERVICE / f"{name.replace('.', '/')}.py").exists()]
+    assert missing == []
 
 
 def test_the_root_of_the_package_holds_few_files() -> None:
