@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
-from ..core.events import FailedRecord, FineChanged, Incoming, Rejection, institution_of
+from ..core.events import FailedRecord, FineChanged, Incoming, Rejection
 from ..runtime.failures import BAD_CONTENT, IN_THE_WAY, SURROUNDINGS, TIME_LIMITS
 from ..runtime.problems import OperatorError
 
@@ -73,7 +73,7 @@ def place_of(record: Incoming | Rejection | FailedRecord) -> dict[str, str | int
 
 def failed(record: Incoming | Rejection, error: Exception) -> FailedRecord:
     """The record as one that is parked with its bytes."""
-    named = record.institution_id if isinstance(record, Rejection) else institution_of(record)
+    named = record.institution_id if isinstance(record, Rejection) else record.key.institution_id
     fine_id = record.fine_id if isinstance(record, FineChanged) else None
     return FailedRecord(record.origin, named or UNKNOWN, name_of(error), fine_id)
 

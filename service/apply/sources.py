@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ..core.events import FailedRecord, FineCreated, Incoming, Rejection, institution_of
+from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
 
 ANY = "any"  # fines name no source
 SENDERS_MAX = 1_000
@@ -45,4 +45,4 @@ class Sources:
 
     def _sender(self, event: Incoming) -> Sender:
         source = ANY if isinstance(event, FineCreated) else event.key.source
-        return Sender(institution_of(event), self._contracts[event.origin.topic], source)
+        return Sender(event.key.institution_id, self._contracts[event.origin.topic], source)

@@ -26,15 +26,12 @@ _CONFLICTS = {
 
 def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> IdentityTable:
     """The table that holds the identities of records of the event's type."""
-    match event:
-        case FineChanged():
-            return workspace.changes
-        case BursarPayment():
-            return workspace.payments
-        case ExportResponse():
-            return workspace.responses
-        case _:
-            assert_never(event)
+    tables: dict[type, IdentityTable] = {
+        FineChanged: workspace.changes,
+        BursarPayment: workspace.payments,
+        ExportResponse: workspace.responses,
+    }
+    return tables[type(event)]
 
 
 def repeat_or_conflict(

@@ -18,18 +18,34 @@ from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
 @dataclass(frozen=True, slots=True)
 class FineCreated:
+    """A fine or a credit of a patron, with a snapshot of the patron."""
+
     facts: FineFacts
     patron: Patron
     origin: Origin
 
     @property
-    def fine(self) -> FineKey:
+    def key(self) -> FineKey:
+        """The identity of the fine."""
         return self.facts.key
 
 
 @dataclass(frozen=True, slots=True)
-class FineChanged:
+class SourceRecord:
+    """A record that is known by the system that sends it and an id of its own there.
+
+    `digest` is that of the content: two records with the same key and another digest conflict.
+    """
+
     key: SourceKey
+    digest: bytes
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class FineChanged(SourceRecord):
+    """A change of a fine in the library. `amount` and `currency` are None if the kind has none."""
+
     fine_id: str
     kind: ChangeKind
     amount: int | None
@@ -37,19 +53,17 @@ class FineChanged:
     changed_at: datetime
     reason: str | None
     comment: str | None
-    digest: bytes
-    origin: Origin
 
     @property
     def fine(self) -> FineKey:
+        """The identity of the fine that changes."""
         return FineKey(self.key.institution_id, self.fine_id)
 
 
 @dataclass(frozen=True, slots=True)
-class BursarPayment:
-    """An ERP's word on a fine; `amount` is positive, None where the kind has none."""
+class BursarPayment(SourceRecord):
+    """What the bursar reports on a fine. `amount` is positive, and None if the kind has none."""
 
-    key: SourceKey
     kind: PaymentKind
     bursar_transaction_id: str | None
     fine_id: str | None
@@ -59,39 +73,40 @@ class BursarPayment:
     reverses_payment_id: str | None
     status_code: str | None
     comment: str | None
-    digest: bytes
-    origin: Origin
 
     @property
     def line_key(self) -> LineKey | None:
+        """The key of the export line that the record names, whether the line is known or not."""
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)
 
     @property
     def original(self) -> SourceKey | None:
+        """The key of the payment that is reversed: it has the same source."""
         named = self.reverses_payment_id
         return None if named is None else SourceKey(self.key.institution_id, self.key.source, named)
 
 
 @dataclass(frozen=True, slots=True)
-class ExportResponse:
-    """The bursar's answer to a batch; `control_total` is wire text: the currency is the batch's."""
+class ExportResponse(SourceRecord):
+    """The bursar's answer to a batch.
 
-    key: SourceKey
+    `refused_lines` has the bursar transaction id and the reason of each. `control_total` is the
+    text of the record, because only the batch says the currency.
+    """
+
     batch: BatchKey
     outcome: ResponseOutcome
     reason: str | None
-    refused_lines: tuple[tuple[str, str], ...]  # (bursar transaction id, reason)
+    refused_lines: tuple[tuple[str, str], ...]
     control_count: int | None
     control_total: str | None
     responded_at: datetime
-    digest: bytes
-    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFine:
-    """One eligible fine, claimed by a run for a batch; decided under its account's lock."""
+    """The export of one fine in a batch, after the fine was checked under its account's lock."""
 
     fine: FineKey
     batch: BatchKey
@@ -103,10 +118,6 @@ class ExportFine:
 Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
 ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
 WaitQueue = FineKey | SourceKey  # the records that wait for a fine, or behind a payment
-
-
-def institution_of(event: Incoming) -> str:
-    return (event.facts if isinstance(event, FineCreated) else event.key).institution_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ class ReleaseFine:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An operator's second try of a rejected record: decided afresh under its own identity."""
+    """An operator lets a rejected record be decided anew, under its own identity."""
 
     event: Incoming
 

@@ -1,4 +1,4 @@
-"""A fine leaves for the bursar, and may come back refused (rules.md, 2, 4 and 5)."""
+"""The export of a fine to the bursar, and the bursar's answer to a batch (rules.md, 2, 4, 5)."""
 
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,10 @@ from .words import (
 
 
 def export(fine: Fine, event: ExportFine) -> Applied:
-    """An eligible fine's export: what is exported is what remains. The job checked eligibility."""
+    """The export of what remains of a fine (rows 2.3, 2.4 and 2.6).
+
+    The caller has checked that the profile exports the fine.
+    """
     assert fine.status is Status.ACTIVE
     assert fine.bursar_transaction_id is None
     terms, due = event.terms, fine.remaining
@@ -54,7 +57,7 @@ def export(fine: Fine, event: ExportFine) -> Applied:
 
 
 def line_of(fine: Fine, event: ExportFine) -> ExportLine:
-    """The line of `fine`, as it was before the export, in its batch."""
+    """The line of a fine in its batch; `fine` is the fine before the export."""
     key = LineKey(fine.facts.institution_id, event.bursar_transaction_id)
     currency = fine.facts.currency
     return ExportLine(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
@@ -65,7 +68,7 @@ def _reference(batch: BatchKey, bursar_transaction_id: str) -> ExportRef:
 
 
 def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
-    """The loan leaves the patron's list; the workspace keeps it to once per loan."""
+    """The closing of the loan of a lost fine (row 4.3). The workspace closes each loan once."""
     facts = fine.facts
     if not event.terms.close_paid_lost_loan or facts.loan_id is None:
         return None
@@ -81,9 +84,9 @@ def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEffects:
-    """A response that counts: the lines it refuses with their effects, and the batch after it.
+    """What an answer does: the refused lines with their effects, and the batch afterwards.
 
-    `lines`: how many it is about, those it accepts or those it refuses.
+    `lines` is the number of lines that the answer accepts or refuses.
     """
 
     refused: tuple[tuple[ExportLine, Effect], ...]
@@ -97,55 +100,65 @@ def respond(
     lines: dict[str, ExportLine],
     fine_of: dict[str, Fine],
 ) -> ResponseEffects | Rejected:
-    """Whole or not at all. `lines` are the batch's by bursar id, `fine_of` their fines likewise."""
+    """The answer to a batch, whole or not at all (rows 5.13 to 5.15).
+
+    `lines` are all lines of the batch by their bursar transaction id, `fine_of` are their fines by
+    the same ids.
+    """
     if batch is None:
         return rejected(Reason.UNKNOWN_BATCH)
-    targets = _targets(event, lines, fine_of)
-    if isinstance(targets, Rejected):
-        return targets
-    for index, (line, _) in enumerate(targets):
-        if fine_of[line.key.bursar_transaction_id].payments_live:
-            return _at_fault(event, Reason.ALREADY_PAID, index)
+    live = {
+        line_id: line
+        for line_id, line in lines.items()
+        if line.state is LineState.LIVE and fine_of[line_id].bursar_transaction_id == line_id
+    }
+    refused = event.refused_lines
+    if event.outcome is ResponseOutcome.REFUSED:
+        refused = tuple((line_id, event.reason or "") for line_id in live)
+        if not refused:
+            return rejected(Reason.NOT_LIVE)
+    fault = _first_fault([line_id for line_id, _ in refused], lines, live, fine_of)
+    if fault is not None:
+        return _with_index(event, *fault)
     if not _control_holds(event, batch):
         return rejected(Reason.CONTROL_TOTAL_MISMATCH)
-    refused = tuple(_refusal(line, reason, fine_of, event) for line, reason in targets)
-    after = replace(batch, state=_state(lines, len(targets)))
     accepts = event.outcome is ResponseOutcome.ACCEPTED
-    live = sum(line.state is LineState.LIVE for line in lines.values())
-    return ResponseEffects(refused, after, live if accepts else len(refused))
+    return ResponseEffects(
+        tuple(
+            _refusal(live[line_id], reason, fine_of[line_id], event) for line_id, reason in refused
+        ),
+        replace(batch, state=_state(lines, len(refused))),
+        len(live) if accepts else len(refused),
+    )
 
 
-def _targets(
-    event: ExportResponse, lines: dict[str, ExportLine], fine_of: dict[str, Fine]
-) -> list[tuple[ExportLine, str]] | Rejected:
-    live = {
-        name: line
-        for name, line in lines.items()
-        if line.state is LineState.LIVE and fine_of[name].bursar_transaction_id == name
-    }
-    if event.outcome is ResponseOutcome.ACCEPTED:
-        return []
-    if event.outcome is ResponseOutcome.REFUSED:
-        every = [(line, event.reason or "") for line in live.values()]
-        return every or rejected(Reason.NOT_LIVE)
-    named = event.refused_lines
-    for index, (name, _) in enumerate(named):
-        if name not in lines:
-            return _at_fault(event, Reason.UNKNOWN_LINE, index)
-    seen: set[str] = set()
-    for index, (name, _) in enumerate(named):
-        if name not in live or name in seen:  # named twice: it is refused by then
-            return _at_fault(event, Reason.NOT_LIVE, index)
-        seen.add(name)
-    return [(live[name], reason) for name, reason in named]
+def _first_fault(
+    named: list[str],
+    lines: dict[str, ExportLine],
+    live: dict[str, ExportLine],
+    fine_of: dict[str, Fine],
+) -> tuple[Reason, int] | None:
+    """The first rule, in order of precedence, that a named line breaks, and the line's place."""
+    places = {line_id: place for place, line_id in reversed(list(enumerate(named)))}
+    checks = (
+        (Reason.UNKNOWN_LINE, (line_id not in lines for line_id in named)),
+        # A line that is named twice is not live any more when its second turn comes.
+        (Reason.NOT_LIVE, (id_ not in live or places[id_] != n for n, id_ in enumerate(named))),
+        (Reason.ALREADY_PAID, (fine_of[line_id].payments_live > 0 for line_id in named)),
+    )
+    for reason, faults in checks:
+        for place, is_fault in enumerate(faults):
+            if is_fault:
+                return reason, place
+    return None
 
 
-def _at_fault(event: ExportResponse, reason: Reason, index: int) -> Rejected:
-    """Where the answer names lines: which of them, from 0, as where one breaks the contract."""
-    found = rejected(reason)
+def _with_index(event: ExportResponse, reason: Reason, place: int) -> Rejected:
+    """The rejection with the member at fault, if the answer names lines itself."""
+    rejection = rejected(reason)
     if event.outcome is not ResponseOutcome.PARTIAL:
-        return found
-    return replace(found, detail=f"refused_lines.{index}.{found.detail}")
+        return rejection
+    return replace(rejection, detail=f"refused_lines.{place}.{rejection.detail}")
 
 
 def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
@@ -159,10 +172,9 @@ def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
 
 
 def _refusal(
-    line: ExportLine, reason: str, fine_of: dict[str, Fine], event: ExportResponse
+    line: ExportLine, reason: str, fine: Fine, event: ExportResponse
 ) -> tuple[ExportLine, Effect]:
     """The exact opposite of the line's export: the fine is Active again."""
-    fine = fine_of[line.key.bursar_transaction_id]
     assert fine.terms is not None
     after = replace(
         fine,

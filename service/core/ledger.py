@@ -44,7 +44,7 @@ class Terms:
     overpayment_max: int | None = None  # of an excess, in minor units; None: the default
 
     def label(self, kind: Kind) -> str:
-        return next((text for own, text in self.labels if own is kind), DEFAULT_LABELS[kind])
+        return dict(self.labels).get(kind, DEFAULT_LABELS[kind])
 
     def excess_max(self, outstanding: int, currency: str) -> int:
         """The largest excess that becomes a credit without a person's decision, in minor units.

@@ -13,7 +13,6 @@ from .events import (
     ParkedKey,
     Rejection,
     WaitQueue,
-    institution_of,
     parked_key,
 )
 from .ledger import (
@@ -212,7 +211,7 @@ class Workspace:
     def reject(self, event: Incoming, outcome: Rejected) -> None:
         """Keeps the record of a rejected event, to be stored with its bytes and published."""
         self.rejections.append(
-            Rejection(outcome.reason, outcome.detail, event.origin, institution_of(event))
+            Rejection(outcome.reason, outcome.detail, event.origin, event.key.institution_id)
         )
 
     def update_patron(self, patron: Patron) -> None:

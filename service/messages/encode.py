@@ -14,7 +14,16 @@ from typing import NamedTuple, assert_never
 import orjson
 
 from ..core.events import Rejection
-from ..core.ledger import Account, ExportRef, Fine, LibraryRef, LoanClosed, PaymentRef, Transaction
+from ..core.ledger import (
+    Account,
+    Cause,
+    ExportRef,
+    Fine,
+    LibraryRef,
+    LoanClosed,
+    PaymentRef,
+    Transaction,
+)
 from ..core.money import decimals
 from .envelope import TYPE_PREFIX
 
@@ -138,7 +147,7 @@ def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str
 
 
 def encode_rejected(
-    refused: Rejection, rejected_at: datetime, ce_source: str, *, is_another: bool = False
+    rejection: Rejection, rejected_at: datetime, ce_source: str, *, is_another: bool = False
 ) -> Message:
     """Key and value as they came; of a value over 512 KiB the first 64 KiB.
 
@@ -148,17 +157,17 @@ def encode_rejected(
     `is_another` adds a digest of the content then, and then alone, for release 0.3.0 only knows
     places.
     """
-    origin, when = refused.origin, instant_bytes(rejected_at)
+    origin, when = rejection.origin, instant_bytes(rejected_at)
     ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
     if is_another:
         ce_id += b"/%b" % _digest(origin.key or b"", origin.value or b"")
     headers = (
         *attributes("rejected.v1", ce_id, ce_source, when),
-        *_text_header("ce_subject", (refused.institution_id or "").encode()),
+        *_text_header("ce_subject", (rejection.institution_id or "").encode()),
         *_text_header("ce_partitionkey", origin.key),
         *_text_header("content-type", _content_type(origin.headers)),
-        ("bursar-reason", refused.reason.value.encode()),
-        ("bursar-detail", (refused.detail or refused.reason.value).encode()),
+        ("bursar-reason", rejection.reason.value.encode()),
+        ("bursar-detail", (rejection.detail or rejection.reason.value).encode()),
         ("bursar-topic", origin.topic.encode()),
         ("bursar-partition", b"%d" % origin.partition),
         ("bursar-offset", b"%d" % origin.offset),
@@ -175,18 +184,10 @@ def _digest(key: bytes, value: bytes) -> bytes:
 def _balance_changed(
     transaction: Transaction, transaction_id: str, recorded_at: datetime
 ) -> Members:
-    before, after, cause = transaction.before, transaction.after, transaction.cause
+    before, after = transaction.before, transaction.after
     institution_id, patron_id, currency = after.key
     amount = format_of(currency)
-    line: Members = {
-        "transaction_id": transaction_id,
-        "type": transaction.label,
-        "kind": transaction.kind.value,
-        "amount": amount(transaction.amount),
-    }
-    if transaction.comment is not None:
-        line["comment"] = transaction.comment
-    members: Members = {
+    return {
         "institution_id": institution_id,
         "patron_id": patron_id,
         "currency": currency,
@@ -198,15 +199,18 @@ def _balance_changed(
             "active": amount(transaction.active_change),
             "transferred": amount(transaction.transferred_change),
         },
-        "transaction": line,
+        "transaction": {
+            "transaction_id": transaction_id,
+            "type": transaction.label,
+            "kind": transaction.kind.value,
+            "amount": amount(transaction.amount),
+            **_present(comment=transaction.comment),
+        },
         "fine": _fine(transaction.fine, amount),
         "occurred_at": transaction.occurred_at,
         "recorded_at": recorded_at,
+        **_reference(transaction.cause),
     }
-    if cause is not None:
-        name, reference = _reference(cause)
-        members[name] = reference
-    return members
 
 
 def _balance(account: Account, amount: Format) -> Members:
@@ -219,7 +223,7 @@ def _balance(account: Account, amount: Format) -> Members:
 
 def _fine(fine: Fine, amount: Format) -> Members:
     facts = fine.facts
-    members: Members = {
+    return {
         "fine_id": facts.fine_id,
         "type": facts.type,
         "amount": amount(facts.amount),
@@ -227,37 +231,38 @@ def _fine(fine: Fine, amount: Format) -> Members:
         "remaining": amount(fine.remaining),
         "outstanding_at_bursar": amount(fine.outstanding),
         "considered": fine.considered.value,
+        **_present(
+            credit_of=facts.credit_of,
+            bursar_transaction_id=fine.bursar_transaction_id,
+            status_code=fine.status_code,
+        ),
     }
-    if facts.credit_of is not None:
-        members["credit_of"] = facts.credit_of
-    if fine.bursar_transaction_id is not None:
-        members["bursar_transaction_id"] = fine.bursar_transaction_id
-    if fine.status_code is not None:
-        members["status_code"] = fine.status_code
-    return members
 
 
-def _reference(cause: PaymentRef | LibraryRef | ExportRef) -> tuple[str, Members]:
-    """The name of the member and its members."""
+def _reference(cause: Cause) -> Members:
+    """The member that names the cause of a transaction; none for a fine that was created."""
     match cause:
+        case None:
+            return {}
         case PaymentRef():
-            return "payment", _present(
+            payment = _present(
                 source=cause.source,
                 payment_id=cause.payment_id,
                 reverses_payment_id=cause.reverses_payment_id,
                 status_code=cause.status_code,
                 comment=cause.comment,
             )
+            return {"payment": payment}
         case LibraryRef():
-            return "library", _present(
-                source=cause.source, change_id=cause.change_id, reason=cause.reason
-            )
+            change = _present(source=cause.source, change_id=cause.change_id, reason=cause.reason)
+            return {"library": change}
         case ExportRef():
-            return "export", {
+            export = {
                 "profile": cause.profile,
                 "batch_number": cause.batch_number,
                 "bursar_transaction_id": cause.bursar_transaction_id,
             }
+            return {"export": export}
         case _ as unreachable:
             assert_never(unreachable)
 

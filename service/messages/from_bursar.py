@@ -72,7 +72,7 @@ class WireBursarPayment(Wire):
             text_or_none("status_code", self.status_code),
             text_or_none("comment", self.comment),
         )
-        return BursarPayment(key, *facts, digest_of("bursar-payment", *key, *facts), origin)
+        return BursarPayment(key, digest_of("bursar-payment", *key, *facts), origin, *facts)
 
     def _check_members(self) -> None:
         """What each kind requires (contracts.md, 3)."""
@@ -148,4 +148,4 @@ class WireExportResponse(Wire):
         )
         number = control.rstrip("0").rstrip(".") if control and "." in control else control
         digest = digest_of("export-response", *key, *batch, *facts, number, self.responded_at)
-        return ExportResponse(key, batch, *facts, control, self.responded_at, digest, origin)
+        return ExportResponse(key, digest, origin, batch, *facts, control, self.responded_at)

@@ -138,8 +138,8 @@ class WireFineCreated(Wire):
         if not is_in_use(self.currency, self.created_at.date()):
             raise unknown_currency(self.currency)
         patron = self.patron.snapshot(self.institution_id, time)
-        owner = self.owner and self.owner.parts()
-        item = self.item and self.item.parts()
+        owner = None if self.owner is None else self.owner.parts()
+        item = None if self.item is None else self.item.parts()
         facts = (
             self.institution_id,
             identifier("fine_id", self.fine_id),
@@ -156,7 +156,12 @@ class WireFineCreated(Wire):
         last = (identifier_or_none("credit_of", self.credit_of), self.exportable is not False)
         digest = digest_of("fine-created", *facts, owner, *more, item, *last)
         fine = FineFacts(
-            *facts, owner and Owner(*owner), *more, item and Item(*item), *last, digest
+            *facts,
+            None if owner is None else Owner(*owner),
+            *more,
+            None if item is None else Item(*item),
+            *last,
+            digest,
         )
         return FineCreated(fine, patron, origin)
 
@@ -191,4 +196,4 @@ class WireFineChanged(Wire):
             text_or_none("reason", self.reason),
             text_or_none("comment", self.comment),
         )
-        return FineChanged(key, *facts, digest_of("fine-changed", *key, *facts), origin)
+        return FineChanged(key, digest_of("fine-changed", *key, *facts), origin, *facts)

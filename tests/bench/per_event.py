@@ -128,7 +128,7 @@ class PerEvent:
     async def _view_of_fine(self, event: FineCreated) -> tuple[View, datetime]:
         locked = await self._connection.fetchrow(LOCK_ACCOUNT, *event.facts.account)
         assert locked is not None
-        found = await self._connection.fetch(FINE, *event.fine)
+        found = await self._connection.fetch(FINE, *event.key)
         known = await self._store.fines_of(self._connection, found)
         fines = {fine.facts.key: fine for fine in known}
         return View(accounts=_account(locked), fines=fines), locked["recorded_at"]

@@ -229,7 +229,7 @@ def test_5_a_fine_may_come_after_what_is_for_it(history: Writer, pick: int, far:
     first: dict[FineKey, int] = {}
     for place, step in enumerate(steps):
         if isinstance(step, FineCreated):
-            first.setdefault(step.fine, place)
+            first.setdefault(step.key, place)
     assume(first)
     key, place = list(first.items())[pick % len(first)]
     end = place + 1
@@ -244,7 +244,7 @@ def _needs(step: Step, key: FineKey) -> bool:
     """What cannot be before the fine: its export, and another record that creates it."""
     if isinstance(step, Export):
         return any(claimed.fine == key for claimed in step.fines)
-    return isinstance(step, FineCreated) and step.fine == key
+    return isinstance(step, FineCreated) and step.key == key
 
 
 def _final(store: Store) -> dict[str, object]:
@@ -306,7 +306,7 @@ def test_5_a_fine_and_its_payment_decided_on_two_connections_meet_in_the_sweep(
     made, waiting = ours.fold(fine), theirs.fold(payment)
     for changes in (made, waiting) if fine_first else (waiting, made):
         store.write(changes)
-    store.fold(queues=[fine.fine])
+    store.fold(queues=[fine.key])
     assert _final(store) == _final(in_turn)
     export = exports("N1", batch=77)
     commit(store, [export])
