@@ -30,10 +30,7 @@ STILL_OPEN = {
     "kafka",
     "messages",
     "operations",
-    "relay",
     "runtime",
-    "settings",
-    "wiring",
 }
 
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
