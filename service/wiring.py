@@ -8,8 +8,8 @@ from uuid import uuid4
 from .apply.applier import Applier
 from .apply.outputs import Outputs
 from .apply.tally import TallyInDatabase, TallySink
-from .consumer.limits import Source
 from .consumer.loop import Intake
+from .consumer.source import Source
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.session import Pool, Writes

@@ -18,14 +18,14 @@ from ..runtime.telemetry import Metrics
 from ..runtime.waiting import wait_any
 from .membership import Member
 
-LOOK_MS = 1_000
+UPDATE_MS = 1_000
 ASK_INTERVAL_NS = 2_000_000_000
 ASK_SECONDS_MAX = 6
 NAMED_MAX = 5
 
 
 @dataclass(slots=True)
-class Place:
+class PartitionContact:
     """What is known of a partition that is read here; times by the monotonic clock."""
 
     fetched_ns: int  # the last fetch, or when the partition was assigned
@@ -33,36 +33,39 @@ class Place:
     is_loaded: bool = False  # records may come
     next_offset: int | None = None  # the database's
     end: int | None = None
-    end_ns: int = 0  # when `end` was asked
+    end_ns: int = 0  # when `end` was asked for
 
     @property
     def lag(self) -> int | None:
-        """Records that the database lacks; None: not known yet. Markers of transactions count."""
+        """How many records the database lacks; None: not known yet. Transaction markers count."""
         if self.end is None or self.next_offset is None:
             return None
         return max(0, self.end - self.next_offset)
 
 
 class Contact:
-    """For one intake, over all its memberships. `topics`: full names."""
+    """The contact of one intake with the brokers, over all its memberships.
+
+    `topics` are full names. `silence_seconds_max`: how long the brokers, or a partition, may be
+    silent until that is a problem.
+    """
 
     def __init__(
         self, topics: Collection[str], metrics: Metrics, silence_seconds_max: int = 8
     ) -> None:
         self._topics = sorted(topics)
         self._metrics = metrics
-        self._silence_ns = silence_seconds_max * 1_000_000_000
         self._silence_seconds = silence_seconds_max
         self._is_running = False
         self._member: Member | None = None
         self._answered_ns = time.monotonic_ns()
-        self._places: dict[TopicPartition, Place] = {}
+        self._places: dict[TopicPartition, PartitionContact] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._ask_due_ns = 0
+        self._ask_at_ns = 0
         self._shown: set[TopicPartition] = set()
 
     def attach(self, member: Member | None) -> None:
-        """A client that could start has been answered; None: there is none for now."""
+        """Watches a new membership, whose client has just been answered; None: there is none."""
         self._member = member
         self._places = {}
         if member is not None:
@@ -71,19 +74,19 @@ class Contact:
             self._show()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks every second until `stop`."""
+        """Updates what is known every second, until `stop`."""
         self._is_running, self._answered_ns = True, time.monotonic_ns()
         try:
             while not stop.is_set():
-                self.look()
-                await wait_any((stop,), LOOK_MS)
+                self.update()
+                await wait_any((stop,), UPDATE_MS)
         finally:
             self._is_running = False
             await self._end_asking()
 
     def problem(self) -> str | None:
-        """That no broker answers; None if one does, or if nobody is looking any more."""
-        if not self._is_running or time.monotonic_ns() - self._answered_ns < self._silence_ns:
+        """Says that no broker answers; None if one does, or if `run` has ended."""
+        if not self._is_running or not self._is_silent(self._answered_ns):
             return None
         return f"no broker has answered for {self._silence_seconds} s or longer"
 
@@ -107,23 +110,25 @@ class Contact:
             if self._is_unread(place) and not member.has_prefetched(at)
         )
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Takes note of fetches, asks for the ends when it is time, and fills the gauges."""
         if self._member is not None:
             self._note(self._member)
             self._ask(self._member)
         self._show()
 
-    def _is_unread(self, place: Place) -> bool:
-        now_ns = time.monotonic_ns()
-        if not place.is_loaded or now_ns - place.fetched_ns < self._silence_ns:
-            return False
-        return place.lag != 0 or now_ns - place.end_ns > self._silence_ns
+    def _is_unread(self, place: PartitionContact) -> bool:
+        is_fetched = not place.is_loaded or not self._is_silent(place.fetched_ns)
+        return not is_fetched and (place.lag != 0 or self._is_silent(place.end_ns))
+
+    def _is_silent(self, since_ns: int) -> bool:
+        return time.monotonic_ns() - since_ns >= self._silence_seconds * 1_000_000_000
 
     def _note(self, member: Member) -> None:
         now_ns, next_offsets = time.monotonic_ns(), member.next_offsets()
-        assigned = member.membership.assigned
-        self._places = {at: self._places.get(at) or Place(now_ns) for at in assigned}
+        self._places = {
+            at: self._places.get(at) or PartitionContact(now_ns) for at in member.group.assigned
+        }
         for at, place in self._places.items():
             was_loaded = place.is_loaded
             place.is_loaded = at in next_offsets and not member.is_held(at)
@@ -137,9 +142,9 @@ class Contact:
 
     def _ask(self, member: Member) -> None:
         """Each topic by itself: where one of them is gone, the others are answered."""
-        if time.monotonic_ns() < self._ask_due_ns:
+        if time.monotonic_ns() < self._ask_at_ns:
             return
-        self._ask_due_ns = time.monotonic_ns() + ASK_INTERVAL_NS
+        self._ask_at_ns = time.monotonic_ns() + ASK_INTERVAL_NS
         for topic in self._topics:
             task = self._asking.get(topic)
             if task is None or task.done():
@@ -175,14 +180,15 @@ class Contact:
         self._remove_all_but(set(self._places))
         unread = Counter(at.topic for at in self.unread())
         if self._member is not None:
-            unread += Counter(at.topic for at in self._member.unassigned())
-            unread |= Counter(self._member.absent())  # nobody knows how many partitions they had
+            coverage = self._member.coverage
+            unread += Counter(at.topic for at in coverage.unread())
+            unread |= Counter(coverage.absent())  # nobody knows how many partitions they had
         for topic in self._topics:
             self._metrics.topic_lag.labels(topic).set(lags[topic])
             self._metrics.partitions_unread.labels(topic).set(unread[topic])
 
     def _remove_all_but(self, places: set[TopicPartition]) -> None:
-        """A partition that another member reads now is shown by that one alone."""
+        """A partition that another member reads now is shown by that member alone."""
         for at in self._shown - places:
             for gauge in (self._metrics.fetch_age, self._metrics.partition_lag):
                 with contextlib.suppress(KeyError):

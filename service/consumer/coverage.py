@@ -1,4 +1,4 @@
-"""Whether each input topic is there and read by somebody in the group; what is not is named.
+"""Whether each input topic exists and is read by a member of the group; names what is not.
 
 A topic that is deleted leaves the group without an error: its partitions are revoked, the other
 topics are read on, and no member would say anything.
@@ -6,7 +6,8 @@ topics are read on, and no member would say anything.
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -15,45 +16,60 @@ from ..kafka.clients import KafkaUnavailable
 from ..kafka.group import group_partitions
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaAccess
-from .limits import IntakePauses, Source
+from .source import IntakePauses, Source
 
 ASK_SECONDS_MAX = 10
 
 log = get_log(__name__)
 
 
+class Group(Protocol):
+    """What this member knows of its own assignment."""
+
+    assigned: frozenset[TopicPartition]
+    has_joined: bool
+
+
 class Coverage:
     """For one member: absent topics from the client's metadata, unread ones from the group."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, access: KafkaAccess, source: Source, pauses: IntakePauses
+        self,
+        consumer: AIOKafkaConsumer,
+        group: Group,
+        access: KafkaAccess,
+        source: Source,
+        pauses: IntakePauses,
     ) -> None:
         self._consumer = consumer
+        self._group = group
         self._access = access
         self._source = source
         self._interval_ns = pauses.coverage_interval_ms * 1_000_000
-        self._due_ns = time.monotonic_ns() + self._interval_ns
+        self._ask_at_ns = time.monotonic_ns() + self._interval_ns
         self._task: asyncio.Task[None] | None = None
         self._free: frozenset[TopicPartition] = frozenset()
         self._unread: frozenset[TopicPartition] = frozenset()
         self._is_known = True
 
-    def problem(self, assigned: Collection[TopicPartition]) -> str | None:
+    def problem(self) -> str | None:
         """Names the topics that are absent, or else those with partitions that nobody reads."""
         if absent := self.absent():
-            return f"the cluster does not have {_listed(absent)}"
-        unread = {at.topic for at in self.unread(assigned)}
-        return f"nobody in the group reads all of {_listed(unread)}" if unread else None
+            return f"the cluster does not have {', '.join(absent)}"
+        unread = sorted({at.topic for at in self.unread()})
+        return f"nobody in the group reads all of {', '.join(unread)}" if unread else None
 
     def absent(self) -> list[str]:
         """The topics that the cluster does not have, as far as the client knows."""
+        if not self._group.has_joined:
+            return []
         return [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
 
-    def unread(self, assigned: Collection[TopicPartition]) -> frozenset[TopicPartition]:
-        """Partitions that nobody in the group has, as the group said last."""
-        return self._unread.difference(assigned)
+    def unread(self) -> frozenset[TopicPartition]:
+        """Partitions that nobody in the group has, by the group's last answer."""
+        return self._unread - self._group.assigned
 
-    def look(self, assigned: Collection[TopicPartition]) -> None:
+    def update(self) -> None:
         """Asks the group in the background now and then.
 
         A member that has all partitions knows without asking.
@@ -61,23 +77,26 @@ class Coverage:
         if self._task is not None and self._task.done():
             task, self._task = self._task, None
             task.result()
-        wanted = frozenset(
+        if not self._group.has_joined:
+            return
+        partitions = frozenset(
             TopicPartition(topic, number)
             for topic in self._source.contracts
             for number in self._numbers(topic)
         )
-        if wanted.issubset(assigned):
+        if partitions <= self._group.assigned:
             self._free = self._unread = frozenset()
-        elif self._task is None and time.monotonic_ns() >= self._due_ns:
-            self._due_ns = time.monotonic_ns() + self._interval_ns
-            self._task = asyncio.create_task(self._ask(wanted))
+        elif self._task is None and time.monotonic_ns() >= self._ask_at_ns:
+            self._ask_at_ns = time.monotonic_ns() + self._interval_ns
+            self._task = asyncio.create_task(self._ask(partitions))
 
     async def close(self) -> None:
+        """Ends a question that is under way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _ask(self, wanted: frozenset[TopicPartition]) -> None:
+    async def _ask(self, partitions: frozenset[TopicPartition]) -> None:
         """A partition counts as unread the second time in a row: new ones are assigned by then."""
         try:
             async with asyncio.timeout(ASK_SECONDS_MAX):
@@ -89,13 +108,9 @@ class Coverage:
             return
         self._is_known = True
         if read is not None:
-            free = wanted - read
+            free = partitions - read
             self._unread, self._free = free & self._free, free
 
     def _numbers(self, topic: str) -> Collection[int]:
         numbers: Collection[int] | None = self._consumer.partitions_for_topic(topic)
         return numbers or ()
-
-
-def _listed(topics: Iterable[str]) -> str:
-    return ", ".join(sorted(topics))

@@ -27,11 +27,10 @@ from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from ..settings import IntakeLimits, KafkaAccess
 from .contact import Contact
-from .limits import IntakePauses, Parse, Source
 from .membership import Member, join
-from .poll_size import SESSION_SHARE, PollSize
-from .records import polls
-from .rejections import Rejections
+from .metrics import RejectionAlarm
+from .records import SESSION_SHARE, PollSize, polls
+from .source import IntakePauses, Parse, Source
 
 log = get_log(__name__)
 
@@ -43,7 +42,11 @@ class Applies(Protocol):
 
 
 class Intake:
-    """Back-pressure is not asking for more; beyond that the client holds a bounded prefetch."""
+    """Reads the input topics as a member of the consumer group and applies their records.
+
+    Nothing is asked for while records are applied; the client prefetches a bounded number of bytes.
+    `contact` has to run beside `run`: it tells whether the brokers answer.
+    """
 
     def __init__(
         self,
@@ -66,8 +69,7 @@ class Intake:
         self._metrics = metrics or Metrics()
         target_ms = self._limits.kafka_session_timeout_ms // SESSION_SHARE
         self._size = PollSize(self._limits.poll_records_max, target_ms)
-        alarm_records = self._limits.rejected_in_a_row_alarm_records
-        self._rejections = Rejections(self._metrics, alarm_records)
+        self._alarm = RejectionAlarm(self._metrics, self._limits.rejected_in_a_row_alarm_records)
         self.contact = Contact(
             source.contracts, self._metrics, self._limits.kafka_silence_seconds_max
         )
@@ -80,12 +82,12 @@ class Intake:
 
     @property
     def partitions(self) -> int:
-        """How many are assigned."""
-        return 0 if self._member is None else len(self._member.membership.assigned)
+        """How many partitions are assigned."""
+        return 0 if self._member is None else len(self._member.group.assigned)
 
     def problem(self) -> str | None:
-        """Why it is not ready; None when it is."""
-        if self._member is None or not self._member.membership.has_joined:
+        """Why the intake is not ready; None when it is."""
+        if self._member is None or not self._member.group.has_joined:
             return self.group_problem()
         return self.topics_problem() or self.group_problem()
 
@@ -99,10 +101,12 @@ class Intake:
         """Why records do not come from all of the input topics."""
         if self._member is None:
             return None
-        return self._member.topics_problem() or self.contact.unread_problem()
+        if not self._member.group.has_joined:
+            return self.contact.unread_problem()
+        return self._member.coverage.problem() or self.contact.unread_problem()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; the poll in hand is finished. Raises OperatorError for what needs one."""
+        """Reads until `stop`; the poll in hand is finished. Raises OperatorError."""
         self._stop = stop
         try:
             while not stop.is_set():
@@ -111,7 +115,7 @@ class Intake:
             await self.close()
 
     async def run_once(self) -> int:
-        """One look at Kafka: takes records and applies them. The number of records applied.
+        """Takes records from Kafka and applies them; returns how many were applied.
 
         Raises OlderDatabase, OtherHistory, RecordsGone; and INTAKE_RETRIES, after which the next
         call loads the offsets again.
@@ -124,19 +128,22 @@ class Intake:
                 if member is None:
                     return 0
                 self.contact.attach(member)
-            if member.membership.changed.is_set():
-                await self._load(member)
+            if member.group.changed.is_set():
+                await member.load(self._stop, self._committed)
+                self._show(member)
+                if member.is_loaded:
+                    log.info(Event.OFFSETS_RELOADED, partitions=self.partitions)
             taken = await member.take(self._stop, self._size.records)
-            member.look_at_group()
+            member.coverage.update()
             self._show(member)
             return await self._apply(member, taken)
         except BaseException:
             if member is not None:  # the position may have moved further than the database
-                member.membership.changed.set()
+                member.group.changed.set()
             raise
 
     async def close(self) -> None:
-        """Leaves the group, within a bound; what was not applied is read again by whoever comes."""
+        """Leaves the group, within a bound; what was not applied is read again by others."""
         if self._member is not None:
             member, self._member = self._member, None
             self.contact.attach(None)
@@ -162,17 +169,11 @@ class Intake:
         else:
             self._backoff.reset()
 
-    async def _load(self, member: Member) -> None:
-        await member.load(self._stop, self._committed)
-        self._show(member)
-        if member.is_loaded:
-            log.info(Event.OFFSETS_RELOADED, partitions=self.partitions)
-
     async def _apply(self, member: Member, taken: Sequence[Origin]) -> int:
         """Poll by poll below the byte limit; after a change or a stop the rest is read again."""
         applied = 0
         for taken_together in polls(taken, self._limits.poll_bytes_max):
-            if applied and (member.membership.changed.is_set() or self._stop.is_set()):
+            if applied and (member.group.changed.is_set() or self._stop.is_set()):
                 break
             if not (poll := member.without_held(taken_together)):
                 continue
@@ -180,21 +181,23 @@ class Intake:
             records = await self._read(poll)
             assignments = member.assignments_of(poll)
             report = await self._applier.apply(Poll(records, assignments, member.suspects))
-            for assignment in report.assignments:
-                self._committed[TopicPartition(assignment.topic, assignment.partition)] = (
-                    assignment.next_offset
-                )
+            ends = {
+                TopicPartition(row.topic, row.partition): row.next_offset
+                for row in report.assignments
+            }
+            self._committed |= ends
             member.advance(report.assignments)
             member.hold(poll, report.held)
-            poll = _applied(poll, report)
-            self._count(poll, report, started_ns)
+            # Without what is left in partitions that are held.
+            read = Counter(r.topic for r in poll if r.offset < ends[r[:2]])
+            self._count(read, report, started_ns)
             self.sources.note(records)
-            applied += len(poll)
+            applied += read.total()
         return applied
 
     def _show(self, member: Member | None) -> None:
         """Every topic has its gauges, also one that nothing is read of here."""
-        assigned = member.membership.assigned if member is not None else frozenset()
+        assigned = member.group.assigned if member is not None else frozenset()
         counts = Counter(at.topic for at in assigned)
         self._metrics.partitions.set(len(assigned))
         self._metrics.partitions_held.set(0 if member is None else len(member.suspects))
@@ -204,13 +207,13 @@ class Intake:
     async def _read(
         self, poll: Sequence[Origin]
     ) -> tuple[Incoming | Rejection | FailedRecord, ...]:
-        """Many of them in a thread: heartbeats to Kafka go on meanwhile."""
+        """Parses the poll; many records in a thread, so that heartbeats to Kafka go on."""
         if len(poll) <= INLINE_RECORDS_MAX:
-            return tuple(map(self._read_one, poll))
-        return await asyncio.to_thread(lambda: tuple(map(self._read_one, poll)))
+            return tuple(map(self._read_record, poll))
+        return await asyncio.to_thread(lambda: tuple(map(self._read_record, poll)))
 
-    def _read_one(self, origin: Origin) -> Incoming | Rejection | FailedRecord:
-        """A record on which the reading itself fails is parked; the others are none of its."""
+    def _read_record(self, origin: Origin) -> Incoming | Rejection | FailedRecord:
+        """Parses a record; a record on which the program fails is parked, and no other one."""
         contract = self._source.contracts[origin.topic]
         try:
             return self._parse(contract, origin)
@@ -220,33 +223,27 @@ class Intake:
             fine_id = changed_fine_in(contract, origin.value)
             return FailedRecord(origin, institution_id, name_of(problem), fine_id)
 
-    def _count(self, poll: Sequence[Origin], report: Report, started_ns: int) -> None:
+    def _count(self, read: Counter[str], report: Report, started_ns: int) -> None:
+        """Counts a poll; `read` are its records by topic, without those that were not applied."""
         metrics = self._metrics
         metrics.polls.labels("applied").inc()
-        metrics.poll_records.observe(len(poll))
-        self._resize(len(poll), report, (time.monotonic_ns() - started_ns) // 1_000_000)
+        metrics.poll_records.observe(read.total())
+        self._resize(read.total(), report, (time.monotonic_ns() - started_ns) // 1_000_000)
         metrics.poll_size.set(self._size.records)
         observe_since(metrics.poll_seconds, started_ns)
-        read = Counter(origin.topic for origin in poll)
         for topic, count in read.items():
             metrics.records.labels(topic).inc(count)
-        self._rejections.note(read, report.rejected, time.monotonic_ns() // 1_000_000)
+        self._alarm.note(read, report.rejected, time.monotonic_ns() // 1_000_000)
         for outcome, count in report.outcomes.items():
             if not outcome.startswith("unparked:"):  # a record of an earlier poll
                 metrics.outcomes.labels(outcome).inc(count)
 
     def _resize(self, records: int, report: Report, milliseconds: int) -> None:
-        """Fewer records do not make a rival's lock shorter: waiting for one says nothing."""
+        """Adapts the size of the next poll, unless this one has waited for another session's lock.
+
+        Fewer records do not make such a lock shorter.
+        """
         if any(is_too_much(held.error) for held in report.held.values()):
             self._size.failed()
         elif not report.held:
             self._size.took(records, milliseconds)
-
-
-def _applied(poll: Sequence[Origin], report: Report) -> list[Origin]:
-    """Without what is left in partitions that are held."""
-    ends = {
-        (assignment.topic, assignment.partition): assignment.next_offset
-        for assignment in report.assignments
-    }
-    return [record for record in poll if record.offset < ends[record[:2]]]

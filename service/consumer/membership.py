@@ -1,13 +1,10 @@
-"""A member of the consumer group, from joining to leaving: its partitions, their offsets, records.
-
-`changed` means that what was loaded holds no more; then nothing is taken until it is loaded again.
-"""
+"""A member of the consumer group, from joining to leaving: its partitions and their records."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     KafkaError,
@@ -26,13 +23,11 @@ from ..runtime.failures import ConsumerLost
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess
-from .commits import Commits
 from .coverage import Coverage
-from .group import Membership
 from .holds import Holds
-from .limits import IntakePauses, Source
-from .offsets import Loaded, OffsetLoader
-from .records import LastRecord, Taken, after_last_record, origin_of
+from .offsets import OffsetCommits, OffsetLoader
+from .records import KafkaRecord, has_last_record, origin_of
+from .source import IntakePauses, Source
 
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10
@@ -41,11 +36,49 @@ HOLD_MS_MAX = 5_000
 
 log = get_log(__name__)
 
-Records = Mapping[TopicPartition, Sequence[Taken]]
+Records = Mapping[TopicPartition, Sequence[KafkaRecord]]
+
+
+class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """What the group has assigned to this member.
+
+    The client logs and swallows what a callback raises, so the callbacks only take note. It returns
+    records before its callback has ended, from a position of its own choosing: hence the pause in
+    the first line. The member then loads the offsets, seeks and resumes; that may take its time,
+    for the heartbeats go on. `changed` is set when what was loaded holds no more.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self.changed = asyncio.Event()
+        self.has_joined = False
+        self.problem: Exception | None = None
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Called by the client after each rebalance."""
+        try:
+            self._consumer.pause(*assigned)
+        except Exception as problem:  # noqa: BLE001 - kept for the loop, which raises it
+            self.problem = problem
+        self.assigned = frozenset(assigned)
+        self.has_joined = True
+        self.changed.set()
+        log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Called by the client before each rebalance."""
+        self.assigned = frozenset()
+        self.changed.set()
+        if revoked:
+            log.info(Event.PARTITIONS_REVOKED, partitions=len(revoked))
 
 
 class Member:
-    """`is_loaded`: the offsets of what is assigned are known and records may come."""
+    """A member of the group. `is_loaded`: the offsets of its partitions are known.
+
+    After `group.changed` is set no records are taken until the offsets are loaded again.
+    """
 
     def __init__(
         self,
@@ -59,50 +92,33 @@ class Member:
         self._consumer = consumer
         self._guard = guard
         self._limits = limits
-        self._loader = OffsetLoader(
-            guard, consumer, source.group_id, source.start_at_latest, pauses
-        )
-        self._commits = Commits(consumer, pauses.commit_interval_ms)
-        self._coverage = Coverage(consumer, access, source, pauses)
+        self._loader = OffsetLoader(guard, consumer, source, pauses)
+        self._commits = OffsetCommits(consumer, pauses.commit_interval_ms)
         self._assignments: dict[TopicPartition, Assignment] = {}
-        self._last_records: dict[TopicPartition, LastRecord] = {}
+        # Partitions whose first record after loading is still to be compared with the last one.
+        self._unchecked: set[TopicPartition] = set()
         self._faults = 0
         self._holds = Holds(pauses.backoff_first_ms, HOLD_MS_MAX)
         self.is_loaded = False
-        self.membership = Membership(consumer)
+        self.group = GroupListener(consumer)
+        self.coverage = Coverage(consumer, self.group, access, source, pauses)
 
     def problem(self) -> str | None:
         """Why no records come at all; None if they do."""
-        if not self.membership.assigned:
+        if not self.group.assigned:
             return "no partition is assigned"
         return None if self.is_loaded else "the offsets are not loaded"
 
-    def topics_problem(self) -> str | None:
-        """Names topics that are absent, or that nobody reads all of; None if there are none."""
-        group = self.membership
-        return self._coverage.problem(group.assigned) if group.has_joined else None
-
-    def unassigned(self) -> frozenset[TopicPartition]:
-        """Partitions that nobody in the group has, as far as this member knows."""
-        return self._coverage.unread(self.membership.assigned)
-
-    def absent(self) -> list[str]:
-        """Input topics that the cluster does not have."""
-        return self._coverage.absent() if self.membership.has_joined else []
-
-    def look_at_group(self) -> None:
-        """Asks now and then whether the group reads all of the topics."""
-        if self.membership.has_joined:
-            self._coverage.look(self.membership.assigned)
-
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
-        """Offsets of what is assigned, from the database; given up when that changes again.
+        """Loads the offsets of what is assigned; gives up when the assignment changes again.
+
+        `committed`: the offsets that this process has committed to the database.
 
         Raises OlderDatabase, OtherHistory, RecordsGone, ConsumerLost; and what the database and the
         client raise while they are away.
         """
-        group = self.membership
-        self._assignments, self._last_records, self.is_loaded = {}, {}, False
+        group = self.group
+        self._assignments, self._unchecked, self.is_loaded = {}, set(), False
         group.changed.clear()
         if group.problem is not None:
             raise ConsumerLost("the assignment was not taken note of") from group.problem
@@ -115,22 +131,26 @@ class Member:
         if await unless_set(self._guard.ask(), stop, group.changed) is None:
             return
         work = asyncio.wait_for(self._loader.load(group.assigned, committed), LOAD_SECONDS_MAX)
-        loaded = await unless_set(work, stop, group.changed)
-        if loaded is not None and not group.changed.is_set():
-            self._go_to(loaded)
+        assignments = await unless_set(work, stop, group.changed)
+        if assignments is not None and not group.changed.is_set():
+            self._go_to(assignments)
 
     async def take(self, stop: asyncio.Event, records_max: int) -> list[Origin]:
         """New records, by partition in order; none if there are none, at a stop or a change.
 
-        In a rebalance the client ignores its own timeout: hence the race. Raises KafkaError for
-        what heals, ConsumerLost for what does not; the position has moved then, so load again.
+        Raises KafkaError for what heals, ConsumerLost for what does not; the position has moved
+        then, so the offsets have to be loaded again.
         """
-        if self.is_loaded and not self.membership.changed.is_set():
+        if self.is_loaded and not self.group.changed.is_set():
             self._consumer.resume(*self._holds.take_due(time.monotonic_ns()))
+        # In a rebalance the client ignores its own timeout: hence the race with the events.
+        polling = self._consumer.getmany(
+            timeout_ms=self._limits.poll_wait_ms, max_records=records_max
+        )
         try:
-            found = await self._asked(stop, records_max)
+            records: Records | None = await unless_set(polling, stop, self.group.changed)
         except NoOffsetForPartitionError as problem:
-            # From before the seek; one of each partition waits to be told.
+            # Raised once for each partition that had no offset before the seek.
             self._count_fault(problem, len(self._assignments) + FAULTS_IN_A_ROW_MAX)
             return []
         except OffsetOutOfRangeError as problem:
@@ -141,15 +161,17 @@ class Member:
         except (KafkaError, AttributeError) as problem:
             raise ConsumerLost(type(problem).__name__) from problem
         self._faults = 0
-        return self._origins(found)
+        if not records or self.group.changed.is_set():
+            return []
+        return [origin_of(r) for at, taken in records.items() for r in self._unread(at, taken)]
 
     def assignments_of(self, records: Iterable[Origin]) -> tuple[Assignment, ...]:
-        """The partitions that the records are from."""
+        """The assignments of the partitions that the records are from."""
         places = {TopicPartition(record.topic, record.partition) for record in records}
         return tuple(self._assignments[at] for at in sorted(places))
 
     def advance(self, assignments: Iterable[Assignment]) -> None:
-        """The database has committed up to here; Kafka is told in the background."""
+        """The database has committed these; Kafka is told in the background."""
         for assignment in assignments:
             at = TopicPartition(assignment.topic, assignment.partition)
             if at in self._assignments:
@@ -159,7 +181,7 @@ class Member:
     @property
     def suspects(self) -> frozenset[Place]:
         """The partitions that are held, or were until just now."""
-        return frozenset((at.topic, at.partition) for at in self._holds.partitions)
+        return frozenset(self._holds.partitions)
 
     def without_held(self, records: Iterable[Origin]) -> list[Origin]:
         """What may be applied of records that were taken together."""
@@ -172,22 +194,19 @@ class Member:
         Those of them that were not tried go on as well, at the record that was left.
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
-        for place in {record[:2] for record in poll}:
-            at = TopicPartition(*place)
-            if place not in held:
+        for at in {TopicPartition(record.topic, record.partition) for record in poll}:
+            if at not in held:
                 self._holds.end(at)
             elif at in assigned:  # else loading has to see to it, should the partition come back
-                if held[place].is_tried:
-                    self._holds.put(at, held[place].milliseconds, now_ns)
+                if held[at].is_tried:
+                    self._holds.put(at, held[at].milliseconds, now_ns)
                     self._consumer.pause(at)
                 self._consumer.seek(at, self._assignments[at].next_offset)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:
         """Of what is loaded: where the database says that each partition goes on."""
-        ours = self._consumer.assignment()
-        return {
-            at: assignment.next_offset for at, assignment in self._assignments.items() if at in ours
-        }
+        assigned = self._consumer.assignment()
+        return {at: row.next_offset for at, row in self._assignments.items() if at in assigned}
 
     def is_held(self, at: TopicPartition) -> bool:
         """Whether its next record waits for the database, so that it is not fetched meanwhile."""
@@ -198,9 +217,9 @@ class Member:
 
         By the wall clock, and so good for comparing only. None: not yet.
         """
-        fetched_ms: int | None = None
-        if at in self._consumer.assignment():
-            fetched_ms = self._consumer.last_poll_timestamp(at)
+        if at not in self._consumer.assignment():
+            return None
+        fetched_ms: int | None = self._consumer.last_poll_timestamp(at)
         return fetched_ms
 
     def has_prefetched(self, at: TopicPartition) -> bool:
@@ -211,52 +230,44 @@ class Member:
     async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
         """Asks the brokers where the partitions of the topic that are read here end.
 
-        Where none is, it asks for one: to be answered is what counts then. Raises what the client
-        raises.
+        Where none is, it asks for another one: to be answered is what counts then. Raises what the
+        client raises.
         """
-        ours = [at for at in self.membership.assigned if at.topic == topic]
+        read_here = [at for at in self.group.assigned if at.topic == topic]
         numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
-        asked = ours or [TopicPartition(topic, number) for number in numbers[:1]]
-        if not asked:
+        partitions = read_here or [TopicPartition(topic, number) for number in numbers[:1]]
+        if not partitions:
             await self._consumer.topics()
             return {}
-        ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(asked)
-        return ends
+        return dict(await self._consumer.end_offsets(partitions))
 
     async def close(self) -> None:
         """Leaves the group, within a bound that a broker which hangs uses up once."""
-        _, answers = await asyncio.gather(self._coverage.close(), self._commits.close())
-        await close_client(self._consumer, STOP_SECONDS_MAX if answers else 1)
+        _, is_answered = await asyncio.gather(self.coverage.close(), self._commits.close())
+        await close_client(self._consumer, STOP_SECONDS_MAX if is_answered else 1)
 
-    async def _asked(self, stop: asyncio.Event, records_max: int) -> Records:
-        asked = self._consumer.getmany(
-            timeout_ms=self._limits.poll_wait_ms, max_records=records_max
-        )
-        found: Records | None = await unless_set(asked, stop, self.membership.changed)
-        return found if found and not self.membership.changed.is_set() else {}
-
-    def _origins(self, found: Records) -> list[Origin]:
-        return [origin_of(one) for at, records in found.items() for one in self._new(at, records)]
-
-    def _go_to(self, loaded: Loaded) -> None:
-        """No await in here: nothing may change between the look at the assignment and the seek."""
-        self._assignments, self._last_records = dict(loaded.assignments), dict(loaded.last_records)
-        for at in self._assignments:
-            self._consumer.seek(at, loaded.start(at))
-        self._holds.keep(self._assignments)
-        self._consumer.resume(*(at for at in self._assignments if not self._holds.is_paused(at)))
+    def _go_to(self, assignments: Mapping[TopicPartition, Assignment]) -> None:
+        """No await in here: the assignment must not change before the seek."""
+        self._assignments, self._unchecked = dict(assignments), set()
+        for at, row in assignments.items():
+            offset = row.next_offset
+            if row.last_record_offset is not None:
+                offset = row.last_record_offset
+                self._unchecked.add(at)
+            self._consumer.seek(at, offset)
+        self._holds.keep(assignments)
+        self._consumer.resume(*(at for at in assignments if not self._holds.is_paused(at)))
         self.is_loaded = True
 
-    def _new(self, at: TopicPartition, records: Sequence[Taken]) -> Sequence[Taken]:
-        """Without what was read before; the last record read is compared on its way out."""
-        last_record = self._last_records.get(at)
-        if last_record is None:
+    def _unread(self, at: TopicPartition, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+        """The records without those read before; the last record read is compared once."""
+        if at not in self._unchecked:
             return records
-        behind, found = after_last_record(records, last_record)
-        if not found:
+        assignment = self._assignments[at]
+        if not has_last_record(records, assignment):
             log.warning(Event.LAST_RECORD_GONE, topic=at.topic, partition=at.partition)
-        del self._last_records[at]
-        return behind
+        self._unchecked.discard(at)
+        return [record for record in records if record.offset >= assignment.next_offset]
 
     def _count_fault(self, problem: KafkaError, faults_max: int) -> None:
         self._faults += 1
@@ -277,11 +288,11 @@ async def join(
     limits: IntakeLimits,
     pauses: IntakePauses,
 ) -> Member:
-    """A member that is about to join; it waits for nobody. Raises KafkaUnavailable.
+    """A member that is about to join; does not wait for the group. Raises KafkaUnavailable.
 
     Subscribed after its start: `start` with a subscription waits for the whole group.
     """
     consumer = await start(new_consumer(access, source.group_id, limits))
     member = Member(consumer, access, guard, source, limits, pauses)
-    consumer.subscribe(sorted(source.contracts), listener=member.membership)
+    consumer.subscribe(sorted(source.contracts), listener=member.group)
     return member

@@ -1,18 +1,22 @@
-"""Records as they were taken: origins, the last record read before, polls below a size. Pure."""
+"""Records as the client returns them, and how many of them one poll takes. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.ledger import Origin
-from ..database.offsets import record_digest
+from ..database.offsets import Assignment, record_digest
 from ..kafka.stops import OtherHistory
 
 RECORD_OVERHEAD_BYTES = 64
+RECORDS_MIN = 10
+# A commit that takes longer than this share of the group's session is too long: what runs into a
+# time limit, or is repeated for a rival, must still end within the session.
+SESSION_SHARE = 5
 
 
-class Taken(Protocol):
-    """A record as the client hands it out."""
+class KafkaRecord(Protocol):
+    """A record of an input topic, as the client returns it."""
 
     topic: str
     partition: int
@@ -22,56 +26,78 @@ class Taken(Protocol):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class LastRecord:
-    """The last record that was read before; `next_offset` is behind it."""
-
-    offset: int
-    digest: bytes
-    next_offset: int
-
-
-def origin_of(record: Taken) -> Origin:
+def origin_of(record: KafkaRecord) -> Origin:
     """The record's place and bytes; a header without a value is one with an empty value."""
     headers = tuple((name, value or b"") for name, value in record.headers)
     return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
 
 
-def after_last_record(
-    records: Sequence[Taken], last_record: LastRecord
-) -> tuple[list[Taken], bool]:
-    """The records not read yet, and whether the last record was among them and is the same.
+def has_last_record(records: Iterable[KafkaRecord], assignment: Assignment) -> bool:
+    """Whether the last record that was read of the partition is among `records`.
 
     Raises OtherHistory if another record has its offset.
     """
-    found = False
     for record in records:
-        if record.offset == last_record.offset:
-            if record_digest(record.key, record.value) != last_record.digest:
+        if record.offset == assignment.last_record_offset:
+            if record_digest(record.key, record.value) != assignment.last_record_digest:
                 raise OtherHistory(
                     f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
                     "another record than the one that was read there; the topic was made anew. "
                     "Restore it, or read it from its start by deleting its rows of consumer_offset"
                 )
-            found = True
-    return [record for record in records if record.offset >= last_record.next_offset], found
+            return True
+    return False
 
 
 def polls(records: Iterable[Origin], bytes_max: int) -> Iterator[list[Origin]]:
-    """Cuts what was taken below a size; a larger record is a poll of its own."""
+    """Cuts `records` into polls of at most `bytes_max` bytes; a larger record is alone in one."""
     poll: list[Origin] = []
-    held = 0
+    poll_bytes = 0
     for record in records:
         size = size_of(record)
-        if poll and held + size > bytes_max:
+        if poll and poll_bytes + size > bytes_max:
             yield poll
-            poll, held = [], 0
+            poll, poll_bytes = [], 0
         poll.append(record)
-        held += size
+        poll_bytes += size
     if poll:
         yield poll
 
 
 def size_of(record: Origin) -> int:
+    """About how many bytes the record takes in memory."""
     headers = sum(len(name) + len(value) for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers + RECORD_OVERHEAD_BYTES
+
+
+@dataclass(slots=True)
+class PollSize:
+    """How many records the next poll takes: fewer after a long poll, more again after short ones.
+
+    `records` is the number to ask for, at most `records_max`; `target_ms` is how long a poll may
+    take until it counts as long.
+    """
+
+    records_max: int
+    target_ms: int
+    records: int = 0
+
+    def __post_init__(self) -> None:
+        self.records = self.records_max
+
+    def took(self, records: int, milliseconds: int) -> None:
+        """A poll of `records` records was applied in `milliseconds`."""
+        if milliseconds > self.target_ms:
+            fitting = records * self.target_ms // milliseconds
+            self.records = min(self.records, max(self._least, fitting))
+        elif milliseconds * 2 < self.target_ms and records >= self.records:
+            # Only a full poll tells that a larger one would fit.
+            self.records = min(self.records_max, self.records * 2)
+
+    def failed(self) -> None:
+        """A poll ran into a time limit, or the group's session ended meanwhile."""
+        self.records = max(self._least, self.records // 2)
+
+    @property
+    def _least(self) -> int:
+        return min(RECORDS_MIN, self.records_max)

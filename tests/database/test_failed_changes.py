@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.apply.operator_actions import Justification
-from service.consumer.limits import Source
 from service.consumer.loop import Intake
+from service.consumer.source import Source
 from service.core import decisions, rules
 from service.core import parked as core_parked
 from service.core.ledger import FineKey, Origin
@@ -139,7 +139,7 @@ def test_a_change_that_cannot_be_read_names_its_fine_all_the_same(path: WritePat
     access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)  # type: ignore[arg-type] # it raises
     value = change(fine_id="Gebühr 7").value
-    failed = intake._read_one(Origin(TOPIC, 0, 0, None, value))
+    failed = intake._read_record(Origin(TOPIC, 0, 0, None, value))
     assert getattr(failed, "fine_id", None) == "Gebühr 7"
     assert changed_fine_in("bursar-payment.v1", value) is None
     assert changed_fine_in("fine-changed.v1", b'{"fine_id": "a\\u0000"}') is None

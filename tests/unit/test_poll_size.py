@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.consumer.poll_size import PollSize
+from service.consumer.records import PollSize
 
 
 def after(*polls: tuple[int, int]) -> int:

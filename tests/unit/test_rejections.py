@@ -5,7 +5,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from service.consumer.rejections import Rejections
+from service.consumer.metrics import RejectionAlarm
 from service.runtime.telemetry import Metrics
 
 FINES = "library.fine-created.v1"
@@ -15,15 +15,15 @@ JSON = (FINES, "invalid_json")
 Poll = tuple[Mapping[str, int], Mapping[tuple[str, str], int], int]
 
 
-def after(*polls: Poll) -> tuple[Rejections, list[Any]]:
-    rejections = Rejections(Metrics(), alarm_records=100)
+def after(*polls: Poll) -> tuple[RejectionAlarm, list[Any]]:
+    rejections = RejectionAlarm(Metrics(), alarm_records=100)
     with capture_logs() as logs:
         for read, rejected, now_ms in polls:
             rejections.note(read, rejected, now_ms)
     return rejections, [tuple(line.values()) for line in logs]
 
 
-def in_a_row(rejections: Rejections, topic: str) -> object:
+def in_a_row(rejections: RejectionAlarm, topic: str) -> object:
     name = "bursar_rejected_in_a_row"
     return rejections.metrics.registry.get_sample_value(name, {"topic": topic})
 

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from service.apply import outputs
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.consumer.limits import Source
 from service.consumer.loop import Intake
+from service.consumer.source import Source
 from service.core import rules
 from service.core.events import Rejection
 from service.core.ledger import Origin

@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
 from service.apply.outputs import Outputs
-from service.consumer.limits import Source
 from service.consumer.loop import Intake
+from service.consumer.source import Source
 from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse

@@ -10,6 +10,15 @@ Parse = Callable[[str, Origin], Incoming | Rejection]
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What is read: the contract of each full topic name, and where an unknown topic starts."""
+
+    group_id: str
+    contracts: Mapping[str, str]
+    start_at_latest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IntakePauses:
     """How long the intake waits for what; no settings."""
 
@@ -19,12 +28,3 @@ class IntakePauses:
     backoff_ms_max: int = 5_000
     # After a broker's fail-over its end offset may lag behind what was read already.
     lag_seconds_max: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is read: the contract of each full topic name, and where an unknown topic starts."""
-
-    group_id: str
-    contracts: Mapping[str, str]
-    start_at_latest: bool = False

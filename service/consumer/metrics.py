@@ -1,4 +1,4 @@
-"""An alarm on a topic that has no other records than rejected ones."""
+"""What the metrics and the log tell of polls, and an alarm on a topic that is rejected entirely."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ LOG_INTERVAL_MS = 10_000
 
 
 @dataclass(slots=True)
-class Rejections:
-    """What the polls of this process rejected; `now_ms` is a clock that only goes forward."""
+class RejectionAlarm:
+    """Notices a topic of which all records are rejected, `alarm_records` or more in a row."""
 
     metrics: Metrics
     alarm_records: int
@@ -23,21 +23,20 @@ class Rejections:
     def note(
         self, read: Mapping[str, int], rejected: Mapping[tuple[str, str], int], now_ms: int
     ) -> None:
-        """One poll: records read by topic, and those rejected by topic and reason."""
-        of_topic: Counter[str] = Counter()
+        """One poll: records read by topic, and those rejected by topic and reason.
+
+        `now_ms` is a clock that only goes forward.
+        """
+        rejected_by_topic: Counter[str] = Counter()
         for (topic, _), count in rejected.items():
-            of_topic[topic] += count
+            rejected_by_topic[topic] += count
         for topic, count in read.items():
             # A parked record that is rejected now counts for its topic, too: hence not equality.
-            self._in_a_row[topic] = self._in_a_row[topic] + count if of_topic[topic] >= count else 0
-            records = self._in_a_row[topic]
+            is_rejected = rejected_by_topic[topic] >= count
+            records = self._in_a_row[topic] + count if is_rejected else 0
+            self._in_a_row[topic] = records
             self.metrics.rejected_in_a_row.labels(topic).set(records)
-            if records >= self.alarm_records and self._is_due(topic, now_ms):
+            last_ms = self._logged_ms.get(topic, now_ms - LOG_INTERVAL_MS)
+            if records >= self.alarm_records and now_ms - last_ms >= LOG_INTERVAL_MS:
+                self._logged_ms[topic] = now_ms
                 log.error(Event.TOPIC_REJECTED, topic=topic, records=records)
-
-    def _is_due(self, topic: str, now_ms: int) -> bool:
-        last_ms = self._logged_ms.get(topic)
-        if last_ms is not None and now_ms - last_ms < LOG_INTERVAL_MS:
-            return False
-        self._logged_ms[topic] = now_ms
-        return True
