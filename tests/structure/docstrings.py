@@ -99,8 +99,8 @@ def _signature(node: ast.Module | Named) -> str:
         case ast.ClassDef(name=name):
             return f"class {name}"
         case _:
-            returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            return f"def {node.name}({ast.unparse(node.args)}){returned}"
+            names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+            return f"def {node.name}({', '.join(name for name in names if name != 'self')})"
 
 
 def main() -> None:
