@@ -18,7 +18,8 @@ from ..delivery.options import DeliveryRequest
 from ..delivery.placing import Delivered
 from ..delivery.state import StateFile
 from ..delivery.target import SCHEME, Target
-from ..export.formats import Format, format_named, read_layout
+from ..export.formats import Format, format_named
+from ..export.formats.layout import read_layout
 from ..runtime.lifecycle import stop_on_signals
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError

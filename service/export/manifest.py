@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import sha256
 
+from ..core.money import format_minor
 from ..core.words import Mode, Status
 from .batch import Batch, Sum, Totals, file_name, totals_of_batch
 from .run import OpenRun
@@ -50,19 +51,23 @@ class Manifest:
     cutoff: datetime
     sealed_at: datetime
     currency: str
-    count: int
-    total: int
-    debits: Sum
-    credits: Sum
-    by_type: tuple[tuple[str, Sum], ...]
-    by_owner: tuple[tuple[str, Sum], ...]
-    patrons: int
+    totals: Totals
     size_bytes: int
     sha256: str
     previous_sha256: str | None
     file_name: str
     held_back: tuple[tuple[Exclusion, int], ...]
     lines: tuple[ManifestLine, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of fines in the batch."""
+        return self.totals.all.count
+
+    @property
+    def total(self) -> int:
+        """The sum of all amounts."""
+        return self.totals.all.total
 
 
 def manifest_of(
@@ -95,13 +100,7 @@ def manifest_of(
         cutoff=batch.cutoff,
         sealed_at=sealed_at,
         currency=batch.currency,
-        count=totals.all.count,
-        total=totals.all.total,
-        debits=totals.debits,
-        credits=totals.credits,
-        by_type=totals.by_type,
-        by_owner=totals.by_owner,
-        patrons=totals.patrons,
+        totals=totals,
         size_bytes=len(document),
         sha256=sha256(document).hexdigest(),
         previous_sha256=None if previous_sha256 is None else previous_sha256.hex(),
@@ -112,6 +111,22 @@ def manifest_of(
             for line in batch.lines
         ),
     )
+
+
+def members_of_totals(totals: Totals, currency: str) -> dict[str, object]:
+    """The totals as members of the manifest's JSON; amounts are texts in major units."""
+
+    def members(sums: Sum) -> dict[str, object]:
+        return {"count": sums.count, "total": format_minor(sums.total, currency)}
+
+    return {
+        **members(totals.all),
+        "debits": members(totals.debits),
+        "credits": members(totals.credits),
+        "by_type": [{"code": code, **members(sums)} for code, sums in totals.by_type],
+        "by_owner": [{"code": code, **members(sums)} for code, sums in totals.by_owner],
+        "patrons": totals.patrons,
+    }
 
 
 def _differing(expected: Totals, totals: Totals) -> list[str]:

@@ -12,16 +12,14 @@ from ..database.session import Connection, run_in_thread, statements
 from ..messages.encode import (
     JSON,
     XML,
-    Format,
     Members,
     Message,
     format_of,
     headers_of,
     json_bytes,
 )
-from .batch import Sum
 from .build import BuiltBatch
-from .manifest import Manifest
+from .manifest import Manifest, members_of_totals
 
 SQL = statements("export")
 
@@ -133,13 +131,7 @@ def manifest_members(manifest: Manifest) -> Members:
         "cutoff": manifest.cutoff,
         "sealed_at": manifest.sealed_at,
         "currency": manifest.currency,
-        "count": manifest.count,
-        "total": amount(manifest.total),
-        "debits": _sum(manifest.debits, amount),
-        "credits": _sum(manifest.credits, amount),
-        "by_type": _sums(manifest.by_type, amount),
-        "by_owner": _sums(manifest.by_owner, amount),
-        "patrons": manifest.patrons,
+        **members_of_totals(manifest.totals, manifest.currency),
         "size_bytes": manifest.size_bytes,
         "sha256": manifest.sha256,
         "previous_sha256": manifest.previous_sha256,
@@ -149,12 +141,12 @@ def manifest_members(manifest: Manifest) -> Members:
         ],
         "lines": [
             {
-                "bursar_transaction_id": line.bursar_transaction_id,
-                "fine_id": line.fine_id,
-                "amount": amount(line.amount),
-                "status": line.status.value,
+                "bursar_transaction_id": each.bursar_transaction_id,
+                "fine_id": each.fine_id,
+                "amount": amount(each.amount),
+                "status": each.status.value,
             }
-            for line in manifest.lines
+            for each in manifest.lines
         ],
     }
 
@@ -163,11 +155,3 @@ def _ids(manifest: Manifest) -> tuple[bytes, bytes]:
     """The key of both records, and the ce_id of the batch."""
     key = f"{manifest.institution_id}/{manifest.profile}".encode()
     return key, b"%b/%d" % (key, manifest.batch_number)
-
-
-def _sum(sums: Sum, amount: Format) -> Members:
-    return {"count": sums.count, "total": amount(sums.total)}
-
-
-def _sums(by_code: tuple[tuple[str, Sum], ...], amount: Format) -> list[Members]:
-    return [{"code": code, **_sum(sums, amount)} for code, sums in by_code]

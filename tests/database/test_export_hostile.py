@@ -266,7 +266,7 @@ def test_what_the_contract_lets_in_and_the_selection_lets_out_is_printed_and_rea
     assert totals == totals_of_batch(batch)
     assert totals.all == totals.debits
     manifest = manifest_in_run(batch, document, totals)
-    assert (manifest.total, manifest.patrons) == (facts.amount, 1)
+    assert (manifest.total, manifest.totals.patrons) == (facts.amount, 1)
     (printed,) = read(document).patrons
     assert printed.match_value in {value for _, value in who.identifiers}
     assert printed.match_type != USER_NAME

@@ -262,10 +262,11 @@ def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
     sent = golden_batches()["full.xml"]
     document = render(sent)
     manifest = manifest_in_run(sent, document, prove(sent, document))
-    assert (manifest.count, manifest.total, manifest.patrons) == (4, 404_59, 2)
-    assert (manifest.debits, manifest.credits) == (Sum(3, 407_84), Sum(1, -3_25))
-    assert manifest.by_owner == (("MAIN", Sum(2, 395_50)), ("institution", Sum(2, 9_09)))
-    assert [code for code, _ in manifest.by_type] == sorted(code for code, _ in manifest.by_type)
+    totals = manifest.totals
+    assert (manifest.count, manifest.total, manifest.totals.patrons) == (4, 404_59, 2)
+    assert (totals.debits, totals.credits) == (Sum(3, 407_84), Sum(1, -3_25))
+    assert totals.by_owner == (("MAIN", Sum(2, 395_50)), ("institution", Sum(2, 9_09)))
+    assert [code for code, _ in totals.by_type] == sorted(code for code, _ in totals.by_type)
     assert manifest.sha256 == sha256(document).hexdigest()
     assert manifest.size_bytes == len(document)
     assert manifest.file_name == "main-100000000000042-1789241400250.xml"

@@ -15,11 +15,11 @@ from hypothesis import given
 
 from service.core.money import format_minor
 from service.export.batch import Batch, CreditRef
-from service.export.formats import Format, NotPrintable, XmlFormat, printed_as, table_of
+from service.export.formats import Format, XmlFormat, printed_as
 from service.export.formats.csv_format import COLUMNS, CsvFormat, neutralised, original
 from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
-from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS
+from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, table_of
 from service.export.publish import manifest_members
 from service.export.xml.proof import prove
 from service.export.xml.write import render

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from service.core.words import Mode, Status
-from service.export.batch import Sum
+from service.export.batch import Sum, Totals
 from service.export.manifest import Manifest, ManifestLine
 from service.export.publish import encode_batch, encode_manifest
 from service.export.selection import Exclusion
@@ -23,13 +23,14 @@ MANIFEST = Manifest(
     cutoff=OCCURRED.replace(microsecond=123_000),
     sealed_at=RECORDED,
     currency="USD",
-    count=2,
-    total=94_50,
-    debits=Sum(1, 95_50),
-    credits=Sum(1, -1_00),
-    by_type=(("CREDIT", Sum(1, -1_00)), ("OVERDUEFINE", Sum(1, 95_50))),
-    by_owner=(("institution", Sum(2, 94_50)),),
-    patrons=1,
+    totals=Totals(
+        all=Sum(2, 94_50),
+        debits=Sum(1, 95_50),
+        credits=Sum(1, -1_00),
+        by_type=(("CREDIT", Sum(1, -1_00)), ("OVERDUEFINE", Sum(1, 95_50))),
+        by_owner=(("institution", Sum(2, 94_50)),),
+        patrons=1,
+    ),
     size_bytes=1000,
     sha256="a" * 64,
     previous_sha256="b" * 64,

@@ -1,34 +1,24 @@
-"""Formats beside the XML, from the same batch and with the same totals, by name."""
+"""The formats in which a delivery prints a batch: the XML itself, CSV and fixed width.
+
+Each format prints the same batch with the same totals.
+"""
 
 from typing import Protocol
 
 from ...runtime.problems import OperatorError
-from ..verify import Manifest
+from ..batch import sum_up
+from ..verify import Manifest, different_totals
 from ..xml.read import read as read_xml
 from .csv_format import CsvFormat
 from .fixed_width import FixedWidth
-from .layout import Layout, read_layout
-from .table import NotPrintable, Row, Table, control_of, differing, table_of
-
-__all__ = [
-    "NAMES",
-    "Format",
-    "Layout",
-    "NotPrintable",
-    "Row",
-    "Table",
-    "XmlFormat",
-    "format_named",
-    "printed_as",
-    "read_layout",
-    "table_of",
-]
+from .layout import Layout
+from .table import NotPrintable, Row, Table, table_of
 
 NAMES = ("xml", "csv", "fixed")
 
 
 class Format(Protocol):
-    """`suffix` of its files, without the dot."""
+    """A way to print a batch; `suffix` is that of its files, without the dot."""
 
     @property
     def name(self) -> str: ...
@@ -37,16 +27,19 @@ class Format(Protocol):
     def suffix(self) -> str: ...
 
     def render(self, table: Table) -> bytes:
-        """The file's bytes. Raises NotPrintable."""
+        """The bytes of the file. Raises NotPrintable."""
         ...
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """What the bytes say. Raises NotPrintable, or ValueError for what is no such file."""
+        """The rows that the bytes hold.
+
+        Raises NotPrintable, or ValueError if the bytes are not a file of this format.
+        """
         ...
 
 
 class XmlFormat:
-    """The sealed bytes themselves."""
+    """The XML as it was sealed."""
 
     name = "xml"
     suffix = "xml"
@@ -55,18 +48,19 @@ class XmlFormat:
         return table.document
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        lines = (line for patron in read_xml(data).patrons for line in patron.lines)
-        rows = []
-        for line in lines:
-            if line.paid.currency != currency:
-                raise NotPrintable("currency: is not the batch's")
-            texts = {"bursar_transaction_id": line.paid.bursar_transaction_id}
-            rows.append(Row(line.paid.amount, texts))
-        return tuple(rows)
+        paid = [fine.paid for patron in read_xml(data).patrons for fine in patron.lines]
+        if any(fine.currency != currency for fine in paid):
+            raise NotPrintable("currency: is not the batch's")
+        return tuple(
+            Row(fine.amount, {"bursar_transaction_id": fine.bursar_transaction_id}) for fine in paid
+        )
 
 
 def format_named(name: str, layout: Layout | None = None) -> Format:
-    """Raises OperatorError for a name that is none, and for `fixed` without a layout."""
+    """The format of this name, as the option `--format` has it.
+
+    Raises OperatorError for an unknown name, and for `fixed` without a layout.
+    """
     if name == "fixed":
         if layout is None:
             raise OperatorError("--layout: is required with --format fixed")
@@ -90,6 +84,8 @@ def printed_as(form: Format, document: bytes, manifest: Manifest) -> bytes:
         return data  # the XML itself: it was read and compared just now
     amounts = [row.amount for row in form.read(data, table.currency)]
     if amounts != [row.amount for row in table.rows]:
-        faults = differing(control_of(amounts), manifest, table.currency)
+        totals = sum_up((("", "", amount) for amount in amounts), patrons=0)
+        names = [each.field for each in different_totals(totals, manifest, table.currency)]
+        faults = [name for name in names if name in ("count", "total", "debits", "credits")]
         raise NotPrintable(f"{', '.join(faults) or 'amounts'}: the printed lines differ")
     return data

@@ -47,7 +47,7 @@ class CsvFormat:
         cells = csv.reader(StringIO(data.decode(), newline=""), strict=True)
         if next(cells, None) != list(COLUMNS):
             raise NotPrintable("header: is not this format's")
-        return tuple(_row(dict(zip(COLUMNS, one, strict=True)), currency) for one in cells)
+        return tuple(_row(dict(zip(COLUMNS, row, strict=True)), currency) for row in cells)
 
 
 def neutralised(text: str) -> str:

@@ -25,7 +25,7 @@ _ENDS: Final = {LineEnd.CRLF: "\r\n", LineEnd.LF: "\n"}
 
 
 class FixedWidth:
-    """One layout's format."""
+    """Records of fixed width, as one layout describes them."""
 
     name: Final = "fixed"
 
@@ -34,7 +34,10 @@ class FixedWidth:
         self.suffix = layout.suffix
 
     def render(self, table: Table) -> bytes:
-        """Header, a record per fine, trailer. Raises NotPrintable for what must not be cut."""
+        """The header, a record for each fine, and the trailer.
+
+        Raises NotPrintable for a text that does not fit and must not be cut.
+        """
         layout, frame = self._layout, self._frame(table)
         records = [
             *([self._record(layout.header, frame)] if layout.header else []),
@@ -45,7 +48,10 @@ class FixedWidth:
         return self._encoded("".join(record + end for record in records))
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """Each fine's fields without padding; header and trailer are compared with the lines."""
+        """The fields of each fine, without padding.
+
+        Raises NotPrintable if header or trailer say something else than the records of the fines.
+        """
         layout = self._layout
         records = self._records(data)
         first, last = bool(layout.header), len(records) - bool(layout.trailer)
@@ -65,13 +71,12 @@ class FixedWidth:
         return records
 
     def _frame(self, table: Table) -> dict[str, str]:
-        control = table.control
         return {
             **table.batch,
             "file_name": table.file_name,
             "cutoff": table.cutoff,
-            "count": str(control.count),
-            "total": self._amount(control.total, table.currency),
+            "count": str(len(table.rows)),
+            "total": self._amount(sum(row.amount for row in table.rows), table.currency),
         }
 
     def _values(self, table: Table, row: Row) -> dict[str, str]:
@@ -131,11 +136,11 @@ class FixedWidth:
             amount = -amount if texts["sign"] == "-" else amount
         return Row(amount, texts)
 
-    def _check_frame(self, found: Mapping[str, str], rows: Sequence[Row], currency: str) -> None:
-        if "count" in found and int(found["count"] or "0") != len(rows):
+    def _check_frame(self, frame: Mapping[str, str], rows: Sequence[Row], currency: str) -> None:
+        if "count" in frame and int(frame["count"] or "0") != len(rows):
             raise NotPrintable("count: is not the number of lines")
         total = sum(row.amount for row in rows)
-        if "total" in found and self._minor(found["total"], currency) != total:
+        if "total" in frame and self._minor(frame["total"], currency) != total:
             raise NotPrintable("total: is not the lines' sum")
 
 
@@ -143,13 +148,13 @@ def _cut(places: Sequence[Place], record: str) -> dict[str, str]:
     """The fields of a record by name, without padding."""
     if len(record) != sum(place.length for place in places):
         raise NotPrintable("record: has another length than its fields")
-    found = {}
+    texts = {}
     at = 0
     for place in places:
         text, at = record[at : at + place.length], at + place.length
         if place.field is not None:
-            found[place.field] = _stripped(place, text)
-    return found
+            texts[place.field] = _stripped(place, text)
+    return texts
 
 
 def _stripped(place: Place, text: str) -> str:

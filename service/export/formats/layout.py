@@ -81,7 +81,7 @@ class Place(_Table):
     too_long: Annotated[TooLong, AsText] | None = None
 
     @model_validator(mode="after")
-    def _is_one_thing(self) -> Self:
+    def _has_field_or_text(self) -> Self:
         if (self.field is None) == (self.text is None):
             raise ValueError("must have either field or text")
         if self.text is not None and len(self.text) > self.length:
