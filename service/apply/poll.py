@@ -1,43 +1,92 @@
-"""Records taken together, and what became of them; how far each partition moves. Pure."""
+"""Records that were taken from Kafka together, and what became of them. Pure, but for log lines."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import asyncpg
+import structlog
 
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
-from ..database.offsets import Assignment, OffsetMove, record_digest
+from ..database.offsets import Assignment, Step, TopicAndPartition, record_digest
+from ..runtime.telemetry import Event
+from .isolation import Record, name_of, place_of
 
-Place = tuple[str, int]  # topic and partition
+log = structlog.get_logger()
+
+# After so many records that have to wait, the rest of a poll is left for the next poll.
+PARTITIONS_LATE_MAX = 3
+PARTITIONS_LOCKED_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Records taken together, in the order they were taken, and the partitions they are from.
+    """Records in the order in which they were taken, and the partitions that this process reads.
 
-    `suspects`: partitions that were held at their next record, whether records of them are among
-    these or not.
+    `suspects` are partitions that were held at their next record, whether the poll has records of
+    them or not.
     """
 
-    records: tuple[Incoming | Rejection | FailedRecord, ...]
+    records: tuple[Record, ...]
     assignments: tuple[Assignment, ...]
-    suspects: frozenset[Place] = frozenset()
+    suspects: frozenset[TopicAndPartition] = frozenset()
 
-    def in_parts(self) -> tuple[tuple[Incoming | Rejection | FailedRecord, ...], ...]:
-        """The next record of each suspect by itself, and then the rest."""
-        first: dict[Place, Incoming | Rejection | FailedRecord] = {}
+    @property
+    def events(self) -> tuple[Incoming, ...]:
+        """The records that could be read."""
+        return tuple(r for r in self.records if not isinstance(r, Rejection | FailedRecord))
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """The records that could not be read."""
+        return tuple(record for record in self.records if isinstance(record, Rejection))
+
+    @property
+    def failed(self) -> tuple[FailedRecord, ...]:
+        """The records on which the program has failed."""
+        return tuple(record for record in self.records if isinstance(record, FailedRecord))
+
+    def in_parts(self) -> tuple[tuple[Record, ...], ...]:
+        """Returns the next record of each suspect by itself, and then the other records."""
+        first: dict[TopicAndPartition, Record] = {}
         for record in self.records:
             if (place := record.origin[:2]) in self.suspects:
                 first.setdefault(place, record)
-        rest = tuple(r for r in self.records if first.get(r.origin[:2]) is not r)
-        return (*((record,) for record in first.values()), rest)
+        others = tuple(r for r in self.records if first.get(r.origin[:2]) is not r)
+        return (*((record,) for record in first.values()), others)
+
+    def steps(self) -> list[Step]:
+        """Returns each assignment that has records in the poll, as it is before and after them."""
+        last: dict[TopicAndPartition, Origin] = {}
+        for record in self.records:
+            origin = record.origin
+            known = last.get(origin[:2])
+            if known is None or known.offset < origin.offset:
+                last[origin[:2]] = origin
+        steps = [
+            (before, _behind(before, last[before.topic, before.partition]))
+            for before in self.assignments
+            if (before.topic, before.partition) in last
+        ]
+        assert len(steps) == len(last), "every record is of a partition that this process reads"
+        return steps
+
+
+def _behind(assignment: Assignment, last: Origin) -> Assignment:
+    return replace(
+        assignment,
+        next_offset=last.offset + 1,
+        last_record_offset=last.offset,
+        last_record_digest=record_digest(last.key, last.value),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionHold:
-    """Why a partition's next record has to wait, and how long its last try took.
+    """Why the next record of a partition has to wait, and how long its last try took.
 
-    `is_tried`: otherwise the poll ended before its turn came, and nothing is wrong with it.
+    Without `is_tried` the poll ended before it was the record's turn: nothing is wrong with it.
     """
 
     error: Exception
@@ -47,61 +96,54 @@ class PartitionHold:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a commit did: outcomes by name, and where the partitions stand after it.
+    """What one or several commits did: outcomes by name, and the assignments after them.
 
-    `rejected` counts all that the commit rejected, by the record's topic and the reason. `held` are
-    the partitions whose next record, and what is behind it, was not applied.
+    `rejected` counts all rejected records by topic and reason. `held` are the partitions whose next
+    record, and everything behind it, was not applied.
     """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
     assignments: tuple[Assignment, ...] = ()
     transactions: int = 0
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    held: Mapping[Place, PartitionHold] = field(default_factory=dict)
+    held: Mapping[TopicAndPartition, PartitionHold] = field(default_factory=dict)
 
     def followed_by(self, later: "Report") -> "Report":
-        """Two commits, one after the other, as one report."""
+        """Returns one report of two commits, of which `later` is the second one."""
         outcomes = Counter(self.outcomes) + Counter(later.outcomes)
         rejected = Counter(self.rejected) + Counter(later.rejected)
         transactions = self.transactions + later.transactions
         return Report(outcomes, later.assignments, transactions, rejected)
 
 
-def moves_of(poll: Poll) -> list[OffsetMove]:
-    """How far each partition of the poll moves; the digest of its last record is kept."""
-    last: dict[tuple[str, int], Origin] = {}
-    for record in poll.records:
-        came = record.origin
-        known = last.get((came.topic, came.partition))
-        if known is None or known.offset < came.offset:
-            last[(came.topic, came.partition)] = came
-    assigned = {(part.topic, part.partition): part for part in poll.assignments}
-    return [_move(assigned[place], came) for place, came in sorted(last.items())]
+class HeldPartitions:
+    """The partitions whose next record one poll has to leave, so that the other ones continue."""
 
+    def __init__(self) -> None:
+        self.holds: dict[TopicAndPartition, PartitionHold] = {}
+        self._locked = 0
+        self._late = 0
 
-def _move(assignment: Assignment, came: Origin) -> OffsetMove:
-    return OffsetMove(
-        assignment.topic,
-        assignment.partition,
-        assignment.next_offset,
-        came.offset + 1,
-        assignment.owner_epoch,
-        came.offset,
-        record_digest(came.key, came.value),
-    )
+    def hold(self, record: Record, error: Exception, tried_ms: int) -> None:
+        """Leaves the record, whose last try ended with `error`, and what is behind it."""
+        self.holds[record.origin[:2]] = PartitionHold(error, tried_ms)
+        is_lock = isinstance(error, asyncpg.LockNotAvailableError)
+        write = log.warning if is_lock else log.error
+        write(Event.PARTITION_WAITS, **place_of(record), error=name_of(error))
+        self._locked += is_lock
+        self._late += not is_lock
+        self._last = error
 
+    def leave_rest(self, records: Iterable[Record]) -> None:
+        """Leaves these records as well, if many records of the poll have to wait already.
 
-def moved(assignments: Iterable[Assignment], moves: Iterable[OffsetMove]) -> tuple[Assignment, ...]:
-    """The assignments after the moves have committed."""
-    after = {
-        (move.topic, move.partition): Assignment(
-            move.topic,
-            move.partition,
-            move.next_offset,
-            move.owner_epoch,
-            move.last_record_offset,
-            move.last_record_digest,
-        )
-        for move in moves
-    }
-    return tuple(after.get((part.topic, part.partition), part) for part in assignments)
+        The next poll has no records of the partitions that are held, so it continues at once.
+        """
+        if self._locked >= PARTITIONS_LOCKED_MAX or self._late >= PARTITIONS_LATE_MAX:
+            for record in records:
+                hold = PartitionHold(self._last, 0, is_tried=False)
+                self.holds.setdefault(record.origin[:2], hold)
+
+    def without_held(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """Returns the records of other partitions."""
+        return tuple(r for r in records if r.origin[:2] not in self.holds)

@@ -13,9 +13,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from ..apply.poll import PartitionHold, Place
+from ..apply.poll import PartitionHold
 from ..core.ledger import Origin
-from ..database.offsets import Assignment
+from ..database.offsets import Assignment, TopicAndPartition
 from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..kafka.stops import RecordsGone
 from ..restore.guard import Guard
@@ -179,7 +179,7 @@ class Member:
                 self._commits.note(at, assignment.next_offset)
 
     @property
-    def suspects(self) -> frozenset[Place]:
+    def suspects(self) -> frozenset[TopicAndPartition]:
         """The partitions that are held, or were until just now."""
         return frozenset(self._holds.partitions)
 
@@ -188,7 +188,7 @@ class Member:
         paused = self._holds.is_paused
         return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
 
-    def hold(self, poll: Iterable[Origin], held: Mapping[Place, PartitionHold]) -> None:
+    def hold(self, poll: Iterable[Origin], held: Mapping[TopicAndPartition, PartitionHold]) -> None:
         """After a poll was applied: all its partitions go on but those of `held`.
 
         Those of them that were not tried go on as well, at the record that was left.

@@ -1,4 +1,4 @@
-"""Kafka offsets in the database: they move in the commit that applies the records, or never."""
+"""Offsets of the input partitions: they move in the commit that applies the records."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,6 @@ from ..runtime.failures import Fenced
 from .session import Connection, statements
 
 TopicAndPartition = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetMove:
-    """One partition's step. The last record is the one read last, applied or rejected alike."""
-
-    topic: str
-    partition: int
-    expected: int
-    next_offset: int
-    owner_epoch: int
-    last_record_offset: int
-    last_record_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +27,29 @@ class Assignment:
     last_record_digest: bytes | None = None
 
 
+Step = tuple[Assignment, Assignment]  # an assignment before and after a commit
+
+
 def record_digest(key: bytes | None, value: bytes | None) -> bytes:
-    """Tells one record from another at the same offset, as after a topic was made anew."""
+    """Returns a digest of a record's key and value.
+
+    It shows whether the record at an offset is still the same one after a topic was made anew.
+    """
     length = b"-" if key is None else str(len(key)).encode()
     tombstone = b"-" if value is None else b"+"
     return sha256(b"%s%s%s%s" % (length, tombstone, key or b"", value or b"")).digest()
 
 
 async def known_topics(connection: Connection, topics: Collection[str]) -> frozenset[str]:
-    """Those of `topics` that this database has read before."""
+    """Returns those of `topics` that this database has read before."""
     rows = await connection.fetch(statements("offsets")["known_topics"], sorted(topics))
     return frozenset(row["topic"] for row in rows)
 
 
 async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]) -> None:
-    """A topic seen for the first time: all its partitions, each with the offset it starts at.
+    """Inserts all partitions of a new topic, each with the offset at which it starts.
 
-    Whoever comes later finds the topic known, so a partition without a row is a new one.
+    Afterwards the topic is known, so that a partition without a row is a new partition.
     """
     rows = sorted(starts.items())
     await connection.execute(
@@ -70,9 +63,10 @@ async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]
 async def take_over(
     connection: Connection, partitions: Collection[TopicAndPartition]
 ) -> tuple[Assignment, ...]:
-    """Takes the partitions over, in key order; one without a row is new and starts at 0.
+    """Makes this process the owner of the partitions and returns where each continues.
 
-    Waits for the commit of an owner that is in the middle of one, and goes on behind it.
+    A partition without a row is new and starts at 0. If another owner is about to commit, the
+    function waits for that commit and continues behind it.
     """
     ordered = sorted(partitions)
     async with connection.transaction():
@@ -86,24 +80,27 @@ async def take_over(
     return tuple(sorted((Assignment(*row.values()) for row in rows), key=_place))
 
 
-async def advance(connection: Connection, moves: Sequence[OffsetMove]) -> None:
-    """Moves every partition, inside the caller's transaction, or raises Fenced."""
-    if not moves:
+async def advance(connection: Connection, steps: Sequence[Step]) -> None:
+    """Moves the offset of every partition, inside the caller's transaction.
+
+    Raises Fenced if a partition is not where its step begins: another process owns it now.
+    """
+    if not steps:
         return
-    ordered = sorted(moves, key=_place)
+    ordered = sorted(steps, key=lambda step: _place(step[0]))
     moved = await connection.fetch(
         statements("offsets")["advance"],
-        [move.topic for move in ordered],
-        [move.partition for move in ordered],
-        [move.expected for move in ordered],
-        [move.next_offset for move in ordered],
-        [move.owner_epoch for move in ordered],
-        [move.last_record_offset for move in ordered],
-        [move.last_record_digest for move in ordered],
+        [before.topic for before, _ in ordered],
+        [before.partition for before, _ in ordered],
+        [before.next_offset for before, _ in ordered],
+        [after.next_offset for _, after in ordered],
+        [before.owner_epoch for before, _ in ordered],
+        [after.last_record_offset for _, after in ordered],
+        [after.last_record_digest for _, after in ordered],
     )
     if len(moved) != len(ordered):
         raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")
 
 
-def _place(value: OffsetMove | Assignment) -> TopicAndPartition:
-    return value.topic, value.partition
+def _place(assignment: Assignment) -> TopicAndPartition:
+    return assignment.topic, assignment.partition

@@ -1,4 +1,4 @@
-"""What a poll's events name: the keys to lock and to read, as sets; no IO."""
+"""What events refer to: the keys of all that has to be locked and read for them. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from ..core.events import (
     Release,
     ReleaseFine,
     Replay,
+    WaitQueue,
 )
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
@@ -26,10 +27,12 @@ from ..core.workspace import PatronKey
 
 @dataclass(slots=True)
 class References:
-    """Grows while events are looked at; `created` fines bring their accounts themselves.
+    """The keys that events refer to, as sets.
 
-    `accounts` are those of the `fines`, if the caller knows them: then they are not looked up.
-    `with_loans` says that it matters which loans of the fines are closed.
+    `created` has the account of each fine that the events create. `parked` are identities of parked
+    records, and `without` are parked records that are not read. `accounts` are those of the
+    `fines`, if the caller knows them: then they are not looked up. `with_loans` says that it
+    matters which loans of the fines are closed.
     """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
@@ -44,10 +47,11 @@ class References:
     batches: set[BatchKey] = field(default_factory=set)
     accounts: set[AccountKey] = field(default_factory=set)
     with_loans: bool = False
-    parked: set[tuple[str, str, str, str]] = field(default_factory=set)  # by identity
-    without: set[ParkedKey] = field(default_factory=set)  # parked records that are not read
+    parked: set[tuple[str, str, str, str]] = field(default_factory=set)
+    without: set[ParkedKey] = field(default_factory=set)
 
     def add(self, event: Event) -> None:
+        """Adds what the event refers to."""
         match event:
             case FineCreated():
                 facts = event.facts
@@ -78,7 +82,7 @@ class References:
         if event.fine is not None:
             self.fines.add(event.fine)
         if event.original is not None:
-            # Behind its original lies the record itself.
+            # The record waits behind its original.
             self.payments.add(event.original)
             self.originals.add(event.original)
         credit = excess_credit_id(event.key)
@@ -93,49 +97,50 @@ class References:
         if event.fine_id is not None:
             self.fines.add(FineKey(event.key.institution_id, event.fine_id))
         if event.kind is PaymentKind.PAYMENT:
-            # Its excess may become this credit, and something may wait for it.
+            # The excess may become this credit, for which other records may wait.
             credit = excess_credit_id(event.key)
             self.credits.add(FineKey(event.key.institution_id, credit))
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """What waits for a fine, or behind a payment.
+class QueueEntry:
+    """The queue of a fine, or of the records behind a payment, to be tried again.
 
-    `payment` and `line`: a payment of it that names a line, too. The queue of a fine that is not
-    there is not read, and that payment is read by its key.
+    `payment` and `line` name one payment of the queue that names a line. The queue of a fine that
+    does not exist is not read; such a payment is read by its key.
     """
 
-    lane: FineKey | SourceKey
+    queue: WaitQueue
     payment: SourceKey | None = None
     line: LineKey | None = None
 
 
-def references_of_queues(queues: Iterable[Queue]) -> References:
-    """What has to be locked and read to try again what waits there."""
-    named = References()
-    for queue in queues:
-        if isinstance(queue.lane, FineKey):
-            named.fines.add(queue.lane)
+def references_of_queues(entries: Iterable[QueueEntry]) -> References:
+    """Returns what has to be locked and read to try again what waits in the queues."""
+    references = References()
+    for entry in entries:
+        if isinstance(entry.queue, FineKey):
+            references.fines.add(entry.queue)
         else:
-            named.payments.add(queue.lane)
-            named.originals.add(queue.lane)
-        if (key := queue.payment) is not None:
-            named.parked.add((key.institution_id, "payment", key.source, key.id))
-        if queue.line is not None:
-            named.lines.add(queue.line)
-    return named
+            references.payments.add(entry.queue)
+            references.originals.add(entry.queue)
+        if (key := entry.payment) is not None:
+            references.parked.add((key.institution_id, "payment", key.source, key.id))
+        if entry.line is not None:
+            references.lines.add(entry.line)
+    return references
 
 
-def references(events: Iterable[Event]) -> References:
-    found = References()
+def references_of(events: Iterable[Event]) -> References:
+    """Returns what has to be locked and read to decide on the events."""
+    references = References()
     for event in events:
-        found.add(event)
-    return found
+        references.add(event)
+    return references
 
 
 def fines_named_by(values: Iterable[ExportLine] | Iterable[Payment]) -> set[FineKey]:
-    """The fines that lines or payments are for, as far as they are known."""
+    """Returns the fines of lines or payments, as far as they are known."""
     return {
         FineKey(value.key.institution_id, value.fine_id)
         for value in values
@@ -144,7 +149,7 @@ def fines_named_by(values: Iterable[ExportLine] | Iterable[Payment]) -> set[Fine
 
 
 def credits_made_by(payments: Iterable[Payment]) -> set[FineKey]:
-    """The credits that were made of their excess."""
+    """Returns the credits that the excess of the payments has become."""
     return {
         FineKey(value.key.institution_id, value.credit_id)
         for value in payments

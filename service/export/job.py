@@ -143,7 +143,7 @@ class ExportJob:
     async def _count_failure(self, profile: Profile) -> None:
         tally = Tally()
         tally.add(TallyMetric.RUN_FAILURES, (profile.code,))
-        await self._applier.counting.count(self._writer, tally)
+        await self._applier.tally_sink.count(self._writer, tally)
 
     async def run_profile(
         self,

@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from ..apply.isolation import is_of_the_program
-from ..apply.isolation_parked import raise_for_parked
+from ..apply.isolation import is_of_the_program, raise_for_parked
 from ..apply.outputs import Outputs
 from ..core.ledger import Fine
 from ..core.parked import ParkedFailure

@@ -18,7 +18,7 @@ from ..core.outcomes import rejected
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
 from ..database.ledger_read import LedgerReader, key_columns
-from ..database.references import references
+from ..database.references import references_of
 from ..database.session import Connection, statements
 from ..database.tables import PAYMENT
 from ..export.xml.read import PaidLine
@@ -168,7 +168,7 @@ async def _plan_page(
         if known_lines is not KnownLines.PAY:
             elsewhere = await _of_other_files(connection, target, fine_ids)
         past = await _reversible(connection, target, fine_ids)
-        named = references(payment_event(target, entry.line, None) for entry in new)
+        named = references_of(payment_event(target, entry.line, None) for entry in new)
         named.originals |= past.keys()  # with the credits of their excess
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)

@@ -15,7 +15,7 @@ from ..core.events import ReleaseFine
 from ..core.ledger import Fine, FineKey
 from ..core.outcomes import GONE
 from ..database.failed_records import FailedChange
-from ..database.references import references
+from ..database.references import references_of
 from ..database.session import Connection
 from ..export.selection import Exclusion
 from .held_verdicts import Verdict
@@ -55,7 +55,7 @@ async def release(
 
     async def work(connection: Connection) -> str:
         event = ReleaseFine(key)
-        changes = await applier.apply_events(connection, references((event,)), (event,))
+        changes = await applier.apply_events(connection, references_of((event,)), (event,))
         if GONE in changes.outcomes:
             raise DecisionNotPossible("is not open any more")
         if not changes.fines.changed:

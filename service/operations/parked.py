@@ -22,7 +22,7 @@ from ..core.outcomes import GONE, rejected
 from ..core.words import Reason, Wait
 from ..core.workspace import Changes
 from ..database.encodings import origin_of
-from ..database.references import References, references
+from ..database.references import References, references_of
 from ..database.session import Connection, statements
 from ..messages.decode import parse
 from .names import NO_NAMES, contract_of, names_in
@@ -208,7 +208,7 @@ async def _decide(
     async def work(connection: Connection) -> str:
         identity = (institution_id, item.record, item.source, item.id)
         await connection.execute(SQL["delete_parked_failure"], *identity)
-        changes = await applier.apply_events(connection, references((event,)), (event,))
+        changes = await applier.apply_events(connection, references_of((event,)), (event,))
         outcome = _outcome(changes, key, item)
         if sort is Discard:
             await _mark_discarded(connection, item)
@@ -272,7 +272,7 @@ async def _applied(
 ) -> Changes:
     if isinstance(event, Rejection):
         return await applier.apply_events(connection, References(), (), (), (event,))
-    return await applier.apply_events(connection, references((event,)), (event,))
+    return await applier.apply_events(connection, references_of((event,)), (event,))
 
 
 async def _reject_unread(

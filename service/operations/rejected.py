@@ -21,7 +21,7 @@ from ..core.events import Incoming, Rejection, Replay
 from ..core.ledger import Origin
 from ..core.words import Reason, RejectedState
 from ..database import encodings
-from ..database.references import references
+from ..database.references import references_of
 from ..database.session import Connection, statements
 from ..messages.decode import RECORD_BYTES_MAX, parse
 from .names import Names, byte_patterns, contract_of, names_in
@@ -160,7 +160,7 @@ async def replay(
 
     async def work(connection: Connection) -> str:
         event = Replay(_parsed_again(item, await origin_of(connection, item)))
-        changes = await applier.apply_events(connection, references((event,)), (event,))
+        changes = await applier.apply_events(connection, references_of((event,)), (event,))
         outcome = outcome_of_event(changes)
         if any(Place(*rejection.origin[:3]) == item.place for rejection in changes.rejections):
             raise DecisionNotPossible(f"is rejected again: {outcome.removeprefix('rejected: ')}")

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
-from ..apply.applier import Applier, QueueItems
+from ..apply.applier import Applier, QueueEntries
 from ..core.ledger import FineKey, LineKey, SourceKey
 from ..core.words import Wait
-from ..database.references import Queue
+from ..database.references import QueueEntry
 from ..database.session import Connection, Pool, statements
 from ..runtime.problems import describe
 from ..runtime.waiting import Postponed, unless_set
@@ -31,12 +31,12 @@ Lane = FineKey | SourceKey
 class Waits(NamedTuple):
     """What is to be tried of one queue, and how many of its records can go on."""
 
-    items: QueueItems
+    items: QueueEntries
     records: int
 
     @property
     def lane(self) -> Lane:
-        return self.items[0].lane
+        return self.items[0].queue
 
 
 class Scan(NamedTuple):
@@ -44,24 +44,24 @@ class Scan(NamedTuple):
 
     statement: str
     begin: tuple[str, ...]
-    items_of: Callable[[asyncpg.Record], QueueItems]
+    items_of: Callable[[asyncpg.Record], QueueEntries]
 
 
-def _of_fine(row: asyncpg.Record) -> QueueItems:
+def _of_fine(row: asyncpg.Record) -> QueueEntries:
     """The queue of a fine; payments of it that name a line, too, are read by their keys."""
     institution_id, lane = row["institution_id"], FineKey(row["institution_id"], row["fine_id"])
     columns = zip(row["sources"] or (), row["ids"] or (), row["lines"] or (), strict=True)
     return (
-        Queue(lane),
+        QueueEntry(lane),
         *(
-            Queue(lane, SourceKey(institution_id, source, id_), LineKey(institution_id, line))
+            QueueEntry(lane, SourceKey(institution_id, source, id_), LineKey(institution_id, line))
             for source, id_, line in columns
         ),
     )
 
 
-def _of_payment(row: asyncpg.Record) -> QueueItems:
-    return (Queue(SourceKey(row["institution_id"], row["source"], row["original"])),)
+def _of_payment(row: asyncpg.Record) -> QueueEntries:
+    return (QueueEntry(SourceKey(row["institution_id"], row["source"], row["original"])),)
 
 
 SCANS = (
@@ -134,15 +134,15 @@ class Sweep:
         queues = (Waits(scan.items_of(row), row["records"]) for row in rows)
         return [waits for waits in queues if not self._failed.is_waiting(waits.lane)]
 
-    async def _tried(self, queues: Sequence[QueueItems]) -> Mapping[str, int]:
+    async def _tried(self, queues: Sequence[QueueEntries]) -> Mapping[str, int]:
         """A few queues in one commit; those that fail are put off."""
         failures: dict[Lane, Exception] = {}
 
-        def failed(items: QueueItems, error: Exception) -> None:
-            failures[items[0].lane] = error
+        def failed(items: QueueEntries, error: Exception) -> None:
+            failures[items[0].queue] = error
 
         outcomes = await self._applier.apply_queues(queues, failed)
-        for lane in {items[0].lane for items in queues}:
+        for lane in {items[0].queue for items in queues}:
             if lane in failures:
                 wait_ms = self._failed.failed(lane)
                 problem = describe(failures[lane])
@@ -152,9 +152,9 @@ class Sweep:
         return outcomes
 
 
-def _commits(page: Sequence[Waits]) -> Iterator[list[QueueItems]]:
+def _commits(page: Sequence[Waits]) -> Iterator[list[QueueEntries]]:
     """Queues that are tried together; a long one alone."""
-    queues: list[QueueItems] = []
+    queues: list[QueueEntries] = []
     records = 0
     for waits in page:
         if queues and records + waits.records > COMMIT_RECORDS_MAX:

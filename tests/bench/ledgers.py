@@ -11,7 +11,7 @@ from service.apply.outputs import Outputs
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_read import LedgerReader
-from service.database.references import references
+from service.database.references import references_of
 from service.database.session import Connection, create_pool
 from service.export.batch import Limits
 from service.export.job import ExportJob
@@ -78,7 +78,7 @@ async def apply(applier: Applier, poll: list[Record], contract: str = FINE) -> N
         assert not isinstance(event, Rejection), event.detail
         events.append(event)
     await applier.run_in_transaction(
-        lambda connection: applier.apply_events(connection, references(events), events)
+        lambda connection: applier.apply_events(connection, references_of(events), events)
     )
 
 

@@ -87,7 +87,7 @@ async def impatient(database_url: str, counting: TallySink | None = None) -> Asy
     pool = await create_pool(database_url, DatabaseLimits(database_lock_wait_ms_max=100))
     limits, store = ApplyLimits(commit_tries_max=2), LedgerReader(parse)
     try:
-        yield Applier(Unguarded(pool), store, OUTPUTS, limits, counting=counting)
+        yield Applier(Unguarded(pool), store, OUTPUTS, limits, tally_sink=counting)
     finally:
         await pool.close()
 

@@ -112,7 +112,7 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     one, other = due("A"), due("B", institution_id="7")
     both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
     metrics, clock = Metrics(), [0]
-    path.applier._committer.counting = TallyInMetrics(metrics)
+    path.applier.tally_sink = TallyInMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, both, metrics, retries=Retries(lambda: clock[0]))
     assert await job.run_once() == 1
     assert await path.rows("SELECT institution_id AS id, status FROM fine ORDER BY 1") == [

@@ -103,7 +103,7 @@ async def test_a_profile_on_which_the_program_fails_stops_neither_the_others_nor
     profiles = profiles_of(PROFILES.replace('match = "02"', 'match = "02"\ninterval_seconds = 60'))
     monkeypatch.setattr(build, "lines_of", fails_for(f"'{BAD}'", lines_of))
     metrics = Metrics()
-    path.applier._committer.counting = TallyInMetrics(metrics)
+    path.applier.tally_sink = TallyInMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, profiles)
     await path.pool.execute("UPDATE profile_seen SET since = since - interval '1 day'")
     assert await job.run_once() == 1

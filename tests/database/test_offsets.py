@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from service.database.offsets import (
     Assignment,
-    OffsetMove,
+    Step,
     advance,
     introduce,
     known_topics,
@@ -27,16 +28,14 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-def move(assignment: Assignment, next_offset: int) -> OffsetMove:
-    return OffsetMove(
-        assignment.topic,
-        assignment.partition,
-        assignment.next_offset,
-        next_offset,
-        assignment.owner_epoch,
-        next_offset - 1,
-        DIGEST,
+def move(assignment: Assignment, next_offset: int) -> Step:
+    after = replace(
+        assignment,
+        next_offset=next_offset,
+        last_record_offset=next_offset - 1,
+        last_record_digest=DIGEST,
     )
+    return assignment, after
 
 
 async def test_a_partition_without_a_row_starts_at_zero_and_its_topic_is_known(pool: Pool) -> None:

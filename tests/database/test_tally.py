@@ -39,12 +39,12 @@ SAID = Justification("tester", "a test")
 def metrics(path: WritePath) -> Metrics:
     """Those of the service; what `path` applies is counted in them."""
     metrics = Metrics()
-    path.applier._committer.counting = TallyInMetrics(metrics)
+    path.applier.tally_sink = TallyInMetrics(metrics)
     return metrics
 
 
 def command(path: WritePath) -> Applier:
-    return Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, counting=TallyInDatabase())
+    return Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, tally_sink=TallyInDatabase())
 
 
 def counts(path: WritePath, metrics: Metrics) -> Counts:

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from service.apply.isolation_waits import PARTITIONS_LATE_MAX, PARTITIONS_LOCKED_MAX, HeldPartitions
+from service.apply.poll import PARTITIONS_LATE_MAX, PARTITIONS_LOCKED_MAX, HeldPartitions
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.core.words import Reason
@@ -22,7 +22,7 @@ def left_after(error: Exception, count: int) -> dict[int, bool]:
     for partition in range(count):
         holding.hold(record(partition), error, 100)
     holding.leave_rest([record(0), record(90), record(91)])
-    return {partition: held.is_tried for (_, partition), held in holding.held.items()}
+    return {partition: held.is_tried for (_, partition), held in holding.holds.items()}
 
 
 def test_a_few_records_that_wait_leave_the_rest_to_be_tried() -> None:
