@@ -6,16 +6,14 @@ from dataclasses import asdict, replace
 from ..apply.operator_actions import DecisionResult, Justification, actions_on
 from ..core.ledger import Fine, FineKey
 from ..core.words import HeldReason, Status
-from ..database.failed_records import failed_changes
 from ..database.ledger_read import LedgerReader
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.profiles.reading import read_profiles
 from ..export.selection import Exclusion
 from ..messages.decode import parse
-from ..operations import held, held_release
-from ..operations.held import HeldFilter
-from ..operations.held_fine import HeldFine
-from ..operations.held_verdicts import Verdict, find_fine, verdicts, why
+from ..operations import held, held_fine
+from ..operations.held import HeldFilter, Judgement
+from ..operations.held_fine import find_fine
 from ..settings import Settings
 from ..wiring import COMMAND, new_applier
 from .errors import complain, operator_errors, settings_or_exit
@@ -120,7 +118,7 @@ def release(
         if keys is None:
             wanted = HeldFilter(institution, profile)
             found = asyncio.run(_find(settings, profiles, wanted))
-            meant = [one for one in found if one.reason in held_release.RELEASABLE]
+            meant = [one for one in found if one.reason in held_fine.RELEASABLE]
             keys = list(dict.fromkeys(one.fine.facts.key for one in meant))
         require(keys)
         confirm("Release fines:", len(keys), every=every, yes=yes)
@@ -137,7 +135,7 @@ def _profiles(settings: Settings, code: str | None) -> Profiles:
     return profiles
 
 
-async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> list[HeldFine]:
+async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> list[Judgement]:
     async with (
         database(settings) as pool,
         pool.acquire() as connection,
@@ -157,37 +155,20 @@ async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> l
 async def _released(
     settings: Settings, profiles: Profiles, keys: list[FineKey], said_why: Justification
 ) -> list[DecisionResult]:
-    done = []
     async with writing(settings) as guard:
         applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
-        for key in keys:
-            async with guard.pool.acquire() as connection:
-                fine = await find_fine(connection, applier.store, key)
-                reasons: list[Verdict] = []
-                if fine is not None:
-                    judged = await verdicts(connection, applier.store, profiles, fine)
-                    reasons = await why(connection, profiles, fine, judged)
-                failed = await failed_changes(connection, key)
-            if fine is None:
-                done.append(
-                    DecisionResult(held_release.subject_of(key), done=False, outcome="is not known")
-                )
-            else:
-                done.append(await held_release.release(applier, fine, reasons, said_why, failed))
-    return done
+        return [await held_fine.release(applier, profiles, key, said_why) for key in keys]
 
 
 async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | None:
     store = LedgerReader(parse)
     async with database(settings) as pool, pool.acquire() as connection:
-        fine = await find_fine(connection, store, key)
-        if fine is None:
+        examination = await held_fine.examine(connection, store, profiles, key)
+        if examination is None:
             return None
-        judged = await verdicts(connection, store, profiles, fine)
-        reasons = await why(connection, profiles, fine, judged)
-        failed = await failed_changes(connection, key)
-        actions = await actions_on(connection, held_release.subject_of(key))
-    facts = fine.facts
+        actions = await actions_on(connection, held_fine.subject_of(key))
+    fine, facts = examination.fine, examination.fine.facts
+    judgements, held_back = examination.judgements, examination.held_back
     return {
         **_of_fine(fine),
         "amount": money(facts.amount, facts.currency),
@@ -196,23 +177,23 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "exported_as": fine.bursar_transaction_id,
         "exported_by": fine.terms.profile if fine.bursar_transaction_id and fine.terms else None,
         "created_at": facts.created_at,
-        "profiles": [{"profile": one.profile, "says": one.reason or "due"} for one in judged],
-        "held_back": [{"profile": one.profile, "reason": one.reason} for one in reasons],
+        "profiles": [{"profile": one.profile, "says": one.reason or "due"} for one in judgements],
+        "held_back": [{"profile": one.profile, "reason": one.reason} for one in held_back],
         "in_words": [
             in_own_words if (code := one.profile) is None else f"{code}: {in_own_words}"
-            for one in (*judged, *(reason for reason in reasons if reason.profile is None))
+            for one in (*judgements, *(judged for judged in held_back if judged.profile is None))
             if (in_own_words := one.in_words)
         ],
-        "failed_changes": [asdict(change) for change in failed],
+        "failed_changes": [asdict(change) for change in examination.failed_changes],
         "decisions": action_rows(actions),
     }
 
 
-def _row(one: HeldFine) -> Row:
+def _row(one: Judgement) -> Row:
     return {
         **_of_fine(one.fine),
         "profile": one.profile,
-        "reason": one.reason.value,
+        "reason": one.reason,
         "in_words": one.in_words,
     }
 

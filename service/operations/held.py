@@ -1,10 +1,13 @@
-"""Open fines that no run exports as they are, by the selection that the runs themselves use."""
+"""Open fines that no run exports as they are, found by the selection that the runs use."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import asyncpg
+
 from ..core.ledger import Fine, FineKey
+from ..core.words import Kind, Status
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
 from ..export import store as export_store
@@ -15,17 +18,40 @@ from ..export.run import OpenRun
 from ..export.schedule import pauses
 from ..export.selection import Exclusion
 from . import unclaimed
-from .held_causes import with_causes
-from .held_fine import HeldFine, is_held_by_itself, without_profile
 
 SQL = statements("operators")
 LIMIT_MAX = 1_000_000
+PAGE_FINES = 1_000
+_CAUSES: Mapping[Exclusion | None, Kind] = {
+    Exclusion.IN_DISPUTE: Kind.DISPUTED,
+    Exclusion.REFUSED: Kind.EXPORT_REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a profile makes of an open fine. `in_words` has the rule's numbers and dates.
+
+    `reason` is None if the fine is due in the profile's next run. `profile` is None if no profile
+    takes the fine, or if the fine is held back whatever the profiles say.
+    """
+
+    fine: Fine
+    profile: str | None
+    reason: Exclusion | None
+    in_words: str
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether a manifest of the profile would count the fine as held back."""
+        return self.reason is not None and self.reason.is_held_back
 
 
 @dataclass(frozen=True, slots=True)
 class HeldFilter:
-    """What is looked for; None: any. `waiting`: also what is not due yet, or due in a profile that
-    is paused. A patron, or a fine of theirs, is looked for with the institution.
+    """Which fines are meant; None: any. A patron or a fine is named with the institution.
+
+    `waiting`: also fines that are not due yet, or due in a profile that is paused.
     """
 
     institution_id: str | None = None
@@ -36,102 +62,113 @@ class HeldFilter:
     limit: int = LIMIT_MAX
     fine_id: str | None = None
 
-    def has(self, held: HeldFine) -> bool:
-        return self.wants(held.reason) and self.fine_id in (None, held.fine.facts.fine_id)
+    def has_profile(self, profile: Profile) -> bool:
+        """Whether fines of this profile may be meant."""
+        is_institution = self.institution_id in (None, profile.institution_id)
+        return is_institution and self.profile in (None, profile.code)
 
-    def wants(self, reason: Exclusion) -> bool:
-        if self.reason is not None:
-            return reason is self.reason
+    def has_reason(self, reason: Exclusion | None) -> bool:
+        """Whether fines with this reason are meant; those that are due never are."""
+        if reason is None or self.reason is not None:
+            return reason is not None and reason is self.reason
         return self.waiting or not reason.waits
 
 
 class _First:
-    """The first of many in the order of the list: no more of them are kept than are shown."""
+    """The first of those that are meant, in the order of the list; few more are kept than that."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: list[HeldFine] = []
+    def __init__(self, selected: HeldFilter) -> None:
+        self._selected = selected
+        self._kept: list[Judgement] = []
 
-    def add(self, held: HeldFine) -> None:
-        self._kept.append(held)
-        if len(self._kept) > 2 * self._limit + 1_000:
+    def add(self, held: Judgement) -> None:
+        selected = self._selected
+        if selected.fine_id not in (None, held.fine.facts.fine_id):
+            return
+        if selected.has_reason(held.reason):
+            self._kept.append(held)
+        if len(self._kept) > 2 * selected.limit + 1_000:
             self._kept = self.all()
 
-    def all(self) -> list[HeldFine]:
-        return sorted(self._kept, key=lambda held: held.place)[: self._limit]
+    def all(self) -> list[Judgement]:
+        def place(held: Judgement) -> tuple[str, ...]:
+            return (*held.fine.facts.key, held.profile or "")
+
+        return sorted(self._kept, key=place)[: self._selected.limit]
 
 
 async def find(
     connection: Connection,
     store: LedgerReader,
     profiles: Profiles,
-    wanted: HeldFilter | None = None,
-) -> list[HeldFine]:
-    """What the next runs would count as held back, and what no run reaches: each fine once for a
-    profile, or once without one.
+    selected: HeldFilter | None = None,
+) -> list[Judgement]:
+    """The fines that the next runs would count as held back, and those that no run reaches.
 
-    A fine that is in dispute, not exportable or refused, and that no profile counts as held back
-    now, has no profile; nor has one that no profile takes.
+    Each fine is returned once for each profile that holds it back, or once without a profile. A
+    fine that is in dispute, not exportable or refused, and that no profile counts as held back now,
+    has no profile; nor has a fine that no profile takes.
     """
-    wanted = wanted or HeldFilter()
-    found = _First(wanted.limit)
-    by_themselves = await _held_by_themselves(connection, store, wanted)
+    selected = selected or HeldFilter()
+    first = _First(selected)
+    by_themselves = await _held_by_themselves(connection, store, selected)
     paused = await pauses(connection)
-    for profile in _chosen(profiles, wanted):
-        is_paused = (profile.institution_id, profile.code) in paused
-        async for held in _of_profile(connection, store, profile, wanted, is_paused):
-            if held.reason.is_held_back:
-                by_themselves.pop(held.fine.facts.key, None)
-            if wanted.has(held):
-                found.add(held)
-    if wanted.profile is None:
-        await _add_without_profile(connection, store, profiles, wanted, by_themselves, found)
-    return await with_causes(connection, found.all())
+    for profile in filter(selected.has_profile, profiles.profiles):
+        judged = judge(connection, store, profile, paused, selected.patron_id)
+        async for fine, reason, explanation in judged:
+            if reason is None or not _is_listed(fine, reason):
+                continue
+            if reason.is_held_back:
+                by_themselves.pop(fine.facts.key, None)
+            if selected.has_reason(reason):  # words cost time: only of those that are shown
+                words = explanation.words(fine, reason)
+                first.add(Judgement(fine, profile.code, reason, words))
+    if selected.profile is None:
+        unreached = await _without_profile(connection, store, profiles, selected)
+        for held in (*map(held_by_itself, by_themselves.values()), *unreached):
+            first.add(held)
+    return await with_causes(connection, first.all())
 
 
-async def _of_profile(
+async def judge(
     connection: Connection,
     store: LedgerReader,
     profile: Profile,
-    wanted: HeldFilter,
-    is_paused: bool,
-) -> AsyncIterator[HeldFine]:
-    """What the profile takes and holds back, and what else is wanted of what it takes."""
-    run = await run_of(connection, profile)
-    async for evaluation in patrons(connection, store, profile, run, wanted.patron_id):
+    paused: Collection[tuple[str, str]],
+    patron_id: str | None,
+) -> AsyncIterator[tuple[Fine, Exclusion | None, Explanation]]:
+    """Each open fine of the profile's institution, or of one patron, with the profile's reason.
+
+    `paused` has institution and code of the profiles that are paused.
+    """
+    run = replace(await export_store.current_run(connection, profile), after=("", ""))
+    if patron_id is None:
+        of_patrons = evaluations(connection, store, profile, run)
+    else:
+        of_patrons = _of_patron(connection, store, profile, run, patron_id)
+    is_paused = (profile.institution_id, profile.code) in paused
+    async for evaluation in of_patrons:
         explanation = Explanation(profile, run, evaluation)
         for fine, exclusion in evaluation.fines:
-            reason = standing(profile, fine, exclusion, is_paused=is_paused)
-            if reason is None or not _is_listed(fine, reason):
-                continue
-            if reason.is_held_back or wanted.wants(reason):
-                yield HeldFine(fine, profile.code, reason, explanation.words(fine, reason))
+            yield fine, _reason_shown(profile, fine, exclusion, is_paused=is_paused), explanation
 
 
-async def _add_without_profile(
-    connection: Connection,
-    store: LedgerReader,
-    profiles: Profiles,
-    wanted: HeldFilter,
-    by_themselves: Mapping[FineKey, Fine],
-    found: _First,
-) -> None:
-    for held in map(without_profile, by_themselves.values()):
-        if wanted.has(held):
-            found.add(held)
-    if wanted.wants(Exclusion.NO_PROFILE):
-        for held in await _unclaimed(connection, store, profiles, wanted):
-            if wanted.has(held):
-                found.add(held)
+async def _of_patron(
+    connection: Connection, store: LedgerReader, profile: Profile, run: OpenRun, patron_id: str
+) -> AsyncIterator[Evaluation]:
+    fines = await export_store.open_fines(connection, store, profile, run.after, None, [patron_id])
+    groups = [tuple(fines)] if fines else []
+    for evaluation in await evaluate(connection, store, profile, run, groups):
+        yield evaluation
 
 
-def standing(
+def _reason_shown(
     profile: Profile, fine: Fine, exclusion: Exclusion | None, *, is_paused: bool
 ) -> Exclusion | None:
-    """The selection's judgement as people are told it; None: due.
+    """The selection's exclusion as people are shown it; None for a fine that is due.
 
-    A manifest counts types that no profile names, too, for each profile that may be meant; for
-    people such a fine is no profile's.
+    A manifest counts a type that no profile names for each profile that may be meant; for people
+    such a fine is of no profile.
     """
     if not profile.includes_type(fine.facts.type):
         return Exclusion.NOT_THIS_PROFILE
@@ -141,68 +178,86 @@ def standing(
 
 
 def _is_listed(fine: Fine, reason: Exclusion) -> bool:
-    """What is held back by itself does not wait for its age: it is listed once, as that."""
+    """A fine that is held back by itself is listed as that, not as waiting for its age."""
     if reason is Exclusion.NOT_THIS_PROFILE:
         return False
     return not (reason.waits and is_held_by_itself(fine))
 
 
-def _chosen(profiles: Profiles, wanted: HeldFilter) -> list[Profile]:
-    return [
-        profile
-        for profile in profiles.profiles
-        if wanted.institution_id in (None, profile.institution_id)
-        and wanted.profile in (None, profile.code)
-    ]
+def is_held_by_itself(fine: Fine) -> bool:
+    """Whether the fine is in dispute, not exportable or refused, whatever the profiles say."""
+    return (
+        fine.status is Status.IN_DISPUTE
+        or fine.refused_reason is not None
+        or not (fine.facts.exportable or fine.released)
+    )
+
+
+def held_by_itself(fine: Fine) -> Judgement:
+    """A fine that is held back by itself and that no profile reaches."""
+    if fine.status is Status.IN_DISPUTE:
+        return Judgement(fine, None, Exclusion.IN_DISPUTE, "in dispute")
+    if not (fine.facts.exportable or fine.released):
+        return Judgement(fine, None, Exclusion.NOT_EXPORTABLE, "not exportable")
+    words = f"refused by the bursar: {fine.refused_reason}"
+    return Judgement(fine, None, Exclusion.REFUSED, words)
 
 
 async def _held_by_themselves(
-    connection: Connection, store: LedgerReader, wanted: HeldFilter
+    connection: Connection, store: LedgerReader, selected: HeldFilter
 ) -> dict[FineKey, Fine]:
-    if wanted.profile is not None:
+    if selected.profile is not None:
         return {}
-    rows = await connection.fetch(SQL["held"], wanted.institution_id)
-    rows = [row for row in rows if wanted.patron_id in (None, row["patron_id"])]
+    rows = await connection.fetch(SQL["held"], selected.institution_id)
+    rows = [row for row in rows if selected.patron_id in (None, row["patron_id"])]
     return {fine.facts.key: fine for fine in await store.fines_of(connection, rows)}
 
 
-async def _unclaimed(
-    connection: Connection, store: LedgerReader, profiles: Profiles, wanted: HeldFilter
-) -> list[HeldFine]:
-    groups = await unclaimed.unclaimed(connection, profiles, wanted.institution_id)
-    found = []
-    for _, own in groupby(groups, key=lambda open_group: open_group.group.institution_id):
-        named = [open_group.group for open_group in own]
-        limit = wanted.limit if wanted.fine_id is None else LIMIT_MAX
-        fines = await unclaimed.fines_of(connection, store, named, wanted.patron_id, limit)
-        found += [
-            HeldFine(
-                fine, None, Exclusion.NO_PROFILE, unclaimed.in_words(profiles, group.institution_id)
-            )
-            for fine, group in fines
-        ]
-    return found
-
-
-async def run_of(connection: Connection, profile: Profile) -> OpenRun:
-    """The run that would come next, from its first patron on."""
-    return replace(await export_store.current_run(connection, profile), after=("", ""))
-
-
-async def patrons(
-    connection: Connection,
-    store: LedgerReader,
-    profile: Profile,
-    run: OpenRun,
-    patron_id: str | None,
-) -> AsyncIterator[Evaluation]:
-    """All patrons of the profile's institution, or one of them, with what they have open."""
-    if patron_id is None:
-        async for evaluation in evaluations(connection, store, profile, run):
-            yield evaluation
-        return
-    fines = await export_store.open_fines(connection, store, profile, run.after, None, [patron_id])
-    for evaluation in await evaluate(
-        connection, store, profile, run, [tuple(fines)] if fines else []
+async def _without_profile(
+    connection: Connection, store: LedgerReader, profiles: Profiles, selected: HeldFilter
+) -> list[Judgement]:
+    if not selected.has_reason(Exclusion.NO_PROFILE):
+        return []
+    unreached: list[Judgement] = []
+    groups = await unclaimed.unclaimed(connection, profiles, selected.institution_id)
+    for institution_id, of_institution in groupby(
+        (open_group.group for open_group in groups), key=lambda group: group.institution_id
     ):
-        yield evaluation
+        named, words = list(of_institution), unclaimed.in_words(profiles, institution_id)
+        limit = selected.limit if selected.fine_id is None else LIMIT_MAX
+        fines = await unclaimed.fines_of(connection, store, named, selected.patron_id, limit)
+        unreached += (Judgement(fine, None, Exclusion.NO_PROFILE, words) for fine, _ in fines)
+    return unreached
+
+
+async def with_causes(connection: Connection, held: Sequence[Judgement]) -> list[Judgement]:
+    """The same in their order; disputes and refusals with the record that brought them."""
+    keys = sorted(
+        {
+            (*judged.fine.facts.key, kind.value)
+            for judged in held
+            if (kind := _CAUSES.get(judged.reason)) is not None
+        }
+    )
+    causes: dict[tuple[str, str, str], asyncpg.Record] = {}
+    for begin in range(0, len(keys), PAGE_FINES):
+        columns = map(list, zip(*keys[begin : begin + PAGE_FINES], strict=True))
+        for row in await connection.fetch(SQL["causes_of_holding"], *columns):
+            causes[(row["institution_id"], row["fine_id"], row["kind"])] = row
+    return [_with_cause(judged, causes) for judged in held]
+
+
+def _with_cause(held: Judgement, causes: dict[tuple[str, str, str], asyncpg.Record]) -> Judgement:
+    kind = _CAUSES.get(held.reason)
+    row = None if kind is None else causes.get((*held.fine.facts.key, kind.value))
+    if row is None:
+        return held
+    on = row["occurred_at"].date()
+    if held.reason is Exclusion.IN_DISPUTE:
+        words = f"in dispute since {on} (change {row['change_id']} of {row['source']})"
+    else:
+        words = (
+            f"refused on {on} in batch {row['batch_number']} of {row['profile']} "
+            f"(line {row['bursar_transaction_id']}): {held.fine.refused_reason}"
+        )
+    return replace(held, in_words=words)

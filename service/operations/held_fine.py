@@ -1,48 +1,161 @@
-"""An open fine that is not exported now, and what holds it back whatever the profiles say."""
+"""One fine: what each profile makes of it, what holds it back, and its release by an operator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.ledger import Fine
-from ..core.words import Status
+from ..apply.applier import Applier
+from ..apply.operator_actions import (
+    Decision,
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
+    Subject,
+    carry_out,
+)
+from ..core.events import ReleaseFine
+from ..core.ledger import Fine, FineKey
+from ..core.outcomes import GONE
+from ..database.failed_records import FailedChange, failed_changes
+from ..database.ledger_read import LedgerReader
+from ..database.references import references_of
+from ..database.session import Connection, statements
+from ..export.profiles.profile import Profiles
+from ..export.reasons import DUE, mismatches
+from ..export.schedule import pauses
 from ..export.selection import Exclusion
+from .held import Judgement, held_by_itself, is_held_by_itself, judge, with_causes
+from .unclaimed import group_of, in_words
+
+SQL = statements("operators")
+
+# What a person's decision ends; any other reason ends where its cause is.
+RELEASABLE = (Exclusion.REFUSED, Exclusion.NOT_EXPORTABLE)
+REMEDIES = {
+    Exclusion.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
+    Exclusion.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
+    " a newer fine-created of the patron brings them",
+    Exclusion.NO_PATRON_NAME: "the patron has no name:"
+    " a newer fine-created of the patron brings it",
+    Exclusion.NO_PROFILE: "no profile of the institution takes it: add its type, currency, owner or"
+    " user group to one",
+    Exclusion.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
+    " parked release or parked discard",
+    Exclusion.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFine:
-    """An open fine that one profile (None: any) does not export now; `in_words` has the numbers."""
+class Examination:
+    """What is known of one fine.
+
+    `judgements` are those of each profile of its institution, none for a fine that is not open;
+    `held_back` are those that hold the fine back, or one without a profile if none counts it.
+    """
 
     fine: Fine
-    profile: str | None
-    reason: Exclusion
-    in_words: str
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        return (*self.fine.facts.key, self.profile or "")
+    judgements: list[Judgement]
+    held_back: list[Judgement]
+    failed_changes: Sequence[FailedChange]
 
 
-def without_profile(fine: Fine) -> HeldFine:
-    """One that is held back by itself, and in no profile's reach."""
-    reason = reason_of(fine)
-    words = reason.replace("_", " ")
-    if reason is Exclusion.REFUSED:
-        words = f"refused by the bursar: {fine.refused_reason}"
-    return HeldFine(fine, None, reason, words)
+def subject_of(key: FineKey) -> Subject:
+    """How decisions name a fine."""
+    return {"institution_id": key.institution_id, "fine_id": key.fine_id}
 
 
-def reason_of(fine: Fine) -> Exclusion:
-    """Without a profile, in the selection's order."""
-    if fine.status is Status.IN_DISPUTE:
-        return Exclusion.IN_DISPUTE
-    if not (fine.facts.exportable or fine.released):
-        return Exclusion.NOT_EXPORTABLE
-    return Exclusion.REFUSED
+async def find_fine(connection: Connection, store: LedgerReader, key: FineKey) -> Fine | None:
+    """The fine as it is now; None if it is not known."""
+    rows = await connection.fetch(SQL["fine"], *key)
+    return next(iter(await store.fines_of(connection, rows)), None)
 
 
-def is_held_by_itself(fine: Fine) -> bool:
-    """In dispute, not exportable or refused, whatever the profiles say."""
-    return (
-        fine.status is Status.IN_DISPUTE
-        or fine.refused_reason is not None
-        or not (fine.facts.exportable or fine.released)
-    )
+async def examine(
+    connection: Connection, store: LedgerReader, profiles: Profiles, key: FineKey
+) -> Examination | None:
+    """Examines a fine beside all that its patron has open; None if the fine is not known."""
+    fine = await find_fine(connection, store, key)
+    if fine is None:
+        return None
+    failed = await failed_changes(connection, key)
+    if not fine.is_open_in_library:
+        return Examination(fine, [], [], failed)
+    judgements = await _judgements(connection, store, profiles, fine)
+    held_back = await _held_back(connection, profiles, fine, judgements)
+    return Examination(fine, judgements, held_back, failed)
+
+
+async def _judgements(
+    connection: Connection, store: LedgerReader, profiles: Profiles, fine: Fine
+) -> list[Judgement]:
+    paused = await pauses(connection)
+    facts = fine.facts
+    patron_key = (facts.institution_id, facts.patron_id)
+    patron = (await store.patrons(connection, {patron_key})).get(patron_key)
+    group = group_of(fine, patron.user_group if patron else "")
+    judgements = []
+    for profile in profiles.of_institution(facts.institution_id):
+        # A fine that is closed between two statements is in no evaluation any more.
+        judgement = Judgement(fine, profile.code, None, DUE)
+        if not profile.includes(group):
+            words = "; ".join(mismatches(profile, group))
+            judgement = Judgement(fine, profile.code, Exclusion.NOT_THIS_PROFILE, words)
+        else:
+            judged = judge(connection, store, profile, paused, facts.patron_id)
+            async for other, reason, explanation in judged:
+                if other.facts.key == facts.key:
+                    words = explanation.words(other, reason)
+                    judgement = Judgement(other, profile.code, reason, words)
+        judgements.append(judgement)
+    return await with_causes(connection, judgements)
+
+
+async def _held_back(
+    connection: Connection, profiles: Profiles, fine: Fine, judgements: list[Judgement]
+) -> list[Judgement]:
+    held_back = [judgement for judgement in judgements if judgement.is_held_back]
+    if held_back or any(judgement.reason is None for judgement in judgements):
+        return held_back
+    if is_held_by_itself(fine):
+        return await with_causes(connection, [held_by_itself(fine)])
+    if all(judgement.reason is Exclusion.NOT_THIS_PROFILE for judgement in judgements):
+        words = in_words(profiles, fine.facts.institution_id)
+        return [Judgement(fine, None, Exclusion.NO_PROFILE, words)]
+    return []
+
+
+async def release(
+    applier: Applier, profiles: Profiles, key: FineKey, justification: Justification
+) -> DecisionResult:
+    """Offers a refused or not exportable fine to the next run, in one commit.
+
+    For any other fine nothing is done, and the result says what holds it back.
+    """
+    subject = subject_of(key)
+    async with applier.writer.pool.acquire() as connection:
+        examination = await examine(connection, applier.store, profiles, key)
+    if examination is None:
+        return DecisionResult(subject, done=False, outcome="is not known")
+    fine = examination.fine
+    reasons = {judgement.reason for judgement in examination.held_back if judgement.reason}
+    if fine.refused_reason is None and (fine.facts.exportable or fine.released):
+        return DecisionResult(subject, done=False, outcome=_remedy(fine, reasons))
+
+    async def work(connection: Connection) -> str:
+        event = ReleaseFine(key)
+        changes = await applier.apply_events(connection, references_of((event,)), (event,))
+        if GONE in changes.outcomes:
+            raise DecisionNotPossible("is not open any more")
+        if not changes.fines.changed:
+            raise DecisionNotPossible("is released already")
+        rest = sorted(reason.value for reason in reasons.difference(RELEASABLE))
+        rest += ["a change of it has failed"] if examination.failed_changes else []
+        return "released" + (f", but still held back: {', '.join(rest)}" if rest else "")
+
+    decision = Decision("held_release", key.institution_id, subject, justification)
+    return await carry_out(applier, decision, work)
+
+
+def _remedy(fine: Fine, reasons: set[Exclusion]) -> str:
+    if not fine.is_open_in_library:
+        return f"is not open: {fine.status}"
+    return "; ".join(sorted(REMEDIES[reason] for reason in reasons)) or "is not held back"

@@ -12,7 +12,7 @@ from ..core.words import Overpayment, Wait
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection
 from ..messages.decode import parse
-from .held_verdicts import find_fine
+from .held_fine import find_fine
 from .names import contract_of
 from .parked import ParkedRecord
 

@@ -19,8 +19,7 @@ from service.export.profiles.profile import Profile
 from service.export.selection import Exclusion
 from service.messages.decode import parse
 from service.operations import held
-from service.operations.held import HeldFilter
-from service.operations.held_fine import HeldFine
+from service.operations.held import HeldFilter, Judgement
 from service.operations.measure import Measure
 from service.operations.unclaimed import CountUnclaimed
 from service.runtime.telemetry import Metrics
@@ -71,7 +70,7 @@ async def open_fines(path: WritePath) -> set[str]:
     return {str(row["fine_id"]) for row in rows}
 
 
-async def listed(path: WritePath, world: World) -> list[HeldFine]:
+async def listed(path: WritePath, world: World) -> list[Judgement]:
     async with path.pool.acquire() as connection:
         return await held.find(
             connection, LedgerReader(parse), world.profiles, HeldFilter(waiting=True)
@@ -85,7 +84,7 @@ async def previewed(path: WritePath, profile: Profile) -> set[str]:
     return set(fine_ids)
 
 
-def by_place(found: Sequence[HeldFine]) -> dict[tuple[str, str | None], Exclusion]:
+def by_place(found: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion]:
     """By fine and profile; none is there twice."""
     places = {(one.fine.facts.fine_id, one.profile): one.reason for one in found}
     assert len(places) == len(found)

@@ -14,8 +14,7 @@ from service.database.failed_records import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Exclusion
 from service.messages.decode import changed_fine_in, parse
-from service.operations import held, held_release, parked
-from service.operations.held_verdicts import find_fine, verdicts, why
+from service.operations import held, held_fine, parked
 from service.settings import KafkaAccess
 from tests.support import exports
 from tests.support.commands import Commands
@@ -53,7 +52,7 @@ async def run(path: WritePath) -> list[tuple[str, int]]:
     ]
 
 
-async def reasons_of(path: WritePath) -> list[tuple[str, Exclusion]]:
+async def reasons_of(path: WritePath) -> list[tuple[str, Exclusion | None]]:
     async with path.pool.acquire() as connection:
         found = await held.find(connection, path.applier.store, PROFILES)
     return [(one.fine.facts.fine_id, one.reason) for one in found]
@@ -75,13 +74,9 @@ async def test_the_fine_waits_until_a_person_has_released_or_discarded_the_chang
     (item,) = await parked_now(path)
     async with path.pool.acquire() as connection:
         (failed,) = await failed_changes(connection, KEY)
-        fine_now = await find_fine(connection, path.applier.store, KEY)
-        assert fine_now is not None
-        judged = await verdicts(connection, path.applier.store, PROFILES, fine_now)
-        reasons = await why(connection, PROFILES, fine_now, judged)
     assert (failed.topic, failed.partition, failed.record_offset) == item.place
     assert (failed.id, failed.error) == (BAD if item.is_bound else None, "Mistake")
-    told = await held_release.release(path.applier, fine_now, reasons, SAID, [failed])
+    told = await held_fine.release(path.applier, PROFILES, KEY, SAID)
     assert (told.done, "parked release" in told.outcome) == (False, True)
     assert await run(path) == []
     decide = parked.release if decision == "release" else parked.discard
@@ -95,11 +90,7 @@ async def test_a_fine_that_came_as_not_exportable_is_released_and_waits_for_the_
 ) -> None:
     await path.take(*exports.fines(1, exportable=False))
     await when_it_is_read(path, monkeypatch)
-    async with path.pool.acquire() as connection:
-        failed = await failed_changes(connection, KEY)
-        fine_now = await find_fine(connection, path.applier.store, KEY)
-    assert fine_now is not None
-    told = await held_release.release(path.applier, fine_now, [], SAID, failed)
+    told = await held_fine.release(path.applier, PROFILES, KEY, SAID)
     assert told.outcome == "released, but still held back: a change of it has failed"
     assert await run(path) == []
 
@@ -139,7 +130,7 @@ def test_a_change_that_cannot_be_read_names_its_fine_all_the_same(path: WritePat
     access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)  # type: ignore[arg-type] # it raises
     value = change(fine_id="Gebühr 7").value
-    failed = intake._read_record(Origin(TOPIC, 0, 0, None, value))
+    failed = intake._read_one(Origin(TOPIC, 0, 0, None, value))
     assert getattr(failed, "fine_id", None) == "Gebühr 7"
     assert changed_fine_in("bursar-payment.v1", value) is None
     assert changed_fine_in("fine-changed.v1", b'{"fine_id": "a\\u0000"}') is None
