@@ -67,7 +67,7 @@ class OffsetLoader:
     async def _introduce(self, topics: Collection[str]) -> None:
         """A topic this database has never seen starts at the configured choice, all of it."""
         is_latest = self._source.start_at_latest
-        for topic in sorted(topics - await self._known(topics)):
+        for topic in sorted(set(topics) - await self._known(topics)):
             partitions = [
                 TopicPartition(topic, number)
                 for number in self._consumer.partitions_for_topic(topic) or ()
