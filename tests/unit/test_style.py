@@ -15,7 +15,7 @@ SERVICE = sorted((ROOT / "service").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FUNCTION_LINES_MAX = 50
-FUNCTION_LINES_MEDIAN_MAX = 10
+FUNCTION_LINES_MEDIAN_MAX = 8
 FILE_LINES_MAX = 300
 SLEEPS = {"time.sleep", "asyncio.sleep"}
 EVENTS = frozenset(Event)

@@ -1,7 +1,7 @@
-"""One word, one meaning: identifiers keep to the list in tests/structure/vocabulary.py.
+"""One word, one meaning: identifiers keep to the list in tests/structure/words.py.
 
 `python -m tests.structure.vocabulary PACKAGE...` lists what is to be renamed, with the line and a
-better word. Packages in `STILL_OPEN` of that file are not tested yet; a package that is done is
+better word. Packages in `STILL_OPEN` of tests/structure/vocabulary.py are not tested yet; a package that is done is
 removed from it.
 """
 
@@ -14,15 +14,13 @@ import pytest
 
 from tests.structure.vocabulary import (
     ROOT,
-    RULES,
     SERVICE,
     STILL_OPEN,
-    Name,
     defined_names,
     faults,
     package_of,
-    words_of,
 )
+from tests.structure.words import RULES, Name, words_of
 
 
 def test_no_identifier_uses_a_word_with_a_second_meaning() -> None:
