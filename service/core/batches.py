@@ -1,4 +1,4 @@
-"""What left for the bursar: lines, sealed batches, the answers to them."""
+"""What was exported: lines, sealed batches, and the bursar's answers to them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,10 @@ from .words import BatchState, ItemState, LineState, Reason, ResponseOutcome
 
 @dataclass(frozen=True, slots=True)
 class ExportLine:
-    """One exported fine in one batch; amounts signed as the fine."""
+    """One exported fine in one batch. `amount` has the sign of the fine, in minor units.
+
+    `reason` is why the bursar refused the line.
+    """
 
     key: LineKey
     fine_id: str
@@ -22,6 +25,8 @@ class ExportLine:
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
+    """A batch that was sealed: how many lines it has, and their sum in minor units."""
+
     key: BatchKey
     currency: str
     count: int
@@ -31,9 +36,11 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A bursar's answer under its identity; None: of an answer that older versions took.
+    """What became of a bursar's answer, under its identity.
 
-    `lines`: how many it accepts or refuses; None where it was rejected without naming any.
+    `lines` is the number of lines that it accepts or refuses, and None if it was rejected without
+    naming any. `outcome`, `lines` and `responded_at` are None if an older release has taken the
+    answer.
     """
 
     key: SourceKey

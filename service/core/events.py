@@ -3,16 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from .ledger import (
-    BatchKey,
-    FineFacts,
-    FineKey,
-    LineKey,
-    Origin,
-    Patron,
-    SourceKey,
-    Terms,
-)
+from .ledger import BatchKey, FineFacts, FineKey, LineKey, Origin, Patron, SourceKey
+from .terms import Terms
 from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
 

@@ -1,4 +1,4 @@
-"""The library's own events: a fine is created, changed before its export (rules.md, 2 and 2b)."""
+"""What the library reports: a fine is created, and changed before its export (rules.md, 2, 2b)."""
 
 from dataclasses import replace
 from typing import assert_never
@@ -10,7 +10,11 @@ from .words import ChangeKind, Considered, Kind, Reason, Status
 
 
 def create(known: Fine | None, event: FineCreated) -> Outcome:
-    """A fine or a credit appears on the active balance; the same again is a repeat."""
+    """A fine or a credit is added to the active balance (rows 2.1 and 2.2).
+
+    `known` is the fine that has the same identity, if there is one: the event is a repeat or a
+    conflict then.
+    """
     facts = event.facts
     if known is not None:
         same = known.facts.digest == facts.digest
@@ -28,13 +32,13 @@ def create(known: Fine | None, event: FineCreated) -> Outcome:
 
 
 def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
-    """Paid at the desk, waived, cancelled, disputed, restored: only before the export."""
-    if event.currency is not None and event.currency != fine.facts.currency:
-        return rejected(Reason.CURRENCY_MISMATCH)
+    """A fine is paid at the desk, waived, cancelled, disputed or restored (rows 2b.2 to 2b.10)."""
+    if event.currency not in (None, fine.facts.currency):
+        return rejected(Reason.CURRENCY_MISMATCH)  # row 2b.2
     if fine.bursar_transaction_id is not None:
-        return rejected(Reason.ALREADY_EXPORTED)
+        return rejected(Reason.ALREADY_EXPORTED)  # row 2b.3
     if not fine.is_open_in_library:
-        return rejected(Reason.ALREADY_CLOSED)
+        return rejected(Reason.ALREADY_CLOSED)  # row 2b.4
     match event.kind:
         case ChangeKind.PAID:
             return _reduce(fine, event, Kind.DESK_PAYMENT, _amount(event))
@@ -51,16 +55,15 @@ def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
 
 
 def _amount(event: FineChanged) -> int:
-    """Of a kind that always has an amount: a record without it breaks the contract."""
     assert event.amount is not None
     return event.amount
 
 
 def _reduce(fine: Fine, event: FineChanged, kind: Kind, amount: int) -> Applied | Rejected:
-    """Towards zero by `amount`; a credit from the other side; nothing left closes the fine."""
+    """Takes a positive `amount` off what remains; if nothing remains, the fine is closed."""
     if amount > abs(fine.remaining):
-        return rejected(Reason.EXCEEDS_REMAINING)
-    step = amount if fine.facts.is_credit else -amount
+        return rejected(Reason.EXCEEDS_REMAINING)  # row 2b.5
+    step = fine.facts.toward_zero(amount)
     left = fine.remaining + step
     after = replace(fine, remaining=left, changed_at=event.changed_at)
     if left == 0:
@@ -70,7 +73,7 @@ def _reduce(fine: Fine, event: FineChanged, kind: Kind, amount: int) -> Applied 
 
 def _move(fine: Fine, event: FineChanged, kind: Kind, status: Status) -> Applied | Rejected:
     if fine.status is status:
-        return rejected(Reason.NO_CHANGE)
+        return rejected(Reason.NO_CHANGE)  # row 2b.8
     return _changed(replace(fine, status=status, changed_at=event.changed_at), event, kind, 0, 0)
 
 

@@ -1,69 +1,36 @@
-"""The ledger's values: frozen, no IO, amounts in minor units, times aware UTC (rules.md, 1-3)."""
+"""The values of the ledger (rules.md, 1 to 3).
+
+All are frozen. Amounts are in minor units of their currency, times are aware and in UTC.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
-from .money import whole_units
+from .terms import Terms
 from .words import (
     CREDIT_TYPE,
-    DEFAULT_LABELS,
     Considered,
     ItemState,
     Kind,
-    LostRule,
-    Mode,
-    Overpayment,
     PaymentKind,
-    ProfileCode,
     Reason,
-    RefusedRule,
     Status,
 )
 
-# The default of a profile's `overpayment_max`.
-OUTSTANDING_TIMES = 10
-WHOLE_UNITS = 100
-
-DEFAULT_LOST_TYPES = frozenset({"LOSTITEMREPLACEMENTFEE", "LOSTITEMFINE"})
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The part of a profile that an exported fine keeps: a later change reinterprets nothing."""
-
-    profile: ProfileCode
-    mode: Mode
-    lost: LostRule = LostRule.CLOSE
-    lost_types: frozenset[str] = DEFAULT_LOST_TYPES
-    close_paid_lost_loan: bool = False
-    overpayment: Overpayment = Overpayment.CREDIT
-    refused: RefusedRule = RefusedRule.HOLD
-    labels: tuple[tuple[Kind, str], ...] = ()
-    overpayment_max: int | None = None  # of an excess, in minor units; None: the default
-
-    def label(self, kind: Kind) -> str:
-        return dict(self.labels).get(kind, DEFAULT_LABELS[kind])
-
-    def excess_max(self, outstanding: int, currency: str) -> int:
-        """The largest excess that becomes a credit without a person's decision, in minor units.
-
-        `outstanding` is what was owed at the bursar before the payment. The default is the larger
-        of ten times that and 100 whole units of the currency.
-        """
-        if self.overpayment_max is not None:
-            return self.overpayment_max
-        return max(OUTSTANDING_TIMES * abs(outstanding), whole_units(WHOLE_UNITS, currency))
-
 
 class AccountKey(NamedTuple):
+    """Identity of an account."""
+
     institution_id: str
     patron_id: str
     currency: str
 
 
 class FineKey(NamedTuple):
+    """Identity of a fine."""
+
     institution_id: str
     fine_id: str
 
@@ -77,18 +44,22 @@ class SourceKey(NamedTuple):
 
 
 class LineKey(NamedTuple):
+    """Identity of an export line: the bursar transaction id is unique in an institution."""
+
     institution_id: str
     bursar_transaction_id: str
 
 
 class BatchKey(NamedTuple):
+    """Identity of a batch: batches are numbered per institution and profile."""
+
     institution_id: str
     profile: str
     batch_number: int
 
 
 class Origin(NamedTuple):
-    """Where a record came from and its bytes, untouched: it may be rejected or shown later."""
+    """The place of a record in its topic, and its bytes, which a rejection has to repeat."""
 
     topic: str
     partition: int
@@ -101,6 +72,8 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
+    """The library that a fine belongs to."""
+
     library_id: str
     library_code: str
     library_name: str
@@ -108,6 +81,8 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """The item that a fine is about."""
+
     title: str
     call_number: str | None = None
     library: str | None = None
@@ -119,9 +94,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Patron:
-    """A snapshot of the patron; the newest `seen_at` wins.
+    """What is known of a patron; of two snapshots, the one with the newer `seen_at` is kept.
 
-    It is the event's ce_time, but once stored never later than the time at which it was recorded.
+    `seen_at` is the `ce_time` of the event. The time of recording replaces it when it is stored, if
+    that is earlier.
     """
 
     institution_id: str
@@ -134,7 +110,7 @@ class Patron:
 
 @dataclass(frozen=True, slots=True)
 class FineFacts:
-    """What a fine was created with; never changes."""
+    """What a fine was created with; it never changes."""
 
     institution_id: str
     fine_id: str
@@ -153,20 +129,27 @@ class FineFacts:
 
     @property
     def key(self) -> FineKey:
+        """The identity of the fine."""
         return FineKey(self.institution_id, self.fine_id)
 
     @property
     def account(self) -> AccountKey:
+        """The account of the fine: that of its patron in its currency."""
         return AccountKey(self.institution_id, self.patron_id, self.currency)
 
     @property
     def is_credit(self) -> bool:
+        """Whether it is a credit: its amounts are negative."""
         return self.type == CREDIT_TYPE
+
+    def toward_zero(self, amount: int) -> int:
+        """The signed change that takes the positive `amount` off what is owed."""
+        return amount if self.is_credit else -amount
 
 
 @dataclass(frozen=True, slots=True)
 class Fine:
-    """A fine now. `remaining` is owed in the library, `outstanding` at the bursar; both signed."""
+    """A fine as it is now. `remaining` is owed in the library, `outstanding` at the bursar."""
 
     facts: FineFacts
     status: Status
@@ -183,11 +166,14 @@ class Fine:
 
     @property
     def is_open_in_library(self) -> bool:
+        """Whether the library collects the fine: its status is Active or In dispute."""
         return self.status is Status.ACTIVE or self.status is Status.IN_DISPUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """The balances of an account. `sequence` is the number of its latest transaction."""
+
     key: AccountKey
     active: int = 0
     transferred: int = 0
@@ -195,15 +181,12 @@ class Account:
     epoch: int = 1
 
 
-# --- events: what a record says, as core values ------------------------------------------------
-
-
-# --- what the ledger remembers -------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A bursar's payment by identity; `applied` moved the fine, `excess` became `credit_id`."""
+    """What became of a bursar's payment, under its identity.
+
+    `applied` has changed what is outstanding, and `excess` became the credit `credit_id`.
+    """
 
     key: SourceKey
     kind: PaymentKind
@@ -223,14 +206,14 @@ class Payment:
 
     @property
     def line_key(self) -> LineKey | None:
-        """The line it named, known or not."""
+        """The key of the line that the payment names, whether the line is known or not."""
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A library's change under its identity."""
+    """What became of a change in the library, under its identity."""
 
     key: SourceKey
     digest: bytes
@@ -241,6 +224,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
+    """A payment, write-off, reversal or status as the cause of a transaction."""
+
     source: str
     payment_id: str
     reverses_payment_id: str | None = None
@@ -250,6 +235,8 @@ class PaymentRef:
 
 @dataclass(frozen=True, slots=True)
 class LibraryRef:
+    """A change in the library as the cause of a transaction."""
+
     source: str
     change_id: str
     reason: str | None = None
@@ -257,6 +244,8 @@ class LibraryRef:
 
 @dataclass(frozen=True, slots=True)
 class ExportRef:
+    """An export, or the refusal of its line, as the cause of a transaction."""
+
     profile: str
     batch_number: int
     bursar_transaction_id: str
@@ -267,7 +256,7 @@ Cause = PaymentRef | LibraryRef | ExportRef | None
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One line of the ledger: the account before and after, the fine after, what caused it."""
+    """One entry of the ledger: the account before and after it, the fine after it, its cause."""
 
     before: Account
     after: Account
@@ -292,7 +281,7 @@ class Transaction:
 
     @property
     def transaction_id(self) -> str:
-        """32 hex digits made of account, epoch and sequence; the ce_id of its balance-changed."""
+        """32 hexadecimal digits made of account, epoch and sequence; the `ce_id` of its event."""
         after = self.after
         text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
         return sha256(text.encode()).hexdigest()[:32]
@@ -300,6 +289,8 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class LoanClosed:
+    """The loan of a lost item that is closed because its fine was exported."""
+
     institution_id: str
     patron_id: str
     loan_id: str

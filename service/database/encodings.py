@@ -7,7 +7,8 @@ from hashlib import sha256
 import asyncpg
 import orjson
 
-from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef, Terms
+from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
+from ..core.terms import Terms
 from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
 
 

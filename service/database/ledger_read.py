@@ -20,9 +20,9 @@ from ..core.ledger import (
     Patron,
     Payment,
     SourceKey,
-    Terms,
 )
 from ..core.parked import ParkedFailure
+from ..core.terms import Terms
 from ..core.words import Wait
 from ..core.workspace import LoanKey, PatronKey, View
 from ..runtime.failures import StaleRead

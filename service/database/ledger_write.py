@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..core.events import Rejection
-from ..core.ledger import Terms
+from ..core.terms import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
 from . import tables

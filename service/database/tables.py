@@ -31,9 +31,9 @@ from ..core.ledger import (
     Payment,
     PaymentRef,
     SourceKey,
-    Terms,
     Transaction,
 )
+from ..core.terms import Terms
 from ..core.words import (
     BURSAR_COMMENT,
     BatchState,

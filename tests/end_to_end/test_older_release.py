@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.ledger import Terms
+from service.core.terms import Terms
 from service.core.words import Mode, ProfileCode
 from service.database.encodings import terms_text
 from service.database.migrate import revisions

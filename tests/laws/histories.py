@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from service.core.events import ExportFine, Incoming
-from service.core.ledger import BatchKey, FineKey, SourceKey, Terms
+from service.core.ledger import BatchKey, FineKey, SourceKey
 from service.core.payments import excess_credit_id
+from service.core.terms import Terms
 from service.core.words import (
     ChangeKind,
     LostRule,

@@ -75,7 +75,12 @@ class Target:
 TARGETS = (
     Target(("service/core/money.py",), ((*RULES[:1], *MESSAGES, *XML), (*FILES, *FORMATS))),
     Target(
-        ("service/core/words.py", "service/core/ledger.py", "service/core/outcomes.py"),
+        (
+            "service/core/words.py",
+            "service/core/ledger.py",
+            "service/core/terms.py",
+            "service/core/outcomes.py",
+        ),
         (
             (*RULES, *MESSAGES),
             (*PAGES, *CONTRACTS, *LAWS),

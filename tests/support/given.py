@@ -7,17 +7,9 @@ from hashlib import sha256
 import pytest
 
 from service.core.events import ExportFine, FineChanged, FineCreated
-from service.core.ledger import (
-    BatchKey,
-    FineFacts,
-    FineKey,
-    Origin,
-    Owner,
-    Patron,
-    SourceKey,
-    Terms,
-)
+from service.core.ledger import BatchKey, FineFacts, FineKey, Origin, Owner, Patron, SourceKey
 from service.core.payments import excess_credit_id
+from service.core.terms import Terms
 from service.core.words import (
     CREDIT_TYPE,
     ChangeKind,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.ledger import DEFAULT_LOST_TYPES, Terms
+from service.core.terms import DEFAULT_LOST_TYPES, Terms
 from service.core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
 from service.export.batch import Limits
 from service.export.profiles.profile import (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from service.core.ledger import Terms
+from service.core.terms import Terms
 from service.core.words import Kind, LostRule
 from tests.support.bursar import pays, refuses
 from tests.support.given import (

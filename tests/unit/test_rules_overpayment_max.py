@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from service.core.events import Discard, Release
-from service.core.ledger import FineKey, SourceKey, Terms
+from service.core.ledger import FineKey, SourceKey
 from service.core.payments import excess_credit_id
+from service.core.terms import Terms
 from service.database.encodings import terms_id, terms_of, terms_text
 from tests.support.bursar import pays, reverses, writes_off
 from tests.support.given import (

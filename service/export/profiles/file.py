@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ...core.ledger import DEFAULT_LOST_TYPES
+from ...core.terms import DEFAULT_LOST_TYPES
 from ...core.words import Kind, LostRule, Mode, Overpayment, RefusedRule
 from .profile import AmountScope, EmptyRun
 

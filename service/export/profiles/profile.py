@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ...core.ledger import Terms
+from ...core.terms import Terms
 from ...core.words import (
     CREDIT_TYPE,
     Kind,
