@@ -1,8 +1,8 @@
 """One word, one meaning: identifiers keep to the list in tests/structure/words.py.
 
 `python -m tests.structure.vocabulary PACKAGE...` lists what is to be renamed, with the line and a
-better word. Packages in `STILL_OPEN` of tests/structure/vocabulary.py are not tested yet; a package that is done is
-removed from it.
+better word. Packages in `STILL_OPEN` of tests/structure/vocabulary.py are not tested yet; a package
+that is done is removed from it.
 """
 
 from __future__ import annotations
