@@ -34,16 +34,13 @@ class Fault(NamedTuple):
 # Packages where identifiers still have to be renamed. A package leaves the list for good.
 STILL_OPEN = {
     "app",
-    "apply",
     "cli",
     "consumer",
-    "core",
     "database",
     "delivery",
     "export",
     "imports",
     "kafka",
-    "messages",
     "operations",
     "runtime",
     "settings",
