@@ -1,4 +1,4 @@
-"""Migrations: forward only, one transaction each, one instance at a time (alembic, our own SQL)."""
+"""Migrations of the database: forward only, one transaction each, one instance at a time."""
 
 import re
 from importlib import resources
@@ -8,7 +8,7 @@ import asyncpg
 from ..runtime.problems import OperatorError
 from .session import Connection
 
-# Any number of ours: whoever holds it migrates, the others wait and then find nothing to do.
+# An arbitrary number. One instance holds the lock; the others wait and then have nothing to do.
 ADVISORY_LOCK = 0x62757273_61726272  # "bursarbr"
 CONNECT_SECONDS_MAX = 10
 _REVISION = re.compile(r"v([0-9]{4})_[a-z0-9_]+\.py")
@@ -19,27 +19,29 @@ class MigrationBusy(OperatorError):
 
 
 async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
-    """Applies what is missing; the number applied.
+    """Applies the revisions that the database lacks; returns how many these are.
 
-    Safe from several instances at once. A database that a newer version migrated is left alone.
-    Raises MigrationBusy, migrations.script.BrokenMigration, asyncpg.PostgresError, OSError; a
-    session that is lost in a migration raises as any absence of the database, to be tried again.
+    Several instances may call this at once. A database that a newer version has migrated stays as
+    it is. Raises MigrationBusy, upgrade.BrokenMigration, asyncpg.PostgresError and OSError. If the
+    session is lost in a migration, an error of the connection is raised, and the call can be
+    repeated.
     """
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:
         await _lock(raw, wait_seconds_max)
-        if not await pending_on(raw):
-            return 0
-        from .upgrade import upgrade  # a second of imports, rarely needed
+        missing = await pending_on(raw)
+        if missing:
+            from .upgrade import upgrade  # takes a second to import, and is rarely needed
 
-        return await upgrade(raw)
+            await upgrade(raw)
+        return len(missing)
     finally:
-        # Ends the session, and with it the lock; a session that is gone already has none.
+        # Ends the session and frees the lock. A session that was lost holds no lock any more.
         await raw.close(timeout=CONNECT_SECONDS_MAX)
 
 
 async def pending(database_url: str) -> tuple[str, ...]:
-    """Revisions this version has and the database lacks, oldest first."""
+    """Returns the revisions that this version has and the database lacks, oldest first."""
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:
         return await pending_on(raw)
@@ -48,21 +50,18 @@ async def pending(database_url: str) -> tuple[str, ...]:
 
 
 async def pending_on(connection: Connection) -> tuple[str, ...]:
-    """As `pending`, over a connection that is open. A newer database lacks nothing."""
-    present = await current(connection)
-    return tuple(name for name in revisions() if present is None or name > present)
+    """Returns what `pending` does, over an open connection.
 
-
-async def current(connection: Connection) -> str | None:
-    """The database's revision; None before the first migration."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-        return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    return found
+    A database that a newer version has migrated lacks nothing.
+    """
+    current = None  # before the first migration
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
+        current = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return tuple(name for name in revisions() if current is None or name > current)
 
 
 def revisions() -> tuple[str, ...]:
-    """This version's revisions, oldest first: numbers of one width, so they sort."""
+    """Returns the revisions of this version, oldest first: numbers of one width, so they sort."""
     folder = resources.files(__package__).joinpath("migrations", "versions")
     names = (_REVISION.fullmatch(file.name) for file in folder.iterdir())
     return tuple(sorted(name[1] for name in names if name is not None))

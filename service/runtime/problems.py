@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import asyncpg
@@ -38,7 +39,7 @@ def describe(problem: BaseException) -> dict[str, object]:
         told["within"] = [describe(one) for one in problem.exceptions]
     if places := list(_places(problem)):
         told["at"] = places
-    if causes := [type(cause).__qualname__ for cause in _causes(problem)]:
+    if causes := [type(cause).__qualname__ for cause in islice(causes_of(problem), CAUSES_MAX)]:
         told["causes"] = causes
     return told
 
@@ -67,10 +68,10 @@ def _places(problem: BaseException) -> Iterator[str]:
         yield f"{path.parent.name}/{path.name}:{frame.lineno} {frame.name}"
 
 
-def _causes(problem: BaseException) -> Iterator[BaseException]:
-    for _ in range(CAUSES_MAX):
-        cause = problem.__cause__ or problem.__context__
-        if cause is None:
-            return
+def causes_of(problem: BaseException) -> Iterator[BaseException]:
+    """Yields the exception's cause or context, then the one of that exception, and so on."""
+    passed = {id(problem)}
+    while (cause := problem.__cause__ or problem.__context__) and id(cause) not in passed:
         yield cause
+        passed.add(id(cause))
         problem = cause

@@ -15,10 +15,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from service.database import migrate as migrations
+from service.database import upgrade
 from service.database.migrate import migrate, pending, revisions
-from service.database.migrations import script
-from service.database.migrations.script import BrokenMigration
 from service.database.session import create_pool
+from service.database.upgrade import BrokenMigration
 from service.runtime.failures import LOGIN_FAILED, TRANSIENT
 from service.runtime.problems import describe
 from service.settings import DatabaseLimits
@@ -86,14 +86,14 @@ async def test_a_session_lost_between_two_migrations_is_an_absence_of_the_databa
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch, is_noticed: bool
 ) -> None:
     """There SQLAlchemy speaks, which wraps what the driver raises or says something of its own."""
-    run_file = script.run
+    run_file = upgrade.run_sql_file
 
     def run(file: str) -> None:
         run_file(file)
         with contextlib.nullcontext() if is_noticed else contextlib.suppress(DBAPIError):
             op.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr(script, "run", run)
+    monkeypatch.setattr(upgrade, "run_sql_file", run)
     with pytest.raises(TRANSIENT):
         await migrate(empty_database_url)
     monkeypatch.undo()

@@ -9,8 +9,8 @@ import pytest
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 from service.cli.explained import is_operators, lines_of
-from service.database.migrations.script import BrokenMigration
 from service.database.reach import why_unusable
+from service.database.upgrade import BrokenMigration
 from service.kafka import reach as kafka_reach
 
 SECRET = "Geheim-1"

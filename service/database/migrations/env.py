@@ -1,14 +1,12 @@
-"""What alembic runs to migrate, on the connection that migrate.py hands over."""
+"""What alembic runs to migrate, on the connection that upgrade.py shares with it."""
 
 from alembic import context
 
-attributes = context.config.attributes
 context.configure(
-    connection=attributes["connection"],
-    # A migration and its row in the version table commit together: killed between, nothing is half.
+    connection=context.config.attributes["connection"],
+    # Each migration commits with its row of the version table, so that none is ever half done.
     transaction_per_migration=True,
     transactional_ddl=True,
-    on_version_apply=attributes["on_version_apply"],
 )
 with context.begin_transaction():
     context.run_migrations()
