@@ -27,7 +27,6 @@ LAST_COMMIT_SECONDS_MAX = 2
 log = get_log(__name__)
 
 Offsets = Mapping[TopicPartition, int]
-Assignments = Mapping[TopicPartition, Assignment]
 
 
 class OffsetLoader:

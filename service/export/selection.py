@@ -127,11 +127,6 @@ def identifiers_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> 
     return [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
 
 
-def is_carried(code: str) -> bool:
-    """Whether a code or identifier is printed as it is: a blank in its place would be another's."""
-    return clean(code) == code
-
-
 def _is_claimed(profile: Profile, candidate: Candidate) -> bool:
     return (
         candidate.institution_id == profile.institution_id
