@@ -1,4 +1,7 @@
-"""What a record says, as core values: frozen, checked, amounts in minor units, times UTC."""
+"""What the rules decide: the events of records, the export of a fine, an operator's decisions.
+
+All are frozen. Amounts are in minor units, times are aware and in UTC.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -160,36 +163,50 @@ Parkable = FineChanged | BursarPayment
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that was rejected: recorded with its bytes, published, nothing else changes."""
+    """A record that was rejected: it is stored with its bytes and published; nothing else changes.
+
+    `detail` is "member: rule" and never has a value. `institution_id` is None if the record names
+    no institution.
+    """
 
     reason: Reason
-    detail: str  # field and rule, never a value
+    detail: str
     origin: Origin
     institution_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """A record on which the program failed: parked as an internal error, with its bytes."""
+    """A record on which the program failed: it is parked with its bytes as an internal error.
+
+    `error` is the name of the error, never its text. A fine with the id `fine_id` is not exported
+    until an operator has decided about the record; it is None unless the record is a change.
+    """
 
     origin: Origin
     institution_id: str
-    error: str  # the error's name, never its text
-    fine_id: str | None = None  # of a change: its fine is not exported meanwhile
+    error: str
+    fine_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """A sound record that has to wait; `arrival` orders the old ones, new ones come after them."""
+    """A change or a payment that has to wait.
+
+    It waits in the queue of the fine `fine_id`, where it is tried before anything newer for that
+    fine, and in the queue behind the payment `original` if it reverses one. `arrival` is its number
+    in the table of parked records, and None if this fold has parked it.
+    """
 
     event: Parkable
     wait: Wait
-    fine_id: str | None  # the lane: tried before anything newer for this fine
-    original: SourceKey | None  # the payment a reversal waits for
+    fine_id: str | None
+    original: SourceKey | None
     arrival: int | None = None
 
     @property
     def is_change(self) -> bool:
+        """Whether it is a change in the library, and not a payment."""
         return isinstance(self.event, FineChanged)
 
 

@@ -1,6 +1,7 @@
 """Money in integer minor units of an ISO 4217 currency (contracts.md, 1)."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 
@@ -12,15 +13,15 @@ _SUM = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,3})?", re.ASCII)
 
 
 class InvalidAmount(ValueError):
-    """The text is no amount of the currency. The message names the rule, never the value."""
+    """A text is not an amount of its currency. The message names the rule, never the value."""
 
 
 class InvalidCurrency(ValueError):
-    """Not an ISO 4217 alphabetic code with 0 to 3 decimals."""
+    """A text is not an ISO 4217 alphabetic code with 0 to 3 decimals."""
 
 
-# The decimals of every currency that a release has taken. The standard drops a code when its money
-# goes (BGN, HRK); what the ledger holds in it keeps its meaning all the same.
+# The decimals of every currency that a release has accepted. The standard drops a code when its
+# money is withdrawn (BGN, HRK), but amounts in the ledger must keep their meaning.
 _LISTED = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     2: "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN"
@@ -32,8 +33,8 @@ _LISTED = {
     " USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG",
     3: "BHD IQD JOD KWD LYD OMR TND",
 }
-# Decimals, and the last month in which the money was in use: that of the standard's list of
-# historic codes, or the last one in which the old and the new money were legal tender together.
+# The decimals, and the last month in which the money was in use: the month of the standard's list
+# of historic codes, or the last one in which old and new money were both legal tender.
 _WITHDRAWN = {
     "ANG": (2, (2025, 6)),
     "BGN": (2, (2026, 1)),
@@ -60,7 +61,7 @@ _DECIMALS = {code: digits for digits, codes in _LISTED.items() for code in codes
 
 @cache
 def _current() -> dict[str, int]:
-    """The standard's list as it is now, as far as its currencies have 0 to 3 decimals."""
+    """The decimals of the currencies of the standard as it is now, up to 3 decimals."""
     known = ((currency.code, currency.exponent) for currency in Currency)
     return {code: digits for code, digits in known if digits is not None and digits <= MAX_DECIMALS}
 
@@ -68,8 +69,8 @@ def _current() -> dict[str, int]:
 def is_in_use(currency: str, day: date) -> bool:
     """Whether a fine that was created on `day` may be in the currency.
 
-    A code that the standard has dropped counts up to the last month of its money; one of which no
-    such month is known here, not at all.
+    A currency that was withdrawn is accepted up to the last month of its money. One that the
+    standard has dropped and whose last month is not known here is not accepted.
     """
     if currency in _WITHDRAWN:
         _, last_month = _WITHDRAWN[currency]
@@ -78,7 +79,7 @@ def is_in_use(currency: str, day: date) -> bool:
 
 
 def decimals(currency: str) -> int:
-    """The currency's decimals, 0 to 3, also of one that was withdrawn. Raises InvalidCurrency."""
+    """The decimals of a currency, 0 to 3, even if it was withdrawn. Raises InvalidCurrency."""
     digits = _DECIMALS.get(currency)
     if digits is None:
         digits = _current().get(currency)
@@ -88,7 +89,7 @@ def decimals(currency: str) -> int:
 
 
 def rule_broken_by(currency: str) -> str:
-    """For a code that is not taken: which rule it breaks, the nearest one first."""
+    """The rule that a code breaks which is not accepted, as exactly as possible."""
     code = currency.strip()
     if code.upper() != code and code.upper() in _DECIMALS:
         return "must be in upper case"
@@ -98,20 +99,21 @@ def rule_broken_by(currency: str) -> str:
 
 
 def whole_units(count: int, currency: str) -> int:
-    """So many whole units of the currency in minor units: 100 USD is 10000. Raises
-    InvalidCurrency.
+    """`count` whole units of the currency in minor units: 100 USD is 10000.
+
+    Raises InvalidCurrency.
     """
     minor: int = count * 10 ** decimals(currency)
     return minor
 
 
 def parse_minor(text: object, currency: str) -> int:
-    """Minor units of a wire amount. Raises InvalidAmount or InvalidCurrency."""
+    """The minor units of an amount's text. Raises InvalidAmount or InvalidCurrency."""
     return _parse(text, currency, _AMOUNT)
 
 
 def parse_sum(text: object, currency: str) -> int:
-    """Minor units of a sum: 15 digits before the point. Raises InvalidAmount or InvalidCurrency."""
+    """The same for a sum, which may have 15 digits before the point."""
     return _parse(text, currency, _SUM)
 
 
@@ -131,10 +133,24 @@ def _parse(text: object, currency: str, form: re.Pattern[str]) -> int:
 
 
 def format_minor(minor: int, currency: str) -> str:
-    """Exactly the currency's decimals: 9500 USD is 95.00, 300 JPY is 300."""
+    """The amount with exactly the currency's decimals: 9500 USD is 95.00, 300 JPY is 300."""
+    return format_of(currency)(minor)
+
+
+@cache
+def format_of(currency: str) -> Callable[[int], str]:
+    """The function that formats minor units of the currency. Raises InvalidCurrency.
+
+    It is made once per currency, because an event has a dozen amounts.
+    """
     digits = decimals(currency)
     if digits == 0:
-        return str(minor)
-    sign = "-" if minor < 0 else ""
-    text = str(abs(minor)).rjust(digits + 1, "0")
-    return f"{sign}{text[:-digits]}.{text[-digits:]}"
+        return str
+    scale = 10**digits
+
+    def amount(minor: int) -> str:
+        whole, rest = divmod(abs(minor), scale)
+        sign = "-" if minor < 0 else ""
+        return f"{sign}{whole}.{rest:0{digits}d}"
+
+    return amount

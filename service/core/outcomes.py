@@ -13,7 +13,7 @@ GONE = "gone"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One transaction to be: the fine after it and how both balances move, in minor units."""
+    """A transaction that is to be posted: the fine after it, and the changes of both balances."""
 
     fine: Fine
     kind: Kind
@@ -27,12 +27,17 @@ class Effect:
 
     @property
     def label(self) -> str:
+        """The text of the transaction for people, from the terms of the fine's export."""
         return self.terms.label(self.kind) if self.terms else DEFAULT_LABELS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The event counts. `applied` and `excess` are positive; `fine` is the fine at the end."""
+    """The event has effects. `fine` is the fine after all of them.
+
+    Of a payment, `applied` is what reduces the outstanding amount, and `excess` what becomes the
+    credit `credit_id`. `noted` says that no balance changes.
+    """
 
     effects: tuple[Effect, ...]
     fine: Fine
@@ -50,14 +55,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Same identity, same content: no effect."""
+    """The same record again: it has no effect."""
 
     name = "repeat"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Recorded with its bytes and published; nothing else changes. `detail`: field and rule."""
+    """The record is stored with its bytes and published; nothing else changes."""
 
     reason: Reason
     detail: str
@@ -70,7 +75,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Sound, but it has to wait, in the lane of its fine or behind the payment it reverses."""
+    """The record has to wait: in the queue of its fine, or behind the payment that it reverses."""
 
     wait: Wait
     fine_id: str | None
@@ -114,6 +119,7 @@ _DETAILS: dict[Reason, str] = {
 
 
 def rejected(reason: Reason) -> Rejected:
+    """The rejection for a reason, with the member and the rule that belong to it."""
     return Rejected(reason, _DETAILS[reason])
 
 

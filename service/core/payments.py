@@ -62,8 +62,9 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
         return Park(Wait.NOT_EXPORTED, fine.facts.fine_id)  # row 7
     if fine.bursar_transaction_id is None:
         return rejected(Reason.NOT_LIVE)  # row 8: closed in the library
-    assert fine.terms is not None
-    if fine.terms.mode is Mode.EXPORT_ONLY:
+    terms = fine.terms
+    assert terms is not None
+    if terms.mode is Mode.EXPORT_ONLY:
         return rejected(Reason.IMPORT_NOT_ACTIVE)  # row 8
     fine = _with_status_code(fine, event)
     if event.kind is PaymentKind.STATUS:
@@ -72,7 +73,7 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
     paid = replace(fine, payments_live=fine.payments_live + 1)
     if fine.status is Status.CLOSED:
         return _note(paid, event, Kind.PAYMENT_NOTED, event.amount)  # row 9: a lost fine
-    rule = overpayment or overpayment_rule(paid, fine.terms, event.amount)
+    rule = overpayment or overpayment_rule(paid, terms, event.amount)
     return _settle(paid, event, event.amount, rule)
 
 

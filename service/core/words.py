@@ -1,4 +1,4 @@
-"""The words of the domain: closed sets with stable codes, part of the contract (rules.md, 1-5)."""
+"""The codes of the domain: closed sets of words that are part of the contract (rules.md, 1-5)."""
 
 from enum import StrEnum
 from typing import NewType
@@ -11,7 +11,7 @@ EXCESS_PREFIX = "bb-"
 
 
 class Status(StrEnum):
-    """A fine's status, as the library shows it."""
+    """The status of a fine, as the library shows it."""
 
     ACTIVE = "Active"
     IN_DISPUTE = "In dispute"
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 
 class Considered(StrEnum):
-    """Whether the fine counts as open; beside the status: an imported fine stays Transferred."""
+    """Whether a fine counts as open. A fine that was paid at the bursar keeps its status."""
 
     ACTIVE = "active"
     CLOSED = "closed"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
     CREDIT_CANCELLED = "credit_cancelled"
 
 
-# The seed's words where it has one; the rest is our decision in its style.
+# The words of the model (rules.md, 2) where it has some; the others follow their style.
 DEFAULT_LABELS: dict[Kind, str] = {
     Kind.FINE: "Fine",
     Kind.CREDIT: "Credit",
@@ -118,27 +118,37 @@ class Wait(StrEnum):
 
 
 class Mode(StrEnum):
+    """Whether a profile only exports fines, or also imports payments."""
+
     EXPORT_ONLY = "export_only"
     EXPORT_IMPORT = "export_import"
 
 
 class LostRule(StrEnum):
+    """What becomes of a lost fine that is exported (rules.md, 4)."""
+
     CLOSE = "close"
     TRANSFER = "transfer"
 
 
 class Overpayment(StrEnum):
+    """What happens with a payment of more than what is outstanding (rules.md, 3)."""
+
     CREDIT = "credit"
     REJECT = "reject"
     HOLD = "hold"
 
 
 class RefusedRule(StrEnum):
+    """Whether a fine whose line was refused waits for a person or goes into the next run."""
+
     HOLD = "hold"
     RETRY = "retry"
 
 
 class ChangeKind(StrEnum):
+    """What happened to a fine in the library (rules.md, 2b)."""
+
     PAID = "paid"
     WAIVED = "waived"
     CANCELLED = "cancelled"
@@ -147,6 +157,8 @@ class ChangeKind(StrEnum):
 
 
 class PaymentKind(StrEnum):
+    """What the bursar reports on a fine (rules.md, 3)."""
+
     PAYMENT = "payment"
     REVERSAL = "reversal"
     WRITE_OFF = "write_off"
@@ -154,13 +166,15 @@ class PaymentKind(StrEnum):
 
 
 class ResponseOutcome(StrEnum):
+    """The bursar's answer to a batch (rules.md, 5)."""
+
     ACCEPTED = "accepted"
     REFUSED = "refused"
     PARTIAL = "partial"
 
 
 class ItemState(StrEnum):
-    """State of a payment or a change under its identity."""
+    """What became of a payment, a change or an answer."""
 
     APPLIED = "applied"
     NOTED = "noted"
@@ -169,12 +183,14 @@ class ItemState(StrEnum):
 
 
 class LineState(StrEnum):
+    """Whether an export line counts, or the bursar has refused it."""
+
     LIVE = "live"
     REFUSED = "refused"
 
 
 class BatchState(StrEnum):
-    """A batch as people see it; `quarantined` and `published` are worked out, never stored."""
+    """How far a batch is. `quarantined` and `published` are not stored: the outbox shows them."""
 
     SEALED = "sealed"
     QUARANTINED = "quarantined"
@@ -185,7 +201,7 @@ class BatchState(StrEnum):
 
 
 class RejectedState(StrEnum):
-    """Whether somebody has looked after a rejected record."""
+    """Whether an operator has decided about a rejected record."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -193,10 +209,11 @@ class RejectedState(StrEnum):
 
 
 class KnownLines(StrEnum):
-    """What is done with lines that other files have brought: the same line and the same sum.
+    """What an import does with a line and a sum that another file has brought before.
 
-    `refuse`: a line of which nothing is owed any more is that payment; of one that could be paid
-    once more nobody can tell, and the file is refused. `skip` and `pay` are a person's word.
+    `refuse`: if nothing is owed on the line any more, it is that earlier payment and is skipped. If
+    something is owed, nobody can tell, and the file is refused. With `skip` and `pay` a person has
+    decided.
     """
 
     REFUSE = "refuse"

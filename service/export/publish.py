@@ -6,6 +6,7 @@ The records are described in contracts.md, 6.
 from dataclasses import dataclass
 
 from ..core.ledger import BatchKey
+from ..core.money import format_of
 from ..database import outbox, quarantine
 from ..database.encodings import pack_headers, unpack_headers
 from ..database.session import Connection, run_in_thread, statements
@@ -14,7 +15,6 @@ from ..messages.encode import (
     XML,
     Members,
     Message,
-    format_of,
     headers_of,
     json_bytes,
 )

@@ -7,7 +7,7 @@ repeat has the same `ce_id`.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, assert_never
 
@@ -24,7 +24,7 @@ from ..core.ledger import (
     PaymentRef,
     Transaction,
 )
-from ..core.money import decimals
+from ..core.money import format_of
 from .envelope import TYPE_PREFIX
 
 Header = tuple[str, bytes]
@@ -45,7 +45,7 @@ _JSON_HEADER: Header = ("content-type", JSON)
 
 
 class Message(NamedTuple):
-    """A record for Kafka, but for its topic."""
+    """A record for Kafka without its topic."""
 
     key: bytes | None
     value: bytes | None
@@ -55,7 +55,7 @@ class Message(NamedTuple):
 def headers_of(
     contract: str, ce_id: bytes, ce_source: str, time: datetime, subject: bytes, key: bytes
 ) -> Headers:
-    """Those of an event of `contract` ("loan-closed.v1"), but for its content-type."""
+    """The headers of an event of `contract` (such as "loan-closed.v1"), but its content-type."""
     return (
         *attributes(contract, ce_id, ce_source, instant_bytes(time)),
         ("ce_subject", subject),
@@ -64,7 +64,7 @@ def headers_of(
 
 
 def attributes(contract: str, ce_id: bytes, ce_source: str, time: bytes) -> Headers:
-    """The required ones."""
+    """The attributes that every CloudEvent has, as headers; `time` is RFC 3339."""
     source, kind = _source_and_type(ce_source, contract)
     return _SPECVERSION, ("ce_id", ce_id), source, kind, ("ce_time", time)
 
@@ -75,41 +75,26 @@ def _source_and_type(ce_source: str, contract: str) -> tuple[Header, Header]:
 
 
 def trace_of(traceparent: str | None) -> Headers:
+    """The header of a trace context, if there is one."""
     return () if traceparent is None else (("traceparent", traceparent.encode()),)
 
 
 @lru_cache(maxsize=64)  # a poll's transactions share one instant
 def instant_bytes(time: datetime) -> bytes:
-    """RFC 3339 with `Z`, with microseconds if there are any, as in the JSON."""
+    """An aware time as RFC 3339 in UTC, with microseconds if there are any, as in the JSON."""
     text = time.astimezone(UTC).replace(tzinfo=None).isoformat()
     return f"{text}Z".encode()
 
 
 def json_bytes(members: Members) -> bytes:
-    """Times in it are aware UTC."""
+    """The members as JSON; their times have to be aware and in UTC."""
     return orjson.dumps(members, option=orjson.OPT_UTC_Z)
-
-
-@cache
-def format_of(currency: str) -> Format:
-    """money.format_minor, made once per currency: a balance-changed has a dozen amounts."""
-    digits = decimals(currency)
-    if digits == 0:
-        return str
-    scale = 10**digits
-
-    def amount(minor: int) -> str:
-        whole, rest = divmod(abs(minor), scale)
-        sign = "-" if minor < 0 else ""
-        return f"{sign}{whole}.{rest:0{digits}d}"
-
-    return amount
 
 
 def encode_balance_changed(
     transaction: Transaction, recorded_at: datetime, ce_source: str
 ) -> Message:
-    """One per ledger transaction; `recorded_at` is aware UTC. The subject is the account."""
+    """The balance-changed record of a transaction; `recorded_at` is aware and in UTC."""
     institution_id, patron_id, currency = transaction.after.key
     transaction_id = transaction.transaction_id
     key = f"{institution_id}/{patron_id}".encode()
@@ -130,7 +115,7 @@ def encode_balance_changed(
 
 
 def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str) -> Message:
-    """One per loan: `ce_id` and subject are made of institution and loan."""
+    """The loan-closed record of a loan; its `ce_id` is made of institution and loan."""
     key = f"{closed.institution_id}/{closed.patron_id}".encode()
     ce_id = f"{closed.institution_id}/{closed.loan_id}".encode()
     members: Members = {
@@ -149,13 +134,15 @@ def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str
 def encode_rejected(
     rejection: Rejection, rejected_at: datetime, ce_source: str, *, is_another: bool = False
 ) -> Message:
-    """Key and value as they came; of a value over 512 KiB the first 64 KiB.
+    """The rejected record for a rejection, with the key and the value as they came.
 
-    Of the original headers traceparent and content-type go on. A content-type of structured mode
-    becomes JSON: a reader would otherwise take the original for the event itself. `ce_id` is made
-    of the record's place. In a topic that was made anew a place may have had another record:
-    `is_another` adds a digest of the content then, and then alone, for release 0.3.0 only knows
-    places.
+    Of a value over 512 KiB only the first 64 KiB are kept. Of the original headers, traceparent and
+    content-type are kept; a content-type of structured mode becomes JSON, because a reader would
+    otherwise take the original for the event itself.
+
+    `ce_id` is made of the record's place. `is_another` says that the place had another record
+    before, in a topic of the same name that was deleted since: then a digest of the content is
+    added. It is not added otherwise, because release 0.3.0 knows records by their places alone.
     """
     origin, when = rejection.origin, instant_bytes(rejected_at)
     ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
@@ -286,7 +273,7 @@ def _content_type(headers: Headers) -> bytes | None:
 
 
 def _text_header(name: str, value: bytes | None) -> Headers:
-    """A header, if the original's bytes are text: what is told in these is."""
+    """The header, unless the bytes are not text: the headers of our records are UTF-8."""
     try:
         return ((name, value),) if value and value.decode() else ()
     except UnicodeDecodeError:

@@ -44,7 +44,7 @@ def test_the_event_in_the_readme_is_the_one_that_is_published() -> None:
     store = Store()
     store.fold(created)
     batch = BatchKey("101", PROFILE.code, 1)
-    export = ExportFine(created.fine, batch, LINE, PROFILE.terms, CUTOFF)
+    export = ExportFine(created.key, batch, LINE, PROFILE.terms, CUTOFF)
     (transaction,) = store.fold(export).transactions
     message = encode_balance_changed(transaction, CUTOFF + timedelta(seconds=2), "/bursar-bridge")
     assert message.value is not None
