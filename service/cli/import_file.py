@@ -6,7 +6,7 @@ from ..core.words import KnownLines
 from ..export.profiles.profile import Profile
 from ..export.profiles.reading import read_profiles
 from ..export.xml.read import ImportFile, read_import
-from ..export.xml.stream import Fault, RefusedDocument
+from ..export.xml.stream import Fault, UnreadableDocument
 from ..imports.files import Accepted, FileKey
 from ..messages.values import ID_CHARACTERS_MAX, identifier
 from ..messages.values import Fault as TextFault
@@ -108,7 +108,7 @@ def _read(file: Path) -> ImportFile:
     try:
         with file.open("rb") as stream:
             return read_import(stream)
-    except RefusedDocument as problem:
+    except UnreadableDocument as problem:
         text = f"the file is refused as a whole: {problem}"
         if problem.fault is Fault.TOO_LARGE:
             text = f"{text}: it has {file.stat().st_size} bytes"

@@ -55,7 +55,7 @@ class BuiltBatch:
 def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
     """Builds the batch of a draft on the ledger of `view`.
 
-    Raises InvalidBatch, RefusedDocument, NotReadBack or TotalsDiffer if the bytes would not say
+    Raises InvalidBatch, UnreadableDocument, NotReadBack or TotalsDiffer if the bytes would not say
     what the fines say.
     """
     profile, run, numbers = draft.profile, draft.run, draft.numbers

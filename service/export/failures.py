@@ -10,10 +10,10 @@ from ..core.ledger import Fine
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
 from .xml.proof import NotReadBack
-from .xml.stream import RefusedDocument
+from .xml.stream import UnreadableDocument
 
 # The bytes of a batch are not what its fines say: the batch is not sealed.
-UNSOUND = (InvalidBatch, NotReadBack, RefusedDocument, TotalsDiffer)
+UNSOUND = (InvalidBatch, NotReadBack, UnreadableDocument, TotalsDiffer)
 # If fine after fine fails, the cause is the program; the first fines are enough to find it.
 NAMED_MAX = 20
 

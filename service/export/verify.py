@@ -14,7 +14,7 @@ from ..core.money import InvalidCurrency, decimals, format_minor
 from .batch import Totals
 from .manifest import members_of_totals
 from .xml.read import ReadBatch, read, totals_of_read
-from .xml.stream import RefusedDocument
+from .xml.stream import UnreadableDocument
 
 Manifest = Mapping[str, object]  # the members of the JSON
 
@@ -49,7 +49,7 @@ def read_verified(
     differences = list(_different_bytes(document, manifest, previous_sha256))
     try:
         batch = read(document)
-    except RefusedDocument as problem:
+    except UnreadableDocument as problem:
         return None, [*differences, Difference("document", str(problem))]
     currency = str(manifest.get("currency"))
     try:

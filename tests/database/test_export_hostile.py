@@ -18,7 +18,6 @@ from service.export.selection import Exclusion, exclusion_of, local_date
 from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read
 from service.export.xml.write import render
-from service.export.xml.xsd import bursar_export_schema
 from service.messages.decode import parse
 from tests.golden.batches import any_text
 from tests.support.batches import manifest_in_run
@@ -193,7 +192,6 @@ async def test_what_no_contract_lets_in_and_the_tables_have_all_the_same_stops_n
 
 
 PROFILE = only(profiles_with())
-SCHEMA = bursar_export_schema()
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _lets_in = st.characters(exclude_categories=("Cc", "Cs", "Cn"), exclude_characters=BIDI)
 _id = st.text(_lets_in | st.sampled_from("\u2028&<>]"), min_size=1, max_size=8)

@@ -72,7 +72,7 @@ def test_the_wheel_works_beside_packages_of_the_same_names(
     _command(environment, tmp_path, "topics", "create", "--partitions", "2")
     _command(environment, tmp_path, "migrate")
     _command(environment, tmp_path, "check")
-    schema = "from bursar_bridge.export.xml.xsd import bursar_export_schema as s; s()"
+    schema = "from bursar_bridge.export.xml.proof import bursar_export_schema as s; s()"
     subprocess.run((sys.executable, "-c", schema), cwd=tmp_path, env=environment, check=True)
     run = (sys.executable, "-m", "bursar_bridge", "run")
     file = tmp_path / "log"

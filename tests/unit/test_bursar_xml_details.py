@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.export.xml.read import read, read_import
-from service.export.xml.stream import BYTES_MAX, Fault, RefusedDocument, elements
+from service.export.xml.stream import BYTES_MAX, Fault, UnreadableDocument, elements
 from service.export.xml.write import render
 from tests.golden.batches import batch, line, patron
 from tests.unit.test_bursar_xml_reading import document, fine
@@ -32,7 +32,7 @@ def test_the_institutions_of_a_file_are_those_of_its_fines() -> None:
 
 
 def test_the_fine_that_brings_a_second_currency_is_named() -> None:
-    with pytest.raises(RefusedDocument, match=r"bursarTransactionId \(userFineFee 2\)$"):
+    with pytest.raises(UnreadableDocument, match=r"bursarTransactionId \(userFineFee 2\)$"):
         read_import(document(fine(), fine(currency="EUR")))
 
 
@@ -41,7 +41,7 @@ def test_a_document_type_is_not_even_loaded(tmp_path: Path) -> None:
     broken = tmp_path / "broken.dtd"
     broken.write_text("<!ELEMENT", "utf-8")
     declaration = f'<!DOCTYPE x SYSTEM "{broken.as_uri()}">'
-    with pytest.raises(RefusedDocument) as refused:
+    with pytest.raises(UnreadableDocument) as refused:
         read_import(declaration.encode() + document(fine()))
     assert refused.value.fault is Fault.DOCTYPE
 
@@ -59,7 +59,7 @@ def test_a_foreign_document_is_refused_at_its_first_fine() -> None:
     """And not after all of it was read, which may be 64 MiB."""
     ours = document(*[fine()] * 10_000)
     stream = BytesIO(ours.replace(b"xb:xml-fragment", b"xb:other"))
-    with pytest.raises(RefusedDocument) as refused:
+    with pytest.raises(UnreadableDocument) as refused:
         next(elements(stream, BYTES_MAX))
     assert refused.value.fault is Fault.OTHER_ROOT
     assert stream.tell() < len(ours) / 2
@@ -106,7 +106,7 @@ def test_a_document_of_ours_that_lacks_something_is_refused(
 ) -> None:
     data = render(batch(patron("abel", line(1)))).decode()
     assert data.count(printed) == 1
-    with pytest.raises(RefusedDocument) as refused:
+    with pytest.raises(UnreadableDocument) as refused:
         read(data.replace(printed, instead).encode())
     assert refused.value.fault is Fault.BAD_LINE
     assert str(refused.value) == f"a fine cannot be read ({place})"
@@ -116,6 +116,6 @@ def test_a_fine_of_no_patron_is_refused() -> None:
     data = render(batch(patron("abel", line(1)))).decode()
     end = "</xb:userExportedList>"
     whole = data[data.index("<xb:userFineFee>") : data.index("</xb:finefeeList>")]
-    with pytest.raises(RefusedDocument) as refused:
+    with pytest.raises(UnreadableDocument) as refused:
         read(data.replace(end, whole + end).encode())
     assert str(refused.value) == f"a fine cannot be read ({NUMBERED})"

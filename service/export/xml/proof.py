@@ -1,5 +1,10 @@
 """A batch is printed, validated, read back and totalled before anything is sealed. Pure."""
 
+from functools import cache
+from importlib.resources import files
+
+from lxml import etree
+
 from ...core.ledger import Item
 from ..batch import Batch, BatchLine, BatchPatron, Totals, clean
 from .read import (
@@ -10,29 +15,58 @@ from .read import (
     read,
     totals_of_read,
 )
-from .stream import validate
+from .stream import Fault, UnreadableDocument, not_well_formed
 from .write import printed_comment, printed_institution, printed_time
-from .xsd import bursar_export_schema
 
 
 class NotReadBack(ValueError):
-    """What the bytes say is not what the batch prints: a bug, nothing may be sealed."""
+    """The bytes do not say what the batch prints: a bug, so that the batch must not be sealed."""
+
+
+SCHEMA_NAME = "bursar-export.v1.xsd"
 
 
 def prove(batch: Batch, document: bytes) -> Totals:
     """The totals of a document, after it was validated, read back and compared with its batch.
 
-    Raises RefusedDocument or NotReadBack.
+    Raises UnreadableDocument or NotReadBack.
     """
-    validate(document, bursar_export_schema())
+    validate(document)
     read_back = read(document)
     if read_back != printed(batch):
         raise NotReadBack("the document read back differs from the batch")
     return totals_of_read(read_back)
 
 
+def validate(document: bytes) -> None:
+    """Raises UnreadableDocument for an invalid document, with the element's path and the rule."""
+    try:
+        root = etree.fromstring(document, etree.XMLParser(resolve_entities=False))
+    except etree.XMLSyntaxError as error:
+        raise not_well_formed(error) from None
+    schema = bursar_export_schema()
+    if not schema.validate(root):
+        first = schema.error_log[0]  # type: ignore[index]  # lxml-stubs leave it out
+        raise UnreadableDocument(Fault.NOT_VALID, f"{first.path}: {first.type_name}")
+
+
+@cache
+def bursar_export_schema() -> etree.XMLSchema:
+    """The released XSD, compiled. It imports no other schema, so nothing is fetched.
+
+    An installed package has the file in its own folder `contracts`. In a checkout the file is in
+    `contracts/export/`, beside the package.
+    """
+    package = files(__package__.split(".")[0])
+    installed = package / "contracts" / SCHEMA_NAME
+    source = (
+        installed if installed.is_file() else package / ".." / "contracts" / "export" / SCHEMA_NAME
+    )
+    return etree.XMLSchema(etree.fromstring(source.read_bytes()))
+
+
 def printed(batch: Batch) -> ReadBatch:
-    """What the format prints of a batch: the other side of `read(render(batch))`."""
+    """What `read(render(batch))` has to return."""
     patrons = []
     n = 0
     for patron in batch.patrons:
@@ -67,15 +101,15 @@ def _printed_line(batch: Batch, line: BatchLine, n: int) -> ReadLine:
         library_code=clean(line.owner.library_code) if line.owner else None,
         last_transaction=printed_time(line.last_transaction_at, batch.zone),
         item_title=clean(item.title),
-        item_call_number=_said(item.call_number),
-        item_library=_said(item.library),
-        item_location=_said(item.location),
-        item_internal_location=_said(item.internal_location),
+        item_call_number=_text_or_none(item.call_number),
+        item_library=_text_or_none(item.library),
+        item_location=_text_or_none(item.location),
+        item_internal_location=_text_or_none(item.internal_location),
         item_due_date=due,
-        item_barcode=_said(item.barcode),
+        item_barcode=_text_or_none(item.barcode),
     )
 
 
-def _said(text: str | None) -> str | None:
+def _text_or_none(text: str | None) -> str | None:
     """An empty text is not printed."""
     return clean(text) if text else None

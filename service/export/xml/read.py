@@ -23,7 +23,7 @@ from .stream import (
     FINE,
     PATRON,
     Fault,
-    RefusedDocument,
+    UnreadableDocument,
     elements,
 )
 from .write import NIL_NAMESPACE, NO_INSTITUTION, tag
@@ -101,7 +101,7 @@ class ReadBatch:
 
 
 def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ImportFile:
-    """A file the bursar sent back. Raises RefusedDocument; a fine without sense is a BadLine."""
+    """A file the bursar sent back. Raises UnreadableDocument; a fine without sense is a BadLine."""
     lines: list[PaidLine] = []
     bad: list[BadLine] = []
     institutions: set[str] = set()
@@ -121,16 +121,16 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
                 lines.append(line)
             case BadLine() as line:
                 bad.append(line)
-    _refuse_two_currencies(lines)
+    _check_currencies(lines)
     return ImportFile(digest.hexdigest(), tuple(lines), tuple(bad), frozenset(institutions))
 
 
 def read(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ReadBatch:
-    """Everything a document of ours prints. Raises RefusedDocument, for a bad line, too."""
+    """Everything a document of ours prints. Raises UnreadableDocument, for a bad line, too."""
     try:
         return _read(elements(source, bytes_max))
     except _Missing as error:
-        raise RefusedDocument(Fault.BAD_LINE, str(error)) from None
+        raise UnreadableDocument(Fault.BAD_LINE, str(error)) from None
 
 
 def _read(found: Iterator[etree._Element]) -> ReadBatch:
@@ -169,11 +169,11 @@ def _institutions(element: etree._Element | None) -> Iterator[str]:
                 yield text
 
 
-def _refuse_two_currencies(lines: list[PaidLine]) -> None:
+def _check_currencies(lines: list[PaidLine]) -> None:
     currencies: dict[str, str] = {}
     for line in lines:
         if currencies.setdefault(line.bursar_transaction_id, line.currency) != line.currency:
-            raise RefusedDocument(Fault.TWO_CURRENCIES, f"userFineFee {line.n}")
+            raise UnreadableDocument(Fault.TWO_CURRENCIES, f"userFineFee {line.n}")
 
 
 def _paid_line(n: int, fine: etree._Element) -> PaidLine | BadLine:
@@ -218,7 +218,7 @@ def _read_line(n: int, fine: etree._Element) -> ReadLine:
     fields = _Fields(fine)
     paid = _paid_of(n, fine, fields)
     if isinstance(paid, BadLine):
-        raise RefusedDocument(Fault.BAD_LINE, f"userFineFee {n}, {paid.detail}")
+        raise UnreadableDocument(Fault.BAD_LINE, f"userFineFee {n}, {paid.detail}")
     owner = _Fields(fields.only("owneredEntity"))
     return ReadLine(
         paid=paid,

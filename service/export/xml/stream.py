@@ -1,6 +1,7 @@
-"""XML from outside, piece by piece: refused early, forgotten as soon as it was read.
+"""Reads XML from outside in pieces, and forgets each element once it was read.
 
-No entities, no document type, no network, no huge trees, a limit on bytes.
+A document with a document type or undeclared entities, or with too many bytes, is not read. The
+parser's own defaults forbid access to the network and trees of unusual depth.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ FINE: Final = tag("userFineFee")
 
 
 class Fault(StrEnum):
-    """Why a document is refused as a whole."""
+    """Why a document is not read at all."""
 
     EMPTY = "it is empty"
     TOO_LARGE = "larger than the limit"
@@ -35,73 +36,59 @@ class Fault(StrEnum):
     NOT_VALID = "not valid against the schema"
 
 
-class RefusedDocument(ValueError):
-    """A document of which nothing is taken. The text names rule and place, never a value."""
+class UnreadableDocument(ValueError):
+    """A document of which nothing is read. The text names the rule and the place, never a value."""
 
     def __init__(self, fault: Fault, place: str = "") -> None:
         super().__init__(f"{fault.value}{place and f' ({place})'}")
         self.fault = fault
 
 
-def validate(data: bytes, schema: etree.XMLSchema) -> None:
-    """Raise RefusedDocument, with the path of the element and the rule, unless `data` is valid."""
-    try:
-        document = etree.fromstring(data, _parser())
-    except etree.XMLSyntaxError as error:
-        raise _not_well_formed(error) from None
-    if not schema.validate(document):
-        first = schema.error_log[0]  # type: ignore[index]  # lxml-stubs leave it out
-        raise RefusedDocument(Fault.NOT_VALID, f"{first.path}: {first.type_name}")
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-
-
 def elements(
     source: bytes | IO[bytes],
     bytes_max: int,
-    saw: Callable[[bytes], None] = lambda _: None,
+    on_chunk: Callable[[bytes], None] = lambda _: None,
 ) -> Iterator[etree._Element]:
-    """Each complete fine, patron and export number in document order; then it is forgotten."""
+    """Yields each fine, patron and export number once it is complete, in the order of their ends.
+
+    An element is emptied when the next one is asked for. `on_chunk` is called with all bytes that
+    are read. Raises UnreadableDocument.
+    """
     parser = etree.XMLPullParser(
         events=("end",),
         tag=(FINE, PATRON, NUMBER),
         resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
         remove_comments=True,
         remove_pis=True,
     )
-    etree.clear_error_log()  # the thread's: what it holds afterwards is of this document
+    # The log is that of the thread: what it has after this belongs to the document.
+    etree.clear_error_log()
     try:
         for chunk in _chunks(source, bytes_max):
-            saw(chunk)
+            on_chunk(chunk)
             parser.feed(chunk)
             yield from _complete(parser)
         root = parser.close()
     except etree.XMLSyntaxError as error:
-        raise _not_well_formed(error) from None
-    _refuse_foreign(root)
+        raise not_well_formed(error) from None
+    _check_document(root)
     yield from _complete(parser)
 
 
 def _complete(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
     for _, element in parser.read_events():
         if isinstance(element, etree._Element):
-            _refuse_foreign(element)
+            _check_document(element)
             yield element
-            if element.tag != NUMBER:
-                element.clear()
+            element.clear()
 
 
-def _refuse_foreign(element: etree._Element) -> None:
+def _check_document(element: etree._Element) -> None:
     document = element.getroottree()
     if document.docinfo.internalDTD is not None:
-        raise RefusedDocument(Fault.DOCTYPE)
+        raise UnreadableDocument(Fault.DOCTYPE)
     if document.getroot().tag != ROOT:
-        raise RefusedDocument(Fault.OTHER_ROOT)
+        raise UnreadableDocument(Fault.OTHER_ROOT)
 
 
 def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
@@ -110,17 +97,20 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK_BYTES):
         size_bytes += len(chunk)
         if size_bytes > bytes_max:
-            raise RefusedDocument(Fault.TOO_LARGE, f"at most {bytes_max} bytes")
+            raise UnreadableDocument(Fault.TOO_LARGE, f"at most {bytes_max} bytes")
         yield chunk
     if size_bytes == 0:
-        raise RefusedDocument(Fault.EMPTY)
+        raise UnreadableDocument(Fault.EMPTY)
 
 
-def _not_well_formed(error: etree.XMLSyntaxError) -> RefusedDocument:
-    # The parser's own message may quote the document.
+def not_well_formed(error: etree.XMLSyntaxError) -> UnreadableDocument:
+    """The error to raise for a syntax error; it names the place in the document."""
+    # The message of the parser itself may quote the document.
     if error.lineno:
-        return RefusedDocument(Fault.NOT_WELL_FORMED, f"line {error.lineno}, column {error.offset}")
-    # Of an entity that is not declared (`&nbsp;`) only the log knows the place.
+        return UnreadableDocument(
+            Fault.NOT_WELL_FORMED, f"line {error.lineno}, column {error.offset}"
+        )
+    # Only the log knows the place of an entity that is not declared, such as `&nbsp;`.
     logged = error.error_log.last_error  # type: ignore[attr-defined]  # lxml-stubs leave it out
     place = f"line {logged.line}, column {logged.column}" if logged and logged.line else ""
-    return RefusedDocument(Fault.NOT_WELL_FORMED, place)
+    return UnreadableDocument(Fault.NOT_WELL_FORMED, place)
