@@ -25,6 +25,8 @@ WORDS_MIN = 5
 _END = re.compile(r"(?<=[.!?])[\"')]?\s+(?=[A-Z`\"(*])")
 _NO_END = re.compile(r"\b(?:e\.g|i\.e|cf|[A-Z])\.$")
 _WHOLE = re.compile(r"[\"'`(*]*[A-Z`].*[.!?][\"')]*$")
+_BLOCK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*|]|[0-9]+\.) ?)")
+_MARK = re.compile(r"^(?:[-*] |[0-9]+\. )?(?:\*\*[^*]+\*\*[.:]? )?")
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
@@ -42,10 +44,10 @@ def sentences() -> Iterator[Sentence]:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         name = page.relative_to(ROOT).as_posix()
         for heading, section in _sections(page.read_text("utf-8")):
-            for text in _sentences_of(section):
-                yield Sentence(f"{name}, {heading}", text)
+            for row, text in _sentences_of(section):
+                yield Sentence(", ".join(filter(None, (name, heading, row))), text)
     for docstring in docstrings(SERVICE):
-        for text in _sentences_of(docstring.text):
+        for _, text in _sentences_of(docstring.text):
             yield Sentence(f"{docstring.path}: {docstring.signature}", text)
 
 
@@ -61,19 +63,25 @@ def _sections(page: str) -> Iterator[tuple[str, str]]:
     yield heading, "".join(texts)
 
 
-def _sentences_of(text: str) -> Iterator[str]:
-    for paragraph in paragraphs(text):
-        yield from split(paragraph)
+def _sentences_of(text: str) -> Iterator[tuple[str, str]]:
+    """The sentences of a text, each with the first cell of its row if it stands in a table."""
+    for row, paragraph in paragraphs(text):
+        for sentence in split(paragraph):
+            yield row, sentence
 
 
-def paragraphs(text: str) -> Iterator[str]:
-    """The paragraphs, list items and table cells of a text, each on a line of its own."""
-    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|[0-9]+\.) ?)", _LINK.sub(r"\1", text).strip()):
-        row = " ".join(block.split())
-        if row.startswith("|"):
-            yield from (cell.strip() for cell in re.split(r"(?<!\\)\|", row) if cell.strip())
+def paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """The paragraphs and list items of a text, and the cells of its tables behind their first one.
+
+    Each comes with the first cell of its row, or with nothing if it does not stand in a table.
+    """
+    for block in _BLOCK.split(_LINK.sub(r"\1", text).strip()):
+        line = " ".join(block.split())
+        if line.startswith("|"):
+            first, *others = (cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("| ")))
+            yield from ((first, cell) for cell in others)
         else:
-            yield re.sub(r"^(?:[-*]|[0-9]+\.) ", "", row)
+            yield "", _MARK.sub("", line)
 
 
 def split(paragraph: str) -> Iterator[str]:

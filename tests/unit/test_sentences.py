@@ -26,8 +26,14 @@ def test_a_paragraph_is_split_at_the_ends_of_its_sentences(text: str, sentences:
 
 
 def test_a_text_is_split_into_paragraphs_items_and_cells() -> None:
-    text = "One\nline.\n\n- first [link](#here)\n- second\n\n| a | b |\n"
-    assert list(paragraphs(text)) == ["One line.", "first link", "second", "a", "b"]
+    text = "One\nline.\n\n- first [link](#here)\n- **Bold.** second\n\n| a | b |\n| c | d |\n"
+    assert list(paragraphs(text)) == [
+        ("", "One line."),
+        ("", "first link"),
+        ("", "second"),
+        ("a", "b"),
+        ("c", "d"),
+    ]
 
 
 def test_a_seed_draws_the_same_sentences_again_and_another_seed_others() -> None:
