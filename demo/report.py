@@ -60,8 +60,8 @@ class Report:
             if heading == SENTENCE:
                 table.add_column(heading, max_width=SENTENCE_WIDTH)
             else:
-                justify = "right" if heading in self.numbers else "left"
-                table.add_column(heading, justify=justify, no_wrap=True)
+                is_number = heading in self.numbers
+                table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
         for cells, end_section in self.rows:
             table.add_row(*cells, end_section=end_section)
         return table

@@ -1,23 +1,18 @@
-"""`bursar-bridge batches`: sealed batches and what became of their lines."""
-
-import asyncio
+"""`bursar-bridge export list` and `show`: sealed batches and what became of their lines."""
 
 import asyncpg
 
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
+from ..database.session import Connection
 from ..operations import reports
 from ..operations.reports import BatchFilter
-from ..settings import Settings
-from .errors import operator_errors, settings_or_exit
+from .commands.options import ListOptions, ShowOptions
+from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, number, text, word
-from .shown import (
-    database,
-    misuse,
-    printed,
-    require,
-)
+from .session import read_database
 from .tables import show, show_one
+from .texts import counted, with_money
 
 BATCHES = Listing(
     "nothing was exported",
@@ -36,8 +31,9 @@ BATCHES = Listing(
         identifier("run_id", wide=True),
         identifier("sha256", wide=True),
     ),
+    kind="batch",
 )
-LINES = Listing(
+EXPORT_LINES = Listing(
     "the batch is empty",
     (
         identifier("bursar_transaction_id"),
@@ -58,80 +54,62 @@ LINES = Listing(
 
 
 def list_batches(
+    options: ListOptions,
     institution: str | None,
     profile: str | None,
     state: BatchState | None,
-    line: str | None,
+    bursar_transaction_id: str | None,
     fine: str | None,
-    limit: int,
-    wide: bool,
-    as_json: bool,
 ) -> None:
-    if (line is not None or fine is not None) and institution is None:
-        raise misuse("--line, --fine: only with --institution")
-    if line is not None and fine is not None:
-        raise misuse("name one of --line, --fine")
-    settings = settings_or_exit()
-    wanted = BatchFilter(institution, profile, state, line, fine, limit)
-    with operator_errors():
-        rows = asyncio.run(_batches(settings, wanted))
-    show(BATCHES, [_batch(row) for row in rows], as_json, wide=wide)
+    """Lists sealed batches."""
+    if (bursar_transaction_id is not None or fine is not None) and institution is None:
+        raise usage_error("--line, --fine: only with --institution")
+    if bursar_transaction_id is not None and fine is not None:
+        raise usage_error("name one of --line, --fine")
+    selected = BatchFilter(institution, profile, state, bursar_transaction_id, fine, options.limit)
+    rows = read_database(lambda connection: reports.batches(connection, selected))
+    show(BATCHES, [_batch(row) for row in rows], options.as_json, wide=options.wide)
 
 
-def show_batch(
-    profile: str, number: int, institution: str | None, wide: bool, as_json: bool
-) -> None:
-    settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_one_batch(settings, institution, profile, number))
-    if found is None:
-        require([])
-        return
-    row, lines, responses = found
-    answers = [_answer(one) for one in responses]
-    became = [f"{count} {word}" for word, count in sorted(reports.totals(lines).items())]
-    head = {"what": "batch"} if as_json else {}
-    show_one({**head, **_batch(row), "responses": answers, "became": became}, as_json)
-    show(LINES, [_line(line) for line in lines], as_json, wide=wide)
+def show_batch(profile: str, batch: int, options: ShowOptions, institution: str | None) -> None:
+    """Shows a batch, its lines and the bursar's responses."""
+    details = read_database(
+        lambda connection: _details(connection, institution, profile, batch), snapshot=True
+    )
+    if details is None:
+        end_without("batch")
+    row, lines, responses = details
+    answers = [_answer(response) for response in responses]
+    became = [f"{count} {state}" for state, count in sorted(reports.totals(lines).items())]
+    head = {"what": "batch"} if options.as_json else {}
+    show_one({**head, **_batch(row), "responses": answers, "became": became}, options.as_json)
+    rows = [_export_line(line) for line in lines]
+    show(EXPORT_LINES, rows, options.as_json, wide=options.wide)
 
 
-def _answer(row: asyncpg.Record) -> str:
-    """Who said what of how many lines, and whether it counted."""
-    said = row["outcome"]  # None: older versions did not keep it
-    if said is not None and row["lines"] is not None:
-        said = f"{said} ({row['lines']} {'line' if row['lines'] == 1 else 'lines'})"
-    counted = row["state"] if row["reason"] is None else f"{row['state']}: {row['reason']}"
-    parts = (row["response_id"], said, counted)
-    return f"{row['source']}: {', '.join(part for part in parts if part is not None)}"
+def _answer(response: asyncpg.Record) -> str:
+    """Who answered what about how many lines, and whether it counted."""
+    outcome = response["outcome"]  # None: older versions did not keep it
+    if outcome is not None and response["lines"] is not None:
+        outcome = f"{outcome} ({counted(response['lines'], 'line')})"
+    state, reason = response["state"], response["reason"]
+    parts = (response["response_id"], outcome, state if reason is None else f"{state}: {reason}")
+    return f"{response['source']}: {', '.join(part for part in parts if part is not None)}"
 
 
-async def _batches(settings: Settings, wanted: BatchFilter) -> list[asyncpg.Record]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await reports.batches(connection, wanted)
-
-
-async def _one_batch(
-    settings: Settings, institution: str | None, profile: str, number: int
+async def _details(
+    connection: Connection, institution: str | None, profile: str, batch: int
 ) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:
-    async with (
-        database(settings) as pool,
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        owners = [institution] if institution else await reports.owners(connection, profile, number)
-        if len(owners) > 1:
-            raise misuse("--institution: several have such a batch, say which")
-        return (
-            await reports.batch(connection, BatchKey(owners[0], profile, number))
-            if owners
-            else None
-        )
+    owners = [institution] if institution else await reports.owners(connection, profile, batch)
+    if len(owners) > 1:
+        raise usage_error("--institution: several have such a batch, say which")
+    return await reports.batch(connection, BatchKey(owners[0], profile, batch)) if owners else None
 
 
 def _batch(row: asyncpg.Record) -> Row:
-    return printed(row, ("total",))
+    return with_money(row, ("total",))
 
 
-def _line(row: asyncpg.Record) -> Row:
-    values = printed(row, ("amount", "outstanding", "paid", "written_off"))
+def _export_line(row: asyncpg.Record) -> Row:
+    values = with_money(row, ("amount", "outstanding", "paid", "written_off"))
     return {"what": "line", **values, "became": reports.became(row)}

@@ -15,6 +15,8 @@ from .tables import show
 
 
 class Verdict(StrEnum):
+    """Whether the service can start: with a note it can, and the note is worth reading."""
+
     OK = "ok"
     NOTE = "note"
     FAULT = "fault"
@@ -31,32 +33,47 @@ CHECKED = Listing(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One finding about one subject; a note is allowed and yet worth a look."""
+class Finding:
+    """What the check says of a subject, such as the database; a subject may have several."""
 
     subject: str
     verdict: Verdict
     text: str
 
 
-def check(as_json: bool) -> None:
-    settings = settings_or_exit()
-    from . import check_profiles, check_services  # with their drivers and parsers
+def ok(subject: str, text: str) -> Finding:
+    """Nothing is wrong with the subject."""
+    return Finding(subject, Verdict.OK, text)
 
-    profiles, lines = check_profiles.findings(settings)
-    lines = [*_settings(), *lines, *asyncio.run(check_services.findings(settings, profiles))]
+
+def note(subject: str, text: str) -> Finding:
+    """Something is allowed, and may yet be a mistake."""
+    return Finding(subject, Verdict.NOTE, text)
+
+
+def fault(subject: str, text: str) -> Finding:
+    """The service could not start, or could not work."""
+    return Finding(subject, Verdict.FAULT, text)
+
+
+def check(as_json: bool) -> None:
+    """Shows all findings; ends the command with 1 if one of them is a fault."""
+    settings = settings_or_exit()
+    from . import check_services  # with the drivers and parsers: the settings are read first
+
+    findings = [*_settings(), *asyncio.run(check_services.findings(settings))]
     rows = [
-        {"subject": line.subject, "verdict": line.verdict.value, "finding": line.text}
-        for line in lines
+        {"subject": finding.subject, "verdict": finding.verdict.value, "finding": finding.text}
+        for finding in findings
     ]
     show(CHECKED, rows, as_json)
-    if any(line.verdict is Verdict.FAULT for line in lines):
+    if any(finding.verdict is Verdict.FAULT for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _settings() -> Iterator[Line]:
-    strange = unknown_variables(os.environ)
-    if not strange:
-        yield Line("settings", Verdict.OK, "complete and within bounds")
-    for text in strange:
-        yield Line("settings", Verdict.FAULT, text)
+def _settings() -> Iterator[Finding]:
+    problems = unknown_variables(os.environ)
+    if not problems:
+        yield ok("settings", "complete and within bounds")
+    for text in problems:
+        yield fault("settings", text)

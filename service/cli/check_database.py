@@ -1,69 +1,191 @@
 """What `bursar-bridge check` asks of a database that is whole."""
 
-from ..database.session import create_pool
-from ..export.profiles.profile import Profiles
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+
+from ..apply.sources import ANY
+from ..core.words import CREDIT_TYPE
+from ..database.session import Connection, Pool
+from ..export.profiles.profile import Profile, Profiles
+from ..export.reasons import owner_in_words
+from ..export.schedule import pauses
 from ..imports.files import alike_sources
-from ..operations import quarantined
+from ..operations import quarantined, standing
+from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
+from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unmet import unmet
 from ..settings import Settings
-from .check import Line, Verdict
+from .check import Finding, fault, note, ok
+from .check_services import answer_of
+from .pausing import pause_in_words
 from .restore_check import finding_of
+from .session import database
+from .texts import age, counted
+
+NAMED_MAX = 10  # of what is late, unanswered or silent
+GROUPS_MAX = 20
+
+Question = Callable[[Connection], Awaitable[list[Finding]]]
 
 
-async def restored(settings: Settings) -> list[Line]:
-    line = await finding_of(settings)
+async def findings(settings: Settings, profiles: Profiles | None) -> list[Finding]:
+    """All findings about the ledger, over connections that the questions share."""
+    questions: list[tuple[str, Question, Callable[[str, str], Finding]]] = [
+        ("quarantine", _quarantine, fault),
+        ("sources", _sources, fault),
+        ("standing", partial(_standing, settings, profiles), note),
+    ]
+    if profiles is not None:
+        questions += [
+            ("profiles", partial(_paused, profiles), fault),
+            ("fines", partial(_open_fines, profiles), note),
+            ("profiles", partial(_unused_words, profiles), note),
+        ]
+    async with database(settings) as pool:
+        restored = await answer_of("restore check", partial(_restored, settings, pool))
+        return restored + [
+            finding
+            for subject, question, otherwise in questions
+            for finding in await answer_of(subject, partial(_ask, pool, question), otherwise)
+        ]
+
+
+async def _ask(pool: Pool, question: Question) -> list[Finding]:
+    async with pool.acquire() as connection:
+        return await question(connection)
+
+
+async def _restored(settings: Settings, pool: Pool) -> list[Finding]:
+    line = await finding_of(settings, pool)
     if line is not None:
-        return [Line("restore check", Verdict.FAULT, line)]
-    return [Line("restore check", Verdict.OK, "Kafka knows nothing that this database does not")]
+        return [fault("restore check", line)]
+    return [ok("restore check", "Kafka knows nothing that this database does not")]
 
 
-async def quarantine(settings: Settings) -> list[Line]:
+async def _quarantine(connection: Connection) -> list[Finding]:
     """The service starts with records in quarantine, and none of them is sent by itself."""
-    url = settings.database_url.get_secret_value()
-    async with (
-        await create_pool(url, settings) as pool,
-        pool.acquire() as connection,
-    ):
-        records = await quarantined.count(connection)
+    records = await quarantined.count(connection)
     if records == 0:
-        return [Line("quarantine", Verdict.OK, "empty")]
-    what = f"{records} {'record' if records == 1 else 'records'} that the broker refused"
+        return [ok("quarantine", "empty")]
+    what = f"{counted(records, 'record')} that the broker refused"
     way = "`bursar-bridge quarantined list`; mend the cause, then `quarantined release`"
-    return [Line("quarantine", Verdict.NOTE, f"{what}: {way}")]
+    return [note("quarantine", f"{what}: {way}")]
 
 
-async def sources(settings: Settings) -> list[Line]:
+async def _sources(connection: Connection) -> list[Finding]:
     """Sources are told apart by each letter: the same payment under two of them counts twice."""
-    url = settings.database_url.get_secret_value()
-    async with (
-        await create_pool(url, settings) as pool,
-        pool.acquire() as connection,
-    ):
-        alike = await alike_sources(connection)
-    if not alike:
-        return [Line("sources", Verdict.OK, "none differ only in their spelling")]
     return [
-        Line(
+        note(
             "sources",
-            Verdict.NOTE,
             f"institution {pair.institution_id}, {pair.record}s: the sources "
             f"{', '.join(pair.sources)} differ only in upper and lower case or blanks; "
             f"if they are one system, what it sends under both counts twice",
         )
-        for pair in alike
+        for pair in await alike_sources(connection)
+    ] or [ok("sources", "none differ only in their spelling")]
+
+
+async def _standing(
+    settings: Settings, profiles: Profiles | None, connection: Connection
+) -> list[Finding]:
+    """Runs, batches and sources that did not come although they were to be expected."""
+    exported = () if profiles is None else profiles.profiles
+    runs = await standing.profile_standings(connection, exported, settings.run_late_seconds_max)
+    days = settings.unanswered_batch_days
+    batches = await standing.unanswered_batches(connection, exported, days)
+    silent = await standing.silent_sources(connection, settings.silent_source_days)
+    return [
+        *_late_runs(runs),
+        *(note("batches", _unanswered(batch)) for batch in batches[:NAMED_MAX]),
+        *_more("batches", len(batches), "batches without an answer"),
+        *(note("sources", _silent(source)) for source in silent[:NAMED_MAX]),
+        *_more("sources", len(silent), "silent sources"),
+    ] or [ok("standing", "no late run, unanswered batch or silent source")]
+
+
+def _late_runs(runs: Iterable[ProfileStanding]) -> Iterator[Finding]:
+    for run in runs:
+        if run.is_overdue:
+            since = "no run has ended so far, for" if run.ended_at is None else "last run ended"
+            ago = "" if run.ended_at is None else " ago"
+            text = f"{run.profile}: a run is overdue: {since} {age(run.age_seconds)}{ago}"
+            yield note("profiles", text)
+
+
+def _unanswered(batch: UnansweredBatch) -> str:
+    what = f"{batch.profile}: batch {batch.batch_number}"
+    return f"{what}: no response and no payment for {batch.age_days} days"
+
+
+def _silent(source: SilentSource) -> str:
+    institution_id, topic, name = source.sender
+    who = f"institution {institution_id}" if name == ANY else f"source {name} of {institution_id}"
+    return f"{topic}: {who} has sent nothing for {source.age_days} days"
+
+
+def _more(subject: str, count: int, what: str) -> Iterator[Finding]:
+    if count > NAMED_MAX:
+        yield note(subject, f"{count} {what} in all")
+
+
+async def _paused(profiles: Profiles, connection: Connection) -> list[Finding]:
+    """Paused profiles, with those that are not configured any more."""
+    known = {(profile.institution_id, profile.code) for profile in profiles.profiles}
+    return [
+        note(
+            "profiles",
+            pause_in_words(pause) + ("" if key in known else "; no such profile is configured"),
+        )
+        for key, pause in (await pauses(connection)).items()
     ]
 
 
-async def unmet_words(settings: Settings, profiles: Profiles) -> list[Line]:
+async def _open_fines(profiles: Profiles, connection: Connection) -> list[Finding]:
+    """How many open fines each profile takes, and which ones no profile takes."""
+    groups = [
+        group
+        for institution_id in await institutions(connection)
+        for group in await open_groups(connection, institution_id)
+    ]
+    findings = [ok("fines", _taken(profile, groups)) for profile in profiles.profiles]
+    lost = [group for group in groups if not profiles.including(group.group)]
+    findings += [note("fines", _unclaimed(group, profiles)) for group in lost[:GROUPS_MAX]]
+    if more := lost[GROUPS_MAX:]:
+        fines = _open(more)
+        text = f"no profile takes {fines} of {len(more)} further groups: `held list`"
+        findings.append(note("fines", text))
+    return findings
+
+
+def _taken(profile: Profile, groups: Iterable[OpenGroup]) -> str:
+    of_institution = [
+        group for group in groups if group.group.institution_id == profile.institution_id
+    ]
+    taken = sum(group.fines for group in of_institution if profile.includes(group.group))
+    return f"{profile.code}: takes {taken} of {_open(of_institution)}"
+
+
+def _unclaimed(found: OpenGroup, profiles: Profiles) -> str:
+    """How many fines, which, and how many of them are held back anyway."""
+    group = found.group
+    kind = "credits" if group.type == CREDIT_TYPE else f"type {group.type}"
+    patron_group = f"user group {group.user_group or 'unknown'}"
+    which = f"{kind}, {group.currency}, {owner_in_words(group.library_code)}, {patron_group}"
+    held = f"; {found.held} in dispute, not exportable or refused" if found.held else ""
+    nobody = "" if profiles.of_institution(group.institution_id) else " (it has no profile)"
+    return (
+        f"institution {group.institution_id}{nobody}: no profile takes {_open([found])}: "
+        f"{which}{held}"
+    )
+
+
+def _open(groups: Iterable[OpenGroup]) -> str:
+    return counted(sum(group.fines for group in groups), "open fine")
+
+
+async def _unused_words(profiles: Profiles, connection: Connection) -> list[Finding]:
     """A word that no fine has is allowed, and as a rule a slip of the pen: nothing is exported."""
-    async with (
-        await create_pool(settings.database_url.get_secret_value(), settings) as pool,
-        pool.acquire() as connection,
-    ):
-        found = await unmet(connection, profiles)
     return [
-        Line(
-            "profiles", Verdict.NOTE, f"{one.profile}: {one.option}: nothing has {one.word} so far"
-        )
-        for one in found
+        note("profiles", f"{unused.profile}: {unused.option}: nothing has {unused.word} so far")
+        for unused in await unmet(connection, profiles)
     ]

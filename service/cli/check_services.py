@@ -1,8 +1,7 @@
-"""What `bursar-bridge check` asks of the database and of Kafka."""
+"""What `bursar-bridge check` asks of the profiles, the database and Kafka."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterator
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -10,80 +9,96 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from ..database.migrate import pending
 from ..database.reach import in_words
 from ..export.profiles.profile import Profiles
+from ..export.profiles.reading import InvalidProfile, overlaps, read_profiles, warnings
 from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..kafka.topics import LARGE, check_topics
 from ..settings import Settings
-from .check import Line, Verdict
-from .explained import is_operators, lines_of
+from .check import Finding, Verdict, fault, note, ok
+from .problems import error_lines, is_operator_error
 
 SECONDS_MAX = 15
 
 
-async def findings(settings: Settings, profiles: Profiles | None) -> list[Line]:
-    answers = await asyncio.gather(
-        _asked("database", lambda: _database(settings)), _asked("kafka", lambda: _kafka(settings))
+async def findings(settings: Settings) -> list[Finding]:
+    """All findings but those of the settings; of the ledger only if the database is whole."""
+    profiles, found = _profiles(settings)
+    database, kafka = await asyncio.gather(
+        answer_of("database", lambda: _database(settings)),
+        answer_of("kafka", lambda: _kafka(settings)),
     )
-    lines = [line for lines in answers for line in lines]
-    is_whole = all(line.verdict is Verdict.OK for line in answers[0])
-    if not is_whole:
-        return lines
-    from . import check_database, check_fines, check_standing  # with the write path
+    found += [*database, *kafka]
+    if all(finding.verdict is Verdict.OK for finding in database):
+        from . import check_database  # with the write path
 
-    lines += await _asked("restore check", lambda: check_database.restored(settings))
-    lines += await _asked("quarantine", lambda: check_database.quarantine(settings))
-    lines += await _asked("sources", lambda: check_database.sources(settings))
-    expected = partial(check_standing.standing_lines, settings, profiles)
-    lines += await _asked("standing", expected, Verdict.NOTE)
-    if profiles is not None:
-        lines += await _asked("profiles", partial(check_fines.paused, settings, profiles))
-        fines = partial(check_fines.open_fines, settings, profiles)
-        lines += await _asked("fines", fines, Verdict.NOTE)
-        words = partial(check_database.unmet_words, settings, profiles)
-        lines += await _asked("profiles", words, Verdict.NOTE)
-    return lines
+        found += await check_database.findings(settings, profiles)
+    return found
 
 
-async def _asked(
-    subject: str, ask: Callable[[], Awaitable[list[Line]]], otherwise: Verdict = Verdict.FAULT
-) -> list[Line]:
+def _profiles(settings: Settings) -> tuple[Profiles | None, list[Finding]]:
+    if settings.profiles_file is None:
+        text = "BURSAR_PROFILES_FILE is not set: nothing is exported"
+        return None, [note("profiles", text)]
+    try:
+        profiles = read_profiles(settings.profiles_file)
+    except InvalidProfile as problem:
+        return None, [fault("profiles", text) for text in str(problem).splitlines()]
+    codes = ", ".join(profile.code for profile in profiles.profiles)
+    read = ok("profiles", f"{len(profiles.profiles)} read: {codes}")
+    return profiles, [read, *_profile_notes(profiles)]
+
+
+def _profile_notes(profiles: Profiles) -> Iterator[Finding]:
+    for pair in overlaps(profiles):
+        types = ", ".join(sorted(pair.types))
+        text = f"{pair.first} and {pair.second} can claim the same fines: {types}"
+        yield note("profiles", text)
+    for warning in warnings(profiles):
+        yield note("profiles", f"{warning.subject}: {warning.concern}")
+
+
+async def answer_of(
+    subject: str,
+    question: Callable[[], Awaitable[list[Finding]]],
+    otherwise: Callable[[str, str], Finding] = fault,
+) -> list[Finding]:
+    """The findings of a question; `otherwise` makes one of what keeps it from being answered."""
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            return await ask()
+            return await question()
     except TimeoutError:
-        return [Line(subject, otherwise, f"no answer within {SECONDS_MAX} s")]
+        return [otherwise(subject, f"no answer within {SECONDS_MAX} s")]
     except Exception as problem:
-        if not is_operators(problem):
+        if not is_operator_error(problem):
             raise
-        return [Line(subject, otherwise, line) for line in lines_of(problem)]
+        return [otherwise(subject, line) for line in error_lines(problem)]
 
 
-async def _database(settings: Settings) -> list[Line]:
+async def _database(settings: Settings) -> list[Finding]:
     url = settings.database_url.get_secret_value()
     with in_words(url):
         missing = await pending(url)
-    reached = Line("database", Verdict.OK, "reachable")
+    reached = ok("database", "reachable")
     if not missing:
-        return [reached, Line("migrations", Verdict.OK, "all applied")]
+        return [reached, ok("migrations", "all applied")]
     text = f"revisions {', '.join(missing)} are missing"
     if settings.migrate_at_start:
-        return [reached, Line("migrations", Verdict.NOTE, f"{text}: applied at the start")]
-    return [reached, Line("migrations", Verdict.FAULT, f"{text}: run `bursar-bridge migrate`")]
+        return [reached, note("migrations", f"{text}: applied at the start")]
+    return [reached, fault("migrations", f"{text}: run `bursar-bridge migrate`")]
 
 
-async def _kafka(settings: Settings) -> list[Line]:
+async def _kafka(settings: Settings) -> list[Finding]:
     try:
-        found = await check_topics(settings, settings.topic_prefix)
+        different = await check_topics(settings, settings.topic_prefix)
     except KafkaUnavailable as problem:
         user = f", user {settings.kafka_user}" if settings.kafka_protocol.startswith("SASL") else ""
-        return [Line("kafka", Verdict.FAULT, f"{problem}{user}")]
+        return [fault("kafka", f"{problem}{user}")]
     differences = [
-        Line("topics", Verdict.FAULT, f"{difference.topic}: {difference.rule}")
-        for difference in found
-    ] or [Line("topics", Verdict.OK, "all as they must be")]
-    return [Line("kafka", Verdict.OK, "reachable"), *differences, *await _limits(settings)]
+        fault("topics", f"{difference.topic}: {difference.rule}") for difference in different
+    ] or [ok("topics", "all as they must be")]
+    return [ok("kafka", "reachable"), *differences, *await _limits(settings)]
 
 
-async def _limits(settings: Settings) -> list[Line]:
+async def _limits(settings: Settings) -> list[Finding]:
     """A record that the producer lets through and the broker refuses blocks its partition."""
     admin = await start(new_admin(settings))
     try:
@@ -93,21 +108,21 @@ async def _limits(settings: Settings) -> list[Line]:
     ours = settings.relay_request_bytes_max
     small = sorted(name for name, theirs in accepted.items() if theirs <= ours)
     rule = f"max.message.bytes must be above BURSAR_RELAY_REQUEST_BYTES_MAX ({ours})"
-    found = [Line("limits", Verdict.FAULT, f"{name}: {rule}") for name in small]
+    findings = [fault("limits", f"{name}: {rule}") for name in small]
     if accepted and not small:  # of topics that are not there yet nothing is known
-        found.append(Line("limits", Verdict.OK, "requests fit the topics"))
-    return found
+        findings.append(ok("limits", "requests fit the topics"))
+    return findings
 
 
 async def _bytes_accepted(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
     """Each topic's max.message.bytes; a topic whose settings may not be seen is left out."""
-    asked = [
+    resources = [
         ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": None})
         for name in topics
     ]
     return {
         name: int(entries[0][1])
-        for response in await admin.describe_configs(asked)
+        for response in await admin.describe_configs(resources)
         for code, _, _, name, entries in response.resources
         if code == 0 and entries
     }

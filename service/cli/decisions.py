@@ -1,57 +1,158 @@
-"""What `parked` and `rejected` have in common: decisions about what was found, one by one."""
+"""Decisions of a person about records and fines: who decides, why, and with what result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import getpass
+import os
+import unicodedata
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import typer
 
 from ..apply.applier import Applier
-from ..apply.operator_actions import DecisionResult, Justification
+from ..apply.operator_actions import Action, DecisionResult, Justification
 from ..settings import Settings
-from ..wiring import COMMAND, new_applier
 from . import progress
-from .errors import operator_errors, settings_or_exit
-from .shown import confirm, misuse, refuse_older_database, require, show_told, writing
+from .commands.options import BulkOptions, DecisionOptions, RecordOptions
+from .errors import FAILED, end_without, settings_or_exit, usage_error
+from .lists import Listing, Row, identifier, place, sentence, word
+from .problems import operator_errors
+from .session import Question, applier_of, ask_database, refuse_older_database, writing
+from .tables import show
 
-Found = TypeVar("Found")
-Decision = Callable[[Applier, Found, Justification], Awaitable[DecisionResult]]
+REASON_CHARACTERS_MAX: Final = 500
+WAYS: Final = "--institution --id (--source), --topic --partition --offset"
+OUTCOMES = Listing(
+    "nothing was decided",
+    (
+        identifier("id"),
+        identifier("fine_id"),
+        identifier("patron_id"),
+        identifier("profile"),
+        word("done", colours={"yes": "green", "no": "red"}),
+        sentence("outcome"),
+        identifier("institution_id"),
+        identifier("source"),
+        word("record"),
+        word("reason"),
+        *place(),
+        identifier("ce_id"),
+    ),
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """`what` is asked before several are decided; `which` says how to name one of several."""
-
-    what: str
-    which: str
-    why: Justification
-    every: bool
-    yes: bool
-    as_json: bool
+Item = TypeVar("Item")
+Decision = Callable[[Applier, Item, Justification], Awaitable[DecisionResult]]
 
 
 def decide(
-    asked: Asked,
-    find: Callable[[Settings], Coroutine[None, None, list[Found]]],
-    decision: Decision[Found],
+    verb: str,
+    kind: str,
+    find: Question[Sequence[Item]],
+    decision: Decision[Item],
+    options: DecisionOptions,
+    bulk: BulkOptions,
+    *,
+    ambiguous: str = "",
 ) -> None:
-    """Each in a commit of its own; ends the command with 1 if one was not done."""
+    """Finds what is meant, and decides about each in a commit of its own; shows the results.
+
+    `verb` and `kind`, such as "Release" and "parked record", say what is decided; `ambiguous` is
+    the complaint if several are found without `--all`. Ends the command with 1 if nothing is found,
+    if the operator does not confirm, or if one of the decisions was not carried out.
+    """
+    why = justification(options.reason, options.operator)
     settings = settings_or_exit()
+
     with operator_errors():
         asyncio.run(refuse_older_database(settings))
-        found = asyncio.run(find(settings))
-        if len(found) > 1 and not asked.every:
-            raise misuse(asked.which)
-        require(found)
-        confirm(asked.what, len(found), every=asked.every, yes=asked.yes)
-        done = asyncio.run(_decided(settings, found, decision, asked.why))
-    show_told(done, asked.as_json)
+        meant = asyncio.run(ask_database(settings, find, snapshot=True))
+        if not meant:
+            end_without(kind)
+        if bulk.every:
+            confirm(f"{verb} {kind}s: {len(meant)}?", yes=bulk.yes)
+        elif len(meant) > 1:
+            raise usage_error(ambiguous)
+        results = asyncio.run(decide_each(settings, meant, decision, why))
+    show_results(results, options.as_json)
 
 
-async def _decided(
-    settings: Settings, found: Sequence[Found], decision: Decision[Found], why: Justification
+async def decide_each(
+    settings: Settings, items: Sequence[Item], decision: Decision[Item], why: Justification
 ) -> list[DecisionResult]:
-    async with writing(settings) as guard:
-        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
+    """Decides about each item in a commit of its own. Raises OlderDatabase, CannotAsk."""
+    async with writing(settings) as writer:
+        applier = applier_of(settings, writer)
         with progress.steps() as bars:
-            each = bars.track(found, description="deciding")
-            return [await decision(applier, one, why) for one in each]
+            each = bars.track(items, description="deciding")
+            return [await decision(applier, item, why) for item in each]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks the operator, unless they have said `--yes`; a no ends the command with 1."""
+    if not yes and not typer.confirm(question, err=True):
+        raise typer.Exit(FAILED)
+
+
+def show_results(results: Sequence[DecisionResult], as_json: bool) -> None:
+    """What became of each decision; ends the command with 1 if one was not carried out."""
+    rows = [
+        {**result.subject, "done": result.done, "outcome": result.outcome} for result in results
+    ]
+    show(OUTCOMES, rows, as_json)
+    if not all(result.done for result in results):
+        raise typer.Exit(FAILED)
+
+
+def justification(reason: str, operator: str | None) -> Justification:
+    """Who decides and why, as it will be kept; the system's user if no operator is named.
+
+    Ends the command with 2 if a text is empty, too long, or has control characters.
+    """
+    for option, text in (("--reason", reason), ("--operator", operator)):
+        if text is not None and not _is_text(text):
+            rule = f"must be a text of 1 to {REASON_CHARACTERS_MAX} characters"
+            raise usage_error(f"{option}: {rule}")
+    return Justification(operator.strip() if operator else _user(), reason.strip())
+
+
+def _is_text(text: str) -> bool:
+    has_controls = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return bool(text.strip()) and len(text) <= REASON_CHARACTERS_MAX and not has_controls
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container there may be a number without a name
+        return f"uid {os.getuid()}"
+
+
+def require_one_record(selected: RecordOptions) -> None:
+    """Ends the command with 2 unless a record's identity or its place is given, and given whole."""
+    identity = (selected.institution, selected.record_id)
+    by_place = (selected.topic, selected.partition, selected.offset)
+    require_one_way(identity, by_place, every=False)
+
+
+def require_one_way(identity: Sequence[object], place: Sequence[object], *, every: bool) -> None:
+    """Ends the command with 2 unless records are meant by identity, by place, or by `--all`."""
+    ways = [any(part is not None for part in way) for way in (identity, place)]
+    if sum(ways) + every != 1:
+        raise usage_error(f"name one of {WAYS}, --all")
+    for way, is_used in zip((identity, place), ways, strict=True):
+        if is_used and None in way:
+            raise usage_error(f"{WAYS}: all of one of them")
+
+
+def action_rows(actions: Sequence[Action]) -> list[Row]:
+    """Decisions of the past, as a card shows them."""
+    return [
+        {
+            "recorded_at": action.recorded_at,
+            "action": action.action,
+            "operator": action.operator,
+            "reason": action.reason,
+            "outcome": action.outcome,
+        }
+        for action in actions
+    ]

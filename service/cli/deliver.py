@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from ..delivery.options import DeliveryRequest
 from ..delivery.placing import Delivered
 from ..delivery.state import StateFile
 from ..delivery.target import SCHEME, Target
-from ..export.formats import Format, format_named
+from ..export.formats import format_named
 from ..export.formats.layout import read_layout
 from ..runtime.lifecycle import stop_on_signals
 from ..runtime.logs import configure_logging
@@ -27,9 +26,10 @@ from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.version import program_version
 from ..settings import KafkaSettings, unknown_variables
 from . import progress
-from .errors import FAILED, complain, kafka_settings_or_exit, operator_errors
+from .commands.files import DeliveryOptions
+from .errors import FAILED, complain, kafka_settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, word
-from .shown import misuse
+from .problems import operator_errors
 from .tables import show
 
 log = get_log(__name__)
@@ -52,66 +52,52 @@ _CODE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _CONTINUE = re.compile(r"([A-Za-z0-9_]+)=([1-9][0-9]{0,17})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A delivery, and what tells of it."""
-
-    delivery: Delivery
-    state: StateFile
-    metrics: Metrics
-
-
-def deliver(
-    target: str,
-    profile: list[str] | None,
-    form: str,
-    layout: Path | None,
-    state: Path | None,
-    group: str,
-    continue_at: list[str] | None,
-    change_options: bool,
-    once: bool,
-    as_json: bool,
-) -> None:
+def deliver(target: str, options: DeliveryOptions, once: bool, as_json: bool) -> None:
+    """Delivers batches to a folder or an SFTP server until a signal; with `once` to their end."""
     settings = kafka_settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
-    for line in unknown_variables(os.environ):
-        log.warning(Event.UNKNOWN_SETTING, text=line)
+    for text in unknown_variables(os.environ):
+        log.warning(Event.UNKNOWN_SETTING, text=text)
+    layout = options.layout
     digest = None if layout is None else sha256(layout.read_bytes()).hexdigest()
-    codes = frozenset(profile or ())
-    wanted = DeliveryRequest(codes, _continue_at(continue_at or ()), digest, change_options)
-    if not all(_CODE.fullmatch(code) for code in wanted.codes):
-        raise misuse("--profile: must be a profile's code: letters, digits, underscore")
-    if not _GROUP.fullmatch(group):
-        raise misuse("--group: must be letters, digits, dot, hyphen or underscore")
+    codes = frozenset(options.profile or ())
+    continue_at = _continue_at(options.continue_at or ())
+    request = DeliveryRequest(codes, continue_at, digest, options.change_options)
+    if not all(_CODE.fullmatch(code) for code in codes):
+        raise usage_error("--profile: must be a profile's code: letters, digits, underscore")
+    if not _GROUP.fullmatch(options.group):
+        raise usage_error("--group: must be letters, digits, dot, hyphen or underscore")
+    metrics = Metrics()
+    feed = Feed(settings, settings.topic_prefix, options.group)
     with operator_errors():
-        shape = format_named(form, None if layout is None else read_layout(layout))
-        to, kept = _target(settings, target, state, group)
-        with kept.locked():
-            asyncio.run(_deliver(settings, (to, kept, shape, wanted, group), once, as_json))
+        form = format_named(options.file_format, None if layout is None else read_layout(layout))
+        to, state = _target(settings, target, options)
+        with state.locked():
+            delivery = Delivery(feed, to, state, form, request, metrics=metrics)
+            asyncio.run(_deliver(settings, delivery, metrics, once, as_json))
 
 
-def _continue_at(named: Sequence[str]) -> dict[str, int]:
-    found = {}
-    for one in named:
-        match = _CONTINUE.fullmatch(one)
+def _continue_at(texts: Sequence[str]) -> dict[str, int]:
+    batches = {}
+    for text in texts:
+        match = _CONTINUE.fullmatch(text)
         if match is None:
-            raise misuse("--continue-at: must be PROFILE=BATCH, such as DAILY=12")
-        found[match[1]] = int(match[2])
-    return found
+            raise usage_error("--continue-at: must be PROFILE=BATCH, such as DAILY=12")
+        batches[match[1]] = int(match[2])
+    return batches
 
 
 def _target(
-    settings: KafkaSettings, target: str, state: Path | None, group: str
+    settings: KafkaSettings, target: str, options: DeliveryOptions
 ) -> tuple[Target, StateFile]:
     if target.partition(":")[0].lower() != SCHEME:
         folder = Path(target)
         if not folder.is_dir():
             raise OperatorError(f"{folder}: must be a folder that exists")
-        return Folder(folder), StateFile(state or folder / f".{group}.json")
+        return Folder(folder), StateFile(options.state or folder / f".{options.group}.json")
     from ..delivery.sftp import Sftp, sftp_access  # with its cryptography: only here
 
-    if state is None:
+    if options.state is None:
         raise OperatorError("--state: is required with SFTP: a file of this machine")
     password = settings.sftp_password
     access = sftp_access(
@@ -120,19 +106,12 @@ def _target(
         settings.sftp_known_hosts_file,
         None if password is None else password.get_secret_value(),
     )
-    return Sftp(access), StateFile(state)
+    return Sftp(access), StateFile(options.state)
 
 
 async def _deliver(
-    settings: KafkaSettings,
-    made_of: tuple[Target, StateFile, Format, DeliveryRequest, str],
-    once: bool,
-    as_json: bool,
+    settings: KafkaSettings, delivery: Delivery, metrics: Metrics, once: bool, as_json: bool
 ) -> None:
-    target, state, form, wanted, group = made_of
-    metrics = Metrics()
-    feed = Feed(settings, settings.topic_prefix, group)
-    delivery = Delivery(feed, target, state, form, wanted, metrics=metrics)
     stop = asyncio.Event()
     with stop_on_signals(stop, settings.shutdown_seconds_max):
         try:
@@ -154,11 +133,11 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
     with progress.steps() as bars:
         task = bars.add_task("delivering", total=None)
 
-        def told(one: Delivered) -> None:
-            rows.append(_row(one))
+        def delivered(batch: Delivered) -> None:
+            rows.append(_row(batch))
             bars.advance(task)
 
-        await delivery.run_to_end(stop, told)
+        await delivery.run_to_end(stop, delivered)
     show(DELIVERED, rows, as_json)
     for note in delivery.passed_over:
         complain(note)
@@ -170,15 +149,15 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _row(one: Delivered) -> Row:
+def _row(batch: Delivered) -> Row:
     return {
-        "profile": one.profile,
-        "batch_number": one.batch_number,
-        "file": one.file_name,
-        "fines": one.count,
-        "total": one.total,
-        "currency": one.currency,
-        "outcome": "written" if one.is_written else "there already",
+        "profile": batch.profile,
+        "batch_number": batch.batch_number,
+        "file": batch.file_name,
+        "fines": batch.count,
+        "total": batch.total,
+        "currency": batch.currency,
+        "outcome": "written" if batch.is_written else "there already",
     }
 
 

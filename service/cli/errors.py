@@ -1,9 +1,8 @@
-"""What an operator sees of an error: one line, and the exit code that goes with it."""
+"""How a command ends early: exit codes, lines on standard error, settings that are faulty."""
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar
 
 import typer
 
@@ -14,6 +13,7 @@ from ..settings import (
     read_kafka_settings,
     read_settings,
 )
+from .commands.declare import selection
 
 OK: Final = 0
 FAILED: Final = 1
@@ -26,12 +26,12 @@ Read = TypeVar("Read", bound=KafkaSettings)
 
 
 def settings_or_exit() -> Settings:
-    """The settings; their faults, a line each, are a matter of usage."""
+    """Reads the settings; faulty ones end the command with exit code 2, and a line for each."""
     return _or_exit(read_settings)
 
 
 def kafka_settings_or_exit() -> KafkaSettings:
-    """The same for commands that need no database."""
+    """Reads the settings of commands that need no database; ends the command as above."""
     return _or_exit(read_kafka_settings)
 
 
@@ -44,20 +44,18 @@ def _or_exit(read: Callable[[], Read]) -> Read:
         raise typer.Exit(USAGE) from None
 
 
-@contextlib.contextmanager
-def operator_errors() -> Iterator[None]:
-    """Whatever an operator can mend ends the command with its lines; a bug keeps its traceback."""
-    try:
-        yield
-    except Exception as problem:
-        from . import explained  # with the drivers, whose errors it knows
-
-        if not explained.is_operators(problem):
-            raise
-        for line in explained.lines_of(problem):
-            complain(line)
-        raise typer.Exit(explained.status_of(problem)) from None
-
-
 def complain(line: str) -> None:
+    """Prints a line for the operator on standard error."""
     print(f"bursar-bridge: {line}", file=sys.stderr)
+
+
+def usage_error(rule: str) -> typer.Exit:
+    """Complains of a call that has no meaning; returns what is to be raised then."""
+    complain(rule)
+    return typer.Exit(USAGE)
+
+
+def end_without(kind: str) -> NoReturn:
+    """Ends the command, with exit code 1, because no `kind` of record is what was asked for."""
+    complain(f"no {kind} matches {selection()}")
+    raise typer.Exit(FAILED)

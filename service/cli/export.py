@@ -1,4 +1,4 @@
-"""`bursar-bridge export`: run profiles now, see what a run would do; list, send, check batches."""
+"""`bursar-bridge export run`, `preview` and `resend`: the runs of profiles."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,21 @@ from ..export.job import ExportJob
 from ..export.manifest import Manifest
 from ..export.preview import preview
 from ..export.profiles.profile import Profile, Profiles
-from ..export.profiles.reading import read_profiles
 from ..export.publish import encode_manifest
 from ..messages.decode import parse
 from ..runtime.problems import OperatorError, summary
 from ..runtime.telemetry import Event, get_log
 from ..settings import Settings
-from ..wiring import COMMAND, new_applier, new_export_job
+from ..wiring import new_export_job
 from . import pausing, progress
-from .errors import FAILED, TRY_AGAIN, complain, operator_errors, settings_or_exit
+from .commands.options import ShowOptions
+from .errors import FAILED, TRY_AGAIN, complain, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, word
-from .shown import database, misuse, money, no_such_profile, writing
+from .problems import operator_errors
+from .profiles import profiles_named, required_profiles
+from .session import applier_of, database, writing
 from .tables import show
+from .texts import money
 
 log = get_log(__name__)
 
@@ -45,28 +48,34 @@ SEALED = Listing(
 )
 
 
-def run(codes: list[str], every: bool, even_if_paused: bool, wide: bool, as_json: bool) -> None:
+def run(options: ShowOptions, profile: list[str] | None, every: bool, even_if_paused: bool) -> None:
+    """Runs profiles, and shows the batches; what was sealed before a failure is shown as well.
+
+    Ends the command with 5 if other sessions are all that a run failed for, with 1 if more is.
+    """
+    codes = profile or []
     if every == bool(codes):
-        raise misuse("name one of --profile, --all")
+        raise usage_error("name one of --profile, --all")
     settings = settings_or_exit()
     rows: list[Row] = []
+    failures: Mapping[str, RunFailure] = {}
     with operator_errors():
-        profiles = _read(settings)
-        meant = profiles.profiles if every else _chosen(profiles, codes)
-        chosen = _Chosen(meant, bool(codes), even_if_paused)
+        profiles = required_profiles(settings, "export")
+        chosen = profiles.profiles if every else profiles_named(profiles, codes)
+        runs = _Runs(profiles, chosen, bool(codes), even_if_paused)
         try:
-            failures = asyncio.run(_run(settings, profiles, chosen, rows))
+            failures = asyncio.run(_run(settings, runs, rows))
         finally:
             if rows:  # sealed, also where a later batch failed
-                show(SEALED, rows, as_json, wide=wide)
+                show(SEALED, rows, options.as_json, wide=options.wide)
     if failures:
         raise _failed(failures)
     if not rows:
-        show(SEALED, rows, as_json, wide=wide)
+        show(SEALED, rows, options.as_json)
 
 
 def _failed(failures: Mapping[str, RunFailure]) -> typer.Exit:
-    """To be raised: a line for each profile whose run could not go on."""
+    """Complains of each profile whose run could not go on; returns what is to be raised."""
     for code, failure in failures.items():
         advice = "; try again later" if failure.is_temporary else ""
         complain(f"{code}: {failure.reason} ({failure.error}){advice}")
@@ -74,81 +83,68 @@ def _failed(failures: Mapping[str, RunFailure]) -> typer.Exit:
     return typer.Exit(TRY_AGAIN if temporary else FAILED)
 
 
-def show_preview(profile: str, out: Path | None, wide: bool, as_json: bool) -> None:
+def show_preview(profile: str, options: ShowOptions, out: Path | None) -> None:
+    """Shows what a run would seal, and writes it into the folder `out` if there is one."""
     settings = settings_or_exit()
     rows: list[Row] = []
     with operator_errors():
-        (chosen,) = _chosen(_read(settings), [profile])
+        (chosen,) = profiles_named(required_profiles(settings, "export"), [profile])
         try:
             asyncio.run(_preview(settings, chosen, out, rows))
         finally:
             if rows:
-                show(SEALED, rows, as_json, wide=wide)
+                show(SEALED, rows, options.as_json, wide=options.wide)
     if not rows:
-        show(SEALED, rows, as_json, wide=wide)
+        show(SEALED, rows, options.as_json)
 
 
 def resend(profile: str, batch: int, institution: str | None) -> None:
+    """Queues a sealed batch and its manifest once more."""
     settings = settings_or_exit()
     with operator_errors():
-        profiles = _read(settings)
-        owner = institution or _chosen(profiles, [profile])[0].institution_id
-        sent = asyncio.run(_resend(settings, profiles, BatchKey(owner, profile, batch)))
-    if not sent:
+        profiles = required_profiles(settings, "export")
+        owner = institution or profiles_named(profiles, [profile])[0].institution_id
+        is_sent = asyncio.run(_resend(settings, profiles, BatchKey(owner, profile, batch)))
+    if not is_sent:
         complain("--batch: must be the number of a sealed batch of this profile")
         raise typer.Exit(FAILED)
     typer.echo("queued: the running service publishes it")
 
 
-def _read(settings: Settings) -> Profiles:
-    if settings.profiles_file is None:
-        raise OperatorError("BURSAR_PROFILES_FILE: is required to export")
-    return read_profiles(settings.profiles_file)
-
-
-def _chosen(profiles: Profiles, codes: Sequence[str]) -> Sequence[Profile]:
-    known = {one.code: one for one in profiles.profiles}
-    if any(code not in known for code in codes):
-        raise no_such_profile(profiles)
-    return [one for one in profiles.profiles if one.code in codes]
-
-
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What is to be run; `named`: by their codes."""
+class _Runs:
+    """The profiles of the file, those that are run, and whether they were chosen by name."""
 
-    profiles: Sequence[Profile]
+    profiles: Profiles
+    chosen: Sequence[Profile]
     named: bool
     even_if_paused: bool
 
 
-async def _run(
-    settings: Settings, profiles: Profiles, chosen: _Chosen, rows: list[Row]
-) -> Mapping[str, RunFailure]:
-    """Each batch goes into `rows` once it is sealed: of a manifest no more than is shown.
-
-    The profiles whose run could not go on, by their code.
-    """
+async def _run(settings: Settings, runs: _Runs, rows: list[Row]) -> Mapping[str, RunFailure]:
+    """Puts each batch into `rows` once it is sealed; returns the failures by profile."""
     failures: dict[str, RunFailure] = {}
-    async with writing(settings) as guard:
-        pool = guard.pool
-        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
-        even = chosen.even_if_paused
-        job = new_export_job(settings, applier, profiles, even_if_paused=even)
-        wanted = chosen.profiles
-        if not even:
-            wanted = await pausing.runnable(pool, wanted, named=chosen.named)
+    async with writing(settings) as writer:
+        pool, chosen = writer.pool, runs.chosen
+        job = new_export_job(
+            settings,
+            applier_of(settings, writer),
+            runs.profiles,
+            even_if_paused=runs.even_if_paused,
+        )
+        if not runs.even_if_paused:
+            chosen = await pausing.runnable(pool, chosen, named=runs.named)
         with progress.batches() as bars:
-            for one in wanted:
+            for profile in chosen:
                 async with pool.acquire() as connection:
-                    left = await export_store.open_fines_left(connection, one)
-                bar = progress.RunBar(bars, f"exporting {one.code}", left)
-                if (failure := await _run_one(job, one, bar, rows)) is not None:
-                    failures[one.code] = failure
+                    left = await export_store.open_fines_left(connection, profile)
+                bar = progress.RunBar(bars, f"exporting {profile.code}", left)
+                if (failure := await _run_profile(job, profile, bar, rows)) is not None:
+                    failures[profile.code] = failure
     return failures
 
 
-async def _run_one(
+async def _run_profile(
     job: ExportJob, profile: Profile, bar: progress.RunBar, rows: list[Row]
 ) -> RunFailure | None:
     """Why the run could not go on. Raises what no other profile's run would survive either."""
@@ -178,9 +174,9 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
                 rows.append(_row(built.manifest))
                 bar.add(built.manifest)
                 if out is not None:
-                    told = encode_manifest(built.manifest, settings.ce_source).value
-                    assert told is not None
-                    _put(out, built.manifest.file_name, built.document, told)
+                    manifest = encode_manifest(built.manifest, settings.ce_source).value
+                    assert manifest is not None
+                    _put(out, built.manifest.file_name, built.document, manifest)
 
 
 def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:
@@ -191,8 +187,8 @@ def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:
 
 
 async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool:
-    async with writing(settings) as guard:
-        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
+    async with writing(settings) as writer:
+        applier = applier_of(settings, writer)
         return await new_export_job(settings, applier, profiles).resend(key)
 
 

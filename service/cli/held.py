@@ -1,39 +1,34 @@
 """`bursar-bridge held`: open fines that no run exports as they are, and their release."""
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from ..apply.applier import Applier
 from ..apply.operator_actions import DecisionResult, Justification, actions_on
 from ..core.ledger import Fine, FineKey
 from ..core.words import HeldReason, Status
 from ..database.ledger_read import LedgerReader
+from ..database.session import Connection
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.profiles.reading import read_profiles
+from ..export.schedule import Pause, pauses
 from ..export.selection import Exclusion
 from ..messages.decode import parse
 from ..operations import held, held_fine
 from ..operations.held import HeldFilter, Judgement
 from ..operations.held_fine import find_fine
-from ..settings import Settings
-from ..wiring import COMMAND, new_applier
-from .errors import complain, operator_errors, settings_or_exit
+from .commands.options import BulkOptions, DecisionOptions, ListOptions
+from .decisions import action_rows, decide
+from .errors import complain, end_without, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, sentence, text, word
-from .pausing import in_words, paused_now
-from .shown import (
-    action_rows,
-    confirm,
-    database,
-    misuse,
-    money,
-    no_such_profile,
-    refuse_older_database,
-    require,
-    said,
-    show_told,
-    writing,
-)
+from .pausing import pause_in_words
+from .problems import operator_errors
+from .profiles import profiles_named
+from .session import read_database
 from .tables import show, show_one
+from .texts import money
 
+KIND = "fine"
 HELD = Listing(
     "nothing is held back",
     (
@@ -50,125 +45,114 @@ HELD = Listing(
         word("status", wide=True),
         word("changed_at", wide=True),
     ),
+    kind=KIND,
 )
 
 
 def list_held(
+    options: ListOptions,
     institution: str | None,
     profile: str | None,
     patron: str | None,
     fine: str | None,
     because: HeldReason | None,
     waiting: bool,
-    limit: int,
-    wide: bool,
-    as_json: bool,
 ) -> None:
+    """Lists the fines that are held back, behind a line for each profile that is paused."""
     if (patron is not None or fine is not None) and institution is None:
-        raise misuse("--patron, --fine: only with --institution")
-    settings = settings_or_exit()
+        raise usage_error("--patron, --fine: only with --institution")
+    profiles = _profiles(profile)
     reason = None if because is None else Exclusion(because.value)
-    wanted = HeldFilter(institution, profile, reason, patron, waiting, limit, fine)
-    with operator_errors():
-        profiles = _profiles(settings, profile)
-        paused = asyncio.run(paused_now(settings))
-        found = asyncio.run(_find(settings, profiles, wanted))
-    for pause in paused.values():
+    selected = HeldFilter(institution, profile, reason, patron, waiting, options.limit, fine)
+
+    async def question(connection: Connection) -> tuple[Sequence[Pause], list[Judgement]]:
+        paused = (await pauses(connection)).values()
+        return list(paused), await _find(connection, profiles, selected)
+
+    paused, fines = read_database(question, snapshot=True)
+    for pause in paused:
         if institution in (None, pause.institution_id) and profile in (None, pause.profile):
-            complain(in_words(pause))
-    show(HELD, [_row(fine) for fine in found], as_json, wide=wide)
+            complain(pause_in_words(pause))
+    show(HELD, [_row(fine) for fine in fines], options.as_json, wide=options.wide)
 
 
 def show_held(institution: str, fine: str, as_json: bool) -> None:
-    settings = settings_or_exit()
-    with operator_errors():
-        row = asyncio.run(_shown(settings, _profiles(settings, None), FineKey(institution, fine)))
-    require([] if row is None else [row])
-    if row is not None:
-        show_one(row, as_json)
-        if row["status"] in (Status.ACTIVE, Status.IN_DISPUTE) and not row["profiles"]:
-            complain("no profile of the institution is configured: nothing of it is exported")
-        if row["failed_changes"]:
-            complain(
-                "not exported before its failed changes are decided: see parked show, then parked"
-                " release, which tries a change again, or parked discard"
-            )
+    """Shows a fine, what each profile decides about it, and what people decided."""
+    profiles = _profiles(None)
+    key = FineKey(institution, fine)
+    row = read_database(lambda connection: _details(connection, profiles, key))
+    if row is None:
+        end_without(KIND)
+    show_one(row, as_json)
+    if row["status"] in (Status.ACTIVE, Status.IN_DISPUTE) and not row["profiles"]:
+        complain("no profile of the institution is configured: nothing of it is exported")
+    if row["failed_changes"]:
+        complain(
+            "not exported before its failed changes are decided: see parked show, then parked"
+            " release, which tries a change again, or parked discard"
+        )
 
 
 def release(
-    reason: str,
+    decision: DecisionOptions,
+    bulk: BulkOptions,
     institution: str | None,
     fine: str | None,
-    every: bool,
     profile: str | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
 ) -> None:
-    if every == (fine is not None) or (fine is not None and institution is None):
-        raise misuse("name one of --institution --fine, --all")
-    if profile is not None and not every:
-        raise misuse("--profile: only with --all")
-    said_why = said(reason, operator)
+    """Offers refused or not exportable fines to the next run."""
+    if bulk.every == (fine is not None) or (fine is not None and institution is None):
+        raise usage_error("name one of --institution --fine, --all")
+    if profile is not None and not bulk.every:
+        raise usage_error("--profile: only with --all")
+    profiles = _profiles(profile)
+
+    async def find(connection: Connection) -> list[FineKey]:
+        if institution is not None and fine is not None:
+            return [FineKey(institution, fine)]
+        fines = await _find(connection, profiles, HeldFilter(institution, profile))
+        releasable = [held for held in fines if held.reason in held_fine.RELEASABLE]
+        return list(dict.fromkeys(held.fine.facts.key for held in releasable))
+
+    async def release_one(
+        applier: Applier, key: FineKey, justification: Justification
+    ) -> DecisionResult:
+        return await held_fine.release(applier, profiles, key, justification)
+
+    decide("Release", KIND, find, release_one, decision, bulk)
+
+
+def _profiles(code: str | None) -> Profiles:
+    """All profiles, none without a file. Ends the command with 2 if `code` is of none of them."""
     settings = settings_or_exit()
     with operator_errors():
-        profiles = _profiles(settings, profile)
-        asyncio.run(refuse_older_database(settings))
-        keys = [FineKey(institution, fine)] if institution and fine else None
-        if keys is None:
-            wanted = HeldFilter(institution, profile)
-            found = asyncio.run(_find(settings, profiles, wanted))
-            meant = [one for one in found if one.reason in held_fine.RELEASABLE]
-            keys = list(dict.fromkeys(one.fine.facts.key for one in meant))
-        require(keys)
-        confirm("Release fines:", len(keys), every=every, yes=yes)
-        done = asyncio.run(_released(settings, profiles, keys, said_why))
-    show_told(done, as_json)
-
-
-def _profiles(settings: Settings, code: str | None) -> Profiles:
-    profiles = NO_PROFILES
-    if settings.profiles_file is not None:
-        profiles = read_profiles(settings.profiles_file)
-    if code is not None and profiles.profile(code) is None:
-        raise no_such_profile(profiles)
+        file = settings.profiles_file
+        profiles = NO_PROFILES if file is None else read_profiles(file)
+        profiles_named(profiles, () if code is None else [code])
     return profiles
 
 
-async def _find(settings: Settings, profiles: Profiles, wanted: HeldFilter) -> list[Judgement]:
-    async with (
-        database(settings) as pool,
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        store = LedgerReader(parse)
-        if wanted.fine_id is not None and wanted.institution_id is not None:
-            fine = await find_fine(
-                connection, store, FineKey(wanted.institution_id, wanted.fine_id)
-            )
-            if fine is None:
-                return []
-            wanted = replace(wanted, patron_id=fine.facts.patron_id)
-        return await held.find(connection, store, profiles, wanted)
-
-
-async def _released(
-    settings: Settings, profiles: Profiles, keys: list[FineKey], said_why: Justification
-) -> list[DecisionResult]:
-    async with writing(settings) as guard:
-        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
-        return [await held_fine.release(applier, profiles, key, said_why) for key in keys]
-
-
-async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | None:
+async def _find(
+    connection: Connection, profiles: Profiles, selected: HeldFilter
+) -> list[Judgement]:
     store = LedgerReader(parse)
-    async with database(settings) as pool, pool.acquire() as connection:
-        examination = await held_fine.examine(connection, store, profiles, key)
-        if examination is None:
-            return None
-        actions = await actions_on(connection, held_fine.subject_of(key))
+    if selected.fine_id is not None and selected.institution_id is not None:
+        key = FineKey(selected.institution_id, selected.fine_id)
+        fine = await find_fine(connection, store, key)
+        if fine is None:
+            return []
+        selected = replace(selected, patron_id=fine.facts.patron_id)
+    return await held.find(connection, store, profiles, selected)
+
+
+async def _details(connection: Connection, profiles: Profiles, key: FineKey) -> Row | None:
+    examination = await held_fine.examine(connection, LedgerReader(parse), profiles, key)
+    if examination is None:
+        return None
+    actions = await actions_on(connection, held_fine.subject_of(key))
     fine, facts = examination.fine, examination.fine.facts
     judgements, held_back = examination.judgements, examination.held_back
+    without_profile = [judgement for judgement in held_back if judgement.profile is None]
     return {
         **_of_fine(fine),
         "amount": money(facts.amount, facts.currency),
@@ -177,24 +161,29 @@ async def _shown(settings: Settings, profiles: Profiles, key: FineKey) -> Row | 
         "exported_as": fine.bursar_transaction_id,
         "exported_by": fine.terms.profile if fine.bursar_transaction_id and fine.terms else None,
         "created_at": facts.created_at,
-        "profiles": [{"profile": one.profile, "says": one.reason or "due"} for one in judgements],
-        "held_back": [{"profile": one.profile, "reason": one.reason} for one in held_back],
+        "profiles": [
+            {"profile": judgement.profile, "says": judgement.reason or "due"}
+            for judgement in judgements
+        ],
+        "held_back": [
+            {"profile": judgement.profile, "reason": judgement.reason} for judgement in held_back
+        ],
         "in_words": [
-            in_own_words if (code := one.profile) is None else f"{code}: {in_own_words}"
-            for one in (*judgements, *(judged for judged in held_back if judged.profile is None))
-            if (in_own_words := one.in_words)
+            words if (code := judgement.profile) is None else f"{code}: {words}"
+            for judgement in (*judgements, *without_profile)
+            if (words := judgement.in_words)
         ],
         "failed_changes": [asdict(change) for change in examination.failed_changes],
         "decisions": action_rows(actions),
     }
 
 
-def _row(one: Judgement) -> Row:
+def _row(judgement: Judgement) -> Row:
     return {
-        **_of_fine(one.fine),
-        "profile": one.profile,
-        "reason": one.reason,
-        "in_words": one.in_words,
+        **_of_fine(judgement.fine),
+        "profile": judgement.profile,
+        "reason": judgement.reason,
+        "in_words": judgement.in_words,
     }
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from ..core.words import KnownLines
 from ..export.profiles.profile import Profile
-from ..export.profiles.reading import read_profiles
 from ..export.xml.read import ImportFile, read_import
 from ..export.xml.stream import Fault, UnreadableDocument
 from ..imports.files import Accepted, FileKey
@@ -12,9 +11,11 @@ from ..messages.values import ID_CHARACTERS_MAX, identifier
 from ..messages.values import Fault as TextFault
 from ..runtime.problems import OperatorError
 from ..settings import Settings
-from .errors import settings_or_exit
-from .import_run import How, ImportRun, ended
-from .shown import misuse, no_such_profile, said
+from .commands.files import ImportOptions
+from .decisions import justification
+from .errors import settings_or_exit, usage_error
+from .import_run import run_to_end
+from .profiles import profiles_named, required_profiles
 
 ACCEPTED_LINES = {
     KnownLines.REFUSE: None,
@@ -23,47 +24,34 @@ ACCEPTED_LINES = {
 }
 
 
-def import_file(
-    file: Path,
-    profile: str,
-    source: str | None,
-    dry_run: bool,
-    all_or_nothing: bool,
-    allow_overpaid: bool,
-    accept_source: bool,
-    known_lines: KnownLines,
-    reason: str | None,
-    operator: str | None,
-    wait_seconds: int,
-    as_json: bool,
-) -> None:
-    if allow_overpaid and not all_or_nothing:
-        raise misuse("--allow-overpaid: only with --all-or-nothing")
-    accepted = _accepted(accept_source, known_lines, reason, operator)
+def import_file(file: Path, profile: str, options: ImportOptions, source: str | None) -> None:
+    """Imports a file, or with `--dry-run` shows what each line would do."""
+    if options.allow_overpaid and not options.all_or_nothing:
+        raise usage_error("--allow-overpaid: only with --all-or-nothing")
+    accepted = _accepted(options)
     settings = settings_or_exit()
-    how = How(all_or_nothing, allow_overpaid, wait_seconds, as_json, dry_run, known_lines, accepted)
-    run = ImportRun(settings, how)
-    ended(run, lambda: run.run(*_file_of(settings, file, profile, source)))
+    run_to_end(settings, options, accepted, lambda: _file_of(settings, file, profile, source))
 
 
-def _accepted(
-    accept_source: bool, known_lines: KnownLines, reason: str | None, operator: str | None
-) -> Accepted:
-    lines = ACCEPTED_LINES[known_lines]
-    if not accept_source and lines is None:
-        if reason is not None or operator is not None:
-            raise misuse("--reason, --operator: only with --accept-source or --known-lines")
+def _accepted(options: ImportOptions) -> Accepted:
+    lines = ACCEPTED_LINES[options.known_lines]
+    if not options.accept_source and lines is None:
+        if options.reason is not None or options.operator is not None:
+            raise usage_error("--reason, --operator: only with --accept-source or --known-lines")
         return Accepted()
-    if reason is None:
-        raise misuse("--reason: is required with --accept-source and with --known-lines skip, pay")
-    return Accepted(said(reason, operator), accept_source, lines)
+    if options.reason is None:
+        raise usage_error(
+            "--reason: is required with --accept-source and with --known-lines skip, pay"
+        )
+    why = justification(options.reason, options.operator)
+    return Accepted(why, options.accept_source, lines)
 
 
 def _file_of(
     settings: Settings, path: Path, code: str, source: str | None
 ) -> tuple[Profile, FileKey, ImportFile]:
     """Raises OperatorError, and Exit for options that have no meaning."""
-    profile = _profile(settings, code)
+    (profile,) = profiles_named(required_profiles(settings, "import"), [code])
     name = profile.code if source is None else _source(source)
     file = _read(path)
     _refuse_another_institutions(file, profile)
@@ -75,20 +63,10 @@ def _source(named: str) -> str:
     try:
         name = identifier("--source", named)
     except TextFault as fault:
-        raise misuse(fault.detail) from None
+        raise usage_error(fault.detail) from None
     if not 0 < len(name.strip()) <= len(name) <= ID_CHARACTERS_MAX:
-        raise misuse(f"--source: must have 1 to {ID_CHARACTERS_MAX} characters")
+        raise usage_error(f"--source: must have 1 to {ID_CHARACTERS_MAX} characters")
     return name
-
-
-def _profile(settings: Settings, code: str) -> Profile:
-    if settings.profiles_file is None:
-        raise OperatorError("BURSAR_PROFILES_FILE: is required to import")
-    profiles = read_profiles(settings.profiles_file)
-    profile = profiles.profile(code)
-    if profile is None:
-        raise no_such_profile(profiles)
-    return profile
 
 
 def _refuse_another_institutions(file: ImportFile, profile: Profile) -> None:

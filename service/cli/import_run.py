@@ -5,11 +5,9 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
 
 import typer
 
-from ..core.words import KnownLines
 from ..database.ledger_read import LedgerReader
 from ..database.session import ReadOnly, Writes
 from ..export.profiles.profile import Profile
@@ -20,53 +18,45 @@ from ..imports.lines import Target
 from ..imports.plan import Fate, Planned
 from ..messages.decode import parse
 from ..settings import Settings
-from ..wiring import COMMAND
 from . import import_shown, progress
-from .errors import FAILED, OK, complain, operator_errors
+from .commands.files import ImportOptions
+from .errors import FAILED, OK, complain
 from .import_shown import Course
 from .lists import Row
-from .shown import database, writing
-from .tables import show
+from .problems import operator_errors
+from .session import database, writing
+from .tables import show, show_json
 
 ASKS_PER_SECOND = 4
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """What was asked for besides the file."""
-
-    all_or_nothing: bool
-    allow_overpaid: bool
-    wait_seconds: int
-    as_json: bool
-    dry_run: bool
-    known_lines: KnownLines
-    accepted: Accepted
-
-    def forbids(self, summary: Summary) -> bool:
-        if summary.lines(Fate.AMBIGUOUS):
-            return True
-        overpaid = summary.overpays and not self.allow_overpaid
-        return self.all_or_nothing and (overpaid or not summary.passes)
+Read = Callable[[], tuple[Profile, FileKey, ImportFile]]
 
 
-def ended(run: "ImportRun", work: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Runs the command to its end; whatever ends it, the last JSON line says how far it came."""
+def run_to_end(settings: Settings, options: ImportOptions, accepted: Accepted, read: Read) -> None:
+    """Imports the file that `read` reads.
+
+    Whatever ends the import, the last JSON line says how far it came. Ends the command with 4 if
+    something of the file may have been published, and not all of it.
+    """
+    course = Course()
     status: int | None = None
     try:
         with operator_errors():
-            asyncio.run(_until_stopped(work()))
+            profile, key, course.file = read()
+            steps = _Import(settings, options, accepted, profile, key, course)
+            asyncio.run(_until_stopped(steps.rehearse() if options.dry_run else steps.run()))
     except typer.Exit as problem:
         status = problem.exit_code
     except (asyncio.CancelledError, KeyboardInterrupt):
         complain("stopped")
         status = FAILED
-    if run.course.is_begun and not run.course.is_complete:
+    if course.is_begun and not course.is_complete:
         complain("the import is not complete: import the same file again, it goes on where it was")
     if status in (None, FAILED):
-        status = run.course.status
-    run.show_end()
+        status = course.status
+    if options.as_json:
+        show_json([import_shown.end(course, dry_run=options.dry_run)])
     if status != OK:
         raise typer.Exit(status)
 
@@ -102,94 +92,36 @@ def _signals(stop: Callable[[], object]) -> Iterator[None]:
         remove()
 
 
-class ImportRun:
-    """One import, real or a rehearsal, and the line that says how it ended."""
-
-    def __init__(self, settings: Settings, how: How) -> None:
-        self._settings = settings
-        self._how = how
-        self._file: ImportFile | None = None
-        self.course = Course()
-
-    async def run(self, profile: Profile, key: FileKey, file: ImportFile) -> None:
-        self._file = file
-        run = _DryRun if self._how.dry_run else _RealRun
-        await run(self._settings, self._how, profile, key, file, self.course).run()
-
-    def show_end(self) -> None:
-        """With `--json`, the last line."""
-        if self._how.as_json:
-            row = import_shown.end(self.course, self._file, dry_run=self._how.dry_run)
-            show(import_shown.END, [row], as_json=True)
-
-
-class _Run:
-    """What an import has in common with its rehearsal."""
+class _Import:
+    """The steps of one import, or of its rehearsal; `course` keeps how far it has come."""
 
     def __init__(
         self,
         settings: Settings,
-        how: How,
+        options: ImportOptions,
+        accepted: Accepted,
         profile: Profile,
         key: FileKey,
-        file: ImportFile,
         course: Course,
     ) -> None:
         self._settings = settings
-        self._how = how
+        self._options = options
+        self._accepted = accepted
         self._profile = profile
         self._key = key
-        self._file = file
         self._course = course
 
     @property
-    def _has_lines(self) -> bool:
-        """A batch without lines is a sound document: the bursar reports that nothing was paid."""
-        return bool(self._file.lines or self._file.bad)
+    def _file(self) -> ImportFile:
+        assert self._course.file is not None
+        return self._course.file
 
-    async def _check(
-        self, job: ImportJob, target: Target, each: Callable[[Planned], None]
-    ) -> Summary:
-        with progress.steps() as bars:
-            task = bars.add_task("checking", total=len(self._file.lines))
-
-            def checked(planned: Planned) -> None:
-                bars.advance(task)
-                each(planned)
-
-            summary = await job.check(target, self._file, checked, self._how.known_lines)
-        self._course.summary = summary
-        return summary
-
-    def _job(self, writer: Writes) -> ImportJob:
-        prefix = self._settings.topic_prefix
-        topics = ImportTopics(
-            f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
-        )
-        return ImportJob(writer, LedgerReader(parse), self._settings, topics)
-
-    async def _target(self, job: ImportJob, *, register: bool) -> Target:
-        accepted = self._how.accepted
-        return await job.target(self._key, self._profile.code, accepted, register=register)
-
-    def _show_plan(self, summary: Summary) -> None:
-        rows = import_shown.would_be(summary)
-        show(import_shown.WOULD_BE, rows, self._how.as_json)
-        self._warn(summary)
-
-    def _warn(self, summary: Summary) -> None:
-        for bad in self._file.bad:
-            complain(f"line {bad.n}: {bad.reason}: {bad.detail}")
-        for text in import_shown.warnings(summary):
-            complain(text)
-
-
-class _DryRun(_Run):
-    async def run(self) -> None:
-        rows: dict[int, Row] = {bad.n: import_shown.bad_line(bad) for bad in self._file.bad}
+    async def rehearse(self) -> None:
+        """Shows what each line and the whole file would do; changes nothing."""
+        rows: dict[int, Row] = {bad.n: import_shown.bad_line_row(bad) for bad in self._file.bad}
 
         def keep(planned: Planned) -> None:
-            rows[planned.line.n] = import_shown.line(planned)
+            rows[planned.line.n] = import_shown.line_row(planned)
 
         async with database(self._settings) as pool:
             job = self._job(ReadOnly(pool))
@@ -200,21 +132,20 @@ class _DryRun(_Run):
             complain("the file has no lines: nothing would be imported")
             self._course.passed = True
             return
-        show(import_shown.LINES, [rows[n] for n in sorted(rows)], self._how.as_json)
+        show(import_shown.LINES, [rows[n] for n in sorted(rows)], self._options.as_json)
         self._show_plan(summary)
-        if self._how.forbids(summary):
+        if self._forbids(summary):
             complain("nothing would be published")
             return
         self._course.passed = summary.passes
 
-
-class _RealRun(_Run):
     async def run(self) -> None:
-        async with writing(self._settings) as guard:
-            job = self._job(guard.writer(COMMAND))
+        """Publishes the lines of the file, and waits until the service has decided them."""
+        async with writing(self._settings) as writer:
+            job = self._job(writer)
             target = await self._target(job, register=False)
             summary = await self._check(job, target, lambda _: None)
-            if self._how.forbids(summary):
+            if self._forbids(summary):
                 self._show_plan(summary)
                 complain("nothing was published")
                 return
@@ -234,7 +165,7 @@ class _RealRun(_Run):
         is_decided = await self._await(job, target)
         became = await job.outcomes(target)
         rows = import_shown.became(became, earlier, summary)
-        show(import_shown.BECAME, rows, self._how.as_json)
+        show(import_shown.BECAME, rows, self._options.as_json)
         if repeats := summary.lines(Fate.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")
         self._course.is_complete = is_decided
@@ -248,18 +179,66 @@ class _RealRun(_Run):
                 self._course.published += step.published
                 bars.advance(task, step.lines)
 
-            await job.publish(target, self._file, advanced, self._how.known_lines)
+            await job.publish(target, self._file, advanced, self._options.known_lines)
 
     async def _await(self, job: ImportJob, target: Target) -> bool:
         """Whether the running service has decided all of it in time."""
-        wanted = self._course.decided + self._course.published
+        expected = self._course.decided + self._course.published
         with progress.steps() as bars:
-            task = bars.add_task("deciding", total=wanted)
-            for _ in range(max(1, self._how.wait_seconds * ASKS_PER_SECOND)):
+            task = bars.add_task("deciding", total=expected)
+            for _ in range(max(1, self._options.wait_seconds * ASKS_PER_SECOND)):
                 self._course.decided = await job.decided(target)
                 bars.update(task, completed=self._course.decided)
-                if self._course.decided >= wanted:
+                if self._course.decided >= expected:
                     return True
                 await asyncio.sleep(1 / ASKS_PER_SECOND)
         complain("published, but not decided yet: is the service running? Import again to see.")
         return False
+
+    @property
+    def _has_lines(self) -> bool:
+        """A batch without lines is a sound document: the bursar reports that nothing was paid."""
+        return bool(self._file.lines or self._file.bad)
+
+    async def _check(
+        self, job: ImportJob, target: Target, each: Callable[[Planned], None]
+    ) -> Summary:
+        with progress.steps() as bars:
+            task = bars.add_task("checking", total=len(self._file.lines))
+
+            def checked(planned: Planned) -> None:
+                bars.advance(task)
+                each(planned)
+
+            summary = await job.check(target, self._file, checked, self._options.known_lines)
+        self._course.summary = summary
+        return summary
+
+    def _job(self, writer: Writes) -> ImportJob:
+        prefix = self._settings.topic_prefix
+        topics = ImportTopics(
+            f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
+        )
+        return ImportJob(writer, LedgerReader(parse), self._settings, topics)
+
+    async def _target(self, job: ImportJob, *, register: bool) -> Target:
+        accepted = self._accepted
+        return await job.target(self._key, self._profile.code, accepted, register=register)
+
+    def _show_plan(self, summary: Summary) -> None:
+        rows = import_shown.would_be(summary)
+        show(import_shown.WOULD_BE, rows, self._options.as_json)
+        self._warn(summary)
+
+    def _warn(self, summary: Summary) -> None:
+        for bad in self._file.bad:
+            complain(f"line {bad.n}: {bad.reason}: {bad.detail}")
+        for text in import_shown.warnings(summary):
+            complain(text)
+
+    def _forbids(self, summary: Summary) -> bool:
+        """Whether nothing may be published, because of an ambiguous line or `--all-or-nothing`."""
+        if summary.lines(Fate.AMBIGUOUS):
+            return True
+        overpaid = summary.overpays and not self._options.allow_overpaid
+        return self._options.all_or_nothing and (overpaid or not summary.passes)

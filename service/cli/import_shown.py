@@ -1,16 +1,16 @@
 """What an import shows: each line's fate, what the file would do, what became of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.words import Reason
 from ..export.xml.read import BadLine, ImportFile
-from ..imports.job import Outcome, Summary
+from ..imports.job import Outcome, Sort, Summary
 from ..imports.plan import Fate, Planned
 from .errors import FAILED, INCOMPLETE, OK
 from .lists import Listing, Row, identifier, number, word
-from .shown import money
+from .texts import money
 
 LINES = Listing(
     "no lines",
@@ -24,11 +24,6 @@ LINES = Listing(
         number("credit"),
     ),
 )
-_COUNTS = ("lines", "published", "decided", "repeats", "imported_from_another_file", "not_passed")
-END = Listing(
-    "nothing was imported",
-    (word("complete"), word("passed"), word("dry_run"), *map(number, _COUNTS), word("sums")),
-)
 _SUMS = (number("lines"), number("sum"), word("currency"), number("credit"))
 WOULD_BE = Listing("nothing to do", (word("would_be"), word("reason"), *_SUMS))
 BECAME = Listing(
@@ -39,8 +34,12 @@ BECAME = Listing(
 
 @dataclass(slots=True)
 class Course:
-    """How far an import has come. `is_begun`: something of it may have been published."""
+    """How far an import has come. `is_begun`: something of it may have been published.
 
+    `file` is None until it was read; `published` and `decided` count lines.
+    """
+
+    file: ImportFile | None = None
     is_begun: bool = False
     is_complete: bool = False
     passed: bool = False
@@ -55,15 +54,13 @@ class Course:
         return OK if self.is_complete and self.passed else FAILED
 
 
-def end(course: Course, file: ImportFile | None, *, dry_run: bool) -> Row:
+def end(course: Course, *, dry_run: bool) -> Row:
     """The last line for programs; counts of lines, and the sums of the file's lines as they stand.
 
     `sums` is absolute, by currency; of a bad line nothing is usable.
     """
-    summary = course.summary
-    sums = Counter[str]()
-    for (_, _, currency), minor in summary.sums.items():
-        sums[currency] += minor
+    file, summary = course.file, course.summary
+    sums = _by_currency(summary.sums)
     return {
         "complete": course.is_complete,
         "what": "end",
@@ -79,21 +76,29 @@ def end(course: Course, file: ImportFile | None, *, dry_run: bool) -> Row:
     }
 
 
-def line(planned: Planned) -> Row:
-    own = planned.line
+def _by_currency(sums: Mapping[Sort, int]) -> Counter[str]:
+    total = Counter[str]()
+    for (_, _, currency), minor in sums.items():
+        total[currency] += minor
+    return total
+
+
+def line_row(planned: Planned) -> Row:
+    """What would become of a line."""
+    line = planned.line
     return {
         "what": "line",
-        "line": own.n,
-        "bursar_transaction_id": own.bursar_transaction_id,
-        "amount": money(own.amount, own.currency),
-        "currency": own.currency,
+        "line": line.n,
+        "bursar_transaction_id": line.bursar_transaction_id,
+        "amount": money(line.amount, line.currency),
+        "currency": line.currency,
         "would_be": planned.fate.value,
         "reason": planned.reason,
-        "credit": money(planned.excess or None, own.currency),
+        "credit": money(planned.excess or None, line.currency),
     }
 
 
-def bad_line(bad: BadLine) -> Row:
+def bad_line_row(bad: BadLine) -> Row:
     """Beside the others: of what it says nothing is usable."""
     return {
         "what": "line",
@@ -117,27 +122,27 @@ def became(outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Sum
 
     `earlier`: what it had made of the file before this import; that did nothing now.
     """
-    before = {_sort(one): one.lines for one in earlier}
+    before = {_sort(outcome): outcome.lines for outcome in earlier}
     decided: list[Row] = [
         {
             "what": "became",
-            "became": one.became,
-            "reason": one.reason,
-            "kind": one.kind,
-            "lines": one.lines,
-            "imported_before": before.get(_sort(one)),
-            "sum": money(one.total, one.currency),
-            "currency": one.currency,
-            "credit": money(one.excess or None, one.currency),
+            "became": outcome.became,
+            "reason": outcome.reason,
+            "kind": outcome.kind,
+            "lines": outcome.lines,
+            "imported_before": before.get(_sort(outcome)),
+            "sum": money(outcome.total, outcome.currency),
+            "currency": outcome.currency,
+            "credit": money(outcome.excess or None, outcome.currency),
         }
-        for one in outcomes
+        for outcome in outcomes
     ]
     unpublished = _sorts(summary, "became", only=Reason.NO_MATCHING_PAYMENT)
     return [*decided, *unpublished, *_bad(summary, "became")]
 
 
-def _sort(one: Outcome) -> tuple[str, str, str | None, str]:
-    return one.kind, one.became, one.reason, one.currency
+def _sort(outcome: Outcome) -> tuple[str, str, str | None, str]:
+    return outcome.kind, outcome.became, outcome.reason, outcome.currency
 
 
 def warnings(summary: Summary) -> Iterator[str]:
@@ -164,9 +169,7 @@ def warnings(summary: Summary) -> Iterator[str]:
     lines = summary.lines(Fate.OVERPAID) + summary.lines(Fate.NOT_OWED)
     if lines == 0:
         return
-    excess = Counter[str]()
-    for (_, _, currency), minor in summary.excess.items():
-        excess[currency] += minor
+    excess = _by_currency(summary.excess)
     sums = ", ".join(
         f"{money(minor, code)} {code}" for code, minor in sorted(excess.items()) if minor
     )

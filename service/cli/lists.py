@@ -75,14 +75,16 @@ def place(*, unless: str | None = None) -> tuple[Column, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: its columns, the most important first, and what is said where it is empty.
+    """A list: its columns, the most important first, and `nothing`, the line for an empty list.
 
-    `json_only` are members that programs get and no table has room for.
+    `json_only` are members that programs get and no table has room for. With a `kind`, such as
+    "parked record", an empty list names the kind and the options that selected from all of them.
     """
 
     nothing: str
     columns: Sequence[Column]
     json_only: frozenset[str] = frozenset({"what"})
+    kind: str | None = None
 
     def columns_of(self, rows: Sequence[Row], *, wide: bool) -> Iterator[Column]:
         """Those to show of these rows; a column without any value is left out."""

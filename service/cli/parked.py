@@ -1,32 +1,26 @@
 """`bursar-bridge parked`: records that wait, and what a person decides about them."""
 
-import asyncio
+from collections.abc import Sequence
 
 from ..apply.operator_actions import Action, actions_on
 from ..core.words import Wait
 from ..database.ledger_read import LedgerReader
+from ..database.session import Connection
 from ..messages.decode import parse
 from ..operations import parked
 from ..operations.names import names_in
 from ..operations.overpaid import Overpaid, overpaid
 from ..operations.parked import ParkedFilter, ParkedRecord
-from ..settings import Settings
-from .decisions import Asked, decide
-from .errors import operator_errors, settings_or_exit
+from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
+from .commands.records import ParkedOptions
+from .decisions import Decision, action_rows, decide, require_one_record, require_one_way
+from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, place, text, word
-from .shown import (
-    action_rows,
-    age,
-    database,
-    misuse,
-    money,
-    one_way,
-    require,
-    said,
-    seconds_of,
-)
+from .session import read_database
 from .tables import show, show_one
+from .texts import age, money, parse_age
 
+KIND = "parked record"
 PARKED = Listing(
     "nothing is parked",
     (
@@ -44,171 +38,119 @@ PARKED = Listing(
         identifier("bursar_transaction_id", wide=True),
         word("recorded_at", wide=True),
     ),
+    kind=KIND,
 )
 SEVERAL = "--source, --record: several have this id, say which"
 
 
 def list_parked(
+    options: ListOptions,
     institution: str | None,
     wait: Wait | None,
     older_than: str | None,
     source: str | None,
-    own_id: str | None,
+    record_id: str | None,
     fine: str | None,
-    limit: int,
-    wide: bool,
-    as_json: bool,
 ) -> None:
-    settings = settings_or_exit()
-    wanted = ParkedFilter(
+    """Lists what is parked."""
+    selected = ParkedFilter(
         institution_id=institution,
         wait=wait,
-        older_than_seconds=seconds_of(older_than),
+        older_than_seconds=parse_age(older_than),
         source=source,
-        id=own_id,
-        limit=limit,
+        id=record_id,
+        limit=options.limit,
         fine_id=fine,
     )
-    with operator_errors():
-        found = asyncio.run(_find(settings, wanted))
-    show(PARKED, [_row(record) for record in found], as_json, wide=wide)
+    records = read_database(lambda connection: parked.find(connection, selected))
+    show(PARKED, [_row(record) for record in records], options.as_json, wide=options.wide)
 
 
-def show_parked(
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    record: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    as_json: bool,
-    value: bool,
-) -> None:
-    wanted = _one(institution, source, own_id, record, topic, partition, offset)
-    settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_find_with_actions(settings, wanted))
-    require(found)
-    for one, excess, actions in found:
+def show_parked(selected: RecordOptions, record: str | None, value: bool, as_json: bool) -> None:
+    """Shows the records of one identity or place, with what was decided about each."""
+    meant = _one(selected, record)
+    details = read_database(lambda connection: _details(connection, meant))
+    if not details:
+        end_without(KIND)
+    for item, excess, actions in details:
         sums = {} if excess is None else _sums(excess)
-        row = {**_row(one), **sums, "decisions": action_rows(actions)}
+        row = {**_row(item), **sums, "decisions": action_rows(actions)}
         if value:
-            row["value"] = (one.origin.value or b"").decode(errors="replace")
+            row["value"] = (item.origin.value or b"").decode(errors="replace")
         show_one(row, as_json)
 
 
 def release(
-    reason: str,
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    record: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
-    wait: Wait | None,
-    older_than: str | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
 ) -> None:
-    wanted = _wanted(
-        institution, source, own_id, record, topic, partition, offset, every, wait, older_than
-    )
-    asked = Asked("Release parked records:", SEVERAL, said(reason, operator), every, yes, as_json)
-    decide(asked, lambda settings: _find(settings, wanted), parked.release)
+    """Applies what is held for its excess, and tries anything else again."""
+    _decide("Release", parked.release, decision, selected, options, bulk)
 
 
 def discard(
-    reason: str,
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    record: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
-    wait: Wait | None,
-    older_than: str | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
 ) -> None:
-    wanted = _wanted(
-        institution, source, own_id, record, topic, partition, offset, every, wait, older_than
+    """Gives records up: they are rejected as `discarded`."""
+    _decide("Discard", parked.discard, decision, selected, options, bulk)
+
+
+def _decide(
+    verb: str,
+    decision: Decision[ParkedRecord],
+    options: DecisionOptions,
+    selected: RecordOptions,
+    filters: ParkedOptions,
+    bulk: BulkOptions,
+) -> None:
+    if bulk.every:
+        by_place = (selected.topic, selected.partition, selected.offset)
+        require_one_way((selected.source, selected.record_id), by_place, every=True)
+        meant = ParkedFilter(
+            institution_id=selected.institution,
+            wait=filters.wait,
+            older_than_seconds=parse_age(filters.older_than),
+            record=filters.record,
+        )
+    elif filters.wait is not None or filters.older_than is not None:
+        raise usage_error("--wait, --older-than: only with --all")
+    else:
+        meant = _one(selected, filters.record)
+    decide(
+        verb,
+        KIND,
+        lambda connection: parked.find(connection, meant),
+        decision,
+        options,
+        bulk,
+        ambiguous=SEVERAL,
     )
-    asked = Asked("Discard parked records:", SEVERAL, said(reason, operator), every, yes, as_json)
-    decide(asked, lambda settings: _find(settings, wanted), parked.discard)
 
 
-def _wanted(
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    record: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
-    wait: Wait | None,
-    older_than: str | None,
-) -> ParkedFilter:
-    if not every:
-        if wait is not None or older_than is not None:
-            raise misuse("--wait, --older-than: only with --all")
-        return _one(institution, source, own_id, record, topic, partition, offset)
-    one_way((source, own_id), (topic, partition, offset), every=True)
+def _one(selected: RecordOptions, record: str | None) -> ParkedFilter:
+    require_one_record(selected)
     return ParkedFilter(
-        institution_id=institution,
-        wait=wait,
-        older_than_seconds=seconds_of(older_than),
+        institution_id=selected.institution,
+        source=selected.source,
+        id=selected.record_id,
         record=record,
+        topic=selected.topic,
+        partition=selected.partition,
+        offset=selected.offset,
     )
 
 
-def _one(
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    record: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-) -> ParkedFilter:
-    """By identity, or by place."""
-    one_way((institution, own_id), (topic, partition, offset), every=False)
-    return ParkedFilter(
-        institution_id=institution,
-        source=source,
-        id=own_id,
-        record=record,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-    )
-
-
-async def _find(settings: Settings, wanted: ParkedFilter) -> list[ParkedRecord]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await parked.find(connection, wanted)
-
-
-async def _find_with_actions(
-    settings: Settings, wanted: ParkedFilter
-) -> list[tuple[ParkedRecord, Overpaid | None, list[Action]]]:
+async def _details(
+    connection: Connection, meant: ParkedFilter
+) -> list[tuple[ParkedRecord, Overpaid | None, Sequence[Action]]]:
     store = LedgerReader(parse)
-    async with database(settings) as pool, pool.acquire() as connection:
-        return [
-            (
-                one,
-                await overpaid(connection, store, one),
-                list(await actions_on(connection, one.subject)),
-            )
-            for one in await parked.find(connection, wanted)
-        ]
+    return [
+        (
+            record,
+            await overpaid(connection, store, record),
+            await actions_on(connection, record.subject),
+        )
+        for record in await parked.find(connection, meant)
+    ]
 
 
 def _sums(excess: Overpaid) -> Row:
@@ -223,20 +165,20 @@ def _sums(excess: Overpaid) -> Row:
     }
 
 
-def _row(one: ParkedRecord) -> Row:
-    names = names_in(one.origin.value)  # a reversal is recorded as a payment
+def _row(record: ParkedRecord) -> Row:
+    names = names_in(record.origin.value)  # a reversal is recorded as a payment
     return {
-        "institution_id": one.institution_id,
-        "record": one.record,
+        "institution_id": record.institution_id,
+        "record": record.record,
         "kind": names and names.kind,
-        "source": one.source,
-        "id": one.id,
-        "wait": one.wait.value,
-        "fine_id": one.fine_id,
-        "reverses": one.original,
-        "bursar_transaction_id": one.bursar_transaction_id,
-        "error": one.error,
-        "age": age(one.age_seconds),
-        "recorded_at": one.recorded_at,
-        **one.place.subject,
+        "source": record.source,
+        "id": record.id,
+        "wait": record.wait.value,
+        "fine_id": record.fine_id,
+        "reverses": record.original,
+        "bursar_transaction_id": record.bursar_transaction_id,
+        "error": record.error,
+        "age": age(record.age_seconds),
+        "recorded_at": record.recorded_at,
+        **record.place.subject,
     }

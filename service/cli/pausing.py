@@ -1,12 +1,10 @@
 """`bursar-bridge export pause` and `resume`: profiles that are not run for a while."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import typer
 
-from ..apply.applier import Applier
-from ..apply.operator_actions import DecisionResult, Justification
 from ..database.session import Pool
 from ..export.profiles.profile import Profile
 from ..export.profiles.reading import read_profiles
@@ -14,123 +12,100 @@ from ..export.schedule import Pause, pauses
 from ..operations import pauses as decisions
 from ..runtime.problems import OperatorError
 from ..settings import Settings
-from ..wiring import COMMAND, new_applier
-from .errors import FAILED, complain, operator_errors, settings_or_exit
-from .shown import (
-    database,
-    misuse,
-    require,
-    said,
-    show_told,
-    writing,
-)
+from .commands.options import DecisionOptions
+from .decisions import Decision, decide_each, justification, show_results
+from .errors import FAILED, complain, end_without, settings_or_exit, usage_error
+from .problems import operator_errors
+from .profiles import profiles_named
+from .session import ask_database
 from .tables import instant
-
-Decision = Callable[[Applier, decisions.Key, Justification], Awaitable[DecisionResult]]
 
 
 def pause(
-    reason: str,
-    profile: list[str] | None,
-    institution: str | None,
-    every: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, profile: list[str] | None, institution: str | None, every: bool
 ) -> None:
-    _require_one(profile, every=every)
-    why = said(reason, operator)
-    settings = settings_or_exit()
-    with operator_errors():
-        keys = _configured(settings, profile, institution)
-        require(keys)
-        done = asyncio.run(_decided(settings, keys, decisions.pause, why))
-    show_told(done, as_json)
+    """Stops the runs of configured profiles."""
+    _decide(decisions.pause, _configured, decision, profile, institution, every)
 
 
 def resume(
-    reason: str,
-    profile: list[str] | None,
+    decision: DecisionOptions, profile: list[str] | None, institution: str | None, every: bool
+) -> None:
+    """Lets paused profiles run again, whether they are configured any more or not."""
+    _decide(decisions.resume, _paused, decision, profile, institution, every)
+
+
+KeysOf = Callable[[Settings, Collection[str], str | None], list[decisions.Key]]
+
+
+def _decide(
+    decision: Decision[decisions.Key],
+    keys_of: KeysOf,
+    options: DecisionOptions,
+    codes: Sequence[str] | None,
     institution: str | None,
     every: bool,
-    operator: str | None,
-    as_json: bool,
 ) -> None:
-    _require_one(profile, every=every)
-    why = said(reason, operator)
+    if every == bool(codes):
+        raise usage_error("name one of --profile, --all")
+    why = justification(options.reason, options.operator)
     settings = settings_or_exit()
     with operator_errors():
-        paused = asyncio.run(paused_now(settings))
-        keys = [
-            key
-            for key in paused
-            if institution in (None, key[0]) and (every or key[1] in (profile or ()))
-        ]
-        for code in sorted(set(profile or ()) - {code for _, code in keys}):
-            complain(f"--profile: {code} is not paused")
-        if not keys:
-            if every:
-                complain("no profile is paused")
-            raise typer.Exit(FAILED)
-        done = asyncio.run(_decided(settings, keys, decisions.resume, why))
-    show_told(done, as_json)
-
-
-def _require_one(profile: list[str] | None, *, every: bool) -> None:
-    if every == bool(profile):
-        raise misuse("name one of --profile, --all")
+        keys = keys_of(settings, codes or (), institution)
+        results = asyncio.run(decide_each(settings, keys, decision, why))
+    show_results(results, options.as_json)
 
 
 def _configured(
-    settings: Settings, codes: list[str] | None, institution: str | None
+    settings: Settings, codes: Collection[str], institution: str | None
 ) -> list[decisions.Key]:
-    """The profiles of the file that are meant, all of them where none is named."""
     if settings.profiles_file is None:
-        raise misuse("BURSAR_PROFILES_FILE: is required to pause a profile")
-    known = read_profiles(settings.profiles_file).profiles
-    unknown = sorted(set(codes or ()) - {profile.code for profile in known})
-    if unknown:
-        raise misuse(f"--profile: must be one of {', '.join(sorted(p.code for p in known))}")
-    return [
-        (profile.institution_id, profile.code)
-        for profile in known
-        if institution in (None, profile.institution_id) and (not codes or profile.code in codes)
-    ]
+        raise usage_error("BURSAR_PROFILES_FILE: is required to pause a profile")
+    profiles = read_profiles(settings.profiles_file)
+    chosen = profiles_named(profiles, codes) if codes else profiles.profiles
+    keys = [(profile.institution_id, profile.code) for profile in chosen]
+    return _of_institution(keys, institution) or end_without("profile")
 
 
-async def _decided(
-    settings: Settings, keys: Sequence[decisions.Key], decide: Decision, why: Justification
-) -> list[DecisionResult]:
-    async with writing(settings) as guard:
-        applier = new_applier(settings, guard.writer(COMMAND), lambda: None)
-        return [await decide(applier, key, why) for key in keys]
+def _paused(
+    settings: Settings, codes: Collection[str], institution: str | None
+) -> list[decisions.Key]:
+    paused = _of_institution(asyncio.run(ask_database(settings, pauses)), institution)
+    keys = [key for key in paused if not codes or key[1] in codes]
+    for code in sorted(set(codes) - {code for _, code in keys}):
+        complain(f"--profile: {code} is not paused")
+    if not keys:
+        if not codes:
+            complain("no profile is paused")
+        raise typer.Exit(FAILED)
+    return keys
 
 
-async def paused_now(settings: Settings) -> dict[tuple[str, str], Pause]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await pauses(connection)
+def _of_institution(keys: Iterable[decisions.Key], institution: str | None) -> list[decisions.Key]:
+    return [key for key in keys if institution in (None, key[0])]
 
 
-def in_words(pause: Pause) -> str:
+def pause_in_words(pause: Pause) -> str:
     """Since when a profile is paused, by whom and why."""
     since = instant(pause.paused_at)
     return f"{pause.profile} is paused since {since} by {pause.operator}: {pause.reason}"
 
 
 async def runnable(pool: Pool, chosen: Sequence[Profile], *, named: bool) -> list[Profile]:
-    """Those of the chosen profiles that are not paused; the others are told.
+    """Those of the chosen profiles that are not paused; complains of the others.
 
-    Raises OperatorError where profiles were named and one of them is paused.
+    Raises OperatorError if the profiles were chosen by name (`named`) and one of them is paused.
     """
     async with pool.acquire() as connection:
         paused = await pauses(connection)
-    found = []
+    profiles = []
     for profile in chosen:
         pause = paused.get((profile.institution_id, profile.code))
         if pause is None:
-            found.append(profile)
+            profiles.append(profile)
         elif named:
             way = "`export resume` lets it go on, --even-if-paused runs it this once"
-            raise OperatorError(f"{in_words(pause)}; {way}")
+            raise OperatorError(f"{pause_in_words(pause)}; {way}")
         else:
-            complain(f"{in_words(pause)}; it is not run")
-    return found
+            complain(f"{pause_in_words(pause)}; it is not run")
+    return profiles

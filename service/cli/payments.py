@@ -1,18 +1,17 @@
 """`bursar-bridge payments`: what the bursar has reported, and what became of it."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import asyncpg
 
-from ..messages import values
 from ..operations import payments
 from ..operations.payments import Outcome, outcome_of
-from ..settings import Settings
-from .errors import complain, operator_errors, settings_or_exit
+from .commands.options import ListOptions
+from .errors import complain
 from .lists import Listing, Row, identifier, number, sentence, word
-from .shown import database, misuse, money
+from .session import read_database
 from .tables import instant, show
+from .texts import parse_instant, with_money
 
 PAYMENTS = Listing(
     "no payments",
@@ -36,51 +35,41 @@ PAYMENTS = Listing(
         word("reason", wide=True),
         word("wait", wide=True),
     ),
+    kind="payment",
 )
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def list_payments(
-    since: str | None,
-    institution: str | None,
-    source: str | None,
-    limit: int,
-    wide: bool,
-    as_json: bool,
+    options: ListOptions, since: str | None, institution: str | None, source: str | None
 ) -> None:
-    moment = LONG_AGO
-    if since is not None:
-        if (read := values.instant(since)) is None:
-            raise misuse(f"--since: {values.INSTANT_RULE}")
-        moment = read
-    settings = settings_or_exit()
-    with operator_errors():
-        rows = asyncio.run(_page(settings, moment, institution, source, limit))
-    show(PAYMENTS, [payment_row(row) for row in rows], as_json, wide=wide)
-    if len(rows) == limit:
+    """Lists what the bursar has reported, by the instant of the payment."""
+    moment = parse_instant("--since", since) or LONG_AGO
+    rows = read_database(
+        lambda connection: payments.payments_since(
+            connection, moment, institution, source, options.limit
+        )
+    )
+    show(PAYMENTS, [payment_row(row) for row in rows], options.as_json, wide=options.wide)
+    if len(rows) == options.limit:
         last = instant(rows[-1]["paid_at"])
         complain(f"more may follow: go on with --since {last}, or with a larger --limit")
 
 
-async def _page(
-    settings: Settings, since: datetime, institution: str | None, source: str | None, limit: int
-) -> list[asyncpg.Record]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await payments.payments_since(connection, since, institution, source, limit)
-
-
-def payment_row(row: asyncpg.Record) -> Row:
+def payment_row(payment: asyncpg.Record) -> Row:
+    """A row of the list, of a row of the database."""
+    row = with_money(payment, ("amount", "applied", "excess"))
     return {
         "institution_id": row["institution_id"],
         "source": row["source"],
         "payment_id": row["payment_id"],
         "kind": row["kind"],
-        "outcome": outcome_of(row).value,
-        "in_words": in_words(row),
-        "amount": _money(row, "amount"),
+        "outcome": outcome_of(payment).value,
+        "in_words": _in_words(payment, row),
+        "amount": row["amount"],
         "currency": row["currency"],
-        "applied": _money(row, "applied"),
-        "excess": _money(row, "excess"),
+        "applied": row["applied"],
+        "excess": row["excess"],
         "fine_id": row["fine_id"],
         "bursar_transaction_id": row["bursar_transaction_id"],
         "credit_id": row["credit_id"],
@@ -92,16 +81,15 @@ def payment_row(row: asyncpg.Record) -> Row:
     }
 
 
-def in_words(row: asyncpg.Record) -> str:
-    """What became of the payment, with its sums."""
-    words = _what(row)
+def _in_words(payment: asyncpg.Record, row: Row) -> str:
+    words = _effect(payment, row)
     return f"{words}; reversed by {row['reversed_by']}" if row["reversed_by"] else words
 
 
-def _what(row: asyncpg.Record) -> str:
-    fine_id = row["fine_id"]
-    applied, excess = _money(row, "applied"), _money(row, "excess")
-    match outcome_of(row):
+def _effect(payment: asyncpg.Record, row: Row) -> str:
+    """What became of the payment, with its amounts."""
+    fine_id, applied = row["fine_id"], row["applied"]
+    match outcome_of(payment):
         case Outcome.REJECTED:
             return f"rejected: {row['reason']}"
         case Outcome.PARKED:
@@ -109,14 +97,9 @@ def _what(row: asyncpg.Record) -> str:
         case Outcome.NOTED:
             return f"noted on {fine_id}, no balance changed"
         case Outcome.PARTLY:
-            rest = f"{excess} became the credit {row['credit_id']}"
-            return f"{applied} settled {fine_id}, {rest}" if row["applied"] else rest
+            rest = f"{row['excess']} became the credit {row['credit_id']}"
+            return f"{applied} settled {fine_id}, {rest}" if payment["applied"] else rest
         case Outcome.APPLIED:
             if row["reverses"] is not None:
                 return f"took back {row['reverses']}: {applied} of {fine_id} is outstanding again"
             return f"{applied} settled {fine_id}"
-
-
-def _money(row: asyncpg.Record, name: str) -> str | None:
-    currency = row["currency"]
-    return None if currency is None else money(row[name], currency)

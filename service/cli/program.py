@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 failed, 2 usage, 3 older database, 4 import cut off."""
+"""The program `bursar-bridge`: its commands, its version, and completion by the tab key."""
 
 from typing import Annotated
 
@@ -6,25 +6,7 @@ import typer
 
 from ..runtime.collector import look_for_cycles_seldom
 from ..runtime.version import program_version
-from .commands import (
-    batches,
-    check,
-    database,
-    deliver,
-    erase,
-    export,
-    held,
-    import_file,
-    parked,
-    payments,
-    quarantined,
-    reconcile,
-    rejected,
-    reports,
-    restore_check,
-    run,
-    topics,
-)
+from .commands import export, files, ledger, process, records, restore_check
 from .completion import (
     InstallCompletionOption,
     ShowCompletionOption,
@@ -42,24 +24,8 @@ application = typer.Typer(
     add_completion=False,  # typer would guess the shell: service/cli/completion.py
     pretty_exceptions_enable=False,
 )
-application.command("run")(run.run)
-application.command("migrate")(database.migrate)
-application.add_typer(export.application, name="export")
-application.command("deliver")(deliver.deliver)
-application.command("import")(import_file.import_file)
-application.command("check")(check.check)
-application.add_typer(topics.application, name="topics")
-application.command("reconcile")(reconcile.reconcile_books)
-application.add_typer(restore_check.application, name="restore-check")
-application.command("balance")(reports.balance)
-application.command("history")(reports.show_history)
-application.add_typer(payments.application, name="payments")
-application.add_typer(batches.batches, name="batches")
-application.command("erase")(erase.erase_patron)
-application.add_typer(parked.application, name="parked")
-application.add_typer(held.application, name="held")
-application.add_typer(rejected.application, name="rejected")
-application.add_typer(quarantined.application, name="quarantined")
+for module in (process, export, files, ledger, records, restore_check):
+    application.add_typer(module.application)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,6 +1,5 @@
 """`bursar-bridge quarantined`: records that the broker refused, and their release."""
 
-import asyncio
 import re
 
 from ..apply.operator_actions import actions_on
@@ -9,23 +8,17 @@ from ..database.session import Connection
 from ..operations import quarantined
 from ..operations.quarantined import QuarantinedRecord, QuarantineFilter
 from ..runtime.problems import OperatorError
-from ..settings import Settings
-from .decisions import Asked, decide
-from .errors import operator_errors, settings_or_exit
+from .commands.options import BulkOptions, DecisionOptions, ListOptions
+from .decisions import action_rows, decide
+from .errors import usage_error
 from .lists import Listing, Row, identifier, number, text, word
-from .shown import (
-    action_rows,
-    age,
-    database,
-    misuse,
-    said,
-)
+from .session import read_database
 from .tables import show, show_one
+from .texts import age
 
+KIND = "quarantined record"
 # Both numbers fit the columns of the table.
 _ID = re.compile(r"([0-9]{1,18})/([0-9]{1,9})", re.ASCII)
-
-
 QUARANTINED = Listing(
     "nothing is in quarantine",
     (
@@ -37,81 +30,74 @@ QUARANTINED = Listing(
         identifier("key"),
         identifier("ce_id", wide=True),
     ),
+    kind=KIND,
 )
 
 
-def list_quarantined(topic: str | None, limit: int, wide: bool, as_json: bool) -> None:
-    settings = settings_or_exit()
-    with operator_errors():
-        records = asyncio.run(_find(settings, QuarantineFilter(topic=topic, limit=limit)))
-    show(QUARANTINED, [_row(record) for record in records], as_json, wide=wide)
+def list_quarantined(options: ListOptions, topic: str | None) -> None:
+    """Lists what is in quarantine."""
+    selected = QuarantineFilter(topic=topic, limit=options.limit)
+    records = read_database(lambda connection: _find(connection, selected))
+    show(QUARANTINED, [_row(record) for record in records], options.as_json, wide=options.wide)
 
 
 def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
-    wanted = QuarantineFilter(_id(record_id))
-    settings = settings_or_exit()
-    with operator_errors():
-        rows = asyncio.run(_shown(settings, wanted, value))
-    for row in rows:
+    """Shows one record with its headers, and what was decided about it."""
+    meant = QuarantineFilter(_id(record_id))
+    for row in read_database(lambda connection: _details(connection, meant, value)):
         show_one(row, as_json)
 
 
 def release(
-    reason: str,
-    record_id: str | None,
-    every: bool,
-    topic: str | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, bulk: BulkOptions, record_id: str | None, topic: str | None
 ) -> None:
-    if every == (record_id is not None):
-        raise misuse("name one of --id, --all")
-    if topic is not None and not every:
-        raise misuse("--topic: only with --all")
-    wanted = QuarantineFilter(None if record_id is None else _id(record_id), topic)
-    why = said(reason, operator)
-    asked = Asked("Release quarantined records:", "--id: say which", why, every, yes, as_json)
-    decide(asked, lambda settings: _find(settings, wanted), quarantined.release)
+    """Queues records again as they were."""
+    if bulk.every == (record_id is not None):
+        raise usage_error("name one of --id, --all")
+    if topic is not None and not bulk.every:
+        raise usage_error("--topic: only with --all")
+    meant = QuarantineFilter(None if record_id is None else _id(record_id), topic)
+    decide(
+        "Release",
+        KIND,
+        lambda connection: _find(connection, meant),
+        quarantined.release,
+        decision,
+        bulk,
+    )
 
 
 def _id(text: str) -> QuarantineId:
     numbers = _ID.fullmatch(text.strip())
     if numbers is None:
-        raise misuse("--id: must be an id as `quarantined list` shows it, such as 17/0")
+        raise usage_error("--id: must be an id as `quarantined list` shows it, such as 17/0")
     return QuarantineId(int(numbers[1]), int(numbers[2]))
 
 
-async def _find(settings: Settings, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await _find_on(connection, wanted)
-
-
-async def _find_on(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
+async def _find(connection: Connection, selected: QuarantineFilter) -> list[QuarantinedRecord]:
     """Raises OperatorError for an id that is not in quarantine."""
-    records = await quarantined.find(connection, wanted)
-    if not records and wanted.id is not None:
-        copy = await quarantined.queued_as(connection, wanted.id)
+    records = await quarantined.find(connection, selected)
+    if not records and selected.id is not None:
+        copy = await quarantined.queued_as(connection, selected.id)
         more = "" if copy is None else f" any more: it was queued again as {copy}"
-        raise OperatorError(f"{wanted.id} is not in quarantine{more}")
+        raise OperatorError(f"{selected.id} is not in quarantine{more}")
     return records
 
 
-async def _shown(settings: Settings, wanted: QuarantineFilter, value: bool) -> list[Row]:
+async def _details(connection: Connection, meant: QuarantineFilter, value: bool) -> list[Row]:
     rows: list[Row] = []
-    async with database(settings) as pool, pool.acquire() as connection:
-        for record in await _find_on(connection, wanted):
-            payload = await quarantined.value_of(connection, record.id)
-            row = {
-                **_row(record),
-                **await quarantined.about(connection, record, payload),
-                "recorded_at": record.recorded_at,
-                "headers": [f"{name}: {text}" for name, text in record.headers.items()],
-                "decisions": action_rows(await actions_on(connection, record.lasting_subject)),
-            }
-            if value:
-                row["value"] = (payload or b"").decode(errors="replace")
-            rows.append(row)
+    for record in await _find(connection, meant):
+        payload = await quarantined.value_of(connection, record.id)
+        row = {
+            **_row(record),
+            **await quarantined.about(connection, record, payload),
+            "recorded_at": record.recorded_at,
+            "headers": [f"{name}: {text}" for name, text in record.headers.items()],
+            "decisions": action_rows(await actions_on(connection, record.lasting_subject)),
+        }
+        if value:
+            row["value"] = (payload or b"").decode(errors="replace")
+        rows.append(row)
     return rows
 
 

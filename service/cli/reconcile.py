@@ -1,4 +1,4 @@
-"""`bursar-bridge reconcile`: whether the books agree with themselves."""
+"""`bursar-bridge reconcile`: whether the sums of the ledger agree with each other."""
 
 import asyncio
 
@@ -13,11 +13,13 @@ from ..operations.reconcile import (
 )
 from ..settings import Settings
 from . import progress
-from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from .errors import FAILED, OLDER, complain, settings_or_exit
 from .lists import Listing, Row, identifier, number, word
+from .problems import operator_errors
 from .restore_check import warn_of_older_database
-from .shown import database, money
+from .session import database
 from .tables import show
+from .texts import money
 
 PROFILES = Listing(
     "nothing was exported",
@@ -43,6 +45,7 @@ ACCOUNTS = Listing(
         number("transferred"),
         number("total"),
     ),
+    kind="account",
 )
 DIFFERENCES = Listing(
     "no differences",
@@ -61,77 +64,83 @@ DIFFERENCES = Listing(
 )
 
 
-def reconcile_books(institution: str | None, limit: int, as_json: bool) -> None:
+def reconcile_ledger(institution: str | None, limit: int, as_json: bool) -> None:
+    """Shows the sums, and at most `limit` differences of each check.
+
+    Ends the command with 3 if the database is older than Kafka, with 1 if sums differ.
+    """
     settings = settings_or_exit()
     with operator_errors():
-        done = asyncio.run(_reconciled(settings, institution, limit))
-        is_older = asyncio.run(warn_of_older_database(settings))
-    _show(done, as_json)
-    if done.is_cut:
+        report, is_older = asyncio.run(_reconciled(settings, institution, limit))
+    _show(report, as_json)
+    if report.is_cut:
         complain(f"there are more differences than told: --limit {limit}")
     if is_older:  # its sums may agree all the same: they are those of another day
         raise typer.Exit(OLDER)
-    if not done.agrees:
+    if not report.agrees:
         raise typer.Exit(FAILED)
 
 
-async def _reconciled(settings: Settings, institution: str | None, limit: int) -> Reconciled:
+async def _reconciled(
+    settings: Settings, institution: str | None, limit: int
+) -> tuple[Reconciled, bool]:
     async with database(settings) as pool:
         with progress.waiting("comparing"):
-            return await reconcile(pool, institution, limit)
+            report = await reconcile(pool, institution, limit)
+        return report, await warn_of_older_database(settings, pool)
 
 
-def _show(done: Reconciled, as_json: bool) -> None:
-    show(PROFILES, [_profile(total) for total in done.profiles], as_json)
-    show(ACCOUNTS, [_account(total) for total in done.accounts], as_json)
-    if done.differences or not as_json:
-        show(DIFFERENCES, [_difference(difference) for difference in done.differences], as_json)
+def _show(report: Reconciled, as_json: bool) -> None:
+    show(PROFILES, [_profile(total) for total in report.profiles], as_json)
+    show(ACCOUNTS, [_account(total) for total in report.accounts], as_json)
+    if report.differences or not as_json:
+        show(DIFFERENCES, [_difference(difference) for difference in report.differences], as_json)
 
 
-def _profile(one: ProfileTotal) -> Row:
+def _profile(total: ProfileTotal) -> Row:
     amounts = {
-        "exported": one.exported,
-        "paid": one.paid,
-        "written_off": one.written_off,
-        "outstanding": one.outstanding,
-        "difference": one.difference,
+        "exported": total.exported,
+        "paid": total.paid,
+        "written_off": total.written_off,
+        "outstanding": total.outstanding,
+        "difference": total.difference,
     }
     return {
         "what": "profile",
-        "institution_id": one.institution_id,
-        "profile": one.profile,
-        "currency": one.currency,
-        "lines": one.lines,
-        **{name: money(minor, one.currency) for name, minor in amounts.items()},
+        "institution_id": total.institution_id,
+        "profile": total.profile,
+        "currency": total.currency,
+        "lines": total.lines,
+        **{name: money(minor, total.currency) for name, minor in amounts.items()},
     }
 
 
-def _account(one: AccountTotal) -> Row:
+def _account(total: AccountTotal) -> Row:
     return {
         "what": "accounts",
-        "institution_id": one.institution_id,
-        "currency": one.currency,
-        "accounts": one.accounts,
-        "active": money(one.active, one.currency),
-        "transferred": money(one.transferred, one.currency),
-        "total": money(one.active + one.transferred, one.currency),
+        "institution_id": total.institution_id,
+        "currency": total.currency,
+        "accounts": total.accounts,
+        "active": money(total.active, total.currency),
+        "transferred": money(total.transferred, total.currency),
+        "total": money(total.active + total.transferred, total.currency),
     }
 
 
-def _difference(one: Difference) -> Row:
+def _difference(difference: Difference) -> Row:
     def shown(number: int) -> str | None:
-        return money(number, one.currency) if one.is_money else str(number)
+        return money(number, difference.currency) if difference.is_money else str(number)
 
     return {
         "what": "difference",
-        "name": one.name,
-        "institution_id": one.institution_id,
-        "patron_id": one.patron_id,
-        "currency": one.currency,
-        "fine_id": one.fine_id,
-        "profile": one.profile,
-        "batch_number": one.batch_number,
-        "sequence": one.sequence,
-        "expected": shown(one.expected),
-        "found": shown(one.found),
+        "name": difference.name,
+        "institution_id": difference.institution_id,
+        "patron_id": difference.patron_id,
+        "currency": difference.currency,
+        "fine_id": difference.fine_id,
+        "profile": difference.profile,
+        "batch_number": difference.batch_number,
+        "sequence": difference.sequence,
+        "expected": shown(difference.expected),
+        "found": shown(difference.found),
     }

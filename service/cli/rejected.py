@@ -1,26 +1,19 @@
-"""`bursar-bridge rejected`: refused records, and what a person decides about them."""
-
-import asyncio
+"""`bursar-bridge rejected`: rejected records, and what a person decides about them."""
 
 from ..apply.operator_actions import actions_on
 from ..core.words import Reason, RejectedState
+from ..database.session import Connection
 from ..operations import rejected
 from ..operations.names import Names, names_in
 from ..operations.rejected import RejectedFilter, RejectedRecord
-from ..settings import Settings
-from .decisions import Asked, decide
-from .errors import complain, operator_errors, settings_or_exit
+from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
+from .decisions import Decision, action_rows, decide, require_one_record, require_one_way
+from .errors import complain, end_without, usage_error
 from .lists import Listing, Row, identifier, number, place, sentence, word
-from .shown import (
-    action_rows,
-    database,
-    misuse,
-    one_way,
-    require,
-    said,
-)
+from .session import read_database
 from .tables import show, show_one
 
+KIND = "rejected record"
 REJECTED = Listing(
     "nothing is rejected",
     (
@@ -34,166 +27,141 @@ REJECTED = Listing(
         sentence("detail", wide=True),
         number("size_bytes", wide=True),
     ),
+    kind=KIND,
 )
 SEVERAL = "--source, --because, or a place: several records are meant, say which"
 
 
-def renamed_filter(because: Reason | None, old_because: Reason) -> Reason:
-    """`--reason` was the filter in lists, and is what an operator gives for a decision."""
-    if because is not None:
-        raise misuse("--because, --reason: are the same here, --reason is the former name")
-    complain("--reason: is called --because in this list")
-    return old_because
-
-
 def list_rejected(
+    options: ListOptions,
     institution: str | None,
     because: Reason | None,
     topic: str | None,
     state: RejectedState | None,
     source: str | None,
-    own_id: str | None,
-    limit: int,
-    wide: bool,
-    as_json: bool,
+    record_id: str | None,
+    former_because: Reason | None,
 ) -> None:
-    if (own_id is not None and institution is None) or (source is not None and own_id is None):
-        raise misuse("--source, --id: only together with --institution and --id")
-    settings = settings_or_exit()
-    wanted = RejectedFilter(
+    """Lists rejected records; `former_because` is the former name of the filter `because`."""
+    if former_because is not None:
+        if because is not None:
+            raise usage_error("--because, --reason: are the same here, --reason is the former name")
+        complain("--reason: is called --because in this list")
+    if (record_id is not None and institution is None) or (
+        source is not None and record_id is None
+    ):
+        raise usage_error("--source, --id: only together with --institution and --id")
+    selected = RejectedFilter(
         institution_id=institution,
-        reason=because,
+        reason=because or former_because,
         topic=topic,
         state=state,
         source=source,
-        id=own_id,
-        limit=limit,
+        id=record_id,
+        limit=options.limit,
     )
-    with operator_errors():
-        rows = asyncio.run(_listed(settings, wanted))
-    show(REJECTED, rows, as_json, wide=wide)
+    rows = read_database(lambda connection: _listed(connection, selected))
+    show(REJECTED, rows, options.as_json, wide=options.wide)
 
 
-def show_rejected(
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    value: bool,
-    as_json: bool,
-) -> None:
-    wanted = _wanted(institution, source, own_id, topic, partition, offset, False, None)
-    settings = settings_or_exit()
-    with operator_errors():
-        rows = asyncio.run(_shown(settings, wanted, value))
-    require(rows)
+def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
+    """Shows the records of one identity or place, with what was decided about each."""
+    meant = _one(selected, None)
+    rows = read_database(lambda connection: _details(connection, meant, value))
+    if not rows:
+        end_without(KIND)
     for row in rows:
         show_one(row, as_json)
 
 
 def replay(
-    reason: str,
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
-    because: Reason | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, selected: RecordOptions, bulk: BulkOptions, because: Reason | None
 ) -> None:
-    wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
-    asked = Asked("Replay rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
-    decide(asked, lambda settings: _find(settings, wanted), rejected.replay)
+    """Decides records anew."""
+    _decide("Replay", rejected.replay, decision, selected, bulk, because)
 
 
 def discard(
-    reason: str,
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
-    because: Reason | None,
-    yes: bool,
-    operator: str | None,
-    as_json: bool,
+    decision: DecisionOptions, selected: RecordOptions, bulk: BulkOptions, because: Reason | None
 ) -> None:
-    wanted = _wanted(institution, source, own_id, topic, partition, offset, every, because)
-    asked = Asked("Discard rejected records:", SEVERAL, said(reason, operator), every, yes, as_json)
-    decide(asked, lambda settings: _find(settings, wanted), rejected.discard)
+    """Notes that nothing more is to be done about records."""
+    _decide("Discard", rejected.discard, decision, selected, bulk, because)
 
 
-def _wanted(
-    institution: str | None,
-    source: str | None,
-    own_id: str | None,
-    topic: str | None,
-    partition: int | None,
-    offset: int | None,
-    every: bool,
+def _decide(
+    verb: str,
+    decision: Decision[RejectedRecord],
+    options: DecisionOptions,
+    selected: RecordOptions,
+    bulk: BulkOptions,
     because: Reason | None,
-) -> RejectedFilter:
-    if every:
-        one_way((source, own_id), (partition, offset), every=True)
-        return RejectedFilter(
-            institution_id=institution, reason=because, topic=topic, state=RejectedState.OPEN
+) -> None:
+    if bulk.every:
+        identity, by_place = (
+            (selected.source, selected.record_id),
+            (selected.partition, selected.offset),
         )
-    one_way((institution, own_id), (topic, partition, offset), every=False)
+        require_one_way(identity, by_place, every=True)
+        meant = RejectedFilter(
+            institution_id=selected.institution,
+            reason=because,
+            topic=selected.topic,
+            state=RejectedState.OPEN,
+        )
+    else:
+        meant = _one(selected, because)
+    decide(
+        verb,
+        KIND,
+        lambda connection: rejected.find(connection, meant),
+        decision,
+        options,
+        bulk,
+        ambiguous=SEVERAL,
+    )
+
+
+def _one(selected: RecordOptions, because: Reason | None) -> RejectedFilter:
+    require_one_record(selected)
     return RejectedFilter(
-        institution_id=institution,
-        source=source,
-        id=own_id,
-        topic=topic,
-        partition=partition,
-        offset=offset,
+        institution_id=selected.institution,
+        source=selected.source,
+        id=selected.record_id,
+        topic=selected.topic,
+        partition=selected.partition,
+        offset=selected.offset,
         reason=because,
     )
 
 
-async def _find(settings: Settings, wanted: RejectedFilter) -> list[RejectedRecord]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        return await rejected.find(connection, wanted)
+async def _listed(connection: Connection, selected: RejectedFilter) -> list[Row]:
+    records = await rejected.find(connection, selected)
+    names_of_records = await rejected.names_of(connection, records)
+    return [_row(record, names) for record, names in zip(records, names_of_records, strict=True)]
 
 
-async def _listed(settings: Settings, wanted: RejectedFilter) -> list[Row]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        found = await rejected.find(connection, wanted)
-        named = await rejected.names_of(connection, found)
-        return [_row(one, names) for one, names in zip(found, named, strict=True)]
+async def _details(connection: Connection, meant: RejectedFilter, value: bool) -> list[Row]:
+    rows: list[Row] = []
+    for record in await rejected.find(connection, meant):
+        origin = await rejected.origin_of(connection, record)
+        row = dict(_row(record, None if origin is None else names_in(origin.value)))
+        row["decisions"] = action_rows(await actions_on(connection, record.subject))
+        if value and origin is not None:
+            row["value"] = (origin.value or b"").decode(errors="replace")
+        rows.append(row)
+    return rows
 
 
-async def _shown(settings: Settings, wanted: RejectedFilter, value: bool) -> list[Row]:
-    async with database(settings) as pool, pool.acquire() as connection:
-        found = await rejected.find(connection, wanted)
-        rows: list[Row] = []
-        for one in found:
-            origin = await rejected.origin_of(connection, one)
-            row = dict(_row(one, None if origin is None else names_in(origin.value)))
-            row["decisions"] = action_rows(await actions_on(connection, one.subject))
-            if value and origin is not None:
-                row["value"] = (origin.value or b"").decode(errors="replace")
-            rows.append(row)
-        return rows
-
-
-def _row(one: RejectedRecord, names: Names | None) -> Row:
-    """`names`: the identity it claims; ids only."""
+def _row(record: RejectedRecord, names: Names | None) -> Row:
+    """`names` is the identity that the record claims; only its ids are shown."""
     return {
-        "institution_id": one.institution_id,
+        "institution_id": record.institution_id,
         "source": names and names.source,
         "id": names and names.id,
-        "reason": one.reason.value,
-        "detail": one.detail,
-        "state": one.state.value,
-        "size_bytes": one.size_bytes,
-        "recorded_at": one.recorded_at,
-        **one.place.subject,
+        "reason": record.reason.value,
+        "detail": record.detail,
+        "state": record.state.value,
+        "size_bytes": record.size_bytes,
+        "recorded_at": record.recorded_at,
+        **record.place.subject,
     }

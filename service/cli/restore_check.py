@@ -5,24 +5,24 @@ import asyncio
 import orjson
 import typer
 
+from ..database.session import Connection, Pool
 from ..messages.values import instant
 from ..restore import operators
 from ..restore.findings import CannotAsk, Finding
 from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
 from ..wiring import new_check
-from .errors import FAILED, OLDER, complain, operator_errors, settings_or_exit
+from .commands.options import DecisionOptions
+from .decisions import justification
+from .errors import FAILED, OLDER, complain, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, sentence, word
-from .shown import (
-    database,
-    misuse,
-    said,
-)
+from .problems import operator_errors
+from .session import database, read_database
 from .tables import show, show_json, show_one
 
 FINDINGS = Listing("the check finds nothing now", (word("finding"), sentence("text")))
 BILLED = Listing(
-    "no batch of that kind",
+    "no batch was published",
     (
         identifier("profile"),
         number("batch_number"),
@@ -33,26 +33,30 @@ BILLED = Listing(
         word("known_here"),
         word("sealed_at"),
     ),
+    kind="batch",
 )
 
 
 def show_check(as_json: bool) -> None:
+    """Shows the verdict, if there is one, and what the check finds now."""
     settings = settings_or_exit()
+
+    async def read() -> State:
+        async with database(settings) as pool:
+            return await operators.read_state(pool, new_check(settings))
+
     with operator_errors():
-        state = asyncio.run(_look(settings))
+        state = asyncio.run(read())
     _show(state, as_json)
 
 
 def clear(
-    reason: str,
-    operator: str | None,
-    accept_existing_topics: bool,
-    accept_foreign_records: bool,
-    as_json: bool,
+    decision: DecisionOptions, accept_existing_topics: bool, accept_foreign_records: bool
 ) -> None:
+    """Lifts the verdict, unless the check still finds anything."""
     if accept_existing_topics and accept_foreign_records:
-        raise misuse("name one of --accept-existing-topics, --accept-foreign-records")
-    why = said(reason, operator)
+        raise usage_error("name one of --accept-existing-topics, --accept-foreign-records")
+    why = justification(decision.reason, decision.operator)
     settings = settings_or_exit()
     decide = operators.clear
     if accept_existing_topics:
@@ -67,7 +71,7 @@ def clear(
     with operator_errors():
         state = asyncio.run(decided())
     if state.findings:
-        _show(state, as_json)
+        _show(state, decision.as_json)
     elif state.verdict is None and decide is operators.clear:
         typer.echo("there was nothing to clear: the check finds nothing")
     else:
@@ -75,14 +79,25 @@ def clear(
 
 
 def show_billed(unknown: bool, as_json: bool) -> None:
+    """Lists the published manifests, with `unknown` only those that this database lacks."""
     settings = settings_or_exit()
-    with operator_errors():
-        found = asyncio.run(_billed(settings))
-    chosen = [one for one in found if not (unknown and one.is_known)]
+    topic = f"{settings.topic_prefix}export-manifest.v1"
+    group = settings.consumer_group
+
+    async def manifests(connection: Connection) -> list[PublishedManifest]:
+        published = published_manifests(connection, settings, group, topic)
+        return [manifest async for manifest in published if not (unknown and manifest.is_known)]
+
+    batches = sorted(read_database(manifests), key=_place)
     if as_json:
-        show_json([{**batch.manifest, "known_here": batch.is_known} for batch in chosen])
-        return
-    show(BILLED, [billed_row(batch) for batch in chosen], as_json)
+        show_json([{**batch.manifest, "known_here": batch.is_known} for batch in batches])
+    else:
+        show(BILLED, [billed_row(batch) for batch in batches], as_json)
+
+
+def _place(batch: PublishedManifest) -> tuple[str, int]:
+    number = batch.manifest.get("batch_number")
+    return str(batch.manifest.get("profile")), number if isinstance(number, int) else 0
 
 
 def billed_row(batch: PublishedManifest) -> Row:
@@ -90,24 +105,6 @@ def billed_row(batch: PublishedManifest) -> Row:
     row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
     sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
-
-
-async def _billed(settings: Settings) -> list[PublishedManifest]:
-    topic = f"{settings.topic_prefix}export-manifest.v1"
-    access, group = settings, settings.consumer_group
-    async with database(settings) as pool, pool.acquire() as connection:
-        found = [one async for one in published_manifests(connection, access, group, topic)]
-    return sorted(found, key=lambda one: (str(one.manifest.get("profile")), _number(one)))
-
-
-def _number(one: PublishedManifest) -> int:
-    number = one.manifest.get("batch_number")
-    return number if isinstance(number, int) else 0
-
-
-async def _look(settings: Settings) -> State:
-    async with database(settings) as pool:
-        return await operators.read_state(pool, new_check(settings))
 
 
 def _show(state: State, as_json: bool) -> None:
@@ -140,9 +137,9 @@ def _row(finding: Finding) -> Row:
     return {"what": "now", "finding": finding.kind.value, "text": finding.text}
 
 
-async def finding_of(settings: Settings) -> str | None:
-    """The line with which the service would stop now; None: it would start. Raises CannotAsk."""
-    state = await _look(settings)
+async def finding_of(settings: Settings, pool: Pool) -> str | None:
+    """The line with which the service would stop now; None if it would start. Raises CannotAsk."""
+    state = await operators.read_state(pool, new_check(settings))
     if state.verdict is not None:
         return state.verdict.detail
     if state.problem is not None:
@@ -150,10 +147,13 @@ async def finding_of(settings: Settings) -> str | None:
     return state.findings[0].message if state.findings else None
 
 
-async def warn_of_older_database(settings: Settings) -> bool:
-    """For commands that only read, and whose result would be misleading without it."""
+async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
+    """Whether the database is older than Kafka; complains of it, or that nobody can tell.
+
+    For commands that only read, and whose result would be misleading without it.
+    """
     try:
-        line = await finding_of(settings)
+        line = await finding_of(settings, pool)
     except CannotAsk as problem:
         complain(f"not compared with Kafka: {problem}")
         return False

@@ -11,18 +11,19 @@ from ..runtime.logs import configure_logging
 from ..runtime.telemetry import Event, get_log
 from ..settings import unknown_variables
 from .errors import settings_or_exit
-from .explained import PLAIN, status_of
+from .problems import PLAIN, status_of
 
 log = get_log(__name__)
 
 
 def run() -> None:
+    """Runs the service; ends the process with the exit code of what stopped it."""
     from .. import app  # with the HTTP server: no other command needs it
 
     settings = settings_or_exit()
     configure_logging(settings.log_level, settings.log_format)
-    for line in unknown_variables(os.environ):
-        log.warning(Event.UNKNOWN_SETTING, text=line)
+    for text in unknown_variables(os.environ):
+        log.warning(Event.UNKNOWN_SETTING, text=text)
     try:
         asyncio.run(app.run(settings))
     except Exception as problem:  # noqa: BLE001 - the process ends here, whatever it was
@@ -30,19 +31,19 @@ def run() -> None:
         # Every part stops because of it, and the first one says it all.
         older = [leaf for leaf in leaves if isinstance(leaf, OlderDatabase)]
         for leaf in older[:1] or leaves:
-            _tell(leaf)
+            _log(leaf)
         raise typer.Exit(max(map(status_of, leaves))) from None
 
 
 def _leaves(problem: BaseException) -> Iterator[BaseException]:
     if isinstance(problem, BaseExceptionGroup):
-        for one in problem.exceptions:
-            yield from _leaves(one)
+        for inner in problem.exceptions:
+            yield from _leaves(inner)
     else:
         yield problem
 
 
-def _tell(problem: BaseException) -> None:
+def _log(problem: BaseException) -> None:
     """An operator's error in its own words; a bug with its place, never with its text."""
     if isinstance(problem, PLAIN):
         log.error(Event.FAILED, sort=type(problem).__name__, text=str(problem))

@@ -16,6 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from .commands.declare import selection
 from .lists import Column, Kind, Listing, Row
 
 GAP = "  "
@@ -34,7 +35,9 @@ def show(listing: Listing, rows: Sequence[Row], as_json: bool, *, wide: bool = F
         show_json(rows)
         return
     if not rows:
-        typer.echo(listing.nothing)
+        options = selection()
+        is_whole = listing.kind is None or not options
+        typer.echo(listing.nothing if is_whole else f"no {listing.kind} matches {options}")
         return
     console = Console()
     cells_max = console.width if console.is_terminal else None

@@ -11,8 +11,7 @@ import typer
 from ..export.batch_file import MANIFESTS, manifest_path
 from ..export.verify import Difference, chains, verify
 from . import progress
-from .errors import FAILED, complain
-from .shown import misuse
+from .errors import FAILED, complain, usage_error
 
 Manifest = Mapping[str, object]
 # What the chain needs of a manifest: of a long one the lines are not kept.
@@ -28,32 +27,33 @@ KEPT = (
 )
 
 
-def show_verify(paths: list[Path], manifest: Path | None, previous: Path | None) -> None:
-    files, others = _found(paths)
+def verify_files(paths: list[Path], manifest: Path | None, previous: Path | None) -> None:
+    """Complains of each difference, and ends with 1 if there is one; needs no settings."""
+    files, others = _files(paths)
     alone = len(paths) == 1 and paths[0].is_file()
     if not alone and (manifest is not None or previous is not None):
-        raise misuse("--manifest, --previous: only with one file")
+        raise usage_error("--manifest, --previous: only with one file")
     if not files:
-        raise misuse("FILE|FOLDER: no XML is there")
+        raise usage_error("FILE|FOLDER: no XML is there")
     checked = _Checked([], [])
     with progress.steps() as bars:
         for file in bars.track(files, description="checking"):
-            told = _manifest(manifest or manifest_path(file))
-            if told is None and alone:
-                raise misuse("--manifest: must name the batch's manifest")
+            values = _manifest(manifest or manifest_path(file))
+            if values is None and alone:
+                raise usage_error("--manifest: must name the batch's manifest")
             before = None if previous is None else sha256(previous.read_bytes()).hexdigest()
-            checked.add("" if alone else f"{file.name}: ", file.read_bytes(), told, before)
-    links = [told for told in map(_manifest, others) if told is not None]
-    broken = chains([*checked.manifests, *map(_kept, links)])
-    checked.found.extend(map(_line, broken))
-    for line in checked.found:
-        complain(line)
-    if checked.found:
+            checked.add("" if alone else f"{file.name}: ", file.read_bytes(), values, before)
+    links = [values for values in map(_manifest, others) if values is not None]
+    broken = chains([*checked.manifests, *map(_needed, links)])
+    checked.differences.extend(map(_text, broken))
+    for difference in checked.differences:
+        complain(difference)
+    if checked.differences:
         raise typer.Exit(FAILED)
     typer.echo(_sound(checked.manifests, len(links), alone=alone))
 
 
-def _found(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Each batch's file once, and manifests whose file is not there: loaded and cleared away."""
     files: dict[Path, None] = {}
     manifests: dict[Path, None] = {}
@@ -69,40 +69,41 @@ def _found(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def _manifest(path: Path) -> Manifest | None:
     try:
-        told = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return values if isinstance(values, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What was found so far, as lines, and what is kept of the manifests."""
+    """The differences so far, as lines, and what the chain needs of the manifests."""
 
-    found: list[str]
+    differences: list[str]
     manifests: list[Manifest]
 
-    def add(self, place: str, document: bytes, told: Manifest | None, before: str | None) -> None:
-        if told is None:
-            self.found.append(f"{place}manifest: is not there, or is none")
+    def add(self, place: str, document: bytes, values: Manifest | None, before: str | None) -> None:
+        if values is None:
+            self.differences.append(f"{place}manifest: is not there, or is none")
             return
-        self.found.extend(place + _line(one) for one in verify(document, told, before))
-        self.manifests.append(_kept(told))
+        for difference in verify(document, values, before):
+            self.differences.append(place + _text(difference))
+        self.manifests.append(_needed(values))
 
 
-def _kept(told: Manifest) -> Manifest:
-    return {name: told.get(name) for name in KEPT}
+def _needed(manifest: Manifest) -> Manifest:
+    return {name: manifest.get(name) for name in KEPT}
 
 
-def _line(one: Difference) -> str:
-    place = "" if one.line is None else f"line {one.line}: "
-    return f"{place}{one.field}: {one.text}"
+def _text(difference: Difference) -> str:
+    place = "" if difference.line is None else f"line {difference.line}: "
+    return f"{place}{difference.field}: {difference.text}"
 
 
 def _sound(manifests: Sequence[Manifest], others: int, *, alone: bool) -> str:
     if alone:
-        (told,) = manifests
-        return f"sound: {told['count']} fines, {told['total']} {told['currency']}"
-    fines = sum(count for told in manifests if isinstance(count := told["count"], int))
+        (values,) = manifests
+        return f"sound: {values['count']} fines, {values['total']} {values['currency']}"
+    fines = sum(count for values in manifests if isinstance(count := values["count"], int))
     absent = f"; {others} more in the chain by their manifests alone" if others else ""
     return f"sound: {fines} fines in batches without a gap, files: {len(manifests)}{absent}"

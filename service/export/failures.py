@@ -7,6 +7,7 @@ import asyncpg
 
 from ..apply.isolation import is_in_the_way, is_of_a_record, is_of_the_program, name_of
 from ..core.ledger import Fine
+from ..runtime.problems import OperatorError
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
 from .xml.proof import NotReadBack
@@ -31,7 +32,7 @@ class RunFailure:
     is_temporary: bool = False
 
 
-class FailingFines(Exception):
+class FailingFines(OperatorError):
     """A run of the profile fails on these fines.
 
     The text has the ids of the fines and the classes of the errors. It is for the terminal of an

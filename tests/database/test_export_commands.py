@@ -69,7 +69,6 @@ async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> Non
     assert [one["batch_number"] for one in told] == [1, 2, 3]
     assert all(len(one["sha256"]) == 64 for one in told)
     assert [{name: one[name] for name in told[0]} for one in reversed(listed)] == told
-    assert listed == await commands.lines("batches", "list")
 
 
 async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:

@@ -11,11 +11,11 @@ from service.cli import (
     held,
     history,
     parked,
+    patrons,
     payments,
     quarantined,
     reconcile,
     rejected,
-    reports,
 )
 from service.cli.lists import Kind, Listing
 from tests.support.commands import Commands, MakeCommands
@@ -34,9 +34,9 @@ LISTS: Sequence[tuple[Sequence[str], Sequence[Listing]]] = (
     (("quarantined", "list"), [quarantined.QUARANTINED]),
     (("history", *PATRON), [history.FINES, history.ENTRIES]),
     (("payments", "list"), [payments.PAYMENTS]),
-    (("balance", *PATRON), [reports.BALANCES]),
+    (("balance", *PATRON), [patrons.BALANCES]),
     (("export", "list"), [batches.BATCHES]),
-    (("export", "show", *BATCH), [batches.LINES]),
+    (("export", "show", *BATCH), [batches.EXPORT_LINES]),
     (("reconcile",), [reconcile.PROFILES, reconcile.ACCOUNTS]),
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.shown import log_format
+from service.cli.session import log_format
 from service.settings import Settings
 from tests.support.commands import Commands, MakeCommands
 from tests.support.deciding import PROFILE, export

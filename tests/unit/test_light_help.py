@@ -18,7 +18,6 @@ LIGHT_ALONE = {
     "service",
     "service.cli",
     "service.cli.completion",
-    "service.cli.options",
     "service.cli.program",
     "service.runtime.collector",
     "service.core",

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
-from service.cli.explained import is_operators, lines_of
+from service.cli.problems import error_lines, is_operator_error
 from service.database.reach import why_unusable
 from service.database.upgrade import BrokenMigration
 from service.kafka import reach as kafka_reach
@@ -160,10 +160,10 @@ def test_what_the_client_says_otherwise_is_told_as_it_is() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_what_fails_later_is_told_by_its_sort(problem: Exception, line: str) -> None:
-    assert is_operators(problem)
-    assert lines_of(problem) == [line]
+    assert is_operator_error(problem)
+    assert error_lines(problem) == [line]
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    assert not is_operators(IllegalStateError("x"))
-    assert not is_operators(ValueError("x"))
+    assert not is_operator_error(IllegalStateError("x"))
+    assert not is_operator_error(ValueError("x"))

@@ -4,26 +4,25 @@ from typing import Annotated
 
 import typer
 
-from ..options import JsonOption, OperatorOption, WhyOption
+from .declare import command, group
+from .options import DecisionOptions, JsonOption
 
-application = typer.Typer(
-    help="Whether an older database was restored under Kafka. Exit code 3: it was.",
-    no_args_is_help=True,
+application = typer.Typer()
+restore_check = group(
+    application,
+    "restore-check",
+    "Whether an older database was restored under Kafka. Exit code 3: it was.",
 )
 
 
-@application.command("show")
+@command(restore_check, "show", work="restore_check.show_check")
 def show_check(as_json: JsonOption = False) -> None:
     """What stopped the service, and what the check finds now; nothing is changed."""
-    from .. import restore_check
-
-    restore_check.show_check(as_json)
 
 
-@application.command("clear")
+@command(restore_check, "clear", work="restore_check.clear")
 def clear(
-    reason: WhyOption,
-    operator: OperatorOption = None,
+    decision: DecisionOptions,
     accept_existing_topics: Annotated[
         bool,
         typer.Option(
@@ -40,15 +39,11 @@ def clear(
             "carry this service's ce_type.",
         ),
     ] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Let the service start again; refused as long as the check finds anything."""
-    from .. import restore_check
-
-    restore_check.clear(reason, operator, accept_existing_topics, accept_foreign_records, as_json)
 
 
-@application.command("billed")
+@command(restore_check, "billed", work="restore_check.show_billed")
 def show_billed(
     unknown: Annotated[
         bool, typer.Option("--unknown", help="Only batches that this database does not know.")
@@ -58,6 +53,3 @@ def show_billed(
     ] = False,
 ) -> None:
     """What was billed, by the topic of manifests, and whether this database knows of it."""
-    from .. import restore_check
-
-    restore_check.show_billed(unknown, as_json)

@@ -1,19 +1,20 @@
-"""Errors that an operator can mend, in words."""
+"""Errors that an operator can mend, in words; each ends a command with its exit code."""
 
+import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import asyncpg
+import typer
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from ..export.failures import FailingFines
 from ..kafka.stops import OlderDatabase
 from ..runtime.failures import DATABASE_FAILURES, TRANSIENT
 from ..runtime.problems import Bug, OperatorError, Unavailable, summary
-from .errors import FAILED, OLDER, TRY_AGAIN
+from .errors import FAILED, OLDER, TRY_AGAIN, complain
 
 # Their texts are ours: field and rule, no value.
-PLAIN = (OperatorError, FailingFines, Unavailable)
+PLAIN = (OperatorError, Unavailable)
 FOREIGN = (*DATABASE_FAILURES, KafkaError)
 # Nothing is wrong with the command, and the same one may go through later.
 IN_THE_WAY = (
@@ -23,22 +24,42 @@ IN_THE_WAY = (
 )
 
 
-def is_operators(problem: BaseException) -> bool:
+@contextlib.contextmanager
+def operator_errors() -> Iterator[None]:
+    """Ends the command with the lines of an error that an operator can mend.
+
+    Any other error is a bug; it is raised, and its traceback shown.
+    """
+    try:
+        yield
+    except Exception as problem:
+        if not is_operator_error(problem):
+            raise
+        for line in error_lines(problem):
+            complain(line)
+        raise typer.Exit(status_of(problem)) from None
+
+
+def is_operator_error(problem: BaseException) -> bool:
+    """Whether an operator can mend it; IllegalStateError of the Kafka client is a bug of ours."""
     known = isinstance(problem, (*PLAIN, *FOREIGN, Bug))
-    return known and not isinstance(problem, IllegalStateError)  # of the Kafka client: a bug
+    return known and not isinstance(problem, IllegalStateError)
 
 
 def status_of(problem: BaseException) -> int:
-    """The exit status: an older database, and another session in the way, have their own."""
+    """The exit code: an older database, and another session in the way, have codes of their own."""
     if isinstance(problem, IN_THE_WAY):
         return TRY_AGAIN
     return OLDER if isinstance(problem, OlderDatabase) else FAILED
 
 
-def lines_of(problem: Exception) -> Sequence[str]:
-    """What is not ours is told by its class: the text may hold personal data."""
+def error_lines(problem: Exception) -> Sequence[str]:
+    """The lines that an operator sees of an error.
+
+    Of an error of another library only the class is named: its text may hold personal data.
+    """
     match problem:
-        case OperatorError() | FailingFines() | Unavailable():
+        case OperatorError() | Unavailable():
             return str(problem).splitlines()
         case Bug():
             return [f"a fault of this program: {problem}"]

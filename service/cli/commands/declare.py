@@ -1,0 +1,103 @@
+"""How a command is declared: its name, its options and its help; its work is in another module.
+
+The module with the work is imported when the command runs. It may import drivers, clients and
+parsers; the declarations load none of them, so that `--help` and completion are quick.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from typing import Final
+
+import typer
+
+Declaration = Callable[..., None]
+
+# Every declaration, with the function that does its work, as "parked.release".
+DECLARED: Final[list[tuple[Declaration, str]]] = []
+# Options that select nothing: they say how something is shown, or why something is done.
+NOT_SELECTING: Final = frozenset(
+    {"as_json", "wide", "limit", "value", "yes", "reason", "operator", "out"}
+)
+_selection: ContextVar[str] = ContextVar("selection", default="")
+
+
+def group(parent: typer.Typer, name: str, text: str) -> typer.Typer:
+    """Adds a group of commands to `parent`; without a command it prints its help, `text`."""
+    application = typer.Typer(help=text, no_args_is_help=True)
+    parent.add_typer(application, name=name)
+    return application
+
+
+def command(
+    application: typer.Typer, name: str, *, work: str
+) -> Callable[[Declaration], Declaration]:
+    """Declares a command: the decorated function has its options and its help, and no body.
+
+    `work` names the function that is called, with the same parameters: "parked.release" is
+    `release` of the module `parked` of this package's parent. The fields of a parameter whose type
+    is a dataclass become options of the command; the function gets an instance of the class.
+    """
+
+    def declare(declaration: Declaration) -> Declaration:
+        parameters = inspect.signature(declaration).parameters.values()
+        options = [option for parameter in parameters for option in _options(parameter)]
+
+        def run(context: typer.Context, **values: object) -> None:
+            _selection.set(_selection_of(context))
+            function = work_of(work)
+            function(**{parameter.name: _argument(parameter, values) for parameter in parameters})
+
+        own = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
+        vars(run)["__signature__"] = inspect.Signature([own, *options])
+        run.__annotations__ = {option.name: option.annotation for option in (own, *options)}
+        application.command(name, help=inspect.getdoc(declaration))(run)
+        DECLARED.append((declaration, work))
+        return declaration
+
+    return declare
+
+
+def work_of(name: str) -> Callable[..., None]:
+    """The function that does the work of a command; imports its module."""
+    module, _, function = name.partition(".")
+    work: Callable[..., None] = getattr(import_module(f"..{module}", __package__), function)
+    return work
+
+
+def selection() -> str:
+    """The options that select something, as the operator typed them for the running command."""
+    return _selection.get()
+
+
+_KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
+
+
+def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    group = parameter.annotation
+    options = [parameter]
+    if isinstance(group, type) and is_dataclass(group):
+        options = list(inspect.signature(group).parameters.values())
+    yield from (option.replace(kind=_KEYWORD) for option in options)
+
+
+def _argument(parameter: inspect.Parameter, values: Mapping[str, object]) -> object:
+    options = parameter.annotation
+    if not is_dataclass(options) or not isinstance(options, type):
+        return values[parameter.name]
+    return options(**{field.name: values[field.name] for field in fields(options)})
+
+
+def _selection_of(context: typer.Context) -> str:
+    parts: list[str] = []
+    for parameter in context.command.params:
+        name, value = parameter.name, context.params.get(parameter.name or "")
+        is_option = parameter.opts[0].startswith("-")
+        if not is_option or name in NOT_SELECTING or value in (None, parameter.default):
+            continue
+        parts.append(parameter.opts[0])
+        if not isinstance(value, bool):
+            parts += map(str, value if isinstance(value, list | tuple) else [value])
+    return " ".join(parts)

@@ -1,0 +1,151 @@
+"""`deliver` and `import`: batches become files for the bursar, and the bursar's files come back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...core.words import KnownLines
+from .declare import command
+from .options import JsonOption, OperatorOption
+
+application = typer.Typer()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """Which batches are delivered, in which form, and how far the delivery has come."""
+
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="Code of a profile, several times for several; else all."),
+    ] = None
+    file_format: Annotated[str, typer.Option("--format", help="Of the files: xml, csv, fixed.")] = (
+        "xml"
+    )
+    layout: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="TOML file with the layout of `fixed`."),
+    ] = None
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="File that keeps how far the delivery is; in the folder unless told. "
+            "Required with SFTP.",
+        ),
+    ] = None
+    group: Annotated[
+        str, typer.Option(help="Consumer group of this delivery: one of its own per target.")
+    ] = "bursar-deliver"
+    continue_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROFILE=BATCH",
+            help="Go on with this batch of a profile, though those before it are missing.",
+        ),
+    ] = None
+    change_options: Annotated[
+        bool,
+        typer.Option(
+            "--change-options",
+            help="Go on with other profiles, or another format, than the delivery was begun with. "
+            "Batches of a profile that is new to it are delivered from the first one on.",
+        ),
+    ] = False
+
+
+@command(application, "deliver", work="deliver.deliver")
+def deliver(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="A folder, or sftp://user@host:port/folder; must exist."
+        ),
+    ],
+    options: DeliveryOptions,
+    once: Annotated[
+        bool, typer.Option("--once", help="Deliver what the topics hold now, show it, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Deliver sealed batches, each with its manifest in `manifests/`, until SIGTERM.
+
+    Works from the topics alone, without the database. A batch whose hash or totals are not its
+    manifest's, or whose number leaves a gap, is not passed on: its profile stands still until the
+    batch is published again (`export resend`), the others go on. The state keeps the profiles and
+    the format that the delivery was begun with, and others are refused.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What an import may do, what a person has accepted, and how it is shown."""
+
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what each line would do; change nothing.")
+    ] = False
+    all_or_nothing: Annotated[
+        bool,
+        typer.Option(
+            "--all-or-nothing",
+            help="Publish nothing unless every line passes and none pays more than is outstanding.",
+        ),
+    ] = False
+    allow_overpaid: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overpaid",
+            help="With --all-or-nothing: lines may pay more than is outstanding.",
+        ),
+    ] = False
+    accept_source: Annotated[
+        bool,
+        typer.Option(
+            "--accept-source",
+            help="The source is meant, although the file was imported under another one, or a "
+            "known source differs from it only in upper and lower case. Requires --reason.",
+        ),
+    ] = False
+    known_lines: Annotated[
+        KnownLines,
+        typer.Option(
+            "--known-lines",
+            help="Lines that another file has brought and that could be paid once more: refuse the "
+            "file, skip them as the same payments, or pay them as further ones. "
+            "The last two require --reason.",
+        ),
+    ] = KnownLines.REFUSE
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="Why --accept-source or --known-lines is right; kept."),
+    ] = None
+    operator: OperatorOption = None
+    wait_seconds: Annotated[
+        int,
+        typer.Option(
+            min=0, max=86_400, help="Seconds to wait for the running service to decide the lines."
+        ),
+    ] = 120
+    as_json: JsonOption = False
+
+
+@command(application, "import", work="import_file.import_file")
+def import_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The bursar XML.")],
+    profile: Annotated[str, typer.Option(help="Code of the profile that exported it.")],
+    options: ImportOptions,
+    source: Annotated[
+        str | None, typer.Option(help="The paying system's code; the profile's if absent.")
+    ] = None,
+) -> None:
+    """Import what the bursar says was paid or taken back.
+
+    The same file twice does nothing; of a file with lines of an earlier one, only the new lines
+    count. A line pays its whole sum: more than is outstanding, because it was published as a
+    payment too, becomes a credit if the profile says so (`--dry-run` tells). A file without lines
+    imports nothing, and says so. Exit code 1: the file was refused, or a line did not pass. Exit
+    code 4: the import ended before every line was published and decided; import the same file
+    again. With `--json` the last line has `complete` and the totals.
+    """

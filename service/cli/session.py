@@ -1,0 +1,95 @@
+"""The database for one command, to read from it or to write to it."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TextIO, TypeVar
+
+from ..apply.applier import Applier
+from ..database.migrate import pending
+from ..database.reach import in_words
+from ..database.session import Connection, Pool, create_pool
+from ..restore.guard import Writer
+from ..runtime.logs import configure_logging
+from ..runtime.problems import OperatorError
+from ..settings import LogFormat, Settings
+from ..wiring import COMMAND, new_applier, new_guard
+from .errors import settings_or_exit
+from .problems import operator_errors
+
+Result = TypeVar("Result")
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Pool]:
+    """Connections for one command. Log lines go to standard error: results are on standard output.
+
+    Raises OperatorError if the schema is older than this release, and what the driver raises.
+    """
+    configure_logging(settings.log_level, log_format(settings, sys.stderr))
+    url = settings.database_url.get_secret_value()
+    with in_words(url):
+        if await pending(url):
+            raise OperatorError("the database lacks revisions: run `bursar-bridge migrate`")
+        pool = await create_pool(url, settings)
+    async with pool:
+        yield pool
+
+
+Question = Callable[[Connection], Awaitable[Result]]
+
+
+def read_database(question: Question[Result], *, snapshot: bool = False) -> Result:
+    """Runs a command that only reads: calls `question` with a connection, returns its result.
+
+    With `snapshot` all that it reads is as of one instant. Ends the command if the settings are
+    faulty or the database cannot be read.
+    """
+    settings = settings_or_exit()
+    with operator_errors():
+        return asyncio.run(ask_database(settings, question, snapshot=snapshot))
+
+
+async def ask_database(
+    settings: Settings, question: Question[Result], *, snapshot: bool = False
+) -> Result:
+    """As `read_database`, for a command that does more. Raises what `database` raises."""
+    async with database(settings) as pool, pool.acquire() as connection:
+        if not snapshot:
+            return await question(connection)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await question(connection)
+
+
+@contextlib.asynccontextmanager
+async def writing(settings: Settings) -> AsyncIterator[Writer]:
+    """What a command writes with; first the database is compared with Kafka.
+
+    Raises OlderDatabase; CannotAsk if Kafka does not answer, for then nobody can tell.
+    """
+    async with database(settings) as pool:
+        guard = new_guard(settings, pool)
+        await guard.open((COMMAND,))
+        try:
+            yield guard.writer(COMMAND)
+        finally:
+            await guard.close()
+
+
+def applier_of(settings: Settings, writer: Writer) -> Applier:
+    """The write path of the ledger, for a command."""
+    return new_applier(settings, writer, lambda: None)
+
+
+async def refuse_older_database(settings: Settings) -> None:
+    """Compares the database with Kafka, for a command that first shows what it would write."""
+    async with database(settings) as pool:
+        await new_guard(settings, pool).ask()
+
+
+def log_format(settings: Settings, stream: TextIO) -> LogFormat:
+    """Text if the log goes to a terminal, unless the setting says otherwise."""
+    if "log_format" in settings.model_fields_set or not stream.isatty():
+        return settings.log_format
+    return "console"
