@@ -8,8 +8,8 @@ from tests.structure.count import carriers
 from tests.structure.way import ROOT, measure_way
 from tests.support.services import Services
 
-MODULES_MAX = 37
-READS_MAX = 3
+MODULES_MAX = 34
+READS_MAX = 2
 CARRIERS_MAX = 6
 
 

@@ -116,7 +116,7 @@ async def measure_way(services: Services, root: Path, folder: Path) -> Way:
         created, changed = await _trace_records(site)
         exported = folder / "export.trace"
         site.command("export", "run", "--profile", "WAY", trace=exported)
-    functions = frozenset(text for text in created if not text.startswith(_STATEMENT))
+    functions = frozenset(_from_the_poll(created))
     return Way(
         modules=frozenset(name.partition(":")[0] for name in functions),
         functions=functions,
@@ -142,6 +142,12 @@ async def _trace_records(site: Site) -> list[list[str]]:
         process.send_signal(signal.SIGTERM)
         process.wait(SECONDS_MAX)
     return traces
+
+
+def _from_the_poll(trace: list[str]) -> Iterator[str]:
+    """The functions from the consumer's on; before it the client has read the record's bytes."""
+    begin = next(n for n, text in enumerate(trace) if text.startswith("consumer/"))
+    yield from (text for text in trace[begin:] if not text.startswith(_STATEMENT))
 
 
 def _records() -> Iterator[tuple[str, inputs.Data]]:
