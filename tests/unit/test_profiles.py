@@ -72,7 +72,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
     assert only.empty_run is EmptyRun.NOTHING
     assert only.credit_references
     assert only.terms == Terms(ProfileCode("p"), Mode.EXPORT_ONLY)
-    assert only.lost_types == DEFAULT_LOST_TYPES
+    assert only.terms.lost_types == DEFAULT_LOST_TYPES
 
 
 def test_profiles_are_found_by_code_and_by_institution() -> None:

@@ -36,7 +36,7 @@ def example() -> Profile:
         minimum_amount=0,
         minimum_amount_scope=AmountScope.FINE,
         credits=Credits(),
-        refused=RefusedRule.HOLD,
+        terms=replace(main.terms, refused=RefusedRule.HOLD),
     )
 
 
@@ -57,7 +57,7 @@ def fine(**fields: object) -> Candidate:
 
 
 OURS = Exclusion.NOT_THIS_PROFILE
-TRIED_AGAIN = {"refused": RefusedRule.RETRY}
+TRIED_AGAIN = {"terms": replace(example().terms, refused=RefusedRule.RETRY)}
 WITH_CREDITS = {"credits": Credits(included=True, minimum_age_days=2, minimum_amount=50)}
 OWN_AGE = {"credits": Credits(True), "minimum_age_days": 9, "minimum_amount": 9_00}
 

@@ -4,15 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ...core.terms import Terms
-from ...core.words import (
-    CREDIT_TYPE,
-    Kind,
-    LostRule,
-    Mode,
-    Overpayment,
-    ProfileCode,
-    RefusedRule,
-)
+from ...core.words import CREDIT_TYPE, Mode, ProfileCode
 from ..batch import Limits
 
 
@@ -32,7 +24,7 @@ class EmptyRun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """`zone` is an IANA name: dates of the institution are meant there."""
+    """An institution; `zone` is the IANA name of the zone in which its dates are meant."""
 
     id: str
     zone: str
@@ -41,7 +33,7 @@ class Institution:
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """`minimum_amount` is absolute and per credit."""
+    """Whether and when credits are exported; `minimum_amount` is absolute and for each credit."""
 
     included: bool = False
     minimum_age_days: int = 0
@@ -50,7 +42,10 @@ class Credits:
 
 @dataclass(frozen=True, slots=True)
 class FineGroup:
-    """What decides whose a fine is. `library_code` None: owned by the institution."""
+    """What decides which profile exports a fine.
+
+    `library_code` is None if the institution itself owns the fine.
+    """
 
     institution_id: str
     type: str
@@ -61,13 +56,17 @@ class FineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`user_groups` and `owners` None: any. `known_types`: of all profiles of the institution."""
+    """What an institution exports, to whom it belongs, when, and in batches of which size.
+
+    `zone` and `cron_zone` are IANA names. `user_groups` and `owners` are None if the profile takes
+    any. `known_types` are the types of fines that any profile of the institution names. `terms` is
+    the part of the profile that a fine keeps from its export on.
+    """
 
     code: ProfileCode
     name: str
     institution_id: str
     zone: str
-    mode: Mode
     currency: str
     fine_types: frozenset[str]
     user_groups: frozenset[str] | None
@@ -82,16 +81,15 @@ class Profile:
     cron: str | None  # five fields, meant in `cron_zone`
     cron_zone: str
     limits: Limits
-    lost: LostRule
-    lost_types: frozenset[str]
-    close_paid_lost_loan: bool
-    overpayment: Overpayment
-    overpayment_max: int | None  # None: the larger of ten times the outstanding and 100 units
-    refused: RefusedRule
-    labels: tuple[tuple[Kind, str], ...]
+    terms: Terms
     empty_run: EmptyRun
     credit_references: bool
     known_types: frozenset[str]
+
+    @property
+    def mode(self) -> Mode:
+        """Whether the profile imports payments as well."""
+        return self.terms.mode
 
     @property
     def key(self) -> tuple[str, str]:
@@ -99,28 +97,13 @@ class Profile:
         return self.institution_id, self.code
 
     @property
-    def terms(self) -> Terms:
-        """What a fine keeps of its profile from its export on."""
-        return Terms(
-            profile=self.code,
-            mode=self.mode,
-            lost=self.lost,
-            lost_types=self.lost_types,
-            close_paid_lost_loan=self.close_paid_lost_loan,
-            overpayment=self.overpayment,
-            refused=self.refused,
-            labels=self.labels,
-            overpayment_max=self.overpayment_max,
-        )
-
-    @property
     def types(self) -> frozenset[str]:
-        """What it exports; whether credits go along has a setting of its own."""
-        own = self.fine_types - {CREDIT_TYPE}
-        return own | {CREDIT_TYPE} if self.credits.included else own
+        """The types of fines that it exports; credits have an option of their own."""
+        credit = {CREDIT_TYPE}
+        return self.fine_types | credit if self.credits.included else self.fine_types - credit
 
     def includes(self, group: "FineGroup") -> bool:
-        """Whether it exports such fines at all, once they are due and nothing holds them back."""
+        """Whether it exports such fines at all, as soon as they are due and not held back."""
         return (
             group.institution_id == self.institution_id
             and group.currency == self.currency
@@ -130,36 +113,42 @@ class Profile:
         )
 
     def includes_type(self, kind: str) -> bool:
+        """Whether it exports fines of this type."""
         return kind in self.types
 
     def includes_owner(self, library_code: str | None) -> bool:
-        """None: owned by the institution."""
+        """Whether it exports fines of this library; None stands for the institution itself."""
         if library_code is None:
             return self.institution_owned
         return self.owners is None or library_code in self.owners
 
     def includes_group(self, user_group: str) -> bool:
+        """Whether it exports fines of patrons of this group."""
         return self.user_groups is None or user_group in self.user_groups
 
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """Everything one configuration file says, in its order."""
+    """The institutions and profiles of a configuration file, in its order."""
 
     institutions: tuple[Institution, ...]
     profiles: tuple[Profile, ...]
 
     def institution(self, institution_id: str) -> Institution | None:
-        return next((one for one in self.institutions if one.id == institution_id), None)
+        """The institution with this id; None if the file has none."""
+        return next((each for each in self.institutions if each.id == institution_id), None)
 
     def profile(self, code: str) -> Profile | None:
-        return next((one for one in self.profiles if one.code == code), None)
+        """The profile with this code; None if the file has none."""
+        return next((profile for profile in self.profiles if profile.code == code), None)
 
     def including(self, group: FineGroup) -> tuple[Profile, ...]:
+        """The profiles that export such fines."""
         return tuple(profile for profile in self.profiles if profile.includes(group))
 
     def of_institution(self, institution_id: str) -> tuple[Profile, ...]:
-        return tuple(one for one in self.profiles if one.institution_id == institution_id)
+        """The profiles of an institution, in the order of the file."""
+        return tuple(each for each in self.profiles if each.institution_id == institution_id)
 
 
 NO_PROFILES = Profiles((), ())
@@ -167,7 +156,7 @@ NO_PROFILES = Profiles((), ())
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Two profiles that can claim the same fine: whichever runs first takes it."""
+    """Two profiles that export the same types of fines: whichever runs first takes a fine."""
 
     first: ProfileCode
     second: ProfileCode
@@ -175,7 +164,7 @@ class Overlap:
 
 
 class Concern(StrEnum):
-    """What a sound configuration should be asked about at start."""
+    """Why a valid configuration may be a mistake."""
 
     THREE_DECIMALS = "some bursar systems round to two decimals"
     LARGE_INSTITUTION_ID = "some bursar systems hold an institution id in 16 bit"
@@ -184,7 +173,7 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProfileWarning:
-    """`subject` is a profile's code or an institution's id."""
+    """A concern about a profile, by its code, or about an institution, by its id."""
 
     concern: Concern
     subject: str

@@ -6,13 +6,16 @@ and rule, never the value.
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ...core.money import decimals, parse_minor
+from ...core.terms import Terms
 from ...core.words import CREDIT_TYPE, ProfileCode
 from ...runtime.problems import OperatorError
 from ..batch import Limits
@@ -26,8 +29,8 @@ from .profile import (
     Profiles,
     ProfileWarning,
 )
-from .rules import Fault, faults_of, faults_of_parts
-from .toml_lines import Location, line_of, lines_of
+from .rules import Fault, faults_between
+from .toml_places import Location, number_of, numbers_of
 
 _SIXTEEN_BIT_MAX = 65_535
 
@@ -62,31 +65,31 @@ def read_profiles(path: Path) -> Profiles:
 def parse_profiles(text: str, path: Path) -> Profiles:
     """The same of text; `path` is for messages."""
     text = normalize("NFC", text)  # as the texts of events, which its words are compared with
-    lines = lines_of(text)
+    numbers = numbers_of(text)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidProfile(path, (_toml_line(error, text), "file", "must be TOML")) from None
     try:
         file = ProfileFile.model_validate(data)
-        faults = list(faults_of(file))
+        faults = list(faults_between(data))
     except ValidationError as error:
-        faults = list(dict.fromkeys((*_faults(error), *faults_of_parts(data))))
+        faults = list(dict.fromkeys((*_faults(error), *faults_between(data))))
     if not faults:
         return _profiles(file)
     raise InvalidProfile(
-        path, *((line_of(lines, location), _field(location), rule) for location, rule in faults)
+        path, *((number_of(numbers, location), _field(location), rule) for location, rule in faults)
     )
 
 
 def overlaps(profiles: Profiles) -> list[Overlap]:
     """Pairs that can claim the same fine. Ages and amounts separate nothing: they pass."""
-    found = []
+    pairs = []
     for first, second in combinations(profiles.profiles, 2):
         types = first.types & second.types
         if types and _share_account(first, second) and _share_owner(first, second):
-            found.append(Overlap(first.code, second.code, types))
-    return found
+            pairs.append(Overlap(first.code, second.code, types))
+    return pairs
 
 
 def warnings(profiles: Profiles) -> list[ProfileWarning]:
@@ -132,54 +135,54 @@ def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> b
 
 
 def _profiles(file: ProfileFile) -> Profiles:
-    """Of a file without faults."""
+    """The values of a file without faults."""
     institutions = {
         table.id: Institution(table.id, table.zone, table.name) for table in file.institution
     }
-    return Profiles(
-        tuple(institutions.values()),
-        tuple(_profile(table, file, institutions[table.institution]) for table in file.profile),
-    )
+    profiles = (_profile(table, file, institutions[table.institution]) for table in file.profile)
+    return Profiles(tuple(institutions.values()), tuple(profiles))
 
 
 def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -> Profile:
-    return Profile(
-        code=ProfileCode(table.code),
-        name=table.name,
-        institution_id=table.institution,
-        zone=institution.zone,
-        mode=table.mode,
-        currency=table.currency,
-        fine_types=frozenset(table.fine_types),
-        user_groups=None if table.user_groups is None else frozenset(table.user_groups),
-        owners=None if table.owners is None else frozenset(table.owners),
-        institution_owned=table.institution_owned,
-        match=table.match,
-        minimum_age_days=table.minimum_age_days,
-        minimum_amount=parse_minor(table.minimum_amount, table.currency),
-        minimum_amount_scope=table.minimum_amount_scope,
-        credits=Credits(
-            table.credits.included,
-            table.credits.minimum_age_days,
-            parse_minor(table.credits.minimum_amount, table.currency),
-        ),
-        interval_seconds=table.interval_seconds,
-        cron=table.cron,
-        cron_zone=table.cron_zone or institution.zone,
-        limits=Limits(table.fines_max, table.bytes_max),
+    """The value of a table. Options whose name and meaning are the same need no line here."""
+
+    def minor(amount: str) -> int:
+        return parse_minor(amount, table.currency)
+
+    maximum = table.overpayment_max
+    terms = Terms(
+        profile=ProfileCode(table.code),
         lost=table.lost_fines,
-        lost_types=frozenset(table.lost_types),
-        close_paid_lost_loan=table.close_paid_lost_loan,
-        overpayment=table.overpayment,
-        overpayment_max=None
-        if table.overpayment_max is None
-        else parse_minor(table.overpayment_max, table.currency),
         refused=table.refused_lines,
         labels=tuple(table.labels.items()),
-        empty_run=table.empty_run,
-        credit_references=table.credit_references,
-        known_types=_known_types(file, table.institution),
+        overpayment_max=None if maximum is None else minor(maximum),
+        **_same_options(table, Terms, "labels", "overpayment_max"),
     )
+    amounts = ("minimum_amount", "credits")
+    return Profile(
+        institution_id=institution.id,
+        zone=institution.zone,
+        cron_zone=table.cron_zone or institution.zone,
+        minimum_amount=minor(table.minimum_amount),
+        credits=replace(
+            Credits(**_same_options(table.credits, Credits)),
+            minimum_amount=minor(table.credits.minimum_amount),
+        ),
+        limits=Limits(table.fines_max, table.bytes_max),
+        known_types=_known_types(file, institution.id),
+        terms=terms,
+        **_same_options(table, Profile, *amounts, "cron_zone"),
+    )
+
+
+def _same_options(table: BaseModel, value: type, *converted: str) -> dict[str, Any]:
+    """The options of a table that the value has as well, without those that are converted."""
+    names = {field.name for field in fields(value)}.difference(converted)
+    return {
+        name: frozenset(option) if isinstance(option, list) else option
+        for name, option in table
+        if name in names
+    }
 
 
 def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:

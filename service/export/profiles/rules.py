@@ -1,6 +1,6 @@
 """Rules between the fields of a profile and between the tables of a file: all that are broken."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -11,24 +11,19 @@ from pydantic import BaseModel, ValidationError
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import CREDIT_TYPE
-from .file import InstitutionTable, ProfileFile, ProfileTable
-from .toml_lines import Location
+from .file import InstitutionTable, ProfileTable
+from .toml_places import Location
 
 Fault = tuple[Location, str]
 Table = TypeVar("Table", bound=BaseModel)
 
 
-def faults_of(file: ProfileFile) -> Iterator[Fault]:
-    """Each with its place; none: the file can be turned into profiles."""
-    institutions = dict(enumerate(file.institution))
-    yield from _between(institutions, dict(enumerate(file.profile)), _ids(institutions.values()))
+def faults_between(data: Mapping[str, object]) -> Iterator[Fault]:
+    """Yields each broken rule with its place; none if the file can be turned into profiles.
 
-
-def faults_of_parts(data: Mapping[str, object]) -> Iterator[Fault]:
-    """Of a file some of whose tables break a rule of a single field: what else is broken.
-
-    Tables without such a fault are compared as usual; of the others the zone and the currency are
-    looked at, which no table decides by its form alone.
+    `data` is the whole file. Tables that break a rule of a single field are left out of the
+    comparisons. Of these tables only zones and currencies are checked, because the model of a
+    table does not check them.
     """
     institutions, profiles = _tables(data, "institution"), _tables(data, "profile")
     sound = _sound(InstitutionTable, institutions)
@@ -59,10 +54,6 @@ def _between(
         yield from _of_profile(n, profile)
 
 
-def _ids(institutions: Iterable[InstitutionTable]) -> set[object]:
-    return {table.id for table in institutions}
-
-
 def _tables(data: Mapping[str, object], name: str) -> dict[int, Mapping[str, object]]:
     tables = data.get(name)
     if not isinstance(tables, list):
@@ -73,22 +64,22 @@ def _tables(data: Mapping[str, object], name: str) -> dict[int, Mapping[str, obj
 def _sound(model: type[Table], tables: Mapping[int, Mapping[str, object]]) -> dict[int, Table]:
     sound = {}
     for n, table in tables.items():
-        with suppress(ValidationError):  # its faults are told by the whole file's validation
+        with suppress(ValidationError):  # the validation of the whole file reports its faults
             sound[n] = model.model_validate(table)
     return sound
 
 
 def _repeated(values: Mapping[int, str], table: str, field: str, rule: str) -> Iterator[Fault]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for n, value in values.items():
-        if value in seen:
+        if value in earlier:
             yield (table, n, field), rule
-        seen.add(value)
+        earlier.add(value)
 
 
 def _zone(zone: object, *location: str | int) -> Iterator[Fault]:
     if not isinstance(zone, str):
-        return  # told by the validation of its field
+        return  # the validation of its field reports this
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -97,7 +88,7 @@ def _zone(zone: object, *location: str | int) -> Iterator[Fault]:
 
 def _currency(currency: object, n: int) -> Iterator[Fault]:
     if not isinstance(currency, str):
-        return  # told by the validation of its field
+        return  # the validation of its field reports this
     try:
         decimals(currency)
     except InvalidCurrency as error:
