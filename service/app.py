@@ -15,7 +15,7 @@ from .database.session import Pool, create_pool
 from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.profiles.reading import overlaps, read_profiles, warnings
 from .operations.counts import Counts
-from .operations.measure import Measure
+from .operations.gauges import Gauges
 from .operations.reconcile import Reconcile
 from .operations.sweep import Sweep
 from .operations.unclaimed import CountUnclaimed
@@ -106,7 +106,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     intake = new_intake(settings, guard, applier("intake"), process.metrics)
     register_parts(process.ops.readiness, intake, relay)
     sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
-    measure = Measure(
+    gauges = Gauges(
         pool,
         process.metrics,
         settings.parked_alarm_seconds,
@@ -120,7 +120,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
     upkeep = [
         Part("watch", steady("watch", IdleCommits(guard.writer("watch")).run)),
         Part("sweep", steady("sweep", sweep.run)),
-        Part("measure", steady("measure", measure.run)),
+        Part("measure", steady("measure", gauges.run)),
         Part("counts", steady("counts", counts.run)),
         Part("standing", steady("standing", standing.run)),
         Part("reconcile", steady("reconcile", reconcile.run)),

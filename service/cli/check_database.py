@@ -13,7 +13,7 @@ from ..imports.files import alike_sources
 from ..operations import quarantined, standing
 from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
 from ..operations.unclaimed import OpenGroup, institutions, open_groups
-from ..operations.unmet import unmet
+from ..operations.unused_words import unused_words
 from ..settings import Settings
 from .check import Finding, fault, note, ok
 from .check_services import answer_of
@@ -187,5 +187,5 @@ async def _unused_words(profiles: Profiles, connection: Connection) -> list[Find
     """A word that no fine has is allowed, and as a rule a slip of the pen: nothing is exported."""
     return [
         note("profiles", f"{unused.profile}: {unused.option}: nothing has {unused.word} so far")
-        for unused in await unmet(connection, profiles)
+        for unused in await unused_words(connection, profiles)
     ]

@@ -3,7 +3,7 @@
 import asyncpg
 
 from ..database.session import Connection
-from ..operations import history, look_up, payments
+from ..operations import history, reports
 from ..operations.history import Entry, Story
 from .commands.ledger import HistoryOptions
 from .commands.options import ShowOptions
@@ -103,15 +103,15 @@ async def _fine_of(
 ) -> tuple[asyncpg.Record | None, str | None]:
     """The payment that is named, and the fine that is meant."""
     if selected.payment is not None:
-        payment = await payments.payment(connection, institution, *selected.payment)
+        payment = await reports.payment(connection, institution, *selected.payment)
         if payment is None:
             return None, None
-        return payment, await look_up.fine_of_payment(connection, payment)
+        return payment, await reports.fine_of_payment(connection, payment)
     if selected.change is not None:
-        return None, await look_up.fine_of_change(connection, institution, *selected.change)
+        return None, await reports.fine_of_change(connection, institution, *selected.change)
     if selected.bursar_transaction_id is not None:
         line = selected.bursar_transaction_id
-        return None, await look_up.fine_of_line(connection, institution, line)
+        return None, await reports.fine_of_line(connection, institution, line)
     return None, selected.fine
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from ..operations import payments
-from ..operations.payments import Outcome, outcome_of
+from ..operations import reports
+from ..operations.reports import PaymentOutcome, payment_outcome
 from .commands.options import ListOptions
 from .errors import complain
 from .lists import Listing, Row, identifier, number, sentence, word
@@ -46,7 +46,7 @@ def list_payments(
     """Lists what the bursar has reported, by the instant of the payment."""
     moment = parse_instant("--since", since) or LONG_AGO
     rows = read_database(
-        lambda connection: payments.payments_since(
+        lambda connection: reports.payments_since(
             connection, moment, institution, source, options.limit
         )
     )
@@ -64,7 +64,7 @@ def payment_row(payment: asyncpg.Record) -> Row:
         "source": row["source"],
         "payment_id": row["payment_id"],
         "kind": row["kind"],
-        "outcome": outcome_of(payment).value,
+        "outcome": payment_outcome(payment).value,
         "in_words": _in_words(payment, row),
         "amount": row["amount"],
         "currency": row["currency"],
@@ -89,17 +89,17 @@ def _in_words(payment: asyncpg.Record, row: Row) -> str:
 def _effect(payment: asyncpg.Record, row: Row) -> str:
     """What became of the payment, with its amounts."""
     fine_id, applied = row["fine_id"], row["applied"]
-    match outcome_of(payment):
-        case Outcome.REJECTED:
+    match payment_outcome(payment):
+        case PaymentOutcome.REJECTED:
             return f"rejected: {row['reason']}"
-        case Outcome.PARKED:
+        case PaymentOutcome.PARKED:
             return f"waits: {row['wait']}"
-        case Outcome.NOTED:
+        case PaymentOutcome.NOTED:
             return f"noted on {fine_id}, no balance changed"
-        case Outcome.PARTLY:
+        case PaymentOutcome.PARTLY:
             rest = f"{row['excess']} became the credit {row['credit_id']}"
             return f"{applied} settled {fine_id}, {rest}" if payment["applied"] else rest
-        case Outcome.APPLIED:
+        case PaymentOutcome.APPLIED:
             if row["reverses"] is not None:
                 return f"took back {row['reverses']}: {applied} of {fine_id} is outstanding again"
             return f"{applied} settled {fine_id}"

@@ -142,5 +142,5 @@ def _difference(difference: Difference) -> Row:
         "batch_number": difference.batch_number,
         "sequence": difference.sequence,
         "expected": shown(difference.expected),
-        "found": shown(difference.found),
+        "found": shown(difference.actual),
     }

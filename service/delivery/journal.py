@@ -20,7 +20,7 @@ log = get_log(__name__)
 
 HEADER: Final = b'{"format":1}\n'
 
-_LINE: Final = TypeAdapter(DeliveredBatch)
+_JSON: Final = TypeAdapter(DeliveredBatch)
 
 
 class Journal:
@@ -45,13 +45,13 @@ class Journal:
             raise InvalidState(f"{self.path}: must begin with {HEADER.decode().strip()}")
         self._size = len(HEADER)
         batches = []
-        lines = data.splitlines(keepends=True)
-        for number, line in enumerate(lines[1:], 2):
-            batch = _batch(line)
+        rows = data.splitlines(keepends=True)
+        for number, row in enumerate(rows[1:], 2):
+            batch = _batch(row)
             if batch is not None:
                 batches.append(batch)
-                self._size += len(line)
-            elif number == len(lines):
+                self._size += len(row)
+            elif number == len(rows):
                 log.warning(Event.DELIVERY_JOURNAL_TORN, line=number)
             else:
                 raise InvalidState(f"{self.path}: line {number}: must be a delivered batch")
@@ -59,13 +59,13 @@ class Journal:
 
     def begin(self, batches: Iterable[DeliveredBatch]) -> None:
         """Creates the file with these batches, whole or not at all. Raises OSError."""
-        data = HEADER + _lines(batches)
+        data = HEADER + _encoded(batches)
         write_whole(self.path, data)
         self._size = len(data)
 
     def append(self, batches: Iterable[DeliveredBatch]) -> None:
         """Adds batches, synced to disk. Raises OSError; the next call overwrites what is torn."""
-        data = _lines(batches)
+        data = _encoded(batches)
         with self.path.open("r+b") as file:
             file.truncate(self._size)
             file.seek(self._size)
@@ -75,14 +75,14 @@ class Journal:
         self._size += len(data)
 
 
-def _lines(batches: Iterable[DeliveredBatch]) -> bytes:
-    return b"".join(_LINE.dump_json(batch, exclude_none=True) + b"\n" for batch in batches)
+def _encoded(batches: Iterable[DeliveredBatch]) -> bytes:
+    return b"".join(_JSON.dump_json(batch, exclude_none=True) + b"\n" for batch in batches)
 
 
-def _batch(line: bytes) -> DeliveredBatch | None:
-    if not line.endswith(b"\n"):
+def _batch(row: bytes) -> DeliveredBatch | None:
+    if not row.endswith(b"\n"):
         return None
     try:
-        return _LINE.validate_json(line)
+        return _JSON.validate_json(row)
     except ValidationError:
         return None

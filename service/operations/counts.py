@@ -1,6 +1,6 @@
-"""What commands have counted becomes part of this service's metrics; who has sent is written down.
+"""Adds what commands have counted to the metrics, and stores when each source sent something.
 
-Both wait in memory or in a table, and neither is urgent: no poll and no batch waits for them.
+Both wait in a table or in memory. Neither is urgent, so no poll and no batch waits for them.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from ..apply.tally import SQL as TALLY_SQL
 from ..apply.tally import Key, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Metrics
-from ..runtime.waiting import unless_set, wait_any
+from ..runtime.waiting import repeat
 
 SQL = statements("upkeep")
 INTERVAL_MS = 5_000
@@ -21,7 +21,7 @@ KNOWN = [metric.value for metric in TallyMetric]
 
 
 class Counts:
-    """One of the instances takes each row: so the sum over all instances has each of them once."""
+    """One of the instances takes each count, so that the sum over all instances has it once."""
 
     def __init__(self, writer: Writes, metrics: Metrics, sources: Sources) -> None:
         self._writer = writer
@@ -29,17 +29,11 @@ class Counts:
         self._sources = sources
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises what the database raises."""
-        turn = 0
-        while not stop.is_set():
-            await unless_set(self.run_once(), stop)
-            if turn % SOURCES_EVERY == 0:
-                await unless_set(self.write_sources(), stop)
-            turn += 1
-            await wait_any((stop,), INTERVAL_MS)
+        """Works until `stop`. Raises what the database raises."""
+        await repeat(self.run_once, stop, INTERVAL_MS, self.write_sources, SOURCES_EVERY)
 
     async def run_once(self) -> int:
-        """Takes over what commands have counted; the number of rows."""
+        """Adds what commands have counted to the metrics; returns the number of rows."""
         taken = 0
         while page := await self._take():
             taken += len(page)
@@ -52,6 +46,7 @@ class Counts:
         return taken
 
     async def write_sources(self) -> None:
+        """Stores which sources have sent something; raises what the database raises."""
         senders = self._sources.take()
         if not senders:
             return
@@ -63,7 +58,7 @@ class Counts:
             raise
 
     async def _take(self) -> list[tuple[TallyMetric, tuple[str, ...], int]]:
-        """One page, deleted; a commit is made only where there is something."""
+        """Deletes and returns a page of counts; makes no commit if there is none."""
         async with self._writer.pool.acquire() as connection:
             if not await connection.fetchval(TALLY_SQL["tallies_wait"], KNOWN):
                 return []
@@ -73,5 +68,6 @@ class Counts:
 
 
 async def put_senders(connection: Connection, senders: list[Sender]) -> None:
+    """Stores that these sources have sent something now."""
     columns = [list(column) for column in zip(*senders, strict=True)]
     await connection.execute(SQL["put_senders"], *columns)

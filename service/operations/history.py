@@ -1,6 +1,6 @@
-"""A fine's whole story, and a patron's: the ledger, what waits, what was refused and decided.
+"""All that happened to a fine, or to a patron's fines, from every table that knows of it.
 
-Amounts are minor units of the entry's currency; times aware UTC.
+Amounts are minor units of the entry's currency; times are aware and in UTC.
 """
 
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from enum import StrEnum
 
 import asyncpg
 
-from ..core.words import Wait
+from ..core.words import RejectedState, Wait
 from ..database.session import Connection, statements
 from . import parked, rejected
 from .names import names_in
-from .parked import ParkedFilter
-from .rejected import RejectedFilter
+from .parked import ParkedFilter, ParkedRecord
+from .rejected import RejectedFilter, RejectedRecord
 
 SQL = statements("reports")
 
 
 class What(StrEnum):
-    """The sorts of entries in a story."""
+    """The sort of an entry."""
 
     TRANSACTION = "transaction"
     RESPONSE = "response"
@@ -32,13 +32,16 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened; `reference` names batch and line, payment or change."""
+    """One thing that happened. `reference` names the batch and line, the payment or the change.
+
+    `recorded_at` is None if the ledger does not keep when the entry was recorded.
+    """
 
     what: What
-    recorded_at: datetime | None  # None: the ledger does not keep when
-    occurred_at: datetime | None
-    fine_id: str | None
     kind: str
+    recorded_at: datetime | None = None
+    occurred_at: datetime | None = None
+    fine_id: str | None = None
     text: str | None = None
     reference: str | None = None
     currency: str | None = None
@@ -52,19 +55,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    fines: Sequence[asyncpg.Record] = ()  # of the view report_fine
+    """The fines that were found, as rows of the view report_fine, and what happened to them."""
+
+    fines: Sequence[asyncpg.Record] = ()
     entries: Sequence[Entry] = ()
 
 
 async def story_of_patron(connection: Connection, institution_id: str, patron_id: str) -> Story:
-    """All fines of a patron, in one story."""
+    """What happened to all fines of a patron."""
     rows = await connection.fetch(SQL["transactions_of_patron"], institution_id, patron_id)
     fine_ids = list(dict.fromkeys(row["fine_id"] for row in rows))
     return await _story(connection, institution_id, fine_ids, rows) if fine_ids else Story()
 
 
 async def story_of_fine(connection: Connection, institution_id: str, fine_id: str) -> Story:
-    """Also of a fine that is not known here yet, as far as records name it."""
+    """What happened to a fine and to the credits that it led to.
+
+    A fine that is not known yet has a story, too, if records name it.
+    """
     made = await connection.fetch(SQL["credits_of_fine"], institution_id, fine_id)
     fine_ids = [fine_id, *(row["credit_id"] for row in made)]
     rows = await connection.fetch(SQL["transactions_of_fines"], institution_id, fine_ids)
@@ -74,31 +82,16 @@ async def story_of_fine(connection: Connection, institution_id: str, fine_id: st
 async def story_of_record(
     connection: Connection, institution_id: str, source: str, record_id: str
 ) -> Story:
-    """Of a payment or a change whose fine is not known: what waits under its identity, and what
-    was rejected.
-    """
+    """What waits or was rejected under the identity of a payment or change of an unknown fine."""
     waiting = ParkedFilter(institution_id=institution_id, source=source, id=record_id)
-    refused = RejectedFilter(institution_id=institution_id, source=source, id=record_id)
-    found = await rejected.find(connection, refused)
-    own = f"{source}: {record_id}"
+    not_applied = RejectedFilter(institution_id=institution_id, source=source, id=record_id)
     entries = [
-        *(
-            Entry(What.PARKED, one.recorded_at, None, one.fine_id, one.record, f"waits: {one.wait}")
-            for one in await parked.find(connection, waiting)
-        ),
-        *(
-            Entry(
-                What.REJECTED,
-                one.recorded_at,
-                None,
-                None,
-                one.place.topic,
-                f"{one.reason}: {one.detail}",
-            )
-            for one in found
-        ),
+        *map(_parked, await parked.find(connection, waiting)),
+        *map(_rejected, await rejected.find(connection, not_applied)),
     ]
-    return Story((), sorted((replace(one, reference=own) for one in entries), key=_recorded))
+    reference = f"{source}: {record_id}"
+    entries = [replace(entry, reference=reference) for entry in entries]
+    return Story((), sorted(entries, key=_recorded))
 
 
 async def _story(
@@ -112,30 +105,34 @@ async def _story(
     lines = sorted({row["bursar_transaction_id"] for row in exports})
     entries = [
         *map(_transaction, transactions),
-        *await _parked(connection, institution_id, fine_ids, lines),
-        *await _rejected(connection, institution_id, fine_ids, lines),
+        *await _all_parked(connection, institution_id, fine_ids, lines),
+        *await _all_rejected(connection, institution_id, fine_ids, lines),
         *await _decisions(connection, institution_id, fine_ids),
+        *await _responses(connection, institution_id, lines),
     ]
-    answers = await _responses(connection, institution_id, lines)
-    undated = [one for one in answers if one.recorded_at is None]
-    entries += (one for one in answers if one.recorded_at is not None)
-    entries.sort(key=_recorded)
-    return Story(fines, entries + undated)
+    # Releases before 0.4.0 did not keep when an answer came: such answers stand at the end.
+    dated = [entry for entry in entries if not _is_undated_response(entry)]
+    undated = [entry for entry in entries if _is_undated_response(entry)]
+    return Story(fines, sorted(dated, key=_recorded) + undated)
+
+
+def _is_undated_response(entry: Entry) -> bool:
+    return entry.what is What.RESPONSE and entry.recorded_at is None
 
 
 def _recorded(entry: Entry) -> datetime:
-    found = entry.recorded_at or entry.occurred_at
-    assert found is not None
-    return found
+    instant = entry.recorded_at or entry.occurred_at
+    assert instant is not None
+    return instant
 
 
 def _transaction(row: asyncpg.Record) -> Entry:
     return Entry(
         What.TRANSACTION,
+        row["kind"],
         row["recorded_at"],
         row["occurred_at"],
         row["fine_id"],
-        row["kind"],
         _joined(row["label"], row["comment"], row["status_code"]),
         _reference(row),
         row["currency"],
@@ -153,69 +150,84 @@ def _reference(row: asyncpg.Record) -> str | None:
         return f"{row['profile']} {row['batch_number']}: {row['bursar_transaction_id']}"
     if row["source"] is None:
         return None
-    taken_back = row["reverses_payment_id"]
-    own = f"{row['source']}: {row['payment_id'] or row['change_id']}"
-    return own if taken_back is None else f"{own}, reverses {taken_back}"
+    record = f"{row['source']}: {row['payment_id'] or row['change_id']}"
+    reversed_id = row["reverses_payment_id"]
+    return record if reversed_id is None else f"{record}, reverses {reversed_id}"
 
 
-async def _parked(
+async def _all_parked(
     connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
 ) -> list[Entry]:
     rows = await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
-    waiting = [
+    entries = [
         Entry(
             What.PARKED,
-            row["recorded_at"],
-            None,
-            row["fine_id"],
             row["record"],
-            f"waits: {row['wait']}",
-            f"{row['source']}: {row['id']}",
+            recorded_at=row["recorded_at"],
+            fine_id=row["fine_id"],
+            text=f"waits: {row['wait']}",
+            reference=f"{row['source']}: {row['id']}",
         )
         for row in rows
     ]
-    wanted = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
-    for one in await parked.find(connection, wanted):
-        names = names_in(one.origin.value)
+    failed = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
+    for record in await parked.find(connection, failed):
+        names = names_in(record.origin.value)
         if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):
-            text, own = f"waits: {one.wait}", _joined(one.source, one.id, by=": ")
-            waiting.append(
-                Entry(What.PARKED, one.recorded_at, None, one.fine_id, one.record, text, own)
-            )
-    return waiting
+            entries.append(_parked(record))
+    return entries
 
 
-async def _rejected(
+def _parked(record: ParkedRecord) -> Entry:
+    return Entry(
+        What.PARKED,
+        record.record,
+        recorded_at=record.recorded_at,
+        fine_id=record.fine_id,
+        text=f"waits: {record.wait}",
+        reference=_joined(record.source, record.id, by=": "),
+    )
+
+
+async def _all_rejected(
     connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
 ) -> list[Entry]:
-    """Records whose bytes name a fine or a line of it, and refused payments without their bytes."""
-    found = []
-    seen = set()
-    for one, names in await rejected.find_naming(connection, institution_id, fine_ids, lines):
-        seen.add((names.source, names.id))
-        text = _joined(f"{one.reason}: {one.detail}", None if one.state == "open" else one.state)
-        own = _joined(names.source, names.id, by=": ")
-        found.append(
-            Entry(What.REJECTED, one.recorded_at, None, names.fine_id, one.place.topic, text, own)
+    """Records whose bytes name a fine or a line of it, and rejected payments without bytes."""
+    entries = []
+    identities = set()
+    for record, names in await rejected.find_naming(connection, institution_id, fine_ids, lines):
+        identities.add((names.source, names.id))
+        state = None if record.state is RejectedState.OPEN else record.state
+        entry = _rejected(record)
+        entries.append(
+            replace(
+                entry,
+                fine_id=names.fine_id,
+                text=_joined(entry.text, state),
+                reference=_joined(names.source, names.id, by=": "),
+            )
         )
     rows = await connection.fetch(SQL["rejected_payments_of_fines"], institution_id, fine_ids)
-    for row in rows:
-        own = f"{row['source']}: {row['payment_id']}"
-        if (row["source"], row["payment_id"]) not in seen:
-            found.append(
-                Entry(
-                    What.REJECTED,
-                    None,
-                    row["paid_at"],
-                    row["fine_id"],
-                    row["kind"],
-                    row["reason"],
-                    own,
-                    row["currency"],
-                    row["amount"],
-                )
-            )
-    return found
+    entries += [
+        Entry(
+            What.REJECTED,
+            row["kind"],
+            occurred_at=row["paid_at"],
+            fine_id=row["fine_id"],
+            text=row["reason"],
+            reference=f"{row['source']}: {row['payment_id']}",
+            currency=row["currency"],
+            amount=row["amount"],
+        )
+        for row in rows
+        if (row["source"], row["payment_id"]) not in identities
+    ]
+    return entries
+
+
+def _rejected(record: RejectedRecord) -> Entry:
+    text = f"{record.reason}: {record.detail}"
+    return Entry(What.REJECTED, record.place.topic, recorded_at=record.recorded_at, text=text)
 
 
 async def _decisions(
@@ -225,12 +237,11 @@ async def _decisions(
     return [
         Entry(
             What.DECISION,
-            row["recorded_at"],
-            None,
-            row["fine_id"],
             row["action"],
-            f"{row['outcome']} ({row['operator']}: {row['reason']})",
-            _joined(row["source"], row["id"], by=": "),
+            recorded_at=row["recorded_at"],
+            fine_id=row["fine_id"],
+            text=f"{row['outcome']} ({row['operator']}: {row['reason']})",
+            reference=_joined(row["source"], row["id"], by=": "),
         )
         for row in rows
     ]
@@ -239,15 +250,15 @@ async def _decisions(
 async def _responses(
     connection: Connection, institution_id: str, lines: Sequence[str]
 ) -> list[Entry]:
-    """A refused line is a transaction, too. When an answer came, older versions did not keep."""
+    """Answers of the bursar; a line that one refused is a transaction, too."""
     rows = await connection.fetch(SQL["responses_of_lines"], institution_id, lines)
     return [
         Entry(
             What.RESPONSE,
+            row["state"],
             row["recorded_at"],
             row["responded_at"],
             row["fine_id"],
-            row["state"],
             _joined(row["outcome"], row["reason"], f"line {row['line_state']}", row["line_reason"]),
             f"{row['source']}: {row['response_id']}, {row['profile']} {row['batch_number']}: "
             f"{row['bursar_transaction_id']}",

@@ -1,4 +1,4 @@
-"""Whether the books agree with themselves: every sum two ways, in one snapshot."""
+"""Whether the ledger agrees with itself: every sum is computed in two ways, in one snapshot."""
 
 import asyncio
 from collections import Counter
@@ -8,14 +8,14 @@ import asyncpg
 
 from ..database.session import Connection, Pool, statements
 from ..runtime.telemetry import Event, Metrics, get_log
-from ..runtime.waiting import unless_set, wait_any
+from ..runtime.waiting import repeat
 from .turn import Turn
 
 log = get_log(__name__)
 
 SQL = statements("reconcile")
 TASK = "reconcile"
-LOOK_MS = 60_000
+TURN_CHECK_MS = 60_000
 STATEMENT_SECONDS_MAX = 1_800
 DIFFERENCES_MAX = 1_000
 
@@ -31,7 +31,10 @@ CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two ways to one number that differ: amounts in minor units, or counts."""
+    """A number that has two values where it is computed in two ways.
+
+    `expected` and `actual` are minor units, or counts. The other members say whose number it is.
+    """
 
     name: str
     institution_id: str
@@ -42,17 +45,21 @@ class Difference:
     batch_number: int | None
     sequence: int | None
     expected: int
-    found: int
+    actual: int
 
     @property
     def is_money(self) -> bool:
+        """Whether the values are amounts."""
         counts = ("sequence_", "transferred_fine_has", "batch_count")
         return not self.name.startswith(counts)
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileTotal:
-    """What the bursar collects; `profile` None: fines that lack their live line."""
+    """What the bursar collects for a profile, in minor units; `lines` is a number.
+
+    `profile` is None for fines that have no live line although they are outstanding.
+    """
 
     institution_id: str
     profile: str | None
@@ -65,11 +72,14 @@ class ProfileTotal:
 
     @property
     def difference(self) -> int:
+        """How far `outstanding` is from what was exported and is neither paid nor written off."""
         return self.outstanding - (self.exported - self.paid - self.written_off)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountTotal:
+    """The sums of an institution's accounts in one currency, in minor units."""
+
     institution_id: str
     currency: str
     accounts: int
@@ -79,7 +89,7 @@ class AccountTotal:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """`is_cut`: a check found more differences than are told."""
+    """The result of a comparison. `is_cut`: there are more differences than these."""
 
     profiles: tuple[ProfileTotal, ...]
     accounts: tuple[AccountTotal, ...]
@@ -88,13 +98,14 @@ class Reconciled:
 
     @property
     def agrees(self) -> bool:
-        return not self.differences and all(one.difference == 0 for one in self.profiles)
+        """Whether the ledger agrees with itself."""
+        return not self.differences and not any(total.difference for total in self.profiles)
 
 
 async def reconcile(
     pool: Pool, institution_id: str | None = None, limit: int = DIFFERENCES_MAX
 ) -> Reconciled:
-    """All sums as of one instant, whatever is written meanwhile; at most `limit` of each check."""
+    """Compares all sums as of one instant; returns at most `limit` differences of each check."""
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -105,7 +116,7 @@ async def reconcile(
 async def reconcile_in(
     connection: Connection, institution_id: str | None = None, limit: int = DIFFERENCES_MAX
 ) -> Reconciled:
-    """The same in the transaction that is open, which has to read one snapshot."""
+    """Compares in the transaction that is open, which has to read one snapshot."""
     await connection.execute(SQL["patience"], f"{STATEMENT_SECONDS_MAX}s")
 
     async def rows(name: str, *more: int) -> list[asyncpg.Record]:
@@ -115,12 +126,12 @@ async def reconcile_in(
 
     profiles = await rows("totals_of_profiles")
     accounts = await rows("totals_of_accounts")
-    found = [await rows(name, limit) for name in CHECKS]
+    checks = [await rows(name, limit) for name in CHECKS]
     return Reconciled(
         profiles=tuple(ProfileTotal(*row.values()) for row in profiles),
         accounts=tuple(AccountTotal(*row.values()) for row in accounts),
-        differences=tuple(_difference(row) for check in found for row in check),
-        is_cut=any(len(check) == limit for check in found),
+        differences=tuple(_difference(row) for check in checks for row in check),
+        is_cut=any(len(check) == limit for check in checks),
     )
 
 
@@ -135,36 +146,36 @@ def _difference(row: asyncpg.Record) -> Difference:
         batch_number=row.get("batch_number"),
         sequence=row.get("sequence"),
         expected=row["expected"],
-        found=row["found"],
+        actual=row["found"],
     )
 
 
 class Reconcile:
-    """The same as a loop of the service: a gauge, and an error in the log for each sort found.
+    """Compares from time to time: gauges, and an error in the log for each sort of difference.
 
-    One instance does it for all of them, an interval after the last one ended, whoever starts
-    meanwhile. The gauges show what the database keeps of the last one, on every instance.
+    One instance compares for all of them, an interval after the last comparison ended. The gauges
+    of every instance show the result that the database keeps of the last one.
     """
 
     def __init__(self, pool: Pool, metrics: Metrics, interval_seconds: int) -> None:
         self._turn = Turn(pool, TASK, interval_seconds)
         self._metrics = metrics
-        self._look_ms = min(LOOK_MS, interval_seconds * 1_000)
+        self._check_ms = min(TURN_CHECK_MS, interval_seconds * 1_000)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks whether it is due until `stop`, which ends the statement that is running."""
-        while not stop.is_set():
-            # What was compared so far is given up: the outbox must not wait for it.
-            await unless_set(self.run_once(), stop)
-            await wait_any((stop,), self._look_ms)
+        """Compares whenever it is due, until `stop`. Raises what the database raises.
+
+        `stop` ends the statement that is running, because the outbox must not wait for it.
+        """
+        await repeat(self.run_once, stop, self._check_ms)
 
     async def run_once(self) -> Reconciled | None:
-        """None: it is not due, or another instance is at it. Raises what the database raises."""
+        """Compares if it is due; returns None if it is not, or if another instance compares now."""
         done = await self._turn.taken(reconcile_in, lambda done: len(done.differences))
         differences, ended_at_seconds = await self._turn.last()
         self._metrics.reconcile_differences.set(differences)
         self._metrics.reconcile_ended.set(ended_at_seconds)
         if done is not None:
-            for name, count in Counter(one.name for one in done.differences).items():
+            for name, count in Counter(difference.name for difference in done.differences).items():
                 log.error(Event.BOOKS_DIFFER, difference=name, count=count)
         return done

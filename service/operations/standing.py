@@ -1,4 +1,4 @@
-"""What did not happen: runs that are late, batches without an answer, sources that are silent."""
+"""What has not happened: runs that are overdue, batches without an answer, silent sources."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ from ..export.profiles.profile import Profile, Profiles
 from ..export.schedule import is_overdue, pauses
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
-from ..runtime.waiting import unless_set, wait_any
+from ..runtime.waiting import repeat
 from ..settings import StandingLimits
 
 SQL = statements("upkeep")
@@ -27,7 +27,11 @@ LISTED_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ProfileStanding:
-    """`ended_at` None: no run of the profile has gone to its end so far."""
+    """When a profile has run last; `ended_at` is None if no run of it has ended so far.
+
+    `age_seconds` counts from then, or from when the profile became known. `held_back` has the
+    numbers of fines of that run, by reason.
+    """
 
     profile: str
     ended_at: datetime | None
@@ -38,6 +42,8 @@ class ProfileStanding:
 
 @dataclass(frozen=True, slots=True)
 class UnansweredBatch:
+    """A batch for which neither a response nor a payment has come."""
+
     profile: str
     batch_number: int
     age_days: int
@@ -45,6 +51,8 @@ class UnansweredBatch:
 
 @dataclass(frozen=True, slots=True)
 class SilentSource:
+    """A source that has sent something before, and nothing for `age_days`."""
+
     sender: Sender
     age_days: int
 
@@ -60,7 +68,7 @@ def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
 async def profile_standings(
     connection: Connection, profiles: Sequence[Profile], late_seconds_max: int
 ) -> list[ProfileStanding]:
-    """In the order of `profiles`, by the database's clock."""
+    """The standing of each profile in the order of `profiles`, by the database's clock."""
     keys = ([p.institution_id for p in profiles], [p.code for p in profiles])
     rows = await connection.fetch(SQL["last_runs"], *keys)
     by_key = {(row["institution_id"], row["profile"]): row for row in rows}
@@ -90,7 +98,7 @@ def _standing(
 async def unanswered_batches(
     connection: Connection, profiles: Sequence[Profile], days: int
 ) -> list[UnansweredBatch]:
-    """Batches that are older, oldest first, of profiles that expect something back.
+    """Batches without an answer that are older, of profiles with import; the oldest first.
 
     An answer is a response, or a payment for one of the fines.
     """
@@ -101,7 +109,7 @@ async def unanswered_batches(
 
 
 async def silent_sources(connection: Connection, days: int) -> list[SilentSource]:
-    """Sources that have sent something before, and nothing for so long; longest silence first."""
+    """Sources that have sent nothing for so many days, the longest silence first."""
     rows = await connection.fetch(SQL["silent_sources"], days, LISTED_MAX)
     return [
         SilentSource(Sender(row["institution_id"], row["topic"], row["source"]), row["age_days"])
@@ -110,7 +118,7 @@ async def silent_sources(connection: Connection, days: int) -> list[SilentSource
 
 
 class Standing:
-    """Fills the gauges, on every instance alike. `topics`: the full name of each contract."""
+    """Sets the gauges, on every instance. `topics` has the full topic name of each contract."""
 
     def __init__(
         self,
@@ -127,17 +135,11 @@ class Standing:
         self._limits = limits or StandingLimits()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises what the database raises."""
-        turn = 0
-        while not stop.is_set():
-            await unless_set(self.run_once(), stop)
-            if turn % SLOW_EVERY == 0:
-                await unless_set(self.look_at_days(), stop)
-            turn += 1
-            await wait_any((stop,), INTERVAL_MS)
+        """Sets the gauges until `stop`. Raises what the database raises."""
+        await repeat(self.run_once, stop, INTERVAL_MS, self.count_days, SLOW_EVERY)
 
     async def run_once(self) -> None:
-        """When each profile has run last, whoever ran it."""
+        """Sets the gauges of when each profile has run last, on whatever instance."""
         late_seconds_max = self._limits.run_late_seconds_max
         async with self._pool.acquire() as connection:
             standings = await profile_standings(connection, self._profiles, late_seconds_max)
@@ -150,8 +152,8 @@ class Standing:
                 fines = standing.held_back.get(reason.value, 0)
                 self._metrics.held_back.labels(standing.profile, reason.value).set(fines)
 
-    async def look_at_days(self) -> None:
-        """What is counted in days is asked more seldom."""
+    async def count_days(self) -> None:
+        """Sets the gauges that change by the day, which need longer statements."""
         async with self._pool.acquire() as connection:
             batches = await unanswered_batches(
                 connection, self._profiles, self._limits.unanswered_batch_days

@@ -1,4 +1,4 @@
-"""The sweep: parked records whose wait is over although nothing came to end it."""
+"""The sweep: tries parked records again, in case nothing else has noticed that they can go on."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,18 +25,15 @@ COMMIT_RECORDS_MAX = 500
 FAILED_FIRST_MS = 30_000
 FAILED_MAX_MS = 600_000
 
-Lane = FineKey | SourceKey
+WaitQueueKey = FineKey | SourceKey
 
 
-class Waits(NamedTuple):
-    """What is to be tried of one queue, and how many of its records can go on."""
+class RetryableQueue(NamedTuple):
+    """A wait queue, what to read of it, and how many of its records can go on."""
 
-    items: QueueEntries
+    key: WaitQueueKey
+    entries: QueueEntries
     records: int
-
-    @property
-    def lane(self) -> Lane:
-        return self.items[0].queue
 
 
 class Scan(NamedTuple):
@@ -44,24 +41,23 @@ class Scan(NamedTuple):
 
     statement: str
     begin: tuple[str, ...]
-    items_of: Callable[[asyncpg.Record], QueueEntries]
+    queue_of: Callable[[asyncpg.Record], RetryableQueue]
 
 
-def _of_fine(row: asyncpg.Record) -> QueueEntries:
-    """The queue of a fine; payments of it that name a line, too, are read by their keys."""
-    institution_id, lane = row["institution_id"], FineKey(row["institution_id"], row["fine_id"])
+def _of_fine(row: asyncpg.Record) -> RetryableQueue:
+    """The queue of a fine. Payments of it that name a line, too, are read by their keys."""
+    institution_id, key = row["institution_id"], FineKey(row["institution_id"], row["fine_id"])
     columns = zip(row["sources"] or (), row["ids"] or (), row["lines"] or (), strict=True)
-    return (
-        QueueEntry(lane),
-        *(
-            QueueEntry(lane, SourceKey(institution_id, source, id_), LineKey(institution_id, line))
-            for source, id_, line in columns
-        ),
+    entries = (
+        QueueEntry(key, SourceKey(institution_id, source, id_), LineKey(institution_id, line))
+        for source, id_, line in columns
     )
+    return RetryableQueue(key, (QueueEntry(key), *entries), row["records"])
 
 
-def _of_payment(row: asyncpg.Record) -> QueueEntries:
-    return (QueueEntry(SourceKey(row["institution_id"], row["source"], row["original"])),)
+def _of_payment(row: asyncpg.Record) -> RetryableQueue:
+    key = SourceKey(row["institution_id"], row["source"], row["original"])
+    return RetryableQueue(key, (QueueEntry(key),), row["records"])
 
 
 SCANS = (
@@ -72,18 +68,18 @@ SCANS = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many wait for one thing, and the oldest one's age in seconds."""
+    """How many records wait for the same, and the age of the oldest in seconds."""
 
     records: int
     oldest_seconds: int
 
 
 class Sweep:
-    """Tries wait queues again, through the same apply path as everything else.
+    """Tries wait queues again, by the write path that everything else uses.
 
-    Queues are taken in key order, page by page, and a page is left behind before it is tried:
-    whatever becomes of it, the queues after it have their turn. A queue that fails waits longer and
-    longer, of this process's memory.
+    Queues are read in key order, page by page. The mark moves past a page before its queues are
+    tried, so that a page that fails does not keep the queues behind it from being tried. A queue
+    that fails waits longer with each failure; that is remembered by this process alone.
     """
 
     def __init__(
@@ -91,7 +87,7 @@ class Sweep:
         pool: Pool,
         applier: Applier,
         interval_seconds: int = 5,
-        failed: Postponed[Lane] | None = None,
+        failed: Postponed[WaitQueueKey] | None = None,
     ) -> None:
         self._pool = pool
         self._applier = applier
@@ -101,9 +97,9 @@ class Sweep:
         self._after = SCANS[0].begin
 
     async def run(self, stop: asyncio.Event) -> None:
-        """All queues again while something moves, then once per interval."""
+        """Tries all queues once per interval until `stop`; at once again if records have moved."""
         while not stop.is_set():
-            # Rolled back, what the sweep has in hand stays parked until the next one.
+            # A stop rolls back what the sweep is doing: those records stay parked.
             if await unless_set(self.run_once(), stop):
                 continue
             try:
@@ -112,17 +108,17 @@ class Sweep:
                 continue
 
     async def run_once(self) -> int:
-        """All queues behind the last page that was taken; the number of records that left them."""
+        """Tries all queues behind the mark; returns the number of records that left them."""
         moved = 0
         while True:
             for queues in _commits(await self._next_page()):
-                outcomes = await self._tried(queues)
+                outcomes = await self._retry(queues)
                 moved += sum(n for name, n in outcomes.items() if name.startswith("unparked:"))
             if (self._scan, self._after) == (0, SCANS[0].begin):
                 return moved
 
-    async def _next_page(self) -> list[Waits]:
-        """Queues that can go on, but for those that failed not long ago; the mark moves on."""
+    async def _next_page(self) -> list[RetryableQueue]:
+        """The next queues, without those that have failed lately. The mark moves on."""
         scan = SCANS[self._scan]
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(SQL[scan.statement], *self._after, PAGE_QUEUES)
@@ -131,42 +127,42 @@ class Sweep:
         else:
             self._scan = (self._scan + 1) % len(SCANS)
             self._after = SCANS[self._scan].begin
-        queues = (Waits(scan.items_of(row), row["records"]) for row in rows)
-        return [waits for waits in queues if not self._failed.is_waiting(waits.lane)]
+        queues = map(scan.queue_of, rows)
+        return [queue for queue in queues if not self._failed.is_waiting(queue.key)]
 
-    async def _tried(self, queues: Sequence[QueueEntries]) -> Mapping[str, int]:
-        """A few queues in one commit; those that fail are put off."""
-        failures: dict[Lane, Exception] = {}
+    async def _retry(self, queues: Sequence[RetryableQueue]) -> Mapping[str, int]:
+        """Tries a few queues in one commit; those that fail are postponed."""
+        failures: dict[WaitQueueKey, Exception] = {}
 
-        def failed(items: QueueEntries, error: Exception) -> None:
-            failures[items[0].queue] = error
+        def failed(entries: QueueEntries, error: Exception) -> None:
+            failures[entries[0].queue] = error
 
-        outcomes = await self._applier.apply_queues(queues, failed)
-        for lane in {items[0].queue for items in queues}:
-            if lane in failures:
-                wait_ms = self._failed.failed(lane)
-                problem = describe(failures[lane])
+        outcomes = await self._applier.apply_queues([queue.entries for queue in queues], failed)
+        for key in {queue.key for queue in queues}:
+            if key in failures:
+                wait_ms = self._failed.failed(key)
+                problem = describe(failures[key])
                 log.error("sweep_failed", problem=problem, retry_in_ms=wait_ms)
             else:
-                self._failed.succeeded(lane)
+                self._failed.succeeded(key)
         return outcomes
 
 
-def _commits(page: Sequence[Waits]) -> Iterator[list[QueueEntries]]:
-    """Queues that are tried together; a long one alone."""
-    queues: list[QueueEntries] = []
+def _commits(page: Sequence[RetryableQueue]) -> Iterator[list[RetryableQueue]]:
+    """The queues of each commit; a long one is alone."""
+    queues: list[RetryableQueue] = []
     records = 0
-    for waits in page:
-        if queues and records + waits.records > COMMIT_RECORDS_MAX:
+    for queue in page:
+        if queues and records + queue.records > COMMIT_RECORDS_MAX:
             yield queues
             queues, records = [], 0
-        queues.append(waits.items)
-        records += waits.records
+        queues.append(queue)
+        records += queue.records
     if queues:
         yield queues
 
 
 async def parked_by_wait(connection: Connection) -> Mapping[Wait, Waiting]:
-    """What waits, for the metrics and the operators."""
+    """How many records wait, by what they wait for."""
     rows = await connection.fetch(SQL["parked_by_wait"])
     return {Wait(row["wait"]): Waiting(row["records"], row["oldest_seconds"]) for row in rows}

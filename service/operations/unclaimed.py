@@ -1,4 +1,4 @@
-"""Open fines that no profile takes: found by what decides whose a fine is, not one by one."""
+"""Open fines that no profile takes, found by groups of fines that belong to the same profiles."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,19 +10,20 @@ from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import FineGroup, Profiles
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
-from ..runtime.waiting import unless_set, wait_any
+from ..runtime.waiting import repeat
 from .turn import Turn
 
 SQL = statements("unclaimed")
 TASK = "no_profile"
 INTERVAL_SECONDS = 300
-LOOK_MS = 60_000
+TURN_CHECK_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class OpenGroup:
-    """How many open fines a group has; `held` of them are held back by themselves: in dispute,
-    not exportable or refused.
+    """How many open fines a group has.
+
+    `held` of them are in dispute, not exportable or refused, whatever the profiles say.
     """
 
     group: FineGroup
@@ -31,15 +32,15 @@ class OpenGroup:
 
 
 async def institutions(connection: Connection) -> list[str]:
-    """Those with open fines, configured or not."""
+    """The institutions with open fines, whether they are configured or not."""
     rows = await connection.fetch(SQL["institutions_with_open_fines"])
     return [row["institution_id"] for row in rows]
 
 
 async def open_groups(connection: Connection, institution_id: str) -> list[OpenGroup]:
-    """The largest first."""
+    """The groups of an institution's open fines, the largest first."""
     rows = await connection.fetch(SQL["open_groups"], institution_id)
-    found = [
+    groups = [
         OpenGroup(
             FineGroup(
                 institution_id,
@@ -53,18 +54,18 @@ async def open_groups(connection: Connection, institution_id: str) -> list[OpenG
         )
         for row in rows
     ]
-    return sorted(found, key=lambda open_group: (-open_group.fines, repr(open_group.group)))
+    return sorted(groups, key=lambda open_group: (-open_group.fines, repr(open_group.group)))
 
 
 async def unclaimed(
     connection: Connection, profiles: Profiles, institution_id: str | None = None
 ) -> list[OpenGroup]:
     """The groups that no profile takes, of one institution or of all."""
-    wanted = [institution_id] if institution_id else await institutions(connection)
+    named = [institution_id] if institution_id else await institutions(connection)
     return [
         open_group
-        for own in wanted
-        for open_group in await open_groups(connection, own)
+        for each in named
+        for open_group in await open_groups(connection, each)
         if not profiles.including(open_group.group)
     ]
 
@@ -76,7 +77,10 @@ async def fines_of(
     patron_id: str | None,
     limit: int,
 ) -> list[tuple[Fine, FineGroup]]:
-    """The first fines of groups of one institution, with their group."""
+    """The first `limit` fines of groups of one institution, each with its group.
+
+    `patron_id`: only of this patron.
+    """
     columns = [
         [group.type for group in groups],
         [group.currency for group in groups],
@@ -92,19 +96,24 @@ async def fines_of(
 
 
 def group_of(fine: Fine, user_group: str) -> FineGroup:
+    """The group of a fine whose patron has this user group, "" for none."""
     facts = fine.facts
     owner = facts.owner.library_code if facts.owner else None
     return FineGroup(facts.institution_id, facts.type, facts.currency, owner, user_group)
 
 
 def in_words(profiles: Profiles, institution_id: str) -> str:
+    """Why no profile takes a fine of the institution."""
     if not profiles.of_institution(institution_id):
         return "the institution has no profile"
     return "no profile takes its type, currency, owner and user group together"
 
 
 class CountUnclaimed:
-    """One instance counts for all of them, once in an interval; every instance shows the count."""
+    """The gauge of fines that no profile takes.
+
+    One instance counts for all of them, once in an interval; every instance shows the count.
+    """
 
     def __init__(
         self,
@@ -118,12 +127,14 @@ class CountUnclaimed:
         self._turn = Turn(pool, TASK, interval_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await unless_set(self.run_once(), stop)
-            await wait_any((stop,), LOOK_MS)
+        """Counts whenever it is due, until `stop`. Raises what the database raises."""
+        await repeat(self.run_once, stop, TURN_CHECK_MS)
 
     async def run_once(self) -> int:
-        """The latest count of any instance: fines that are not held back by themselves."""
+        """Counts if it is due; returns the latest count of any instance.
+
+        Fines that are held back whatever the profiles say are not counted.
+        """
         await self._turn.taken(self._count, lambda fines: fines)
         fines, _ = await self._turn.last()
         self._metrics.held_now.labels(Exclusion.NO_PROFILE).set(fines)

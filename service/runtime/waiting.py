@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from random import randrange
 from typing import Generic, TypeVar
 
@@ -47,6 +48,26 @@ class Backoff:
 
     def reset(self) -> None:
         self.failures = 0
+
+
+Work = Callable[[], Coroutine[object, object, object]]
+
+
+async def repeat(
+    work: Work, stop: asyncio.Event, interval_ms: int, seldom: Work | None = None, every: int = 1
+) -> None:
+    """Does `work` again and again until `stop` is set, `interval_ms` after its last end.
+
+    `seldom` is done after the first `work`, and again after every so many. `stop` cancels what is
+    being done, so it must not matter where that ends. Raises what they raise.
+    """
+    for turn in count():
+        if stop.is_set():
+            return
+        await unless_set(work(), stop)
+        if seldom is not None and turn % every == 0:
+            await unless_set(seldom(), stop)
+        await wait_any((stop,), interval_ms)
 
 
 class Postponed(Generic[K]):

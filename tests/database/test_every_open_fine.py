@@ -19,8 +19,8 @@ from service.export.profiles.profile import Profile
 from service.export.selection import Exclusion
 from service.messages.decode import parse
 from service.operations import held
+from service.operations.gauges import Gauges
 from service.operations.held import HeldFilter, Judgement
-from service.operations.measure import Measure
 from service.operations.unclaimed import CountUnclaimed
 from service.runtime.telemetry import Metrics
 from tests.support.generated_ledgers import World
@@ -110,7 +110,7 @@ def check_each(world: World, fine_id: str, told: dict[str | None, Exclusion | No
 
 async def gauges(path: WritePath, world: World) -> dict[str, int]:
     metrics = Metrics()
-    await Measure(path.pool, metrics, profiles=world.profiles).run_once()
+    await Gauges(path.pool, metrics, profiles=world.profiles).run_once()
     await path.pool.execute("UPDATE upkeep_turn SET next_at = now() WHERE task = 'no_profile'")
     await CountUnclaimed(path.pool, metrics, world.profiles).run_once()
     lines = generate_latest(metrics.registry).decode().splitlines()

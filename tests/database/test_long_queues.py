@@ -12,7 +12,7 @@ from service.core.ledger import Origin
 from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked
-from service.operations.measure import Measure
+from service.operations.gauges import Gauges
 from service.operations.parked import ParkedFilter
 from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
@@ -133,7 +133,7 @@ async def test_the_longest_queue_is_measured_and_an_alarm(path: WritePath) -> No
     await queue_of(path, 30)
     await path.take(pays(100, "F-9"))
     metrics = Metrics()
-    measure = Measure(path.pool, metrics, parked_queue_alarm_records=30)
+    measure = Gauges(path.pool, metrics, parked_queue_alarm_records=30)
     with capture_logs() as logs:
         await measure.run_once()
         await measure.run_once()

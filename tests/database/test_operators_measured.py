@@ -4,7 +4,7 @@ import pytest
 import structlog
 from prometheus_client import generate_latest
 
-from service.operations.measure import Measure
+from service.operations.gauges import Gauges
 from service.runtime.telemetry import Event, Metrics
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, payment, record
@@ -33,7 +33,7 @@ def shown(metrics: Metrics) -> dict[str, str]:
 
 async def test_what_waits_for_a_person_is_counted(path: WritePath) -> None:
     metrics = Metrics()
-    oldest = await Measure(path.pool, metrics, 3_600).run_once()
+    oldest = await Gauges(path.pool, metrics, 3_600).run_once()
     found = shown(metrics)
     assert 7_200 <= oldest < 7_300
     assert found['bursar_parked{wait="unknown_fine"}'] == "1.0"
@@ -46,7 +46,7 @@ async def test_what_waits_for_a_person_is_counted(path: WritePath) -> None:
 
 
 async def test_an_old_record_is_an_alarm_once_per_interval(path: WritePath) -> None:
-    measure = Measure(path.pool, Metrics(), 3_600, alarm_interval_seconds=3_600)
+    measure = Gauges(path.pool, Metrics(), 3_600, alarm_interval_seconds=3_600)
     with structlog.testing.capture_logs() as lines:
         await measure.run_once()
         await measure.run_once()
@@ -57,6 +57,6 @@ async def test_an_old_record_is_an_alarm_once_per_interval(path: WritePath) -> N
 async def test_nothing_is_alarming_before_its_time(path: WritePath) -> None:
     metrics = Metrics()
     with structlog.testing.capture_logs() as lines:
-        await Measure(path.pool, metrics, 86_400).run_once()
+        await Gauges(path.pool, metrics, 86_400).run_once()
     assert lines == []
     assert shown(metrics)["bursar_parked_overdue"] == "0.0"

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 
 from service.export.job import ExportJob
 from service.export.profiles.profile import Profiles
-from service.operations.measure import Measure
+from service.operations.gauges import Gauges
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands, MakeCommands
 from tests.support.exports import fines, waiters
@@ -39,7 +39,7 @@ async def batches(path: WritePath) -> list[str]:
 
 async def gauges(path: WritePath, profiles: Profiles) -> dict[str, str]:
     metrics = Metrics()
-    await Measure(path.pool, metrics, profiles=profiles).run_once()
+    await Gauges(path.pool, metrics, profiles=profiles).run_once()
     lines = generate_latest(metrics.registry).decode().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if line.startswith("bursar_profile_paused"))
 

@@ -147,10 +147,10 @@ async def test_a_batch_is_unanswered_until_a_response_or_a_payment_comes(
         assert await unanswered_batches(connection, HOURLY.profiles, 16) == []
         export_only = profiles_with(50, mode="export_only").profiles
         assert await unanswered_batches(connection, export_only, 14) == []
-    await standing.look_at_days()
+    await standing.count_days()
     assert value(metrics, "bursar_batches_unanswered") == 1
     await path.take(response(batch_number=2, response_id="R-2"))
-    await standing.look_at_days()
+    await standing.count_days()
     assert value(metrics, "bursar_batches_unanswered") == 0
 
 
@@ -172,7 +172,7 @@ async def test_a_source_is_silent_when_nothing_came_for_days(
         Sender("6050", "fine-created.v1", "any"): 15,
         Sender("6050", "bursar-payment.v1", "SAP"): 15,
     }
-    await standing.look_at_days()
+    await standing.count_days()
     for topic, count in ((TOPICS["fine-created.v1"], 1), (TOPICS["bursar-payment.v1"], 1)):
         assert value(metrics, "bursar_sources_silent", topic=topic) == count
 

@@ -8,7 +8,7 @@ from service.core.ledger import BatchKey
 from service.database.quarantine import QuarantineId
 from service.database.session import statements
 from service.operations import quarantined
-from service.operations.measure import Measure
+from service.operations.gauges import Gauges
 from service.operations.quarantined import QuarantineFilter
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
@@ -76,7 +76,7 @@ async def state(commands: Commands) -> object:
 async def gauges(path: WritePath) -> tuple[float | None, float | None]:
     """The gauge and its former name."""
     metrics = Metrics()
-    await Measure(path.pool, metrics).run_once()
+    await Gauges(path.pool, metrics).run_once()
     names = ("bursar_quarantined_records", "bursar_set_aside_rows")
     first, second = (metrics.registry.get_sample_value(name) for name in names)
     return first, second
