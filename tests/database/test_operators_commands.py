@@ -101,13 +101,39 @@ async def test_the_former_name_of_a_filter_works_with_a_warning(
 
 
 async def test_what_is_not_there_is_refused(commands: Commands) -> None:
-    for command in ("parked show", "rejected show"):
-        assert (await commands.call(*command.split(), *PAID)).exit_code == 1
     for command in ("parked release", "parked discard", "rejected replay", "rejected discard"):
         assert (await commands.call(*command.split(), *PAID, *WHY)).exit_code == 1
     unknown = ("--institution", "6050", "--fine", "F-1")
-    assert (await commands.call("held", "show", *unknown)).exit_code == 1
     assert (await commands.call("held", "release", *unknown, *WHY)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "kind"),
+    [
+        ("parked show", PAID, "parked record"),
+        ("rejected show", PAID, "rejected record"),
+        ("held show", ("--institution", "6050", "--fine", "F-1"), "fine"),
+        ("export show", ("--profile", "SIS", "--batch", "9"), "batch"),
+        ("balance", ("--institution", "6050", "--patron", "P-1"), "account"),
+        (
+            "history",
+            ("--institution", "6050", "--payment", "SAP", "PAY-1"),
+            "fine, patron or record",
+        ),
+    ],
+)
+async def test_a_command_that_finds_nothing_says_what_it_looked_for(
+    commands: Commands, command: str, options: tuple[str, ...], kind: str
+) -> None:
+    ended = await commands.call(*command.split(), *options)
+    message = f"bursar-bridge: no {kind} matches {' '.join(options)}\n"
+    assert (ended.exit_code, ended.stderr) == (1, message)
+
+
+async def test_an_empty_list_names_the_options_that_selected_from_it(commands: Commands) -> None:
+    listed = await commands.call("parked", "list", "--fine", "F-1", "--limit", "7")
+    assert listed.stdout == "no parked record matches --fine F-1\n"
+    assert (await commands.call("parked", "list", "--wide")).stdout == "nothing is parked\n"
 
 
 async def test_what_still_waits_is_told_with_exit_code_1(

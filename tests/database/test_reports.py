@@ -60,8 +60,8 @@ async def test_balances_of_the_past_as_they_were_known_and_as_they_were(
         ((*STORY, "--fine", "F-1"), 1),
         (STORY, 2),
         ((*STORY, "--fine", "F-1", "--patron", "P-1"), 2),
-        (("batches", "list", "--state", "lost"), 2),
-        (("batches", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1"), 1),
+        (("export", "list", "--state", "lost"), 2),
+        (("export", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1"), 1),
     ],
 )
 async def test_what_is_not_there_or_has_no_meaning_ends_with_its_code(
@@ -77,7 +77,7 @@ async def test_the_state_of_a_batch_follows_the_broker_and_the_bursar(
     await export(path)
 
     async def state() -> str:
-        (one,) = await commands.lines("batches", "list", "--profile", "SIS")
+        (one,) = await commands.lines("export", "list", "--profile", "SIS")
         return str(one["state"])
 
     assert await state() == "sealed"
@@ -94,7 +94,7 @@ async def test_the_state_of_a_batch_follows_the_broker_and_the_bursar(
     assert await state() == "partly_refused"
     await path.take(response(profile="SIS", response_id="3", outcome="refused", reason="file"))
     assert await state() == "refused"
-    assert await commands.lines("batches", "list", "--state", "sealed") == []
+    assert await commands.lines("export", "list", "--state", "sealed") == []
 
 
 async def test_each_line_of_a_batch_tells_what_became_of_it(
@@ -115,7 +115,7 @@ async def test_each_line_of_a_batch_tells_what_became_of_it(
         reversal("5", "4", currency="USD"),
         response(profile="SIS", outcome="partial", refused_lines=refused),
     )
-    show = ("batches", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
+    show = ("export", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
     batch, *lines = await commands.lines(*show)
     assert (batch["total"], batch["fine_count"], batch["state"]) == ("100.00", 6, "partly_refused")
     assert batch["responses"] == ["SAP: R-1, partial (1 line), applied"]

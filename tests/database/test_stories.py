@@ -68,7 +68,7 @@ async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
         ("X", "accepted", {"control": {"count": 9, "total": "1.00"}}),
     ):
         await path.take(response(response_id=own_id, profile="SIS", outcome=outcome, **more))
-    show = ("batches", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
+    show = ("export", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
     told = (await commands.lines(*show))[0]["responses"]
     assert told == [
         "SAP: Z, accepted (3 lines), applied",

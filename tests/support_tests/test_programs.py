@@ -22,7 +22,7 @@ UNREACHABLE = {
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--version",), ("batches", "list", "--help"), ("no-such-command",), ("check",)]
+    "arguments", [("--version",), ("export", "list", "--help"), ("no-such-command",), ("check",)]
 )
 async def test_output_and_exit_code_are_those_of_a_new_python(arguments: tuple[str, ...]) -> None:
     expected = await asyncio.to_thread(
