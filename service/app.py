@@ -22,12 +22,12 @@ from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
 from .restore.guard import Guard, IdleCommits
 from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
+from .runtime.health_port import HealthPort
 from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals
-from .runtime.ops import Ops
 from .runtime.problems import OperatorError, Unavailable, describe
+from .runtime.process import program_version
 from .runtime.readiness import SILENT
 from .runtime.telemetry import Event, Metrics, get_log
-from .runtime.version import program_version
 from .runtime.waiting import unless_set, wait_any
 from .settings import Settings
 from .wiring import (
@@ -61,7 +61,7 @@ class Process:
     settings: Settings
     guard: Guard
     metrics: Metrics
-    ops: Ops
+    port: HealthPort
 
 
 async def run(settings: Settings) -> None:
@@ -70,13 +70,13 @@ async def run(settings: Settings) -> None:
     asyncio.get_running_loop().set_exception_handler(_loop_problem)
     profiles = _profiles(settings)
     metrics = Metrics()
-    ops = Ops(metrics)
+    port = HealthPort(metrics)
     with stop_on_signals(stop, settings.shutdown_seconds_max):
-        async with _listening(ops, settings), _database(settings, stop, ops) as pool:
+        async with _listening(port, settings), _database(settings, stop, port) as pool:
             if pool is not None:
-                async with _guarded(settings, pool, stop, ops) as guard:
+                async with _guarded(settings, pool, stop, port) as guard:
                     if guard is not None:
-                        process = Process(settings, guard, metrics, ops)
+                        process = Process(settings, guard, metrics, port)
                         log.info(Event.STARTED, version=program_version())
                         await _work(process, profiles, stop)
     log.info(Event.STOPPED)
@@ -104,7 +104,7 @@ def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
         return new_applier(settings, guard.writer(part), relay.wake, counting)
 
     intake = new_intake(settings, guard, applier("intake"), process.metrics)
-    register_parts(process.ops.readiness, intake, relay)
+    register_parts(process.port.readiness, intake, relay)
     sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
     gauges = Gauges(
         pool,
@@ -177,10 +177,10 @@ def _profiles(settings: Settings) -> Profiles | None:
 
 
 @contextlib.asynccontextmanager
-async def _listening(ops: Ops, settings: Settings) -> AsyncIterator[None]:
+async def _listening(port: HealthPort, settings: Settings) -> AsyncIterator[None]:
     """Before anything else and until the end: whoever waits for us sees what we wait for."""
-    ops.readiness.register("started", _not_yet, SILENT)
-    async with ops.listening(settings.ops_host, settings.ops_port):
+    port.readiness.register("started", _not_yet, SILENT)
+    async with port.listening(settings.ops_host, settings.ops_port):
         yield
 
 
@@ -190,15 +190,15 @@ async def _not_yet() -> str | None:
 
 @contextlib.asynccontextmanager
 async def _database(
-    settings: Settings, stop: asyncio.Event, ops: Ops
+    settings: Settings, stop: asyncio.Event, port: HealthPort
 ) -> AsyncIterator[Pool | None]:
     """The pool over a migrated database, waited for; None: asked to stop meanwhile."""
     pool = await _open_database(settings, stop)
     if pool is None:
         yield None
         return
-    register_database(ops.readiness, pool)
-    ops.readiness.unregister("started")
+    register_database(port.readiness, pool)
+    port.readiness.unregister("started")
     try:
         yield pool
     finally:
@@ -231,7 +231,7 @@ async def _migrate(url: str, wanted: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def _guarded(
-    settings: Settings, pool: Pool, stop: asyncio.Event, ops: Ops
+    settings: Settings, pool: Pool, stop: asyncio.Event, port: HealthPort
 ) -> AsyncIterator[Guard | None]:
     """The guard of a database that is not older than Kafka; None: asked to stop meanwhile.
 
@@ -243,7 +243,7 @@ async def _guarded(
     async def waiting() -> str | None:
         return problem
 
-    ops.readiness.register("restore_check", waiting, SILENT)
+    port.readiness.register("restore_check", waiting, SILENT)
     while not stop.is_set():
         try:
             if await unless_set(_opened(guard), stop) is None:
@@ -253,7 +253,7 @@ async def _guarded(
             log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(away))
             await wait_any((stop,), DATABASE_PAUSE_MS)
         else:
-            ops.readiness.unregister("restore_check")
+            port.readiness.unregister("restore_check")
             break
     if stop.is_set():
         yield None

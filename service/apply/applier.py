@@ -22,8 +22,8 @@ from ..database.ledger_read import LedgerReader
 from ..database.offsets import Assignment
 from ..database.references import QueueEntry, References, references_of, references_of_queues
 from ..database.session import Connection, Writes, run_in_thread
-from ..runtime.crash import crash_point
 from ..runtime.problems import describe
+from ..runtime.process import crash_point
 from ..settings import ApplyLimits
 from .committing import Committer
 from .isolation import (

@@ -16,9 +16,9 @@ from ..core.parked import ParkedFailure
 from ..core.workspace import Changes
 from ..database.failed_records import put_parked_failures
 from ..database.session import Connection, Writes, statements
-from ..runtime.crash import crash_point
 from ..runtime.failures import BAD_CONTENT, RETRYABLE, TRANSIENT
 from ..runtime.problems import describe
+from ..runtime.process import crash_point
 from .isolation import InternalErrors, is_of_the_program, name_of
 from .parts import Patience
 from .tally import Tally, TallyInMetrics, TallySink

@@ -22,8 +22,8 @@ from ..export.formats.layout import read_layout
 from ..runtime.lifecycle import stop_on_signals
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
+from ..runtime.process import program_version
 from ..runtime.telemetry import Event, Metrics, get_log
-from ..runtime.version import program_version
 from ..settings import KafkaSettings, unknown_variables
 from . import progress
 from .commands.files import DeliveryOptions
@@ -166,14 +166,14 @@ async def _listening(
     settings: KafkaSettings, metrics: Metrics, delivery: Delivery
 ) -> AsyncIterator[None]:
     """The operators' port, while it runs as a service."""
-    from ..runtime.ops import Ops  # with the HTTP server
+    from ..runtime.health_port import HealthPort
     from ..runtime.readiness import SILENT  # the delivery has lines of its own
 
-    ops = Ops(metrics)
+    port = HealthPort(metrics)
 
     async def is_delivering() -> str | None:
         return delivery.problem()
 
-    ops.readiness.register("delivery", is_delivering, SILENT)
-    async with ops.listening(settings.ops_host, settings.ops_port):
+    port.readiness.register("delivery", is_delivering, SILENT)
+    async with port.listening(settings.ops_host, settings.ops_port):
         yield

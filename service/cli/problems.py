@@ -8,9 +8,8 @@ import asyncpg
 import typer
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from ..kafka.stops import OlderDatabase
 from ..runtime.failures import DATABASE_FAILURES, TRANSIENT
-from ..runtime.problems import Bug, OperatorError, Unavailable, summary
+from ..runtime.problems import Bug, OlderDatabase, OperatorError, Unavailable, summary
 from .errors import FAILED, OLDER, TRY_AGAIN, complain
 
 # Their texts are ours: field and rule, no value.

@@ -4,9 +4,32 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from ..runtime.collector import look_for_cycles_seldom
 from ..runtime.version import program_version
 from .commands import export, files, ledger, process, records, restore_check
+=======
+from ..runtime.process import collect_garbage_seldom, program_version
+from .commands import (
+    batches,
+    check,
+    database,
+    deliver,
+    erase,
+    export,
+    held,
+    import_file,
+    parked,
+    payments,
+    quarantined,
+    reconcile,
+    rejected,
+    reports,
+    restore_check,
+    run,
+    topics,
+)
+>>>>>>> c818b5b (Merge small modules of kafka and runtime into those that use them)
 from .completion import (
     InstallCompletionOption,
     ShowCompletionOption,
@@ -50,6 +73,6 @@ def _common(
 
 def main() -> None:
     """The entry point of the program `bursar-bridge`."""
-    look_for_cycles_seldom()
+    collect_garbage_seldom()
     answer_the_shell()
     application()

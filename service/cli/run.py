@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import typer
 
-from ..kafka.stops import OlderDatabase
 from ..runtime.logs import configure_logging
+from ..runtime.problems import OlderDatabase
 from ..runtime.telemetry import Event, get_log
 from ..settings import unknown_variables
 from .errors import settings_or_exit

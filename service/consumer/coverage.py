@@ -10,15 +10,16 @@ from collections.abc import Collection
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError, for_code
 
-from ..kafka.clients import KafkaUnavailable
-from ..kafka.group import group_partitions
+from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaAccess
 from .source import IntakePauses, Source
 
 ASK_SECONDS_MAX = 10
+STABLE = "Stable"  # the state of a group that does not rebalance
 
 log = get_log(__name__)
 
@@ -114,3 +115,23 @@ class Coverage:
     def _numbers(self, topic: str) -> Collection[int]:
         numbers: Collection[int] | None = self._consumer.partitions_for_topic(topic)
         return numbers or ()
+
+
+async def group_partitions(access: KafkaAccess, group_id: str) -> frozenset[TopicPartition] | None:
+    """The partitions that the members of the group have; None while the group rebalances.
+
+    Needs the right to read in the group, which every member has. Raises KafkaError, OSError,
+    KafkaUnavailable.
+    """
+    admin = await start(new_admin(access))
+    try:
+        (response,) = await admin.describe_consumer_groups([group_id])
+    finally:
+        await close_client(admin)
+    ((error_code, _, state, _, _, members, *_),) = response.groups
+    if error_code:
+        raise for_code(error_code)
+    if state != STABLE:
+        return None
+    assignments = [ConsumerProtocolMemberAssignment.decode(member[4]) for member in members]
+    return frozenset(at for assignment in assignments for at in assignment.partitions())

@@ -17,9 +17,9 @@ from ..apply.poll import PartitionHold
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, TopicAndPartition
 from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
-from ..kafka.stops import RecordsGone
 from ..restore.guard import Guard
 from ..runtime.failures import ConsumerLost
+from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess

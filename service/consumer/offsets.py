@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 
 from ..database import offsets
 from ..database.offsets import Assignment
-from ..kafka.stops import OtherHistory, RecordsGone
 from ..restore.findings import read_further
 from ..restore.guard import Guard
+from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
 from .source import IntakePauses, Source
 

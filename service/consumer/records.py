@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, record_digest
-from ..kafka.stops import OtherHistory
+from ..runtime.problems import OtherHistory
 
 RECORD_OVERHEAD_BYTES = 64
 RECORDS_MIN = 10

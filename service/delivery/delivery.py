@@ -13,8 +13,8 @@ from functools import partial
 from aiokafka.errors import KafkaError
 
 from ..export.formats import Format
-from ..runtime.crash import crash_point
 from ..runtime.problems import Unavailable, describe
+from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import Backoff, wait_any
 from .feed import Feed, Positions, StateLost

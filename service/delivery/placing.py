@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from ..export.batch_file import manifest_path
 from ..export.formats import Format, printed_as
 from ..export.formats.table import NotPrintable
-from ..runtime.crash import crash_point
+from ..runtime.process import crash_point
 from .memory import DeliveredBatch, export_number_of
 from .queue import ReadyBatch
 from .records import InvalidBatchRecord, manifest_of

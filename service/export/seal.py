@@ -21,7 +21,7 @@ from ..core.workspace import View
 from ..database.ledger_read import LedgerReader, LockedAccounts
 from ..database.references import References
 from ..database.session import Connection, run_in_thread, statements
-from ..runtime.crash import crash_point
+from ..runtime.process import crash_point
 from . import store as export_store
 from .batch import CreditRef, Position
 from .build import Draft, build

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
@@ -14,17 +15,29 @@ from aiokafka.helpers import create_ssl_context
 
 from ..runtime.logs import LastProblem
 from ..runtime.problems import Unavailable
-from ..runtime.waiting import is_asked_to_end
+from ..runtime.waiting import is_cancelled
 from ..settings import IntakeLimits, KafkaAccess
 from . import header_names
 from .assignor import new_assignor
-from .reach import why_unusable
 
 CLIENT_ID = "bursar-bridge"
 PARTITION_FETCH_BYTES_MAX = 1024 * 1024
 STOP_SECONDS_MAX = 2
 # Of a producer: for its own end, then for its sender and its connections beside each other.
 HARD_CLOSE_SECONDS_MAX = 1
+
+# How the client logs that it cannot connect, and what the cause means; tried in this order, since
+# a line may hold several of these words.
+_CONNECTION_LINE = re.compile(r'Unable connect to "(?P<address>.+:\d+)": ?(?P<cause>.*)', re.DOTALL)
+_CAUSES = (
+    (r"CERTIFICATE_VERIFY_FAILED", "the broker's certificate is not accepted{}"),
+    (r"\[SSL|SSLError|\[X509", "there is no TLS session{}"),
+    (r"Sasl|SASL|Authentication", "the broker refuses the user{}"),
+    (r"Errno -\d+\]|gaierror|nodename", "the host cannot be resolved"),
+    (r"Errno 111\]|Connection refused|Connect call failed", "nobody listens there"),
+    (r"closed$", "the broker ends the connection: does BURSAR_KAFKA_PROTOCOL fit it?"),
+    (r"^$|Timeout", "the broker does not answer: does BURSAR_KAFKA_PROTOCOL fit it?"),
+)
 
 header_names.install()
 
@@ -128,6 +141,22 @@ async def start(client: Client) -> Client:
     return client
 
 
+def why_unusable(problem: Exception, logged: str | None) -> str:
+    """Why no broker can be used, in words.
+
+    `logged` is the last line that the client has logged, since its exceptions only say that no
+    broker was reached.
+    """
+    match = _CONNECTION_LINE.match(logged or "")
+    if match is None:
+        return f"{problem} ({logged})" if logged else str(problem)
+    cause = match["cause"].strip()
+    for pattern, words in _CAUSES:
+        if re.search(pattern, cause):
+            return f"{words.format(f' ({cause})')}: Kafka at {match['address']}"
+    return f"{cause}: Kafka at {match['address']}"
+
+
 async def close_client(client: Client, seconds_max: int = STOP_SECONDS_MAX) -> None:
     """Ends a consumer or admin client within a bound, whatever state it is in."""
     ending = client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop()
@@ -152,7 +181,7 @@ async def _within(ending: Awaitable[object], seconds_max: int) -> None:
         with suppress(KafkaError, OSError, TimeoutError):
             await asyncio.wait_for(ending, seconds_max)
     except asyncio.CancelledError:
-        if is_asked_to_end():
+        if is_cancelled():
             raise
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..restore.guard import AnotherServer, Guard
-from ..runtime.crash import crash_point
 from ..runtime.failures import RELAY_RETRIES, SendFailed
+from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from ..settings import KafkaAccess, RelayLimits

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from ..database.session import Connection, statements
-from ..kafka.stops import OlderDatabase
+from ..runtime.problems import OlderDatabase
 from ..settings import KafkaAccess
 from .findings import (
     Finding,

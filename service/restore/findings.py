@@ -9,8 +9,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from ..database.session import Connection, statements
-from ..kafka.stops import OlderDatabase
-from ..runtime.problems import Unavailable
+from ..runtime.problems import OlderDatabase, Unavailable
 
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"
 SQL = statements("restore")

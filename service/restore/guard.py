@@ -18,9 +18,8 @@ import asyncpg
 import orjson
 
 from ..database.session import Connection, Pool, statements
-from ..kafka.stops import OlderDatabase
 from ..runtime.failures import DATABASE_FAILURES
-from ..runtime.problems import Unavailable, describe
+from ..runtime.problems import OlderDatabase, Unavailable, describe
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import wait_any
 from .check import Answer, Progress, RestoreCheck, no_progress

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .failures import UNAVAILABLE
 from .problems import describe
 from .telemetry import Event, get_log
-from .waiting import is_asked_to_end, wait_any
+from .waiting import is_cancelled, wait_any
 
 log = get_log(__name__)
 
@@ -101,7 +101,7 @@ async def _guarded(part: Part, stop: asyncio.Event) -> None:
     try:
         await part.run(stop)
     except asyncio.CancelledError:
-        if is_asked_to_end():
+        if is_cancelled():
             raise
         # Else a task group would take it for an ordinary end.
     if not stop.is_set():

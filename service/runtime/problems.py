@@ -20,6 +20,21 @@ class OperatorError(Exception):
     """Ends the process with its text as one line and no traceback. The text quotes no value."""
 
 
+class OlderDatabase(OperatorError):
+    """Kafka, or this process, knows more than the database: an older one took its place.
+
+    Nothing may be written on top of it. Every process and command ends with the same exit status.
+    """
+
+
+class OtherHistory(OperatorError):
+    """An input topic is not the one that was read before: made anew, or cut."""
+
+
+class RecordsGone(OperatorError):
+    """Records were deleted from an input topic before they were read."""
+
+
 class Bug(Exception):
     """A fault of this program. The text says where it is and quotes no value."""
 

@@ -24,7 +24,7 @@ async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
             wait.cancel()
 
 
-def is_asked_to_end() -> bool:
+def is_cancelled() -> bool:
     """Whether somebody has cancelled the task that runs.
 
     A CancelledError may come from a library that cancels tasks of its own; nobody asked for it.

@@ -15,7 +15,7 @@ from service.apply.tally import TallyInMetrics
 from service.database.session import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles.reading import read_profiles
-from service.runtime.collector import look_for_cycles_seldom
+from service.runtime.process import collect_garbage_seldom
 from service.runtime.telemetry import Metrics
 from service.runtime.waiting import wait_any
 from service.settings import Settings, read_settings
@@ -113,5 +113,5 @@ def _last_over_first(sealed: list[tuple[float, int]]) -> float:
 
 
 if __name__ == "__main__":
-    look_for_cycles_seldom()
+    collect_garbage_seldom()
     print(json.dumps(asdict(asyncio.run(run(read_settings(), "intake" in sys.argv)))))

@@ -24,7 +24,7 @@ from service.database.ledger_read import LedgerReader
 from service.database.session import Connection
 from service.messages.decode import parse
 from service.messages.encode import encode_balance_changed
-from service.runtime.collector import look_for_cycles_seldom
+from service.runtime.process import collect_garbage_seldom
 from service.settings import Settings, read_settings
 
 INPUTS = ("fine-created.v1", "bursar-payment.v1")
@@ -214,5 +214,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    look_for_cycles_seldom()  # as the service does
+    collect_garbage_seldom()  # as the service does
     asyncio.run(main())

@@ -63,7 +63,7 @@ class Request:
         os.environ.update(self.order["environment"])
         time.tzset()
         # It reads the environment when it is imported.
-        importlib.reload(sys.modules["service.runtime.crash"])
+        importlib.reload(sys.modules["service.runtime.process"])
         sys.argv = [PROGRAM, *self.order["arguments"]]
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 

@@ -19,10 +19,9 @@ LIGHT_ALONE = {
     "service.cli",
     "service.cli.completion",
     "service.cli.program",
-    "service.runtime.collector",
+    "service.runtime.process",
     "service.core",
     "service.runtime",
-    "service.runtime.version",
 }
 HELP = """
 import sys, json

@@ -10,18 +10,18 @@ import asyncpg
 import pytest
 
 from service.runtime import readiness as readiness_module
-from service.runtime.ops import Ops
+from service.runtime.health_port import HealthPort
 from service.runtime.telemetry import Metrics
 
 
 @pytest.fixture
-async def ops() -> AsyncIterator[Ops]:
-    served = Ops(Metrics())
+async def ops() -> AsyncIterator[HealthPort]:
+    served = HealthPort(Metrics())
     yield served
     await served.close()
 
 
-async def get(ops: Ops, path: str) -> tuple[int, str, str]:
+async def get(ops: HealthPort, path: str) -> tuple[int, str, str]:
     """Status, content type, body."""
     port = await ops.open("127.0.0.1", 0)
     async with (
@@ -35,14 +35,14 @@ async def fine() -> str | None:
     return None
 
 
-async def test_ready_when_every_check_passes(ops: Ops) -> None:
+async def test_ready_when_every_check_passes(ops: HealthPort) -> None:
     ops.readiness.register("database", fine)
     status, kind, body = await get(ops, "/readyz")
     assert (status, kind) == (200, "application/json")
     assert body == '{"ok": true, "checks": {"database": {"ok": true, "problem": null}}}'
 
 
-async def test_not_ready_names_the_check_and_the_problem(ops: Ops) -> None:
+async def test_not_ready_names_the_check_and_the_problem(ops: HealthPort) -> None:
     async def behind() -> str | None:
         return "no partition is assigned"
 
@@ -53,7 +53,7 @@ async def test_not_ready_names_the_check_and_the_problem(ops: Ops) -> None:
     assert '"intake": {"ok": false, "problem": "no partition is assigned"}' in body
 
 
-async def test_a_check_that_raises_fails_without_quoting(ops: Ops) -> None:
+async def test_a_check_that_raises_fails_without_quoting(ops: HealthPort) -> None:
     async def broken() -> str | None:
         raise asyncpg.UndefinedTableError("relation of Erika Beispiel")
 
@@ -65,7 +65,7 @@ async def test_a_check_that_raises_fails_without_quoting(ops: Ops) -> None:
 
 
 async def test_a_check_without_an_answer_fails_in_time(
-    ops: Ops, monkeypatch: pytest.MonkeyPatch
+    ops: HealthPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent() -> str | None:
         await asyncio.Event().wait()
@@ -81,7 +81,7 @@ async def test_a_check_without_an_answer_fails_in_time(
 
 
 async def test_the_first_probe_after_a_check_began_to_hang_is_answered_while_it_hangs(
-    ops: Ops, monkeypatch: pytest.MonkeyPatch
+    ops: HealthPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness_module, "KEPT_MS", -1)
     asked, hanging, ended = [], asyncio.Event(), []
@@ -106,7 +106,7 @@ async def test_the_first_probe_after_a_check_began_to_hang_is_answered_while_it_
     assert (await ops.readiness.findings())[0].ok
 
 
-async def test_many_probes_ask_once(ops: Ops) -> None:
+async def test_many_probes_ask_once(ops: HealthPort) -> None:
     asked = []
 
     async def counted() -> str | None:
@@ -118,7 +118,7 @@ async def test_many_probes_ask_once(ops: Ops) -> None:
     assert len(asked) == 1
 
 
-async def test_liveness_does_not_depend_on_readiness(ops: Ops) -> None:
+async def test_liveness_does_not_depend_on_readiness(ops: HealthPort) -> None:
     async def away() -> str | None:
         return "away"
 
@@ -127,7 +127,7 @@ async def test_liveness_does_not_depend_on_readiness(ops: Ops) -> None:
     assert status == 200
 
 
-async def test_metrics_show_the_checks(ops: Ops) -> None:
+async def test_metrics_show_the_checks(ops: HealthPort) -> None:
     ops.readiness.register("started", fine)
     ops.readiness.register("database", fine)
     await ops.readiness.findings()

@@ -10,8 +10,12 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 from service.cli.problems import error_lines, is_operator_error
 from service.database.reach import why_unusable
+<<<<<<< HEAD
 from service.database.upgrade import BrokenMigration
 from service.kafka import reach as kafka_reach
+=======
+from service.kafka.clients import why_unusable as why_kafka_is_unusable
+>>>>>>> c818b5b (Merge small modules of kafka and runtime into those that use them)
 
 SECRET = "Geheim-1"
 URL = f"postgresql://library:{SECRET}@db.example:6432/bursar"
@@ -121,12 +125,12 @@ def test_every_form_of_a_url_has_its_words(url: str, login: str) -> None:
 )
 def test_kafka_that_cannot_be_used_is_told_in_words(cause: str, words: str) -> None:
     logged = f'Unable connect to "k:9092": {cause}'
-    assert kafka_reach.why_unusable(RuntimeError("x"), logged) == f"{words}: Kafka at k:9092"
+    assert why_kafka_is_unusable(RuntimeError("x"), logged) == f"{words}: Kafka at k:9092"
 
 
 def test_what_the_client_says_otherwise_is_told_as_it_is() -> None:
-    assert kafka_reach.why_unusable(RuntimeError("x"), None) == "x"
-    assert kafka_reach.why_unusable(RuntimeError("x"), "new words") == "x (new words)"
+    assert why_kafka_is_unusable(RuntimeError("x"), None) == "x"
+    assert why_kafka_is_unusable(RuntimeError("x"), "new words") == "x (new words)"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.consumer.source import IntakePauses
 from service.database.session import Pool
-from service.kafka.stops import OlderDatabase, OtherHistory, RecordsGone
+from service.runtime.problems import OlderDatabase, OtherHistory, RecordsGone
 from tests.support.intaking import (
     SECONDS_MAX,
     MakeIntake,

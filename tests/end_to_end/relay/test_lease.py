@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
-from service.kafka.stops import OlderDatabase
 from service.relay.loop import Relay
 from service.relay.outbox import LeaseLost
+from service.runtime.problems import OlderDatabase
 from service.settings import RelayLimits
 from tests.support.relaying import (
     APPEND_TIME,

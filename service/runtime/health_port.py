@@ -1,4 +1,4 @@
-"""The operators' port: /livez, /readyz and /metrics."""
+"""The health port: /livez, /readyz and /metrics."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from .telemetry import Event, Metrics, get_log
 log = get_log(__name__)
 
 
-class Ops:
+class HealthPort:
     """Serves until closed; `readiness` is asked all the time meanwhile."""
 
     def __init__(self, metrics: Metrics) -> None:

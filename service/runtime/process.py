@@ -1,0 +1,42 @@
+"""The process itself: crash points for tests, garbage collection, the version of the program."""
+
+import gc
+import os
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+_CRASH_NAME, _, _CRASH_COUNT = os.environ.get("CRASH_AT", "").partition(":")
+_passages_left = int(_CRASH_COUNT or 1)
+
+
+def crash_point(name: str) -> None:
+    """Ends the process here with status 137, as by SIGKILL, if a test has asked for it.
+
+    `CRASH_AT=name:n` in the environment ends the process at the n-th passage of `name` (1, 2, ...).
+    Without it a point costs one comparison.
+    """
+    global _passages_left
+    if name != _CRASH_NAME:
+        return
+    _passages_left -= 1
+    if _passages_left == 0:
+        os._exit(137)
+
+
+def collect_garbage_seldom() -> None:
+    """Makes the interpreter look for cycles of objects less often; called at the start.
+
+    What a poll or a batch makes lives until its commit, and hardly any of it is in a cycle. With
+    the interpreter's own thresholds (700, 10, 10) a sixth of the time goes into looking at it.
+    """
+    gc.set_threshold(50_000, 20, 50)
+
+
+def program_version() -> str:
+    """Of the installed package; of pyproject.toml in a checkout that was never installed."""
+    try:
+        return metadata.version("bursar-bridge")
+    except metadata.PackageNotFoundError:
+        beside = Path(__file__).parents[2] / "pyproject.toml"
+        return str(tomllib.loads(beside.read_text("utf-8"))["project"]["version"])
