@@ -4,32 +4,8 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from ..runtime.collector import look_for_cycles_seldom
-from ..runtime.version import program_version
-from .commands import export, files, ledger, process, records, restore_check
-=======
 from ..runtime.process import collect_garbage_seldom, program_version
-from .commands import (
-    batches,
-    check,
-    database,
-    deliver,
-    erase,
-    export,
-    held,
-    import_file,
-    parked,
-    payments,
-    quarantined,
-    reconcile,
-    rejected,
-    reports,
-    restore_check,
-    run,
-    topics,
-)
->>>>>>> c818b5b (Merge small modules of kafka and runtime into those that use them)
+from .commands import export, files, ledger, process, records, restore_check
 from .completion import (
     InstallCompletionOption,
     ShowCompletionOption,

@@ -10,12 +10,8 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 from service.cli.problems import error_lines, is_operator_error
 from service.database.reach import why_unusable
-<<<<<<< HEAD
 from service.database.upgrade import BrokenMigration
-from service.kafka import reach as kafka_reach
-=======
 from service.kafka.clients import why_unusable as why_kafka_is_unusable
->>>>>>> c818b5b (Merge small modules of kafka and runtime into those that use them)
 
 SECRET = "Geheim-1"
 URL = f"postgresql://library:{SECRET}@db.example:6432/bursar"
