@@ -36,7 +36,6 @@ STILL_OPEN = {
     "app",
     "cli",
     "consumer",
-    "database",
     "delivery",
     "export",
     "imports",
