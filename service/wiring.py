@@ -6,12 +6,12 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from .apply.applier import Applier
-from .apply.outputs import Outputs
 from .apply.tally import TallyInDatabase, TallySink
 from .consumer.loop import Intake
 from .consumer.source import Source
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
+from .database.outbox import Outputs
 from .database.session import Pool, Writes
 from .export.job import ExportJob
 from .export.profiles.profile import Profiles

@@ -20,8 +20,10 @@ from ..database import ledger_write, offsets, outbox
 from ..database.failed_records import longest_row, put_parked_errors
 from ..database.ledger_read import LedgerReader
 from ..database.offsets import Assignment
+from ..database.outbox import Outputs
 from ..database.references import QueueEntry, References, references_of, references_of_queues
 from ..database.session import Connection, Writes, run_in_thread
+from ..runtime.failures import IN_THE_WAY, TIME_LIMITS
 from ..runtime.problems import describe
 from ..runtime.process import crash_point
 from ..settings import ApplyLimits
@@ -31,14 +33,11 @@ from .isolation import (
     Record,
     alarm,
     failed,
-    is_in_the_way,
     is_of_a_record,
     is_of_the_program,
-    may_be_a_time_limit,
     name_of,
     raise_for_parked,
 )
-from .outputs import Outputs
 from .parts import Part, Parts
 from .poll import HeldPartitions, Poll, Report
 from .tally import TallySink
@@ -217,7 +216,7 @@ class Applier(Committer):
         record = part.items[0]
         is_of_record = is_of_a_record(error)
         if not is_of_record:
-            if not (may_be_a_time_limit(error) and await self.answers()):
+            if not (isinstance(error, TIME_LIMITS) and await self.answers()):
                 raise error
             parts.hurry(error)
         if is_of_record and len(part.items) == 1:
@@ -248,10 +247,10 @@ class Applier(Committer):
             try:
                 outcomes.update(await self._apply_queues(part))
             except Exception as error:
-                is_of_a_queue = is_of_a_record(error) or is_in_the_way(error)
+                is_of_a_queue = is_of_a_record(error) or isinstance(error, IN_THE_WAY)
                 if not (is_of_a_queue and await self.answers()):
                     raise
-                if may_be_a_time_limit(error):
+                if isinstance(error, TIME_LIMITS):
                     parts.hurry(error)
                 if not parts.put_again(part, error):
                     failed(part.items[0], error)

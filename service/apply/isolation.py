@@ -26,10 +26,10 @@ from ..core.events import (
 from ..core.parked import ParkedFailure, split_by_parked_record
 from ..core.workspace import Changes
 from ..database import ledger_write
+from ..database.outbox import Outputs
 from ..database.session import Connection, run_in_thread
-from ..runtime.failures import BAD_CONTENT, IN_THE_WAY, SURROUNDINGS, TIME_LIMITS
+from ..runtime.failures import BAD_CONTENT, SURROUNDINGS, TIME_LIMITS
 from ..runtime.problems import OperatorError
-from .outputs import Outputs
 
 log = structlog.get_logger()
 
@@ -52,19 +52,9 @@ def is_of_the_program(error: Exception) -> bool:
     return is_of_a_record(error) and not isinstance(error, BAD_CONTENT)
 
 
-def may_be_a_time_limit(error: Exception) -> bool:
-    """Whether fewer records may be committed, provided that the database answers at all."""
-    return isinstance(error, TIME_LIMITS)
-
-
-def is_in_the_way(error: Exception) -> bool:
-    """Whether the same commit may succeed later: a time limit, or a rival after all tries."""
-    return isinstance(error, IN_THE_WAY)
-
-
 def is_too_much(error: Exception) -> bool:
     """Whether the next poll should be smaller; for a lock of a rival that would not help."""
-    return may_be_a_time_limit(error) and not isinstance(error, asyncpg.LockNotAvailableError)
+    return isinstance(error, TIME_LIMITS) and not isinstance(error, asyncpg.LockNotAvailableError)
 
 
 def name_of(error: BaseException) -> str:

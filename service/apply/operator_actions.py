@@ -1,4 +1,4 @@
-"""What a person decides, kept as a row of `operator_action` in the commit that does it."""
+"""Decisions of people: each is recorded in `operator_action` by the commit that carries it out."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Subject = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Justification:
-    """Who decides, and why."""
+    """Who has decided, and why."""
 
     operator: str
     reason: str
@@ -46,7 +46,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """What became of a decision; not `done`: nothing was changed, and `outcome` says why."""
+    """What became of a decision. Unless it is `done`, nothing was changed; `outcome` says why."""
 
     subject: Subject
     done: bool
@@ -54,11 +54,11 @@ class DecisionResult:
 
 
 class DecisionNotPossible(Exception):
-    """Takes the commit back: the text says why nothing was changed, without values."""
+    """Rolls the commit of a decision back. Its text says why, without values."""
 
 
 class Place(NamedTuple):
-    """Where a record stood in Kafka, or in an imported file."""
+    """Where a record stood in Kafka or in an imported file."""
 
     topic: str
     partition: int
@@ -66,12 +66,13 @@ class Place(NamedTuple):
 
     @property
     def subject(self) -> Subject:
+        """The place as the subject of a decision."""
         return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A decision of the past."""
+    """A decision that was made, as the table `operator_action` has it."""
 
     action: str
     reason: str

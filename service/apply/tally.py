@@ -1,32 +1,37 @@
-"""What one transaction has to count, and where it is counted once it has committed.
+"""What a transaction counts, and where its counts go when it has committed.
 
-A service counts in its own metrics. A command has no port that anybody could ask: it leaves what it
-counts in the table `command_tally`, in the same commit, and a service adds it to its own metrics.
+A service counts in its own metrics. A command has no port from which metrics could be read: it
+writes its counts to the table `command_tally`, in the same commit, and a service adds them to its
+own metrics. `Sources` notes who has sent records.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple
 
-from ..core.events import Rejection
+from ..core.events import FailedRecord, FineCreated, Rejection
 from ..core.ledger import PaymentRef, Transaction
 from ..core.words import Kind
 from ..core.workspace import Changes
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
+from .isolation import Record
 
 SQL = statements("tally")
 
 log = get_log(__name__)
 
+ANY = "any"  # the source of fines, which name none
+SENDERS_MAX = 1_000
+
 
 class TallyMetric(StrEnum):
-    """Counters of what was committed, by services and by commands; fields of Metrics.
+    """The counters of what services and commands have committed; each is a field of Metrics.
 
-    They are kept in the database as well (`command_tally`): a name, its labels and their order stay
-    as they are from one release to the next.
+    The table `command_tally` keeps them, so a name, its labels and their order never change from
+    one release to the next.
     """
 
     REJECTED = "rejected"
@@ -43,16 +48,20 @@ Key = tuple[TallyMetric, tuple[str, ...]]  # the metric, and the values of its l
 
 @dataclass(slots=True)
 class Tally:
-    """Of one transaction. `first` is the partition and offset of the first record of each sort."""
+    """The counts of one transaction.
+
+    `first` has the partition and the offset of the first record for each topic and reason.
+    """
 
     counts: Counter[Key] = field(default_factory=Counter)
     first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def add(self, metric: TallyMetric, labels: tuple[str, ...], amount: int = 1) -> None:
+        """Adds an amount to the metric with these values of its labels."""
         self.counts[metric, labels] += amount
 
     def add_changes(self, changes: Changes) -> None:
-        """What the ledger has taken in, and what was rejected."""
+        """Adds what the changes of the ledger count, with the records that were rejected."""
         self.add_rejected(changes.rejections)
         for transaction in filter(_is_excess, changes.transactions):
             currency = transaction.after.key.currency
@@ -64,13 +73,14 @@ class Tally:
                 self.add(TallyMetric.UNPARKED, (wait,), count)
 
     def add_rejected(self, rejections: Iterable[Rejection]) -> None:
+        """Adds records that were rejected."""
         for value in rejections:
             topic, partition, offset, *_ = value.origin
             self.add(TallyMetric.REJECTED, (topic, value.reason.value))
             self.first.setdefault((topic, value.reason.value), (partition, offset))
 
     def rejected(self) -> Iterator[tuple[str, str, int]]:
-        """Topic, reason and how many."""
+        """Yields topic, reason and number of the records that were rejected."""
         for (metric, labels), count in self.counts.items():
             if metric is TallyMetric.REJECTED:
                 topic, reason = labels
@@ -78,41 +88,40 @@ class Tally:
 
 
 def _is_excess(transaction: Transaction) -> bool:
-    """A credit that the excess of a bursar's payment became; the library's own have no payment."""
+    """Whether it is a credit made of the excess of a payment; the library's own have no payment."""
     return transaction.kind is Kind.CREDIT and isinstance(transaction.cause, PaymentRef)
 
 
-class TallySink(Protocol):
-    """Who counts what commits."""
+class TallySink:
+    """Takes what commits have counted; this one takes nothing."""
 
     def retrying(self, reason: str) -> None:
-        """A commit is tried again."""
+        """Is called when a commit is made again."""
 
     async def keep(self, connection: Connection, tally: Tally) -> None:
-        """Called last in the transaction."""
+        """Is called last in the transaction."""
 
     def committed(self, tally: Tally) -> None:
-        """Called once it has committed."""
+        """Is called when the transaction has committed."""
 
-    async def count(self, writer: Writes, tally: Tally, /) -> None:
-        """Of something that is no commit, such as a run that failed."""
+    async def count(self, writer: Writes, tally: Tally) -> None:
+        """Takes the counts of something that is no commit, such as a run that failed."""
 
 
-class TallyInMetrics:
-    """In the metrics of this process. One line in the log for each topic and reason."""
+class TallyInMetrics(TallySink):
+    """Counts in the metrics of this process, with one log line for each topic and reason."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
 
     def retrying(self, reason: str) -> None:
+        """Counts a commit that is made again."""
         self._metrics.commit_retries.labels(reason).inc()
         if reason == "DeadlockDetectedError":
             self._metrics.deadlocks.inc()
 
-    async def keep(self, connection: Connection, tally: Tally) -> None:
-        pass
-
     def committed(self, tally: Tally) -> None:
+        """Counts what was committed and logs what was rejected."""
         for (metric, labels), amount in tally.counts.items():
             self._metrics.add(metric.value, labels, amount)
         for topic, reason, count in tally.rejected():
@@ -122,35 +131,33 @@ class TallyInMetrics:
                 Event.EVENT_REJECTED, **place, reason=reason, records=count, see=_listing(reason)
             )
 
-    async def count(self, _writer: Writes, tally: Tally, /) -> None:
+    async def count(self, writer: Writes, tally: Tally) -> None:  # noqa: ARG002 - of the interface
+        """Counts as if it had been committed."""
         self.committed(tally)
 
 
-class TallyInDatabase:
-    """In the table `command_tally`, for a service to count."""
-
-    def retrying(self, reason: str) -> None:
-        pass
+class TallyInDatabase(TallySink):
+    """Counts in the table `command_tally`, from which a service adds it to its metrics."""
 
     async def keep(self, connection: Connection, tally: Tally) -> None:
+        """Writes the counts in the transaction that they are of."""
         await put_tally(connection, tally.counts)
 
-    def committed(self, tally: Tally) -> None:
-        pass
-
-    async def count(self, writer: Writes, tally: Tally, /) -> None:
+    async def count(self, writer: Writes, tally: Tally) -> None:
+        """Writes the counts in a transaction of their own."""
         async with writer.transaction() as connection:
             await put_tally(connection, tally.counts)
 
 
 async def put_tally(connection: Connection, counts: Mapping[Key, int]) -> None:
+    """Writes counts to the table `command_tally`, inside the caller's transaction."""
     rows = [(metric.value, list(labels), amount) for (metric, labels), amount in counts.items()]
     if rows:
         await connection.executemany(SQL["put_tally"], rows)
 
 
 def log_rejected_by_command(counts: Mapping[Key, int]) -> None:
-    """The same line for what commands have rejected; they do not leave the places."""
+    """Logs what commands have rejected; they do not keep the places of the records."""
     for topic, reason, count in Tally(Counter(counts)).rejected():
         kind = {"topic": topic, "reason": reason, "records": count}
         log.warning(Event.EVENT_REJECTED, **kind, by="command", see=_listing(reason))
@@ -158,3 +165,42 @@ def log_rejected_by_command(counts: Mapping[Key, int]) -> None:
 
 def _listing(reason: str) -> str:
     return f"bursar-bridge rejected list --because {reason}"
+
+
+class Sender(NamedTuple):
+    """Who has sent a sound record; `topic` is the contract, without the installation's prefix."""
+
+    institution_id: str
+    topic: str
+    source: str
+
+
+class Sources:
+    """The senders of sound records since they were taken last, for the table `source_seen`.
+
+    `contracts` has the contract of each full topic name. Not more than SENDERS_MAX senders are
+    kept; the others are noted with their next record.
+    """
+
+    def __init__(self, contracts: Mapping[str, str]) -> None:
+        self._contracts = contracts
+        self._senders: set[Sender] = set()
+
+    def note(self, records: Iterable[Record]) -> None:
+        """Notes the senders of records that were taken in; rejected records do not count."""
+        for record in records:
+            if isinstance(record, Rejection | FailedRecord):
+                continue
+            if len(self._senders) < SENDERS_MAX:
+                source = ANY if isinstance(record, FineCreated) else record.key.source
+                contract = self._contracts[record.origin.topic]
+                self._senders.add(Sender(record.key.institution_id, contract, source))
+
+    def take(self) -> list[Sender]:
+        """Removes and returns the senders, in the order in which their rows are locked."""
+        senders, self._senders = sorted(self._senders), set()
+        return senders
+
+    def put_back(self, senders: Iterable[Sender]) -> None:
+        """Adds senders that were taken and could not be written."""
+        self._senders.update(senders)

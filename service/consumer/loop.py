@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 
 from ..apply.isolation import UNKNOWN, is_too_much, name_of
 from ..apply.poll import Poll, Report
-from ..apply.sources import Sources
+from ..apply.tally import Sources
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.session import INLINE_RECORDS_MAX

@@ -1,9 +1,12 @@
-"""The outbox: what a commit has to say to Kafka, put in that commit; sent by the relay alone."""
+"""The outbox: the records that a commit publishes, written by that commit and sent by the relay."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from ..core.workspace import Changes
+from ..messages.encode import Message, encode_balance_changed, encode_loan_closed, encode_rejected
 from .encodings import pack_headers
 from .session import Connection, statements
 
@@ -12,17 +15,56 @@ ROW_RECORDS_MAX = 2_000
 
 
 class Sendable(Protocol):
-    """A record for Kafka: key and value may be missing, headers are ordered."""
+    """A record for Kafka; the key and the value may be missing, and the headers are ordered."""
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """The key, which decides on the partition."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The value, or None for a tombstone."""
+
     @property
-    def headers(self) -> tuple[tuple[str, bytes], ...]: ...
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The names and values of the headers."""
 
 
 Columns = tuple[list[bytes | None], list[bytes | None], list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The full names of the topics of the ledger's records, and the source of their CloudEvents."""
+
+    balance_changed: str
+    loan_closed: str
+    rejected: str
+    ce_source: str
+
+    def encoded(
+        self,
+        changes: Changes,
+        recorded_at: datetime,
+        others: Collection[tuple[str, int, int]] = (),
+    ) -> list[tuple[str, list[Message]]]:
+        """Returns the records that publish the changes, by topic, in the order of the ledger.
+
+        `others` are the places (topic, partition and offset) of rejected records at which another
+        record stood before. Pure.
+        """
+        at, source = recorded_at, self.ce_source
+        transactions = [encode_balance_changed(entry, at, source) for entry in changes.transactions]
+        loans = [encode_loan_closed(closed, at, source) for closed in changes.loans_closed]
+        rejections = [
+            encode_rejected(value, at, source, is_another=value.origin[:3] in others)
+            for value in changes.rejections
+        ]
+        return [
+            (self.balance_changed, transactions),
+            (self.loan_closed, loans),
+            (self.rejected, rejections),
+        ]
 
 
 async def put(
@@ -32,7 +74,7 @@ async def put(
     recorded_at: datetime,
     row_bytes_max: int = ROW_BYTES_MAX,
 ) -> None:
-    """Queues `messages` for the full topic name `topic`, in order, inside the caller's transaction.
+    """Queues the messages for a topic (full name), in order, inside the caller's transaction.
 
     A row takes records until it has `row_bytes_max` bytes; a larger record has a row of its own.
     """
@@ -42,7 +84,7 @@ async def put(
 
 
 async def last_put(connection: Connection) -> int:
-    """The id of the row that the caller's transaction put last."""
+    """Returns the id of the row that the caller's transaction has put last."""
     row_id: int = await connection.fetchval(statements("outbox")["last_put"])
     return row_id
 

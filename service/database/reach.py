@@ -1,7 +1,7 @@
-"""Why a database cannot be used, in words: with its address, the user and the database.
+"""Says why a database cannot be used: with its address, the user and the database.
 
-The password is in no text. What the server says about a login is quoted, for it names roles,
-databases and hosts alone; of any later error only the class is told, because its text may hold
+No text has the password. What the server says about a login is quoted, because it names only
+roles, databases and hosts. Of any later error only the class is named, because its text may hold
 personal data.
 """
 
@@ -10,13 +10,13 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from ..runtime.failures import DATABASE_FAILURES
+from ..runtime.failures import DATABASE_FAILURES, LOGIN_FAILED
 from ..runtime.problems import OperatorError
 
 _DEFAULT_PORT = 5432
@@ -24,12 +24,12 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class DatabaseUnusable(OperatorError):
-    """The text says why, and for which address, user and database."""
+    """The database cannot be used; the text says why, and names address, user and database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a database URL names."""
+    """What a database URL names, for people."""
 
     address: str
     user: str
@@ -38,7 +38,7 @@ class Target:
 
 @contextlib.contextmanager
 def in_words(database_url: str) -> Iterator[None]:
-    """For the first contact with a database: every failure comes out as DatabaseUnusable."""
+    """Raises DatabaseUnusable for every failure of the first contact with a database."""
     try:
         yield
     except DATABASE_FAILURES as problem:
@@ -46,6 +46,7 @@ def in_words(database_url: str) -> Iterator[None]:
 
 
 def target_of(database_url: str) -> Target:
+    """Returns the address, the user and the database that a URL names, without the password."""
     parts = urlsplit(database_url)
     address = parts.netloc.rpartition("@")[2] or "the local socket"
     if not re.search(r":\d+$", address) and parts.netloc:
@@ -55,64 +56,72 @@ def target_of(database_url: str) -> Target:
 
 
 def why_unusable(problem: Exception, database_url: str) -> str:
-    """One line about a failure to connect, or to do the first work with the connection."""
+    """Returns one line about a failure to connect, or to do the first work with the connection.
+
+    The first fitting row of the table below gives the reason. Errors of the network come before
+    the server says anything, errors of PostgreSQL after that.
+    """
+    if isinstance(problem, asyncpg.ClientConfigurationError):
+        return f"DATABASE_URL: cannot be used: {_without_password(problem, database_url)}"
     target = target_of(database_url)
-    login = f"user {target.user}, database {target.database} at {target.address}"
+    for kind, is_meant, text in _REASONS:
+        if isinstance(problem, kind) and is_meant(problem):
+            reason = text.format(_detail_of(problem))
+            break
+    else:
+        reason = type(problem).__name__
+    return f"{reason}: user {target.user}, database {target.database} at {target.address}"
+
+
+def _detail_of(problem: Exception) -> str:
+    """What a reason may quote; of an error after the login that is no more than its class."""
     match problem:
-        case asyncpg.ClientConfigurationError():
-            return f"DATABASE_URL: cannot be used: {_without_password(problem, database_url)}"
-        case asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
-            return f"{_why_login_failed(problem)}: {login}"
-    return f"{_why_unreachable(problem)}: {login}"
-
-
-# The first class that fits counts: a wrong password is an invalid authorization, too.
-_LOGIN_FAILURES: tuple[tuple[type[Exception], str], ...] = (
-    (asyncpg.InvalidPasswordError, "the password is wrong, or there is no such user"),
-    (asyncpg.InvalidCatalogNameError, "there is no such database"),
-    (asyncpg.InvalidAuthorizationSpecificationError, "the server refuses the user: {}"),
-    (asyncpg.InsufficientPrivilegeError, "the server refuses the user: {}"),
-    (asyncpg.TooManyConnectionsError, "the server has no connection left"),
-    (asyncpg.CannotConnectNowError, "the server is starting, stopping or recovering"),
-    (asyncpg.PostgresConnectionError, "the connection was lost"),
-    (asyncpg.InterfaceError, "the connection was lost"),
-    (asyncpg.InternalClientError, "the connection was lost"),
-)
-
-
-def _why_login_failed(problem: Exception) -> str:
-    for sort, words in _LOGIN_FAILURES:
-        if isinstance(problem, sort):
-            return words.format(problem.args[0] if problem.args else "")
-    state = getattr(problem, "sqlstate", None)
-    return f"the server refuses: {type(problem).__name__} {state}"
-
-
-def _why_unreachable(problem: Exception) -> str:
-    """The same of errors of the network, which come before the server says anything."""
-    match problem:
-        case socket.gaierror():
-            return "the host cannot be resolved"
         case ssl.SSLCertVerificationError():
-            return f"the server's certificate is not accepted: {problem.verify_message}"
+            return problem.verify_message
         case ssl.SSLError():
-            reason = getattr(problem, "reason", None)  # absent where Python raised it
-            return f"there is no TLS session: {reason or 'it fails'}"
-        case ConnectionError() if "SSL" in str(problem):
-            return "the server does not offer TLS, which DATABASE_URL asks for"
-        case TimeoutError():
-            return "the server does not answer"
-        case OSError() if _connection_refused(problem):
-            return "nobody listens there"
+            return getattr(problem, "reason", None) or "it fails"  # absent where Python raised it
         case OSError():
-            return f"the server cannot be reached: {problem.strerror or type(problem).__name__}"
-    return type(problem).__name__
+            return problem.strerror or type(problem).__name__
+        case asyncpg.PostgresError() if isinstance(problem, LOGIN_FAILED):
+            return str(problem.args[0]) if problem.args else ""
+    return f"{type(problem).__name__} {getattr(problem, 'sqlstate', None)}"
 
 
-def _connection_refused(problem: OSError) -> bool:
+def _connection_refused(problem: Exception) -> bool:
     """A name with several addresses fails with one error that lists all of them in its text."""
-    numbers = {problem.errno} if problem.errno else set(map(int, _ERRNO.findall(str(problem))))
+    number = getattr(problem, "errno", None)
+    numbers = {number} if number else set(map(int, _ERRNO.findall(str(problem))))
     return numbers == {errno.ECONNREFUSED}
+
+
+def _always(_problem: Exception) -> bool:
+    return True
+
+
+# The first row that fits counts: a wrong password is an invalid authorization, too.
+_REASONS: tuple[tuple[type[Exception], Callable[[Exception], bool], str], ...] = (
+    (asyncpg.InvalidPasswordError, _always, "the password is wrong, or there is no such user"),
+    (asyncpg.InvalidCatalogNameError, _always, "there is no such database"),
+    (asyncpg.InvalidAuthorizationSpecificationError, _always, "the server refuses the user: {}"),
+    (asyncpg.InsufficientPrivilegeError, _always, "the server refuses the user: {}"),
+    (asyncpg.TooManyConnectionsError, _always, "the server has no connection left"),
+    (asyncpg.CannotConnectNowError, _always, "the server is starting, stopping or recovering"),
+    (asyncpg.PostgresConnectionError, _always, "the connection was lost"),
+    (asyncpg.InterfaceError, _always, "the connection was lost"),
+    (asyncpg.InternalClientError, _always, "the connection was lost"),
+    (asyncpg.PostgresError, _always, "the server refuses: {}"),
+    (socket.gaierror, _always, "the host cannot be resolved"),
+    (ssl.SSLCertVerificationError, _always, "the server's certificate is not accepted: {}"),
+    (ssl.SSLError, _always, "there is no TLS session: {}"),
+    (
+        ConnectionError,
+        lambda problem: "SSL" in str(problem),
+        "the server does not offer TLS, which DATABASE_URL asks for",
+    ),
+    (TimeoutError, _always, "the server does not answer"),
+    (OSError, _connection_refused, "nobody listens there"),
+    (OSError, _always, "the server cannot be reached: {}"),
+)
 
 
 def _without_password(problem: Exception, database_url: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ..apply.isolation import is_in_the_way, is_of_a_record, is_of_the_program, name_of
+from ..apply.isolation import is_of_a_record, is_of_the_program, name_of
 from ..core.ledger import Fine
+from ..runtime.failures import IN_THE_WAY
 from ..runtime.problems import OperatorError
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
@@ -61,7 +62,7 @@ def failure_of(error: Exception) -> RunFailure | None:
         reason = "the program fails on a fine of the batch; `export preview` names it"
     elif is_of_a_record(error):
         reason = "the database refuses what the batch would write"
-    elif is_in_the_way(error):
+    elif isinstance(error, IN_THE_WAY):
         return RunFailure(_temporary_reason(error), name_of(error), is_temporary=True)
     else:
         return None

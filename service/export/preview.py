@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 
 from ..apply.isolation import is_of_the_program, raise_for_parked
-from ..apply.outputs import Outputs
 from ..core.ledger import Fine
 from ..core.parked import ParkedFailure
 from ..core.workspace import View
 from ..database.ledger_read import LedgerReader
+from ..database.outbox import Outputs
 from ..database.session import Connection, Pool, run_in_thread
 from ..database.tables import TRANSACTION
 from . import store as export_store

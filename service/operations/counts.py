@@ -6,9 +6,8 @@ Both wait in a table or in memory. Neither is urgent, so no poll and no batch wa
 import asyncio
 from collections import Counter
 
-from ..apply.sources import Sender, Sources
 from ..apply.tally import SQL as TALLY_SQL
-from ..apply.tally import Key, TallyMetric, log_rejected_by_command
+from ..apply.tally import Key, Sender, Sources, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat

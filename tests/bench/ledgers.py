@@ -7,10 +7,10 @@ from itertools import islice
 import asyncpg
 
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.core.events import Rejection
 from service.core.ledger import Origin
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.database.references import references_of
 from service.database.session import Connection, create_pool
 from service.export.batch import Limits

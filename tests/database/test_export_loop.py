@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.core import rules
 from service.database import session
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob

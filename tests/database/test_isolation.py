@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from service.apply import outputs
 from service.apply.applier import Applier
 from service.apply.isolation import TooManyInternalErrors
 from service.apply.operator_actions import Justification
 from service.apply.poll import Poll
 from service.core import rules
 from service.core.events import FailedRecord
+from service.database import outbox
 from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked, rejected
@@ -35,7 +35,7 @@ ALL = [f"F-{number}" for number in range(10, 30)]
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(rules, "_create"), (outputs, "encode_balance_changed")],
+    [(rules, "_create"), (outbox, "encode_balance_changed")],
     ids=["fold", "encode"],
 )
 async def test_a_record_on_which_a_decision_fails_is_parked_alone(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.apply import outputs
+from service.database import outbox
 from service.database.ledger_read import LedgerReader
 from service.export import build, evaluation
 from service.export.batch import InvalidBatch
@@ -49,7 +49,7 @@ WRONG = InvalidBatch("amount", "must not be zero")
 @pytest.mark.parametrize(
     ("where", "name", "error", "run_raises"),
     [
-        (outputs, ENCODE, Mistake(), Mistake),
+        (outbox, ENCODE, Mistake(), Mistake),
         (build, "line_of", WRONG, InvalidBatch),
         (evaluation, "line_of", WRONG, FailingFines),
     ],
@@ -80,8 +80,8 @@ async def test_the_command_shows_the_batches_before_and_then_names_the_fines(
     monkeypatch: pytest.MonkeyPatch,
     make_commands: MakeCommands,
 ) -> None:
-    works = getattr(outputs, ENCODE)
-    monkeypatch.setattr(outputs, ENCODE, fails_on(*BAD[1:], works=works, error=Mistake()))
+    works = getattr(outbox, ENCODE)
+    monkeypatch.setattr(outbox, ENCODE, fails_on(*BAD[1:], works=works, error=Mistake()))
     commands = make_commands(institution() + profile(fines_max=100))
     ended = await commands.call("export", "preview", "--profile", "bursar", "--json")
     assert ended.exit_code == 1

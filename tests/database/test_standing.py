@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.apply.operator_actions import Justification
-from service.apply.sources import Sender, Sources
+from service.apply.tally import Sender, Sources
 from service.operations.counts import Counts
 from service.operations.pauses import pause, resume
 from service.operations.standing import (

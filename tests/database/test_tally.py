@@ -9,8 +9,7 @@ import structlog
 
 from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
-from service.apply.sources import Sources
-from service.apply.tally import TallyInDatabase, TallyInMetrics, TallyMetric
+from service.apply.tally import Sources, TallyInDatabase, TallyInMetrics, TallyMetric
 from service.database.ledger_read import LedgerReader
 from service.export.job import ExportJob
 from service.messages.decode import parse

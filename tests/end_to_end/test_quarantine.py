@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.export.job import ExportJob
 from service.export.publish import ExportTopics
 from service.messages.decode import parse

@@ -2,10 +2,9 @@
 
 import pytest
 
-from service.apply import outputs
 from service.apply.operator_actions import Justification
 from service.core import parked as core_parked
-from service.database import tables
+from service.database import outbox, tables
 from service.operations import parked
 from tests.support.failing import fails_for, parked_now, refused_for
 from tests.support.mixture import PROFILES
@@ -16,8 +15,8 @@ SAID = Justification("tester", "a test")
 BOTH = profiles_of(PROFILES).profiles[0]
 FAILURES = {
     "fold": (core_parked, "decide"),
-    "encode": (outputs, "encode_balance_changed"),
-    "encode_a_rejection": (outputs, "encode_rejected"),
+    "encode": (outbox, "encode_balance_changed"),
+    "encode_a_rejection": (outbox, "encode_rejected"),
     "write_a_transaction": (tables.TRANSACTION, "row"),
     "write_a_rejection": (tables.REJECTION, "row"),
     "database": (tables.TRANSACTION, "row"),

@@ -6,10 +6,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.consumer.loop import Intake
 from service.consumer.source import IntakePauses, Source
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.restore.guard import Guard

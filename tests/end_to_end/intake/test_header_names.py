@@ -9,12 +9,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.apply.poll import Poll, Report
 from service.consumer.loop import Intake
 from service.consumer.source import IntakePauses, Source
 from service.database.encodings import unpack_headers
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse

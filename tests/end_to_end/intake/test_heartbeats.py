@@ -12,15 +12,15 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
-from service.apply import outputs
 from service.apply.applier import Applier
-from service.apply.outputs import Outputs
 from service.consumer.loop import Intake
 from service.consumer.source import Source
 from service.core import rules
 from service.core.events import Rejection
 from service.core.ledger import Origin
+from service.database import outbox
 from service.database.ledger_read import LedgerReader
+from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess
@@ -59,7 +59,7 @@ class Turns:
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(rules, "fold"), (outputs, "encode_balance_changed")],
+    [(rules, "fold"), (outbox, "encode_balance_changed")],
     ids=["fold", "encode"],
 )
 async def test_the_loop_turns_while_a_poll_is_decided_and_encoded(

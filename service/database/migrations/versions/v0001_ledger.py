@@ -7,4 +7,5 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Runs the statements of 0001_ledger.sql."""
     context.config.attributes["run_sql_file"]("0001_ledger.sql")

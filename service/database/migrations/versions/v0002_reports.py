@@ -7,4 +7,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0002_reports.sql."""
     context.config.attributes["run_sql_file"]("0002_reports.sql")

@@ -7,4 +7,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0003_responses.sql."""
     context.config.attributes["run_sql_file"]("0003_responses.sql")

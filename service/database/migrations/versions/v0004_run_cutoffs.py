@@ -7,4 +7,5 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0004_run_cutoffs.sql."""
     context.config.attributes["run_sql_file"]("0004_run_cutoffs.sql")

@@ -7,4 +7,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0005_restore_check.sql."""
     context.config.attributes["run_sql_file"]("0005_restore_check.sql")

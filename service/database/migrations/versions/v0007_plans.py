@@ -7,4 +7,5 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0007_plans.sql."""
     context.config.attributes["run_sql_file"]("0007_plans.sql")

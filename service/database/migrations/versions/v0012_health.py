@@ -7,4 +7,5 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0012_health.sql."""
     context.config.attributes["run_sql_file"]("0012_health.sql")

@@ -7,4 +7,5 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
+    """Runs the statements of 0013_texts.sql."""
     context.config.attributes["run_sql_file"]("0013_texts.sql")
