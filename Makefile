@@ -89,7 +89,7 @@ lint: venv ## ruff
 
 .PHONY: dead-code
 dead-code: venv ## vulture: code that nothing uses
-	$(BIN)/vulture
+	@$(BIN)/python -m tests.structure.dead_code
 
 .PHONY: counts
 counts: venv ## statements, sizes and ignores; ARGS="--way" also traces a fine, "--rev 0.4.0" a revision
