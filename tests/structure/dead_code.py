@@ -38,6 +38,6 @@ def unused() -> list[str]:
 
 
 if __name__ == "__main__":
-    lines = unused()
-    print("\n".join(lines))
-    sys.exit(1 if lines else 0)
+    findings = unused()
+    sys.stdout.writelines(f"{line}\n" for line in findings)
+    sys.exit(1 if findings else 0)
