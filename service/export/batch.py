@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # XML 1.0 cannot carry (surrogates, U+FFFE, U+FFFF). U+0085, U+2028 and U+2029 break lines, too.
 _UNPRINTABLE = re.compile("\r\n|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
-OWN = "institution"  # the owner's code in totals where the institution owns the fine
+INSTITUTION = "institution"  # the owner's code in totals where the institution owns the fine
 FINE_BYTES = 1_500  # markup, numbers and dates of a fine and its patron's element, without texts
 DOCUMENT_BYTES = 400
 
@@ -138,7 +138,11 @@ class Totals:
 def totals_of_batch(batch: Batch) -> Totals:
     """What the batch says it holds, to be compared with what its bytes say."""
     entries = [
-        (clean(line.type), clean(line.owner.library_code) if line.owner else OWN, line.amount)
+        (
+            clean(line.type),
+            clean(line.owner.library_code) if line.owner else INSTITUTION,
+            line.amount,
+        )
         for line in batch.lines
     ]
     return sum_up(entries, patrons=len(batch.patrons))

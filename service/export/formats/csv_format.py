@@ -11,7 +11,7 @@ from io import StringIO
 from typing import Final
 
 from ...core.money import format_minor, parse_sum
-from .table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Row, Table
+from .table import BATCH_FIELDS, LINE_FIELDS, TEXT_FIELDS, NotPrintable, Row, Table
 
 COLUMNS: Final = (*BATCH_FIELDS, *LINE_FIELDS)
 # Of =, +, - and @ every form that Unicode's compatibility mapping makes of them, the minus sign and
@@ -67,5 +67,5 @@ def _cells(row: Row, currency: str) -> list[str]:
 
 
 def _row(cells: dict[str, str], currency: str) -> Row:
-    texts = {field: original(cells[field]) for field in LINE_FIELDS if field != "amount"}
+    texts = {field: original(cells[field]) for field in TEXT_FIELDS}
     return Row(parse_sum(cells["amount"], currency), texts)

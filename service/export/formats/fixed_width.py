@@ -1,27 +1,17 @@
-"""Fixed-width records after a layout. Pure; lengths in characters.
+"""Prints a batch as records of fixed width, and reads them back. Pure; lengths are in characters.
 
-A text too long is cut or refused as the layout says; numbers and names that identify something are
-never cut, nor is a character of them replaced.
+The layout says whether a text that is too long is cut or prevents the file. Numbers and names that
+identify something are never cut, and no character of them is replaced.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...core.money import InvalidAmount, format_minor, parse_sum
-from .layout import (
-    SIGNED_AMOUNTS,
-    WHOLE,
-    Align,
-    Amounts,
-    Layout,
-    LineEnd,
-    Place,
-    TooLong,
-    Unencodable,
-)
+from .layout import SIGNED_AMOUNTS, WHOLE, Layout, Place
 from .table import NotPrintable, Row, Table
 
-_ENDS: Final = {LineEnd.CRLF: "\r\n", LineEnd.LF: "\n"}
+_ENDS: Final = {"crlf": "\r\n", "lf": "\n"}
 
 
 class FixedWidth:
@@ -89,12 +79,12 @@ class FixedWidth:
         }
 
     def _amount(self, amount: int, currency: str) -> str:
-        cents = self._layout.amounts is Amounts.CENTS
+        cents = self._layout.amounts == "cents"
         return str(amount) if cents else format_minor(amount, currency)
 
     def _minor(self, text: str, currency: str) -> int:
         try:
-            if self._layout.amounts is Amounts.CENTS:
+            if self._layout.amounts == "cents":
                 return int(text or "0")
             return parse_sum(_without_leading_zeros(text), currency)
         except (ValueError, InvalidAmount):
@@ -107,12 +97,12 @@ class FixedWidth:
         text = place.text if place.field is None else values[place.field]
         assert text is not None
         if len(text) > place.length:
-            if (place.too_long or self._layout.too_long) is TooLong.REFUSE or place.field in WHOLE:
+            if (place.too_long or self._layout.too_long) == "refuse" or place.field in WHOLE:
                 raise NotPrintable(f"{place.field}: is longer than {place.length} characters")
             text = text[: place.length]
         if place.field in WHOLE:
             self._encoded(text, place.field)
-        if place.align is Align.LEFT:
+        if place.align == "left":
             return text.ljust(place.length, place.pad)
         if place.pad == "0" and place.field in SIGNED_AMOUNTS and text.startswith("-"):
             return "-" + text[1:].rjust(place.length - 1, "0")
@@ -120,7 +110,7 @@ class FixedWidth:
 
     def _encoded(self, text: str, whole: str | None = None) -> bytes:
         """`whole`: the field is one of WHOLE, of which no character is replaced either."""
-        replace = self._layout.unencodable is Unencodable.REPLACE and whole is None
+        replace = self._layout.unencodable == "replace" and whole is None
         try:
             return text.encode(self._layout.encoding, "replace" if replace else "strict")
         except UnicodeEncodeError:
@@ -160,7 +150,7 @@ def _cut(places: Sequence[Place], record: str) -> dict[str, str]:
 def _stripped(place: Place, text: str) -> str:
     if place.field in SIGNED_AMOUNTS and place.pad == "0":
         return text  # zeros in front of a number change nothing
-    return text.rstrip(place.pad) if place.align is Align.LEFT else text.lstrip(place.pad)
+    return text.rstrip(place.pad) if place.align == "left" else text.lstrip(place.pad)
 
 
 def _without_leading_zeros(text: str) -> str:

@@ -1,9 +1,11 @@
-"""The fixed-width format's layout: a small TOML file, read and checked. Fails closed."""
+"""The layout of the fixed-width format: a small TOML file, which is read and checked.
+
+A layout with an unknown option or value is not used at all.
+"""
 
 import tomllib
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,8 +13,8 @@ from ...runtime.problems import OperatorError
 from .table import BATCH_FIELDS, LINE_FIELDS
 
 LENGTH_MAX: Final = 1_000
-# A part of one of these would be another one: they are never cut, whatever the layout says, nor is
-# a character of them replaced.
+# Minor units of the currency without a point, or major units with its decimals.
+# the layout says, and no character of them is replaced.
 WHOLE: Final = frozenset(
     (
         *("amount", "amount_absolute", "sign", "count", "total", "bursar_transaction_id"),
@@ -25,45 +27,16 @@ _LINE_NAMES: Final = frozenset((*LINE_FIELDS, *BATCH_FIELDS, "amount_absolute", 
 _FRAME_NAMES: Final = frozenset((*BATCH_FIELDS, "cutoff", "file_name", "count", "total"))
 
 
-class TooLong(StrEnum):
-    """What becomes of a text that does not fit."""
-
-    CUT = "cut"
-    REFUSE = "refuse"
-
-
-class Amounts(StrEnum):
-    CENTS = "cents"  # minor units of the currency, without a point
-    DECIMALS = "decimals"
-
-
-class Align(StrEnum):
-    """The side the text stands on; the other one is padded."""
-
-    LEFT = "left"
-    RIGHT = "right"
-
-
-class LineEnd(StrEnum):
-    CRLF = "crlf"
-    LF = "lf"
-
-
-class Encoding(StrEnum):
-    UTF_8 = "utf-8"
-    LATIN_1 = "latin-1"
-    CP1252 = "cp1252"
-    ASCII = "ascii"
-
-
-class Unencodable(StrEnum):
-    """What becomes of a character the encoding does not have."""
-
-    REFUSE = "refuse"
-    REPLACE = "replace"  # by a question mark
-
-
-AsText = Field(strict=False)
+# What becomes of a text that does not fit.
+TooLong = Literal["cut", "refuse"]
+# Minor units of the currency without a point, or major units with its decimals.
+Amounts = Literal["cents", "decimals"]
+# The side on which the text stands; the other side is padded.
+Align = Literal["left", "right"]
+LineEnd = Literal["crlf", "lf"]
+Encoding = Literal["utf-8", "latin-1", "cp1252", "ascii"]
+# What becomes of a character that the encoding does not have: `replace` prints a question mark.
+Unencodable = Literal["refuse", "replace"]
 
 
 class _Table(BaseModel):
@@ -71,14 +44,17 @@ class _Table(BaseModel):
 
 
 class Place(_Table):
-    """One field of a record: the value called `field`, or the constant `text`; in characters."""
+    """One field of a record: the value named `field`, or the constant `text`.
+
+    `length` is the number of characters.
+    """
 
     field: str | None = None
     text: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")] | None = None
     length: Annotated[int, Field(ge=1, le=LENGTH_MAX)]
-    align: Annotated[Align, AsText] = Align.LEFT
+    align: Align = "left"
     pad: Annotated[str, Field(pattern=r"^[ -~]$")] = " "
-    too_long: Annotated[TooLong, AsText] | None = None
+    too_long: TooLong | None = None
 
     @model_validator(mode="after")
     def _has_field_or_text(self) -> Self:
@@ -86,9 +62,9 @@ class Place(_Table):
             raise ValueError("must have either field or text")
         if self.text is not None and len(self.text) > self.length:
             raise ValueError("text: must not be longer than length")
-        if self.field in WHOLE and self.too_long is TooLong.CUT:
+        if self.field in WHOLE and self.too_long == "cut":
             raise ValueError("too_long: this field is never cut")
-        if self.pad.isdigit() and self.align is Align.LEFT and self.field in WHOLE:
+        if self.pad.isdigit() and self.align == "left" and self.field in WHOLE:
             raise ValueError("pad: a digit behind a number would change it")
         if self.pad in "123456789-." and self.field in WHOLE:
             raise ValueError("pad: must not be a part of a number, except 0 in front")
@@ -96,13 +72,13 @@ class Place(_Table):
 
 
 class Layout(_Table):
-    """A file: header records, one record per fine, trailer records."""
+    """A file: perhaps a header record, one record for each fine, and perhaps a trailer record."""
 
-    encoding: Annotated[Encoding, AsText] = Encoding.UTF_8
-    unencodable: Annotated[Unencodable, AsText] = Unencodable.REFUSE
-    line_end: Annotated[LineEnd, AsText] = LineEnd.CRLF
-    amounts: Annotated[Amounts, AsText] = Amounts.CENTS
-    too_long: Annotated[TooLong, AsText] = TooLong.REFUSE
+    encoding: Encoding = "utf-8"
+    unencodable: Unencodable = "refuse"
+    line_end: LineEnd = "crlf"
+    amounts: Amounts = "cents"
+    too_long: TooLong = "refuse"
     suffix: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] = "txt"
     header: list[Place] = []
     line: Annotated[list[Place], Field(min_length=1)]
@@ -124,7 +100,7 @@ class Layout(_Table):
 
 
 def read_layout(path: Path) -> Layout:
-    """Raises OperatorError with file, field and rule."""
+    """The layout of a file. Raises OperatorError, which names the file, the field and the rule."""
     try:
         return Layout.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:

@@ -37,6 +37,7 @@ LINE_FIELDS: Final = (
     "item_due_date",
     "item_barcode",
 )
+TEXT_FIELDS: Final = tuple(field for field in LINE_FIELDS if field != "amount")
 _REF = re.compile(r"(?:.* )?ref ([1-9][0-9]{0,19}) (.+)", re.ASCII | re.DOTALL)
 
 
@@ -97,28 +98,17 @@ def table_of(document: bytes, manifest: Manifest) -> Table:
 def _row(patron: ReadPatron, fine: ReadLine, listed: Mapping[str, object]) -> Row:
     credit_of, credit_of_type = _credit_ref(fine)
     texts = {
+        **fine.texts,
         "bursar_transaction_id": fine.paid.bursar_transaction_id,
         "fine_id": str(listed.get("fine_id")),
-        "type": fine.type,
         "status": str(listed.get("status")),
         "match_type": patron.match_type,
         "match_value": patron.match_value,
         "patron_name": patron.name,
-        "library_id": fine.library_id,
-        "library_code": fine.library_code,
-        "last_transaction": fine.last_transaction,
-        "comment": fine.comment,
         "credit_of_bursar_transaction_id": credit_of,
         "credit_of_type": credit_of_type,
-        "item_title": fine.item_title,
-        "item_call_number": fine.item_call_number,
-        "item_library": fine.item_library,
-        "item_location": fine.item_location,
-        "item_internal_location": fine.item_internal_location,
-        "item_due_date": fine.item_due_date,
-        "item_barcode": fine.item_barcode,
     }
-    return Row(fine.paid.amount, {name: text or "" for name, text in texts.items()})
+    return Row(fine.paid.amount, {name: texts[name] or "" for name in TEXT_FIELDS})
 
 
 def _credit_ref(fine: ReadLine) -> tuple[str, str]:
@@ -126,5 +116,5 @@ def _credit_ref(fine: ReadLine) -> tuple[str, str]:
 
     docs/bursar-xml.md describes the comment. Both are empty if there is no such line.
     """
-    match = _REF.fullmatch(fine.comment or "") if fine.paid.amount < 0 else None
+    match = _REF.fullmatch(fine.texts["comment"] or "") if fine.paid.amount < 0 else None
     return (match[1], match[2]) if match else ("", "")

@@ -90,24 +90,23 @@ def _printed_patron(batch: Batch, patron: BatchPatron, lines: tuple[ReadLine, ..
 
 
 def _printed_line(batch: Batch, line: BatchLine, n: int) -> ReadLine:
-    item = line.item or Item("")
-    due = printed_time(item.due_date, batch.zone) if item.due_date else None
-    return ReadLine(
-        paid=PaidLine(n, line.bursar_transaction_id, line.amount, batch.currency),
-        comment=printed_comment(line, batch.credit_references),
-        type=clean(line.type),
-        institution_id=batch.institution_id,
-        library_id=clean(line.owner.library_id) if line.owner else None,
-        library_code=clean(line.owner.library_code) if line.owner else None,
-        last_transaction=printed_time(line.last_transaction_at, batch.zone),
-        item_title=clean(item.title),
-        item_call_number=_text_or_none(item.call_number),
-        item_library=_text_or_none(item.library),
-        item_location=_text_or_none(item.location),
-        item_internal_location=_text_or_none(item.internal_location),
-        item_due_date=due,
-        item_barcode=_text_or_none(item.barcode),
-    )
+    item, owner = line.item or Item(""), line.owner
+    texts = {
+        "institution_id": batch.institution_id,
+        "library_id": clean(owner.library_id) if owner else None,
+        "library_code": clean(owner.library_code) if owner else None,
+        "comment": printed_comment(line, batch.credit_references),
+        "type": clean(line.type),
+        "last_transaction": printed_time(line.last_transaction_at, batch.zone),
+        "item_title": clean(item.title),
+        "item_call_number": _text_or_none(item.call_number),
+        "item_library": _text_or_none(item.library),
+        "item_location": _text_or_none(item.location),
+        "item_internal_location": _text_or_none(item.internal_location),
+        "item_due_date": printed_time(item.due_date, batch.zone) if item.due_date else None,
+        "item_barcode": _text_or_none(item.barcode),
+    }
+    return ReadLine(PaidLine(n, line.bursar_transaction_id, line.amount, batch.currency), texts)
 
 
 def _text_or_none(text: str | None) -> str | None:

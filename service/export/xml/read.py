@@ -1,14 +1,14 @@
-"""Reading bursar XML: our own files before they are sealed, and what the bursar sends back.
+"""Reads bursar XML: the service's own files before they are sealed, and what the bursar sends back.
 
-Works on any namespace prefix and on pieces of a file; unknown elements are ignored. Pure but for
-reading the stream it is given.
+Any namespace prefix is accepted, and unknown elements are ignored. A stream is read in pieces;
+apart from that the functions are pure.
 """
 
 import hashlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import IO, Final
@@ -17,7 +17,7 @@ from lxml import etree
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import Reason
-from ..batch import OWN, Totals, is_bursar_id, sum_up
+from ..batch import INSTITUTION, Totals, is_bursar_id, sum_up
 from .stream import (
     BYTES_MAX,
     FINE,
@@ -33,11 +33,34 @@ _SUM = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 _NIL = f"{{{NIL_NAMESPACE}}}nil"
+# The texts of a fine and of its owner: the name of each, and its element. Those of
+# _REQUIRED have to be there.
+FINE_ELEMENTS: Final = {
+    "comment": "fineFeeComment",
+    "type": "fineFeeType",
+    "last_transaction": "lastTransactionDate",
+    "item_title": "itemTitle",
+    "item_call_number": "itemCallNumebr",  # sic
+    "item_library": "itemLibrary",
+    "item_location": "itemLocation",
+    "item_internal_location": "itemInternalLocation",
+    "item_due_date": "itemDueDate",
+    "item_barcode": "itemBarcode",
+}
+OWNER_ELEMENTS: Final = {
+    "institution_id": "InstitutionId",
+    "library_id": "libraryId",
+    "library_code": "libraryCode",
+}
+_REQUIRED = frozenset(("fineFeeType", "lastTransactionDate", "itemTitle", "InstitutionId"))
 
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
-    """What a bursar says of the n-th `userFineFee`: signed minor units, never 0."""
+    """What a bursar says of the n-th `userFineFee`, counted from 1.
+
+    `amount` is in signed minor units and never 0.
+    """
 
     n: int
     bursar_transaction_id: str
@@ -47,7 +70,7 @@ class PaidLine:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A `userFineFee` that says nothing usable: to be recorded as rejected, with its bytes."""
+    """A `userFineFee` that cannot be used; it is recorded as rejected, with its bytes `value`."""
 
     n: int
     reason: Reason
@@ -57,7 +80,10 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """`institutions`: what the InstitutionId of fines and patrons say, where there are any."""
+    """A file that the bursar sent back.
+
+    `institutions` are the ids in the elements InstitutionId of fines and patrons, if there are any.
+    """
 
     sha256: str
     lines: tuple[PaidLine, ...]
@@ -67,26 +93,20 @@ class ImportFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """Everything the format prints of a fine; times as printed, None where nil or absent."""
+    """Everything that the format prints of a fine.
+
+    `texts` are as printed, by the names of OWNER_ELEMENTS and FINE_ELEMENTS. An element that is nil
+    or absent has None.
+    """
 
     paid: PaidLine
-    comment: str | None
-    type: str
-    institution_id: str
-    library_id: str | None
-    library_code: str | None
-    last_transaction: str
-    item_title: str
-    item_call_number: str | None
-    item_library: str | None
-    item_location: str | None
-    item_internal_location: str | None
-    item_due_date: str | None
-    item_barcode: str | None
+    texts: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPatron:
+    """What the format prints of a patron, with the fines."""
+
     match_type: str
     match_value: str
     institution_id: str
@@ -96,12 +116,17 @@ class ReadPatron:
 
 @dataclass(frozen=True, slots=True)
 class ReadBatch:
+    """What the format prints of a batch."""
+
     export_number: str
     patrons: tuple[ReadPatron, ...]
 
 
 def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ImportFile:
-    """A file the bursar sent back. Raises UnreadableDocument; a fine without sense is a BadLine."""
+    """Reads a file that the bursar sent back, at most `bytes_max` bytes.
+
+    A fine that cannot be used becomes a BadLine. Raises UnreadableDocument.
+    """
     lines: list[PaidLine] = []
     bad: list[BadLine] = []
     institutions: set[str] = set()
@@ -112,33 +137,33 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
             institutions.update(_institutions(element.find(tag("user"))))
         if element.tag != FINE:
             continue
-        n, fine = next(numbers), element
-        if next(fine.iterancestors(FINE), None) is not None:
-            continue  # what an unknown element of a fine holds is ignored, too
-        institutions.update(_institutions(fine))
-        match _paid_line(n, fine):
-            case PaidLine() as line:
-                lines.append(line)
-            case BadLine() as line:
-                bad.append(line)
+        n = next(numbers)
+        if next(element.iterancestors(FINE), None) is not None:
+            continue  # a fine within an unknown element of another fine is ignored
+        institutions.update(_institutions(element))
+        line = _paid_line(n, element, _Fields(element))
+        if isinstance(line, PaidLine):
+            lines.append(line)
+        else:
+            bad.append(line)
     _check_currencies(lines)
     return ImportFile(digest.hexdigest(), tuple(lines), tuple(bad), frozenset(institutions))
 
 
 def read(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ReadBatch:
-    """Everything a document of ours prints. Raises UnreadableDocument, for a bad line, too."""
+    """Reads everything that `render` prints. Raises UnreadableDocument, also for a bad line."""
     try:
         return _read(elements(source, bytes_max))
     except _Missing as error:
         raise UnreadableDocument(Fault.BAD_LINE, str(error)) from None
 
 
-def _read(found: Iterator[etree._Element]) -> ReadBatch:
+def _read(elements_of_batch: Iterator[etree._Element]) -> ReadBatch:
     numbers: list[str] = []
     patrons: list[ReadPatron] = []
     lines: list[ReadLine] = []
     fines = count(1)
-    for element in found:
+    for element in elements_of_batch:
         if element.tag == FINE:
             lines.append(_read_line(next(fines), element))
         elif element.tag == PATRON:
@@ -152,14 +177,17 @@ def _read(found: Iterator[etree._Element]) -> ReadBatch:
 
 
 def totals_of_read(batch: ReadBatch) -> Totals:
-    """Control totals of what was read, as far as the bytes tell."""
+    """The control totals of what was read."""
     lines = (line for patron in batch.patrons for line in patron.lines)
-    entries = ((line.type, line.library_code or OWN, line.paid.amount) for line in lines)
+    entries = (
+        (line.texts["type"] or "", line.texts["library_code"] or INSTITUTION, line.paid.amount)
+        for line in lines
+    )
     return sum_up(entries, patrons=len(batch.patrons))
 
 
 def _institutions(element: etree._Element | None) -> Iterator[str]:
-    """Of its owner, or owners; they count for nothing but to tell a file of somebody else."""
+    """The ids of the owners; they only serve to recognise a file of another institution."""
     if element is None:
         return
     for owner in element.findall(tag("owneredEntity")):
@@ -176,12 +204,8 @@ def _check_currencies(lines: list[PaidLine]) -> None:
             raise UnreadableDocument(Fault.TWO_CURRENCIES, f"userFineFee {line.n}")
 
 
-def _paid_line(n: int, fine: etree._Element) -> PaidLine | BadLine:
-    """Only the bursar's id and the sum count in an import."""
-    return _paid_of(n, fine, _Fields(fine))
-
-
-def _paid_of(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadLine:
+def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadLine:
+    """What an import needs of a fine: the bursar's id and the sum."""
     try:
         composite = _Fields(fields.only("compositeSum"))
         line_id = fields.value("bursarTransactionId")
@@ -200,7 +224,7 @@ def _paid_of(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | BadL
 
 
 def _amount(text: str, currency: str) -> int:
-    """Minor units, never 0; trailing zeros are fine, beyond the currency's decimals, too."""
+    """Minor units, never 0. Trailing zeros may exceed the decimals of the currency."""
     decimals(currency)
     if not _SUM.fullmatch(text):
         raise InvalidAmount("must be plain digits with an optional fraction")
@@ -216,26 +240,11 @@ def _bytes_of(element: etree._Element) -> bytes:
 
 def _read_line(n: int, fine: etree._Element) -> ReadLine:
     fields = _Fields(fine)
-    paid = _paid_of(n, fine, fields)
+    paid = _paid_line(n, fine, fields)
     if isinstance(paid, BadLine):
         raise UnreadableDocument(Fault.BAD_LINE, f"userFineFee {n}, {paid.detail}")
     owner = _Fields(fields.only("owneredEntity"))
-    return ReadLine(
-        paid=paid,
-        comment=fields.optional("fineFeeComment"),
-        type=fields.required("fineFeeType"),
-        institution_id=owner.required("InstitutionId"),
-        library_id=owner.optional("libraryId"),
-        library_code=owner.optional("libraryCode"),
-        last_transaction=fields.required("lastTransactionDate"),
-        item_title=fields.required("itemTitle"),
-        item_call_number=fields.optional("itemCallNumebr"),
-        item_library=fields.optional("itemLibrary"),
-        item_location=fields.optional("itemLocation"),
-        item_internal_location=fields.optional("itemInternalLocation"),
-        item_due_date=fields.optional("itemDueDate"),
-        item_barcode=fields.optional("itemBarcode"),
-    )
+    return ReadLine(paid, {**owner.texts(OWNER_ELEMENTS), **fields.texts(FINE_ELEMENTS)})
 
 
 def _read_patron(patron: etree._Element, lines: tuple[ReadLine, ...]) -> ReadPatron:
@@ -251,7 +260,7 @@ def _read_patron(patron: etree._Element, lines: tuple[ReadLine, ...]) -> ReadPat
 
 
 class _Missing(ValueError):
-    """An element that must be there exactly once, with a value, is not."""
+    """An element that must be there exactly once, with a value, is missing."""
 
 
 class _Fields:
@@ -259,31 +268,38 @@ class _Fields:
 
     def __init__(self, element: etree._Element) -> None:
         self._by_tag = {child.tag: child for child in element}
-        # Almost never: what repeats is named only then.
+        # Elements almost never repeat: their names are only collected if some do.
         self._repeated = _repeated(element) if len(self._by_tag) < len(element) else frozenset()
 
     def only(self, name: str) -> etree._Element:
-        found = self._by_tag.get(wanted := tag(name))
-        if found is None or wanted in self._repeated:
+        element = self._by_tag.get(expected := tag(name))
+        if element is None or expected in self._repeated:
             raise _Missing(f"{name}: must be there exactly once")
-        return found
+        return element
 
     def value(self, name: str) -> str:
-        """The trimmed text of an element that counts: an element in it would cut it short."""
-        found = self.only(name)
-        if len(found):
+        """The trimmed text of an element, which holds no other element: that would end the text."""
+        element = self.only(name)
+        if len(element):
             raise _Missing(f"{name}: must hold nothing but text")
-        return (found.text or "").strip(_BLANKS)
+        return (element.text or "").strip(_BLANKS)
 
     def required(self, name: str) -> str:
         return self.only(name).text or ""
 
-    def optional(self, name: str) -> str | None:
-        """The text; None where the element is absent or nil."""
+    def texts(self, elements: Mapping[str, str]) -> dict[str, str | None]:
+        """The texts of these elements, by their names."""
+        return {
+            name: self.required(element) if element in _REQUIRED else self._optional(element)
+            for name, element in elements.items()
+        }
+
+    def _optional(self, name: str) -> str | None:
+        """The text; None if the element is absent or nil."""
         if tag(name) not in self._by_tag:
             return None
-        found = self.only(name)
-        return None if found.get(_NIL) == "true" else found.text or ""
+        element = self.only(name)
+        return None if element.get(_NIL) == "true" else element.text or ""
 
 
 def _repeated(element: etree._Element) -> frozenset[str]:
