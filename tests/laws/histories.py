@@ -1,43 +1,17 @@
-"""Generated histories of one institution: what a library and an ERP may send, and then some.
-
-A move is a few small numbers, so that hypothesis shrinks well; the writer turns moves into records
-while it asks the model what there is: lines that exist, amounts that just fit or just do not.
-"""
+"""Generated histories of one institution, and how often the laws are tried on them."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from service.core.events import ExportFine, Incoming
-from service.core.ledger import BatchKey, FineKey, SourceKey
-from service.core.payments import excess_credit_id
-from service.core.terms import Terms
-from service.core.words import (
-    ChangeKind,
-    LostRule,
-    Overpayment,
-    PaymentKind,
-    ProfileCode,
-    RefusedRule,
-    ResponseOutcome,
-)
-from tests.laws.model import Model
-from tests.support.bursar import responds, says
+from service.core.events import Incoming
+from service.core.ledger import Fine
+from tests.laws.writer import Move, Writer
 from tests.support.given import (
-    BOTH,
-    CLOSES_LOANS,
-    ERP,
-    LOST,
-    LOST_FINE,
-    ONLY,
     UNI,
     Export,
-    at,
-    changes,
-    creates,
 )
 from tests.support.in_memory import Step
 from tests.support.view_store import Store
@@ -51,8 +25,6 @@ law = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-Move = tuple[str, int, int, int, int]  # verb, fine, identity, amount, variant
 
 VERBS = (
     *("create",) * 4,
@@ -79,252 +51,6 @@ def move(number: int) -> Move:
 MOVE = st.integers(0, len(VERBS) * 8 * 8 * 6 * 12 - 1).map(move)
 # Lists alone would be short ones, five moves on average.
 MOVES = st.lists(MOVE, max_size=40) | st.lists(MOVE, min_size=20, max_size=40)
-
-PROFILES = (
-    BOTH,
-    ONLY,
-    replace(BOTH, overpayment=Overpayment.REJECT, refused=RefusedRule.RETRY),
-    replace(BOTH, overpayment=Overpayment.HOLD),
-    replace(BOTH, lost=LostRule.TRANSFER, close_paid_lost_loan=True),
-    CLOSES_LOANS,
-    replace(BOTH, overpayment_max=1),
-)
-# (patron, amount, currency, type): two patrons, two currencies, credits, lost fines of one loan.
-FINES = (
-    ("P1", 3, "USD", "OVERDUEFINE"),
-    ("P1", 100, "USD", "OVERDUEFINE"),
-    ("P2", 5, "USD", LOST),
-    ("P1", -4, "USD", "CREDIT"),
-    ("P2", 10, "EUR", "OVERDUEFINE"),
-    ("P1", 2, "USD", LOST_FINE),
-)
-
-
-@dataclass
-class Writer:
-    """Writes one institution's history; `prefix` keeps two writers' identities apart."""
-
-    institution: str = UNI
-    prefix: str = ""
-    first_line: int = 1001
-    steps: list[Step] = field(default_factory=list)
-    outcomes: list[str] = field(default_factory=list)
-    model: Model = field(default_factory=Model)
-    batches: list[BatchKey] = field(default_factory=list)
-
-    def write(self, move: Move) -> None:
-        verb, fine, identity, amount, variant = move
-        step = self._verbs()[verb](fine, identity, amount, variant)
-        if step is not None:
-            self.steps.append(step)
-            self.outcomes.append(self.model.take(step))
-
-    def _verbs(self) -> dict[str, Callable[[int, int, int, int], Step | None]]:
-        return {
-            "create": self._create,
-            "change": self._change,
-            "pay": self._pay(PaymentKind.PAYMENT),
-            "write_off": self._pay(PaymentKind.WRITE_OFF),
-            "status": self._pay(PaymentKind.STATUS),
-            "reverse": self._reverse,
-            "export": self._export,
-            "respond": self._respond,
-            "repeat": self._repeat,
-        }
-
-    def _name(self, letter: str, number: int) -> str:
-        return f"{self.prefix}{letter}{number}"
-
-    def _fine_id(self, fine: int, identity: int, variant: int) -> str:
-        """Mostly a fine at the bursar, or one that is known; at times one that is not."""
-        known = [name for _, name in self.model.fines if self._is_mine(name)]
-        exported = [name for name in known if self.model.fines[self.institution, name]["line"]]
-        if variant >= 5 and exported:
-            return exported[fine % len(exported)]
-        if variant >= 3 and known:
-            return known[fine % len(known)]
-        if fine < len(FINES):
-            return self._name("F", fine)
-        # The credit that a payment's excess would be.
-        number = len(self.model.payments) if identity > 3 else identity
-        return excess_credit_id(SourceKey(self.institution, ERP, self._name("p", number)))
-
-    def _payment(self, letter: str, identity: int) -> str:
-        """At times an identity used before: a repeat, or a conflict."""
-        return self._name(letter, len(self.model.payments) if identity else 0)
-
-    def _create(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        """Mostly one that is not there yet; at times the same again, or with another amount."""
-        numbers = [n for n in range(len(FINES)) if not self._is_known(self._name("F", n))]
-        some = numbers if numbers and variant > 1 else range(len(FINES))
-        number = some[(fine + amount) % len(some)]
-        patron, worth, currency, type_ = FINES[number]
-        return creates(
-            worth * 2 if variant == 0 else worth,
-            self._name("F", number),
-            patron=self.prefix + patron,
-            type_=type_,
-            currency=currency,
-            loan_id=f"{self.prefix}L1" if type_ in (LOST, LOST_FINE) else None,
-            institution=self.institution,
-            seen=identity,
-            name=f"Doe, {identity}",
-        )
-
-    def _is_known(self, fine_id: str) -> bool:
-        return (self.institution, fine_id) in self.model.fines
-
-    def _amount(self, fine_id: str, choice: int) -> int:
-        fine = self.model.fines.get((self.institution, fine_id))
-        due = abs(fine["outstanding"] or fine["remaining"]) if fine else 3
-        return max(1, (due, 1, due + 2, due - 1, due, due + 1)[choice])
-
-    def _change(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        kind = tuple(ChangeKind)[variant % 5]
-        fine_id = self._fine_id(fine, identity, (variant * 5) % 6)
-        money = kind in (ChangeKind.PAID, ChangeKind.WAIVED)
-        return changes(
-            kind,
-            self._amount(fine_id, amount) if money else None,
-            fine_id,
-            change_id=self._name("c", len(self.model.changes) if identity else 0),
-            currency="EUR" if variant == 11 else self._currency(fine_id),
-            institution=self.institution,
-        )
-
-    def _currency(self, fine_id: str) -> str:
-        return "EUR" if fine_id == self._name("F", 4) else "USD"
-
-    def _pay(self, kind: PaymentKind) -> Callable[[int, int, int, int], Step]:
-        def write(fine: int, identity: int, amount: int, variant: int) -> Step:
-            meant = self._fine_id(fine, identity, variant)
-            money = kind is not PaymentKind.STATUS
-            paid = self._amount(meant, amount) if money else None
-            currency = "EUR" if variant == 0 else self._currency(meant)
-            fine_id, line = self._references(meant, fine, 12 - variant)
-            return says(
-                kind,
-                paid,
-                fine_id,
-                line=line,
-                payment_id=self._payment("p", identity),
-                currency=currency if money else None,
-                status_code=None if money else f"status {variant}",
-                institution=self.institution,
-            )
-
-        return write
-
-    def _references(self, fine_id: str, pick: int, variant: int) -> tuple[str | None, str | None]:
-        """Mostly the fine id; at times its line, another's, one that will never be or not yet."""
-        lines = [name for _, name in self.model.lines]
-        some = lines[pick % len(lines)] if lines else "7"
-        own = [name for (_, name), row in self.model.lines.items() if row["fine"] == fine_id]
-        match variant:
-            case 1:
-                return None, own[-1] if own else "7"
-            case 2:
-                return None, self._next_line()
-            case 3:
-                return fine_id, some
-            case 4:
-                return fine_id, own[0] if own else "7"
-            case 5:
-                return None, some
-            case _:
-                return fine_id, None
-
-    def _next_line(self) -> str:
-        return str(self.first_line + len(self.model.lines))
-
-    def _reverse(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        original = self._original(fine, variant)
-        kept = self.model.payments.get((self.institution, ERP, original))
-        exact = kept["amount"] if kept else 3
-        named: str | None = None
-        line: str | None = None
-        if variant in (2, 3):
-            named, line = (kept["fine"], kept["line"]) if kept else ("F0", None)
-        if variant == 4:
-            named, line = self._references(self._name("F", identity % 6), identity, amount)
-        return says(
-            PaymentKind.REVERSAL,
-            {0: exact, 1: (exact or 3) + 1}.get(amount),
-            named,
-            line=line,
-            payment_id=self._payment("r", identity),
-            currency="EUR" if variant == 0 else (kept and kept["currency"]) or "USD",
-            reverses=original,
-            status_code="storno" if variant == 1 else None,
-            institution=self.institution,
-        )
-
-    def _original(self, fine: int, variant: int) -> str:
-        """Mostly one that is known, a reversal too; at times the next payment."""
-        payments = self.model.payments
-        known = [key[2] for key in payments if key[2].startswith(self.prefix)]
-        applied = [key[2] for key, row in payments.items() if row["applied"] or row["credit"]]
-        if variant > 6 and applied:
-            return applied[-1 - fine % len(applied)]
-        if variant > 3 and known:
-            return known[-1 - fine % len(known)]
-        return self._name("p", len(self.model.payments) + fine % 3)
-
-    def _export(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
-        """All fines that are Active, or one of them."""
-        currency = "EUR" if fine == 4 else "USD"
-        found = self.model.exportable(self.institution, currency)
-        mine = [name for name in found if self._is_mine(name)]
-        chosen = mine if amount > 1 else mine[identity % len(mine) :][:1] if mine else []
-        if not chosen:
-            return None
-        terms = self._terms(variant)
-        batch = BatchKey(self.institution, terms.profile, len(self.batches) + 1)
-        self.batches.append(batch)
-        first = int(self._next_line())
-        claims = (
-            ExportFine(FineKey(self.institution, name), batch, str(first + n), terms, at(20))
-            for n, name in enumerate(chosen)
-        )
-        return Export(batch, currency, tuple(claims))
-
-    def _terms(self, variant: int) -> Terms:
-        # A quarter more each by the default profile and the one that holds: money moves under them.
-        terms = PROFILES[variant] if variant < len(PROFILES) else PROFILES[variant % 2 * 3]
-        return replace(terms, profile=ProfileCode(self.prefix + terms.profile))
-
-    def _is_mine(self, fine_id: str) -> bool:
-        account = self.model.fines[self.institution, fine_id]["account"]
-        return account[1].startswith(self.prefix)
-
-    def _respond(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
-        if not self.batches and variant:
-            return None
-        unknown = BatchKey(self.institution, f"{self.prefix}BOTH", 99)
-        batch = self.batches[-1 - fine % len(self.batches)] if self.batches else unknown
-        batch = unknown if variant == 0 else batch
-        lines = [name for (_, name), row in self.model.lines.items() if row["batch"] == batch]
-        partial = amount in (1, 2, 3) and bool(lines)
-        refused = [lines[variant % len(lines)]] if partial else []
-        if partial and amount == 3:
-            refused = list(dict.fromkeys((*refused, lines[0])))
-        if partial and variant == 1:
-            refused = [*refused, "7"]
-        whole = ResponseOutcome.ACCEPTED if amount == 0 else ResponseOutcome.REFUSED
-        return responds(
-            ResponseOutcome.PARTIAL if partial else whole,
-            *refused,
-            batch=batch.batch_number,
-            profile=batch.profile,
-            response_id=self._name("a", len(self.model.responses) if identity else 0),
-            reason=None if partial else "file unreadable",
-            institution=self.institution,
-        )
-
-    def _repeat(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
-        del fine, amount
-        records = [step for step in self.steps if not isinstance(step, Export)]
-        return records[-1 - (identity * 12 + variant) % len(records)] if records else None
 
 
 def written(moves: Sequence[Move], institution: str = UNI, prefix: str = "") -> Writer:
@@ -358,3 +84,15 @@ def commit(store: Store, steps: Sequence[Step]) -> None:
 
 def records(steps: Sequence[Step]) -> list[Incoming]:
     return [step for step in steps if not isinstance(step, Export)]
+
+
+def shape(fine: Fine) -> tuple[str, str, int, int, str | None, int]:
+    """What the oracle knows of a fine as well."""
+    return (
+        fine.status.value,
+        fine.considered.value,
+        fine.remaining,
+        fine.outstanding,
+        fine.bursar_transaction_id,
+        fine.payments_live,
+    )

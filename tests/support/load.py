@@ -11,14 +11,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.oracle.model import Model
+from tests.oracle.records import Data
+from tests.oracle.tables import FineId
 from tests.support import inputs
 from tests.support.load_events import BAD, Event
 from tests.support.load_rules import CREDIT, CURRENCIES, TYPES, minor, money
-from tests.support.model import Data, FineName, Model, ModelFine
 
 PATRONS = 2_000
 SOURCE = "ERP"
 WEIGHTS = (70, 10, 10, 7, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFine:
+    """A fine with a live line: what it owed at the bursar after its export, in minor units."""
+
+    name: FineId
+    line: str
+    outstanding: int
+    facts: Data
 
 
 @dataclass(slots=True)
@@ -27,7 +39,7 @@ class Load:
 
     random: Random
     _made: list[tuple[float, Event]] = field(default_factory=list)
-    _fines: list[Data] = field(default_factory=list)
+    _facts: dict[FineId, Data] = field(default_factory=dict)
     _number: int = 0
 
     def first_half(self, count: int) -> list[Event]:
@@ -41,11 +53,12 @@ class Load:
             self._bad_now_and_then()
         return self._sorted()
 
-    def second_half(
-        self, count: int, model: Model, batches: Mapping[FineName, Data]
-    ) -> list[Event]:
+    def second_half(self, count: int, model: Model, batches: Mapping[FineId, Data]) -> list[Event]:
         """Payments in every way there is, refused lines, and new fines. `batches`: manifests."""
-        exported = [model.fines[name] for name in sorted(model.live_lines())]
+        exported = [
+            ExportedFine(name, line, abs(model.fines[name]["outstanding"]), self._facts[name])
+            for name, line in sorted(model.live_lines().items())
+        ]
         self.random.shuffle(exported)
         accepted = {
             (b["institution_id"], b["profile"], b["batch_number"]): b for b in batches.values()
@@ -53,9 +66,9 @@ class Load:
         for batch in accepted.values():
             self._respond(batch, ())
         for _ in range(max(1, count // 200)):
-            one = exported.pop()
-            self._respond(batches[one.name], (str(one.line),))
-        scenes: list[Callable[[ModelFine], None]] = [
+            fine = exported.pop()
+            self._respond(batches[fine.name], (str(fine.line),))
+        scenes: list[Callable[[ExportedFine], None]] = [
             self._pays_in_full,
             self._pays_twice,
             self._pays_too_much,
@@ -89,6 +102,7 @@ class Load:
             currency=CURRENCIES[institution],
             loan_id=f"L-{number}",
         )
+        self._facts[(institution, f"F-{number}")] = data
         at = random.random()
         self._put(at, "fine-created.v1", f"F-{number}", data)
         self._again(at, "fine-created.v1", f"F-{number}", data)
@@ -118,32 +132,32 @@ class Load:
 
     # The bursar
 
-    def _pays_in_full(self, fine: ModelFine) -> None:
-        self._pay(self._facts(fine), self.random.random(), self._reference(fine), _left(fine))
+    def _pays_in_full(self, fine: ExportedFine) -> None:
+        self._pay(fine.facts, self.random.random(), self._reference(fine), _left(fine))
 
-    def _pays_twice(self, fine: ModelFine) -> None:
-        facts, at = self._facts(fine), sorted(self.random.random() for _ in range(2))
+    def _pays_twice(self, fine: ExportedFine) -> None:
+        facts, at = fine.facts, sorted(self.random.random() for _ in range(2))
         self._pay(facts, at[0], self._reference(fine), self._part(facts, 0.6))
         self._pay(facts, at[1], self._reference(fine), self._part(facts, 0.6))
 
-    def _pays_too_much(self, fine: ModelFine) -> None:
-        facts, at = self._facts(fine), self.random.random() / 2
-        more = money(fine.owed() + self.random.randint(1, 500), fine.name[0])
+    def _pays_too_much(self, fine: ExportedFine) -> None:
+        facts, at = fine.facts, self.random.random() / 2
+        more = money(fine.outstanding + self.random.randint(1, 500), fine.name[0])
         paid = self._pay(facts, at, self._reference(fine), more)
         if self.random.random() < 0.5:
             self._reverse(paid, self.random.random(), fine.name[1])
 
-    def _writes_off(self, fine: ModelFine) -> None:
-        facts = self._facts(fine)
+    def _writes_off(self, fine: ExportedFine) -> None:
+        facts = fine.facts
         amount = self._part(facts, 1.2)
         kind = {"kind": "write_off"}
         self._pay(facts, self.random.random(), {**self._reference(fine), **kind}, amount)
         status = {"kind": "status", "status_code": "invoiced", "currency": inputs.ABSENT}
         self._pay(facts, self.random.random(), {**self._reference(fine), **status}, inputs.ABSENT)
 
-    def _reverses(self, fine: ModelFine) -> None:
+    def _reverses(self, fine: ExportedFine) -> None:
         """Sometimes before the payment, sometimes twice, sometimes a reversal."""
-        facts, at = self._facts(fine), self.random.random() / 2
+        facts, at = fine.facts, self.random.random() / 2
         paid = self._pay(facts, at, self._reference(fine), self._part(facts, 1))
         back = self._reverse(paid, self.random.random(), fine.name[1])
         if self.random.random() < 0.2:
@@ -151,9 +165,9 @@ class Load:
         if self.random.random() < 0.5:
             self._pay(facts, self.random.random(), self._reference(fine), _left(fine))
 
-    def _confuses(self, fine: ModelFine) -> None:
+    def _confuses(self, fine: ExportedFine) -> None:
         """Unknown lines, fines that never come, another currency, a change that comes too late."""
-        facts, at = self._facts(fine), self.random.random()
+        facts, at = fine.facts, self.random.random()
         amount = self._part(facts, 1)
         match self.random.randrange(5):
             case 0:
@@ -171,7 +185,7 @@ class Load:
                 self._change(facts)
 
     def _respond(self, batch: Data, refused: Sequence[str]) -> None:
-        lines = [{"bursar_transaction_id": one, "reason": "no such student"} for one in refused]
+        lines = [{"bursar_transaction_id": line, "reason": "no such student"} for line in refused]
         data = inputs.export_response(
             institution_id=batch["institution_id"],
             profile=batch["profile"],
@@ -213,7 +227,7 @@ class Load:
         self._again(at, "bursar-payment.v1", place, data)
         return data
 
-    def _reference(self, fine: ModelFine) -> dict[str, object]:
+    def _reference(self, fine: ExportedFine) -> dict[str, object]:
         """By the bursar's id, by the library's, or both."""
         both = {"fine_id": fine.name[1], "bursar_transaction_id": fine.line}
         dropped = self.random.choice(("fine_id", "bursar_transaction_id", None))
@@ -247,9 +261,6 @@ class Load:
         self._made = []
         return made
 
-    def _facts(self, fine: ModelFine) -> Data:
-        return fine.content
-
     def _part(self, fine: Data, most: float) -> str:
         amount = abs(minor(str(fine["amount"]), str(fine["institution_id"])))
         part = max(1, int(amount * self.random.uniform(0.1, most)))
@@ -269,5 +280,5 @@ def _patron(patron_id: str) -> dict[str, object]:
     }
 
 
-def _left(fine: ModelFine) -> str:
-    return money(fine.owed() or 1, fine.name[0])
+def _left(fine: ExportedFine) -> str:
+    return money(fine.outstanding or 1, fine.name[0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 from confluent_kafka import Producer
 
+from tests.oracle.model import Model
+from tests.oracle.records import Data, event_of
+from tests.oracle.tables import FineId
 from tests.support import inputs
-from tests.support.model import Data, FineName, Model
 
 SECONDS_MAX = 60
 
@@ -51,13 +54,15 @@ BAD = (
 )
 
 
-def told(model: Model, events: Iterable[Event]) -> None:
-    """The model takes the events in their order."""
+def take_all(model: Model, events: Iterable[Event]) -> int:
+    """The model takes the events in their order. Returns how many were repeats."""
+    outcomes: Counter[str] = Counter()
     for event in events:
         if event.data is not None:
-            model.take(event.contract, event.data)
+            outcomes[model.take(event_of(event.contract, event.data))] += 1
         else:
-            model.rejected[str(event.reason)] += 1
+            model.rejected.append(str(event.reason))
+    return outcomes["repeat"]
 
 
 def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int) -> None:
@@ -79,7 +84,7 @@ def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int)
     assert producer.flush(SECONDS_MAX) == 0
 
 
-def lines_of(manifests: Iterable[Data]) -> Iterator[tuple[FineName, str, Data]]:
+def lines_of(manifests: Iterable[Data]) -> Iterator[tuple[FineId, str, Data]]:
     """Fine, bursar id and manifest of every line."""
     for manifest in manifests:
         for line in manifest["lines"]:

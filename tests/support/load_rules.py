@@ -4,29 +4,70 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from tests.support.model import Rules
+from service.core.events import ExportFine
+from service.core.ledger import BatchKey, FineKey
+from service.core.terms import Terms
+from service.core.words import Mode, Overpayment, ProfileCode
+from tests.oracle.records import Data
+from tests.support.given import Export
 
 OVERDUE, LOST, SERVICE, CREDIT = "OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "LIBRARYSERVICE", "CREDIT"
 
 
 TYPES = (OVERDUE, LOST, SERVICE, CREDIT, "IN_NO_PROFILE")
 CURRENCIES = {"1001": "USD", "1002": "EUR", "1003": "JPY"}
+CUTOFF = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on it
 OVERPAYMENT = {"1001": "credit", "1002": "reject", "1003": "hold"}
 
 
+@dataclass(frozen=True)
+class Rules:
+    """The types of fines that a profile exports, and the terms that the fines keep."""
+
+    types: frozenset[str]
+    terms: Terms
+
+    @property
+    def profile(self) -> str:
+        return self.terms.profile
+
+
 def _rules(institution: str) -> tuple[Rules, ...]:
-    """Credits go along only where no excess makes new ones in the middle of a run."""
-    overpayment = OVERPAYMENT[institution]
-    main = {OVERDUE, CREDIT} if overpayment == "hold" else {OVERDUE}
+    """Credits are exported only where no excess makes new ones in the middle of a run."""
+    overpayment = Overpayment(OVERPAYMENT[institution])
+    main = {OVERDUE, CREDIT} if overpayment is Overpayment.HOLD else {OVERDUE}
+    terms = Terms(ProfileCode(f"main_{institution}"), Mode.EXPORT_IMPORT, overpayment=overpayment)
+    lost, only = ProfileCode(f"lost_{institution}"), ProfileCode(f"only_{institution}")
     return (
-        Rules(f"main_{institution}", frozenset(main), overpayment=overpayment),
-        Rules(f"lost_{institution}", frozenset({LOST}), lost=frozenset({LOST})),
-        Rules(f"only_{institution}", frozenset({SERVICE}), imports=False),
+        Rules(frozenset(main), terms),
+        Rules(frozenset({LOST}), Terms(lost, Mode.EXPORT_IMPORT, close_paid_lost_loan=True)),
+        Rules(frozenset({SERVICE}), Terms(only, Mode.EXPORT_ONLY)),
     )
 
 
 RULES: Mapping[str, tuple[Rules, ...]] = {name: _rules(name) for name in CURRENCIES}
+
+
+def exported_types(institution: str) -> frozenset[str]:
+    """The types of fines that a profile of the institution exports."""
+    return frozenset().union(*(rules.types for rules in RULES[institution]))
+
+
+def export_of(manifest: Data) -> Export:
+    """The batch that a manifest describes, under the terms of its profile."""
+    institution, profile = manifest["institution_id"], manifest["profile"]
+    (terms,) = (rules.terms for rules in RULES[institution] if rules.profile == profile)
+    key = BatchKey(institution, profile, manifest["batch_number"])
+    fines = tuple(
+        ExportFine(
+            FineKey(institution, line["fine_id"]), key, line["bursar_transaction_id"], terms, CUTOFF
+        )
+        for line in manifest["lines"]
+    )
+    return Export(key, CURRENCIES[institution], fines)
 
 
 def profiles() -> str:
@@ -36,14 +77,14 @@ def profiles() -> str:
 
 def _institution(name: str) -> str:
     return f'[[institution]]\nid = "{name}"\nzone = "Europe/Vienna"\n' + "".join(
-        f'[[profile]]\ncode = "{own.profile}"\nname = "{own.profile}"\ninstitution = "{name}"\n'
-        f'mode = "{"export_import" if own.imports else "export_only"}"\n'
+        f'[[profile]]\ncode = "{rules.profile}"\nname = "{rules.profile}"\ninstitution = "{name}"\n'
+        f'mode = "{rules.terms.mode}"\n'
         f'currency = "{CURRENCIES[name]}"\nmatch = "02"\nfines_max = 500\n'
-        f'overpayment = "{own.overpayment}"\n'
-        f"close_paid_lost_loan = {json.dumps(bool(own.lost))}\n"
-        f"fine_types = {json.dumps(sorted(own.types - {CREDIT}))}\n"
-        f"credits = {{ included = {json.dumps(CREDIT in own.types)} }}\n"
-        for own in RULES[name]
+        f'overpayment = "{rules.terms.overpayment}"\n'
+        f"close_paid_lost_loan = {json.dumps(rules.terms.close_paid_lost_loan)}\n"
+        f"fine_types = {json.dumps(sorted(rules.types - {CREDIT}))}\n"
+        f"credits = {{ included = {json.dumps(CREDIT in rules.types)} }}\n"
+        for rules in RULES[name]
     )
 
 

@@ -1,0 +1,68 @@
+"""Fines on their way to the bursar, and the answers to batches, as rules.md, 4 and 5, have it."""
+
+from service.core.events import ExportFine, ExportResponse
+from tests.oracle.tables import FineId, Tables
+
+
+def export(tables: Tables, exported: ExportFine) -> None:
+    """One fine in a batch."""
+    home, profile, number = exported.batch
+    terms = exported.terms
+    tables.batches.add((home, profile, number))
+    key = (home, exported.fine.fine_id)
+    fine = tables.fines[key]
+    due = fine["remaining"]
+    only = terms.mode.value == "export_only"
+    closes = only or (fine["is_lost"] and terms.lost.value == "close")
+    fine["line"] = exported.bursar_transaction_id
+    fine["only_exports"] = only
+    fine["overpayment"] = terms.overpayment.value
+    fine["overpayment_max"] = terms.overpayment_max
+    fine["remaining"] = 0
+    fine["outstanding"] = 0 if closes else due
+    fine["status"] = "Closed" if closes else "Transferred"
+    fine["considered"] = "closed" if closes else "active"
+    at_bursar = 0 if closes else due
+    tables.post(key, "export" if closes else "export_and_paid", due, -due, at_bursar)
+    line = (home, exported.bursar_transaction_id)
+    tables.lines[line] = {"fine": key[1], "batch": (home, profile, number), "refused": False}
+    if fine["is_lost"] and terms.close_paid_lost_loan and fine["loan"]:
+        tables.loans.add((home, fine["loan"]))
+
+
+def respond(tables: Tables, event: ExportResponse) -> str:
+    if event.key in tables.responses:
+        same = tables.responses[event.key] == event.digest
+        return "repeat" if same else "rejected:response_conflict"
+    tables.responses[event.key] = event.digest
+    home = event.key.institution_id
+    if event.batch not in tables.batches:
+        return "rejected:unknown_batch"
+    mine = [name for (h, name), row in tables.lines.items() if row["batch"] == event.batch]
+    live = [name for name in mine if not tables.lines[home, name]["refused"]]
+    wanted = [name for name, _ in event.refused_lines]
+    if event.outcome.value == "accepted":
+        return "applied"
+    if event.outcome.value == "refused":
+        wanted = live
+    if any(name not in mine for name in wanted):
+        return "rejected:unknown_line"
+    if not wanted or any(name not in live for name in wanted):
+        return "rejected:not_live"
+    keys = [(home, tables.lines[home, name]["fine"]) for name in wanted]
+    if any(tables.fines[key]["live"] for key in keys):
+        return "rejected:already_paid"
+    for name, key in zip(wanted, keys, strict=True):
+        take_back(tables, name, key)
+    return "applied"
+
+
+def take_back(tables: Tables, line: str, key: FineId) -> None:
+    fine = tables.fines[key]
+    moved = [row for row in tables.posted if row[0] == fine["account"] and row[1] == key[1]]
+    exported = [row for row in moved if row[2] in ("export", "export_and_paid")][-1]
+    _, _, _, due, active, transferred = exported
+    fine["status"], fine["considered"] = "Active", "active"
+    fine["remaining"], fine["outstanding"], fine["line"] = due, 0, None
+    tables.lines[key[0], line]["refused"] = True
+    tables.post(key, "export_rejected", due, -active, -transferred)

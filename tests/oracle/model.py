@@ -1,0 +1,105 @@
+"""The oracle: takes the events of a history in their order, and knows what has to come out."""
+
+from collections import Counter
+
+from service.core.events import (
+    BursarPayment,
+    ExportFine,
+    ExportResponse,
+    FineChanged,
+    FineCreated,
+    Incoming,
+)
+from tests.oracle import exporting, library, payments
+from tests.oracle.tables import FineId, ModelPayment, Tables
+from tests.support.given import Export
+
+
+class Model(Tables):
+    """The tables, and what each event does to them."""
+
+    def take(self, step: Incoming | Export) -> str:
+        """The step's outcome; what it sets free is decided too."""
+        if isinstance(step, Export):
+            for fine in step.fines:
+                self._export(fine)
+            return "applied"
+        outcome = self._decide_new(step)
+        if outcome.startswith("rejected:"):
+            self.rejected.append(outcome.removeprefix("rejected:"))
+        self._retry_all()
+        return outcome
+
+    def live_lines(self) -> dict[FineId, str]:
+        """The bursar transaction id of each fine that has a live line."""
+        return {name: fine["line"] for name, fine in self.fines.items() if fine["line"]}
+
+    def parked(self) -> Counter[str]:
+        """How many records wait for each thing."""
+        return Counter(wait for _, wait in self.waiting.values())
+
+    def _export(self, fine: ExportFine) -> None:
+        exporting.export(self, fine)
+        self._retry_all()
+
+    def _decide_new(self, event: Incoming) -> str:
+        if isinstance(event, FineCreated):
+            return library.create(self, event)
+        if isinstance(event, ExportResponse):
+            return exporting.respond(self, event)
+        is_change = isinstance(event, FineChanged)
+        if is_change:
+            known = self.changes.get(event.key)
+        else:
+            known = self.payments[event.key]["content"] if event.key in self.payments else None
+        if known is not None:
+            word = "change" if is_change else "payment"
+            return "repeat" if known == event.digest else f"rejected:{word}_conflict"
+        if isinstance(event, FineChanged):
+            self.changes[event.key] = event.digest
+        else:
+            self.payments[event.key] = _remembered(event)
+        outcome = self._decide(event)
+        if outcome.startswith("parked:"):
+            key = ("change" if is_change else "payment", event.key)
+            self.waiting[key] = (event, outcome.removeprefix("parked:"))
+        return outcome
+
+    def _retry_all(self) -> None:
+        moved = True
+        while moved:
+            moved = False
+            for key, (event, wait) in list(self.waiting.items()):
+                if wait == "overpaid_held":
+                    continue
+                outcome = self._decide(event)
+                if outcome.startswith("parked:"):
+                    self.waiting[key] = (event, outcome.removeprefix("parked:"))
+                    continue
+                del self.waiting[key]
+                moved = True
+                if outcome.startswith("rejected:"):
+                    self.rejected.append(outcome.removeprefix("rejected:"))
+
+    def _decide(self, event: FineChanged | BursarPayment) -> str:
+        if isinstance(event, FineChanged):
+            return library.change(self, event)
+        decide = payments.reverse if event.kind.value == "reversal" else payments.pay
+        outcome = decide(self, event)
+        self.payments[event.key]["state"] = outcome.partition(":")[0]
+        return outcome
+
+
+def _remembered(event: BursarPayment) -> ModelPayment:
+    return {
+        "content": event.digest,
+        "state": "parked",
+        "kind": event.kind.value,
+        "fine": event.fine_id,
+        "line": event.bursar_transaction_id,
+        "currency": event.currency,
+        "amount": event.amount,
+        "applied": 0,
+        "credit": None,
+        "reversed": False,
+    }

@@ -1,0 +1,123 @@
+"""What the oracle knows of a history: fines, payments, lines, what waits, what was posted."""
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from service.core.events import BursarPayment, FineChanged
+
+AccountId = tuple[str, str, str]
+FineId = tuple[str, str]
+Identity = tuple[str, str, str]
+
+
+class ModelFine(TypedDict):
+    account: AccountId
+    content: bytes
+    amount: int
+    sign: int
+    type: str
+    is_lost: bool
+    loan: str | None
+    status: str
+    considered: str
+    remaining: int
+    outstanding: int
+    line: str | None
+    only_exports: bool
+    overpayment: str
+    overpayment_max: int | None
+    live: list[Identity]
+
+
+class ModelPayment(TypedDict):
+    content: bytes
+    state: str
+    kind: str
+    fine: str | None
+    line: str | None
+    currency: str | None
+    amount: int | None
+    applied: int
+    credit: str | None
+    reversed: bool
+
+
+class ModelLine(TypedDict):
+    fine: str
+    batch: tuple[str, str, int]
+    refused: bool
+
+
+Posted = tuple[AccountId, str, str, int, int, int]  # account, fine, kind, amount, both changes
+
+
+Waiting = tuple[FineChanged | BursarPayment, str]  # the record, and what it waits for
+
+
+@dataclass
+class Tables:
+    """All tables; `waiting` is in the order of arrival."""
+
+    fines: dict[FineId, ModelFine] = field(default_factory=dict)
+    payments: dict[Identity, ModelPayment] = field(default_factory=dict)
+    changes: dict[Identity, bytes] = field(default_factory=dict)
+    responses: dict[Identity, bytes] = field(default_factory=dict)
+    lines: dict[tuple[str, str], ModelLine] = field(default_factory=dict)
+    batches: set[tuple[str, str, int]] = field(default_factory=set)
+    waiting: dict[tuple[str, Identity], Waiting] = field(default_factory=dict)
+    posted: list[Posted] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    loans: set[tuple[str, str]] = field(default_factory=set)
+
+    def balances(self) -> dict[AccountId, tuple[int, int]]:
+        """The active and the transferred balance of each account, as sums over its fines."""
+        balances: dict[AccountId, tuple[int, int]] = {}
+        for fine in self.fines.values():
+            active, transferred = balances.get(fine["account"], (0, 0))
+            moved = (active + fine["remaining"], transferred + fine["outstanding"])
+            balances[fine["account"]] = moved
+        return balances
+
+    def exportable(self, institution: str, currency: str) -> list[str]:
+        """The ids of the active fines of an institution in a currency."""
+        return sorted(
+            fine_id
+            for (home, fine_id), fine in self.fines.items()
+            if home == institution and fine["status"] == "Active"
+            if fine["account"][2] == currency
+        )
+
+    def open_fine(
+        self,
+        key: FineId,
+        account: AccountId,
+        amount: int,
+        content: bytes,
+        type_: str,
+        loan: str | None,
+    ) -> None:
+        """A new fine or credit, with its first transaction."""
+        self.fines[key] = {
+            "account": account,
+            "content": content,
+            "amount": amount,
+            "sign": 1 if amount > 0 else -1,
+            "type": type_,
+            "is_lost": type_ in ("LOSTITEMREPLACEMENTFEE", "LOSTITEMFINE"),
+            "loan": loan,
+            "status": "Active",
+            "considered": "active",
+            "remaining": amount,
+            "outstanding": 0,
+            "line": None,
+            "only_exports": False,
+            "overpayment": "",
+            "overpayment_max": None,
+            "live": [],
+        }
+        self.post(key, "credit" if amount < 0 else "fine", amount, amount, 0)
+
+    def post(self, key: FineId, kind: str, amount: int, active: int, transferred: int) -> None:
+        """One transaction of a fine's account."""
+        account = self.fines[key]["account"]
+        self.posted.append((account, key[1], kind, amount, active, transferred))
