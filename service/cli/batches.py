@@ -11,7 +11,7 @@ from .commands.options import ListOptions, ShowOptions
 from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, number, text, word
 from .session import read_database
-from .tables import show, show_one
+from .tables import show, show_card
 from .texts import counted, with_money
 
 BATCHES = Listing(
@@ -82,7 +82,7 @@ def show_batch(profile: str, batch: int, options: ShowOptions, institution: str 
     answers = [_answer(response) for response in responses]
     became = [f"{count} {state}" for state, count in sorted(reports.totals(lines).items())]
     head = {"what": "batch"} if options.as_json else {}
-    show_one({**head, **_batch(row), "responses": answers, "became": became}, options.as_json)
+    show_card({**head, **_batch(row), "responses": answers, "became": became}, options.as_json)
     rows = [_export_line(line) for line in lines]
     show(EXPORT_LINES, rows, options.as_json, wide=options.wide)
 

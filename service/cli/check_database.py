@@ -56,9 +56,9 @@ async def _ask(pool: Pool, question: Question) -> list[Finding]:
 
 
 async def _restored(settings: Settings, pool: Pool) -> list[Finding]:
-    line = await finding_of(settings, pool)
-    if line is not None:
-        return [fault("restore check", line)]
+    problem = await finding_of(settings, pool)
+    if problem is not None:
+        return [fault("restore check", problem)]
     return [ok("restore check", "Kafka knows nothing that this database does not")]
 
 
@@ -165,16 +165,16 @@ def _taken(profile: Profile, groups: Iterable[OpenGroup]) -> str:
     return f"{profile.code}: takes {taken} of {_open(of_institution)}"
 
 
-def _unclaimed(found: OpenGroup, profiles: Profiles) -> str:
+def _unclaimed(fines: OpenGroup, profiles: Profiles) -> str:
     """How many fines, which, and how many of them are held back anyway."""
-    group = found.group
+    group = fines.group
     kind = "credits" if group.type == CREDIT_TYPE else f"type {group.type}"
     patron_group = f"user group {group.user_group or 'unknown'}"
     which = f"{kind}, {group.currency}, {owner_in_words(group.library_code)}, {patron_group}"
-    held = f"; {found.held} in dispute, not exportable or refused" if found.held else ""
+    held = f"; {fines.held} in dispute, not exportable or refused" if fines.held else ""
     nobody = "" if profiles.of_institution(group.institution_id) else " (it has no profile)"
     return (
-        f"institution {group.institution_id}{nobody}: no profile takes {_open([found])}: "
+        f"institution {group.institution_id}{nobody}: no profile takes {_open([fines])}: "
         f"{which}{held}"
     )
 

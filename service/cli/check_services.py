@@ -14,24 +14,24 @@ from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..kafka.topics import LARGE, check_topics
 from ..settings import Settings
 from .check import Finding, Verdict, fault, note, ok
-from .problems import error_lines, is_operator_error
+from .problems import error_texts, is_operator_error
 
 SECONDS_MAX = 15
 
 
 async def findings(settings: Settings) -> list[Finding]:
     """All findings but those of the settings; of the ledger only if the database is whole."""
-    profiles, found = _profiles(settings)
+    profiles, results = _profiles(settings)
     database, kafka = await asyncio.gather(
         answer_of("database", lambda: _database(settings)),
         answer_of("kafka", lambda: _kafka(settings)),
     )
-    found += [*database, *kafka]
+    results += [*database, *kafka]
     if all(finding.verdict is Verdict.OK for finding in database):
         from . import check_database  # with the write path
 
-        found += await check_database.findings(settings, profiles)
-    return found
+        results += await check_database.findings(settings, profiles)
+    return results
 
 
 def _profiles(settings: Settings) -> tuple[Profiles | None, list[Finding]]:
@@ -70,7 +70,7 @@ async def answer_of(
     except Exception as problem:
         if not is_operator_error(problem):
             raise
-        return [otherwise(subject, line) for line in error_lines(problem)]
+        return [otherwise(subject, text) for text in error_texts(problem)]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -17,7 +17,7 @@ from .commands.options import BulkOptions, DecisionOptions, RecordOptions
 from .errors import FAILED, end_without, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, place, sentence, word
 from .problems import operator_errors
-from .session import Question, applier_of, ask_database, refuse_older_database, writing
+from .session import Question, applier_of, ask_database, raise_if_older, writing
 from .tables import show
 
 REASON_CHARACTERS_MAX: Final = 500
@@ -64,7 +64,7 @@ def decide(
     settings = settings_or_exit()
 
     with operator_errors():
-        asyncio.run(refuse_older_database(settings))
+        asyncio.run(raise_if_older(settings))
         meant = asyncio.run(ask_database(settings, find, snapshot=True))
         if not meant:
             end_without(kind)
@@ -127,14 +127,14 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def require_one_record(selected: RecordOptions) -> None:
+def require_record(selected: RecordOptions) -> None:
     """Ends the command with 2 unless a record's identity or its place is given, and given whole."""
     identity = (selected.institution, selected.record_id)
     by_place = (selected.topic, selected.partition, selected.offset)
-    require_one_way(identity, by_place, every=False)
+    require_selection(identity, by_place, every=False)
 
 
-def require_one_way(identity: Sequence[object], place: Sequence[object], *, every: bool) -> None:
+def require_selection(identity: Sequence[object], place: Sequence[object], *, every: bool) -> None:
     """Ends the command with 2 unless records are meant by identity, by place, or by `--all`."""
     ways = [any(part is not None for part in way) for way in (identity, place)]
     if sum(ways) + every != 1:

@@ -39,14 +39,14 @@ def _or_exit(read: Callable[[], Read]) -> Read:
     try:
         return read()
     except InvalidSettings as problem:
-        for line in problem.problems:
-            complain(line)
+        for text in problem.problems:
+            complain(text)
         raise typer.Exit(USAGE) from None
 
 
-def complain(line: str) -> None:
+def complain(text: str) -> None:
     """Prints a line for the operator on standard error."""
-    print(f"bursar-bridge: {line}", file=sys.stderr)
+    print(f"bursar-bridge: {text}", file=sys.stderr)
 
 
 def usage_error(rule: str) -> typer.Exit:

@@ -25,7 +25,7 @@ from .pausing import pause_in_words
 from .problems import operator_errors
 from .profiles import profiles_named
 from .session import read_database
-from .tables import show, show_one
+from .tables import show, show_card
 from .texts import money
 
 KIND = "fine"
@@ -83,7 +83,7 @@ def show_held(institution: str, fine: str, as_json: bool) -> None:
     row = read_database(lambda connection: _details(connection, profiles, key))
     if row is None:
         end_without(KIND)
-    show_one(row, as_json)
+    show_card(row, as_json)
     if row["status"] in (Status.ACTIVE, Status.IN_DISPUTE) and not row["profiles"]:
         complain("no profile of the institution is configured: nothing of it is exported")
     if row["failed_changes"]:
@@ -114,12 +114,12 @@ def release(
         releasable = [held for held in fines if held.reason in held_fine.RELEASABLE]
         return list(dict.fromkeys(held.fine.facts.key for held in releasable))
 
-    async def release_one(
+    async def release_fine(
         applier: Applier, key: FineKey, justification: Justification
     ) -> DecisionResult:
         return await held_fine.release(applier, profiles, key, justification)
 
-    decide("Release", KIND, find, release_one, decision, bulk)
+    decide("Release", KIND, find, release_fine, decision, bulk)
 
 
 def _profiles(code: str | None) -> Profiles:

@@ -54,7 +54,7 @@ def _file_of(
     (profile,) = profiles_named(required_profiles(settings, "import"), [code])
     name = profile.code if source is None else _source(source)
     file = _read(path)
-    _refuse_another_institutions(file, profile)
+    _raise_for_another_institution(file, profile)
     return profile, FileKey(profile.institution_id, name, file.sha256), file
 
 
@@ -69,7 +69,7 @@ def _source(named: str) -> str:
     return name
 
 
-def _refuse_another_institutions(file: ImportFile, profile: Profile) -> None:
+def _raise_for_another_institution(file: ImportFile, profile: Profile) -> None:
     """Ids are unique per institution: those of any other would pay somebody else's fines.
 
     It does not matter whether the other one has a profile here: the ids of a test system begin at

@@ -1,10 +1,10 @@
 """One import as a command: what it shows, how it ends, and what stops it half-way."""
 
 import asyncio
-import contextlib
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 
 import typer
 
@@ -44,7 +44,7 @@ def run_to_end(settings: Settings, options: ImportOptions, accepted: Accepted, r
     try:
         with operator_errors():
             profile, key, course.file = read()
-            steps = _Import(settings, options, accepted, profile, key, course)
+            steps = _Import(settings, options, accepted, profile, key, course.file, course)
             asyncio.run(_until_stopped(steps.rehearse() if options.dry_run else steps.run()))
     except typer.Exit as problem:
         status = problem.exit_code
@@ -62,59 +62,32 @@ def run_to_end(settings: Settings, options: ImportOptions, accepted: Accepted, r
 
 
 async def _until_stopped(work: Coroutine[object, object, None]) -> None:
-    """A signal cancels the work, so that clients are closed and the end is shown."""
-    task = asyncio.ensure_future(work)
-    with _signals(task.cancel):
-        await task
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], object]) -> Iterator[None]:
-    """The first one calls `stop`, a second one ends the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # an event loop takes signals in the main thread alone
-        return
-    loop = asyncio.get_running_loop()
-
-    def remove() -> None:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
+    """A signal cancels the work, so that clients are closed; a second one ends the process."""
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    # An event loop takes signals in the main thread alone.
+    signals = SIGNALS if threading.current_thread() is threading.main_thread() else ()
 
     def on_signal() -> None:
-        remove()
-        stop()
+        for number in signals:
+            loop.remove_signal_handler(number)
+        task.cancel()
 
-    for number in SIGNALS:
+    for number in signals:
         loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        remove()
+    await task
 
 
+@dataclass(frozen=True, slots=True)
 class _Import:
     """The steps of one import, or of its rehearsal; `course` keeps how far it has come."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        options: ImportOptions,
-        accepted: Accepted,
-        profile: Profile,
-        key: FileKey,
-        course: Course,
-    ) -> None:
-        self._settings = settings
-        self._options = options
-        self._accepted = accepted
-        self._profile = profile
-        self._key = key
-        self._course = course
-
-    @property
-    def _file(self) -> ImportFile:
-        assert self._course.file is not None
-        return self._course.file
+    _settings: Settings
+    _options: ImportOptions
+    _accepted: Accepted
+    _profile: Profile
+    _key: FileKey
+    _file: ImportFile
+    _course: Course
 
     async def rehearse(self) -> None:
         """Shows what each line and the whole file would do; changes nothing."""
@@ -128,9 +101,7 @@ class _Import:
             target = await self._target(job, register=False)
             summary = await self._check(job, target, keep)
         self._course.is_complete = True
-        if not self._has_lines:
-            complain("the file has no lines: nothing would be imported")
-            self._course.passed = True
+        if self._is_empty("nothing would be imported"):
             return
         show(import_shown.LINES, [rows[n] for n in sorted(rows)], self._options.as_json)
         self._show_plan(summary)
@@ -150,11 +121,9 @@ class _Import:
                 complain("nothing was published")
                 return
             self._warn(summary)
-            if not self._has_lines:
-                complain("the file has no lines: nothing was imported")
-                self._course.is_complete = self._course.passed = True
-                return
-            await self._import(job, summary)
+            self._course.is_complete = self._is_empty("nothing was imported")
+            if not self._course.is_complete:
+                await self._import(job, summary)
 
     async def _import(self, job: ImportJob, summary: Summary) -> None:
         target = await self._target(job, register=True)
@@ -195,10 +164,13 @@ class _Import:
         complain("published, but not decided yet: is the service running? Import again to see.")
         return False
 
-    @property
-    def _has_lines(self) -> bool:
+    def _is_empty(self, consequence: str) -> bool:
         """A batch without lines is a sound document: the bursar reports that nothing was paid."""
-        return bool(self._file.lines or self._file.bad)
+        if self._file.lines or self._file.bad:
+            return False
+        complain(f"the file has no lines: {consequence}")
+        self._course.passed = True
+        return True
 
     async def _check(
         self, job: ImportJob, target: Target, each: Callable[[Planned], None]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 
 Row = Mapping[str, object]
 
@@ -40,31 +41,18 @@ class Column:
     kind: Kind = Kind.WORD
     wide: bool = False
     unless: str | None = None
-    colours: Mapping[str, str] = field(default_factory=dict)
+    colours: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def heading(self) -> str:
         return _HEADINGS.get(self.name, self.name.replace("_", " "))
 
 
-def identifier(name: str, *, wide: bool = False, unless: str | None = None) -> Column:
-    return Column(name, Kind.ID, wide, unless)
-
-
-def number(name: str, *, wide: bool = False) -> Column:
-    return Column(name, Kind.NUMBER, wide)
-
-
-def word(name: str, *, wide: bool = False, colours: Mapping[str, str] | None = None) -> Column:
-    return Column(name, Kind.WORD, wide, colours=colours or {})
-
-
-def text(name: str, *, wide: bool = False) -> Column:
-    return Column(name, Kind.TEXT, wide)
-
-
-def sentence(name: str, *, wide: bool = False) -> Column:
-    return Column(name, Kind.SENTENCE, wide)
+identifier = partial(Column, kind=Kind.ID)
+number = partial(Column, kind=Kind.NUMBER)
+word = partial(Column, kind=Kind.WORD)
+text = partial(Column, kind=Kind.TEXT)
+sentence = partial(Column, kind=Kind.SENTENCE)
 
 
 def place(*, unless: str | None = None) -> tuple[Column, ...]:

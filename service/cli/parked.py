@@ -13,11 +13,11 @@ from ..operations.overpaid import Overpaid, overpaid
 from ..operations.parked import ParkedFilter, ParkedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
 from .commands.records import ParkedOptions
-from .decisions import Decision, action_rows, decide, require_one_record, require_one_way
+from .decisions import Decision, action_rows, decide, require_record, require_selection
 from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, place, text, word
 from .session import read_database
-from .tables import show, show_one
+from .tables import show, show_card
 from .texts import age, money, parse_age
 
 KIND = "parked record"
@@ -68,7 +68,7 @@ def list_parked(
 
 def show_parked(selected: RecordOptions, record: str | None, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
-    meant = _one(selected, record)
+    meant = _named(selected, record)
     details = read_database(lambda connection: _details(connection, meant))
     if not details:
         end_without(KIND)
@@ -77,7 +77,7 @@ def show_parked(selected: RecordOptions, record: str | None, value: bool, as_jso
         row = {**_row(item), **sums, "decisions": action_rows(actions)}
         if value:
             row["value"] = (item.origin.value or b"").decode(errors="replace")
-        show_one(row, as_json)
+        show_card(row, as_json)
 
 
 def release(
@@ -104,7 +104,7 @@ def _decide(
 ) -> None:
     if bulk.every:
         by_place = (selected.topic, selected.partition, selected.offset)
-        require_one_way((selected.source, selected.record_id), by_place, every=True)
+        require_selection((selected.source, selected.record_id), by_place, every=True)
         meant = ParkedFilter(
             institution_id=selected.institution,
             wait=filters.wait,
@@ -114,7 +114,7 @@ def _decide(
     elif filters.wait is not None or filters.older_than is not None:
         raise usage_error("--wait, --older-than: only with --all")
     else:
-        meant = _one(selected, filters.record)
+        meant = _named(selected, filters.record)
     decide(
         verb,
         KIND,
@@ -126,8 +126,8 @@ def _decide(
     )
 
 
-def _one(selected: RecordOptions, record: str | None) -> ParkedFilter:
-    require_one_record(selected)
+def _named(selected: RecordOptions, record: str | None) -> ParkedFilter:
+    require_record(selected)
     return ParkedFilter(
         institution_id=selected.institution,
         source=selected.source,

@@ -34,8 +34,8 @@ def operator_errors() -> Iterator[None]:
     except Exception as problem:
         if not is_operator_error(problem):
             raise
-        for line in error_lines(problem):
-            complain(line)
+        for text in error_texts(problem):
+            complain(text)
         raise typer.Exit(status_of(problem)) from None
 
 
@@ -52,7 +52,7 @@ def status_of(problem: BaseException) -> int:
     return OLDER if isinstance(problem, OlderDatabase) else FAILED
 
 
-def error_lines(problem: Exception) -> Sequence[str]:
+def error_texts(problem: Exception) -> Sequence[str]:
     """The lines that an operator sees of an error.
 
     Of an error of another library only the class is named: its text may hold personal data.

@@ -1,16 +1,13 @@
 """The program `bursar-bridge`: its commands, its version, and completion by the tab key."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
+from typer.completion import get_completion_inspect_parameters, install_callback, show_callback
 
 from ..runtime.process import collect_garbage_seldom, program_version
-from .commands import export, files, ledger, process, records, restore_check
-from .completion import (
-    InstallCompletionOption,
-    ShowCompletionOption,
-    answer_the_shell,
-)
+from .commands import export, files, ledger, process, records
 
 application = typer.Typer(
     name="bursar-bridge",
@@ -20,11 +17,58 @@ application = typer.Typer(
     "3 the database is older than Kafka, so nothing was written; 4 an import that is not complete; "
     "5 another session was in the way: try again later.",
     no_args_is_help=True,
-    add_completion=False,  # typer would guess the shell: service/cli/completion.py
+    add_completion=False,  # see Shell
     pretty_exceptions_enable=False,
 )
-for module in (process, export, files, ledger, records, restore_check):
+for module in (process, export, files, ledger, records):
     application.add_typer(module.application)
+
+
+class Shell(StrEnum):
+    """The shells that complete commands and options by the tab key.
+
+    The shell is named in the option. typer would guess it from the processes above this one, which
+    in an image or under `sudo` are none or those of another shell.
+    """
+
+    BASH = "bash"
+    ZSH = "zsh"
+
+
+def _require_program(context: typer.Context, shell: Shell | None) -> None:
+    """A shell completes a program by its name, and `python -m service` is not the name of one."""
+    if shell is not None and " " in (context.find_root().info_name or ""):
+        raise typer.BadParameter("is for the installed program, bursar-bridge", context)
+
+
+def _show(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
+    _require_program(context, shell)
+    show_callback(context, option, shell and shell.value)
+
+
+def _install(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
+    _require_program(context, shell)
+    install_callback(context, option, shell and shell.value)
+
+
+ShowCompletionOption = Annotated[
+    Shell | None,
+    typer.Option(
+        "--show-completion",
+        callback=_show,
+        is_eager=True,
+        help="Print the script that completes commands and options by the tab key.",
+    ),
+]
+InstallCompletionOption = Annotated[
+    Shell | None,
+    typer.Option(
+        "--install-completion",
+        callback=_install,
+        is_eager=True,
+        help="Install that script for this user, in the shell's start file.",
+    ),
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -50,5 +94,6 @@ def _common(
 def main() -> None:
     """The entry point of the program `bursar-bridge`."""
     collect_garbage_seldom()
-    answer_the_shell()
+    # The script sets a variable and calls the program, which then prints the completions.
+    get_completion_inspect_parameters()
     application()

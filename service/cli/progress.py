@@ -31,7 +31,7 @@ def batches() -> Iterator[Progress]:
 def waiting(text: str) -> Iterator[None]:
     """Shows `text` with a moving sign as long as the block runs."""
     console = Console(file=sys.stderr)
-    with console.status(text), _lines_above_the_bar(console):
+    with console.status(text), _texts_above_the_bar(console):
         yield
 
 
@@ -47,25 +47,25 @@ def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Iterator[Pr
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    with bars, _lines_above_the_bar(console):
+    with bars, _texts_above_the_bar(console):
         yield bars
 
 
 @contextlib.contextmanager
-def _lines_above_the_bar(console: Console) -> Iterator[None]:
+def _texts_above_the_bar(console: Console) -> Iterator[None]:
     """What is logged or complained about while a bar is shown appears above it, line by line."""
     if not console.is_terminal:
         yield
         return
-    lines = _LinesAbove(console)
+    stream = _TextAbove(console)
     try:
-        with contextlib.redirect_stderr(lines):
+        with contextlib.redirect_stderr(stream):
             yield
     finally:
-        lines.finish()
+        stream.finish()
 
 
-class _LinesAbove(io.TextIOBase):
+class _TextAbove(io.TextIOBase):
     """A text stream whose lines are printed above the bar of a console.
 
     rich's own redirection breaks a line at the width of the terminal, in the middle of a value, so
@@ -78,9 +78,9 @@ class _LinesAbove(io.TextIOBase):
         self._unfinished = ""
 
     def write(self, text: str) -> int:
-        *lines, self._unfinished = (self._unfinished + text).split("\n")
-        for line in lines:
-            self._console.print(_Line(line), crop=False)
+        *finished, self._unfinished = (self._unfinished + text).split("\n")
+        for whole in finished:
+            self._console.print(_Whole(whole), crop=False)
         return len(text)
 
     def isatty(self) -> bool:
@@ -91,7 +91,7 @@ class _LinesAbove(io.TextIOBase):
             self.write("\n")
 
 
-class _Line:
+class _Whole:
     """A line with its escape sequences as they are; the terminal continues it where it is long."""
 
     def __init__(self, text: str) -> None:

@@ -13,7 +13,7 @@ from .decisions import action_rows, decide
 from .errors import usage_error
 from .lists import Listing, Row, identifier, number, text, word
 from .session import read_database
-from .tables import show, show_one
+from .tables import show, show_card
 from .texts import age
 
 KIND = "quarantined record"
@@ -45,7 +45,7 @@ def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
     """Shows one record with its headers, and what was decided about it."""
     meant = QuarantineFilter(_id(record_id))
     for row in read_database(lambda connection: _details(connection, meant, value)):
-        show_one(row, as_json)
+        show_card(row, as_json)
 
 
 def release(

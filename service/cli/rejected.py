@@ -7,11 +7,11 @@ from ..operations import rejected
 from ..operations.names import Names, names_in
 from ..operations.rejected import RejectedFilter, RejectedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
-from .decisions import Decision, action_rows, decide, require_one_record, require_one_way
+from .decisions import Decision, action_rows, decide, require_record, require_selection
 from .errors import complain, end_without, usage_error
 from .lists import Listing, Row, identifier, number, place, sentence, word
 from .session import read_database
-from .tables import show, show_one
+from .tables import show, show_card
 
 KIND = "rejected record"
 REJECTED = Listing(
@@ -66,12 +66,12 @@ def list_rejected(
 
 def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
-    meant = _one(selected, None)
+    meant = _named(selected, None)
     rows = read_database(lambda connection: _details(connection, meant, value))
     if not rows:
         end_without(KIND)
     for row in rows:
-        show_one(row, as_json)
+        show_card(row, as_json)
 
 
 def replay(
@@ -101,7 +101,7 @@ def _decide(
             (selected.source, selected.record_id),
             (selected.partition, selected.offset),
         )
-        require_one_way(identity, by_place, every=True)
+        require_selection(identity, by_place, every=True)
         meant = RejectedFilter(
             institution_id=selected.institution,
             reason=because,
@@ -109,7 +109,7 @@ def _decide(
             state=RejectedState.OPEN,
         )
     else:
-        meant = _one(selected, because)
+        meant = _named(selected, because)
     decide(
         verb,
         KIND,
@@ -121,8 +121,8 @@ def _decide(
     )
 
 
-def _one(selected: RecordOptions, because: Reason | None) -> RejectedFilter:
-    require_one_record(selected)
+def _named(selected: RecordOptions, because: Reason | None) -> RejectedFilter:
+    require_record(selected)
     return RejectedFilter(
         institution_id=selected.institution,
         source=selected.source,

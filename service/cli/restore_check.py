@@ -18,7 +18,7 @@ from .errors import FAILED, OLDER, complain, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, sentence, word
 from .problems import operator_errors
 from .session import database, read_database
-from .tables import show, show_json, show_one
+from .tables import show, show_card, show_json
 
 FINDINGS = Listing("the check finds nothing now", (word("finding"), sentence("text")))
 BILLED = Listing(
@@ -119,7 +119,7 @@ def _show(state: State, as_json: bool) -> None:
             "found_by": verdict.found_by,
             "found_at": verdict.found_at,
         }
-        show_one(row, as_json)
+        show_card(row, as_json)
     if state.problem is not None:
         complain(f"not compared with Kafka now: {state.problem}")
     else:
@@ -153,10 +153,10 @@ async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
     For commands that only read, and whose result would be misleading without it.
     """
     try:
-        line = await finding_of(settings, pool)
+        finding = await finding_of(settings, pool)
     except CannotAsk as problem:
         complain(f"not compared with Kafka: {problem}")
         return False
-    if line is not None:
-        complain(line)
-    return line is not None
+    if finding is not None:
+        complain(finding)
+    return finding is not None

@@ -82,7 +82,7 @@ def applier_of(settings: Settings, writer: Writer) -> Applier:
     return new_applier(settings, writer, lambda: None)
 
 
-async def refuse_older_database(settings: Settings) -> None:
+async def raise_if_older(settings: Settings) -> None:
     """Compares the database with Kafka, for a command that first shows what it would write."""
     async with database(settings) as pool:
         await new_guard(settings, pool).ask()

@@ -43,32 +43,31 @@ def show(listing: Listing, rows: Sequence[Row], as_json: bool, *, wide: bool = F
     cells_max = console.width if console.is_terminal else None
     columns = list(listing.columns_of(rows, wide=wide))
     table = _Table.of(columns, rows, cells_max, cuts=not wide)
-    console.print(Text("\n").join(table.lines(rows)), soft_wrap=True)
+    console.print(Text("\n").join(table.texts(rows)), soft_wrap=True)
 
 
-def show_one(row: Row, as_json: bool) -> None:
-    """One subject: a line per member that has a value."""
+def show_card(row: Row, as_json: bool) -> None:
+    """Shows what is known of one thing: a paragraph for each member that has a value."""
     if as_json:
         show_json([row])
         return
     console = Console()
-    shown = {name: value for name, value in row.items() if value is not None and value != []}
-    label_cells = max((cell_len(name) for name in shown), default=0)
-    for name, value in shown.items():
-        label = Text(name.replace("_", " ").ljust(label_cells) + GAP, "bold")
-        cells_max = console.width if console.is_terminal else None
-        width = None if cells_max is None else cells_max - len(label)
-        values = value if isinstance(value, list) else [value]
-        lines = [line for part in values for line in _folded(_member(part), width)]
-        for number, line in enumerate(lines):
-            if width is not None and cell_len(line) > width:
-                # A long identifier is not broken by the terminal: it has a line of its own.
-                if number == 0:
-                    console.print(Text(name.replace("_", " "), "bold"), soft_wrap=True)
-                console.print(Text(_indented(line, len(label), cells_max)), soft_wrap=True)
-                continue
-            margin = label if number == 0 else Text(" " * len(label))
-            console.print(margin + Text(line), soft_wrap=True)
+    cells_max = console.width if console.is_terminal else None
+    members = {name: value for name, value in row.items() if value is not None and value != []}
+    label_cells = max(map(cell_len, members), default=0) + len(GAP)
+    room = None if cells_max is None else cells_max - label_cells
+    for name, value in members.items():
+        label = Text(name.replace("_", " ").ljust(label_cells), "bold")
+        for part in value if isinstance(value, list) else [value]:
+            for text in _folded(_member(part), room):
+                if room is not None and cell_len(text) > room:
+                    # Beside its name a long identifier would be broken at the edge of the terminal.
+                    label.rstrip()
+                    if label:
+                        console.print(label, soft_wrap=True)
+                    label = Text(_margin(text, label_cells, cells_max))
+                console.print(label + Text(text), soft_wrap=True)
+                label = Text(" " * label_cells)
 
 
 def show_json(rows: Sequence[Row]) -> None:
@@ -78,13 +77,12 @@ def show_json(rows: Sequence[Row]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """`widths`: of the columns in a row's first line. `below`: what follows under it.
+    """The columns of a row's first line with their widths in cells, and the columns below it.
 
-    `cells_max` is None where lines may be as long as they are.
+    `cells_max` is None where a line may be as long as it is; with `cuts` texts may be cut.
     """
 
-    first: Sequence[Column]
-    widths: Sequence[int]
+    widths: Mapping[Column, int]
     below: Sequence[Column]
     cells_max: int | None
     cuts: bool
@@ -93,87 +91,78 @@ class _Table:
     def of(
         cls, columns: Sequence[Column], rows: Sequence[Row], cells_max: int | None, *, cuts: bool
     ) -> "_Table":
-        natural = {column.name: _natural(column, rows) for column in columns}
+        widths = {column: _width(column, rows) for column in columns}
         if cells_max is None:
-            return cls(columns, list(natural.values()), (), None, cuts)
-        least = {
-            column.name: _least(column, natural[column.name], rows, cuts=cuts) for column in columns
-        }
-        first = list(columns)
-        while len(first) > 1 and _width([least[column.name] for column in first]) > cells_max:
-            first.remove(_least_important(first))
-        widths = [least[column.name] for column in first]
-        spare = cells_max - _width(widths)
-        for place, column in enumerate(first):
-            more = max(0, min(spare, natural[column.name] - widths[place]))
-            widths[place] += more
+            return cls(widths, (), None, cuts)
+        least = {column: _least(column, widths[column], rows, cuts=cuts) for column in columns}
+        while len(least) > 1 and _sum(least.values()) > cells_max:
+            del least[_least_important(list(least))]
+        spare = cells_max - _sum(least.values())
+        for column in least:
+            more = max(0, min(spare, widths[column] - least[column]))
+            least[column] += more
             spare -= more
-        below = [column for column in columns if column not in first]
-        return cls(first, widths, below, cells_max, cuts)
+        below = [column for column in columns if column not in least]
+        return cls(least, below, cells_max, cuts)
 
-    def lines(self, rows: Sequence[Row]) -> Iterator[Text]:
-        columns = list(zip(self.first, self.widths, strict=True))
-        headings = [_aligned(column, column.heading, width) for column, width in columns]
+    def texts(self, rows: Sequence[Row]) -> Iterator[Text]:
+        """The printed table, a text for each of its lines."""
+        headings = [
+            _aligned(column, column.heading, cells) for column, cells in self.widths.items()
+        ]
         yield Text(GAP.join(headings).rstrip(), "bold")
-        yield Text(GAP.join("-" * width for width in self.widths))
+        yield Text(GAP.join("-" * cells for cells in self.widths.values()))
         for row in rows:
-            yield from self._first_lines(row)
-            yield from map(Text, self._lines_below(row))
+            yield from self._first(row)
+            yield from map(Text, self._below(row))
 
-    def _first_lines(self, row: Row) -> Iterator[Text]:
-        line, continued = Text(), list[str]()
-        for column, width in zip(self.first, self.widths, strict=True):
+    def _first(self, row: Row) -> Iterator[Text]:
+        first, continued = Text(), list[str]()
+        for column, cells in self.widths.items():
             value = _cell(row, column)
             if column.kind is Kind.SENTENCE:
-                value, *more = _folded(value, self.cells_max and width)
-                continued = [" " * line.cell_len + part for part in more]
-            line.append(_aligned(column, value, width), column.colours.get(value, ""))
-            line.append(GAP)
-        line.rstrip()
-        yield line
+                value, *more = _folded(value, self.cells_max and cells)
+                continued = [" " * first.cell_len + part for part in more]
+            first.append(_aligned(column, value, cells), column.colours.get(value, ""))
+            first.append(GAP)
+        first.rstrip()
+        yield first
         yield from map(Text, continued)
 
-    def _lines_below(self, row: Row) -> Iterator[str]:
-        """Each column with its name; as many in a line as fit."""
-        line = ""
+    def _below(self, row: Row) -> Iterator[str]:
+        """Each column with its name; as many beside each other as fit."""
+        texts = ""
         for column in self.below:
             value = _cell(row, column)
             if not value:
                 continue
-            part = f"{GAP}{column.heading}: {value}"
-            if line and not self._fits(line + part):
-                yield line
-                line = ""
-            if self._fits(part):
-                line += part
+            text = f"{GAP}{column.heading}: {value}"
+            if texts and not self._fits(texts + text):
+                yield texts
+                texts = ""
+            if self._fits(text):
+                texts += text
             else:
-                yield from self._long_part(column, value)
-        if line:
-            yield line
+                yield from self._long(column, value)
+        if texts:
+            yield texts
 
-    def _long_part(self, column: Column, value: str) -> Iterator[str]:
-        """A value that fills lines of its own."""
+    def _long(self, column: Column, value: str) -> Iterator[str]:
+        """A value that has lines of its own."""
         assert self.cells_max is not None
         if column.kind is Kind.TEXT and self.cuts:
             yield _cut(f"{GAP}{column.heading}: {value}", self.cells_max)
             return
         yield f"{GAP}{column.heading}:"
         room = self.cells_max - 2 * len(GAP)
-        lines = _folded(value, room) if column.kind in FOLDED else [value]
-        yield from (_indented(line, 2 * len(GAP), self.cells_max) for line in lines)
+        for text in _folded(value, room) if column.kind in FOLDED else [value]:
+            yield _margin(text, 2 * len(GAP), self.cells_max) + text
 
-    def _fits(self, line: str) -> bool:
-        return self.cells_max is None or cell_len(line) <= self.cells_max
-
-
-def _indented(line: str, cells: int, cells_max: int | None) -> str:
-    """The line behind so many blanks, or behind as many as leave it whole on the terminal."""
-    if cells_max is not None:
-        cells = min(cells, max(0, cells_max - cell_len(line)))
-    return " " * cells + line
+    def _fits(self, text: str) -> bool:
+        return self.cells_max is None or cell_len(text) <= self.cells_max
 
 
-def _natural(column: Column, rows: Sequence[Row]) -> int:
+def _width(column: Column, rows: Sequence[Row]) -> int:
     return max(cell_len(column.heading), *(cell_len(_cell(row, column)) for row in rows))
 
 
@@ -193,7 +182,7 @@ def _least_important(columns: Sequence[Column]) -> Column:
     return texts[-1] if texts else columns[-1]
 
 
-def _width(widths: Collection[int]) -> int:
+def _sum(widths: Collection[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
@@ -209,20 +198,26 @@ def _cut(value: str, cells_max: int) -> str:
 
 
 def _folded(value: str, cells_max: int | None) -> list[str]:
-    """Lines of at most so many cells; a word that is longer stands whole on a line of its own."""
+    """Pieces of at most so many cells; a word that is longer is a piece of its own, whole."""
     if cells_max is None:
         return value.split("\n")
-    lines: list[str] = []
+    pieces: list[str] = []
     for paragraph in value.split("\n"):
-        line = ""
-        for part in paragraph.split(" "):
-            longer = f"{line} {part}" if line else part
-            if line and cell_len(longer) > cells_max:
-                lines.append(line)
-                longer = part
-            line = longer
-        lines.append(line)
-    return lines
+        first, *words = paragraph.split(" ")
+        pieces.append(first)
+        for word in words:
+            longer = f"{pieces[-1]} {word}"
+            if pieces[-1] and cell_len(longer) > cells_max:
+                pieces.append(word)
+            else:
+                pieces[-1] = longer if pieces[-1] else word
+    return pieces
+
+
+def _margin(text: str, cells: int, cells_max: int | None) -> str:
+    """So many blanks, or as many as leave the text behind them whole on the terminal."""
+    room = cells if cells_max is None else max(0, cells_max - cell_len(text))
+    return " " * min(cells, room)
 
 
 def _cell(row: Row, column: Column) -> str:

@@ -17,7 +17,6 @@ LIGHT = ("service.cli.commands", "service.core.words")
 LIGHT_ALONE = {
     "service",
     "service.cli",
-    "service.cli.completion",
     "service.cli.program",
     "service.runtime.process",
     "service.core",

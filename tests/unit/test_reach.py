@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
-from service.cli.problems import error_lines, is_operator_error
+from service.cli.problems import error_texts, is_operator_error
 from service.database.reach import why_unusable
 from service.database.upgrade import BrokenMigration
 from service.kafka.clients import why_unusable as why_kafka_is_unusable
@@ -161,7 +161,7 @@ def test_what_the_client_says_otherwise_is_told_as_it_is() -> None:
 )
 def test_what_fails_later_is_told_by_its_sort(problem: Exception, line: str) -> None:
     assert is_operator_error(problem)
-    assert error_lines(problem) == [line]
+    assert error_texts(problem) == [line]
 
 
 def test_a_bug_keeps_its_traceback() -> None:

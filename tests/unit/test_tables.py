@@ -15,7 +15,7 @@ from rich.cells import cell_len
 import service.cli
 from service.cli.lists import Column, Kind, Listing, Row, identifier, number, sentence, text, word
 from service.cli.restore_check import BILLED, billed_row
-from service.cli.tables import show, show_one
+from service.cli.tables import show, show_card
 from service.restore.operators import PublishedManifest
 
 WHOLE = (Kind.ID, Kind.NUMBER)
@@ -232,7 +232,7 @@ def test_a_card_gives_an_id_as_wide_as_the_terminal_a_line_of_its_own(
         "in_words": f"the fine {LONG_ID} is held back",
         "failed_changes": [{"change_id": LONG_ID[:70]}, {"change_id": "C-2"}],
     }
-    show_one(row, False)
+    show_card(row, False)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "fine id",
@@ -277,7 +277,7 @@ def test_a_card_folds_texts_and_keeps_ids(capsys: pytest.CaptureFixture[str]) ->
         "headers": ["ce_id: 1", "\x1b[2J"],
         "decisions": [{"action": "release", "reason": value_of(Kind.TEXT, 0, 0).strip()}],
     }
-    show_one(row, False)
+    show_card(row, False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["id", "P" * 100]
     assert [line for line in lines[2:] if cell_len(line) > 80] == []

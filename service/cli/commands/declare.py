@@ -50,9 +50,11 @@ def command(
             function = work_of(work)
             function(**{parameter.name: _argument(parameter, values) for parameter in parameters})
 
-        own = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
-        vars(run)["__signature__"] = inspect.Signature([own, *options])
-        run.__annotations__ = {option.name: option.annotation for option in (own, *options)}
+        with_context = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
+        vars(run)["__signature__"] = inspect.Signature([with_context, *options])
+        run.__annotations__ = {
+            option.name: option.annotation for option in (with_context, *options)
+        }
         application.command(name, help=inspect.getdoc(declaration))(run)
         DECLARED.append((declaration, work))
         return declaration

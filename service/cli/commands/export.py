@@ -22,7 +22,7 @@ export = group(
     "export",
     "Run profiles now, pause and resume them; preview, list, show, send again and check batches.",
 )
-OneProfileOption = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
+RequiredProfileOption = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
 ProfilesOption = Annotated[
     list[str] | None, typer.Option("--profile", help="Code of a profile, several times for more.")
 ]
@@ -31,12 +31,13 @@ BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Number of the 
 
 @command(export, "run", work="export.run")
 def run(
-    options: ShowOptions,
+    *,
     profile: ProfilesOption = None,
     every: Annotated[bool, typer.Option("--all", help="Every profile of the file.")] = False,
     even_if_paused: Annotated[
         bool, typer.Option("--even-if-paused", help="Run paused profiles, too, this once.")
     ] = False,
+    options: ShowOptions,
 ) -> None:
     """Run profiles now, whatever their schedule, and show the batches.
 
@@ -49,8 +50,8 @@ def run(
 
 @command(export, "preview", work="export.show_preview")
 def show_preview(
-    profile: OneProfileOption,
-    options: ShowOptions,
+    *,
+    profile: RequiredProfileOption,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,6 +60,7 @@ def show_preview(
             "not the folder a bursar loads from.",
         ),
     ] = None,
+    options: ShowOptions,
 ) -> None:
     """What a run would seal now: the same XML and totals, numbers included; nothing is changed.
 
@@ -69,7 +71,7 @@ def show_preview(
 
 @command(export, "resend", work="export.resend")
 def resend(
-    profile: OneProfileOption,
+    profile: RequiredProfileOption,
     batch: BatchOption,
     institution: Annotated[
         str | None,
@@ -81,10 +83,11 @@ def resend(
 
 @command(export, "pause", work="pausing.pause")
 def pause(
-    decision: DecisionOptions,
+    *,
     profile: ProfilesOption = None,
     institution: InstitutionOption = None,
     every: AllOption = False,
+    decision: DecisionOptions,
 ) -> None:
     """Stop the runs of profiles until `export resume`: by schedule and by `export run`.
 
@@ -95,17 +98,18 @@ def pause(
 
 @command(export, "resume", work="pausing.resume")
 def resume(
-    decision: DecisionOptions,
+    *,
     profile: ProfilesOption = None,
     institution: InstitutionOption = None,
     every: AllOption = False,
+    decision: DecisionOptions,
 ) -> None:
     """Let paused profiles run again, as their schedules say; a missed run is caught up once."""
 
 
 @command(export, "list", work="batches.list_batches")
 def list_batches(
-    options: ListOptions,
+    *,
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
     state: Annotated[
@@ -118,6 +122,7 @@ def list_batches(
     fine: Annotated[
         str | None, typer.Option("--fine", help="The batches of a fine_id; with --institution.")
     ] = None,
+    options: ListOptions,
 ) -> None:
     """Batches, newest first. Published: the broker has it; then what the bursar answered.
 
@@ -127,13 +132,14 @@ def list_batches(
 
 @command(export, "show", work="batches.show_batch")
 def show_batch(
-    profile: OneProfileOption,
+    *,
+    profile: RequiredProfileOption,
     batch: BatchOption,
-    options: ShowOptions,
     institution: Annotated[
         str | None,
         typer.Option("--institution", help="Its id, where several have had such a profile."),
     ] = None,
+    options: ShowOptions,
 ) -> None:
     """One batch, its lines, and what became of each."""
 

@@ -20,7 +20,9 @@ from .options import (
 )
 
 application = typer.Typer()
-OneInstitutionOption = Annotated[str, typer.Option("--institution", help="Id of the institution.")]
+RequiredInstitutionOption = Annotated[
+    str, typer.Option("--institution", help="Id of the institution.")
+]
 
 
 @command(application, "reconcile", work="reconcile.reconcile_ledger")
@@ -42,7 +44,7 @@ def reconcile_ledger(
 
 @command(application, "balance", work="patrons.show_balance")
 def show_balance(
-    institution: OneInstitutionOption,
+    institution: RequiredInstitutionOption,
     patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
     currency: Annotated[str | None, typer.Option("--currency", help="One currency alone.")] = None,
     at: Annotated[
@@ -80,7 +82,10 @@ class HistoryOptions:
 
 @command(application, "history", work="history.show_history")
 def show_history(
-    institution: OneInstitutionOption, selected: HistoryOptions, options: ShowOptions
+    *,
+    institution: RequiredInstitutionOption,
+    selected: HistoryOptions,
+    options: ShowOptions,
 ) -> None:
     """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions.
 
@@ -90,9 +95,9 @@ def show_history(
 
 @command(application, "erase", work="patrons.erase_patron")
 def erase_patron(
+    *,
     institution: Annotated[str, typer.Option(help="Id of the institution.")],
     patron: Annotated[str, typer.Option(help="Id of the patron.")],
-    decision: DecisionOptions,
     only_texts: Annotated[
         bool,
         typer.Option(
@@ -101,6 +106,7 @@ def erase_patron(
         ),
     ] = False,
     yes: YesOption = False,
+    decision: DecisionOptions,
 ) -> None:
     """Erase name, identifiers, items, comments and reasons of a patron; amounts and ids stay.
 
@@ -116,13 +122,14 @@ payments = group(
 
 @command(payments, "list", work="payments.list_payments")
 def list_payments(
-    options: ListOptions,
+    *,
     since: Annotated[
         str | None,
         typer.Option("--since", help="Paid at this instant or later, as 2026-09-01T00:00:00Z."),
     ] = None,
     institution: InstitutionOption = None,
     source: SourceOption = None,
+    options: ListOptions,
 ) -> None:
     """All payments, reversals, write-offs and statuses by the time they were paid at.
 
@@ -138,7 +145,7 @@ FineOption = Annotated[str | None, typer.Option("--fine", help="The fine_id.")]
 
 @command(held, "list", work="held.list_held")
 def list_held(
-    options: ListOptions,
+    *,
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
     patron: Annotated[
@@ -152,6 +159,7 @@ def list_held(
         bool,
         typer.Option("--waiting", help="Also what is not due yet, or in a paused profile."),
     ] = False,
+    options: ListOptions,
 ) -> None:
     """Fines that the next runs would hold back, and those that no profile takes, with the reason.
 
@@ -163,7 +171,7 @@ def list_held(
 
 @command(held, "show", work="held.show_held")
 def show_held(
-    institution: OneInstitutionOption,
+    institution: RequiredInstitutionOption,
     fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
@@ -176,10 +184,11 @@ def show_held(
 
 @command(held, "release", work="held.release")
 def release_held(
-    decision: DecisionOptions,
-    bulk: BulkOptions,
+    *,
     institution: InstitutionOption = None,
     fine: FineOption = None,
     profile: ProfileOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Offer refused or not exportable fines to the next run."""

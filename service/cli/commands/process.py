@@ -1,21 +1,21 @@
-"""`run`, `migrate`, `check`, `topics`: the service itself, and what it needs before it starts."""
+"""`run`, `migrate`, `check`, `topics`, `restore-check`: the service, and what its start needs."""
 
 from typing import Annotated
 
 import typer
 
 from .declare import command, group
-from .options import JsonOption
+from .options import DecisionOptions, JsonOption
 
 application = typer.Typer()
 
 
-@command(application, "run", work="run.run")
+@command(application, "run", work="process.run")
 def run() -> None:
     """Run the service until SIGTERM or SIGINT (twice: at once)."""
 
 
-@command(application, "migrate", work="setup.migrate")
+@command(application, "migrate", work="process.migrate")
 def migrate() -> None:
     """Bring the database to this version; from several instances at once, too."""
 
@@ -28,7 +28,7 @@ def check(as_json: JsonOption = False) -> None:
 topics = group(application, "topics", "Create or check the topics.")
 
 
-@command(topics, "create", work="setup.create_missing_topics")
+@command(topics, "create", work="process.create_missing_topics")
 def create_topics(
     partitions: Annotated[
         int, typer.Option(min=1, max=10_000, help="Partitions of each new topic.")
@@ -40,6 +40,54 @@ def create_topics(
     """Create the topics that are missing; those that exist stay as they are."""
 
 
-@command(topics, "check", work="setup.compare_topics")
+@command(topics, "check", work="process.compare_topics")
 def check_topics() -> None:
     """Compare the topics with what they must be; exit code 1 if one differs."""
+
+
+restore_check = group(
+    application,
+    "restore-check",
+    "Whether an older database was restored under Kafka. Exit code 3: it was.",
+)
+
+
+@command(restore_check, "show", work="restore_check.show_check")
+def show_check(as_json: JsonOption = False) -> None:
+    """What stopped the service, and what the check finds now; nothing is changed."""
+
+
+@command(restore_check, "clear", work="restore_check.clear")
+def clear(
+    *,
+    accept_existing_topics: Annotated[
+        bool,
+        typer.Option(
+            "--accept-existing-topics",
+            help="For a new database whose output topics hold records of another one: begin "
+            "behind them. Their readers will see batch numbers and sequences begin again at 1.",
+        ),
+    ] = False,
+    accept_foreign_records: Annotated[
+        bool,
+        typer.Option(
+            "--accept-foreign-records",
+            help="Pass over records in the output topics that another program wrote: they do not "
+            "carry this service's ce_type.",
+        ),
+    ] = False,
+    decision: DecisionOptions,
+) -> None:
+    """Let the service start again; refused as long as the check finds anything."""
+
+
+@command(restore_check, "billed", work="restore_check.show_billed")
+def show_billed(
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Only batches that this database does not know.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The manifests as JSON lines, with each line of a batch.")
+    ] = False,
+) -> None:
+    """What was billed, by the topic of manifests, and whether this database knows of it."""

@@ -45,7 +45,7 @@ class ParkedOptions:
 
 @command(parked, "list", work="parked.list_parked")
 def list_parked(
-    options: ListOptions,
+    *,
     institution: InstitutionOption = None,
     wait: WaitOption = None,
     older_than: OlderOption = None,
@@ -54,6 +54,7 @@ def list_parked(
     fine: Annotated[
         str | None, typer.Option("--fine", help="Only what waits for this fine_id.")
     ] = None,
+    options: ListOptions,
 ) -> None:
     """What waits, oldest first."""
 
@@ -73,14 +74,22 @@ def show_parked(
 
 @command(parked, "release", work="parked.release")
 def release_parked(
-    decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
+    *,
+    selected: RecordOptions,
+    options: ParkedOptions,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Take what is held for its excess, with a credit; try anything else again."""
 
 
 @command(parked, "discard", work="parked.discard")
 def discard_parked(
-    decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
+    *,
+    selected: RecordOptions,
+    options: ParkedOptions,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Give records up: they are rejected as `discarded`, with their bytes."""
 
@@ -93,7 +102,7 @@ BecauseOption = Annotated[
 
 @command(rejected, "list", work="rejected.list_rejected")
 def list_rejected(
-    options: ListOptions,
+    *,
     institution: InstitutionOption = None,
     because: BecauseOption = None,
     topic: TopicOption = None,
@@ -106,6 +115,7 @@ def list_rejected(
         Reason | None,
         typer.Option("--reason", hidden=True, help="The former name of --because in this list."),
     ] = None,
+    options: ListOptions,
 ) -> None:
     """What was refused, oldest first; without the records' bytes."""
 
@@ -119,20 +129,22 @@ def show_rejected(
 
 @command(rejected, "replay", work="rejected.replay")
 def replay_rejected(
-    decision: DecisionOptions,
+    *,
     selected: RecordOptions,
-    bulk: BulkOptions,
     because: BecauseOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Decide records anew, under their own identity; what is refused again stays as it is."""
 
 
 @command(rejected, "discard", work="rejected.discard")
 def discard_rejected(
-    decision: DecisionOptions,
+    *,
     selected: RecordOptions,
-    bulk: BulkOptions,
     because: BecauseOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Nothing more is to be done about these records; they stay on record."""
 
@@ -147,7 +159,11 @@ _ID_HELP = "Its id, as the list shows it: 17/0."
 
 
 @command(quarantined, "list", work="quarantined.list_quarantined")
-def list_quarantined(options: ListOptions, topic: OutputTopicOption = None) -> None:
+def list_quarantined(
+    *,
+    topic: OutputTopicOption = None,
+    options: ListOptions,
+) -> None:
     """What is in quarantine, in the order in which it was queued; without the records' values."""
 
 
@@ -164,9 +180,10 @@ def show_quarantined(
 
 @command(quarantined, "release", work="quarantined.release")
 def release_quarantined(
-    decision: DecisionOptions,
-    bulk: BulkOptions,
+    *,
     record_id: Annotated[str | None, typer.Option("--id", help=_ID_HELP)] = None,
     topic: OutputTopicOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
 ) -> None:
     """Queue records again as they were. Mend the cause first: refused again, they come back."""
