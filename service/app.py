@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
@@ -23,7 +22,7 @@ from .relay.loop import Relay
 from .restore.guard import Guard, IdleCommits
 from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
 from .runtime.health_port import HealthPort
-from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals
+from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals, until_available
 from .runtime.problems import OperatorError, Unavailable, describe
 from .runtime.process import program_version
 from .runtime.readiness import SILENT
@@ -44,100 +43,106 @@ from .wiring import (
 
 log = get_log(__name__)
 
-POOL_CLOSE_SECONDS_MAX = 2
-DATABASE_PAUSE_MS = 1_000
+CLOSE_SECONDS_MAX = 2
 EXCHANGED_SECONDS_MAX = 5
-FLUSH_LOOK_MS = 50
+FLUSH_POLL_MS = 50
 
 
-class DatabaseRefused(OperatorError):
-    """The database answers and will not have us."""
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What every part of the process shares."""
-
-    settings: Settings
-    guard: Guard
-    metrics: Metrics
-    port: HealthPort
+class LoginFailed(OperatorError):
+    """The database answers and does not admit the service."""
 
 
 async def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT, then stops in order. Raises what brought it down."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().set_exception_handler(_loop_problem)
+    asyncio.get_running_loop().set_exception_handler(_log_loop_problem)
     profiles = _profiles(settings)
     metrics = Metrics()
     port = HealthPort(metrics)
     with stop_on_signals(stop, settings.shutdown_seconds_max):
-        async with _listening(port, settings), _database(settings, stop, port) as pool:
+        async with contextlib.AsyncExitStack() as stack:
+            # The health port opens first and closes last, so that probes can report what start-up
+            # is waiting for.
+            port.readiness.register("started", _not_yet, SILENT)
+            await stack.enter_async_context(port.listening(settings.ops_host, settings.ops_port))
+            pool = await _open_database(settings, stop, port)
             if pool is not None:
-                async with _guarded(settings, pool, stop, port) as guard:
-                    if guard is not None:
-                        process = Process(settings, guard, metrics, port)
-                        log.info(Event.STARTED, version=program_version())
-                        await _work(process, profiles, stop)
+                stack.push_async_callback(_close, pool.close)
+                guard = await _open_guard(settings, pool, stop, port)
+                if guard is not None:
+                    stack.push_async_callback(_close, guard.close)
+                    log.info(Event.STARTED, version=program_version())
+                    await _work(
+                        _stages(settings, guard, metrics, port, profiles), stop, settings, guard
+                    )
     log.info(Event.STOPPED)
 
 
-async def _work(process: Process, profiles: Profiles | None, stop: asyncio.Event) -> None:
-    """All parts until `stop`. What one of them failed at may be an exchanged database."""
+async def _close(close: Callable[[], Awaitable[object]]) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(close(), CLOSE_SECONDS_MAX)
+
+
+async def _work(
+    stages: list[list[Part]], stop: asyncio.Event, settings: Settings, guard: Guard
+) -> None:
+    """Runs all parts until `stop`."""
     try:
-        stages = _stages(process, profiles)
-        await run_parts(stages, stop, process.settings.shutdown_seconds_max)
+        await run_parts(stages, stop, settings.shutdown_seconds_max)
     except Exception:
-        await _tell_if_exchanged(process.guard)
+        # What a part failed at may be an exchanged database, such as one without tables of ours.
+        with contextlib.suppress(asyncpg.PostgresError, *UNAVAILABLE):
+            async with asyncio.timeout(EXCHANGED_SECONDS_MAX):
+                await guard.verify_any()
         raise
 
 
-def _stages(process: Process, profiles: Profiles | None) -> list[list[Part]]:
-    """In the order they stop: no more comes in, what is in hand ends, all of it goes out."""
-    settings, guard = process.settings, process.guard
+def _stages(
+    settings: Settings,
+    guard: Guard,
+    metrics: Metrics,
+    port: HealthPort,
+    profiles: Profiles | None,
+) -> list[list[Part]]:
+    """The parts in the order they stop: no more comes in, what is in hand ends, all goes out."""
     pool = guard.pool
-    relay = new_relay(settings, guard, process.metrics)
-
-    counting = TallyInMetrics(process.metrics)
+    relay = new_relay(settings, guard, metrics)
+    counting = TallyInMetrics(metrics)
 
     def applier(part: str) -> Applier:
         return new_applier(settings, guard.writer(part), relay.wake, counting)
 
-    intake = new_intake(settings, guard, applier("intake"), process.metrics)
-    register_parts(process.port.readiness, intake, relay)
-    sweep = Sweep(pool, applier("sweep"), settings.sweep_interval_seconds)
+    intake = new_intake(settings, guard, applier("intake"), metrics)
+    register_parts(port.readiness, intake, relay)
     gauges = Gauges(
         pool,
-        process.metrics,
+        metrics,
         settings.parked_alarm_seconds,
         settings.sweep_interval_seconds,
         settings.parked_queue_alarm_records,
         profiles or NO_PROFILES,
     )
-    reconcile = Reconcile(pool, process.metrics, settings.reconcile_interval_seconds)
-    counts = Counts(guard.writer("counts"), process.metrics, intake.sources)
-    standing = new_standing(settings, pool, profiles, process.metrics)
-    upkeep = [
-        Part("watch", steady("watch", IdleCommits(guard.writer("watch")).run)),
-        Part("sweep", steady("sweep", sweep.run)),
-        Part("measure", steady("measure", gauges.run)),
-        Part("counts", steady("counts", counts.run)),
-        Part("standing", steady("standing", standing.run)),
-        Part("reconcile", steady("reconcile", reconcile.run)),
-    ]
+    upkeep: dict[str, Run] = {
+        "watch": IdleCommits(guard.writer("watch")).run,
+        "sweep": Sweep(pool, applier("sweep"), settings.sweep_interval_seconds).run,
+        "measure": gauges.run,
+        "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,
+        "standing": new_standing(settings, pool, profiles, metrics).run,
+        "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
+    }
     if profiles is not None:
-        unclaimed = CountUnclaimed(pool, process.metrics, profiles)
-        upkeep.append(Part("unclaimed", steady("unclaimed", unclaimed.run)))
-        job = new_export_job(settings, applier("export"), profiles, process.metrics)
-        seconds = settings.export_check_seconds
-        upkeep.append(Part("export", steady("export", lambda stop: job.run(stop, seconds))))
-    sending = _flushed(relay, settings.shutdown_seconds_max // 4)
-    reading = [Part("intake", intake.run), Part("contact", intake.contact.run)]
-    return [reading, upkeep, [Part("relay", sending)]]
+        upkeep["unclaimed"] = CountUnclaimed(pool, metrics, profiles).run
+        job = new_export_job(settings, applier("export"), profiles, metrics)
+        upkeep["export"] = lambda stop: job.run(stop, settings.export_check_seconds)
+    return [
+        [Part("intake", intake.run), Part("contact", intake.contact.run)],
+        [Part(name, steady(name, run)) for name, run in upkeep.items()],
+        [Part("relay", _flushed(relay, settings.shutdown_seconds_max // 4))],
+    ]
 
 
 def _flushed(relay: Relay, seconds_max: int) -> Run:
-    """The relay, which on a stop first sends what the parts before it left in the outbox."""
+    """The relay's `run`; on a stop it first sends what the other parts have left in the outbox."""
 
     async def run(stop: asyncio.Event) -> None:
         relay_stop = asyncio.Event()
@@ -155,18 +160,18 @@ def _flushed(relay: Relay, seconds_max: int) -> Run:
 
 
 async def _until_sent(relay: Relay, relay_stop: asyncio.Event) -> None:
-    """Without the lease another instance sends, and it is nothing to wait for."""
+    """Waits for an empty outbox; without the lease another instance sends it, so nothing waits."""
     while relay.holds_lease and (await relay.status()).rows_waiting > 0:
         relay.wake()
-        await wait_any((relay_stop,), FLUSH_LOOK_MS)
+        await wait_any((relay_stop,), FLUSH_POLL_MS)
 
 
 def _profiles(settings: Settings) -> Profiles | None:
-    """Raises InvalidProfile; what is allowed and yet doubtful is logged."""
+    """The profiles of the file; logs what is allowed and yet doubtful. Raises InvalidProfile."""
     if settings.profiles_file is None:
         return None
     profiles = read_profiles(settings.profiles_file)
-    log.info(Event.PROFILES_READ, profiles=[one.code for one in profiles.profiles])
+    log.info(Event.PROFILES_READ, profiles=[profile.code for profile in profiles.profiles])
     for pair in overlaps(profiles):
         log.warning(
             Event.PROFILES_OVERLAP, first=pair.first, second=pair.second, types=sorted(pair.types)
@@ -176,52 +181,35 @@ def _profiles(settings: Settings) -> Profiles | None:
     return profiles
 
 
-@contextlib.asynccontextmanager
-async def _listening(port: HealthPort, settings: Settings) -> AsyncIterator[None]:
-    """Before anything else and until the end: whoever waits for us sees what we wait for."""
-    port.readiness.register("started", _not_yet, SILENT)
-    async with port.listening(settings.ops_host, settings.ops_port):
-        yield
-
-
 async def _not_yet() -> str | None:
     return "waits for the database"
 
 
-@contextlib.asynccontextmanager
-async def _database(
-    settings: Settings, stop: asyncio.Event, port: HealthPort
-) -> AsyncIterator[Pool | None]:
-    """The pool over a migrated database, waited for; None: asked to stop meanwhile."""
-    pool = await _open_database(settings, stop)
-    if pool is None:
-        yield None
-        return
-    register_database(port.readiness, pool)
-    port.readiness.unregister("started")
-    try:
-        yield pool
-    finally:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(pool.close(), POOL_CLOSE_SECONDS_MAX)
-
-
-async def _open_database(settings: Settings, stop: asyncio.Event) -> Pool | None:
+async def _open_database(settings: Settings, stop: asyncio.Event, port: HealthPort) -> Pool | None:
+    """Waits for the database and migrates it; None: asked to stop meanwhile."""
     url = settings.database_url.get_secret_value()
-    while not stop.is_set():
+
+    async def attempt() -> Pool:
         try:
-            await _migrate(url, settings.migrate_at_start)
+            await _migrate(url, settings)
             return await create_pool(url, settings)
         except LOGIN_FAILED as problem:
-            raise DatabaseRefused(f"DATABASE_URL: {why_unusable(problem, url)}") from None
-        except TRANSIENT as problem:
-            log.warning(Event.DATABASE_AWAITED, problem=describe(problem))
-            await wait_any((stop,), DATABASE_PAUSE_MS)
-    return None
+            raise LoginFailed(f"DATABASE_URL: {why_unusable(problem, url)}") from None
+
+    pool = await until_available(
+        stop,
+        attempt,
+        TRANSIENT,
+        lambda problem: log.warning(Event.DATABASE_AWAITED, problem=describe(problem)),
+    )
+    if pool is not None:
+        register_database(port.readiness, pool)
+        port.readiness.unregister("started")
+    return pool
 
 
-async def _migrate(url: str, wanted: bool) -> None:
-    if wanted:
+async def _migrate(url: str, settings: Settings) -> None:
+    if settings.migrate_at_start:
         if applied := await migrate(url):
             log.info(Event.MIGRATED, revisions=applied)
     elif missing := await pending(url):
@@ -229,57 +217,35 @@ async def _migrate(url: str, wanted: bool) -> None:
         raise OperatorError(f"the database lacks revisions {names}: run `bursar-bridge migrate`")
 
 
-@contextlib.asynccontextmanager
-async def _guarded(
+async def _open_guard(
     settings: Settings, pool: Pool, stop: asyncio.Event, port: HealthPort
-) -> AsyncIterator[Guard | None]:
+) -> Guard | None:
     """The guard of a database that is not older than Kafka; None: asked to stop meanwhile.
 
     Nothing is written before. Raises OlderDatabase.
     """
     guard = new_guard(settings, pool)
-    problem = "asks whether the database is older than Kafka"
+    reason = "asks whether the database is older than Kafka"
 
     async def waiting() -> str | None:
-        return problem
+        return reason
+
+    def note(problem: Exception) -> None:
+        nonlocal reason
+        is_ours = isinstance(problem, Unavailable)
+        reason = str(problem) if is_ours else "waits for the database"
+        log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(problem))
 
     port.readiness.register("restore_check", waiting, SILENT)
-    while not stop.is_set():
-        try:
-            if await unless_set(_opened(guard), stop) is None:
-                break
-        except UNAVAILABLE as away:
-            problem = str(away) if isinstance(away, Unavailable) else "waits for the database"
-            log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(away))
-            await wait_any((stop,), DATABASE_PAUSE_MS)
-        else:
-            port.readiness.unregister("restore_check")
-            break
+    await until_available(stop, lambda: unless_set(guard.open(WRITERS), stop), UNAVAILABLE, note)
     if stop.is_set():
-        yield None
-        return
-    try:
-        yield guard
-    finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POOL_CLOSE_SECONDS_MAX):
-                await guard.close()
+        return None
+    port.readiness.unregister("restore_check")
+    return guard
 
 
-async def _tell_if_exchanged(guard: Guard) -> None:
-    """Raises OlderDatabase if this is another database, such as one without our tables."""
-    with contextlib.suppress(asyncpg.PostgresError, *UNAVAILABLE):
-        async with asyncio.timeout(EXCHANGED_SECONDS_MAX):
-            await guard.verify_any()
-
-
-async def _opened(guard: Guard) -> bool:
-    await guard.open(WRITERS)
-    return True
-
-
-def _loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """The default would print the exception's text, which may quote a value."""
+def _log_loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """The event loop's default would print the exception's text, which may quote a value."""
     problem = context.get("exception")
-    told = describe(problem) if isinstance(problem, BaseException) else None
-    log.error(Event.LOOP_PROBLEM, problem=told, where=str(context.get("message", ""))[:100])
+    fields = describe(problem) if isinstance(problem, BaseException) else None
+    log.error(Event.LOOP_PROBLEM, problem=fields, where=str(context.get("message", ""))[:100])

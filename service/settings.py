@@ -263,7 +263,7 @@ def _read(sort: type[Read]) -> Read:
         # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
         faults = problem.errors(include_input=False, include_url=False, include_context=False)
     raise InvalidSettings(
-        tuple(_line(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
+        tuple(_fault_text(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
     )
 
 
@@ -286,7 +286,7 @@ def _unknown(name: str, known: set[str]) -> str:
     return f"{name}: is not a setting{hint}"
 
 
-def _line(place: tuple[int | str, ...], kind: str, message: str) -> str:
+def _fault_text(place: tuple[int | str, ...], kind: str, message: str) -> str:
     rule = message.removeprefix("Value error, ").replace("Input should be", "must be")
     if not place:  # a rule over several fields names its variables itself
         return rule

@@ -133,8 +133,8 @@ class OffsetLoader:
 def _comparable(row: Assignment, first: int) -> Assignment:
     """The assignment, without a last record that cannot be compared."""
     # One without key and value tells nothing, and it may be one that the client cannot return.
-    is_told = row.last_record_digest not in (None, EMPTY_DIGEST)
-    if is_told and row.last_record_offset is not None:
+    is_distinct = row.last_record_digest not in (None, EMPTY_DIGEST)
+    if is_distinct and row.last_record_offset is not None:
         if row.last_record_offset >= first:
             return row
         # Retention has deleted it: there is nothing to compare with.

@@ -284,7 +284,7 @@ class Delivery:
             if self._logged_standstills.get(key) != standstill.text:
                 _log_undeliverable(key, standstill.batch_number, standstill.text)
         for key in self._logged_standstills.keys() | standstills.keys():
-            self._metrics.delivery_refused.labels(key).set(int(key in standstills))
+            self._metrics.delivery_blocked.labels(key).set(int(key in standstills))
         self._logged_standstills = self.standstills
 
 

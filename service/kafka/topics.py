@@ -31,7 +31,7 @@ USUAL_DAYS = 60
 KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1"})
 
 
-class TopicsRefused(OperatorError):
+class TopicNotCreated(OperatorError):
     """The broker would not create a topic."""
 
 
@@ -72,7 +72,7 @@ async def create_topics(
 ) -> tuple[str, ...]:
     """Creates what is missing, the names of it; others stay as they are.
 
-    Raises KafkaUnavailable, TopicsRefused.
+    Raises KafkaUnavailable, TopicNotCreated.
     """
     wanted = shape or TopicShape()
     admin = await start(new_admin(access))
@@ -115,12 +115,12 @@ async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ..
         settings = await _settings(admin, [prefix + name for name in there])
     finally:
         await close_client(admin)
-    found = [
+    differences = [
         Difference(prefix + name, rule)
         for name in there
         for rule in _broken_rules(name, settings.get(prefix + name, {}))
     ]
-    return (*missing, *found)
+    return (*missing, *differences)
 
 
 def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
@@ -130,7 +130,7 @@ def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
         if error is TopicAlreadyExistsError:
             continue
         if error is not NoError:
-            raise TopicsRefused(f"{topic}: {error.__name__}: {text[0] if text else ''}")
+            raise TopicNotCreated(f"{topic}: {error.__name__}: {text[0] if text else ''}")
         yield topic
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .failures import UNAVAILABLE
 from .problems import describe
@@ -22,6 +23,7 @@ CLOSING_SECONDS = 2
 OVERDUE_STATUS = 1
 RETRY_PAUSE_MS = 1_000
 
+R = TypeVar("R")
 Run = Callable[[asyncio.Event], Awaitable[object]]
 
 
@@ -40,25 +42,26 @@ class PartEnded(Exception):
 async def run_parts(
     stages: Sequence[Sequence[Part]], stop: asyncio.Event, shutdown_seconds_max: int
 ) -> None:
-    """Runs all of them until `stop`, then ends the stages in order; returns when all have ended.
+    """Runs all parts until `stop`, then ends the stages in order; returns when all have ended.
 
     Each stage has a bound of its own, so that a part that hangs does not take the time of the
     stages after it: the last stage has at least half of the time, the others share the first half.
-    Parts that are not done by then are cancelled. An error of one cancels the others at once and
-    comes out as an ExceptionGroup: nothing must be published on a ground that was found unsound.
+    Parts that are not done by then are cancelled. An error of a part cancels the others at once
+    and is raised as an ExceptionGroup: what one part has found wrong, such as an older database,
+    may be the ground on which another one publishes.
     """
     events = [asyncio.Event() for _ in stages]
     async with asyncio.TaskGroup() as group:
         tasks = [
-            [group.create_task(_guarded(part, own), name=part.name) for part in stage]
-            for stage, own in zip(stages, events, strict=True)
+            [group.create_task(_guarded(part, stage_stop), name=part.name) for part in stage]
+            for stage, stage_stop in zip(stages, events, strict=True)
         ]
         await stop.wait()
         log.info(Event.STOP_REQUESTED, seconds_max=shutdown_seconds_max)
         asked_ns = time.monotonic_ns()
         bounds = _stop_bounds_ms(len(stages), max(1, shutdown_seconds_max - CLOSING_SECONDS))
-        for stage, own, bound_ms in zip(tasks, events, bounds, strict=True):
-            own.set()
+        for stage, stage_stop, bound_ms in zip(tasks, events, bounds, strict=True):
+            stage_stop.set()
             passed_ms = (time.monotonic_ns() - asked_ns) // 1_000_000
             await _end_stage(stage, max(0, bound_ms - passed_ms))
 
@@ -80,20 +83,32 @@ async def _end_stage(stage: Sequence[asyncio.Task[None]], bound_ms: int) -> None
         task.cancel()
 
 
+async def until_available(
+    stop: asyncio.Event,
+    attempt: Callable[[], Awaitable[R]],
+    retryable: tuple[type[Exception], ...],
+    note: Callable[[Exception], None],
+) -> R | None:
+    """What `attempt` returns; called again, after a pause, while it raises one of `retryable`.
+
+    `note` is called with each of these exceptions. None: `stop` was set meanwhile.
+    """
+    while not stop.is_set():
+        try:
+            return await attempt()
+        except retryable as problem:
+            note(problem)
+            await wait_any((stop,), RETRY_PAUSE_MS)
+    return None
+
+
 def steady(name: str, run: Run) -> Run:
-    """`run` begun anew while something outside is away or in the way; any other error comes out."""
+    """`run`, begun again while something outside is unavailable; any other error is raised."""
 
-    async def again(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await run(stop)
-            except UNAVAILABLE as problem:
-                log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
-                await wait_any((stop,), RETRY_PAUSE_MS)
-            else:
-                return
+    def note(problem: Exception) -> None:
+        log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
 
-    return again
+    return lambda stop: until_available(stop, lambda: run(stop), UNAVAILABLE, note)
 
 
 async def _guarded(part: Part, stop: asyncio.Event) -> None:

@@ -57,19 +57,19 @@ class RepeatsFilter(logging.Filter):
         super().__init__()
         self._loggers = loggers
         self._interval = interval_seconds
-        self._seen: dict[tuple[str, int, str], tuple[int, int]] = {}
+        self._shown: dict[tuple[str, int, str], tuple[int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in self._loggers:
             return True
         kind, now = (record.name, record.levelno, str(record.msg)), self.now_seconds()
-        shown_at, kept_back = self._seen.get(kind, (None, 0))
+        shown_at, kept_back = self._shown.get(kind, (None, 0))
         if shown_at is not None and now - shown_at < self._interval:
-            self._seen[kind] = (shown_at, kept_back + 1)
+            self._shown[kind] = (shown_at, kept_back + 1)
             return False
-        if len(self._seen) >= TEMPLATES_MAX:
-            self._seen.clear()
-        self._seen[kind] = (now, 0)
+        if len(self._shown) >= TEMPLATES_MAX:
+            self._shown.clear()
+        self._shown[kind] = (now, 0)
         if kept_back:
             record.kept_back = kept_back
         return True

@@ -1,4 +1,4 @@
-"""Errors an operator mends, and how any other is told without quoting a value."""
+"""Errors an operator mends, and how any other is fields without quoting a value."""
 
 import traceback
 from collections.abc import Iterator
@@ -45,27 +45,27 @@ def describe(problem: BaseException) -> dict[str, object]:
     The text is given only where it is ours, the system's or the Kafka client's: a database's or a
     parser's may quote a name or an amount.
     """
-    told: dict[str, object] = {"type": type(problem).__qualname__}
+    fields: dict[str, object] = {"type": type(problem).__qualname__}
     if isinstance(problem, OperatorError | KafkaError | OSError | Unavailable | Bug):
-        told["text"] = str(problem)
+        fields["text"] = str(problem)
     if isinstance(problem, asyncpg.PostgresError):
-        told |= _of_the_database(problem)
+        fields |= _of_the_database(problem)
     if isinstance(problem, BaseExceptionGroup):
-        told["within"] = [describe(one) for one in problem.exceptions]
+        fields["within"] = [describe(inner) for inner in problem.exceptions]
     if places := list(_places(problem)):
-        told["at"] = places
+        fields["at"] = places
     if causes := [type(cause).__qualname__ for cause in islice(causes_of(problem), CAUSES_MAX)]:
-        told["causes"] = causes
-    return told
+        fields["causes"] = causes
+    return fields
 
 
 def summary(problem: BaseException) -> str:
     """The same as one line for a terminal."""
     if isinstance(problem, BaseExceptionGroup):
-        return "; ".join(summary(one) for one in problem.exceptions)
-    told = describe(problem)
-    details = [str(told[key]) for key in ("text", "sqlstate", "constraint") if told.get(key)]
-    return ": ".join([str(told["type"]), *details])
+        return "; ".join(summary(inner) for inner in problem.exceptions)
+    fields = describe(problem)
+    details = [str(fields[key]) for key in ("text", "sqlstate", "constraint") if fields.get(key)]
+    return ": ".join([str(fields["type"]), *details])
 
 
 def _of_the_database(problem: asyncpg.PostgresError) -> dict[str, object]:

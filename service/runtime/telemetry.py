@@ -256,10 +256,10 @@ class Metrics:
         self.batch_seconds = self._histogram(
             "bursar_batch_seconds", "From the plan of a batch to its commit.", SECONDS
         )
-        self._books()
+        self._reconciliation()
         self._delivery()
 
-    def _books(self) -> None:
+    def _reconciliation(self) -> None:
         self.reconcile_differences = self._gauge(
             "bursar_reconcile_differences", "Differences the last reconciliation found."
         )
@@ -271,7 +271,7 @@ class Metrics:
         self.delivered = self._counter(
             "bursar_delivered", "Batches a delivery passed on, by profile.", "profile"
         )
-        self.delivery_refused = self._gauge(
+        self.delivery_blocked = self._gauge(
             "bursar_delivery_stands_still",
             "1 while the profile's next batch is refused.",
             "profile",

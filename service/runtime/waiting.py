@@ -117,7 +117,7 @@ async def unless_set(work: Coroutine[object, object, R], *events: asyncio.Event)
         await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
-        for one in (task, *waits):
-            one.cancel()
-        # Its end is waited for: what it held is free then. What it raises now nobody asked for.
+        for waiter in (task, *waits):
+            waiter.cancel()
+        # Waits until the cancelled task has released its resources; its exception is ignored.
         await asyncio.gather(task, return_exceptions=True)

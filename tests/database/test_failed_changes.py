@@ -130,7 +130,7 @@ def test_a_change_that_cannot_be_read_names_its_fine_all_the_same(path: WritePat
     access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
     intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)  # type: ignore[arg-type] # it raises
     value = change(fine_id="Gebühr 7").value
-    failed = intake._read_one(Origin(TOPIC, 0, 0, None, value))
+    failed = intake._read_record(Origin(TOPIC, 0, 0, None, value))
     assert getattr(failed, "fine_id", None) == "Gebühr 7"
     assert changed_fine_in("bursar-payment.v1", value) is None
     assert changed_fine_in("fine-changed.v1", b'{"fine_id": "a\\u0000"}') is None

@@ -188,7 +188,7 @@ async def test_a_database_that_does_not_exist_ends_it_with_one_line(world: World
     async with running(world) as process, asyncio.timeout(SECONDS_MAX):
         assert await process.wait() == 1
     last = world.log[-1]
-    assert (last["event"], last["sort"]) == ("failed", "DatabaseRefused")
+    assert (last["event"], last["sort"]) == ("failed", "LoginFailed")
     target = target_of(url)
     assert last["text"] == (
         "DATABASE_URL: there is no such database: "

@@ -33,14 +33,9 @@ class Fault(NamedTuple):
 
 # Packages where identifiers still have to be renamed. A package leaves the list for good.
 STILL_OPEN = {
-    "app",
     "cli",
-    "consumer",
     "export",
     "imports",
-    "kafka",
-    "runtime",
-    "settings",
     "tests/bench",
     "tests/contracts",
     "tests/database",
