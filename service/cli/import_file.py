@@ -6,7 +6,7 @@ from ..core.words import KnownLines
 from ..export.profiles.profile import Profile
 from ..export.xml.read import ImportFile, read_import
 from ..export.xml.stream import Fault, UnreadableDocument
-from ..imports.files import Accepted, FileKey
+from ..imports.files import Acceptance, FileKey
 from ..messages.values import ID_CHARACTERS_MAX, identifier
 from ..messages.values import Fault as TextFault
 from ..runtime.problems import OperatorError
@@ -33,18 +33,18 @@ def import_file(file: Path, profile: str, options: ImportOptions, source: str | 
     run_to_end(settings, options, accepted, lambda: _file_of(settings, file, profile, source))
 
 
-def _accepted(options: ImportOptions) -> Accepted:
+def _accepted(options: ImportOptions) -> Acceptance:
     lines = ACCEPTED_LINES[options.known_lines]
     if not options.accept_source and lines is None:
         if options.reason is not None or options.operator is not None:
             raise usage_error("--reason, --operator: only with --accept-source or --known-lines")
-        return Accepted()
+        return Acceptance()
     if options.reason is None:
         raise usage_error(
             "--reason: is required with --accept-source and with --known-lines skip, pay"
         )
     why = justification(options.reason, options.operator)
-    return Accepted(why, options.accept_source, lines)
+    return Acceptance(why, options.accept_source, lines)
 
 
 def _file_of(

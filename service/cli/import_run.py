@@ -12,10 +12,9 @@ from ..database.ledger_read import LedgerReader
 from ..database.session import ReadOnly, Writes
 from ..export.profiles.profile import Profile
 from ..export.xml.read import ImportFile
-from ..imports.files import Accepted, FileKey
-from ..imports.job import Advance, ImportJob, ImportTopics, Summary
-from ..imports.lines import Target
-from ..imports.plan import Fate, Planned
+from ..imports.files import Acceptance, FileKey, PaymentFile
+from ..imports.job import ImportJob, ImportTopics, PublishProgress, Summary
+from ..imports.plan import LineOutcome, PlannedLine
 from ..messages.decode import parse
 from ..settings import Settings
 from . import import_shown, progress
@@ -33,7 +32,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Read = Callable[[], tuple[Profile, FileKey, ImportFile]]
 
 
-def run_to_end(settings: Settings, options: ImportOptions, accepted: Accepted, read: Read) -> None:
+def run_to_end(
+    settings: Settings, options: ImportOptions, accepted: Acceptance, read: Read
+) -> None:
     """Imports the file that `read` reads.
 
     Whatever ends the import, the last JSON line says how far it came. Ends the command with 4 if
@@ -83,7 +84,7 @@ class _Import:
 
     _settings: Settings
     _options: ImportOptions
-    _accepted: Accepted
+    _accepted: Acceptance
     _profile: Profile
     _key: FileKey
     _file: ImportFile
@@ -93,7 +94,7 @@ class _Import:
         """Shows what each line and the whole file would do; changes nothing."""
         rows: dict[int, Row] = {bad.n: import_shown.bad_line_row(bad) for bad in self._file.bad}
 
-        def keep(planned: Planned) -> None:
+        def keep(planned: PlannedLine) -> None:
             rows[planned.line.n] = import_shown.line_row(planned)
 
         async with database(self._settings) as pool:
@@ -135,22 +136,22 @@ class _Import:
         became = await job.outcomes(target)
         rows = import_shown.became(became, earlier, summary)
         show(import_shown.BECAME, rows, self._options.as_json)
-        if repeats := summary.lines(Fate.REPEAT):
+        if repeats := summary.lines(LineOutcome.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")
         self._course.is_complete = is_decided
         self._course.passed = summary.passes
 
-    async def _publish(self, job: ImportJob, target: Target) -> None:
+    async def _publish(self, job: ImportJob, target: PaymentFile) -> None:
         with progress.steps() as bars:
             task = bars.add_task("publishing", total=len(self._file.lines))
 
-            def advanced(step: Advance) -> None:
+            def advanced(step: PublishProgress) -> None:
                 self._course.published += step.published
                 bars.advance(task, step.lines)
 
             await job.publish(target, self._file, advanced, self._options.known_lines)
 
-    async def _await(self, job: ImportJob, target: Target) -> bool:
+    async def _await(self, job: ImportJob, target: PaymentFile) -> bool:
         """Whether the running service has decided all of it in time."""
         expected = self._course.decided + self._course.published
         with progress.steps() as bars:
@@ -173,12 +174,12 @@ class _Import:
         return True
 
     async def _check(
-        self, job: ImportJob, target: Target, each: Callable[[Planned], None]
+        self, job: ImportJob, target: PaymentFile, each: Callable[[PlannedLine], None]
     ) -> Summary:
         with progress.steps() as bars:
             task = bars.add_task("checking", total=len(self._file.lines))
 
-            def checked(planned: Planned) -> None:
+            def checked(planned: PlannedLine) -> None:
                 bars.advance(task)
                 each(planned)
 
@@ -193,9 +194,9 @@ class _Import:
         )
         return ImportJob(writer, LedgerReader(parse), self._settings, topics)
 
-    async def _target(self, job: ImportJob, *, register: bool) -> Target:
+    async def _target(self, job: ImportJob, *, register: bool) -> PaymentFile:
         accepted = self._accepted
-        return await job.target(self._key, self._profile.code, accepted, register=register)
+        return await job.file(self._key, self._profile.code, accepted, register=register)
 
     def _show_plan(self, summary: Summary) -> None:
         rows = import_shown.would_be(summary)
@@ -210,7 +211,7 @@ class _Import:
 
     def _forbids(self, summary: Summary) -> bool:
         """Whether nothing may be published, because of an ambiguous line or `--all-or-nothing`."""
-        if summary.lines(Fate.AMBIGUOUS):
+        if summary.lines(LineOutcome.AMBIGUOUS):
             return True
         overpaid = summary.overpays and not self._options.allow_overpaid
         return self._options.all_or_nothing and (overpaid or not summary.passes)

@@ -1,4 +1,4 @@
-"""What an import shows: each line's fate, what the file would do, what became of it."""
+"""What an import shows: each line's outcome, what the file would do, what became of it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from ..core.words import Reason
 from ..export.xml.read import BadLine, ImportFile
-from ..imports.job import Outcome, Sort, Summary
-from ..imports.plan import Fate, Planned
+from ..imports.job import LineGroup, OutcomeTotal, Summary
+from ..imports.plan import LineOutcome, PlannedLine
 from .errors import FAILED, INCOMPLETE, OK
 from .lists import Listing, Row, identifier, number, word
 from .texts import money
@@ -69,21 +69,22 @@ def end(course: Course, *, dry_run: bool) -> Row:
         "lines": 0 if file is None else len(file.lines) + len(file.bad),
         "published": course.published,
         "decided": course.decided,
-        "repeats": summary.lines(Fate.REPEAT),
-        "imported_from_another_file": summary.lines(Fate.IMPORTED_FROM_ANOTHER_FILE),
-        "not_passed": summary.bad + sum(summary.lines(fate) for fate in Fate if not fate.passes),
+        "repeats": summary.lines(LineOutcome.REPEAT),
+        "imported_from_another_file": summary.lines(LineOutcome.IMPORTED_FROM_ANOTHER_FILE),
+        "not_passed": summary.bad
+        + sum(summary.lines(outcome) for outcome in LineOutcome if not outcome.passes),
         "sums": {code: money(minor, code) for code, minor in sorted(sums.items())},
     }
 
 
-def _by_currency(sums: Mapping[Sort, int]) -> Counter[str]:
+def _by_currency(sums: Mapping[LineGroup, int]) -> Counter[str]:
     total = Counter[str]()
     for (_, _, currency), minor in sums.items():
         total[currency] += minor
     return total
 
 
-def line_row(planned: Planned) -> Row:
+def line_row(planned: PlannedLine) -> Row:
     """What would become of a line."""
     line = planned.line
     return {
@@ -92,7 +93,7 @@ def line_row(planned: Planned) -> Row:
         "bursar_transaction_id": line.bursar_transaction_id,
         "amount": money(line.amount, line.currency),
         "currency": line.currency,
-        "would_be": planned.fate.value,
+        "would_be": planned.outcome.value,
         "reason": planned.reason,
         "credit": money(planned.excess or None, line.currency),
     }
@@ -117,7 +118,9 @@ def would_be(summary: Summary) -> list[Row]:
     return [*_sorts(summary, "would_be"), *_bad(summary, "would_be")]
 
 
-def became(outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Summary) -> list[Row]:
+def became(
+    outcomes: Sequence[OutcomeTotal], earlier: Sequence[OutcomeTotal], summary: Summary
+) -> list[Row]:
     """What the ledger made of a file, and what of it could not be published.
 
     `earlier`: what it had made of the file before this import; that did nothing now.
@@ -141,18 +144,18 @@ def became(outcomes: Sequence[Outcome], earlier: Sequence[Outcome], summary: Sum
     return [*decided, *unpublished, *_bad(summary, "became")]
 
 
-def _sort(outcome: Outcome) -> tuple[str, str, str | None, str]:
+def _sort(outcome: OutcomeTotal) -> tuple[str, str, str | None, str]:
     return outcome.kind, outcome.became, outcome.reason, outcome.currency
 
 
 def warnings(summary: Summary) -> Iterator[str]:
     """In words, what is allowed and may yet be a mistake."""
-    if known := summary.lines(Fate.IMPORTED_FROM_ANOTHER_FILE):
+    if known := summary.lines(LineOutcome.IMPORTED_FROM_ANOTHER_FILE):
         yield (
             f"{known} of the lines are those of another file that was imported before: the same "
             "payments, they count once"
         )
-    if ambiguous := summary.lines(Fate.AMBIGUOUS):
+    if ambiguous := summary.lines(LineOutcome.AMBIGUOUS):
         yield (
             f"{ambiguous} of the lines have the id and the sum of lines that another file has "
             "brought, and could be paid once more: say --known-lines skip if they are the same "
@@ -160,13 +163,13 @@ def warnings(summary: Summary) -> Iterator[str]:
         )
     if not summary.overpays:
         return
-    held = summary.lines(Fate.HELD)
+    held = summary.lines(LineOutcome.HELD)
     if held:
         yield (
             f"overpaid lines that a person has to decide about: {held} (the profile's overpayment "
             "or its overpayment_max)"
         )
-    lines = summary.lines(Fate.OVERPAID) + summary.lines(Fate.NOT_OWED)
+    lines = summary.lines(LineOutcome.OVERPAID) + summary.lines(LineOutcome.NOT_OWED)
     if lines == 0:
         return
     excess = _by_currency(summary.excess)
@@ -175,7 +178,7 @@ def warnings(summary: Summary) -> Iterator[str]:
     )
     yield (
         f"overpaid lines: {lines}, of them with nothing outstanding: "
-        f"{summary.lines(Fate.NOT_OWED)}; {sums} would become credits. "
+        f"{summary.lines(LineOutcome.NOT_OWED)}; {sums} would become credits. "
         "Were they published as payments too?"
     )
 
@@ -183,11 +186,11 @@ def warnings(summary: Summary) -> Iterator[str]:
 def _sorts(summary: Summary, heading: str, only: Reason | None = None) -> Iterator[Row]:
     ordered = sorted(summary.counts, key=lambda sort: (sort[0], sort[1] or "", sort[2]))
     for sort in ordered:
-        fate, reason, currency = sort
+        outcome, reason, currency = sort
         if only is None or reason is only:
             yield {
                 "what": heading,
-                heading: fate.value,
+                heading: outcome.value,
                 "reason": reason,
                 "lines": summary.counts[sort],
                 "sum": money(summary.sums[sort], currency),

@@ -1,141 +1,212 @@
-"""Which files were imported, and under which sources: a file once, a source in one spelling.
+"""A bursar's file and its source: each file is imported once, each source has one spelling.
 
-A payment's identity has its source, so the same file under another source would be paid twice.
+The source belongs to a payment's identity, so each line of a file that is imported again under
+another source would count once more.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from itertools import groupby
 from typing import NamedTuple
 
+import orjson
+
 from ..apply.operator_actions import Decision, Justification, put_action
-from ..database.session import Connection
+from ..core.events import BursarPayment
+from ..core.ledger import Origin, Payment
+from ..core.money import format_minor
+from ..database.session import Connection, statements
+from ..export.xml.read import PaidLine
+from ..messages.decode import parse
 from ..runtime.problems import OperatorError
-from .lines import Target
-from .plan import SQL
 
+SQL = statements("imports")
 ACCEPTED_SOURCE = "import_source_accepted"
+CONTRACT = "bursar-payment.v1"
+TOPIC = "import"  # the place of a line that is rejected before it is published
 
 
-class RefusedSource(OperatorError):
-    """The file would be imported under a source that nobody can have meant."""
+class DoubtfulSource(OperatorError):
+    """The file would be imported under a source that is most likely a mistake."""
 
 
 class FileKey(NamedTuple):
-    """A file's identity: whose it is, who sent it, and its SHA-256 in hex."""
+    """The identity of a file: its institution, who sent it, and its SHA-256 in hex."""
 
     institution_id: str
     source: str
     sha256: str
 
+
+@dataclass(frozen=True, slots=True)
+class PaymentFile:
+    """A file with the time at which its payments count as paid: that of its first import."""
+
+    institution_id: str
+    source: str
+    sha256: str
+    paid_at: datetime
+
+    def payment_id(self, n: int) -> str:
+        """The payment id of the n-th line."""
+        return f"{self.sha256}-{n}"
+
     @property
-    def subject(self) -> dict[str, str | int]:
-        return {
-            "institution_id": self.institution_id,
-            "source": self.source,
-            "sha256": self.sha256,
-        }
+    def id_range(self) -> tuple[str, str]:
+        """The payment ids of the file lie from the first up to the second ("." follows "-")."""
+        return f"{self.sha256}-", f"{self.sha256}."
+
+    @property
+    def number(self) -> int:
+        """In place of a partition, tells the file's rejected lines from those of other files.
+
+        It has 28 bits, from the digest and the institution.
+        """
+        key = sha256(f"{self.institution_id}/{self.sha256}".encode())
+        return int(key.hexdigest()[:7], 16)
+
+    @property
+    def earlier_number(self) -> int:
+        """The same as release 0.3.0 and earlier made it: from the digest alone."""
+        return int(self.sha256[:7], 16)
+
+
+def payment_event(file: PaymentFile, line: PaidLine, original: Payment | None) -> BursarPayment:
+    """The event that the service will read from the line's record: the same bytes are parsed.
+
+    `original` is the payment that the line reverses.
+    """
+    event = parse(CONTRACT, origin_of(file, line, original))
+    assert isinstance(event, BursarPayment)  # the bytes are ours
+    return event
+
+
+def origin_of(file: PaymentFile, line: PaidLine, original: Payment | None) -> Origin:
+    """The record to publish for a line, in binary mode."""
+    payment_id = file.payment_id(line.n)
+    body: dict[str, object] = {
+        "institution_id": file.institution_id,
+        "source": file.source,
+        "payment_id": payment_id,
+        "kind": "payment" if original is None else "reversal",
+        "bursar_transaction_id": line.bursar_transaction_id,
+        "amount": format_minor(abs(line.amount), line.currency),
+        "currency": line.currency,
+        "paid_at": file.paid_at,
+    }
+    if original is not None:
+        body["reverses_payment_id"] = original.key.id
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", payment_id.encode()),
+        ("ce_source", f"/import/{file.source}".encode()),
+        ("ce_type", b"org.bursar-bridge.bursar-payment.v1"),
+        ("ce_time", file.paid_at.isoformat().encode()),
+        ("content-type", b"application/json"),
+    )
+    key = f"{file.institution_id}/{line.bursar_transaction_id}".encode()
+    return Origin(TOPIC, file.number, line.n, key, orjson.dumps(body), headers)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """What a person lets pass, and why. `payments`: what they say of lines known by other files."""
+class Acceptance:
+    """What a person accepts although it is doubtful, and why.
+
+    `source`: that this source is another system. `lines`: the name of the decision about lines that
+    another file has brought.
+    """
 
     decision: Justification | None = None
     source: bool = False
     lines: str | None = None
 
 
-async def target_of(connection: Connection, file: FileKey) -> Target:
-    """With the instant of the file's first import; of a file that is new, with the time now."""
-    paid_at = await _first_import(connection, file)
+async def payment_file(connection: Connection, key: FileKey) -> PaymentFile:
+    """The file with the time of its first import; a new file with the time now."""
+    paid_at = await _first_import(connection, key)
     if paid_at is None:
         paid_at = await connection.fetchval(SQL["clock"])
     assert paid_at is not None
-    return Target(file.institution_id, file.source, file.sha256, paid_at)
+    return PaymentFile(*key, paid_at)
 
 
-async def require_source(connection: Connection, file: FileKey, accepted: Accepted) -> bool:
-    """Whether the source is in doubt and a person has accepted it.
+async def require_source(connection: Connection, key: FileKey, acceptance: Acceptance) -> bool:
+    """Whether the source is doubtful and a person has accepted it.
 
-    Raises RefusedSource if it is in doubt and nobody has. A file that was imported under this
-    source before is a repeat and never in doubt.
+    Raises DoubtfulSource if it is doubtful and nobody has. A file that was imported under this
+    source before is a repeat and never doubtful.
     """
-    if await _first_import(connection, file) is not None:
+    if await _first_import(connection, key) is not None:
         return False
-    doubt = await _doubt(connection, file)
-    if doubt is None:
+    doubtful = await _why_doubtful(connection, key)
+    if doubtful is None:
         return False
-    if file.source != file.source.strip():
-        raise RefusedSource(f"--source: must not have blanks around it; {doubt}")
-    if not accepted.source:
-        raise RefusedSource(
-            f"--source: {doubt}; or say --accept-source with a --reason if it is another system"
+    if key.source != key.source.strip():
+        raise DoubtfulSource(f"--source: must not have blanks around it; {doubtful}")
+    if not acceptance.source:
+        raise DoubtfulSource(
+            f"--source: {doubtful}; or say --accept-source with a --reason if it is another system"
         )
     return True
 
 
 async def register(
-    connection: Connection, file: FileKey, profile: str, accepted: Accepted
-) -> Target:
-    """Keeps the file, and what a person has accepted for it. Raises RefusedSource.
+    connection: Connection, key: FileKey, profile: str, acceptance: Acceptance
+) -> PaymentFile:
+    """Stores the file, and what a person has accepted for it. Raises DoubtfulSource.
 
-    Inside the caller's transaction; registrations wait for each other until it ends.
+    Part of the caller's transaction; registrations wait for each other until it ends.
     """
     await connection.execute(SQL["lock_files"])
-    is_accepted = await require_source(connection, file, accepted)
-    await connection.execute(SQL["register"], *file, profile)
-    if is_accepted:
-        await _record(connection, file, accepted, ACCEPTED_SOURCE)
-    if accepted.lines is not None:
-        await _record(connection, file, accepted, accepted.lines)
-    return await target_of(connection, file)
+    is_accepted = await require_source(connection, key, acceptance)
+    await connection.execute(SQL["register"], *key, profile)
+    for action in (ACCEPTED_SOURCE if is_accepted else None, acceptance.lines):
+        if action is not None:
+            assert acceptance.decision is not None
+            decision = Decision(action, key.institution_id, key._asdict(), acceptance.decision)
+            await put_action(connection, decision, "imported")
+    return await payment_file(connection, key)
 
 
-async def _record(connection: Connection, file: FileKey, accepted: Accepted, action: str) -> None:
-    assert accepted.decision is not None
-    decision = Decision(action, file.institution_id, file.subject, accepted.decision)
-    await put_action(connection, decision, "imported")
-
-
-async def _first_import(connection: Connection, file: FileKey) -> datetime | None:
-    paid_at: datetime | None = await connection.fetchval(SQL["paid_at"], *file)
+async def _first_import(connection: Connection, key: FileKey) -> datetime | None:
+    paid_at: datetime | None = await connection.fetchval(SQL["paid_at"], *key)
     return paid_at
 
 
-async def _doubt(connection: Connection, file: FileKey) -> str | None:
-    """Why this source cannot be meant; None: it can."""
-    earlier = await connection.fetch(SQL["sources_of_file"], file.institution_id, file.sha256)
+async def _why_doubtful(connection: Connection, key: FileKey) -> str | None:
+    """Why this source is most likely a mistake; None if it is not."""
+    earlier = await connection.fetch(SQL["sources_of_file"], key.institution_id, key.sha256)
     if earlier:
         source, paid_at = earlier[0]["source"], earlier[0]["paid_at"]
         return (
             f"this file was imported as {source} on {paid_at:%Y-%m-%d}, and under another source "
             f"each of its lines would count once more: import it as {source}"
         )
-    rows = await connection.fetch(SQL["sources"], file.institution_id)
+    rows = await connection.fetch(SQL["sources"], key.institution_id)
     known = {row["source"] for row in rows}
-    if file.source in known:
+    if key.source in known:
         return None
     for source in sorted(known):
-        if spelling(source) == spelling(file.source):
+        if spelling(source) == spelling(key.source):
             return (
                 f"differs from the known source {source} only in upper and lower case or blanks: "
                 f"import the file as {source}"
             )
-    if file.source != file.source.strip():
-        return f"import the file as {file.source.strip()}"
+    if key.source != key.source.strip():
+        return f"import the file as {key.source.strip()}"
     return None
 
 
 def spelling(source: str) -> str:
-    """Sources for which this is equal are as a rule one system: case and outer blanks are gone."""
+    """The source without case and outer blanks: equal for sources that are most likely one."""
     return source.strip().casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class AlikeSources:
-    """Sources of one institution that differ in their spelling alone. `record`: what they send."""
+    """Sources of one institution that differ only in their spelling; `record` is what they send."""
 
     institution_id: str
     record: str
@@ -143,7 +214,7 @@ class AlikeSources:
 
 
 async def alike_sources(connection: Connection) -> list[AlikeSources]:
-    """In every institution: the same record under two of them counts twice."""
+    """Those of every institution: what one system sends under both of them counts twice."""
     rows = await connection.fetch(SQL["sources"], None)
     keys = sorted(
         (row["institution_id"], row["record"], spelling(row["source"]), row["source"])

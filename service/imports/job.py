@@ -1,11 +1,12 @@
-"""A file from the bursar into the ledger: checked, published to the topic, outcomes awaited.
+"""Imports a file of the bursar: checks it, publishes its payments, reads what became of them.
 
-Published rather than applied here, so that a restored database reads the payments again.
+The payments are published rather than applied here, so that they are still in the topic if an
+older database is restored.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,20 +17,20 @@ from aiokafka.errors import KafkaError
 from ..apply.tally import Tally, put_tally
 from ..core.events import Rejection
 from ..core.ledger import Origin
+from ..core.outcomes import rejected
 from ..core.words import KnownLines, Reason
 from ..database import ledger_write, outbox
 from ..database.ledger_read import LedgerReader
 from ..database.session import Writes
-from ..export.xml.read import BadLine, ImportFile
+from ..export.xml.read import ImportFile
 from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
 from ..messages.encode import encode_rejected
 from ..runtime.failures import with_current_schema
 from ..runtime.problems import OperatorError
 from ..settings import KafkaAccess
 from . import files
-from .files import Accepted, FileKey
-from .lines import TOPIC, Target, earlier_file_number, file_number, origin_of
-from .plan import SQL, Fate, Planned, plan, refusal_detail
+from .files import SQL, TOPIC, Acceptance, FileKey, PaymentFile, origin_of
+from .plan import LineOutcome, PlannedLine, plan
 
 WINDOW_RECORDS = 500
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -38,12 +39,14 @@ BATCH_BYTES_MAX = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportTopics:
+    """The topics of payments and of rejected records, and the `ce_source` of the latter."""
+
     payments: str
     rejected: str
     ce_source: str
 
 
-NOTHING = Accepted()
+NOTHING = Acceptance()
 
 
 class AmbiguousLines(OperatorError):
@@ -54,48 +57,55 @@ class AmbiguousLines(OperatorError):
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """Lines that are done with, and how many of them were published."""
+class PublishProgress:
+    """A step of publishing: how many lines are done, and how many of them were published."""
 
     lines: int
     published: int
 
 
-Sort = tuple[Fate, Reason | None, str]  # the last is the currency
+LineGroup = tuple[LineOutcome, Reason | None, str]  # the last is the currency
 
 
 @dataclass(slots=True)
 class Summary:
-    """Counts and sums of what a file would do: minor units, absolute; `excess` is of the sums."""
+    """What a file would do, by outcome, reason and currency. `bad` counts unusable lines.
 
-    counts: Counter[Sort] = field(default_factory=Counter)
-    sums: Counter[Sort] = field(default_factory=Counter)
-    excess: Counter[Sort] = field(default_factory=Counter)
+    `counts` are lines, `sums` and `excess` signed minor units; `excess` is a part of the sums.
+    """
+
+    counts: Counter[LineGroup] = field(default_factory=Counter)
+    sums: Counter[LineGroup] = field(default_factory=Counter)
+    excess: Counter[LineGroup] = field(default_factory=Counter)
     bad: int = 0
 
-    def add(self, planned: Planned) -> None:
-        sort = (planned.fate, planned.reason, planned.line.currency)
-        self.counts[sort] += 1
-        self.sums[sort] += planned.line.amount
-        self.excess[sort] += planned.excess
+    def add(self, planned: PlannedLine) -> None:
+        """Adds a line."""
+        group = (planned.outcome, planned.reason, planned.line.currency)
+        self.counts[group] += 1
+        self.sums[group] += planned.line.amount
+        self.excess[group] += planned.excess
 
-    def lines(self, fate: Fate) -> int:
-        return sum(count for (own, _, _), count in self.counts.items() if own is fate)
+    def lines(self, outcome: LineOutcome) -> int:
+        """How many lines have this outcome."""
+        return sum(count for group, count in self.counts.items() if group[0] is outcome)
 
     @property
     def passes(self) -> bool:
-        return self.bad == 0 and all(fate.passes for fate, _, _ in self.counts)
+        """Whether every line would be taken, now or later."""
+        return self.bad == 0 and all(outcome.passes for outcome, _, _ in self.counts)
 
     @property
     def overpays(self) -> bool:
-        return any(fate.overpays for fate, _, _ in self.counts)
+        """Whether a line has more than is outstanding."""
+        return any(outcome.overpays for outcome, _, _ in self.counts)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the ledger made of the published lines of one sort; `total` and `excess` in minor units.
+class OutcomeTotal:
+    """What the ledger made of a group of published lines; `total` and `excess` in minor units.
 
-    `became` is the payment's state; of what was overpaid, the fate that says so.
+    `became` is the state of the payments, or the outcome of over-payments.
     """
 
     kind: str
@@ -108,7 +118,7 @@ class Outcome:
 
 
 class ImportJob:
-    """One file at a time; the same file again changes nothing."""
+    """Imports files. The same file again changes nothing."""
 
     def __init__(
         self, writer: Writes, store: LedgerReader, access: KafkaAccess, topics: ImportTopics
@@ -119,31 +129,31 @@ class ImportJob:
         self._access = access
         self._topics = topics
 
-    async def target(
-        self, file: FileKey, profile: str, accepted: Accepted = NOTHING, *, register: bool
-    ) -> Target:
-        """The file's identity, with the instant of its first import; a dry run registers none.
+    async def file(
+        self, key: FileKey, profile: str, acceptance: Acceptance = NOTHING, *, register: bool
+    ) -> PaymentFile:
+        """The file with the time of its first import. A dry run does not register it.
 
-        Raises RefusedSource unless `accepted` says that the source is meant.
+        Raises DoubtfulSource unless `acceptance` says that the source is meant.
         """
         if register:
             async with self._writer.transaction() as connection:
-                return await files.register(connection, file, profile, accepted)
+                return await files.register(connection, key, profile, acceptance)
         async with self._pool.acquire() as connection:
-            await files.require_source(connection, file, accepted)
-            return await files.target_of(connection, file)
+            await files.require_source(connection, key, acceptance)
+            return await files.payment_file(connection, key)
 
     async def check(
         self,
-        target: Target,
-        file: ImportFile,
-        each: Callable[[Planned], None] = lambda _: None,
+        file: PaymentFile,
+        content: ImportFile,
+        each: Callable[[PlannedLine], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> Summary:
-        """What the file would do; nothing is written. `each` is told every line."""
-        summary = Summary(bad=len(file.bad))
+        """What the file would do. Nothing is written; `each` is called with every line."""
+        summary = Summary(bad=len(content.bad))
         async with self._pool.acquire() as connection:
-            async for page in plan(connection, self._store, target, file.lines, known_lines):
+            async for page in plan(connection, self._store, file, content.lines, known_lines):
                 for planned in page:
                     summary.add(planned)
                     each(planned)
@@ -151,38 +161,45 @@ class ImportJob:
 
     async def publish(
         self,
-        target: Target,
-        file: ImportFile,
-        advanced: Callable[[Advance], None] = lambda _: None,
+        file: PaymentFile,
+        content: ImportFile,
+        advanced: Callable[[PublishProgress], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> int:
-        """Publishes what is to be decided, records what cannot be; the number published.
+        """Publishes the lines that the service has to decide, and records the unusable ones.
 
-        Raises KafkaUnavailable, AmbiguousLines, OlderDatabase; what was published until then
-        stays, and the same file again goes on behind it.
+        Returns the number published. Raises KafkaUnavailable, AmbiguousLines, OlderDatabase; what
+        was published until then stays, and importing the same file again continues behind it.
         """
-        await self._record_bad(target, file.bad)
+        number = file.number
+        await self._record(
+            file,
+            [
+                (line.reason, line.detail, Origin(TOPIC, number, line.n, None, line.value))
+                for line in content.bad
+            ],
+        )
         producer = await start(new_producer(self._access, REQUEST_BYTES_MAX, BATCH_BYTES_MAX))
         published = 0
         try:
             async with self._pool.acquire() as connection:
-                async for page in plan(connection, self._store, target, file.lines, known_lines):
-                    if any(planned.fate is Fate.AMBIGUOUS for planned in page):
+                async for page in plan(connection, self._store, file, content.lines, known_lines):
+                    if any(planned.outcome is LineOutcome.AMBIGUOUS for planned in page):
                         raise AmbiguousLines
                     sent = await self._publish_page(producer, page)
-                    await self._record_unmatched(target, page)
+                    await self._record(file, _unmatched(file, page))
                     published += sent
-                    advanced(Advance(len(page), sent))
+                    advanced(PublishProgress(len(page), sent))
         except KafkaError as problem:
             raise KafkaUnavailable(f"the broker has not taken a line: {problem}") from problem
         finally:
             await hard_close(producer)
         return published
 
-    async def _publish_page(self, producer: AIOKafkaProducer, page: Sequence[Planned]) -> int:
+    async def _publish_page(self, producer: AIOKafkaProducer, page: Sequence[PlannedLine]) -> int:
         """In windows, each acknowledged before the next. Raises KafkaError, OlderDatabase."""
         async with self._writer.transaction():
-            pass  # the page was planned on this database: is it still the one we know?
+            pass  # raises if the database is not the one on which the page was planned
         events = [planned.event for planned in page if planned.event is not None]
         for begin in range(0, len(events), WINDOW_RECORDS):
             window = events[begin : begin + WINDOW_RECORDS]
@@ -198,50 +215,23 @@ class ImportJob:
             await asyncio.gather(*sent)
         return len(events)
 
-    async def _record_bad(self, target: Target, bad: Sequence[BadLine]) -> None:
-        number = file_number(target)
-        await self._record(
-            target,
-            (
-                Rejection(
-                    line.reason,
-                    line.detail,
-                    Origin(TOPIC, number, line.n, None, line.value),
-                    target.institution_id,
-                )
-                for line in bad
-            ),
-        )
+    async def _record(
+        self, file: PaymentFile, unusable: Sequence[tuple[Reason, str, Origin]]
+    ) -> None:
+        """Writes rejected lines to the table and the topic, as every other rejected record."""
+        if unusable:
+            rejections = [Rejection(*line, file.institution_id) for line in unusable]
+            await with_current_schema(partial(self._put, file, rejections))
 
-    async def _record_unmatched(self, target: Target, page: Sequence[Planned]) -> None:
-        await self._record(
-            target,
-            (
-                Rejection(
-                    planned.reason,
-                    refusal_detail(planned.reason),
-                    origin_of(target, planned.line, None),
-                    target.institution_id,
-                )
-                for planned in page
-                if planned.event is None and planned.reason is not None
-            ),
-        )
-
-    async def _record(self, target: Target, refused: Iterable[Rejection]) -> None:
-        """Rejected lines in the table and on the topic, as every other rejected record."""
-        if came := tuple(refused):
-            await with_current_schema(partial(self._put, target, came))
-
-    async def _put(self, target: Target, came: Sequence[Rejection]) -> None:
-        numbers = [file_number(target), earlier_file_number(target)]
-        offsets = [value.origin.offset for value in came]
+    async def _put(self, file: PaymentFile, rejections: Sequence[Rejection]) -> None:
+        numbers = [file.number, file.earlier_number]
+        offsets = [value.origin.offset for value in rejections]
         async with self._writer.transaction() as connection:
             rows = await connection.fetch(
-                SQL["recorded_lines"], TOPIC, numbers, offsets, target.institution_id
+                SQL["recorded_lines"], TOPIC, numbers, offsets, file.institution_id
             )
             known = {row["record_offset"] for row in rows}
-            values = [value for value in came if value.origin.offset not in known]
+            values = [value for value in rejections if value.origin.offset not in known]
             at: datetime = await connection.fetchval(SQL["clock"])
             await ledger_write.put_rejected(connection, values, at)
             messages = [encode_rejected(value, at, self._topics.ce_source) for value in values]
@@ -250,20 +240,18 @@ class ImportJob:
             tally.add_rejected(values)
             await put_tally(connection, tally.counts)
 
-    async def decided(self, target: Target) -> int:
+    async def decided(self, file: PaymentFile) -> int:
         """How many of the file's payments the ledger has taken in so far."""
-        own = (target.institution_id, target.source, *target.id_range)
         async with self._pool.acquire() as connection:
-            count: int = await connection.fetchval(SQL["decided"], *own)
+            count: int = await connection.fetchval(SQL["decided"], *_identity(file))
         return count
 
-    async def outcomes(self, target: Target) -> list[Outcome]:
-        """What the ledger made of them."""
-        own = (target.institution_id, target.source, *target.id_range)
+    async def outcomes(self, file: PaymentFile) -> list[OutcomeTotal]:
+        """What the ledger has made of the file's payments so far."""
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(SQL["outcomes"], *own)
+            rows = await connection.fetch(SQL["outcomes"], *_identity(file))
         return [
-            Outcome(
+            OutcomeTotal(
                 row["kind"],
                 row["became"],
                 row["reason"],
@@ -274,3 +262,16 @@ class ImportJob:
             )
             for row in rows
         ]
+
+
+def _identity(file: PaymentFile) -> tuple[str, ...]:
+    return (file.institution_id, file.source, *file.id_range)
+
+
+def _unmatched(file: PaymentFile, page: Sequence[PlannedLine]) -> list[tuple[Reason, str, Origin]]:
+    """The lines of a page that cannot be published: reversals of no known payment."""
+    return [
+        (planned.reason, rejected(planned.reason).detail, origin_of(file, planned.line, None))
+        for planned in page
+        if planned.event is None and planned.reason is not None
+    ]

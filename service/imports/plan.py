@@ -1,7 +1,7 @@
-"""What a file from the bursar would do, line by line: the real rules on what is read, no lock.
+"""What a file from the bursar would do, line by line, by the rules that the service uses.
 
-Lines of one fine are looked at together and in the file's order, so the plan is what happens
-unless somebody else is faster.
+The lines of a fine are decided together and in the file's order. Nothing is locked, so the service
+may decide otherwise if something else changes the fine before.
 """
 
 from array import array
@@ -14,23 +14,20 @@ from functools import partial
 from ..core import rules
 from ..core.events import BursarPayment
 from ..core.ledger import FineKey, LineKey, Payment, SourceKey
-from ..core.outcomes import rejected
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
 from ..database.ledger_read import LedgerReader, key_columns
 from ..database.references import references_of
-from ..database.session import Connection, statements
+from ..database.session import Connection
 from ..database.tables import PAYMENT
 from ..export.xml.read import PaidLine
 from ..runtime.failures import with_current_schema
-from .lines import Target, payment_event
+from .files import SQL, PaymentFile, payment_event
 
 PAGE_LINES = 1_000
 
-SQL = statements("imports")
 
-
-class Fate(StrEnum):
+class LineOutcome(StrEnum):
     """What would become of a line."""
 
     PAID = "paid"
@@ -49,30 +46,35 @@ class Fate(StrEnum):
 
     @property
     def passes(self) -> bool:
-        return self not in (Fate.UNKNOWN, Fate.REJECTED, Fate.AMBIGUOUS)
+        """Whether the line would be taken, now or later."""
+        return self not in (LineOutcome.UNKNOWN, LineOutcome.REJECTED, LineOutcome.AMBIGUOUS)
 
     @property
     def overpays(self) -> bool:
-        return self in (Fate.OVERPAID, Fate.NOT_OWED, Fate.HELD)
+        """Whether the line has more than is outstanding."""
+        return self in (LineOutcome.OVERPAID, LineOutcome.NOT_OWED, LineOutcome.HELD)
 
 
 LineSort = tuple[str, str, int]  # bursar id, kind of the payment, amount in minor units
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A line and its fate; `event` None: there is nothing to publish. `excess` in minor units."""
+class PlannedLine:
+    """A line and its outcome. `event` is None if nothing is to be published.
+
+    `excess` is the part of an over-payment that becomes a credit, in minor units.
+    """
 
     line: PaidLine
-    fate: Fate
+    outcome: LineOutcome
     event: BursarPayment | None = None
     reason: Reason | None = None
     excess: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A line whose fine is known; `exported` is the sign of the exported line."""
+class MatchedLine:
+    """A line whose fine is known; `exported` is the sign of the exported amount, 1 or -1."""
 
     line: PaidLine
     fine_id: str
@@ -82,25 +84,28 @@ class Known:
 async def plan(
     connection: Connection,
     store: LedgerReader,
-    target: Target,
+    file: PaymentFile,
     lines: Sequence[PaidLine],
     known_lines: KnownLines = KnownLines.REFUSE,
-) -> AsyncIterator[list[Planned]]:
-    """Page after page, in the order of fines."""
-    fine_ids, exported = await _fines_of(connection, target, lines)
+) -> AsyncIterator[list[PlannedLine]]:
+    """The outcomes of all lines, page by page, in the order of their fines.
+
+    `known_lines` says what to do with lines that another file has brought.
+    """
+    fine_ids, exported = await _fines_of(connection, file, lines)
     order = sorted(range(len(lines)), key=lambda place: (fine_ids[place] or "", lines[place].n))
     start = sum(fine_id is None for fine_id in fine_ids)
     for begin in range(0, start, PAGE_LINES):
         unknown = [lines[place] for place in order[begin : min(begin + PAGE_LINES, start)]]
-        yield await _plan_unknown(connection, target, unknown)
+        yield await _plan_unknown(connection, file, unknown)
     while start < len(order):
         end = _end_of_page(order, fine_ids, start)
         page = [
-            Known(lines[place], fine_ids[place] or "", exported[place])
+            MatchedLine(lines[place], fine_ids[place] or "", exported[place])
             for place in order[start:end]
         ]
         yield await with_current_schema(
-            partial(_plan_page, connection, store, target, page, known_lines)
+            partial(_plan_page, connection, store, file, page, known_lines)
         )
         start = end
 
@@ -114,61 +119,61 @@ def _end_of_page(order: Sequence[int], fine_ids: Sequence[str | None], start: in
 
 
 async def _fines_of(
-    connection: Connection, target: Target, lines: Sequence[PaidLine]
+    connection: Connection, file: PaymentFile, lines: Sequence[PaidLine]
 ) -> tuple[list[str | None], "array[int]"]:
-    """Per line: its fine, None if unknown, and the sign its line was exported with."""
+    """The fine of each line, None if it is unknown, and the sign of the exported line."""
     fine_ids: list[str | None] = []
     signs = array("b")
     for begin in range(0, len(lines), PAGE_LINES):
-        named = [one.bursar_transaction_id for one in lines[begin : begin + PAGE_LINES]]
-        keys = {LineKey(target.institution_id, one) for one in named}
+        names = [line.bursar_transaction_id for line in lines[begin : begin + PAGE_LINES]]
+        keys = {LineKey(file.institution_id, name) for name in names}
         rows = await connection.fetch(SQL["fines_of_lines"], *key_columns(keys, 2))
-        found = {row["bursar_transaction_id"]: row for row in rows}
-        for name in named:
-            row = found.get(name)
+        by_name = {row["bursar_transaction_id"]: row for row in rows}
+        for row in map(by_name.get, names):
             fine_ids.append(None if row is None else row["fine_id"])
             signs.append(0 if row is None else 1 if row["amount"] > 0 else -1)
     return fine_ids, signs
 
 
-async def _known(connection: Connection, target: Target, lines: Sequence[PaidLine]) -> set[str]:
-    ids = [target.payment_id(line.n) for line in lines]
-    own = (target.institution_id, target.source)
-    rows = await connection.fetch(SQL["known_payments"], *own, ids)
-    return {row["payment_id"] for row in rows}
+async def _known(connection: Connection, file: PaymentFile, lines: Sequence[PaidLine]) -> set[int]:
+    """The numbers of lines whose payment is known, from an earlier import of the same file."""
+    numbers = {file.payment_id(line.n): line.n for line in lines}
+    rows = await connection.fetch(
+        SQL["known_payments"], file.institution_id, file.source, list(numbers)
+    )
+    return {numbers[row["payment_id"]] for row in rows}
 
 
 async def _plan_unknown(
-    connection: Connection, target: Target, lines: Sequence[PaidLine]
-) -> list[Planned]:
-    """Published all the same: the service rejects them under their identity, visibly."""
-    known = await _known(connection, target, lines)
-    planned = []
-    for line in lines:
-        if target.payment_id(line.n) in known:
-            planned.append(Planned(line, Fate.REPEAT))
-            continue
-        event = payment_event(target, line, None)
-        planned.append(Planned(line, Fate.UNKNOWN, event, Reason.UNKNOWN_LINE))
-    return planned
+    connection: Connection, file: PaymentFile, lines: Sequence[PaidLine]
+) -> list[PlannedLine]:
+    """Such lines are published, too, so that the service rejects them under their identity."""
+    known = await _known(connection, file, lines)
+    outcome, reason = LineOutcome.UNKNOWN, Reason.UNKNOWN_LINE
+    return [
+        PlannedLine(line, LineOutcome.REPEAT)
+        if line.n in known
+        else PlannedLine(line, outcome, payment_event(file, line, None), reason)
+        for line in lines
+    ]
 
 
 async def _plan_page(
     connection: Connection,
     store: LedgerReader,
-    target: Target,
-    page: Sequence[Known],
+    file: PaymentFile,
+    page: Sequence[MatchedLine],
     known_lines: KnownLines,
-) -> list[Planned]:
+) -> list[PlannedLine]:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        known = await _known(connection, target, [entry.line for entry in page])
-        new = [entry for entry in page if target.payment_id(entry.line.n) not in known]
+        known = await _known(connection, file, [entry.line for entry in page])
+        new = [entry for entry in page if entry.line.n not in known]
         fine_ids = {entry.fine_id for entry in new}
         elsewhere = Counter[LineSort]()
         if known_lines is not KnownLines.PAY:
-            elsewhere = await _of_other_files(connection, target, fine_ids)
-        past = await _reversible(connection, target, fine_ids)
-        named = references_of(payment_event(target, entry.line, None) for entry in new)
+            elsewhere = await _of_other_files(connection, file, fine_ids)
+        past = await _reversible(connection, file, fine_ids)
+        named = references_of(payment_event(file, entry.line, None) for entry in new)
         named.originals |= past.keys()  # with the credits of their excess
         accounts = await store.peek(connection, named)
         view = await store.view(connection, named, accounts)
@@ -177,19 +182,17 @@ async def _plan_page(
     for payment in past.values():
         candidates[payment.fine_id or ""].append(payment.key)
     repeats = [
-        Planned(entry.line, Fate.REPEAT)
-        for entry in page
-        if target.payment_id(entry.line.n) in known
+        PlannedLine(entry.line, LineOutcome.REPEAT) for entry in page if entry.line.n in known
     ]
-    page_rules = _PageRules(workspace, target, candidates, elsewhere, known_lines)
+    page_rules = _PageRules(workspace, file, candidates, elsewhere, known_lines)
     return repeats + [page_rules.take(entry) for entry in new]
 
 
 async def _of_other_files(
-    connection: Connection, target: Target, fine_ids: set[str]
+    connection: Connection, file: PaymentFile, fine_ids: set[str]
 ) -> Counter[LineSort]:
     rows = await connection.fetch(
-        SQL["lines_of_other_files"], target.institution_id, target.id_range[0], sorted(fine_ids)
+        SQL["lines_of_other_files"], file.institution_id, file.id_range[0], sorted(fine_ids)
     )
     return Counter(
         {
@@ -200,25 +203,25 @@ async def _of_other_files(
 
 
 async def _reversible(
-    connection: Connection, target: Target, fine_ids: set[str]
+    connection: Connection, file: PaymentFile, fine_ids: set[str]
 ) -> dict[SourceKey, Payment]:
-    own = (target.institution_id, target.source, sorted(fine_ids))
-    rows = await connection.fetch(SQL["reversible_payments"], *own)
+    key = (file.institution_id, file.source, sorted(fine_ids))
+    rows = await connection.fetch(SQL["reversible_payments"], *key)
     return {value.key: value for value in map(PAYMENT.value, rows)}
 
 
 @dataclass(slots=True)
 class _PageRules:
-    """Lines of one page through the rules; `elsewhere` counts what other files have brought."""
+    """Decides the lines of one page; `elsewhere` counts the payments that other files brought."""
 
     workspace: Workspace
-    target: Target
+    file: PaymentFile
     candidates: dict[str, list[SourceKey]]
     elsewhere: Counter[LineSort]
     known_lines: KnownLines
 
-    def take(self, known: Known) -> Planned:
-        """The other sign than the exported line's is a reversal."""
+    def take(self, known: MatchedLine) -> PlannedLine:
+        """A line whose sign is not that of the exported amount is a reversal."""
         line, amount = known.line, abs(known.line.amount)
         is_reversal = (line.amount > 0) != (known.exported > 0)
         original = None
@@ -227,37 +230,38 @@ class _PageRules:
         if self._is_of_another_file(line, is_reversal):
             could_count = original is not None if is_reversal else self._owes(known, amount)
             is_ambiguous = could_count and self.known_lines is KnownLines.REFUSE
-            known_fate = Fate.AMBIGUOUS if is_ambiguous else Fate.IMPORTED_FROM_ANOTHER_FILE
-            return Planned(line, known_fate)
+            if is_ambiguous:
+                return PlannedLine(line, LineOutcome.AMBIGUOUS)
+            return PlannedLine(line, LineOutcome.IMPORTED_FROM_ANOTHER_FILE)
         if is_reversal and original is None:
-            return Planned(line, Fate.REJECTED, None, Reason.NO_MATCHING_PAYMENT)
+            return PlannedLine(line, LineOutcome.REJECTED, None, Reason.NO_MATCHING_PAYMENT)
         return self._decide(known, original)
 
     def _is_of_another_file(self, line: PaidLine, is_reversal: bool) -> bool:
-        """Each payment of another file stands for one line of this one, the first ones first."""
+        """Each payment of another file stands for one line of this file, in the file's order."""
         kind = PaymentKind.REVERSAL if is_reversal else PaymentKind.PAYMENT
-        sort = (line.bursar_transaction_id, kind.value, abs(line.amount))
-        if not self.elsewhere[sort]:
+        key = (line.bursar_transaction_id, kind.value, abs(line.amount))
+        if not self.elsewhere[key]:
             return False
-        self.elsewhere[sort] -= 1
+        self.elsewhere[key] -= 1
         return True
 
-    def _owes(self, known: Known, amount: int) -> bool:
-        fine = self.workspace.fines.get(FineKey(self.target.institution_id, known.fine_id))
+    def _owes(self, known: MatchedLine, amount: int) -> bool:
+        fine = self.workspace.fines.get(FineKey(self.file.institution_id, known.fine_id))
         return fine is not None and abs(fine.outstanding) >= amount
 
-    def _decide(self, known: Known, original: Payment | None) -> Planned:
+    def _decide(self, known: MatchedLine, original: Payment | None) -> PlannedLine:
         workspace, line = self.workspace, known.line
-        event = payment_event(self.target, line, original)
+        event = payment_event(self.file, line, original)
         rules.take(workspace, event)
         self.candidates[known.fine_id].append(event.key)
         payment = workspace.payments[event.key]
         waiting = workspace.parked.get(("payment", event.key))
         if waiting is not None and waiting.wait is Wait.OVERPAID_HELD:
-            return Planned(line, Fate.HELD, event)
-        fine = workspace.fines.get(FineKey(self.target.institution_id, known.fine_id))
-        fate = _fate(payment, 0 if fine is None else fine.outstanding)
-        return Planned(line, fate, event, payment.reason, payment.excess)
+            return PlannedLine(line, LineOutcome.HELD, event)
+        fine = workspace.fines.get(FineKey(self.file.institution_id, known.fine_id))
+        outcome = _outcome(payment, 0 if fine is None else fine.outstanding)
+        return PlannedLine(line, outcome, event, payment.reason, payment.excess)
 
 
 def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
@@ -273,19 +277,15 @@ def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) 
     return None
 
 
-def _fate(payment: Payment, outstanding: int) -> Fate:
+def _outcome(payment: Payment, outstanding: int) -> LineOutcome:
     if payment.state is ItemState.REJECTED:
-        return Fate.REJECTED
+        return LineOutcome.REJECTED
     if payment.state is ItemState.PARKED:
-        return Fate.PARKED
+        return LineOutcome.PARKED
     if payment.state is ItemState.NOTED:
-        return Fate.NOTED
+        return LineOutcome.NOTED
     if payment.kind is PaymentKind.REVERSAL:
-        return Fate.REVERSED
+        return LineOutcome.REVERSED
     if payment.excess:
-        return Fate.OVERPAID if payment.applied else Fate.NOT_OWED
-    return Fate.PARTIAL if outstanding else Fate.PAID
-
-
-def refusal_detail(reason: Reason) -> str:
-    return rejected(reason).detail
+        return LineOutcome.OVERPAID if payment.applied else LineOutcome.NOT_OWED
+    return LineOutcome.PARTIAL if outstanding else LineOutcome.PAID

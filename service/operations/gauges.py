@@ -108,5 +108,5 @@ class Gauges:
             self._metrics.rejected_open.labels(reason).set(records.get(reason, 0))
         rows = await connection.fetch(statements("operators")["held_counted"])
         fines = {row["reason"]: row["fines"] for row in rows}
-        for reason in HELD:
-            self._metrics.held_now.labels(reason).set(fines.get(reason, 0))
+        for exclusion in HELD:
+            self._metrics.held_now.labels(exclusion).set(fines.get(exclusion, 0))

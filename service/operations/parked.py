@@ -104,10 +104,8 @@ async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRec
     )
     parked = [_parked(row) for row in rows]
     if selected.wait in (None, Wait.INTERNAL_ERROR):
-        age = selected.older_than_seconds
-        rows = await connection.fetch(
-            SQL["parked_errors"], selected.institution_id, age, *place, LIMIT_MAX
-        )
+        key = (selected.institution_id, selected.older_than_seconds, *place)
+        rows = await connection.fetch(SQL["parked_errors"], *key, LIMIT_MAX)
         parked += [record for record in map(_error, rows) if _is_meant(record, selected)]
     return parked[: selected.limit]
 

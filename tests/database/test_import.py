@@ -7,7 +7,7 @@ import pytest
 from service.core.words import KnownLines
 from service.export.xml.read import read_import
 from service.imports.files import FileKey
-from service.imports.plan import Fate
+from service.imports.plan import LineOutcome
 from tests.support.importing import (
     SOURCE,
     UNIVERSITY,
@@ -26,8 +26,8 @@ async def test_a_file_sent_back_as_it_came_settles_every_line(bursar: Bursar) ->
 
     summary = await bursar.imports(sent)
 
-    assert summary.counts == {(Fate.PAID, None, "USD"): 3}
-    assert summary.sums == {(Fate.PAID, None, "USD"): 95_50 + 3_00 - 2_25}
+    assert summary.counts == {(LineOutcome.PAID, None, "USD"): 3}
+    assert summary.sums == {(LineOutcome.PAID, None, "USD"): 95_50 + 3_00 - 2_25}
     assert set((await outstanding(bursar.path)).values()) == {0}
     assert {row["considered"] for row in await bursar.path.rows("SELECT considered FROM fine")} == {
         "closed"
@@ -42,7 +42,7 @@ async def test_the_same_file_again_does_nothing(bursar: Bursar) -> None:
 
     summary = await bursar.imports(back)
 
-    assert summary.counts == {(Fate.REPEAT, None, "USD"): 4}
+    assert summary.counts == {(LineOutcome.REPEAT, None, "USD"): 4}
     after = await tables_of(bursar.path.pool)
     before.pop("consumer_offset")
     after.pop("consumer_offset")
@@ -100,7 +100,7 @@ async def test_a_bad_line_is_recorded_for_each_institution_that_imports_the_file
     file = read_import(BytesIO(document(("4711", "oops"))))
     for institution_id in (UNIVERSITY, "101", UNIVERSITY):
         key = FileKey(institution_id, SOURCE, file.sha256)
-        await bursar.job.publish(await bursar.job.target(key, "SIS", register=True), file)
+        await bursar.job.publish(await bursar.job.file(key, "SIS", register=True), file)
     rows = await bursar.path.rows("SELECT institution_id, reason FROM rejected ORDER BY 1")
     assert rows == [
         {"institution_id": "101", "reason": "invalid_amount"},

@@ -1,6 +1,6 @@
 """What a dry run says about each line of a file, and that the import then does it."""
 
-from service.imports.plan import Fate
+from service.imports.plan import LineOutcome
 from tests.support.importing import PROFILE, SOURCE, Bursar, Desk, document, exported, outstanding
 from tests.support.topics import read_topic
 from tests.support.write_path import payment, profiles_of, tables_of
@@ -22,14 +22,14 @@ async def test_each_line_is_told_by_what_it_would_do(bursar: Bursar) -> None:
     fates = await bursar.fates(back)
 
     assert fates == {
-        1: Fate.PARTIAL,
-        2: Fate.PAID,
-        3: Fate.OVERPAID,
-        4: Fate.PAID,
-        5: Fate.REVERSED,
-        6: Fate.REJECTED,
-        7: Fate.UNKNOWN,
-        8: Fate.NOT_OWED,
+        1: LineOutcome.PARTIAL,
+        2: LineOutcome.PAID,
+        3: LineOutcome.OVERPAID,
+        4: LineOutcome.PAID,
+        5: LineOutcome.REVERSED,
+        6: LineOutcome.REJECTED,
+        7: LineOutcome.UNKNOWN,
+        8: LineOutcome.NOT_OWED,
     }
 
 
@@ -77,7 +77,7 @@ async def test_the_plan_of_a_reversal_sees_that_the_credit_of_its_excess_is_used
     await bursar.imports(document((line, "100")))
     profiles = profiles_of(PROFILE)
     await bursar.path.exports(profiles).run_profile(profiles.profiles[0])
-    assert await bursar.fates(document((line, "-100"))) == {1: Fate.REJECTED}
+    assert await bursar.fates(document((line, "-100"))) == {1: LineOutcome.REJECTED}
     await bursar.imports(document((line, "-100")))
     assert await bursar.path.value("SELECT reason FROM rejected") == "credit_already_exported"
 

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from service.imports.files import FileKey, RefusedSource, alike_sources
+from service.imports.files import DoubtfulSource, FileKey, alike_sources
 from tests.support.importing import (
     PROFILE,
     SOURCE,
@@ -91,12 +91,12 @@ async def test_of_two_imports_at_once_under_two_sources_one_is_refused(desk: Des
     job = desk.bursar.job
     outcomes = await asyncio.gather(
         *(
-            job.target(FileKey(UNIVERSITY, source, "ab" * 32), "SIS", register=True)
+            job.file(FileKey(UNIVERSITY, source, "ab" * 32), "SIS", register=True)
             for source in (SOURCE, "ERP", "WEB")
         ),
         return_exceptions=True,
     )
-    assert sum(isinstance(outcome, RefusedSource) for outcome in outcomes) == 2
+    assert sum(isinstance(outcome, DoubtfulSource) for outcome in outcomes) == 2
     assert await desk.bursar.path.value("SELECT count(*) FROM import_file") == 1
 
 

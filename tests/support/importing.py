@@ -15,10 +15,9 @@ from typer.testing import Result
 from service.core.words import KnownLines
 from service.database.ledger_read import LedgerReader
 from service.export.xml.read import ImportFile, read_import
-from service.imports.files import FileKey
+from service.imports.files import FileKey, PaymentFile
 from service.imports.job import ImportJob, ImportTopics, Summary
-from service.imports.lines import Target
-from service.imports.plan import Fate, Planned
+from service.imports.plan import LineOutcome, PlannedLine
 from service.messages.decode import parse
 from service.settings import KafkaAccess
 from tests.support.commands import Commands
@@ -50,9 +49,9 @@ class Bursar:
             ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),
         )
 
-    async def target(self, file: ImportFile, *, register: bool = True) -> Target:
+    async def target(self, file: ImportFile, *, register: bool = True) -> PaymentFile:
         key = FileKey(UNIVERSITY, SOURCE, file.sha256)
-        return await self.job.target(key, "SIS", register=register)
+        return await self.job.file(key, "SIS", register=register)
 
     async def imports(
         self, document: bytes, known_lines: KnownLines = KnownLines.REFUSE
@@ -73,11 +72,11 @@ class Bursar:
             *(Record("bursar-payment.v1", one.value, one.headers, one.key) for one in records)
         )
 
-    async def fates(self, document: bytes) -> dict[int, Fate]:
+    async def fates(self, document: bytes) -> dict[int, LineOutcome]:
         file = read_import(BytesIO(document))
-        planned: list[Planned] = []
+        planned: list[PlannedLine] = []
         await self.job.check(await self.target(file, register=False), file, planned.append)
-        return {one.line.n: one.fate for one in planned}
+        return {one.line.n: one.outcome for one in planned}
 
 
 async def exported(path: WritePath, amounts: Sequence[str]) -> tuple[list[str], bytes]:
