@@ -24,7 +24,6 @@ STILL_OPEN = {
     "core",
     "delivery",
     "export",
-    "imports",
     "kafka",
     "messages",
     "operations",
