@@ -13,7 +13,14 @@ from datetime import datetime
 import structlog
 
 from ..core import rules
-from ..core.events import Event, ExportResponse, FailedRecord, Rejection, WaitQueue
+from ..core.events import (
+    Event,
+    ExportResponse,
+    FailedRecord,
+    Rejection,
+    WaitQueue,
+    parked_key,
+)
 from ..core.words import Wait
 from ..core.workspace import Changes
 from ..database import ledger_write, offsets, outbox
@@ -38,8 +45,7 @@ from .isolation import (
     name_of,
     raise_for_parked,
 )
-from .parts import Part, Parts
-from .poll import HeldPartitions, Poll, Report
+from .poll import HeldPartitions, Part, Parts, Poll, Report
 from .tally import TallySink
 
 log = structlog.get_logger()
@@ -118,7 +124,9 @@ class Applier(Committer):
 
         Raises ParkedFailure if the program fails on the effects of a parked record.
         """
-        self.note_freed(changes)
+        self._freed |= dict.fromkeys(changes.parked.removed)
+        waiting = (item for item in changes.parked.changed if item.arrival is not None)
+        self._freed |= dict.fromkeys(parked_key(item.event) for item in waiting)
         try:
             await self._write(connection, changes, recorded_at)
         except Exception as problem:
@@ -201,7 +209,7 @@ class Applier(Committer):
         )
         self._internal_errors.in_a_row = in_a_row
         self.committed()
-        alarm(poll.records)
+        alarm(poll.failed)
         return report
 
     async def _divide(

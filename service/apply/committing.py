@@ -11,16 +11,15 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from ..core.events import ParkedKey, parked_key
+from ..core.events import ParkedKey
 from ..core.parked import ParkedFailure
-from ..core.workspace import Changes
 from ..database.failed_records import put_parked_failures
 from ..database.session import Connection, Writes, statements
 from ..runtime.failures import BAD_CONTENT, RETRYABLE, TRANSIENT
 from ..runtime.problems import describe
 from ..runtime.process import crash_point
 from .isolation import InternalErrors, is_of_the_program, name_of
-from .parts import Patience
+from .poll import Patience
 from .tally import Tally, TallyInMetrics, TallySink
 
 log = structlog.get_logger()
@@ -56,6 +55,7 @@ class Committer:
         self.tally = Tally()
         self._tries_max = tries_max
         self._internal_errors = internal_errors
+        # The parked records that the open transaction sets free, oldest first.
         self._freed: dict[ParkedKey, None] = {}
 
     async def answers(self) -> bool:
@@ -66,12 +66,6 @@ class Committer:
         except TRANSIENT:
             return False
         return True
-
-    def note_freed(self, changes: Changes) -> None:
-        """Notes the parked records that the open transaction sets free with these changes."""
-        moved = [item for item in changes.parked.changed if item.arrival is not None]
-        self._freed |= dict.fromkeys(changes.parked.removed)
-        self._freed |= dict.fromkeys(parked_key(item.event) for item in moved)
 
     async def run_in_transaction(
         self, work: Work[R], spared: Collection[ParkedKey] = (), patience: Patience | None = None

@@ -2,7 +2,7 @@
 
 A failure of the database or the network is of no record. Whatever else is raised while a poll is
 decided, mistakes of the program included, comes from one of its records, which is found by dividing
-the poll in halves. A poll that exceeds a time limit is divided as well (parts.py).
+the poll in halves. A poll that exceeds a time limit is divided as well (poll.py).
 
 Or it comes from a record that was parked before and that the poll, a sweep, an export or a command
 sets free. The fold knows which record it tries. If the effects of a record cannot be encoded,
@@ -63,11 +63,10 @@ def name_of(error: BaseException) -> str:
     return type(error).__name__ + (f" {constraint}" if constraint else "")
 
 
-def alarm(records: Iterable[Record]) -> None:
+def alarm(records: Iterable[FailedRecord]) -> None:
     """Writes a log line for each record that was parked as an internal error."""
     for record in records:
-        if isinstance(record, FailedRecord):
-            log.error("record_parked_internal_error", **place_of(record), error=record.error)
+        log.error("record_parked_internal_error", **place_of(record), error=record.error)
 
 
 def place_of(record: Record) -> dict[str, str | int]:

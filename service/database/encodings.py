@@ -10,6 +10,7 @@ import orjson
 from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
 from ..core.terms import Terms
 from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+from .outbox import unpack_headers
 
 
 def json_of(value: object) -> str:
@@ -80,28 +81,6 @@ def terms_of(row: asyncpg.Record) -> Terms:
         labels=tuple((Kind(kind), text) for kind, text in body["labels"]),
         overpayment_max=body.get("overpayment_max"),
     )
-
-
-def pack_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
-    """Returns the headers of a Kafka record as JSON.
-
-    Each byte of a value becomes a character of latin-1, so that it can be read back. A name
-    that is not UTF-8 is kept as text, with each bad byte as its escape, such as `\\xff`.
-    """
-    texts = [(name, value.decode("latin-1")) for name, value in headers]
-    try:
-        return orjson.dumps(texts)
-    except TypeError:
-        return orjson.dumps([(_escaped(name), value) for name, value in texts])
-
-
-def _escaped(name: str) -> str:
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def unpack_headers(packed: bytes) -> tuple[tuple[str, bytes], ...]:
-    """Returns the headers of a Kafka record from what `pack_headers` has made of them."""
-    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))
 
 
 def origin_of(row: asyncpg.Record) -> Origin:

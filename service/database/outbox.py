@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import orjson
+
 from ..core.workspace import Changes
 from ..messages.encode import Message, encode_balance_changed, encode_loan_closed, encode_rejected
-from .encodings import pack_headers
 from .session import Connection, statements
 
 ROW_BYTES_MAX = 1024 * 1024
@@ -106,3 +107,25 @@ def _rows(messages: Sequence[Sendable], row_bytes_max: int) -> Iterator[Columns]
         held += size
     if keys:
         yield keys, values, headers
+
+
+def pack_headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+    """Returns the headers of a Kafka record as JSON.
+
+    Each byte of a value becomes a character of latin-1, so that it can be read back. A name
+    that is not UTF-8 is kept as text, with each bad byte as its escape, such as `\\xff`.
+    """
+    texts = [(name, value.decode("latin-1")) for name, value in headers]
+    try:
+        return orjson.dumps(texts)
+    except TypeError:
+        return orjson.dumps([(_escaped(name), value) for name, value in texts])
+
+
+def _escaped(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def unpack_headers(packed: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Returns the headers of a Kafka record from what `pack_headers` has made of them."""
+    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))

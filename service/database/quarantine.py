@@ -8,7 +8,7 @@ from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..messages.encode import Message
 from . import outbox
-from .encodings import pack_headers
+from .outbox import pack_headers
 from .session import Connection, statements
 
 SQL = statements("quarantine")

@@ -45,7 +45,8 @@ from ..core.words import (
     ResponseOutcome,
     Status,
 )
-from .encodings import cause_json, item_of, json_of, pack_headers, terms_id
+from .encodings import cause_json, item_of, json_of, terms_id
+from .outbox import pack_headers
 
 V = TypeVar("V")
 Cells = tuple[Any, ...]  # the values of a row, as the driver takes and gives them

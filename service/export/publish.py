@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..core.ledger import BatchKey
 from ..core.money import format_of
 from ..database import outbox, quarantine
-from ..database.encodings import pack_headers, unpack_headers
+from ..database.outbox import pack_headers, unpack_headers
 from ..database.session import Connection, run_in_thread, statements
 from ..messages.encode import (
     JSON,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..apply.applier import Applier
-from ..apply.parts import Patience
+from ..apply.poll import Patience
 from ..apply.tally import TallyMetric
 from ..core import rules
 from ..core.events import WaitQueue

@@ -18,7 +18,7 @@ from ..apply.operator_actions import (
 from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..database import quarantine
-from ..database.encodings import unpack_headers
+from ..database.outbox import unpack_headers
 from ..database.quarantine import BeingSent, QuarantineId
 from ..database.session import Connection, statements
 from ..messages.envelope import read_json

@@ -19,7 +19,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from ..database.encodings import unpack_headers
+from ..database.outbox import unpack_headers
 from ..kafka.clients import hard_close, new_producer, start
 from ..settings import KafkaAccess
 from .window import OutboxRecord, Progress, Row, batches

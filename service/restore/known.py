@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from ..database.encodings import pack_headers
+from ..database.outbox import pack_headers
 from ..database.session import Connection, statements
 
 TYPE_PREFIX = "org.bursar-bridge."

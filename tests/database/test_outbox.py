@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from service.database.encodings import unpack_headers
-from service.database.outbox import put
+from service.database.outbox import put, unpack_headers
 from service.database.session import Connection, create_pool, statements
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -15,10 +15,9 @@ from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
 from service.core.ledger import Origin
 from service.database import offsets
-from service.database.encodings import unpack_headers
 from service.database.ledger_read import LedgerReader
 from service.database.offsets import Assignment
-from service.database.outbox import Outputs
+from service.database.outbox import Outputs, unpack_headers
 from service.database.session import Pool, create_pool
 from service.export.job import ExportJob
 from service.export.plan import STEP_FINES_MAX

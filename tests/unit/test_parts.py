@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from service.apply.parts import SHORT_LOCK_MS, SHORT_STATEMENT_MS, Part, Parts, Patience
+from service.apply.poll import SHORT_LOCK_MS, SHORT_STATEMENT_MS, Part, Parts, Patience
 
 LOCK = asyncpg.LockNotAvailableError()
 SLOW = asyncpg.QueryCanceledError()

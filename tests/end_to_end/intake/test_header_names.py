@@ -12,9 +12,8 @@ from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
 from service.consumer.loop import Intake
 from service.consumer.source import IntakePauses, Source
-from service.database.encodings import unpack_headers
 from service.database.ledger_read import LedgerReader
-from service.database.outbox import Outputs
+from service.database.outbox import Outputs, unpack_headers
 from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse
