@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
 from service.relay.loop import Relay
-from service.relay.outbox import LeaseLost
+from service.relay.outbox import Lease, LeaseLost
 from service.runtime.problems import OlderDatabase
 from service.settings import RelayLimits
 from tests.support.relaying import (
@@ -137,3 +137,21 @@ async def check_written_from_its_start(pool: Pool, topic: str, servers: str) -> 
     async with pool.acquire() as connection:
         kept = await connection.fetch("SELECT acknowledged_offset FROM output_offset")
     assert {row[0] for row in kept} == {-1, 0}
+
+
+async def test_a_lease_outlives_the_reading_of_a_page_that_takes_longer_than_it_lasts(
+    pool: Pool, topic: str, make_relay: MakeRelay
+) -> None:
+    relay = make_relay(RelayLimits(relay_lease_seconds=2))
+    await queue(pool, topic, numbered(5))
+    assert await relay.run_once() == 5
+    await queue(pool, topic, numbered(5))
+    async with pool.acquire() as rival, rival.transaction():
+        await rival.execute("LOCK TABLE output_offset IN ACCESS EXCLUSIVE MODE")
+        ends_at = await rival.fetchval("SELECT expires_at FROM relay_lease")
+        sending = asyncio.create_task(relay.run_once())
+        async with asyncio.timeout(SECONDS_MAX):
+            while not await pool.fetchval("SELECT clock_timestamp() > $1", ends_at):  # noqa: ASYNC110 - the database's clock
+                await asyncio.sleep(0.05)
+        assert not await Lease(pool, "another relay", 2).take()
+    assert await sending == 5
