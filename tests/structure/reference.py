@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import SimpleNamespace
+from typing import Literal, Protocol, cast, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -97,21 +98,44 @@ def current(name: str) -> str:
     return _between(page_of(name).read_text("utf-8"), name).removeprefix("\n")
 
 
-def commands() -> Iterator[tuple[str, Any]]:
+class Parameter(Protocol):
+    """What the reference needs of an option; typer's own classes have no public names."""
+
+    name: str
+    opts: list[str]
+    metavar: str | None
+    help: str | None
+    default: object
+    hidden: bool
+    multiple: bool
+    required: bool
+    min: int | None
+    max: int | None
+    type_descriptor: SimpleNamespace
+
+
+class Command(Protocol):
+    """What the reference needs of a command; a group has `commands` as well."""
+
+    help: str | None
+    params: list[Parameter]
+
+
+def commands() -> Iterator[tuple[str, Command]]:
     """Every command with its words behind `bursar-bridge`, in the order of the program's help."""
-    yield from _commands(typer.main.get_command(application), "")
+    yield from _commands(cast("Command", typer.main.get_command(application)), "")
 
 
-def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The classes of typer's commands have no public names: their attributes tell them apart."""
-    if not hasattr(command, "commands"):
+def _commands(command: Command, path: str) -> Iterator[tuple[str, Command]]:
+    inner: dict[str, Command] | None = getattr(command, "commands", None)
+    if inner is None:
         yield path.strip(), command
         return
-    for name, inner in command.commands.items():
-        yield from _commands(inner, f"{path} {name}")
+    for name, part in inner.items():
+        yield from _commands(part, f"{path} {name}")
 
 
-def _section(path: str, command: Any) -> str:
+def _section(path: str, command: Command) -> str:
     """The heading, the help and the options of a command."""
     paragraphs = [" ".join(text.split()) for text in str(command.help).split("\n\n")]
     text = "\n\n".join(_wrapped(paragraph) for paragraph in paragraphs)
@@ -120,7 +144,7 @@ def _section(path: str, command: Any) -> str:
     return f"### {path}\n\n{text}\n" + (f"\n{table}" if table else "")
 
 
-def _option(param: Any) -> tuple[str, ...]:
+def _option(param: Parameter) -> tuple[str, ...]:
     is_argument = not param.opts[0].startswith("-")
     name = (param.metavar or param.name.upper()) if is_argument else param.opts[0]
     default = REQUIRED if param.required else _shown_default(param)
@@ -128,14 +152,14 @@ def _option(param: Any) -> tuple[str, ...]:
     return f"`{name}`", _value(param) + many, default, str(param.help or "")
 
 
-def _shown_default(param: Any) -> str:
+def _shown_default(param: Parameter) -> str:
     value = param.default
     if value is None or value is False or callable(value):
         return ""
     return f"`{value.value if isinstance(value, StrEnum) else value}`"
 
 
-def _value(param: Any) -> str:
+def _value(param: Parameter) -> str:
     """What may stand behind an option."""
     if getattr(param, "is_flag", False):
         return ""
@@ -219,7 +243,7 @@ def _default(field: FieldInfo) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     """The limits that the model itself declares."""
-    named: dict[str, Any] = {}
+    named: dict[str, int] = {}
     for constraint in field.metadata:
         for name in ("ge", "le", "min_length", "max_length"):
             if (value := getattr(constraint, name, None)) is not None:
@@ -232,7 +256,7 @@ def _bounds(field: FieldInfo) -> str:
     return ""
 
 
-def _choices(annotation: Any) -> list[str] | None:
+def _choices(annotation: object) -> list[str] | None:
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return [member.value for member in annotation]
     if get_origin(annotation) is Literal:

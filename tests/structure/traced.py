@@ -13,9 +13,9 @@ import runpy
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
 
 ROOT = Path.cwd()
 PACKAGE = f"{ROOT / 'service'}/"
@@ -24,22 +24,22 @@ _names: dict[CodeType, str] = {}
 
 def main() -> None:
     """Runs the command line that follows the name of the trace's file and the mark."""
-    trace = Path(sys.argv[1]).open("a", buffering=1)  # noqa: SIM115 - until the process ends
-    mark = sys.argv[2]
+    file, mark = sys.argv[1:3]
     sys.path.insert(0, str(ROOT))
     sys.argv = ["service", *sys.argv[3:]]
+    with Path(file).open("a", buffering=1) as trace:
 
-    def write(text: str) -> None:
-        trace.write(json.dumps([time.time_ns(), text]) + "\n")
+        def write(text: str) -> None:
+            trace.write(json.dumps([time.time_ns(), text]) + "\n")
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and (name := _name_of(frame.f_code)) and mark in _arguments(frame):
-            write(name)
+        def profile(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and (name := _name_of(frame.f_code)) and mark in _arguments(frame):
+                write(name)
 
-    _trace_statements(mark, write)
-    threading.setprofile(profile)
-    sys.setprofile(profile)
-    runpy.run_module("service", run_name="__main__", alter_sys=True)
+        _trace_statements(mark, write)
+        threading.setprofile(profile)
+        sys.setprofile(profile)
+        runpy.run_module("service", run_name="__main__", alter_sys=True)
 
 
 def _name_of(code: CodeType) -> str:
@@ -63,20 +63,19 @@ def _arguments(frame: FrameType) -> str:
     return ""
 
 
-def _trace_statements(mark: str, write: Any) -> None:
+def _trace_statements(mark: str, write: Callable[[str], None]) -> None:
     """Writes down each statement of the database driver whose rows hold the mark."""
     from asyncpg.connection import Connection
 
-    driver: Any = Connection  # its types do not know what it does inside
-    execute = driver._execute
+    execute = vars(Connection)["_execute"]
 
-    async def traced(self: Any, query: str, *args: Any, **named: Any) -> Any:
-        rows = await execute(self, query, *args, **named)
+    async def traced(self: object, query: str, *args: object, **named: object) -> object:
+        rows: object = await execute(self, query, *args, **named)
         if mark in repr(rows):
             write(f"SQL {query}")
         return rows
 
-    driver._execute = traced
+    type.__setattr__(Connection, "_execute", traced)  # the driver's types do not have it
 
 
 if __name__ == "__main__":
