@@ -253,9 +253,6 @@ def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:
         *((item.title, item.call_number, item.library, item.barcode) if item else ()),
         *((item.location, item.internal_location) if item else ()),
     )
-    return FINE_BYTES + _escaped_bytes_max("".join([text for text in texts if text]))
-
-
-def _escaped_bytes_max(text: str) -> int:
-    escaped = 4 * (text.count("&") + text.count("<") + text.count(">"))
-    return len(text.encode(errors="replace")) + escaped
+    joined = "".join([text for text in texts if text])
+    escaped = 4 * (joined.count("&") + joined.count("<") + joined.count(">"))
+    return FINE_BYTES + len(joined.encode(errors="replace")) + escaped

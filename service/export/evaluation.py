@@ -10,7 +10,6 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -47,12 +46,14 @@ class Evaluation:
     """The open fines of one patron, each with the reason why it is not exported now.
 
     The reason of a fine that is to be exported is None; `selected` has these fines with their
-    sizes. `patron` is None if the database has no such patron any more.
+    sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
+    is None if the database has no such patron any more.
     """
 
     patron_id: str
     patron: Patron | None
     fines: tuple[tuple[Fine, Exclusion | None], ...]
+    together: int
     selected: tuple[SelectedFine, ...] = ()
 
 
@@ -176,8 +177,9 @@ def _evaluate_patron(
         candidate_of(profile, patron, fine, waits=fine.facts.fine_id in waiting) for fine in fines
     ]
     taken = run.taken if patron_id == run.after[0] else 0
-    exclusions = select(profile, candidates, local_date(run.cutoff, profile.zone), taken)
-    return Evaluation(patron_id, patron, tuple(zip(fines, exclusions, strict=True)))
+    cutoff_on = local_date(run.cutoff, profile.zone)
+    exclusions, together = select(profile, candidates, cutoff_on, taken)
+    return Evaluation(patron_id, patron, tuple(zip(fines, exclusions, strict=True)), together)
 
 
 def candidate_of(
@@ -212,17 +214,14 @@ def unsound_codes(profile: Profile, patron: Patron | None, fine: Fine) -> list[s
 
     Readers look things up by codes; any other text may be printed with blanks in it.
     """
-    codes = _codes(profile, patron, fine)
-    return list(dict.fromkeys(name for name, code in codes if clean(code) != code))
-
-
-def _codes(profile: Profile, patron: Patron | None, fine: Fine) -> Iterator[tuple[str, str]]:
-    yield "type", fine.facts.type
+    codes = [("type", fine.facts.type)]
     if (owner := fine.facts.owner) is not None:
-        yield from (("library_id", owner.library_id), ("library_code", owner.library_code))
-    if patron is not None:
-        matching = (value for kind, value in patron.identifiers if kind == profile.match)
-        yield from ((f"identifier of type {profile.match}", value) for value in matching)
+        codes += (("library_id", owner.library_id), ("library_code", owner.library_code))
+    identifiers = patron.identifiers if patron else ()
+    codes += (
+        (f"identifier of type {kind}", code) for kind, code in identifiers if kind == profile.match
+    )
+    return list(dict.fromkeys(name for name, code in codes if clean(code) != code))
 
 
 def _selected(profile: Profile, evaluation: Evaluation) -> tuple[SelectedFine, ...]:

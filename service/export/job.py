@@ -18,6 +18,7 @@ from ..apply.tally import Tally, TallyMetric
 from ..core.ledger import BatchKey
 from ..database.session import Connection
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
+from ..runtime.waiting import wait_any
 from . import store as export_store
 from .failures import RunFailure, failure_of
 from .manifest import Manifest
@@ -68,10 +69,7 @@ class ExportJob:
         """Runs profiles whenever they are due by the database's clock, until `stop` is set."""
         while not stop.is_set():
             await self.run_once(stop)
-            try:
-                await asyncio.wait_for(stop.wait(), timeout=check_seconds)
-            except TimeoutError:
-                continue
+            await wait_any((stop,), milliseconds=check_seconds * 1_000)
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
         """Runs the profiles that are due; returns the number of batches sealed."""

@@ -1,23 +1,19 @@
-"""Why a fine is not exported now, in words and numbers for people. No values of a patron."""
+"""Why a fine is not exported now, in words and numbers for people, without values of a patron."""
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cached_property
 
 from ..core.ledger import Fine
 from ..core.money import format_minor
 from ..core.words import CREDIT_TYPE
 from .evaluation import Evaluation, candidate_of, unsound_codes
 from .profiles.profile import AmountScope, FineGroup, Profile
-from .run import OpenRun
 from .selection import (
     Candidate,
     Exclusion,
     identifiers_of,
-    local_date,
     minimum_age_days,
     minimum_amount,
-    together,
 )
 
 DUE = "due: the next run takes it"
@@ -29,6 +25,7 @@ _WORDS = {
 
 
 def group_of(candidate: Candidate) -> FineGroup:
+    """What decides which profile exports the fine."""
     return FineGroup(
         candidate.institution_id,
         candidate.type,
@@ -39,7 +36,7 @@ def group_of(candidate: Candidate) -> FineGroup:
 
 
 def mismatches(profile: Profile, group: FineGroup) -> Iterator[str]:
-    """What of a fine is not the profile's."""
+    """Yields each property of a fine because of which the profile does not export it."""
     if group.currency != profile.currency:
         yield f"{group.currency}, the profile takes {profile.currency}"
     if not profile.includes_type(group.type):
@@ -55,6 +52,7 @@ def mismatches(profile: Profile, group: FineGroup) -> Iterator[str]:
 
 
 def owner_in_words(library_code: str | None) -> str:
+    """Who owns a fine; None stands for the institution itself."""
     return "owned by the institution" if library_code is None else f"owned by {library_code}"
 
 
@@ -70,20 +68,15 @@ def _list(words: "frozenset[str] | tuple[str, ...]") -> str:
 
 
 class Explanation:
-    """One patron's open fines as a profile's selection has judged them."""
+    """The evaluation of one patron's open fines, in words."""
 
-    def __init__(self, profile: Profile, run: OpenRun, evaluation: Evaluation) -> None:
+    def __init__(self, profile: Profile, evaluation: Evaluation) -> None:
         self._profile = profile
-        self._run = run
-        self._looked = evaluation
-        self._cutoff_on = local_date(run.cutoff, profile.zone)
-
-    def candidate(self, fine: Fine) -> Candidate:
-        return candidate_of(self._profile, self._looked.patron, fine)
+        self._evaluation = evaluation
 
     def words(self, fine: Fine, exclusion: Exclusion | None) -> str:
-        """The rule's two values: what the fine has, and what the profile asks for."""
-        candidate = self.candidate(fine)
+        """Why the fine is not exported: what the fine has, and what the profile asks for."""
+        candidate = candidate_of(self._profile, self._evaluation.patron, fine)
         match exclusion:
             case Exclusion.TOO_YOUNG:
                 return self._due_from(candidate)
@@ -96,13 +89,13 @@ class Explanation:
             case Exclusion.REFUSED:
                 return f"refused by the bursar: {fine.refused_reason}"
             case Exclusion.BAD_TEXT:
-                codes = unsound_codes(self._profile, self._looked.patron, fine)
+                codes = unsound_codes(self._profile, self._evaluation.patron, fine)
                 return f"{', '.join(codes)}: cannot be printed as it is"
             case None:
                 return DUE
             case _:
-                found = _WORDS.get(exclusion)
-                return found or "; ".join(mismatches(self._profile, group_of(candidate)))
+                mismatched = mismatches(self._profile, group_of(candidate))
+                return _WORDS.get(exclusion) or "; ".join(mismatched)
 
     def _due_from(self, candidate: Candidate) -> str:
         days = minimum_age_days(self._profile, candidate)
@@ -122,23 +115,10 @@ class Explanation:
             )
         assert profile.minimum_amount_scope is AmountScope.PATRON
         return (
-            f"{format_minor(abs(self._together), currency)} of "
+            f"{format_minor(abs(self._evaluation.together), currency)} of "
             f"{format_minor(profile.minimum_amount, currency)} minimum, "
             "all of the patron's fines that are due together"
         )
-
-    @cached_property
-    def _together(self) -> int:
-        """Of the patron's fines that pass everything else; once for all of them."""
-        candidates = [
-            candidate_of(
-                self._profile, self._looked.patron, fine, waits=why is Exclusion.NOT_EXPORTABLE
-            )
-            for fine, why in self._looked.fines
-        ]
-        is_at_mark = self._looked.patron_id == self._run.after[0]
-        taken = self._run.taken if is_at_mark else 0
-        return together(self._profile, candidates, self._cutoff_on, taken)
 
 
 def _not_exportable(fine: Fine) -> str:

@@ -1,4 +1,4 @@
-"""Which fines a profile exports, which it holds back and why (rules.md, 5). Pure; fails closed."""
+"""Which fines a profile exports, and why it does not export the others (rules.md, 5). Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from .profiles.profile import AmountScope, Profile
 
 
 class Exclusion(StrEnum):
-    """Why a fine is not exported now; the held-back ones in order of precedence.
+    """Why a fine is not exported now; the reasons that hold it back are in order of precedence.
 
-    The last two are no profile's selection: people are shown them. A manifest counts a fine of a
-    type that no profile names as `unknown_type`; for people it is one that no profile takes.
+    The last two are shown to people, and no profile's selection gives them. A manifest counts a
+    fine of a type that no profile names as `unknown_type`; people read that no profile takes it.
     """
 
     NOT_THIS_PROFILE = "not_this_profile"
@@ -33,12 +33,12 @@ class Exclusion(StrEnum):
 
     @property
     def is_held_back(self) -> bool:
-        """Counted in the manifest and shown in a report; the others are just not due here."""
+        """Whether the fine is held back: the manifest counts it, and reports show it."""
         return self not in _NOT_DUE and self not in _NO_RUNS
 
     @property
     def waits(self) -> bool:
-        """Nothing is wrong with the fine: it becomes due by itself, or with its profile."""
+        """Whether nothing is wrong with the fine: it becomes due by itself, or with its profile."""
         return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
 
@@ -48,7 +48,11 @@ _NO_RUNS = frozenset({Exclusion.NO_PROFILE, Exclusion.PAUSED})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An open fine. `remaining` signed minor units; `created_on` in the institution's zone."""
+    """What the selection needs to know of an open fine.
+
+    `remaining` is in signed minor units, `created_on` the date in the institution's zone. `refused`
+    says that the bursar refused its line and nobody has released the fine since.
+    """
 
     institution_id: str
     fine_id: str
@@ -62,52 +66,44 @@ class Candidate:
     patron_name: str
     in_dispute: bool = False
     exportable: bool = True
-    refused: bool = False  # the bursar refused its line and nobody released it
+    refused: bool = False
     texts_are_sound: bool = True
 
 
 def local_date(instant: datetime, zone: str) -> date:
-    """The calendar date of an aware instant where the institution is."""
+    """The calendar date of an aware instant in a zone, by its IANA name."""
     try:
         return instant.astimezone(ZoneInfo(zone)).date()
-    except OverflowError:  # within a day of the first or last instant there is
+    except OverflowError:  # within a day of the first or last instant that Python knows
         return instant.date()
 
 
 def select(
     profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
-) -> tuple[Exclusion | None, ...]:
-    """One patron's fines, each with its exclusion, or None if it is exported.
+) -> tuple[tuple[Exclusion | None, ...], int]:
+    """The reason why each of a patron's fines is not exported; None for a fine that is.
 
-    A minimum per patron counts the absolute signed sum of all that passes the rest, and what
-    this run already `taken` of him.
+    Also returns what a minimum per patron is compared with: the signed sum of all fines that meet
+    every other condition, and of what the run has `taken` of the patron already. Its absolute value
+    counts.
     """
     exclusions = tuple(exclusion_of(profile, candidate, cutoff_on) for candidate in candidates)
-    if profile.minimum_amount_scope is AmountScope.FINE:
-        return exclusions
-    if abs(_together(candidates, exclusions, taken)) >= profile.minimum_amount:
-        return exclusions
-    return tuple(exclusion or Exclusion.BELOW_MINIMUM for exclusion in exclusions)
-
-
-def together(
-    profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
-) -> int:
-    """What a minimum per patron is compared with: the signed sum of all that passes the rest."""
-    exclusions = [exclusion_of(profile, candidate, cutoff_on) for candidate in candidates]
-    return _together(candidates, exclusions, taken)
-
-
-def _together(
-    candidates: Sequence[Candidate], exclusions: Sequence[Exclusion | None], taken: int
-) -> int:
     pairs = zip(candidates, exclusions, strict=True)
-    return taken + sum(candidate.remaining for candidate, exclusion in pairs if exclusion is None)
+    together = taken + sum(candidate.remaining for candidate, why in pairs if why is None)
+    if (
+        profile.minimum_amount_scope is AmountScope.PATRON
+        and abs(together) < profile.minimum_amount
+    ):
+        exclusions = tuple(exclusion or Exclusion.BELOW_MINIMUM for exclusion in exclusions)
+    return exclusions, together
 
 
 def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exclusion | None:
-    """A fine by itself: whether it is the profile's at all comes first, then what holds it back."""
-    if not _is_claimed(profile, candidate):
+    """The reason why a fine, by itself, is not exported by the profile; None if it is.
+
+    Whether the profile includes the fine at all comes first, then what holds the fine back.
+    """
+    if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
     if (cutoff_on - candidate.created_on).days < minimum_age_days(profile, candidate):
         return Exclusion.TOO_YOUNG
@@ -117,40 +113,38 @@ def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exc
 
 
 def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> str | None:
-    """The one value of the profile's match type, as it came; None for none, empty or several."""
+    """The only identifier of the type that the profile matches by; None for none or several."""
     values = identifiers_of(profile, identifiers)
     return values[0] if len(values) == 1 else None
 
 
 def identifiers_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> list[str]:
-    """All values of the profile's match type that are not empty."""
-    return [value for kind, value in identifiers if kind == profile.match and _is_said(value)]
+    """All identifiers of the type that the profile matches by, without empty ones."""
+    return [value for kind, value in identifiers if kind == profile.match and _has_text(value)]
 
 
-def _is_claimed(profile: Profile, candidate: Candidate) -> bool:
+def _is_included(profile: Profile, candidate: Candidate) -> bool:
+    kind = candidate.type
     return (
         candidate.institution_id == profile.institution_id
         and candidate.remaining != 0
         and candidate.currency == profile.currency
-        and _is_type_claimed(profile, candidate.type)
+        # No profile would notice a type that none of the institution's profiles names.
+        and (profile.includes_type(kind) or kind not in profile.known_types)
         and profile.includes_owner(candidate.library_code)
         and profile.includes_group(candidate.user_group)
     )
 
 
-def _is_type_claimed(profile: Profile, kind: str) -> bool:
-    # A type that no profile of the institution knows would otherwise go unseen by all of them.
-    return profile.includes_type(kind) or kind not in profile.known_types
-
-
 def minimum_age_days(profile: Profile, candidate: Candidate) -> int:
+    """How many days old the fine must be; credits have a minimum of their own."""
     if candidate.type == CREDIT_TYPE:
         return profile.credits.minimum_age_days
     return profile.minimum_age_days
 
 
 def minimum_amount(profile: Profile, candidate: Candidate) -> int:
-    """What the fine alone must have; 0 where the patron's fines count together."""
+    """The absolute amount that the fine alone must have; 0 if the patron's fines count together."""
     if candidate.type == CREDIT_TYPE:
         return profile.credits.minimum_amount
     return profile.minimum_amount if profile.minimum_amount_scope is AmountScope.FINE else 0
@@ -161,11 +155,11 @@ def _held_back(profile: Profile, candidate: Candidate) -> Exclusion | None:
         return Exclusion.IN_DISPUTE
     if identifier_of(profile, candidate.identifiers) is None:
         return Exclusion.NO_IDENTIFIER
-    if not _is_said(candidate.patron_name):
+    if not _has_text(candidate.patron_name):
         return Exclusion.NO_PATRON_NAME
     if not candidate.exportable:
         return Exclusion.NOT_EXPORTABLE
-    if candidate.refused:  # under the rule of its export: the profile may say otherwise by now
+    if candidate.refused:  # by the terms of its export; the profile may have others now
         return Exclusion.REFUSED
     if not candidate.texts_are_sound:
         return Exclusion.BAD_TEXT
@@ -174,5 +168,5 @@ def _held_back(profile: Profile, candidate: Candidate) -> Exclusion | None:
     return None
 
 
-def _is_said(text: str) -> bool:
+def _has_text(text: str) -> bool:
     return bool(clean(text).strip())

@@ -7,7 +7,6 @@ them without taking them, and no number is missing.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-import asyncpg
 import orjson
 
 from ..core.ledger import Fine, FineKey
@@ -62,10 +61,8 @@ async def current_run(connection: Connection, profile: Profile) -> OpenRun:
 
 async def _run(connection: Connection, name: str, profile: Profile) -> OpenRun | None:
     row = await connection.fetchrow(SQL[name], *profile.key)
-    return None if row is None else _run_of(row)
-
-
-def _run_of(row: asyncpg.Record) -> OpenRun:
+    if row is None:
+        return None
     return OpenRun(
         row["institution_id"],
         row["profile"],

@@ -148,7 +148,7 @@ async def judge(
         of_patrons = _of_patron(connection, store, profile, run, patron_id)
     is_paused = (profile.institution_id, profile.code) in paused
     async for evaluation in of_patrons:
-        explanation = Explanation(profile, run, evaluation)
+        explanation = Explanation(profile, evaluation)
         for fine, exclusion in evaluation.fines:
             yield fine, _reason_shown(profile, fine, exclusion, is_paused=is_paused), explanation
 

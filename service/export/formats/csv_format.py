@@ -1,8 +1,8 @@
-"""CSV after RFC 4180: a header row, CRLF, UTF-8 without a mark; one row per fine. Pure.
+"""CSV as in RFC 4180: a header row, CRLF, UTF-8 without a byte order mark, a row per fine. Pure.
 
-A text that a spreadsheet would run as a formula gets an apostrophe in front, also where apostrophes
-are there already: so reading takes exactly one away and every text comes back as it was. Some
-spreadsheets take wide, small, raised and lowered signs for the plain ones.
+A text that a spreadsheet would run as a formula gets an apostrophe in front, even if it begins with
+apostrophes already. Reading takes exactly one apostrophe away, so every text comes back as it was.
+Some spreadsheets treat wide, small, raised and lowered signs like the plain ones.
 """
 
 import csv
@@ -28,44 +28,46 @@ _NEUTRALISED = re.compile(f"'+[{re.escape(_SIGNS)}]")
 
 
 class CsvFormat:
-    """Amounts are plain decimals with exactly the currency's digits, never neutralised."""
+    """CSV. Amounts are plain decimals with all digits of the currency, and never neutralised."""
 
     name: Final = "csv"
     suffix: Final = "csv"
 
     def render(self, table: Table) -> bytes:
-        text = StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
+        """A header row, and a row for each fine."""
+        output = StringIO(newline="")
+        writer = csv.writer(output, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
         writer.writerow(COLUMNS)
         batch = [neutralised(table.batch[field]) for field in BATCH_FIELDS]
         for row in table.rows:
-            writer.writerow([*batch, *_cells(row, table.currency)])
-        return text.getvalue().encode()
+            texts = {field: neutralised(text) for field, text in row.texts.items()}
+            texts["amount"] = format_minor(row.amount, table.currency)
+            writer.writerow([*batch, *(texts[field] for field in LINE_FIELDS)])
+        return output.getvalue().encode()
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """The rows; the batch's columns are the same in all of them and left out."""
-        cells = csv.reader(StringIO(data.decode(), newline=""), strict=True)
-        if next(cells, None) != list(COLUMNS):
+        """The rows without the columns of the batch, which are the same in all rows.
+
+        Raises NotPrintable if the header is another one.
+        """
+        records = csv.reader(StringIO(data.decode(), newline=""), strict=True)
+        if next(records, None) != list(COLUMNS):
             raise NotPrintable("header: is not this format's")
-        return tuple(_row(dict(zip(COLUMNS, row, strict=True)), currency) for row in cells)
+        rows = (dict(zip(COLUMNS, record, strict=True)) for record in records)
+        return tuple(
+            Row(
+                parse_sum(row["amount"], currency),
+                {field: original(row[field]) for field in TEXT_FIELDS},
+            )
+            for row in rows
+        )
 
 
 def neutralised(text: str) -> str:
+    """The text with an apostrophe in front if a spreadsheet would run it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def original(text: str) -> str:
-    """What was neutralised, as it was."""
+    """The text as it was before it was neutralised."""
     return text[1:] if _NEUTRALISED.match(text) else text
-
-
-def _cells(row: Row, currency: str) -> list[str]:
-    return [
-        format_minor(row.amount, currency) if field == "amount" else neutralised(row.texts[field])
-        for field in LINE_FIELDS
-    ]
-
-
-def _row(cells: dict[str, str], currency: str) -> Row:
-    texts = {field: original(cells[field]) for field in TEXT_FIELDS}
-    return Row(parse_sum(cells["amount"], currency), texts)

@@ -13,8 +13,8 @@ from ...runtime.problems import OperatorError
 from .table import BATCH_FIELDS, LINE_FIELDS
 
 LENGTH_MAX: Final = 1_000
-# Minor units of the currency without a point, or major units with its decimals.
-# the layout says, and no character of them is replaced.
+# A part of such a value would be another valid value. Therefore these fields are never cut,
+# whatever the layout says, and no character of them is replaced.
 WHOLE: Final = frozenset(
     (
         *("amount", "amount_absolute", "sign", "count", "total", "bursar_transaction_id"),

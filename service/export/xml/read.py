@@ -188,11 +188,9 @@ def totals_of_read(batch: ReadBatch) -> Totals:
 
 def _institutions(element: etree._Element | None) -> Iterator[str]:
     """The ids of the owners; they only serve to recognise a file of another institution."""
-    if element is None:
-        return
-    for owner in element.findall(tag("owneredEntity")):
-        for named in owner.findall(tag("InstitutionId")):
-            text = (named.text or "").strip(_BLANKS)
+    if element is not None:
+        for owner in element.iterfind(f"{tag('owneredEntity')}/{tag('InstitutionId')}"):
+            text = (owner.text or "").strip(_BLANKS)
             if text not in ("", NO_INSTITUTION):
                 yield text
 
@@ -208,19 +206,19 @@ def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | Ba
     """What an import needs of a fine: the bursar's id and the sum."""
     try:
         composite = _Fields(fields.only("compositeSum"))
-        line_id = fields.value("bursarTransactionId")
+        bursar_id = fields.value("bursarTransactionId")
         currency = composite.value("currency")
         amount = _amount(composite.value("sum"), currency)
+        if not is_bursar_id(bursar_id):
+            raise _Missing("bursarTransactionId: must be digits without leading 0")
+        return PaidLine(n, bursar_id, amount, sys.intern(currency))
     except _Missing as error:
-        return BadLine(n, Reason.INVALID_SCHEMA, str(error), _bytes_of(fine))
+        reason, detail = Reason.INVALID_SCHEMA, str(error)
     except InvalidCurrency as error:
-        return BadLine(n, Reason.INVALID_CURRENCY, f"currency: {error}", _bytes_of(fine))
+        reason, detail = Reason.INVALID_CURRENCY, f"currency: {error}"
     except InvalidAmount as error:
-        return BadLine(n, Reason.INVALID_AMOUNT, f"sum: {error}", _bytes_of(fine))
-    if not is_bursar_id(line_id):
-        rule = "bursarTransactionId: must be digits without leading 0"
-        return BadLine(n, Reason.INVALID_SCHEMA, rule, _bytes_of(fine))
-    return PaidLine(n, line_id, amount, sys.intern(currency))
+        reason, detail = Reason.INVALID_AMOUNT, f"sum: {error}"
+    return BadLine(n, reason, detail, etree.tostring(fine, encoding="UTF-8", with_tail=False))
 
 
 def _amount(text: str, currency: str) -> int:
@@ -232,10 +230,6 @@ def _amount(text: str, currency: str) -> int:
     if amount == 0:
         raise InvalidAmount("must not be zero")
     return amount
-
-
-def _bytes_of(element: etree._Element) -> bytes:
-    return etree.tostring(element, encoding="UTF-8", with_tail=False)
 
 
 def _read_line(n: int, fine: etree._Element) -> ReadLine:

@@ -1,7 +1,7 @@
-"""The bursar XML: `render(batch)` prints it. Depends on the batch alone: no clock, no locale.
+"""Prints the bursar XML. The bytes depend on the batch alone, not on a clock or a locale.
 
-The format, with what readers in the field break on, is described in docs/bursar-xml.md. Reading
-is in bursar_xml_reader.py.
+docs/bursar-xml.md describes the format, and what readers in the field cannot cope with. read.py
+reads it.
 """
 
 from datetime import UTC, datetime
@@ -19,14 +19,16 @@ NO_INSTITUTION = "null"  # the format's own text where the user is matched by us
 # The prefix is literal, and there is no blank between elements: readers depend on both.
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<xb:xml-fragment xmlns:xb="%s">'
 _END = "</xb:xml-fragment>"
+_NO_TITLE = "<xb:itemTitle/>"
 _NIL = f'<xb:%s xsi:nil="true" xmlns:xsi="{NIL_NAMESPACE}"/>'
 
 
 def render(batch: Batch) -> bytes:
-    """The complete document, UTF-8, one line after the declaration.
+    """The complete document in UTF-8, on one line after the declaration.
 
-    Put together as text: a writer of elements takes more than twice as long. That it is sound XML
-    and says what the batch says is proved of every batch before it is sealed (proof.py).
+    The document is put together as text, because a writer of elements takes more than twice as
+    long. Each batch is proved to be sound XML and to say what it should before it is sealed
+    (proof.py).
     """
     # Two siblings: one reader takes the second, another the one without a number.
     number = _text("exportNumber", str(batch.export_number))
@@ -39,21 +41,27 @@ def render(batch: Batch) -> bytes:
 
 @cache
 def tag(name: str) -> str:
-    """A name of the bursar namespace as lxml writes it; the prefix does not matter."""
+    """The name of an element of the bursar namespace, as lxml writes it."""
     return f"{{{NAMESPACE}}}{name}"
 
 
 def printed_sum(amount: int, currency: str) -> str:
-    """Plain decimal without trailing zeros: 300, 95.5, -3.25. One reader loses digits of 300.00."""
+    """The amount as a plain decimal without trailing zeros: 300, 95.5, -3.25.
+
+    One reader loses digits of 300.00.
+    """
     text = format_minor(amount, currency)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def printed_time(instant: datetime, zone: str) -> str:
-    """`MM/dd/yyyy HH:mm:ss ZZZ`; in UTC where the zone has no abbreviation of letters."""
+    """The instant as `MM/dd/yyyy HH:mm:ss ZZZ`.
+
+    It is in UTC if the zone has no abbreviation that consists of letters.
+    """
     try:
         local = instant.astimezone(ZoneInfo(zone))
-    except OverflowError:  # within a day of the first or last instant there is
+    except OverflowError:  # within a day of the first or last instant that Python knows
         local = instant.astimezone(UTC)
     abbreviation = local.tzname() or ""
     if not (abbreviation.isascii() and abbreviation.isalpha()):
@@ -63,15 +71,18 @@ def printed_time(instant: datetime, zone: str) -> str:
 
 
 def printed_comment(line: BatchLine, credit_references: bool) -> str | None:
-    """The library's own text, then the line the credit refers to: sites guess it otherwise."""
+    """The comment of the library, and the line to which a credit refers; None for no comment.
+
+    Without the line, the bursar's office would have to guess it.
+    """
     ref = line.credit_ref if credit_references else None
-    said = f"ref {ref.bursar_transaction_id} {ref.type}" if ref else None
-    texts = [clean(text) for text in (line.comment, said) if text]
+    reference = f"ref {ref.bursar_transaction_id} {ref.type}" if ref else None
+    texts = [clean(text) for text in (line.comment, reference) if text]
     return " ".join(texts) or None
 
 
 def printed_institution(batch: Batch, patron: BatchPatron) -> str:
-    """The institution beside the user's identifier."""
+    """The institution that is printed beside the identifier of the patron."""
     return NO_INSTITUTION if patron.match_type == USER_NAME else batch.institution_id
 
 
@@ -113,10 +124,10 @@ def _owner(institution_id: str, owner: Owner | None) -> str:
 
 def _item(item: Item | None, zone: str) -> str:
     if item is None:
-        return _title("")
+        return _NO_TITLE
     due = printed_time(item.due_date, zone) if item.due_date else None
     return (
-        _title(item.title)
+        (_text("itemTitle", item.title) if item.title else _NO_TITLE)
         + _text_if_any("itemCallNumebr", item.call_number)  # sic
         + _text_if_any("itemLibrary", item.library)
         + _text_if_any("itemLocation", item.location)
@@ -124,10 +135,6 @@ def _item(item: Item | None, zone: str) -> str:
         + _text_or_nil("itemDueDate", due)
         + _text_if_any("itemBarcode", item.barcode)
     )
-
-
-def _title(text: str) -> str:
-    return _text("itemTitle", text) if text else "<xb:itemTitle/>"
 
 
 def _text_or_nil(name: str, text: str | None) -> str:
