@@ -83,7 +83,7 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
     workspace.outcomes[outcome.name] += 1
     # A snapshot whose time lies in the future counts as of the time at which it was first read. If
     # it were taken again from a repeat, it would win over everything that came in between.
-    is_to_come = workspace.recorded_at is not None and event.patron.seen_at > workspace.recorded_at
+    is_to_come = event.patron.seen_at > workspace.recorded_at
     if not (is_to_come and isinstance(outcome, Repeat)):
         workspace.update_patron(event.patron)
     if isinstance(outcome, Applied):

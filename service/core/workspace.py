@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from .batches import ExportLine, Response, SealedBatch
@@ -36,6 +36,8 @@ V = TypeVar("V")
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class View:
     """The rows that the events of one fold need, read under the locks of their accounts.
 
     `parked` is in the order of arrival. `recorded_at` is the time of the commit by the database's
-    clock.
+    clock, which was read after the accounts were locked.
     """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class View:
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
-    recorded_at: datetime | None = None
+    recorded_at: datetime = _NEVER
 
 
 @dataclass(frozen=True, slots=True)

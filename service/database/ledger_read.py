@@ -1,7 +1,7 @@
 """Reads the ledger as values of the core, and locks the accounts that a commit may change."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -10,7 +10,6 @@ import asyncpg
 from ..core.batches import ExportLine, Response
 from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
 from ..core.ledger import (
-    Account,
     AccountKey,
     BatchKey,
     Change,
@@ -39,14 +38,6 @@ CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedAccounts:
-    """The accounts of one commit, and the time of the database's clock after they were locked."""
-
-    accounts: Mapping[AccountKey, Account]
-    recorded_at: datetime
-
-
 def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
     """Returns the keys, sorted, as one array for each of their `width` columns."""
     ordered = sorted(keys)
@@ -64,11 +55,12 @@ class LedgerReader:
         self._terms: dict[tuple[str, str], Terms] = {}
         self._sql = statements("ledger")
 
-    async def lock(self, connection: Connection, references: References) -> LockedAccounts:
+    async def lock(self, connection: Connection, references: References) -> View:
         """Locks each account that the referring events may change, in the order of the keys.
 
-        Accounts that do not exist yet are inserted first. Nothing else of the ledger may be read
-        before: what is read under these locks cannot change until the commit.
+        Accounts that do not exist yet are inserted first. Returns the accounts and the time of the
+        database's clock. Nothing of the ledger may be read before: what is read under these locks
+        cannot change until the commit.
         """
         known = await self._accounts_of(connection, references)
         new = await self._new_accounts(connection, references)
@@ -76,15 +68,13 @@ class LedgerReader:
             await connection.execute(self._sql["insert_missing_accounts"], *key_columns(new, 3))
         return await self._accounts(connection, "lock_accounts", known | new)
 
-    async def peek(self, connection: Connection, references: References) -> LockedAccounts:
+    async def peek(self, connection: Connection, references: References) -> View:
         """Returns what `lock` would, for a preview: locks nothing and inserts no account."""
         known = await self._accounts_of(connection, references)
         return await self._accounts(connection, "read_account", known)
 
-    async def view(
-        self, connection: Connection, references: References, locked: LockedAccounts
-    ) -> View:
-        """Returns everything that the rules may ask for the referring events.
+    async def view(self, connection: Connection, references: References, locked: View) -> View:
+        """Adds to the accounts that `lock` has returned all that the rules may ask for the events.
 
         Raises StaleRead if a fine belongs to an account that is not locked, and ParkedFailure for
         parked records that cannot be read.
@@ -118,8 +108,8 @@ class LedgerReader:
         changes = references.changes | {key for record, key in parked if record == "change"}
         patrons = await self.patrons(connection, references.patrons)
         batches = await self._rows(connection, "lock_export_batch", references.batches)
-        return View(
-            accounts=locked.accounts,
+        return replace(
+            locked,
             patrons=_without_future(patrons, locked.recorded_at),
             fines=fines,
             payments=payments,
@@ -129,7 +119,6 @@ class LedgerReader:
             batches={batch.key: batch for batch in map(tables.BATCH.value, batches)},
             parked=parked,
             loans_closed=await self._loans_closed(connection, references, fines),
-            recorded_at=locked.recorded_at,
         )
 
     async def _loans_closed(
@@ -198,10 +187,10 @@ class LedgerReader:
 
     async def _accounts(
         self, connection: Connection, statement: str, keys: Collection[AccountKey]
-    ) -> LockedAccounts:
+    ) -> View:
         rows = await connection.fetch(self._sql[statement], *key_columns(keys, 3))
         accounts = {account.key: account for account in map(tables.ACCOUNT.value, rows)}
-        return LockedAccounts(accounts, await connection.fetchval(self._sql["clock"]))
+        return View(accounts, recorded_at=await connection.fetchval(self._sql["clock"]))
 
     async def _read(
         self, connection: Connection, table: Table[V], keys: Collection[K]
@@ -280,7 +269,7 @@ def _without_future(
 
 
 def _require_locked(
-    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: LockedAccounts
+    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: View
 ) -> None:
     """Raises StaleRead for a fine whose account is not locked.
 

@@ -18,7 +18,7 @@ from ..core.events import WaitQueue
 from ..core.ledger import AccountKey, Fine, FineKey
 from ..core.words import Wait
 from ..core.workspace import View
-from ..database.ledger_read import LedgerReader, LockedAccounts
+from ..database.ledger_read import LedgerReader
 from ..database.references import References
 from ..database.session import Connection, run_in_thread, statements
 from ..runtime.process import crash_point
@@ -53,18 +53,16 @@ async def seal(
     """
     crash_point("export_selected")
     async with short_account_locks(connection):
-        locked, view = await _lock_and_read(connection, applier, references_of(profile, plan))
+        view = await _lock_and_read(connection, applier, references_of(profile, plan))
     due, after = await check_again(connection, applier.store, profile, run, plan, view)
     if not due and not seals_empty(profile, run, plan):
         return None, after
     numbers = await export_store.take_numbers(connection, profile, len(due))
     draft = await draft_of(connection, profile, after, plan, due, numbers)
-    batch = await run_in_thread(
-        connection, len(due), lambda: build(draft, view, locked.recorded_at)
-    )
+    batch = await run_in_thread(connection, len(due), lambda: build(draft, view, view.recorded_at))
     crash_point("export_rendered")
     await publish(connection, topics, batch, applier.outputs.ce_source)
-    await applier.write(connection, batch.changes, locked.recorded_at)
+    await applier.write(connection, batch.changes, view.recorded_at)
     crash_point("export_sealed")
     applier.tally.add(TallyMetric.BATCHES, (profile.code,))
     if due:
@@ -102,9 +100,7 @@ def _keys_of(profile: Profile, plan: Plan) -> set[FineKey]:
     return {FineKey(profile.institution_id, fine.position[1]) for fine in plan.selected}
 
 
-async def _lock_and_read(
-    connection: Connection, applier: Applier, named: References
-) -> tuple[LockedAccounts, View]:
+async def _lock_and_read(connection: Connection, applier: Applier, named: References) -> View:
     """Locks the accounts and reads the ledger, after retrying parked records that missed a fine.
 
     A change and its fine that were decided at the same instant missed each other, and the sweep may
@@ -115,10 +111,10 @@ async def _lock_and_read(
     view = await store.view(connection, named, locked)
     queues = missed_fines(view)
     if not queues:
-        return locked, view
+        return view
     await applier.apply_events(connection, named, (), queues)
     locked = await store.lock(connection, named)
-    return locked, await store.view(connection, named, locked)
+    return await store.view(connection, named, locked)
 
 
 def missed_fines(view: View) -> list[FineKey]:
