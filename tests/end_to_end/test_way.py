@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.structure.count import carriers
 from tests.structure.way import ROOT, measure_way
 from tests.support.services import Services
 
 MODULES_MAX = 34
 READS_MAX = 2
-CARRIERS_MAX = 6
 
 
 async def test_a_fine_passes_few_modules_and_is_read_seldom(
@@ -21,8 +19,3 @@ async def test_a_fine_passes_few_modules_and_is_read_seldom(
     assert len(way.modules) <= MODULES_MAX, sorted(way.modules)
     assert 1 <= len(way.reads_of_poll) <= READS_MAX, way.reads_of_poll
     assert 1 <= len(way.reads_of_batch) <= READS_MAX, way.reads_of_batch
-
-
-def test_few_types_carry_a_batch_of_records_and_an_export_batch() -> None:
-    assert len(carriers(ROOT, "poll")) <= CARRIERS_MAX
-    assert len(carriers(ROOT, "batch")) <= CARRIERS_MAX

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
 
+import pytest
+
+from tests.structure.count import carriers
+
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service"
 ROOT_FILES_MAX = 6
+CARRIERS_MAX = 6
 PAGE = ROOT / "docs" / "architecture.md"
 _ROW = re.compile(r"^\| `(?P<package>\w+)` \| .* \| (?P<knows>[\w, ]+) \|$", re.MULTILINE)
 
@@ -66,6 +71,11 @@ def test_the_modules_in_the_picture_of_the_data_exist() -> None:
     assert len(modules) >= 5
     missing = [name for name in modules if not (SERVICE / f"{name.replace('.', '/')}.py").exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", ["poll", "batch"])
+def test_few_types_carry_records_and_batches_and_each_exists(name: str) -> None:
+    assert 1 <= len(carriers(ROOT, name)) <= CARRIERS_MAX
 
 
 def test_the_root_of_the_package_holds_few_files() -> None:
