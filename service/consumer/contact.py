@@ -6,7 +6,6 @@ on while the intake waits for the database, so that it is clear which of the two
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -62,7 +61,6 @@ class Contact:
         self._places: dict[TopicPartition, PartitionContact] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._ask_at_ns = 0
-        self._shown: set[TopicPartition] = set()
 
     def attach(self, member: Member | None) -> None:
         """Watches a new membership, whose client has just been answered; None: there is none."""
@@ -169,15 +167,16 @@ class Contact:
     def _show(self) -> None:
         now_ns, lags = time.monotonic_ns(), Counter[str]()
         self._metrics.contact_age.set((now_ns - self._answered_ns) // 1_000_000_000)
+        # A partition that another member reads now is shown by that member alone.
+        for gauge in (self._metrics.fetch_age, self._metrics.partition_lag):
+            gauge.clear()
         for at, place in self._places.items():
             labels = (at.topic, str(at.partition))
             age = (now_ns - place.fetched_ns) // 1_000_000_000
             self._metrics.fetch_age.labels(*labels).set(age)
-            self._shown.add(at)
             if place.lag is not None:
                 self._metrics.partition_lag.labels(*labels).set(place.lag)
                 lags[at.topic] += place.lag
-        self._remove_all_but(set(self._places))
         unread = Counter(at.topic for at in self.unread())
         if self._member is not None:
             coverage = self._member.coverage
@@ -186,11 +185,3 @@ class Contact:
         for topic in self._topics:
             self._metrics.topic_lag.labels(topic).set(lags[topic])
             self._metrics.partitions_unread.labels(topic).set(unread[topic])
-
-    def _remove_all_but(self, places: set[TopicPartition]) -> None:
-        """A partition that another member reads now is shown by that member alone."""
-        for at in self._shown - places:
-            for gauge in (self._metrics.fetch_age, self._metrics.partition_lag):
-                with contextlib.suppress(KeyError):
-                    gauge.remove(at.topic, str(at.partition))
-        self._shown = places

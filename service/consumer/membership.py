@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     KafkaError,
@@ -23,7 +23,7 @@ from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess
-from .coverage import Coverage
+from .group import Coverage, GroupListener
 from .holds import Holds
 from .offsets import OffsetCommits, OffsetLoader
 from .records import KafkaRecord, has_last_record, origin_of
@@ -37,41 +37,6 @@ HOLD_MS_MAX = 5_000
 log = get_log(__name__)
 
 Records = Mapping[TopicPartition, Sequence[KafkaRecord]]
-
-
-class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """What the group has assigned to this member.
-
-    The client logs and swallows what a callback raises, so the callbacks only take note. It returns
-    records before its callback has ended, from a position of its own choosing: hence the pause in
-    the first line. The member then loads the offsets, seeks and resumes; that may take its time,
-    for the heartbeats go on. `changed` is set when what was loaded holds no more.
-    """
-
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
-        self.assigned: frozenset[TopicPartition] = frozenset()
-        self.changed = asyncio.Event()
-        self.has_joined = False
-        self.problem: Exception | None = None
-
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Called by the client after each rebalance."""
-        try:
-            self._consumer.pause(*assigned)
-        except Exception as problem:  # noqa: BLE001 - kept for the loop, which raises it
-            self.problem = problem
-        self.assigned = frozenset(assigned)
-        self.has_joined = True
-        self.changed.set()
-        log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))
-
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Called by the client before each rebalance."""
-        self.assigned = frozenset()
-        self.changed.set()
-        if revoked:
-            log.info(Event.PARTITIONS_REVOKED, partitions=len(revoked))
 
 
 class Member:

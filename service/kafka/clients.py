@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -155,6 +155,16 @@ def why_unusable(problem: Exception, logged: str | None) -> str:
         if re.search(pattern, cause):
             return f"{words.format(f' ({cause})')}: Kafka at {match['address']}"
     return f"{cause}: Kafka at {match['address']}"
+
+
+@asynccontextmanager
+async def running(client: Client) -> AsyncIterator[Client]:
+    """A consumer or admin client that runs inside the block. Raises KafkaUnavailable."""
+    started = await start(client)
+    try:
+        yield started
+    finally:
+        await close_client(started)
 
 
 async def close_client(client: Client, seconds_max: int = STOP_SECONDS_MAX) -> None:

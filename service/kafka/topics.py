@@ -9,7 +9,7 @@ from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from ..runtime.problems import OperatorError
 from ..settings import KafkaAccess
-from .clients import close_client, new_admin, start
+from .clients import new_admin, running
 
 INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 OUTPUTS = (
@@ -70,61 +70,50 @@ def settings_of(contract: str, replication: int) -> dict[str, str]:
 async def create_topics(
     access: KafkaAccess, prefix: str, shape: TopicShape | None = None
 ) -> tuple[str, ...]:
-    """Creates what is missing, the names of it; others stay as they are.
+    """Creates the topics that are missing and returns their names; others stay as they are.
 
     Raises KafkaUnavailable, TopicNotCreated.
     """
     wanted = shape or TopicShape()
-    admin = await start(new_admin(access))
-    try:
+    async with running(new_admin(access)) as admin:
         present = set(await admin.list_topics())
-        missing = [name for name in (*INPUTS, *OUTPUTS) if prefix + name not in present]
+        missing = [
+            NewTopic(
+                prefix + name,
+                wanted.partitions,
+                wanted.replication,
+                topic_configs=settings_of(name, wanted.replication),
+            )
+            for name in (*INPUTS, *OUTPUTS)
+            if prefix + name not in present
+        ]
         if not missing:
             return ()
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    prefix + name,
-                    wanted.partitions,
-                    wanted.replication,
-                    topic_configs=settings_of(name, wanted.replication),
-                )
-                for name in missing
-            ]
-        )
+        response = await admin.create_topics(missing)
         return tuple(_created(response.topic_errors))
-    finally:
-        await close_client(admin)
 
 
 async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ...]:
     """What is missing or set otherwise than it must be. Raises KafkaUnavailable.
 
-    Retention longer and size limits higher than ours are fine.
+    A retention that is longer and a size limit that is higher are no differences.
     """
-    admin = await start(new_admin(access))
-    try:
-        present = set(await admin.list_topics())
-        names = (*INPUTS, *OUTPUTS)
-        missing = [
-            Difference(prefix + name, "must exist")
-            for name in names
-            if prefix + name not in present
-        ]
-        there = [name for name in names if prefix + name in present]
-        settings = await _settings(admin, [prefix + name for name in there])
-    finally:
-        await close_client(admin)
+    names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
+    async with running(new_admin(access)) as admin:
+        present = names.keys() & set(await admin.list_topics())
+        settings = await _settings(admin, sorted(present))
+    missing = [Difference(topic, "must exist") for topic in names if topic not in present]
     differences = [
-        Difference(prefix + name, rule)
-        for name in there
-        for rule in _broken_rules(name, settings.get(prefix + name, {}))
+        Difference(topic, rule)
+        for topic, name in names.items()
+        if topic in present
+        for rule in _broken_rules(name, settings.get(topic, {}))
     ]
     return (*missing, *differences)
 
 
 def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
-    """A rival's creation is as good as ours."""
+    """The topics that were created; one that another program has created meanwhile is no error."""
     for topic, code, *text in errors:
         error = for_code(code)
         if error is TopicAlreadyExistsError:

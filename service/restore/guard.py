@@ -231,34 +231,26 @@ class Writer:
 
         Raises OlderDatabase, CannotAsk, AnotherServer before anything is done in it.
         """
-        async with contextlib.AsyncExitStack() as stack:
-            connection, commits = await self._begin(stack)
-            yield connection
-        self._guard.confirm(self._name, commits)
-
-    async def _begin(self, stack: contextlib.AsyncExitStack) -> tuple[Connection, int]:
         for _ in range(TRIES_MAX):
-            async with contextlib.AsyncExitStack() as held:
-                connection = await held.enter_async_context(self._guard.pool.acquire())
-                try:
-                    commits = await self._counted(connection, held)
-                except CommitsLost as lost:  # the transaction is rolled back
-                    await self._guard.stop(connection, lost.findings)
-                except AnotherServer:
-                    pass  # asked below, once the connection is back in the pool
-                else:
-                    stack.push_async_exit(held.pop_all())
-                    return connection, commits
-            await self._guard.recheck()
+            is_begun = False
+            try:
+                async with self._guard.pool.acquire() as connection:
+                    try:
+                        async with connection.transaction():
+                            commits = await self._guard.count(connection, self._name)
+                            is_begun = True
+                            yield connection
+                    except CommitsLost as lost:  # the transaction is rolled back
+                        await self._guard.stop(connection, lost.findings)
+            except AnotherServer:
+                if is_begun:
+                    raise
+                # Asked while no connection is held, since the check needs one from the same pool.
+                await self._guard.recheck()
+            else:
+                self._guard.confirm(self._name, commits)
+                return
         raise AnotherServer("the database changes from one connection to the next")
-
-    async def _counted(self, connection: Connection, held: contextlib.AsyncExitStack) -> int:
-        """The transaction goes to `held` once it has counted itself; else it is rolled back."""
-        async with contextlib.AsyncExitStack() as begun:
-            await begun.enter_async_context(connection.transaction())
-            commits = await self._guard.count(connection, self._name)
-            held.push_async_exit(begun.pop_all())
-        return commits
 
 
 class IdleCommits:

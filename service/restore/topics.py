@@ -14,7 +14,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from ..kafka.clients import KafkaUnavailable, close_client, new_reader, start
+from ..kafka.clients import KafkaUnavailable, new_reader, running
 from ..settings import KafkaAccess
 from .findings import CannotAsk, unreadable
 from .known import Record
@@ -115,11 +115,8 @@ class Topics:
 async def open_topics(access: KafkaAccess, group_id: str) -> AsyncIterator[Topics]:
     """Raises CannotAsk while the brokers do not answer, OutputUnreadable where they refuse."""
     try:
-        reader = await start(new_reader(access, group_id))
-        try:
+        async with running(new_reader(access, group_id)) as reader:
             yield Topics(reader)
-        finally:
-            await close_client(reader)
     except TopicAuthorizationFailedError as problem:
         raise unreadable(_names(problem), "read it").error() from problem
     except (KafkaError, KafkaUnavailable, OSError, TimeoutError) as problem:

@@ -1,4 +1,4 @@
-"""Whether each input topic exists and is read by a member of the group; names what is not.
+"""The consumer group: what it has assigned to this member, and whether it reads every topic.
 
 A topic that is deleted leaves the group without an error: its partitions are revoked, the other
 topics are read on, and no member would say anything.
@@ -7,13 +7,12 @@ topics are read on, and no member would say anything.
 import asyncio
 import time
 from collections.abc import Collection
-from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 
-from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
+from ..kafka.clients import KafkaUnavailable, new_admin, running
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaAccess
 from .source import IntakePauses, Source
@@ -24,11 +23,39 @@ STABLE = "Stable"  # the state of a group that does not rebalance
 log = get_log(__name__)
 
 
-class Group(Protocol):
-    """What this member knows of its own assignment."""
+class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """What the group has assigned to this member.
 
-    assigned: frozenset[TopicPartition]
-    has_joined: bool
+    The client logs and swallows what a callback raises, so the callbacks only take note. It returns
+    records before its callback has ended, from a position of its own choosing: hence the pause in
+    the first line. The member then loads the offsets, seeks and resumes; that may take its time,
+    for the heartbeats go on. `changed` is set when what was loaded holds no more.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self.changed = asyncio.Event()
+        self.has_joined = False
+        self.problem: Exception | None = None
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Called by the client after each rebalance."""
+        try:
+            self._consumer.pause(*assigned)
+        except Exception as problem:  # noqa: BLE001 - kept for the loop, which raises it
+            self.problem = problem
+        self.assigned = frozenset(assigned)
+        self.has_joined = True
+        self.changed.set()
+        log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Called by the client before each rebalance."""
+        self.assigned = frozenset()
+        self.changed.set()
+        if revoked:
+            log.info(Event.PARTITIONS_REVOKED, partitions=len(revoked))
 
 
 class Coverage:
@@ -37,7 +64,7 @@ class Coverage:
     def __init__(
         self,
         consumer: AIOKafkaConsumer,
-        group: Group,
+        group: GroupListener,
         access: KafkaAccess,
         source: Source,
         pauses: IntakePauses,
@@ -123,11 +150,8 @@ async def group_partitions(access: KafkaAccess, group_id: str) -> frozenset[Topi
     Needs the right to read in the group, which every member has. Raises KafkaError, OSError,
     KafkaUnavailable.
     """
-    admin = await start(new_admin(access))
-    try:
+    async with running(new_admin(access)) as admin:
         (response,) = await admin.describe_consumer_groups([group_id])
-    finally:
-        await close_client(admin)
     ((error_code, _, state, _, _, members, *_),) = response.groups
     if error_code:
         raise for_code(error_code)
