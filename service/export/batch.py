@@ -1,6 +1,6 @@
-"""An export batch as a value: what one file prints, its order, its totals, how a run is cut.
+"""An export batch as a value: what one file prints, in which order, its totals and its size. Pure.
 
-Pure. Amounts are signed minor units of the batch's currency, instants aware UTC.
+Amounts are in signed minor units of the currency of the batch, instants are aware and in UTC.
 """
 
 import re
@@ -30,17 +30,21 @@ DOCUMENT_BYTES = 400
 
 
 class InvalidBatch(ValueError):
-    """A batch that must not be printed: a bug of its maker. Names field and rule, never a value."""
+    """A batch that must not be printed, because of a bug. The text names the field and the rule."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
         self.field = field
-        self.rule = rule
+
+
+def _require(is_kept: bool, field: str, rule: str) -> None:
+    if not is_kept:
+        raise InvalidBatch(field, rule)
 
 
 @dataclass(frozen=True, slots=True)
 class CreditRef:
-    """The live line of the fine a credit refers to."""
+    """The line of the fine that a credit refers to, which an earlier batch or this one exports."""
 
     bursar_transaction_id: str
     type: str
@@ -48,7 +52,10 @@ class CreditRef:
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One exported fine. `owner` None: owned by the institution. `status`: after the export."""
+    """One exported fine; `status` is the status after the export.
+
+    `owner` is None if the institution owns the fine.
+    """
 
     bursar_transaction_id: str
     fine_id: str
@@ -62,17 +69,17 @@ class BatchLine:
     credit_ref: CreditRef | None = None
 
     def __post_init__(self) -> None:
-        if not is_bursar_id(self.bursar_transaction_id):
-            raise InvalidBatch("bursar_transaction_id", "must be 1 to 2^64-1 without leading 0")
-        if self.amount == 0:
-            raise InvalidBatch("amount", "must not be zero")
-        if self.last_transaction_at.tzinfo is None:
-            raise InvalidBatch("last_transaction_at", "must be aware")
+        is_id = is_bursar_id(self.bursar_transaction_id)
+        _require(is_id, "bursar_transaction_id", "must be 1 to 2^64-1 without leading 0")
+        _require(self.amount != 0, "amount", "must not be zero")
+        _require(
+            self.last_transaction_at.tzinfo is not None, "last_transaction_at", "must be aware"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPatron:
-    """A patron's lines under the identifier the profile matches by."""
+    """The lines of a patron, with the identifier by which the profile matches patrons."""
 
     patron_id: str
     match_type: str
@@ -81,17 +88,18 @@ class BatchPatron:
     lines: tuple[BatchLine, ...]
 
     def __post_init__(self) -> None:
-        if not clean(self.match_value).strip():
-            raise InvalidBatch("match_value", "must not be empty")
-        if not clean(self.name).strip():
-            raise InvalidBatch("name", "must not be empty")
-        if not self.lines:
-            raise InvalidBatch("lines", "must not be empty")
+        for field in ("match_value", "name"):
+            _require(bool(clean(getattr(self, field)).strip()), field, "must not be empty")
+        _require(bool(self.lines), "lines", "must not be empty")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One file. `cutoff` is the run's, in milliseconds; `zone` an IANA name; patrons in order."""
+    """What one file prints; the patrons and their lines are in the order of `ordered`.
+
+    `cutoff` is that of the run, in whole milliseconds. `zone` is an IANA name. `credit_references`
+    says whether the comments of credits name the lines to which they refer.
+    """
 
     institution_id: str
     profile: str
@@ -104,28 +112,30 @@ class Batch:
     credit_references: bool = True
 
     def __post_init__(self) -> None:
-        if not EXPORT_NUMBER_MIN <= self.export_number <= EXPORT_NUMBER_MAX:
-            raise InvalidBatch("export_number", "must have exactly 15 digits")
-        if self.patrons != ordered(self.patrons):
-            raise InvalidBatch("patrons", "must be in order")
+        has_15_digits = EXPORT_NUMBER_MIN <= self.export_number <= EXPORT_NUMBER_MAX
+        _require(has_15_digits, "export_number", "must have exactly 15 digits")
+        _require(self.patrons == ordered(self.patrons), "patrons", "must be in order")
         ids = [line.bursar_transaction_id for line in self.lines]
-        if len(set(ids)) != len(ids):
-            raise InvalidBatch("bursar_transaction_id", "must be unique in the batch")
+        are_unique = len(set(ids)) == len(ids)
+        _require(are_unique, "bursar_transaction_id", "must be unique in the batch")
 
     @property
     def lines(self) -> tuple[BatchLine, ...]:
+        """The lines of all patrons, in order."""
         return tuple(line for patron in self.patrons for line in patron.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
+    """How many amounts there are, and their signed total."""
+
     count: int = 0
     total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Control totals, as printed; by type and by owner in code order."""
+    """The control totals of a batch; those by type and by owner are in the order of the codes."""
 
     all: Sum
     debits: Sum
@@ -136,7 +146,7 @@ class Totals:
 
 
 def totals_of_batch(batch: Batch) -> Totals:
-    """What the batch says it holds, to be compared with what its bytes say."""
+    """The totals of a batch, which are compared with those of its bytes."""
     entries = [
         (
             clean(line.type),
@@ -149,7 +159,7 @@ def totals_of_batch(batch: Batch) -> Totals:
 
 
 def sum_up(entries: Iterable[tuple[str, str, int]], patrons: int) -> Totals:
-    """Totals of (type, owner code, signed amount)."""
+    """The totals of entries of type, owner code and signed amount."""
     rows = list(entries)
     return Totals(
         all=_sum(amount for _, _, amount in rows),
@@ -174,26 +184,29 @@ def _sums_by_code(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, Sum], ..
 
 
 def clean(text: str) -> str:
-    """The text as the format can carry it, of the same meaning; nothing stops a run."""
-    # What Python can print has none of these characters, and that is soon seen.
+    """The text with a blank for each line break and each character that the format cannot carry."""
+    # Printable text has none of these characters, and the check is quick.
     return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
 
 
 def is_bursar_id(text: str) -> bool:
-    """Digits without leading 0 that fit unsigned 64 bit: one reader parses a number."""
+    """Whether the text is a number without leading 0 that fits into unsigned 64 bits.
+
+    One reader parses the id as a number.
+    """
     return bool(_BURSAR_ID.fullmatch(text)) and int(text) <= _UNSIGNED_64_BIT_MAX
 
 
 def file_name(profile: str, export_number: int, cutoff: datetime) -> str:
-    """`<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
+    """The name of the file: `<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
     milliseconds = (cutoff - _EPOCH) // timedelta(milliseconds=1)
     return f"{profile}-{export_number}-{milliseconds}.xml"
 
 
 def ordered(patrons: Iterable[BatchPatron]) -> tuple[BatchPatron, ...]:
-    """Patrons by id; their fines without an item first, then by fine id.
+    """The patrons by id, and the lines of each: those without an item first, then by fine id.
 
-    Text of Python sorts by code point, which is the byte order of its UTF-8 (`COLLATE "C"`).
+    Python sorts text by code point, which is the order of the bytes in UTF-8 (`COLLATE "C"`).
     """
     return tuple(
         BatchPatron(p.patron_id, p.match_type, p.match_value, p.name, _ordered_lines(p.lines))
@@ -208,12 +221,13 @@ def _ordered_lines(lines: Iterable[BatchLine]) -> tuple[BatchLine, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The size of one batch; a single fine larger than `bytes_max` still gets a batch."""
+    """The largest size of a batch; a single fine larger than `bytes_max` has a batch all the same."""
 
     fines_max: int
     bytes_max: int
 
     def allow(self, fines: int, size_bytes: int) -> bool:
+        """Whether a batch may have so many fines that take so many bytes."""
         return fines <= self.fines_max and size_bytes + DOCUMENT_BYTES <= self.bytes_max
 
 
@@ -244,7 +258,7 @@ def fitting(
 
 
 def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:
-    """What a fine takes in the file at most, its share of the patron's element included."""
+    """The bytes that a fine takes in the file at most, with its share of the patron's element."""
     item, owner, ref = line.item, line.owner, line.credit_ref
     texts = (
         *(patron.match_type, patron.match_value, patron.name, line.type, line.comment),

@@ -55,7 +55,10 @@ class Numbers:
     export_number: int
     first_bursar_id: int
 
-    def following(self, sha256: bytes, lines: int) -> "Numbers":
-        """The numbers of the batch after this one, whose bytes have this hash."""
-        first_bursar_id = self.first_bursar_id + lines
+    def following(self, sha256: bytes, count: int) -> "Numbers":
+        """The numbers of the batch after this one, which has `count` lines.
+
+        `sha256` is the hash of its bytes.
+        """
+        first_bursar_id = self.first_bursar_id + count
         return Numbers(self.batch_number + 1, sha256, self.export_number + 1, first_bursar_id)

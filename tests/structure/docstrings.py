@@ -23,7 +23,6 @@ STILL_OPEN = {
     "consumer",
     "core",
     "delivery",
-    "export",
     "kafka",
     "messages",
     "operations",

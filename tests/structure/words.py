@@ -123,6 +123,7 @@ RULES = (
             ("service/operations/", _EXPORTED),
             ("service/imports/", _EXPORTED),
             ("service/export/batch", _EXPORTED),
+            ("service/export/formats/layout.py", "the key of a layout file"),
             ("service/export/build.py", _EXPORTED),
             ("service/export/evaluation.py", _EXPORTED),
             ("service/export/manifest.py", _EXPORTED),

@@ -129,7 +129,7 @@ def test_a_file_is_refused_with_line_field_and_rule(
     with pytest.raises(InvalidProfile) as refused:
         parse(tables)
     error = refused.value
-    assert (error.line, error.field) == (line, field), str(error)
+    assert (error.line_number, error.field) == (line, field), str(error)
     assert rule in error.rule
     assert str(error) == f"p.toml, line {line}: {field}: {error.rule}"
 
@@ -149,7 +149,7 @@ def faults_in(text: str) -> list[str]:
     with pytest.raises(InvalidProfile) as refused:
         parse(text)
     first, *_ = lines = str(refused.value).splitlines()
-    assert first.startswith(f"p.toml, line {refused.value.line}: {refused.value.field}: ")
+    assert first.startswith(f"p.toml, line {refused.value.line_number}: {refused.value.field}: ")
     return [": ".join(line.removeprefix("p.toml, line ").split(": ")[:2]) for line in lines]
 
 
@@ -197,7 +197,7 @@ def test_keys_in_a_text_of_several_lines_are_not_taken_for_keys() -> None:
     text = '"""\n[[profile]]\nmode = 1\n"""'
     with pytest.raises(InvalidProfile) as refused:
         parse(table("fines_max = 0", name=text))
-    assert (refused.value.field, refused.value.line) == ("profile.name", 6)
+    assert (refused.value.field, refused.value.line_number) == ("profile.name", 6)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

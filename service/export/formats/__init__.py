@@ -18,13 +18,17 @@ NAMES = ("xml", "csv", "fixed")
 
 
 class Format(Protocol):
-    """A way to print a batch; `suffix` is that of its files, without the dot."""
+    """A way to print a batch in a file."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that the option `--format` has."""
+        ...
 
     @property
-    def suffix(self) -> str: ...
+    def suffix(self) -> str:
+        """The suffix of the files, without the dot."""
+        ...
 
     def render(self, table: Table) -> bytes:
         """The bytes of the file. Raises NotPrintable."""
@@ -45,9 +49,11 @@ class XmlFormat:
     suffix = "xml"
 
     def render(self, table: Table) -> bytes:
+        """The document as it is."""
         return table.document
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
+        """The amounts and bursar ids of the document's fines."""
         paid = [fine.paid for patron in read_xml(data).patrons for fine in patron.lines]
         if any(fine.currency != currency for fine in paid):
             raise NotPrintable("currency: is not the batch's")

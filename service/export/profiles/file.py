@@ -29,11 +29,11 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
 
 
 # No control characters; the file's other texts may be anything.
-_Line = _matching(r"[^\x00-\x1f\x7f-\x9f]*", "must be one line, without control characters")
+_SingleRow = _matching(r"[^\x00-\x1f\x7f-\x9f]*", "must be one line, without control characters")
 _CODE = "must have 1 to 40 letters, digits or underscores"
-Word = Annotated[str, Field(min_length=1, max_length=100), _Line]
-Text = Annotated[str, Field(min_length=1, max_length=300), _Line]
-Label = Annotated[str, Field(min_length=1, max_length=60), _Line]
+Word = Annotated[str, Field(min_length=1, max_length=100), _SingleRow]
+Text = Annotated[str, Field(min_length=1, max_length=300), _SingleRow]
+Label = Annotated[str, Field(min_length=1, max_length=60), _SingleRow]
 Code = Annotated[str, _matching(r"[A-Za-z0-9_]{1,40}", _CODE)]
 InstitutionNumber = Annotated[
     str, _matching(r"[1-9][0-9]{0,9}", "must have 1 to 10 digits, the first one not 0")
@@ -50,18 +50,24 @@ class _Table(BaseModel):
 
 
 class InstitutionTable(_Table):
+    """A table `[[institution]]`."""
+
     id: InstitutionNumber
     zone: Word
     name: Text | None = None
 
 
 class CreditsTable(_Table):
+    """A table `[profile.credits]`: whether and when credits are exported."""
+
     included: bool = False
     minimum_age_days: AgeDays = 0
     minimum_amount: str = "0"
 
 
 class ProfileTable(_Table):
+    """A table `[[profile]]`; docs/reference/profiles.md describes the options."""
+
     code: Code
     name: Text
     institution: InstitutionNumber
@@ -93,5 +99,7 @@ class ProfileTable(_Table):
 
 
 class ProfileFile(_Table):
+    """A whole configuration file."""
+
     institution: list[InstitutionTable] = []
     profile: list[ProfileTable] = []

@@ -1,7 +1,7 @@
-"""The configuration file of institutions and profiles, read and checked. Fails closed.
+"""Reads and checks the configuration file of institutions and profiles.
 
-One unknown option, type or value refuses the whole file: InvalidProfile names file, line, field
-and rule, never the value.
+A single unknown option, or a value that is not allowed, prevents the use of the whole file.
+InvalidProfile names the file, the line, the field and the rule, never the value.
 """
 
 import tomllib
@@ -36,34 +36,34 @@ _SIXTEEN_BIT_MAX = 65_535
 
 
 class InvalidProfile(OperatorError):
-    """The file must be corrected before the service starts: a line of text for each fault.
+    """The file must be corrected before the service starts. The text has a line for each fault.
 
-    `line`, `field` and `rule` are those of the first one, by its place in the file.
+    `line_number`, `field` and `rule` are those of the first fault in the file.
     """
 
     def __init__(self, path: Path, *faults: tuple[int, str, str]) -> None:
         in_order = sorted(faults, key=lambda fault: fault[0])
         super().__init__(
-            "\n".join(f"{path}, line {line}: {field}: {rule}" for line, field, rule in in_order)
+            "\n".join(f"{path}, line {number}: {field}: {rule}" for number, field, rule in in_order)
         )
         self.path = path
-        self.line, self.field, self.rule = in_order[0]
+        self.line_number, self.field, self.rule = in_order[0]
 
 
 def read_profiles(path: Path) -> Profiles:
-    """All of the file, or InvalidProfile."""
+    """The institutions and profiles of a file. Raises InvalidProfile."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise InvalidProfile(path, (1, "file", error.strerror or "cannot be read")) from None
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidProfile(path, (line, "file", "must be UTF-8")) from None
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise InvalidProfile(path, (number, "file", "must be UTF-8")) from None
     return parse_profiles(text, path)
 
 
 def parse_profiles(text: str, path: Path) -> Profiles:
-    """The same of text; `path` is for messages."""
+    """The institutions and profiles of a text; `path` is for messages. Raises InvalidProfile."""
     text = normalize("NFC", text)  # as the texts of events, which its words are compared with
     numbers = numbers_of(text)
     try:
@@ -83,7 +83,11 @@ def parse_profiles(text: str, path: Path) -> Profiles:
 
 
 def overlaps(profiles: Profiles) -> list[Overlap]:
-    """Pairs that can claim the same fine. Ages and amounts separate nothing: they pass."""
+    """The pairs of profiles that can export the same fine.
+
+    Different ages and amounts do not separate profiles, because a fine grows older, and its amount
+    changes.
+    """
     pairs = []
     for first, second in combinations(profiles.profiles, 2):
         types = first.types & second.types
@@ -93,7 +97,7 @@ def overlaps(profiles: Profiles) -> list[Overlap]:
 
 
 def warnings(profiles: Profiles) -> list[ProfileWarning]:
-    """What is allowed and yet breaks readers, or leaves fines behind."""
+    """What is allowed, although some readers fail on it or some fines are never exported."""
     return [
         *(
             ProfileWarning(Concern.THREE_DECIMALS, profile.code)
@@ -128,7 +132,7 @@ def _share_owner(first: Profile, second: Profile) -> bool:
 
 
 def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> bool:
-    """None is any; nothing meets an empty set."""
+    """Whether two sets have a common element; None is the set of everything."""
     if first is None or second is None:
         return bool(first is None or first) and bool(second is None or second)
     return bool(first & second)
