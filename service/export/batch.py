@@ -221,7 +221,7 @@ def _ordered_lines(lines: Iterable[BatchLine]) -> tuple[BatchLine, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest size of a batch; a single fine larger than `bytes_max` has a batch all the same."""
+    """The largest size of a batch; a fine larger than `bytes_max` has a batch all the same."""
 
     fines_max: int
     bytes_max: int
