@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import typer
 
@@ -37,23 +38,13 @@ class Finding:
     """What the check says of a subject, such as the database; a subject may have several."""
 
     subject: str
-    verdict: Verdict
     text: str
+    verdict: Verdict
 
 
-def ok(subject: str, text: str) -> Finding:
-    """Nothing is wrong with the subject."""
-    return Finding(subject, Verdict.OK, text)
-
-
-def note(subject: str, text: str) -> Finding:
-    """Something is allowed, and may yet be a mistake."""
-    return Finding(subject, Verdict.NOTE, text)
-
-
-def fault(subject: str, text: str) -> Finding:
-    """The service could not start, or could not work."""
-    return Finding(subject, Verdict.FAULT, text)
+ok = partial(Finding, verdict=Verdict.OK)
+note = partial(Finding, verdict=Verdict.NOTE)
+fault = partial(Finding, verdict=Verdict.FAULT)
 
 
 def check(as_json: bool) -> None:

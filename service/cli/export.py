@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -27,8 +26,7 @@ from .commands.options import ShowOptions
 from .errors import FAILED, TRY_AGAIN, complain, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, word
 from .problems import operator_errors
-from .profiles import profiles_named, required_profiles
-from .session import applier_of, database, writing
+from .session import applier_of, database, profiles_named, required_profiles, writing
 from .tables import show
 from .texts import money
 
@@ -62,9 +60,10 @@ def run(options: ShowOptions, profile: list[str] | None, every: bool, even_if_pa
     with operator_errors():
         profiles = required_profiles(settings, "export")
         chosen = profiles.profiles if every else profiles_named(profiles, codes)
-        runs = _Runs(profiles, chosen, bool(codes), even_if_paused)
         try:
-            failures = asyncio.run(_run(settings, runs, rows))
+            failures = asyncio.run(
+                _run(settings, profiles, chosen, rows, named=not every, even=even_if_paused)
+            )
         finally:
             if rows:  # sealed, also where a later batch failed
                 show(SEALED, rows, options.as_json, wide=options.wide)
@@ -111,29 +110,25 @@ def resend(profile: str, batch: int, institution: str | None) -> None:
     typer.echo("queued: the running service publishes it")
 
 
-@dataclass(frozen=True, slots=True)
-class _Runs:
-    """The profiles of the file, those that are run, and whether they were chosen by name."""
+async def _run(
+    settings: Settings,
+    profiles: Profiles,
+    chosen: Sequence[Profile],
+    rows: list[Row],
+    *,
+    named: bool,
+    even: bool,
+) -> Mapping[str, RunFailure]:
+    """Puts each batch into `rows` once it is sealed; returns the failures by profile.
 
-    profiles: Profiles
-    chosen: Sequence[Profile]
-    named: bool
-    even_if_paused: bool
-
-
-async def _run(settings: Settings, runs: _Runs, rows: list[Row]) -> Mapping[str, RunFailure]:
-    """Puts each batch into `rows` once it is sealed; returns the failures by profile."""
+    `named`: the profiles were chosen by their codes. `even`: paused ones are run as well.
+    """
     failures: dict[str, RunFailure] = {}
     async with writing(settings) as writer:
-        pool, chosen = writer.pool, runs.chosen
-        job = new_export_job(
-            settings,
-            applier_of(settings, writer),
-            runs.profiles,
-            even_if_paused=runs.even_if_paused,
-        )
-        if not runs.even_if_paused:
-            chosen = await pausing.runnable(pool, chosen, named=runs.named)
+        pool, applier = writer.pool, applier_of(settings, writer)
+        job = new_export_job(settings, applier, profiles, even_if_paused=even)
+        if not even:
+            chosen = await pausing.runnable(pool, chosen, named=named)
         with progress.batches() as bars:
             for profile in chosen:
                 async with pool.acquire() as connection:

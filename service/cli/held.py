@@ -23,8 +23,7 @@ from .errors import complain, end_without, settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, sentence, text, word
 from .pausing import pause_in_words
 from .problems import operator_errors
-from .profiles import profiles_named
-from .session import read_database
+from .session import profiles_named, read_database
 from .tables import show, show_card
 from .texts import money
 

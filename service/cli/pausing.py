@@ -16,8 +16,7 @@ from .commands.options import DecisionOptions
 from .decisions import Decision, decide_each, justification, show_results
 from .errors import FAILED, complain, end_without, settings_or_exit, usage_error
 from .problems import operator_errors
-from .profiles import profiles_named
-from .session import ask_database
+from .session import ask_database, profiles_named
 from .tables import instant
 
 

@@ -1,33 +1,29 @@
 """Progress bars for commands that take long: on standard error, and only if it is a terminal."""
 
-import contextlib
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.segment import Segment
+from rich.segment import Segment, Segments
 
 from ..export.manifest import Manifest
 from ..export.store import OPEN_FINES_COUNTED_MAX
 
 
-@contextlib.contextmanager
-def steps() -> Iterator[Progress]:
+def steps() -> AbstractContextManager[Progress]:
     """Shows a bar with the number of steps that are done, of all steps."""
-    with _shown(BarColumn(), MofNCompleteColumn()) as bars:
-        yield bars
+    return _shown(BarColumn(), MofNCompleteColumn())
 
 
-@contextlib.contextmanager
-def batches() -> Iterator[Progress]:
+def batches() -> AbstractContextManager[Progress]:
     """Shows a bar for `RunBar`, whose counts stand behind the bar."""
-    with _shown(BarColumn(), TextColumn("{task.fields[counts]}")) as bars:
-        yield bars
+    return _shown(BarColumn(), TextColumn("{task.fields[counts]}"))
 
 
-@contextlib.contextmanager
+@contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Shows `text` with a moving sign as long as the block runs."""
     console = Console(file=sys.stderr)
@@ -35,7 +31,7 @@ def waiting(text: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Iterator[Progress]:
     named = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
     console = Console(file=sys.stderr)
@@ -51,7 +47,7 @@ def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Iterator[Pr
         yield bars
 
 
-@contextlib.contextmanager
+@contextmanager
 def _texts_above_the_bar(console: Console) -> Iterator[None]:
     """What is logged or complained about while a bar is shown appears above it, line by line."""
     if not console.is_terminal:
@@ -59,47 +55,34 @@ def _texts_above_the_bar(console: Console) -> Iterator[None]:
         return
     stream = _TextAbove(console)
     try:
-        with contextlib.redirect_stderr(stream):
+        with redirect_stderr(stream):
             yield
     finally:
-        stream.finish()
+        if stream.unfinished:
+            stream.write("\n")
 
 
 class _TextAbove(io.TextIOBase):
     """A text stream whose lines are printed above the bar of a console.
 
     rich's own redirection breaks a line at the width of the terminal, in the middle of a value, so
-    that a log line in JSON cannot be copied or searched any more. Here each line is printed whole.
+    that a log line in JSON cannot be copied or searched any more. Here each line is printed whole,
+    with its escape sequences as they are, and the terminal continues it where it is long.
     """
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._unfinished = ""
+        self.unfinished = ""
 
     def write(self, text: str) -> int:
-        *finished, self._unfinished = (self._unfinished + text).split("\n")
+        *finished, self.unfinished = (self.unfinished + text).split("\n")
         for whole in finished:
-            self._console.print(_Whole(whole), crop=False)
+            self._console.print(Segments([Segment(whole), Segment.line()]), crop=False)
         return len(text)
 
     def isatty(self) -> bool:
         return True
-
-    def finish(self) -> None:
-        if self._unfinished:
-            self.write("\n")
-
-
-class _Whole:
-    """A line with its escape sequences as they are; the terminal continues it where it is long."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> Iterator[Segment]:
-        yield Segment(self._text)
-        yield Segment.line()
 
 
 class RunBar:

@@ -1,21 +1,23 @@
-"""The database for one command, to read from it or to write to it."""
+"""What a command works with: the profiles of the file, and the database."""
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TextIO, TypeVar
 
 from ..apply.applier import Applier
 from ..database.migrate import pending
 from ..database.reach import in_words
 from ..database.session import Connection, Pool, create_pool
+from ..export.profiles.profile import Profile, Profiles
+from ..export.profiles.reading import read_profiles
 from ..restore.guard import Writer
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
 from ..settings import LogFormat, Settings
 from ..wiring import COMMAND, new_applier, new_guard
-from .errors import settings_or_exit
+from .errors import settings_or_exit, usage_error
 from .problems import operator_errors
 
 Result = TypeVar("Result")
@@ -93,3 +95,21 @@ def log_format(settings: Settings, stream: TextIO) -> LogFormat:
     if "log_format" in settings.model_fields_set or not stream.isatty():
         return settings.log_format
     return "console"
+
+
+def required_profiles(settings: Settings, purpose: str) -> Profiles:
+    """Reads the profiles. Raises OperatorError, with the `purpose`, if no file is configured."""
+    if settings.profiles_file is None:
+        raise OperatorError(f"BURSAR_PROFILES_FILE: is required to {purpose}")
+    return read_profiles(settings.profiles_file)
+
+
+def profiles_named(profiles: Profiles, codes: Collection[str]) -> list[Profile]:
+    """The profiles of these codes, in the order of the file.
+
+    Ends the command with 2, and names those that there are, if one of the codes is unknown.
+    """
+    known = [profile.code for profile in profiles.profiles]
+    if not set(codes) <= set(known):
+        raise usage_error(f"--profile: must be one of {', '.join(sorted(known)) or 'none'}")
+    return [profile for profile in profiles.profiles if profile.code in codes]

@@ -1,8 +1,7 @@
 """`bursar-bridge export verify`: files against their manifests, on the bursar's side."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,22 +34,30 @@ def verify_files(paths: list[Path], manifest: Path | None, previous: Path | None
         raise usage_error("--manifest, --previous: only with one file")
     if not files:
         raise usage_error("FILE|FOLDER: no XML is there")
-    checked = _Checked([], [])
+    differences: list[str] = []
+    manifests: list[Manifest] = []
     with progress.steps() as bars:
         for file in bars.track(files, description="checking"):
             values = _manifest(manifest or manifest_path(file))
             if values is None and alone:
                 raise usage_error("--manifest: must name the batch's manifest")
-            before = None if previous is None else sha256(previous.read_bytes()).hexdigest()
-            checked.add("" if alone else f"{file.name}: ", file.read_bytes(), values, before)
-    links = [values for values in map(_manifest, others) if values is not None]
-    broken = chains([*checked.manifests, *map(_needed, links)])
-    checked.differences.extend(map(_text, broken))
-    for difference in checked.differences:
-        complain(difference)
-    if checked.differences:
+            place = "" if alone else f"{file.name}: "
+            differences += [place + text for text in _differences(file, values, previous)]
+            manifests += [] if values is None else [_needed(values)]
+    links = [_needed(values) for values in map(_manifest, others) if values is not None]
+    differences += map(_text, chains([*manifests, *links]))
+    for text in differences:
+        complain(text)
+    if differences:
         raise typer.Exit(FAILED)
-    typer.echo(_sound(checked.manifests, len(links), alone=alone))
+    typer.echo(_sound(manifests, len(links), alone=alone))
+
+
+def _differences(file: Path, values: Manifest | None, previous: Path | None) -> Iterator[str]:
+    if values is None:
+        return iter(["manifest: is not there, or is none"])
+    before = None if previous is None else sha256(previous.read_bytes()).hexdigest()
+    return map(_text, verify(file.read_bytes(), values, before))
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -73,22 +80,6 @@ def _manifest(path: Path) -> Manifest | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """The differences so far, as lines, and what the chain needs of the manifests."""
-
-    differences: list[str]
-    manifests: list[Manifest]
-
-    def add(self, place: str, document: bytes, values: Manifest | None, before: str | None) -> None:
-        if values is None:
-            self.differences.append(f"{place}manifest: is not there, or is none")
-            return
-        for difference in verify(document, values, before):
-            self.differences.append(place + _text(difference))
-        self.manifests.append(_needed(values))
 
 
 def _needed(manifest: Manifest) -> Manifest:

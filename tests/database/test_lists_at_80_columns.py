@@ -6,17 +6,7 @@ from uuid import UUID
 import pytest
 from rich.cells import cell_len
 
-from service.cli import (
-    batches,
-    held,
-    history,
-    parked,
-    patrons,
-    payments,
-    quarantined,
-    reconcile,
-    rejected,
-)
+from service.cli import accounts, batches, held, history, parked, quarantined, rejected
 from service.cli.lists import Kind, Listing
 from tests.support.commands import Commands, MakeCommands
 from tests.support.installation import institution, profile
@@ -33,11 +23,11 @@ LISTS: Sequence[tuple[Sequence[str], Sequence[Listing]]] = (
     (("held", "list"), [held.HELD]),
     (("quarantined", "list"), [quarantined.QUARANTINED]),
     (("history", *PATRON), [history.FINES, history.ENTRIES]),
-    (("payments", "list"), [payments.PAYMENTS]),
-    (("balance", *PATRON), [patrons.BALANCES]),
+    (("payments", "list"), [history.PAYMENTS]),
+    (("balance", *PATRON), [accounts.BALANCES]),
     (("export", "list"), [batches.BATCHES]),
     (("export", "show", *BATCH), [batches.EXPORT_LINES]),
-    (("reconcile",), [reconcile.PROFILES, reconcile.ACCOUNTS]),
+    (("reconcile",), [accounts.PROFILES, accounts.ACCOUNTS]),
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from itertools import chain
 from typing import Final
 
 import typer
@@ -43,18 +44,16 @@ def command(
 
     def declare(declaration: Declaration) -> Declaration:
         parameters = inspect.signature(declaration).parameters.values()
-        options = [option for parameter in parameters for option in _options(parameter)]
+        context_parameter = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
+        options = [context_parameter, *chain.from_iterable(map(_options, parameters))]
 
         def run(context: typer.Context, **values: object) -> None:
             _selection.set(_selection_of(context))
             function = work_of(work)
             function(**{parameter.name: _argument(parameter, values) for parameter in parameters})
 
-        with_context = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
-        vars(run)["__signature__"] = inspect.Signature([with_context, *options])
-        run.__annotations__ = {
-            option.name: option.annotation for option in (with_context, *options)
-        }
+        vars(run)["__signature__"] = inspect.Signature(options)
+        run.__annotations__ = {option.name: option.annotation for option in options}
         application.command(name, help=inspect.getdoc(declaration))(run)
         DECLARED.append((declaration, work))
         return declaration
@@ -79,17 +78,16 @@ _KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
 
 def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
     group = parameter.annotation
-    options = [parameter]
-    if isinstance(group, type) and is_dataclass(group):
-        options = list(inspect.signature(group).parameters.values())
-    yield from (option.replace(kind=_KEYWORD) for option in options)
+    is_group = isinstance(group, type) and is_dataclass(group)
+    options = inspect.signature(group).parameters.values() if is_group else [parameter]
+    return (option.replace(kind=_KEYWORD) for option in options)
 
 
 def _argument(parameter: inspect.Parameter, values: Mapping[str, object]) -> object:
-    options = parameter.annotation
-    if not is_dataclass(options) or not isinstance(options, type):
-        return values[parameter.name]
-    return options(**{field.name: values[field.name] for field in fields(options)})
+    group = parameter.annotation
+    if isinstance(group, type) and is_dataclass(group):
+        return group(**{field.name: values[field.name] for field in fields(group)})
+    return values[parameter.name]
 
 
 def _selection_of(context: typer.Context) -> str:

@@ -25,7 +25,7 @@ RequiredInstitutionOption = Annotated[
 ]
 
 
-@command(application, "reconcile", work="reconcile.reconcile_ledger")
+@command(application, "reconcile", work="accounts.reconcile_ledger")
 def reconcile_ledger(
     institution: InstitutionOption = None,
     limit: Annotated[
@@ -42,7 +42,7 @@ def reconcile_ledger(
     """
 
 
-@command(application, "balance", work="patrons.show_balance")
+@command(application, "balance", work="accounts.show_balance")
 def show_balance(
     institution: RequiredInstitutionOption,
     patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
@@ -93,7 +93,7 @@ def show_history(
     """
 
 
-@command(application, "erase", work="patrons.erase_patron")
+@command(application, "erase", work="accounts.erase_patron")
 def erase_patron(
     *,
     institution: Annotated[str, typer.Option(help="Id of the institution.")],
@@ -120,7 +120,7 @@ payments = group(
 )
 
 
-@command(payments, "list", work="payments.list_payments")
+@command(payments, "list", work="history.list_payments")
 def list_payments(
     *,
     since: Annotated[
