@@ -75,6 +75,8 @@ class Committer:
         Parked records that fail are set apart, but for one of `spared` ParkedFailure is raised.
         With `patience` an error for a lock is raised at once; without it the commit is repeated.
         """
+        # A commit may have to be made without several records. Each round sets apart those that
+        # made the last try fail, in a commit of their own, and tries the whole work again.
         sets_apart, repeats, passed = False, 0, 0
         while True:
             try:
@@ -94,6 +96,8 @@ class Committer:
                 return result
             if any(key in spared for key in failure.keys):
                 raise failure
+            # A record that another session has marked meanwhile is read no more, so the next try should
+            # get further. If none does, the failure is not of the records.
             is_new = await self._set_apart(failure, is_first=not sets_apart)
             sets_apart, repeats = True, 0 if is_new else repeats + 1
             if repeats > self._internal_errors.in_a_row_max:
@@ -138,7 +142,7 @@ class Committer:
         freed = tuple(self._freed)
         if not freed or await self._is_rejected(work, freed, patience):
             raise error
-        accepted, rejected = 0, len(freed)
+        accepted, rejected = 0, len(freed)  # how many of the oldest records are admitted
         while rejected - accepted > 1:
             middle = (accepted + rejected) // 2
             if await self._is_rejected(work, freed[middle:], patience):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 
 import asyncpg
@@ -38,15 +39,10 @@ def cause_json(cause: PaymentRef | LibraryRef | ExportRef) -> str:
     return json_of(cause)
 
 
-_terms_ids: dict[Terms, str] = {}
-
-
+@cache
 def terms_id(terms: Terms) -> str:
     """Returns the digest of the text of the terms, so that equal terms share a row."""
-    known = _terms_ids.get(terms)
-    if known is None:
-        known = _terms_ids[terms] = sha256(terms_text(terms).encode()).hexdigest()[:32]
-    return known
+    return sha256(terms_text(terms).encode()).hexdigest()[:32]
 
 
 def terms_text(terms: Terms) -> str:

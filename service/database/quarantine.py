@@ -1,4 +1,4 @@
-"""Records in quarantine: the broker refused them for their own sake. What takes them out again."""
+"""Takes records out of the quarantine, where records are that the broker does not accept."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ SQL = statements("quarantine")
 
 
 class QuarantineId(NamedTuple):
-    """Where the refused record stood in the outbox: the row's id, and the place in that row."""
+    """Where the record stood in the outbox: the id of the row, and the place in that row."""
 
     outbox_id: int
     place: int
@@ -25,13 +25,13 @@ class QuarantineId(NamedTuple):
 
 
 class BeingSent(Exception):
-    """Other records of the same outbox row are still to be sent: the record has to stay."""
+    """Other records of the same row of the outbox are still to be sent, so the record stays."""
 
 
 async def release(connection: Connection, record_id: QuarantineId) -> int | None:
-    """Queues the record again as it was; the id of its new outbox row.
+    """Queues the record again as it was, and returns the id of its new row of the outbox.
 
-    None: it is not in quarantine. Raises BeingSent.
+    Returns None if the record is not in quarantine. Raises BeingSent.
     """
     if await connection.fetchval(SQL["is_being_sent"], *record_id):
         raise BeingSent
@@ -42,9 +42,10 @@ async def release(connection: Connection, record_id: QuarantineId) -> int | None
 async def batch_queued_again(
     connection: Connection, key: BatchKey, headers: bytes, row_id: int
 ) -> BatchState | None:
-    """Notes the outbox row of a released document or manifest (`headers`: packed).
+    """Notes the row of the outbox that has a released document or manifest of a batch.
 
-    Returns the state of the batch; None: there is no such batch.
+    `headers` are the packed headers of the record, by which the batch knows which of the two it is.
+    Returns the state of the batch, or None if there is no such batch.
     """
     await connection.execute(SQL["batch_queued_again"], *key, headers, row_id)
     return await _state(connection, key)
@@ -53,9 +54,10 @@ async def batch_queued_again(
 async def queue_batch_again(
     connection: Connection, key: BatchKey, parts: Iterable[tuple[str, Message]], now: datetime
 ) -> None:
-    """Queues the document and the manifest (each with its topic) in place of earlier copies.
+    """Queues the document and the manifest of a batch, each with its topic, a second time.
 
-    Earlier copies leave the quarantine, and do not come into it if they still wait to be sent.
+    They replace earlier copies: those leave the quarantine, and those that still wait to be sent
+    are not put there.
     """
     # A batch that the broker has stays `published` while it is sent once more.
     is_published = await _state(connection, key) not in (BatchState.SEALED, BatchState.QUARANTINED)
@@ -63,7 +65,8 @@ async def queue_batch_again(
         await outbox.put(connection, topic, [message], now)
         row_id = await outbox.last_put(connection)
         headers = pack_headers(message.headers)
-        # In this order: whatever left the outbox before the lock was taken is in quarantine by now.
+        # In this order, because the relay may just be moving a copy into the quarantine: the first
+        # statement waits for that commit, and the second one finds the copy there.
         await connection.execute(SQL["supersede_waiting"], topic, headers, row_id)
         await connection.execute(SQL["supersede_quarantined"], headers, row_id)
         if not is_published:

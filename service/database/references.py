@@ -85,8 +85,7 @@ class References:
             # The record waits behind its original.
             self.payments.add(event.original)
             self.originals.add(event.original)
-        credit = excess_credit_id(event.key)
-        self.credits.add(FineKey(event.key.institution_id, credit))
+        self.credits.add(FineKey(event.key.institution_id, excess_credit_id(event.key)))
 
     def _add_payment(self, event: BursarPayment) -> None:
         self.payments.add(event.key)
@@ -98,8 +97,7 @@ class References:
             self.fines.add(FineKey(event.key.institution_id, event.fine_id))
         if event.kind is PaymentKind.PAYMENT:
             # The excess may become this credit, for which other records may wait.
-            credit = excess_credit_id(event.key)
-            self.credits.add(FineKey(event.key.institution_id, credit))
+            self.credits.add(FineKey(event.key.institution_id, excess_credit_id(event.key)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,17 +60,12 @@ class ReadOnly:
     """A `Writes` for commands that only read: the server refuses to write in its transactions."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    @property
-    def pool(self) -> Pool:
-        """The pool of connections."""
-        return self._pool
+        self.pool = pool
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Begins a transaction that reads only."""
-        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+        async with self.pool.acquire() as connection, connection.transaction(readonly=True):
             yield connection
 
 

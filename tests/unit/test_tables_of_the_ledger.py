@@ -23,8 +23,8 @@ from service.core.ledger import (
     Patron,
     Payment,
     SourceKey,
-    Terms,
 )
+from service.core.terms import Terms
 from service.core.words import (
     Considered,
     ItemState,
