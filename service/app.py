@@ -44,6 +44,7 @@ from .wiring import (
 log = get_log(__name__)
 
 CLOSE_SECONDS_MAX = 2
+WAITS_FOR_DATABASE = "waits for the database"
 EXCHANGED_SECONDS_MAX = 5
 FLUSH_POLL_MS = 50
 
@@ -63,7 +64,7 @@ async def run(settings: Settings) -> None:
         async with contextlib.AsyncExitStack() as stack:
             # The health port opens first and closes last, so that probes can report what start-up
             # is waiting for.
-            port.readiness.register("started", _not_yet, SILENT)
+            port.readiness.register("started", lambda: WAITS_FOR_DATABASE, SILENT)
             await stack.enter_async_context(port.listening(settings.ops_host, settings.ops_port))
             pool = await _open_database(settings, stop, port)
             if pool is not None:
@@ -181,10 +182,6 @@ def _profiles(settings: Settings) -> Profiles | None:
     return profiles
 
 
-async def _not_yet() -> str | None:
-    return "waits for the database"
-
-
 async def _open_database(settings: Settings, stop: asyncio.Event, port: HealthPort) -> Pool | None:
     """Waits for the database and migrates it; None: asked to stop meanwhile."""
     url = settings.database_url.get_secret_value()
@@ -227,16 +224,13 @@ async def _open_guard(
     guard = new_guard(settings, pool)
     reason = "asks whether the database is older than Kafka"
 
-    async def waiting() -> str | None:
-        return reason
-
     def note(problem: Exception) -> None:
         nonlocal reason
         is_ours = isinstance(problem, Unavailable)
-        reason = str(problem) if is_ours else "waits for the database"
+        reason = str(problem) if is_ours else WAITS_FOR_DATABASE
         log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(problem))
 
-    port.readiness.register("restore_check", waiting, SILENT)
+    port.readiness.register("restore_check", lambda: reason, SILENT)
     await until_available(stop, lambda: unless_set(guard.open(WRITERS), stop), UNAVAILABLE, note)
     if stop.is_set():
         return None

@@ -126,7 +126,7 @@ def instance_name() -> str:
 
 
 def register_database(readiness: Readiness, pool: Pool) -> None:
-    """`database`: it answers. `migrations`: it has every revision that this release needs."""
+    """Registers `database`: it answers, and `migrations`: it has the revisions of this release."""
 
     async def reachable() -> str | None:
         async with pool.acquire() as connection:
@@ -143,25 +143,18 @@ def register_database(readiness: Readiness, pool: Pool) -> None:
 
 
 def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
-    """`kafka`: a broker answers. `intake`: partitions are assigned, and their offsets loaded.
+    """Registers the checks of the parts.
+
+    `kafka`: a broker answers. `intake`: partitions are assigned, and their offsets are loaded.
     `topics`: records come from every partition of every input topic. `relay`: it can read the
-    outbox; an instance on standby is fine.
+    outbox; an instance on standby passes.
     """
-
-    async def kafka_answers() -> str | None:
-        return intake.contact.problem()
-
-    async def group_reads() -> str | None:
-        return intake.group_problem()
-
-    async def topics_are_read() -> str | None:
-        return intake.topics_problem()
 
     async def relay_works() -> str | None:
         await relay.status()
         return None
 
-    readiness.register(KAFKA, kafka_answers)
-    readiness.register("intake", group_reads, OF_GROUP)
-    readiness.register("topics", topics_are_read, OF_TOPICS)
+    readiness.register(KAFKA, intake.contact.problem)
+    readiness.register("intake", intake.group_problem, OF_GROUP)
+    readiness.register("topics", intake.topics_problem, OF_TOPICS)
     readiness.register("relay", relay_works, ON_DATABASE)

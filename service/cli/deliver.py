@@ -171,9 +171,6 @@ async def _listening(
 
     port = HealthPort(metrics)
 
-    async def is_delivering() -> str | None:
-        return delivery.problem()
-
-    port.readiness.register("delivery", is_delivering, SILENT)
+    port.readiness.register("delivery", delivery.problem, SILENT)
     async with port.listening(settings.ops_host, settings.ops_port):
         yield

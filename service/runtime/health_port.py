@@ -15,7 +15,7 @@ log = get_log(__name__)
 
 
 class HealthPort:
-    """Serves until closed; `readiness` is asked all the time meanwhile."""
+    """The HTTP server of probes and metrics; `readiness` has the checks that it shows."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -23,7 +23,7 @@ class HealthPort:
         self._runner: web.AppRunner | None = None
 
     async def open(self, host: str, port: int) -> int:
-        """Starts to serve; the port, which differs from 0. Raises OSError."""
+        """Starts to serve and returns the port, a free one for 0. Raises OSError."""
         application = web.Application()
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
@@ -38,7 +38,7 @@ class HealthPort:
 
     @contextlib.asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[None]:
-        """Serves for as long as the block lasts. Raises OperatorError."""
+        """Serves, and asks the readiness checks, while the block lasts. Raises OperatorError."""
         try:
             await self.open(host, port)
         except OSError as problem:
@@ -54,15 +54,16 @@ class HealthPort:
             await self.close()
 
     async def close(self) -> None:
+        """Stops to serve, if it does."""
         await self.readiness.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def _livez(self, _request: web.Request) -> web.Response:
-        """That this is answered shows that the process and its event loop run; no more is asked.
+        """The answer alone shows that the process and its event loop run.
 
-        Whatever else is wrong, a restart would not mend it: it is a matter of readiness.
+        A restart would mend nothing else: whatever else is wrong is a matter of readiness.
         """
         return _response(())
 

@@ -1,6 +1,6 @@
-"""The readiness checks: asked all the time, shown as gauges, and told in the log when they change.
+"""The readiness checks, which are asked all the time, shown as gauges, and logged when they change.
 
-So an operator learns of a failure without a probe, and a line says when it is over.
+So an operator learns of a failure without a probe, and a line of the log says when it is over.
 """
 
 import asyncio
@@ -20,29 +20,31 @@ NO_ANSWER_YET = "no answer yet"
 KEPT_MS = 500  # probes from many sides must not become queries of as many
 WATCH_SECONDS = 2
 
-# None: all is well; else what is not, without values.
-Ask = Callable[[], Awaitable[str | None]]
+# Returns, or resolves to, what is wrong, in words without values; None: the check passes.
+Ask = Callable[[], Awaitable[str | None] | str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `problem` None: it passed."""
+    """The result of a check; `problem` None: it passes."""
 
     check: str
     problem: str | None
 
     @property
     def ok(self) -> bool:
+        """Whether the check passes."""
         return self.problem is None
 
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """How the log tells of a check.
+    """How a check is logged.
 
-    A failure that is shorter than `patience_seconds` is not told; None: none is. While one of
-    `needs` fails, this check fails for the same cause, and the line about the other one is enough.
-    `each_problem`: a problem of another text is another failure.
+    A failure that is shorter than `patience_seconds` is not logged; None: no failure is. While one
+    of the checks `needs` fails, this check fails for the same cause and is not logged. With
+    `each_problem`, a problem with another text counts as another failure. `failed` and `passed` are
+    the events of the log.
     """
 
     patience_seconds: int | None = 0
@@ -67,7 +69,7 @@ def monotonic_ms() -> int:
 
 
 class Check:
-    """One check: what it is asked, and what the log knows of it."""
+    """A check: the function that is asked, and which of its failures was logged."""
 
     def __init__(self, name: str, ask: Ask, reporting: Reporting) -> None:
         self.name = name
@@ -99,11 +101,16 @@ class Check:
         return Finding(self.name, self._problem)
 
     def report(self, problem: str | None, is_explained: bool) -> None:
-        """Logs the beginning and the end of a failure, each once."""
+        """Logs the beginning and the end of a failure, each once.
+
+        `is_explained`: another check fails for the same cause.
+        """
         now = monotonic_seconds()
         if problem is None or is_explained:
             if problem is None and self._reported is not None:
-                self._log_passed(now)
+                self._reported = None
+                seconds = now - self._reported_since
+                log.info(self.reporting.passed, check=self.name, failed_seconds=seconds)
             self._failing_since = None
             return
         if self._failing_since is None:
@@ -116,23 +123,21 @@ class Check:
         patience = self.reporting.patience_seconds
         if patience is None or lasted_seconds < patience:
             return False
-        if self._reported is None:
-            return True
-        return self.reporting.each_problem and problem != self._reported
-
-    def _log_passed(self, now: int) -> None:
-        self._reported = None
-        seconds = now - self._reported_since
-        log.info(self.reporting.passed, check=self.name, failed_seconds=seconds)
+        is_another = self.reporting.each_problem and problem != self._reported
+        return self._reported is None or is_another
 
     async def close(self) -> None:
+        """Cancels a question that has not been answered."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,), timeout=1)
 
 
 class Readiness:
-    """Ready when every registered check passes. All are asked at once, each bounded in time."""
+    """All checks of the process, which is ready when every check passes.
+
+    The checks are asked at the same time, and none for longer than a bound.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -146,14 +151,14 @@ class Readiness:
         self._latest = None
 
     def unregister(self, name: str) -> None:
-        """Takes a check away whose time is over."""
-        if self._checks.pop(name, None) is not None:
-            with contextlib.suppress(KeyError):
-                self._metrics.checks.remove(name)
+        """Removes a check, and its gauge; a name without a check is ignored."""
+        self._checks.pop(name, None)
+        with contextlib.suppress(KeyError):
+            self._metrics.checks.remove(name)
         self._latest = None
 
     async def watch(self) -> None:
-        """Asks again and again, for the gauges and the log; until it is cancelled."""
+        """Asks the checks every few seconds, for the gauges and the log, until it is cancelled."""
         while True:
             self.report(await self.findings())
             await asyncio.sleep(WATCH_SECONDS)
@@ -162,14 +167,15 @@ class Readiness:
         """What each check says, at most half a second old. Does not wait for a check that hangs."""
         async with self._asking:
             if self._latest is None or monotonic_ms() - self._latest[0] > KEPT_MS:
-                asked = [check.finding() for check in self._checks.values()]
-                findings = tuple(await asyncio.gather(*asked))
+                findings = tuple(
+                    await asyncio.gather(*(check.finding() for check in self._checks.values()))
+                )
                 self._latest = (monotonic_ms(), findings)
                 self._show(findings)
             return self._latest[1]
 
     def report(self, findings: tuple[Finding, ...]) -> None:
-        """What has changed goes to the log."""
+        """Logs what has changed since the last call."""
         failing = {finding.check for finding in findings if not finding.ok}
         for finding in findings:
             check = self._checks.get(finding.check)
@@ -178,6 +184,7 @@ class Readiness:
                 check.report(finding.problem, is_explained)
 
     async def close(self) -> None:
+        """Cancels the questions that have not been answered."""
         await asyncio.gather(*(check.close() for check in self._checks.values()))
 
     def _show(self, findings: tuple[Finding, ...]) -> None:
@@ -189,6 +196,7 @@ class Readiness:
 
 async def _answer(ask: Ask) -> str | None:
     try:
-        return await ask()
+        answer = ask()
+        return await answer if isinstance(answer, Awaitable) else answer
     except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
         return summary(error)
