@@ -1,1 +1,1 @@
-"""Kafka in: membership, offsets, polls."""
+"""Reads Kafka: membership in the consumer group, offsets and polls."""

@@ -1,8 +1,8 @@
 """Whether the brokers answer, and whether records come from each partition that is read here.
 
-A broker that hangs keeps its connections: the client waits without an error, and so would the
-intake. Therefore the brokers are also asked for the ends of the topics, beside the polls. That goes
-on while the intake waits for the database, so that it is clear which of the two is silent.
+A broker that hangs keeps its connections, so that the client waits without an error. Therefore the
+brokers are also asked for the ends of the topics, beside the polls. This continues while the intake
+waits for the database, so that readiness can tell whether Kafka or the database is silent.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ NAMED_MAX = 5
 
 @dataclass(slots=True)
 class PartitionContact:
-    """What is known of a partition that is read here; times by the monotonic clock."""
+    """What is known of a partition that this process reads; times are of the monotonic clock."""
 
     fetched_ns: int  # the last fetch, or when the partition was assigned
     fetched_at: int | None = None  # the client's own mark of it
@@ -36,7 +36,9 @@ class PartitionContact:
 
     @property
     def lag(self) -> int | None:
-        """How many records the database lacks; None: not known yet. Transaction markers count."""
+        """How many records of the partition are not applied yet; None if that is not known yet.
+        Markers of transactions count as records.
+        """
         if self.end is None or self.next_offset is None:
             return None
         return max(0, self.end - self.next_offset)
@@ -45,8 +47,8 @@ class PartitionContact:
 class Contact:
     """The contact of one intake with the brokers, over all its memberships.
 
-    `topics` are full names. `silence_seconds_max`: how long the brokers, or a partition, may be
-    silent until that is a problem.
+    `topics` are full names of topics. `silence_seconds_max` is the time for which the brokers, or a
+    partition, may be silent before that counts as a problem.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Contact:
         self._ask_at_ns = 0
 
     def attach(self, member: Member | None) -> None:
-        """Watches a new membership, whose client has just been answered; None: there is none."""
+        """Watches a new membership, whose client has just had an answer; None ends the watch."""
         self._member = member
         self._places = {}
         if member is not None:
@@ -72,7 +74,7 @@ class Contact:
             self._show()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Updates what is known every second, until `stop`."""
+        """Updates the times of the last answers every second, until `stop` is set."""
         self._is_running, self._answered_ns = True, time.monotonic_ns()
         try:
             while not stop.is_set():
@@ -83,13 +85,17 @@ class Contact:
             await self._end_asking()
 
     def problem(self) -> str | None:
-        """Says that no broker answers; None if one does, or if `run` has ended."""
+        """A sentence that says that no broker answers; None if a broker does, or if `run` has
+        ended.
+        """
         if not self._is_running or not self._is_silent(self._answered_ns):
             return None
         return f"no broker has answered for {self._silence_seconds} s or longer"
 
     def unread_problem(self) -> str | None:
-        """Names partitions that are assigned here and not fetched although they may hold more."""
+        """A sentence that names partitions which are assigned to this process and not fetched
+        although they may hold more records; None if there is no such partition.
+        """
         unread = sorted(self.unread())
         if not unread:
             return None
@@ -98,7 +104,9 @@ class Contact:
         return f"no records come from {names}{more}"
 
     def unread(self) -> frozenset[TopicPartition]:
-        """Not fetched for too long, with nothing prefetched, and not known to be at their end."""
+        """Partitions that were not fetched for too long, of which no record is prefetched, and that
+        are not known to be read to their end.
+        """
         member = self._member
         if member is None or not self._is_running or self.problem() is not None:
             return frozenset()
@@ -109,7 +117,9 @@ class Contact:
         )
 
     def update(self) -> None:
-        """Takes note of fetches, asks for the ends when it is time, and fills the gauges."""
+        """Notes when partitions were fetched, asks the brokers for the ends when it is time, and
+        sets the gauges.
+        """
         if self._member is not None:
             self._note(self._member)
             self._ask(self._member)

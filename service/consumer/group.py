@@ -1,7 +1,7 @@
 """The consumer group: what it has assigned to this member, and whether it reads every topic.
 
-A topic that is deleted leaves the group without an error: its partitions are revoked, the other
-topics are read on, and no member would say anything.
+If a topic is deleted, the group revokes its partitions without an error and continues with the
+other topics, so that no member would report anything.
 """
 
 import asyncio
@@ -24,12 +24,13 @@ log = get_log(__name__)
 
 
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """What the group has assigned to this member.
+    """The partitions that the group has assigned to this member, as the client's callbacks say.
 
-    The client logs and swallows what a callback raises, so the callbacks only take note. It returns
-    records before its callback has ended, from a position of its own choosing: hence the pause in
-    the first line. The member then loads the offsets, seeks and resumes; that may take its time,
-    for the heartbeats go on. `changed` is set when what was loaded holds no more.
+    The client logs and ignores errors of a callback, so the callbacks only store what has happened.
+    The client may return records before a callback has ended, from a position that it chooses
+    itself; therefore the first line of the callback pauses the partitions. The member then loads
+    the offsets, seeks and resumes. This may take long, because heartbeats are sent meanwhile.
+    `changed` is set when the offsets that were loaded are not valid any more.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
@@ -59,7 +60,7 @@ class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the cli
 
 
 class Coverage:
-    """For one member: absent topics from the client's metadata, unread ones from the group."""
+    """Finds absent topics in the client's metadata, and unread partitions by asking the group."""
 
     def __init__(
         self,
@@ -81,7 +82,9 @@ class Coverage:
         self._is_known = True
 
     def problem(self) -> str | None:
-        """Names the topics that are absent, or else those with partitions that nobody reads."""
+        """A sentence that names the topics that are absent, or else the topics with partitions that
+        no member reads; None if all are read.
+        """
         if absent := self.absent():
             return f"the cluster does not have {', '.join(absent)}"
         unread = sorted({at.topic for at in self.unread()})
@@ -94,13 +97,13 @@ class Coverage:
         return [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
 
     def unread(self) -> frozenset[TopicPartition]:
-        """Partitions that nobody in the group has, by the group's last answer."""
+        """The partitions that no member of the group has, by the last answer of the group."""
         return self._unread - self._group.assigned
 
     def update(self) -> None:
-        """Asks the group in the background now and then.
+        """Asks the group from time to time, in the background, which partitions its members have.
 
-        A member that has all partitions knows without asking.
+        A member that has all partitions itself does not ask.
         """
         if self._task is not None and self._task.done():
             task, self._task = self._task, None
@@ -119,7 +122,7 @@ class Coverage:
             self._task = asyncio.create_task(self._ask(partitions))
 
     async def close(self) -> None:
-        """Ends a question that is under way."""
+        """Cancels a request to the group that has not been answered yet."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -1,7 +1,8 @@
-"""Kafka in: polls of records, each applied in one commit together with its offsets.
+"""Reads Kafka: each poll of records is applied in one commit together with its offsets.
 
-The truth about what was read is in the database. Whatever fails, the offsets are loaded from there
-again and the consumer is sent back to them: nothing is skipped, and a repeat is recognised as one.
+The offsets in the database decide what has been read. After any failure the offsets are loaded from
+the database again and the consumer seeks to them, so that no record is skipped; a record that is
+read twice is recognised as a repeat.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ log = get_log(__name__)
 
 
 class Applies(Protocol):
-    """The write path: one commit for one poll. Raises Fenced."""
+    """The write path as the intake uses it: applies a poll in one commit. Raises Fenced if another
+    process owns a partition.
+    """
 
     async def apply(self, poll: Poll) -> Report: ...
 
@@ -44,8 +47,8 @@ class Applies(Protocol):
 class Intake:
     """Reads the input topics as a member of the consumer group and applies their records.
 
-    Nothing is asked for while records are applied; the client prefetches a bounded number of bytes.
-    `contact` has to run beside `run`: it tells whether the brokers answer.
+    Records are not requested while a poll is applied; the client prefetches a bounded number of
+    bytes. `contact.run` has to run beside `run`; it notices whether the brokers answer.
     """
 
     def __init__(
@@ -82,23 +85,25 @@ class Intake:
 
     @property
     def partitions(self) -> int:
-        """How many partitions are assigned."""
+        """The number of partitions that are assigned to this process."""
         return 0 if self._member is None else len(self._member.group.assigned)
 
     def problem(self) -> str | None:
-        """Why the intake is not ready; None when it is."""
+        """A sentence that says why the intake is not ready; None if it is ready."""
         if self._member is None or not self._member.group.has_joined:
             return self.group_problem()
         return self.topics_problem() or self.group_problem()
 
     def group_problem(self) -> str | None:
-        """Why no records come at all."""
+        """A sentence that says why the intake gets no records at all; None if it gets some."""
         if self._member is None:
             return "not in the consumer group"
         return self._member.problem()
 
     def topics_problem(self) -> str | None:
-        """Why records do not come from all of the input topics."""
+        """A sentence that says why the intake does not get records of all input topics; None if it
+        does.
+        """
         if self._member is None:
             return None
         if not self._member.group.has_joined:
@@ -106,7 +111,9 @@ class Intake:
         return self._member.coverage.problem() or self.contact.unread_problem()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Reads until `stop`; the poll in hand is finished. Raises OperatorError."""
+        """Reads and applies polls until `stop` is set; the current poll is finished. Raises
+        OperatorError if a person has to act.
+        """
         self._stop = stop
         try:
             while not stop.is_set():
@@ -143,7 +150,7 @@ class Intake:
             raise
 
     async def close(self) -> None:
-        """Leaves the group, within a bound; what was not applied is read again by others."""
+        """Leaves the group within a limited time. Other members read again what was not applied."""
         if self._member is not None:
             member, self._member = self._member, None
             self.contact.attach(None)

@@ -40,7 +40,7 @@ Records = Mapping[TopicPartition, Sequence[KafkaRecord]]
 
 
 class Member:
-    """A member of the group. `is_loaded`: the offsets of its partitions are known.
+    """A member of the group. `is_loaded` says that the offsets of its partitions are known.
 
     After `group.changed` is set no records are taken until the offsets are loaded again.
     """
@@ -69,18 +69,19 @@ class Member:
         self.coverage = Coverage(consumer, self.group, access, source, pauses)
 
     def problem(self) -> str | None:
-        """Why no records come at all; None if they do."""
+        """A sentence that says why no records come at all; None if they do."""
         if not self.group.assigned:
             return "no partition is assigned"
         return None if self.is_loaded else "the offsets are not loaded"
 
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
-        """Loads the offsets of what is assigned; gives up when the assignment changes again.
+        """Loads the offsets of the assigned partitions; stops early if the assignment changes
+        again.
 
-        `committed`: the offsets that this process has committed to the database.
+        `committed` has the offsets that this process has committed to the database.
 
-        Raises OlderDatabase, OtherHistory, RecordsGone, ConsumerLost; and what the database and the
-        client raise while they are away.
+        Raises OlderDatabase, OtherHistory, RecordsGone, ConsumerLost; and errors of the database
+        and the client while they cannot be reached.
         """
         group = self.group
         self._assignments, self._unchecked, self.is_loaded = {}, set(), False
@@ -101,10 +102,11 @@ class Member:
             self._go_to(assignments)
 
     async def take(self, stop: asyncio.Event, records_max: int) -> list[Origin]:
-        """New records, by partition in order; none if there are none, at a stop or a change.
+        """Returns new records in the order of their partitions; none if there are no new ones, if
+        `stop` is set, or if the assignment changes.
 
-        Raises KafkaError for what heals, ConsumerLost for what does not; the position has moved
-        then, so the offsets have to be loaded again.
+        Raises KafkaError for an error that passes, and ConsumerLost for one that does not. The
+        position has moved in both cases, so the offsets have to be loaded again.
         """
         if self.is_loaded and not self.group.changed.is_set():
             self._consumer.resume(*self._holds.take_due(time.monotonic_ns()))
@@ -131,12 +133,14 @@ class Member:
         return [origin_of(r) for at, taken in records.items() for r in self._unread(at, taken)]
 
     def assignments_of(self, records: Iterable[Origin]) -> tuple[Assignment, ...]:
-        """The assignments of the partitions that the records are from."""
+        """Returns the assignments of the partitions from which the records were read."""
         places = {TopicPartition(record.topic, record.partition) for record in records}
         return tuple(self._assignments[at] for at in sorted(places))
 
     def advance(self, assignments: Iterable[Assignment]) -> None:
-        """The database has committed these; Kafka is told in the background."""
+        """Notes the assignments as the database has committed them; the offsets are committed to
+        Kafka in the background.
+        """
         for assignment in assignments:
             at = TopicPartition(assignment.topic, assignment.partition)
             if at in self._assignments:
@@ -145,18 +149,19 @@ class Member:
 
     @property
     def suspects(self) -> frozenset[TopicAndPartition]:
-        """The partitions that are held, or were until just now."""
+        """The partitions that are held, or were held until the current poll."""
         return frozenset(self._holds.partitions)
 
     def without_held(self, records: Iterable[Origin]) -> list[Origin]:
-        """What may be applied of records that were taken together."""
+        """Returns those records of a poll that may be applied, without those of held partitions."""
         paused = self._holds.is_paused
         return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
 
     def hold(self, poll: Iterable[Origin], held: Mapping[TopicAndPartition, PartitionHold]) -> None:
-        """After a poll was applied: all its partitions go on but those of `held`.
+        """Holds the partitions of `held` after a poll was applied, and lets its other partitions
+        continue.
 
-        Those of them that were not tried go on as well, at the record that was left.
+        Partitions of `held` whose next record was not tried continue as well, at that record.
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
         for at in {TopicPartition(record.topic, record.partition) for record in poll}:
@@ -169,18 +174,21 @@ class Member:
                 self._consumer.seek(at, self._assignments[at].next_offset)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:
-        """Of what is loaded: where the database says that each partition goes on."""
+        """The next offset of each partition that is loaded, as it is in the database."""
         assigned = self._consumer.assignment()
         return {at: row.next_offset for at, row in self._assignments.items() if at in assigned}
 
     def is_held(self, at: TopicPartition) -> bool:
-        """Whether its next record waits for the database, so that it is not fetched meanwhile."""
+        """Whether a partition is held at its next record, so that nothing of it is fetched
+        meanwhile.
+        """
         return at in self._holds.partitions
 
     def fetched_at(self, at: TopicPartition) -> int | None:
-        """When a broker last answered a fetch from it, with records or without, in milliseconds.
+        """When a broker last answered a fetch from a partition, with or without records; in
+        milliseconds, None if none was answered yet.
 
-        By the wall clock, and so good for comparing only. None: not yet.
+        The time is of the wall clock, so it may only be compared with other results of this method.
         """
         if at not in self._consumer.assignment():
             return None
@@ -188,15 +196,17 @@ class Member:
         return fetched_ms
 
     def has_prefetched(self, at: TopicPartition) -> bool:
-        """Whether records of it are here and wait for a poll: then no more are fetched."""
+        """Whether records of a partition were fetched and wait for a poll; no more are fetched in
+        that case.
+        """
         # A private name of the pinned client: a test holds that it is there.
         return isinstance(self._consumer._fetcher._records.get(at), FetchResult)
 
     async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
-        """Asks the brokers where the partitions of the topic that are read here end.
+        """Asks the brokers for the ends of those partitions of a topic that this process reads.
 
-        Where none is, it asks for another one: to be answered is what counts then. Raises what the
-        client raises.
+        If this process reads none of them, it asks for the end of another partition, because the
+        answer itself shows that a broker is there. Raises errors of the client.
         """
         read_here = [at for at in self.group.assigned if at.topic == topic]
         numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
@@ -207,7 +217,7 @@ class Member:
         return dict(await self._consumer.end_offsets(partitions))
 
     async def close(self) -> None:
-        """Leaves the group, within a bound that a broker which hangs uses up once."""
+        """Leaves the group within a limited time, even if a broker hangs."""
         _, is_answered = await asyncio.gather(self.coverage.close(), self._commits.close())
         await close_client(self._consumer, STOP_SECONDS_MAX if is_answered else 1)
 
@@ -253,10 +263,7 @@ async def join(
     limits: IntakeLimits,
     pauses: IntakePauses,
 ) -> Member:
-    """A member that is about to join; does not wait for the group. Raises KafkaUnavailable.
-
-    Subscribed after its start: `start` with a subscription waits for the whole group.
-    """
+    """Starts a member that joins the group in the background. Raises KafkaUnavailable."""
     consumer = await start(new_consumer(access, source.group_id, limits))
     member = Member(consumer, access, guard, source, limits, pauses)
     consumer.subscribe(sorted(source.contracts), listener=member.group)

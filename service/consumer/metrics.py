@@ -1,4 +1,4 @@
-"""What the metrics and the log tell of polls, and an alarm on a topic that is rejected entirely."""
+"""Metrics and log lines about polls, and an alarm on a topic of which all records are rejected."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ class RejectionAlarm:
     def note(
         self, read: Mapping[str, int], rejected: Mapping[tuple[str, str], int], now_ms: int
     ) -> None:
-        """One poll: records read by topic, and those rejected by topic and reason.
+        """Counts one poll: `read` has the number of records by topic, and `rejected` the number of
+        rejected records by topic and reason.
 
         `now_ms` is a clock that only goes forward.
         """

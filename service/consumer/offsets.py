@@ -1,7 +1,8 @@
 """Offsets of an assignment: loaded from the database, compared with Kafka, and told to Kafka.
 
-Where reading goes on is in the database. If the database and Kafka do not fit together, the service
-stops with one line: going on would skip records or apply them twice.
+The offsets in the database decide where reading continues. If the database and Kafka contradict
+each other, the service stops with one line of explanation, because it would otherwise skip records
+or apply them twice.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ Offsets = Mapping[TopicPartition, int]
 
 
 class OffsetLoader:
-    """Takes partitions over for one consumer of the group."""
+    """Takes over partitions for one consumer of the group."""
 
     def __init__(
         self, guard: Guard, consumer: AIOKafkaConsumer, source: Source, pauses: IntakePauses
@@ -44,12 +45,13 @@ class OffsetLoader:
     async def load(
         self, assigned: Collection[TopicPartition], committed: Offsets
     ) -> dict[TopicPartition, Assignment]:
-        """Takes the partitions over. `committed`: what this very process has committed.
+        """Takes over the assigned partitions and returns their offsets. `committed` has the offsets
+        that this process itself has committed.
 
         An assignment has a last record only if that record can be compared.
 
-        Raises OlderDatabase, OtherHistory, RecordsGone; and whatever the database and the client
-        raise while they are away.
+        Raises OlderDatabase, OtherHistory, RecordsGone; and errors of the database and the client
+        while they cannot be reached.
         """
         await self._introduce({at.topic for at in assigned})
         async with self._writer.transaction() as connection:
@@ -148,10 +150,12 @@ def _message(at: TopicPartition, text: str, next_offset: int, advice: str) -> st
 
 
 class OffsetCommits:
-    """Tells Kafka the offsets that the database has committed: for lag tools, and as evidence.
+    """Commits to Kafka the offsets that the database has committed, for tools that show the lag and
+    for the restore check.
 
-    Reading never goes on from these offsets; a restored older database is recognised by them. One
-    commit at a time, in the background; a newer offset replaces one that waits.
+    The service never reads on from these offsets; it recognises a restored older database by them.
+    The offsets are committed in the background, one commit at a time; a newer offset replaces one
+    that waits.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, interval_ms: int) -> None:
@@ -162,18 +166,20 @@ class OffsetCommits:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, at: TopicPartition, next_offset: int) -> None:
-        """The database has committed up to the offset `next_offset`."""
+        """Notes that the database has committed all records of a partition before `next_offset`."""
         self._waiting[at] = next_offset
         self._has_more.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
     def drop(self) -> None:
-        """Forgets what waits: the partitions may be another member's now."""
+        """Forgets the offsets that wait, because another member may have the partitions now."""
         self._waiting.clear()
 
     async def close(self) -> bool:
-        """Commits what waits, within a bound; False if the broker does not answer."""
+        """Commits the offsets that wait, within a limited time; returns False if the broker does
+        not answer.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

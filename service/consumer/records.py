@@ -1,4 +1,6 @@
-"""Records as the client returns them, and how many of them one poll takes. Pure."""
+"""Records as the client returns them, and the number of records in one poll; uses no input or
+output.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class KafkaRecord(Protocol):
 
 
 def origin_of(record: KafkaRecord) -> Origin:
-    """The record's place and bytes; a header without a value is one with an empty value."""
+    """Returns the record's topic, partition and offset with its bytes; a header without a value
+    gets an empty value.
+    """
     headers = tuple((name, value or b"") for name, value in record.headers)
     return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
 
@@ -86,7 +90,7 @@ class PollSize:
         self.records = self.records_max
 
     def took(self, records: int, milliseconds: int) -> None:
-        """A poll of `records` records was applied in `milliseconds`."""
+        """Notes that a poll of `records` records was applied in `milliseconds`."""
         if milliseconds > self.target_ms:
             fitting = records * self.target_ms // milliseconds
             self.records = min(self.records, max(self._least, fitting))
@@ -95,7 +99,9 @@ class PollSize:
             self.records = min(self.records_max, self.records * 2)
 
     def failed(self) -> None:
-        """A poll ran into a time limit, or the group's session ended meanwhile."""
+        """Notes that a poll exceeded a time limit, or that the session with the group ended
+        meanwhile.
+        """
         self.records = max(self._least, self.records // 2)
 
     @property

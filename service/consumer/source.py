@@ -1,4 +1,4 @@
-"""What the intake reads, and how long it waits for what."""
+"""The topics that the intake reads, and how long it waits in which case."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ Parse = Callable[[str, Origin], Incoming | Rejection]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read: the contract of each full topic name, and where an unknown topic starts."""
+    """The topics that are read: the contract of each full topic name, and where reading begins in a
+    topic that was not read before.
+    """
 
     group_id: str
     contracts: Mapping[str, str]
@@ -20,7 +22,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class IntakePauses:
-    """How long the intake waits for what; no settings."""
+    """Times for which the intake waits; they are constants and not settings."""
 
     commit_interval_ms: int = 500  # between commits of offsets to Kafka
     coverage_interval_ms: int = 4_000  # between questions to the group

@@ -1,1 +1,1 @@
-"""Kafka out: lease, pages, acknowledgements."""
+"""Sends the outbox to Kafka: lease, pages and acknowledgements."""

@@ -1,7 +1,8 @@
-"""Kafka out: the outbox, page by page, in order; a row is deleted after the acknowledgement.
+"""Sends the outbox to Kafka, page by page and in order; a row is deleted after its acknowledgement.
 
-At least once, with the same `ce_id`. One relay at a time, by a lease. Nothing is lost: what waits
-stays in the outbox, and what the broker does not take for its own sake goes into quarantine.
+Each record is sent at least once, always with the same `ce_id`. A lease makes sure that one relay
+sends at a time. No record is lost: records that wait stay in the outbox, and a record that the
+broker refuses because of the record itself goes into quarantine.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RelayPauses:
-    """How long the relay waits for what; no settings."""
+    """Times for which the relay waits; they are constants and not settings."""
 
     lease_retry_ms: int = 500  # while another relay has the lease
     backoff_first_ms: int = 100
@@ -39,7 +40,7 @@ class RelayPauses:
 
 
 class Relay:
-    """The loop that sends the outbox. `holder` names this relay, unlike any other one."""
+    """The loop that sends the outbox. `holder` is a name that no other relay has."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Relay:
 
     @property
     def holds_lease(self) -> bool:
-        """Whether this relay is the one that sends."""
+        """Whether this relay holds the lease, so that it is the one that sends."""
         return self._lease.fence is not None
 
     def wake(self) -> None:
@@ -76,7 +77,9 @@ class Relay:
         self._work.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sends until `stop`; the page in hand is finished within a bound. Raises OlderDatabase."""
+        """Sends until `stop` is set; the current page is finished within a limited time. Raises
+        OlderDatabase.
+        """
         self._stop = stop
         try:
             while not stop.is_set():
@@ -88,8 +91,8 @@ class Relay:
     async def run_once(self) -> int:
         """Sends one page and deletes what was acknowledged; returns how many records that are.
 
-        0 without the lease, or with nothing to send. Raises LeaseLost, OlderDatabase, or one
-        of RELAY_RETRIES.
+        Returns 0 if another relay has the lease, or if there is nothing to send. Raises LeaseLost,
+        OlderDatabase, or one of RELAY_RETRIES.
         """
         if not await self._hold_lease():
             return 0
@@ -110,14 +113,16 @@ class Relay:
         return sent
 
     async def status(self) -> OutboxStatus:
-        """What waits, also shown as metrics. Raises what the database raises."""
+        """Reads how many records wait, and sets the metrics that show it. Raises errors of the
+        database.
+        """
         status = await self._outbox.status()
         self._metrics.outbox_rows.set(status.rows_waiting)
         self._metrics.outbox_age.set(status.oldest_row_age_seconds)
         return status
 
     async def close(self) -> None:
-        """Ends the producer for certain and frees the lease, within a bound."""
+        """Ends the producer in any case and frees the lease, within a limited time."""
         await self._sender.close()
         self._metrics.lease_held.set(0)
         await self._release_lease()

@@ -1,9 +1,9 @@
 """What the relay reads from the database and stores in it: lease, pages, acknowledgements.
 
-The relay remembers which offsets were acknowledged from the taking of the lease on, and compares
-them with the database before each page is sent. Without that, a backup restored under a running
-relay would be sent from, and the next acknowledgement would lift the stored offsets over the
-evidence.
+From the moment at which it takes the lease, the relay remembers which offsets were acknowledged,
+and compares them with the database before it sends a page. Without this comparison, a relay under
+which a backup is restored would send from the backup, and its next acknowledgement would move the
+stored offsets beyond the records that show the restore.
 """
 
 import time
@@ -32,7 +32,9 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutboxStatus:
-    """What waits, by the database's clock; the age is 0 for an empty outbox."""
+    """How many rows wait in the outbox and how old the oldest is, by the database's clock; the age
+    is 0 for an empty outbox.
+    """
 
     rows_waiting: int
     oldest_row_age_seconds: int
@@ -40,9 +42,10 @@ class OutboxStatus:
 
 
 class Lease:
-    """One relay at a time: a row that ends by the database's clock, with a fence number.
+    """The lease that lets one relay send at a time: a row that expires by the database's clock and
+    has a fence number.
 
-    `fence` is None while the lease is not held. Not for use by two tasks at once.
+    `fence` is None while the lease is not held. A lease must not be used by two tasks at once.
     """
 
     def __init__(self, pool: Pool, holder: str, seconds: int) -> None:
@@ -54,12 +57,14 @@ class Lease:
 
     @property
     def has_ended(self) -> bool:
-        """By our own monotonic clock, from before the renewal was asked for: never too late."""
+        """Whether the lease has expired, by the monotonic clock of this process. The time counts
+        from before the last renewal was requested, so the answer is never too late.
+        """
         return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000
 
     @property
     def is_renewal_due(self) -> bool:
-        """Whether a third of its time has gone."""
+        """Whether a third of the lease's time has passed."""
         return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000 // 3
 
     async def take(self) -> bool:
@@ -73,7 +78,7 @@ class Lease:
         return self.fence is not None
 
     async def renew(self) -> None:
-        """Raises LeaseLost, and whatever the database raises."""
+        """Renews the lease. Raises LeaseLost, and errors of the database."""
         async with self._pool.acquire() as connection:
             await self.renew_on(connection)
 
@@ -83,7 +88,9 @@ class Lease:
             await self.renew()
 
     async def renew_on(self, connection: Connection) -> None:
-        """As `renew`, inside the caller's transaction, which the lease thereby guards."""
+        """Renews the lease inside the caller's transaction, which therefore commits only if the
+        lease is held.
+        """
         asked_ns = time.monotonic_ns()
         arguments = (LEASE_NAME, self.fence, self._seconds)
         if await connection.fetchval(SQL["renew_lease"], *arguments) is None:
@@ -110,11 +117,13 @@ class Outbox:
         self._acknowledged: dict[TopicPartition, int] = {}
 
     async def begin(self, answer: Answer) -> None:
-        """Starts from what the restore check has seen: everything up to the topics' ends is known.
+        """Takes over the result of the restore check: every record up to the ends of the output
+        topics is known.
 
-        So it counts as acknowledged. A copy that came late would else have to be explained again
-        and again, and could not be any more once retention has removed it. Of a topic that was made
-        anew nothing counts that was acknowledged before.
+        These records therefore count as acknowledged. A copy that arrived late would otherwise have
+        to be explained again at each check, which becomes impossible once retention has removed it.
+        If a topic was created again, the offsets that were acknowledged in the old topic do not
+        count.
         """
         self._acknowledged = dict(answer.acknowledged)
         for at, end in answer.behind.items():
@@ -133,8 +142,8 @@ class Outbox:
     ) -> list[Row]:
         """The oldest rows of topics that are not blocked, at least one if there is one.
 
-        Raises OlderDatabase if this is not the database that knows what was acknowledged,
-        AnotherServer if the restore check has to be asked first.
+        Raises OlderDatabase if this is not the database that knows what was acknowledged, or
+        AnotherServer if the restore check has to run first.
         """
         async with self._guard.pool.acquire() as connection:
             rows = await connection.fetch(SQL["page"], rows_max, bytes_max, list(blocked_topics))
@@ -144,10 +153,11 @@ class Outbox:
         return [Row(*row.values()) for row in rows]
 
     def gaps(self, progress: Progress) -> int:
-        """Partitions in which new records do not follow right behind what was acknowledged.
+        """Returns the partitions in which new records do not follow directly behind the last
+        acknowledged one.
 
-        What lies between is evidence that must not be passed over, and so is what lies in a topic
-        that was made anew: the restore check has to explain it.
+        The records between them are evidence that must not be ignored, and so are the records in a
+        topic that was created again: the restore check has to explain them.
         """
         return sum(
             first != self._acknowledged.get(at, -1) + 1
@@ -169,7 +179,7 @@ class Outbox:
         progress.stored(complete)
 
     async def status(self) -> OutboxStatus:
-        """What waits. Raises what the database raises."""
+        """Reads how many records wait. Raises errors of the database."""
         async with self._guard.pool.acquire() as connection:
             row = await connection.fetchrow(SQL["waiting"])
         assert row is not None

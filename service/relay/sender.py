@@ -1,7 +1,7 @@
-"""Sends windows with one idempotent producer; says what was acknowledged and what failed.
+"""Sends records with one idempotent producer, and reports which were acknowledged and which failed.
 
-A send that waits is not a failed send: it has no deadline. Only one that raises ends the producer,
-whose partition would fail everything from then on.
+A send that waits has not failed: there is no deadline. If a send raises an error, the producer is
+closed, because it would fail all later records of that partition.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ TOPIC_FAULTS = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError, Inv
 
 @dataclass(frozen=True, slots=True)
 class SendFailure:
-    """A batch that the broker did not take, or a whole topic (no records).
+    """A failed send: a batch that the broker did not accept, or a whole topic if it has no records.
 
-    What is behind it in the partition was not sent.
+    The records behind it in the partition were not sent.
     """
 
     topic: str
@@ -49,17 +49,21 @@ class SendFailure:
 
     @property
     def record_fault(self) -> str | None:
-        """The reason, if one of the records is the cause."""
+        """The reason of quarantine if one of the records is the cause; None if the cause is
+        something else.
+        """
         return RECORD_FAULTS.get(type(self.error))
 
     @property
     def is_topic_fault(self) -> bool:
-        """Whether the topic is the cause."""
+        """Whether the topic is the cause of the failure."""
         return isinstance(self.error, TOPIC_FAULTS)
 
 
 class Sender:
-    """Holds the producer between windows. `request_bytes_max`: the largest record it sends."""
+    """Keeps the producer between pages. `request_bytes_max` is the size of the largest record that
+    it sends.
+    """
 
     def __init__(self, access: KafkaAccess, request_bytes_max: int) -> None:
         self._access = access
@@ -69,7 +73,7 @@ class Sender:
 
     @property
     def is_started(self) -> bool:
-        """Whether there is a producer."""
+        """Whether the sender has a producer."""
         return self._producer is not None
 
     async def start(self) -> None:
@@ -80,13 +84,14 @@ class Sender:
             )
 
     async def close(self) -> None:
-        """Ends the producer; what it has not sent yet it never sends."""
+        """Ends the producer; records that it has not sent yet are not sent by it any more."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await hard_close(producer)
 
     async def send(self, rows: Sequence[Row], progress: Progress) -> list[SendFailure]:
-        """Sends what is left of `rows`, all partitions at once, and returns what failed.
+        """Sends the records of `rows` that are left, in all partitions at once, and returns the
+        failures.
 
         Acknowledgements are noted in `progress`. Waits until the broker has answered for each
         partition, however long that takes.

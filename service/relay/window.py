@@ -1,7 +1,8 @@
-"""The outbox rows that are being sent: in which order, in which batches, and how far. Pure.
+"""The outbox rows that are being sent: their order, their batches, and how far they were sent; uses
+no input or output.
 
-The records of an output partition go one batch after the other. Whatever happens to a batch, none
-behind it in its partition is sent first.
+The records of an output partition are sent one batch after the other. Whatever happens to a batch,
+no later batch of its partition is sent before it.
 """
 
 from collections import Counter
@@ -54,7 +55,7 @@ class OutboxRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of rows that are still in the outbox: survives a failed send or commit.
+    """What is known of rows that are still in the outbox; it is kept when a send or a commit fails.
 
     `finished` has the places that are acknowledged or in quarantine, by row. `acknowledged` (first
     and last offset of each partition), `quarantined` (rows of the table) and `sent` (records by
@@ -72,7 +73,8 @@ class Progress:
     def acknowledge(
         self, at: TopicPartition, records: Sequence[OutboxRecord], last_offset: int
     ) -> None:
-        """The broker has the records. A negative offset: it had them already, and says not where.
+        """Notes that the broker has the records. A negative offset means that the broker had them
+        already and does not say at which offset.
 
         `last_offset` is the offset of the last of `records`.
         """
@@ -84,16 +86,17 @@ class Progress:
             self.acknowledged[at] = first, max(last_offset, last)
 
     def quarantine(self, row: Row, record: OutboxRecord, reason: str) -> None:
-        """The broker does not take the record, for its own sake."""
+        """Notes that the broker refuses the record because of the record itself."""
         content = (record.key, record.value, record.headers)
         self.quarantined.append((*record.id, row.topic, *content, reason, row.recorded_at))
         self._finish(record.id)
         self.batch_bytes.pop(row.topic, None)  # it was the record, not the topic's limit
 
     def suspect(self, topic: str, records: Iterable[OutboxRecord], bytes_max: int) -> None:
-        """One of the records is the cause of a failure, or their number is.
+        """Notes that a failure was caused by one of the records, or by the size of their batch.
 
-        They are sent one by one next time, and the topic's other records in smaller batches.
+        The records are sent one by one next time, and other records of the topic in smaller
+        batches.
         """
         self.suspects.update(record.id for record in records)
         batch_bytes = self.batch_bytes.get(topic, bytes_max)
@@ -104,7 +107,7 @@ class Progress:
         return [row.id for row in rows if len(self._skipped(row)) == len(row.keys)]
 
     def stored(self, complete: Iterable[int]) -> None:
-        """The database has what was not stored yet, and has deleted the rows `complete`."""
+        """Notes that the database has stored everything and has deleted the rows `complete`."""
         for row in complete:
             self.finished.pop(row, None)
         for unstored in (self.acknowledged, self.quarantined, self.sent):
@@ -113,9 +116,10 @@ class Progress:
     def left(
         self, rows: Iterable[Row], partitions: Mapping[str, int]
     ) -> dict[TopicPartition, list[OutboxRecord]]:
-        """What is left to send, by partition, in the outbox's order.
+        """Returns the records that are left to send, by partition, in the order of the outbox.
 
-        `partitions` says how many a topic has; topics that it lacks are left out.
+        `partitions` has the number of partitions of each topic; topics that it does not have are
+        left out.
         """
         left: dict[TopicPartition, list[OutboxRecord]] = {}
         for row in rows:
@@ -156,7 +160,7 @@ def batches(
 ) -> Iterator[list[OutboxRecord]]:
     """Cuts the records of a partition into batches of at most `bytes_max` bytes.
 
-    A suspect, and a record that is larger by itself, is a batch of its own.
+    A record in `suspects`, and a record that is larger than `bytes_max`, is a batch of its own.
     """
     batch: list[OutboxRecord] = []
     batch_bytes = 0
