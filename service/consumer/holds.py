@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 
 from ..runtime.waiting import Backoff
 
-# A wait is at least so many times as long as the try before it: the other partitions go on at
-# nearly their usual rate, however long the record takes to fail.
+# A wait is at least this many times as long as the try before it, so that the other partitions are
+# read at nearly their usual rate, however long the record takes to fail.
 TRY_TIMES = 4
 
 
@@ -37,6 +37,7 @@ class Holds:
         return self._holds.keys()
 
     def is_paused(self, at: TopicPartition) -> bool:
+        """Whether nothing of the partition may be applied for now."""
         hold = self._holds.get(at)
         return hold is not None and hold.is_paused
 

@@ -41,7 +41,9 @@ class Applies(Protocol):
     process owns a partition.
     """
 
-    async def apply(self, poll: Poll) -> Report: ...
+    async def apply(self, poll: Poll) -> Report:
+        """Applies a poll in one commit. Raises Fenced if a partition has another owner."""
+        ...
 
 
 class Intake:

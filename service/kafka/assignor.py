@@ -92,6 +92,7 @@ class EvenPartitionAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # t
     def assign(
         cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        """Called by the client of the leader: the assignment of each member."""
         parsed = {name: _member(cls, metadata) for name, metadata in members.items()}
         topics = frozenset().union(*(member.topics for member in parsed.values()))
         known = {topic: cluster.partitions_for_topic(topic) for topic in sorted(topics)}

@@ -49,7 +49,7 @@ class KafkaUnavailable(Unavailable):
 
 
 def options(access: KafkaAccess) -> dict[str, object]:
-    """What every client takes. Raises OSError or ssl.SSLError for a file that is no certificate."""
+    """The options of every client. Raises OSError or ssl.SSLError for an unusable file."""
     common: dict[str, object] = {
         "bootstrap_servers": [
             server.strip() for server in access.kafka_bootstrap_servers.split(",")
@@ -90,7 +90,7 @@ def new_producer(
 
 
 def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AIOKafkaConsumer:
-    """A member of the group, without a subscription yet. It never chooses an offset by itself."""
+    """A member of the group, without a subscription yet; it never chooses an offset itself."""
     return AIOKafkaConsumer(
         **options(access),
         group_id=group_id,
@@ -109,7 +109,7 @@ def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AI
 
 
 def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaConsumer:
-    """Reads where it is told to, as a member of no group; `group_id`: where it leaves a trace."""
+    """A consumer that is a member of no group. `group_id`: whose committed offsets it uses."""
     return AIOKafkaConsumer(
         **options(access),
         group_id=group_id,
@@ -120,11 +120,12 @@ def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaCons
 
 
 def new_admin(access: KafkaAccess) -> AIOKafkaAdminClient:
+    """A client for topics and groups, not started yet."""
     return AIOKafkaAdminClient(**options(access))
 
 
 async def start(client: Client) -> Client:
-    """Starts it, or ends it and raises KafkaUnavailable with the line that names the cause."""
+    """Starts a client; raises KafkaUnavailable with the cause if no broker can be used."""
     last = LastProblem()
     logger = logging.getLogger("aiokafka")
     logger.addHandler(last)

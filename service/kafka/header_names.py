@@ -37,14 +37,17 @@ class TolerantRecords:
         self._position = 0
 
     def size_in_bytes(self) -> int:
+        """As the client's own class."""
         size: int = self._batches.size_in_bytes()
         return size
 
     def has_next(self) -> bool:
+        """As the client's own class."""
         has_next: bool = self._batches.has_next()
         return has_next
 
     def next_batch(self) -> "TolerantBatch | None":
+        """The next batch of a producer; None after the last one."""
         batch = self._batches.next_batch()
         if batch is None:
             return None

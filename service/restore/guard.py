@@ -21,7 +21,7 @@ from ..database.session import Connection, Pool, statements
 from ..runtime.failures import DATABASE_FAILURES
 from ..runtime.problems import OlderDatabase, Unavailable, describe
 from ..runtime.telemetry import Event, get_log
-from ..runtime.waiting import wait_any
+from ..runtime.waiting import repeat
 from .check import Answer, Progress, RestoreCheck, no_progress
 from .findings import Finding, OutputUnreadable, commits_lost, put_verdict
 
@@ -264,10 +264,8 @@ class IdleCommits:
         self._writer = writer
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises OlderDatabase, CannotAsk, and what the database raises."""
-        while not stop.is_set():
-            await self.run_once()
-            await wait_any((stop,), IDLE_COMMIT_MS)
+        """Commits until `stop`. Raises OlderDatabase, CannotAsk, and what the database raises."""
+        await repeat(self.run_once, stop, IDLE_COMMIT_MS)
 
     async def run_once(self) -> None:
         """A commit that counts itself and does nothing else."""

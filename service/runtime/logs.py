@@ -1,4 +1,4 @@
-"""How logs are written: JSON lines in UTC, or text; the libraries' loggers go the same way."""
+"""How logs are written: as JSON lines in UTC, or as text; the loggers of libraries as well."""
 
 import logging
 import sys
@@ -17,7 +17,11 @@ Fields = MutableMapping[str, object]
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Once per process. `level` debug..error, `log_format` json or console; stderr unless told."""
+    """Sets up the logs of the process, once.
+
+    `level` is debug, info, warning or error; `log_format` is json or console; `stream` is the
+    standard error output if it is None.
+    """
     handler = _StandardError() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(_formatter(log_format == "console"))
     handler.addFilter(RepeatsFilter(("aiokafka", "kafka")))
@@ -48,9 +52,9 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 class RepeatsFilter(logging.Filter):
-    """Lets one line of a kind through per interval: a client without its broker writes 30 a second.
+    """Lets one line of a kind pass per interval: a client without a broker writes 30 a second.
 
-    The line that ends a silence says how many were kept back.
+    The first line after an interval says how many were kept back.
     """
 
     def __init__(self, loggers: tuple[str, ...], interval_seconds: int = REPEAT_SECONDS) -> None:
@@ -60,6 +64,7 @@ class RepeatsFilter(logging.Filter):
         self._shown: dict[tuple[str, int, str], tuple[int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
         if record.name.partition(".")[0] not in self._loggers:
             return True
         kind, now = (record.name, record.levelno, str(record.msg)), self.now_seconds()
@@ -87,6 +92,7 @@ class LastProblem(logging.Handler):
         self.text: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Remembers the first line of the text, shortened."""
         self.text = record.getMessage().splitlines()[0][:300]
 
 

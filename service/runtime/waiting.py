@@ -1,4 +1,4 @@
-"""Waiting that ends early, and waits that grow."""
+"""Waits that an event ends early, and waits that grow with each failure."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ KEYS_MAX = 10_000
 
 
 async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
-    """Until one of `events` is set, at most so long."""
+    """Waits until one of `events` is set, for at most `milliseconds`."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, timeout=milliseconds / 1_000, return_when=asyncio.FIRST_COMPLETED)
@@ -25,9 +25,10 @@ async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody has cancelled the task that runs.
+    """Whether the current task was cancelled.
 
-    A CancelledError may come from a library that cancels tasks of its own; nobody asked for it.
+    A CancelledError alone does not show that: a library may let out the cancellation of one of its
+    own tasks.
     """
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
@@ -35,18 +36,23 @@ def is_cancelled() -> bool:
 
 @dataclass(slots=True)
 class Backoff:
-    """Doubles with each failure in a row, with a spread, so that rivals do not meet again."""
+    """A wait that doubles with each failure in a row, up to `max_ms`.
+
+    Half of it is random, so that two processes that failed together do not try again together.
+    """
 
     first_ms: int
     max_ms: int
     failures: int = 0
 
     def next_ms(self) -> int:
+        """Counts a failure and returns how long to wait, in milliseconds."""
         self.failures += 1
         bound = min(self.max_ms, self.first_ms << min(self.failures - 1, 20))
         return bound - randrange(bound // 2 + 1)
 
     def reset(self) -> None:
+        """Counts from the beginning, after a success."""
         self.failures = 0
 
 
@@ -73,8 +79,8 @@ async def repeat(
 class Postponed(Generic[K]):
     """Keys whose last attempt failed: each waits longer with every failure in a row.
 
-    Of one process, by its monotonic clock. At most KEYS_MAX are remembered: what fails beyond them
-    is not put off.
+    The keys are those of one process, and the waits are measured by its monotonic clock. At most
+    KEYS_MAX keys are remembered; a key that fails beyond that number does not wait.
     """
 
     def __init__(
@@ -91,9 +97,10 @@ class Postponed(Generic[K]):
         return known is not None and self._clock_ns() < known[1]
 
     def failed(self, key: K) -> int:
-        """Puts the key off; how many milliseconds until its next attempt."""
+        """Counts a failure and returns how many milliseconds the key has to wait."""
         if key not in self._keys and len(self._keys) >= KEYS_MAX:
-            self._forget_due()
+            now_ns = self._clock_ns()
+            self._keys = {key: entry for key, entry in self._keys.items() if now_ns < entry[1]}
             if len(self._keys) >= KEYS_MAX:
                 return 0
         backoff, _ = self._keys.get(key) or (Backoff(self._first_ms, self._max_ms), 0)
@@ -102,15 +109,12 @@ class Postponed(Generic[K]):
         return wait_ms
 
     def succeeded(self, key: K) -> None:
+        """Forgets the failures of the key."""
         self._keys.pop(key, None)
-
-    def _forget_due(self) -> None:
-        now_ns = self._clock_ns()
-        self._keys = {key: known for key, known in self._keys.items() if now_ns < known[1]}
 
 
 async def unless_set(work: Coroutine[object, object, R], *events: asyncio.Event) -> R | None:
-    """What `work` returns; None if one of `events` came first, and `work` was cancelled."""
+    """What `work` returns; None if one of `events` is set first, which cancels `work`."""
     task = asyncio.ensure_future(work)
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
