@@ -281,7 +281,7 @@ class Transaction:
 
     @property
     def transaction_id(self) -> str:
-        """32 hexadecimal digits made of account, epoch and sequence; the `ce_id` of its event."""
+        """The `ce_id` of its event: 32 hexadecimal digits made of account, epoch and sequence."""
         after = self.after
         text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
         return sha256(text.encode()).hexdigest()[:32]

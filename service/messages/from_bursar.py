@@ -37,7 +37,7 @@ from .values import (
 
 
 class WireBursarPayment(Wire):
-    """bursar-payment.v1: what the bursar reports on a fine: money, a reversal, a status."""
+    """What the bursar reports on a fine (bursar-payment.v1): money, a reversal or a status."""
 
     institution_id: Institution
     source: Id
@@ -109,7 +109,7 @@ class WireControl(Wire):
 
 
 class WireExportResponse(Wire):
-    """export-response.v1: whether the bursar accepts a batch."""
+    """Whether the bursar accepts a batch (export-response.v1)."""
 
     institution_id: Institution
     source: Id

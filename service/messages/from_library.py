@@ -108,7 +108,7 @@ class WireItem(Wire):
 
 
 class WireFineCreated(Wire):
-    """fine-created.v1: a fine or a credit of a patron, with a snapshot of the patron."""
+    """A fine or a credit of a patron, with a snapshot of the patron (fine-created.v1)."""
 
     institution_id: Institution
     fine_id: Id
@@ -167,7 +167,7 @@ class WireFineCreated(Wire):
 
 
 class WireFineChanged(Wire):
-    """fine-changed.v1: a fine was paid, waived, cancelled, disputed or restored in the library."""
+    """A fine was paid, waived, cancelled, disputed or restored in the library (fine-changed.v1)."""
 
     institution_id: Institution
     source: Id

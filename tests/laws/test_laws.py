@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from service.core.ledger import AccountKey, FineKey
 from tests.laws.histories import (
     MOVES,
-    Move,
-    Writer,
     commit,
     histories,
     law,
@@ -22,6 +20,7 @@ from tests.laws.histories import (
     shape,
     written,
 )
+from tests.laws.writer import Move, Writer
 from tests.oracle.model import Model
 from tests.support.given import Export
 from tests.support.in_memory import Ledger, Step, outcome_of_event

@@ -12,7 +12,6 @@ from service.core.payments import excess_credit_id
 from service.core.words import ItemState
 from service.core.workspace import Changes
 from tests.laws.histories import (
-    Writer,
     commit,
     histories,
     law,
@@ -21,6 +20,7 @@ from tests.laws.histories import (
     shape,
     written,
 )
+from tests.laws.writer import Writer
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
 from tests.support.in_memory import Ledger, Step, outcome_of_event

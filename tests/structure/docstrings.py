@@ -21,10 +21,8 @@ WORDS_MIN = 3
 STILL_OPEN = {
     "cli",
     "consumer",
-    "core",
     "delivery",
     "kafka",
-    "messages",
     "operations",
     "runtime",
 }
