@@ -1,1 +1,1 @@
-"""Kafka's clients and topics, with the settings that were measured to behave best."""
+"""Clients and topics of Kafka, with settings that were tested against faults of the brokers."""

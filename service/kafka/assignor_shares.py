@@ -1,9 +1,10 @@
-"""How many partitions of each topic each member gets: even per topic, even in all, few moves. Pure.
+"""Calculates how many partitions of each topic each member gets: even per topic, even in all, and
+with few moves.
 
 Of a topic with n partitions each of its m members gets n // m, and n % m members get an extra one.
-Who gets these is a minimum cost flow from topics to members. An extra partition costs nothing
-where the member has it already and one move where it does not; an uneven load costs more than all
-moves together.
+Who gets these is a minimum cost flow from topics to members. An extra partition costs nothing where
+the member has it already and one move where it does not; an uneven load costs more than all moves
+together.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""The topics: names, what each must be like (contracts.md, 0 and 6), creation and check."""
+"""The topics: their names, the settings that each must have (contracts.md, 0 and 6), their creation
+and their check.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +34,12 @@ KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1"})
 
 
 class TopicNotCreated(OperatorError):
-    """The broker would not create a topic."""
+    """The broker has not created a topic; the text has its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicShape:
-    """What a new topic gets: partitions and copies as the cluster needs, the rest as it must be."""
+    """The number of partitions and of copies that a new topic gets."""
 
     partitions: int = 12
     replication: int = 3
@@ -45,14 +47,14 @@ class TopicShape:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A topic that is not as it must be; `rule` says how it must be."""
+    """A topic that lacks or contradicts a required setting; `rule` says what is required."""
 
     topic: str
     rule: str
 
 
 def settings_of(contract: str, replication: int) -> dict[str, str]:
-    """The settings of a contract's topic, as the broker names them."""
+    """Returns the settings of a contract's topic by the broker's names for them."""
     days = RECORD_DAYS if contract in KEPT_AS_RECORD else USUAL_DAYS
     settings = {
         "cleanup.policy": "delete",
@@ -94,7 +96,7 @@ async def create_topics(
 
 
 async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ...]:
-    """What is missing or set otherwise than it must be. Raises KafkaUnavailable.
+    """Returns the topics that are missing or lack a required setting. Raises KafkaUnavailable.
 
     A retention that is longer and a size limit that is higher are no differences.
     """

@@ -1,1 +1,3 @@
-"""Is this database older than Kafka? Asked before anything is written, and guarded ever after."""
+"""Notices that an older database was restored: the check before anything is written, and the guard
+of every later commit.
+"""

@@ -1,9 +1,11 @@
-"""Is this database older than Kafka? (architecture.md, "No commit on top of an older ledger")
+"""Finds out whether the database is older than Kafka (architecture.md, "No commit on top of an
+older ledger").
 
 The check compares two things. The group's committed offsets are written after the database's
-commit, so they are never ahead of the database that wrote them. In the output topics, the offset of
-the last acknowledged record is stored with the deletion of what was sent; a record beyond it must
-be known to this database all the same, since only a crash between the two can have left it there.
+commit, so they are never ahead of the database that wrote them. The offset of the last acknowledged
+record of each output partition is stored in the commit that deletes what was sent. A record beyond
+that offset must be known to this database, because only a crash between the acknowledgement and
+that commit can have left it there.
 """
 
 import asyncio
@@ -43,15 +45,19 @@ Progress = Callable[[], Awaitable[None]]
 
 
 class CheckTooSlow(OlderDatabase):
-    """More lies beyond the acknowledged offsets than can be compared in the time given.
+    """There are more records beyond the acknowledged offsets than can be compared in the given
+    time.
 
-    No verdict: nothing was found. But nothing is written either, with the same exit status.
+    This is no verdict, because nothing was found. But nothing is written either, and the exit
+    status is the same.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is compared: full topic names, and the group that reads the inputs."""
+    """What the check compares: the output topics, by their full names, and the group that reads the
+    input topics.
+    """
 
     group_id: str
     inputs: Sequence[str]
@@ -61,9 +67,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`findings`: none if the database is not older. `ends` and `acknowledged` are of the outputs.
+    """The result of a check. `findings` is empty if the database is not older; `ends` and
+    `acknowledged` are offsets of the output partitions.
 
-    A topic that is gone has no end; its acknowledged offsets are still there.
+    A topic that was deleted has no end, but its acknowledged offsets are still there.
     """
 
     findings: tuple[Finding, ...]
@@ -72,7 +79,9 @@ class Answer:
 
     @property
     def moved(self) -> Offsets:
-        """Ends of the outputs that are not right behind what was acknowledged; 0: it is gone."""
+        """The output partitions whose end is not directly behind the last acknowledged record, with
+        their ends; 0 if the topic was deleted.
+        """
         beyond = {
             at: end for at, end in self.ends.items() if end - 1 != self.acknowledged.get(at, -1)
         }
@@ -80,7 +89,9 @@ class Answer:
 
     @property
     def behind(self) -> Offsets:
-        """Outputs that end before what was acknowledged: made anew, or gone (0)."""
+        """The output partitions that end before the last acknowledged record, because the topic was
+        created again or deleted (0).
+        """
         return {
             at: self.ends.get(at, 0)
             for at, offset in self.acknowledged.items()
@@ -89,11 +100,11 @@ class Answer:
 
 
 async def no_progress() -> None:
-    """The progress of a check that nobody waits for."""
+    """Does nothing; the progress function of a check that nobody watches."""
 
 
 class RestoreCheck:
-    """Compares the database with Kafka. It only reads."""
+    """Compares the database with Kafka; writes nothing."""
 
     def __init__(self, access: KafkaAccess, scope: Scope) -> None:
         self._access = access
@@ -106,12 +117,12 @@ class RestoreCheck:
         *,
         accepts_foreign: bool = False,
     ) -> Answer:
-        """The whole check, over one connection: at most one finding for each partition.
+        """Runs the whole check over one connection; finds at most one thing for each partition.
 
-        `progress` is awaited after each page of records. `accepts_foreign`: records that do not
-        carry a type of this service are passed over.
+        `progress` is awaited after each page of records. With `accepts_foreign`, records that do
+        not carry a type of this service are ignored.
 
-        Raises CannotAsk, OutputUnreadable, CheckTooSlow, and what the database raises.
+        Raises CannotAsk, OutputUnreadable, CheckTooSlow, and errors of the database.
         """
         scope = self._scope
         async with open_topics(self._access, scope.group_id) as topics:
@@ -209,7 +220,9 @@ class OutputOffsets:
     firsts: Offsets
 
     def gone(self) -> list[Finding]:
-        """Records beyond what was acknowledged that were removed before they were compared."""
+        """Findings for records beyond the acknowledged offsets that were removed before they could
+        be compared.
+        """
         return [
             records_gone(at, self.acknowledged.get(at, -1) + 1, first)
             for at, first in self.firsts.items()
@@ -217,10 +230,11 @@ class OutputOffsets:
         ]
 
     def ranges(self) -> list[Range]:
-        """What is compared of each partition: everything from the last acknowledged record on.
+        """The records of each partition that are compared: all from the last acknowledged record
+        on.
 
-        That record is compared as well. In a topic that was made anew after the backup its offset
-        holds a record of the time that is missing, and so do all others.
+        That record is compared as well. If the topic was created again after the backup, another
+        record has that offset now.
         """
         return [
             Range(at, max(first, self._compared_from(at)), self.ends[at])

@@ -1,4 +1,4 @@
-"""What the restore check can find, why it cannot always be asked, and the verdict that is kept."""
+"""What the restore check can find, the errors that prevent it, and the verdict that is stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,13 @@ SQL = statements("restore")
 
 
 class OutputUnreadable(OlderDatabase):
-    """The service may not read an output topic, which may hold what this database lacks."""
+    """The service has no right to read an output topic, which may hold records that this database
+    lacks.
+    """
 
 
 class CannotAsk(Unavailable):
-    """The brokers cannot answer for now; as long as they do not, nothing is written."""
+    """The brokers do not answer; nothing is written until they do."""
 
 
 class FindingKind(StrEnum):
@@ -37,7 +39,9 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A piece of evidence. `text` names places and numbers, never what a record says."""
+    """Evidence that the database is older. `text` names topics, offsets and numbers, never the
+    content of a record.
+    """
 
     kind: FindingKind
     text: str
@@ -116,7 +120,7 @@ def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | N
 
 
 def unreadable(topic: str, right: str) -> Finding:
-    """The service lacks the right to do with the topic what `right` says."""
+    """Returns the error for a topic for which the service lacks the right that `right` names."""
     return Finding(
         FindingKind.UNREADABLE,
         f"topic {topic} cannot be read, so nobody can tell whether this database is older than "
@@ -150,7 +154,7 @@ async def read_verdict(connection: Connection) -> Verdict | None:
 
 
 async def put_verdict(connection: Connection, findings: Sequence[Finding], process: str) -> None:
-    """Keeps the first of the findings as the reason to stop, and all of them as evidence."""
+    """Stores the first of the findings as the reason to stop, and all of them as evidence."""
     first = findings[0]
     evidence = [{"finding": finding.kind.value, **finding.evidence} for finding in findings]
     arguments = (first.kind.value, first.message, orjson.dumps(evidence).decode(), process)

@@ -1,4 +1,6 @@
-"""Did this database publish these records? Compared by content, many at a time."""
+"""Finds out whether this database has published given records, by comparing their content, many at
+a time.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -28,10 +30,10 @@ class Record(Protocol):
 
 
 class Contract(NamedTuple):
-    """How records of an output contract are looked up.
+    """How records of one output contract are looked up in the database.
 
-    `columns` reads from a record what `statement` compares. ValueError, KeyError, TypeError or
-    OverflowError: the record is not of this contract.
+    `columns` takes from a record the values that `statement` compares. It raises ValueError,
+    KeyError, TypeError or OverflowError if the record is not of this contract.
     """
 
     statement: str
@@ -47,7 +49,9 @@ def has_our_type(record: Record) -> bool:
 
 
 async def unknown(connection: Connection, records: Sequence[Record]) -> list[Record]:
-    """Those of `records` that neither the ledger nor the outbox can explain, in their order."""
+    """Returns those of `records` that neither the ledger nor the outbox can explain, in their
+    order.
+    """
     left = dict(enumerate(records))
     for statement, rows in _questions(records).items():
         columns = [list(column) for column in zip(*rows, strict=True)]

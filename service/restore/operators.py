@@ -86,10 +86,11 @@ async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> 
 async def accept_existing_topics(
     pool: Pool, check: RestoreCheck, operator: str, reason: str
 ) -> State:
-    """A new database begins behind what the output topics hold of another one.
+    """Makes a new database begin behind the records that the output topics hold of another
+    database.
 
-    Raises NotNew where anything was written here. What the check finds in the inputs is not
-    accepted: another group reads them from where the settings say.
+    Raises NotNew if anything was written to this database. Findings about the input topics are not
+    accepted: choose another group, which reads the topics from where the settings say.
     """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
@@ -105,9 +106,10 @@ async def accept_existing_topics(
 async def accept_foreign_records(
     pool: Pool, check: RestoreCheck, operator: str, reason: str
 ) -> State:
-    """Passes over records of other programs, if the check finds nothing else now.
+    """Makes the check ignore records of other programs, if it finds nothing else now.
 
-    They cannot be evidence: whatever an instance of this service publishes says so.
+    Such records are no evidence, because every record of this service carries a type of this
+    service.
     """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
@@ -120,7 +122,7 @@ async def accept_foreign_records(
 async def published_manifests(
     connection: Connection, access: KafkaAccess, group_id: str, topic: str
 ) -> AsyncIterator[PublishedManifest]:
-    """Every manifest that the topic `topic` has, partition by partition. Raises CannotAsk."""
+    """Returns every manifest in the topic `topic`, partition by partition. Raises CannotAsk."""
     async with open_topics(access, group_id) as topics:
         partitions = (await topics.partitions([topic])).get(topic, [])
         firsts, ends = await topics.firsts(partitions), await topics.ends(partitions)

@@ -1,4 +1,6 @@
-"""What Kafka has: offsets of the group, ends of the output topics, the records beyond an offset."""
+"""Reads from Kafka what the check compares: the offsets of the group, the ends of the output
+topics, and the records beyond an offset.
+"""
 
 import asyncio
 import time
@@ -44,10 +46,12 @@ class Topics:
         self._reader = reader
 
     async def partitions(self, topics: Sequence[str]) -> Mapping[str, list[TopicPartition]]:
-        """The partitions of each topic that exists. Raises OutputUnreadable for one that is hidden.
+        """Returns the partitions of each topic that exists. Raises OutputUnreadable for a topic
+        that the service may not see.
 
-        Asked by name, since a list of all topics leaves out those that may not be seen; the client
-        has no public call that asks without also creating what is missing.
+        The topics are requested by name, because a list of all topics leaves out those that may not
+        be seen. The client has no public method that requests topics without creating those that
+        are missing.
         """
         client = self._reader._client
         request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
@@ -68,20 +72,24 @@ class Topics:
         return partitions
 
     async def committed(self, partitions: Collection[TopicPartition]) -> Offsets:
-        """The offsets that the group has committed, of those partitions where it has."""
+        """Returns the offsets that the group has committed, for those of the partitions that have
+        one.
+        """
         offsets = await asyncio.gather(*(self._reader.committed(at) for at in partitions))
         return {at: offset for at, offset in zip(partitions, offsets, strict=True) if offset}
 
     async def firsts(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        """The first offset of each partition."""
+        """Returns the offset of the first record that is kept of each partition."""
         return dict(await self._reader.beginning_offsets(list(partitions)))
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        """The end of each partition: the offset of its next record."""
+        """Returns the end of each partition, which is the offset of its next record."""
         return dict(await self._reader.end_offsets(list(partitions)))
 
     async def read(self, ranges: Sequence[Range]) -> AsyncGenerator[list[Record], None]:
-        """All records of the ranges, a bounded page at a time. Raises CannotAsk if none comes."""
+        """Reads all records of the ranges, one limited page at a time. Raises CannotAsk if no
+        record comes.
+        """
         ends = {part.at: part.end for part in ranges if part.first < part.end}
         if not ends:
             return
@@ -113,7 +121,9 @@ class Topics:
 
 @asynccontextmanager
 async def open_topics(access: KafkaAccess, group_id: str) -> AsyncIterator[Topics]:
-    """Raises CannotAsk while the brokers do not answer, OutputUnreadable where they refuse."""
+    """Opens a reader of topics for the block. Raises CannotAsk if the brokers do not answer, and
+    OutputUnreadable if they refuse.
+    """
     try:
         async with running(new_reader(access, group_id)) as reader:
             yield Topics(reader)

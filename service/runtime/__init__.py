@@ -1,1 +1,1 @@
-"""What every part of the process stands on: life cycle, health port, logs, metrics, errors."""
+"""What all parts of the process use: life cycle, health port, logs, metrics and errors."""

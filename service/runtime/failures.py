@@ -1,4 +1,5 @@
-"""Failures of the database, of Kafka and of the network: which of them may end, and whose they are.
+"""Failures of the database, of Kafka and of the network: which of them may pass, and what their
+cause is.
 
 One table gives traits to classes of exceptions; an exception has the traits of every class in the
 table of which it is an instance. The parts of the service compare exceptions with the groups below
@@ -19,13 +20,14 @@ R = TypeVar("R")
 
 
 class StaleRead(Exception):
-    """What was read before a lock has changed; the whole commit has to be made again."""
+    """Rows that were read before a lock have changed since; the whole commit has to be made again."""
 
 
 class Fenced(Exception):
-    """A partition is not where this process left it: another process owns it.
+    """The offset of a partition is not the one that this process stored, because another process
+    owns the partition.
 
-    The caller drops its records and loads the offsets again.
+    The caller has to drop the records of its poll and load the offsets again.
     """
 
 
@@ -34,11 +36,13 @@ class ConsumerLost(Exception):
 
 
 class SendFailed(Exception):
-    """A send failed, though not for its records or its topic: a new producer sends them again."""
+    """A send failed for another reason than its records or its topic; a new producer has to send
+    the records again.
+    """
 
 
 class Trait(Flag):
-    """What is known of a class of exceptions."""
+    """A property of a class of exceptions, such as that the failure may pass."""
 
     DATABASE = auto()  # raised by PostgreSQL or its driver
     KAFKA = auto()

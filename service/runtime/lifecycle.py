@@ -1,4 +1,6 @@
-"""Parts of the process: started together, stopped stage by stage within a bound, down together."""
+"""Runs the parts of the process: they start together, stop stage by stage within a time limit, and
+an error of one ends all.
+"""
 
 import asyncio
 import contextlib
@@ -29,14 +31,16 @@ Run = Callable[[asyncio.Event], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`run` works until its event is set, finishes what it has in hand and returns."""
+    """A part of the process. `run` works until its event is set, finishes its current work and
+    returns.
+    """
 
     name: str
     run: Run
 
 
 class PartEnded(Exception):
-    """A part returned though nobody had asked it to stop."""
+    """A part of the process returned although it was not asked to stop."""
 
 
 async def run_parts(
@@ -44,11 +48,11 @@ async def run_parts(
 ) -> None:
     """Runs all parts until `stop`, then ends the stages in order; returns when all have ended.
 
-    Each stage has a bound of its own, so that a part that hangs does not take the time of the
-    stages after it: the last stage has at least half of the time, the others share the first half.
-    Parts that are not done by then are cancelled. An error of a part cancels the others at once
-    and is raised as an ExceptionGroup: what one part has found wrong, such as an older database,
-    may be the ground on which another one publishes.
+    Each stage has a time limit of its own, so that a part that hangs does not take the time of the
+    later stages: the last stage has at least half of the time, and the others share the first half.
+    Parts that are not done by then are cancelled. An error of a part cancels the others at once and
+    is raised as an ExceptionGroup: what one part has found wrong, such as an older database, may be
+    the ground on which another one publishes.
     """
     events = [asyncio.Event() for _ in stages]
     async with asyncio.TaskGroup() as group:
@@ -125,10 +129,11 @@ async def _guarded(part: Part, stop: asyncio.Event) -> None:
 
 @contextlib.contextmanager
 def stop_on_signals(stop: asyncio.Event, shutdown_seconds_max: int) -> Iterator[None]:
-    """The first SIGTERM or SIGINT sets `stop`, a second ends the process where it stands.
+    """Sets `stop` at the first SIGTERM or SIGINT, and ends the process immediately at the second.
 
-    So does the end of the time: also when the event loop is blocked or a client will not close.
-    That bound holds to the very end of the process, past the end of this block.
+    The process also ends immediately when `shutdown_seconds_max` seconds have passed since the
+    first signal, even if the event loop is blocked or a client does not close. This limit holds
+    until the end of the process, also after the end of this block.
     """
     loop = asyncio.get_running_loop()
     watchdog = threading.Timer(shutdown_seconds_max, os._exit, (OVERDUE_STATUS,))

@@ -13,22 +13,30 @@ CAUSES_MAX = 5
 
 
 class Unavailable(Exception):
-    """Something outside that is out of reach for now: tried again. The text quotes no value."""
+    """Something outside the process cannot be reached for the moment; the work is tried again. The
+    text quotes no value.
+    """
 
 
 class OperatorError(Exception):
-    """Ends the process with its text as one line and no traceback. The text quotes no value."""
+    """An error that a person has to correct. It ends the process with its text as one line and
+    without a traceback; the text quotes no value.
+    """
 
 
 class OlderDatabase(OperatorError):
-    """Kafka, or this process, knows more than the database: an older one took its place.
+    """Kafka, or this process, knows of commits that the database lacks: the database was replaced
+    by an older one.
 
-    Nothing may be written on top of it. Every process and command ends with the same exit status.
+    Nothing may be written to this database. Every process and command ends with the same exit
+    status.
     """
 
 
 class OtherHistory(OperatorError):
-    """An input topic is not the one that was read before: made anew, or cut."""
+    """An input topic is not the one that was read before: it was created again, or its latest
+    records were removed.
+    """
 
 
 class RecordsGone(OperatorError):
@@ -42,8 +50,9 @@ class Bug(Exception):
 def describe(problem: BaseException) -> dict[str, object]:
     """Type, place and causes of an exception as log fields.
 
-    The text is given only where it is ours, the system's or the Kafka client's: a database's or a
-    parser's may quote a name or an amount.
+    The text of the exception is included only if it comes from this program, the operating system
+    or the Kafka client, because a text of the database or of a parser may quote a name or an
+    amount.
     """
     fields: dict[str, object] = {"type": type(problem).__qualname__}
     if isinstance(problem, OperatorError | KafkaError | OSError | Unavailable | Bug):
@@ -60,7 +69,7 @@ def describe(problem: BaseException) -> dict[str, object]:
 
 
 def summary(problem: BaseException) -> str:
-    """The same as one line for a terminal."""
+    """Returns the description of an exception as one line for a terminal."""
     if isinstance(problem, BaseExceptionGroup):
         return "; ".join(summary(inner) for inner in problem.exceptions)
     fields = describe(problem)

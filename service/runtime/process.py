@@ -1,4 +1,6 @@
-"""The process itself: crash points for tests, garbage collection, the version of the program."""
+"""Functions about the process itself: crash points for tests, garbage collection, and the version
+of the program.
+"""
 
 import gc
 import os
@@ -14,7 +16,7 @@ def crash_point(name: str) -> None:
     """Ends the process here with status 137, as by SIGKILL, if a test has asked for it.
 
     `CRASH_AT=name:n` in the environment ends the process at the n-th passage of `name` (1, 2, ...).
-    Without it a point costs one comparison.
+    Without that variable, a crash point costs one comparison.
     """
     global _passages_left
     if name != _CRASH_NAME:
@@ -27,14 +29,17 @@ def crash_point(name: str) -> None:
 def collect_garbage_seldom() -> None:
     """Makes the interpreter look for cycles of objects less often; called at the start.
 
-    What a poll or a batch makes lives until its commit, and hardly any of it is in a cycle. With
-    the interpreter's own thresholds (700, 10, 10) a sixth of the time goes into looking at it.
+    The objects of a poll or a batch live until its commit, and hardly any of them is part of a
+    cycle. With the interpreter's own thresholds (700, 10, 10) a sixth of the time would be spent on
+    looking for cycles.
     """
     gc.set_threshold(50_000, 20, 50)
 
 
 def program_version() -> str:
-    """Of the installed package; of pyproject.toml in a checkout that was never installed."""
+    """Returns the version of the installed package, or that of pyproject.toml in a checkout that
+    was never installed.
+    """
     try:
         return metadata.version("bursar-bridge")
     except metadata.PackageNotFoundError:
