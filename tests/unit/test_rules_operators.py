@@ -18,6 +18,7 @@ DISCARD = Discard(P1, False, F1, None)
 def test_a_released_overpayment_settles_the_fine_and_leaves_a_credit() -> None:
     ledger = Ledger(*HELD)
     done = ledger.store.fold(RELEASE)
+    assert done.outcomes == {"applied": 1}
     assert [moved(line) for line in done.transactions] == [
         ("payment", 95_00, 0, -95_00),
         ("credit", -5_00, -5_00, 0),
@@ -39,6 +40,7 @@ def test_a_release_lets_the_reversal_behind_it_go_too() -> None:
 def test_a_discarded_overpayment_is_rejected_and_so_is_the_reversal_behind_it() -> None:
     ledger = Ledger(*HELD, reverses())
     done = ledger.store.fold(DISCARD)
+    assert done.outcomes["rejected:discarded"] == 1
     assert ledger.reasons() == ["discarded", "original_rejected"]
     assert done.transactions == ()
     assert (ledger.payment_state(), ledger.waits()) == ("rejected", {})
