@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import asyncpg
 from cronsim import CronSim
 
 from ..database.ledger_read import key_columns
@@ -103,16 +102,16 @@ async def runs_of_profiles(
     rows = await connection.fetch(SQL["profile_runs"])
     runs = {
         (row["institution_id"], row["profile"]): ProfileRuns(
-            row["since"], row["last_cutoff"], _open_run(row), row["is_paused"]
+            row["since"],
+            row["last_cutoff"],
+            None
+            if row["open_run_id"] is None
+            else RunProgress(row["open_run_id"], row["open_parts"]),
+            row["is_paused"],
         )
         for row in rows
     }
     return runs, await connection.fetchval(SQL["clock"])
-
-
-def _open_run(row: asyncpg.Record) -> RunProgress | None:
-    run_id = row["open_run_id"]
-    return None if run_id is None else RunProgress(run_id, row["open_parts"])
 
 
 async def is_paused(connection: Connection, profile: Profile) -> bool:

@@ -34,7 +34,7 @@ class Exclusion(StrEnum):
     @property
     def is_held_back(self) -> bool:
         """Whether the fine is held back: the manifest counts it, and reports show it."""
-        return self not in _NOT_DUE and self not in _NO_RUNS
+        return self not in _NOT_HELD_BACK
 
     @property
     def waits(self) -> bool:
@@ -42,8 +42,12 @@ class Exclusion(StrEnum):
         return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
 
-_NOT_DUE = frozenset({Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM})
-_NO_RUNS = frozenset({Exclusion.NO_PROFILE, Exclusion.PAUSED})
+_NOT_HELD_BACK = frozenset(
+    (
+        *(Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM),
+        *(Exclusion.NO_PROFILE, Exclusion.PAUSED),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

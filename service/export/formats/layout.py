@@ -58,16 +58,20 @@ class Place(_Table):
 
     @model_validator(mode="after")
     def _has_field_or_text(self) -> Self:
-        if (self.field is None) == (self.text is None):
-            raise ValueError("must have either field or text")
-        if self.text is not None and len(self.text) > self.length:
-            raise ValueError("text: must not be longer than length")
-        if self.field in WHOLE and self.too_long == "cut":
-            raise ValueError("too_long: this field is never cut")
-        if self.pad.isdigit() and self.align == "left" and self.field in WHOLE:
-            raise ValueError("pad: a digit behind a number would change it")
-        if self.pad in "123456789-." and self.field in WHOLE:
-            raise ValueError("pad: must not be a part of a number, except 0 in front")
+        is_whole, is_left = self.field in WHOLE, self.align == "left"
+        _raise_first(
+            ((self.field is None) == (self.text is None), "must have either field or text"),
+            (len(self.text or "") > self.length, "text: must not be longer than length"),
+            (is_whole and self.too_long == "cut", "too_long: this field is never cut"),
+            (
+                is_whole and is_left and self.pad.isdigit(),
+                "pad: a digit behind a number would change it",
+            ),
+            (
+                is_whole and self.pad in "123456789-.",
+                "pad: must not be a part of a number, except 0 in front",
+            ),
+        )
         return self
 
 
@@ -90,12 +94,13 @@ class Layout(_Table):
         _require_known("header", self.header, _FRAME_NAMES)
         _require_known("trailer", self.trailer, _FRAME_NAMES)
         names = {place.field for place in self.line}
-        if "amount" not in names and not {"amount_absolute", "sign"} <= names:
-            raise ValueError("line: must have amount, or amount_absolute and sign")
-        if not {"bursar_transaction_id", "fine_id"} & names:
-            raise ValueError("line: must have bursar_transaction_id or fine_id")
-        if self.suffix in ("xml", "json"):
-            raise ValueError("suffix: must not be xml or json")
+        has_amount = "amount" in names or {"amount_absolute", "sign"} <= names
+        has_id = bool({"bursar_transaction_id", "fine_id"} & names)
+        _raise_first(
+            (not has_amount, "line: must have amount, or amount_absolute and sign"),
+            (not has_id, "line: must have bursar_transaction_id or fine_id"),
+            (self.suffix in ("xml", "json"), "suffix: must not be xml or json"),
+        )
         return self
 
 
@@ -112,6 +117,13 @@ def read_layout(path: Path) -> Layout:
         place = ".".join(str(part) for part in fault["loc"])
         rule = fault["msg"].removeprefix("Value error, ")
         raise OperatorError(f"{path}: {place}{place and ': '}{rule}") from None
+
+
+def _raise_first(*rules: tuple[bool, str]) -> None:
+    """Raises ValueError with the first rule that is broken."""
+    for is_broken, rule in rules:
+        if is_broken:
+            raise ValueError(rule)
 
 
 def _require_known(record: str, places: list[Place], names: frozenset[str]) -> None:

@@ -98,32 +98,40 @@ def _currency(currency: object, n: int) -> Iterator[Fault]:
 def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
     currency = list(_currency(table.currency, n))
     yield from currency or _amounts(n, table)
-    if CREDIT_TYPE in table.fine_types and not table.credits.included:
-        rule = "credits are exported by `included = true` in [profile.credits] only"
-        yield ("profile", n, "fine_types"), rule
-    if table.owners == [] and not table.institution_owned:
-        rule = "must name a library, or institution_owned be true: nothing could be exported"
-        yield ("profile", n, "owners"), rule
-    yield from _schedule(n, table)
+    has_cron, has_interval = table.cron is not None, table.interval_seconds is not None
+    broken = (
+        (
+            CREDIT_TYPE in table.fine_types and not table.credits.included,
+            "fine_types",
+            "credits are exported by `included = true` in [profile.credits] only",
+        ),
+        (
+            table.owners == [] and not table.institution_owned,
+            "owners",
+            "must name a library, or institution_owned be true: nothing could be exported",
+        ),
+        (has_cron and has_interval, "cron", "must not stand beside interval_seconds"),
+        (
+            table.cron is not None and not _is_cron(table.cron),
+            "cron",
+            "must be a cron expression of five fields",
+        ),
+        (not has_cron and table.cron_zone is not None, "cron_zone", "must stand beside cron"),
+    )
+    yield from ((("profile", n, field), rule) for is_broken, field, rule in broken if is_broken)
+    if table.cron_zone is not None:
+        yield from _zone(table.cron_zone, "profile", n, "cron_zone")
 
 
 def _amounts(n: int, table: ProfileTable) -> Iterator[Fault]:
-    yield from _amount(table, table.minimum_amount, "profile", n, "minimum_amount")
-    credit = table.credits.minimum_amount
-    yield from _amount(table, credit, "profile", n, "credits", "minimum_amount")
-    if table.overpayment_max is not None:
-        yield from _amount(table, table.overpayment_max, "profile", n, "overpayment_max")
-
-
-def _schedule(n: int, table: ProfileTable) -> Iterator[Fault]:
-    if table.cron is not None and table.interval_seconds is not None:
-        yield ("profile", n, "cron"), "must not stand beside interval_seconds"
-    if table.cron is not None and not _is_cron(table.cron):
-        yield ("profile", n, "cron"), "must be a cron expression of five fields"
-    if table.cron is None and table.cron_zone is not None:
-        yield ("profile", n, "cron_zone"), "must stand beside cron"
-    if table.cron_zone is not None:
-        yield from _zone(table.cron_zone, "profile", n, "cron_zone")
+    texts = {
+        ("minimum_amount",): table.minimum_amount,
+        ("credits", "minimum_amount"): table.credits.minimum_amount,
+        ("overpayment_max",): table.overpayment_max,
+    }
+    for place, text in texts.items():
+        if text is not None:
+            yield from _amount(table, text, "profile", n, *place)
 
 
 def _is_cron(expression: str) -> bool:
