@@ -30,16 +30,16 @@ def main() -> int:
     configure_logging("warning", "console")  # a part of it runs the service's code here
     try:
         with running_services(tell) as services:
-            found = asyncio.run(run(services, arguments, tell))
+            result = asyncio.run(run(services, arguments, tell))
     except KeyboardInterrupt:
         console.print("bench: interrupted; everything it started was ended")
         return 130
     except (BenchFailed, ServicesUnavailable) as problem:
         console.print(f"bench: {problem}", style="red", markup=False, highlight=False)
         return 1
-    report.show(console, found)
-    report.write(arguments.json, found)
-    for line in report.lines(found):
+    report.show(console, result)
+    report.write(arguments.json, result)
+    for line in report.lines(result):
         print(line)
     print(f"json={arguments.json}", flush=True)
     return 0

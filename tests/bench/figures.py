@@ -92,11 +92,11 @@ async def measure(services: Services, plan: Plan, runs: int, tell: Tell) -> list
     async with new_database(services) as filled:
         tell(f"a ledger with {plan.events + plan.warm_up} fines")
         await fill(filled, plan.events + plan.warm_up)
-        found = []
+        result = []
         for number in range(1, runs + 1):
             tell(f"run {number} of {runs}")
-            found.append(await _run(services, filled, plan, tell))
-        return found
+            result.append(await _run(services, filled, plan, tell))
+        return result
 
 
 async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates:
@@ -114,9 +114,9 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
         few = load[: plan.warm_up + plan.per_event]
         per_event = await rate(world, PER_EVENT, FINE, few, plan.warm_up)
     tell("an export run")
-    async with exported(services, filled) as (url, told):
+    async with exported(services, filled) as (url, result):
         tell("COPY of the same rows")
-        export_copied = await copy_again(services, url, told.batches, OF_AN_EXPORT)
+        export_copied = await copy_again(services, url, result.batches, OF_AN_EXPORT)
         paid, paid_per_event = await _payment_rates(services, url, plan, tell)
     return Rates(
         service=service,
@@ -125,8 +125,8 @@ async def _run(services: Services, filled: str, plan: Plan, tell: Tell) -> Rates
         copy=len(load) / copied.seconds,
         payments=paid,
         payments_per_event=paid_per_event,
-        export=told.fines / told.seconds,
-        export_copy=told.fines / export_copied.seconds,
+        export=result.fines / result.seconds,
+        export_copy=result.fines / export_copied.seconds,
     )
 
 
@@ -173,13 +173,13 @@ async def exported(
     """A copy of a ledger after an export run of its own process, and what that told of itself."""
     async with new_world(services, filled) as world:
         environment = {"BURSAR_PROFILES_FILE": str(profiles_file())}
-        told = ExportFigures(
+        result = ExportFigures(
             **await told_by(world, "tests.bench.export_run", environment, *options)
         )
-        if not told.fines:
+        if not result.fines:
             raise BenchFailed("the export run took no fines")
         await tidy(world.database_url)
-        yield world.database_url, told
+        yield world.database_url, result
 
 
 async def told_by(
@@ -203,5 +203,5 @@ async def told_by(
             await process.wait()
     if process.returncode != 0:
         raise BenchFailed(f"{module} failed:\n{problems.decode(errors='replace')}")
-    told: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return result

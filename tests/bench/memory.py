@@ -48,8 +48,8 @@ async def measure(services: Services, fines: tuple[int, int], tell: Tell) -> dic
 
 
 async def _export(services: Services, url: str) -> ExportFigures:
-    async with exported(services, url, "intake") as (_, told):
-        return told
+    async with exported(services, url, "intake") as (_, result):
+        return result
 
 
 async def _all_due(services: Services, due: int) -> ExportFigures:
@@ -62,6 +62,6 @@ async def _refusal_mb(services: Services, filled: str, lines: int) -> float:
     """Of all lines in one batch, of however many bytes."""
     async with new_database(services, filled) as url:
         await export_whole(url, Limits(lines, bytes_max=lines * BYTES_OF_A_FINE))
-        told = await told_by(World(services, url, "none."), "tests.bench.refusal_run", {})
-    memory_mb: float = told["memory_mb"]
+        result = await told_by(World(services, url, "none."), "tests.bench.refusal_run", {})
+    memory_mb: float = result["memory_mb"]
     return memory_mb

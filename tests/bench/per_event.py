@@ -128,23 +128,23 @@ class PerEvent:
     async def _view_of_fine(self, event: FineCreated) -> tuple[View, datetime]:
         locked = await self._connection.fetchrow(LOCK_ACCOUNT, *event.facts.account)
         assert locked is not None
-        found = await self._connection.fetch(FINE, *event.key)
-        known = await self._store.fines_of(self._connection, found)
+        result = await self._connection.fetch(FINE, *event.key)
+        known = await self._store.fines_of(self._connection, result)
         fines = {fine.facts.key: fine for fine in known}
         return View(accounts=_account(locked), fines=fines), locked["recorded_at"]
 
     async def _view_of_payment(self, event: BursarPayment) -> tuple[View, datetime]:
         assert event.line_key is not None
         locked = await self._connection.fetchrow(LOCK_ACCOUNT_OF_LINE, *event.line_key)
-        found = await self._connection.fetch(FINE_OF_LINE, *event.line_key)
+        result = await self._connection.fetch(FINE_OF_LINE, *event.line_key)
         known = await self._connection.fetchrow(PAYMENT, *event.key)
-        if locked is None or not found:
+        if locked is None or not result:
             raise NotComparable("a payment for a line that is not known")
-        (fine,) = await self._store.fines_of(self._connection, found)
+        (fine,) = await self._store.fines_of(self._connection, result)
         view = View(
             accounts=_account(locked),
             fines={fine.facts.key: fine},
-            lines={event.line_key: _line(event.line_key, found[0])},
+            lines={event.line_key: _line(event.line_key, result[0])},
             payments={} if known is None else {event.key: tables.PAYMENT.value(known)},
         )
         return view, locked["recorded_at"]

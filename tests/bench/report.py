@@ -59,7 +59,7 @@ def report_of(
     plan: Plan, runs: Sequence[Rates], more: Mapping[str, Sequence[float]] | None = None
 ) -> Report:
     """`more`: figures by name that are measured otherwise."""
-    values: dict[str, list[float]] = {name: list(found) for name, found in (more or {}).items()}
+    values: dict[str, list[float]] = {name: list(result) for name, result in (more or {}).items()}
     rates: dict[str, list[float]] = {}
     for run in runs:
         for name, value in run.figures.items():
@@ -67,7 +67,7 @@ def report_of(
         for name, value in asdict(run).items():
             rates.setdefault(name, []).append(value)
     figures = {name: Spread.over(values[name]) for name in FIGURES if name in values}
-    spreads = {name: Spread.over(found) for name, found in rates.items()}
+    spreads = {name: Spread.over(result) for name, result in rates.items()}
     return Report(plan, len(runs), figures, spreads)
 
 
@@ -90,13 +90,13 @@ def show(console: Console, report: Report) -> None:
 
 def lines(report: Report) -> list[str]:
     """`key=value`: the median under the figure's name, then its spread."""
-    found = []
+    result = []
     for name, spread in report.figures.items():
-        found.append(f"{name}={spread.median:.4g}")
-        found.append(f"{name}_min={spread.minimum:.4g}")
-        found.append(f"{name}_max={spread.maximum:.4g}")
-    found += [f"rate_{name}={spread.median:.0f}" for name, spread in report.rates.items()]
-    return found
+        result.append(f"{name}={spread.median:.4g}")
+        result.append(f"{name}_min={spread.minimum:.4g}")
+        result.append(f"{name}_max={spread.maximum:.4g}")
+    result += [f"rate_{name}={spread.median:.0f}" for name, spread in report.rates.items()]
+    return result
 
 
 def write(path: Path, report: Report) -> None:

@@ -28,13 +28,13 @@ Tables = dict[str, list[dict[str, object]]]
 
 async def test_a_run_tells_every_figure_with_its_spread(services: Services, tmp_path: Path) -> None:
     arguments = argparse.Namespace(events=EVENTS, runs=1, memory_fines=(10, 20))
-    found = await run(services, arguments, lambda _: None)
-    told = dict(line.split("=") for line in report.lines(found))
+    result = await run(services, arguments, lambda _: None)
+    rows = dict(line.split("=") for line in report.lines(result))
     for name in MEASURED:
-        assert float(told[f"{name}_min"]) <= float(told[name]) <= float(told[f"{name}_max"])
-    assert all(float(told[name]) > 0 for name in MEASURED if not name.endswith("_memory_mb"))
+        assert float(rows[f"{name}_min"]) <= float(rows[name]) <= float(rows[f"{name}_max"])
+    assert all(float(rows[name]) > 0 for name in MEASURED if not name.endswith("_memory_mb"))
     path = tmp_path / "bench" / "figures.json"
-    report.write(path, found)
+    report.write(path, result)
     body = orjson.loads(path.read_bytes())
     assert list(body["figures"]) == MEASURED
     assert body["not_measured"] == NOT_YET
@@ -51,8 +51,8 @@ async def test_the_yardstick_leaves_the_same_ledger_as_the_service(services: Ser
 async def test_the_yardstick_pays_like_the_service(services: Services) -> None:
     async with new_database(services) as filled:
         await fill(filled, EVENTS)
-        async with exported(services, filled) as (url, told):
-            assert told.fines == EVENTS
+        async with exported(services, filled) as (url, result):
+            assert result.fines == EVENTS
             load = list(payments(await exported_lines(url)))
             service = await _left_by(services, SERVICE, PAYMENT, load, url)
             per_event = await _left_by(services, PER_EVENT, PAYMENT, load, url)
@@ -91,7 +91,7 @@ def test_the_load_is_the_same_every_time_and_keyed_by_patron() -> None:
     assert load == list(fines(200))
     patrons = {orjson.loads(record.value)["patron"]["patron_id"] for record in load}
     assert {record.key for record in load} == {f"972/{patron}".encode() for patron in patrons}
-    repeats = sum(one.key == two.key for one, two in itertools.pairwise(load))
+    repeats = sum(item.key == two.key for item, two in itertools.pairwise(load))
     assert repeats < math.ceil(len(load) / 10)
 
 
@@ -111,12 +111,12 @@ async def _tables(url: str) -> Tables:
     """Every row of the ledger, in an order of its own, but for the time it was recorded at."""
     connection = await asyncpg.connect(url)
     try:
-        found = {name: await connection.fetch(query) for name, query in EVERYTHING.items()}
+        result = {name: await connection.fetch(query) for name, query in EVERYTHING.items()}
     finally:
         await connection.close()
     return {
         name: sorted((_row(row) for row in rows), key=lambda row: repr(list(row.items())))
-        for name, rows in found.items()
+        for name, rows in result.items()
     }
 
 

@@ -18,8 +18,8 @@ async def _told(services: Services, open_fines: int) -> ExportFigures:
         if open_fines > DUE:
             await multiply(url, open_fines // DUE)
             await keep_due(url, DUE)
-        async with exported(services, url, "intake") as (_, told):
-            return told
+        async with exported(services, url, "intake") as (_, result):
+            return result
 
 
 async def _check(services: Services, open_fines: int, more_mb_max: int) -> None:

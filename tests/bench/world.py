@@ -184,19 +184,19 @@ class Outputs:
 
     async def reached(self, count: int, process: GuardedProcess) -> float:
         """When the broker took the last of `count` records, by its own clock."""
-        seen, moved_at = -1, time.monotonic()
-        while seen < count:
+        last, moved_at = -1, time.monotonic()
+        while last < count:
             await asyncio.sleep(LOOK_SECONDS)
             ends = await self._reader.end_offsets(self._places)
-            if (now := sum(ends.values())) != seen:
-                seen, moved_at = now, time.monotonic()
+            if (now := sum(ends.values())) != last:
+                last, moved_at = now, time.monotonic()
             elif time.monotonic() - moved_at > STILL_SECONDS_MAX or process.pid() is None:
                 raise BenchFailed(
-                    f"{process.name} stands still at {seen} of {count} events; the end of"
+                    f"{process.name} stands still at {last} of {count} events; the end of"
                     f" {process.log}:\n{process.log_tail()}"
                 )
-        if seen > count:
-            raise BenchFailed(f"{process.name} sent {seen} events instead of {count}")
+        if last > count:
+            raise BenchFailed(f"{process.name} sent {last} events instead of {count}")
         return await self._last_append({at: end - 1 for at, end in ends.items() if end > 0})
 
     async def _last_append(self, last: dict[TopicPartition, int]) -> float:

@@ -47,8 +47,8 @@ def references(node: object) -> Iterator[str]:
 def channel(document: Node, name: str) -> Node:
     channels = at(document, "#/channels")
     wanted = f"{{prefix}}{name}.v1"
-    [found] = [node for node in examples.objects(channels) if node.get("address") == wanted]
-    return found
+    [result] = [node for node in examples.objects(channels) if node.get("address") == wanted]
+    return result
 
 
 def only_message(document: Node, name: str) -> Node:

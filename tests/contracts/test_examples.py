@@ -109,8 +109,8 @@ def enum_at(name: str, *path: str) -> list[str]:
             assert isinstance(node, dict)
             node = node[key]
     assert isinstance(node, dict)
-    found: list[str] = node["enum"]
-    return found
+    result: list[str] = node["enum"]
+    return result
 
 
 def codes(*enums: type[StrEnum]) -> list[str]:

@@ -23,9 +23,9 @@ def parsed(name: str, value: bytes) -> Incoming | Rejection:
     return parse(contract, record(contract, *binary(contract, value)))
 
 
-def digest(found: Incoming | Rejection) -> bytes:
-    assert not isinstance(found, Rejection), found.detail
-    return found.facts.digest if isinstance(found, FineCreated) else found.digest
+def digest(result: Incoming | Rejection) -> bytes:
+    assert not isinstance(result, Rejection), result.detail
+    return result.facts.digest if isinstance(result, FineCreated) else result.digest
 
 
 def case_id(case: object) -> str:
@@ -45,17 +45,17 @@ def test_a_valid_example_is_read(name: str, path: Path) -> None:
 def test_an_invalid_example_is_refused_with_the_reason_of_its_name(
     name: str, path: Path, reason: str
 ) -> None:
-    found = parsed(name, path.read_bytes())
-    assert isinstance(found, Rejection)
-    assert found.reason == reason, found.detail
+    result = parsed(name, path.read_bytes())
+    assert isinstance(result, Rejection)
+    assert result.reason == reason, result.detail
 
 
 @pytest.mark.parametrize(("name", "path"), SMALL, ids=case_id)
 def test_a_valid_example_says_the_same_in_structured_mode(name: str, path: Path) -> None:
     contract = f"{name}.v1"
     value, headers = structured(contract, json.loads(path.read_bytes()))
-    found = parse(contract, record(contract, value, headers))
-    assert digest(found) == digest(parsed(name, path.read_bytes()))
+    result = parse(contract, record(contract, value, headers))
+    assert digest(result) == digest(parsed(name, path.read_bytes()))
 
 
 # Values that are near to what the contracts know: a member set to one is often just wrong.
@@ -104,9 +104,9 @@ RULES_BEYOND_A_SCHEMA = ("must not be the payment_id itself", "unsigned 64-bit",
 @given(near_misses())
 def test_a_wire_model_refuses_what_its_schema_refuses(case: tuple[str, bytes]) -> None:
     name, value = case
-    found, faults = parsed(name, value), examples.faults(name, value)
-    if not isinstance(found, Rejection):
+    result, faults = parsed(name, value), examples.faults(name, value)
+    if not isinstance(result, Rejection):
         assert faults == []
     elif not faults:
-        beyond = any(rule in found.detail for rule in RULES_BEYOND_A_SCHEMA)
-        assert found.reason in BEYOND_A_SCHEMA or beyond, found.detail
+        beyond = any(rule in result.detail for rule in RULES_BEYOND_A_SCHEMA)
+        assert result.reason in BEYOND_A_SCHEMA or beyond, result.detail

@@ -89,12 +89,12 @@ async def test_polls_cut_differently_leave_the_same_tables_and_tell_the_same(
 ) -> None:
     exported = await start_with_exports(database_url)
     records = mixture(SEED, MIXED_RECORDS, FIRST_FINES, exported)
-    tables, told = await history(database_url, records, 5_000)
+    tables, result = await history(database_url, records, 5_000)
     for size in (500, 7, 1):
         again, told_again = await history(database_url, records, size)
         for name, rows in tables.items():
             assert again[name] == rows, f"{name}, in polls of {size}"
-        assert told_again == told, f"in polls of {size}"
+        assert told_again == result, f"in polls of {size}"
     _has_met_every_outcome(tables)
 
 
@@ -119,8 +119,8 @@ async def test_a_conflict_that_names_another_patrons_fine_is_rejected(path: Writ
 
 async def test_what_waits_behind_a_waiting_reversal_waits_in_its_lane(path: WritePath) -> None:
     """In a poll of its own as well: the lane is its original's, and that is in the database."""
-    for one in (reversal("B", "A"), payment(payment_id="A", fine_id="F-1"), reversal("C", "B")):
-        await path.take(one)
+    for item in (reversal("B", "A"), payment(payment_id="A", fine_id="F-1"), reversal("C", "B")):
+        await path.take(item)
     lanes = await path.rows("SELECT id, fine_id FROM parked ORDER BY id")
     assert lanes == [{"id": name, "fine_id": "F-1"} for name in ("A", "B", "C")]
 
@@ -164,8 +164,8 @@ async def test_a_refused_batch_posts_its_lines_in_the_order_of_their_ids(
             of_patron.setdefault(line["patron_id"], []).append(line["fine_id"])
         assert max(map(len, of_patron.values())) > 1
         assert posted == [
-            {"patron_id": one, "fine_id": fine_id}
-            for one, fine_ids in sorted(of_patron.items(), key=str)
+            {"patron_id": item, "fine_id": fine_id}
+            for item, fine_ids in sorted(of_patron.items(), key=str)
             for fine_id in fine_ids
         ]
 

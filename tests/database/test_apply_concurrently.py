@@ -13,8 +13,8 @@ async def test_the_same_fine_on_two_connections_at_once_counts_once(
 ) -> None:
     async with write_path(database_url, partition=1) as other:
         for number in range(40):
-            one = fine(fine_id=f"F-{number}")
-            first, second = await asyncio.gather(path.take(one), other.take(one))
+            item = fine(fine_id=f"F-{number}")
+            first, second = await asyncio.gather(path.take(item), other.take(item))
             assert Counter(first.outcomes) + Counter(second.outcomes) == {"applied": 1, "repeat": 1}
     assert await path.value("SELECT count(*) FROM ledger_transaction") == 40
     assert await path.value("SELECT active FROM account") == 40 * 9550
@@ -29,8 +29,8 @@ async def test_two_contents_of_one_identity_on_two_connections_at_once_are_one_c
                 path.take(fine(fine_id=f"F-{number}")),
                 other.take(fine(fine_id=f"F-{number}", patron=patron("P-2"), amount="1.00")),
             )
-            found = Counter(first.outcomes) + Counter(second.outcomes)
-            assert found == {"applied": 1, "rejected:fine_conflict": 1}
+            result = Counter(first.outcomes) + Counter(second.outcomes)
+            assert result == {"applied": 1, "rejected:fine_conflict": 1}
     active = await path.value("SELECT sum(active) FROM account")
     assert active == await path.value("SELECT sum(amount) FROM fine")
 
@@ -50,8 +50,8 @@ async def test_a_fine_and_its_payment_at_the_same_instant_on_two_connections_fin
         for n in range(PAIRS)
     ]
     async with write_path(database_url, partition=1) as other:
-        for one, two in zip(fines, others, strict=True):
-            await asyncio.gather(path.take(one), other.take(two))
+        for item, two in zip(fines, others, strict=True):
+            await asyncio.gather(path.take(item), other.take(two))
         await other.sweep()
     waits = await path.rows("SELECT wait, count(*) AS n FROM parked GROUP BY wait")
     assert waits == [{"wait": "not_exported", "n": PAIRS // 2}]
@@ -70,10 +70,10 @@ async def test_eight_connections_on_the_same_accounts_meet_no_deadlock(
 ) -> None:
     async def worker(partition: int) -> Counter[str]:
         """Every poll touches every account, in an order of its own."""
-        async with write_path(database_url, partition) as own:
+        async with write_path(database_url, partition) as writer:
             for turn in range(12):
                 numbers = [(n * COPRIME_TO_30[partition] + turn) % 30 for n in range(30)]
-                await own.take(
+                await writer.take(
                     *(fine(fine_id=f"F-{turn}-{n}", patron=patron(f"P-{n}")) for n in numbers),
                     *(
                         payment(payment_id=f"{partition}-{turn}-{n}", fine_id=f"F-{turn}-{n}")
@@ -84,7 +84,7 @@ async def test_eight_connections_on_the_same_accounts_meet_no_deadlock(
                         for n in numbers
                     ),
                 )
-            return own.applier.retries
+            return writer.applier.retries
 
     retries = await asyncio.gather(*(worker(partition) for partition in range(8)))
     assert sum(retries, Counter())["DeadlockDetectedError"] == 0

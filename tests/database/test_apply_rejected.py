@@ -84,28 +84,28 @@ async def test_a_rejected_record_changes_nothing_but_the_rejected_table(
     path: WritePath, reason: str
 ) -> None:
     await every_state(path)
-    one = REJECTED[reason]
-    if one.value is not None and b'"LINE"' in one.value:
+    item = REJECTED[reason]
+    if item.value is not None and b'"LINE"' in item.value:
         line = await path.value("SELECT bursar_transaction_id FROM export_line ORDER BY 1 LIMIT 1")
-        one = one._replace(value=one.value.replace(b"LINE", str(line).encode()))
+        item = item._replace(value=item.value.replace(b"LINE", str(line).encode()))
     before = await tables_of(path.pool)
-    told = len(await outbox_of(path.pool, "balance-changed.v1"))
-    assert (await path.take(one)).outcomes == {f"rejected:{reason}": 1}
+    result = len(await outbox_of(path.pool, "balance-changed.v1"))
+    assert (await path.take(item)).outcomes == {f"rejected:{reason}": 1}
     after = await tables_of(path.pool)
     for name, rows in after.items():
         new = [row for row in rows if row not in before[name]]
         if name == "rejected":
             (row,) = (row for row in new if row["reason"] == reason)
-            assert (row["record_value"], row["record_key"]) == (one.value, one.key)
+            assert (row["record_value"], row["record_key"]) == (item.value, item.key)
         elif name in BOUND:
             assert all(row["state"] == "rejected" for row in new)
         elif name != "consumer_offset":
             assert new == [], name
         if name != "consumer_offset":
             assert len(rows) == len(before[name]) + len(new)
-    assert len(await outbox_of(path.pool, "balance-changed.v1")) == told
+    assert len(await outbox_of(path.pool, "balance-changed.v1")) == result
     sent = (await outbox_of(path.pool, "rejected.v1"))[-1]
-    assert (sent.key, sent.value) == (one.key, one.value)
+    assert (sent.key, sent.value) == (item.key, item.value)
     assert sent.header("bursar-reason") == reason
 
 

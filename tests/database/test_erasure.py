@@ -81,14 +81,14 @@ async def secrets_of(path: WritePath, name: str) -> set[str]:
     tables = await tables_of(path.pool)
     tables.pop("export_batch")  # sealed, and with a retention of its own
     lines = {row["line"] for row in tables["fine"] if name in str(row["fine_id"])}
-    found = set()
+    result = set()
     for table, rows in tables.items():
         for row in rows:
             text = str(row)
             is_theirs = name in text or row.get("bursar_transaction_id") in lines - {None}
             if is_theirs and (SECRET in text or table == "patron"):
-                found.add(table)
-    return found
+                result.add(table)
+    return result
 
 
 TEXTS = {"export_line", "ledger_transaction", "report_line", "report_transaction"}
@@ -113,12 +113,12 @@ async def test_new_texts_are_beside_the_ledger_and_events_have_them(path: WriteP
     assert await path.value(in_ledger, f"%{SECRET}%") == 2, "those of the older release"
     sent = await outbox_of(path.pool, "balance-changed.v1")
     events: list[dict[str, Any]] = [event.data for event in sent]
-    told = {str(event["transaction"]["kind"]): event for event in events}
-    assert told["payment"]["payment"]["comment"] == SECRET
-    assert told["payment"]["transaction"]["comment"] == "Bursar"
-    assert told["desk_payment"]["library"]["reason"] == SECRET
-    assert told["desk_payment"]["transaction"]["comment"] == SECRET
-    assert told["export_rejected"]["transaction"]["comment"] == SECRET
+    result = {str(event["transaction"]["kind"]): event for event in events}
+    assert result["payment"]["payment"]["comment"] == SECRET
+    assert result["payment"]["transaction"]["comment"] == "Bursar"
+    assert result["desk_payment"]["library"]["reason"] == SECRET
+    assert result["desk_payment"]["transaction"]["comment"] == SECRET
+    assert result["export_rejected"]["transaction"]["comment"] == SECRET
     shown = await path.rows("SELECT comment FROM report_transaction WHERE kind = 'desk_payment'")
     assert [row["comment"] for row in shown] == [SECRET] * 2
 

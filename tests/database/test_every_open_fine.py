@@ -78,32 +78,32 @@ async def listed(path: WritePath, world: World) -> list[Judgement]:
 
 
 async def previewed(path: WritePath, profile: Profile) -> set[str]:
-    built = [one async for one in preview(path.pool, LedgerReader(parse), profile)]
-    fine_ids = [line.fine_id for one in built for line in one.manifest.lines]
+    built = [item async for item in preview(path.pool, LedgerReader(parse), profile)]
+    fine_ids = [line.fine_id for item in built for line in item.manifest.lines]
     assert len(fine_ids) == len(set(fine_ids))
     return set(fine_ids)
 
 
-def by_place(found: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion]:
+def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion]:
     """By fine and profile; none is there twice."""
-    places = {(one.fine.facts.fine_id, one.profile): one.reason for one in found}
-    assert len(places) == len(found)
-    assert all(one.in_words for one in found)
+    places = {(item.fine.facts.fine_id, item.profile): item.reason for item in result}
+    assert len(places) == len(result)
+    assert all(item.in_words for item in result)
     return places
 
 
-def check_each(world: World, fine_id: str, told: dict[str | None, Exclusion | None]) -> None:
+def check_each(world: World, fine_id: str, result: dict[str | None, Exclusion | None]) -> None:
     """`told` has what is said of an open fine by profile; None: it is in the profile's preview."""
     takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
-    if None in told:  # of no profile: then it is in nothing else
-        assert list(told) == [None], fine_id
+    if None in result:  # of no profile: then it is in nothing else
+        assert list(result) == [None], fine_id
         expected = HELD_BY_ITSELF if takers else (*HELD_BY_ITSELF, Exclusion.NO_PROFILE)
-        assert told[None] in expected, fine_id
+        assert result[None] in expected, fine_id
         return
-    held_back = {code for code, reason in told.items() if reason and reason.is_held_back}
+    held_back = {code for code, reason in result.items() if reason and reason.is_held_back}
     # A fine in dispute that is too young for one profile is told by the one that counts it.
-    missing = takers - told.keys()
-    assert told.keys() <= takers, fine_id
+    missing = takers - result.keys()
+    assert result.keys() <= takers, fine_id
     assert takers, fine_id
     assert not missing or held_back, fine_id
 
@@ -114,8 +114,8 @@ async def gauges(path: WritePath, world: World) -> dict[str, int]:
     await path.pool.execute("UPDATE upkeep_turn SET next_at = now() WHERE task = 'no_profile'")
     await CountUnclaimed(path.pool, metrics, world.profiles).run_once()
     lines = generate_latest(metrics.registry).decode().splitlines()
-    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("bursar_held_now"))
-    return {name.split('"')[1]: int(value.removesuffix(".0")) for name, value in found.items()}
+    result = dict(line.rsplit(" ", 1) for line in lines if line.startswith("bursar_held_now"))
+    return {name.split('"')[1]: int(value.removesuffix(".0")) for name, value in result.items()}
 
 
 @pytest.mark.parametrize(
@@ -124,23 +124,25 @@ async def gauges(path: WritePath, world: World) -> dict[str, int]:
 async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, seed: int) -> None:
     world = World(seed)
     await fill(path, world)
-    found = await listed(path, world)
-    places = by_place(found)
-    told: dict[str, dict[str | None, Exclusion | None]] = {name: {} for name in world.groups}
+    result = await listed(path, world)
+    places = by_place(result)
+    output: dict[str, dict[str | None, Exclusion | None]] = {name: {} for name in world.groups}
     for (fine_id, code), reason in places.items():
-        told[fine_id][code] = reason
+        output[fine_id][code] = reason
     due = {profile.code: await previewed(path, profile) for profile in world.profiles.profiles}
     for code, fine_ids in due.items():
         for fine_id in fine_ids:
             if code == "B":  # paused: listed as such, and all that is
-                assert told[fine_id].pop(code) is Exclusion.PAUSED
-            assert code not in told[fine_id], fine_id
-            told[fine_id][code] = None
-    assert Exclusion.PAUSED not in {reason for own in told.values() for reason in own.values()}
+                assert output[fine_id].pop(code) is Exclusion.PAUSED
+            assert code not in output[fine_id], fine_id
+            output[fine_id][code] = None
+    assert Exclusion.PAUSED not in {
+        reason for takers in output.values() for reason in takers.values()
+    }
     is_open = await open_fines(path)
-    assert {fine_id for fine_id, own in told.items() if own} == is_open
+    assert {fine_id for fine_id, takers in output.items() if takers} == is_open
     for fine_id in sorted(is_open):
-        check_each(world, fine_id, told[fine_id])
+        check_each(world, fine_id, output[fine_id])
 
     shown = await gauges(path, world)
     reasons = Counter(places.values())
@@ -180,7 +182,9 @@ def test_the_generated_ledgers_have_every_sort_of_fine() -> None:
         world = World(seed)
         for _ in range(FINES):
             world.fine()
-        own = [sum(world.takes(p, f) for p in world.profiles.profiles) for f in world.groups]
-        rows.append({"none": own.count(0), "one": own.count(1), "more": sum(n > 1 for n in own)})
+        takers = [sum(world.takes(p, f) for p in world.profiles.profiles) for f in world.groups]
+        rows.append(
+            {"none": takers.count(0), "one": takers.count(1), "more": sum(n > 1 for n in takers)}
+        )
     assert all(rows[0][sort] and rows[1][sort] for sort in ("none", "one"))
     assert any(row["more"] for row in rows)

@@ -45,13 +45,17 @@ async def test_a_run_seals_every_fine_once_in_batches_that_hold_the_limit(
     await path.take(*fines(count))
     sealed = await run(path, profiles_with(limit))
     manifests = await check_sealed(path)
-    assert [one.batch_number for one in sealed] == [one["batch_number"] for one in manifests]
+    assert [item.batch_number for item in sealed] == [
+        manifest["batch_number"] for manifest in manifests
+    ]
     assert len(manifests) == ceil(count / limit)
-    assert all(0 < int(str(one["count"])) <= limit for one in manifests)
+    assert all(0 < int(str(manifest["count"])) <= limit for manifest in manifests)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
-    assert [one["last"] for one in manifests] == [n == len(manifests) for n in parts(manifests)]
+    assert [manifest["last"] for manifest in manifests] == [
+        n == len(manifests) for n in parts(manifests)
+    ]
     assert parts(manifests) == list(range(1, len(manifests) + 1))
-    assert len({one["run_id"] for one in manifests}) <= 1
+    assert len({manifest["run_id"] for manifest in manifests}) <= 1
     assert await path.value("SELECT count(*) FROM export_run WHERE state = 'open'") == 0
     transferred = await path.value("SELECT coalesce(sum(transferred), 0)::bigint FROM account")
     assert transferred == count * 100
@@ -93,7 +97,7 @@ async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch(path: WritePa
     )
     await job.run_profile(only(profiles))
     manifests = await check_sealed(path)
-    assert [(one["count"], one["part"], one["last"]) for one in manifests] == [
+    assert [(manifest["count"], manifest["part"], manifest["last"]) for manifest in manifests] == [
         (10, 1, False),
         (0, 2, True),
     ]
@@ -107,19 +111,19 @@ async def test_a_run_that_stopped_goes_on_with_its_cutoff_and_itsparts(path: Wri
     await path.exports(profiles).run_profile(only(profiles), lambda _: stop.set(), stop)
     await run(path, profiles)
     manifests = await check_sealed(path)
-    assert [(one["count"], one["part"], one["last"]) for one in manifests] == [
+    assert [(manifest["count"], manifest["part"], manifest["last"]) for manifest in manifests] == [
         (10, 1, False),
         (10, 2, False),
         (5, 3, True),
     ]
-    assert len({(str(one["run_id"]), str(one["cutoff"])) for one in manifests}) == 1
+    assert len({(str(manifest["run_id"]), str(manifest["cutoff"])) for manifest in manifests}) == 1
 
 
 @pytest.mark.parametrize("empty_run", ["nothing", "empty_batch"])
 async def test_an_empty_run_does_what_its_profile_says(path: WritePath, empty_run: str) -> None:
     await run(path, profiles_with(more=f'empty_run = "{empty_run}"'))
-    found = [(one["count"], one["last"], one["part"]) for one in await check_sealed(path)]
-    assert found == ([] if empty_run == "nothing" else [(0, True, 1)])
+    result = [(item["count"], item["last"], item["part"]) for item in await check_sealed(path)]
+    assert result == ([] if empty_run == "nothing" else [(0, True, 1)])
 
 
 HELD_BACK = {
@@ -143,7 +147,7 @@ async def test_held_back_fines_are_counted_by_reason_and_stay_as_they_are(path: 
     await run(path, profiles)
     manifests = (await check_sealed(path))[1:]
     assert fine_ids(manifests) == [[f"F-{n:05}"] for n in range(3)]
-    assert [held_back(one) for one in manifests] == [{}, {}, dict.fromkeys(HELD_BACK, 1)]
+    assert [held_back(manifest) for manifest in manifests] == [{}, {}, dict.fromkeys(HELD_BACK, 1)]
     after = await path.rows("SELECT * FROM fine WHERE fine_id !~ '^F' ORDER BY fine_id")
     assert after == before
 
@@ -185,13 +189,13 @@ async def test_two_exporters_at_once_share_a_run(path: WritePath, database_url: 
         both = await asyncio.gather(run(path, profiles), run(other, profiles))
     manifests = await check_sealed(path)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(300)]
-    assert sorted(one.batch_number for sealed in both for one in sealed) == list(
+    assert sorted(item.batch_number for sealed in both for item in sealed) == list(
         range(1, len(manifests) + 1)
     )
-    for run_id in {one["run_id"] for one in manifests}:
-        own = [one for one in manifests if one["run_id"] == run_id]
-        assert parts(own) == list(range(1, len(own) + 1))
-        assert [one["last"] for one in own] == [one is own[-1] for one in own]
+    for run_id in {manifest["run_id"] for manifest in manifests}:
+        writer = [manifest for manifest in manifests if manifest["run_id"] == run_id]
+        assert parts(writer) == list(range(1, len(writer) + 1))
+        assert [item["last"] for item in writer] == [item is writer[-1] for item in writer]
     assert await path.value("SELECT sum(transferred) FROM account") == 300 * 100
 
 
@@ -213,9 +217,9 @@ async def test_exporters_and_intake_at_once_lose_and_double_nothing(
         done.set()
 
     async def export(partition: int) -> None:
-        async with write_path(database_url, partition) as own:
+        async with write_path(database_url, partition) as writer:
             while not done.is_set():
-                await run(own, profiles)
+                await run(writer, profiles)
 
     await asyncio.gather(take_in(), export(1), export(2))
     await run(path, profiles)

@@ -27,7 +27,7 @@ ZONE = "America/New_York"
 
 def in_new_york(profiles: Profiles) -> Profiles:
     return Profiles(
-        profiles.institutions, tuple(replace(one, zone=ZONE) for one in profiles.profiles)
+        profiles.institutions, tuple(replace(item, zone=ZONE) for item in profiles.profiles)
     )
 
 
@@ -91,7 +91,7 @@ async def test_the_first_and_the_last_instants_there_are_stop_no_run(
         fine(fine_id="usual", patron=patron("usual"), item={**item, "due_date": ends["last"]}),
     )
     profiles = profiles_with()
-    (profile,) = (replace(one, zone=zone) for one in profiles.profiles)
+    (profile,) = (replace(entry, zone=zone) for entry in profiles.profiles)
     assert await exported(path, Profiles(profiles.institutions, (profile,))) == ["first", "usual"]
     assert await path.value("SELECT bool_and(isfinite(created_at)) FROM fine")
 
@@ -137,7 +137,7 @@ async def test_a_user_name_is_missing_or_several_like_any_other_identifier(
     await path.take(
         *(fine(fine_id=name, patron=patron(name, identifiers=i)) for name, i in people.items())
     )
-    (profile,) = (replace(one, match="userName") for one in profiles_with().profiles)
+    (profile,) = (replace(item, match="userName") for item in profiles_with().profiles)
     assert await exported(path, Profiles((), (profile,))) == ["one"]
     assert held_back((await check_sealed(path))[0]) == {"no_identifier": 2}
 
@@ -166,11 +166,13 @@ async def test_two_profiles_that_overlap_are_told_and_each_fine_goes_out_once(
         + profile("A", fine_types=["OVERDUEFINE", "OF_A"], fines_max=3)
         + profile("B", fine_types=["OVERDUEFINE", "OF_B"], fines_max=3)
     )
-    (told,) = overlaps(profiles)
-    assert (told.first, told.second, told.types) == ("A", "B", frozenset({"OVERDUEFINE"}))
+    (overlap,) = overlaps(profiles)
+    assert (overlap.first, overlap.second, overlap.types) == ("A", "B", frozenset({"OVERDUEFINE"}))
     for code in "AB":
-        own = [fine(fine_id=f"{code}-{n}", patron=patron(n), type=f"OF_{code}") for n in range(20)]
-        await path.take(*own)
+        records = [
+            fine(fine_id=f"{code}-{n}", patron=patron(n), type=f"OF_{code}") for n in range(20)
+        ]
+        await path.take(*records)
     await path.take(*fines(40, of_each=2))
     async with write_path(database_url, partition=1) as other:
         await asyncio.gather(
@@ -178,11 +180,15 @@ async def test_two_profiles_that_overlap_are_told_and_each_fine_goes_out_once(
             other.exports(profiles).run_profile(profile_of(profiles, "B")),
         )
     manifests = [sent.data for sent in await outbox_of(path.pool, "export-manifest.v1")]
-    lines = [(str(one["profile"]), line) for one in manifests for line in lines_of_manifest(one)]
+    lines = [
+        (str(manifest["profile"]), line)
+        for manifest in manifests
+        for line in lines_of_manifest(manifest)
+    ]
     names = [line["fine_id"] for _, line in lines]
     assert len(names) == len(set(names)) == 80
     ids = [int(line["bursar_transaction_id"]) for _, line in lines]
     assert sorted(ids) == list(range(min(ids), min(ids) + 80)), "no number twice, none left out"
-    numbers = sorted(int(str(one["export_number"])) for one in manifests)
+    numbers = sorted(int(str(manifest["export_number"])) for manifest in manifests)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert all(line["fine_id"].startswith((code, "F")) for code, line in lines)

@@ -118,7 +118,7 @@ async def test_what_was_committed_before_a_run_is_in_it_however_much_comes_meanw
             for n in range(60):
                 names = [f"F-{n}-{side}" for side in "az"]
                 await library.take(
-                    *(fine(fine_id=one, patron=patron(f"{one[-1]}{n % 7}")) for one in names)
+                    *(fine(fine_id=name, patron=patron(f"{name[-1]}{n % 7}")) for name in names)
                 )
                 committed.extend(names)
         done.set()
@@ -145,5 +145,5 @@ async def test_a_cutoff_is_whole_milliseconds_and_in_the_files_name(path: WriteP
 async def test_a_run_that_only_holds_back_is_an_empty_one(path: WritePath, empty_run: str) -> None:
     await path.take(fine(exportable=False))
     await run(path, profiles_with(more=f'empty_run = "{empty_run}"'))
-    found = [(one["count"], one["last"], held_back(one)) for one in await check_sealed(path)]
-    assert found == ([] if empty_run == "nothing" else [(0, True, {"not_exportable": 1})])
+    result = [(item["count"], item["last"], held_back(item)) for item in await check_sealed(path)]
+    assert result == ([] if empty_run == "nothing" else [(0, True, {"not_exportable": 1})])

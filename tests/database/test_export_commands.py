@@ -57,18 +57,20 @@ async def test_a_run_shows_whole_names_without_hashes_and_logs_elsewhere(
         shown, *_ = await commands.lines("export", "show", *which)
         assert row["sha256"].hex() == shown["sha256"]
     logged = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert [(one["event"], one["total_minor"]) for one in logged] == [("batch_sealed", 250)] * FINES
+    assert [(item["event"], item["total_minor"]) for item in logged] == [
+        ("batch_sealed", 250)
+    ] * FINES
     assert "batch_sealed" not in previewed.stdout + ended.stdout
     assert (await commands.call("export", "run", "--all")).stdout == "nothing to export\n"
 
 
 async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> None:
-    told = await commands.lines("export", "run", "--all")
+    rows = await commands.lines("export", "run", "--all")
     listed = await commands.lines("export", "list")
 
-    assert [one["batch_number"] for one in told] == [1, 2, 3]
-    assert all(len(one["sha256"]) == 64 for one in told)
-    assert [{name: one[name] for name in told[0]} for one in reversed(listed)] == told
+    assert [item["batch_number"] for item in rows] == [1, 2, 3]
+    assert all(len(item["sha256"]) == 64 for item in rows)
+    assert [{name: item[name] for name in rows[0]} for item in reversed(listed)] == rows
 
 
 async def test_a_batch_is_shown_with_its_lines(commands: Commands) -> None:
@@ -106,8 +108,8 @@ async def test_what_was_sealed_before_a_fault_is_shown(path: WritePath, commands
     ended = await commands.call("export", "run", "--all", "--json")
 
     assert ended.exit_code == 1
-    told = [json.loads(line)["batch_number"] for line in ended.stdout.splitlines()]
-    assert told == [1, 2]
+    result = [json.loads(line)["batch_number"] for line in ended.stdout.splitlines()]
+    assert result == [1, 2]
     assert "bursar-bridge: SIS: the database refuses what the batch would write" in ended.stderr
 
 
@@ -145,17 +147,17 @@ async def test_a_preview_writes_what_a_loader_expects_and_nothing_else(
     before = await tables_of(path.pool)
     folder = tmp_path / "inbox"
 
-    told = await commands.lines("export", "preview", "--profile", "SIS", "--out", str(folder))
+    rows = await commands.lines("export", "preview", "--profile", "SIS", "--out", str(folder))
 
     assert await tables_of(path.pool) == before
-    assert [one["file_name"] for one in told] == [file.name for file in files_of(folder)]
-    assert [one["sha256"] for one in told] == [
+    assert [item["file_name"] for item in rows] == [file.name for file in files_of(folder)]
+    assert [item["sha256"] for item in rows] == [
         sha256(file.read_bytes()).hexdigest() for file in files_of(folder)
     ]
     manifests = sorted(f"{file.stem}.json" for file in files_of(folder))
-    assert sorted(one.name for one in (folder / "manifests").iterdir()) == manifests
-    assert sorted(one.name for one in folder.iterdir()) == [
-        *(one["file_name"] for one in told),
+    assert sorted(item.name for item in (folder / "manifests").iterdir()) == manifests
+    assert sorted(item.name for item in folder.iterdir()) == [
+        *(item["file_name"] for item in rows),
         "manifests",
     ]
 
@@ -171,7 +173,7 @@ async def test_no_file_is_left_where_its_manifest_cannot_be(
 
     assert ended.exit_code == 1
     assert ended.stderr.startswith("bursar-bridge: --out: cannot be written: ")
-    assert [one.name for one in folder.iterdir()] == ["manifests"]
+    assert [item.name for item in folder.iterdir()] == ["manifests"]
 
 
 async def test_a_folder_is_sound_and_so_is_each_of_its_files(
@@ -181,11 +183,11 @@ async def test_a_folder_is_sound_and_so_is_each_of_its_files(
 
     whole = await commands.call("export", "verify", str(folder))
     several = await commands.call("export", "verify", str(second), str(first))
-    one = await commands.call("export", "verify", str(second), "--previous", str(first))
+    output = await commands.call("export", "verify", str(second), "--previous", str(first))
 
     assert whole.stdout == "sound: 3 fines in batches without a gap, files: 3\n"
     assert several.stdout == "sound: 2 fines in batches without a gap, files: 2\n"
-    assert one.stdout == "sound: 1 fines, 2.50 USD\n"
+    assert output.stdout == "sound: 1 fines, 2.50 USD\n"
 
 
 async def test_a_file_that_was_loaded_and_cleared_away_leaves_the_chain_whole(
@@ -231,11 +233,11 @@ async def test_each_faulty_file_is_named(commands: Commands, folder: Path) -> No
     ended = await commands.call("export", "verify", str(folder))
 
     assert ended.exit_code == 1
-    said = [line.removeprefix("bursar-bridge: ") for line in ended.stderr.splitlines()]
-    assert f"{first.name}: line 1: sum: is not the manifest's" in said
-    assert f"{second.name}: manifest: is not there, or is none" in said
-    assert f"{third.name}: currency: must be an ISO 4217 code with 0 to 3 decimals" in said
-    assert "SIS: batch_number: batch 1 is followed by 3" in said
+    texts = [line.removeprefix("bursar-bridge: ") for line in ended.stderr.splitlines()]
+    assert f"{first.name}: line 1: sum: is not the manifest's" in texts
+    assert f"{second.name}: manifest: is not there, or is none" in texts
+    assert f"{third.name}: currency: must be an ISO 4217 code with 0 to 3 decimals" in texts
+    assert "SIS: batch_number: batch 1 is followed by 3" in texts
 
 
 async def test_a_batch_that_is_there_twice_is_told(commands: Commands, folder: Path) -> None:
@@ -262,12 +264,12 @@ async def test_what_is_no_manifest_is_a_matter_of_usage(
 async def test_verify_wants_one_file_for_what_is_meant_for_one(
     commands: Commands, folder: Path, tmp_path: Path
 ) -> None:
-    one = str(files_of(folder)[0])
+    item = str(files_of(folder)[0])
     empty = tmp_path / "empty"
     empty.mkdir()
     for arguments in (
-        (str(folder), "--manifest", one),
-        (one, one, "--previous", one),
+        (str(folder), "--manifest", item),
+        (item, item, "--previous", item),
         (str(empty),),
         (str(tmp_path / "nowhere.xml"),),
     ):

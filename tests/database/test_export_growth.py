@@ -21,7 +21,7 @@ async def test_a_run_forgets_each_manifest_once_it_is_sealed(path: WritePath) ->
     alive: list[int] = []
 
     def sealed(_: Manifest) -> None:
-        alive.append(sum(isinstance(one, Manifest) for one in gc.get_objects()))
+        alive.append(sum(isinstance(get_object, Manifest) for get_object in gc.get_objects()))
 
     batches = await path.exports(profiles).run_profile(profile_of(profiles, "bursar"), sealed)
     assert batches == len(alive) == 6

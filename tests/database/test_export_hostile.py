@@ -93,11 +93,11 @@ async def test_hostile_texts_are_printed_as_they_are_but_for_what_becomes_a_blan
     await path.take(*(fine(**everywhere(text, name)) for name, text in texts.items()))
     assert await path.value("SELECT count(*) FROM rejected") == 0
     await run(path, profiles_with())
-    found = {one.match_value: one for one in await read_back(path)}
-    assert found.keys() == texts.keys()
+    result = {item.match_value: item for item in await read_back(path)}
+    assert result.keys() == texts.keys()
     for name, text in texts.items():
-        (line,) = found[name].lines
-        assert found[name].name == said(text, 300), name
+        (line,) = result[name].lines
+        assert result[name].name == said(text, 300), name
         assert line.texts["comment"] == said(text, 2000), name
         assert line.texts["item_title"] == said(text, 1000), name
         for field in TEXTS:
@@ -122,15 +122,17 @@ async def test_codes_and_ids_may_hold_anything_that_is_printed_as_it_is(path: Wr
     await path.take(*records)
     assert await path.value("SELECT count(*) FROM rejected") == 0
     await run(path, profiles_with(fine_types=["OVERDUEFINE", *codes.values()]))
-    found = await read_back(path)
-    assert {one.match_value for one in found} == {normalize("NFC", one) for one in codes.values()}
-    assert {line.texts["library_code"] for one in found for line in one.lines} == {
-        normalize("NFC", one) for one in codes.values()
+    result = await read_back(path)
+    assert {item.match_value for item in result} == {
+        normalize("NFC", item) for item in codes.values()
+    }
+    assert {line.texts["library_code"] for item in result for line in item.lines} == {
+        normalize("NFC", item) for item in codes.values()
     }
     (manifest,) = await check_sealed(path)
     by_owner = manifest["by_owner"]
     assert isinstance(by_owner, list)
-    assert {one["total"] for one in by_owner} == {"2.00"}
+    assert {item["total"] for item in by_owner} == {"2.00"}
 
 
 async def test_ids_of_any_script_are_claimed_in_one_order_in_batches_of_one(
@@ -138,10 +140,10 @@ async def test_ids_of_any_script_are_claimed_in_one_order_in_batches_of_one(
 ) -> None:
     """The order of the bytes: an astral character comes after every other."""
     ids = ["a", "Z", "é", "z", "\uff5e", "\U0001f600", "\U00010000", "\ue000", "ß", "~", "a b"]
-    await path.take(*(fine(fine_id=f"F{one}", patron=patron(one)) for one in ids))
+    await path.take(*(fine(fine_id=f"F{item}", patron=patron(item)) for item in ids))
     await run(path, profiles_with(1))
     expected = sorted(ids, key=str.encode)
-    assert fine_ids(await check_sealed(path)) == [[f"F{one}"] for one in expected]
+    assert fine_ids(await check_sealed(path)) == [[f"F{item}"] for item in expected]
 
 
 BROKEN = "A\u2028B"  # is a line's end, which no code may have; as a text it becomes a blank
@@ -184,9 +186,9 @@ async def test_what_no_contract_lets_in_and_the_tables_have_all_the_same_stops_n
         "UPDATE patron SET identifiers = '[[\"02\", \"A\\u0001\"]]' WHERE patron_id = 'P-00001'"
     )
     await run(path, profiles_with())
-    found = await read_back(path)
-    assert [one.match_value for one in found] == ["A0", "A2"]
-    assert found[0].name == found[0].lines[0].texts["comment"] == "a   \u202e  \ufdd0b"
+    result = await read_back(path)
+    assert [item.match_value for item in result] == ["A0", "A2"]
+    assert result[0].name == result[0].lines[0].texts["comment"] == "a   \u202e  \ufdd0b"
     (manifest,) = await check_sealed(path)
     assert held_back(manifest) == {"bad_text": 1}
 

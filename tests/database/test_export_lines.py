@@ -52,7 +52,7 @@ async def test_a_credit_refers_to_the_live_line_of_its_fine(path: WritePath) -> 
     }
     document = (await outbox_of(path.pool, "export-batch.v1"))[-1].value
     assert document is not None
-    comments = [one.text for one in etree.fromstring(document).iter(f"{XB}fineFeeComment")]
+    comments = [element.text for element in etree.fromstring(document).iter(f"{XB}fineFeeComment")]
     for name in ("EARLY", "SAME"):
         assert f"goodwill ref {lines[f'F-{name}']} OVERDUEFINE" in comments
     assert "goodwill" in comments
@@ -70,8 +70,10 @@ async def test_a_lost_fine_closes_its_loan_once_if_the_profile_says_so(
     await path.take(fine(fine_id="F-3", **lost))
     await run(path, profiles)
     loans = [sent.data for sent in await outbox_of(path.pool, "loan-closed.v1")]
-    found = [(one["loan_id"], one["fine_id"], one["batch_number"], one["reason"]) for one in loans]
-    assert found == ([("L", "F-1", 1, "lost_fine_exported")] if closes else [])
+    result = [
+        (loan["loan_id"], loan["fine_id"], loan["batch_number"], loan["reason"]) for loan in loans
+    ]
+    assert result == ([("L", "F-1", 1, "lost_fine_exported")] if closes else [])
     rows = await path.rows("SELECT DISTINCT status, considered, outstanding FROM fine")
     assert rows == [{"status": "Closed", "considered": "closed", "outstanding": 0}]
     assert await path.value("SELECT active + transferred FROM account") == 0

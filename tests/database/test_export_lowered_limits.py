@@ -48,7 +48,7 @@ async def test_a_plan_that_lowered_limits_do_not_allow_is_cut_anew(
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
     assert parts(manifests) == list(range(1, len(expected) + 1))
     assert held_back(manifests[-1]) == {"not_exportable": 2}
-    assert [built.manifest.sha256 for built in foreseen] == [one["sha256"] for one in manifests]
+    assert [built.manifest.sha256 for built in foreseen] == [item["sha256"] for item in manifests]
     assert await plans(path) == []
 
 

@@ -109,8 +109,8 @@ async def test_a_preview_of_a_run_that_is_planned_in_part_is_what_the_run_seals(
     expected = [built async for built in preview(path.pool, store, only(profiles))]
     sealed: list[Manifest] = []
     await path.exports(profiles, STEP).run_profile(only(profiles), sealed.append)
-    assert [built.manifest.sha256 for built in expected] == [one.sha256 for one in sealed]
-    assert [built.manifest.held_back for built in expected] == [one.held_back for one in sealed]
+    assert [built.manifest.sha256 for built in expected] == [item.sha256 for item in sealed]
+    assert [built.manifest.held_back for built in expected] == [item.held_back for item in sealed]
 
 
 async def test_the_mark_moves_where_nothing_is_due_and_no_batch_is_sealed(path: WritePath) -> None:
@@ -139,7 +139,6 @@ async def test_between_two_steps_the_run_and_its_patrons_are_free_and_another_ex
     assert await step_once(path, profiles, 12) == 12
     assert await mark(path) == ("", "")
     assert await plans(path) == [("N-00009", "N-00009", selected)]
-    assert await plans(path) == [("P-00001", "F-00001", selected)] or True
     rival = await asyncpg.connect(database_url)
     try:
         await rival.execute("SELECT FROM export_run WHERE state = 'open' FOR UPDATE NOWAIT")
@@ -169,7 +168,7 @@ async def test_two_exporters_take_the_steps_of_a_run_in_turns(
     manifests = await check_sealed(path)
     assert all_of(fine_ids(manifests)) == [f"D-{n:05}" for n in range(40)]
     assert parts(manifests) == [1, 2, 3, 4, 5, 6]
-    assert [one["last"] for one in manifests] == [False] * 5 + [True]
+    assert [manifest["last"] for manifest in manifests] == [False] * 5 + [True]
     assert held_back(manifests[-1]) == {"not_exportable": 100}
     assert sum(map(sum, both)) == 240, "no fine is passed twice"
     assert await plans(path) == []

@@ -25,7 +25,7 @@ HOURLY = {"interval_seconds": 3600}
 def due(
     *codes: str, institution_id: str = "6050", schedule: Mapping[str, object] = HOURLY
 ) -> Profiles:
-    own = [
+    tables = [
         profile(
             code,
             institution=institution_id,
@@ -36,7 +36,7 @@ def due(
         )
         for code in codes
     ]
-    return profiles_of(institution(institution_id) + "".join(own))
+    return profiles_of(institution(institution_id) + "".join(tables))
 
 
 async def test_a_schedule_that_another_exporter_has_kept_is_not_kept_again(
@@ -70,7 +70,7 @@ async def test_two_exporters_keep_a_missed_schedule_once(
     profiles = due("A")
     async with write_path(database_url, partition=1) as other:
         sealed = await asyncio.gather(
-            *(one.exports(profiles).run_once() for one in (path, other, path, other))
+            *(item.exports(profiles).run_once() for item in (path, other, path, other))
         )
     assert sum(sealed) == 4
     assert await path.value("SELECT count(DISTINCT run_id) FROM export_run") == 1
@@ -109,8 +109,8 @@ async def test_a_batch_that_cannot_be_sealed_stops_its_own_profile_alone(path: W
     """The institution's export numbers are used up: nothing of it is written, the others run."""
     await path.take(fine(type="OF_A"), fine(type="OF_B", institution_id="7"))
     await path.pool.execute("INSERT INTO export_counter VALUES ('6050', 999999999999999, 1000)")
-    one, other = due("A"), due("B", institution_id="7")
-    both = Profiles(one.institutions + other.institutions, one.profiles + other.profiles)
+    item, other = due("A"), due("B", institution_id="7")
+    both = Profiles(item.institutions + other.institutions, item.profiles + other.profiles)
     metrics, clock = Metrics(), [0]
     path.applier.tally_sink = TallyInMetrics(metrics)
     job = ExportJob(path.applier, TOPICS, both, metrics, retries=Retries(lambda: clock[0]))
@@ -160,5 +160,5 @@ RETURNING run_id
 
 def rows_read(node: dict[str, Any]) -> int:
     """Of all scans below a plan's node."""
-    own = node["Actual Rows"] if "Relation Name" in node else 0
-    return int(own) + sum(map(rows_read, node.get("Plans", [])))
+    tables = node["Actual Rows"] if "Relation Name" in node else 0
+    return int(tables) + sum(map(rows_read, node.get("Plans", [])))

@@ -29,9 +29,11 @@ BYTES_MAX = 100_000
 
 def check_one_run(manifests: list[Row]) -> None:
     assert parts(manifests) == list(range(1, len(manifests) + 1))
-    assert [one["last"] for one in manifests] == [one is manifests[-1] for one in manifests]
-    assert len({(str(one["run_id"]), str(one["cutoff"])) for one in manifests}) == 1
-    numbers = [int(str(one["export_number"])) for one in manifests]
+    assert [manifest["last"] for manifest in manifests] == [
+        manifest is manifests[-1] for manifest in manifests
+    ]
+    assert len({(str(manifest["run_id"]), str(manifest["cutoff"])) for manifest in manifests}) == 1
+    numbers = [int(str(manifest["export_number"])) for manifest in manifests]
     assert all(after == before + 1 for before, after in pairwise(numbers))
 
 
@@ -42,7 +44,7 @@ async def test_ten_thousand_and_one_fines_are_each_in_one_of_three_batches(
     await run(path, profiles_with(5_000))
     manifests = await check_sealed(path)
     check_one_run(manifests)
-    assert [one["count"] for one in manifests] == [5_000, 5_000, 1]
+    assert [manifest["count"] for manifest in manifests] == [5_000, 5_000, 1]
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(10_001)]
     assert await path.value("SELECT sum(transferred)::bigint FROM account") == 10_001 * 100
     assert await path.value("SELECT count(*) FROM fine WHERE status = 'Active'") == 0
@@ -86,7 +88,7 @@ async def test_a_patron_larger_than_a_batch_begins_one_and_shares_his_last(
     await run(path, profiles_with(*limits))
     manifests = await check_sealed(path)
     check_one_run(manifests)
-    assert [one["count"] for one in manifests] == expected
+    assert [manifest["count"] for manifest in manifests] == expected
     assert all_of(fine_ids(manifests)) == names
 
 
@@ -101,8 +103,8 @@ async def test_a_patron_of_2500_fines_is_split_by_fines_or_by_bytes(
     manifests = await check_sealed(path)
     check_one_run(manifests)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(2_500)]
-    assert all(int(str(one["size_bytes"])) <= 2_000_000 for one in manifests)
-    assert {one["patrons"] for one in manifests} == {1}
+    assert all(int(str(manifest["size_bytes"])) <= 2_000_000 for manifest in manifests)
+    assert {manifest["patrons"] for manifest in manifests} == {1}
 
 
 WHOLE = {"amount": ABSENT, "currency": ABSENT}
@@ -117,21 +119,24 @@ ENDINGS: dict[str, tuple[dict[str, object], dict[str, int]]] = {
 async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch_that_says_last(
     path: WritePath, ending: str
 ) -> None:
-    told, held = ENDINGS[ending]
+    result, held = ENDINGS[ending]
     await path.take(*fines(15))
     profiles, stop = profiles_with(10), asyncio.Event()
     await path.exports(profiles).run_profile(only(profiles), lambda _: stop.set(), stop)
-    await path.take(*_of_the_rest(told))
+    await path.take(*_of_the_rest(result))
     await run(path, profiles)
     manifests = await check_sealed(path)
     check_one_run(manifests)
-    assert [(one["count"], one["last"]) for one in manifests] == [(10, False), (0, True)]
-    assert [held_back(one) for one in manifests] == [{}, held]
+    assert [(manifest["count"], manifest["last"]) for manifest in manifests] == [
+        (10, False),
+        (0, True),
+    ]
+    assert [held_back(manifest) for manifest in manifests] == [{}, held]
     assert await run(path, profiles) == []
 
 
-def _of_the_rest(told: dict[str, object]) -> list[Record]:
-    return [change(change_id=f"C-{n}", fine_id=f"F-{n:05}", **told) for n in range(10, 15)]
+def _of_the_rest(result: dict[str, object]) -> list[Record]:
+    return [change(change_id=f"C-{n}", fine_id=f"F-{n:05}", **result) for n in range(10, 15)]
 
 
 async def test_a_full_batch_is_the_last_one_where_only_held_back_fines_follow(
@@ -175,5 +180,5 @@ async def test_what_is_held_back_all_over_a_run_is_counted_once_and_in_its_last_
     await run(path, profiles_with(2))
     manifests = await check_sealed(path)
     check_one_run(manifests)
-    assert [one["count"] for one in manifests] == [2, 2, 2, 2]
-    assert [held_back(one) for one in manifests] == [{}, {}, {}, {"not_exportable": 4}]
+    assert [manifest["count"] for manifest in manifests] == [2, 2, 2, 2]
+    assert [held_back(manifest) for manifest in manifests] == [{}, {}, {}, {"not_exportable": 4}]

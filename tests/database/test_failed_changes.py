@@ -54,8 +54,8 @@ async def run(path: WritePath) -> list[tuple[str, int]]:
 
 async def reasons_of(path: WritePath) -> list[tuple[str, Exclusion | None]]:
     async with path.pool.acquire() as connection:
-        found = await held.find(connection, path.applier.store, PROFILES)
-    return [(one.fine.facts.fine_id, one.reason) for one in found]
+        result = await held.find(connection, path.applier.store, PROFILES)
+    return [(item.fine.facts.fine_id, item.reason) for item in result]
 
 
 @pytest.mark.parametrize("decision", ["release", "discard"])
@@ -76,8 +76,8 @@ async def test_the_fine_waits_until_a_person_has_released_or_discarded_the_chang
         (failed,) = await failed_changes(connection, KEY)
     assert (failed.topic, failed.partition, failed.record_offset) == item.place
     assert (failed.id, failed.error) == (BAD if item.is_bound else None, "Mistake")
-    told = await held_fine.release(path.applier, PROFILES, KEY, SAID)
-    assert (told.done, "parked release" in told.outcome) == (False, True)
+    result = await held_fine.release(path.applier, PROFILES, KEY, SAID)
+    assert (result.done, "parked release" in result.outcome) == (False, True)
     assert await run(path) == []
     decide = parked.release if decision == "release" else parked.discard
     assert (await decide(path.applier, item, SAID)).done
@@ -90,8 +90,8 @@ async def test_a_fine_that_came_as_not_exportable_is_released_and_waits_for_the_
 ) -> None:
     await path.take(*exports.fines(1, exportable=False))
     await when_it_is_read(path, monkeypatch)
-    told = await held_fine.release(path.applier, PROFILES, KEY, SAID)
-    assert told.outcome == "released, but still held back: a change of it has failed"
+    result = await held_fine.release(path.applier, PROFILES, KEY, SAID)
+    assert result.outcome == "released, but still held back: a change of it has failed"
     assert await run(path) == []
 
 
@@ -106,9 +106,9 @@ async def test_held_show_names_the_change_and_what_to_do(
     (row,) = await commands.lines("held", "show", *of_fine)
     (named,) = row["failed_changes"]
     assert (named["id"], named["topic"], named["error"]) == (BAD, TOPIC, "Mistake")
-    told = await commands.call("held", "show", *of_fine)
-    assert "parked release" in told.stderr
-    assert BAD in told.stdout
+    output = await commands.call("held", "show", *of_fine)
+    assert "parked release" in output.stderr
+    assert BAD in output.stdout
 
 
 async def test_other_records_that_failed_hold_no_fine_back(

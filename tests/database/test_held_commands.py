@@ -34,7 +34,7 @@ async def test_held_fines_are_those_of_the_manifest(path: WritePath, commands: C
         change(fine_id="F-5", kind="disputed", amount=ABSENT, currency=ABSENT),
     )
     listed = await commands.lines("held", "list")
-    assert [(one["fine_id"], one["profile"], one["reason"]) for one in listed] == [
+    assert [(item["fine_id"], item["profile"], item["reason"]) for item in listed] == [
         ("F-2", "SIS", "no_identifier"),
         ("F-3", "SIS", "no_patron_name"),
         ("F-4", "SIS", "not_exportable"),
@@ -47,7 +47,7 @@ async def test_held_fines_are_those_of_the_manifest(path: WritePath, commands: C
     await path.exports(profiles).run_profile(profiles.profiles[0], manifests.append)
     counted = {reason.value: count for reason, count in manifests[0].held_back}
     assert counted.pop("unknown_type") == 1  # for people it is F-6, which no profile takes
-    assert counted == {one["reason"]: 1 for one in listed if one["profile"] == "SIS"}
+    assert counted == {item["reason"]: 1 for item in listed if item["profile"] == "SIS"}
     assert len(await commands.lines("held", "list", "--profile", "SIS")) == 4
     assert await commands.lines("held", "list", "--institution", "77") == []
 
@@ -65,8 +65,8 @@ async def test_check_names_what_a_profile_asks_for_and_nothing_has(
     named = {**patron, "identifiers": [{"type": "02", "value": "1"}]}
     owner = {"library_id": "1", "library_code": "MAIN", "library_name": "Main"}
     await path.take(fine(patron=named, owner=owner))
-    told = (await commands.call("check")).stdout
-    notes = [re.split(r" {2,}", row)[2] for row in told.splitlines() if "so far" in row]
+    output = (await commands.call("check")).stdout
+    notes = [re.split(r" {2,}", row)[2] for row in output.splitlines() if "so far" in row]
     assert notes == [
         "SIS: fine_types: nothing has OVERDUFINE so far",
         "SIS: owners: nothing has MIAN so far",
@@ -85,14 +85,14 @@ async def test_a_fine_that_is_just_not_due_is_told_why(
     others = PROFILE.split("[[profile]]")[1].replace("SIS", "EURO").replace("USD", "EUR")
     file.write_text(f"{PROFILE}\n{minimum}\n[[profile]]{others}")
     commands = Commands(commands.database_url, commands.servers, BURSAR_PROFILES_FILE=str(file))
-    told = []
+    result = []
     for fine_id in ("F-1", "F-2"):
         await path.take(fine(fine_id=fine_id, amount="6.00", patron=named))
         which = ("--institution", "6050", "--fine", "F-1")
         (shown,) = await commands.lines("held", "show", *which)
-        told.append({one["profile"]: one["says"] for one in shown["profiles"]})
+        result.append({item["profile"]: item["says"] for item in shown["profiles"]})
         assert shown["held_back"] == []
-    assert told == [
+    assert result == [
         {"SIS": "below_minimum", "EURO": "not_this_profile"},
         {"SIS": "due", "EURO": "not_this_profile"},
     ]

@@ -46,21 +46,21 @@ def owned_by(code: str) -> Row:
 
 def patron(number: int, *values: str, name: str = "Doe", group: str = "STUDENT") -> Row:
     identifiers = [{"type": "02", "value": value} for value in values]
-    own = {"patron_id": f"P-{number}", "name": name, "user_group": group}
-    return {**own, "identifiers": identifiers}
+    members = {"patron_id": f"P-{number}", "name": name, "user_group": group}
+    return {**members, "identifiers": identifiers}
 
 
 def sis(fine_id: str, **overrides: object) -> Record:
     """Due for SIS, were it not for the overrides."""
-    own = {"patron": patron(1, "A1"), "owner": owned_by("MAIN"), **overrides}
-    return fine(fine_id=fine_id, **own)
+    members = {"patron": patron(1, "A1"), "owner": owned_by("MAIN"), **overrides}
+    return fine(fine_id=fine_id, **members)
 
 
 async def words(commands: Commands, fine_id: str) -> list[str]:
     which = ("held", "show", "--institution", "6050", "--fine", fine_id)
     (shown,) = await commands.lines(*which)
-    told: list[str] = shown["in_words"]
-    return told
+    result: list[str] = shown["in_words"]
+    return result
 
 
 async def test_held_show_says_what_the_fine_has_and_what_the_profile_asks_for(
@@ -101,9 +101,9 @@ async def test_held_show_says_what_the_fine_has_and_what_the_profile_asks_for(
         "disputed": ["SIS: in dispute since 2026-09-02 (change C-1 of ALMA)"],
     }
     nobody = "no profile takes its type, currency, owner and user group together"
-    for fine_id, own in expected.items():
+    for fine_id, members in expected.items():
         lost = [nobody] if fine_id in ("owner", "group", "credit") else []
-        assert await words(commands, fine_id) == [*own, f"SUMS: {usd}", *lost], fine_id
+        assert await words(commands, fine_id) == [*members, f"SUMS: {usd}", *lost], fine_id
     kind = "type NEWTYPE, the profile takes"
     assert await words(commands, "type") == [
         f"SIS: {kind} OVERDUEFINE, PRINT",
@@ -113,20 +113,20 @@ async def test_held_show_says_what_the_fine_has_and_what_the_profile_asks_for(
     assert (await words(commands, "all"))[0] == (
         f"SIS: EUR, the profile takes USD; {kind} OVERDUEFINE, PRINT"
     )
-    (told,) = await commands.lines(
+    (row,) = await commands.lines(
         "held", "release", "--institution", "6050", "--fine", "type", *WHY, code=1
     )
-    assert told["outcome"].startswith("no profile of the institution takes it")
+    assert row["outcome"].startswith("no profile of the institution takes it")
 
 
 async def test_a_minimum_of_the_patrons_fines_together_is_told_with_their_sum(
     path: WritePath, commands: Commands
 ) -> None:
-    own = {"currency": "JPY", "patron": patron(1, "A1")}
+    members = {"currency": "JPY", "patron": patron(1, "A1")}
     await path.take(
-        fine(fine_id="F-1", amount="600", **own),
-        fine(fine_id="F-2", amount="399", **own),
-        fine(fine_id="C-1", type="CREDIT", amount="-49", **own),
+        fine(fine_id="F-1", amount="600", **members),
+        fine(fine_id="F-2", amount="399", **members),
+        fine(fine_id="C-1", type="CREDIT", amount="-49", **members),
     )
     sis_words = "SIS: JPY, the profile takes USD"
     together = "SUMS: 999 of 1000 minimum, all of the patron's fines that are due together"
@@ -141,7 +141,7 @@ async def test_a_minimum_of_the_patrons_fines_together_is_told_with_their_sum(
         ("F-2", "below_minimum"),
     ]
     assert await commands.lines("held", "list") == []
-    await path.take(fine(fine_id="F-3", amount="1", **own))
+    await path.take(fine(fine_id="F-3", amount="1", **members))
     assert await words(commands, "F-1") == [sis_words, "SUMS: due: the next run takes it"]
 
 
@@ -190,21 +190,21 @@ async def test_fines_that_no_profile_takes_are_in_the_list_the_check_and_a_gauge
         "A-1",
         "A-2",
     ]
-    own = ("--institution", "6050", "--patron", "P-1")
-    assert len(await commands.lines("held", "list", *own)) == 5
+    members = ("--institution", "6050", "--patron", "P-1")
+    assert len(await commands.lines("held", "list", *members)) == 5
     assert await commands.lines("held", "list", "--institution", "6050", "--patron", "P-9") == []
     only = await commands.lines("held", "list", "--because", "no_profile", "--institution", "77")
     assert [row["fine_id"] for row in only] == ["Z-1"]
 
     checked = await commands.call("check", "--json")
     lines = [json.loads(line) for line in checked.stdout.splitlines()]
-    told = [line["finding"] for line in lines if line["subject"] == "fines"]
+    result = [line["finding"] for line in lines if line["subject"] == "fines"]
     whose, nobody = "institution 6050", "no profile takes"
     held = "user group STUDENT; 1 in dispute, not exportable or refused"
     eur = "type OVERDUEFINE, EUR, owned by"
     usd = "type OVERDUEFINE, USD"
     home = "77 (it has no profile)"
-    assert told == [
+    assert result == [
         "SIS: takes 1 of 6 open fines",
         "SUMS: takes 0 of 6 open fines",
         f"{whose}: {nobody} 3 open fines: {eur} MAIN, {held}",
@@ -228,5 +228,5 @@ async def test_a_user_group_alone_decides_and_a_refused_fine_is_listed_once(
     await path.take(sis("G", patron=patron(9, "A9", group="VISITOR")), sis("R", currency="EUR"))
     await path.pool.execute("UPDATE fine SET refused_reason = 'no' WHERE fine_id = 'R'")
     listed = await commands.lines("held", "list", "--waiting")
-    told = [(row["fine_id"], row["profile"], row["reason"]) for row in listed]
-    assert told == [("G", None, "no_profile"), ("R", None, "refused")]
+    result = [(row["fine_id"], row["profile"], row["reason"]) for row in listed]
+    assert result == [("G", None, "no_profile"), ("R", None, "refused")]

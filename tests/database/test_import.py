@@ -165,8 +165,8 @@ async def test_the_outcome_names_what_was_not_published_and_what_was_there_befor
     expected = [("applied", None, 1), ("rejected", "no_matching_payment", 1), ("bad line", None, 1)]
 
     for _ in range(2):
-        told = await desk.lines(file)
-        assert [(one["became"], one.get("reason"), one["lines"]) for one in told] == expected
+        rows = await desk.lines(file)
+        assert [(item["became"], item.get("reason"), item["lines"]) for item in rows] == expected
     again = await desk.imports(file)
     assert again.exit_code == 1
     assert "1 of the lines were imported before: they did nothing now" in again.stderr

@@ -83,9 +83,9 @@ async def test_the_plan_of_a_reversal_sees_that_the_credit_of_its_excess_is_used
 
 
 async def test_a_dry_run_tells_each_line_and_its_credit(desk: Desk) -> None:
-    told = await desk.lines(await desk.paid_already(), "--dry-run")
+    rows = await desk.lines(await desk.paid_already(), "--dry-run")
 
-    assert [(one.get("line"), one["would_be"], one["credit"]) for one in told] == [
+    assert [(item.get("line"), item["would_be"], item["credit"]) for item in rows] == [
         (1, "not_owed", "95.50"),
         (2, "overpaid", "1.00"),
         (3, "paid", None),
@@ -101,9 +101,11 @@ async def test_a_dry_run_tells_the_lines_in_the_files_order_bad_ones_among_them(
     lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
     file = document((lines[1], "3.00"), (lines[0], "oops"), ("4711", "1"), (lines[0], "95.50"))
 
-    told = await desk.lines(file, "--dry-run")
+    rows = await desk.lines(file, "--dry-run")
 
-    assert [(one["line"], one["would_be"], one["reason"]) for one in told if "line" in one] == [
+    assert [
+        (item["line"], item["would_be"], item["reason"]) for item in rows if "line" in item
+    ] == [
         (1, "paid", None),
         (2, "bad line", "invalid_amount"),
         (3, "unknown", "unknown_line"),
@@ -115,9 +117,9 @@ async def test_what_an_earlier_import_did_is_told_as_such(desk: Desk) -> None:
     lines, _ = await exported(desk.bursar.path, ["95.50", "3.00"])
     file = document((lines[0], "95.50"), (lines[1], "3.00"))
 
-    told = [await desk.lines(file) for _ in range(2)]
+    result = [await desk.lines(file) for _ in range(2)]
 
-    for rows, before in zip(told, (None, 2), strict=True):
+    for rows, before in zip(result, (None, 2), strict=True):
         (row,) = rows
         assert (row["became"], row["lines"], row["imported_before"]) == ("applied", 2, before)
     assert "imported before" in (await desk.imports(file)).stdout

@@ -43,25 +43,25 @@ async def test_a_record_on_which_a_decision_fails_is_parked_alone(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(where, name, fails_for(f"'{BAD}'", getattr(where, name)))
-        report = await path.take(*(fine(fine_id=one) for one in ALL))
+        report = await path.take(*(fine(fine_id=entry) for entry in ALL))
     assert report.outcomes == {"applied": 19, "parked:internal_error": 1}
     assert await fines_of(path) == set(ALL) - {BAD}
     (row,) = await path.rows("SELECT * FROM parked_error")
     assert (row["record_offset"], row["error"]) == (3, "Mistake")
     assert BAD.encode() in bytes(row["record_value"])  # type: ignore[call-overload] # bytes
     (item,) = await parked_now(path)
-    told = await parked.release(path.applier, item, SAID)
-    assert (told.done, told.outcome) == (True, "applied")
+    result = await parked.release(path.applier, item, SAID)
+    assert (result.done, result.outcome) == (True, "applied")
     assert await fines_of(path) == set(ALL)
 
 
 async def test_a_record_on_which_the_reading_fails_is_parked_and_all_others_applied(
     path: WritePath,
 ) -> None:
-    poll = await path.poll(fine(fine_id=one) for one in ALL)
+    poll = await path.poll(fine(fine_id=item) for item in ALL)
     records = tuple(
-        FailedRecord(one.origin, "101", "Mistake") if place == 3 else one
-        for place, one in enumerate(poll.records)
+        FailedRecord(item.origin, "101", "Mistake") if place == 3 else item
+        for place, item in enumerate(poll.records)
     )
     report = await path.apply(Poll(records, poll.assignments))
     assert report.outcomes == {"applied": 19, "parked:internal_error": 1}
@@ -76,7 +76,7 @@ async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topi
     for _ in range(2):  # the second one is started again, and knows from the database
         path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), OUTPUTS, limits)
         with pytest.raises(TooManyInternalErrors):
-            await path.apply(await _poll_from(path, [fine(fine_id=one) for one in ALL]))
+            await path.apply(await _poll_from(path, [fine(fine_id=item) for item in ALL]))
     assert await path.value("SELECT count(*) FROM parked_error") == 3
 
 
@@ -107,12 +107,12 @@ async def test_a_fine_of_a_withdrawn_currency_is_judged_by_its_day_and_goes_on_t
         pays("B", "F-2", **bgn),
     )
     profile = PROFILES.replace("USD", "BGN")
-    for one in profiles_of(profile).profiles:
-        await path.exports(profiles_of(profile)).run_profile(one)
+    for item in profiles_of(profile).profiles:
+        await path.exports(profiles_of(profile)).run_profile(item)
     assert await path.rows("SELECT active, transferred FROM account") == [
         {"active": 0, "transferred": 0}
     ]
-    assert [one.id for one in await parked_now(path)] == ["B"]
+    assert [item.id for item in await parked_now(path)] == ["B"]
     report = await path.take(fine(fine_id="F-3", created_at="2026-02-01T00:00:00Z", **bgn))
     assert report.outcomes == {"rejected:invalid_currency": 1}
 
@@ -124,7 +124,7 @@ async def test_a_replay_on_which_the_program_fails_is_told_and_changes_nothing(
     async with path.pool.acquire() as connection:
         (item,) = await rejected.find(connection, RejectedFilter())
     monkeypatch.setattr(rejected, "parse", cannot_read("F-1"))
-    told = await rejected.replay(path.applier, item, SAID)
-    assert (told.done, told.outcome) == (False, "fails: Mistake")
+    result = await rejected.replay(path.applier, item, SAID)
+    assert (result.done, result.outcome) == (False, "fails: Mistake")
     async with path.pool.acquire() as connection:
         assert await rejected.find(connection, RejectedFilter()) == [item]

@@ -39,14 +39,14 @@ async def test_a_parked_record_that_can_be_read_no_more_is_set_apart(path: Write
 async def test_a_parked_record_that_fails_to_be_decided_stops_no_other_queue_of_the_sweep(
     path: WritePath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await path.take(*(pays(f"P-{one}", one) for one in ALL))
-    await path.take(*(fine(fine_id=one) for one in ALL))
+    await path.take(*(pays(f"P-{entry}", entry) for entry in ALL))
+    await path.take(*(fine(fine_id=entry) for entry in ALL))
     await path.pool.execute("UPDATE parked SET wait = 'unknown_fine'")  # as if they had missed
     failing = fails_for(f"'{BAD}'", decisions.decide)
     monkeypatch.setattr(core_parked, "decide", failing)
     await path.sweep()
     waits = {item.fine_id: item.wait.value for item in await parked_now(path)}
-    assert waits == {one: "internal_error" if one == BAD else "not_exported" for one in ALL}
+    assert waits == {entry: "internal_error" if entry == BAD else "not_exported" for entry in ALL}
 
 
 async def test_a_record_that_fails_to_be_decided_in_the_poll_that_parked_it_is_set_apart(
@@ -69,16 +69,16 @@ async def test_a_parked_record_that_was_set_apart_is_for_a_person(
     path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     await path.take(fine(fine_id="F-1"))
     (item,) = await parked_now(path)
-    told = await parked.release(path.applier, item, SAID)
-    assert (told.done, told.outcome) == (False, "fails: Mistake")
-    assert [one.wait for one in await parked_now(path)] == ["internal_error"]
+    result = await parked.release(path.applier, item, SAID)
+    assert (result.done, result.outcome) == (False, "fails: Mistake")
+    assert [entry.wait for entry in await parked_now(path)] == ["internal_error"]
     if action == "release":
-        told = await parked.release(sound, item, SAID)
-        assert told.done
-        assert [one.wait for one in await parked_now(path)] == ["not_exported"]
+        result = await parked.release(sound, item, SAID)
+        assert result.done
+        assert [entry.wait for entry in await parked_now(path)] == ["not_exported"]
     else:
-        told = await parked.discard(path.applier, item, SAID)
-        assert (told.done, told.outcome) == (True, "discarded")
+        result = await parked.discard(path.applier, item, SAID)
+        assert (result.done, result.outcome) == (True, "discarded")
         assert await parked_now(path) == []
         state = await path.rows("SELECT state, reason FROM payment")
         assert state == [{"state": "rejected", "reason": "discarded"}]
@@ -92,7 +92,7 @@ async def test_a_run_goes_on_without_a_parked_record_that_can_be_read_no_more(
     path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     profiles = profiles_of(PROFILES)
     assert await path.exports(profiles).run_profile(profiles.profiles[0]) == 1
-    assert [(one.id, one.wait) for one in await parked_now(path)] == [("B", "internal_error")]
+    assert [(item.id, item.wait) for item in await parked_now(path)] == [("B", "internal_error")]
     assert await path.value("SELECT state FROM payment WHERE payment_id = 'A'") == "applied"
 
 

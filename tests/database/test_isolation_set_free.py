@@ -195,7 +195,7 @@ async def test_however_many_records_fail_in_one_commit_that_is_made_without_them
     path: WritePath, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
     ids = [f"{BAD}-{number}" for number in range(5)]
-    await path.take(*(change(change_id=one, fine_id="F-1", amount="1.00") for one in ids))
+    await path.take(*(change(change_id=entry, fine_id="F-1", amount="1.00") for entry in ids))
     await path.take(change(change_id="C-1", fine_id="F-1", amount="1.00"))
     break_it(monkeypatch, failure)
     limit_in_a_row(path, 3)

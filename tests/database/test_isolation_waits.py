@@ -57,7 +57,10 @@ async def locked(path: WritePath) -> AsyncIterator[None]:
 
 
 def of_others(*fine_ids: str) -> list[Record]:
-    return [fine(fine_id=one, patron={**PATRON, "patron_id": f"P-{one}"}) for one in fine_ids]
+    return [
+        fine(fine_id=fine_id, patron={**PATRON, "patron_id": f"P-{fine_id}"})
+        for fine_id in fine_ids
+    ]
 
 
 PATRON = {"patron_id": "P-2", "name": "Roe, Ann", "user_group": "STUDENT", "identifiers": []}
@@ -120,7 +123,7 @@ async def test_a_record_that_takes_too_long_holds_one_partition(
     path: WritePath, database_url: str
 ) -> None:
     await path.pool.execute(SLOW.format(seconds=60, condition="NEW.fine_id = 'F-13'"))
-    changes = [change(change_id=f"C-{one}", fine_id=one) for one in ALL]
+    changes = [change(change_id=f"C-{item}", fine_id=item) for item in ALL]
     async with limited(
         path, database_url, DatabaseLimits.model_construct(database_statement_ms_max=300)
     ):
@@ -136,7 +139,7 @@ async def test_a_poll_that_is_too_much_for_a_statements_time_is_applied_in_parts
 ) -> None:
     await path.pool.execute(SLOW.format(seconds=0.1, condition="TRUE"))
     async with limited(path, database_url, DatabaseLimits(database_statement_ms_max=1_500)):
-        report = await path.take(*(fine(fine_id=one) for one in ALL))
+        report = await path.take(*(fine(fine_id=item) for item in ALL))
     assert (report.outcomes, report.held) == ({"applied": 20}, {})
     instants = await path.rows("SELECT DISTINCT recorded_at FROM ledger_transaction")
     assert len(instants) > 1
@@ -147,7 +150,7 @@ async def test_a_rivals_lock_holds_up_one_queue_of_the_sweep(
 ) -> None:
     fines = of_others("F-1", *ALL)
     await path.take(*fines)
-    await miss_the_fine(path, *(change(change_id=one, fine_id=one) for one in ("F-1", *ALL)))
+    await miss_the_fine(path, *(change(change_id=item, fine_id=item) for item in ("F-1", *ALL)))
     limits = DatabaseLimits(database_lock_wait_ms_max=2_000)
     async with (
         limited(path, database_url, limits),

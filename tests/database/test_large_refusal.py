@@ -139,19 +139,19 @@ async def export(path: WritePath) -> None:
 
 
 def transferred(account: Row) -> int:
-    found = account["transferred"]
-    assert isinstance(found, int)
-    return found
+    result = account["transferred"]
+    assert isinstance(result, int)
+    return result
 
 
 def naming(ids: Sequence[str], response_id: str) -> Record:
     """A response that refuses these lines, in as few bytes as JSON takes."""
-    named = [{"bursar_transaction_id": one, "reason": "unknown student"} for one in ids]
+    named = [{"bursar_transaction_id": item, "reason": "unknown student"} for item in ids]
     body = export_response(response_id=response_id, outcome="partial", refused_lines=named)
     return record("export-response.v1", json.dumps(body, separators=(",", ":")).encode())
 
 
 def as_many_as_fit(ids: Sequence[str]) -> int:
     """Each line takes the same bytes more."""
-    one, two = (len(naming(ids[:n], "0" * 9).value or b"") for n in (1, 2))
-    return 1 + (RECORD_BYTES_MAX - one) // (two - one)
+    item, two = (len(naming(ids[:n], "0" * 9).value or b"") for n in (1, 2))
+    return 1 + (RECORD_BYTES_MAX - item) // (two - item)

@@ -123,8 +123,8 @@ async def test_a_person_discards_from_a_long_queue_without_reading_it(
     await queue_of(path, 200)
     async with path.pool.acquire() as connection:
         (item,) = await parked.find(connection, ParkedFilter(id="P-7"))
-    told = await parked.discard(path.applier, item, Justification("tester", "a wrong fine"))
-    assert told.outcome == "discarded"
+    result = await parked.discard(path.applier, item, Justification("tester", "a wrong fine"))
+    assert result.outcome == "discarded"
     assert reading.count == 1
     assert await path.value("SELECT count(*) FROM parked") == 199
 

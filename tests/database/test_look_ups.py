@@ -45,8 +45,8 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     )
 
     async def story(*named: str) -> list[tuple[str, str | None]]:
-        told = await commands.lines("history", *OWN, *named)
-        return [(row["what"], row.get("fine_id")) for row in told]
+        rows = await commands.lines("history", *OWN, *named)
+        return [(row["what"], row.get("fine_id")) for row in rows]
 
     of_first = await story("--fine", "F-1")
     assert await story("--payment", "SAP", "PAY-1") == [("payment", "F-1"), *of_first]
@@ -74,8 +74,8 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     again = await export(path)
 
     async def batches(*named: str) -> list[int]:
-        told = await commands.lines("export", "list", *OWN, *named)
-        return [row["batch_number"] for row in told]
+        rows = await commands.lines("export", "list", *OWN, *named)
+        return [row["batch_number"] for row in rows]
 
     assert await batches("--line", line) == [1]
     assert await batches("--fine", "F-1") == [1]
@@ -135,8 +135,8 @@ async def test_all_payments_are_listed_with_what_became_of_them(
     assert [row["amount"] for row in listed[7:]] == [None, "20.00", "7"]
 
     async def some(*options: str) -> list[str]:
-        told = await commands.lines("payments", "list", *options)
-        return [f"{row['institution_id']} {row['source']} {row['payment_id']}" for row in told]
+        rows = await commands.lines("payments", "list", *options)
+        return [f"{row['institution_id']} {row['source']} {row['payment_id']}" for row in rows]
 
     assert await some("--since", "2026-10-08T00:00:00Z", *OWN) == [
         "6050 SAP P-8",
@@ -170,8 +170,8 @@ async def test_an_over_payment_is_shown_with_its_sums_and_what_each_decision_doe
     await path.take(payment(payment_id="PAY-2", amount="10.00"))
     (shown,) = await commands.lines("parked", "show", *PAY_1)
     assert shown["release_would"] == "make a credit of 60.01 for the patron"
-    (told,) = await commands.lines("parked", "release", *PAY_1, "--reason", "meant so")
-    assert told["outcome"].startswith("applied, excess as credit bb-")
+    (row,) = await commands.lines("parked", "release", *PAY_1, "--reason", "meant so")
+    assert row["outcome"].startswith("applied, excess as credit bb-")
     assert await path.value("SELECT remaining FROM fine WHERE type = 'CREDIT'") == -6_001
 
 

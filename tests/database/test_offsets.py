@@ -147,8 +147,8 @@ async def until_one_waits_for_a_lock(pool: Pool) -> None:
 
 
 async def waits(connection: Connection) -> bool:
-    found: bool = await connection.fetchval(
+    value: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock')"
     )
-    return found
+    return value

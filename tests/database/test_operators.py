@@ -59,7 +59,7 @@ async def test_a_reversal_behind_a_discarded_payment_stays_open_for_a_person(
         )
     )
     done(await parked.discard(path.applier, item, WHY))
-    states = {one.reason: one.state for one in await rejected_now(path)}
+    states = {entry.reason: entry.state for entry in await rejected_now(path)}
     assert states == {
         Reason.DISCARDED: RejectedState.DISCARDED,
         Reason.ORIGINAL_REJECTED: RejectedState.OPEN,
@@ -110,7 +110,7 @@ async def test_a_record_with_an_internal_error_can_be_discarded(path: WritePath)
     (row,) = await rejected_now(path)
     assert (row.reason, row.state, row.place) == (Reason.DISCARDED, "discarded", item.place)
     assert await parked_now(path) == []
-    assert [one[0] for one in await actions(path)] == ["parked_discard"]
+    assert [action[0] for action in await actions(path)] == ["parked_discard"]
 
 
 async def test_parked_records_are_found_by_identity_place_wait_and_age(path: WritePath) -> None:
@@ -121,7 +121,7 @@ async def test_parked_records_are_found_by_identity_place_wait_and_age(path: Wri
     )
 
     async def ids(**wanted: Any) -> list[str | None]:
-        return [one.id for one in await parked_now(path, **wanted)]
+        return [item.id for item in await parked_now(path, **wanted)]
 
     assert await ids() == ["PAY-1", "PAY-2", "C-1", "F-2"]
     assert await ids(limit=2) == ["PAY-1", "PAY-2"]

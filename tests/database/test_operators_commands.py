@@ -35,8 +35,8 @@ async def test_a_held_overpayment_is_listed_shown_and_released(
     place = ("--topic", listed["topic"], "--partition", "0", "--offset", "0")
     (shown,) = await commands.lines("parked", "show", *place)
     assert "value" not in shown
-    (told,) = await commands.lines("parked", "release", *PAID, *WHY, "--operator", "ann")
-    assert told["done"]
+    (row,) = await commands.lines("parked", "release", *PAID, *WHY, "--operator", "ann")
+    assert row["done"]
     (action,) = await path.rows("SELECT operator, reason, subject FROM operator_action")
     assert (action["operator"], action["reason"]) == ("ann", WHY[1])
     assert json.loads(str(action["subject"]))["id"] == "PAY-1"
@@ -52,8 +52,8 @@ async def test_all_is_asked_for_once_and_filtered(path: WritePath, commands: Com
     assert refused.exit_code == 1
     assert "Discard parked records: 2?" in refused.stderr
     assert len(await commands.lines("parked", "list")) == 3
-    assert [one["done"] for one in await commands.lines(*every, "--yes")] == [True, True]
-    assert [one["institution_id"] for one in await commands.lines("parked", "list")] == ["77"]
+    assert [line["done"] for line in await commands.lines(*every, "--yes")] == [True, True]
+    assert [line["institution_id"] for line in await commands.lines("parked", "list")] == ["77"]
     assert (await commands.call(*every, "--yes")).exit_code == 1  # nothing found
 
 
@@ -140,8 +140,8 @@ async def test_what_still_waits_is_told_with_exit_code_1(
     path: WritePath, commands: Commands
 ) -> None:
     await path.take(payment())
-    (told,) = await commands.lines("parked", "release", *PAID, *WHY, code=1)
-    assert (told["done"], told["outcome"]) == (False, "still waits: unknown_fine")
+    (row,) = await commands.lines("parked", "release", *PAID, *WHY, code=1)
+    assert (row["done"], row["outcome"]) == (False, "still waits: unknown_fine")
 
 
 async def test_a_payment_and_a_change_of_one_id_are_told_apart(
@@ -150,8 +150,8 @@ async def test_a_payment_and_a_change_of_one_id_are_told_apart(
     await path.take(payment(source="X", payment_id="1"), change(source="X", change_id="1"))
     both = ("--institution", "6050", "--source", "X", "--id", "1")
     assert (await commands.call("parked", "discard", *both, *WHY)).exit_code == 2
-    (told,) = await commands.lines("parked", "discard", *both, "--record", "change", *WHY)
-    assert told["record"] == "change"
+    (row,) = await commands.lines("parked", "discard", *both, "--record", "change", *WHY)
+    assert row["record"] == "change"
 
 
 async def test_a_waiting_reversal_is_told_from_a_payment(
@@ -160,7 +160,7 @@ async def test_a_waiting_reversal_is_told_from_a_payment(
     back = {"kind": "reversal", "reverses_payment_id": "PAY-1", "fine_id": ABSENT}
     await path.take(payment(payment_id="R", **back), payment(payment_id="P"), change())
     listed = await commands.lines("parked", "list")
-    assert {one["id"]: (one["record"], one["kind"]) for one in listed} == {
+    assert {item["id"]: (item["record"], item["kind"]) for item in listed} == {
         "R": ("payment", "reversal"),
         "P": ("payment", "payment"),
         "C-1": ("change", "paid"),
@@ -180,8 +180,8 @@ async def test_only_what_a_person_may_decide_is_released(
     def one(fine_id: str) -> tuple[str, ...]:
         return ("held", "release", "--institution", "6050", "--fine", fine_id, *WHY)
 
-    (told,) = await commands.lines(*one("F-1"))
-    assert told["outcome"] == "released"
+    (row,) = await commands.lines(*one("F-1"))
+    assert row["outcome"] == "released"
     (again,) = await commands.lines(*one("F-1"), code=1)
     assert again["outcome"] == "is not held back"
     (refused,) = await commands.lines(*one("F-2"), code=1)
@@ -192,7 +192,7 @@ async def test_only_what_a_person_may_decide_is_released(
     (exported,) = await commands.lines(*one("F-1"), code=1)
     assert exported["outcome"] == "is not open: Transferred"
     (shown,) = await commands.lines("held", "show", "--institution", "6050", "--fine", "F-1")
-    assert [one["action"] for one in shown["decisions"]] == ["held_release"]
+    assert [item["action"] for item in shown["decisions"]] == ["held_release"]
     assert (shown["exported_by"], shown["exported_as"] is None) == ("SIS", False)
 
 
@@ -202,12 +202,12 @@ def test_what_is_logged_beside_a_table_is_text_on_a_terminal_unless_told(tmp_pat
         "kafka_bootstrap_servers": "127.0.0.1:1",
     }
     settings = Settings.model_validate(places)
-    told = Settings.model_validate({**places, "log_format": "json"})
+    result = Settings.model_validate({**places, "log_format": "json"})
     first, second = os.openpty()
     with (
         os.fdopen(first, "rb"),
         os.fdopen(second, "w") as terminal,
         (tmp_path / "log").open("w") as file,
     ):
-        formats = [log_format(one, out) for one in (settings, told) for out in (terminal, file)]
+        formats = [log_format(item, out) for item in (settings, result) for out in (terminal, file)]
     assert formats == ["console", "json", "json", "json"]

@@ -34,15 +34,15 @@ def shown(metrics: Metrics) -> dict[str, str]:
 async def test_what_waits_for_a_person_is_counted(path: WritePath) -> None:
     metrics = Metrics()
     oldest = await Gauges(path.pool, metrics, 3_600).run_once()
-    found = shown(metrics)
+    result = shown(metrics)
     assert 7_200 <= oldest < 7_300
-    assert found['bursar_parked{wait="unknown_fine"}'] == "1.0"
-    assert found['bursar_parked{wait="not_exported"}'] == "1.0"
-    assert found['bursar_rejected_open{reason="invalid_json"}'] == "1.0"
-    assert found['bursar_rejected_open{reason="discarded"}'] == "0.0"
-    assert found['bursar_held_now{reason="not_exportable"}'] == "1.0"
-    assert found['bursar_held_now{reason="in_dispute"}'] == "1.0"
-    assert found["bursar_parked_overdue"] == "1.0"
+    assert result['bursar_parked{wait="unknown_fine"}'] == "1.0"
+    assert result['bursar_parked{wait="not_exported"}'] == "1.0"
+    assert result['bursar_rejected_open{reason="invalid_json"}'] == "1.0"
+    assert result['bursar_rejected_open{reason="discarded"}'] == "0.0"
+    assert result['bursar_held_now{reason="not_exportable"}'] == "1.0"
+    assert result['bursar_held_now{reason="in_dispute"}'] == "1.0"
+    assert result["bursar_parked_overdue"] == "1.0"
 
 
 async def test_an_old_record_is_an_alarm_once_per_interval(path: WritePath) -> None:

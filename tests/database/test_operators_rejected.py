@@ -36,15 +36,15 @@ async def test_a_replayed_record_is_decided_afresh(path: WritePath) -> None:
     assert now.state is RejectedState.REPLAYED
     assert undone(await rejected.replay(path.applier, now, WHY)) == "is replayed already"
     assert undone(await rejected.replay(path.applier, item, WHY)) == "is replayed already"
-    assert [one[0] for one in await actions(path)] == ["rejected_replay"]
+    assert [action[0] for action in await actions(path)] == ["rejected_replay"]
 
 
 async def test_a_replay_that_is_rejected_again_changes_nothing(path: WritePath) -> None:
     item = await one_rejected(path, fine(), fine(amount="1.00", fine_id="F-1"))
     before = await tables_of(path.pool)
     sent = len(await outbox_of(path.pool, "rejected.v1"))
-    told = await rejected.replay(path.applier, item, WHY)
-    assert undone(told) == "is rejected again: fine_conflict"
+    result = await rejected.replay(path.applier, item, WHY)
+    assert undone(result) == "is rejected again: fine_conflict"
     assert await tables_of(path.pool) == before
     assert len(await outbox_of(path.pool, "rejected.v1")) == sent
 
@@ -59,7 +59,7 @@ async def test_what_was_replayed_and_is_refused_for_the_same_reason_is_there_aga
         (given_up,) = await rejected_now(path)
         assert given_up.state is RejectedState.DISCARDED
         done(await rejected.replay(path.applier, given_up, WHY))
-        assert [one.state for one in await rejected_now(path)] == ["replayed"]
+        assert [entry.state for entry in await rejected_now(path)] == ["replayed"]
 
 
 async def test_what_cannot_be_read_says_so(path: WritePath) -> None:
@@ -122,7 +122,7 @@ async def test_rejected_records_are_found_by_every_filter(path: WritePath) -> No
     )
 
     async def reasons(**wanted: Any) -> list[str]:
-        return [one.reason.value for one in await rejected_now(path, **wanted)]
+        return [item.reason.value for item in await rejected_now(path, **wanted)]
 
     assert sorted(await reasons()) == ["invalid_amount", "invalid_amount", "unknown_line"]
     assert await reasons(institution_id="77") == ["unknown_line"]
@@ -142,7 +142,7 @@ async def test_replays_of_one_record_at_the_same_instant_apply_it_once(path: Wri
         path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
     )
     await exported(path)
-    told = await asyncio.gather(*(rejected.replay(path.applier, item, WHY) for _ in range(4)))
-    assert sorted(one.done for one in told) == [False, False, False, True]
+    result = await asyncio.gather(*(rejected.replay(path.applier, item, WHY) for _ in range(4)))
+    assert sorted(entry.done for entry in result) == [False, False, False, True]
     assert await balances(path) == (0, 0)
     assert len(await actions(path)) == 1

@@ -30,7 +30,7 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 async def page(
     connection: Connection, rows: int = 100, size: int = 1 << 30, blocked: tuple[str, ...] = ()
 ) -> list[tuple[str, list[Record]]]:
-    found = await connection.fetch(statements("outbox")["page"], rows, size, list(blocked))
+    result = await connection.fetch(statements("outbox")["page"], rows, size, list(blocked))
     return [
         (
             row["topic"],
@@ -41,7 +41,7 @@ async def page(
                 )
             ],
         )
-        for row in found
+        for row in result
     ]
 
 

@@ -48,8 +48,8 @@ async def test_a_paused_profile_is_not_run_until_it_is_resumed(
     path: WritePath, commands: Commands, profiles: Profiles
 ) -> None:
     await path.take(*fines(2), fine(fine_id="G-1", type="OTHER"))
-    (told,) = await commands.lines("export", "pause", "--profile", "A", *WHY)
-    assert (told["profile"], told["done"], told["outcome"]) == ("A", True, "paused")
+    (result,) = await commands.lines("export", "pause", "--profile", "A", *WHY)
+    assert (result["profile"], result["done"], result["outcome"]) == ("A", True, "paused")
     (again,) = await commands.lines("export", "pause", "--profile", "A", *WHY, code=1)
     assert again["outcome"] == "is paused already"
 

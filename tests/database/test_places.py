@@ -67,9 +67,9 @@ async def test_the_restore_check_knows_what_was_published_of_the_earlier_record(
     await made_anew(path)
     await path.take(record(CONTRACT, {}))
     sent = await outbox_of(path.pool, "rejected.v1")
-    assert [one.header("bursar-reason") for one in sent] == ["invalid_json", "invalid_schema"]
+    assert [item.header("bursar-reason") for item in sent] == ["invalid_json", "invalid_schema"]
     await path.pool.execute("DELETE FROM outbox")
-    outputs = [Output(one.topic, one.value, one.headers) for one in sent]
+    outputs = [Output(item.topic, item.value, item.headers) for item in sent]
     async with path.pool.acquire() as connection:
         assert await unknown(connection, outputs) == []
 
@@ -87,9 +87,9 @@ async def test_an_earlier_record_can_still_be_decided(path: WritePath) -> None:
     await path.take(fine(currency="EUR"), fine(amount="1.00", currency="EUR"))
     await made_anew(path)
     await path.take(bad("{one"), bad("{another"))
-    (earlier,) = [one for one in await rejected_now(path) if one.reason == "fine_conflict"]
-    told = await rejected.replay(path.applier, earlier, SAID)
-    assert told.outcome == "is rejected again: fine_conflict"
+    (earlier,) = [item for item in await rejected_now(path) if item.reason == "fine_conflict"]
+    result = await rejected.replay(path.applier, earlier, SAID)
+    assert result.outcome == "is rejected again: fine_conflict"
     assert (await rejected.discard(path.applier, earlier, SAID)).done
 
 

@@ -251,8 +251,8 @@ async def test_a_million_fines_are_read_as_fifty_thousand_are(
     services: Services, database_template: str, statistics: Statistics
 ) -> None:
     async with ledger(services, database_template, statistics, MANY_FINES) as connection:
-        found = [await too_much(connection, call, MANY_FINES, MANY_SECONDS_MAX) for call in CALLS]
-    assert [problem for problem in found if problem is not None] == []
+        result = [await too_much(connection, call, MANY_FINES, MANY_SECONDS_MAX) for call in CALLS]
+    assert [problem for problem in result if problem is not None] == []
 
 
 async def test_the_books_of_the_large_ledger_agree(large: Connection) -> None:

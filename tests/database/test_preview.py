@@ -64,8 +64,8 @@ async def path(path: WritePath) -> WritePath:
 
 
 def only(profiles: Profiles) -> Profile:
-    (found,) = profiles.profiles
-    return found
+    (result,) = profiles.profiles
+    return result
 
 
 async def previewed(path: WritePath, profile: Profile) -> list[bytes]:
@@ -81,14 +81,14 @@ async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
         "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
         " VALUES ('6050', 'SIS', 'r', '2026-10-01T00:00:00Z', 'open')"
     )
-    told = [built async for built in preview(path.pool, LedgerReader(parse), profile)]
-    expected = [built.document for built in told]
+    result = [built async for built in preview(path.pool, LedgerReader(parse), profile)]
+    expected = [built.document for built in result]
 
     sealed: list[Manifest] = []
     await path.exports(profiles).run_profile(profile, sealed.append)
 
     at = sealed[0].sealed_at
-    assert [replace(built.manifest, sealed_at=at) for built in told] == [
+    assert [replace(built.manifest, sealed_at=at) for built in result] == [
         replace(manifest, sealed_at=at) for manifest in sealed
     ]
     rows = await path.rows("SELECT document FROM export_batch ORDER BY batch_number")
@@ -132,10 +132,10 @@ async def test_a_sealed_file_is_sound_and_a_changed_one_is_told_by_its_line(
     assert chain_breaks([*manifests[:2], *manifests[3:]])[0].field == "batch_number"
 
     changed = documents[0].replace(b"<xb:sum>0.5</xb:sum>", b"<xb:sum>0.6</xb:sum>", 1)
-    found = {(one.field, one.line) for one in verify(changed, manifests[0])}
-    assert {("sha256", None), ("total", None), ("sum", 2)} <= found
+    result = {(item.field, item.line) for item in verify(changed, manifests[0])}
+    assert {("sha256", None), ("total", None), ("sum", 2)} <= result
     assert ("previous_sha256", None) in {
-        (one.field, one.line) for one in verify(documents[1], manifests[1], "0" * 64)
+        (item.field, item.line) for item in verify(documents[1], manifests[1], "0" * 64)
     }
 
 
@@ -153,5 +153,5 @@ async def test_a_manifest_that_its_own_batch_contradicts_is_told(
         "previous_sha256": "0" * 64,  # before batch 1 there is none
     }
     for field, value in others.items():
-        found = verify(row["document"], {**manifest, field: value})
-        assert [one.field for one in found] == [field]
+        result = verify(row["document"], {**manifest, field: value})
+        assert [item.field for item in result] == [field]

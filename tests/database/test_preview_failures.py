@@ -68,7 +68,7 @@ async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
     profiles = profiles_with(1_000)
     with pytest.raises(FailingFines) as caught:
         [built async for built in preview(path.pool, LedgerReader(parse), only(profiles))]
-    named = ", ".join(f"{one} ({type(error).__name__})" for one in BAD)
+    named = ", ".join(f"{item} ({type(error).__name__})" for item in BAD)
     assert str(caught.value) == f"bursar: a run would fail on the fines {named}"
     assert await tables_of(path.pool) == before
     with pytest.raises(run_raises):

@@ -220,5 +220,5 @@ async def test_a_record_stays_while_others_of_its_outbox_row_are_to_be_sent(
 
 
 def fine_of(row: asyncpg.Record, place: int) -> dict[str, object]:
-    found: dict[str, object] = json.loads(row["payloads"][place])["fine"]
-    return found
+    result: dict[str, object] = json.loads(row["payloads"][place])["fine"]
+    return result

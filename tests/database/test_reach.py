@@ -53,9 +53,9 @@ async def test_check_says_why_a_database_cannot_be_used(
         f"{empty_database_url}?sslmode=require": "the server does not offer TLS",
     }
     for url, words in cases.items():
-        found = await findings(url, bootstrap_servers)
-        assert words in found["database"], found
-        assert password not in "".join(found.values())
+        result = await findings(url, bootstrap_servers)
+        assert words in result["database"], result
+        assert password not in "".join(result.values())
         ended = await Commands(url, bootstrap_servers).call("parked", "list")
         assert (ended.exit_code, words in ended.stderr) == (1, True), ended.stderr
         assert len(ended.stderr.splitlines()) == 1
@@ -78,8 +78,8 @@ async def test_check_says_why_kafka_cannot_be_used(database_url: str, silent_add
         "BURSAR_KAFKA_USER": "library",
         "BURSAR_KAFKA_PASSWORD": "Geheim-1",
     }
-    found = await findings(database_url, "127.0.0.1:1", **quick, **sasl)
-    assert found["kafka"] == "nobody listens there: Kafka at 127.0.0.1:1, user library"
+    result = await findings(database_url, "127.0.0.1:1", **quick, **sasl)
+    assert result["kafka"] == "nobody listens there: Kafka at 127.0.0.1:1, user library"
 
 
 async def test_a_role_without_rights_is_told_of_by_a_migration(

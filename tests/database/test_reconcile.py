@@ -67,15 +67,17 @@ async def test_sound_books_agree_and_the_totals_add_up(path: WritePath) -> None:
     done = await reconcile(path.pool)
     assert done == Reconciled(done.profiles, done.accounts, (), is_cut=False)
     assert done.agrees
-    told = [
-        (one.profile, one.currency, one.lines, one.exported, one.paid, one.written_off)
-        for one in done.profiles
+    result = [
+        (item.profile, item.currency, item.lines, item.exported, item.paid, item.written_off)
+        for item in done.profiles
     ]
-    assert told == [
+    assert result == [
         ("SIS", "USD", 6, 47_00, 12_00, 1_00),
         ("YEN", "JPY", 1, 700, 200, 0),
     ]
-    assert {one.currency: (one.active, one.transferred) for one in done.accounts} == {
+    assert {
+        account.currency: (account.active, account.transferred) for account in done.accounts
+    } == {
         "JPY": (0, 500),
         "USD": (10_00 - 2_50, 34_00),
     }
@@ -85,11 +87,11 @@ async def test_sound_books_agree_and_the_totals_add_up(path: WritePath) -> None:
 async def test_what_was_exported_is_not_called_what_is_owed_now(
     database_url: str, bootstrap_servers: str
 ) -> None:
-    told = await Commands(database_url, bootstrap_servers).lines(
+    rows = await Commands(database_url, bootstrap_servers).lines(
         "reconcile", "--institution", "6050"
     )
     of_profile, accounts = (
-        next(one for one in told if one["what"] == what and one["currency"] == "USD")
+        next(item for item in rows if item["what"] == what and item["currency"] == "USD")
         for what in ("profile", "accounts")
     )
     assert (of_profile["exported"], of_profile["outstanding"]) == ("47.00", "34.00")
@@ -189,12 +191,12 @@ async def test_an_institution_without_books_agrees(path: WritePath) -> None:
     ],
 )
 async def test_a_broken_row_is_named(path: WritePath, statement: str, names: set[str]) -> None:
-    assert {one.name for one in await broken(path, statement)} == names
+    assert {item.name for item in await broken(path, statement)} == names
 
 
 async def test_a_difference_says_whose_account_it_is_and_both_numbers(path: WritePath) -> None:
-    found = await broken(path, "UPDATE payment SET applied = 300 WHERE payment_id = '1'")
-    assert found == [
+    result = await broken(path, "UPDATE payment SET applied = 300 WHERE payment_id = '1'")
+    assert result == [
         Difference(
             name="outstanding_is_not_exported_less_settled",
             institution_id="6050",
@@ -208,7 +210,7 @@ async def test_a_difference_says_whose_account_it_is_and_both_numbers(path: Writ
             found=6_00,
         )
     ]
-    (sis,) = [one for one in (await reconcile(path.pool)).profiles if one.profile == "SIS"]
+    (sis,) = [item for item in (await reconcile(path.pool)).profiles if item.profile == "SIS"]
     assert sis.difference == -1_00
     assert (await reconcile(path.pool, "77")).agrees
 

@@ -47,8 +47,8 @@ async def test_rejected_records_are_listed_by_what_they_say_they_are(
         change(amount="0.00"),
     )
     listed = await commands.lines("rejected", "list")
-    told = {(one["topic"], one["offset"]): (one["source"], one["id"]) for one in listed}
-    assert sorted(told.values(), key=str) == [
+    result = {(item["topic"], item["offset"]): (item["source"], item["id"]) for item in listed}
+    assert sorted(result.values(), key=str) == [
         ("ALMA", "C-1"),
         ("SAP", "PAY-1"),
         ("SAP", "PAY-2"),
@@ -65,8 +65,8 @@ async def test_the_reason_of_rejected_records_has_one_name_in_list_and_replay(
 ) -> None:
     await path.take(payment(amount="0.00"), record("bursar-payment.v1", b"{"))
     for name in ("--because", "--reason"):
-        (one,) = await commands.lines("rejected", "list", name, "invalid_json")
-        assert one["reason"] == "invalid_json"
+        (row,) = await commands.lines("rejected", "list", name, "invalid_json")
+        assert row["reason"] == "invalid_json"
 
 
 async def test_all_open_rejected_records_are_replayed_oldest_first(
@@ -80,14 +80,14 @@ async def test_all_open_rejected_records_are_replayed_oldest_first(
         fine(),
     )
     await export(path)
-    told = await commands.lines("rejected", "replay", "--all", "--yes", *WHY, code=1)
-    assert [(one["reason"], one["done"], one["outcome"]) for one in told[:2]] == [
+    rows = await commands.lines("rejected", "replay", "--all", "--yes", *WHY, code=1)
+    assert [(item["reason"], item["done"], item["outcome"]) for item in rows[:2]] == [
         ("unknown_line", True, "applied"),
         ("original_rejected", True, "applied"),
     ]
-    assert told[2]["outcome"].startswith("would be rejected again: invalid_json")
+    assert rows[2]["outcome"].startswith("would be rejected again: invalid_json")
     states = await commands.lines("rejected", "list", "--state", "open")
-    assert [one["reason"] for one in states] == ["invalid_json"]
+    assert [state["reason"] for state in states] == ["invalid_json"]
     (only,) = await commands.lines(
         "rejected", "discard", "--all", "--because", "invalid_json", "--yes", *WHY
     )

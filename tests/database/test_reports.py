@@ -21,8 +21,8 @@ async def test_balances_are_printed_with_the_currencys_decimals(
         ("KWD", "1.005", "0.000", "1.005"),
         ("USD", "0.00", "95.50", "95.50"),
     ]
-    (one,) = await commands.lines("balance", *PATRON, "--currency", "JPY")
-    assert (one["sequence"], one["epoch"]) == (2, 1)
+    (row,) = await commands.lines("balance", *PATRON, "--currency", "JPY")
+    assert (row["sequence"], row["epoch"]) == (2, 1)
     assert "95.50" in (await commands.call("balance", *PATRON)).stdout
 
 
@@ -77,8 +77,8 @@ async def test_the_state_of_a_batch_follows_the_broker_and_the_bursar(
     await export(path)
 
     async def state() -> str:
-        (one,) = await commands.lines("export", "list", "--profile", "SIS")
-        return str(one["state"])
+        (row,) = await commands.lines("export", "list", "--profile", "SIS")
+        return str(row["state"])
 
     assert await state() == "sealed"
     assert len(await outbox_of(path.pool, "export-batch.v1")) == 1
@@ -119,11 +119,11 @@ async def test_each_line_of_a_batch_tells_what_became_of_it(
     batch, *lines = await commands.lines(*show)
     assert (batch["total"], batch["fine_count"], batch["state"]) == ("100.00", 6, "partly_refused")
     assert batch["responses"] == ["SAP: R-1, partial (1 line), applied"]
-    told = [
-        (one["fine_id"], one["became"], one["outstanding"], one["paid"], one["written_off"])
-        for one in lines
+    result = [
+        (item["fine_id"], item["became"], item["outstanding"], item["paid"], item["written_off"])
+        for item in lines
     ]
-    assert told == [
+    assert result == [
         ("F-0", "settled", "0.00", "10.00", "0.00"),
         ("F-1", "partly settled", "5.00", "4.00", "1.00"),
         ("F-2", "open", "10.00", "0.00", "0.00"),

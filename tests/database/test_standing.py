@@ -41,9 +41,9 @@ def standing(path: WritePath, metrics: Metrics) -> Standing:
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
-    found = metrics.registry.get_sample_value(name, labels or LABELS)
-    assert found is not None
-    return found
+    result = metrics.registry.get_sample_value(name, labels or LABELS)
+    assert result is not None
+    return result
 
 
 async def earlier(path: WritePath, by: str) -> None:
@@ -95,9 +95,9 @@ async def test_a_paused_profile_is_not_overdue(
 ) -> None:
     await path.exports(HOURLY).run_once()
     await earlier(path, "3 hours")
-    key, said = ("6050", "bursar"), Justification("ann", "year end")
+    key, justification = ("6050", "bursar"), Justification("ann", "year end")
     for decide, overdue in ((pause, 0), (resume, 1)):
-        assert (await decide(path.applier, key, said)).done
+        assert (await decide(path.applier, key, justification)).done
         await standing.run_once()
         assert value(metrics, "bursar_run_overdue") == overdue
 
@@ -119,8 +119,8 @@ async def test_a_run_that_an_older_release_closed_counts_from_its_cutoff(path: W
     await path.exports(HOURLY).run_once()
     await path.pool.execute("DELETE FROM export_run_end")
     async with path.pool.acquire() as connection:
-        (found,) = await profile_standings(connection, HOURLY.profiles, 1_800)
-    assert found.ended_at == await path.value("SELECT cutoff FROM export_run")
+        (profile_standing,) = await profile_standings(connection, HOURLY.profiles, 1_800)
+    assert profile_standing.ended_at == await path.value("SELECT cutoff FROM export_run")
 
 
 async def test_a_profile_that_only_commands_run_is_never_overdue(path: WritePath) -> None:
@@ -128,8 +128,8 @@ async def test_a_profile_that_only_commands_run_is_never_overdue(path: WritePath
     await path.exports(HOURLY).run_once()
     await earlier(path, "900 days")
     async with path.pool.acquire() as connection:
-        (found,) = await profile_standings(connection, by_hand.profiles, 60)
-    assert not found.is_overdue
+        (profile_standing,) = await profile_standings(connection, by_hand.profiles, 60)
+    assert not profile_standing.is_overdue
 
 
 async def test_a_batch_is_unanswered_until_a_response_or_a_payment_comes(
@@ -142,8 +142,12 @@ async def test_a_batch_is_unanswered_until_a_response_or_a_payment_comes(
     await path.pool.execute("UPDATE export_batch SET sealed_at = sealed_at - interval '15 days'")
     await path.take(response(batch_number=1), payment(fine_id="F-3"))
     async with path.pool.acquire() as connection:
-        (found,) = await unanswered_batches(connection, HOURLY.profiles, 14)
-        assert (found.profile, found.batch_number, found.age_days) == ("bursar", 2, 15)
+        (unanswered_batch,) = await unanswered_batches(connection, HOURLY.profiles, 14)
+        assert (
+            unanswered_batch.profile,
+            unanswered_batch.batch_number,
+            unanswered_batch.age_days,
+        ) == ("bursar", 2, 15)
         assert await unanswered_batches(connection, HOURLY.profiles, 16) == []
         export_only = profiles_with(50, mode="export_only").profiles
         assert await unanswered_batches(connection, export_only, 14) == []
@@ -168,7 +172,7 @@ async def test_a_source_is_silent_when_nothing_came_for_days(
     await counts.write_sources()
     async with path.pool.acquire() as connection:
         silent = await silent_sources(connection, 14)
-    assert {found.sender: found.age_days for found in silent} == {
+    assert {result.sender: result.age_days for result in silent} == {
         Sender("6050", "fine-created.v1", "any"): 15,
         Sender("6050", "bursar-payment.v1", "SAP"): 15,
     }

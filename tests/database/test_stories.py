@@ -27,10 +27,10 @@ async def test_a_story_tells_everything_in_the_order_it_was_recorded(
         ),
     )
     story = await commands.lines(*STORY, "--fine", "F-1")
-    told = [(one["what"], one["kind"], one.get("amount")) for one in story[2:]]
+    result = [(item["what"], item["kind"], item.get("amount")) for item in story[2:]]
     credit = story[1]["fine_id"]
-    assert [one["fine_id"] for one in story[:2]] == ["F-1", credit]
-    assert told[:6] == [
+    assert [item["fine_id"] for item in story[:2]] == ["F-1", credit]
+    assert result[:6] == [
         ("transaction", "fine", "100.00"),
         ("transaction", "desk_payment", "10.00"),
         ("transaction", "export_and_paid", "90.00"),
@@ -38,20 +38,20 @@ async def test_a_story_tells_everything_in_the_order_it_was_recorded(
         ("transaction", "payment", "60.00"),
         ("transaction", "credit", "-5.00"),
     ]
-    assert ("transaction", "reversal", "60.00") in told
-    assert ("transaction", "credit_cancelled", "5.00") in told
-    refusals = [one["text"].split(":")[0] for one in story if one["what"] == "rejected"]
+    assert ("transaction", "reversal", "60.00") in result
+    assert ("transaction", "credit_cancelled", "5.00") in result
+    refusals = [item["text"].split(":")[0] for item in story if item["what"] == "rejected"]
     assert sorted(refusals) == ["already_paid", "currency_mismatch", "invalid_amount"]
-    answers = [one for one in story if one["what"] == "response"]
-    assert [one["text"] for one in answers] == [
+    answers = [item for item in story if item["what"] == "response"]
+    assert [answer["text"] for answer in answers] == [
         "accepted, line live",
         "partial, already_paid, line live",
     ]
-    assert {one["occurred_at"] for one in answers} == {"2026-09-15T08:00:00Z"}
-    recorded = [one["recorded_at"] for one in story[2:]]
+    assert {answer["occurred_at"] for answer in answers} == {"2026-09-15T08:00:00Z"}
+    recorded = [item["recorded_at"] for item in story[2:]]
     assert None not in recorded
     assert recorded == sorted(recorded)
-    assert not any("OTHER" in str(one) for one in story)
+    assert not any("OTHER" in str(item) for item in story)
     whole = await commands.lines(*STORY, "--patron", "P-1")
     assert whole == story
 
@@ -69,8 +69,8 @@ async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
     ):
         await path.take(response(response_id=own_id, profile="SIS", outcome=outcome, **more))
     show = ("export", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
-    told = (await commands.lines(*show))[0]["responses"]
-    assert told == [
+    rows = (await commands.lines(*show))[0]["responses"]
+    assert rows == [
         "SAP: Z, accepted (3 lines), applied",
         "SAP: Y, refused, rejected: already_paid",
         "SAP: X, accepted, rejected: control_total_mismatch",
@@ -80,10 +80,10 @@ async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
         "UPDATE export_response"
         " SET outcome = NULL, lines = NULL, responded_at = NULL, recorded_at = NULL"
     )
-    told = (await commands.lines(*show))[0]["responses"]
-    assert told[2] == "SAP: Z, applied"
+    rows = (await commands.lines(*show))[0]["responses"]
+    assert rows[2] == "SAP: Z, applied"
     story = await commands.lines(*STORY, "--fine", "F-1")
-    assert [one["what"] for one in story[-3:]] == ["response"] * 3
+    assert [item["what"] for item in story[-3:]] == ["response"] * 3
     await path.take(response(response_id="Z", profile="SIS"))  # known still
 
 
@@ -94,7 +94,7 @@ async def test_a_story_is_told_of_a_fine_that_only_records_name(
     await path.take(payment(fine_id="F/ü"), fine(fine_id="F/ü", loan_id="L-odd"))
     await path.take(fine(fine_id="F/ü", amount="0.00"), record("bursar-payment.v1", b"{"))
     story = await commands.lines(*STORY, "--fine", "F/ü")
-    assert [(one["what"], one["kind"], one["text"]) for one in story] == [
+    assert [(item["what"], item["kind"], item["text"]) for item in story] == [
         ("parked", "payment", "waits: unknown_fine"),
         ("parked", "fine", "waits: internal_error"),
         ("rejected", "library.fine-created.v1", "invalid_amount: amount: must be above zero"),
@@ -108,11 +108,11 @@ async def test_decisions_are_part_of_the_story(path: WritePath, commands: Comman
     paid = ("--institution", "6050", "--source", "SAP", "--id", "PAY-1")
     await commands.lines("parked", "discard", *paid, *why)
     story = await commands.lines(*STORY, "--fine", "F-1")
-    decisions = [(one["kind"], one["text"]) for one in story if one["what"] == "decision"]
+    decisions = [(item["kind"], item["text"]) for item in story if item["what"] == "decision"]
     assert decisions == [
         ("held_release", "released (ann: asked by the dean)"),
         ("parked_discard", "discarded (ann: asked by the dean)"),
     ]
     await path.pool.execute("DELETE FROM rejected")  # the bytes expire, the refusal is known still
     story = await commands.lines(*STORY, "--fine", "F-1")
-    assert [one["text"] for one in story if one["what"] == "rejected"] == ["discarded"]
+    assert [item["text"] for item in story if item["what"] == "rejected"] == ["discarded"]

@@ -171,10 +171,10 @@ async def test_what_waits_is_counted_by_what_it_waits_for(path: WritePath) -> No
         payment(payment_id="c", fine_id="NEVER"),
     )
     async with path.pool.acquire() as connection:
-        found = await parked_by_wait(connection)
-    assert {wait: waiting.records for wait, waiting in found.items()} == {
+        result = await parked_by_wait(connection)
+    assert {wait: waiting.records for wait, waiting in result.items()} == {
         Wait.INTERNAL_ERROR: 1,
         Wait.NOT_EXPORTED: 1,
         Wait.UNKNOWN_FINE: 2,
     }
-    assert all(0 <= waiting.oldest_seconds < 60 for waiting in found.values())
+    assert all(0 <= waiting.oldest_seconds < 60 for waiting in result.values())

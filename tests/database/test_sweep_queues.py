@@ -69,12 +69,12 @@ async def impatient(database_url: str) -> AsyncIterator[Applier]:
 
 async def queues(path: WritePath, *names: str, records: int = 1, amount: str = "600.00") -> None:
     """Fines of a patron each, and desk payments of 1.00 that missed them."""
-    await path.take(*(fine(fine_id=one, patron=patron(one), amount=amount) for one in names))
+    await path.take(*(fine(fine_id=name, patron=patron(name), amount=amount) for name in names))
     await miss_the_fine(
         path,
         *(
-            change(change_id=f"{one}-{n}", fine_id=one, amount="1.00")
-            for one in names
+            change(change_id=f"{name}-{n}", fine_id=name, amount="1.00")
+            for name in names
             for n in range(records)
         ),
     )
@@ -136,11 +136,11 @@ async def test_queues_of_both_kinds_are_taken_page_by_page(
     monkeypatch.setattr(sweep_module, "COMMIT_RECORDS_MAX", 3)
     await queues(path, *"ABCDEFG", records=2)
     originals = [f"O-{n}" for n in range(5)]
-    await path.take(*(reversal(f"R-{one}", one) for one in originals))
+    await path.take(*(reversal(f"R-{original}", original) for original in originals))
     line = {"fine_id": ABSENT, "bursar_transaction_id": "77"}
     await path.pool.execute("CREATE TABLE hidden AS SELECT * FROM parked")
     await path.pool.execute("DELETE FROM parked WHERE wait = 'unknown_original'")
-    await path.take(*(payment(payment_id=one, **line) for one in originals))
+    await path.take(*(payment(payment_id=original, **line) for original in originals))
     await path.pool.execute(
         "INSERT INTO parked SELECT * FROM hidden WHERE wait = 'unknown_original'"
     )

@@ -104,8 +104,8 @@ async def test_every_rejected_record_counts_once_whoever_rejects_it(
         ("exceeds_outstanding", "command"),
         ("discarded", "command"),
     }
-    both = [shown(one, "bursar_rejected_total") for one in (metrics, other)]
-    in_all = {key: sum(one.get(key, 0) for one in both) for key in (both[0] | both[1])}
+    both = [shown(item, "bursar_rejected_total") for item in (metrics, other)]
+    in_all = {key: sum(item.get(key, 0) for item in both) for key in (both[0] | both[1])}
     assert in_all[PAYMENTS, "exceeds_outstanding"] == in_all[PAYMENTS, "discarded"] == 1
     assert sum(in_all.values()) == await path.value("SELECT count(*) FROM rejected") == 6
     assert await path.value("SELECT count(*) FROM command_tally") == 0

@@ -39,7 +39,7 @@ def world(
     group_id: str,
     tmp_path: Path,
 ) -> World:
-    own = {
+    environment = {
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "BURSAR_TOPIC_PREFIX": topic_prefix,
@@ -48,7 +48,7 @@ def world(
         "BURSAR_SHUTDOWN_SECONDS_MAX": str(STOP_SECONDS_MAX),
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
-    return World({**kept, **own}, bootstrap_servers, topic_prefix, tmp_path)
+    return World({**kept, **environment}, bootstrap_servers, topic_prefix, tmp_path)
 
 
 @pytest.fixture

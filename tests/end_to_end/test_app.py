@@ -58,7 +58,7 @@ async def test_a_fine_goes_all_the_way_and_its_payment_too(world: World, topics:
         assert len(world.sent("export-manifest.v1")) == 1
         assert await stopped(process) == 0
     last = world.sent("balance-changed.v1")
-    paid = [one for one in last if one["patron_id"] == "P-2"][-1]
+    paid = [item for item in last if item["patron_id"] == "P-2"][-1]
     assert paid["balance"] == {"active": "0.00", "transferred": "0.00", "total": "0.00"}
     assert "Doe" not in (world.folder / "log").read_text("utf-8")
 
@@ -175,9 +175,9 @@ async def test_before_the_database_is_there_it_lives_and_is_not_ready(world: Wor
     async with running(world) as process:
         await until(lambda: has_event(world, "database_awaited"))
         assert (await probe(world, "/livez"))[0] == 200
-        status, told = await probe(world, "/readyz")
+        status, result = await probe(world, "/readyz")
         assert status == 503
-        assert told["checks"] == {"started": {"ok": False, "problem": "waits for the database"}}
+        assert result["checks"] == {"started": {"ok": False, "problem": "waits for the database"}}
         assert await stopped(process) == 0
     assert "Geheim" not in (world.folder / "log").read_text("utf-8")
 
@@ -237,16 +237,16 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 
 
 async def test_check_is_content_with_a_world_in_order(world: World, topics: Topics) -> None:
-    status, told, _ = await command(world, "check")
+    status, result, _ = await command(world, "check")
     assert status == 1
-    assert "fine-created.v1: must exist" in told
-    assert "fit the topics" not in told  # nothing is known of topics that are not there
+    assert "fine-created.v1: must exist" in result
+    assert "fit the topics" not in result  # nothing is known of topics that are not there
     await topics()
-    status, told, problems = await command(world, "check")
-    assert (status, problems) == (0, ""), told
-    assert "fit the topics" in told
-    status, told, _ = await command(world, "topics", "check")
-    assert (status, told) == (0, "all 9 topics are as they must be\n")
+    status, result, problems = await command(world, "check")
+    assert (status, problems) == (0, ""), result
+    assert "fit the topics" in result
+    status, result, _ = await command(world, "topics", "check")
+    assert (status, result) == (0, "all 9 topics are as they must be\n")
 
 
 @pytest.mark.parametrize(
@@ -257,12 +257,12 @@ async def test_check_finds_fault_with_an_empty_database_only_where_the_start_lea
 ) -> None:
     await topics()
     told_so = world.told(DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START=migrates)
-    status, told, _ = await command(told_so, "check")
-    (row,) = [line for line in told.splitlines() if "migrations" in line]
-    assert (status, row.split()[1]) == (code, verdict), told
+    status, result, _ = await command(told_so, "check")
+    (row,) = [line for line in result.splitlines() if "migrations" in line]
+    assert (status, row.split()[1]) == (code, verdict), result
 
 
 async def test_creating_topics_again_leaves_them_as_they_are(world: World, topics: Topics) -> None:
     await topics()
-    status, told, _ = await command(world, "topics", "create")
-    assert (status, told) == (0, "0 created, 9 there already\n")
+    status, result, _ = await command(world, "topics", "create")
+    assert (status, result) == (0, "0 created, 9 there already\n")

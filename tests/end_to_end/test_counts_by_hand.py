@@ -172,7 +172,7 @@ async def send(site: Site, cases: list[Case], before: int) -> int:
 
 async def metrics_of(site: Site, *names: str) -> Counter[tuple[str, Labels]]:
     """The sum over the instances, by name and the values of the labels."""
-    found: Counter[tuple[str, Labels]] = Counter()
+    result: Counter[tuple[str, Labels]] = Counter()
     async with aiohttp.ClientSession() as session:
         for name in names:
             lines = site.log(name)
@@ -180,12 +180,12 @@ async def metrics_of(site: Site, *names: str) -> Counter[tuple[str, Labels]]:
             async with session.get(f"http://127.0.0.1:{port}/metrics") as response:
                 for metric, labels, value in SAMPLE.findall(await response.text()):
                     values = tuple(re.findall(r'="([^"]*)"', labels))
-                    found[metric, values] += round(float(value))
-    return +found
+                    result[metric, values] += round(float(value))
+    return +result
 
 
-def only(found: Counter[tuple[str, Labels]], metric: str) -> dict[Labels, float]:
-    return {labels: value for (name, labels), value in found.items() if name == metric}
+def only(result: Counter[tuple[str, Labels]], metric: str) -> dict[Labels, float]:
+    return {labels: value for (name, labels), value in result.items() if name == metric}
 
 
 @pytest.fixture
@@ -230,16 +230,16 @@ async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Si
         return row == {"tallies": 0, "fines": 100}
 
     await site.until(is_counted, 60)
-    found = await metrics_of(site, "one", "two")
+    result = await metrics_of(site, "one", "two")
     rejected = await site.rows("SELECT topic, reason, count(*) AS n FROM rejected GROUP BY 1, 2")
     assert {(row["topic"], row["reason"]): row["n"] for row in rejected} == by_hand
     of_reason = {(reason, topic): count for (topic, reason), count in by_hand.items()}
-    assert only(found, "bursar_rejected_total") == of_reason  # labels are shown in this order
-    assert only(found, "bursar_record_outcomes_total") == outcomes
-    assert sum(only(found, "bursar_records_total").values()) == records
+    assert only(result, "bursar_rejected_total") == of_reason  # labels are shown in this order
+    assert only(result, "bursar_record_outcomes_total") == outcomes
+    assert sum(only(result, "bursar_records_total").values()) == records
     (batches,) = await site.rows("SELECT count(*) AS n, sum(fine_count) AS fines FROM export_batch")
-    assert sum(only(found, "bursar_batches_sealed_total").values()) == batches["n"]
-    assert only(found, "bursar_fines_exported_total") == {
+    assert sum(only(result, "bursar_batches_sealed_total").values()) == batches["n"]
+    assert only(result, "bursar_fines_exported_total") == {
         ("hand",): 80,
         ("rejects",): 5,
         ("oneway",): 5,
@@ -247,9 +247,9 @@ async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Si
     }
     assert batches["fines"] == 100
     # Three payments of 60.00 on a fine of 50.00 leave 130.00 over.
-    assert only(found, "bursar_credits_made_total") == {("USD",): 3 + 10}
-    assert only(found, "bursar_credits_made_minor_units_total") == {("USD",): 13_000 + 10 * 150}
-    assert only(found, "bursar_unparked_total") == {("not_exported",): 4}
+    assert only(result, "bursar_credits_made_total") == {("USD",): 3 + 10}
+    assert only(result, "bursar_credits_made_minor_units_total") == {("USD",): 13_000 + 10 * 150}
+    assert only(result, "bursar_unparked_total") == {("not_exported",): 4}
     logged: Counter[Labels] = Counter()
     for line in (line for name in ("one", "two") for line in site.log(name)):
         if line["event"] == "event_rejected":
@@ -272,13 +272,13 @@ async def check_says_what_did_not_happen(site: Site) -> None:
     )
     await site.rows("ALTER TABLE export_batch DISABLE TRIGGER USER")
     await site.rows("UPDATE export_batch SET sealed_at = sealed_at - interval '16 days'")
-    told = await site.command("check")
+    result = await site.command("check")
     for line in (
         "timed: a run is overdue: last run ended 3h",
         "timed: batch 1: no response and no payment for 16 days",
         "fine-changed.v1: source ALMA of 6050 has sent nothing for 20 days",
         "fine-created.v1: institution 6050 has sent nothing for 21 days",
     ):
-        assert line in told, told
-    assert "hand: batch" not in told, "it was paid"
-    assert "rejects: batch" not in told, "it was answered"
+        assert line in result, result
+    assert "hand: batch" not in result, "it was paid"
+    assert "rejects: batch" not in result, "it was answered"

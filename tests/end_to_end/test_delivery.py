@@ -53,8 +53,8 @@ async def test_a_batch_that_is_sent_again_comes_back_if_its_file_is_gone(drop: D
     await drop.once()
     (drop.folder / chain[1].file_name).unlink()
     drop.publish(chain[1], chain[0])
-    told = {row["batch_number"]: row["outcome"] for row in (await drop.once()).rows}
-    assert told == {1: "there already", 2: "written"}
+    result = {row["batch_number"]: row["outcome"] for row in (await drop.once()).rows}
+    assert result == {1: "there already", 2: "written"}
     drop.check_holds(*chain)
 
 
@@ -131,20 +131,20 @@ async def test_killed_at_any_step_no_batch_is_lost_doubled_or_torn(
     drop.publish(*chain)
     dead = await drop.once(crash_at=f"{point}:{passage}")
     assert dead.code == 137, dead.problems
-    seen = drop.files()
-    for name, data in seen.items():
-        assert data == {one.file_name: one.bytes for one in chain}[name], "a torn file"
+    files = drop.files()
+    for name, data in files.items():
+        assert data == {item.file_name: item.bytes for item in chain}[name], "a torn file"
     if takes_away:
-        for name in seen:
+        for name in files:
             (drop.folder / name).unlink()
     ended = await drop.once()
     assert ended.code == 0, ended.problems
     if not takes_away:
         drop.check_holds(*chain)
     else:
-        found = drop.files()
-        assert found.keys().isdisjoint(seen), "delivered twice"
-        assert {**seen, **found} == {one.file_name: one.bytes for one in chain}
+        result = drop.files()
+        assert result.keys().isdisjoint(files), "delivered twice"
+        assert {**files, **result} == {item.file_name: item.bytes for item in chain}
 
 
 async def test_a_folder_that_is_read_only_for_now_loses_nothing(drop: Drop) -> None:
@@ -172,10 +172,10 @@ async def test_other_formats_have_the_same_lines_and_the_same_manifest(
     ended = await drop.once("--format", form, *more)
     assert (ended.code, ended.numbers) == (0, [1, 2]), ended.problems
     suffix = {"csv": ".csv", "fixed": ".txt"}[form]
-    names = [one.file_name.replace(".xml", suffix) for one in chain]
+    names = [item.file_name.replace(".xml", suffix) for item in chain]
     assert list(drop.files()) == names
-    for one, name in zip(chain, names, strict=True):
-        manifest = json.loads(_beside(drop, one))
+    for item, name in zip(chain, names, strict=True):
+        manifest = json.loads(_beside(drop, item))
         lines = (drop.folder / name).read_text("utf-8").splitlines()[int(form == "csv") :]
         assert len(lines) - int(form == "fixed") == manifest["count"]
         if form == "fixed":
@@ -183,12 +183,12 @@ async def test_other_formats_have_the_same_lines_and_the_same_manifest(
             assert lines[-1] == f"{manifest['count']:06}{total:0>15}"
 
 
-def _beside(drop: Drop, one: Sealed) -> bytes:
-    return (drop.folder / "manifests" / one.file_name.replace(".xml", ".json")).read_bytes()
+def _beside(drop: Drop, sealed: Sealed) -> bytes:
+    return (drop.folder / "manifests" / sealed.file_name.replace(".xml", ".json")).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "result"),
     [
         (("--format", "pdf"), "--format: must be one of xml, csv, fixed"),
         (("--format", "fixed"), "--layout: is required with --format fixed"),
@@ -198,12 +198,12 @@ def _beside(drop: Drop, one: Sealed) -> bytes:
     ],
 )
 async def test_a_call_without_meaning_says_so_and_delivers_nothing(
-    drop: Drop, arguments: tuple[str, ...], told: str
+    drop: Drop, arguments: tuple[str, ...], result: str
 ) -> None:
     drop.publish(*sealed_chain(1))
     ended = await drop.once(*arguments)
     assert ended.code in (1, 2)
-    assert told in ended.problems
+    assert result in ended.problems
     assert drop.files() == {}
 
 

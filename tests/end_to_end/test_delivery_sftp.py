@@ -68,14 +68,14 @@ async def test_killed_during_an_upload_no_batch_is_lost_doubled_or_torn(
     async with serving(keys, drop.folder.parent, Mood()) as port:
         there = to(drop, port)
         assert (await there.once(crash_at=f"{point}:1")).code == 137
-        seen = there.files()
-        for name in seen if takes_away else ():
+        before = there.files()
+        for name in before if takes_away else ():
             (there.folder / name).unlink()
         ended = await there.once()
         assert ended.code == 0, ended.problems
-        found = there.files()
-        assert {**seen, **found} == {chain[0].file_name: chain[0].bytes}
-        assert not (takes_away and seen.keys() & found.keys()), "delivered twice"
+        result = there.files()
+        assert {**before, **result} == {chain[0].file_name: chain[0].bytes}
+        assert not (takes_away and before.keys() & result.keys()), "delivered twice"
 
 
 async def test_a_connection_lost_in_the_middle_of_a_file_is_made_anew(
@@ -116,9 +116,9 @@ async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> No
         await there.until_told("delivery_retries")
         async with serving(keys, drop.folder.parent, Mood(), port):
             await there.until_there(first)
-        seen = there.told("delivery_retries")
+        before = there.told("delivery_retries")
         there.publish(second)
-        await there.until_told("delivery_retries", seen + 1)
+        await there.until_told("delivery_retries", before + 1)
         async with serving(keys, drop.folder.parent, Mood(), port):
             await there.until_there(second)
     there.check_holds(first, second)

@@ -51,7 +51,7 @@ async def test_gaps_of_several_profiles_that_close_at_once_lose_nothing(drop: Dr
     ended = await drop.once()
     assert ended.code == 0, ended.problems
     assert sorted(map(str, ended.numbers)) == ["2"] * 4 + ["3"] * 4 + ["4"] * 4
-    drop.check_holds(*(one for chain in chains for one in chain))
+    drop.check_holds(*(item for chain in chains for item in chain))
 
 
 async def test_a_batch_that_follows_another_one_is_not_passed_on(drop: Drop) -> None:

@@ -77,16 +77,16 @@ async def start(services: Services, *command: str) -> Running:
 async def assert_nothing_is_left(services: Services, kafka_admin: AdminClient) -> None:
     connection = await asyncpg.connect(services.database_url)
     try:
-        found = await connection.fetch(
+        result = await connection.fetch(
             "SELECT datname FROM pg_database WHERE datname LIKE 'bursar\\_demo\\_%'"
         )
     finally:
         await connection.close()
-    assert found == []
+    assert result == []
     topics = kafka_admin.list_topics(timeout=10).topics
     assert [name for name in topics if name.startswith("demo-")] == []
     groups = kafka_admin.list_consumer_groups().result(10).valid
-    assert [one.group_id for one in groups if one.group_id.startswith("demo-")] == []
+    assert [group.group_id for group in groups if group.group_id.startswith("demo-")] == []
 
 
 async def test_the_demo_ends_with_ok_and_leaves_its_files_alone(

@@ -61,11 +61,11 @@ class Erp:
         """Waits until the service has read so many answers besides the loader's two."""
 
         async def has_read() -> bool:
-            found = await self.site.rows(
+            rows = await self.site.rows(
                 "SELECT sum(next_offset)::int AS n FROM consumer_offset"
                 " WHERE topic LIKE '%export-response.v1'"
             )
-            return found == [{"n": 2 + answers}]
+            return rows == [{"n": 2 + answers}]
 
         await self.site.until(has_read, COMMAND_SECONDS_MAX)
 
@@ -73,10 +73,10 @@ class Erp:
         """Waits until it is so, minor units."""
 
         async def is_so() -> bool:
-            found = await self.site.rows(
+            rows = await self.site.rows(
                 "SELECT active, transferred FROM account WHERE patron_id = $1", patron
             )
-            return found == [{"active": active, "transferred": transferred}]
+            return rows == [{"active": active, "transferred": transferred}]
 
         await self.site.until(is_so, COMMAND_SECONDS_MAX)
 
@@ -103,8 +103,8 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
         await erp.program("send", *desk)
         await erp.owes(patron, 2500, 0)
     await site.command("export", "run", "--profile", "DAILY")
-    told = await erp.program("load", "inbox", "2", "--accept")
-    first, second = (line.split() for line in told.splitlines())
+    result = await erp.program("load", "inbox", "2", "--accept")
+    first, second = (line.split() for line in result.splitlines())
     assert [first[1:], second[1:]] == [["1", "25.00"], ["1", "25.00"]]
     inbox = site.folder / "inbox"
     assert {path.name for path in inbox.glob("*.xml")} == {first[0], second[0]}
@@ -143,28 +143,28 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
 async def test_a_batch_again_is_loaded_once_and_a_wrong_one_never(site: Site, client: str) -> None:
     erp = Erp(site, client)
     await site.command("topics", "create", "--partitions", "1")
-    one, two, three = sealed_chain(3)
-    publish(site.servers, site.prefix, one, one, two)
-    for batch in (one, two):  # however many there are, it takes as many as it is told
-        told = await erp.program("load", "inbox", "1")
-        assert [line.split()[0] for line in told.splitlines()] == [batch.file_name]
+    item, two, three = sealed_chain(3)
+    publish(site.servers, site.prefix, item, item, two)
+    for batch in (item, two):  # however many there are, it takes as many as it is told
+        result = await erp.program("load", "inbox", "1")
+        assert [line.split()[0] for line in result.splitlines()] == [batch.file_name]
     publish(site.servers, site.prefix, three.spoilt())
-    told = await erp.program("load", "inbox", "1", code=1)
-    assert "not loaded: sha256: the document differs from its manifest" in told
+    result = await erp.program("load", "inbox", "1", code=1)
+    assert "not loaded: sha256: the document differs from its manifest" in result
     inbox = site.folder / "inbox"
-    assert {path.name for path in inbox.glob("*.xml")} == {one.file_name, two.file_name}
+    assert {path.name for path in inbox.glob("*.xml")} == {item.file_name, two.file_name}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_gap_stops_the_loader(site: Site, client: str) -> None:
     erp = Erp(site, client)
     await site.command("topics", "create", "--partitions", "1")
-    one, _, three = sealed_chain(3)
-    publish(site.servers, site.prefix, one, three)
-    told = await erp.program("load", "inbox", "2", code=1)
-    assert "not loaded: 972/DAILY: batch 2 is missing before 3" in told
+    item, _, three = sealed_chain(3)
+    publish(site.servers, site.prefix, item, three)
+    result = await erp.program("load", "inbox", "2", code=1)
+    assert "not loaded: 972/DAILY: batch 2 is missing before 3" in result
     inbox = site.folder / "inbox"
-    assert [path.name for path in inbox.glob("*.xml")] == [one.file_name]
+    assert [path.name for path in inbox.glob("*.xml")] == [item.file_name]
 
 
 def changed(epoch: int, sequence: int, patron: str = "P-1") -> bytes:

@@ -66,20 +66,22 @@ RUN = ("export", "run", "--profile", "bursar")
 async def check_runs(path: WritePath, sealed: list[Row]) -> None:
     """Each run's parts in order, closed by its last; numbers of the institution without gaps."""
     runs = defaultdict(list)
-    for one in sealed:
-        runs[one["run_id"]].append(one)
-    for own in runs.values():
-        assert parts(own) == list(range(1, len(own) + 1))
-        assert [one["last"] for one in own] == [one is own[-1] for one in own]
-        assert len({str(one["cutoff"]) for one in own}) == 1
+    for item in sealed:
+        runs[item["run_id"]].append(item)
+    for batches in runs.values():
+        assert parts(batches) == list(range(1, len(batches) + 1))
+        assert [item["last"] for item in batches] == [item is batches[-1] for item in batches]
+        assert len({str(item["cutoff"]) for item in batches}) == 1
     check_numbers(sealed)
     assert await path.value("SELECT count(*) FROM export_run WHERE state = 'open'") == 0
 
 
 def check_numbers(sealed: list[Row]) -> None:
-    numbers = [int(str(one["export_number"])) for one in sealed]
+    numbers = [int(str(item["export_number"])) for item in sealed]
     assert numbers == list(range(100_000_000_000_001, 100_000_000_000_001 + len(sealed)))
-    ids = [int(line["bursar_transaction_id"]) for one in sealed for line in lines_of_manifest(one)]
+    ids = [
+        int(line["bursar_transaction_id"]) for item in sealed for line in lines_of_manifest(item)
+    ]
     assert ids == list(range(1_000_000_000_000_001, 1_000_000_000_000_001 + len(ids)))
 
 
@@ -100,7 +102,7 @@ async def test_an_exporter_killed_at_a_step_leaves_whole_batches_and_the_next_on
     sealed = await check_sealed(path)
     await check_runs(path, sealed)
     assert all_of(fine_ids(sealed)) == [f"F-{number:05}" for number in range(50)]
-    assert [one["count"] for one in sealed] == [10, 10, 5] * 2
+    assert [item["count"] for item in sealed] == [10, 10, 5] * 2
     assert await path.value("SELECT sum(transferred)::bigint FROM account") == 50 * 100
 
 
@@ -108,11 +110,11 @@ async def test_two_exporters_and_one_that_is_killed_share_a_run(
     alone: Site, path: WritePath
 ) -> None:
     await path.take(*fines(120, of_each=3))
-    found = await asyncio.gather(
+    result = await asyncio.gather(
         ended(alone, *RUN, crash_at="export_sealed:2"), ended(alone, *RUN), ended(alone, *RUN)
     )
-    assert (found[1], found[2]) == (0, 0)
-    assert found[0] in (0, KILLED), "the others may have left it too little to do"
+    assert (result[1], result[2]) == (0, 0)
+    assert result[0] in (0, KILLED), "the others may have left it too little to do"
     assert await ended(alone, *RUN) == 0
     sealed = await check_sealed(path)
     await check_runs(path, sealed)
@@ -165,19 +167,19 @@ def check_topics(site: Site) -> list[Row]:
     manifests = {name: json.loads(r.value or b"") for name, r in told(site, "export-manifest.v1")}
     sealed: list[Row] = list(manifests.values())
     previous = None
-    for number, one in enumerate(sealed, start=1):
+    for number, item in enumerate(sealed, start=1):
         name = f"6050/bursar/{number}"
-        assert manifests[f"{name}/manifest"] is one
-        assert one["sha256"] == sha256(documents[name]).hexdigest()
-        assert one["previous_sha256"] == previous
-        previous = one["sha256"]
+        assert manifests[f"{name}/manifest"] is item
+        assert item["sha256"] == sha256(documents[name]).hexdigest()
+        assert item["previous_sha256"] == previous
+        previous = item["sha256"]
     assert len(documents) == len(sealed)
     check_numbers(sealed)
     sequences = defaultdict(list)
     for _, read in told(site, "balance-changed.v1"):
         data = json.loads(read.value or b"")
         sequences[data["patron_id"]].append((data["sequence"], data["transaction"]["kind"]))
-    assert all(own == [(1, "fine"), (2, "export_and_paid")] for own in sequences.values())
+    assert all(batches == [(1, "fine"), (2, "export_and_paid")] for batches in sequences.values())
     return sealed
 
 

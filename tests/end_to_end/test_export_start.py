@@ -22,9 +22,11 @@ async def test_two_profiles_that_can_claim_the_same_fine_are_named_at_start(site
         return any(line["event"] == "started" for line in site.log())
 
     await site.until(started, SECONDS_MAX)
-    told = [line for line in site.log() if line["event"] == "profiles_overlap"]
-    assert [(one["first"], one["second"], one["types"]) for one in told] == [("A", "B", ["LOST"])]
-    assert {one["level"] for one in told} == {"warning"}
+    result = [line for line in site.log() if line["event"] == "profiles_overlap"]
+    assert [(item["first"], item["second"], item["types"]) for item in result] == [
+        ("A", "B", ["LOST"])
+    ]
+    assert {item["level"] for item in result} == {"warning"}
 
 
 async def test_a_profile_that_does_not_parse_stops_the_start_with_line_and_reason(
@@ -38,4 +40,4 @@ async def test_a_profile_that_does_not_parse_stops_the_start_with_line_and_reaso
     finally:
         await end(process)
     assert process.returncode not in (0, None)
-    assert b"line 13: profile.minimum: is not an option" in out + problems
+    assert b"line 14: profile.minimum: is not an option" in out + problems

@@ -95,8 +95,8 @@ async def _export(site: Site, model: Model) -> None:
 
 def _manifests(site: Site) -> list[Data]:
     return [
-        json.loads(one.value or b"")
-        for one in read_topic(site.servers, site.topic("export-manifest.v1"))
+        json.loads(record.value or b"")
+        for record in read_topic(site.servers, site.topic("export-manifest.v1"))
     ]
 
 

@@ -38,9 +38,9 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             await _create_a_fine(world)
             await _until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
             await world.command("export", "run", "--profile", "EXAMPLE_DAILY")
-            said = await _run(world, tmp_path, "load.py", "1")
+            output = await _run(world, tmp_path, "load.py", "1")
             (path,) = (tmp_path / "inbox").glob("*.xml")
-            assert said.split() == [path.name, "1", "25.00"]
+            assert output.split() == [path.name, "1", "25.00"]
             verified = await world.command("export", "verify", str(path.parent))
             assert verified == "sound: 1 fines in batches without a gap, files: 1\n"
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")

@@ -53,12 +53,12 @@ def published(site: Site, contract: str) -> list[Event]:
 
 def told(site: Site, fine_id: str) -> list[Event]:
     """The balance-changed events of a fine, in order."""
-    own = [
+    transactions = [
         event
         for event in published(site, "balance-changed.v1")
         if event["fine"]["fine_id"] == fine_id
     ]
-    return sorted(own, key=lambda event: int(event["sequence"]))
+    return sorted(transactions, key=lambda event: int(event["sequence"]))
 
 
 def row(event: Event) -> tuple[object, ...]:
@@ -98,7 +98,7 @@ async def test_the_seeds_table(site: Site) -> None:
     for institution_id in (ONLY, BOTH, CLOSING):
         assert [row(event) for event in told(site, f"LOST-{institution_id}")] == [created, closed]
     loans = published(site, "loan-closed.v1")
-    assert [(one["loan_id"], one["reason"]) for one in loans] == [
+    assert [(loan["loan_id"], loan["reason"]) for loan in loans] == [
         (f"L-LOST-{CLOSING}", "lost_fine_exported")
     ]
 
@@ -138,8 +138,8 @@ async def test_bad_records_are_rejected_by_reason_and_change_nothing_else(
     await site.until_idle(len(BAD))
 
     rows = await site.rows("SELECT * FROM rejected")
-    found = {one["record_value"]: one["reason"] for one in rows}
-    assert {case: found.get(value) for case, value, _ in BAD} == {case: r for case, _, r in BAD}
+    result = {item["record_value"]: item["reason"] for item in rows}
+    assert {case: result.get(value) for case, value, _ in BAD} == {case: r for case, _, r in BAD}
     copies: dict[str, Read] = {}
     for read in read_topic(site.servers, site.topic("rejected.v1")):
         copies[dict(read.headers)["ce_id"].decode()] = read

@@ -224,8 +224,8 @@ async def test_a_partition_that_is_not_read_is_named_until_it_is(
             sample("bursar_partition_lag_records", topic=topic, partition=number) for number in "01"
         ]
         assert lags == [0, 0]
-    told = [(line["event"], line["check"]) for line in lines if "check" in line]
-    assert told == [(Event.TOPICS_NOT_READ, "topics"), (Event.TOPICS_READ, "topics")]
+    result = [(line["event"], line["check"]) for line in lines if "check" in line]
+    assert result == [(Event.TOPICS_NOT_READ, "topics"), (Event.TOPICS_READ, "topics")]
     gone = sample("bursar_partition_lag_records", topic=topic, partition="0")
     assert gone is None, "a partition that is not read here is not shown here"
 

@@ -30,8 +30,8 @@ Record = tuple[bytes, bytes]
 
 def configuration(name: str) -> str:
     types, credits_too = ["OVERDUEFINE", "CREDIT"], {"included": True}
-    own = profile(f"P{name}", institution=name, fine_types=types, credits=credits_too)
-    return institution(name) + own
+    table = profile(f"P{name}", institution=name, fine_types=types, credits=credits_too)
+    return institution(name) + table
 
 
 def money(minor: int) -> str:
@@ -221,9 +221,9 @@ async def test_the_books_are_those_of_plain_sums(site: Site, kills: bool) -> Non
 
 async def check_tables(site: Site, expected: Expected) -> None:
     rows = await site.rows("SELECT * FROM account")
-    found = {(str(r["institution_id"]), str(r["patron_id"])): r for r in rows}
-    assert found.keys() == expected.transactions.keys()
-    for account, row in found.items():
+    result = {(str(r["institution_id"]), str(r["patron_id"])): r for r in rows}
+    assert result.keys() == expected.transactions.keys()
+    for account, row in result.items():
         assert (row["active"], row["transferred"], row["sequence"]) == (
             expected.active[account],
             expected.transferred[account],
@@ -269,5 +269,5 @@ def check_events(site: Site, expected: Expected) -> None:
             "transferred": money(transferred),
             "total": money(active + transferred),
         }
-    told = read_topic(site.servers, site.topic("rejected.v1"))
-    assert len({dict(read.headers)["ce_id"] for read in told}) == expected.rejected.total()
+    result = read_topic(site.servers, site.topic("rejected.v1"))
+    assert len({dict(read.headers)["ce_id"] for read in result}) == expected.rejected.total()

@@ -158,7 +158,7 @@ def _numbered(patrons: list[BatchPatron], first_id: int) -> list[BatchPatron]:
     ids = map(str, count(first_id))
     return [
         replace(
-            who, lines=tuple(replace(one, bursar_transaction_id=next(ids)) for one in who.lines)
+            who, lines=tuple(replace(item, bursar_transaction_id=next(ids)) for item in who.lines)
         )
         for who in patrons
     ]

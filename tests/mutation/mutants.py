@@ -62,13 +62,13 @@ def mutants_of(path: Path) -> list[Mutant]:
     text = path.read_text("utf-8")
     lines = text.splitlines()
     source = str(path.relative_to(ROOT))
-    seen: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     mutants = []
     for number, (place, operator, before, after) in enumerate(_mutations(ast.parse(text))):
         line = lines[place.line_number - 1].strip()
         change = _change(before, after)
-        seen[line, operator, change] += 1
-        occurrence = seen[line, operator, change]
+        counts[line, operator, change] += 1
+        occurrence = counts[line, operator, change]
         inside = place.is_in_function
         mutants.append(
             Mutant(source, number, place.line_number, line, operator, change, inside, occurrence)

@@ -35,8 +35,8 @@ def name_of(variant: Variant) -> str:
 
 def commands_of(world: World) -> Commands:
     site = world.site
-    own = {name: text for name, text in site.environment.items() if name.startswith("BURSAR_")}
-    return Commands(site.database_url, site.servers, **own)
+    settings = {name: text for name, text in site.environment.items() if name.startswith("BURSAR_")}
+    return Commands(site.database_url, site.servers, **settings)
 
 
 async def every_command(world: World) -> list[Ended]:
@@ -66,7 +66,7 @@ async def check_show_and_clear(world: World) -> None:
 def check_ends(ends: list[Ended]) -> None:
     """All with the same status, each with one line, and that the same."""
     assert [end for end in ends if end.code != OLDER] == []
-    assert len({one.line for one in ends}) == 1, ends
+    assert len({item.line for item in ends}) == 1, ends
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
@@ -149,7 +149,10 @@ async def test_what_was_billed_since_the_backup_is_listed_with_its_lines(world: 
     await world.backups.put_back(backup)
     commands = commands_of(world)
     listed = await commands.lines("restore-check", "billed")
-    assert [(one["batch_number"], one["known_here"]) for one in listed] == [(1, True), (2, False)]
+    assert [(item["batch_number"], item["known_here"]) for item in listed] == [
+        (1, True),
+        (2, False),
+    ]
     (lost,) = await commands.lines("restore-check", "billed", "--unknown")
     assert {line["fine_id"] for line in lost["lines"]} == {"F-3", "F-4"}
 

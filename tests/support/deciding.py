@@ -42,10 +42,10 @@ async def held_for_its_excess(path: WritePath) -> ParkedRecord:
     return item
 
 
-async def refused_by_the_database(path: WritePath, one: Record) -> ParkedRecord:
+async def refused_by_the_database(path: WritePath, record: Record) -> ParkedRecord:
     """A constraint that was not thought of, and is mended afterwards."""
     await path.pool.execute("ALTER TABLE fine ADD CONSTRAINT odd CHECK (loan_id <> 'L-odd')")
-    await path.take(one)
+    await path.take(record)
     (item,) = await parked_now(path, wait=Wait.INTERNAL_ERROR)
     return item
 
@@ -62,14 +62,14 @@ async def balances(path: WritePath) -> tuple[object, ...]:
     return tuple(row.values())
 
 
-def done(told: DecisionResult) -> str:
-    assert told.done, told.outcome
-    return told.outcome
+def done(decision_result: DecisionResult) -> str:
+    assert decision_result.done, decision_result.outcome
+    return decision_result.outcome
 
 
-def undone(told: DecisionResult) -> str:
-    assert not told.done
-    return told.outcome
+def undone(decision_result: DecisionResult) -> str:
+    assert not decision_result.done
+    return decision_result.outcome
 
 
 async def one_rejected(path: WritePath, *records: Record) -> RejectedRecord:

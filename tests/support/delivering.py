@@ -88,7 +88,7 @@ class Drop:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def until_there(self, *batches: Sealed) -> None:
-        names = {one.file_name for one in batches}
+        names = {batch.file_name for batch in batches}
         await until(lambda: names <= {path.name for path in self.folder.iterdir()})
 
     async def until_told(self, event: str, times: int = 1) -> None:
@@ -109,10 +109,10 @@ class Drop:
 
     def check_holds(self, *batches: Sealed) -> None:
         """Exactly these, to the byte, each with its manifest, and nothing half done beside them."""
-        assert self.files() == {one.file_name: one.bytes for one in batches}
+        assert self.files() == {batch.file_name: batch.bytes for batch in batches}
         manifests = {path.name: path.read_bytes() for path in (self.folder / "manifests").iterdir()}
         assert manifests == {
-            one.file_name.replace(".xml", ".json"): one.manifest.value for one in batches
+            batch.file_name.replace(".xml", ".json"): batch.manifest.value for batch in batches
         }
         assert not [path.name for path in self.folder.iterdir() if path.name.endswith(".part")]
 

@@ -18,11 +18,11 @@ def binary_headers(**changes: bytes | None) -> Headers:
 
 def with_headers(headers: Headers, value: bytes | None = None) -> BursarPayment | Rejection:
     value = value_of(bursar_payment()) if value is None else value
-    found = parse(PAYMENT, record(PAYMENT, value, headers))
-    assert isinstance(found, BursarPayment | Rejection)
-    return found
+    result = parse(PAYMENT, record(PAYMENT, value, headers))
+    assert isinstance(result, BursarPayment | Rejection)
+    return result
 
 
-def refusal(found: object) -> tuple[Reason, str]:
-    assert isinstance(found, Rejection), found
-    return found.reason, found.detail
+def refusal(result: object) -> tuple[Reason, str]:
+    assert isinstance(result, Rejection), result
+    return result.reason, result.detail

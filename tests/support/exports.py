@@ -86,8 +86,8 @@ async def check_sealed(path: WritePath) -> list[Row]:
     assert [row["document"] for row in rows] == [sent.value for sent in documents]
     lines = [line for manifest in manifests for line in lines_of_manifest(manifest)]
     for name in ("bursar_transaction_id", "fine_id"):
-        own = [line[name] for line in lines]
-        assert len(own) == len(set(own)), name
+        expected = [line[name] for line in lines]
+        assert len(expected) == len(set(expected)), name
     assert len({manifest["export_number"] for manifest in manifests}) == len(manifests)
     await _check_ledger(path, manifests)
     return manifests
@@ -95,7 +95,7 @@ async def check_sealed(path: WritePath) -> list[Row]:
 
 async def _check_ledger(path: WritePath, manifests: Sequence[Row]) -> None:
     """The tables know the lines of the manifests, no more and no fewer."""
-    told = [
+    result = [
         (manifest["batch_number"], line["fine_id"], line["bursar_transaction_id"], line["amount"])
         for manifest in manifests
         for line in lines_of_manifest(manifest)
@@ -108,7 +108,7 @@ async def _check_ledger(path: WritePath, manifests: Sequence[Row]) -> None:
         (r["n"], r["fine_id"], r["id"], format_minor(int(str(r["amount"])), str(r["currency"])))
         for r in rows
     ]
-    assert sorted(lines) == sorted(told)
+    assert sorted(lines) == sorted(result)
     query = "SELECT fine_id, amount FROM {} WHERE {} ORDER BY fine_id, amount"
     kinds = "kind IN ('export', 'export_and_paid')"
     moved = await path.rows(query.format("ledger_transaction", kinds))
@@ -123,24 +123,24 @@ def _check_document(sent: Sent, manifest: Row, schema: etree.XMLSchema) -> None:
     assert sent.header("bursar-sha256") == digest
     root = etree.fromstring(sent.value)
     schema.assertValid(root)
-    sums = [Decimal(str(one.text)) for one in root.iter(f"{XB}sum")]
+    sums = [Decimal(str(element.text)) for element in root.iter(f"{XB}sum")]
     assert sent.header("bursar-fine-count") == str(len(sums))
     assert manifest["count"] == len(sums)
     assert Decimal(str(manifest["total"])) == sum(sums) == Decimal(sent.header("bursar-total"))
-    for name, own in (
+    for name, expected in (
         ("debits", [s for s in sums if s > 0]),
         ("credits", [s for s in sums if s < 0]),
     ):
-        told = manifest[name]
-        assert isinstance(told, dict)
-        assert (told["count"], Decimal(told["total"])) == (len(own), sum(own)), name
-    printed = [one.text for one in root.iter(f"{XB}bursarTransactionId")]
+        result = manifest[name]
+        assert isinstance(result, dict)
+        assert (result["count"], Decimal(result["total"])) == (len(expected), sum(expected)), name
+    printed = [element.text for element in root.iter(f"{XB}bursarTransactionId")]
     assert printed == [line["bursar_transaction_id"] for line in lines_of_manifest(manifest)]
     assert [Decimal(line["amount"]) for line in lines_of_manifest(manifest)] == sums
-    types = Counter(one.text for one in root.iter(f"{XB}fineFeeType"))
+    types = Counter(element.text for element in root.iter(f"{XB}fineFeeType"))
     by_type = manifest["by_type"]
     assert isinstance(by_type, list)
-    assert {one["code"]: one["count"] for one in by_type} == types
+    assert {item["code"]: item["count"] for item in by_type} == types
 
 
 def lines_of_manifest(manifest: Row) -> list[dict[str, str]]:
@@ -158,14 +158,14 @@ def all_of(batches: list[list[str]]) -> list[str]:
 
 
 def parts(manifests: Sequence[Row]) -> list[int]:
-    return [int(str(one["part"])) for one in manifests]
+    return [int(str(manifest["part"])) for manifest in manifests]
 
 
 def held_back(manifest: Row) -> dict[object, object]:
     """Counts by reason."""
-    found = manifest["held_back"]
-    assert isinstance(found, list)
-    return {one["reason"]: one["count"] for one in found}
+    result = manifest["held_back"]
+    assert isinstance(result, list)
+    return {item["reason"]: item["count"] for item in result}
 
 
 async def waiters(path: WritePath, count: int) -> None:

@@ -62,7 +62,7 @@ def creates(
     owner: Owner | None = None,
     institution: str = UNI,
     minute: int = 0,
-    seen: int | None = None,
+    snapshot_minute: int | None = None,
     name: str = "Doe, Jane",
 ) -> FineCreated:
     """A fine, or a credit when the amount is negative."""
@@ -80,7 +80,7 @@ def creates(
         loan_id=loan_id,
     )
     facts = replace(facts, digest=digest(facts))
-    seen_at = at(minute if seen is None else seen)
+    seen_at = at(minute if snapshot_minute is None else snapshot_minute)
     snapshot = Patron(institution, patron, name, "STUDENT", (("userName", "jd1"),), seen_at)
     return FineCreated(facts, snapshot, origin("fine-created"))
 

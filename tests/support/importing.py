@@ -69,14 +69,17 @@ class Bursar:
         records = (await asyncio.to_thread(read_topic, self.servers, self.topic))[self.read :]
         self.read += len(records)
         await self.path.take(
-            *(Record("bursar-payment.v1", one.value, one.headers, one.key) for one in records)
+            *(
+                Record("bursar-payment.v1", record.value, record.headers, record.key)
+                for record in records
+            )
         )
 
     async def fates(self, document: bytes) -> dict[int, LineOutcome]:
         file = read_import(BytesIO(document))
         planned: list[PlannedLine] = []
         await self.job.check(await self.target(file, register=False), file, planned.append)
-        return {one.line.n: one.outcome for one in planned}
+        return {item.line.n: item.outcome for item in planned}
 
 
 async def exported(path: WritePath, amounts: Sequence[str]) -> tuple[list[str], bytes]:

@@ -49,10 +49,10 @@ class Ledger:
 
 def outcome_of_event(done: Changes) -> str:
     """The one outcome counted for the one event of a fold; unparked ones are counted apart."""
-    own = [name for name in done.outcomes if not name.startswith("unparked:")]
-    assert len(own) == 1
-    assert done.outcomes[own[0]] == 1
-    return own[0]
+    outcomes = [name for name in done.outcomes if not name.startswith("unparked:")]
+    assert len(outcomes) == 1
+    assert done.outcomes[outcomes[0]] == 1
+    return outcomes[0]
 
 
 Movement = tuple[str, int, int, int]

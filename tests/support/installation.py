@@ -8,7 +8,7 @@ def institution(institution_id: str = "6050", zone: str = "Europe/Vienna") -> st
     return f'\n[[institution]]\nid = "{institution_id}"\nzone = "{zone}"\n'
 
 
-def profile(code: str = "bursar", **options: object) -> str:
+def profile(code: str = "bursar", /, **options: object) -> str:
     """A [[profile]] table with what it must have, and `options` as Python values.
 
     Unless they say otherwise, the profile exports overdue fines in USD and imports payments.

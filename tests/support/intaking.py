@@ -83,8 +83,8 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 async def count(pool: Pool, table: str = "fine") -> int:
     async with pool.acquire() as connection:
-        found: int = await connection.fetchval(f"SELECT count(*) FROM {table}")
-        return found
+        value: int = await connection.fetchval(f"SELECT count(*) FROM {table}")
+        return value
 
 
 def holds(pool: Pool, wanted: int, table: str = "fine") -> Callable[[], Awaitable[bool]]:

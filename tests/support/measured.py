@@ -11,9 +11,9 @@ from service.cli import main
 
 
 def peak_kb() -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
-    assert found is not None
-    return int(found[1])
+    result = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
+    assert result is not None
+    return int(result[1])
 
 
 if __name__ == "__main__":

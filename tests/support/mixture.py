@@ -71,10 +71,10 @@ def mixture(seed: int, count: int, first: int, exported: Exported) -> list[Recor
 def _fine(random: Random, fine_id: str) -> Record:
     """A patron's fine always has the same patron and currency: most second ones are conflicts."""
     currency = _currency(fine_id)
-    own = Random(fine_id)
-    kind = own.choice(TYPES)
-    amount = own.randint(1, 90)
-    patron = own.randrange(PATRONS)
+    chance = Random(fine_id)
+    kind = chance.choice(TYPES)
+    amount = chance.randint(1, 90)
+    patron = chance.randrange(PATRONS)
     minute = random.randrange(60)
     return fine(
         fine_id=fine_id,

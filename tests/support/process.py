@@ -175,10 +175,10 @@ class Site:
     async def applied(self) -> int:
         """Records of input topics that are behind us; 0 while there is no table yet."""
         async with connected(self.database_url) as connection:
-            found: int = await connection.fetchval(
+            value: int = await connection.fetchval(
                 "SELECT coalesce(sum(next_offset), 0)::bigint FROM consumer_offset"
             )
-            return found
+            return value
 
 
 @asynccontextmanager

@@ -25,33 +25,33 @@ def read(contract: str, data: object, time: str = "2026-09-01T10:00:05Z") -> Inc
 
 
 def fine(**overrides: object) -> FineCreated:
-    found = read("fine-created.v1", fine_created(**overrides))
-    assert isinstance(found, FineCreated), found
-    return found
+    result = read("fine-created.v1", fine_created(**overrides))
+    assert isinstance(result, FineCreated), result
+    return result
 
 
 def change(**overrides: object) -> FineChanged:
-    found = read("fine-changed.v1", fine_changed(**overrides))
-    assert isinstance(found, FineChanged), found
-    return found
+    result = read("fine-changed.v1", fine_changed(**overrides))
+    assert isinstance(result, FineChanged), result
+    return result
 
 
 def payment(**overrides: object) -> BursarPayment:
-    found = read("bursar-payment.v1", bursar_payment(**overrides))
-    assert isinstance(found, BursarPayment), found
-    return found
+    result = read("bursar-payment.v1", bursar_payment(**overrides))
+    assert isinstance(result, BursarPayment), result
+    return result
 
 
 def response(**overrides: object) -> ExportResponse:
-    found = read("export-response.v1", export_response(**overrides))
-    assert isinstance(found, ExportResponse), found
-    return found
+    result = read("export-response.v1", export_response(**overrides))
+    assert isinstance(result, ExportResponse), result
+    return result
 
 
 def refusal(contract: str, data: object) -> tuple[str, str]:
-    found = read(contract, data)
-    assert isinstance(found, Rejection), found
-    return found.reason.value, found.detail
+    result = read(contract, data)
+    assert isinstance(result, Rejection), result
+    return result.reason.value, result.detail
 
 
 def patron(**overrides: object) -> Data:

@@ -48,8 +48,8 @@ def numbered(count: int, keys: int = 7) -> list[Record]:
     ]
 
 
-def plain(found: Sequence[Read]) -> list[Record]:
-    return [Record(read.key, read.value, read.headers) for read in found]
+def plain(result: Sequence[Read]) -> list[Record]:
+    return [Record(read.key, read.value, read.headers) for read in result]
 
 
 async def expire_lease(pool: Pool) -> None:

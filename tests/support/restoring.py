@@ -146,7 +146,7 @@ def last_line(output: str) -> str:
 
 async def state_of(site: Site) -> Mapping[str, object]:
     """A digest of each table of the ledger, and where the topics end."""
-    found: dict[str, object] = {}
+    members: dict[str, object] = {}
     async with connected(site.database_url) as connection:
         tables = await connection.fetch(
             "SELECT table_name FROM information_schema.tables"
@@ -156,13 +156,13 @@ async def state_of(site: Site) -> Mapping[str, object]:
         )
         for (name,) in tables:
             row = "to_jsonb(t) - 'owner_epoch'" if name == "consumer_offset" else "to_jsonb(t)"
-            found[name] = await connection.fetchval(
+            members[name] = await connection.fetchval(
                 f"SELECT md5(coalesce(string_agg(({row})::text, ','"
                 f" ORDER BY ({row})::text), '')) FROM \"{name}\" AS t"
             )
     for contract in (*OUTPUTS, "bursar-payment.v1"):
-        found[contract] = await asyncio.to_thread(end_offsets, site.servers, site.topic(contract))
-    return found
+        members[contract] = await asyncio.to_thread(end_offsets, site.servers, site.topic(contract))
+    return members
 
 
 def writing_commands(import_file: str) -> Sequence[tuple[str, ...]]:

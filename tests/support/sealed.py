@@ -91,10 +91,10 @@ def publish(servers: str, prefix: str, *batches: Sealed, only: str | None = None
     producer = Producer(
         {"bootstrap.servers": servers, "message.max.bytes": 20_000_000, "log_level": 0}
     )
-    for one in batches:
+    for item in batches:
         for contract, message in (
-            ("export-batch.v1", one.document),
-            ("export-manifest.v1", one.manifest),
+            ("export-batch.v1", item.document),
+            ("export-manifest.v1", item.manifest),
         ):
             if only in (None, contract):
                 producer.produce(

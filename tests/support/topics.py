@@ -151,10 +151,10 @@ def read_topic(servers: str, topic: str) -> list[Read]:
     )
     try:
         listed = consumer.list_topics(topic, SECONDS_MAX).topics[topic]
-        found: list[Read] = []
+        result: list[Read] = []
         for partition in sorted(listed.partitions):
-            found.extend(_read_partition(consumer, topic, partition))
-        return found
+            result.extend(_read_partition(consumer, topic, partition))
+        return result
     finally:
         consumer.close()
 
@@ -191,8 +191,8 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[
 
 
 def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
-    found = cast("list[tuple[str, bytes | None]]", record.headers() or [])
-    return tuple((name, value or b"") for name, value in found)
+    result = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+    return tuple((name, value or b"") for name, value in result)
 
 
 def deny_reading(admin: AdminClient, topic: str) -> None:

@@ -60,7 +60,7 @@ class World:
 
     def sent(self, name: str) -> list[dict[str, object]]:
         read = read_topic(self.servers, f"{self.prefix}{name}")
-        return [orjson.loads(one.value or b"") for one in read]
+        return [orjson.loads(item.value or b"") for item in read]
 
 
 async def command(world: World, *arguments: str) -> tuple[int | None, str, str]:
@@ -127,8 +127,8 @@ async def stopped(process: Program, seconds_max: int = STOP_SECONDS_MAX) -> int:
 async def value(world: World, query: str) -> object:
     connection = await asyncpg.connect(world.environment["DATABASE_URL"])
     try:
-        found: object = await connection.fetchval(query)
-        return found
+        result: object = await connection.fetchval(query)
+        return result
     finally:
         await connection.close()
 

@@ -106,12 +106,12 @@ class WritePath:
         """The records as read from Kafka, not applied yet."""
         taken: dict[str, int] = defaultdict(int)
         read = []
-        for one in records:
-            topic = PREFIX + one.contract
+        for item in records:
+            topic = PREFIX + item.contract
             offset = (await self._assignment(topic)).next_offset + taken[topic]
             taken[topic] += 1
-            origin = Origin(topic, self._partition, offset, one.key, one.value, one.headers)
-            read.append(parse(one.contract, origin))
+            origin = Origin(topic, self._partition, offset, item.key, item.value, item.headers)
+            read.append(parse(item.contract, origin))
         return Poll(tuple(read), tuple(self._assignments[topic] for topic in sorted(taken)))
 
     async def apply(self, poll: Poll) -> Report:
@@ -138,8 +138,8 @@ class WritePath:
         return [dict(row) for row in await self.pool.fetch(query, *arguments)]
 
     async def value(self, query: str, *arguments: object) -> object:
-        found: object = await self.pool.fetchval(query, *arguments)
-        return found
+        value: object = await self.pool.fetchval(query, *arguments)
+        return value
 
     async def _assignment(self, topic: str) -> Assignment:
         if topic not in self._assignments:
@@ -175,13 +175,13 @@ async def tables_of(pool: Pool) -> Tables:
         " WHERE table_schema = 'public'"
         " AND table_name NOT IN ('outbox', 'alembic_version', 'process_commit')"
     )
-    found: Tables = {}
+    members: Tables = {}
     for (name,) in names:
         order = " ORDER BY arrival" if name == "parked" else ""
         rows = await pool.fetch(f'SELECT * FROM "{name}"{order}')
         values = [_comparable(dict(row), rank) for rank, row in enumerate(rows)]
-        found[name] = sorted(values, key=repr)
-    return found
+        members[name] = sorted(values, key=repr)
+    return members
 
 
 def _comparable(row: Row, rank: int) -> Row:
@@ -203,8 +203,8 @@ class Sent(NamedTuple):
     @property
     def data(self) -> Row:
         assert self.value is not None
-        found: Row = json.loads(self.value)
-        return found
+        result: Row = json.loads(self.value)
+        return result
 
     def header(self, name: str) -> str:
         return dict(self.headers)[name].decode()
@@ -240,6 +240,6 @@ def profiles_of(text: str) -> Profiles:
 
 
 def profile_of(profiles: Profiles, code: str) -> Profile:
-    found = profiles.profile(code)
-    assert found is not None
-    return found
+    result = profiles.profile(code)
+    assert result is not None
+    return result

@@ -37,10 +37,10 @@ def in_environment(services: Services, monkeypatch: pytest.MonkeyPatch) -> Servi
 
 
 def test_services_of_the_environment_come_first(in_environment: Services) -> None:
-    with running_services() as found:
-        assert found.database_url == in_environment.database_url
-        assert found.kafka_bootstrap_servers == in_environment.kafka_bootstrap_servers
-        assert found.source == "environment"
+    with running_services() as result:
+        assert result.database_url == in_environment.database_url
+        assert result.kafka_bootstrap_servers == in_environment.kafka_bootstrap_servers
+        assert result.source == "environment"
 
 
 @pytest.mark.usefixtures("in_environment")
@@ -56,9 +56,9 @@ def test_a_script_that_runs_services_in_the_background_is_told_how_to_end_them()
     ) as shell:
         try:
             assert shell.stderr is not None
-            said = next(line for line in shell.stderr if "running" in line)
-            assert "Ctrl-C or SIGTERM to process " in said
-            os.kill(int(said.split()[-1]), signal.SIGTERM)
+            text = next(line for line in shell.stderr if "running" in line)
+            assert "Ctrl-C or SIGTERM to process " in text
+            os.kill(int(text.split()[-1]), signal.SIGTERM)
             assert shell.wait(SECONDS_MAX) == 0
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -69,10 +69,10 @@ def test_what_the_environment_leaves_open_comes_from_the_next_source(
     in_environment: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
-    with running_services() as found:
-        assert found.database_url != in_environment.database_url
-        assert found.kafka_bootstrap_servers == in_environment.kafka_bootstrap_servers
-        assert found.source in ("environment+engine", "environment+local")
+    with running_services() as result:
+        assert result.database_url != in_environment.database_url
+        assert result.kafka_bootstrap_servers == in_environment.kafka_bootstrap_servers
+        assert result.source in ("environment+engine", "environment+local")
 
 
 @pytest.mark.parametrize("missing", GIVEN)

@@ -184,8 +184,8 @@ def test_the_protocol_is_that_of_the_client_s_sticky_assignor() -> None:
     ours = new_assignor()
     assert (ours.name, ours.version) == ("sticky", StickyPartitionAssignor.version)
     ours.on_assignment(ConsumerProtocolMemberAssignment(0, [("created", [0, 2])], b""))
-    told = ours.metadata(["created"])
-    assert StickyPartitionAssignor.parse_member_metadata(told).partitions == [
+    result = ours.metadata(["created"])
+    assert StickyPartitionAssignor.parse_member_metadata(result).partitions == [
         TopicPartition("created", 0),
         TopicPartition("created", 2),
     ]

@@ -35,7 +35,7 @@ def test_fines_without_an_item_come_first_then_by_fine_id_in_byte_order() -> Non
         line(5, fine_id="a", item=Item("t")),
     )
     (only,) = ordered([patron("p", *lines)])
-    assert [(one.fine_id, bool(one.item)) for one in only.lines] == [
+    assert [(item.fine_id, bool(item.item)) for item in only.lines] == [
         ("Z", False),
         ("a", False),
         ("é", False),
@@ -46,8 +46,8 @@ def test_fines_without_an_item_come_first_then_by_fine_id_in_byte_order() -> Non
 
 @given(st.lists(st.text(min_size=1, max_size=5), unique=True))
 def test_patrons_are_in_the_byte_order_of_their_ids(ids: list[str]) -> None:
-    patrons = ordered(BatchPatron(one, "02", "1", "A, B", (line(1),)) for one in ids)
-    assert [one.patron_id.encode() for one in patrons] == sorted(one.encode() for one in ids)
+    patrons = ordered(BatchPatron(item, "02", "1", "A, B", (line(1),)) for item in ids)
+    assert [item.patron_id.encode() for item in patrons] == sorted(item.encode() for item in ids)
 
 
 def test_a_batch_out_of_order_is_a_bug_of_its_maker() -> None:
@@ -190,8 +190,8 @@ def test_a_cut_run_loses_nothing_keeps_its_order_and_the_limits(
     run: list[SelectedFine], limits: Limits
 ) -> None:
     batches = list(cut(run, limits))
-    assert [one for part in batches for one in part] == run
-    assert all(limits.allow(len(part), sum(one.size_bytes for one in part)) for part in batches)
+    assert [item for part in batches for item in part] == run
+    assert all(limits.allow(len(part), sum(item.size_bytes for item in part)) for part in batches)
 
 
 @given(_runs, _limits)
@@ -199,10 +199,10 @@ def test_a_patron_is_divided_only_if_he_alone_exceeds_the_limits(
     run: list[SelectedFine], limits: Limits
 ) -> None:
     batches = list(cut(run, limits))
-    for who, group in groupby(run, key=lambda one: one.position[0]):
+    for who, group in groupby(run, key=lambda item: item.position[0]):
         fines = list(group)
-        parts = sum(any(one.position[0] == who for one in part) for part in batches)
-        if limits.allow(len(fines), sum(one.size_bytes for one in fines)):
+        parts = sum(any(item.position[0] == who for item in part) for part in batches)
+        if limits.allow(len(fines), sum(fine.size_bytes for fine in fines)):
             assert parts == 1
 
 
@@ -218,7 +218,7 @@ def test_what_a_run_that_died_has_left_is_cut_as_the_whole_would_have_been(
 
 @given(any_batch())
 def test_a_document_is_never_larger_than_its_fines_were_taken_for(any_one: Batch) -> None:
-    taken_for = sum(size_bytes_max(who, one) for who in any_one.patrons for one in who.lines)
+    taken_for = sum(size_bytes_max(who, item) for who in any_one.patrons for item in who.lines)
     assert len(render(any_one)) <= DOCUMENT_BYTES + taken_for
 
 

@@ -38,9 +38,9 @@ def test_law_7_totals_of_the_bytes_are_totals_of_the_batch(any_one: Batch) -> No
 
 @given(any_batch())
 def test_a_file_sent_back_as_it_came_pays_every_line(any_one: Batch) -> None:
-    found = read_import(render(any_one))
-    assert not found.bad
-    assert [(paid.bursar_transaction_id, paid.amount) for paid in found.lines] == [
+    result = read_import(render(any_one))
+    assert not result.bad
+    assert [(paid.bursar_transaction_id, paid.amount) for paid in result.lines] == [
         (sent.bursar_transaction_id, sent.amount) for sent in any_one.lines
     ]
 
@@ -65,8 +65,8 @@ def fine(line_id: str = "77", text: str = "95.00", currency: str = "USD", p: str
 @pytest.mark.parametrize("prefix", ["xb", "bursar", ""])
 def test_any_prefix_is_read(prefix: str) -> None:
     p = f"{prefix}:" if prefix else ""
-    found = read_import(document(fine(p=p), prefix=prefix))
-    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+    result = read_import(document(fine(p=p), prefix=prefix))
+    assert result.lines == (PaidLine(1, "77", 95_00, "USD"),)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -91,12 +91,12 @@ def test_encodings_that_announce_themselves_are_read(encoding: str) -> None:
 def test_a_sum_may_have_trailing_zeros_and_blanks_around(
     text: str, currency: str, amount: int
 ) -> None:
-    found = read_import(document(fine(text=text, currency=currency)))
-    assert found.lines == (PaidLine(1, "77", amount, currency),)
+    result = read_import(document(fine(text=text, currency=currency)))
+    assert result.lines == (PaidLine(1, "77", amount, currency),)
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("text", "reason"),
     [
         (fine(text="0"), Reason.INVALID_AMOUNT),
         (fine(text="-0.00"), Reason.INVALID_AMOUNT),
@@ -122,11 +122,11 @@ def test_a_sum_may_have_trailing_zeros_and_blanks_around(
     ],
 )
 def test_a_fine_that_says_nothing_is_rejected_alone_with_its_bytes(
-    said: str, reason: Reason
+    text: str, reason: Reason
 ) -> None:
-    found = read_import(document(fine("1"), said, fine("3")))
-    assert [paid.n for paid in found.lines] == [1, 3]
-    (bad,) = found.bad
+    result = read_import(document(fine("1"), text, fine("3")))
+    assert [paid.n for paid in result.lines] == [1, 3]
+    (bad,) = result.bad
     assert (bad.n, bad.reason) == (2, reason)
     assert b"userFineFee" in bad.value
 
@@ -141,20 +141,20 @@ def test_what_is_wrong_is_told_without_the_value() -> None:
 def test_unknown_elements_and_comments_are_ignored() -> None:
     strange = "<xb:receipt>9<xb:sum>1</xb:sum></xb:receipt><o xmlns='urn:other'>1</o>"
     split = fine(text="9<!-- not ten -->5<?pi x?>.00")
-    found = read_import(document(strange + split))
-    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+    result = read_import(document(strange + split))
+    assert result.lines == (PaidLine(1, "77", 95_00, "USD"),)
 
 
 def test_a_fine_that_stands_in_another_one_pays_nothing_and_keeps_the_numbers() -> None:
     """As history in an element that is unknown: the fine around it is what was paid."""
     inner = f"<xb:earlier><xb:userFineFee>{fine('76', '5')}</xb:userFineFee></xb:earlier>"
-    found = read_import(document(fine("75"), inner + fine("77"), fine("78")))
-    assert [(paid.n, paid.bursar_transaction_id) for paid in found.lines] == [
+    result = read_import(document(fine("75"), inner + fine("77"), fine("78")))
+    assert [(paid.n, paid.bursar_transaction_id) for paid in result.lines] == [
         (1, "75"),
         (3, "77"),
         (4, "78"),
     ]
-    assert found.bad == ()
+    assert result.bad == ()
 
 
 @pytest.mark.parametrize("again", ["xb:bursarTransactionId", "xb:compositeSum"])
@@ -164,20 +164,20 @@ def test_what_is_said_twice_of_a_fine_is_rejected_and_named(again: str) -> None:
 
 
 def test_unknown_elements_may_repeat() -> None:
-    found = read_import(document(fine() + "<xb:note>a</xb:note><xb:note>b</xb:note>"))
-    assert found.lines == (PaidLine(1, "77", 95_00, "USD"),)
+    result = read_import(document(fine() + "<xb:note>a</xb:note><xb:note>b</xb:note>"))
+    assert result.lines == (PaidLine(1, "77", 95_00, "USD"),)
 
 
 def test_the_same_id_twice_in_one_currency_is_two_lines() -> None:
-    found = read_import(document(fine(text="5"), fine(text="6")))
-    assert [paid.amount for paid in found.lines] == [5_00, 6_00]
+    result = read_import(document(fine(text="5"), fine(text="6")))
+    assert [paid.amount for paid in result.lines] == [5_00, 6_00]
 
 
 def test_a_file_is_read_in_pieces_and_named_by_its_digest() -> None:
     data = document(*(fine(str(n)) for n in range(1, 3_000)))
-    found = read_import(BytesIO(data))
-    assert [paid.n for paid in found.lines] == list(range(1, 3_000))
-    assert found.sha256 == sha256(data).hexdigest()
+    result = read_import(BytesIO(data))
+    assert [paid.n for paid in result.lines] == list(range(1, 3_000))
+    assert result.sha256 == sha256(data).hexdigest()
 
 
 ENTITY = '<!DOCTYPE x [<!ENTITY e "95.00">]>'

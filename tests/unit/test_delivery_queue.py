@@ -34,8 +34,8 @@ def both(number: int, offset: int, key: str = DAILY) -> list[BatchRecord]:
 def taken(queue: Queue, records: Sequence[BatchRecord]) -> list[tuple[str, int, bool]]:
     """Every batch that is due after each record, delivered at once."""
     done = []
-    for one in records:
-        queue.take(one)
+    for item in records:
+        queue.take(item)
         while (due := queue.ready()) is not None:
             queue.delivered(due, f"sha-{due.batch_number}")
             done.append((due.key, due.batch_number, due.was_delivered))
@@ -78,8 +78,8 @@ def test_a_gap_stops_its_profile_and_no_other() -> None:
 def test_the_missing_batch_opens_the_way_and_what_was_passed_over_is_read_again() -> None:
     queue = Queue({}, {})
     taken(queue, both(1, 0) + both(3, 1) + both(4, 2))
-    for one in both(2, 3):
-        queue.take(one)
+    for item in both(2, 3):
+        queue.take(item)
     assert queue.standstills == {}
     assert queue.delivered(due_of(queue), "sha-2") == {B: {0: 1}, M: {0: 1}}
     assert taken(queue, both(3, 1) + both(4, 2) + both(2, 3)) == [
@@ -90,8 +90,8 @@ def test_the_missing_batch_opens_the_way_and_what_was_passed_over_is_read_again(
 
 def test_what_lies_before_a_gap_goes_out_however_much_was_read_at_once() -> None:
     queue = Queue({}, {})
-    for one in both(1, 0) + both(2, 1) + both(4, 2) + both(5, 3):
-        queue.take(one)
+    for item in both(1, 0) + both(2, 1) + both(4, 2) + both(5, 3):
+        queue.take(item)
     assert taken(queue, [record(B, 6, 4)]) == [(DAILY, 1, False), (DAILY, 2, False)]
     assert queue.standstills[DAILY].text == "batch_number: 3 is missing before 4"
     assert queue.first_unfinished(B) == queue.first_unfinished(M) == {0: 2}
@@ -99,8 +99,8 @@ def test_what_lies_before_a_gap_goes_out_however_much_was_read_at_once() -> None
 
 def test_a_missing_batch_may_come_before_those_before_it_are_delivered() -> None:
     queue = Queue({}, {})
-    for one in both(1, 0) + both(2, 1) + both(4, 2) + both(3, 3):
-        queue.take(one)
+    for item in both(1, 0) + both(2, 1) + both(4, 2) + both(3, 3):
+        queue.take(item)
     assert queue.delivered(due_of(queue), "sha-1") == {B: {0: 2}, M: {0: 2}}
     assert taken(queue, both(4, 2) + both(3, 3)) == [(DAILY, n, False) for n in (2, 3, 4)]
 
@@ -123,8 +123,8 @@ def test_a_manifest_that_never_came_is_a_gap_too() -> None:
 
 def test_a_refused_batch_is_tried_again_when_it_comes_anew() -> None:
     queue = Queue({}, {})
-    for one in both(1, 0) + both(2, 1):
-        queue.take(one)
+    for item in both(1, 0) + both(2, 1):
+        queue.take(item)
     queue.undeliverable(due_of(queue), "sha256: differs")
     assert queue.ready() is None
     assert queue.first_unfinished(B) == {0: 0}
@@ -149,20 +149,20 @@ def test_what_was_delivered_before_a_restart_is_not_delivered_again() -> None:
     assert taken(queue, [record(B, 3, 8), record(M, 3, 10)]) == [(DAILY, 3, False)]
 
 
-@pytest.mark.parametrize(("last", "told", "first"), [(0, 5, 5), (2, 5, 5), (6, 5, 7), (4, 5, 5)])
-def test_continue_at_leads_forward_alone(last: int, told: int, first: int) -> None:
+@pytest.mark.parametrize(("last", "result", "first"), [(0, 5, 5), (2, 5, 5), (6, 5, 7), (4, 5, 5)])
+def test_continue_at_leads_forward_alone(last: int, result: int, first: int) -> None:
     chains = {DAILY: Chain(Last(last, "sha", Place(0, 0), Place(0, 0)))} if last else {}
-    queue = Queue(chains, {"DAILY": told})
+    queue = Queue(chains, {"DAILY": result})
     for number in range(last + 1, last + 8):
-        for one in both(number, number):
-            queue.take(one)
+        for item in both(number, number):
+            queue.take(item)
     due = due_of(queue)
     new = [due] if not due.was_delivered else []
     while due.was_delivered:
         queue.delivered(due, "sha")
         due = due_of(queue)
         new = [due]
-    assert [one.batch_number for one in new] == [first]
+    assert [item.batch_number for item in new] == [first]
     is_known = last + 1 == first and last > 0
     assert (due.chain.last.sha256 == "sha") is is_known
 
@@ -206,8 +206,8 @@ class Reader:
 
     def read(self, kind: RecordKind, records: int) -> None:
         """A poll, then whatever is due."""
-        for one in self.topics[kind][self.at[kind] : self.at[kind] + records]:
-            self.queue.take(one)
+        for topic in self.topics[kind][self.at[kind] : self.at[kind] + records]:
+            self.queue.take(topic)
             self.at[kind] += 1
         while (due := self.queue.ready()) is not None:
             rewound = self.queue.delivered(due, f"sha-{due.batch_number}")
@@ -255,7 +255,7 @@ def test_lost_records_sent_again_restarts_and_rewinds_leave_each_batch_once_in_o
     while unread := reader.unread():
         reader.read(unread[0], 3)
     for key in (DAILY, WEEKLY):
-        assert [number for own, number in reader.done if own == key] == [1, 2, 3, 4, 5]
+        assert [number for stream, number in reader.done if stream == key] == [1, 2, 3, 4, 5]
     assert reader.queue.standstills == {}
     assert reader.queue.first_unfinished(B) == reader.queue.first_unfinished(M) == {}
     assert set(reader.again) <= set(missing)

@@ -20,7 +20,7 @@ IDENTITY = "6050/BURSAR_MAIN/1"
 
 
 def published(manifest: dict[str, Any], document: bytes) -> Outputs:
-    said = {
+    values = {
         "ce_id": IDENTITY,
         "bursar-sha256": manifest["sha256"],
         "bursar-fine-count": str(manifest["count"]),
@@ -29,7 +29,7 @@ def published(manifest: dict[str, Any], document: bytes) -> Outputs:
     }
     value = json.dumps(manifest).encode()
     outputs = Outputs("demo.")
-    outputs.records["export-batch"] = [Record("export-batch", (0, 0), None, document, said)]
+    outputs.records["export-batch"] = [Record("export-batch", (0, 0), None, document, values)]
     named = {"ce_id": f"{IDENTITY}/manifest"}
     outputs.records["export-manifest"] = [Record("export-manifest", (0, 0), None, value, named)]
     return outputs
@@ -50,8 +50,8 @@ def changed(sequence: int, previous: str, active: str) -> Record:
 def account_problems(*records: Record) -> list[str]:
     outputs = Outputs("demo.")
     outputs.records["balance-changed"] = [*records]
-    found = checks.events_are_sound(outputs)
-    return [line for line in found if line.startswith("balance-changed of")]
+    result = checks.events_are_sound(outputs)
+    return [line for line in result if line.startswith("balance-changed of")]
 
 
 def test_a_sound_batch_passes() -> None:
@@ -71,15 +71,15 @@ def test_a_sound_batch_passes() -> None:
 )
 def test_a_manifest_that_says_otherwise_is_named(field: str, value: object, named: str) -> None:
     manifest = json.loads(MANIFEST.read_bytes()) | {field: value}
-    found = [*checks.batches_are_sound(published(manifest, DOCUMENT.read_bytes()))]
-    assert any(named in line for line in found), found
+    result = [*checks.batches_are_sound(published(manifest, DOCUMENT.read_bytes()))]
+    assert any(named in line for line in result), result
 
 
 def test_a_document_of_another_structure_breaks_the_xsd() -> None:
     manifest = json.loads(MANIFEST.read_bytes())
     document = DOCUMENT.read_bytes().replace(b"itemCallNumebr", b"itemCallNumber")
-    found = [*checks.batches_are_sound(published(manifest, document))]
-    assert any("XSD" in line for line in found), found
+    result = [*checks.batches_are_sound(published(manifest, document))]
+    assert any("XSD" in line for line in result), result
 
 
 def test_events_in_order_pass() -> None:
@@ -87,13 +87,13 @@ def test_events_in_order_pass() -> None:
 
 
 def test_a_gap_in_the_sequence_is_named() -> None:
-    found = account_problems(changed(1, "0.00", "5.00"), changed(3, "5.00", "7.00"))
-    assert any("gaps" in line for line in found), found
+    result = account_problems(changed(1, "0.00", "5.00"), changed(3, "5.00", "7.00"))
+    assert any("gaps" in line for line in result), result
 
 
 def test_an_event_that_does_not_go_on_where_the_last_one_ended_is_named() -> None:
-    found = account_problems(changed(1, "0.00", "5.00"), changed(2, "4.00", "7.00"))
-    assert any("previous" in line for line in found), found
+    result = account_problems(changed(1, "0.00", "5.00"), changed(2, "4.00", "7.00"))
+    assert any("previous" in line for line in result), result
 
 
 def test_expected_balances_of_an_export_only_institution_leave_the_library() -> None:

@@ -77,9 +77,10 @@ def patron_of(n: int, name: str, fine: BatchLine, value: str) -> BatchPatron:
 
 def first_batch(patrons: list[BatchPatron], limits: Limits) -> Batch:
     """As a run cuts it."""
-    by_id = {one.patron_id: one for one in patrons}
+    by_id = {patron.patron_id: patron for patron in patrons}
     selected = [
-        SelectedFine((one.patron_id, ""), size_bytes_max(one, one.lines[0])) for one in patrons
+        SelectedFine((patron.patron_id, ""), size_bytes_max(patron, patron.lines[0]))
+        for patron in patrons
     ]
     return batch(
         *ordered(by_id[fine.position[0]] for fine in next(cut(selected, limits))),
@@ -89,13 +90,13 @@ def first_batch(patrons: list[BatchPatron], limits: Limits) -> Batch:
     )
 
 
-def messages_of(one: Batch) -> tuple[Message, Message]:
+def messages_of(item: Batch) -> tuple[Message, Message]:
     held_back = {reason: 10**9 for reason in Exclusion if reason.is_held_back}
-    document = render(one)
+    document = render(item)
     manifest = manifest_in_run(
-        one,
+        item,
         document,
-        totals_of_batch(one),
+        totals_of_batch(item),
         run_id="r" * 36,
         part=10**6,
         mode=only(profiles_with()).mode,
@@ -120,9 +121,9 @@ def test_a_batch_and_its_manifest_are_records_that_the_relay_sends_and_the_topic
     fines_max: int, make: Make, filler: str
 ) -> None:
     patrons = [make(n, filler) for n in range(fines_max)]
-    one = first_batch(patrons, Limits(fines_max, BYTES_MAX))
-    assert 0 < len(one.lines) <= fines_max
-    document, manifest = messages_of(one)
+    item = first_batch(patrons, Limits(fines_max, BYTES_MAX))
+    assert 0 < len(item.lines) <= fines_max
+    document, manifest = messages_of(item)
     assert len(document.value or b"") <= BYTES_MAX
     assert size_of(document) < REQUEST_BYTES_MAX
     assert size_of(manifest) < REQUEST_BYTES_MAX
@@ -150,6 +151,6 @@ def test_a_thousand_usual_fines_are_one_batch_by_default() -> None:
 
 def test_a_manifest_of_as_many_fines_as_a_profile_may_ask_for_fits_whatever_the_bytes() -> None:
     unbounded = Limits(FINES_MAX_MAX, 10**9)
-    one = first_batch([usual(n, EMOJI) for n in range(FINES_MAX_MAX)], unbounded)
-    assert len(one.lines) == FINES_MAX_MAX
-    assert size_of(messages_of(one)[1]) < REQUEST_BYTES_MAX
+    item = first_batch([usual(n, EMOJI) for n in range(FINES_MAX_MAX)], unbounded)
+    assert len(item.lines) == FINES_MAX_MAX
+    assert size_of(messages_of(item)[1]) < REQUEST_BYTES_MAX

@@ -77,11 +77,11 @@ def test_fixed_width_carries_the_ids_and_sums_of_any_batch(of: Batch) -> None:
         document, manifest = sealed(of)
         form = FixedWidth(shape)
         rows = form.read(printed_as(form, document, manifest), of.currency)
-        found = [(row.texts["bursar_transaction_id"], row.amount) for row in rows]
+        result = [(row.texts["bursar_transaction_id"], row.amount) for row in rows]
         expected = [
-            (one.bursar_transaction_id, one.amount) for who in of.patrons for one in who.lines
+            (item.bursar_transaction_id, item.amount) for who in of.patrons for item in who.lines
         ]
-        assert found == expected
+        assert result == expected
 
 
 @given(any_text())
@@ -118,18 +118,20 @@ def test_csv_is_rfc_4180_with_plain_amounts_and_the_fine_a_credit_refers_to() ->
     assert data.count(b"\r\n") == data.count(b"\n") == 2
     header, row = csv.reader(io.StringIO(data.decode(), newline=""))
     assert header == [*BATCH_FIELDS, *LINE_FIELDS]
-    found = dict(zip(header, row, strict=True))
-    assert found["amount"] == "-3.25"
-    assert found["fine_id"] == "fine-001"
-    assert found["comment"] == '\'=ref 1 A "x", ref ref 15000000020004242 LOST ITEM'
-    assert found["credit_of_bursar_transaction_id"] == "15000000020004242"
-    assert found["credit_of_type"] == "LOST ITEM"
+    result = dict(zip(header, row, strict=True))
+    assert result["amount"] == "-3.25"
+    assert result["fine_id"] == "fine-001"
+    assert result["comment"] == '\'=ref 1 A "x", ref ref 15000000020004242 LOST ITEM'
+    assert result["credit_of_bursar_transaction_id"] == "15000000020004242"
+    assert result["credit_of_type"] == "LOST ITEM"
 
 
-@pytest.mark.parametrize("own", ["ref 12 A", "see ref 12 A, ref 13 B", "ref 12 ref 13 ref"])
-def test_a_credits_own_words_of_a_reference_are_not_taken_for_the_one_behind_them(own: str) -> None:
+@pytest.mark.parametrize("text", ["ref 12 A", "see ref 12 A, ref 13 B", "ref 12 ref 13 ref"])
+def test_a_credits_own_words_of_a_reference_are_not_taken_for_the_one_behind_them(
+    text: str,
+) -> None:
     ref = CreditRef("15000000020004242", "OVERDUEFINE")
-    credit = line(1, -3_25, type="CREDIT", comment=own, credit_ref=ref)
+    credit = line(1, -3_25, type="CREDIT", comment=text, credit_ref=ref)
     (row,) = table_of(*sealed(batch(patron("abel", credit)))).rows
     assert row.texts["credit_of_bursar_transaction_id"] == "15000000020004242"
     assert row.texts["credit_of_type"] == "OVERDUEFINE"
@@ -236,8 +238,8 @@ GUIDE = Path(__file__).parents[2] / "docs" / "consumer-guide.md"
 
 
 def test_the_guide_names_the_columns_in_their_order() -> None:
-    told = GUIDE.read_text("utf-8").split("<!-- columns -->")[1].split("<!-- /columns -->")[0]
-    assert told.replace("`", "").replace(",", " ").split() == list(COLUMNS)
+    result = GUIDE.read_text("utf-8").split("<!-- columns -->")[1].split("<!-- /columns -->")[0]
+    assert result.replace("`", "").replace(",", " ").split() == list(COLUMNS)
 
 
 def test_the_guides_layout_is_one(tmp_path: Path) -> None:

@@ -41,15 +41,15 @@ def batch(records: Sequence[Fields], base_offset: int, name: bytes, codec: int) 
 
 
 def read(records: Any) -> list[tuple[object, ...]]:
-    found: list[tuple[Any, ...]] = []
+    result: list[tuple[Any, ...]] = []
     while records.has_next():
-        one = records.next_batch()
-        assert one.validate_crc()
-        found += [
-            (r.offset, r.timestamp, r.timestamp_type, r.key, r.value, list(r.headers)) for r in one
+        item = records.next_batch()
+        assert item.validate_crc()
+        result += [
+            (r.offset, r.timestamp, r.timestamp_type, r.key, r.value, list(r.headers)) for r in item
         ]
-        assert one.next_offset == found[-1][0] + 1
-    return found
+        assert item.next_offset == result[-1][0] + 1
+    return result
 
 
 @pytest.mark.parametrize("codec", [0, GZIP])
@@ -65,9 +65,9 @@ def test_a_bad_name_changes_nothing_but_itself(codec: int) -> None:
     fetched = batch(SOUND, 5, BAD, codec) + batch(SOUND, 100, NAME, codec)
     with pytest.raises(UnicodeDecodeError):
         read(MemoryRecords(fetched))
-    found = read(TolerantRecords(fetched))
+    result = read(TolerantRecords(fetched))
     bad = [("marked\udcffname", b"x"), ("ü", b"\x00\xff")]
-    assert found == [*sound[:2], (*sound[2][:5], bad), *sound[3:]]
+    assert result == [*sound[:2], (*sound[2][:5], bad), *sound[3:]]
 
 
 def test_a_batch_that_was_cut_off_by_the_fetch_is_left_for_the_next_one() -> None:

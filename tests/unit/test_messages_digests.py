@@ -26,9 +26,9 @@ MAKE = {
 }
 
 
-def digest_of(found: Incoming | Rejection) -> bytes:
-    assert not isinstance(found, Rejection), found.detail
-    return found.facts.digest if isinstance(found, FineCreated) else found.digest
+def digest_of(result: Incoming | Rejection) -> bytes:
+    assert not isinstance(result, Rejection), result.detail
+    return result.facts.digest if isinstance(result, FineCreated) else result.digest
 
 
 def digest(contract: str, **overrides: object) -> bytes:
@@ -44,7 +44,7 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": None, "currency"
 
 
 @pytest.mark.parametrize(
-    ("contract", "one", "other"),
+    ("contract", "data", "other"),
     [
         ("fine-created.v1", {"amount": "95.50"}, {"amount": "95.5"}),
         ("fine-created.v1", {"exportable": ABSENT}, {"exportable": True}),
@@ -92,9 +92,9 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": None, "currency"
     ],
 )
 def test_the_same_content_written_otherwise_has_the_same_digest(
-    contract: str, one: Data, other: Data
+    contract: str, data: Data, other: Data
 ) -> None:
-    assert digest(contract, **one) == digest(contract, **other)
+    assert digest(contract, **data) == digest(contract, **other)
 
 
 OTHERS: dict[str, list[Data]] = {
@@ -195,10 +195,10 @@ def test_every_member_of_a_contract_makes_another_digest(contract: str) -> None:
 def test_envelope_order_and_spacing_do_not_count(contract: str) -> None:
     data = MAKE[contract]()
     value, headers = structured(contract, dict(reversed(data.items())), id="another", subject="x")
-    found = parse(contract, record(contract, value, headers, offset=8))
+    result = parse(contract, record(contract, value, headers, offset=8))
     spaced = json.dumps(data, indent=3).encode()
     again = parse(contract, record(contract, *binary(contract, spaced, "2027-01-01T00:00:00Z")))
-    assert digest_of(found) == digest_of(again) == digest(contract)
+    assert digest_of(result) == digest_of(again) == digest(contract)
 
 
 @pytest.mark.parametrize(

@@ -186,10 +186,10 @@ def test_size_comes_first_then_the_envelope_then_the_json(
 
 def test_the_patron_was_seen_when_the_event_says() -> None:
     value, headers = binary(FINE, fine_created(), time="2026-09-01T12:00:05.5+02:00")
-    found = parse(FINE, record(FINE, value, headers))
-    assert isinstance(found, FineCreated)
-    assert found.patron.seen_at == datetime(2026, 9, 1, 10, 0, 5, 500_000, tzinfo=UTC)
-    assert found.patron.seen_at.tzinfo is UTC
+    result = parse(FINE, record(FINE, value, headers))
+    assert isinstance(result, FineCreated)
+    assert result.patron.seen_at == datetime(2026, 9, 1, 10, 0, 5, 500_000, tzinfo=UTC)
+    assert result.patron.seen_at.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_the_patron_was_seen_when_the_event_says() -> None:
 def test_a_refused_record_names_its_institution_if_it_can_be_read(
     value: bytes, headers: Headers, institution: str | None
 ) -> None:
-    found = parse(PAYMENT, record(PAYMENT, value, headers))
-    assert isinstance(found, Rejection)
-    assert found.institution_id == institution
+    result = parse(PAYMENT, record(PAYMENT, value, headers))
+    assert isinstance(result, Rejection)
+    assert result.institution_id == institution
 
 
 SECRET = "Ana-García-39031"

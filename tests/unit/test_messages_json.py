@@ -44,24 +44,24 @@ def test_what_is_no_number_is_no_json_however_long_it_is(number: str) -> None:
 
 def test_digits_in_a_text_stay_beside_a_number_of_any_length() -> None:
     value = value_of(bursar_payment(comment=f'"{LONG[:1900]}'))[:-1]
-    found = with_headers(binary_headers(), value + b', "x": ' + LONG.encode() + b"}")
-    assert isinstance(found, BursarPayment)
-    assert found.comment == f'"{LONG[:1900]}'
+    result = with_headers(binary_headers(), value + b', "x": ' + LONG.encode() + b"}")
+    assert isinstance(result, BursarPayment)
+    assert result.comment == f'"{LONG[:1900]}'
 
 
 def test_a_surrogate_after_an_escaped_backslash_is_plain_text() -> None:
     value = json.dumps(bursar_payment(comment="\\ud800")).encode()
-    found = with_headers(binary_headers(), value)
-    assert isinstance(found, BursarPayment)
-    assert found.comment == "\\ud800"
+    result = with_headers(binary_headers(), value)
+    assert isinstance(result, BursarPayment)
+    assert result.comment == "\\ud800"
 
 
 def test_a_surrogate_pair_beside_a_lone_one_stays_a_character() -> None:
     sound = value_of(bursar_payment())[:-1]
     value = sound + rb', "comment": "\ud83d\ude00", "unknown": "\udc00"}'
-    found = with_headers(binary_headers(), value)
-    assert isinstance(found, BursarPayment)
-    assert found.comment == "😀"
+    result = with_headers(binary_headers(), value)
+    assert isinstance(result, BursarPayment)
+    assert result.comment == "😀"
 
 
 KEYS = st.sampled_from(["ce_id", "ce_type", "ce_time", "content-type", "Content-Type", "x", "ce_x"])
@@ -102,5 +102,5 @@ def test_a_damaged_record_is_read_or_refused_but_never_raises(
     damaged = bytearray(value)
     for _ in range(damages):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    found = parse(FINE, record(FINE, bytes(damaged), headers))
-    assert isinstance(found, FineCreated | Rejection)
+    result = parse(FINE, record(FINE, bytes(damaged), headers))
+    assert isinstance(result, FineCreated | Rejection)

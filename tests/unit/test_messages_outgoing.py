@@ -48,8 +48,8 @@ def fine_of(key: AccountKey = KEY, amount: int = 95_50) -> Fine:
 def transaction(kind: Kind, cause: Cause = None, amount: int = 95_50) -> Transaction:
     before = Account(KEY, active=0, transferred=0, sequence=1)
     after = replace(before, active=amount, sequence=2)
-    own = fine_of(amount=-1 if kind is Kind.CREDIT else 95_50)
-    return Transaction(before, after, own, kind, "A label", amount, None, cause, OCCURRED)
+    fine = fine_of(amount=-1 if kind is Kind.CREDIT else 95_50)
+    return Transaction(before, after, fine, kind, "A label", amount, None, cause, OCCURRED)
 
 
 # --- balance-changed -----------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_a_transaction_of_every_kind_keeps_to_the_schema(kind: Kind) -> None:
 def a_full_transaction() -> Transaction:
     cause = PaymentRef("SAP", "PAY-2", "PAY-1", "storno", "Bounced")
     facts = replace(fine_of().facts, credit_of="F-0", amount=95_50)
-    own = Fine(
+    fine = Fine(
         facts,
         Status.TRANSFERRED,
         Considered.ACTIVE,
@@ -97,7 +97,7 @@ def a_full_transaction() -> Transaction:
     return Transaction(
         before=Account(KEY, active=10_00, transferred=-5, sequence=3, epoch=2),
         after=Account(KEY, active=10_00, transferred=95_45, sequence=4, epoch=2),
-        fine=own,
+        fine=fine,
         kind=Kind.REVERSAL,
         label="Payment reversed",
         amount=95_50,
@@ -169,7 +169,7 @@ def test_the_headers_of_a_transaction_are_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "member", "said"),
+    ("cause", "member", "content"),
     [
         (EXPORT, "export", {"profile": "bursar", "batch_number": 7, "bursar_transaction_id": "42"}),
         (LIBRARY, "library", {"source": "ALMA", "change_id": "C-1"}),
@@ -181,11 +181,11 @@ def test_the_headers_of_a_transaction_are_complete() -> None:
         (PAYMENT, "payment", {"source": "SAP", "payment_id": "PAY-1"}),
     ],
 )
-def test_a_cause_is_told_in_its_own_member(cause: Cause, member: str, said: object) -> None:
+def test_a_cause_is_told_in_its_own_member(cause: Cause, member: str, content: object) -> None:
     event = body(encode_balance_changed(transaction(Kind.WAIVER, cause), RECORDED, SOURCE))
     assert {
         name: event.get(name) for name in ("export", "library", "payment") if name in event
-    } == {member: said}
+    } == {member: content}
 
 
 def test_what_is_not_known_is_absent_and_not_null() -> None:
@@ -208,9 +208,9 @@ def test_any_balances_keep_to_the_schema_and_add_up(
     key = AccountKey("6050", f"P{letter}" if letter.isprintable() else "P", currency)
     after = Account(key, active // 2, transferred // 2, sequence=2)
     before = Account(key, active // 2 - change // 4, transferred // 2 + change // 4, sequence=1)
-    own = replace(fine_of(key, 100), remaining=remaining)
+    fine = replace(fine_of(key, 100), remaining=remaining)
     given_one = Transaction(
-        before, after, own, Kind.PAYMENT, "x", abs(change), None, PAYMENT, OCCURRED
+        before, after, fine, Kind.PAYMENT, "x", abs(change), None, PAYMENT, OCCURRED
     )
     event = sound("balance-changed", encode_balance_changed(given_one, RECORDED, SOURCE))
     assert event["balance"]["total"] == format_minor(after.active + after.transferred, currency)

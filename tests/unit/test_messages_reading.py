@@ -24,8 +24,8 @@ CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
 
 
 def test_a_fine_is_read_whole() -> None:
-    found = fine(credit_of="F-0", exportable=False)
-    assert found.facts == FineFacts(
+    result = fine(credit_of="F-0", exportable=False)
+    assert result.facts == FineFacts(
         institution_id="6050",
         fine_id="F-1",
         patron_id="P-1",
@@ -39,12 +39,12 @@ def test_a_fine_is_read_whole() -> None:
         item=Item("Algorithms", due_date=datetime(2026, 8, 25, 3, 59, tzinfo=UTC), barcode="3903"),
         credit_of="F-0",
         exportable=False,
-        digest=found.facts.digest,
+        digest=result.facts.digest,
     )
     seen_at = CREATED + timedelta(seconds=5)
     identifiers = (("02", "A1234567"),)
-    assert found.patron == Patron("6050", "P-1", "Doe, Jane", "STUDENT", identifiers, seen_at)
-    assert found.origin.offset == 7
+    assert result.patron == Patron("6050", "P-1", "Doe, Jane", "STUDENT", identifiers, seen_at)
+    assert result.origin.offset == 7
 
 
 def test_every_part_of_an_item_lands_in_its_place() -> None:
@@ -54,8 +54,8 @@ def test_every_part_of_an_item_lands_in_its_place() -> None:
 
 
 def test_a_change_is_read_whole() -> None:
-    found = change(reason="Cash", comment="Desk 2")
-    assert found == FineChanged(
+    result = change(reason="Cash", comment="Desk 2")
+    assert result == FineChanged(
         key=SourceKey("6050", "ALMA", "C-1"),
         fine_id="F-1",
         kind=ChangeKind.PAID,
@@ -64,14 +64,14 @@ def test_a_change_is_read_whole() -> None:
         changed_at=datetime(2026, 9, 2, 10, tzinfo=UTC),
         reason="Cash",
         comment="Desk 2",
-        digest=found.digest,
-        origin=found.origin,
+        digest=result.digest,
+        origin=result.origin,
     )
 
 
 def test_a_payment_is_read_whole() -> None:
-    found = payment(bursar_transaction_id="42", status_code="cleared", comment="Invoice 2")
-    assert found == BursarPayment(
+    result = payment(bursar_transaction_id="42", status_code="cleared", comment="Invoice 2")
+    assert result == BursarPayment(
         key=SourceKey("6050", "SAP", "PAY-1"),
         kind=PaymentKind.PAYMENT,
         bursar_transaction_id="42",
@@ -82,19 +82,19 @@ def test_a_payment_is_read_whole() -> None:
         reverses_payment_id=None,
         status_code="cleared",
         comment="Invoice 2",
-        digest=found.digest,
-        origin=found.origin,
+        digest=result.digest,
+        origin=result.origin,
     )
 
 
 def test_a_response_is_read_whole() -> None:
-    found = response(
+    result = response(
         outcome="partial",
         reason="Some",
         refused_lines=[{"bursar_transaction_id": "42", "reason": "No\tsuch\nstudent"}],
         control={"count": 3, "total": "-123456789012345.5"},
     )
-    assert found == ExportResponse(
+    assert result == ExportResponse(
         key=SourceKey("6050", "SAP", "R-1"),
         batch=BatchKey("6050", "bursar", 1),
         outcome=ResponseOutcome.PARTIAL,
@@ -103,8 +103,8 @@ def test_a_response_is_read_whole() -> None:
         control_count=3,
         control_total="-123456789012345.5",
         responded_at=datetime(2026, 9, 15, 8, tzinfo=UTC),
-        digest=found.digest,
-        origin=found.origin,
+        digest=result.digest,
+        origin=result.origin,
     )
 
 
@@ -144,8 +144,8 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": ABSENT, "currenc
     ],
 )
 def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> None:
-    found, detail = refusal("fine-created.v1", fine_created(**overrides))
-    assert (found, detail.partition(":")[0]) == (reason, field)
+    result, detail = refusal("fine-created.v1", fine_created(**overrides))
+    assert (result, detail.partition(":")[0]) == (reason, field)
 
 
 @pytest.mark.parametrize(
@@ -185,20 +185,20 @@ def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> N
     ],
 )
 def test_a_faulty_payment_is_refused(overrides: Data, reason: str, field: str) -> None:
-    found, detail = refusal("bursar-payment.v1", bursar_payment(**overrides))
-    assert (found, detail.partition(":")[0]) == (reason, field)
+    result, detail = refusal("bursar-payment.v1", bursar_payment(**overrides))
+    assert (result, detail.partition(":")[0]) == (reason, field)
 
 
 def test_a_reversal_needs_neither_amount_nor_reference() -> None:
-    found = payment(**REVERSAL, amount=ABSENT, currency=ABSENT, fine_id=ABSENT)
-    assert (found.amount, found.currency, found.line_key) == (None, None, None)
-    assert found.original == SourceKey("6050", "SAP", "PAY-0")
+    result = payment(**REVERSAL, amount=ABSENT, currency=ABSENT, fine_id=ABSENT)
+    assert (result.amount, result.currency, result.line_key) == (None, None, None)
+    assert result.original == SourceKey("6050", "SAP", "PAY-0")
     assert payment(**REVERSAL, amount=None).currency == "USD"
 
 
 def test_a_status_has_no_money() -> None:
-    found = payment(**STATUS)
-    assert (found.kind, found.amount, found.status_code) == (PaymentKind.STATUS, None, "x")
+    result = payment(**STATUS)
+    assert (result.kind, result.amount, result.status_code) == (PaymentKind.STATUS, None, "x")
 
 
 @pytest.mark.parametrize("kind", ["cancelled", "disputed", "restored"])
@@ -243,5 +243,5 @@ LINES = [{"bursar_transaction_id": "42", "reason": "no"}]
     ],
 )
 def test_a_faulty_response_is_refused(overrides: Data, reason: str, field: str) -> None:
-    found, detail = refusal("export-response.v1", export_response(**overrides))
-    assert (found, detail.partition(":")[0]) == (reason, field)
+    result, detail = refusal("export-response.v1", export_response(**overrides))
+    assert (result, detail.partition(":")[0]) == (reason, field)

@@ -34,10 +34,10 @@ from tests.support.inputs import (
 def test_the_trace_context_goes_on(
     carried: str | None, headers: Headers, extension: object, expected: str | None
 ) -> None:
-    value, own = structured(PAYMENT, bursar_payment(), traceparent=extension)
-    found = parse(PAYMENT, record(PAYMENT, value, (*own, *headers), traceparent=carried))
-    assert not isinstance(found, Rejection)
-    assert found.origin.traceparent == expected
+    value, members = structured(PAYMENT, bursar_payment(), traceparent=extension)
+    result = parse(PAYMENT, record(PAYMENT, value, (*members, *headers), traceparent=carried))
+    assert not isinstance(result, Rejection)
+    assert result.origin.traceparent == expected
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_the_trace_context_goes_on(
     ],
 )
 def test_the_trace_context_of_a_refused_event_goes_on_too(fault: dict[str, object]) -> None:
-    value, own = structured(PAYMENT, bursar_payment(), traceparent=TRACEPARENT)
+    value, headers = structured(PAYMENT, bursar_payment(), traceparent=TRACEPARENT)
     event = {**json.loads(value), **fault}
-    sent = {name: said for name, said in event.items() if said is not ABSENT}
-    found = parse(PAYMENT, record(PAYMENT, value_of(sent), own))
-    assert isinstance(found, Rejection)
-    assert found.origin.traceparent == TRACEPARENT
+    sent = {name: text for name, text in event.items() if text is not ABSENT}
+    result = parse(PAYMENT, record(PAYMENT, value_of(sent), headers))
+    assert isinstance(result, Rejection)
+    assert result.origin.traceparent == TRACEPARENT
 
 
 def test_a_member_of_the_data_is_no_trace_context() -> None:
     data = value_of({**bursar_payment(kind="gift"), "traceparent": TRACEPARENT})
-    found = with_headers(binary_headers(), data)
-    assert isinstance(found, Rejection)
-    assert found.origin.traceparent is None
+    result = with_headers(binary_headers(), data)
+    assert isinstance(result, Rejection)
+    assert result.origin.traceparent is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_member_of_the_data_is_no_trace_context() -> None:
 def test_the_trace_context_of_a_record_that_is_refused_unread_goes_on_too(
     value: bytes | None, headers: Headers, reason: Reason
 ) -> None:
-    own = (*headers, ("traceparent", TRACEPARENT.encode()))
-    found = parse(PAYMENT, record(PAYMENT, value, own))
-    assert isinstance(found, Rejection)
-    assert (found.reason, found.origin.traceparent) == (reason, TRACEPARENT)
+    members = (*headers, ("traceparent", TRACEPARENT.encode()))
+    result = parse(PAYMENT, record(PAYMENT, value, members))
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.origin.traceparent) == (reason, TRACEPARENT)

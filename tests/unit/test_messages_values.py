@@ -60,9 +60,9 @@ def test_what_is_printed_is_read_back(currency: str, minor: int) -> None:
     ],
 )
 def test_a_time_is_an_instant_in_utc(sent: str, read_as: datetime) -> None:
-    found = fine(created_at=sent).facts.created_at
-    assert found == read_as
-    assert found.tzinfo is UTC
+    result = fine(created_at=sent).facts.created_at
+    assert result == read_as
+    assert result.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -151,17 +151,17 @@ def with_character(contract: str, data: Data, character: str) -> Incoming | Reje
 def test_a_text_with_a_refused_character_is_refused(
     character: str, field: str, overrides: Data
 ) -> None:
-    found = with_character("fine-created.v1", fine_created(**overrides), character)
-    assert isinstance(found, Rejection)
-    assert found.reason is Reason.INVALID_TEXT
-    assert found.detail == f"{field}: must not have control, bidi or unassigned characters"
+    result = with_character("fine-created.v1", fine_created(**overrides), character)
+    assert isinstance(result, Rejection)
+    assert result.reason is Reason.INVALID_TEXT
+    assert result.detail == f"{field}: must not have control, bidi or unassigned characters"
 
 
 @pytest.mark.parametrize("character", ["\t", "\n", "\r"], ids=ascii)
 def test_an_id_may_not_have_the_controls_that_a_text_may(character: str) -> None:
-    found = with_character("fine-created.v1", fine_created(fine_id="F%1"), character)
-    assert isinstance(found, Rejection)
-    assert found.reason is Reason.INVALID_TEXT
+    result = with_character("fine-created.v1", fine_created(fine_id="F%1"), character)
+    assert isinstance(result, Rejection)
+    assert result.reason is Reason.INVALID_TEXT
 
 
 def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
@@ -173,13 +173,13 @@ def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_a_text_is_refused_or_becomes_what_its_rules_say(sent: str) -> None:
-    found = read("bursar-payment.v1", bursar_payment(comment=sent))
-    if isinstance(found, Rejection):
-        assert found.reason is Reason.INVALID_TEXT
+    result = read("bursar-payment.v1", bursar_payment(comment=sent))
+    if isinstance(result, Rejection):
+        assert result.reason is Reason.INVALID_TEXT
         return
-    assert isinstance(found, BursarPayment)
-    assert found.comment == normalize("NFC", sent.translate(str.maketrans("\t\n\r", "   ")))
-    assert payment(comment=found.comment).comment == found.comment
+    assert isinstance(result, BursarPayment)
+    assert result.comment == normalize("NFC", sent.translate(str.maketrans("\t\n\r", "   ")))
+    assert payment(comment=result.comment).comment == result.comment
 
 
 @pytest.mark.parametrize(
@@ -203,6 +203,6 @@ def test_a_batch_number_is_nothing_else(sent: object) -> None:
 def test_a_number_beyond_all_bounds_is_refused_like_another(number: str) -> None:
     value, headers = binary("export-response.v1", export_response(batch_number="%"))
     value = value.replace(b'"%"', number.encode())
-    found = parse("export-response.v1", record("export-response.v1", value, headers))
-    assert isinstance(found, Rejection)
-    assert found.detail.startswith("batch_number: must be a whole number from 1")
+    result = parse("export-response.v1", record("export-response.v1", value, headers))
+    assert isinstance(result, Rejection)
+    assert result.detail.startswith("batch_number: must be a whole number from 1")

@@ -77,7 +77,7 @@ def test_what_is_not_said_has_the_documented_default() -> None:
 
 def test_profiles_are_found_by_code_and_by_institution() -> None:
     read = read_profiles(EXAMPLE)
-    assert [one.code for one in read.of_institution("972")] == ["main_usd", "rest"]
+    assert [item.code for item in read.of_institution("972")] == ["main_usd", "rest"]
     assert read.profile("nobody") is None
     assert read.institution("973") == Institution("973", "Europe/Vienna")
     assert read.institution("1") is None

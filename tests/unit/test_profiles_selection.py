@@ -147,7 +147,7 @@ def test_of_several_reasons_the_first_in_the_list_holds_a_fine_back(first: int) 
 
 
 def test_the_reasons_of_the_manifest_are_the_held_back_ones_in_order() -> None:
-    assert [one for one in Exclusion if one.is_held_back] == [reason for reason, _ in REASONS]
+    assert [item for item in Exclusion if item.is_held_back] == [reason for reason, _ in REASONS]
 
 
 def test_a_fine_that_is_not_the_profiles_is_not_held_back_by_it() -> None:

@@ -61,7 +61,7 @@ def test_files_and_tests_that_are_named_exist(path: Path) -> None:
     )
     missing = []
     for file, function in named:
-        found = ROOT / file
-        if not found.exists() or (function and f"def {function}(" not in found.read_text()):
+        result = ROOT / file
+        if not result.exists() or (function and f"def {function}(" not in result.read_text()):
             missing.append(f"{file}::{function}")
     assert missing == []

@@ -167,12 +167,15 @@ def test_a_payment_says_bursar_and_an_export_says_nothing() -> None:
 
 
 def test_the_newest_snapshot_of_a_patron_wins_whatever_came_last() -> None:
-    ledger = Ledger(creates(1_00, seen=5, name="Roe, Jane"))
-    ledger.take(creates(2_00, "F2", seen=3, name="Doe, Jane"))
+    ledger = Ledger(creates(1_00, snapshot_minute=5, name="Roe, Jane"))
+    ledger.take(creates(2_00, "F2", snapshot_minute=3, name="Doe, Jane"))
     assert ledger.store.patrons[UNI, "P1"].name == "Roe, Jane"
-    assert outcome_of_event(ledger.take(creates(1_00, seen=9, name="Poe, Jane"))) == "repeat"
+    assert (
+        outcome_of_event(ledger.take(creates(1_00, snapshot_minute=9, name="Poe, Jane")))
+        == "repeat"
+    )
     assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
-    ledger.take(creates(1_01, seen=10, name="Loe, Jane"))
+    ledger.take(creates(1_01, snapshot_minute=10, name="Loe, Jane"))
     assert ledger.reasons() == ["fine_conflict"]
     assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
 

@@ -227,9 +227,9 @@ def test_an_accounts_sequence_has_no_gaps_and_each_line_ends_where_the_next_begi
 
 
 def test_a_transactions_id_depends_on_its_account_epoch_and_number_alone() -> None:
-    one = Ledger(creates(95_00)).store.transactions[0]
+    item = Ledger(creates(95_00)).store.transactions[0]
     other = Ledger(creates(1_00, "F2")).store.transactions[0]
-    assert one.transaction_id == other.transaction_id
-    assert len(one.transaction_id) == 32
+    assert item.transaction_id == other.transaction_id
+    assert len(item.transaction_id) == 32
     elsewhere = Ledger(creates(95_00, patron="P2")).store.transactions[0]
-    assert elsewhere.transaction_id != one.transaction_id
+    assert elsewhere.transaction_id != item.transaction_id

@@ -203,7 +203,7 @@ def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:
     ledger = Ledger(*EXPORTED)
     event = pays(1, currency="EUR")
     refused = ledger.take(event).rejections
-    assert [(one.reason.value, one.origin, one.institution_id) for one in refused] == [
+    assert [(item.reason.value, item.origin, item.institution_id) for item in refused] == [
         ("currency_mismatch", event.origin, UNI)
     ]
     assert refused[0].detail == "currency: is not the fine's"

@@ -178,11 +178,11 @@ def test_a_batch_says_what_became_of_its_lines(
     responses: Sequence[Step], states: list[str], lines: list[str]
 ) -> None:
     ledger = Ledger(*THREE)
-    seen = []
+    results = []
     for response in responses:
         assert outcome_of_event(ledger.take(response)) == "applied"
-        seen.append(ledger.store.batches[BATCH].state.value)
-    assert seen == states
+        results.append(ledger.store.batches[BATCH].state.value)
+    assert results == states
     assert [ledger.line_state(line) for line in ("1001", "1002", "1003")] == lines
     sound(ledger.store)
 
@@ -198,7 +198,7 @@ LATER = (*EXPORTED, refuses(response_id="a0"), exports(batch=2))
 
 
 @table(
-    "event said",
+    "event content",
     ("accepted", accepts(), ("accepted", 2)),
     ("refused", refuses(), ("refused", 2)),
     ("partial", refuses("1003"), ("partial", 1)),
@@ -206,12 +206,12 @@ LATER = (*EXPORTED, refuses(response_id="a0"), exports(batch=2))
     ("lines that do not hold", refuses("1001", "1003"), ("partial", 2)),
 )
 def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
-    event: ExportResponse, said: tuple[str, int | None]
+    event: ExportResponse, content: tuple[str, int | None]
 ) -> None:
     ledger = Ledger(*THREE, refuses("1001", response_id="a0"))
     ledger.take(event)
     kept = ledger.store.responses[event.key]
-    assert (kept.outcome, kept.lines, kept.responded_at) == (*said, event.responded_at)
+    assert (kept.outcome, kept.lines, kept.responded_at) == (*content, event.responded_at)
 
 
 def test_a_response_is_known_by_its_identity() -> None:

@@ -106,11 +106,11 @@ def test_a_change_of_the_excess_credit_and_a_reversal_go_oldest_first() -> None:
 def test_it_is_the_same_whether_the_payment_or_the_export_came_first(
     ahead: Sequence[Step],
 ) -> None:
-    one = Ledger(*FINE, *ahead, exports(), pays(100_00))
+    item = Ledger(*FINE, *ahead, exports(), pays(100_00))
     other = Ledger(*FINE, *ahead, pays(100_00), exports())
-    assert one.reasons() == other.reasons()
-    assert one.store.fines == other.store.fines
-    assert one.store.transactions == other.store.transactions
+    assert item.reasons() == other.reasons()
+    assert item.store.fines == other.store.fines
+    assert item.store.transactions == other.store.transactions
 
 
 def test_a_payment_for_an_excess_credit_may_come_before_the_credit() -> None:

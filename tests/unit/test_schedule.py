@@ -13,7 +13,7 @@ BERLIN = 'cron_zone = "Europe/Berlin"'
 
 
 def profile(*options: str) -> Profile:
-    (found,) = profiles_of(
+    (result,) = profiles_of(
         "\n".join(
             (
                 '[[institution]]\nid = "1"\nzone = "UTC"\n[[profile]]\ncode = "P"\nname = "P"',
@@ -23,7 +23,7 @@ def profile(*options: str) -> Profile:
             )
         )
     ).profiles
-    return found
+    return result
 
 
 def at(text: str) -> datetime:

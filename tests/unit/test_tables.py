@@ -37,11 +37,11 @@ def value_of(kind: Kind, row: int, place: int) -> str:
 
 def listings() -> Iterator[tuple[str, Listing]]:
     """Every list that a command declares."""
-    for found in pkgutil.walk_packages(service.cli.__path__, "service.cli."):
-        module = importlib.import_module(found.name)
+    for walk_package in pkgutil.walk_packages(service.cli.__path__, "service.cli."):
+        module = importlib.import_module(walk_package.name)
         for name, value in vars(module).items():
             if isinstance(value, Listing):
-                yield f"{found.name.removeprefix('service.cli.')}.{name}", value
+                yield f"{walk_package.name.removeprefix('service.cli.')}.{name}", value
 
 
 LISTINGS = dict(listings())

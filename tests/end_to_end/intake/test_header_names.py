@@ -145,7 +145,8 @@ async def test_three_hundred_such_records_among_five_thousand(
 ) -> None:
     topic = create_topic(kafka_admin, topic_prefix + FINE, 4)
     records = [
-        (*one[:2], place % 16 == 15 and place < 4_800) for place, one in enumerate(mixed(5_000, 16))
+        (*item[:2], place % 16 == 15 and place < 4_800)
+        for place, item in enumerate(mixed(5_000, 16))
     ]
     assert sum(is_bad for _, _, is_bad in records) == 300
     sizes = await _read_mixed(pool, bootstrap_servers, group_id, topic, records)

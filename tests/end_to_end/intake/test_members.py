@@ -113,11 +113,11 @@ async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_l
     def shown(partitions: int, lag: int) -> Callable[[], Awaitable[bool]]:
         async def look() -> bool:
             sample = metrics.registry.get_sample_value
-            found = (
+            result = (
                 sample("bursar_topic_partitions", labels),
                 sample("bursar_topic_lag_records", labels),
             )
-            return found == (partitions, lag)
+            return result == (partitions, lag)
 
         return look
 

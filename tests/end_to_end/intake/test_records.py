@@ -104,8 +104,8 @@ async def test_a_transaction_of_the_writer_counts_once_it_is_committed_and_never
     async with running(make_intake()):  # it goes on behind a transaction that was aborted
         await until(holds(pool, 100))
     async with pool.acquire() as connection:
-        found = await connection.fetch("SELECT fine_id FROM fine")
-    assert {row["fine_id"] for row in found} == {
+        result = await connection.fetch("SELECT fine_id FROM fine")
+    assert {row["fine_id"] for row in result} == {
         f"F-{n}" for n in (*range(50, 100), *range(150, 200))
     }
 

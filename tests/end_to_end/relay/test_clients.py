@@ -35,7 +35,7 @@ async def test_topics_are_created_once_as_they_must_be(
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     missing = await check_topics(access, topic_prefix)
-    assert {found.rule for found in missing} == {"must exist"}
+    assert {result.rule for result in missing} == {"must exist"}
     assert len(missing) == len(INPUTS) + len(OUTPUTS)
     created = await create_topics(access, topic_prefix, ONE)
     assert set(created) == {topic_prefix + name for name in (*INPUTS, *OUTPUTS)}
@@ -68,6 +68,6 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     async with asyncio.timeout(SECONDS_MAX):  # topics and settings reach the broker a little later
         while len(differences := await check_topics(access, topic_prefix)) != 1:
             continue
-    (found,) = differences
-    assert found.topic == topic_prefix + name
-    assert found.rule.startswith(f"{setting} must be")
+    (difference,) = differences
+    assert difference.topic == topic_prefix + name
+    assert difference.rule.startswith(f"{setting} must be")

@@ -15,12 +15,12 @@ async def test_every_record_arrives_once_and_in_the_order_of_its_key(
     await queue(pool, topic, records)
     relay = make_relay(RelayLimits(relay_page_rows_max=3))
     assert sum([await relay.run_once() for _ in range(20)]) == 1_000
-    found = read_topic(bootstrap_servers, topic)
-    assert sorted(plain(found), key=lambda record: record.value or b"") == records
+    result = read_topic(bootstrap_servers, topic)
+    assert sorted(plain(result), key=lambda record: record.value or b"") == records
     for key in {record.key for record in records}:
-        values = [read.value for read in found if read.key == key]
+        values = [read.value for read in result if read.key == key]
         assert values == sorted(value for value in values if value is not None)
-        assert len({read.partition for read in found if read.key == key}) == 1
+        assert len({read.partition for read in result if read.key == key}) == 1
     assert (await relay.status()).rows_waiting == 0
 
 
@@ -49,8 +49,8 @@ async def test_bytes_are_untouched_and_missing_ones_stay_missing(
     ]
     await queue(pool, topic, records)
     await until_empty(make_relay())
-    found = plain(read_topic(bootstrap_servers, topic))
-    assert sorted(found, key=repr) == sorted(records, key=repr)
+    result = plain(read_topic(bootstrap_servers, topic))
+    assert sorted(result, key=repr) == sorted(records, key=repr)
 
 
 async def test_an_acknowledged_offset_is_kept_for_each_output_partition(
@@ -76,8 +76,8 @@ async def test_a_record_too_large_for_the_broker_is_quarantined_and_the_rest_flo
     await queue(pool, topic, records, row_bytes=1_000_000)
     relay = make_relay()
     await until_empty(relay)
-    found = sorted(plain(read_topic(bootstrap_servers, topic)), key=lambda read: read.value or b"")
-    assert found == [record for record in records if len(record.value or b"") < 8_000]
+    result = sorted(plain(read_topic(bootstrap_servers, topic)), key=lambda read: read.value or b"")
+    assert result == [record for record in records if len(record.value or b"") < 8_000]
     async with pool.acquire() as connection:
         quarantined = await connection.fetch("SELECT * FROM outbox_set_aside ORDER BY place")
     assert [(row["place"], row["reason"], row["payload"][:1]) for row in quarantined] == [

@@ -104,13 +104,13 @@ def started(needed: Needed, asked: str | None, tell: Progress) -> Iterator[tuple
 
         absent = engine.why_absent(tell)
         if absent is None:
-            with engine.containers(needed.postgres, needed.kafka, tell) as found:
-                yield found, prefix + "engine"
+            with engine.containers(needed.postgres, needed.kafka, tell) as result:
+                yield result, prefix + "engine"
             return
         if asked == "engine":
             raise ServicesUnavailable(f"BURSAR_SERVICES=engine, but {absent}")
-    with local(needed, tell) as found:
-        yield found, prefix + "local"
+    with local(needed, tell) as result:
+        yield result, prefix + "local"
 
 
 @contextlib.contextmanager

@@ -158,9 +158,9 @@ def check_jars(jars: Path, sums: Path) -> None:
     for line in sums.read_text().splitlines():
         digest, _, name = line.partition("  ")
         expected[name] = digest
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in jars.iterdir()}
+    result = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in jars.iterdir()}
     wrong = sorted(
-        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        name for name in expected.keys() | result.keys() if expected.get(name) != result.get(name)
     )
     if wrong:
         raise ServicesUnavailable(
@@ -213,8 +213,8 @@ def java_version(java: Path) -> int:
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(\d+)', done.stderr + done.stdout)
-    return int(found.group(1)) if found and done.returncode == 0 else 0
+    result = re.search(r'version "(\d+)', done.stderr + done.stdout)
+    return int(result.group(1)) if result and done.returncode == 0 else 0
 
 
 def _run(command: list[str], advice: str, environment: Mapping[str, str] | None = None) -> None:

@@ -128,7 +128,7 @@ class KafkaContainer(ServiceContainer):
 
     def __init__(self) -> None:
         super().__init__(KAFKA_IMAGE)
-        own = {
+        environment = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "listeners": "CLIENTS://:9092,INSIDE://:9093,CONTROLLER://:9094",
@@ -141,7 +141,7 @@ class KafkaContainer(ServiceContainer):
         }
         self.with_exposed_ports(9092)
         self.with_env("KAFKA_HEAP_OPTS", "-Xmx512m")
-        for name, value in {**BROKER_SETTINGS, **own}.items():
+        for name, value in {**BROKER_SETTINGS, **environment}.items():
             self.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
         self.with_command(
             f"sh -c 'until [ -s {self.ADVERTISED} ]; do sleep 0.1; done; "

@@ -110,7 +110,7 @@ class LocalKafka:
     def _lay_out(self, tools: Tools, settings: Mapping[str, str]) -> None:
         data = self.folder / "data"
         shutil.copytree(tools.template, data)
-        own = {
+        properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
@@ -121,7 +121,8 @@ class LocalKafka:
             "log.dirs": str(data),
         }
         lines = [
-            f"{name}={value}" for name, value in {**BROKER_SETTINGS, **own, **settings}.items()
+            f"{name}={value}"
+            for name, value in {**BROKER_SETTINGS, **properties, **settings}.items()
         ]
         (self.folder / "server.properties").write_text("\n".join(lines) + "\n")
         (self.folder / "log4j2.properties").write_text(LOGGING)
