@@ -96,8 +96,8 @@ class Committer:
                 return result
             if any(key in spared for key in failure.keys):
                 raise failure
-            # A record that another session has marked meanwhile is read no more, so the next try should
-            # get further. If none does, the failure is not of the records.
+            # A record that another session has marked meanwhile is not read any more, so the next
+            # try should get further. If none does, the records are not the cause.
             is_new = await self._set_apart(failure, is_first=not sets_apart)
             sets_apart, repeats = True, 0 if is_new else repeats + 1
             if repeats > self._internal_errors.in_a_row_max:

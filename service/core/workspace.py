@@ -37,8 +37,6 @@ V = TypeVar("V")
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[K, V]):
@@ -116,7 +114,7 @@ class View:
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
-    recorded_at: datetime = _NEVER
+    recorded_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
