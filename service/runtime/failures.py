@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class StaleRead(Exception):
-    """Rows that were read before a lock have changed since; the whole commit has to be made again."""
+    """Rows that were read before a lock have changed since; the commit has to be made again."""
 
 
 class Fenced(Exception):
