@@ -5,8 +5,9 @@ import asyncio
 import typer
 
 from ..apply.operator_actions import DecisionResult, Justification
+from ..core.workspace import PatronKey
 from ..operations import reports
-from ..operations.erasure import PatronKey, erase
+from ..operations.erasure import erase
 from ..operations.reconcile import AccountTotal, Difference, ProfileTotal, Reconciled, reconcile
 from ..operations.reports import AsOf, Balance
 from ..settings import Settings
@@ -84,8 +85,7 @@ def erase_patron(
         yes=yes,
     )
     with operator_errors():
-        key = PatronKey(institution, patron)
-        result = asyncio.run(_erased(settings, key, why, only_texts))
+        result = asyncio.run(_erased(settings, (institution, patron), why, only_texts))
     show_results([result], decision.as_json)
 
 

@@ -10,7 +10,7 @@ from ..core.ledger import BatchKey
 from ..database.ledger_read import LedgerReader
 from ..export import store as export_store
 from ..export.batch_file import put_batch
-from ..export.failures import RunFailure
+from ..export.failures import RunFailed, RunFailure
 from ..export.job import ExportJob
 from ..export.manifest import Manifest
 from ..export.preview import preview
@@ -150,12 +150,12 @@ async def _run_profile(
 
     try:
         await job.run_profile(profile, sealed, passed=bar.passed)
-    except Exception as problem:
-        failure = await job.failure_of(problem)
-        if failure is None:
-            raise
-        log.exception(Event.RUN_FAILED, profile=profile.code, reason=failure.reason)
-        return failure
+    except RunFailed as failed:
+        reason = failed.failure.reason
+        log.exception(
+            Event.RUN_FAILED, profile=profile.code, reason=reason, exc_info=failed.__cause__
+        )
+        return failed.failure
     return None
 
 

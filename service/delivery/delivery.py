@@ -18,8 +18,7 @@ from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import Backoff, wait_any
 from .feed import Feed, Positions, StateLost
-from .history import list_target, remembered_batches
-from .journal import Journal
+from .journal import Journal, list_target, remembered_batches
 from .memory import DeliveredBatch, Memory
 from .options import DeliveryLimits, DeliveryRequest, continued
 from .placing import (

@@ -29,6 +29,7 @@ class Folder:
         self._path = path
 
     async def open(self) -> None:
+        """Makes sure that the folder and its folder `manifests` exist."""
         if not self._path.is_dir():
             raise TargetUnusable(f"{self._path}: must be a folder that exists")
         await self._in_thread(lambda: (self._path / MANIFESTS).mkdir(exist_ok=True))
@@ -37,19 +38,24 @@ class Folder:
         """Nothing stays open."""
 
     async def names(self) -> frozenset[str] | None:
+        """The names of all files, or None if the target does not permit listing them."""
         return await self._in_thread(lambda: _names(self._path))
 
     async def read(self, name: str) -> bytes | None:
+        """The bytes of a file; None if there is no such file."""
         return await self._in_thread(lambda: _read(self._path / name))
 
     async def write(self, name: str, data: bytes) -> None:
+        """Writes the file under its hidden name and syncs it."""
         await self._in_thread(lambda: batch_file.write_hidden(self._path / name, data))
 
     async def has_hidden(self, name: str) -> bool:
+        """Whether the file is there under its hidden name."""
         path = self._path / name
         return await self._in_thread(path.with_name(hidden_name(path.name)).exists)
 
     async def rename_into_place(self, name: str) -> None:
+        """Gives a file that was written its name."""
         await self._in_thread(lambda: batch_file.rename_into_place(self._path / name))
 
     async def _in_thread(self, work: Callable[[], R]) -> R:

@@ -40,7 +40,7 @@ class DeliveredBatch:
 
     @property
     def key(self) -> str:
-        """`institution/profile`."""
+        """The institution and the profile, `institution/profile`."""
         return f"{self.institution_id}/{self.profile}"
 
     def agrees_with(self, other: "DeliveredBatch") -> bool:

@@ -49,6 +49,7 @@ class SftpAccess:
 
     @property
     def address(self) -> str:
+        """The user and the server as a URL without the folder."""
         return f"{SCHEME}://{self.user}@{self.host}:{self.port}"
 
 
@@ -84,6 +85,7 @@ class Sftp:
         self._client: asyncssh.SFTPClient | None = None
 
     async def open(self) -> None:
+        """Connects, and makes sure that the folder and its folder `manifests` exist."""
         await self.close()
         await self._answered(self._connect(), "", CONNECT_SECONDS_MAX)
         folder = self._access.folder
@@ -95,6 +97,7 @@ class Sftp:
             await self._answered(client.mkdir(below), below)
 
     async def close(self) -> None:
+        """Closes the connection, if there is one."""
         connection, self._connection, self._client = self._connection, None, None
         if connection is not None:
             connection.abort()
@@ -102,6 +105,7 @@ class Sftp:
                 await asyncio.wait_for(connection.wait_closed(), KEEPALIVE_SECONDS)
 
     async def names(self) -> frozenset[str] | None:
+        """The names of all files, or None if the target does not permit listing them."""
         names: set[str] = set()
         for folder in (self._access.folder, self._path(MANIFESTS)):
             listed = await self._listed(folder)
@@ -122,20 +126,24 @@ class Sftp:
         return {str(name) for name in listed}
 
     async def read(self, name: str) -> bytes | None:
+        """The bytes of a file; None if there is no such file."""
         path = self._path(name)
         if not await self._answered(self._opened().exists(path), path):
             return None
         return await self._answered(self._read(path), path)
 
     async def write(self, name: str, data: bytes) -> None:
+        """Writes the file under its hidden name and syncs it."""
         path = self._path(_hidden(name))
         await self._answered(self._write(path, data), path)
 
     async def has_hidden(self, name: str) -> bool:
+        """Whether the file is there under its hidden name."""
         path = self._path(_hidden(name))
         return await self._answered(self._opened().exists(path), path)
 
     async def rename_into_place(self, name: str) -> None:
+        """Gives a file that was written its name."""
         # The plain rename of the protocol: unlike that of POSIX it never replaces a file.
         path = self._path(name)
         await self._answered(self._opened().rename(self._path(_hidden(name)), path), path)

@@ -33,6 +33,14 @@ class RunFailure:
     is_temporary: bool = False
 
 
+class RunFailed(Exception):
+    """The run of one profile cannot go on; `failure` says why, the cause is the error itself."""
+
+    def __init__(self, failure: RunFailure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 class FailingFines(OperatorError):
     """A run of the profile fails on these fines.
 

@@ -20,7 +20,7 @@ from ..database.session import Connection
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import wait_any
 from . import store as export_store
-from .failures import RunFailure, failure_of
+from .failures import RunFailed, RunFailure, failure_of
 from .manifest import Manifest
 from .plan import STEP_FINES_MAX, drop_plan, extend_plan, keep_plan, load_plan
 from .profiles.profile import Profile, Profiles
@@ -116,7 +116,7 @@ class ExportJob:
             batches = await self._go_on(profile, run.run_id, sealed, stop)
         except Exception as problem:
             # The commit was rolled back: its fines stay Active, and the run is tried again.
-            failure = await self.failure_of(problem)
+            failure = await self._failure_of(problem)
             if failure is None:
                 raise
             await self._count_failure(profile)
@@ -131,7 +131,7 @@ class ExportJob:
         self._retries.succeeded(profile)
         return batches
 
-    async def failure_of(self, problem: Exception) -> RunFailure | None:
+    async def _failure_of(self, problem: Exception) -> RunFailure | None:
         """Why the run of one profile cannot go on; None if other profiles could not run either."""
         failure = failure_of(problem)
         if failure is not None and failure.is_temporary and not await self._applier.answers():
@@ -155,6 +155,9 @@ class ExportJob:
         Returns the number of batches sealed; 0 if the profile is paused. `sealed` is called with
         the manifest of each batch, which is not kept because it names every line. `passed` is
         called with the number of open fines that each commit has passed.
+
+        Raises RunFailed if this run alone cannot go on. An error that the runs of other profiles
+        would meet, too, comes out as it is.
         """
         async with self._writer.transaction() as connection:
             if await self._is_stopped(connection, profile):
@@ -163,9 +166,11 @@ class ExportJob:
         try:
             return await self._go_on(profile, run.run_id, sealed, stop, passed)
         except Exception as problem:
-            if await self.failure_of(problem) is not None:
-                await self._count_failure(profile)
-            raise
+            failure = await self._failure_of(problem)
+            if failure is None:
+                raise
+            await self._count_failure(profile)
+            raise RunFailed(failure) from problem
 
     async def _go_on(
         self,

@@ -4,7 +4,6 @@ The source belongs to a payment's identity, so each line of a file that is impor
 another source would count once more.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -220,11 +219,8 @@ async def alike_sources(connection: Connection) -> list[AlikeSources]:
         (row["institution_id"], row["record"], spelling(row["source"]), row["source"])
         for row in rows
     )
-    return list(_alike(keys))
-
-
-def _alike(keys: list[tuple[str, str, str, str]]) -> Iterable[AlikeSources]:
-    for (institution_id, record, _), group in groupby(keys, key=lambda key: key[:3]):
-        sources = tuple(key[3] for key in group)
-        if len(sources) > 1:
-            yield AlikeSources(institution_id, record, sources)
+    groups = [
+        (institution_id, record, tuple(key[3] for key in group))
+        for (institution_id, record, _), group in groupby(keys, key=lambda key: key[:3])
+    ]
+    return [AlikeSources(*group) for group in groups if len(group[2]) > 1]

@@ -20,7 +20,6 @@ class Names:
     `lines` are bursar transaction ids, `kind` is that of a payment or a change.
     """
 
-    institution_id: str | None
     source: str | None
     id: str | None
     fine_id: str | None
@@ -28,7 +27,7 @@ class Names:
     kind: str | None = None
 
 
-NO_NAMES = Names(None, None, None, None, frozenset())
+NO_NAMES = Names(None, None, None, frozenset())
 
 
 def contract_of(topic: str) -> str:
@@ -57,7 +56,6 @@ def names_in(value: bytes | None) -> Names | None:
         return None
     ids = (_text(body, name) for name in _IDS)
     return Names(
-        institution_id=_text(body, "institution_id"),
         source=_text(body, "source"),
         id=next((text for text in ids if text is not None), None),
         fine_id=_text(body, "fine_id"),

@@ -32,6 +32,7 @@ class Overpaid:
 
     @property
     def excess(self) -> int:
+        """How much of the payment is more than the fine owes, in minor units."""
         return max(0, self.amount - abs(self.outstanding))
 
 

@@ -62,11 +62,13 @@ class QuarantinedRecord:
 
     @property
     def headers(self) -> Mapping[str, str]:
+        """The headers of the record, as text."""
         packed = unpack_headers(self.packed_headers)
         return {name: value.decode(errors="replace") for name, value in packed}
 
     @property
     def ce_id(self) -> str | None:
+        """The id of the event, which a copy that is released keeps."""
         return self.headers.get("ce_id")
 
     @property
