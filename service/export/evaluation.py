@@ -31,9 +31,10 @@ from .run import OpenRun
 from .selection import Candidate, Exclusion, local_date, select
 
 PAGE_FINES_MAX = 2_000
-# Beyond a full batch: a page that ends with it leaves its last patron open, and costs a second one.
+# Fines beyond a full batch. If the page ended with the batch, it might cut the last patron, and a
+# second page would have to be read.
 PAGE_FINES_MORE = 50
-# The size of a fine is needed before its numbers are known: these are the longest possible ones.
+# The size of a fine is needed before its numbers are known; these are the longest possible numbers.
 _LONGEST_ID = str(2**64 - 1)
 _LONGEST_REF = CreditRef(_LONGEST_ID, "X" * 100)
 

@@ -33,7 +33,8 @@ from .publish import ExportTopics, publish
 from .run import Numbers, OpenRun
 
 SQL = statements("export")
-# Longer than an ordinary commit of the intake; it waits for no longer behind a batch that waits.
+# Longer than an ordinary commit of the intake takes. The intake waits for no longer than this behind
+# a batch that waits for an account.
 ACCOUNT_LOCK_MS = 1_000
 
 
@@ -57,6 +58,7 @@ async def seal(
     due, after = await check_again(connection, applier.store, profile, run, plan, view)
     if not due and not seals_empty(profile, run, plan):
         return None, after
+    # The counters are locked last, because all batches of an institution take their numbers there.
     numbers = await export_store.take_numbers(connection, profile, len(due))
     draft = await draft_of(connection, profile, after, plan, due, numbers)
     batch = await run_in_thread(connection, len(due), lambda: build(draft, view, view.recorded_at))

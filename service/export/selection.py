@@ -42,12 +42,10 @@ class Exclusion(StrEnum):
         return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
 
-_NOT_HELD_BACK = frozenset(
-    (
-        *(Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM),
-        *(Exclusion.NO_PROFILE, Exclusion.PAUSED),
-    )
-)
+_NOT_HELD_BACK = {
+    *(Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM),
+    *(Exclusion.NO_PROFILE, Exclusion.PAUSED),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ EMPTY_RUNS_DELETED_MAX = 1_000
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
     """The open run of the profile; if there is none, a new one with this id is begun."""
     run = None
-    while run is None:  # another exporter may end the run between the two statements
+    while run is None:  # another exporter may end the run between two statements
         await connection.execute(SQL["open_run"], *profile.key, run_id)
         run = await _run(connection, "run", profile)
     return run

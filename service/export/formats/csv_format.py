@@ -14,8 +14,8 @@ from ...core.money import format_minor, parse_sum
 from .table import BATCH_FIELDS, LINE_FIELDS, TEXT_FIELDS, NotPrintable, Row, Table
 
 COLUMNS: Final = (*BATCH_FIELDS, *LINE_FIELDS)
-# Of =, +, - and @ every form that Unicode's compatibility mapping makes of them, the minus sign and
-# its forms; and whatever ends or begins a cell or a line.
+# Every form that the compatibility mapping of Unicode turns into =, +, - or @, the minus sign with
+# its forms, and every character that ends a cell or a row.
 _SIGNS = (
     "=\u207c\u208c\ufe66\uff1d"
     "+\u207a\u208a\ufb29\ufe62\uff0b"

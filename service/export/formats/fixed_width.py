@@ -109,7 +109,7 @@ class FixedWidth:
         return text.rjust(place.length, place.pad)
 
     def _encoded(self, text: str, whole: str | None = None) -> bytes:
-        """`whole`: the field is one of WHOLE, of which no character is replaced either."""
+        """The bytes of a text; `whole` is the name of a field of which no character is replaced."""
         replace = self._layout.unencodable == "replace" and whole is None
         try:
             return text.encode(self._layout.encoding, "replace" if replace else "strict")

@@ -1,4 +1,4 @@
-"""The configuration file's tables: names, types and limits of every option (TOML)."""
+"""The tables of the configuration file: the name, type and limits of every option (TOML)."""
 
 import re
 from typing import Annotated
@@ -18,7 +18,7 @@ INTERVAL_SECONDS_MAX = 366 * 24 * 3_600
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
-    """A check by a regular expression whose error says the rule in words."""
+    """A check by a regular expression; its error is the rule in words."""
 
     def check(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -28,7 +28,7 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-# No control characters; the file's other texts may be anything.
+# Texts may have any characters except control characters.
 _SingleRow = _matching(r"[^\x00-\x1f\x7f-\x9f]*", "must be one line, without control characters")
 _CODE = "must have 1 to 40 letters, digits or underscores"
 Word = Annotated[str, Field(min_length=1, max_length=100), _SingleRow]
@@ -39,12 +39,12 @@ InstitutionNumber = Annotated[
     str, _matching(r"[1-9][0-9]{0,9}", "must have 1 to 10 digits, the first one not 0")
 ]
 AgeDays = Annotated[int, Field(ge=0, le=AGE_DAYS_MAX)]
-# A strict model takes no text for an enum: these are TOML strings.
+# A strict model does not accept a text for an enum, but TOML has no other way to write it.
 AsText = Field(strict=False)
 
 
 class _Table(BaseModel):
-    """Strict: no number for a text, no text for a number; no option unknown."""
+    """A table whose options have exactly their types; other options are not allowed."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

@@ -190,13 +190,16 @@ def _same_options(table: BaseModel, value: type, *converted: str) -> dict[str, A
 
 
 def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:
-    """Credits are known everywhere: leaving them out is a choice, not an oversight."""
+    """The types that any profile of the institution names, and credits.
+
+    Every institution knows credits, so that leaving them out is no oversight.
+    """
     tables = (table for table in file.profile if table.institution == institution_id)
     return frozenset({CREDIT_TYPE}).union(*(table.fine_types for table in tables))
 
 
 def _faults(error: ValidationError) -> Iterator[Fault]:
-    """Where and which rule; the library's texts quote rules, never the input."""
+    """The place and the rule of each fault; the texts of the library quote rules, never values."""
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         location = tuple(part for part in fault["loc"] if part != "[key]")
         match fault["type"]:
@@ -210,7 +213,7 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
                 yield location, fault["msg"].removeprefix("Value error, ")
 
 
-# In the words of TOML: the library's are those of Python.
+# The types in the words of TOML; the library uses those of Python.
 _SORTS = {
     "string_type": "must be a text in quotes",
     "int_type": "must be a whole number, without quotes",
@@ -223,7 +226,7 @@ _SORTS = {
 
 
 def _field(location: Location) -> str:
-    """`profile.credits.minimum_amount`: the names on the way, without the numbers of tables."""
+    """The names of a location without the numbers of tables: `profile.credits.minimum_amount`."""
     return ".".join(part for part in location if isinstance(part, str)) or "file"
 
 

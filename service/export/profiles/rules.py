@@ -1,4 +1,4 @@
-"""Rules between the fields of a profile and between the tables of a file: all that are broken."""
+"""The rules between the options of a profile, and between the tables of a file."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress

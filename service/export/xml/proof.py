@@ -1,4 +1,4 @@
-"""A batch is printed, validated, read back and totalled before anything is sealed. Pure."""
+"""Proves a document before its batch is sealed: validates it, reads it back and totals it. Pure."""
 
 from functools import cache
 from importlib.resources import files
@@ -110,5 +110,5 @@ def _printed_line(batch: Batch, line: BatchLine, n: int) -> ReadLine:
 
 
 def _text_or_none(text: str | None) -> str | None:
-    """An empty text is not printed."""
+    """The text as it is printed; an empty text is not printed."""
     return clean(text) if text else None

@@ -258,7 +258,7 @@ class _Missing(ValueError):
 
 
 class _Fields:
-    """The children of an element by name: one pass, then look-ups."""
+    """The children of an element, by name."""
 
     def __init__(self, element: etree._Element) -> None:
         self._by_tag = {child.tag: child for child in element}

@@ -61,7 +61,7 @@ def elements(
         remove_comments=True,
         remove_pis=True,
     )
-    # The log is that of the thread: what it has after this belongs to the document.
+    # The log belongs to the thread; what it has from now on belongs to this document.
     etree.clear_error_log()
     try:
         for chunk in _chunks(source, bytes_max):
