@@ -13,9 +13,11 @@ from .database.reach import why_unusable
 from .database.session import Pool, create_pool
 from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.profiles.reading import overlaps, read_profiles, warnings
+from .kafka.topics import INPUTS
 from .operations.counts import Counts
 from .operations.gauges import Gauges
 from .operations.reconcile import Reconcile
+from .operations.standing import Standing
 from .operations.sweep import Sweep
 from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
@@ -35,8 +37,6 @@ from .wiring import (
     new_export_job,
     new_guard,
     new_intake,
-    new_relay,
-    new_standing,
     register_database,
     register_parts,
 )
@@ -107,7 +107,7 @@ def _stages(
 ) -> list[list[Part]]:
     """The parts in the order they stop: no more comes in, what is in hand ends, all goes out."""
     pool = guard.pool
-    relay = new_relay(settings, guard, metrics)
+    relay = Relay(guard, settings, guard.process, settings, metrics)
     counting = TallyInMetrics(metrics)
 
     def applier(part: str) -> Applier:
@@ -123,12 +123,13 @@ def _stages(
         settings.parked_queue_alarm_records,
         profiles or NO_PROFILES,
     )
+    topics = {name: settings.topic_prefix + name for name in INPUTS}
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
         "sweep": Sweep(pool, applier("sweep"), settings.sweep_interval_seconds).run,
         "measure": gauges.run,
         "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,
-        "standing": new_standing(settings, pool, profiles, metrics).run,
+        "standing": Standing(pool, metrics, profiles, topics, settings).run,
         "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
     }
     if profiles is not None:

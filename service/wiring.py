@@ -18,7 +18,6 @@ from .export.profiles.profile import Profiles
 from .export.publish import ExportTopics
 from .kafka.topics import INPUTS, OUTPUTS
 from .messages.decode import parse
-from .operations.standing import Standing
 from .relay.loop import Relay
 from .restore.check import RestoreCheck, Scope
 from .restore.guard import Guard
@@ -59,7 +58,9 @@ def new_check(settings: Settings) -> RestoreCheck:
 
 def new_guard(settings: Settings, pool: Pool) -> Guard:
     """The guard of this process, which is not open yet."""
-    return Guard(pool, new_check(settings), instance_name())
+    # A name that no other process has, and by which an operator recognises this one.
+    process = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    return Guard(pool, new_check(settings), process)
 
 
 def new_applier(
@@ -105,24 +106,6 @@ def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metr
         start_at_latest=settings.start_at == "latest",
     )
     return Intake(guard, settings, source, parse, applier, settings, metrics)
-
-
-def new_relay(settings: Settings, guard: Guard, metrics: Metrics) -> Relay:
-    """The relay of this process."""
-    return Relay(guard, settings, guard.process, settings, metrics)
-
-
-def new_standing(
-    settings: Settings, pool: Pool, profiles: Profiles | None, metrics: Metrics
-) -> Standing:
-    """The part that measures late runs, unanswered batches and silent sources."""
-    topics = {name: settings.topic_prefix + name for name in INPUTS}
-    return Standing(pool, metrics, profiles, topics, settings)
-
-
-def instance_name() -> str:
-    """A name that no other process has, and by which an operator recognises this one."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 def register_database(readiness: Readiness, pool: Pool) -> None:

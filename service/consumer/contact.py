@@ -139,7 +139,7 @@ class Contact:
         }
         for at, place in self._places.items():
             was_loaded = place.is_loaded
-            place.is_loaded = at in next_offsets and not member.is_held(at)
+            place.is_loaded = at in next_offsets and at not in member.suspects
             if place.is_loaded and not was_loaded:
                 place.fetched_ns = now_ns  # from now on it can be fetched
             place.next_offset = next_offsets.get(at, place.next_offset)

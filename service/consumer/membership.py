@@ -178,12 +178,6 @@ class Member:
         assigned = self._consumer.assignment()
         return {at: row.next_offset for at, row in self._assignments.items() if at in assigned}
 
-    def is_held(self, at: TopicPartition) -> bool:
-        """Whether a partition is held at its next record, so that nothing of it is fetched
-        meanwhile.
-        """
-        return at in self._holds.partitions
-
     def fetched_at(self, at: TopicPartition) -> int | None:
         """When a broker last answered a fetch from a partition, with or without records; in
         milliseconds, None if none was answered yet.

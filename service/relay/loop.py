@@ -100,8 +100,7 @@ class Relay:
         rows = await self._under_lease(self._page())
         if not rows:
             return 0
-        await unless_set(self._sender.start(), self._stop)
-        if not self._sender.is_started:
+        if not await unless_set(self._sender.start(), self._stop):
             return 0
         failures = await self._under_lease(self._sender.send(rows, self._progress)) or []
         crash_point("page_acknowledged")

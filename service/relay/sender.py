@@ -71,17 +71,13 @@ class Sender:
         self.batch_bytes_max = min(BATCH_BYTES_MAX, request_bytes_max)
         self._producer: AIOKafkaProducer | None = None
 
-    @property
-    def is_started(self) -> bool:
-        """Whether the sender has a producer."""
-        return self._producer is not None
-
-    async def start(self) -> None:
-        """Makes a producer, if there is none. Raises KafkaUnavailable."""
+    async def start(self) -> bool:
+        """Makes a producer, if there is none, and returns True. Raises KafkaUnavailable."""
         if self._producer is None:
             self._producer = await start(
                 new_producer(self._access, self._request_bytes_max, self.batch_bytes_max)
             )
+        return True
 
     async def close(self) -> None:
         """Ends the producer; records that it has not sent yet are not sent by it any more."""

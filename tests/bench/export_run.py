@@ -15,8 +15,8 @@ from service.apply.tally import TallyInMetrics
 from service.database.session import Pool, create_pool
 from service.export.manifest import Manifest
 from service.export.profiles.reading import read_profiles
+from service.relay.loop import Relay
 from service.runtime.process import collect_garbage_seldom
-from service.runtime.telemetry import Metrics
 from service.runtime.waiting import wait_any
 from service.settings import Settings, read_settings
 from service.wiring import (
@@ -24,7 +24,6 @@ from service.wiring import (
     new_applier,
     new_export_job,
     new_guard,
-    new_relay,
 )
 from tests.bench.figures import ExportFigures
 from tests.bench.ledgers import apply
@@ -59,7 +58,7 @@ async def run(settings: Settings, with_intake: bool) -> ExportFigures:
     async with await create_pool(url, settings) as pool:
         guard = new_guard(settings, pool)
         await guard.open((*WRITERS, BESIDE))
-        relay = new_relay(settings, guard, Metrics())
+        relay = Relay(guard, settings, guard.process, settings)
         await relay.run_once()  # takes the lease
         stop, over = asyncio.Event(), asyncio.Event()
         relaying = asyncio.create_task(relay.run(stop))
