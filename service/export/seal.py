@@ -33,8 +33,8 @@ from .publish import ExportTopics, publish
 from .run import Numbers, OpenRun
 
 SQL = statements("export")
-# Longer than an ordinary commit of the intake takes. The intake waits for no longer than this behind
-# a batch that waits for an account.
+# Longer than an ordinary commit of the intake takes. The intake waits no longer than this behind a
+# batch that waits for an account.
 ACCOUNT_LOCK_MS = 1_000
 
 
