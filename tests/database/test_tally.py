@@ -11,6 +11,7 @@ from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
 from service.apply.tally import Sources, TallyInDatabase, TallyInMetrics, TallyMetric
 from service.database.ledger_read import LedgerReader
+from service.export.failures import RunFailed
 from service.export.job import ExportJob
 from service.messages.decode import parse
 from service.operations import parked
@@ -162,8 +163,9 @@ async def test_a_run_that_fails_counts_whoever_runs_it(path: WritePath, metrics:
         if applier is path.applier:
             assert await job.run_once() == 0
         else:
-            with pytest.raises(Exception, match="export_number"):
+            with pytest.raises(RunFailed) as failed:
                 await job.run_profile(only(profiles))
+            assert "export_number" in str(failed.value.__cause__)
     await counts(path, metrics).run_once()
     assert shown(metrics, "bursar_run_failures_total") == {("bursar",): 2}
 
