@@ -1,5 +1,6 @@
 -- name: accounts_of_references
--- The accounts behind the fines, lines, payments a poll names: a fine's account is for ever.
+-- The accounts of the fines, lines, payments and batches that events refer to. The account of a
+-- fine never changes, so this is read without a lock.
 WITH named AS (
     SELECT
         k.institution_id,
@@ -28,6 +29,7 @@ FROM named
 INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: known_fines
+-- Those of the fines that exist.
 SELECT
     institution_id,
     fine_id
@@ -35,7 +37,8 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: insert_missing_accounts
--- Missing ones first, then the lock: both in one statement deadlock; so does lock, insert, lock.
+-- Inserts accounts before they are locked. Inserting and locking in one statement would deadlock
+-- with another session, and so would locking, inserting and locking again.
 INSERT INTO account (institution_id, patron_id, currency)
 SELECT
     k.institution_id,
@@ -53,7 +56,8 @@ ORDER BY k.institution_id COLLATE "C", k.patron_id COLLATE "C", k.currency COLLA
 ON CONFLICT DO NOTHING;
 
 -- name: lock_accounts
--- The accounts of one commit, locked in key order; every writer of a fine holds its account.
+-- Locks the accounts of one commit in the order of their keys. Whoever writes a fine holds its
+-- account.
 SELECT
     institution_id,
     patron_id,
@@ -69,6 +73,7 @@ ORDER BY institution_id, patron_id, currency
 FOR UPDATE OF account;
 
 -- name: read_account
+-- The same accounts without a lock, for previews.
 SELECT
     institution_id,
     patron_id,
@@ -82,17 +87,20 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
     USING (institution_id, patron_id, currency);
 
 -- name: clock
--- Read after the locks: the ledger's clock never runs against an account's order.
+-- The time at which the transaction records. It is read after the accounts are locked, so that the
+-- times of an account's transactions are in their order.
 SELECT clock_timestamp() AS recorded_at;
 
 -- name: limit_waits
--- For the rest of this transaction. A session whose own limit is shorter keeps it; 0 is none.
+-- Limits the waits of this transaction. If the limit of the session is shorter, it stays; 0 is no
+-- limit.
 SELECT set_config(session.name, k.milliseconds::text, TRUE)
 FROM unnest($1::text [], $2::bigint []) AS k (name, milliseconds)
 INNER JOIN pg_settings AS session USING (name)
 WHERE session.setting = '0' OR session.setting::bigint > k.milliseconds;
 
 -- name: read_fine
+-- Fines by their keys.
 SELECT
     fine.institution_id,
     fine.fine_id,
@@ -123,6 +131,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: read_patron
+-- Patrons by their keys.
 SELECT
     patron.institution_id,
     patron.patron_id,
@@ -134,6 +143,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, patron_id)
 INNER JOIN patron USING (institution_id, patron_id);
 
 -- name: read_payment
+-- Payments by their identities.
 SELECT
     payment.institution_id,
     payment.source,
@@ -156,6 +166,7 @@ FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source,
 INNER JOIN payment USING (institution_id, source, payment_id);
 
 -- name: read_fine_change
+-- Changes by their identities.
 SELECT
     fine_change.institution_id,
     fine_change.source,
@@ -168,6 +179,7 @@ FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source,
 INNER JOIN fine_change USING (institution_id, source, change_id);
 
 -- name: read_export_response
+-- Responses by their identities.
 SELECT
     export_response.institution_id,
     export_response.source,
@@ -185,6 +197,7 @@ FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source,
 INNER JOIN export_response USING (institution_id, source, response_id);
 
 -- name: read_export_line
+-- Lines of exports by their bursar transaction ids.
 SELECT
     line.institution_id,
     line.bursar_transaction_id,
@@ -199,6 +212,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_i
 INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
 
 -- name: lines_of_batches
+-- All lines of some batches.
 SELECT
     line.institution_id,
     line.bursar_transaction_id,
@@ -213,6 +227,7 @@ FROM unnest($1::text [], $2::text [], $3::bigint []) AS k (institution_id, profi
 INNER JOIN export_line AS line USING (institution_id, profile, batch_number);
 
 -- name: batch_sizes
+-- How many lines batches have, so that the weight of a response is known before it is applied.
 SELECT
     institution_id,
     profile,
@@ -224,7 +239,8 @@ INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
     USING (institution_id, profile, batch_number);
 
 -- name: lock_export_batch
--- Two answers to one batch decide one after the other; taken after the accounts, in key order.
+-- Locks batches after the accounts, in the order of their keys, so that two responses to one batch
+-- are decided one after the other.
 SELECT
     institution_id,
     profile,
@@ -241,10 +257,11 @@ ORDER BY institution_id, profile, batch_number
 FOR UPDATE OF export_batch;
 
 -- name: parked_waiting
--- What waits in these fines' queues and behind these payments, and behind those; oldest first.
--- Originals of reversals themselves, too: what comes behind one waits in its queue.
+-- The parked records that wait for these fines or behind these payments, and those behind them,
+-- oldest first. Payments that reversals name are read as well, because the reversals wait in their
+-- queues.
 WITH RECURSIVE waiting AS (
-    -- Nothing in the queue of a fine that is not there can move: however long, it is not read.
+    -- Nothing can be applied in the queue of a fine that does not exist, so the queue is not read.
     SELECT p.institution_id, p.record, p.source, p.id
     FROM unnest($1::text [], $2::text [], $9::boolean []) AS k (institution_id, fine_id, is_created)
     INNER JOIN parked AS p USING (institution_id, fine_id)
@@ -296,7 +313,7 @@ SELECT
     parked.recorded_at
 FROM parked
 INNER JOIN waiting USING (institution_id, record, source, id)
--- What the program failed on waits for a person.
+-- A record on which the program failed waits for a person.
 WHERE NOT EXISTS (
     SELECT FROM parked_failure AS failure
     WHERE
@@ -308,6 +325,7 @@ WHERE NOT EXISTS (
 ORDER BY parked.arrival;
 
 -- name: read_terms
+-- Terms by their ids.
 SELECT
     institution_id,
     terms_id,
@@ -316,6 +334,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, terms_id)
 INNER JOIN terms USING (institution_id, terms_id);
 
 -- name: put_terms
+-- Inserts terms that are new. Terms never change.
 INSERT INTO terms (institution_id, terms_id, body)
 SELECT
     k.institution_id,
@@ -326,6 +345,7 @@ ORDER BY k.institution_id COLLATE "C", k.terms_id COLLATE "C"
 ON CONFLICT DO NOTHING;
 
 -- name: read_loan_closed
+-- Those of the loans that are closed.
 SELECT
     institution_id,
     loan_id
@@ -333,6 +353,7 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, loan_id)
 INNER JOIN loan_closed USING (institution_id, loan_id);
 
 -- name: write_account
+-- Sets the balances and the last sequence of accounts that this transaction has locked.
 UPDATE account
 SET
     active = k.active,
@@ -347,9 +368,10 @@ WHERE
     AND account.currency = k.currency;
 
 -- name: write_patron
--- A newer snapshot wins also over a rival who committed meanwhile (a patron has several accounts).
--- An instant after the time of recording ($7) is not kept as such, and where an older release has
--- kept one, any snapshot replaces it: otherwise none would ever be newer.
+-- Inserts or replaces patrons. A patron has several accounts, so another session may have written a
+-- newer snapshot meanwhile: the newer one stays. A snapshot that is later than the time of
+-- recording ($7) gets that time, and one that an older release has stored is replaced by any other:
+-- otherwise no later snapshot would ever be newer.
 INSERT INTO patron (institution_id, patron_id, name, user_group, identifiers, seen_at)
 SELECT
     k.institution_id,
@@ -371,7 +393,7 @@ ON CONFLICT (institution_id, patron_id) DO UPDATE
     WHERE patron.seen_at < excluded.seen_at OR patron.seen_at > $7::timestamptz;
 
 -- name: write_fine
--- Only what changes of a fine; its account is locked.
+-- Sets what can change of fines. Their accounts are locked.
 UPDATE fine
 SET
     status = k.status,
@@ -407,6 +429,7 @@ FROM unnest(
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
 
 -- name: write_payment
+-- Sets what can change of payments.
 UPDATE payment
 SET
     state = k.state,
@@ -437,6 +460,7 @@ WHERE
     AND payment.payment_id = k.payment_id;
 
 -- name: write_fine_change
+-- Sets what can change of changes.
 UPDATE fine_change
 SET
     state = k.state,
@@ -449,7 +473,8 @@ WHERE
     AND fine_change.change_id = k.change_id;
 
 -- name: write_export_response
--- An answer that was rejected, decided anew: as of now.
+-- Sets what can change of responses: one that was rejected is decided again, and then counts as
+-- recorded now.
 UPDATE export_response
 SET
     state = k.state,
@@ -468,6 +493,7 @@ WHERE
     AND export_response.response_id = k.response_id;
 
 -- name: write_export_line
+-- Sets what can change of the lines of exports.
 UPDATE export_line
 SET
     state = k.state,
@@ -479,6 +505,7 @@ WHERE
     AND export_line.bursar_transaction_id = k.bursar_transaction_id;
 
 -- name: write_export_batch
+-- Sets the states of batches.
 UPDATE export_batch
 SET state = k.state
 FROM unnest($1::text [], $2::text [], $3::bigint [], $4::text [])
@@ -489,7 +516,7 @@ WHERE
     AND export_batch.batch_number = k.batch_number;
 
 -- name: write_parked
--- Another reason or lane; the arrival stays.
+-- Sets what parked records wait for, and so their queues. Their order of arrival stays.
 UPDATE parked
 SET
     wait = k.wait,
@@ -505,6 +532,7 @@ WHERE
     AND parked.id = k.id;
 
 -- name: delete_parked
+-- Deletes records that do not wait any more.
 DELETE FROM parked
 USING unnest($1::text [], $2::text [], $3::text [], $4::text [])
     AS k (institution_id, record, source, id)
@@ -515,9 +543,10 @@ WHERE
     AND parked.id = k.id;
 
 -- name: move_earlier_rejected
--- A topic that was made anew has other records at known places. The rows of the earlier ones keep
--- all but their place: their topic gets the time at which they were recorded. The key cannot have
--- more columns: releases before this one name its four.
+-- Gives the places of other records free. If a topic was created again, other records stand at
+-- places that are known. The row of an earlier record keeps everything but its place: the time at
+-- which it was recorded is added to its topic. The key cannot have more columns, because earlier
+-- releases name its four.
 UPDATE rejected
 SET
     topic
@@ -533,7 +562,8 @@ WHERE
     IS DISTINCT FROM (k.record_key, k.record_value);
 
 -- name: places_of_others
--- Places at which an earlier record was moved aside ('A' comes after '@').
+-- Those of the places at which an earlier record was moved, which has a time behind the topic's
+-- name ('A' is the character after '@').
 SELECT
     k.topic,
     k.partition,
@@ -550,7 +580,7 @@ WHERE
     );
 
 -- name: move_earlier_parked_error
--- The same for a sound record that the program failed on.
+-- The same for sound records on which the program failed.
 UPDATE parked_error
 SET
     topic
@@ -564,8 +594,8 @@ WHERE
     IS DISTINCT FROM ($4::bytea, $5::bytea);
 
 -- name: put_rejected
--- Read again after a restore, a record is refused again: once is enough. One that was replayed and
--- is refused later all the same is open again.
+-- Inserts rejected records. A record that is read again after a restore is rejected again and keeps
+-- its row. If it was replayed and is rejected later all the same, its row is open again.
 INSERT INTO rejected (
     topic, partition, record_offset, institution_id, reason, detail,
     record_key, record_value, record_headers, recorded_at
@@ -601,7 +631,8 @@ ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
     WHERE rejected.state = 'replayed';
 
 -- name: put_parked_error
--- Read again, the same record fails again: once is enough.
+-- Inserts a record on which the program failed. If the record is read again and fails again, it
+-- keeps its row.
 INSERT INTO parked_error (
     topic, partition, record_offset, institution_id, error,
     record_key, record_value, record_headers, traceparent, fine_id, recorded_at
@@ -610,14 +641,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
 ON CONFLICT DO NOTHING;
 
 -- name: parked_errors_in_a_row
--- How many of the records up to this offset, in a row, are parked as internal errors.
+-- How many of the records up to this offset are parked as internal errors, without a gap.
 SELECT count(*)::bigint AS in_a_row
 FROM parked_error
 WHERE topic = $1 AND partition = $2 AND record_offset > $3 - $4::bigint AND record_offset <= $3;
 
 -- name: put_parked_failures
--- They stay parked, and are not read again until a person has decided. The lock leaves out a record
--- that another connection takes away meanwhile: without it the foreign key would raise.
+-- Marks parked records as failed: they stay parked and are not read until a person has decided. The
+-- lock leaves out records that another session deletes meanwhile; otherwise the foreign key would
+-- raise.
 INSERT INTO parked_failure (institution_id, record, source, id, error)
 SELECT
     parked.institution_id,

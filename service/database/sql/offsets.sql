@@ -1,11 +1,12 @@
 -- name: known_topics
--- Topics this database has read before: only an unknown one may choose where it starts.
+-- The topics that this database has read before. Only the start of an unknown topic may be chosen.
 SELECT DISTINCT topic
 FROM consumer_offset
 WHERE topic = any($1::text []);
 
 -- name: introduce
--- Every partition a new topic has, at its start; a rival that was faster has its way.
+-- Inserts the partitions of a new topic with the offsets at which they start. If another instance
+-- was faster, its offsets stay.
 INSERT INTO consumer_offset (topic, partition, next_offset)
 SELECT
     k.topic,
@@ -16,7 +17,8 @@ ORDER BY k.topic COLLATE "C", k.partition
 ON CONFLICT DO NOTHING;
 
 -- name: take_over
--- The partitions assigned to us, under the next owner epoch: whoever had them is fenced now.
+-- Gives partitions to this process under the next owner epoch, so that the process that had them
+-- can no longer advance them.
 WITH held AS (
     SELECT
         topic,
@@ -41,7 +43,8 @@ RETURNING
     kept.anchor_digest;
 
 -- name: advance
--- Compare-and-set, locked in key order; a row that is not where we left it, or not ours, stays.
+-- Moves offsets by compare-and-set, locked in the order of the keys. A row stays as it is, and is
+-- not returned, if its offset or owner epoch is not the expected one.
 WITH held AS (
     SELECT
         kept.topic,

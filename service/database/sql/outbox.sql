@@ -1,22 +1,23 @@
 -- name: put
--- One row holds many records of one topic, in the order they are to be sent.
+-- Inserts a row with many records of one topic, in the order in which they are sent.
 INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
 VALUES ($1, $2, $3, $4, $5);
 
 -- name: last_put
--- The id of the row that this session put last.
+-- The id of the row that this session has put last.
 SELECT currval(pg_get_serial_sequence('outbox', 'id')) AS id;
 
 -- name: page
--- The oldest rows, up to a number of bytes but at least one row; by id, for per account that is the
--- ledger's order. Quarantined records are not sent. Blocked topics keep their rows for later.
+-- The oldest rows of the outbox: at most a number of bytes, but at least one row. The order of the
+-- ids is, for each account, the order of the ledger. Records in quarantine are left out, and
+-- blocked topics keep their rows for later.
 WITH candidates AS (
     SELECT
         id,
         CASE WHEN
             pg_column_compression(payloads) IS NULL
             THEN pg_column_size(keys) + pg_column_size(payloads) + pg_column_size(headers)
-            -- Its true size is not told: a full row at least.
+            -- The true size is not known, but it is at least that of a full row.
             ELSE greatest(1024 * 1024, 10 * pg_column_size(payloads))
         END AS bytes
     FROM outbox
@@ -50,12 +51,12 @@ WHERE measured.bytes_with <= $2 OR measured.place = 1
 ORDER BY outbox.id;
 
 -- name: delete
--- Acknowledged by the broker, every record of them.
+-- Deletes rows of which the broker has acknowledged every record.
 DELETE FROM outbox
 WHERE id = any($1::bigint []);
 
 -- name: acknowledge
--- What this database has sent, for the restore check; never goes back.
+-- Notes the offsets that the broker has acknowledged, for the restore check. They never decrease.
 INSERT INTO output_offset (topic, partition, acknowledged_offset)
 SELECT
     k.topic,
@@ -70,7 +71,7 @@ ON CONFLICT (topic, partition) DO UPDATE
         = greatest(output_offset.acknowledged_offset, excluded.acknowledged_offset);
 
 -- name: put_in_quarantine
--- A record that the broker refuses for its own sake leaves the way free for the others.
+-- Keeps a record that the broker does not accept, so that it does not hold up the others.
 INSERT INTO outbox_set_aside (
     outbox_id, place, topic, record_key, payload, headers, reason, recorded_at
 )
@@ -78,8 +79,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: waiting
--- How much waits for the broker, counted up to 100 000 rows, and since when, by the database's
--- clock. The first row by id is the oldest one, give or take what was committed at the same time.
+-- How much waits to be sent, counted up to 100 000 rows, and for how long, by the clock of the
+-- database. The row with the lowest id is the oldest one, or about as old.
 WITH counted AS (
     SELECT id
     FROM outbox
@@ -100,9 +101,9 @@ SELECT
 FROM counted;
 
 -- name: take_lease
--- Free, run out, or ours: taken under the next fence number. The database's clock alone counts.
--- None can end later than one that is given now. A lease that does was given by a clock that was
--- ahead, and counts as run out: nobody would renew it, or take it, until that time has come.
+-- Takes the lease under the next fence number, if it is free, has ended, or is this relay's own.
+-- Only the clock of the database counts. A lease that ends later than one given now was given while
+-- the clock was ahead; it counts as ended, because nobody could take it until that time has come.
 INSERT INTO relay_lease AS kept (name, holder, fence, expires_at)
 VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3::integer))
 ON CONFLICT (name) DO UPDATE
@@ -112,26 +113,27 @@ ON CONFLICT (name) DO UPDATE
         expires_at = excluded.expires_at
     WHERE
         kept.expires_at <= clock_timestamp()
-        -- Longer than any setting allows: it was given by a clock that was ahead.
+        -- No setting allows such a long lease, so it was given while the clock was ahead.
         OR kept.expires_at > clock_timestamp() + interval '15 minutes'
         OR kept.holder = excluded.holder
 RETURNING fence;
 
 -- name: renew_lease
--- Also after it ran out, as long as nobody else took it: the fence number tells.
+-- Renews the lease, even if it has ended, as long as no other relay has taken it, which the fence
+-- number shows.
 UPDATE relay_lease
 SET expires_at = clock_timestamp() + make_interval(secs => $3::integer)
 WHERE name = $1 AND fence = $2
 RETURNING fence;
 
 -- name: release_lease
--- The next relay need not wait for the end.
+-- Ends the lease, so that the next relay need not wait.
 UPDATE relay_lease
 SET expires_at = clock_timestamp()
 WHERE name = $1 AND fence = $2;
 
 -- name: acknowledged
--- The last acknowledged offset of every output partition known here.
+-- The last acknowledged offset of each output partition.
 SELECT
     topic,
     partition,
@@ -140,15 +142,15 @@ FROM output_offset
 ORDER BY topic, partition;
 
 -- name: set_acknowledged
--- Whatever was acknowledged before: what lies up to there was compared with the ledger. Of a topic
--- that was made anew, or lost records, the former offset says nothing any more.
+-- Sets acknowledged offsets, whatever they were, after the records up to them were compared with
+-- the ledger. If a topic was created again or has lost records, its former offset has no meaning.
 INSERT INTO output_offset (topic, partition, acknowledged_offset)
 VALUES ($1, $2, $3)
 ON CONFLICT (topic, partition) DO UPDATE
     SET acknowledged_offset = excluded.acknowledged_offset;
 
 -- name: knows_transaction
--- Does the ledger have this balance-changed?
+-- Whether the ledger has the transaction of a balance-changed event.
 SELECT exists(
     SELECT FROM ledger_transaction
     WHERE
@@ -160,28 +162,29 @@ SELECT exists(
 );
 
 -- name: knows_batch
--- Was this batch sealed here?
+-- Whether this database has sealed a batch.
 SELECT exists(
     SELECT FROM export_batch
     WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 );
 
 -- name: knows_loan_closed
--- Was this loan closed here?
+-- Whether this database has closed a loan.
 SELECT exists(
     SELECT FROM loan_closed
     WHERE institution_id = $1 AND loan_id = $2
 );
 
 -- name: knows_rejected
--- Was this record rejected here?
+-- Whether this database has rejected a record.
 SELECT exists(
     SELECT FROM rejected
     WHERE topic = $1 AND partition = $2 AND record_offset = $3
 );
 
 -- name: waits_in_outbox
--- Is it about to be sent (again)? Looked for where the relay works: among the oldest rows.
+-- Whether a record is about to be sent, perhaps once more: only the oldest rows are searched, where
+-- the relay works.
 WITH oldest AS (
     SELECT headers
     FROM outbox

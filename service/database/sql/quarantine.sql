@@ -1,5 +1,5 @@
 -- name: quarantined
--- Without their values, oldest first; every filter may be null.
+-- The records in quarantine without their values, oldest first. Each filter may be NULL.
 SELECT
     outbox_id,
     place,
@@ -23,28 +23,29 @@ ORDER BY outbox_id, place
 LIMIT $4;
 
 -- name: quarantined_value
--- The value of one record: personal data.
+-- The value of a record in quarantine, which may have personal data.
 SELECT payload
 FROM outbox_set_aside
 WHERE outbox_id = $1 AND place = $2;
 
 -- name: quarantined_count
--- For `check`.
+-- The number of records in quarantine, for `check`.
 SELECT count(*)::bigint AS records
 FROM outbox_set_aside;
 
 -- name: is_being_sent
--- A record whose outbox row is still there must stay: the relay would send it from there as well.
--- A row that is gone does not come back, so nothing is locked. No row: it is not in quarantine.
+-- Whether the row of the outbox from which a record came is still there: then the record has to
+-- stay, because the relay could send it from that row as well. A row that was deleted does not come
+-- back, so nothing is locked. No row is returned if the record is not in quarantine.
 SELECT outbox.id IS NOT NULL AS is_being_sent
 FROM outbox_set_aside AS refused
 LEFT JOIN outbox ON refused.outbox_id = outbox.id
 WHERE refused.outbox_id = $1 AND refused.place = $2;
 
 -- name: release
--- Out of quarantine and into the outbox as it was, in a row of its own; the id of that row. It is
--- as old as its release: the age of the outbox is an alarm. Of two releases at the same time the
--- second waits for the first and returns no row.
+-- Moves a record from the quarantine to the outbox, as it was, in a row of its own, and returns the
+-- id of that row. The row is as old as the release, because the age of the outbox raises an alarm.
+-- If two sessions release a record, the second one waits for the first and returns no row.
 WITH released AS (
     DELETE FROM outbox_set_aside
     WHERE outbox_id = $1 AND place = $2
@@ -72,14 +73,15 @@ FROM queued
 RETURNING queued_as;
 
 -- name: released_as
--- The outbox row of the copy that took the place of a record that was in quarantine.
+-- The row of the outbox with the copy that was sent in place of a record that was in quarantine.
 SELECT queued_as
 FROM quarantine_release
 WHERE outbox_id = $1 AND place = $2;
 
 -- name: supersede_waiting
--- Earlier copies of a batch's record that still wait in the outbox: refused now, they do not go
--- into quarantine. They are locked: what the relay refuses at this moment is in quarantine then.
+-- Notes that a newer copy takes the place of those that wait in the outbox, so that these do not go
+-- into quarantine if the broker does not accept them. They are locked: a copy that the relay is
+-- just moving is in quarantine when the lock is granted.
 INSERT INTO quarantine_release (outbox_id, place, queued_as)
 SELECT
     waiting.id AS outbox_id,
@@ -100,7 +102,8 @@ ON CONFLICT (outbox_id, place) DO UPDATE
     SET queued_as = excluded.queued_as;
 
 -- name: supersede_quarantined
--- Earlier copies of a batch's record leave the quarantine: a newer copy is queued.
+-- Removes earlier copies of a record of a batch from the quarantine, because a newer copy is
+-- queued.
 WITH superseded AS (
     DELETE FROM outbox_set_aside
     WHERE headers = $1
@@ -115,13 +118,14 @@ SELECT
 FROM superseded;
 
 -- name: batch_state
--- As people see it.
+-- The state of a batch as people see it.
 SELECT state
 FROM report_batch
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;
 
 -- name: batch_queued_again
--- The batch is sealed, not published, until the broker has the copy in outbox row $5.
+-- Notes that a batch is sealed and not published until the broker has the copy in row $5 of the
+-- outbox.
 UPDATE export_batch
 SET
     outbox_id = CASE WHEN document_headers = $4 THEN $5 ELSE outbox_id END,

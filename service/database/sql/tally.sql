@@ -1,10 +1,10 @@
 -- name: put_tally
--- What a command counts, in its own commit.
+-- Inserts a count of a command, in the commit that it counts.
 INSERT INTO command_tally (metric, labels, amount)
 VALUES ($1, $2, $3);
 
 -- name: tallies_wait
--- Whether there is anything to take over.
+-- Whether there are counts of commands that no service has added to its own.
 SELECT
     exists(
         SELECT FROM command_tally
@@ -12,7 +12,8 @@ SELECT
     ) AS wait;
 
 -- name: take_tallies
--- Rows that no other instance is taking, of metrics that this release knows ($1).
+-- Deletes and returns counts of the metrics that this release knows ($1). Rows that another
+-- instance is just taking are passed over.
 DELETE FROM command_tally
 USING (
     SELECT tally_id
