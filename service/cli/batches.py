@@ -68,7 +68,7 @@ def list_batches(
         raise usage_error("name one of --line, --fine")
     selected = BatchFilter(institution, profile, state, bursar_transaction_id, fine, options.limit)
     rows = read_database(lambda connection: reports.batches(connection, selected))
-    show(BATCHES, [_batch(row) for row in rows], options.as_json, wide=options.wide)
+    show(BATCHES, [with_money(row, ("total",)) for row in rows], options.as_json, wide=options.wide)
 
 
 def show_batch(profile: str, batch: int, options: ShowOptions, institution: str | None) -> None:
@@ -82,7 +82,10 @@ def show_batch(profile: str, batch: int, options: ShowOptions, institution: str 
     answers = [_answer(response) for response in responses]
     became = [f"{count} {state}" for state, count in sorted(reports.totals(lines).items())]
     head = {"what": "batch"} if options.as_json else {}
-    show_card({**head, **_batch(row), "responses": answers, "became": became}, options.as_json)
+    show_card(
+        {**head, **with_money(row, ("total",)), "responses": answers, "became": became},
+        options.as_json,
+    )
     rows = [_export_line(line) for line in lines]
     show(EXPORT_LINES, rows, options.as_json, wide=options.wide)
 
@@ -104,10 +107,6 @@ async def _details(
     if len(owners) > 1:
         raise usage_error("--institution: several have such a batch, say which")
     return await reports.batch(connection, BatchKey(owners[0], profile, batch)) if owners else None
-
-
-def _batch(row: asyncpg.Record) -> Row:
-    return with_money(row, ("total",))
 
 
 def _export_line(row: asyncpg.Record) -> Row:

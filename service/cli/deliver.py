@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
@@ -20,16 +19,16 @@ from ..delivery.target import SCHEME, Target
 from ..export.formats import format_named
 from ..export.formats.layout import read_layout
 from ..runtime.lifecycle import stop_on_signals
-from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
 from ..runtime.process import program_version
 from ..runtime.telemetry import Event, Metrics, get_log
-from ..settings import KafkaSettings, unknown_variables
+from ..settings import KafkaSettings
 from . import progress
 from .commands.files import DeliveryOptions
 from .errors import FAILED, complain, kafka_settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, word
 from .problems import operator_errors
+from .process import begin_logging
 from .tables import show
 
 log = get_log(__name__)
@@ -55,9 +54,7 @@ _CONTINUE = re.compile(r"([A-Za-z0-9_]+)=([1-9][0-9]{0,17})", re.ASCII)
 def deliver(target: str, options: DeliveryOptions, once: bool, as_json: bool) -> None:
     """Delivers batches to a folder or an SFTP server until a signal; with `once` to their end."""
     settings = kafka_settings_or_exit()
-    configure_logging(settings.log_level, settings.log_format)
-    for text in unknown_variables(os.environ):
-        log.warning(Event.UNKNOWN_SETTING, text=text)
+    begin_logging(settings)
     layout = options.layout
     digest = None if layout is None else sha256(layout.read_bytes()).hexdigest()
     codes = frozenset(options.profile or ())

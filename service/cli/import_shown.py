@@ -49,6 +49,7 @@ class Course:
 
     @property
     def status(self) -> int:
+        """The exit code of the command, if nothing else ends it."""
         if self.is_begun and not self.is_complete:
             return INCOMPLETE
         return OK if self.is_complete and self.passed else FAILED

@@ -45,6 +45,7 @@ class Column:
 
     @property
     def heading(self) -> str:
+        """What stands above the column in a table, and before a value that stands below its row."""
         return _HEADINGS.get(self.name, self.name.replace("_", " "))
 
 

@@ -12,7 +12,7 @@ from ..kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_top
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OlderDatabase
 from ..runtime.telemetry import Event, get_log
-from ..settings import unknown_variables
+from ..settings import KafkaSettings, unknown_variables
 from .errors import FAILED, complain, kafka_settings_or_exit, settings_or_exit
 from .problems import PLAIN, operator_errors, status_of
 
@@ -24,9 +24,7 @@ def run() -> None:
     from .. import app  # with the HTTP server: no other command needs it
 
     settings = settings_or_exit()
-    configure_logging(settings.log_level, settings.log_format)
-    for text in unknown_variables(os.environ):
-        log.warning(Event.UNKNOWN_SETTING, text=text)
+    begin_logging(settings)
     try:
         asyncio.run(app.run(settings))
     except Exception as problem:  # noqa: BLE001 - the process ends here, whatever it was
@@ -36,6 +34,13 @@ def run() -> None:
         for leaf in older[:1] or leaves:
             _log(leaf)
         raise typer.Exit(max(map(status_of, leaves))) from None
+
+
+def begin_logging(settings: KafkaSettings) -> None:
+    """Logs as the settings say, first each variable that looks like a setting and is none."""
+    configure_logging(settings.log_level, settings.log_format)
+    for text in unknown_variables(os.environ):
+        log.warning(Event.UNKNOWN_SETTING, text=text)
 
 
 def _leaves(problem: BaseException) -> Iterator[BaseException]:

@@ -1,5 +1,6 @@
 """The program `bursar-bridge`: its commands, its version, and completion by the tab key."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -35,27 +36,24 @@ class Shell(StrEnum):
     ZSH = "zsh"
 
 
-def _require_program(context: typer.Context, shell: Shell | None) -> None:
-    """A shell completes a program by its name, and `python -m service` is not the name of one."""
-    if shell is not None and " " in (context.find_root().info_name or ""):
-        raise typer.BadParameter("is for the installed program, bursar-bridge", context)
+Answer = Callable[[typer.Context, typer.CallbackParam, Shell | None], None]
 
 
-def _show(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
-    _require_program(context, shell)
-    show_callback(context, option, shell and shell.value)
+def _completion(callback: Callable[..., object]) -> Answer:
+    def answer(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
+        # A shell completes a program by its name; `python -m service` is not the name of one.
+        if shell is not None and " " in (context.find_root().info_name or ""):
+            raise typer.BadParameter("is for the installed program, bursar-bridge", context)
+        callback(context, option, shell and shell.value)
 
-
-def _install(context: typer.Context, option: typer.CallbackParam, shell: Shell | None) -> None:
-    _require_program(context, shell)
-    install_callback(context, option, shell and shell.value)
+    return answer
 
 
 ShowCompletionOption = Annotated[
     Shell | None,
     typer.Option(
         "--show-completion",
-        callback=_show,
+        callback=_completion(show_callback),
         is_eager=True,
         help="Print the script that completes commands and options by the tab key.",
     ),
@@ -64,7 +62,7 @@ InstallCompletionOption = Annotated[
     Shell | None,
     typer.Option(
         "--install-completion",
-        callback=_install,
+        callback=_completion(install_callback),
         is_eager=True,
         help="Install that script for this user, in the shell's start file.",
     ),

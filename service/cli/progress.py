@@ -102,12 +102,15 @@ class RunBar:
 
     @property
     def counts(self) -> str:
+        """The text behind the bar: batches and fines so far, of how many open fines."""
         return f"batches {self._batches}, fines {self._fines} of {self._open} open"
 
     def add(self, manifest: Manifest) -> None:
+        """Counts a batch that was sealed, or would be."""
         self._batches += 1
         self._fines += manifest.count
         self._progress.update(self._task, counts=self.counts)
 
     def passed(self, open_fines: int) -> None:
+        """Moves the bar by so many open fines, whether the run took them or held them back."""
         self._progress.update(self._task, advance=open_fines)

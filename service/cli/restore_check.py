@@ -1,6 +1,7 @@
 """`bursar-bridge restore-check`: is this database older than Kafka, and what was found."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import orjson
 import typer
@@ -39,15 +40,19 @@ BILLED = Listing(
 
 def show_check(as_json: bool) -> None:
     """Shows the verdict, if there is one, and what the check finds now."""
+    state = _state(lambda pool, settings: operators.read_state(pool, new_check(settings)))
+    _show(state, as_json)
+
+
+def _state(question: Callable[[Pool, Settings], Awaitable[State]]) -> State:
     settings = settings_or_exit()
 
-    async def read() -> State:
+    async def answer() -> State:
         async with database(settings) as pool:
-            return await operators.read_state(pool, new_check(settings))
+            return await question(pool, settings)
 
     with operator_errors():
-        state = asyncio.run(read())
-    _show(state, as_json)
+        return asyncio.run(answer())
 
 
 def clear(
@@ -57,19 +62,16 @@ def clear(
     if accept_existing_topics and accept_foreign_records:
         raise usage_error("name one of --accept-existing-topics, --accept-foreign-records")
     why = justification(decision.reason, decision.operator)
-    settings = settings_or_exit()
-    decide = operators.clear
-    if accept_existing_topics:
-        decide = operators.accept_existing_topics
-    elif accept_foreign_records:
-        decide = operators.accept_foreign_records
-
-    async def decided() -> State:
-        async with database(settings) as pool:
-            return await decide(pool, new_check(settings), why.operator, why.reason)
-
-    with operator_errors():
-        state = asyncio.run(decided())
+    decide = (
+        operators.accept_existing_topics
+        if accept_existing_topics
+        else operators.accept_foreign_records
+        if accept_foreign_records
+        else operators.clear
+    )
+    state = _state(
+        lambda pool, settings: decide(pool, new_check(settings), why.operator, why.reason)
+    )
     if state.findings:
         _show(state, decision.as_json)
     elif state.verdict is None and decide is operators.clear:

@@ -71,6 +71,7 @@ def show_card(row: Row, as_json: bool) -> None:
 
 
 def show_json(rows: Sequence[Row]) -> None:
+    """Prints a JSON object for each row on a line of its own; instants are in UTC."""
     for row in rows:
         typer.echo(orjson.dumps(row, option=orjson.OPT_UTC_Z))
 
