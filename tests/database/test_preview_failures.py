@@ -73,7 +73,8 @@ async def test_a_preview_names_each_fine_on_which_the_run_would_fail(
     assert await tables_of(path.pool) == before
     with pytest.raises((RunFailed, FailingFines)) as failed:
         await path.exports(profiles).run_profile(only(profiles))
-    assert isinstance(failed.value.__cause__ or failed.value, run_raises)
+    is_wrapped = isinstance(failed.value, RunFailed)
+    assert isinstance(failed.value.__cause__ if is_wrapped else failed.value, run_raises)
 
 
 @pytest.mark.usefixtures("path")
