@@ -129,3 +129,15 @@ def test_a_payment_waiting_for_a_credit_that_is_cancelled_is_rejected() -> None:
     ledger.take(reverses())
     assert ledger.reasons() == ["not_live"]
     assert ledger.waits() == {}
+
+
+def test_reversals_that_came_before_each_other_wait_in_the_queue_of_the_fine() -> None:
+    """Each learns its fine from the record that it reverses, which may be a reversal itself."""
+    ledger = Ledger(
+        pays(40_00),
+        reverses("r2", payment_id="r3"),
+        reverses("r1", payment_id="r2"),
+        reverses("p1", payment_id="r1"),
+    )
+    fines = {item.event.key.id: item.fine_id for item in ledger.store.parked.values()}
+    assert fines == {"p1": "F1", "r3": "F1", "r2": "F1", "r1": "F1"}
