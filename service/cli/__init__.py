@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line, which is the program `bursar-bridge`."""
 
 from .program import application, main
 

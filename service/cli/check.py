@@ -1,4 +1,4 @@
-"""`bursar-bridge check`: everything the service will ask for, asked before it starts."""
+"""`bursar-bridge check`: checks everything that the service needs, before it starts."""
 
 import asyncio
 import os

@@ -1,5 +1,6 @@
-"""What each command is called, takes and says of itself; what it does is imported when it runs.
+"""Declares each command with its name, its options and its help; the modules that do the work are
+imported when a command runs.
 
-Nothing here imports a driver, a client or a parser: `--help` and completion load these modules
-alone.
+No module of this package imports a driver, a client or a parser, because `--help` and completion
+load these modules alone.
 """

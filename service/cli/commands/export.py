@@ -35,16 +35,17 @@ def run(
     profile: ProfilesOption = None,
     every: Annotated[bool, typer.Option("--all", help="Every profile of the file.")] = False,
     even_if_paused: Annotated[
-        bool, typer.Option("--even-if-paused", help="Run paused profiles, too, this once.")
+        bool, typer.Option("--even-if-paused", help="Run paused profiles as well, this once.")
     ] = False,
     options: ShowOptions,
 ) -> None:
-    """Run profiles now, whatever their schedule, and show the batches.
+    """Run profiles now, independent of their schedules, and show the batches.
 
-    The running service publishes the batches; a run that is open already is gone on with. A profile
-    whose run cannot go on stops no other one; its open run waits for the next attempt. Exit code 5:
-    another session is the only cause, so that the command can be tried again later. A paused
-    profile is not run unless --even-if-paused says so.
+    The running service publishes the batches. If a run of the profile is open, the command
+    continues it. If a run fails, the other profiles are still run, and the failed run stays open
+    for the next attempt. Exit code 5 says that locks of another session are the only cause of
+    failures, so that the command can be tried again later. A paused profile is run only with
+    --even-if-paused.
     """
 
 
@@ -62,10 +63,10 @@ def show_preview(
     ] = None,
     options: ShowOptions,
 ) -> None:
-    """What a run would seal now: the same XML and totals, numbers included; nothing is changed.
+    """Show what a run would seal now, with its XML and numbers; nothing is changed.
 
-    Where the run would fail, the fines on which it would fail are named, behind the batches that it
-    would seal before.
+    If the run would fail, the fines that would cause the failure are named after the batches that
+    the run would seal before it.
     """
 
 
@@ -75,10 +76,12 @@ def resend(
     batch: BatchOption,
     institution: Annotated[
         str | None,
-        typer.Option(help="Its id, where no profile of that code is configured any more."),
+        typer.Option(
+            help="Id of the institution, if no profile of this code is configured any more."
+        ),
     ] = None,
 ) -> None:
-    """Publish a sealed batch and its manifest again: the stored bytes, with the same ce_id."""
+    """Publish a sealed batch and its manifest again: the same bytes and the same ce_id."""
 
 
 @command(export, "pause", work="pausing.pause")
@@ -89,10 +92,10 @@ def pause(
     every: AllOption = False,
     decision: DecisionOptions,
 ) -> None:
-    """Stop the runs of profiles until `export resume`: by schedule and by `export run`.
+    """Stop the runs of profiles, by schedule and by `export run`, until `export resume`.
 
-    --all: every profile, with --institution every profile of that institution. A batch that is
-    being sealed is waited for.
+    --all stops every profile, with --institution every profile of that institution. The command
+    waits for a batch that is being sealed.
     """
 
 
@@ -104,7 +107,7 @@ def resume(
     every: AllOption = False,
     decision: DecisionOptions,
 ) -> None:
-    """Let paused profiles run again, as their schedules say; a missed run is caught up once."""
+    """Let paused profiles run again; if scheduled runs were missed, one makes up for them."""
 
 
 @command(export, "list", work="batches.list_batches")
@@ -113,7 +116,7 @@ def list_batches(
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
     state: Annotated[
-        BatchState | None, typer.Option("--state", help="Only those in this state.")
+        BatchState | None, typer.Option("--state", help="Only records or batches in this state.")
     ] = None,
     bursar_transaction_id: Annotated[
         str | None,
@@ -124,9 +127,11 @@ def list_batches(
     ] = None,
     options: ListOptions,
 ) -> None:
-    """Batches, newest first. Published: the broker has it; then what the bursar answered.
+    """List sealed batches with their states, the newest first.
 
-    Sealed: it waits for the broker. Quarantined: the broker refused it, see `quarantined list`.
+    `sealed` means that the batch waits for the broker, `published` that the broker has it, and
+    `quarantined` that the broker refused it (see `quarantined list`). The other states are the
+    answers of the bursar.
     """
 
 
@@ -137,11 +142,14 @@ def show_batch(
     batch: BatchOption,
     institution: Annotated[
         str | None,
-        typer.Option("--institution", help="Its id, where several have had such a profile."),
+        typer.Option(
+            "--institution",
+            help="Id of the institution, if several institutions have had a profile of this code.",
+        ),
     ] = None,
     options: ShowOptions,
 ) -> None:
-    """One batch, its lines, and what became of each."""
+    """Show a batch with its lines and what became of each line."""
 
 
 @command(export, "verify", work="verify.verify_files")
@@ -151,21 +159,26 @@ def verify_files(
         typer.Argument(
             metavar="FILE|FOLDER",
             exists=True,
-            help="The XML of batches; of a folder, every XML and every manifest.",
+            help="XML files of batches, or folders with XML files and manifests.",
         ),
     ],
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Of one file: its manifest; manifests/<name>.json beside it if absent."),
+        typer.Option(
+            help="For one file: its manifest; by default manifests/<name>.json beside it."
+        ),
     ] = None,
     previous: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Of one file: the XML of the batch before, too."
+            exists=True,
+            dir_okay=False,
+            help="For one file: the XML of the batch before it, to check the chain.",
         ),
     ] = None,
 ) -> None:
     """Check files against their manifests; needs no database and no settings.
 
-    Of several, also the chain: each profile's numbers without a gap, each hash on the one before.
+    For several files the chain is checked too: the batch numbers of a profile have no gap, and each
+    manifest names the hash of the batch before.
     """

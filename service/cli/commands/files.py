@@ -1,4 +1,6 @@
-"""`deliver` and `import`: batches become files for the bursar, and the bursar's files come back."""
+"""`deliver` and `import`: batches are delivered as files to the bursar, and the bursar's files are
+imported.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +23,9 @@ class DeliveryOptions:
         list[str] | None,
         typer.Option("--profile", help="Code of a profile, several times for several; else all."),
     ] = None
-    file_format: Annotated[str, typer.Option("--format", help="Of the files: xml, csv, fixed.")] = (
-        "xml"
-    )
+    file_format: Annotated[
+        str, typer.Option("--format", help="Format of the files: xml, csv or fixed.")
+    ] = "xml"
     layout: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="TOML file with the layout of `fixed`."),
@@ -37,13 +39,14 @@ class DeliveryOptions:
         ),
     ] = None
     group: Annotated[
-        str, typer.Option(help="Consumer group of this delivery: one of its own per target.")
+        str,
+        typer.Option(help="Consumer group of this delivery; each target needs a group of its own."),
     ] = "bursar-deliver"
     continue_at: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PROFILE=BATCH",
-            help="Go on with this batch of a profile, though those before it are missing.",
+            help="Continue with this batch of a profile although earlier batches are missing.",
         ),
     ] = None
     change_options: Annotated[
@@ -72,10 +75,11 @@ def deliver(
 ) -> None:
     """Deliver sealed batches, each with its manifest in `manifests/`, until SIGTERM.
 
-    Works from the topics alone, without the database. A batch whose hash or totals are not its
-    manifest's, or whose number leaves a gap, is not passed on: its profile stands still until the
-    batch is published again (`export resend`), the others go on. The state keeps the profiles and
-    the format that the delivery was begun with, and others are refused.
+    The command reads the topics and needs no database. A batch is not delivered if its hash or
+    totals differ from those of its manifest, or if its number leaves a gap. Its profile then stands
+    still until the batch is published again (`export resend`); other profiles continue. The state
+    keeps the profiles and the format with which the delivery was begun, and the command refuses to
+    continue with others.
     """
 
 
@@ -137,15 +141,17 @@ def import_file(
     profile: Annotated[str, typer.Option(help="Code of the profile that exported it.")],
     options: ImportOptions,
     source: Annotated[
-        str | None, typer.Option(help="The paying system's code; the profile's if absent.")
+        str | None,
+        typer.Option(help="Code of the paying system; by default the one of the profile."),
     ] = None,
 ) -> None:
-    """Import what the bursar says was paid or taken back.
+    """Import a bursar XML that says what was paid or taken back.
 
-    The same file twice does nothing; of a file with lines of an earlier one, only the new lines
-    count. A line pays its whole sum: more than is outstanding, because it was published as a
-    payment too, becomes a credit if the profile says so (`--dry-run` tells). A file without lines
-    imports nothing, and says so. Exit code 1: the file was refused, or a line did not pass. Exit
-    code 4: the import ended before every line was published and decided; import the same file
-    again. With `--json` the last line has `complete` and the totals.
+    Importing the same file again changes nothing; if a file repeats lines of an earlier file, only
+    its new lines count. A line pays its whole sum. If that is more than what is outstanding, for
+    example because the payment was also published as an event, the excess becomes a credit if the
+    profile says so; `--dry-run` shows such lines. A file without lines imports nothing, and the
+    command says so. Exit code 1: the file was refused, or a line did not pass. Exit code 4: the
+    import ended before every line was published and decided; import the same file again. With
+    `--json` the last line has `complete` and the totals.
     """

@@ -1,4 +1,6 @@
-"""`reconcile`, `balance`, `history`, `payments`, `erase`, `held`: what people ask of the ledger."""
+"""`reconcile`, `balance`, `history`, `payments`, `erase`, `held`: commands that read the ledger, or
+decide about a fine or a patron.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -33,12 +35,14 @@ def reconcile_ledger(
     ] = 1_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every sum two ways, as of one instant; exit code 1 if any two differ.
+    """Compute every sum in two ways, as of one instant; exit code 1 if any two differ.
 
-    Exit code 3 if the database is older than Kafka: then its sums are those of another day.
+    Exit code 3 means that the database is older than Kafka, so that its sums are those of an
+    earlier time.
 
-    Of a profile, exported is what the bursar was given to collect, paid by now or not; of the
-    accounts, active is what is owed in the library now, transferred what is owed at the bursar.
+    For a profile, `exported` is what the bursar was given to collect, whether it has been paid or
+    not. For accounts, `active` is what is owed in the library now, and `transferred` what is owed
+    at the bursar.
     """
 
 
@@ -46,7 +50,9 @@ def reconcile_ledger(
 def show_balance(
     institution: RequiredInstitutionOption,
     patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
-    currency: Annotated[str | None, typer.Option("--currency", help="One currency alone.")] = None,
+    currency: Annotated[
+        str | None, typer.Option("--currency", help="Only accounts in this currency.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option("--at", help="As of an instant, such as 2026-09-01T00:00:00Z.")
     ] = None,
@@ -58,12 +64,12 @@ def show_balance(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A patron's balances: in the library, at the bursar, and together."""
+    """Show the balances of a patron in the library, at the bursar, and in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryOptions:
-    """Whose history is meant; one of them is given."""
+    """The fine or the patron whose history is shown; exactly one of these options is given."""
 
     patron: Annotated[str | None, typer.Option("--patron", help="The patron_id.")] = None
     fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None
@@ -87,9 +93,9 @@ def show_history(
     selected: HistoryOptions,
     options: ShowOptions,
 ) -> None:
-    """A fine's whole story, or a patron's: the ledger, answers, what waits, refusals, decisions.
+    """Show everything that happened to a fine, or to all fines of a patron.
 
-    The fine may be named by a payment, a change or a line of it, too.
+    The fine can also be named by one of its payments, changes or export lines.
     """
 
 
@@ -110,8 +116,8 @@ def erase_patron(
 ) -> None:
     """Erase name, identifiers, items, comments and reasons of a patron; amounts and ids stay.
 
-    Refused while a fine of the patron is open or outstanding. It cannot be undone. Sealed batches,
-    records that wait or were rejected, and topics are not reached: see the runbook.
+    The command is refused while a fine of the patron is open or outstanding. It cannot be undone.
+    It does not change sealed batches, parked and rejected records, and topics: see the runbook.
     """
 
 
@@ -131,11 +137,12 @@ def list_payments(
     source: SourceOption = None,
     options: ListOptions,
 ) -> None:
-    """All payments, reversals, write-offs and statuses by the time they were paid at.
+    """List all payments, reversals, write-offs and statuses in the order of `paid_at`.
 
-    applied; partly: what fitted settled the fine, the rest became a credit; noted: without effect
-    on the balances; parked; rejected. A record that was refused before its identity counted
-    (malformed, or in conflict with another) is in `rejected list` alone.
+    The outcome is one of these words. `applied`: the payment was applied. `partly`: a part of it
+    settled the fine, and the rest became a credit. `noted`: it had no effect on the balances.
+    `parked` and `rejected`: the record waits, or was rejected. A malformed record, and a record
+    that conflicts with another one, is only in `rejected list`.
     """
 
 
@@ -157,15 +164,18 @@ def list_held(
     ] = None,
     waiting: Annotated[
         bool,
-        typer.Option("--waiting", help="Also what is not due yet, or in a paused profile."),
+        typer.Option(
+            "--waiting",
+            help="Also fines that are not due yet, or that are due in a paused profile.",
+        ),
     ] = False,
     options: ListOptions,
 ) -> None:
-    """Fines that the next runs would hold back, and those that no profile takes, with the reason.
+    """List fines that the next runs would hold back and fines that no profile takes.
 
-    A line per fine and profile. With --waiting also those that wait for their age or a minimum
-    amount, and those that are due in a profile that is paused: with the fines of `export preview`
-    these are all open fines.
+    There is a row for each fine and profile. --waiting adds the fines that wait for their age or
+    for a minimum amount, and those that are due in a paused profile. Together with the fines of
+    `export preview` these are all open fines.
     """
 
 
@@ -175,10 +185,11 @@ def show_held(
     fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """One fine, what each profile says of it, and what was decided about it before.
+    """Show a fine, what each profile decides about it, and what people have decided.
 
-    due: in the next run. not_this_profile: not its to export. too_young, below_minimum: it waits;
-    of a credit, and of a patron's sum, the amount counts without its sign. Else held back.
+    `due` means that the next run exports the fine, `not_this_profile` that this profile does not
+    export it, and `too_young` and `below_minimum` that it has to wait; a credit and the sum of a
+    patron are compared without their sign. Any other code says why the fine is held back.
     """
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands take, alone and in groups."""
+"""Options that several commands have, alone and in groups."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,20 +9,35 @@ InstitutionOption = Annotated[
     str | None, typer.Option("--institution", help="Id of the institution.")
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
-WideOption = Annotated[bool, typer.Option("--wide", help="All columns, and texts in full.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Rows at most.")]
-SourceOption = Annotated[str | None, typer.Option("--source", help="The sending system's code.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Show all columns, and texts in full.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object per line instead of a table.")
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", min=1, max=1_000_000, help="Largest number of rows.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option("--source", help="Code of the system that has sent the record.")
+]
 RecordIdOption = Annotated[
     str | None,
-    typer.Option("--id", help="Its own id: payment_id, change_id, response_id, fine_id."),
+    typer.Option(
+        "--id", help="Id of the record: its payment_id, change_id, response_id or fine_id."
+    ),
 ]
-TopicOption = Annotated[str | None, typer.Option("--topic", help="The topic the record came from.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+TopicOption = Annotated[
+    str | None, typer.Option("--topic", help="The topic from which the record was read.")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why this is decided; kept with the decision.")
+]
 OperatorOption = Annotated[
-    str | None, typer.Option("--operator", help="Who decides; the system's user unless told.")
+    str | None,
+    typer.Option("--operator", help="Who decides; by default the user of the operating system."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All that the other options let through.")]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Decide about all that the other options select.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before several are decided.")]
 
 
@@ -54,7 +69,7 @@ class DecisionOptions:
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """Whether several things are decided at once, and whether that is asked before."""
+    """Whether the command decides about several things at once, and whether it asks before."""
 
     every: AllOption = False
     yes: YesOption = False

@@ -12,12 +12,12 @@ application = typer.Typer()
 
 @command(application, "run", work="process.run")
 def run() -> None:
-    """Run the service until SIGTERM or SIGINT (twice: at once)."""
+    """Run the service until SIGTERM or SIGINT; a second signal ends it at once."""
 
 
 @command(application, "migrate", work="process.migrate")
 def migrate() -> None:
-    """Bring the database to this version; from several instances at once, too."""
+    """Bring the database to this version; several instances may do so at the same time."""
 
 
 @command(application, "check", work="check.check")
@@ -54,7 +54,7 @@ restore_check = group(
 
 @command(restore_check, "show", work="restore_check.show_check")
 def show_check(as_json: JsonOption = False) -> None:
-    """What stopped the service, and what the check finds now; nothing is changed."""
+    """Show what stopped the service and what the check finds now; nothing is changed."""
 
 
 @command(restore_check, "clear", work="restore_check.clear")
@@ -90,4 +90,4 @@ def show_billed(
         bool, typer.Option("--json", help="The manifests as JSON lines, with each line of a batch.")
     ] = False,
 ) -> None:
-    """What was billed, by the topic of manifests, and whether this database knows of it."""
+    """List the batches in the topic of manifests, and whether this database knows them."""

@@ -25,7 +25,7 @@ ValueOption = Annotated[
 ]
 
 parked = group(application, "parked", "Records that wait for something; release or discard them.")
-WaitOption = Annotated[Wait | None, typer.Option("--wait", help="What they wait for.")]
+WaitOption = Annotated[Wait | None, typer.Option("--wait", help="Only records that wait for this.")]
 OlderOption = Annotated[
     str | None, typer.Option("--older-than", help="Parked longer than an age: 90s, 45m, 12h, 3d.")
 ]
@@ -52,11 +52,12 @@ def list_parked(
     source: SourceOption = None,
     record_id: RecordIdOption = None,
     fine: Annotated[
-        str | None, typer.Option("--fine", help="Only what waits for this fine_id.")
+        str | None,
+        typer.Option("--fine", help="Only records that wait for the fine with this fine_id."),
     ] = None,
     options: ListOptions,
 ) -> None:
-    """What waits, oldest first."""
+    """List the records that wait, the oldest first."""
 
 
 @command(parked, "show", work="parked.show_parked")
@@ -66,9 +67,9 @@ def show_parked(
     value: ValueOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """One record that waits, and what was decided about it before.
+    """Show a record that waits, and what was decided about it before.
 
-    Of an over-payment also its sums, and what release and discard would do.
+    For an overpayment the command also shows its sums, and what a release and a discard would do.
     """
 
 
@@ -80,7 +81,7 @@ def release_parked(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Take what is held for its excess, with a credit; try anything else again."""
+    """Apply payments held for their excess, which becomes a credit; try others again."""
 
 
 @command(parked, "discard", work="parked.discard")
@@ -96,7 +97,8 @@ def discard_parked(
 
 rejected = group(application, "rejected", "Refused records; replay or discard them.")
 BecauseOption = Annotated[
-    Reason | None, typer.Option("--because", help="The reason they were rejected for.")
+    Reason | None,
+    typer.Option("--because", help="Only records that were rejected for this reason."),
 ]
 
 
@@ -107,7 +109,7 @@ def list_rejected(
     because: BecauseOption = None,
     topic: TopicOption = None,
     state: Annotated[
-        RejectedState | None, typer.Option("--state", help="Only those in this state.")
+        RejectedState | None, typer.Option("--state", help="Only records or batches in this state.")
     ] = None,
     source: SourceOption = None,
     record_id: RecordIdOption = None,
@@ -117,14 +119,14 @@ def list_rejected(
     ] = None,
     options: ListOptions,
 ) -> None:
-    """What was refused, oldest first; without the records' bytes."""
+    """List rejected records without their bytes, the oldest first."""
 
 
 @command(rejected, "show", work="rejected.show_rejected")
 def show_rejected(
     selected: RecordOptions, value: ValueOption = False, as_json: JsonOption = False
 ) -> None:
-    """Refused records of one identity or place, and what was decided about them."""
+    """Show the rejected records of one identity or place, and the decisions about them."""
 
 
 @command(rejected, "replay", work="rejected.replay")
@@ -135,7 +137,7 @@ def replay_rejected(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Decide records anew, under their own identity; what is refused again stays as it is."""
+    """Decide records again; a record that is rejected again stays as it is."""
 
 
 @command(rejected, "discard", work="rejected.discard")
@@ -146,16 +148,17 @@ def discard_rejected(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Nothing more is to be done about these records; they stay on record."""
+    """Note that nothing more is to be done about records; they stay stored."""
 
 
 quarantined = group(
     application, "quarantined", "Records that the broker refused for their own sake; release them."
 )
 OutputTopicOption = Annotated[
-    str | None, typer.Option("--topic", help="The topic they are for, with its prefix or without.")
+    str | None,
+    typer.Option("--topic", help="Only records for this topic, named with or without its prefix."),
 ]
-_ID_HELP = "Its id, as the list shows it: 17/0."
+_ID_HELP = "Id of the record as the list shows it, such as 17/0."
 
 
 @command(quarantined, "list", work="quarantined.list_quarantined")
@@ -164,7 +167,7 @@ def list_quarantined(
     topic: OutputTopicOption = None,
     options: ListOptions,
 ) -> None:
-    """What is in quarantine, in the order in which it was queued; without the records' values."""
+    """List the records in quarantine, without their values, in the order of queueing."""
 
 
 @command(quarantined, "show", work="quarantined.show_quarantined")
@@ -175,7 +178,7 @@ def show_quarantined(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """One record: what it tells of, its headers, and what was decided about it before."""
+    """Show a record in quarantine: what it is about, its headers, and past decisions."""
 
 
 @command(quarantined, "release", work="quarantined.release")
@@ -186,4 +189,4 @@ def release_quarantined(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Queue records again as they were. Mend the cause first: refused again, they come back."""
+    """Queue records again unchanged, after the cause of the refusal was removed."""
