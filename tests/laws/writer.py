@@ -126,7 +126,7 @@ class Writer:
             currency=currency,
             loan_id=f"{self.prefix}L1" if type_ in (LOST, LOST_FINE) else None,
             institution=self.institution,
-            seen=identity,
+            snapshot_minute=identity,
             name=f"Doe, {identity}",
         )
 
