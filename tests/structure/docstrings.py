@@ -18,14 +18,7 @@ SERVICE = ROOT / "service"
 WORDS_MIN = 3
 
 # Packages whose docstrings still have to be written. A package leaves the list for good.
-STILL_OPEN = {
-    "cli",
-    "consumer",
-    "delivery",
-    "kafka",
-    "operations",
-    "runtime",
-}
+STILL_OPEN: frozenset[str] = frozenset()
 
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -55,7 +48,7 @@ def docstrings(folder: Path) -> Iterator[Docstring]:
         tree = ast.parse(path.read_text("utf-8"))
         name = path.relative_to(ROOT).as_posix()
         if tree.body:
-            yield _docstring(name, path.stem, tree)
+            yield _docstring(name, path.stem, tree, "module")
             yield from _within(name, tree)
 
 
@@ -64,14 +57,14 @@ def package_of(docstring: Docstring) -> str:
     return docstring.path.split("/")[1].removesuffix(".py")
 
 
-def _within(path: str, outer: ast.Module | ast.ClassDef) -> Iterator[Docstring]:
+def _within(path: str, outer: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[Docstring]:
     """Public classes and functions of a module or class, but not those inside functions."""
     for node in outer.body:
         if not isinstance(node, Named) or node.name.startswith("_") or _is_override(node):
             continue
-        yield _docstring(path, node.name, node)
+        yield _docstring(path, node.name, node, _signature(node, prefix))
         if isinstance(node, ast.ClassDef):
-            yield from _within(path, node)
+            yield from _within(path, node, f"{prefix}{node.name}.")
 
 
 def _is_override(node: Named) -> bool:
@@ -80,21 +73,17 @@ def _is_override(node: Named) -> bool:
     return any(name in ("overload", "override") or name.endswith(".setter") for name in names)
 
 
-def _docstring(path: str, name: str, node: ast.Module | Named) -> Docstring:
+def _docstring(path: str, name: str, node: ast.Module | Named, signature: str) -> Docstring:
     text = ast.get_docstring(node) or ""
-    return Docstring(path, getattr(node, "lineno", 1), name, text, _signature(node))
+    return Docstring(path, getattr(node, "lineno", 1), name, text, signature)
 
 
-def _signature(node: ast.Module | Named) -> str:
-    """The first line of a definition, without its colon."""
-    match node:
-        case ast.Module():
-            return "module"
-        case ast.ClassDef(name=name):
-            return f"class {name}"
-        case _:
-            names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
-            return f"def {node.name}({', '.join(name for name in names if name != 'self')})"
+def _signature(node: Named, prefix: str) -> str:
+    """The name of a class, or that of a function with its parameters, with the class around it."""
+    if isinstance(node, ast.ClassDef):
+        return f"class {prefix}{node.name}"
+    names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+    return f"{prefix}{node.name}({', '.join(name for name in names if name != 'self')})"
 
 
 def main() -> None:

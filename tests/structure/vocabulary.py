@@ -38,10 +38,8 @@ STILL_OPEN = {
     "tests/database",
     "tests/end_to_end",
     "tests/golden",
-    "tests/mutation",
     "tests/restore",
     "tests/support",
-    "tests/support_tests",
     "tests/unit",
 }
 
