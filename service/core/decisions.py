@@ -25,7 +25,7 @@ _CONFLICTS = {
 
 
 def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> IdentityTable:
-    """The table that holds the identities of records of the event's type."""
+    """Returns the table that holds the identities of records of the event's type."""
     tables: dict[type, IdentityTable] = {
         FineChanged: workspace.changes,
         BursarPayment: workspace.payments,
@@ -37,7 +37,7 @@ def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> I
 def repeat_or_conflict(
     workspace: Workspace, event: Parkable | ExportResponse
 ) -> Repeat | Rejected | None:
-    """What becomes of a record whose identity is known (rows 2 and 3); None if it is new."""
+    """Decides a record whose identity is known (rows 2 and 3). None if the identity is new."""
     known = identities_like(workspace, event).get(event.key)
     if known is None:
         return None
@@ -45,7 +45,7 @@ def repeat_or_conflict(
 
 
 def decide(workspace: Workspace, event: Parkable) -> Outcome:
-    """What a change or a payment does, as things are now. Its identity is new, or parked."""
+    """Decides a change or a payment that is new or parked, on the workspace as it is now."""
     if isinstance(event, FineChanged):
         changed = workspace.fines.get(event.fine)
         if changed is None:

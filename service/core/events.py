@@ -27,7 +27,7 @@ class FineCreated:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A record that is known by the system that sends it and an id of its own there.
+    """A record that is identified by the system that sends it and by an id of that system.
 
     `digest` is that of the content: two records with the same key and another digest conflict.
     """
@@ -136,7 +136,7 @@ class ParkedDecision:
 
 
 class Release(ParkedDecision):
-    """The record goes on; one that is held for its excess is taken as a payment and a credit."""
+    """The record is tried again; one that is held for its excess becomes a payment and a credit."""
 
 
 class Discard(ParkedDecision):

@@ -22,7 +22,7 @@ from .words import (
 
 
 def export(fine: Fine, event: ExportFine) -> Applied:
-    """The export of what remains of a fine (rows 2.3, 2.4 and 2.6).
+    """Exports what remains of a fine (rows 2.3, 2.4 and 2.6).
 
     The caller has checked that the profile exports the fine.
     """
@@ -57,7 +57,7 @@ def export(fine: Fine, event: ExportFine) -> Applied:
 
 
 def line_of(fine: Fine, event: ExportFine) -> ExportLine:
-    """The line of a fine in its batch; `fine` is the fine before the export."""
+    """Returns the line of a fine in its batch; `fine` is the fine before its export."""
     key = LineKey(fine.facts.institution_id, event.bursar_transaction_id)
     currency = fine.facts.currency
     return ExportLine(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
@@ -100,7 +100,7 @@ def respond(
     lines: dict[str, ExportLine],
     fine_of: dict[str, Fine],
 ) -> ResponseEffects | Rejected:
-    """The answer to a batch, whole or not at all (rows 5.13 to 5.15).
+    """Applies the answer to a batch, whole or not at all (rows 5.13 to 5.15).
 
     `lines` are all lines of the batch by their bursar transaction id, `fine_of` are their fines by
     the same ids.

@@ -10,7 +10,7 @@ from .words import ChangeKind, Considered, Kind, Reason, Status
 
 
 def create(known: Fine | None, event: FineCreated) -> Outcome:
-    """A fine or a credit is added to the active balance (rows 2.1 and 2.2).
+    """Adds a fine or a credit to the active balance (rows 2.1 and 2.2).
 
     `known` is the fine that has the same identity, if there is one: the event is a repeat or a
     conflict then.
@@ -32,7 +32,7 @@ def create(known: Fine | None, event: FineCreated) -> Outcome:
 
 
 def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
-    """A fine is paid at the desk, waived, cancelled, disputed or restored (rows 2b.2 to 2b.10)."""
+    """Pays a fine at the desk, waives, cancels, disputes or restores it (rows 2b.2 to 2b.10)."""
     if event.currency not in (None, fine.facts.currency):
         return rejected(Reason.CURRENCY_MISMATCH)  # row 2b.2
     if fine.bursar_transaction_id is not None:

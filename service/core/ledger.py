@@ -143,7 +143,7 @@ class FineFacts:
         return self.type == CREDIT_TYPE
 
     def toward_zero(self, amount: int) -> int:
-        """The signed change that takes the positive `amount` off what is owed."""
+        """Returns the signed change that takes the positive `amount` off what is owed."""
         return amount if self.is_credit else -amount
 
 

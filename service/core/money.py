@@ -89,7 +89,7 @@ def decimals(currency: str) -> int:
 
 
 def rule_broken_by(currency: str) -> str:
-    """The rule that a code breaks which is not accepted, as exactly as possible."""
+    """Says which rule a code breaks that is not accepted, such as one in lower case."""
     code = currency.strip()
     if code.upper() != code and code.upper() in _DECIMALS:
         return "must be in upper case"
@@ -113,7 +113,10 @@ def parse_minor(text: object, currency: str) -> int:
 
 
 def parse_sum(text: object, currency: str) -> int:
-    """The same for a sum, which may have 15 digits before the point."""
+    """The minor units of a sum's text, which may have 15 digits before the point.
+
+    Raises InvalidAmount or InvalidCurrency.
+    """
     return _parse(text, currency, _SUM)
 
 

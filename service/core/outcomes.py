@@ -27,7 +27,7 @@ class Effect:
 
     @property
     def label(self) -> str:
-        """The text of the transaction for people, from the terms of the fine's export."""
+        """The text for people, from the terms under which the fine was exported, or the default."""
         return self.terms.label(self.kind) if self.terms else DEFAULT_LABELS[self.kind]
 
 
@@ -55,7 +55,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """The same record again: it has no effect."""
+    """A record with the same identity and content was taken before, so it has no effect."""
 
     name = "repeat"
 
@@ -119,7 +119,7 @@ _DETAILS: dict[Reason, str] = {
 
 
 def rejected(reason: Reason) -> Rejected:
-    """The rejection for a reason, with the member and the rule that belong to it."""
+    """Returns the rejection for a reason, with the text that names the member and the rule."""
     return Rejected(reason, _DETAILS[reason])
 
 

@@ -1,4 +1,4 @@
-"""Records that wait: tried again when something has changed, or decided by an operator."""
+"""Parked records: they are tried again when something changes, or an operator decides."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def _pass(workspace: Workspace, reached: dict[WaitQueue, None]) -> bool:
 def _retry_noting_failure(
     workspace: Workspace, key: ParkedKey, item: ParkedEvent
 ) -> Outcome | None:
-    """None if the record cannot be decided, as if it had not moved."""
+    """Notes the error of a record that cannot be decided, and returns None for it."""
     writes = workspace.parked.writes
     try:
         return _retry(workspace, key, item)
@@ -129,7 +129,9 @@ def _with_credit(workspace: Workspace, item: ParkedEvent) -> Outcome:
 
 
 def split_by_parked_record(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:
-    """The effects of the events alone, and those of each parked record that the fold set free.
+    """Splits changes into the effects of the events, and those of each record that was set free.
+
+    A fold sets a parked record free if it can decide the record at last.
 
     Only transactions, rejections and closed loans are split. The rows of the tables are the state
     after the whole fold, and stay the same in every part.

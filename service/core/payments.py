@@ -38,7 +38,7 @@ def excess_credit_id(key: SourceKey) -> str:
 def find(
     event: BursarPayment, lines: Mapping[LineKey, ExportLine], fines: Mapping[FineKey, Fine]
 ) -> Fine | Rejected | Park:
-    """The fine that a payment names by its line, its fine id or both (rows 4 and 5)."""
+    """Returns the fine that a payment names by its line, its fine id or both (rows 4 and 5)."""
     line = lines.get(event.line_key) if event.line_key is not None else None
     if line is None and event.fine_id is None:
         return rejected(Reason.UNKNOWN_LINE)
@@ -51,7 +51,7 @@ def find(
 
 
 def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None) -> Outcome:
-    """A payment, a write-off or a status on its fine (rows 6 to 13, and 15).
+    """Decides a payment, a write-off or a status on its fine (rows 6 to 13, and 15).
 
     `overpayment` is a person's decision about a payment that was held. Without one, the rule and
     the maximum of the fine's terms count.
@@ -78,7 +78,7 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
 
 
 def overpayment_rule(fine: Fine, terms: Terms, amount: int) -> Overpayment:
-    """The rule of the terms for a payment of `amount`. An excess above their maximum is held."""
+    """Returns the terms' rule for a payment of `amount`; an excess above their maximum is held."""
     excess = amount - abs(fine.outstanding)
     maximum = terms.excess_max(fine.outstanding, fine.facts.currency)
     if terms.overpayment is Overpayment.CREDIT and excess > maximum:

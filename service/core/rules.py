@@ -1,4 +1,7 @@
-"""The rules: events in their order against what was read. Pure, and without await (rules.md)."""
+"""Decides events in their order, on the rows that were read for them (rules.md).
+
+Everything here is pure and without await. A *fold* is one pass over the events of one commit.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The working copy of one fold: what was read, what the events make of it, what to publish."""
+"""The tables of one fold in memory: what was read, and what the events change in it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ class Changed(Generic[K, V]):
 
     @property
     def written(self) -> tuple[V, ...]:
-        """The rows that were added or changed."""
+        """All rows that were added or changed, the added ones first."""
         return self.added + self.changed
 
 
@@ -83,7 +83,7 @@ class ChangeTracker(Generic[K, V]):
         return self._now
 
     def changes(self) -> Changed[K, V]:
-        """What has become of the rows that were read, and which rows are new."""
+        """Returns which rows are new, and which of the others have changed or are gone."""
         read, now = self._read, self._now
         return Changed(
             added=tuple(value for key, value in now.items() if key not in read),
@@ -269,7 +269,7 @@ class Workspace:
         self._still_since.update(dict.fromkeys(queues, self._writes()))
 
     def changes_made(self) -> Changes:
-        """The result of the fold."""
+        """Returns what the fold did."""
         return Changes(
             accounts=self.accounts.changes(),
             patrons=self.patrons.changes(),

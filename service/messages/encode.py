@@ -75,7 +75,7 @@ def _source_and_type(ce_source: str, contract: str) -> tuple[Header, Header]:
 
 
 def trace_of(traceparent: str | None) -> Headers:
-    """The header of a trace context, if there is one."""
+    """Returns the header of a trace context, or none if the record has no trace context."""
     return () if traceparent is None else (("traceparent", traceparent.encode()),)
 
 

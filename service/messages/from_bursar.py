@@ -53,7 +53,7 @@ class WireBursarPayment(Wire):
     comment: Comment | None = None
 
     def event(self, _time: datetime, origin: Origin) -> BursarPayment:
-        """The payment, write-off, reversal or status. Raises Fault."""
+        """Returns the payment, write-off, reversal or status of the record. Raises Fault."""
         self._check_members()
         amount = None
         if self.amount is not None and self.currency is not None:
@@ -125,7 +125,7 @@ class WireExportResponse(Wire):
     responded_at: Instant
 
     def event(self, _time: datetime, origin: Origin) -> ExportResponse:
-        """The answer to a batch. Raises Fault.
+        """Returns the answer to a batch. Raises Fault.
 
         The control total stays a text, because only the batch says its currency and so the number
         of decimals. The digest takes it as a number: 1.50 and 1.5 are the same content.

@@ -125,7 +125,7 @@ class WireFineCreated(Wire):
     exportable: StrictBool | None = None
 
     def event(self, time: datetime, origin: Origin) -> FineCreated:
-        """The fine, and the patron as of `time`. Raises Fault.
+        """Returns the fine, with the patron as of `time`. Raises Fault.
 
         The patron's name, user group and identifiers do not belong to the digest.
         """
@@ -181,7 +181,7 @@ class WireFineChanged(Wire):
     comment: Comment | None = None
 
     def event(self, _time: datetime, origin: Origin) -> FineChanged:
-        """The change of the fine. Raises Fault."""
+        """Returns the change of the fine. Raises Fault."""
         has_amount = self.kind in (ChangeKind.PAID, ChangeKind.WAIVED)
         expect("amount", self.amount, has_amount, "paid and waived")
         expect("currency", self.currency, has_amount, "paid and waived")

@@ -63,7 +63,7 @@ class Fault(Exception):
 
 
 def instant(text: object) -> datetime | None:
-    """The aware UTC time of an RFC 3339 text, cut off after microseconds; None if it is not one.
+    """The aware UTC time of an RFC 3339 text, cut off after microseconds; None for other texts.
 
     Leap seconds are not accepted: neither PostgreSQL nor Python has a second 60.
     """
@@ -145,19 +145,19 @@ StatusCode = Annotated[str, Field(min_length=1, max_length=40)]
 
 
 def text(field: str, value: str) -> str:
-    """The text in NFC, with tabs and line breaks as blanks. Raises Fault: invalid_text."""
+    """Returns a text in NFC, with tabs and line breaks as blanks. Raises Fault: invalid_text."""
     if value.isprintable():  # control, surrogate, unassigned and bidi characters are not
         return value if value.isascii() else normalize("NFC", value)
     return _checked(field, value.translate(_BLANKS))
 
 
 def text_or_none(field: str, value: str | None) -> str | None:
-    """The same for an optional member."""
+    """The text of an optional member as `text` returns it, or None."""
     return None if value is None else text(field, value)
 
 
 def identifier(field: str, value: str) -> str:
-    """The id in NFC; line breaks are not allowed in it. Raises Fault: invalid_text.
+    """Returns an id in NFC; tabs and line breaks are not allowed. Raises Fault: invalid_text.
 
     NFC may make a text longer. The length is checked again, because the id goes out in events.
     """
@@ -170,7 +170,7 @@ def identifier(field: str, value: str) -> str:
 
 
 def identifier_or_none(field: str, value: str | None) -> str | None:
-    """The same for an optional member."""
+    """The id in an optional member as `identifier` returns it, or None."""
     return None if value is None else identifier(field, value)
 
 
@@ -198,7 +198,9 @@ def below_zero(minor: int) -> str | None:
 
 
 def money(value: object, currency: str, rule: Rule) -> int:
-    """The members `amount` and `currency` as minor units. Raises Fault.
+    """Returns the members `amount` and `currency` of a record as minor units. Raises Fault.
+
+    `rule` checks the amount, for example that it is above zero.
 
     If both are faulty, the amount is reported (rules.md, 3: order of precedence).
     """
@@ -234,9 +236,10 @@ def _is_known(currency: str) -> bool:
 
 
 def total(field: str, value: object) -> str:
-    """The text of a sum with up to 15 digits and 3 decimals. Raises Fault: invalid_amount.
+    """Checks the text of a sum with up to 15 digits and 3 decimals, and returns it.
 
-    It stays a text, because only the batch, which is not known here, says its currency.
+    It stays a text, because only the batch, which is not known here, says its currency. Raises
+    Fault: invalid_amount.
     """
     if not isinstance(value, str):
         raise Fault(Reason.INVALID_AMOUNT, f"{field}: must be a string")
@@ -249,7 +252,7 @@ def total(field: str, value: object) -> str:
 
 
 def source_key_of(institution_id: str, source: str, member: str, record_id: str) -> SourceKey:
-    """The identity of a record whose own id is in `member`. Raises Fault: invalid_text."""
+    """Returns the identity of a record; `member` names the member with its id. Raises Fault."""
     return SourceKey(institution_id, identifier("source", source), identifier(member, record_id))
 
 
