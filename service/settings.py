@@ -262,6 +262,7 @@ def _read(sort: type[Read]) -> Read:
     except ValidationError as problem:
         # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
         faults = problem.errors(include_input=False, include_url=False, include_context=False)
+    faults.sort(key=lambda fault: fault["type"] != "missing")  # what is required comes first
     raise InvalidSettings(
         tuple(_fault_text(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
     )
