@@ -86,14 +86,16 @@ async def previewed(path: WritePath, profile: Profile) -> set[str]:
 
 def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion]:
     """By fine and profile; none is there twice."""
-    places = {(item.fine.facts.fine_id, item.profile): item.reason for item in result}
+    places = {
+        (item.fine.facts.fine_id, item.profile): item.reason for item in result if item.reason
+    }
     assert len(places) == len(result)
     assert all(item.in_words for item in result)
     return places
 
 
 def check_each(world: World, fine_id: str, result: dict[str | None, Exclusion | None]) -> None:
-    """`told` has what is said of an open fine by profile; None: it is in the profile's preview."""
+    """`result` has what is said of an open fine by profile; None: it is in the profile's preview."""
     takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
     if None in result:  # of no profile: then it is in nothing else
         assert list(result) == [None], fine_id

@@ -207,7 +207,7 @@ async def test_a_difference_says_whose_account_it_is_and_both_numbers(path: Writ
             batch_number=None,
             sequence=None,
             expected=7_00,
-            found=6_00,
+            actual=6_00,
         )
     ]
     (sis,) = [item for item in (await reconcile(path.pool)).profiles if item.profile == "SIS"]
