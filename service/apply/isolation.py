@@ -1,4 +1,5 @@
-"""Finds the record on which a commit fails, so that it alone is set apart and the rest goes on.
+"""Finds the record on which a commit fails, so that only that record is set apart and the others
+are applied.
 
 A failure of the database or the network is of no record. Whatever else is raised while a poll is
 decided, mistakes of the program included, comes from one of its records, which is found by dividing

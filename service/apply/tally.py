@@ -99,7 +99,7 @@ class TallySink:
         """Is called when a commit is made again."""
 
     async def keep(self, connection: Connection, tally: Tally) -> None:
-        """Is called last in the transaction."""
+        """Stores the counts of a transaction; called as its last step."""
 
     def committed(self, tally: Tally) -> None:
         """Is called when the transaction has committed."""

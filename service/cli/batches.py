@@ -61,7 +61,7 @@ def list_batches(
     bursar_transaction_id: str | None,
     fine: str | None,
 ) -> None:
-    """Lists sealed batches."""
+    """Lists the sealed batches that the options select."""
     if (bursar_transaction_id is not None or fine is not None) and institution is None:
         raise usage_error("--line, --fine: only with --institution")
     if bursar_transaction_id is not None and fine is not None:

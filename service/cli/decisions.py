@@ -88,7 +88,9 @@ async def decide_each(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks the operator, unless they have said `--yes`; a no ends the command with 1."""
+    """Asks the operator for a confirmation, unless `--yes` was given; the command ends with 1 if
+    the answer is no.
+    """
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(FAILED)
 

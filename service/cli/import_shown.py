@@ -86,7 +86,7 @@ def _by_currency(sums: Mapping[LineGroup, int]) -> Counter[str]:
 
 
 def line_row(planned: PlannedLine) -> Row:
-    """What would become of a line."""
+    """A row that says what would become of a line."""
     line = planned.line
     return {
         "what": "line",
@@ -101,7 +101,7 @@ def line_row(planned: PlannedLine) -> Row:
 
 
 def bad_line_row(bad: BadLine) -> Row:
-    """Beside the others: of what it says nothing is usable."""
+    """A row for a line that cannot be used; its values are shown as they stand in the file."""
     return {
         "what": "line",
         "line": bad.n,
@@ -150,7 +150,7 @@ def _sort(outcome: OutcomeTotal) -> tuple[str, str, str | None, str]:
 
 
 def warnings(summary: Summary) -> Iterator[str]:
-    """In words, what is allowed and may yet be a mistake."""
+    """Sentences about what is allowed in a file and may still be a mistake."""
     if known := summary.lines(LineOutcome.IMPORTED_FROM_ANOTHER_FILE):
         yield (
             f"{known} of the lines are those of another file that was imported before: the same "

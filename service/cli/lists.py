@@ -83,7 +83,7 @@ class Listing:
                 yield column
 
     def undeclared(self, rows: Sequence[Row]) -> set[str]:
-        """Members that the declaration forgot."""
+        """Returns the members of the rows that the list does not declare."""
         names = {name for row in rows for name in row}
         return names - {column.name for column in self.columns} - self.json_only
 

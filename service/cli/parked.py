@@ -52,7 +52,7 @@ def list_parked(
     record_id: str | None,
     fine: str | None,
 ) -> None:
-    """Lists what is parked."""
+    """Lists the parked records that the options select."""
     selected = ParkedFilter(
         institution_id=institution,
         wait=wait,

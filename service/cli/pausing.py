@@ -91,7 +91,8 @@ def pause_in_words(pause: Pause) -> str:
 
 
 async def runnable(pool: Pool, chosen: Sequence[Profile], *, named: bool) -> list[Profile]:
-    """Those of the chosen profiles that are not paused; complains of the others.
+    """Returns those of the chosen profiles that are not paused, and names the others on standard
+    error.
 
     Raises OperatorError if the profiles were chosen by name (`named`) and one of them is paused.
     """

@@ -40,7 +40,9 @@ def operator_errors() -> Iterator[None]:
 
 
 def is_operator_error(problem: BaseException) -> bool:
-    """Whether an operator can mend it; IllegalStateError of the Kafka client is a bug of ours."""
+    """Whether an operator can correct the problem. IllegalStateError of the Kafka client is a bug
+    of this program.
+    """
     known = isinstance(problem, (*PLAIN, *FOREIGN, Bug))
     return known and not isinstance(problem, IllegalStateError)
 

@@ -35,7 +35,7 @@ QUARANTINED = Listing(
 
 
 def list_quarantined(options: ListOptions, topic: str | None) -> None:
-    """Lists what is in quarantine."""
+    """Lists the records in quarantine that the options select."""
     selected = QuarantineFilter(topic=topic, limit=options.limit)
     records = read_database(lambda connection: _find(connection, selected))
     show(QUARANTINED, [_row(record) for record in records], options.as_json, wide=options.wide)
@@ -51,7 +51,7 @@ def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
 def release(
     decision: DecisionOptions, bulk: BulkOptions, record_id: str | None, topic: str | None
 ) -> None:
-    """Queues records again as they were."""
+    """Queues the selected records again unchanged."""
     if bulk.every == (record_id is not None):
         raise usage_error("name one of --id, --all")
     if topic is not None and not bulk.every:

@@ -77,7 +77,7 @@ def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
 def replay(
     decision: DecisionOptions, selected: RecordOptions, bulk: BulkOptions, because: Reason | None
 ) -> None:
-    """Decides records anew."""
+    """Decides the selected rejected records again."""
     _decide("Replay", rejected.replay, decision, selected, bulk, because)
 
 

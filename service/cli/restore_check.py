@@ -150,9 +150,10 @@ async def finding_of(settings: Settings, pool: Pool) -> str | None:
 
 
 async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
-    """Whether the database is older than Kafka; complains of it, or that nobody can tell.
+    """Returns whether the database is older than Kafka; prints a warning if it is, or if that
+    cannot be found out.
 
-    For commands that only read, and whose result would be misleading without it.
+    Used by commands that only read, whose result would be misleading without the warning.
     """
     try:
         finding = await finding_of(settings, pool)

@@ -56,7 +56,9 @@ def read_database(question: Question[Result], *, snapshot: bool = False) -> Resu
 async def ask_database(
     settings: Settings, question: Question[Result], *, snapshot: bool = False
 ) -> Result:
-    """As `read_database`, for a command that does more. Raises what `database` raises."""
+    """Runs a question as `read_database` does, for a command that does more than read. Raises what
+    `database` raises.
+    """
     async with database(settings) as pool, pool.acquire() as connection:
         if not snapshot:
             return await question(connection)
@@ -68,7 +70,7 @@ async def ask_database(
 async def writing(settings: Settings) -> AsyncIterator[Writer]:
     """What a command writes with; first the database is compared with Kafka.
 
-    Raises OlderDatabase; CannotAsk if Kafka does not answer, for then nobody can tell.
+    Raises OlderDatabase if the database is older, and CannotAsk if Kafka does not answer.
     """
     async with database(settings) as pool:
         guard = new_guard(settings, pool)

@@ -1,8 +1,9 @@
 """Whether the brokers answer, and whether records come from each partition that is read here.
 
 A broker that hangs keeps its connections, so that the client waits without an error. Therefore the
-brokers are also asked for the ends of the topics, beside the polls. This continues while the intake
-waits for the database, so that readiness can tell whether Kafka or the database is silent.
+ends of the topics are also requested from the brokers, in addition to the polls. This continues
+while the intake waits for the database, so that readiness can tell whether Kafka or the database is
+silent.
 """
 
 import asyncio

@@ -212,8 +212,8 @@ class KnownLines(StrEnum):
     """What an import does with a line and a sum that another file has brought before.
 
     `refuse`: if nothing is owed on the line any more, it is that earlier payment and is skipped. If
-    something is owed, nobody can tell, and the file is refused. With `skip` and `pay` a person has
-    decided.
+    something is owed, it cannot be decided whether it is that payment, and the file is refused.
+    With `skip` and `pay` a person has decided.
     """
 
     REFUSE = "refuse"

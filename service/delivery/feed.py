@@ -72,7 +72,7 @@ class Feed:
         return _by_topic(await self._group_offsets.read(self._consumer.assignment()))
 
     def by_kind(self, positions: Positions) -> dict[RecordKind, Mapping[int, int]]:
-        """The same positions, by kind of record."""
+        """Returns the positions by the kind of the records in the topic."""
         return {kind: positions.get(self._prefix + kind, {}) for kind in RecordKind}
 
     async def ends(self) -> Positions:

@@ -35,7 +35,7 @@ class Folder:
         await self._in_thread(lambda: (self._path / MANIFESTS).mkdir(exist_ok=True))
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """Does nothing, because a folder needs no connection."""
 
     async def names(self) -> frozenset[str] | None:
         """The names of all files, or None if the target does not permit listing them."""

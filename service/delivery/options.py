@@ -1,7 +1,7 @@
 """A delivery keeps the profiles and the format that it was begun with.
 
-Batches of other profiles are passed over for good. A delivery that was begun with a wrong code and
-went on with the right one would have left out everything until then.
+Batches of other profiles are skipped and never delivered later. A delivery that was begun with a
+wrong code and went on with the right one would have left out everything until then.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,9 @@ from .state import Options, State
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLimits:
-    """`waiting_bytes_max`: of one topic, while the records of the other one are late."""
+    """How much a delivery keeps in memory: `waiting_bytes_max` bounds the records of one topic that
+    wait for those of the other topic.
+    """
 
     poll_records_max: int = 100
     poll_wait_ms: int = 500
@@ -66,10 +68,10 @@ class OtherOptions(OperatorError):
 def continued(path: object, saved: State, options: Options, *, may_change: bool) -> State:
     """The state to go on with under `options`. Raises OtherOptions.
 
-    As long as nothing was delivered, any options will do. If the profiles change, both topics are
-    read again from their start, because batches of a new profile may have been passed over; those
-    that were delivered are known by their chains. A state of 0.4.0 or earlier has no options and
-    takes these.
+    As long as nothing was delivered, any options are accepted. If the profiles change, both topics
+    are read again from their start, because batches of a new profile may have been passed over;
+    those that were delivered are known by their chains. A state of 0.4.0 or earlier has no options
+    and takes these.
     """
     before = saved.options
     if before is None or before == options:

@@ -206,7 +206,7 @@ class Queue:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every profile that was seen."""
+        """Every profile of which a record has come, as `institution/profile`."""
         return frozenset(self._profiles)
 
     @property
@@ -288,5 +288,5 @@ def _furthest(places: list[Place], before: Place | None) -> Place:
 
 
 def code_of(key: str) -> str:
-    """The profile's code in `institution/profile`."""
+    """Returns the code of the profile, which is the second part of `institution/profile`."""
     return key.partition("/")[2]

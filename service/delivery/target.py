@@ -12,7 +12,9 @@ class TargetUnavailable(Unavailable):
 
 
 class TargetUnusable(OperatorError):
-    """The target answers and does not permit what is needed: a person has to mend that."""
+    """The target answers and does not permit what is needed; a person has to change its
+    permissions.
+    """
 
 
 class Target(Protocol):

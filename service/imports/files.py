@@ -68,7 +68,7 @@ class PaymentFile:
 
     @property
     def earlier_number(self) -> int:
-        """The same as release 0.3.0 and earlier made it: from the digest alone."""
+        """The number that releases up to 0.3.0 made from the digest alone."""
         return int(self.sha256[:7], 16)
 
 

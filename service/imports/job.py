@@ -80,14 +80,14 @@ class Summary:
     bad: int = 0
 
     def add(self, planned: PlannedLine) -> None:
-        """Adds a line."""
+        """Adds a planned line to the counts and sums."""
         group = (planned.outcome, planned.reason, planned.line.currency)
         self.counts[group] += 1
         self.sums[group] += planned.line.amount
         self.excess[group] += planned.excess
 
     def lines(self, outcome: LineOutcome) -> int:
-        """How many lines have this outcome."""
+        """The number of lines that have this outcome."""
         return sum(count for group, count in self.counts.items() if group[0] is outcome)
 
     @property
@@ -118,7 +118,7 @@ class OutcomeTotal:
 
 
 class ImportJob:
-    """Imports files. The same file again changes nothing."""
+    """Imports files. Importing the same file again changes nothing."""
 
     def __init__(
         self, writer: Writes, store: LedgerReader, access: KafkaAccess, topics: ImportTopics
@@ -150,7 +150,7 @@ class ImportJob:
         each: Callable[[PlannedLine], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> Summary:
-        """What the file would do. Nothing is written; `each` is called with every line."""
+        """What the file would do. Writes nothing; `each` is called with every line."""
         summary = Summary(bad=len(content.bad))
         async with self._pool.acquire() as connection:
             async for page in plan(connection, self._store, file, content.lines, known_lines):

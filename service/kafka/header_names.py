@@ -37,12 +37,12 @@ class TolerantRecords:
         self._position = 0
 
     def size_in_bytes(self) -> int:
-        """As the client's own class."""
+        """The method of the client's class with the same name."""
         size: int = self._batches.size_in_bytes()
         return size
 
     def has_next(self) -> bool:
-        """As the client's own class."""
+        """The method of the client's class with the same name."""
         has_next: bool = self._batches.has_next()
         return has_next
 

@@ -38,7 +38,8 @@ CONTRACTS: Mapping[str, Model] = {
 def parse(contract: str, origin: Origin) -> Incoming | Rejection:
     """The event that a record of `contract` means, or its rejection.
 
-    Never raises for what a record holds. Raises KeyError if `contract` is not one of CONTRACTS.
+    Raises nothing because of the content of a record. Raises KeyError if `contract` is not one of
+    CONTRACTS.
     """
     model = CONTRACTS[contract]
     origin = with_trace_of_headers(origin)

@@ -136,9 +136,9 @@ def encode_rejected(
 ) -> Message:
     """The rejected record for a rejection, with the key and the value as they came.
 
-    Of a value over 512 KiB only the first 64 KiB are kept. Of the original headers, traceparent and
-    content-type are kept; a content-type of structured mode becomes JSON, because a reader would
-    otherwise take the original for the event itself.
+    If the value has more than 512 KiB, only its first 64 KiB are kept. Of the original headers,
+    traceparent and content-type are kept; a content-type of structured mode becomes JSON, because a
+    reader would otherwise take the original for the event itself.
 
     `ce_id` is made of the record's place. `is_another` says that the place had another record
     before, in a topic of the same name that was deleted since: then a digest of the content is

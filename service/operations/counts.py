@@ -1,6 +1,7 @@
 """Adds what commands have counted to the metrics, and stores when each source sent something.
 
-Both wait in a table or in memory. Neither is urgent, so no poll and no batch waits for them.
+Counts wait in a table and sources in memory until they are stored. Neither is urgent, so no poll
+and no batch waits for them.
 """
 
 import asyncio

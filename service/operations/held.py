@@ -49,7 +49,8 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class HeldFilter:
-    """Which fines are meant; None: any. A patron or a fine is named with the institution.
+    """Which fines a command is about; a field that is None allows any value. A patron or a fine is
+    named with the institution.
 
     `waiting`: also fines that are not due yet, or due in a profile that is paused.
     """

@@ -46,7 +46,7 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is known of one fine.
+    """What the profiles, the records and earlier decisions say about one fine.
 
     `judgements` are those of each profile of its institution, none for a fine that is not open;
     `held_back` are those that hold the fine back, or one without a profile if none counts it.
@@ -59,7 +59,7 @@ class Examination:
 
 
 def subject_of(key: FineKey) -> Subject:
-    """How decisions name a fine."""
+    """Returns the text by which decisions name a fine."""
     return {"institution_id": key.institution_id, "fine_id": key.fine_id}
 
 

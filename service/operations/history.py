@@ -21,7 +21,7 @@ SQL = statements("reports")
 
 
 class What(StrEnum):
-    """The sort of an entry."""
+    """The sort of an entry, such as a transaction or an answer of the bursar."""
 
     TRANSACTION = "transaction"
     RESPONSE = "response"

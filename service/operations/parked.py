@@ -35,7 +35,8 @@ NOT_PARKED = "is not parked any more"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedFilter(RecordFilter):
-    """Which parked records are meant; None: any. `older_than_seconds` counts from the parking.
+    """Which parked records a command is about; a field that is None allows any value.
+    `older_than_seconds` counts from the parking.
 
     `record` is `payment` or `change`, of internal errors also `fine` or `response`.
     """
@@ -71,12 +72,12 @@ class ParkedRecord:
 
     @property
     def place(self) -> Place:
-        """Where the record stands in Kafka."""
+        """The topic, partition and offset of the record in Kafka."""
         return Place(*self.origin[:3])
 
     @property
     def subject(self) -> Subject:
-        """How decisions name the record."""
+        """The text by which decisions name the record."""
         if not self.is_bound or self.source is None or self.id is None:
             return self.place.subject
         return {

@@ -98,7 +98,7 @@ class QuarantinedRecord:
 
 
 async def find(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
-    """In the order in which they were queued."""
+    """Returns the records that are meant, in the order in which they were queued."""
     place = wanted.id or (None, None)
     rows = await connection.fetch(SQL["quarantined"], *place, wanted.topic, wanted.limit)
     return [_record(row) for row in rows]

@@ -7,7 +7,7 @@ LIMIT_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFilter:
-    """Which records are meant; None: any.
+    """Which stored records a command is about; a field that is None allows any value.
 
     A record is named by its identity, `institution_id`, `source` and `id`, or by its place,
     `topic`, `partition` and `offset`. At most `limit` records are returned.

@@ -33,7 +33,9 @@ PAGE_RECORDS = 500  # at most 64 KiB each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedFilter(RecordFilter):
-    """Which rejected records are meant; None: any. `topic` is given with its prefix or without."""
+    """Which rejected records a command is about; a field that is None allows any value. `topic` is
+    given with its prefix or without.
+    """
 
     reason: Reason | None = None
     state: RejectedState | None = None
@@ -53,7 +55,7 @@ class RejectedRecord:
 
     @property
     def subject(self) -> Subject:
-        """How decisions name the record."""
+        """The text by which decisions name the record."""
         return {**self.place.subject, "reason": self.reason.value}
 
 

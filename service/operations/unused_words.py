@@ -23,7 +23,9 @@ class UnusedWord(NamedTuple):
 
 
 async def unused_words(connection: Connection, profiles: Profiles) -> list[UnusedWord]:
-    """In the order of the file. Nothing can be said of an institution without any fine."""
+    """The result is in the order of the profiles' file. An institution without any fine is left
+    out.
+    """
     if not _missing(profiles, await _used_words(connection, SAMPLE_ROWS)):
         return []
     used = await _used_words(connection, None)

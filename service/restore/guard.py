@@ -1,9 +1,9 @@
 """No commit on top of an older ledger: every writer proves that the database is the one it knows.
 
 A process counts its commits in rows of its own, one for each of its writers, in the transaction
-that does the work. Before each commit it compares: where a row is missing, or counts less than the
-process remembers, this is not the database that the process has written to. A commit in doubt is
-harmless, since it can only make the row count more than is remembered.
+that does the work. Before each commit it compares these counts with its memory. If a row is missing
+or its count is lower, the database is not the one that the process has written to. A commit whose
+outcome is unknown does no harm: it can only make the count higher than the process remembers.
 
 Another server, database or table than before (`identity`) proves nothing by itself: the restore
 check is asked again then, before anything is written.
@@ -139,7 +139,7 @@ class Guard:
         raise problem
 
     async def verify(self, connection: Connection) -> None:
-        """For a part that reads from the database and then publishes.
+        """Checks the database for a part that reads from it and then publishes what it has read.
 
         Raises OlderDatabase, and AnotherServer if the restore check has to be asked first.
         """
@@ -149,7 +149,9 @@ class Guard:
             await self.stop(connection, lost.findings)
 
     async def verify_any(self) -> None:
-        """As `verify`, over any connection; asks the restore check if that leads elsewhere."""
+        """Checks the database as `verify` does, over any connection; runs the restore check if the
+        connection leads to another database.
+        """
         try:
             async with self.pool.acquire() as connection:
                 await self.verify(connection)

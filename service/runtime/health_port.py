@@ -54,7 +54,7 @@ class HealthPort:
             await self.close()
 
     async def close(self) -> None:
-        """Stops to serve, if it does."""
+        """Closes the port, if it is open."""
         await self.readiness.close()
         if self._runner is not None:
             await self._runner.cleanup()

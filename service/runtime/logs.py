@@ -64,7 +64,7 @@ class RepeatsFilter(logging.Filter):
         self._shown: dict[tuple[str, int, str], tuple[int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
+        """Returns whether the line is written."""
         if record.name.partition(".")[0] not in self._loggers:
             return True
         kind, now = (record.name, record.levelno, str(record.msg)), self.now_seconds()
@@ -80,7 +80,7 @@ class RepeatsFilter(logging.Filter):
         return True
 
     def now_seconds(self) -> int:
-        """The monotonic clock."""
+        """Returns the time of the monotonic clock in seconds."""
         return time.monotonic_ns() // 1_000_000_000
 
 

@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """How a check is logged.
+    """How the failures of a check are logged.
 
     A failure that is shorter than `patience_seconds` is not logged; None: no failure is. While one
     of the checks `needs` fails, this check fails for the same cause and is not logged. With
@@ -85,10 +85,11 @@ class Check:
     async def finding(self) -> Finding:
         """The check's answer, or what is known without it after `PROBE_WAIT_MS`.
 
-        A check that takes longer goes on and is not asked a second time: otherwise each probe
-        would occupy one more connection to a database that hangs. The previous answer counts until
-        the check has been silent for `CHECK_SECONDS_MAX`; from then on the check fails. So a probe
-        is answered at once even if it is the first one after something began to hang.
+        A check that takes longer continues and is not started a second time, because each probe
+        would otherwise occupy one more connection to a database that hangs. The previous answer
+        counts until the check has been silent for `CHECK_SECONDS_MAX`; from then on the check
+        fails. So a probe is answered at once even if it is the first one after something began to
+        hang.
         """
         if self._task is None:
             self._task, self._asked_at_ms = asyncio.create_task(_answer(self._ask)), monotonic_ms()

@@ -13,7 +13,7 @@ Log = structlog.stdlib.BoundLogger
 
 
 class Event(StrEnum):
-    """Names of log lines."""
+    """The names of all log lines."""
 
     # process
     STARTED = "started"

@@ -69,7 +69,9 @@ class DecisionOptions:
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """Whether the command decides about several things at once, and whether it asks before."""
+    """Whether the command may decide about several records or fines at once, and whether it asks
+    for a confirmation before.
+    """
 
     every: AllOption = False
     yes: YesOption = False

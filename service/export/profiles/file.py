@@ -50,7 +50,7 @@ class _Table(BaseModel):
 
 
 class InstitutionTable(_Table):
-    """A table `[[institution]]`."""
+    """A table `[[institution]]` of the profiles' file."""
 
     id: InstitutionNumber
     zone: Word
