@@ -179,7 +179,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[T]):
-    """The items that a commit is tried with. In the last try a statement may take its usual time."""
+    """The items that a commit is tried with. In the last try statements have their usual time."""
 
     items: tuple[T, ...]
     patience: Patience
