@@ -30,7 +30,10 @@ async def findings(settings: Settings) -> list[Finding]:
     if all(finding.verdict is Verdict.OK for finding in database):
         from . import check_database  # with the write path
 
-        results += await check_database.findings(settings, profiles)
+        # Each of its questions has a limit of its own.
+        results += await answer_of(
+            "database", lambda: check_database.findings(settings, profiles), seconds_max=None
+        )
     return results
 
 
@@ -60,13 +63,15 @@ async def answer_of(
     subject: str,
     question: Callable[[], Awaitable[list[Finding]]],
     otherwise: Callable[[str, str], Finding] = fault,
+    *,
+    seconds_max: int | None = SECONDS_MAX,
 ) -> list[Finding]:
     """The findings of a question; `otherwise` makes one of what keeps it from being answered."""
     try:
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(seconds_max):
             return await question()
     except TimeoutError:
-        return [otherwise(subject, f"no answer within {SECONDS_MAX} s")]
+        return [otherwise(subject, f"no answer within {seconds_max} s")]
     except Exception as problem:
         if not is_operator_error(problem):
             raise

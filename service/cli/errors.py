@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Final, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import typer
 
@@ -15,12 +15,8 @@ from ..settings import (
 )
 from .commands.declare import selection
 
-OK: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-OLDER: Final = 3
-INCOMPLETE: Final = 4
-TRY_AGAIN: Final = 5
+# The exit codes, as docs/reference/commands.md describes them.
+OK, FAILED, USAGE, OLDER, INCOMPLETE, TRY_AGAIN = range(6)
 
 Read = TypeVar("Read", bound=KafkaSettings)
 

@@ -180,8 +180,8 @@ class _Import:
         self._show_plan(summary)
         if self._forbids(summary):
             complain("nothing would be published")
-            return
-        self._course.passed = summary.passes
+        else:
+            self._course.passed = summary.passes
 
     async def run(self) -> None:
         """Publishes the lines of the file, and waits until the service has decided them."""
@@ -283,7 +283,7 @@ class _Import:
 
     def _forbids(self, summary: Summary) -> bool:
         """Whether nothing may be published, because of an ambiguous line or `--all-or-nothing`."""
-        if summary.lines(LineOutcome.AMBIGUOUS):
-            return True
         overpaid = summary.overpays and not self._options.allow_overpaid
-        return self._options.all_or_nothing and (overpaid or not summary.passes)
+        is_partial = overpaid or not summary.passes
+        has_ambiguous = summary.lines(LineOutcome.AMBIGUOUS) > 0
+        return has_ambiguous or (self._options.all_or_nothing and is_partial)

@@ -9,7 +9,7 @@ import typer
 from ..database.session import Connection, Pool
 from ..messages.values import instant
 from ..restore import operators
-from ..restore.findings import CannotAsk, Finding
+from ..restore.findings import CannotAsk
 from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
 from ..wiring import new_check
@@ -125,7 +125,11 @@ def _show(state: State, as_json: bool) -> None:
     if state.problem is not None:
         complain(f"not compared with Kafka now: {state.problem}")
     else:
-        show(FINDINGS, [_row(finding) for finding in state.findings], as_json)
+        rows: list[Row] = [
+            {"what": "now", "finding": finding.kind.value, "text": finding.text}
+            for finding in state.findings
+        ]
+        show(FINDINGS, rows, as_json)
     if state.is_sound:
         return
     if state.verdict is None and not state.findings:
@@ -133,10 +137,6 @@ def _show(state: State, as_json: bool) -> None:
     if not state.findings and state.problem is None:
         complain("the verdict stands: `bursar-bridge restore-check clear --reason TEXT` lifts it")
     raise typer.Exit(OLDER)
-
-
-def _row(finding: Finding) -> Row:
-    return {"what": "now", "finding": finding.kind.value, "text": finding.text}
 
 
 async def finding_of(settings: Settings, pool: Pool) -> str | None:

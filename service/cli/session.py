@@ -94,9 +94,8 @@ async def raise_if_older(settings: Settings) -> None:
 
 def log_format(settings: Settings, stream: TextIO) -> LogFormat:
     """Text if the log goes to a terminal, unless the setting says otherwise."""
-    if "log_format" in settings.model_fields_set or not stream.isatty():
-        return settings.log_format
-    return "console"
+    is_set = "log_format" in settings.model_fields_set
+    return settings.log_format if is_set or not stream.isatty() else "console"
 
 
 def required_profiles(settings: Settings, purpose: str) -> Profiles:

@@ -42,20 +42,18 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before severa
 
 
 @dataclass(frozen=True, slots=True)
-class ListOptions:
-    """How many rows a list has, and how they are shown."""
+class ShowOptions:
+    """How something is shown."""
 
-    limit: LimitOption = 100
     wide: WideOption = False
     as_json: JsonOption = False
 
 
 @dataclass(frozen=True, slots=True)
-class ShowOptions:
-    """How something is shown that has no limit."""
+class ListOptions(ShowOptions):
+    """How a list is shown, and how many rows of it."""
 
-    wide: WideOption = False
-    as_json: JsonOption = False
+    limit: LimitOption = 100
 
 
 @dataclass(frozen=True, slots=True)
