@@ -30,7 +30,7 @@ from tests.bench.ledgers import apply
 from tests.bench.load import INSTITUTION, more_fines
 from tests.bench.peak import peak_mb
 
-LOOK_MS = 10
+POLL_MS = 10
 PAUSE_MS = 100
 POLL = 5
 BESIDE = "beside"  # the writer of the records that are applied meanwhile
@@ -75,7 +75,7 @@ async def run(settings: Settings, with_intake: bool) -> ExportFigures:
         await job.run_profile(profiles.profiles[0], count, passed=passed.append)
         over.set()
         while (await relay.status()).rows_waiting:
-            await wait_any((stop,), LOOK_MS)
+            await wait_any((stop,), POLL_MS)
         seconds = time.perf_counter() - sealed[0][0]
         waits_ms = [] if taking is None else await taking
         stop.set()

@@ -174,7 +174,7 @@ async def exported(
     async with new_world(services, filled) as world:
         environment = {"BURSAR_PROFILES_FILE": str(profiles_file())}
         result = ExportFigures(
-            **await told_by(world, "tests.bench.export_run", environment, *options)
+            **await printed_by(world, "tests.bench.export_run", environment, *options)
         )
         if not result.fines:
             raise BenchFailed("the export run took no fines")
@@ -182,7 +182,7 @@ async def exported(
         yield world.database_url, result
 
 
-async def told_by(
+async def printed_by(
     world: World, module: str, environment: dict[str, str], *options: str
 ) -> dict[str, Any]:
     """The last line that a process of its own prints, read as JSON."""

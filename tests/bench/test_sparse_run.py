@@ -12,7 +12,7 @@ MORE_MB_MAX = 60
 STEPS_OF = 10_000
 
 
-async def _told(services: Services, open_fines: int) -> ExportFigures:
+async def _figures(services: Services, open_fines: int) -> ExportFigures:
     async with new_database(services) as url:
         await fill(url, DUE)
         if open_fines > DUE:
@@ -23,8 +23,8 @@ async def _told(services: Services, open_fines: int) -> ExportFigures:
 
 
 async def _check(services: Services, open_fines: int, more_mb_max: int) -> None:
-    alone = await _told(services, DUE)
-    among = await _told(services, open_fines)
+    alone = await _figures(services, DUE)
+    among = await _figures(services, open_fines)
     print(
         f"{DUE} due among {open_fines} open: {among.peak_mb - alone.peak_mb:.0f} MB more than"
         f" alone, {among.seconds:.0f} s, {among.commits} commits; the longest wait of a poll of"

@@ -30,7 +30,7 @@ FOLDER = ROOT / "var" / "bench"
 PARTITIONS = 6
 STILL_SECONDS_MAX = 60.0  # without any progress
 KAFKA_SECONDS_MAX = 60
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 
@@ -186,7 +186,7 @@ class Outputs:
         """When the broker took the last of `count` records, by its own clock."""
         last, moved_at = -1, time.monotonic()
         while last < count:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             ends = await self._reader.end_offsets(self._places)
             if (now := sum(ends.values())) != last:
                 last, moved_at = now, time.monotonic()
@@ -223,7 +223,7 @@ async def joined(world: World, instances: int, process: GuardedProcess) -> None:
                 return
             if process.pid() is None:
                 raise BenchFailed(f"{process.name} has ended:\n{process.log_tail()}")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _delete_topics(servers: str, prefix: str) -> None:

@@ -19,7 +19,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def found(root: Path) -> dict[str, str]:
+def current_digests(root: Path) -> dict[str, str]:
     """Every contract file under `root` with its digest, by relative path."""
     paths = [path for pattern in RELEASED for path in root.glob(pattern)]
     return {path.relative_to(root).as_posix(): digest(path) for path in sorted(paths)}
@@ -36,7 +36,7 @@ def listed(root: Path) -> dict[str, str]:
 
 def broken(root: Path) -> list[str]:
     """Released files that changed or are gone."""
-    now = found(root)
+    now = current_digests(root)
     return [
         f"{name}: {'changed' if name in now else 'missing'}"
         for name, sha256 in sorted(listed(root).items())
@@ -46,7 +46,7 @@ def broken(root: Path) -> list[str]:
 
 def unlisted(root: Path) -> list[str]:
     """Contract files without a line."""
-    return sorted(found(root).keys() - listed(root).keys())
+    return sorted(current_digests(root).keys() - listed(root).keys())
 
 
 def write(root: Path) -> list[str]:
@@ -54,7 +54,7 @@ def write(root: Path) -> list[str]:
     if faults := broken(root):
         raise ValueError("; ".join(faults))
     added = unlisted(root)
-    lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(found(root).items())]
+    lines = [f"{sha256}  {name}\n" for name, sha256 in sorted(current_digests(root).items())]
     (root / LIST).write_text("".join(lines), "utf-8")
     return added
 

@@ -91,10 +91,10 @@ async def test_polls_cut_differently_leave_the_same_tables_and_tell_the_same(
     records = mixture(SEED, MIXED_RECORDS, FIRST_FINES, exported)
     tables, result = await history(database_url, records, 5_000)
     for size in (500, 7, 1):
-        again, told_again = await history(database_url, records, size)
+        again, result_again = await history(database_url, records, size)
         for name, rows in tables.items():
             assert again[name] == rows, f"{name}, in polls of {size}"
-        assert told_again == result, f"in polls of {size}"
+        assert result_again == result, f"in polls of {size}"
     _has_met_every_outcome(tables)
 
 
@@ -121,8 +121,8 @@ async def test_what_waits_behind_a_waiting_reversal_waits_in_its_lane(path: Writ
     """In a poll of its own as well: the lane is its original's, and that is in the database."""
     for item in (reversal("B", "A"), payment(payment_id="A", fine_id="F-1"), reversal("C", "B")):
         await path.take(item)
-    lanes = await path.rows("SELECT id, fine_id FROM parked ORDER BY id")
-    assert lanes == [{"id": name, "fine_id": "F-1"} for name in ("A", "B", "C")]
+    queues = await path.rows("SELECT id, fine_id FROM parked ORDER BY id")
+    assert queues == [{"id": name, "fine_id": "F-1"} for name in ("A", "B", "C")]
 
 
 async def test_a_reversal_by_fine_finds_whose_line_its_rejected_original_named(

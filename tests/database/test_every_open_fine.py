@@ -95,7 +95,7 @@ def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclus
 
 
 def check_each(world: World, fine_id: str, result: dict[str | None, Exclusion | None]) -> None:
-    """`result` has what is said of an open fine by profile; None: it is in the profile's preview."""
+    """`result` has the reasons of an open fine by profile; None: it is in the profile's preview."""
     takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
     if None in result:  # of no profile: then it is in nothing else
         assert list(result) == [None], fine_id

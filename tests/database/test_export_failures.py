@@ -228,14 +228,14 @@ async def test_a_profile_that_an_operators_run_has_mended_does_not_wait(
 
     stop, numbers = asyncio.Event(), list[int]()
 
-    def seen(number: int) -> None:
+    def note_batch(number: int) -> None:
         numbers.append(number)
         if len(numbers) == batches:
             stop.set()
 
     profile = two_profiles().profiles[0]
     operator = path.exports(two_profiles())
-    assert await operator.run_profile(profile, lambda item: seen(item.part), stop) == batches
+    assert await operator.run_profile(profile, lambda item: note_batch(item.part), stop) == batches
     await path.take(fine(fine_id="F-3", type="OF_A", created_at="2026-09-01T00:00:00Z"))
     await path.pool.execute(HOURS_LATER, ["A"])
     assert await service.run_once() == 3 - batches

@@ -79,7 +79,7 @@ async def read_back(path: WritePath) -> list[ReadPatron]:
     return list(read(sent.value).patrons)
 
 
-def said(text: str, characters_max: int) -> str:
+def printable(text: str, characters_max: int) -> str:
     """What of a text is to be printed."""
     blanks = str.maketrans("\t\n\r", "   ")
     return clean(normalize("NFC", text[:characters_max].translate(blanks)))
@@ -97,11 +97,11 @@ async def test_hostile_texts_are_printed_as_they_are_but_for_what_becomes_a_blan
     assert result.keys() == texts.keys()
     for name, text in texts.items():
         (line,) = result[name].lines
-        assert result[name].name == said(text, 300), name
-        assert line.texts["comment"] == said(text, 2000), name
-        assert line.texts["item_title"] == said(text, 1000), name
+        assert result[name].name == printable(text, 300), name
+        assert line.texts["comment"] == printable(text, 2000), name
+        assert line.texts["item_title"] == printable(text, 1000), name
         for field in TEXTS:
-            assert line.texts[f"item_{field}"] == said(text, 300), (name, field)
+            assert line.texts[f"item_{field}"] == printable(text, 300), (name, field)
         assert line.paid.amount == 12_34
 
 

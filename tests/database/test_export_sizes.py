@@ -27,7 +27,7 @@ POLL = 2_000
 BYTES_MAX = 100_000
 
 
-def check_one_run(manifests: list[Row]) -> None:
+def check_single_run(manifests: list[Row]) -> None:
     assert parts(manifests) == list(range(1, len(manifests) + 1))
     assert [manifest["last"] for manifest in manifests] == [
         manifest is manifests[-1] for manifest in manifests
@@ -43,7 +43,7 @@ async def test_ten_thousand_and_one_fines_are_each_in_one_of_three_batches(
     await path.take_in_polls(fines(10_001), POLL)
     await run(path, profiles_with(5_000))
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     assert [manifest["count"] for manifest in manifests] == [5_000, 5_000, 1]
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(10_001)]
     assert await path.value("SELECT sum(transferred)::bigint FROM account") == 10_001 * 100
@@ -58,7 +58,7 @@ async def test_a_run_holds_the_limit_of_bytes_where_it_is_the_narrower_one(
     await path.take(*fines(count, comment="本" * 500))
     await run(path, profiles_with(1_000, f"bytes_max = {BYTES_MAX}"))
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     sizes = [len(sent.value or b"") for sent in await outbox_of(path.pool, "export-batch.v1")]
     assert all(size <= BYTES_MAX for size in sizes)
     assert len(sizes) == ceil(count / 32)
@@ -87,7 +87,7 @@ async def test_a_patron_larger_than_a_batch_begins_one_and_shares_his_last(
     )
     await run(path, profiles_with(*limits))
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     assert [manifest["count"] for manifest in manifests] == expected
     assert all_of(fine_ids(manifests)) == names
 
@@ -101,7 +101,7 @@ async def test_a_patron_of_2500_fines_is_split_by_fines_or_by_bytes(
     minimum = f'minimum_amount = "1.00"\nminimum_amount_scope = "{scope}"'
     await run(path, profiles_with(1_000, f"bytes_max = 2000000\n{minimum}"))
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(2_500)]
     assert all(int(str(manifest["size_bytes"])) <= 2_000_000 for manifest in manifests)
     assert {manifest["patrons"] for manifest in manifests} == {1}
@@ -126,7 +126,7 @@ async def test_a_run_whose_rest_went_away_ends_with_an_empty_batch_that_says_las
     await path.take(*_of_the_rest(result))
     await run(path, profiles)
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     assert [(manifest["count"], manifest["last"]) for manifest in manifests] == [
         (10, False),
         (0, True),
@@ -179,6 +179,6 @@ async def test_what_is_held_back_all_over_a_run_is_counted_once_and_in_its_last_
     )
     await run(path, profiles_with(2))
     manifests = await check_sealed(path)
-    check_one_run(manifests)
+    check_single_run(manifests)
     assert [manifest["count"] for manifest in manifests] == [2, 2, 2, 2]
     assert [held_back(manifest) for manifest in manifests] == [{}, {}, {}, {"not_exportable": 4}]

@@ -23,7 +23,7 @@ from tests.support.guards import new_guard
 from tests.support.write_path import WritePath, change, fine, miss_the_fine
 
 BAD = "BAD-1"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 PROFILES = exports.profiles_with()
 TOPIC = "library.fine-changed.v1"
 KEY = FineKey("6050", "F-00000")
@@ -76,11 +76,11 @@ async def test_the_fine_waits_until_a_person_has_released_or_discarded_the_chang
         (failed,) = await failed_changes(connection, KEY)
     assert (failed.topic, failed.partition, failed.record_offset) == item.place
     assert (failed.id, failed.error) == (BAD if item.is_bound else None, "Mistake")
-    result = await held_fine.release(path.applier, PROFILES, KEY, SAID)
+    result = await held_fine.release(path.applier, PROFILES, KEY, JUSTIFICATION)
     assert (result.done, "parked release" in result.outcome) == (False, True)
     assert await run(path) == []
     decide = parked.release if decision == "release" else parked.discard
-    assert (await decide(path.applier, item, SAID)).done
+    assert (await decide(path.applier, item, JUSTIFICATION)).done
     assert await reasons_of(path) == []
     assert await run(path) == [(KEY.fine_id, 5550 if decision == "release" else 9550)]
 
@@ -90,7 +90,7 @@ async def test_a_fine_that_came_as_not_exportable_is_released_and_waits_for_the_
 ) -> None:
     await path.take(*exports.fines(1, exportable=False))
     await when_it_is_read(path, monkeypatch)
-    result = await held_fine.release(path.applier, PROFILES, KEY, SAID)
+    result = await held_fine.release(path.applier, PROFILES, KEY, JUSTIFICATION)
     assert result.outcome == "released, but still held back: a change of it has failed"
     assert await run(path) == []
 

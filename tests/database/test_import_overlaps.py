@@ -34,14 +34,14 @@ async def test_the_same_lines_in_other_bytes_are_the_same_payments(desk: Desk) -
     lines, _ = await exported(desk.bursar.path, ["50.00", "-3.00"])
     file = document((lines[0], "50.00"), (lines[1], "-3.00")).replace(b">", b">\n")
     assert (await desk.imports(file)).exit_code == 0
-    settled = await balances(desk)
+    before = await balances(desk)
     saved_again = file.replace(b"\n", b"\r\n")
 
     code, end = await desk.end(saved_again)
 
     assert (code, end["complete"], end["published"]) == (0, True, 0)
     assert end["imported_from_another_file"] == 2
-    assert await balances(desk) == settled
+    assert await balances(desk) == before
     planned = await desk.lines(saved_again, "--dry-run")
     fates = [row["would_be"] for row in planned if "line" in row]
     assert fates == ["imported_from_another_file"] * 2
@@ -80,7 +80,7 @@ async def test_each_payment_of_another_file_stands_for_one_line(desk: Desk) -> N
         (lines[0], "95.00"), (lines[0], "-95.00"), (lines[0], "95"), (lines[1], "-7.00")
     )
     assert (await desk.imports(first)).exit_code == 1, "there is no payment of 7.00 to reverse"
-    settled = await outstanding(desk.bursar.path)
+    before = await outstanding(desk.bursar.path)
     again = document(
         (lines[0], "95.00"), (lines[0], "95.00"), (lines[0], "95.00"), (lines[1], "7.00")
     )
@@ -90,6 +90,8 @@ async def test_each_payment_of_another_file_stands_for_one_line(desk: Desk) -> N
     assert [row["would_be"] for row in planned] == [
         *("imported_from_another_file", "imported_from_another_file", "not_owed", "paid")
     ]
-    assert settled == await outstanding(desk.bursar.path)
-    undone = await desk.lines(document((lines[0], "-95.00")), "--dry-run")
-    assert undone[0]["would_be"] == "ambiguous", "a payment of 95.00 is left that it could undo"
+    assert before == await outstanding(desk.bursar.path)
+    reversed_row = await desk.lines(document((lines[0], "-95.00")), "--dry-run")
+    assert reversed_row[0]["would_be"] == "ambiguous", (
+        "a payment of 95.00 is left that it could undo"
+    )

@@ -27,7 +27,7 @@ from tests.support.write_path import (
 )
 
 BAD = "F-13"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 
 
 ALL = [f"F-{number}" for number in range(10, 30)]
@@ -50,7 +50,7 @@ async def test_a_record_on_which_a_decision_fails_is_parked_alone(
     assert (row["record_offset"], row["error"]) == (3, "Mistake")
     assert BAD.encode() in bytes(row["record_value"])  # type: ignore[call-overload] # bytes
     (item,) = await parked_now(path)
-    result = await parked.release(path.applier, item, SAID)
+    result = await parked.release(path.applier, item, JUSTIFICATION)
     assert (result.done, result.outcome) == (True, "applied")
     assert await fines_of(path) == set(ALL)
 
@@ -124,7 +124,7 @@ async def test_a_replay_on_which_the_program_fails_is_told_and_changes_nothing(
     async with path.pool.acquire() as connection:
         (item,) = await rejected.find(connection, RejectedFilter())
     monkeypatch.setattr(rejected, "parse", cannot_read("F-1"))
-    result = await rejected.replay(path.applier, item, SAID)
+    result = await rejected.replay(path.applier, item, JUSTIFICATION)
     assert (result.done, result.outcome) == (False, "fails: Mistake")
     async with path.pool.acquire() as connection:
         assert await rejected.find(connection, RejectedFilter()) == [item]

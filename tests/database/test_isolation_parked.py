@@ -20,7 +20,7 @@ from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_
 
 ALL = [f"F-{number}" for number in range(10, 30)]
 BAD = "F-13"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 
 
 async def test_a_parked_record_that_can_be_read_no_more_is_set_apart(path: WritePath) -> None:
@@ -69,15 +69,15 @@ async def test_a_parked_record_that_was_set_apart_is_for_a_person(
     path.applier = Applier(Unguarded(path.pool), LedgerReader(cannot_read('"B"')), OUTPUTS)
     await path.take(fine(fine_id="F-1"))
     (item,) = await parked_now(path)
-    result = await parked.release(path.applier, item, SAID)
+    result = await parked.release(path.applier, item, JUSTIFICATION)
     assert (result.done, result.outcome) == (False, "fails: Mistake")
     assert [entry.wait for entry in await parked_now(path)] == ["internal_error"]
     if action == "release":
-        result = await parked.release(sound, item, SAID)
+        result = await parked.release(sound, item, JUSTIFICATION)
         assert result.done
         assert [entry.wait for entry in await parked_now(path)] == ["not_exported"]
     else:
-        result = await parked.discard(path.applier, item, SAID)
+        result = await parked.discard(path.applier, item, JUSTIFICATION)
         assert (result.done, result.outcome) == (True, "discarded")
         assert await parked_now(path) == []
         state = await path.rows("SELECT state, reason FROM payment")

@@ -31,7 +31,7 @@ from tests.support.setting_free import (
     BOTH,
     FAILURES,
     FINES,
-    SAID,
+    JUSTIFICATION,
     break_it,
     by_command,
     by_export,
@@ -86,7 +86,7 @@ async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
         "C-4": "applied",
     }
     assert await path.value("SELECT count(*) FROM parked_error") == 0
-    decision = await parked.release(path.applier, item, SAID)  # the cause is mended
+    decision = await parked.release(path.applier, item, JUSTIFICATION)  # the cause is mended
     assert decision.done
     assert await parked_now(path) == []
     assert await path.value("SELECT sum(active + transferred) FROM account") == await path.value(
@@ -108,7 +108,7 @@ async def test_a_record_that_fails_itself_is_parked_and_not_what_it_would_set_fr
     assert waits == dict.fromkeys(("C-1", BAD, "C-3"), "unknown_fine")
     assert await path.value("SELECT count(*) FROM parked_failure") == 0
     (bad,) = [item for item in await parked_now(path) if not item.is_bound]
-    assert (await parked.release(path.applier, bad, SAID)).outcome == "applied"
+    assert (await parked.release(path.applier, bad, JUSTIFICATION)).outcome == "applied"
     assert await parked_now(path) == []
 
 
@@ -132,7 +132,7 @@ async def test_an_export_goes_on_without_a_payment_that_it_sets_free_and_that_fa
     assert waits == {BAD: "internal_error", "R-1": "unknown_original"}
     assert await path.value("SELECT outstanding FROM fine") == 9350
     bad = next(item for item in await parked_now(path) if item.id == BAD)
-    assert (await parked.release(path.applier, bad, SAID)).outcome == "applied"
+    assert (await parked.release(path.applier, bad, JUSTIFICATION)).outcome == "applied"
     assert await parked_now(path) == []
     assert await path.value("SELECT outstanding FROM fine") == 9350
 
@@ -179,7 +179,7 @@ async def test_a_decision_on_the_record_that_fails_says_so_and_changes_nothing(
     await miss_the_fine(path, change(change_id=BAD, fine_id="F-1"))
     (item,) = await parked_now(path)
     break_it(monkeypatch, failure)
-    decision = await decide(path.applier, item, SAID)
+    decision = await decide(path.applier, item, JUSTIFICATION)
     error = (
         "CheckViolationError: 23514: ledger_transaction_sequence_check"
         if failure == "database"

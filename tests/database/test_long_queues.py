@@ -78,8 +78,8 @@ async def test_a_record_for_a_fine_that_is_not_there_reads_none_of_its_queue(
     assert reading.count == 0
     await path.take(takes_back(7))
     assert reading.count == 1  # the payment that is to be reversed
-    lanes = await path.rows("SELECT wait, fine_id FROM parked WHERE id = 'R-7'")
-    assert lanes == [{"wait": "unknown_original", "fine_id": NOWHERE}]
+    queues = await path.rows("SELECT wait, fine_id FROM parked WHERE id = 'R-7'")
+    assert queues == [{"wait": "unknown_original", "fine_id": NOWHERE}]
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(40_000, marks=pytest.mark.slow)])

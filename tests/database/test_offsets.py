@@ -103,7 +103,7 @@ async def test_taking_over_waits_for_the_commit_of_the_owner_before_and_goes_on_
         async with owner.transaction():
             await advance(owner, [move(assignment, 5)])
             taking_over = asyncio.create_task(take_over(heir, [("t", 0)]))
-            await until_one_waits_for_a_lock(pool)
+            await until_a_session_waits_for_a_lock(pool)
         assert [c.next_offset for c in await taking_over] == [5]
 
 
@@ -140,7 +140,7 @@ def test_a_digest_tells_apart_a_missing_key_an_empty_one_and_a_tombstone() -> No
     assert len(digests) == 5
 
 
-async def until_one_waits_for_a_lock(pool: Pool) -> None:
+async def until_a_session_waits_for_a_lock(pool: Pool) -> None:
     async with asyncio.timeout(60), pool.acquire() as connection:
         while not await waits(connection):  # noqa: ASYNC110 - the other side is the database
             await asyncio.sleep(0.005)

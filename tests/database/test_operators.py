@@ -10,10 +10,10 @@ from tests.support.deciding import (
     balances,
     done,
     held_for_its_excess,
+    not_done,
     parked_now,
     refused_by_the_database,
     rejected_now,
-    undone,
 )
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, outbox_of, payment, tables_of
@@ -70,7 +70,9 @@ async def test_what_waits_as_before_changes_nothing_and_leaves_no_action(path: W
     await path.take(payment(), change(fine_id="F-9"))
     before = await tables_of(path.pool)
     for item in await parked_now(path):
-        assert undone(await parked.release(path.applier, item, WHY)) == "still waits: unknown_fine"
+        assert (
+            not_done(await parked.release(path.applier, item, WHY)) == "still waits: unknown_fine"
+        )
     assert await tables_of(path.pool) == before
 
 
@@ -85,7 +87,7 @@ async def test_a_change_that_waits_is_discarded_under_its_identity(path: WritePa
 async def test_of_two_people_the_second_is_told_that_nothing_is_left(path: WritePath) -> None:
     item = await held_for_its_excess(path)
     done(await parked.release(path.applier, item, WHY))
-    assert undone(await parked.discard(path.applier, item, WHY)) == "is not parked any more"
+    assert not_done(await parked.discard(path.applier, item, WHY)) == "is not parked any more"
     assert len(await actions(path)) == 1
 
 
@@ -94,14 +96,14 @@ async def test_a_record_with_an_internal_error_is_applied_once_its_cause_is_mend
 ) -> None:
     item = await refused_by_the_database(path, fine(loan_id="L-odd"))
     assert (item.record, item.id, item.source) == ("fine", "F-1", None)
-    refusal = undone(await parked.release(path.applier, item, WHY))
+    refusal = not_done(await parked.release(path.applier, item, WHY))
     assert refusal == "fails: CheckViolationError: 23514: odd"
     assert len(await parked_now(path)) == 1
     await path.pool.execute("ALTER TABLE fine DROP CONSTRAINT odd")
     assert done(await parked.release(path.applier, item, WHY)) == "applied"
     assert await balances(path) == (95_50, 0)
     assert await parked_now(path) == []
-    assert undone(await parked.release(path.applier, item, WHY)) == "is not parked any more"
+    assert not_done(await parked.release(path.applier, item, WHY)) == "is not parked any more"
 
 
 async def test_a_record_with_an_internal_error_can_be_discarded(path: WritePath) -> None:

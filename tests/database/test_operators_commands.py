@@ -177,19 +177,19 @@ async def test_only_what_a_person_may_decide_is_released(
         change(fine_id="F-2", kind="disputed", amount=ABSENT, currency=ABSENT),
     )
 
-    def one(fine_id: str) -> tuple[str, ...]:
+    def released(fine_id: str) -> tuple[str, ...]:
         return ("held", "release", "--institution", "6050", "--fine", fine_id, *WHY)
 
-    (row,) = await commands.lines(*one("F-1"))
+    (row,) = await commands.lines(*released("F-1"))
     assert row["outcome"] == "released"
-    (again,) = await commands.lines(*one("F-1"), code=1)
+    (again,) = await commands.lines(*released("F-1"), code=1)
     assert again["outcome"] == "is not held back"
-    (refused,) = await commands.lines(*one("F-2"), code=1)
+    (refused,) = await commands.lines(*released("F-2"), code=1)
     assert refused["outcome"].startswith("is in dispute: the library restores it")
     (rest,) = await commands.lines("held", "release", "--all", "--yes", *WHY)
     assert (rest["fine_id"], rest["done"]) == ("F-3", True)
     await export(path)
-    (exported,) = await commands.lines(*one("F-1"), code=1)
+    (exported,) = await commands.lines(*released("F-1"), code=1)
     assert exported["outcome"] == "is not open: Transferred"
     (shown,) = await commands.lines("held", "show", "--institution", "6050", "--fine", "F-1")
     assert [item["action"] for item in shown["decisions"]] == ["held_release"]

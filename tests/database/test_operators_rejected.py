@@ -12,21 +12,21 @@ from tests.support.deciding import (
     done,
     exported,
     held_for_its_excess,
-    one_rejected,
+    not_done,
     parked_now,
     rejected_now,
-    undone,
+    single_rejected,
 )
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, fine, outbox_of, payment, record, tables_of
 
 
 async def test_a_replayed_record_is_decided_afresh(path: WritePath) -> None:
-    item = await one_rejected(
+    item = await single_rejected(
         path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
     )
     assert item.reason is Reason.UNKNOWN_LINE
-    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+    assert not_done(await rejected.replay(path.applier, item, WHY)) == (
         "is rejected again: unknown_line"
     )
     await exported(path)
@@ -34,17 +34,17 @@ async def test_a_replayed_record_is_decided_afresh(path: WritePath) -> None:
     assert await balances(path) == (0, 0)
     (now,) = await rejected_now(path)
     assert now.state is RejectedState.REPLAYED
-    assert undone(await rejected.replay(path.applier, now, WHY)) == "is replayed already"
-    assert undone(await rejected.replay(path.applier, item, WHY)) == "is replayed already"
+    assert not_done(await rejected.replay(path.applier, now, WHY)) == "is replayed already"
+    assert not_done(await rejected.replay(path.applier, item, WHY)) == "is replayed already"
     assert [action[0] for action in await actions(path)] == ["rejected_replay"]
 
 
 async def test_a_replay_that_is_rejected_again_changes_nothing(path: WritePath) -> None:
-    item = await one_rejected(path, fine(), fine(amount="1.00", fine_id="F-1"))
+    item = await single_rejected(path, fine(), fine(amount="1.00", fine_id="F-1"))
     before = await tables_of(path.pool)
     sent = len(await outbox_of(path.pool, "rejected.v1"))
     result = await rejected.replay(path.applier, item, WHY)
-    assert undone(result) == "is rejected again: fine_conflict"
+    assert not_done(result) == "is rejected again: fine_conflict"
     assert await tables_of(path.pool) == before
     assert len(await outbox_of(path.pool, "rejected.v1")) == sent
 
@@ -63,17 +63,17 @@ async def test_what_was_replayed_and_is_refused_for_the_same_reason_is_there_aga
 
 
 async def test_what_cannot_be_read_says_so(path: WritePath) -> None:
-    item = await one_rejected(path, record("bursar-payment.v1", b"{not json"))
-    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+    item = await single_rejected(path, record("bursar-payment.v1", b"{not json"))
+    assert not_done(await rejected.replay(path.applier, item, WHY)) == (
         "would be rejected again: invalid_json, record: must be one JSON value in UTF-8"
     )
 
 
 async def test_a_value_that_was_cut_says_so(path: WritePath) -> None:
-    item = await one_rejected(path, payment(comment="x" * 70_000))
+    item = await single_rejected(path, payment(comment="x" * 70_000))
     assert item.reason is Reason.INVALID_SIZE
     await path.pool.execute("UPDATE rejected SET record_value = substring(record_value, 1, 1000)")
-    assert undone(await rejected.replay(path.applier, item, WHY)) == (
+    assert not_done(await rejected.replay(path.applier, item, WHY)) == (
         "its stored value was cut: it cannot be replayed"
     )
 
@@ -90,7 +90,7 @@ async def test_a_line_of_a_file_that_matched_nothing_is_not_replayed_as_a_paymen
         headers,
     )
     (item,) = await rejected_now(path)
-    assert "import the file again" in undone(await rejected.replay(path.applier, item, WHY))
+    assert "import the file again" in not_done(await rejected.replay(path.applier, item, WHY))
     assert await balances(path) == (0, 95_50)
 
 
@@ -99,14 +99,14 @@ async def test_a_discarded_record_can_be_taken_up_again(path: WritePath) -> None
     (item,) = await parked_now(path)
     done(await parked.discard(path.applier, item, WHY))
     (given_up,) = await rejected_now(path, state=RejectedState.DISCARDED)
-    assert undone(await rejected.discard(path.applier, given_up, WHY)) == (
+    assert not_done(await rejected.discard(path.applier, given_up, WHY)) == (
         "is not open: it is discarded"
     )
     assert done(await rejected.replay(path.applier, given_up, WHY)) == "parked: overpaid_held"
 
 
 async def test_a_discard_is_kept_with_its_reason(path: WritePath) -> None:
-    item = await one_rejected(path, record("fine-changed.v1", b"[]"))
+    item = await single_rejected(path, record("fine-changed.v1", b"[]"))
     assert done(await rejected.discard(path.applier, item, WHY)) == "discarded"
     assert await rejected_now(path, state=RejectedState.OPEN) == []
     assert await actions(path) == [
@@ -138,7 +138,7 @@ async def test_rejected_records_are_found_by_every_filter(path: WritePath) -> No
 
 
 async def test_replays_of_one_record_at_the_same_instant_apply_it_once(path: WritePath) -> None:
-    item = await one_rejected(
+    item = await single_rejected(
         path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
     )
     await exported(path)

@@ -99,9 +99,9 @@ async def test_all_profiles_are_paused_and_one_is_run_all_the_same(
     ran = await commands.lines("export", "run", "--profile", "A", "--even-if-paused")
     assert [row["profile"] for row in ran] == ["A"]
     assert await path.exports(profiles).run_once() == 0
-    away = ("--institution", "77")
-    assert (await commands.call("export", "pause", "--all", *away, *WHY)).exit_code == 1
-    assert (await commands.call("export", "resume", "--all", *away, *WHY)).exit_code == 1
+    elsewhere = ("--institution", "77")
+    assert (await commands.call("export", "pause", "--all", *elsewhere, *WHY)).exit_code == 1
+    assert (await commands.call("export", "resume", "--all", *elsewhere, *WHY)).exit_code == 1
     assert len(await commands.lines("export", "resume", "--all", *WHY)) == 2
     await path.exports(profiles).run_once()
     assert sorted(await batches(path)) == ["A", "B"]

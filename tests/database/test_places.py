@@ -14,7 +14,7 @@ from service.restore.known import unknown
 from tests.support.write_path import Record, WritePath, fine, outbox_of, record
 
 CONTRACT = "fine-created.v1"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 
 
 async def made_anew(path: WritePath) -> None:
@@ -88,9 +88,9 @@ async def test_an_earlier_record_can_still_be_decided(path: WritePath) -> None:
     await made_anew(path)
     await path.take(bad("{one"), bad("{another"))
     (earlier,) = [item for item in await rejected_now(path) if item.reason == "fine_conflict"]
-    result = await rejected.replay(path.applier, earlier, SAID)
+    result = await rejected.replay(path.applier, earlier, JUSTIFICATION)
     assert result.outcome == "is rejected again: fine_conflict"
-    assert (await rejected.discard(path.applier, earlier, SAID)).done
+    assert (await rejected.discard(path.applier, earlier, JUSTIFICATION)).done
 
 
 async def test_a_sound_record_that_fails_at_a_known_place_is_kept_beside_the_earlier_one(
@@ -105,5 +105,5 @@ async def test_a_sound_record_that_fails_at_a_known_place_is_kept_beside_the_ear
         items = await parked.find(connection, ParkedFilter())
     assert [item.id for item in items] == ["F-1", "F-2"]
     for item in items:
-        assert (await parked.release(path.applier, item, SAID)).outcome == "applied"
+        assert (await parked.release(path.applier, item, JUSTIFICATION)).outcome == "applied"
     assert await path.value("SELECT count(*) FROM parked_error") == 0

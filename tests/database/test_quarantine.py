@@ -17,7 +17,7 @@ from tests.support.quarantine import (
     DOCUMENT,
     MANIFEST,
     PROFILE,
-    SET_ASIDE_OF_0_3_0,
+    QUARANTINED_BY_0_3_0,
     WHY,
     export,
     gauges,
@@ -124,11 +124,11 @@ async def test_a_copy_that_waits_while_the_batch_is_sent_again_stays_out_of_quar
     await resend(path)
     *earlier, newest = await rows_for(path, DOCUMENT)
     for row in earlier:
-        await insert(path, SET_ASIDE_OF_0_3_0, row)
+        await insert(path, QUARANTINED_BY_0_3_0, row)
         await path.pool.execute("DELETE FROM outbox WHERE id = $1", row["id"])
     assert await in_quarantine(path) == []
     assert await state(commands) == "sealed"
-    await insert(path, SET_ASIDE_OF_0_3_0, newest)
+    await insert(path, QUARANTINED_BY_0_3_0, newest)
     assert await in_quarantine(path) == [QuarantineId(newest["id"], 0)]
     assert await state(commands) == "quarantined"
 
@@ -144,7 +144,7 @@ async def test_a_copy_that_is_refused_while_the_batch_is_sent_again_leaves_the_q
     values = (row["id"], 0, row["topic"], *columns, "too_large", row["recorded_at"])
     async with asyncio.timeout(SECONDS_MAX), path.pool.acquire() as relay:
         async with relay.transaction():
-            await relay.execute(SET_ASIDE_OF_0_3_0, *values)
+            await relay.execute(QUARANTINED_BY_0_3_0, *values)
             resending = asyncio.create_task(resend(path))
             await waiters(path, 1)
             await relay.execute("DELETE FROM outbox WHERE id = $1", row["id"])
@@ -194,11 +194,11 @@ async def test_a_record_that_was_released_is_not_put_into_quarantine_under_its_o
     async with asyncio.timeout(SECONDS_MAX), path.pool.acquire() as connection:
         async with connection.transaction():
             assert await quarantine.release(connection, only) is not None
-            relay = asyncio.create_task(insert(path, SET_ASIDE_OF_0_3_0, row))
+            relay = asyncio.create_task(insert(path, QUARANTINED_BY_0_3_0, row))
             await waiters(path, 1)
         await relay
     assert await in_quarantine(path) == []
-    await insert(path, SET_ASIDE_OF_0_3_0, row)
+    await insert(path, QUARANTINED_BY_0_3_0, row)
     assert await in_quarantine(path) == []
     assert len(await rows_for(path, "balance-changed.v1")) == 1
 
@@ -208,7 +208,7 @@ async def test_a_record_stays_while_others_of_its_outbox_row_are_to_be_sent(
 ) -> None:
     await path.take(fine(), fine(fine_id="F-2"))
     (row,) = await rows_for(path, "balance-changed.v1")
-    await insert(path, SET_ASIDE_OF_0_3_0, row, place=1)
+    await insert(path, QUARANTINED_BY_0_3_0, row, place=1)
     release = ("quarantined", "release", "--id", f"{row['id']}/1", *WHY)
     (outcome,) = await commands.lines(*release, code=1)
     assert outcome["outcome"] == quarantined.BEING_SENT

@@ -228,13 +228,13 @@ async def test_all_sums_are_of_one_instant(path: WritePath) -> None:
         async with rival.transaction():
             await rival.execute("LOCK TABLE account IN ACCESS EXCLUSIVE MODE")
             comparing = asyncio.create_task(reconcile(path.pool))
-            await until_one_waits_for_a_lock(path)
+            await until_a_session_waits_for_a_lock(path)
             await rival.execute("UPDATE account SET active = active + 1000")
         assert await comparing == before
     assert await reconcile(path.pool) != before
 
 
-async def until_one_waits_for_a_lock(path: WritePath) -> None:
+async def until_a_session_waits_for_a_lock(path: WritePath) -> None:
     """The sums over fines are done by then, those over accounts are not."""
     async with asyncio.timeout(60):
         while not await path.value(

@@ -62,12 +62,12 @@ async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
     await path.take(*(fine(fine_id=f"F-{n}") for n in range(3)))
     await export(path)
     await path.take(payment(fine_id="F-1", amount="1.00"))
-    for own_id, outcome, more in (
+    for response_id, outcome, more in (
         ("Z", "accepted", {}),
         ("Y", "refused", {"reason": "unreadable"}),
         ("X", "accepted", {"control": {"count": 9, "total": "1.00"}}),
     ):
-        await path.take(response(response_id=own_id, profile="SIS", outcome=outcome, **more))
+        await path.take(response(response_id=response_id, profile="SIS", outcome=outcome, **more))
     show = ("export", "show", "--institution", "6050", "--profile", "SIS", "--batch", "1")
     rows = (await commands.lines(*show))[0]["responses"]
     assert rows == [

@@ -32,7 +32,7 @@ from tests.support.write_path import (
 )
 
 PAYMENTS, FINES = f"{PREFIX}bursar-payment.v1", f"{PREFIX}fine-created.v1"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_every_rejected_record_counts_once_whoever_rejects_it(
     assert await job.run_profile(only(profiles)) == 1
     async with path.pool.acquire() as connection:
         (waiting,) = await parked.find(connection, ParkedFilter(institution_id="6050"))
-    assert (await parked.discard(command(path), waiting, SAID)).done
+    assert (await parked.discard(command(path), waiting, JUSTIFICATION)).done
     assert shown(metrics, "bursar_batches_sealed_total") == {}, "no service has taken it over yet"
     other = Metrics()
     with structlog.testing.capture_logs() as lines:

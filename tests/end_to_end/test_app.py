@@ -39,7 +39,7 @@ async def test_a_fine_goes_all_the_way_and_its_payment_too(world: World, topics:
     await topics()
     profiles = world.folder / "profiles.toml"
     profiles.write_text(PROFILE)
-    world = world.told(BURSAR_PROFILES_FILE=str(profiles))
+    world = world.with_settings(BURSAR_PROFILES_FILE=str(profiles))
     async with running(world) as process:
         await ready(world)
         world.fines(1, 3)
@@ -68,7 +68,7 @@ async def test_a_stop_in_the_middle_of_the_work_sends_what_was_committed(
 ) -> None:
     await topics()
     world.fines(1, 4_000)
-    world = world.told(BURSAR_POLL_RECORDS_MAX="200")
+    world = world.with_settings(BURSAR_POLL_RECORDS_MAX="200")
 
     async def at_work() -> bool:
         return bool(await value(world, "SELECT count(*) > 0 FROM fine"))
@@ -87,7 +87,7 @@ async def test_a_stop_waits_for_the_relay_to_send_what_is_left(
     world: World, topics: Topics
 ) -> None:
     await topics()
-    world = world.told(BURSAR_RELAY_PAGE_ROWS_MAX="1", BURSAR_RELAY_IDLE_MS="60000")
+    world = world.with_settings(BURSAR_RELAY_PAGE_ROWS_MAX="1", BURSAR_RELAY_IDLE_MS="60000")
     rows = f"""
 INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
 SELECT '{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now() FROM generate_series(1, 50)
@@ -109,8 +109,10 @@ async def test_a_stop_does_not_wait_for_upkeep_and_sends_what_is_left(
 ) -> None:
     """A statement of it hangs, here on a rival's lock: it is given up, and the relay goes on."""
     await topics()
-    world = world.told(BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000", BURSAR_RELAY_IDLE_MS="60000")
-    world = world.told(BURSAR_SWEEP_INTERVAL_SECONDS="1")
+    world = world.with_settings(
+        BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000", BURSAR_RELAY_IDLE_MS="60000"
+    )
+    world = world.with_settings(BURSAR_SWEEP_INTERVAL_SECONDS="1")
     row = f"""
 INSERT INTO outbox (topic, keys, payloads, headers, recorded_at)
 VALUES ('{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now())
@@ -133,7 +135,7 @@ VALUES ('{world.prefix}rejected.v1', '{{k}}', '{{v}}', '{{"[]"}}', now())
 async def test_a_second_signal_ends_it_at_once(world: World, topics: Topics) -> None:
     """A commit that waits for a rival's lock would take its time; nobody has to wait for it."""
     await topics()
-    world = world.told(BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000")
+    world = world.with_settings(BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000")
     rival = await asyncpg.connect(world.environment["DATABASE_URL"])
     try:
         async with running(world) as process:
@@ -152,7 +154,9 @@ async def test_a_second_signal_ends_it_at_once(world: World, topics: Topics) -> 
 
 async def test_stopping_is_bounded_though_a_commit_hangs(world: World, topics: Topics) -> None:
     await topics()
-    world = world.told(BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000", BURSAR_SHUTDOWN_SECONDS_MAX="4")
+    world = world.with_settings(
+        BURSAR_DATABASE_LOCK_WAIT_MS_MAX="60000", BURSAR_SHUTDOWN_SECONDS_MAX="4"
+    )
     rival = await asyncpg.connect(world.environment["DATABASE_URL"])
     try:
         async with running(world) as process:
@@ -171,7 +175,7 @@ async def test_before_the_database_is_there_it_lives_and_is_not_ready(world: Wor
     """Nobody listens on the port yet; the process waits, and stops when it is asked to."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
-    world = world.told(DATABASE_URL=f"postgresql://u:Geheim-1@127.0.0.1:{port}/bursar")
+    world = world.with_settings(DATABASE_URL=f"postgresql://u:Geheim-1@127.0.0.1:{port}/bursar")
     async with running(world) as process:
         await until(lambda: has_event(world, "database_awaited"))
         assert (await probe(world, "/livez"))[0] == 200
@@ -184,7 +188,7 @@ async def test_before_the_database_is_there_it_lives_and_is_not_ready(world: Wor
 
 async def test_a_database_that_does_not_exist_ends_it_with_one_line(world: World) -> None:
     url = world.environment["DATABASE_URL"]
-    world = world.told(DATABASE_URL=url + "_no_such")
+    world = world.with_settings(DATABASE_URL=url + "_no_such")
     async with running(world) as process, asyncio.timeout(SECONDS_MAX):
         assert await process.wait() == 1
     last = world.log[-1]
@@ -199,7 +203,7 @@ async def test_a_database_that_does_not_exist_ends_it_with_one_line(world: World
 async def test_without_leave_to_migrate_it_says_what_is_missing(
     world: World, empty_database_url: str
 ) -> None:
-    world = world.told(DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START="false")
+    world = world.with_settings(DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START="false")
     async with running(world) as process, asyncio.timeout(SECONDS_MAX):
         assert await process.wait() == 1
     assert "bursar-bridge migrate" in str(world.log[-1]["text"])
@@ -207,7 +211,7 @@ async def test_without_leave_to_migrate_it_says_what_is_missing(
 
 async def test_a_port_that_is_taken_is_told_in_one_line(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        world = world.told(BURSAR_OPS_PORT=str(taken.getsockname()[1]))
+        world = world.with_settings(BURSAR_OPS_PORT=str(taken.getsockname()[1]))
         async with running(world) as process, asyncio.timeout(SECONDS_MAX):
             assert await process.wait() == 1
     (line,) = world.log
@@ -256,8 +260,10 @@ async def test_check_finds_fault_with_an_empty_database_only_where_the_start_lea
     world: World, topics: Topics, empty_database_url: str, migrates: str, code: int, verdict: str
 ) -> None:
     await topics()
-    told_so = world.told(DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START=migrates)
-    status, result, _ = await command(told_so, "check")
+    world_there = world.with_settings(
+        DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START=migrates
+    )
+    status, result, _ = await command(world_there, "check")
     (row,) = [line for line in result.splitlines() if "migrations" in line]
     assert (status, row.split()[1]) == (code, verdict), result
 

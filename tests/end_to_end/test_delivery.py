@@ -121,11 +121,11 @@ def more_partitions(admin: AdminClient, topic: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("passage", "takes_away"), [(1, False), (1, True), (2, True)], ids=["1", "1 taken", "2 taken"]
+    ("passage", "takes_files"), [(1, False), (1, True), (2, True)], ids=["1", "1 taken", "2 taken"]
 )
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_at_any_step_no_batch_is_lost_doubled_or_torn(
-    drop: Drop, point: str, passage: int, takes_away: bool
+    drop: Drop, point: str, passage: int, takes_files: bool
 ) -> None:
     chain = sealed_chain(2)
     drop.publish(*chain)
@@ -134,12 +134,12 @@ async def test_killed_at_any_step_no_batch_is_lost_doubled_or_torn(
     files = drop.files()
     for name, data in files.items():
         assert data == {item.file_name: item.bytes for item in chain}[name], "a torn file"
-    if takes_away:
+    if takes_files:
         for name in files:
             (drop.folder / name).unlink()
     ended = await drop.once()
     assert ended.code == 0, ended.problems
-    if not takes_away:
+    if not takes_files:
         drop.check_holds(*chain)
     else:
         result = drop.files()

@@ -63,24 +63,24 @@ async def drop(
         yield to(drop, port)
 
 
-@on("takes_away", [False, True], ids=["stays", "taken"])
+@on("takes_files", [False, True], ids=["stays", "taken"])
 async def test_a_batch_published_again_with_other_content_is_refused(
-    drop: Drop, takes_away: bool
+    drop: Drop, takes_files: bool
 ) -> None:
     """As a service does whose ledger was restored from a backup."""
     ours, theirs = sealed_chain(1), sealed_chain(1, fines=3, later=LATER)
     drop.publish(*ours)
     assert (await drop.once()).numbers == [1]
-    if takes_away:
+    if takes_files:
         take_files(drop)
     drop.publish(*theirs)
     ended = await drop.once()
     assert (ended.code, ended.rows, learned(ended)) == (1, [], [])
     check_refused(ended, "972/DAILY: 1 again: batch_number: ", ours[0], theirs[0])
-    assert drop.files().keys() == (set() if takes_away else {ours[0].file_name})
+    assert drop.files().keys() == (set() if takes_files else {ours[0].file_name})
     drop.publish(*ours)
     ended = await drop.once()
-    outcome = "written" if takes_away else "there already"
+    outcome = "written" if takes_files else "there already"
     assert [row["outcome"] for row in ended.rows] == [outcome], ended.problems
     drop.check_holds(*ours)
 
@@ -113,7 +113,7 @@ async def test_fifty_batches_later_and_without_a_restart_the_first_one_is_known(
         await drop.until_there(*ours)
         take_files(drop)
         drop.publish(*theirs)
-        await drop.until_told("batch_not_delivered")
+        await drop.until_logged("batch_not_delivered")
         drop.publish(ours[0])
         await drop.until_there(ours[0])
     drop.check_holds(ours[0])

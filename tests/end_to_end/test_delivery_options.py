@@ -85,4 +85,4 @@ async def test_a_state_of_a_release_before_goes_on_with_the_options_it_is_given(
 
 async def test_a_running_delivery_logs_a_profile_that_no_batch_has(drop: Drop) -> None:
     async with drop.running("--profile", "DALY"):
-        await drop.until_told("profile_not_seen")
+        await drop.until_logged("profile_not_seen")

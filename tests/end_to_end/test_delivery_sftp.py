@@ -59,9 +59,9 @@ async def test_batches_are_uploaded_under_a_hidden_name_and_renamed(
 
 
 @pytest.mark.parametrize("point", ["delivery_written", "delivery_started", "delivery_named"])
-@pytest.mark.parametrize("takes_away", [False, True], ids=["stays", "taken"])
+@pytest.mark.parametrize("takes_files", [False, True], ids=["stays", "taken"])
 async def test_killed_during_an_upload_no_batch_is_lost_doubled_or_torn(
-    drop: Drop, keys: Keys, point: str, takes_away: bool
+    drop: Drop, keys: Keys, point: str, takes_files: bool
 ) -> None:
     chain = sealed_chain(1)
     drop.publish(*chain)
@@ -69,13 +69,13 @@ async def test_killed_during_an_upload_no_batch_is_lost_doubled_or_torn(
         there = to(drop, port)
         assert (await there.once(crash_at=f"{point}:1")).code == 137
         before = there.files()
-        for name in before if takes_away else ():
+        for name in before if takes_files else ():
             (there.folder / name).unlink()
         ended = await there.once()
         assert ended.code == 0, ended.problems
         result = there.files()
         assert {**before, **result} == {chain[0].file_name: chain[0].bytes}
-        assert not (takes_away and before.keys() & result.keys()), "delivered twice"
+        assert not (takes_files and before.keys() & result.keys()), "delivered twice"
 
 
 async def test_a_connection_lost_in_the_middle_of_a_file_is_made_anew(
@@ -103,7 +103,7 @@ async def test_a_file_that_got_its_name_before_the_connection_was_lost_is_not_se
         async with there.running():
             await there.until_there(second)
         assert there.files().keys() == {second.file_name}
-        assert there.told("delivery_retries") > 0
+        assert there.logged("delivery_retries") > 0
 
 
 async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> None:
@@ -113,12 +113,12 @@ async def test_a_server_that_is_away_is_waited_for(drop: Drop, keys: Keys) -> No
     async with serving(keys, drop.folder.parent, Mood()) as port:
         there = to(drop, port)
     async with there.running():
-        await there.until_told("delivery_retries")
+        await there.until_logged("delivery_retries")
         async with serving(keys, drop.folder.parent, Mood(), port):
             await there.until_there(first)
-        before = there.told("delivery_retries")
+        before = there.logged("delivery_retries")
         there.publish(second)
-        await there.until_told("delivery_retries", before + 1)
+        await there.until_logged("delivery_retries", before + 1)
         async with serving(keys, drop.folder.parent, Mood(), port):
             await there.until_there(second)
     there.check_holds(first, second)

@@ -104,13 +104,13 @@ async def test_the_demo_ends_with_ok_and_leaves_its_files_alone(
     assert documents == manifests
     changes = (folder / "events" / "balance-changed.jsonl").read_text().splitlines()
     assert "Okafor, Ada" in output
-    assert_shows_a_fine_and_what_to_look_at(output)
+    assert_shows_a_fine_and_what_to_read(output)
     assert json.loads(changes[0])["value"]["sequence"] == 1
     assert running.left_over() == []
     await assert_nothing_is_left(services, kafka_admin)
 
 
-def assert_shows_a_fine_and_what_to_look_at(output: str) -> None:
+def assert_shows_a_fine_and_what_to_read(output: str) -> None:
     """A fine beside its patron in the table and in three forms; files, programs and pages."""
     assert re.search(r"│ 10 F-2005 comes +│ F-2005 +│ Okafor, Ada +│ EUR │ +0.00 → 18.20 │", output)
     for part in ('"fine_id": "F-2005"', '"transferred": "18.20"', "<xb:sum>18.2</xb:sum>"):

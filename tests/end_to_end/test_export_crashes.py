@@ -151,7 +151,7 @@ async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_orde
     assert await site.command("reconcile")
 
 
-def told(site: Site, contract: str) -> Iterator[tuple[str, Read]]:
+def published(site: Site, contract: str) -> Iterator[tuple[str, Read]]:
     """By ce_id, in the order of their first coming; the same again is dropped."""
     known: dict[str, Read] = {}
     for read in read_topic(site.servers, site.topic(contract)):
@@ -163,8 +163,10 @@ def told(site: Site, contract: str) -> Iterator[tuple[str, Read]]:
 
 def check_topics(site: Site) -> list[Row]:
     """Documents and manifests belong together and form a chain; accounts have no gaps."""
-    documents = {name: read.value or b"" for name, read in told(site, "export-batch.v1")}
-    manifests = {name: json.loads(r.value or b"") for name, r in told(site, "export-manifest.v1")}
+    documents = {name: read.value or b"" for name, read in published(site, "export-batch.v1")}
+    manifests = {
+        name: json.loads(r.value or b"") for name, r in published(site, "export-manifest.v1")
+    }
     sealed: list[Row] = list(manifests.values())
     previous = None
     for number, item in enumerate(sealed, start=1):
@@ -176,7 +178,7 @@ def check_topics(site: Site) -> list[Row]:
     assert len(documents) == len(sealed)
     check_numbers(sealed)
     sequences = defaultdict(list)
-    for _, read in told(site, "balance-changed.v1"):
+    for _, read in published(site, "balance-changed.v1"):
         data = json.loads(read.value or b"")
         sequences[data["patron_id"]].append((data["sequence"], data["transaction"]["kind"]))
     assert all(batches == [(1, "fine"), (2, "export_and_paid")] for batches in sequences.values())

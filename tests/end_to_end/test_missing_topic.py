@@ -78,10 +78,10 @@ async def test_a_topic_that_is_gone_is_named_and_read_again_when_it_is_back(
     def logged() -> list[object]:
         return [line["event"] for line in site.log() if "topics_" in str(line["event"])]
 
-    async def is_told() -> bool:
+    async def is_logged() -> bool:
         return len(logged()) == 2
 
-    await site.until(is_told, SECONDS_MAX)
+    await site.until(is_logged, SECONDS_MAX)
     await site.stop()
     assert logged() == ["topics_not_read", "topics_read"]
     (line,) = (line for line in site.log() if line["event"] == "topics_not_read")

@@ -109,7 +109,7 @@ async def test_both_releases_apply_and_export_while_the_newer_one_migrates(
     await beside.until_idle(4 * third, fines)
     beside.check_alive()
     await beside.stop_all()
-    await check_books(beside, 3 * third, third)
+    await check_ledger(beside, 3 * third, third)
 
 
 def test_the_older_release_reads_terms_with_members_that_it_does_not_know(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_tables_that_the_older_release_does_not_read_whole_may_get_columns
     await use_every_statement(beside, older, 1)
     beside.check_alive()
     await beside.stop_all()
-    await check_books(beside, 200, 100, older)
+    await check_ledger(beside, 200, 100, older)
 
 
 async def use_every_statement(site: Site, older: Path, turn: int) -> None:
@@ -160,7 +160,7 @@ async def use_every_statement(site: Site, older: Path, turn: int) -> None:
     await site.until_idle(150 * turn + 150, SECONDS_MAX)
 
 
-async def check_books(site: Site, fines: int, payments: int, root: Path = ROOT) -> None:
+async def check_ledger(site: Site, fines: int, payments: int, root: Path = ROOT) -> None:
     (counts,) = await site.rows(
         "SELECT (SELECT count(*) FROM fine WHERE status = 'Transferred') AS exported,"
         " (SELECT count(*) FROM export_line WHERE state = 'live') AS lines,"

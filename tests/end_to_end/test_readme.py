@@ -19,7 +19,7 @@ from tests.structure import reference
 from tests.support.services import Services
 
 WAIT_SECONDS_MAX = 60.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 PAYMENTS_READ = (
     "(SELECT sum(next_offset) FROM consumer_offset WHERE topic LIKE '%bursar-payment.v1')"
 )
@@ -100,4 +100,4 @@ async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
         while True:
             if await holds():
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)

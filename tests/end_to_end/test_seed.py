@@ -51,7 +51,7 @@ def published(site: Site, contract: str) -> list[Event]:
     return [json.loads(r.value or b"") for r in read_topic(site.servers, site.topic(contract))]
 
 
-def told(site: Site, fine_id: str) -> list[Event]:
+def balance_events(site: Site, fine_id: str) -> list[Event]:
     """The balance-changed events of a fine, in order."""
     transactions = [
         event
@@ -87,16 +87,26 @@ async def test_the_seeds_table(site: Site) -> None:
 
     created = ("Active", "Fine", "95.50", "95.50", "0.00", "active")
     closed = ("Closed", "Export", "0.00", "-95.50", "0.00", "closed")
-    assert row(told(site, "CREDIT")[0]) == ("Active", "Credit", "-5.00", "-5.00", "0.00", "active")
-    assert [row(event) for event in told(site, f"F-{ONLY}")] == [created, closed]
-    assert [row(event) for event in told(site, f"F-{BOTH}")] == [
+    assert row(balance_events(site, "CREDIT")[0]) == (
+        "Active",
+        "Credit",
+        "-5.00",
+        "-5.00",
+        "0.00",
+        "active",
+    )
+    assert [row(event) for event in balance_events(site, f"F-{ONLY}")] == [created, closed]
+    assert [row(event) for event in balance_events(site, f"F-{BOTH}")] == [
         created,
         ("Transferred", "Exported and paid", "0.00", "-95.50", "95.50", "active"),
         ("Transferred", "Payment received", "0.00", "0.00", "-95.50", "closed"),
     ]
-    assert told(site, f"F-{BOTH}")[-1]["transaction"]["comment"] == "Bursar"
+    assert balance_events(site, f"F-{BOTH}")[-1]["transaction"]["comment"] == "Bursar"
     for institution_id in (ONLY, BOTH, CLOSING):
-        assert [row(event) for event in told(site, f"LOST-{institution_id}")] == [created, closed]
+        assert [row(event) for event in balance_events(site, f"LOST-{institution_id}")] == [
+            created,
+            closed,
+        ]
     loans = published(site, "loan-closed.v1")
     assert [(loan["loan_id"], loan["reason"]) for loan in loans] == [
         (f"L-LOST-{CLOSING}", "lost_fine_exported")

@@ -61,13 +61,13 @@ async def until_readiness(site: Site, status: int) -> None:
 
 async def until_logged(site: Site, event: str, check: str) -> dict[str, object]:
     async def is_logged() -> bool:
-        return bool(told(site, event, check))
+        return bool(logged(site, event, check))
 
     await site.until(is_logged, SECONDS_MAX)
-    return told(site, event, check)[0]
+    return logged(site, event, check)[0]
 
 
-def told(site: Site, event: str, check: str = "") -> list[dict[str, object]]:
+def logged(site: Site, event: str, check: str = "") -> list[dict[str, object]]:
     lines = (line for line in site.log() if line["event"] == event)
     return [line for line in lines if check in ("", line["check"])]
 
@@ -92,8 +92,8 @@ async def check_silence(site: Site, pids: list[int], check: str, problem: str) -
     await asyncio.to_thread(produce, site.servers, site.topic(FINE), [(b"k", data)])
     await site.until_idle(1)
     await site.stop()
-    assert [line["check"] for line in told(site, "check_failed")] == [check]
-    assert [line["check"] for line in told(site, "check_passed")] == [check]
+    assert [line["check"] for line in logged(site, "check_failed")] == [check]
+    assert [line["check"] for line in logged(site, "check_passed")] == [check]
 
 
 @pytest.mark.slow

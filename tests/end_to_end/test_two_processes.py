@@ -106,18 +106,18 @@ class Load:
     ) -> None:
         data = self._payment(f"pay-{name}", account[0], name, paid)
         self._put(where, name, data)
-        fits, books = min(paid, amount), self.expected
+        fits, balances = min(paid, amount), self.expected
         excess = paid - fits
-        books.transferred[account] -= fits
-        books.active[account] -= excess
-        books.transactions[account] += 2 if excess else 1
+        balances.transferred[account] -= fits
+        balances.active[account] -= excess
+        balances.transactions[account] += 2 if excess else 1
         self._spoil(where, name, data, "payment_conflict", {"amount": money(paid + 1)})
         if where is self.late and self.chance.random() < 0.1:
             back = data | {"payment_id": f"back-{name}", "kind": "reversal"}
             self._put(where, name, back | {"reverses_payment_id": f"pay-{name}"})
-            books.transferred[account] += fits
-            books.active[account] += excess
-            books.transactions[account] += 2 if excess else 1
+            balances.transferred[account] += fits
+            balances.active[account] += excess
+            balances.transactions[account] += 2 if excess else 1
 
     def _spoil(
         self,

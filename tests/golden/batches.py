@@ -14,7 +14,7 @@ from service.export.batch import Batch, BatchLine, BatchPatron, CreditRef, clean
 
 GOLDEN = Path(__file__).parent
 CUTOFF = datetime(2026, 9, 12, 19, 30, 0, 250_000, tzinfo=UTC)
-SEEN = datetime(2026, 9, 12, 19, 22, 6, tzinfo=UTC)
+SNAPSHOT_AT = datetime(2026, 9, 12, 19, 22, 6, tzinfo=UTC)
 
 MAIN = Owner("11111", "MAIN", "Main Library")
 
@@ -27,7 +27,7 @@ def line(n: int, amount: int = 95_00, **fields: object) -> BatchLine:
         "type": "OVERDUEFINE",
         "amount": amount,
         "status": Status.TRANSFERRED,
-        "last_transaction_at": SEEN,
+        "last_transaction_at": SNAPSHOT_AT,
     }
     return BatchLine(**{**known, **fields})  # type: ignore[arg-type]  # a test's shorthand
 
@@ -90,7 +90,7 @@ def any_text(min_size: int = 0, max_size: int = 30) -> st.SearchStrategy[str]:
     return st.text(st.characters(exclude_categories=()), min_size=min_size, max_size=max_size)
 
 
-def said_text() -> st.SearchStrategy[str]:
+def visible_text() -> st.SearchStrategy[str]:
     return any_text(1).filter(lambda text: bool(clean(text).strip()))
 
 
@@ -110,28 +110,28 @@ _items = st.builds(
 _owners = st.builds(
     Owner,
     library_id=st.from_regex(r"[0-9]{1,9}", fullmatch=True),
-    library_code=said_text(),
+    library_code=visible_text(),
     library_name=any_text(),
 )
 _lines = st.builds(
     BatchLine,
     bursar_transaction_id=_bursar_ids,
     fine_id=st.text(min_size=1, max_size=8),
-    type=st.sampled_from(["OVERDUEFINE", "CREDIT"]) | said_text(),
+    type=st.sampled_from(["OVERDUEFINE", "CREDIT"]) | visible_text(),
     amount=st.integers(-(10**9), 10**9).filter(bool),
     status=st.sampled_from([Status.CLOSED, Status.TRANSFERRED]),
     last_transaction_at=_instants,
     owner=st.none() | _owners,
     comment=_optional_text,
     item=st.none() | _items,
-    credit_ref=st.none() | st.builds(CreditRef, _bursar_ids, said_text()),
+    credit_ref=st.none() | st.builds(CreditRef, _bursar_ids, visible_text()),
 )
 _patrons = st.builds(
     BatchPatron,
     patron_id=st.text(min_size=1, max_size=8),
     match_type=st.sampled_from(["userName", "02", "OTHER_ID_1"]),
-    match_value=said_text(),
-    name=said_text(),
+    match_value=visible_text(),
+    name=visible_text(),
     lines=st.lists(_lines, min_size=1, max_size=4).map(tuple),
 )
 ZONES = ["America/New_York", "Europe/Istanbul", "Asia/Kolkata", "America/Sao_Paulo", "UTC"]

@@ -35,7 +35,7 @@ POINTS = (
 )
 
 
-async def check_books(world: World, fines: int) -> None:
+async def check_ledger(world: World, fines: int) -> None:
     """Everything was applied once, and everything is out once and without a gap."""
     (row,) = await world.site.rows("SELECT count(*) AS n FROM fine")
     assert row["n"] == fines
@@ -62,7 +62,7 @@ async def killed_again_and_again(world: World, points: list[str]) -> None:
             assert await process.wait() == KILLED, (point, world.site.log()[-3:])
     world.site.settings = {**world.site.settings, "CRASH_AT": ""}
     await world.works(world.idle)
-    await check_books(world, len(points))
+    await check_ledger(world, len(points))
 
 
 async def test_killed_at_each_step_it_starts_again(world: World) -> None:
@@ -84,7 +84,7 @@ async def test_killed_at_random_fifty_times_it_starts_again(world: World) -> Non
         await asyncio.sleep(chance.random())
         await world.site.kill()
     await world.works(world.idle)
-    await check_books(world, 500)
+    await check_ledger(world, 500)
 
 
 async def test_retention_up_to_what_was_acknowledged_stops_nobody(world: World) -> None:
@@ -95,7 +95,7 @@ async def test_retention_up_to_what_was_acknowledged_stops_nobody(world: World) 
         ends = await asyncio.to_thread(end_offsets, site.servers, name)
         await asyncio.to_thread(delete_records, world.admin, name, ends)
     await world.works(world.first_day)
-    await check_books(world, 4)
+    await check_ledger(world, 4)
 
 
 async def test_a_copy_that_came_late_and_expired_stops_nobody(world: World) -> None:
@@ -109,7 +109,7 @@ async def test_a_copy_that_came_late_and_expired_stops_nobody(world: World) -> N
     ends = await asyncio.to_thread(end_offsets, site.servers, topic)
     await asyncio.to_thread(delete_records, world.admin, topic, ends)
     await world.works(world.idle)
-    await check_books(world, 4)
+    await check_ledger(world, 4)
 
 
 async def test_a_record_of_another_program_stops_until_a_person_passes_over_it(
@@ -151,7 +151,7 @@ async def test_everything_that_was_published_is_known_by_its_content(world: Worl
     await world.works(world.everything)
     async with connected(world.site.database_url) as connection:
         await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
-    await check_books(world, 4)
+    await check_ledger(world, 4)
     await world.works(world.exports)
 
 
@@ -173,13 +173,13 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
     async with await create_pool(site.database_url) as pool, pool.acquire() as connection:
         await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
         for change in CHANGED:
-            undone = connection.transaction()
-            await undone.start()
+            reversal = connection.transaction()
+            await reversal.start()
             for table in ("export_batch", "loan_closed"):  # they refuse what is tried here
                 await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             await connection.execute(change)
             answer = await check.ask(connection)
-            await undone.rollback()
+            await reversal.rollback()
             assert {finding.kind for finding in answer.findings} == {FindingKind.UNKNOWN_RECORD}, (
                 change
             )

@@ -180,13 +180,13 @@ async def exchanged_under_a_running_service_with_inputs(world: World) -> None:
 async def output_topics_made_anew_after_the_backup(world: World) -> None:
     """The stored offsets are of the former topics, and not below those of the new ones."""
 
-    async def one_is_billed_and_another_waits() -> None:
+    async def a_batch_is_billed_and_another_waits() -> None:
         """Both of one patron, so that no partition is written that was not written before."""
         world.send("fine-created.v1", fine(1))
         await world.exports()
         world.send("fine-created.v1", {**fine(3), "patron": fine(1)["patron"]})
 
-    await world.works(one_is_billed_and_another_waits)
+    await world.works(a_batch_is_billed_and_another_waits)
     backup = await world.backups.take()
     for contract in OUTPUTS:
         await asyncio.to_thread(delete_topic, world.admin, world.site.topic(contract))
@@ -196,7 +196,7 @@ async def output_topics_made_anew_after_the_backup(world: World) -> None:
     await asyncio.to_thread(forget_group, world.admin, world.site.group)
 
 
-async def exchanged_by_an_empty_one_under_a_running_service(world: World) -> None:
+async def exchanged_by_an_empty_database_under_a_running_service(world: World) -> None:
     await world.site.start()
     await world.everything()
     await world.idle()
@@ -218,5 +218,5 @@ VARIANTS: tuple[Variant, ...] = (
     exchanged_under_a_running_service_with_exports_alone,
     exchanged_under_a_running_service_with_inputs,
     output_topics_made_anew_after_the_backup,
-    exchanged_by_an_empty_one_under_a_running_service,
+    exchanged_by_an_empty_database_under_a_running_service,
 )

@@ -67,12 +67,12 @@ def done(decision_result: DecisionResult) -> str:
     return decision_result.outcome
 
 
-def undone(decision_result: DecisionResult) -> str:
+def not_done(decision_result: DecisionResult) -> str:
     assert not decision_result.done
     return decision_result.outcome
 
 
-async def one_rejected(path: WritePath, *records: Record) -> RejectedRecord:
+async def single_rejected(path: WritePath, *records: Record) -> RejectedRecord:
     await path.take(*records)
     (item,) = await rejected_now(path)
     return item

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.kafka.topics import LARGE_BYTES
-from tests.support.process import COMMAND_SECONDS_MAX, LOOK_SECONDS, end
+from tests.support.process import COMMAND_SECONDS_MAX, POLL_SECONDS, end
 from tests.support.programs import Program, start_program
 from tests.support.sealed import Sealed, publish
 
@@ -91,11 +91,11 @@ class Drop:
         names = {batch.file_name for batch in batches}
         await until(lambda: names <= {path.name for path in self.folder.iterdir()})
 
-    async def until_told(self, event: str, times: int = 1) -> None:
+    async def until_logged(self, event: str, times: int = 1) -> None:
         """In the log of the running delivery."""
-        await until(lambda: self.told(event) >= times)
+        await until(lambda: self.logged(event) >= times)
 
-    def told(self, event: str) -> int:
+    def logged(self, event: str) -> int:
         """How often its log says so."""
         return [line["event"] for line in self.log()].count(event)
 
@@ -128,7 +128,7 @@ async def until(holds: Callable[[], bool]) -> None:
         while True:
             if holds():
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 TOPICS = ("export-batch.v1", "export-manifest.v1")

@@ -88,10 +88,10 @@ async def count(pool: Pool, table: str = "fine") -> int:
 
 
 def holds(pool: Pool, wanted: int, table: str = "fine") -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
+    async def is_reached() -> bool:
         return await count(pool, table) == wanted
 
-    return look
+    return is_reached
 
 
 async def offsets(pool: Pool) -> dict[int, int]:
@@ -114,7 +114,7 @@ async def says(intake: Intake, text: str) -> bool:
     return intake.problem() == text
 
 
-async def holds_or_away(pool: Pool, wanted: int) -> bool:
+async def holds_if_available(pool: Pool, wanted: int) -> bool:
     try:
         return await count(pool) == wanted
     except Exception:  # noqa: BLE001 - a session that was ended; the next look has another

@@ -17,8 +17,8 @@ def peak_kb() -> int:
 
 
 if __name__ == "__main__":
-    told = Path(sys.argv.pop(1))
+    result_file = Path(sys.argv.pop(1))
     try:
         main()
     finally:
-        told.write_text(str(peak_kb()), "utf-8")
+        result_file.write_text(str(peak_kb()), "utf-8")

@@ -17,7 +17,7 @@ import asyncpg
 from tests.support.programs import ROOT, Program, start_program
 
 COMMAND_SECONDS_MAX = 120
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Site:
             )
         async with asyncio.timeout(COMMAND_SECONDS_MAX):
             while process.returncode is None and self._logged(name, until) == before:  # noqa: ASYNC110 - the other side is a process
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def page(self, path: str, name: str = "one") -> tuple[int, str]:
         """Status and text of a page of the operators' port."""
@@ -160,7 +160,7 @@ class Site:
         async with asyncio.timeout(seconds_max):
             while not await holds():
                 self.check_alive()
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def until_idle(self, records: int, seconds_max: int = 60) -> None:
         """All `records` of the input topics are applied, and all there was to say is said."""

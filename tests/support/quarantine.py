@@ -23,7 +23,7 @@ DOCUMENT, MANIFEST = "export-batch.v1", "export-manifest.v1"
 KEY = BatchKey("6050", "SIS", 1)
 
 # As release 0.3.0 has it, whose relay runs beside this one during an upgrade.
-SET_ASIDE_OF_0_3_0 = """
+QUARANTINED_BY_0_3_0 = """
 INSERT INTO outbox_set_aside (
     outbox_id, place, topic, record_key, payload, headers, reason, recorded_at
 )

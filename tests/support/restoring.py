@@ -23,7 +23,7 @@ from tests.support.topics import end_offsets, produce
 SECONDS_MAX = 60
 OLDER = 3
 # What says who works here and why not, but nothing about fines.
-ASIDE = ("alembic_version", "process_commit", "relay_lease", "restore_verdict")
+IGNORED_TABLES = ("alembic_version", "process_commit", "relay_lease", "restore_verdict")
 LOST = "LOSTITEMREPLACEMENTFEE"
 PROFILE = institution() + profile(fine_types=["OVERDUEFINE", LOST], close_paid_lost_loan=True)
 
@@ -152,7 +152,7 @@ async def state_of(site: Site) -> Mapping[str, object]:
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
             " AND table_name <> all($1::text [])",
-            ASIDE,
+            IGNORED_TABLES,
         )
         for (name,) in tables:
             row = "to_jsonb(t) - 'owner_epoch'" if name == "consumer_offset" else "to_jsonb(t)"

@@ -11,7 +11,7 @@ from tests.support.mixture import PROFILES
 from tests.support.write_path import Record, WritePath, change, fine, miss_the_fine, profiles_of
 
 BAD = "BAD-1"
-SAID = Justification("tester", "a test")
+JUSTIFICATION = Justification("tester", "a test")
 BOTH = profiles_of(PROFILES).profiles[0]
 FAILURES = {
     "fold": (core_parked, "decide"),
@@ -73,5 +73,5 @@ async def by_command(path: WritePath, patch: pytest.MonkeyPatch, failure: str) -
     break_it(patch, failure)
     for item in await parked_now(path):
         if item.id in ("C-3", "C-4"):
-            decision = await parked.release(path.applier, item, SAID)
+            decision = await parked.release(path.applier, item, JUSTIFICATION)
             assert (decision.done, decision.outcome) == (True, "applied")

@@ -76,14 +76,14 @@ def make_keys(folder: Path) -> Keys:
 
 @asynccontextmanager
 async def serving(keys: Keys, root: Path, mood: Mood, port: int = 0) -> AsyncIterator[int]:
-    class Own(Server):
+    class BoundServer(Server):
         pass
 
     class Accepting(asyncssh.SSHServer):
         def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
             accepted.append(connection)
 
-    Own.mood = mood
+    BoundServer.mood = mood
     accepted: list[asyncssh.SSHServerConnection] = []
     server = await asyncssh.listen(
         "127.0.0.1",
@@ -91,7 +91,7 @@ async def serving(keys: Keys, root: Path, mood: Mood, port: int = 0) -> AsyncIte
         server_factory=Accepting,
         server_host_keys=[keys.host],
         authorized_client_keys=str(keys.authorized),
-        sftp_factory=lambda channel: Own(channel, chroot=str(root).encode()),
+        sftp_factory=lambda channel: BoundServer(channel, chroot=str(root).encode()),
     )
     try:
         yield server.get_port()

@@ -33,7 +33,7 @@ class World:
     prefix: str
     folder: Path
 
-    def told(self, **settings: str) -> World:
+    def with_settings(self, **settings: str) -> World:
         return replace(self, environment={**self.environment, **settings})
 
     @property

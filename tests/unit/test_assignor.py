@@ -101,12 +101,12 @@ def test_two_whole_topics_of_the_client_s_own_assignor_are_divided() -> None:
 
 
 def test_of_two_members_that_claim_a_partition_the_later_generation_keeps_it() -> None:
-    claimed = frozenset({TopicPartition("a", 1)})
+    owned = frozenset({TopicPartition("a", 1)})
     topics = frozenset({"a"})
     for stale, current in ("AB", "BA"):
         members = {
-            stale: GroupMember(topics, claimed, 3),
-            current: GroupMember(topics, claimed, 4),
+            stale: GroupMember(topics, owned, 3),
+            current: GroupMember(topics, owned, 4),
         }
         assert TopicPartition("a", 1) in spread({"a": range(2)}, members)[current]
 

@@ -217,9 +217,9 @@ def test_what_a_run_that_died_has_left_is_cut_as_the_whole_would_have_been(
 
 
 @given(any_batch())
-def test_a_document_is_never_larger_than_its_fines_were_taken_for(any_one: Batch) -> None:
-    taken_for = sum(size_bytes_max(who, item) for who in any_one.patrons for item in who.lines)
-    assert len(render(any_one)) <= DOCUMENT_BYTES + taken_for
+def test_a_document_is_never_larger_than_its_fines_were_taken_for(drawn: Batch) -> None:
+    taken_for = sum(size_bytes_max(who, item) for who in drawn.patrons for item in who.lines)
+    assert len(render(drawn)) <= DOCUMENT_BYTES + taken_for
 
 
 def test_the_largest_markup_of_a_fine_is_foreseen_and_not_by_far_too_much() -> None:

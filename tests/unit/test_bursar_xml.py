@@ -32,13 +32,13 @@ def test_a_golden_file_is_valid_against_the_released_schema(name: str) -> None:
 
 
 @given(any_batch())
-def test_any_text_is_printed_as_a_valid_document(any_one: Batch) -> None:
-    validate(render(any_one))
+def test_any_text_is_printed_as_a_valid_document(drawn: Batch) -> None:
+    validate(render(drawn))
 
 
 @given(any_batch())
-def test_the_document_is_one_line_after_the_declaration(any_one: Batch) -> None:
-    declaration, *rest = render(any_one).decode().split("\n")
+def test_the_document_is_one_line_after_the_declaration(drawn: Batch) -> None:
+    declaration, *rest = render(drawn).decode().split("\n")
     assert declaration == '<?xml version="1.0" encoding="UTF-8"?>'
     assert len(rest) == 1
     assert not re.search(r">\s+<(?!/)", rest[0])

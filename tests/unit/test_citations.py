@@ -173,15 +173,15 @@ def _cases(path: Path) -> Iterator[str]:
 
 
 @cache
-def anchors_of(path: Path) -> frozenset[str]:
+def heading_links(path: Path) -> frozenset[str]:
     """The anchors of a page's headings, as GitHub makes them."""
-    anchors: list[str] = []
+    links: list[str] = []
     text = without_code(path.read_text("utf-8"))
     for heading in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE):
         plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        anchors.append(slug if slug not in anchors else f"{slug}-{anchors.count(slug)}")
-    return frozenset(anchors)
+        links.append(slug if slug not in links else f"{slug}-{links.count(slug)}")
+    return frozenset(links)
 
 
 def test_links_and_anchors_lead_somewhere() -> None:
@@ -190,8 +190,8 @@ def test_links_and_anchors_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text("utf-8"))):
             if "://" in link or link.startswith("mailto:"):
                 continue
-            file, _, anchor = link.partition("#")
+            file, _, heading = link.partition("#")
             target = (path.parent / file).resolve() if file else path
-            if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            if not target.exists() or (heading and heading not in heading_links(target)):
                 wrong.append(f"{name_of(path)}: {link}")
     assert wrong == []

@@ -286,7 +286,7 @@ def test_a_deleted_value_is_no_batch() -> None:
 
 
 NAME = b'"file_name": "DAILY-100000000000001-1.xml"'
-OWN = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
+STATE = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
 
 
 @pytest.mark.parametrize(
@@ -294,12 +294,12 @@ OWN = b'"institution_id": "972", "profile": "DAILY", "batch_number": 1'
     [
         (b"{", "JSON"),
         (b"[]", "object"),
-        (b"{%b, %b}" % (OWN.replace(b"972", b"973"), NAME), "of its ce_id"),
-        (b"{%b, %b}" % (OWN.replace(b": 1", b": 2"), NAME), "of its ce_id"),
-        (b"{%b}" % OWN, "file_name"),
-        (b'{%b, "file_name": "../DAILY-100000000000001-1.xml"}' % OWN, "file_name"),
-        (b"{%b, %b}" % (OWN, NAME.replace(b"DAILY", b"OTHER")), "file_name"),
-        (b"{%b, %b}" % (OWN, NAME), "the manifest's export number"),
+        (b"{%b, %b}" % (STATE.replace(b"972", b"973"), NAME), "of its ce_id"),
+        (b"{%b, %b}" % (STATE.replace(b": 1", b": 2"), NAME), "of its ce_id"),
+        (b"{%b}" % STATE, "file_name"),
+        (b'{%b, "file_name": "../DAILY-100000000000001-1.xml"}' % STATE, "file_name"),
+        (b"{%b, %b}" % (STATE, NAME.replace(b"DAILY", b"OTHER")), "file_name"),
+        (b"{%b, %b}" % (STATE, NAME), "the manifest's export number"),
     ],
 )
 def test_a_manifest_names_its_batch_and_a_file_in_the_folder(value: bytes, rule: str) -> None:

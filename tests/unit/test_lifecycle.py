@@ -98,8 +98,8 @@ async def test_a_part_that_hangs_does_not_take_the_time_of_the_stages_after_it()
     async def deaf(_stop: asyncio.Event) -> None:
         await asyncio.Event().wait()
 
-    async def relay(own_stop: asyncio.Event) -> None:
-        await own_stop.wait()
+    async def relay(relay_stop: asyncio.Event) -> None:
+        await relay_stop.wait()
         lines.append("sent")
 
     stages = [[Part("intake", deaf)], [Part("sweep", deaf)], [Part("relay", relay)]]

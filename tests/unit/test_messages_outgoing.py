@@ -209,10 +209,10 @@ def test_any_balances_keep_to_the_schema_and_add_up(
     after = Account(key, active // 2, transferred // 2, sequence=2)
     before = Account(key, active // 2 - change // 4, transferred // 2 + change // 4, sequence=1)
     fine = replace(fine_of(key, 100), remaining=remaining)
-    given_one = Transaction(
+    payment = Transaction(
         before, after, fine, Kind.PAYMENT, "x", abs(change), None, PAYMENT, OCCURRED
     )
-    event = sound("balance-changed", encode_balance_changed(given_one, RECORDED, SOURCE))
+    event = sound("balance-changed", encode_balance_changed(payment, RECORDED, SOURCE))
     assert event["balance"]["total"] == format_minor(after.active + after.transferred, currency)
     assert event["previous"]["active"] == format_minor(before.active, currency)
     assert event["change"]["transferred"] == format_minor(-(change // 4), currency)

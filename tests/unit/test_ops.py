@@ -119,10 +119,10 @@ async def test_many_probes_ask_once(ops: HealthPort) -> None:
 
 
 async def test_liveness_does_not_depend_on_readiness(ops: HealthPort) -> None:
-    async def away() -> str | None:
+    async def unavailable() -> str | None:
         return "away"
 
-    ops.readiness.register("database", away)
+    ops.readiness.register("database", unavailable)
     status, _, _ = await get(ops, "/livez")
     assert status == 200
 

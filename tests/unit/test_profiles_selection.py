@@ -59,7 +59,7 @@ def fine(**fields: object) -> Candidate:
 OURS = Exclusion.NOT_THIS_PROFILE
 TRIED_AGAIN = {"terms": replace(example().terms, refused=RefusedRule.RETRY)}
 WITH_CREDITS = {"credits": Credits(included=True, minimum_age_days=2, minimum_amount=50)}
-OWN_AGE = {"credits": Credits(True), "minimum_age_days": 9, "minimum_amount": 9_00}
+CREDIT_AGE = {"credits": Credits(True), "minimum_age_days": 9, "minimum_amount": 9_00}
 
 
 def on(day: int) -> dict[str, object]:
@@ -114,7 +114,7 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("a credit", WITH_CREDITS, credit(-50, 10), ELIGIBLE),
         ("a small credit", WITH_CREDITS, credit(-49, 10), Exclusion.BELOW_MINIMUM),
         ("a young credit", WITH_CREDITS, credit(-50, 11), Exclusion.TOO_YOUNG),
-        ("credits have their own age", OWN_AGE, credit(-1), ELIGIBLE),
+        ("credits have their own age", CREDIT_AGE, credit(-1), ELIGIBLE),
     ],
 )  # fmt: skip
 def test_a_fine_is_selected_or_says_why_not(

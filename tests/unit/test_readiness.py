@@ -42,16 +42,18 @@ def world() -> World:
     return World()
 
 
-AWAY, GOOD = {"database": "away"}, {"database": None}
+UNAVAILABLE, GOOD = {"database": "away"}, {"database": None}
 
 
 async def test_a_failure_and_its_end_are_told_once_each(world: World) -> None:
     world.add("database", Reporting())
-    assert await world.logged(GOOD, AWAY, AWAY, {"database": "TimeoutError"}, GOOD, GOOD) == [
+    assert await world.logged(
+        GOOD, UNAVAILABLE, UNAVAILABLE, {"database": "TimeoutError"}, GOOD, GOOD
+    ) == [
         (Event.CHECK_FAILED, "database", "away"),
         (Event.CHECK_PASSED, "database", None),
     ]
-    assert len(await world.logged(AWAY, GOOD)) == 2, "and again the next time"
+    assert len(await world.logged(UNAVAILABLE, GOOD)) == 2, "and again the next time"
 
 
 async def test_where_each_problem_counts_another_one_is_told(world: World) -> None:
@@ -98,7 +100,7 @@ async def never_asked() -> str | None:
 
 async def test_a_check_with_lines_of_its_own_is_never_told(world: World) -> None:
     world.add("database", SILENT)
-    assert await world.logged(AWAY, GOOD) == []
+    assert await world.logged(UNAVAILABLE, GOOD) == []
     assert not (await world.readiness.findings())[0].problem
 
 

@@ -205,7 +205,7 @@ def cells() -> list[tuple[str, str, str]]:
     ]
 
 
-def seen(done: Changes) -> str:
+def effect_of(done: Changes) -> str:
     made = [line for line in done.transactions if line.kind.value == "credit"]
     has_excess = outcome_of_event(done) == "applied" and any(line.cause for line in made)
     return outcome_of_event(done) + (", with a credit of the excess" if has_excess else "")
@@ -221,7 +221,7 @@ def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome
     before = ledger.store.copy()
     fine = ledger.fine(given.fine_id) if given.history else None
     done = ledger.take(EVENTS[event](given, fine))
-    assert seen(done) == outcome
+    assert effect_of(done) == outcome
     sound(ledger.store)
     if outcome.startswith(("parked", "rejected", "repeat")):
         assert ledger.store.accounts == before.accounts

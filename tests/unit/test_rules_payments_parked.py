@@ -91,13 +91,13 @@ def test_many_payments_that_wait_for_one_fine_are_not_decided_again_and_again(
     store.fold(*ahead)
     decided = 0
 
-    def look(frame: FrameType, event: str, _: object) -> None:
+    def count_decisions(frame: FrameType, event: str, _: object) -> None:
         nonlocal decided
         decided += event == "call" and frame.f_code is decide.__code__
 
     waiting = [pays(1, "F1", payment_id=f"w{n}") for n in range(count)]
     before = sys.getprofile()
-    sys.setprofile(look)
+    sys.setprofile(count_decisions)
     try:
         store.fold(*waiting)
     finally:

@@ -243,11 +243,11 @@ def test_a_response_to_one_profiles_batch_leaves_the_same_number_of_another_alon
 
 def parked_unswept(ledger: Ledger, *missed: BursarPayment) -> None:
     """As a rival's commit at the same instant leaves them: parked although their fine is there."""
-    away = Store()
-    away.fold(*missed)
-    assert len(away.parked) == len(missed)
-    ledger.store.parked |= away.parked
-    ledger.store.payments |= away.payments
+    rival = Store()
+    rival.fold(*missed)
+    assert len(rival.parked) == len(missed)
+    ledger.store.parked |= rival.parked
+    ledger.store.payments |= rival.payments
 
 
 @table(

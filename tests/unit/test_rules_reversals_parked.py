@@ -93,9 +93,9 @@ def test_a_change_of_the_excess_credit_and_a_reversal_go_oldest_first() -> None:
     used = Ledger(*EXPORTED, waives(5_00, CREDIT_ID), reverses(), pays(100_00))
     assert used.reasons() == ["credit_already_exported"]
     assert now(used) == transferred(0)
-    undone = Ledger(*EXPORTED, reverses(), waives(5_00, CREDIT_ID), pays(100_00))
-    assert undone.reasons() == ["already_closed"]
-    assert now(undone) == transferred(95_00)
+    reversed_first = Ledger(*EXPORTED, reverses(), waives(5_00, CREDIT_ID), pays(100_00))
+    assert reversed_first.reasons() == ["already_closed"]
+    assert now(reversed_first) == transferred(95_00)
 
 
 @table(

@@ -101,13 +101,13 @@ def blind_waits(path: Path) -> list[int]:
         and node.func.attr == "sleep"
         and ast.unparse(node.func) in SLEEPS
     ]
-    between_looks = {
+    in_loops = {
         id(inner)
         for loop in nodes(path)
         if sleeps and isinstance(loop, ast.While | ast.For | ast.AsyncFor)
         for inner in ast.walk(loop)
     }
-    return [node.lineno for node in sleeps if id(node) not in between_looks]
+    return [node.lineno for node in sleeps if id(node) not in in_loops]
 
 
 def test_comments_hold_no_leftovers() -> None:

@@ -18,7 +18,7 @@ from tests.support.intaking import (
     count,
     fines,
     holds,
-    holds_or_away,
+    holds_if_available,
     offsets,
     ready,
     running,
@@ -40,7 +40,7 @@ async def test_sessions_that_the_database_ends_lose_and_double_nothing(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
-        await until(lambda: holds_or_away(pool, 1_000))
+        await until(lambda: holds_if_available(pool, 1_000))
     await check_each_once(pool, 1_000)
 
 
@@ -111,7 +111,7 @@ async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_l
     labels = {"topic": topic}
 
     def shown(partitions: int, lag: int) -> Callable[[], Awaitable[bool]]:
-        async def look() -> bool:
+        async def is_ready() -> bool:
             sample = metrics.registry.get_sample_value
             result = (
                 sample("bursar_topic_partitions", labels),
@@ -119,7 +119,7 @@ async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_l
             )
             return result == (partitions, lag)
 
-        return look
+        return is_ready
 
     produce(bootstrap_servers, topic, fines(range(100)))
     async with running(make_intake(path=failing, metrics=metrics)):

@@ -11,7 +11,7 @@ from service.settings import KafkaAccess
 from tests.support.topics import configure_topic
 
 SECONDS_MAX = 60
-ONE = TopicShape(partitions=2, replication=1)
+SHAPE = TopicShape(partitions=2, replication=1)
 
 
 async def test_a_producer_closed_hard_has_no_sender_left(bootstrap_servers: str) -> None:
@@ -37,9 +37,9 @@ async def test_topics_are_created_once_as_they_must_be(
     missing = await check_topics(access, topic_prefix)
     assert {result.rule for result in missing} == {"must exist"}
     assert len(missing) == len(INPUTS) + len(OUTPUTS)
-    created = await create_topics(access, topic_prefix, ONE)
+    created = await create_topics(access, topic_prefix, SHAPE)
     assert set(created) == {topic_prefix + name for name in (*INPUTS, *OUTPUTS)}
-    assert await create_topics(access, topic_prefix, ONE) == ()
+    assert await create_topics(access, topic_prefix, SHAPE) == ()
     async with asyncio.timeout(SECONDS_MAX):  # the broker lists them a little later
         while await check_topics(access, topic_prefix):
             continue
@@ -63,7 +63,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     value: str,
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
-    await create_topics(access, topic_prefix, ONE)
+    await create_topics(access, topic_prefix, SHAPE)
     configure_topic(kafka_admin, topic_prefix + name, setting, value)
     async with asyncio.timeout(SECONDS_MAX):  # topics and settings reach the broker a little later
         while len(differences := await check_topics(access, topic_prefix)) != 1:

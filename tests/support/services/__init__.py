@@ -89,11 +89,11 @@ def from_environment() -> tuple[str | None, str | None]:
     return url, servers
 
 
-Found = tuple[str | None, str | None]
+Addresses = tuple[str | None, str | None]
 
 
 @contextlib.contextmanager
-def started(needed: Needed, asked: str | None, tell: Progress) -> Iterator[tuple[Found, str]]:
+def started(needed: Needed, asked: str | None, tell: Progress) -> Iterator[tuple[Addresses, str]]:
     """What is needed from a container engine or as local processes, and the name of the source."""
     if not (needed.postgres or needed.kafka):
         yield (None, None), "environment"
@@ -114,7 +114,7 @@ def started(needed: Needed, asked: str | None, tell: Progress) -> Iterator[tuple
 
 
 @contextlib.contextmanager
-def local(needed: Needed, tell: Progress) -> Iterator[Found]:
+def local(needed: Needed, tell: Progress) -> Iterator[Addresses]:
     """Both are started side by side; whatever was started is ended, also when the other failed."""
     files = tools(tell)
     tell("starting local processes")

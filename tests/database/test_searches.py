@@ -11,8 +11,8 @@ from tests.support.write_path import WritePath, change, fine, payment, record, r
 
 TEXT = institution() + profile("SIS", overpayment_max="50.00")
 HOLDS = TEXT.replace('overpayment_max = "50.00"', 'overpayment = "hold"')
-OWN = ("--institution", "6050")
-PAY_1 = (*OWN, "--source", "SAP", "--id", "PAY-1")
+INSTITUTION = ("--institution", "6050")
+PAY_1 = (*INSTITUTION, "--source", "SAP", "--id", "PAY-1")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     )
 
     async def story(*named: str) -> list[tuple[str, str | None]]:
-        rows = await commands.lines("history", *OWN, *named)
+        rows = await commands.lines("history", *INSTITUTION, *named)
         return [(row["what"], row.get("fine_id")) for row in rows]
 
     of_first = await story("--fine", "F-1")
@@ -59,9 +59,9 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     assert await story("--payment", "SAP", "BAD") == [("rejected", None)]
     assert await story("--payment", "SAP", "EARLY") == [("payment", "F-9"), ("parked", "F-9")]
     for unknown in (("--payment", "SAP", "NO"), ("--change", "ALMA", "NO"), ("--line", "78")):
-        assert (await commands.call("history", *OWN, *unknown)).exit_code == 1
+        assert (await commands.call("history", *INSTITUTION, *unknown)).exit_code == 1
     both = ("--fine", "F-1", "--line", line)
-    assert (await commands.call("history", *OWN, *both)).exit_code == 2
+    assert (await commands.call("history", *INSTITUTION, *both)).exit_code == 2
 
     await path.take(
         response(
@@ -74,7 +74,7 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     again = await export(path)
 
     async def batches(*named: str) -> list[int]:
-        rows = await commands.lines("export", "list", *OWN, *named)
+        rows = await commands.lines("export", "list", *INSTITUTION, *named)
         return [row["batch_number"] for row in rows]
 
     assert await batches("--line", line) == [1]
@@ -88,10 +88,12 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
 
     assert await ids("parked", "list", "--fine", "F-9") == ["EARLY"]
     assert await ids("parked", "list", "--fine", "F-1") == []
-    assert await ids("parked", "list", *OWN, "--source", "SAP", "--id", "EARLY") == ["EARLY"]
-    assert await ids("parked", "list", *OWN, "--source", "ELSE", "--id", "EARLY") == []
-    assert await ids("rejected", "list", *OWN, "--id", "LOST") == ["LOST"]
-    assert await ids("rejected", "list", *OWN, "--source", "ELSE", "--id", "LOST") == []
+    assert await ids("parked", "list", *INSTITUTION, "--source", "SAP", "--id", "EARLY") == [
+        "EARLY"
+    ]
+    assert await ids("parked", "list", *INSTITUTION, "--source", "ELSE", "--id", "EARLY") == []
+    assert await ids("rejected", "list", *INSTITUTION, "--id", "LOST") == ["LOST"]
+    assert await ids("rejected", "list", *INSTITUTION, "--source", "ELSE", "--id", "LOST") == []
     assert (await commands.call("rejected", "list", "--id", "LOST")).exit_code == 2
 
 
@@ -138,7 +140,7 @@ async def test_all_payments_are_listed_with_what_became_of_them(
         rows = await commands.lines("payments", "list", *options)
         return [f"{row['institution_id']} {row['source']} {row['payment_id']}" for row in rows]
 
-    assert await some("--since", "2026-10-08T00:00:00Z", *OWN) == [
+    assert await some("--since", "2026-10-08T00:00:00Z", *INSTITUTION) == [
         "6050 SAP P-8",
         "6050 ELSE P-9",
     ]
