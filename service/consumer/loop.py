@@ -8,7 +8,7 @@ read twice is recognised as a repeat.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from aiokafka import TopicPartition
@@ -30,8 +30,10 @@ from ..settings import IntakeLimits, KafkaAccess
 from .contact import Contact
 from .membership import Member, join
 from .metrics import RejectionAlarm
-from .records import SESSION_SHARE, PollSize, polls
+from .pace import SESSION_SHARE, PollSize
 from .source import IntakePauses, Parse, Source
+
+RECORD_OVERHEAD_BYTES = 64
 
 log = get_log(__name__)
 
@@ -256,3 +258,24 @@ class Intake:
             self._size.failed()
         elif not report.held:
             self._size.took(records, milliseconds)
+
+
+def polls(records: Iterable[Origin], bytes_max: int) -> Iterator[list[Origin]]:
+    """Cuts `records` into polls of at most `bytes_max` bytes; a larger record is alone in one."""
+    poll: list[Origin] = []
+    poll_bytes = 0
+    for record in records:
+        size = size_of(record)
+        if poll and poll_bytes + size > bytes_max:
+            yield poll
+            poll, poll_bytes = [], 0
+        poll.append(record)
+        poll_bytes += size
+    if poll:
+        yield poll
+
+
+def size_of(record: Origin) -> int:
+    """About how many bytes the record takes in memory."""
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers + RECORD_OVERHEAD_BYTES

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
@@ -15,18 +16,17 @@ from aiokafka.errors import (
 
 from ..apply.poll import PartitionHold
 from ..core.ledger import Origin
-from ..database.offsets import Assignment, TopicAndPartition
+from ..database.offsets import Assignment, TopicAndPartition, record_digest
 from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..restore.guard import Guard
 from ..runtime.failures import ConsumerLost
-from ..runtime.problems import RecordsGone
+from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess
 from .group import Coverage, GroupListener
-from .holds import Holds
 from .offsets import OffsetCommits, OffsetLoader
-from .records import KafkaRecord, has_last_record, origin_of
+from .pace import Holds
 from .source import IntakePauses, Source
 
 LOAD_SECONDS_MAX = 15
@@ -36,7 +36,41 @@ HOLD_MS_MAX = 5_000
 
 log = get_log(__name__)
 
-Records = Mapping[TopicPartition, Sequence[KafkaRecord]]
+
+class KafkaRecord(Protocol):
+    """A record of an input topic, as the client returns it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+def origin_of(record: KafkaRecord) -> Origin:
+    """Returns the record's topic, partition and offset with its bytes; a header without a value
+    gets an empty value.
+    """
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
+
+
+def has_last_record(records: Iterable[KafkaRecord], assignment: Assignment) -> bool:
+    """Whether the last record that was read of the partition is among `records`.
+
+    Raises OtherHistory if another record has its offset.
+    """
+    for record in records:
+        if record.offset == assignment.last_record_offset:
+            if record_digest(record.key, record.value) != assignment.last_record_digest:
+                raise OtherHistory(
+                    f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
+                    "another record than the one that was read there; the topic was made anew. "
+                    "Restore it, or read it from its start by deleting its rows of consumer_offset"
+                )
+            return True
+    return False
 
 
 class Member:
@@ -115,7 +149,9 @@ class Member:
             timeout_ms=self._limits.poll_wait_ms, max_records=records_max
         )
         try:
-            records: Records | None = await unless_set(polling, stop, self.group.changed)
+            records: Mapping[TopicPartition, Sequence[KafkaRecord]] | None = await unless_set(
+                polling, stop, self.group.changed
+            )
         except NoOffsetForPartitionError as problem:
             # Raised once for each partition that had no offset before the seek.
             self._count_fault(problem, len(self._assignments) + FAULTS_IN_A_ROW_MAX)

@@ -17,9 +17,9 @@ from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from ..settings import KafkaAccess, RelayLimits
-from .outbox import Lease, LeaseLost, Outbox, OutboxStatus
+from .lease import Lease, LeaseLost
+from .outbox import Outbox, OutboxStatus, Progress, Row
 from .sender import Sender, SendFailure
-from .window import Progress, Row
 
 CLOSE_SECONDS_MAX = 5
 

@@ -6,28 +6,128 @@ which a backup is restored would send from the backup, and its next acknowledgem
 stored offsets beyond the records that show the restore.
 """
 
-import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from ..database.session import Connection, Pool, statements
+from ..database.session import Connection, statements
 from ..restore.check import Answer
 from ..restore.findings import acknowledgements_lost
 from ..restore.guard import Guard
 from ..runtime.telemetry import Event, get_log
-from .window import Progress, Row
+from .lease import Lease
 
-LEASE_NAME = "relay"
 WRITER = "relay"
+BATCH_BYTES_MIN = 16 * 1024
 SQL = statements("outbox")
 
 log = get_log(__name__)
 
 
-class LeaseLost(Exception):
-    """Another relay may be sending: nothing more is sent or deleted under this fence number."""
+class RecordId(NamedTuple):
+    """A record in the outbox: the id of its row and its place in the row's arrays."""
+
+    row: int
+    place: int
+
+
+class Row(NamedTuple):
+    """A row of the outbox, as the statement `page` returns it.
+
+    `keys`, `values` and `headers` have one item for each record. `quarantined` are the places of
+    records that are not sent.
+    """
+
+    id: int
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[bytes]
+    recorded_at: datetime
+    quarantined: Sequence[int]
+
+
+class OutboxRecord(NamedTuple):
+    """A record to send: `headers` packed as in the outbox, `size` in bytes as Kafka counts them."""
+
+    id: RecordId
+    key: bytes | None
+    value: bytes | None
+    headers: bytes
+    size: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of rows that are still in the outbox; it is kept when a send or a commit fails.
+
+    `finished` has the places that are acknowledged or in quarantine, by row. `acknowledged` (first
+    and last offset of each partition), `quarantined` (rows of the table) and `sent` (records by
+    topic) are what the database does not know yet.
+    """
+
+    finished: dict[int, set[int]] = field(default_factory=dict)
+    acknowledged: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    quarantined: list[tuple[object, ...]] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    # Records of a batch that failed: one of them is the cause, so each is sent alone.
+    suspects: set[RecordId] = field(default_factory=set)
+    batch_bytes: dict[str, int] = field(default_factory=dict)  # of topics that take less than usual
+
+    def acknowledge(
+        self, at: TopicPartition, records: Sequence[OutboxRecord], last_offset: int
+    ) -> None:
+        """Notes that the broker has the records. A negative offset means that the broker had them
+        already and does not say at which offset.
+
+        `last_offset` is the offset of the last of `records`.
+        """
+        for record in records:
+            self._finish(record.id)
+        self.sent[at.topic] += len(records)
+        if last_offset >= 0:
+            first, last = self.acknowledged.get(at, (last_offset - len(records) + 1, -1))
+            self.acknowledged[at] = first, max(last_offset, last)
+
+    def quarantine(self, row: Row, record: OutboxRecord, reason: str) -> None:
+        """Notes that the broker refuses the record because of the record itself."""
+        content = (record.key, record.value, record.headers)
+        self.quarantined.append((*record.id, row.topic, *content, reason, row.recorded_at))
+        self._finish(record.id)
+        self.batch_bytes.pop(row.topic, None)  # it was the record, not the topic's limit
+
+    def suspect(self, topic: str, records: Iterable[OutboxRecord], bytes_max: int) -> None:
+        """Notes that a failure was caused by one of the records, or by the size of their batch.
+
+        The records are sent one by one next time, and other records of the topic in smaller
+        batches.
+        """
+        self.suspects.update(record.id for record in records)
+        batch_bytes = self.batch_bytes.get(topic, bytes_max)
+        self.batch_bytes[topic] = max(batch_bytes // 2, BATCH_BYTES_MIN)
+
+    def complete(self, rows: Iterable[Row]) -> list[int]:
+        """Ids of the rows that have nothing left to send."""
+        return [row.id for row in rows if len(self.skipped(row)) == len(row.keys)]
+
+    def stored(self, complete: Iterable[int]) -> None:
+        """Notes that the database has stored everything and has deleted the rows `complete`."""
+        for row in complete:
+            self.finished.pop(row, None)
+        for unstored in (self.acknowledged, self.quarantined, self.sent):
+            unstored.clear()
+
+    def skipped(self, row: Row) -> set[int]:
+        """Returns the places of a row that are not to be sent any more."""
+        return self.finished.get(row.id, set()).union(row.quarantined)
+
+    def _finish(self, record: RecordId) -> None:
+        self.finished.setdefault(record.row, set()).add(record.place)
+        self.suspects.discard(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,72 +139,6 @@ class OutboxStatus:
     rows_waiting: int
     oldest_row_age_seconds: int
     quarantined: int
-
-
-class Lease:
-    """The lease that lets one relay send at a time: a row that expires by the database's clock and
-    has a fence number.
-
-    `fence` is None while the lease is not held. A lease must not be used by two tasks at once.
-    """
-
-    def __init__(self, pool: Pool, holder: str, seconds: int) -> None:
-        self._pool = pool
-        self._holder = holder
-        self._seconds = seconds
-        self._renewed_ns = 0
-        self.fence: int | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the lease has expired, by the monotonic clock of this process. The time counts
-        from before the last renewal was requested, so the answer is never too late.
-        """
-        return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000
-
-    @property
-    def is_renewal_due(self) -> bool:
-        """Whether a third of the lease's time has passed."""
-        return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000 // 3
-
-    async def take(self) -> bool:
-        """Takes the lease under a new fence number; False if another relay holds it."""
-        asked_ns = time.monotonic_ns()
-        async with self._pool.acquire() as connection:
-            self.fence = await connection.fetchval(
-                SQL["take_lease"], LEASE_NAME, self._holder, self._seconds
-            )
-        self._renewed_ns = asked_ns
-        return self.fence is not None
-
-    async def renew(self) -> None:
-        """Renews the lease. Raises LeaseLost, and errors of the database."""
-        async with self._pool.acquire() as connection:
-            await self.renew_on(connection)
-
-    async def renew_if_due(self) -> None:
-        """Renews the lease once a third of its time has gone. Raises as `renew`."""
-        if self.is_renewal_due:
-            await self.renew()
-
-    async def renew_on(self, connection: Connection) -> None:
-        """Renews the lease inside the caller's transaction, which therefore commits only if the
-        lease is held.
-        """
-        asked_ns = time.monotonic_ns()
-        arguments = (LEASE_NAME, self.fence, self._seconds)
-        if await connection.fetchval(SQL["renew_lease"], *arguments) is None:
-            self.fence = None
-            raise LeaseLost
-        self._renewed_ns = asked_ns
-
-    async def release(self) -> None:
-        """Ends the lease, if it is held, so that the next relay need not wait."""
-        if self.fence is None:
-            return
-        fence, self.fence = self.fence, None
-        async with self._pool.acquire() as connection:
-            await connection.execute(SQL["release_lease"], LEASE_NAME, fence)
 
 
 class Outbox:

@@ -1,12 +1,14 @@
 """Sends records with one idempotent producer, and reports which were acknowledged and which failed.
 
-A send that waits has not failed: there is no deadline. If a send raises an error, the producer is
-closed, because it would fail all later records of that partition.
+The records of an output partition are sent one batch after the other: if a batch fails, none behind
+it in its partition is sent first. A send that waits has not failed: there is no deadline. If a send
+raises an error, the producer is closed, because it would fail all later records of that partition.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -18,13 +20,17 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import murmur2
 
 from ..database.outbox import unpack_headers
 from ..kafka.clients import hard_close, new_producer, start
 from ..settings import KafkaAccess
-from .window import OutboxRecord, Progress, Row, batches
+from .outbox import OutboxRecord, Progress, RecordId, Row
 
 BATCH_BYTES_MAX = 512 * 1024  # of one produce batch; a topic takes 1 MiB by default
+
+# Upper bound of what Kafka's format adds to a record's key, value and packed headers.
+RECORD_OVERHEAD_BYTES = 64
 
 # Errors that are a record's own, with the reason that the quarantine keeps: no waiting helps.
 RECORD_FAULTS = {
@@ -98,7 +104,7 @@ class Sender:
         results = await asyncio.gather(
             *(
                 self._send_partition(producer, at, records, progress)
-                for at, records in progress.left(rows, partitions).items()
+                for at, records in left_of(rows, progress, partitions).items()
             )
         )
         return failures + [failure for failure in results if failure is not None]
@@ -157,3 +163,62 @@ def _filled(producer: AIOKafkaProducer, records: Iterable[OutboxRecord]) -> obje
         assert added is not None, "batches are cut below the producer's limit"
     builder.close()
     return builder
+
+
+def left_of(
+    rows: Iterable[Row], progress: Progress, partitions: Mapping[str, int]
+) -> dict[TopicPartition, list[OutboxRecord]]:
+    """Returns the records that are left to send, by partition, in the order of the outbox.
+
+    `partitions` has the number of partitions of each topic; topics that it does not have are
+    left out.
+    """
+    left: dict[TopicPartition, list[OutboxRecord]] = {}
+    for row in rows:
+        if row.topic not in partitions:
+            continue
+        skipped = progress.skipped(row)
+        for place, (key, value, headers) in enumerate(
+            zip(row.keys, row.values, row.headers, strict=True)
+        ):
+            if place not in skipped:
+                record_id = RecordId(row.id, place)
+                number = partition_of(key, record_id, partitions[row.topic])
+                size = len(key or b"") + len(value or b"") + len(headers)
+                record = OutboxRecord(record_id, key, value, headers, size + RECORD_OVERHEAD_BYTES)
+                left.setdefault(TopicPartition(row.topic, number), []).append(record)
+    return left
+
+
+def partition_of(key: bytes | None, record: RecordId, count: int) -> int:
+    """The partition, of `count`, for a record with this key: as Java's producer chooses it.
+
+    Without a key it depends on the place in the outbox, so that a second sending goes there too.
+    """
+    return (record.row + record.place if key is None else _positive_hash(key)) % count
+
+
+def batches(
+    records: Iterable[OutboxRecord], bytes_max: int, suspects: set[RecordId]
+) -> Iterator[list[OutboxRecord]]:
+    """Cuts the records of a partition into batches of at most `bytes_max` bytes.
+
+    A record in `suspects`, and a record that is larger than `bytes_max`, is a batch of its own.
+    """
+    batch: list[OutboxRecord] = []
+    batch_bytes = 0
+    for record in records:
+        is_suspect = record.id in suspects
+        if batch and (is_suspect or batch_bytes + record.size > bytes_max):
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(record)
+        batch_bytes = bytes_max if is_suspect else batch_bytes + record.size
+    if batch:
+        yield batch
+
+
+@lru_cache(maxsize=100_000)
+def _positive_hash(key: bytes) -> int:
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF

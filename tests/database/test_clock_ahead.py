@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.export.profiles.profile import Profiles
-from service.relay.outbox import Lease, LeaseLost
+from service.relay.lease import Lease, LeaseLost
 from tests.support.exports import check_sealed, fines, profiles_with
 from tests.support.write_path import WritePath
 

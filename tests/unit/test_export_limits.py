@@ -22,7 +22,7 @@ from service.export.selection import Exclusion
 from service.export.xml.write import render
 from service.kafka.topics import settings_of
 from service.messages.encode import Message
-from service.relay.window import RECORD_OVERHEAD_BYTES
+from service.relay.sender import RECORD_OVERHEAD_BYTES
 from service.settings import RelayLimits, Settings
 from tests.golden.batches import CUTOFF, batch, line
 from tests.support.batches import cut, manifest_in_run

@@ -2,7 +2,7 @@
 
 from aiokafka import TopicPartition
 
-from service.consumer.holds import TRY_TIMES, Holds
+from service.consumer.pace import TRY_TIMES, Holds
 
 HELD, OTHER = TopicPartition("t", 1), TopicPartition("t", 2)
 MS = 1_000_000

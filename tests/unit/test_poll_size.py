@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.consumer.records import PollSize
+from service.consumer.pace import PollSize
 
 
 def after(*polls: tuple[int, int]) -> int:

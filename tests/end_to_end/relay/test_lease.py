@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
+from service.relay.lease import Lease, LeaseLost
 from service.relay.loop import Relay
-from service.relay.outbox import Lease, LeaseLost
 from service.runtime.problems import OlderDatabase
 from service.settings import RelayLimits
 from tests.support.relaying import (

@@ -1,7 +1,7 @@
-"""Partitions that are held at their next record, because this record alone exceeds a time limit.
+"""How many records a poll takes, and from which partitions none are taken for a while. Pure.
 
-A held partition is paused and tried again after longer and longer waits. No later record of the
-partition is applied before the record at which it is held.
+A partition is held at a record that alone exceeds a time limit: it is paused and tried again after
+longer and longer waits. No later record of it is applied before that record.
 """
 
 from collections.abc import Collection
@@ -11,9 +11,48 @@ from aiokafka import TopicPartition
 
 from ..runtime.waiting import Backoff
 
+RECORDS_MIN = 10
+# A commit that takes longer than this share of the group's session is too long: what runs into a
+# time limit, or is repeated for a rival, must still end within the session.
+SESSION_SHARE = 5
 # A wait is at least this many times as long as the try before it, so that the other partitions are
 # read at nearly their usual rate, however long the record takes to fail.
 TRY_TIMES = 4
+
+
+@dataclass(slots=True)
+class PollSize:
+    """How many records the next poll takes: fewer after a long poll, more again after short ones.
+
+    `records` is the number to ask for, at most `records_max`; `target_ms` is how long a poll may
+    take until it counts as long.
+    """
+
+    records_max: int
+    target_ms: int
+    records: int = 0
+
+    def __post_init__(self) -> None:
+        self.records = self.records_max
+
+    def took(self, records: int, milliseconds: int) -> None:
+        """Notes that a poll of `records` records was applied in `milliseconds`."""
+        if milliseconds > self.target_ms:
+            fitting = records * self.target_ms // milliseconds
+            self.records = min(self.records, max(self._least, fitting))
+        elif milliseconds * 2 < self.target_ms and records >= self.records:
+            # Only a full poll tells that a larger one would fit.
+            self.records = min(self.records_max, self.records * 2)
+
+    def failed(self) -> None:
+        """Notes that a poll exceeded a time limit, or that the session with the group ended
+        meanwhile.
+        """
+        self.records = max(self._least, self.records // 2)
+
+    @property
+    def _least(self) -> int:
+        return min(RECORDS_MIN, self.records_max)
 
 
 @dataclass(slots=True)
