@@ -1,6 +1,7 @@
 """Draws sentences from README, docs and docstrings, to be put to a reader who sees nothing else.
 
-    python -m tests.structure.sentences --seed 1    25 sentences, each with its place
+    python -m tests.structure.sentences --seed 1              25 sentences, each with its place
+    python -m tests.structure.sentences --seed 1 --context    with their paragraphs as well
 
 The place is the page with the heading, or the signature that a docstring belongs to. The same seed
 draws the same sentences as long as the texts stay the same. If readers cannot say in their own
@@ -37,6 +38,7 @@ class Sentence(NamedTuple):
 
     place: str
     text: str
+    context: str
 
 
 def sentences() -> Iterator[Sentence]:
@@ -44,11 +46,12 @@ def sentences() -> Iterator[Sentence]:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         name = page.relative_to(ROOT).as_posix()
         for heading, section in _sections(page.read_text("utf-8")):
-            for row, text in _sentences_of(section):
-                yield Sentence(", ".join(filter(None, (name, heading, row))), text)
+            for row, text, paragraph in _sentences_of(section):
+                yield Sentence(", ".join(filter(None, (name, heading, row))), text, paragraph)
     for docstring in docstrings(SERVICE):
-        for _, text in _sentences_of(docstring.text):
-            yield Sentence(f"{docstring.path}: {docstring.signature}", text)
+        whole = " ".join(docstring.text.split())
+        for _, text, _ in _sentences_of(docstring.text):
+            yield Sentence(f"{docstring.path}: {docstring.signature}", text, whole)
 
 
 def _sections(page: str) -> Iterator[tuple[str, str]]:
@@ -63,11 +66,11 @@ def _sections(page: str) -> Iterator[tuple[str, str]]:
     yield heading, "".join(texts)
 
 
-def _sentences_of(text: str) -> Iterator[tuple[str, str]]:
-    """The sentences of a text, each with the first cell of its row if it stands in a table."""
+def _sentences_of(text: str) -> Iterator[tuple[str, str, str]]:
+    """The sentences of a text with their paragraphs, behind the first cell of a table's row."""
     for row, paragraph in paragraphs(text):
         for sentence in split(paragraph):
-            yield row, sentence
+            yield row, sentence, paragraph
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, str]]:
@@ -107,9 +110,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, default=25)
+    parser.add_argument("--context", action="store_true", help="also the paragraph or docstring")
     arguments = parser.parse_args()
     for number, sentence in enumerate(draw(arguments.seed, arguments.count), 1):
         print(f"{number}. {sentence.text}\n    ({sentence.place})")
+        if arguments.context and sentence.context != sentence.text:
+            print(f"    {sentence.context}")
 
 
 if __name__ == "__main__":
