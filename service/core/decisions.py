@@ -98,8 +98,7 @@ def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
             remember(workspace, event, ItemState.REJECTED, outcome.reason)
             workspace.reject(event, outcome)
         case Applied():
-            state = ItemState.NOTED if outcome.noted else ItemState.APPLIED
-            remember(workspace, event, state, applied=outcome)
+            remember(workspace, event, outcome.name, applied=outcome)
             workspace.apply(outcome, event.origin.traceparent)
         case Repeat():
             raise AssertionError("a repeat is known before anything is decided")

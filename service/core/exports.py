@@ -42,15 +42,16 @@ def export(fine: Fine, event: ExportFine) -> Applied:
         refused_reason=None,
         changed_at=event.cutoff,
     )
+    kind = Kind.EXPORT if closes else Kind.EXPORT_AND_PAID
     effect = Effect(
         after,
-        Kind.EXPORT if closes else Kind.EXPORT_AND_PAID,
+        kind,
+        terms.label(kind),
         amount=due,
         active=-due,
         transferred=0 if closes else due,
         cause=_reference(event.batch, event.bursar_transaction_id),
         occurred_at=event.cutoff,
-        terms=terms,
     )
     closed_loan = _loan_closed(after, event) if is_lost else None
     return Applied((effect,), after, loan_closed=closed_loan)
@@ -189,13 +190,13 @@ def _refusal(
     effect = Effect(
         after,
         Kind.EXPORT_REJECTED,
+        fine.terms.label(Kind.EXPORT_REJECTED),
         amount=line.amount,
         active=line.amount,
         transferred=-fine.outstanding,
         cause=_reference(line.batch, line.key.bursar_transaction_id),
         occurred_at=event.responded_at,
         comment=reason or None,
-        terms=fine.terms,
     )
     return replace(line, state=LineState.REFUSED, reason=reason), effect
 

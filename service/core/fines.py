@@ -6,7 +6,7 @@ from typing import assert_never
 from .events import FineChanged, FineCreated
 from .ledger import Fine, LibraryRef
 from .outcomes import Applied, Effect, Outcome, Rejected, Repeat, rejected
-from .words import ChangeKind, Considered, Kind, Reason, Status
+from .words import DEFAULT_LABELS, ChangeKind, Considered, Kind, Reason, Status
 
 
 def create(known: Fine | None, event: FineCreated) -> Outcome:
@@ -27,7 +27,8 @@ def create(known: Fine | None, event: FineCreated) -> Outcome:
         changed_at=facts.created_at,
     )
     kind = Kind.CREDIT if facts.is_credit else Kind.FINE
-    effect = Effect(fine, kind, facts.amount, facts.amount, 0, None, facts.created_at)
+    label, amount = DEFAULT_LABELS[kind], facts.amount
+    effect = Effect(fine, kind, label, amount, amount, 0, None, facts.created_at)
     return Applied((effect,), fine)
 
 
@@ -79,5 +80,6 @@ def _move(fine: Fine, event: FineChanged, kind: Kind, status: Status) -> Applied
 
 def _changed(after: Fine, event: FineChanged, kind: Kind, amount: int, active: int) -> Applied:
     cause = LibraryRef(event.key.source, event.key.id, event.reason)
-    effect = Effect(after, kind, amount, active, 0, cause, event.changed_at, event.comment)
+    label = DEFAULT_LABELS[kind]
+    effect = Effect(after, kind, label, amount, active, 0, cause, event.changed_at, event.comment)
     return Applied((effect,), after)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .ledger import Cause, Fine, FineKey, LoanClosed, SourceKey
-from .terms import Terms
-from .words import DEFAULT_LABELS, Kind, Reason, Wait
+from .words import ItemState, Kind, Reason, Wait
 
 # Counted where an operator decides about a record or a fine that no longer waits for it.
 GONE = "gone"
@@ -17,18 +16,13 @@ class Effect:
 
     fine: Fine
     kind: Kind
+    label: str
     amount: int
     active: int
     transferred: int
     cause: Cause
     occurred_at: datetime
     comment: str | None = None
-    terms: Terms | None = None
-
-    @property
-    def label(self) -> str:
-        """The text for people, from the terms under which the fine was exported, or the default."""
-        return self.terms.label(self.kind) if self.terms else DEFAULT_LABELS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +30,8 @@ class Applied:
     """The event has effects. `fine` is the fine after all of them.
 
     Of a payment, `applied` is what reduces the outstanding amount, and `excess` what becomes the
-    credit `credit_id`. `noted` says that no balance changes.
+    credit `credit_id`. The outcome is counted and stored as `applied`, or as `noted` if no balance
+    changes.
     """
 
     effects: tuple[Effect, ...]
@@ -44,13 +39,8 @@ class Applied:
     applied: int = 0
     excess: int = 0
     credit_id: str | None = None
-    noted: bool = False
+    name: ItemState = ItemState.APPLIED
     loan_closed: LoanClosed | None = None
-
-    @property
-    def name(self) -> str:
-        """The name under which the outcome is counted."""
-        return "noted" if self.noted else "applied"
 
 
 @dataclass(frozen=True, slots=True)

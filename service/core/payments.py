@@ -140,7 +140,7 @@ def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
 def _note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:
     """A transaction that changes no balance (rows 9 and 3.9)."""
     effect = _effect(fine, event, kind, amount)
-    return Applied((effect,), effect.fine, noted=True)
+    return Applied((effect,), effect.fine, name=ItemState.NOTED)
 
 
 def reverse(
@@ -235,6 +235,8 @@ def _effect(
     terms: Terms | None = None,
 ) -> Effect:
     """One transaction; `terms` are those of the fine unless the fine is a credit of another one."""
+    terms = terms or fine.terms
+    assert terms is not None  # the bursar reports on exported fines only
     cause = PaymentRef(
         event.key.source,
         event.key.id,
@@ -245,11 +247,11 @@ def _effect(
     return Effect(
         replace(fine, changed_at=event.paid_at),
         kind,
+        terms.label(kind),
         amount,
         active,
         transferred,
         cause,
         event.paid_at,
         BURSAR_COMMENT,
-        terms or fine.terms,
     )

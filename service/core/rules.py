@@ -79,7 +79,7 @@ def take(workspace: Workspace, event: Event) -> None:
 
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
-    outcome = fines.create(workspace.fines.get(event.key), event)
+    outcome = fines.create(workspace.fines.get(event.facts.key), event)
     if isinstance(outcome, Rejected):
         _count(workspace, event, outcome)
         return
@@ -91,7 +91,7 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
         workspace.update_patron(event.patron)
     if isinstance(outcome, Applied):
         workspace.apply(outcome, event.origin.traceparent)
-        retry_parked(workspace, (event.key,))
+        retry_parked(workspace, (event.facts.key,))
 
 
 def _count(workspace: Workspace, event: Incoming, outcome: Repeat | Rejected) -> None:

@@ -283,7 +283,7 @@ class Workspace:
             transactions=tuple(self.transactions),
             loans_closed=tuple(self.loans_closed.values()),
             rejections=tuple(self.rejections),
-            outcomes=dict(self.outcomes),
+            outcomes={str(name): count for name, count in self.outcomes.items()},
         )
 
     def _writes(self) -> int:
