@@ -4,7 +4,7 @@ The same of an export that passes over nearly everything.
 """
 
 from service.export.batch import Limits
-from tests.bench.figures import ExportFigures, Tell, exported, told_by
+from tests.bench.figures import ExportFigures, Tell, exported, printed_by
 from tests.bench.ledgers import export_whole, fill, keep_due, multiply
 from tests.bench.world import World, new_database
 from tests.support.services import Services
@@ -62,6 +62,6 @@ async def _refusal_mb(services: Services, filled: str, lines: int) -> float:
     """Of all lines in one batch, of however many bytes."""
     async with new_database(services, filled) as url:
         await export_whole(url, Limits(lines, bytes_max=lines * BYTES_OF_A_FINE))
-        result = await told_by(World(services, url, "none."), "tests.bench.refusal_run", {})
+        result = await printed_by(World(services, url, "none."), "tests.bench.refusal_run", {})
     memory_mb: float = result["memory_mb"]
     return memory_mb

@@ -62,11 +62,11 @@ def test_what_a_foreign_exception_quotes_is_not_written(written: io.StringIO) ->
     first, second = lines(written)
     assert "Erika" not in written.getvalue()
     for line in (first, second):
-        problem = line["problem"]
-        assert isinstance(problem, dict)
-        assert problem["type"] == "CheckViolationError"
-        assert problem["sqlstate"] == "23514"
-        assert "test_logs.py" in problem["at"][0]
+        description = line["problem"]
+        assert isinstance(description, dict)
+        assert description["type"] == "CheckViolationError"
+        assert description["sqlstate"] == "23514"
+        assert "test_logs.py" in description["at"][0]
 
 
 def test_an_operator_error_is_told_in_its_own_words() -> None:
