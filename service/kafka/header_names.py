@@ -38,13 +38,11 @@ class TolerantRecords:
 
     def size_in_bytes(self) -> int:
         """The method of the client's class with the same name."""
-        size: int = self._batches.size_in_bytes()
-        return size
+        return int(self._batches.size_in_bytes())
 
     def has_next(self) -> bool:
         """The method of the client's class with the same name."""
-        has_next: bool = self._batches.has_next()
-        return has_next
+        return bool(self._batches.has_next())
 
     def next_batch(self) -> "TolerantBatch | None":
         """The next batch of a producer; None after the last one."""

@@ -220,5 +220,4 @@ def batches(
 
 @lru_cache(maxsize=100_000)
 def _positive_hash(key: bytes) -> int:
-    hashed: int = murmur2(key)
-    return hashed & 0x7FFFFFFF
+    return int(murmur2(key)) & 0x7FFFFFFF

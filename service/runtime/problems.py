@@ -58,7 +58,12 @@ def describe(problem: BaseException) -> dict[str, object]:
     if isinstance(problem, OperatorError | KafkaError | OSError | Unavailable | Bug):
         fields["text"] = str(problem)
     if isinstance(problem, asyncpg.PostgresError):
-        fields |= _of_the_database(problem)
+        names = {
+            "sqlstate": problem.sqlstate,
+            "constraint": getattr(problem, "constraint_name", None),
+            "table": getattr(problem, "table_name", None),
+        }
+        fields |= {key: name for key, name in names.items() if name}
     if isinstance(problem, BaseExceptionGroup):
         fields["within"] = [describe(inner) for inner in problem.exceptions]
     if places := list(_places(problem)):
@@ -75,15 +80,6 @@ def summary(problem: BaseException) -> str:
     fields = describe(problem)
     details = [str(fields[key]) for key in ("text", "sqlstate", "constraint") if fields.get(key)]
     return ": ".join([str(fields["type"]), *details])
-
-
-def _of_the_database(problem: asyncpg.PostgresError) -> dict[str, object]:
-    names = {
-        "sqlstate": problem.sqlstate,
-        "constraint": getattr(problem, "constraint_name", None),
-        "table": getattr(problem, "table_name", None),
-    }
-    return {key: name for key, name in names.items() if name}
 
 
 def _places(problem: BaseException) -> Iterator[str]:
