@@ -42,6 +42,7 @@ MESSAGES = (
 XML = (
     "tests/unit/test_bursar_xml.py",
     "tests/unit/test_bursar_xml_reading.py",
+    "tests/unit/test_manifest.py",
     "tests/unit/test_bursar_xml_details.py",
 )
 FILES = (

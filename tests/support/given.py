@@ -166,4 +166,10 @@ def table(names: str, *rows: tuple[object, ...]) -> pytest.MarkDecorator:
 
 FINE = (creates(95_00),)
 EXPORTED = (*FINE, exports())
+THREE = (
+    creates(95_00),
+    creates(5_00, "F2"),
+    creates(-1_00, "F3"),
+    exports("F1", "F2", "F3"),
+)
 CREDIT_ID = excess_credit_id(SourceKey(UNI, ERP, "p1"))

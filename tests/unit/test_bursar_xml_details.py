@@ -9,7 +9,7 @@ from service.export.xml.read import read, read_import
 from service.export.xml.stream import BYTES_MAX, Fault, UnreadableDocument, elements
 from service.export.xml.write import render
 from tests.golden.batches import batch, line, patron
-from tests.unit.test_bursar_xml_reading import document, fine
+from tests.support.answers import document, fine
 
 
 def test_a_rejected_fine_keeps_its_bytes_in_utf_8() -> None:

@@ -9,21 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.words import Reason
-from service.export.batch import Batch, Sum, totals_of_batch
-from service.export.manifest import TotalsDiffer
-from service.export.selection import Exclusion
-from service.export.xml.proof import printed, prove
-from service.export.xml.read import (
-    BadLine,
-    PaidLine,
-    read,
-    read_import,
-    totals_of_read,
-)
+from service.export.batch import Batch, totals_of_batch
+from service.export.xml.proof import printed
+from service.export.xml.read import BadLine, PaidLine, read, read_import, totals_of_read
 from service.export.xml.stream import Fault, UnreadableDocument
 from service.export.xml.write import NAMESPACE, render
-from tests.golden.batches import any_batch, batch, golden_batches, line, patron
-from tests.support.batches import manifest_in_run
+from tests.golden.batches import any_batch, golden_batches
+from tests.support.answers import document, fine
 
 
 @given(any_batch())
@@ -43,23 +35,6 @@ def test_a_file_sent_back_as_it_came_pays_every_line(drawn: Batch) -> None:
     assert [(paid.bursar_transaction_id, paid.amount) for paid in result.lines] == [
         (sent.bursar_transaction_id, sent.amount) for sent in drawn.lines
     ]
-
-
-def document(*fines: str, prefix: str = "xb") -> bytes:
-    """A bursar's answer: only what counts, pretty-printed by whatever wrote it."""
-    opened, p = (f":{prefix}", f"{prefix}:") if prefix else ("", "")
-    body = "\n".join(f"<{p}userFineFee>{fine}</{p}userFineFee>" for fine in fines)
-    return (
-        f'<{p}xml-fragment xmlns{opened}="{NAMESPACE}">\n  <{p}userExportedFineFees>{body}'
-        f"</{p}userExportedFineFees>\n</{p}xml-fragment>"
-    ).encode()
-
-
-def fine(line_id: str = "77", text: str = "95.00", currency: str = "USD", p: str = "xb:") -> str:
-    return (
-        f"<{p}compositeSum><{p}currency>{currency}</{p}currency><{p}sum>{text}</{p}sum>"
-        f"</{p}compositeSum><{p}bursarTransactionId>{line_id}</{p}bursarTransactionId>"
-    )
 
 
 @pytest.mark.parametrize("prefix", ["xb", "bursar", ""])
@@ -181,7 +156,11 @@ def test_a_file_is_read_in_pieces_and_named_by_its_digest() -> None:
 
 
 ENTITY = '<!DOCTYPE x [<!ENTITY e "95.00">]>'
+
+
 EXTERNAL = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>'
+
+
 LAUGHS = (
     '<!DOCTYPE x [<!ENTITY a0 "aaaaaaaaaa">'
     + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
@@ -253,49 +232,3 @@ def test_a_broken_file_of_ours_is_refused_or_read_and_never_raises_anything_else
     for reader in (read, read_import):
         with suppress(UnreadableDocument):
             reader(broken)
-
-
-HELD_BACK = {Exclusion.REFUSED: 2}
-
-
-def test_a_manifest_holds_totals_of_the_bytes_and_the_lines_in_order() -> None:
-    sent = golden_batches()["full.xml"]
-    document = render(sent)
-    manifest = manifest_in_run(sent, document, prove(sent, document))
-    totals = manifest.totals
-    assert (manifest.count, manifest.total, manifest.totals.patrons) == (4, 404_59, 2)
-    assert (totals.debits, totals.credits) == (Sum(3, 407_84), Sum(1, -3_25))
-    assert totals.by_owner == (("MAIN", Sum(2, 395_50)), ("institution", Sum(2, 9_09)))
-    assert [code for code, _ in totals.by_type] == sorted(code for code, _ in totals.by_type)
-    assert manifest.sha256 == sha256(document).hexdigest()
-    assert manifest.size_bytes == len(document)
-    assert manifest.file_name == "main-100000000000042-1789241400250.xml"
-    assert [row.fine_id for row in manifest.lines] == [
-        "fine-001",
-        "fine-005",
-        "fine-003",
-        "fine-004",
-    ]
-
-
-def test_held_back_fines_are_counted_in_the_last_batch_of_a_run_alone() -> None:
-    sent = batch()
-    document_, totals = render(sent), totals_of_read(read(render(sent)))
-    last = manifest_in_run(sent, document_, totals, part=2, held_back=HELD_BACK)
-    assert last.held_back == ((Exclusion.REFUSED, 2),)
-    earlier = manifest_in_run(sent, document_, totals, is_last=False, held_back=HELD_BACK)
-    assert earlier.held_back == ()
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        batch(patron("abel", line(1, 94_99))),
-        batch(patron("abel", line(1, 95_00, type="OTHER"))),
-        batch(patron("abel", line(1, 95_00)), patron("baker", line(2, 1))),
-    ],
-)
-def test_a_batch_whose_bytes_hold_something_else_has_no_manifest(other: Batch) -> None:
-    sent = batch(patron("abel", line(1, 95_00)))
-    with pytest.raises(TotalsDiffer):
-        manifest_in_run(sent, render(other), totals_of_read(read(render(other))))

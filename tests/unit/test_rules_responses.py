@@ -14,6 +14,7 @@ from tests.support.given import (
     LOST,
     ONLY,
     RETRIES,
+    THREE,
     UNI,
     at,
     cancels,
@@ -36,14 +37,6 @@ from tests.support.in_memory import (
 from tests.support.view_store import Store, sound
 
 CREDIT = (creates(-20_00), exports())
-
-
-THREE = (
-    creates(95_00),
-    creates(5_00, "F2"),
-    creates(-1_00, "F3"),
-    exports("F1", "F2", "F3"),
-)
 
 
 BATCH = BatchKey(UNI, "BOTH", 1)

@@ -6,9 +6,8 @@ from dataclasses import replace
 from service.core.ledger import BatchKey, LineKey
 from service.core.words import LineState, ResponseOutcome
 from tests.support.bursar import accepts, pays, refuses, responds, reverses, writes_off
-from tests.support.given import EXPORTED, LOST, UNI, creates, exports, table
+from tests.support.given import EXPORTED, LOST, THREE, UNI, creates, exports, table
 from tests.support.in_memory import Ledger, Step, outcome_of_event
-from tests.unit.test_rules_responses import THREE
 
 BATCH = BatchKey(UNI, "BOTH", 1)
 
