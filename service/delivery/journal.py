@@ -12,7 +12,7 @@ delivered batch.
 import asyncio
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from .feed import Feed
 from .memory import DeliveredBatch, Memory, export_number_of
 from .placing import describe_batch
 from .records import InvalidBatchRecord, manifest_of
-from .state import Chain, InvalidState, Last
+from .state import Chain, InvalidState
 from .target import Target
 
 log = get_log(__name__)
@@ -100,15 +100,9 @@ def _batch(row: bytes) -> DeliveredBatch | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class PastBatch:
-    """A batch as its manifest describes it, and the hash of the batch before; None for none."""
-
-    batch: DeliveredBatch
-    previous_sha256: str | None
-
-
-PastBatches = Mapping[tuple[str, int, str], PastBatch]  # by key, batch number and SHA-256
+# By key, batch number and SHA-256: the batch as its manifest describes it, and the hash of the one
+# before, None for none.
+PastBatches = Mapping[tuple[str, int, str], tuple[DeliveredBatch, str | None]]
 
 
 async def remembered_batches(
@@ -121,7 +115,11 @@ async def remembered_batches(
     """
     recorded = await asyncio.to_thread(journal.read)
     memory = Memory(recorded or ())
-    lacking = {key: chain for key, chain in chains.items() if _lacks(memory, key, chain)}
+    lacking = {
+        key: chain
+        for key, chain in chains.items()
+        if chain.latest.sha256 and memory.batch(key, chain.latest.batch_number) is None
+    }
     past = await _past_batches(feed, form) if lacking else {}
     learned = []
     for key, chain in lacking.items():
@@ -150,52 +148,37 @@ async def list_target(memory: Memory, target: Target) -> None:
         memory.add_target_names(names)
 
 
-def _lacks(memory: Memory, key: str, chain: Chain) -> bool:
-    last = _latest(chain)
-    return last.sha256 is not None and memory.batch(key, last.batch_number) is None
-
-
-def _latest(chain: Chain) -> Last:
-    return chain.last if chain.started is None else chain.started.last
-
-
 def _learned(key: str, chain: Chain, past: PastBatches, memory: Memory) -> Iterator[DeliveredBatch]:
     """From the latest batch back to one that is known, or is not in the topic any more."""
-    latest = _latest(chain)
-    number, digest = latest.batch_number, latest.sha256
+    number, digest = chain.latest.batch_number, chain.latest.sha256
     while digest is not None and memory.batch(key, number) is None:
-        manifest = past.get((key, number, digest))
-        if manifest is None:
-            yield _without_name(key, number, digest, chain)
-            return
-        yield manifest.batch
-        number, digest = number - 1, manifest.previous_sha256
+        unnamed = (_without_manifest(key, number, digest, chain), None)
+        batch, digest = past.get((key, number, digest), unnamed)
+        yield batch
+        number -= 1
 
 
-def _without_name(key: str, number: int, digest: str, chain: Chain) -> DeliveredBatch:
+def _without_manifest(key: str, number: int, digest: str, chain: Chain) -> DeliveredBatch:
     """A batch without a manifest: the state has its hash, and the file name of a started batch."""
     institution, _, profile = key.partition("/")
     batch = DeliveredBatch(institution, profile, number, digest)
-    started = chain.started
-    if started is None or started.last.batch_number != number:
+    if chain.started is None or chain.latest.batch_number != number:
         return batch
-    number_in_name = export_number_of(started.file_name)
-    return replace(batch, export_number=number_in_name, file_name=started.file_name)
+    name = chain.started.file_name
+    return replace(batch, export_number=export_number_of(name), file_name=name)
 
 
 async def _past_batches(feed: Feed, form: Format) -> PastBatches:
-    batches: dict[tuple[str, int, str], PastBatch] = {}
+    batches: dict[tuple[str, int, str], tuple[DeliveredBatch, str | None]] = {}
     async for records in feed.past_manifests():
         for record in records:
             try:
                 manifest = manifest_of(record)
             except InvalidBatchRecord:
                 continue  # the log names it when it is read in its turn
-            batch, previous = (
-                describe_batch(manifest, record.value, form),
-                manifest.get("previous_sha256"),
-            )
+            batch = describe_batch(manifest, record.value, form)
+            previous = manifest.get("previous_sha256")
+            past = (batch, previous if isinstance(previous, str) else None)
             # The first of equal ones was delivered; the others are repeats of it.
-            past = PastBatch(batch, previous if isinstance(previous, str) else None)
             batches.setdefault((batch.key, batch.batch_number, batch.sha256), past)
     return batches

@@ -74,6 +74,11 @@ class Chain:
     last: Last = Last()
     started: Started | None = None
 
+    @property
+    def latest(self) -> Last:
+        """The last batch that was delivered or is about to be."""
+        return self.last if self.started is None else self.started.last
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
