@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -65,13 +65,17 @@ def deliver(target: str, options: DeliveryOptions, once: bool, as_json: bool) ->
     if not _GROUP.fullmatch(options.group):
         raise usage_error("--group: must be letters, digits, dot, hyphen or underscore")
     metrics = Metrics()
-    feed = Feed(settings, settings.topic_prefix, options.group)
     with operator_errors():
         form = format_named(options.file_format, None if layout is None else read_layout(layout))
         to, state = _target(settings, target, options)
+
+        def new_delivery() -> Delivery:
+            """Kafka's clients are made within the event loop."""
+            feed = Feed(settings, settings.topic_prefix, options.group)
+            return Delivery(feed, to, state, form, request, metrics=metrics)
+
         with state.locked():
-            delivery = Delivery(feed, to, state, form, request, metrics=metrics)
-            asyncio.run(_deliver(settings, delivery, metrics, once, as_json))
+            asyncio.run(_deliver(settings, new_delivery, metrics, once, as_json))
 
 
 def _continue_at(texts: Sequence[str]) -> dict[str, int]:
@@ -107,8 +111,13 @@ def _target(
 
 
 async def _deliver(
-    settings: KafkaSettings, delivery: Delivery, metrics: Metrics, once: bool, as_json: bool
+    settings: KafkaSettings,
+    new_delivery: Callable[[], Delivery],
+    metrics: Metrics,
+    once: bool,
+    as_json: bool,
 ) -> None:
+    delivery = new_delivery()
     stop = asyncio.Event()
     with stop_on_signals(stop, settings.shutdown_seconds_max):
         try:
