@@ -17,9 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
 WORDS_MIN = 3
 
-# Packages whose docstrings still have to be written. A package leaves the list for good.
-STILL_OPEN: frozenset[str] = frozenset()
-
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -31,10 +31,6 @@ class Fault(NamedTuple):
     instead: str
 
 
-# Packages where identifiers still have to be renamed. A package leaves the list for good.
-STILL_OPEN: frozenset[str] = frozenset()
-
-
 def faults(folder: Path) -> list[Fault]:
     """The identifiers below a folder that a rule forbids, in the order of files and lines."""
     return sorted(
@@ -59,12 +55,6 @@ def names(folder: Path) -> Iterator[Name]:
         for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
             if match := re.match(r"-- name: (\w+)", text):
                 yield Name(place, number, match[1])
-
-
-def package_of(name: Name) -> str:
-    """The package of the service, or the folder of the tests, in which an identifier is defined."""
-    parts = name.path.split("/")
-    return parts[1].removesuffix(".py") if parts[0] == "service" else "/".join(parts[:2])
 
 
 def defined_names(place: str, tree: ast.AST) -> Iterator[Name]:
