@@ -78,6 +78,17 @@ def test_a_waiting_record_that_cannot_be_decided_is_named() -> None:
     assert isinstance(failure.value.__cause__, AssertionError)
 
 
+def test_all_waiting_records_that_cannot_be_decided_are_named() -> None:
+    """So that one commit more is enough, however many there are."""
+    payments = (pays(60_00), pays(10_00, payment_id="p2"))
+    ledger = missed(payments, creates(95_00), exports())
+    fine = ledger.fine()
+    ledger.store.fines[fine.facts.key] = replace(fine, terms=None)
+    with pytest.raises(ParkedFailure, match=r"^2 parked records$") as failure:
+        rules.fold(ledger.store.view(), [], queues=[fine.facts.key])
+    assert failure.value.keys == tuple(("payment", payment.key) for payment in payments)
+
+
 def test_what_was_set_free_is_told_from_what_the_events_did() -> None:
     """Each record's share of a fold, so that one that makes the database fail can stand alone."""
     ledger = missed((pays(60_00), disputes()), creates(95_00), exports())
