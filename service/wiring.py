@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from .apply.applier import Applier
 from .apply.tally import TallyInDatabase, TallySink
+from .consumer.group import Source
 from .consumer.loop import Intake
-from .consumer.source import Source
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.outbox import Outputs

@@ -6,7 +6,8 @@ other topics, so that no member would report anything.
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -15,12 +16,34 @@ from aiokafka.errors import KafkaError, for_code
 from ..kafka.clients import KafkaUnavailable, new_admin, running
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaAccess
-from .source import IntakePauses, Source
 
 ASK_SECONDS_MAX = 10
 STABLE = "Stable"  # the state of a group that does not rebalance
 
 log = get_log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The topics that are read: the contract of each full topic name, and where reading begins in a
+    topic that was not read before.
+    """
+
+    group_id: str
+    contracts: Mapping[str, str]
+    start_at_latest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IntakePauses:
+    """Times for which the intake waits; they are constants and not settings."""
+
+    commit_interval_ms: int = 500  # between commits of offsets to Kafka
+    coverage_interval_ms: int = 4_000  # between questions to the group
+    backoff_first_ms: int = 100
+    backoff_ms_max: int = 5_000
+    # After a broker's fail-over its end offset may lag behind what was read already.
+    lag_seconds_max: int = 10
 
 
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types

@@ -8,7 +8,7 @@ read twice is recognised as a repeat.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from aiokafka import TopicPartition
@@ -28,12 +28,14 @@ from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from ..settings import IntakeLimits, KafkaAccess
 from .contact import Contact
+from .group import IntakePauses, Source
 from .membership import Member, join
 from .metrics import RejectionAlarm
 from .pace import SESSION_SHARE, PollSize
-from .source import IntakePauses, Parse, Source
 
 RECORD_OVERHEAD_BYTES = 64
+
+Parse = Callable[[str, Origin], Incoming | Rejection]
 
 log = get_log(__name__)
 

@@ -24,10 +24,9 @@ from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess
-from .group import Coverage, GroupListener
+from .group import Coverage, GroupListener, IntakePauses, Source
 from .offsets import OffsetCommits, OffsetLoader
 from .pace import Holds
-from .source import IntakePauses, Source
 
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10

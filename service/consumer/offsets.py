@@ -18,7 +18,7 @@ from ..restore.findings import read_further
 from ..restore.guard import Guard
 from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
-from .source import IntakePauses, Source
+from .group import IntakePauses, Source
 
 EMPTY_DIGEST = offsets.record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's

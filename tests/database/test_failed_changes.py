@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.apply.operator_actions import Justification
+from service.consumer.group import Source
 from service.consumer.loop import Intake
-from service.consumer.source import Source
 from service.core import decisions, rules
 from service.core import parked as core_parked
 from service.core.ledger import FineKey, Origin

@@ -17,8 +17,8 @@ from aiokafka.coordinator.protocol import (
 )
 from confluent_kafka.admin import AdminClient
 
+from service.consumer.group import IntakePauses, Source
 from service.consumer.loop import Intake
-from service.consumer.source import IntakePauses, Source
 from service.kafka.clients import close_client
 from service.messages.decode import parse
 from service.settings import IntakeLimits, KafkaAccess

@@ -18,8 +18,8 @@ import structlog
 from aiokafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from service.consumer.group import Source
 from service.consumer.loop import Intake
-from service.consumer.source import Source
 from service.messages.decode import parse
 from service.relay.loop import Relay
 from service.runtime.readiness import Readiness

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 
 from service.apply.applier import Applier
 from service.apply.poll import Poll, Report
+from service.consumer.group import IntakePauses
 from service.consumer.loop import Intake
-from service.consumer.source import IntakePauses
 from service.database.session import Pool
 from service.settings import IntakeLimits
 from tests.support.inputs import fine_created, structured

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
+from service.consumer.group import IntakePauses, Source
 from service.consumer.loop import Intake
-from service.consumer.source import IntakePauses, Source
 from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
+from service.consumer.group import Source
 from service.consumer.loop import Intake
-from service.consumer.source import Source
 from service.core import rules
 from service.core.events import Rejection
 from service.core.ledger import Origin

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.consumer.source import IntakePauses
+from service.consumer.group import IntakePauses
 from service.database.session import Pool
 from service.runtime.problems import OlderDatabase, OtherHistory, RecordsGone
 from tests.support.intaking import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from service.apply.applier import Applier
+from service.consumer.group import Source
 from service.consumer.loop import Intake
-from service.consumer.source import Source
 from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
 from service.database.session import Pool
