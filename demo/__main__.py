@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import checks, report, sample
 from demo.container import check_container
@@ -23,7 +22,7 @@ from demo.outputs import Outputs, open_reader
 from demo.scene import PROFILES
 from demo.stage import Stage
 from demo.story import STEPS
-from demo.world import FOLDER, ROOT, DemoFailed, own_world, running_service
+from demo.world import FOLDER, ROOT, DemoFailed, running_service, temporary_world
 from tests.support.services import Services, ServicesUnavailable, running_services
 
 PLAIN_COLUMNS = 136  # where nobody says how wide the terminal is
@@ -42,10 +41,10 @@ def main() -> int:
         console.print("demo: interrupted; everything it started was ended")
         return 130
     except (DemoFailed, ServicesUnavailable) as problem:
-        problems = [str(one) for one in _with_causes(problem)]
-    for line in problems:
+        problems = [str(cause) for cause in _with_causes(problem)]
+    for text in problems:
         console.print(
-            f"differs: {line}", style="red", markup=False, highlight=False, soft_wrap=True
+            f"differs: {text}", style="red", markup=False, highlight=False, soft_wrap=True
         )
     print("demo: ok" if not problems else "demo: failed", flush=True)
     return 1 if problems else 0
@@ -60,11 +59,11 @@ def _with_causes(problem: BaseException) -> Iterator[BaseException]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    asked = os.environ.get("BURSAR_DEMO_SERVICE") == "compose"
+    is_compose = os.environ.get("BURSAR_DEMO_SERVICE") == "compose"
     port = os.environ.get("OPS_PORT") or CONTAINER_PORT
     parser.add_argument(
         "--ops-url",
-        default=CONTAINER_URL.format(port=port) if asked else None,
+        default=CONTAINER_URL.format(port=port) if is_compose else None,
         help="also ask the service with this operators' port, as `docker compose up` starts it",
     )
     return parser.parse_args()
@@ -101,7 +100,7 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
     servers = services.kafka_bootstrap_servers
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(
-            own_world(services.database_url, servers, tell, FOLDER, PROFILES)
+            temporary_world(services.database_url, servers, tell, FOLDER, PROFILES)
         )
         service = await stack.enter_async_context(running_service(world, tell))
         producer = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True)
@@ -114,7 +113,7 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
         stack.push_async_callback(database.close)
         stage = Stage(world, service, producer, consumer, database, outputs)
         await _play(console, stage)
-        problems = [*stage.problems, *await _found(stage)]
+        problems = [*stage.problems, *await _problems(stage)]
         if not problems:
             sample.show(console, outputs)
         if ops_url is not None:
@@ -130,14 +129,8 @@ async def _tell_story(console: Console, services: Services, ops_url: str | None)
 
 
 async def _play(console: Console, stage: Stage) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-    )
     try:
-        with Progress(*columns, console=console) as progress:
+        with report.step_bars(console) as progress:
             for step in STEPS:
                 await stage.play(step, progress)
     finally:
@@ -145,7 +138,7 @@ async def _play(console: Console, stage: Stage) -> None:
         report.show(console, stage.done, stage.outputs)
 
 
-async def _found(stage: Stage) -> list[str]:
+async def _problems(stage: Stage) -> list[str]:
     outputs = stage.outputs
     await stage.world.command("reconcile")  # the service's own word: fails if its books differ
     return [

@@ -96,9 +96,9 @@ def _differing(manifest: Any, document: Record, root: etree._Element) -> Iterato
         ("lines", sorted(line["bursar_transaction_id"] for line in manifest["lines"]), ids),
         ("export number", manifest["export_number"], root.findtext(f".//{XB}exportNumber")),
     )
-    for what, said, found in pairs:
-        if said != found:
-            yield f"{what}: the manifest says {said}, the document {found}"
+    for what, expected, actual in pairs:
+        if expected != actual:
+            yield f"{what}: the manifest says {expected}, the document {actual}"
 
 
 async def tables_are_sound(

@@ -35,7 +35,7 @@ class Outputs:
     prefix: str
     records: dict[str, list[Record]] = field(default_factory=lambda: {name: [] for name in NAMES})
     repeats: int = 0
-    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _taken: set[tuple[str, str]] = field(default_factory=set)
 
     def topics(self) -> list[str]:
         return [f"{self.prefix}{name}.v1" for name in NAMES]
@@ -58,10 +58,10 @@ class Outputs:
     def _take_one(self, name: str, record: ConsumerRecord) -> None:
         headers = {key: value.decode() for key, value in record.headers}
         identity = (name, headers["ce_id"])
-        if identity in self._seen:
+        if identity in self._taken:
             self.repeats += 1
             return
-        self._seen.add(identity)
+        self._taken.add(identity)
         place = (record.partition, record.offset)
         self.records[name].append(Record(name, place, record.key, record.value or b"", headers))
 
@@ -81,7 +81,7 @@ class Outputs:
             for account, change in latest.items()
         }
 
-    def line_of(self, fine_id: str) -> str:
+    def bursar_transaction_id_of(self, fine_id: str) -> str:
         """The bursar's number of a fine, from the manifests."""
         lines = (line for manifest in self.manifests for line in manifest["lines"])
         line = next(line for line in lines if line["fine_id"] == fine_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,7 @@ NOTHING: Balance = (ZERO, ZERO)
 FINE_WIDTH = 7
 SENTENCE = "field and rule"  # the one column whose text may be continued on further lines
 SENTENCE_WIDTH = 48
+NARROW_WIDTH = 95
 UNLIMITED = 1_000  # wider than any of these lists
 GAP = "   "
 
@@ -48,9 +50,9 @@ class Report:
         options = console.options.update(max_width=UNLIMITED)
         if Measurement.get(console, options, table).maximum <= console.width:
             return table
-        lines = [line for cells, _ in self.rows for line in self._lines(cells, console.width)]
+        texts = [text for cells, _ in self.rows for text in self._texts(cells, console.width)]
         caption = [] if self.caption is None else [Text(self.caption, "dim")]
-        return Group(Text(self.title, "bold"), *map(Text, lines), *caption)
+        return Group(Text(self.title, "bold"), *map(Text, texts), *caption)
 
     def _table(self) -> Table:
         table = Table(
@@ -66,20 +68,31 @@ class Report:
             table.add_row(*cells, end_section=end_section)
         return table
 
-    def _lines(self, cells: Sequence[Cell], width: int) -> Iterator[str]:
+    def _texts(self, cells: Sequence[Cell], width: int) -> Iterator[str]:
         subject, *others = [str(cell) for cell in cells]
         if subject:
             yield f" {subject}"
-        line = ""
+        texts = ""
         for heading, text in zip(self.headings[1:], others, strict=False):
             if not text:
                 continue
             part = f"{GAP}{heading} {text}" if heading else f" {text}"
-            if line and cell_len(line + part) > width:
-                yield line
-                line = ""
-            line += part
-        yield line
+            if texts and cell_len(texts + part) > width:
+                yield texts
+                texts = ""
+            texts += part
+        yield texts
+
+
+def step_bars(console: Console) -> Progress:
+    """Bars for the steps of the story, which leave the names of the steps whole on 80 columns."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30 if console.width > NARROW_WIDTH else 10),
+        TextColumn("{task.fields[result]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
 
 
 def show(console: Console, done: list[Done], outputs: Outputs) -> None:

@@ -105,7 +105,7 @@ def _change(outputs: Outputs) -> str:
 
 def _line(outputs: Outputs) -> str:
     ElementTree.register_namespace("xb", NAMESPACE)
-    number = outputs.line_of(LATE_FINE.fine_id)
+    number = outputs.bursar_transaction_id_of(LATE_FINE.fine_id)
     documents = [ElementTree.fromstring(each.value) for each in outputs.records["export-batch"]]
     line = next(
         line

@@ -111,7 +111,7 @@ LOANS = frozenset({"L-31", "L-32"})
 def fine_created(fine: Fine) -> dict[str, object]:
     """The event's data, as a library system says it."""
     created_at = datetime.now(UTC) - timedelta(days=3)
-    said: dict[str, object] = {
+    event: dict[str, object] = {
         "institution_id": fine.patron.college.institution_id,
         "fine_id": fine.fine_id,
         "patron": {
@@ -128,12 +128,12 @@ def fine_created(fine: Fine) -> dict[str, object]:
     }
     if fine.title is not None:
         due = (created_at - timedelta(days=30)).isoformat()
-        said["item"] = {"title": fine.title, "library": "Main & Annex", "due_date": due}
+        event["item"] = {"title": fine.title, "library": "Main & Annex", "due_date": due}
     if fine.loan_id is not None:
-        said["loan_id"] = fine.loan_id
+        event["loan_id"] = fine.loan_id
     if fine.credit_of is not None:
-        said["credit_of"] = fine.credit_of
-    return said
+        event["credit_of"] = fine.credit_of
+    return event
 
 
 def payment(
@@ -145,7 +145,7 @@ def payment(
     fine_id: str | None = None,
 ) -> dict[str, object]:
     """The event's data, as an ERP says it: by its own reference, by the library's, or by both."""
-    said: dict[str, object] = {
+    event: dict[str, object] = {
         "institution_id": college.institution_id,
         "source": "ERP",
         "payment_id": payment_id,
@@ -155,7 +155,7 @@ def payment(
         "paid_at": "2026-03-02T10:15:00+01:00",
     }
     if bursar_transaction_id is not None:
-        said["bursar_transaction_id"] = bursar_transaction_id
+        event["bursar_transaction_id"] = bursar_transaction_id
     if fine_id is not None:
-        said["fine_id"] = fine_id
-    return said
+        event["fine_id"] = fine_id
+    return event

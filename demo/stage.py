@@ -69,21 +69,21 @@ class Stage:
 
     async def play(self, step: Step, progress: Progress) -> None:
         """The step's act, then the wait for all it causes, then the comparison."""
-        task = progress.add_task(step.title, total=None, said="")
+        task = progress.add_task(step.title, total=None, result="")
         before, events = self.balances(), len(self.outputs.changes)
         await step.act(self)
-        wanted = self.expected.events - events
-        progress.update(task, total=max(1, wanted), said=f"0 of {wanted} events")
-        await self._settle(progress, task, events)
-        seen = len(self.outputs.changes) - events
-        said = f"{seen} of {wanted} events" if wanted or seen else "no event, as it must be"
-        progress.update(task, completed=seen if wanted else 1, said=said)
+        expected = self.expected.events - events
+        progress.update(task, total=max(1, expected), result=f"0 of {expected} events")
+        await self._until_done(progress, task, events)
+        read = len(self.outputs.changes) - events
+        result = f"{read} of {expected} events" if expected or read else "no event, as it must be"
+        progress.update(task, completed=read if expected else 1, result=result)
         self._rejected += step.rejected
         parked = await self.database.fetchval("SELECT count(*) FROM parked")
         self._compare(step, parked)
         after = self.balances()
         fines = self.fines(events)
-        self.done.append(Done(step.title, before, after, fines, seen, step.rejected, parked))
+        self.done.append(Done(step.title, before, after, fines, read, step.rejected, parked))
 
     async def publish(self, name: str, data: dict[str, object]) -> None:
         """In binary mode: the attributes are headers, the value is the data."""
@@ -100,8 +100,8 @@ class Stage:
 
     def balances(self) -> dict[Patron, Balance]:
         """What the events say, patron by patron."""
-        said = self.outputs.balances()
-        return {patron: said[key] for key, patron in ACCOUNTS.items() if key in said}
+        balances = self.outputs.balances()
+        return {patron: balances[key] for key, patron in ACCOUNTS.items() if key in balances}
 
     def fines(self, events: int) -> dict[Patron, list[str]]:
         """Each patron's fines in the events after so many, in their order, each once."""
@@ -118,7 +118,7 @@ class Stage:
         sent = await self.producer.send_and_wait(topic, value, headers=headers)
         self._sent[(topic, sent.partition)] = sent.offset + 1
 
-    async def _settle(self, progress: Progress, task: TaskID, events: int) -> None:
+    async def _until_done(self, progress: Progress, task: TaskID, events: int) -> None:
         """Until the service took every input, its outbox is empty and we have read all of it.
 
         In this order it holds also for inputs that have no effect.
@@ -158,9 +158,9 @@ class Stage:
             ("rejected records", self._rejected, len(self.outputs.records["rejected"])),
             ("parked records", step.parked, parked),
         )
-        for what, expected, found in pairs:
-            if expected != found:
-                self.problems.append(f"{step.title}: {what}: {found} instead of {expected}")
+        for what, expected, actual in pairs:
+            if expected != actual:
+                self.problems.append(f"{step.title}: {what}: {actual} instead of {expected}")
         expected_balances, balances = self.expected.balances(), self.balances()
         for patron in PATRONS:
             if expected_balances.get(patron) != balances.get(patron):

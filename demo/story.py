@@ -41,17 +41,17 @@ async def _overpaid(stage: Stage) -> None:
 
 async def _pay(stage: Stage, payment_id: str, fine_id: str, amount: str) -> None:
     stage.expected.paid(fine_id, Decimal(amount))
-    line = stage.outputs.line_of(fine_id)
-    said = payment(SOUTH, payment_id, amount, bursar_transaction_id=line)
-    await stage.publish_structured("bursar-payment", said)
+    bursar_id = stage.outputs.bursar_transaction_id_of(fine_id)
+    event = payment(SOUTH, payment_id, amount, bursar_transaction_id=bursar_id)
+    await stage.publish_structured("bursar-payment", event)
 
 
 async def _repeated(stage: Stage) -> None:
     """As an ERP does that got no answer: the same payment under new message ids."""
-    line = stage.outputs.line_of("F-2001")
+    bursar_id = stage.outputs.bursar_transaction_id_of("F-2001")
     for _ in range(2):
-        said = payment(SOUTH, "PAY-2", "25.00", bursar_transaction_id=line)
-        await stage.publish_structured("bursar-payment", said)
+        event = payment(SOUTH, "PAY-2", "25.00", bursar_transaction_id=bursar_id)
+        await stage.publish_structured("bursar-payment", event)
 
 
 async def _rejected(stage: Stage) -> None:
@@ -66,8 +66,8 @@ async def _rejected(stage: Stage) -> None:
 
 async def _paid_before_its_fine(stage: Stage) -> None:
     stage.expected.paid_early(LATE_FINE.fine_id, LATE_FINE.value)
-    said = payment(SOUTH, "PAY-7", LATE_FINE.amount, fine_id=LATE_FINE.fine_id)
-    await stage.publish("bursar-payment", said)
+    event = payment(SOUTH, "PAY-7", LATE_FINE.amount, fine_id=LATE_FINE.fine_id)
+    await stage.publish("bursar-payment", event)
 
 
 async def _its_fine_comes(stage: Stage) -> None:

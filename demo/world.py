@@ -67,13 +67,13 @@ class World:
                 process.terminate()
                 await process.wait()
         if process.returncode != 0:
-            said = (problems or out).decode(errors="replace").strip()
-            raise DemoFailed(f"`service {' '.join(arguments)}` ended with an error:\n{said}")
+            output = (problems or out).decode(errors="replace").strip()
+            raise DemoFailed(f"`service {' '.join(arguments)}` ended with an error:\n{output}")
         return out.decode(errors="replace")
 
 
 @asynccontextmanager
-async def own_world(
+async def temporary_world(
     server_url: str, servers: str, tell: Progress, folder: Path, profiles: str
 ) -> AsyncIterator[World]:
     """An own database and own topics on these servers; both are gone afterwards.
@@ -152,9 +152,9 @@ async def _until_ready(process: GuardedProcess) -> None:
 
 def ops_port(log: Path) -> int | None:
     """The port that the service chose, from its log."""
-    for line in log.read_text(errors="replace").splitlines():
-        if '"ops_listening"' in line:
-            port: int = json.loads(line)["port"]
+    for record in log.read_text(errors="replace").splitlines():
+        if '"ops_listening"' in record:
+            port: int = json.loads(record)["port"]
             return port
     return None
 
@@ -184,7 +184,7 @@ def clear_kafka(servers: str, prefix: str, group: str) -> None:
         if topics := [name for name in listed if name.startswith(prefix)]:
             _finish(admin.delete_topics(topics, request_timeout=CLEAR_SECONDS_MAX))
         known = admin.list_consumer_groups().result(CLEAR_SECONDS_MAX).valid
-        if group in {one.group_id for one in known}:
+        if group in {listing.group_id for listing in known}:
             _finish(admin.delete_consumer_groups([group], request_timeout=CLEAR_SECONDS_MAX))
     except (KafkaException, TimeoutError) as problem:
         raise DemoFailed(f"topics or group {prefix} could not be deleted: {problem}") from problem

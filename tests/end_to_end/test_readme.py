@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from demo.scene import ANNA, Fine, fine_created
 from demo.stage import event_headers, json_bytes
-from demo.world import World, own_world, running_service
+from demo.world import World, running_service, temporary_world
 from tests.structure import reference
 from tests.support.services import Services
 
@@ -30,7 +30,7 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
     profiles = reference.example_of_profiles()
     servers = services.kafka_bootstrap_servers
     async with (
-        own_world(services.database_url, servers, print, tmp_path, profiles) as world,
+        temporary_world(services.database_url, servers, print, tmp_path, profiles) as world,
         running_service(world, print),
     ):
         database = await asyncpg.connect(world.database_url)

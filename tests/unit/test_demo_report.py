@@ -14,6 +14,7 @@ from demo.expected import Balance
 from demo.outputs import Outputs, Record
 from demo.scene import ANNA, FATIMA, JOERG, PATRONS, XIAOMING, Patron
 from demo.stage import Done
+from demo.story import STEPS
 
 FILE = "NORTH-20260302T101500Z-000000000001-of-an-institution-with-a-long-name.xml"
 REASON = "credit_already_exported"
@@ -72,3 +73,12 @@ def test_no_name_and_no_number_is_cut_or_broken(outputs: Outputs, width: int) ->
 
 def test_a_wide_terminal_has_a_table_for_each_list(outputs: Outputs) -> None:
     assert sum(line.startswith("┏") for line in printed(outputs, 200)) == 3
+
+
+def test_the_bars_of_the_steps_leave_their_names_whole_on_80_columns() -> None:
+    stream = StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    with report.step_bars(console) as bars:
+        for step in STEPS:
+            bars.add_task(step.title, total=1, completed=1, result="no event, as it must be")
+    assert [step.title for step in STEPS if f"{step.title} " not in stream.getvalue()] == []
