@@ -12,9 +12,8 @@ import typer
 from ..delivery.delivery import UNAVAILABLE, Delivery
 from ..delivery.feed import Feed
 from ..delivery.folder import Folder
-from ..delivery.options import DeliveryRequest
 from ..delivery.placing import Delivered
-from ..delivery.state import StateFile
+from ..delivery.state import DeliveryRequest, StateFile
 from ..delivery.target import SCHEME, Target
 from ..export.formats import format_named
 from ..export.formats.layout import read_layout

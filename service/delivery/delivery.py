@@ -20,7 +20,6 @@ from ..runtime.waiting import Backoff, wait_any
 from .feed import Feed, Positions, StateLost
 from .journal import Journal, list_target, remembered_batches
 from .memory import DeliveredBatch, Memory
-from .options import DeliveryLimits, DeliveryRequest, continued
 from .placing import (
     Delivered,
     Undeliverable,
@@ -31,7 +30,15 @@ from .placing import (
 )
 from .queue import Queue, ReadyBatch
 from .records import RecordKind
-from .state import NOTHING_DELIVERED, Chain, State, StateFile
+from .state import (
+    NOTHING_DELIVERED,
+    Chain,
+    DeliveryLimits,
+    DeliveryRequest,
+    State,
+    StateFile,
+    continued,
+)
 from .target import Target
 
 log = get_log(__name__)

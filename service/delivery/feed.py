@@ -1,18 +1,25 @@
 """Reads the two topics of batches from where the state says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import suppress
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from ..kafka.clients import close_client, new_reader, start
+from ..kafka.clients import KafkaUnavailable, close_client, new_reader, start
 from ..runtime.problems import OperatorError
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaAccess
-from .group_offsets import ANSWER_SECONDS_MAX, GroupOffsets
 from .records import BatchRecord, InvalidBatchRecord, RecordKind, batch_record
 from .state import Place
 
@@ -20,6 +27,7 @@ log = get_log(__name__)
 
 R = TypeVar("R")
 
+ANSWER_SECONDS_MAX = 30
 PAST_WAIT_MS = 500
 PAST_RECORDS_MAX = 100
 Positions = Mapping[str, Mapping[int, int]]  # offsets by topic and partition
@@ -237,3 +245,48 @@ def _manifests(records: Iterable[ConsumerRecord]) -> Iterator[BatchRecord]:
         place = Place(record.partition, record.offset)
         with suppress(InvalidBatchRecord):
             yield batch_record(RecordKind.MANIFEST, place, record.headers, record.value)
+
+
+class GroupOffsets:
+    """The committed offsets of a group without members: for tools and for a state that is lost.
+
+    They have a client of their own. If the reader of the topics had the group, it would stand still
+    while the group's coordinator is away, and could not be given further partitions.
+    """
+
+    def __init__(self, access: KafkaAccess, group_id: str) -> None:
+        self._access = access
+        self._group = group_id
+        self._client: AIOKafkaConsumer | None = None
+
+    async def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offsets of those partitions that have any. Raises KafkaError, Unavailable."""
+        client = await self._opened(partitions)
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            offsets = {partition: await client.committed(partition) for partition in partitions}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
+
+    async def write(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commits the offsets. A failure is only logged: nothing depends on them with a state."""
+        try:
+            client = await self._opened(offsets)
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await client.commit(dict(offsets))
+        except (KafkaError, KafkaUnavailable, TimeoutError) as problem:
+            log.warning(Event.OFFSET_COMMIT_FAILED, problem=type(problem).__name__)
+            await self.close()
+
+    async def close(self) -> None:
+        """Closes the client, if there is one."""
+        client, self._client = self._client, None
+        if client is not None:
+            await close_client(client)
+
+    async def _opened(self, partitions: Collection[TopicPartition]) -> AIOKafkaConsumer:
+        if self._client is not None and set(partitions) - self._client.assignment():
+            await self.close()
+        if self._client is None:
+            client = new_reader(self._access, self._group)
+            client.assign(list(partitions))
+            self._client = await start(client)
+        return self._client

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .records import BatchRecord, RecordKind
-from .state import Chain, Last, Place, Started
+from .state import Chain, Last, Place, Started, code_of
 
 LOST = 0  # as the number of the batch that a profile waits for: all of its batches
 LOST_TEXT = "state: how far this profile is was lost: say --continue-at PROFILE=BATCH"
@@ -285,8 +285,3 @@ def _furthest(places: list[Place], before: Place | None) -> Place:
     """How far a profile was read. Places on another partition than `before` are later."""
     place = max(places, key=lambda place: (place.partition, place.offset))
     return before if before is not None and place.is_behind(before) else place
-
-
-def code_of(key: str) -> str:
-    """Returns the code of the profile, which is the second part of `institution/profile`."""
-    return key.partition("/")[2]

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from service.delivery.options import DeliveryRequest, OtherOptions, continued
-from service.delivery.state import Chain, Last, Options, State
+from service.delivery.state import (
+    Chain,
+    DeliveryRequest,
+    Last,
+    Options,
+    OtherOptions,
+    State,
+    continued,
+)
 from service.export.formats import XmlFormat
 from service.export.formats.csv_format import CsvFormat
 
