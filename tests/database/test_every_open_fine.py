@@ -84,7 +84,7 @@ async def previewed(path: WritePath, profile: Profile) -> set[str]:
     return set(fine_ids)
 
 
-def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion | None]:
+def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclusion]:
     """By fine and profile; none is there twice."""
     places = {
         (item.fine.facts.fine_id, item.profile): item.reason for item in result if item.reason

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import pytest
@@ -176,7 +175,7 @@ async def test_a_database_that_does_not_answer_is_no_profiles_failure(
     async with impatient(database_url, counting) as applier, path.pool.acquire() as rival:
         job = job_of(applier, two_profiles(), Clock())
 
-        async def no_answer(_: Any = None) -> bool:
+        async def no_answer(_: object = None) -> bool:
             return False
 
         monkeypatch.setattr(Applier, "answers", no_answer)

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -79,10 +78,10 @@ async def test_no_step_of_a_large_batch_holds_the_loop(path: WritePath) -> None:
     assert stretches.longest_ms < STRETCH_MS_MAX
 
 
-def slowly(work: Callable[..., Any], ran: set[str]) -> Callable[..., Any]:
+def slowly(work: Callable[..., object], ran: set[str]) -> Callable[..., object]:
     """Takes longer than the session may be idle in its transaction."""
 
-    def slow(*arguments: Any, **options: Any) -> Any:
+    def slow(*arguments: object, **options: object) -> object:
         ran.add(work.__name__)
         until_ns = time.monotonic_ns() + (IDLE_MS_MAX + 100) * 1_000_000
         while time.monotonic_ns() < until_ns:

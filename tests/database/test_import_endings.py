@@ -10,11 +10,11 @@ from asyncio.subprocess import DEVNULL, PIPE
 
 import pytest
 
-from tests.support.delivering import until
 from tests.support.importing import Desk, document, exported, outstanding
 from tests.support.process import COMMAND_SECONDS_MAX, end
 from tests.support.programs import ROOT
 from tests.support.topics import read_topic
+from tests.support.waiting import until
 
 
 async def test_the_last_line_of_json_has_complete_and_the_totals(desk: Desk) -> None:

@@ -17,6 +17,7 @@ from service.database.offsets import (
 )
 from service.database.session import Connection, Pool, create_pool
 from service.runtime.failures import Fenced
+from tests.support.waiting import until
 
 DIGEST = record_digest(b"key", b"value")
 
@@ -141,9 +142,8 @@ def test_a_digest_tells_apart_a_missing_key_an_empty_one_and_a_tombstone() -> No
 
 
 async def until_a_session_waits_for_a_lock(pool: Pool) -> None:
-    async with asyncio.timeout(60), pool.acquire() as connection:
-        while not await waits(connection):  # noqa: ASYNC110 - the other side is the database
-            await asyncio.sleep(0.005)
+    async with pool.acquire() as connection:
+        await until(lambda: waits(connection))
 
 
 async def waits(connection: Connection) -> bool:

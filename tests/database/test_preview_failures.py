@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,11 +31,11 @@ async def path(path: WritePath) -> WritePath:
     return path
 
 
-def fails_on(*names: str, works: Any, error: Exception) -> Any:
+def fails_on(*names: str, works: Callable[..., object], error: Exception) -> Callable[..., object]:
     for name in names:
         works = fails_for(f"'{name}'", works)
 
-    def failing(*arguments: Any, **options: Any) -> Any:
+    def failing(*arguments: object, **options: object) -> object:
         try:
             return works(*arguments, **options)
         except Mistake:

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from service.operations.reconcile import Difference, Reconcile, Reconciled, reconcile
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands
-from tests.support.exports import patron
+from tests.support.exports import patron, waiters
 from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine, payment, response
 
@@ -236,12 +236,7 @@ async def test_all_sums_are_of_one_instant(path: WritePath) -> None:
 
 async def until_a_session_waits_for_a_lock(path: WritePath) -> None:
     """The sums over fines are done by then, those over accounts are not."""
-    async with asyncio.timeout(60):
-        while not await path.value(
-            """SELECT EXISTS (SELECT FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock')"""
-        ):
-            pass
+    await waiters(path, 1)
 
 
 async def test_the_loop_of_the_service_shows_the_differences(path: WritePath) -> None:

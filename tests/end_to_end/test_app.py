@@ -13,6 +13,7 @@ import pytest
 from service.database.reach import target_of
 from tests.support.inputs import bursar_payment, structured
 from tests.support.topics import produce, read_topic
+from tests.support.waiting import until
 from tests.support.world import (
     PROFILE,
     SECONDS_MAX,
@@ -25,7 +26,6 @@ from tests.support.world import (
     running,
     someone_waits,
     stopped,
-    until,
     value,
 )
 

@@ -26,6 +26,7 @@ from tests.support import inputs
 from tests.support.guards import opened_guard
 from tests.support.process import Site
 from tests.support.topics import create_topic, delete_topic, produce
+from tests.support.waiting import until
 from tests.support.write_path import write_path
 
 FINE, PAYMENT = "fine-created.v1", "bursar-payment.v1"
@@ -160,14 +161,12 @@ async def test_a_topic_that_nobody_in_the_group_reads_is_named(
             pauses=IntakePauses(coverage_interval_ms=100),
         )
 
-        async def until(problem: str | None) -> None:
-            async with asyncio.timeout(SECONDS_MAX):
-                while intake.problem() != problem:  # noqa: ASYNC110 - the other side is a broker
-                    await asyncio.sleep(0.02)
+        async def until_problem(problem: str | None) -> None:
+            await until(lambda: intake.problem() == problem)
 
         async with forgetful_leader(bootstrap_servers, group_id, sorted(topics)):
             running = asyncio.create_task(intake.run(stop))
-            await until(f"nobody in the group reads all of {payments}")
-        await until(None)
+            await until_problem(f"nobody in the group reads all of {payments}")
+        await until_problem(None)
         stop.set()
         await running

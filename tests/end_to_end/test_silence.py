@@ -33,6 +33,7 @@ from tests.support.services.cache import tools
 from tests.support.services.kafka import LocalKafka
 from tests.support.services.postgres import LocalPostgres
 from tests.support.topics import create_topic, produce
+from tests.support.waiting import until
 from tests.support.write_path import write_path
 
 FINE = "fine-created.v1"
@@ -190,17 +191,15 @@ async def test_a_partition_that_is_not_read_is_named_until_it_is(
     def sample(name: str, **labels: str) -> float | None:
         return metrics.registry.get_sample_value(name, labels)
 
-    async def until(text: str | None) -> None:
-        async with asyncio.timeout(SECONDS_MAX):
-            while intake.problem() != text:  # noqa: ASYNC110 - the other side is a broker
-                await asyncio.sleep(0.05)
+    async def until_problem(text: str | None) -> None:
+        await until(lambda: intake.problem() == text)
 
     async with reading(database_url, bootstrap_servers, group_id, topic) as (
         intake,
         readiness,
         metrics,
     ):
-        await until(None)
+        await until_problem(None)
         assert intake._member is not None
         consumer = intake._member._consumer
         consumer.pause(TopicPartition(topic, 1))
@@ -209,15 +208,13 @@ async def test_a_partition_that_is_not_read_is_named_until_it_is(
             produce, bootstrap_servers, topic, [(b"%d" % n, data) for n in range(30)]
         )
         with structlog.testing.capture_logs() as lines:
-            await until(problem)
+            await until_problem(problem)
             readiness.report(await readiness.findings())
             assert sample("bursar_topic_partitions_unread", topic=topic) in (0, 1)
             assert sample("bursar_check_ok", check="topics") == 0
             consumer.resume(TopicPartition(topic, 1))
-            await until(None)
-            async with asyncio.timeout(SECONDS_MAX):
-                while sample("bursar_topic_lag_records", topic=topic):  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.05)
+            await until_problem(None)
+            await until(lambda: not sample("bursar_topic_lag_records", topic=topic))
             readiness._latest = None  # else it answers as half a second ago
             readiness.report(await readiness.findings())
         lags = [

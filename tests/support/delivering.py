@@ -7,16 +7,17 @@ import json
 import os
 import signal
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from service.kafka.topics import LARGE_BYTES
-from tests.support.process import COMMAND_SECONDS_MAX, POLL_SECONDS, end
+from tests.support.process import COMMAND_SECONDS_MAX, end
 from tests.support.programs import Program, start_program
 from tests.support.sealed import Sealed, publish
+from tests.support.waiting import until
 
 
 class Ended(NamedTuple):
@@ -120,15 +121,6 @@ class Drop:
         command = ("deliver", self.target, "--group", self.group, *self.arguments, *arguments)
         environment = self.environment | ({"CRASH_AT": crash_at} if crash_at else {})
         return await start_program(*command, environment=environment, output=out, errors=out)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Looks again and again."""
-    async with asyncio.timeout(COMMAND_SECONDS_MAX):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(POLL_SECONDS)
 
 
 TOPICS = ("export-batch.v1", "export-manifest.v1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -15,6 +14,7 @@ from service.core.money import format_minor
 from service.export.manifest import Manifest
 from service.export.profiles.profile import Profile, Profiles
 from tests.support.installation import institution, profile
+from tests.support.waiting import until
 from tests.support.write_path import (
     Record,
     Row,
@@ -174,11 +174,11 @@ async def waiters(path: WritePath, count: int) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    async with asyncio.timeout(30):
-        while True:
-            if await path.value(query) == count:
-                return
-            await asyncio.sleep(0.02)
+
+    async def as_many_wait() -> bool:
+        return await path.value(query) == count
+
+    await until(as_many_wait)
 
 
 async def opened(path: WritePath, cutoff: str) -> None:

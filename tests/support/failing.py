@@ -16,7 +16,7 @@ class Mistake(Exception):
     """What a bug of the program raises."""
 
 
-def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
+def fails_for(name: str, works: Callable[..., object]) -> Callable[..., object]:
     """The same function, but for one that is given what names the record."""
 
     def failing(*arguments: object, **options: object) -> object:
@@ -27,7 +27,7 @@ def fails_for(name: str, works: Callable[..., Any]) -> Callable[..., Any]:
     return failing
 
 
-def refused_for(name: str, row_of: Callable[..., Any]) -> Callable[..., Any]:
+def refused_for(name: str, row_of: Callable[..., tuple[object, ...]]) -> Callable[..., object]:
     """Rows of the ledger of which the database refuses those of the record."""
 
     def failing(transaction: object) -> tuple[object, ...]:

@@ -75,12 +75,6 @@ PATRON: dict[str, object] = {
 }
 
 
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while not await condition():  # noqa: ASYNC110 - the other side is a broker and a database
-            await asyncio.sleep(0.01)
-
-
 async def count(pool: Pool, table: str = "fine") -> int:
     async with pool.acquire() as connection:
         value: int = await connection.fetchval(f"SELECT count(*) FROM {table}")

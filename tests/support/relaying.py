@@ -55,8 +55,3 @@ def plain(result: Sequence[Read]) -> list[Record]:
 async def expire_lease(pool: Pool) -> None:
     async with pool.acquire() as connection:
         await connection.execute("UPDATE relay_lease SET expires_at = clock_timestamp()")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the deadline is the caller's
-        await asyncio.sleep(0.005)

@@ -1,7 +1,7 @@
 """A ledger of two currencies for tests of reports."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath
@@ -27,5 +27,5 @@ async def clock(path: WritePath) -> str:
     return now.isoformat()
 
 
-def amounts(rows: list[Any]) -> list[tuple[str, str, str, str]]:
+def amounts(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str, str]]:
     return [(row["currency"], row["active"], row["transferred"], row["total"]) for row in rows]

@@ -18,6 +18,7 @@ from tests.support.inputs import fine_created, structured
 from tests.support.installation import institution, profile
 from tests.support.programs import Program, start_program
 from tests.support.topics import produce, read_topic
+from tests.support.waiting import until
 
 SECONDS_MAX = 60
 STOP_SECONDS_MAX = 25
@@ -88,14 +89,6 @@ async def ended_in_any_case(process: Program) -> AsyncIterator[None]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(0.05)
 
 
 async def probe(world: World, path: str) -> tuple[int, dict[str, object]]:

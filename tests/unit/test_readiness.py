@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -27,7 +26,7 @@ class World:
 
         self.readiness.register(name, ask, reporting)
 
-    async def logged(self, *states: Mapping[str, str | None]) -> list[tuple[Any, ...]]:
+    async def logged(self, *states: Mapping[str, str | None]) -> list[tuple[object, ...]]:
         """Event, check and problem of each line, as one state follows the other."""
         with capture_logs() as lines:
             for state in states:

@@ -22,6 +22,7 @@ from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import Mixed, produce_mixed
 from tests.support.topics import create_topic, end_offsets, produce, produce_in_transaction
+from tests.support.waiting import until
 
 FINE = "fine-created.v1"
 LIMITS = IntakeLimits(
@@ -83,9 +84,11 @@ async def until_read(pool: Pool, servers: str, topics: Iterable[str]) -> None:
         for topic in topics
         for partition, end in end_offsets(servers, topic).items()
     }
-    async with asyncio.timeout(SECONDS_MAX):
-        while await _offsets(pool) != wanted:  # noqa: ASYNC110 - the other side is a broker
-            await asyncio.sleep(0.02)
+
+    async def are_read() -> bool:
+        return await _offsets(pool) == wanted
+
+    await until(are_read)
 
 
 async def _offsets(pool: Pool) -> dict[tuple[str, int], int]:
@@ -190,9 +193,8 @@ async def test_a_record_with_such_a_header_is_rejected_with_its_place_and_bytes(
 ) -> None:
     topic = create_topic(kafka_admin, topic_prefix + FINE, 1)
     produce_in_transaction(bootstrap_servers, topic, [(b"k", fine_of(1))], topic)
-    async with asyncio.timeout(SECONDS_MAX):  # the broker writes the marker behind the commit
-        while end_offsets(bootstrap_servers, topic) != {0: 2}:  # noqa: ASYNC110 - a broker
-            await asyncio.sleep(0.02)
+    # The broker writes the marker behind the commit.
+    await until(lambda: end_offsets(bootstrap_servers, topic) == {0: 2})
     await produce_mixed(
         bootstrap_servers, topic, 0, [(b"k", b"v", True), (b"k", fine_of(2), False)]
     )

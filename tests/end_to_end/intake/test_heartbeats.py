@@ -27,6 +27,7 @@ from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, produce
+from tests.support.waiting import until
 from tests.support.write_path import WritePath, fine
 
 FINE = "fine-created.v1"
@@ -126,9 +127,7 @@ async def test_a_backlog_on_a_loaded_machine_is_read_within_one_session(
     stop = asyncio.Event()
     with capture_logs() as logs, busy(20):
         task = asyncio.create_task(intake.run(stop))
-        async with asyncio.timeout(SECONDS_MAX):
-            while await pool.fetchval("SELECT count(*) FROM fine") < 10_000:  # noqa: ASYNC110 - a table
-                await asyncio.sleep(0.1)
+        await until(lambda: pool.fetchval("SELECT count(*) >= 10000 FROM fine"), SECONDS_MAX)
         stop.set()
         await task
     events = [line["event"] for line in logs]

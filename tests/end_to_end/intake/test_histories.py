@@ -17,7 +17,6 @@ from tests.support.intaking import (
     offsets,
     run_until_it_stops,
     running,
-    until,
 )
 from tests.support.topics import (
     commit_group,
@@ -27,6 +26,7 @@ from tests.support.topics import (
     end_offsets,
     produce,
 )
+from tests.support.waiting import until
 
 
 async def test_a_topic_made_anew_with_more_records_is_another_history(

@@ -23,9 +23,9 @@ from tests.support.intaking import (
     ready,
     running,
     says,
-    until,
 )
 from tests.support.topics import create_topic, delete_topic, end_offsets, produce
+from tests.support.waiting import until
 
 
 async def test_sessions_that_the_database_ends_lose_and_double_nothing(

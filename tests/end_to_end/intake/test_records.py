@@ -24,10 +24,10 @@ from tests.support.intaking import (
     offsets,
     ready,
     running,
-    until,
 )
 from tests.support.mixed_headers import produce_mixed
 from tests.support.topics import end_offsets, produce, produce_in_transaction
+from tests.support.waiting import until
 
 
 async def test_every_record_is_applied_once_and_its_offset_moves_with_it(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -20,6 +20,7 @@ from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, end_offsets, produce
+from tests.support.waiting import until
 
 FINE = "fine-created.v1"
 OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
@@ -50,12 +51,6 @@ def fines(
         patron = {"patron_id": patron_id, "name": "D", "user_group": "S", "identifiers": []}
         data = fine_created(fine_id=name, patron=patron)
         yield (key or name).encode(), structured(FINE, data)[0]
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: int = SECONDS_MAX) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - the other side is a broker and a database
-            await asyncio.sleep(0.02)
 
 
 async def offsets(pool: Pool) -> dict[int, int]:

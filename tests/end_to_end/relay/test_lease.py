@@ -18,10 +18,10 @@ from tests.support.relaying import (
     expire_lease,
     numbered,
     queue,
-    until,
     until_empty,
 )
 from tests.support.topics import create_topic, delete_topic, produce, read_topic
+from tests.support.waiting import until
 
 
 async def test_one_relay_sends_and_another_takes_over_when_it_is_gone(
@@ -65,8 +65,11 @@ async def test_a_loop_wakes_for_work_and_stops_when_asked(
         await until(lambda: relay.holds_lease)
         await queue(pool, topic, numbered(10))
         relay.wake()
-        while (await relay.status()).rows_waiting:  # noqa: ASYNC110 - the other side is a broker
-            await asyncio.sleep(0.005)
+
+        async def is_empty() -> bool:
+            return not (await relay.status()).rows_waiting
+
+        await until(is_empty)
         stop.set()
         await running
     assert len(read_topic(bootstrap_servers, topic)) == 10
@@ -150,8 +153,6 @@ async def test_a_lease_outlives_the_reading_of_a_page_that_takes_longer_than_it_
         await rival.execute("LOCK TABLE output_offset IN ACCESS EXCLUSIVE MODE")
         ends_at = await rival.fetchval("SELECT expires_at FROM relay_lease")
         sending = asyncio.create_task(relay.run_once())
-        async with asyncio.timeout(SECONDS_MAX):
-            while not await pool.fetchval("SELECT clock_timestamp() > $1", ends_at):  # noqa: ASYNC110 - the database's clock
-                await asyncio.sleep(0.05)
+        await until(lambda: pool.fetchval("SELECT clock_timestamp() > $1", ends_at))
         assert not await Lease(pool, "another relay", 2).take()
     assert await sending == 5
