@@ -166,7 +166,7 @@ class RelayLimits(ProcessSettings):
 
 
 class StandingLimits(Group):
-    """When an operator is told of a late run, an unanswered batch and a silent source."""
+    """Settings that say when a run is late, a batch unanswered and a source silent."""
 
     run_late_seconds_max: int = Field(3_600, ge=60, le=2_592_000)
     unanswered_batch_days: int = Field(14, ge=1, le=3_650)

@@ -128,9 +128,9 @@ def register_database(readiness: Readiness, pool: Pool) -> None:
 def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
     """Registers the checks of the parts.
 
-    `kafka`: a broker answers. `intake`: partitions are assigned, and their offsets are loaded.
-    `topics`: records come from every partition of every input topic. `relay`: it can read the
-    outbox; an instance on standby passes.
+    `kafka`: a broker answers. `intake` passes while partitions are assigned and their offsets are
+    loaded. `topics` passes while records come from every partition of every input topic. `relay`
+    passes while the outbox can be read, even if another instance sends it.
     """
 
     async def relay_works() -> str | None:

@@ -89,10 +89,10 @@ async def carry_out(
 ) -> DecisionResult:
     """Does `work`, which returns the outcome, in one commit that also records the decision.
 
-    A DecisionNotPossible of `work` takes everything back; the result says why. A record on which
-    the program fails gives a result, too, so that the decisions after it go on. `keys` are the
-    parked records that are decided: if the program fails on a record that the decision has set
-    free, only that record is set apart.
+    A DecisionNotPossible of `work` takes everything back; the result says why. If the program fails
+    on a record, this becomes a result as well, so that the decisions after it are still carried
+    out. `keys` are the parked records that are decided: if the program fails on a record that the
+    decision has set free, only that record is set apart.
     """
 
     async def recorded(connection: Connection) -> str:

@@ -163,7 +163,9 @@ class HeldPartitions:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a lock and a statement may take, in milliseconds; None: the limit of the session."""
+    """How long a lock and a statement may take, in milliseconds; None stands for the limit of the
+    session.
+    """
 
     lock_ms: int | None = None
     statement_ms: int | None = None

@@ -34,7 +34,7 @@ BECAME = Listing(
 
 @dataclass(slots=True)
 class Course:
-    """How far an import has come. `is_begun`: something of it may have been published.
+    """How far an import has come. `is_begun` says that a part of the file may have been published.
 
     `file` is None until it was read; `published` and `decided` count lines.
     """
@@ -124,7 +124,8 @@ def became(
 ) -> list[Row]:
     """What the ledger made of a file, and what of it could not be published.
 
-    `earlier`: what it had made of the file before this import; that did nothing now.
+    `earlier` is what the ledger had made of the file before this import; these lines have no effect
+    now.
     """
     before = {_sort(outcome): outcome.lines for outcome in earlier}
     decided: list[Row] = [

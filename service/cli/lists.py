@@ -33,8 +33,9 @@ class Kind(Enum):
 class Column:
     """One column. `name` is the member of the row, and the name in JSON.
 
-    `wide`: shown with --wide alone. `unless` names another column: this one is shown without
-    --wide, too, as soon as a row lacks a value in the other. `colours`: of single values.
+    With `wide` the column is shown only with --wide. `unless` names another column: this one is
+    shown without --wide, too, as soon as a row lacks a value in the other. `colours`: of single
+    values.
     """
 
     name: str
@@ -57,7 +58,7 @@ sentence = partial(Column, kind=Kind.SENTENCE)
 
 
 def place(*, unless: str | None = None) -> tuple[Column, ...]:
-    """Where a record stood in Kafka. `unless`: the column that names the record otherwise."""
+    """Where a record stood in Kafka; `unless` is a column that names the record otherwise."""
     names = ("topic", "partition", "offset")
     return tuple(identifier(name, wide=unless is not None, unless=unless) for name in names)
 

@@ -1,4 +1,4 @@
-"""Errors that an operator can mend, in words; each ends a command with its exit code."""
+"""Errors that an operator can correct, as sentences; each ends a command with its exit code."""
 
 import contextlib
 import ssl
@@ -25,7 +25,7 @@ IN_THE_WAY = (
 
 @contextlib.contextmanager
 def operator_errors() -> Iterator[None]:
-    """Ends the command with the lines of an error that an operator can mend.
+    """Ends the command with the lines of an error that an operator can correct.
 
     Any other error is a bug; it is raised, and its traceback shown.
     """

@@ -196,7 +196,8 @@ class Member:
         """Holds the partitions of `held` after a poll was applied, and lets its other partitions
         continue.
 
-        Partitions of `held` whose next record was not tried continue as well, at that record.
+        Partitions of `held` whose next record was not tried are not held; they continue at that
+        record.
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
         for at in {TopicPartition(record.topic, record.partition) for record in poll}:

@@ -1,4 +1,5 @@
-"""Offsets of an assignment: loaded from the database, compared with Kafka, and told to Kafka.
+"""Offsets of the assigned partitions: loaded from the database, compared with Kafka, and committed
+to Kafka.
 
 The offsets in the database decide where reading continues. If the database and Kafka contradict
 each other, the service stops with one line of explanation, because it would otherwise skip records

@@ -68,7 +68,7 @@ class ChangeTracker(Generic[K, V]):
         return None if key is None else self._now.get(key)
 
     def put(self, key: K, value: V, *, can_unblock: bool = True) -> None:
-        """Adds or replaces a row. `can_unblock`: whether a parked record may go on after it."""
+        """Adds or replaces a row. `can_unblock`: whether a parked record may be applicable then."""
         self._now[key] = value
         self.writes += can_unblock
 
@@ -233,8 +233,8 @@ class Workspace:
     def park(self, item: ParkedEvent, *, is_new: bool = False) -> None:
         """Lets a record wait in the queues that it names.
 
-        A new record cannot let any other one in these queues go on. What waits behind its own
-        identity is in another queue, which the caller retries.
+        Parking a new record cannot unblock another record of these queues, so they need not be
+        retried. What waits behind its own identity is in another queue, which the caller retries.
         """
         key = parked_key(item.event)
         self.parked.put(key, item, can_unblock=not is_new)

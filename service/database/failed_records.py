@@ -52,7 +52,7 @@ async def longest_row(
 async def put_parked_failures(connection: Connection, keys: Sequence[ParkedKey], error: str) -> int:
     """Marks parked records as failed with this error; returns how many were not marked before.
 
-    Records that another session has marked or discarded meanwhile are passed over.
+    Records that another session has marked or discarded meanwhile are ignored.
     """
     records = [(key.institution_id, record, key.source, key.id) for record, key in keys]
     query = statements("ledger")["put_parked_failures"]

@@ -44,7 +44,7 @@ class Writes(Protocol):
 
     @property
     def pool(self) -> Pool:
-        """The pool of connections, for reading."""
+        """The pool whose connections are used for reading."""
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:

@@ -1,7 +1,8 @@
 """Takes batch after batch from the topics to the target, each once, in the order of its profile.
 
 A batch gets its file name by one rename between two states: `started` is written before it, the
-batch's number after it. After a crash the hidden file tells whether the rename was done.
+batch's number after it. After a crash, whether the hidden file exists shows whether the rename was
+done.
 """
 
 import asyncio

@@ -157,7 +157,7 @@ class Feed:
     ) -> list[BatchRecord]:
         """The next records of these kinds, after at most `wait_ms`.
 
-        A record that is no part of a batch is named in the log and passed over.
+        A record that is no part of a batch is named in the log and ignored.
         """
         if set(self._partitions()) - self._consumer.assignment():  # a topic was given more
             await self._assign_from_here()

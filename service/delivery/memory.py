@@ -1,4 +1,5 @@
-"""The batches that were delivered: each export number has one name and one content, for good. Pure.
+"""The batches that were delivered: an export number never gets another name or another content.
+Pure.
 
 Files cannot serve as this memory, because loaders take them away. A reader looks a file up by
 `<profile>-<export number>`, so a second file name for a delivered export number must never exist.
@@ -25,8 +26,8 @@ class DeliveredBatch:
     """One batch as it was delivered, or as it has come.
 
     `sha256` is that of the XML, whatever the format of the file; `file_sha256` is that of the file,
-    `manifest_sha256` that of the manifest's bytes. None: not known, because a release without this
-    memory delivered the batch.
+    `manifest_sha256` that of the manifest's bytes. A field is None if it is not known, because a
+    release without this memory delivered the batch.
     """
 
     institution_id: str

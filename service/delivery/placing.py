@@ -106,7 +106,7 @@ def _check_chain(batch: ReadyBatch, manifest: Mapping[str, object]) -> None:
 async def finish_started(target: Target, chain: Chain) -> Chain:
     """Ends what a crash interrupted: the file gets its name unless it has it already.
 
-    The hidden file tells, also if a loader has taken the named file away since.
+    Whether the hidden file exists shows that, even if a loader has removed the named file since.
     """
     if chain.started is None:
         return chain
@@ -124,9 +124,9 @@ async def place(
 ) -> bool:
     """Puts manifest and file on the target; returns False if the same file is there already.
 
-    The manifest comes first, so that whoever sees the file finds it. `remember` is called before
-    anything is written, `start` when the file is written and has not got its name yet. Raises
-    Undeliverable; then nothing was remembered or written.
+    The manifest is written first, so that a reader who sees the file finds its manifest. `remember`
+    is called before anything is written, `start` when the file is written and has not got its name
+    yet. Raises Undeliverable; then nothing was remembered or written.
     """
     if not batch.was_delivered and batch.chain.started is not None:
         await finish_started(target, batch.chain)  # the connection was lost at the last attempt

@@ -7,10 +7,10 @@ record. The rules of this queue follow from that.
 
 - The batches of a profile are delivered in the order of their numbers and without a gap, because
   each names the hash of the one before. A batch that cannot be delivered, or that is missing before
-  a later one, makes its profile stand still. The other profiles go on.
+  a later one, makes its profile stand still. The other profiles continue.
 - While a profile stands still, only the batch that it waits for is kept. Of all later records the
   queue keeps the lowest offset of each partition, and the topics are read again from there when the
-  profile goes on. Otherwise a profile that stands still for a week would fill the memory.
+  profile continues. Otherwise a profile that stands still for a week would fill the memory.
 - A delivered batch that comes again is compared with what was delivered, because other content
   under a known number is a fault that a person has to see. Only records behind those that had been
   read when the batch was delivered count as sent again; any before them were merely read again.
@@ -31,7 +31,8 @@ REPEATED_MAX = 8  # delivered batches that have come again in part, per profile
 class ReadyBatch:
     """A batch whose two records are here. `key` is `institution/profile`.
 
-    `chain` says how far the profile is. `was_delivered`: the batch has come again.
+    `chain` says how far the profile is. `was_delivered` says that the batch was delivered before
+    and has come again.
     """
 
     key: str

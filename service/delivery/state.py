@@ -54,8 +54,8 @@ class Last:
     """The last delivered batch of a profile, and how far its records had been read by then.
 
     Records of delivered batches that lie behind `batch_at` and `manifest_at` were sent again; those
-    before were only read again. None: nothing was delivered yet. `sha256` is None if it is not
-    known; the next batch is then delivered whatever batch it names as the one before.
+    before were only read again. Both are None if nothing was delivered yet. `sha256` is None if it
+    is not known; the next batch is then delivered whatever batch it names as the one before.
     """
 
     batch_number: int = 0
@@ -74,7 +74,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How far a profile is. After a crash the hidden file of `started` tells if it was renamed."""
+    """How far a profile is. After a crash, whether the hidden file of `started` exists shows
+    whether it was renamed.
+    """
 
     last: Last = Last()
     started: Started | None = None

@@ -1,4 +1,4 @@
-"""Why a run cannot go on, in words for an operator, and which of its fines are the cause."""
+"""Says in a sentence why a run has failed, and finds the fines that are the cause."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ NAMED_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """Why the run of one profile cannot go on.
+    """Why the run of one profile has failed.
 
     `reason` is a clause that quotes no value, `error` the name of the exception's class. A failure
     that `is_temporary` needs no correction by a person.
@@ -34,7 +34,9 @@ class RunFailure:
 
 
 class RunFailed(Exception):
-    """The run of one profile cannot go on; `failure` says why, the cause is the error itself."""
+    """The run of one profile has failed; `failure` says why, and the exception's cause is the error
+    itself.
+    """
 
     def __init__(self, failure: RunFailure) -> None:
         super().__init__(failure.reason)

@@ -156,8 +156,8 @@ class ExportJob:
         the manifest of each batch, which is not kept because it names every line. `passed` is
         called with the number of open fines that each commit has passed.
 
-        Raises RunFailed if this run alone cannot go on. An error that the runs of other profiles
-        would meet, too, comes out as it is.
+        Raises RunFailed if only the run of this profile has failed. An error that the runs of other
+        profiles would meet, too, comes out as it is.
         """
         async with self._writer.transaction() as connection:
             if await self._is_stopped(connection, profile):

@@ -1,8 +1,8 @@
 """The plan of the next batch: which fines it will have, selected in steps of bounded length.
 
-A step reads some thousand open fines and ends with a commit, so neither memory nor the lock of the
-run grows with the number of fines that are passed over. Steps do not change what is selected: a run
-that is planned in one step seals the same batches.
+A step reads some thousand open fines and ends with a commit, so neither the memory nor the time of
+the run's lock grows with the number of fines that are not due. Steps do not change what is
+selected: a run that is planned in one step seals the same batches.
 """
 
 from collections import Counter

@@ -17,7 +17,7 @@ class OpenRun:
 
     `taken` is the sum, in signed minor units, of what the run has exported of the patron at the
     mark. `parts` is the number of batches that it has sealed, and `held_back` says how many fines
-    it passed over for which reason. `left_out` has the parked records on which a preview has seen
+    it has held back for which reason. `left_out` has the parked records on which a preview has seen
     the program fail; a run marks such records in the database instead.
     """
 

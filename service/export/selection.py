@@ -38,7 +38,9 @@ class Exclusion(StrEnum):
 
     @property
     def waits(self) -> bool:
-        """Whether nothing is wrong with the fine: it becomes due by itself, or with its profile."""
+        """Whether the fine only has to wait: it becomes due with time, or when its profile is
+        resumed.
+        """
         return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
 
@@ -53,7 +55,7 @@ class Candidate:
     """What the selection needs to know of an open fine.
 
     `remaining` is in signed minor units, `created_on` the date in the institution's zone. `refused`
-    says that the bursar refused its line and nobody has released the fine since.
+    says that the bursar refused its line and no person has released the fine since.
     """
 
     institution_id: str

@@ -59,7 +59,8 @@ class PaymentFile:
 
     @property
     def number(self) -> int:
-        """In place of a partition, tells the file's rejected lines from those of other files.
+        """The number that stands in place of a partition and distinguishes the rejected lines of
+        this file from those of other files.
 
         It has 28 bits, from the digest and the institution.
         """
@@ -113,8 +114,8 @@ def origin_of(file: PaymentFile, line: PaidLine, original: Payment | None) -> Or
 class Acceptance:
     """What a person accepts although it is doubtful, and why.
 
-    `source`: that this source is another system. `lines`: the name of the decision about lines that
-    another file has brought.
+    `source` says that this source is another system. `lines` is the name of the decision about
+    lines that are in another file as well.
     """
 
     decision: Justification | None = None
@@ -134,8 +135,8 @@ async def payment_file(connection: Connection, key: FileKey) -> PaymentFile:
 async def require_source(connection: Connection, key: FileKey, acceptance: Acceptance) -> bool:
     """Whether the source is doubtful and a person has accepted it.
 
-    Raises DoubtfulSource if it is doubtful and nobody has. A file that was imported under this
-    source before is a repeat and never doubtful.
+    Raises DoubtfulSource if the source is doubtful and no person has accepted it. A file that was
+    imported under this source before is a repeat and never doubtful.
     """
     if await _first_import(connection, key) is not None:
         return False

@@ -25,7 +25,9 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """What a member tells the leader: its topics, and what it read in which generation."""
+    """What a member of the group sends to the leader: its topics, and the partitions that it had in
+    its last generation.
+    """
 
     topics: frozenset[str]
     previous: frozenset[TopicPartition] = field(default_factory=frozenset)

@@ -78,7 +78,9 @@ def options(access: KafkaAccess) -> dict[str, object]:
 def new_producer(
     access: KafkaAccess, request_bytes_max: int, batch_bytes_max: int
 ) -> AIOKafkaProducer:
-    """An idempotent producer. It waits through broker faults, for ever: a delay is no failure."""
+    """An idempotent producer. While brokers cannot be reached it waits without a limit, because a
+    delay is no failure.
+    """
     return AIOKafkaProducer(
         **options(access),
         acks="all",
@@ -109,7 +111,9 @@ def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AI
 
 
 def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaConsumer:
-    """A consumer that is a member of no group. `group_id`: whose committed offsets it uses."""
+    """A consumer that is a member of no group. `group_id` is the group whose committed offsets it
+    uses.
+    """
     return AIOKafkaConsumer(
         **options(access),
         group_id=group_id,

@@ -1,9 +1,10 @@
 """Records whose header names are not UTF-8, which the Kafka client cannot read by itself.
 
 Kafka allows any bytes as a header's name. The client decodes names as UTF-8 and raises in the
-middle of a producer's batch; whatever follows in that batch can then never be read, for each fetch
-begins with the whole batch. So a batch that raises is read again here, and its bad names come out
-as Python keeps undecodable file names: each bad byte as a lone surrogate (`surrogateescape`).
+middle of a producer's batch; the records behind it in that batch can then never be read, because
+each fetch begins with the whole batch. So a batch that raises is read again here, and its bad names
+come out as Python keeps undecodable file names: each bad byte as a lone surrogate
+(`surrogateescape`).
 """
 
 import struct

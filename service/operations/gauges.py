@@ -1,4 +1,4 @@
-"""Gauges of what waits for somebody: the outbox, and parked, rejected and held records."""
+"""Gauges of what waits: the outbox, and records and fines about which a person has to decide."""
 
 import asyncio
 import time

@@ -52,7 +52,8 @@ class HeldFilter:
     """Which fines a command is about; a field that is None allows any value. A patron or a fine is
     named with the institution.
 
-    `waiting`: also fines that are not due yet, or due in a profile that is paused.
+    With `waiting`, fines that are not due yet, or that are due in a paused profile, are meant as
+    well.
     """
 
     institution_id: str | None = None

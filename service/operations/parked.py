@@ -51,9 +51,9 @@ class ParkedFilter(RecordFilter):
 class ParkedRecord:
     """A record that waits. `record` is as in ParkedFilter.
 
-    `is_bound`: the record was parked under its identity. Otherwise the program failed on it before
-    it was decided for the first time; its identity is then what its bytes say. `original` is the id
-    of the payment that it reverses.
+    `is_bound` says that the record was parked under its identity. Otherwise the program failed on
+    it before it was decided for the first time; its identity is then what its bytes say. `original`
+    is the id of the payment that it reverses.
     """
 
     institution_id: str

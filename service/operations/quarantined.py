@@ -40,7 +40,9 @@ _REJECTED_HEADERS = ("bursar-reason", "bursar-topic", "bursar-partition", "bursa
 
 @dataclass(frozen=True, slots=True)
 class QuarantineFilter:
-    """What is looked for; None: any. `topic` with its prefix or without."""
+    """Which records in quarantine a command is about; a field that is None allows any value.
+    `topic` with its prefix or without.
+    """
 
     id: QuarantineId | None = None
     topic: str | None = None
@@ -85,7 +87,9 @@ class QuarantinedRecord:
 
     @property
     def institution_id(self) -> str | None:
-        """The first part of every `ce_subject` of ours; a rejected record may have none."""
+        """The institution of the record, which is the first part of its `ce_subject`; None for a
+        rejected record that names none.
+        """
         return self.headers.get("ce_subject", "").split("/")[0] or None
 
     @property
@@ -138,7 +142,9 @@ async def queued_as(connection: Connection, record_id: QuarantineId) -> Quaranti
 async def about(
     connection: Connection, record: QuarantinedRecord, value: bytes | None
 ) -> Mapping[str, object]:
-    """The batch, the account and sequence, the loan or the rejected record that it tells of."""
+    """Returns the batch, the account and sequence, the loan or the rejected record that the record
+    is about.
+    """
     contract = _contract(record.topic) or ""
     if record.batch is not None:
         state = await connection.fetchval(SQL["batch_state"], *record.batch)

@@ -89,7 +89,7 @@ class AccountTotal:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The result of a comparison. `is_cut`: there are more differences than these."""
+    """The result of a comparison. `is_cut` says that there are more differences than these."""
 
     profiles: tuple[ProfileTotal, ...]
     accounts: tuple[AccountTotal, ...]

@@ -56,7 +56,9 @@ async def balances(
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Which batches are meant; None: any. A line or a fine is named with its institution."""
+    """Which batches a command is about; a field that is None allows any value. A line or a fine is
+    named with its institution.
+    """
 
     institution_id: str | None = None
     profile: str | None = None
@@ -98,7 +100,9 @@ async def owners(connection: Connection, profile: str, number: int) -> list[str]
 async def batch(
     connection: Connection, key: BatchKey
 ) -> tuple[asyncpg.Record, list[asyncpg.Record], list[asyncpg.Record]] | None:
-    """The batch, its lines (view report_line) and the bursar's answers; None: no such batch."""
+    """Returns the batch, its lines (view report_line) and the bursar's answers; None if there is no
+    such batch.
+    """
     place = (key.institution_id, key.profile, None, key.batch_number)
     row = await connection.fetchrow(SQL["batches"], *place, 1)
     if row is None:

@@ -58,7 +58,7 @@ class SilentSource:
 
 
 def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
-    """Whether somebody relies on runs of the profile, so that a late one is an alarm.
+    """Whether runs of the profile are expected, so that a late run is an alarm.
 
     Nobody does while a person has paused the profile.
     """

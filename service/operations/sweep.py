@@ -1,4 +1,6 @@
-"""The sweep: tries parked records again, in case nothing else has noticed that they can go on."""
+"""The sweep, which tries parked records again in case no commit has noticed that they can be
+applied.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +31,7 @@ WaitQueueKey = FineKey | SourceKey
 
 
 class RetryableQueue(NamedTuple):
-    """A wait queue, what to read of it, and how many of its records can go on."""
+    """A wait queue, what has to be read of it, and how many of its records may be applicable."""
 
     key: WaitQueueKey
     entries: QueueEntries

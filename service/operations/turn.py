@@ -22,11 +22,12 @@ class Turn:
     async def taken(
         self, work: Callable[[Connection], Awaitable[R]], findings: Callable[[R], int]
     ) -> R | None:
-        """`work` in a transaction that reads one snapshot, if the task is due and nobody is at it.
+        """Returns the result of `work`, which runs in a transaction that reads one snapshot, if the
+        task is due and no other instance does it.
 
-        None: it is not due, or another instance is at it. After a failure the next try of any
-        instance waits a minute, twice as long after each further one. `findings` counts what the
-        result has to tell; the row keeps it. Raises what `work` raises.
+        Returns None if the task is not due, or if another instance does it. After a failure the
+        next try of any instance waits a minute, twice as long after each further one. `findings`
+        counts what the result has to tell; the row keeps it. Raises what `work` raises.
         """
         async with self._pool.acquire() as connection:
             if await connection.fetchval(SQL["take_turn"], *self._key) is None:

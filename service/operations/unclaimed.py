@@ -79,7 +79,7 @@ async def fines_of(
 ) -> list[tuple[Fine, FineGroup]]:
     """The first `limit` fines of groups of one institution, each with its group.
 
-    `patron_id`: only of this patron.
+    With `patron_id` only fines of this patron are returned.
     """
     columns = [
         [group.type for group in groups],

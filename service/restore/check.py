@@ -100,7 +100,7 @@ class Answer:
 
 
 async def no_progress() -> None:
-    """Does nothing; the progress function of a check that nobody watches."""
+    """Does nothing; the progress function of a check whose progress is not shown."""
 
 
 class RestoreCheck:

@@ -100,7 +100,9 @@ def records_gone(at: TopicPartition, first_unread: int, first: int) -> Finding:
 
 
 def commits_lost(process: str, writer: str, remembered: int, counted: int | None) -> Finding:
-    """The database counts fewer commits than the process remembers; None: it has no count."""
+    """The database counts fewer commits than the process remembers; `counted` is None if it has no
+    count.
+    """
     return Finding(
         FindingKind.COMMITS_LOST,
         f"process {process} remembers {remembered} commits of its {writer}, this database has "
@@ -110,7 +112,9 @@ def commits_lost(process: str, writer: str, remembered: int, counted: int | None
 
 
 def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | None) -> Finding:
-    """The database has an older acknowledged offset than the relay remembers; None: it has none."""
+    """The database has an older acknowledged offset than the relay remembers; `recorded` is None if
+    it has none.
+    """
     return Finding(
         FindingKind.ACKNOWLEDGEMENTS_LOST,
         f"{_name(at)} was acknowledged up to offset {remembered}, this "

@@ -5,8 +5,8 @@ that does the work. Before each commit it compares these counts with its memory.
 or its count is lower, the database is not the one that the process has written to. A commit whose
 outcome is unknown does no harm: it can only make the count higher than the process remembers.
 
-Another server, database or table than before (`identity`) proves nothing by itself: the restore
-check is asked again then, before anything is written.
+If a connection leads to another server, database or table than before (`identity`), that proves
+nothing by itself; the restore check runs again before anything is written.
 """
 
 import asyncio
@@ -224,7 +224,7 @@ class Writer:
 
     @property
     def pool(self) -> Pool:
-        """The pool of connections, for reading."""
+        """The pool whose connections are used for reading."""
         return self._guard.pool
 
     @contextlib.asynccontextmanager

@@ -95,7 +95,7 @@ async def until_available(
 ) -> R | None:
     """What `attempt` returns; called again, after a pause, while it raises one of `retryable`.
 
-    `note` is called with each of these exceptions. None: `stop` was set meanwhile.
+    `note` is called with each of these exceptions. Returns None if `stop` was set meanwhile.
     """
     while not stop.is_set():
         try:

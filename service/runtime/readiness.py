@@ -26,7 +26,7 @@ Ask = Callable[[], Awaitable[str | None] | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check; `problem` None: it passes."""
+    """The result of a check; `problem` is None if the check passes."""
 
     check: str
     problem: str | None
@@ -41,8 +41,8 @@ class Finding:
 class Reporting:
     """How the failures of a check are logged.
 
-    A failure that is shorter than `patience_seconds` is not logged; None: no failure is. While one
-    of the checks `needs` fails, this check fails for the same cause and is not logged. With
+    A failure that is shorter than `patience_seconds` is not logged; with None no failure is. While
+    one of the checks `needs` fails, this check fails for the same cause and is not logged. With
     `each_problem`, a problem with another text counts as another failure. `failed` and `passed` are
     the events of the log.
     """
@@ -104,7 +104,7 @@ class Check:
     def report(self, problem: str | None, is_explained: bool) -> None:
         """Logs the beginning and the end of a failure, each once.
 
-        `is_explained`: another check fails for the same cause.
+        `is_explained` says that another check fails for the same cause.
         """
         now = monotonic_seconds()
         if problem is None or is_explained:

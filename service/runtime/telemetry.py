@@ -1,6 +1,7 @@
 """Every log event and every metric by name, in one list.
 
-A line is an event and fields: counts, codes, names of ours; never a payload or a name of a person.
+A log line has an event and fields: counts, codes and names of the program's own things, never a
+payload or the name of a person.
 """
 
 import time
@@ -93,7 +94,7 @@ SIZES = (1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 50_000)
 
 
 class Metrics:
-    """What `/metrics` shows; one per process, handed to whoever counts."""
+    """The metrics that `/metrics` shows; the parts of a process share one instance."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

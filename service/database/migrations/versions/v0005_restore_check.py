@@ -1,4 +1,4 @@
-"""What tells that an older database was restored, and the verdict."""
+"""The evidence that an older database was restored, and the verdict."""
 
 from alembic import context
 
