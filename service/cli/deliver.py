@@ -154,15 +154,15 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _row(batch: Delivered) -> Row:
+def _row(delivered: Delivered) -> Row:
     return {
-        "profile": batch.profile,
-        "batch_number": batch.batch_number,
-        "file": batch.file_name,
-        "fines": batch.count,
-        "total": batch.total,
-        "currency": batch.currency,
-        "outcome": "written" if batch.is_written else "there already",
+        "profile": delivered.batch.key,
+        "batch_number": delivered.batch.batch_number,
+        "file": delivered.batch.file_name,
+        "fines": delivered.totals["count"],
+        "total": delivered.totals["total"],
+        "currency": delivered.totals["currency"],
+        "outcome": "written" if delivered.is_written else "there already",
     }
 
 

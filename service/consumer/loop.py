@@ -47,7 +47,6 @@ class Applies(Protocol):
 
     async def apply(self, poll: Poll) -> Report:
         """Applies a poll in one commit. Raises Fenced if a partition has another owner."""
-        ...
 
 
 class Intake:

@@ -45,7 +45,6 @@ class Writes(Protocol):
     @property
     def pool(self) -> Pool:
         """The pool whose connections are used for reading."""
-        ...
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """Begins a transaction of this writer, which has only one at a time.
@@ -53,7 +52,6 @@ class Writes(Protocol):
         The transaction first checks that the database is the one that the process has worked with
         (architecture.md, "No commit on top of an older ledger").
         """
-        ...
 
 
 class ReadOnly:

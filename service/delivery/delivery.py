@@ -24,7 +24,6 @@ from .memory import DeliveredBatch, Memory
 from .placing import (
     Delivered,
     Undeliverable,
-    delivered_batch,
     finish_started,
     place,
     render_batch,
@@ -228,15 +227,15 @@ class Delivery:
         await self._save()
         crash_point("delivery_saved")
         self._metrics.delivered.labels(batch.key).inc()
-        delivered = delivered_batch(batch, file, is_written=is_written)
+        totals = {name: file.manifest[name] for name in ("count", "total", "currency")}
         log.info(
             Event.BATCH_DELIVERED,
             profile=batch.key,
             batch_number=batch.batch_number,
             again=batch.was_delivered,
-            fines=delivered.count,
+            fines=totals["count"],
         )
-        return delivered
+        return Delivered(file.batch, totals, is_written)
 
     def _check_memory(self, batch: ReadyBatch, described: DeliveredBatch) -> None:
         if (conflict := self._memory.conflict(described)) is not None:

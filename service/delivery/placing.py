@@ -32,32 +32,14 @@ class RenderedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A batch on its target. `profile` is `institution/profile`, `total` the manifest's text.
+    """A batch on its target. `totals` has `count`, `total` and `currency` as in the manifest.
 
     `is_written` is false if the same file was there already.
     """
 
-    profile: str
-    batch_number: int
-    file_name: str
-    count: int
-    total: str
-    currency: str
+    batch: DeliveredBatch
+    totals: Mapping[str, object]
     is_written: bool
-
-
-def delivered_batch(batch: ReadyBatch, file: RenderedBatch, *, is_written: bool) -> Delivered:
-    """What is shown of a batch that was delivered."""
-    manifest = file.manifest
-    return Delivered(
-        profile=batch.key,
-        batch_number=batch.batch_number,
-        file_name=file.file_name,
-        count=int(str(manifest["count"])),
-        total=str(manifest["total"]),
-        currency=str(manifest["currency"]),
-        is_written=is_written,
-    )
 
 
 def render_batch(batch: ReadyBatch, form: Format) -> RenderedBatch:

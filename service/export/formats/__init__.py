@@ -23,23 +23,19 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """The name that the option `--format` has."""
-        ...
 
     @property
     def suffix(self) -> str:
         """The suffix of the files, without the dot."""
-        ...
 
     def render(self, table: Table) -> bytes:
         """The bytes of the file. Raises NotPrintable."""
-        ...
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
         """The rows that the bytes hold.
 
         Raises NotPrintable, or ValueError if the bytes are not a file of this format.
         """
-        ...
 
 
 class XmlFormat:
