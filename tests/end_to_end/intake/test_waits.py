@@ -9,11 +9,13 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
+from service.consumer import membership
 from service.consumer.group import Source
 from service.consumer.loop import Intake
 from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool
+from service.kafka.clients import new_consumer
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
 from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
@@ -71,14 +73,19 @@ async def running(intake: Intake) -> AsyncIterator[None]:
 
 
 async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usual(
-    pool: Pool, topic: str, bootstrap_servers: str, group_id: str
+    pool: Pool, topic: str, bootstrap_servers: str, group_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     guard = await opened_guard(pool, access, group_id, inputs=[topic])
     applier, metrics = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS), Metrics()
     source = Source(group_id, {topic: FINE})
-    # What is taken together is cut into several polls: none of them may pass the record that waits.
+    # What is fetched together is cut into several polls; none of them may pass the held record.
     limits = IntakeLimits.model_construct(poll_bytes_max=4_000)
+    monkeypatch.setattr(
+        membership,
+        "new_consumer",
+        lambda access, group, _: new_consumer(access, group, IntakeLimits()),
+    )
     intake = Intake(guard, access, source, parse, applier, limits, metrics=metrics)
 
     def gauge(name: str) -> float | None:
