@@ -55,6 +55,19 @@ def outcome_of_event(done: Changes) -> str:
     return outcomes[0]
 
 
+def check_not_applied(ledger: Ledger, event: Step, outcome: str) -> None:
+    """The event has this outcome and moves nothing; only rejections and parked records grow."""
+    before = ledger.store.copy()
+    done = ledger.take(event)
+    assert outcome_of_event(done) == outcome
+    assert done.transactions == ()
+    assert ledger.store.accounts == before.accounts
+    assert ledger.store.fines == before.fines
+    assert ledger.store.lines == before.lines
+    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
+    assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
+
+
 Movement = tuple[str, int, int, int]
 
 

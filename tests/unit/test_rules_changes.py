@@ -27,6 +27,7 @@ from tests.support.in_memory import (
     Movement,
     Now,
     Step,
+    check_not_applied,
     closed,
     moved,
     now,
@@ -196,15 +197,7 @@ EUR = changes(ChangeKind.PAID, 1_00, currency="EUR")
 def test_a_change_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    ledger = Ledger(*history)
-    before = ledger.store.copy()
-    done = ledger.take(event)
-    assert outcome_of_event(done) == outcome
-    assert done.transactions == ()
-    assert ledger.store.accounts == before.accounts
-    assert ledger.store.fines == before.fines
-    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
-    assert len(ledger.waits()) == outcome.startswith("parked")
+    check_not_applied(Ledger(*history), event, outcome)
 
 
 def test_a_rejected_change_keeps_its_identity() -> None:

@@ -20,7 +20,7 @@ from tests.support.given import (
     exports,
     table,
 )
-from tests.support.in_memory import Ledger, Step, outcome_of_event
+from tests.support.in_memory import Ledger, Step, check_not_applied
 
 CREDIT = (creates(-20_00), exports())
 
@@ -187,16 +187,7 @@ EUR_FINE = (creates(95_00, currency="EUR"),)
 def test_a_payment_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    ledger = Ledger(*history)
-    before = ledger.store.copy()
-    done = ledger.take(event)
-    assert outcome_of_event(done) == outcome
-    assert done.transactions == ()
-    assert ledger.store.accounts == before.accounts
-    assert ledger.store.fines == before.fines
-    assert ledger.store.lines == before.lines
-    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
-    assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
+    check_not_applied(Ledger(*history), event, outcome)
 
 
 def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:

@@ -16,7 +16,7 @@ from tests.support.given import (
     table,
     waives,
 )
-from tests.support.in_memory import Ledger, Step, outcome_of_event
+from tests.support.in_memory import Ledger, Step, check_not_applied
 
 PARTLY = (*EXPORTED, pays(40_00))
 
@@ -197,15 +197,7 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
 def test_a_reversal_that_does_not_apply_moves_nothing(
     history: Sequence[Step], event: Step, outcome: str
 ) -> None:
-    ledger = Ledger(*history)
-    before = ledger.store.copy()
-    done = ledger.take(event)
-    assert outcome_of_event(done) == outcome
-    assert done.transactions == ()
-    assert ledger.store.accounts == before.accounts
-    assert ledger.store.fines == before.fines
-    assert len(ledger.reasons()) - len(before.rejections) == outcome.startswith("rejected")
-    assert len(ledger.waits()) - len(before.parked) == outcome.startswith("parked")
+    check_not_applied(Ledger(*history), event, outcome)
 
 
 @table(

@@ -16,8 +16,9 @@ from service.restore.guard import Guard
 from service.runtime.telemetry import Metrics
 from service.settings import IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
-from tests.support.intaking import FINE, QUICK, SHORT, Failing, MakeIntake
-from tests.support.topics import create_topic
+from tests.support.intaking import FINE, QUICK, SHORT, Failing, MakeIntake, fines, holds, running
+from tests.support.topics import create_topic, produce
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -79,3 +80,14 @@ async def make_intake(
     yield make
     for intake in made:
         await intake.close()
+
+
+@pytest.fixture
+async def topic_read(
+    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+) -> str:
+    """The topic, after an intake has applied a hundred fines of it and has stopped."""
+    produce(bootstrap_servers, topic, fines(range(100)))
+    async with running(make_intake()):
+        await until(holds(pool, 100))
+    return topic

@@ -32,33 +32,23 @@ from tests.support.waiting import until
 async def test_a_topic_made_anew_with_more_records_is_another_history(
     pool: Pool,
     kafka_admin: AdminClient,
-    topic: str,
+    topic_read: str,
     make_intake: MakeIntake,
     bootstrap_servers: str,
 ) -> None:
-    produce(bootstrap_servers, topic, fines(range(100)))
-    async with running(make_intake()):
-        await until(holds(pool, 100))
-    delete_topic(kafka_admin, topic)
-    create_topic(kafka_admin, topic, 4)
-    produce(bootstrap_servers, topic, fines(range(1_000, 1_500)))
+    delete_topic(kafka_admin, topic_read)
+    create_topic(kafka_admin, topic_read, 4)
+    produce(bootstrap_servers, topic_read, fines(range(1_000, 1_500)))
     with pytest.raises(OtherHistory, match="made anew"):
         await run_until_it_stops(make_intake())
     await check_each_once(pool, 100)
 
 
 async def test_a_topic_made_anew_with_fewer_records_is_another_history(
-    pool: Pool,
-    kafka_admin: AdminClient,
-    topic: str,
-    make_intake: MakeIntake,
-    bootstrap_servers: str,
+    kafka_admin: AdminClient, topic_read: str, make_intake: MakeIntake
 ) -> None:
-    produce(bootstrap_servers, topic, fines(range(100)))
-    async with running(make_intake()):
-        await until(holds(pool, 100))
-    delete_topic(kafka_admin, topic)
-    create_topic(kafka_admin, topic, 4)
+    delete_topic(kafka_admin, topic_read)
+    create_topic(kafka_admin, topic_read, 4)
     with pytest.raises(OtherHistory, match="cut or made anew"):
         await run_until_it_stops(make_intake())
 
@@ -66,18 +56,15 @@ async def test_a_topic_made_anew_with_fewer_records_is_another_history(
 async def test_records_deleted_before_they_were_read_stop_the_service(
     pool: Pool,
     kafka_admin: AdminClient,
-    topic: str,
+    topic_read: str,
     make_intake: MakeIntake,
     bootstrap_servers: str,
 ) -> None:
-    produce(bootstrap_servers, topic, fines(range(100)))
-    async with running(make_intake()):
-        await until(holds(pool, 100))
-    produce(bootstrap_servers, topic, fines(range(100, 300)))
+    produce(bootstrap_servers, topic_read, fines(range(100, 300)))
     delete_records(
         kafka_admin,
-        topic,
-        {at: end - 1 for at, end in end_offsets(bootstrap_servers, topic).items()},
+        topic_read,
+        {at: end - 1 for at, end in end_offsets(bootstrap_servers, topic_read).items()},
     )
     with pytest.raises(RecordsGone, match="deleted before they were read"):
         await run_until_it_stops(make_intake())
@@ -87,26 +74,21 @@ async def test_records_deleted_before_they_were_read_stop_the_service(
 async def test_an_anchor_deleted_by_retention_stops_nobody(
     pool: Pool,
     kafka_admin: AdminClient,
-    topic: str,
+    topic_read: str,
     make_intake: MakeIntake,
     bootstrap_servers: str,
 ) -> None:
-    produce(bootstrap_servers, topic, fines(range(100)))
-    async with running(make_intake()):
-        await until(holds(pool, 100))
-    delete_records(kafka_admin, topic, end_offsets(bootstrap_servers, topic))
-    produce(bootstrap_servers, topic, fines(range(100, 200)))
+    delete_records(kafka_admin, topic_read, end_offsets(bootstrap_servers, topic_read))
+    produce(bootstrap_servers, topic_read, fines(range(100, 200)))
     async with running(make_intake()):
         await until(holds(pool, 200))
     await check_each_once(pool, 200)
 
 
+@pytest.mark.usefixtures("topic_read")
 async def test_a_group_ahead_of_the_database_tells_of_an_older_backup(
-    pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
+    pool: Pool, make_intake: MakeIntake
 ) -> None:
-    produce(bootstrap_servers, topic, fines(range(100)))
-    async with running(make_intake()):
-        await until(holds(pool, 100))
     async with pool.acquire() as connection:
         await connection.execute("UPDATE consumer_offset SET next_offset = next_offset - 1")
     with pytest.raises(OlderDatabase, match="restore-check"):
