@@ -20,7 +20,6 @@ NOTHING: Balance = (ZERO, ZERO)
 FINE_WIDTH = 7
 SENTENCE = "field and rule"  # the one column whose text may be continued on further lines
 SENTENCE_WIDTH = 48
-NARROW_WIDTH = 95
 UNLIMITED = 1_000  # wider than any of these lists
 GAP = "   "
 
@@ -85,10 +84,10 @@ class Report:
 
 
 def step_bars(console: Console) -> Progress:
-    """Bars for the steps of the story, which leave the names of the steps whole on 80 columns."""
+    """Bars for the steps of the story, each with the name of the step and what came of it."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30 if console.width > NARROW_WIDTH else 10),
+        BarColumn(bar_width=30),
         TextColumn("{task.fields[result]}"),
         TimeElapsedColumn(),
         console=console,
