@@ -265,7 +265,7 @@ async def test_a_million_fines_are_read_as_fifty_thousand_are(
 
 
 async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None:
-    """Else the statements would stop at their limit and read less than they do of a sound ledger."""
+    """Else the statements would stop at their limit and read less than of a sound ledger."""
     listing = [
         call for call in CALLS if call.file == "reconcile" and not call.name.startswith("totals_")
     ]
