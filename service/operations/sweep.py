@@ -16,7 +16,7 @@ from ..core.words import Wait
 from ..database.references import QueueEntry
 from ..database.session import Connection, Pool, statements
 from ..runtime.problems import describe
-from ..runtime.waiting import Postponed, unless_set
+from ..runtime.waiting import Postponed, unless_set, wait_any
 
 log = structlog.get_logger()
 
@@ -102,12 +102,8 @@ class Sweep:
         """Tries all queues once per interval until `stop`; at once again if records have moved."""
         while not stop.is_set():
             # A stop rolls back what the sweep is doing: those records stay parked.
-            if await unless_set(self.run_once(), stop):
-                continue
-            try:
-                await asyncio.wait_for(stop.wait(), timeout=self._interval_seconds)
-            except TimeoutError:
-                continue
+            if not await unless_set(self.run_once(), stop):
+                await wait_any((stop,), self._interval_seconds * 1_000)
 
     async def run_once(self) -> int:
         """Tries all queues behind the mark; returns the number of records that left them."""
