@@ -1,4 +1,4 @@
-"""The composition root: what the process is made of, in which order it starts and stops."""
+"""The parts of the service's process, and the order in which they start and stop."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,9 @@ class LoginFailed(OperatorError):
 
 
 async def run(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT, then stops in order. Raises what brought it down."""
+    """Runs the service until SIGTERM or SIGINT, then stops its parts in order. Raises the error of
+    a part that fails.
+    """
     stop = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(_log_loop_problem)
     profiles = _profiles(settings)

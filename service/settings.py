@@ -1,7 +1,8 @@
 """Settings from the environment, each with its unit in the name, its default and its bounds.
 
 Variables are the fields in capitals behind `BURSAR_`; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS have
-no prefix. A file of the variable's name in the folder BURSAR_SECRETS_DIR does as well.
+no prefix. Instead of a variable, a file with its name in the folder BURSAR_SECRETS_DIR may have the
+value.
 """
 
 import difflib
@@ -34,7 +35,7 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 class InvalidSettings(Exception):
-    """Lines of variable and rule, never a value."""
+    """Settings are at fault. Each line of the text names a variable and the rule, no value."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -117,7 +118,7 @@ class KafkaAccess(Group):
 
 
 class ProcessSettings(Group):
-    """The process: its end, its health port and its log."""
+    """Settings of the process: how long its end may take, its health port and its log."""
 
     shutdown_seconds_max: int = Field(25, ge=1, le=600)
     ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
@@ -127,7 +128,7 @@ class ProcessSettings(Group):
 
 
 class SftpSettings(Group):
-    """How a delivery reaches an SFTP server."""
+    """Settings with which a delivery reaches an SFTP server."""
 
     sftp_key_file: ReadableFile | None = None
     sftp_known_hosts_file: ReadableFile | None = None  # without one the user's own list
@@ -135,7 +136,7 @@ class SftpSettings(Group):
 
 
 class IntakeLimits(Group):
-    """The consumer: what a poll may take, and the timing of its membership in the group."""
+    """Settings of the consumer: the size of a poll, and the timing of its membership."""
 
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
@@ -148,14 +149,14 @@ class IntakeLimits(Group):
 
 
 class ApplyLimits(Group):
-    """The write path: how often a commit is tried, and how many records in a row may fail."""
+    """Settings of the write path: tries of a commit, and records in a row that may fail."""
 
     commit_tries_max: int = Field(8, ge=1, le=50)
     internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
 
 
 class RelayLimits(ProcessSettings):
-    """The relay: what a page of the outbox may hold, and for how long a lease is given."""
+    """Settings of the relay: the size of a page of the outbox, and the duration of a lease."""
 
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
     relay_page_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
@@ -187,7 +188,7 @@ class DatabaseLimits(Group):
 
 
 class KafkaSettings(SftpSettings, ProcessSettings, KafkaAccess, BaseSettings):
-    """What commands without a database use. Read it with `read_kafka_settings`."""
+    """All settings of commands that use no database. `read_kafka_settings` reads them."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="ignore", env_ignore_empty=True, populate_by_name=False
@@ -197,7 +198,7 @@ class KafkaSettings(SftpSettings, ProcessSettings, KafkaAccess, BaseSettings):
 class Settings(
     DatabaseLimits, StandingLimits, RelayLimits, ApplyLimits, IntakeLimits, KafkaSettings
 ):
-    """Everything an operator may change. Read it with `read_settings`."""
+    """All settings that an operator may change. `read_settings` reads them."""
 
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
     profiles_file: ReadableFile | None = None  # without one nothing is exported
@@ -244,12 +245,12 @@ Read = TypeVar("Read", bound=KafkaSettings)
 
 
 def read_settings() -> Settings:
-    """The environment's settings. Raises InvalidSettings with every fault found."""
+    """Reads all settings from the environment. Raises InvalidSettings with every fault."""
     return _read(Settings)
 
 
 def read_kafka_settings() -> KafkaSettings:
-    """The part of them that needs no database. Raises InvalidSettings."""
+    """Reads the settings that commands without a database use. Raises InvalidSettings."""
     return _read(KafkaSettings)
 
 
@@ -269,14 +270,14 @@ def _read(sort: type[Read]) -> Read:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """A line for each BURSAR_ variable that nothing reads: a typing error would go unnoticed."""
+    """Returns a line for each BURSAR_ variable that is no setting: it may be a misspelt one."""
     known = {variable_of(name) for name in Settings.model_fields} | FOREIGN
     strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     return tuple(_unknown(name, known) for name in strange)
 
 
 def variable_of(field: str) -> str:
-    """The environment variable of a field."""
+    """Returns the name of the environment variable of a field of the settings."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 

@@ -45,7 +45,7 @@ OF_TOPICS = Reporting(
 
 
 def new_check(settings: Settings) -> RestoreCheck:
-    """The check of this installation's topics and consumer group."""
+    """Returns the restore check for the topics and the consumer group of the settings."""
     prefix = settings.topic_prefix
     scope = Scope(
         group_id=settings.consumer_group,
@@ -57,7 +57,7 @@ def new_check(settings: Settings) -> RestoreCheck:
 
 
 def new_guard(settings: Settings, pool: Pool) -> Guard:
-    """The guard of this process, which is not open yet."""
+    """Returns the guard of this process, which the caller has to open."""
     # A name that no other process has, and by which an operator recognises this one.
     process = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
     return Guard(pool, new_check(settings), process)
@@ -69,9 +69,11 @@ def new_applier(
     committed: Callable[[], None],
     counting: TallySink | None = None,
 ) -> Applier:
-    """The write path; `committed` is called after each commit, for the relay.
+    """Returns the write path. `committed` is called after each commit, so that the relay can be
+    woken.
 
-    `counting` is the service's own; without it what is committed is left for a service to count.
+    `counting` adds what was committed to the metrics of this process; without it the counts are
+    stored in the database, and a running service adds them to its metrics.
     """
     prefix = settings.topic_prefix
     outputs = Outputs(
@@ -92,14 +94,16 @@ def new_export_job(
     *,
     even_if_paused: bool = False,
 ) -> ExportJob:
-    """The export of all profiles; `even_if_paused`: also of those whose runs are stopped."""
+    """Returns the export of all profiles; with `even_if_paused` it also runs profiles that are
+    paused.
+    """
     prefix = settings.topic_prefix
     topics = ExportTopics(f"{prefix}export-batch.v1", f"{prefix}export-manifest.v1")
     return ExportJob(applier, topics, profiles, metrics, even_if_paused=even_if_paused)
 
 
 def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metrics) -> Intake:
-    """The intake, as a member of the consumer group."""
+    """Returns the intake, which joins the consumer group when it runs."""
     source = Source(
         group_id=settings.consumer_group,
         contracts={settings.topic_prefix + name: name for name in INPUTS},

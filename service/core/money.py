@@ -89,7 +89,9 @@ def decimals(currency: str) -> int:
 
 
 def rule_broken_by(currency: str) -> str:
-    """Says which rule a code breaks that is not accepted, such as one in lower case."""
+    """Returns the rule that an unaccepted code of a currency breaks, for example that it must be in
+    capitals.
+    """
     code = currency.strip()
     if code.upper() != code and code.upper() in _DECIMALS:
         return "must be in upper case"

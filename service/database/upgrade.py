@@ -73,8 +73,8 @@ def run_sql_file(file: str) -> None:
     """Runs a file of the folder `migrations` with all its statements, for the revision that calls.
 
     Waits for each lock for a bounded time only, because the statements of running instances queue
-    behind a lock that is waited for. Raises BrokenMigration, and what the database raises while it
-    is not available.
+    behind a lock that is waited for. Raises BrokenMigration, and errors of the database while it is
+    not available.
     """
     sql = resources.files(__package__).joinpath("migrations", file).read_text("utf-8")
     # The first statement also opens the transaction: the driver's adapter begins it lazily.

@@ -122,7 +122,7 @@ class Memory:
     def conflict(self, batch: DeliveredBatch) -> str | None:
         """Why this batch must not be delivered; None if nothing is known against it.
 
-        The text names both batches. They hold no personal data.
+        The text names both batches and has no personal data.
         """
         number = (batch.profile, batch.export_number or "")
         delivered = {

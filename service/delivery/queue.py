@@ -245,7 +245,9 @@ class Queue:
         return {}
 
     def undeliverable(self, batch: ReadyBatch, text: str) -> None:
-        """Stops the profile until the batch comes anew; drops a batch that was delivered before."""
+        """Makes the profile stand still until the batch comes again; a batch that was delivered
+        before is only dropped.
+        """
         profile = self._profiles[batch.key]
         if batch.was_delivered:
             del profile.repeated[batch.batch_number]

@@ -1,4 +1,6 @@
-"""Builders of Kafka clients, and their start and end: the settings that held under every fault."""
+"""Makes, starts and ends Kafka clients, with settings that were tested against faults of the
+brokers.
+"""
 
 import asyncio
 import logging
@@ -45,7 +47,7 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClie
 
 
 class KafkaUnavailable(Unavailable):
-    """A client could not start; the text has the reason, which the client only logs."""
+    """A client could not start. The text has the reason, which the client itself only logs."""
 
 
 def options(access: KafkaAccess) -> dict[str, object]:
@@ -147,7 +149,7 @@ async def start(client: Client) -> Client:
 
 
 def why_unusable(problem: Exception, logged: str | None) -> str:
-    """Why no broker can be used, in words.
+    """Returns a sentence that says why no broker can be used.
 
     `logged` is the last line that the client has logged, since its exceptions only say that no
     broker was reached.
@@ -173,16 +175,17 @@ async def running(client: Client) -> AsyncIterator[Client]:
 
 
 async def close_client(client: Client, seconds_max: int = STOP_SECONDS_MAX) -> None:
-    """Ends a consumer or admin client within a bound, whatever state it is in."""
+    """Closes a consumer or admin client within `seconds_max` seconds, whatever its state."""
     ending = client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop()
     await _within(ending, seconds_max)
 
 
 async def hard_close(producer: AIOKafkaProducer) -> None:
-    """Ends a producer for certain: after a bounded `stop` alone its sender would live on and send.
+    """Ends a producer in any case. After a `stop` with a time limit alone, its sender task would
+    live on and send.
 
-    What is on the wire already may still arrive; readers drop it by sequence. With a broker that
-    does not answer it takes twice HARD_CLOSE_SECONDS_MAX.
+    Records that were already given to the network may still arrive; readers drop them by their
+    sequence. If a broker does not answer, the call takes twice HARD_CLOSE_SECONDS_MAX.
     """
     await _within(producer.stop(), HARD_CLOSE_SECONDS_MAX)
     # A private name of the pinned client: a test holds that it is there.

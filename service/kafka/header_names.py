@@ -21,16 +21,17 @@ _LOG_OVERHEAD_BYTES = 12  # base offset and length, before what the length count
 
 
 def install() -> None:
-    """Every consumer of this process reads such records from now on.
+    """Makes every consumer of this process read such records from now on.
 
-    The client has no way to choose how records are read: a name of its module is replaced. The
-    client is pinned, and a test on a real broker fails if a newer one does not have the name.
+    The client offers no way to choose how records are read, so a name in its module is replaced.
+    The version of the client is fixed, and a test on a real broker fails if a newer version does
+    not have that name.
     """
     fetcher.MemoryRecords = TolerantRecords
 
 
 class TolerantRecords:
-    """The batches of one fetched partition, as the client's own class hands them out."""
+    """The batches of one fetched partition, with the methods of the client's own class."""
 
     def __init__(self, fetched: bytes) -> None:
         self._fetched = memoryview(fetched)
@@ -57,7 +58,9 @@ class TolerantRecords:
 
 
 class TolerantBatch:
-    """One producer's batch: the client's own, and its bytes for where that one raises."""
+    """One batch of a producer: the client's own object, and the bytes that are read again if that
+    object raises.
+    """
 
     def __init__(self, batch: Any, encoded: memoryview) -> None:
         self._batch = batch

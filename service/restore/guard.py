@@ -64,9 +64,10 @@ class Guard:
         self._answer: tuple[int, Answer] | None = None  # the last one, with its number
 
     async def open(self, writers: Sequence[str]) -> None:
-        """Asks whether the database is older, then begins to count the commits of `writers`.
+        """Runs the restore check, and then begins to count the commits of `writers`.
 
-        Raises OlderDatabase, CannotAsk, and what the database raises; then it may be called again.
+        Raises OlderDatabase, CannotAsk, and errors of the database; it may be called again after an
+        error.
         """
         await self.ask()
         async with self.pool.acquire() as connection:
@@ -75,7 +76,7 @@ class Guard:
         self._confirmed = dict.fromkeys(writers, 0)
 
     async def close(self) -> None:
-        """Deletes the counts of the process, which is about to end; errors are ignored."""
+        """Deletes the counts of this process, because it is about to end; errors are ignored."""
         writers, self._confirmed = self._confirmed, {}
         # An error here must not take the place of the error that ends the process.
         with contextlib.suppress(*DATABASE_FAILURES):
@@ -141,7 +142,7 @@ class Guard:
     async def verify(self, connection: Connection) -> None:
         """Checks the database for a part that reads from it and then publishes what it has read.
 
-        Raises OlderDatabase, and AnotherServer if the restore check has to be asked first.
+        Raises OlderDatabase, and or AnotherServer if the restore check has to run first.
         """
         try:
             await self._compare(connection, "continuity", self.process)
@@ -174,7 +175,9 @@ class Guard:
         self._confirmed[writer] = max(commits, self._confirmed[writer])
 
     async def recheck(self) -> None:
-        """Asks again, since the server, the database or its tables are not those checked before."""
+        """Runs the restore check again, because the server, the database or its tables are not
+        those that were checked before.
+        """
         log.warning(Event.DATABASE_CHANGED)
         await self.ask()
 
@@ -216,7 +219,7 @@ class Guard:
 
 
 class Writer:
-    """The transactions of one part of the process, one at a time."""
+    """Makes the transactions of one part of the process, one at a time."""
 
     def __init__(self, guard: Guard, name: str) -> None:
         self._guard = guard
@@ -229,9 +232,9 @@ class Writer:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction on the database that this process has worked with.
+        """Opens a transaction on the database that this process has worked with.
 
-        Raises OlderDatabase, CannotAsk, AnotherServer before anything is done in it.
+        Raises OlderDatabase, CannotAsk or AnotherServer before the transaction does anything.
         """
         for _ in range(TRIES_MAX):
             is_begun = False
@@ -256,10 +259,11 @@ class Writer:
 
 
 class IdleCommits:
-    """Commits every few seconds, so that every older copy counts less than the process remembers.
+    """Makes a commit every few seconds, so that every older copy of the database has lower counts
+    than the process remembers.
 
-    Without it, a process that has written nothing since a backup could not tell the backup from the
-    database, if it is loaded into the same tables of the same server.
+    Without these commits, a process that has written nothing since a backup could not notice that
+    the backup was loaded into the same tables of the same server.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -270,6 +274,6 @@ class IdleCommits:
         await repeat(self.run_once, stop, IDLE_COMMIT_MS)
 
     async def run_once(self) -> None:
-        """A commit that counts itself and does nothing else."""
+        """Makes one commit that does nothing but count itself."""
         async with self._writer.transaction():
             pass

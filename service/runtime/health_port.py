@@ -1,4 +1,4 @@
-"""The health port: /livez, /readyz and /metrics."""
+"""The health port, which serves /livez, /readyz and /metrics."""
 
 import asyncio
 import contextlib

@@ -85,7 +85,9 @@ class RepeatsFilter(logging.Filter):
 
 
 class LastProblem(logging.Handler):
-    """Remembers the latest error line of the Kafka client: its exceptions say less."""
+    """Remembers the latest error line of the Kafka client, because its exceptions say less than its
+    log.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -1,6 +1,7 @@
 """The readiness checks, which are asked all the time, shown as gauges, and logged when they change.
 
-So an operator learns of a failure without a probe, and a line of the log says when it is over.
+An operator therefore learns of a failure without a probe, and a log line says when the failure is
+over.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ class Check:
         self._reported_since = 0
 
     async def finding(self) -> Finding:
-        """The check's answer, or what is known without it after `PROBE_WAIT_MS`.
+        """Returns the check's answer, or the result that is known without it after `PROBE_WAIT_MS`.
 
         A check that takes longer continues and is not started a second time, because each probe
         would otherwise occupy one more connection to a database that hangs. The previous answer
@@ -165,7 +166,9 @@ class Readiness:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def findings(self) -> tuple[Finding, ...]:
-        """What each check says, at most half a second old. Does not wait for a check that hangs."""
+        """Returns the result of each check, at most half a second old, without waiting for a check
+        that hangs.
+        """
         async with self._asking:
             if self._latest is None or monotonic_ms() - self._latest[0] > KEPT_MS:
                 findings = tuple(

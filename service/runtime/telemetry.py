@@ -1,4 +1,4 @@
-"""Every log event and every metric by name, in one list.
+"""All log events and all metrics, by name.
 
 A log line has an event and fields: counts, codes and names of the program's own things, never a
 payload or the name of a person.
@@ -104,7 +104,7 @@ class Metrics:
         self._export()
 
     def add(self, field: str, labels: tuple[str, ...], amount: int) -> None:
-        """Adds to the counter that is in the field of that name."""
+        """Adds `amount` to the counter in the field `field`, for the given labels."""
         counter: Counter = getattr(self, field)
         counter.labels(*labels).inc(amount)
 
@@ -294,6 +294,6 @@ def observe_since(histogram: Histogram, started_ns: int) -> None:
 
 
 def get_log(name: str) -> Log:
-    """A logger: `log.info(Event.BATCH_SEALED, profile=..., fines=...)`."""
+    """Returns a logger, which is used as `log.info(Event.BATCH_SEALED, profile=..., fines=...)`."""
     log: Log = structlog.get_logger(name)
     return log

@@ -62,10 +62,12 @@ Work = Callable[[], Coroutine[object, object, object]]
 async def repeat(
     work: Work, stop: asyncio.Event, interval_ms: int, seldom: Work | None = None, every: int = 1
 ) -> None:
-    """Does `work` again and again until `stop` is set, `interval_ms` after its last end.
+    """Runs `work` again and again until `stop` is set, with `interval_ms` between an end and the
+    next start.
 
-    `seldom` is done after the first `work`, and again after every so many. `stop` cancels what is
-    being done, so it must not matter where that ends. Raises what they raise.
+    `seldom` runs after the first `work`, and then after each `every` of them. When `stop` is set,
+    the running function is cancelled, so it must be safe to end it anywhere. Errors of both
+    functions are raised.
     """
     for turn in count():
         if stop.is_set():
@@ -77,7 +79,7 @@ async def repeat(
 
 
 class Postponed(Generic[K]):
-    """Keys whose last attempt failed: each waits longer with every failure in a row.
+    """Keys whose last attempt failed; each waits longer with every failure in a row.
 
     The keys are those of one process, and the waits are measured by its monotonic clock. At most
     KEYS_MAX keys are remembered; a key that fails beyond that number does not wait.
@@ -92,7 +94,7 @@ class Postponed(Generic[K]):
         self._keys: dict[K, tuple[Backoff, int]] = {}
 
     def is_waiting(self, key: K) -> bool:
-        """Whether the next attempt is still to come."""
+        """Whether the time of the key's next attempt has not come yet."""
         known = self._keys.get(key)
         return known is not None and self._clock_ns() < known[1]
 

@@ -24,7 +24,7 @@ FINE: Final = tag("userFineFee")
 
 
 class Fault(StrEnum):
-    """Why a document is not read at all."""
+    """The reason why a document is not read at all."""
 
     EMPTY = "it is empty"
     TOO_LARGE = "larger than the limit"
