@@ -121,8 +121,7 @@ async def evaluate(
 
     Raises FailingFines if the program fails on some of the fines.
     """
-    patron_ids = {fines[0].facts.patron_id for fines in groups}
-    keys = {(profile.institution_id, patron_id) for patron_id in patron_ids}
+    keys = {(profile.institution_id, fines[0].facts.patron_id) for fines in groups}
     patrons = await store.patrons(connection, keys)
     waiting = await ids_of_waiting(connection, run, groups)
 

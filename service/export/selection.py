@@ -128,13 +128,12 @@ def identifiers_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> 
 
 
 def _is_included(profile: Profile, candidate: Candidate) -> bool:
-    kind = candidate.type
     return (
         candidate.institution_id == profile.institution_id
         and candidate.remaining != 0
         and candidate.currency == profile.currency
         # No profile would notice a type that none of the institution's profiles names.
-        and (profile.includes_type(kind) or kind not in profile.known_types)
+        and (profile.includes_type(candidate.type) or candidate.type not in profile.known_types)
         and profile.includes_owner(candidate.library_code)
         and profile.includes_group(candidate.user_group)
     )
