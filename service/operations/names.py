@@ -1,4 +1,4 @@
-"""What a stored record says of itself, read from its bytes even if they break the contract."""
+"""How stored records are named: by what an operator says, and by what their bytes say."""
 
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -10,12 +10,30 @@ from ..messages.envelope import read_json
 from ..messages.values import Fault
 
 IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
+LIMIT_MAX = 1_000_000
 _IDS = ("payment_id", "change_id", "response_id", "fine_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which stored records a command is about; a field that is None allows any value.
+
+    A record is named by its identity, `institution_id`, `source` and `id`, or by its place,
+    `topic`, `partition` and `offset`. At most `limit` records are returned.
+    """
+
+    institution_id: str | None = None
+    source: str | None = None
+    id: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    limit: int = LIMIT_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names in a record; None where it has none.
+    """What a record says of itself, even if its bytes break the contract; None if it says nothing.
 
     `lines` are bursar transaction ids, `kind` is that of a payment or a change.
     """

@@ -25,8 +25,7 @@ from ..database.encodings import origin_of
 from ..database.references import References, references_of
 from ..database.session import Connection, statements
 from ..messages.decode import parse
-from .names import NO_NAMES, contract_of, names_in
-from .record_filter import LIMIT_MAX, RecordFilter
+from .names import LIMIT_MAX, NO_NAMES, RecordFilter, contract_of, names_in
 from .rejected import mark
 
 SQL = statements("operators")

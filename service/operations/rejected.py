@@ -24,8 +24,7 @@ from ..database import encodings
 from ..database.references import references_of
 from ..database.session import Connection, statements
 from ..messages.decode import RECORD_BYTES_MAX, parse
-from .names import Names, byte_patterns, contract_of, names_in
-from .record_filter import RecordFilter
+from .names import Names, RecordFilter, byte_patterns, contract_of, names_in
 
 SQL = statements("operators")
 PAGE_RECORDS = 500  # at most 64 KiB each
