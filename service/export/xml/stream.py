@@ -54,10 +54,15 @@ def elements(
     An element is emptied when the next one is asked for. `on_chunk` is called with all bytes that
     are read. Raises UnreadableDocument.
     """
+    # Nothing is fetched or expanded, and depth and texts are bounded. Three of the four options are
+    # the library's defaults; they are written down because the safety of the import rests on them.
     parser = etree.XMLPullParser(
         events=("end",),
         tag=(FINE, PATRON, NUMBER),
         resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
         remove_comments=True,
         remove_pis=True,
     )
