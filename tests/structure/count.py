@@ -16,9 +16,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
+from tests.structure.source import nodes_of, text_of
 from tests.structure.way import measure_way
 from tests.support.services import running_services
 
@@ -65,28 +65,26 @@ def counts(root: Path) -> Iterator[tuple[str, object]]:
         yield "  lines", sum(map(lines, files))
         yield "  Any", sum(map(uses_of_any, files))
         for name, pattern in _IGNORES.items():
-            yield f"  {name}", sum(len(pattern.findall(_text(path))) for path in files)
+            yield f"  {name}", sum(len(pattern.findall(text_of(path))) for path in files)
     for name, title in CARRIERS.items():
         yield title, len(carriers(root, name))
 
 
 def statements(path: Path) -> int:
     """The number of statements of a file, without docstrings."""
-    return sum(
-        isinstance(node, ast.stmt) and not _is_text(node) for node in ast.walk(_parsed(path))
-    )
+    return sum(isinstance(node, ast.stmt) and not _is_text(node) for node in nodes_of(path))
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """The place of each function and its length in lines, without decorators."""
-    for node in ast.walk(_parsed(path)):
+    for node in nodes_of(path):
         if isinstance(node, Function) and node.end_lineno is not None:
             yield f"{path.name} {node.name}", node.end_lineno - node.lineno + 1
 
 
 def uses_of_any(path: Path) -> int:
     """How often a file uses `typing.Any`, imports not counted."""
-    return sum(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(_parsed(path)))
+    return sum(isinstance(node, ast.Name) and node.id == "Any" for node in nodes_of(path))
 
 
 def long_files(files: list[Path]) -> list[Path]:
@@ -96,7 +94,7 @@ def long_files(files: list[Path]) -> list[Path]:
 
 def lines(path: Path) -> int:
     """The number of lines of a file."""
-    return len(_text(path).splitlines())
+    return len(text_of(path).splitlines())
 
 
 def carriers(root: Path, name: str) -> dict[str, str]:
@@ -105,13 +103,13 @@ def carriers(root: Path, name: str) -> dict[str, str]:
     `name` is `poll` for a batch of records or `batch` for an export batch. Raises LookupError if a
     type that is listed does not exist.
     """
-    text = _text(root / "docs" / "architecture.md")
+    text = text_of(root / "docs" / "architecture.md")
     section = re.search(rf"<!-- carriers {name} -->(.*?)<!-- /carriers {name} -->", text, re.DOTALL)
     listed = re.findall(
         r"^\| `(\w+)` \| `([\w/.]+)` \|", section[1] if section else "", re.MULTILINE
     )
     for type_name, file in listed:
-        if not re.search(rf"^(?:class )?{type_name}\b", _text(root / file), re.MULTILINE):
+        if not re.search(rf"^(?:class )?{type_name}\b", text_of(root / file), re.MULTILINE):
             raise LookupError(f"docs/architecture.md: {file} has no type {type_name}")
     return dict(listed)
 
@@ -144,16 +142,6 @@ def _packages(root: Path) -> dict[str, list[Path]]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
-
-
-@cache
-def _text(path: Path) -> str:
-    return path.read_text("utf-8")
-
-
-@cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(_text(path))
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.structure.source import tree_of
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
 WORDS_MIN = 3
@@ -42,7 +44,7 @@ class Docstring(NamedTuple):
 def docstrings(folder: Path) -> Iterator[Docstring]:
     """The docstrings of all public things below a folder; empty files need none."""
     for path in sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]:
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = tree_of(path)
         name = path.relative_to(ROOT).as_posix()
         if tree.body:
             yield _docstring(name, path.stem, tree, "module")

@@ -14,6 +14,7 @@ import argparse
 import random
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,13 +42,21 @@ class Sentence(NamedTuple):
     context: str
 
 
-def sentences() -> Iterator[Sentence]:
+@cache
+def sentences() -> tuple[Sentence, ...]:
     """Every sentence of at least `WORDS_MIN` words, pages first, in the order of the files."""
+    return (*_of_pages(), *_of_docstrings())
+
+
+def _of_pages() -> Iterator[Sentence]:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         name = page.relative_to(ROOT).as_posix()
         for heading, section in _sections(page.read_text("utf-8")):
             for row, text, paragraph in _sentences_of(section):
                 yield Sentence(", ".join(filter(None, (name, heading, row))), text, paragraph)
+
+
+def _of_docstrings() -> Iterator[Sentence]:
     for docstring in docstrings(SERVICE):
         whole = " ".join(docstring.text.split())
         for _, text, _ in _sentences_of(docstring.text):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.structure.source import nodes_of
 from tests.structure.words import RULES, Name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def names(folder: Path) -> Iterator[Name]:
     for path in sorted(folder.rglob("*.py")) if folder.is_dir() else [folder]:
         place = path.relative_to(ROOT).as_posix()
         yield Name(place, 0, path.stem)
-        yield from defined_names(place, ast.parse(path.read_text("utf-8")))
+        yield from defined_names(place, nodes_of(path))
     for path in sorted(folder.rglob("*.sql")):
         place = path.relative_to(ROOT).as_posix()
         for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
@@ -57,10 +58,10 @@ def names(folder: Path) -> Iterator[Name]:
                 yield Name(place, number, match[1])
 
 
-def defined_names(place: str, tree: ast.AST) -> Iterator[Name]:
-    """The identifiers that a module gives to things, in the order of its syntax tree."""
-    labels = {id(target) for node in ast.walk(tree) for target in _labels(node)}
-    for node in ast.walk(tree):
+def defined_names(place: str, nodes: Sequence[ast.AST]) -> Iterator[Name]:
+    """The identifiers that a module gives to things, in the order of the nodes of its tree."""
+    labels = {id(target) for node in nodes for target in _labels(node)}
+    for node in nodes:
         match node:
             case ast.ClassDef():
                 yield Name(place, node.lineno, node.name, is_type=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
@@ -51,7 +52,8 @@ class Name(NamedTuple):
     is_type: bool = False
 
 
-def words_of(identifier: str) -> list[str]:
+@cache
+def words_of(identifier: str) -> Sequence[str]:
     """The words of `snake_case` or `CamelCase` in lower case; never empty."""
     return [word.lower() for word in _WORD.findall(identifier)] or [identifier]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.structure.source import nodes_of, tree_of
 from tests.support.pages import (
     CODE,
     DOCS,
@@ -148,7 +149,7 @@ def test_rows_of_the_rules_tests_are_those_that_their_docstring_cites() -> None:
     """A case is called "14-5 another fine": of row 14, by the rule of row 5."""
     wrong = []
     for path in sorted((ROOT / "tests" / "unit").glob("test_rules_*.py")):
-        cited = _cited(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+        cited = _cited(ast.get_docstring(tree_of(path)) or "")
         for case in _cases(path):
             match = re.match(r"([0-9]+b?)(?:-([0-9]+))? ", case)
             if match and (match[1] not in cited or match[2] not in {None, *numbered_rows("row")}):
@@ -165,7 +166,7 @@ def _cited(docstring: str) -> set[str]:
 
 def _cases(path: Path) -> Iterator[str]:
     """The first cells of the rows of each `@table(...)`."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "table":
             for row in node.args[1:]:
                 if isinstance(row, ast.Tuple) and isinstance(row.elts[0], ast.Constant):

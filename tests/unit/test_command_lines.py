@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from service.cli import application
+from tests.structure.source import nodes_of
 from tests.support.pages import PAGES, TEXTS, code_lines, name_of, text_of, without_code
 
 ALL = [path for path in TEXTS if path != Path(__file__)]
@@ -50,15 +51,14 @@ def fault_of(words: list[str], *, only_groups: bool = False) -> str | None:
 
 def _strings(path: Path) -> Iterator[str]:
     """The literals of a program, pieces that stand side by side put together, and its comments."""
-    source = path.read_text("utf-8")
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.JoinedStr):
             yield "".join(
                 str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values
             )
-    yield from re.findall(r"# .*", source)
+    yield from re.findall(r"# .*", path.read_text("utf-8"))
 
 
 def command_lines(path: Path) -> Iterator[str]:

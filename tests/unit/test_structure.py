@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.structure.count import carriers
+from tests.structure.source import nodes_of
 
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service"
@@ -35,7 +36,7 @@ def _package_of(module: str) -> str:
 def _imports(path: Path) -> Iterator[str]:
     """The modules of `service` that a file imports, by their full names."""
     folder = ".".join(path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             name = resolve_name("." * node.level + (node.module or ""), folder)
             yield from (f"{name}.{alias.name}" for alias in node.names)
@@ -87,7 +88,7 @@ def test_imports_of_the_package_are_relative() -> None:
     absolute = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sorted(SERVICE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_of(path)
         if (isinstance(node, ast.ImportFrom) and not node.level and _is_ours(node.module))
         or (isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names))
     ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import statistics
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 from service.runtime.telemetry import Event
+from tests.structure.source import nodes_of, text_of
 
 ROOT = Path(__file__).parents[2]
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
@@ -24,19 +24,13 @@ BANNED_WORDS = ("TODO", "FIXME", "XXX", "HACK")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@cache
-def nodes(path: Path) -> tuple[ast.AST, ...]:
-    """Every node of a file, which is parsed once for all tests."""
-    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
-
-
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """Each function's place and its length in lines, decorators not counted."""
-    for node in nodes(path):
+    for node in nodes_of(path):
         if isinstance(node, Function):
             assert node.end_lineno is not None
             place = f"{name_of(path)}:{node.lineno} {node.name}"
@@ -70,7 +64,7 @@ def test_most_functions_are_short() -> None:
 
 def test_no_file_is_too_long() -> None:
     files = (*SERVICE, *TESTS)
-    counts = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in files}
+    counts = {name_of(path): len(text_of(path).splitlines()) for path in files}
     assert {name: count for name, count in counts.items() if count > FILE_LINES_MAX} == {}
 
 
@@ -82,7 +76,7 @@ def test_the_service_knows_no_floating_point() -> None:
 def floating_points(path: Path) -> list[int]:
     return [
         node.lineno
-        for node in nodes(path)
+        for node in nodes_of(path)
         if (isinstance(node, ast.Name) and node.id == "float")
         or (isinstance(node, ast.Constant) and isinstance(node.value, float))
     ]
@@ -96,7 +90,7 @@ def test_no_test_waits_blindly() -> None:
 def blind_waits(path: Path) -> list[int]:
     sleeps = [
         node
-        for node in nodes(path)
+        for node in nodes_of(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "sleep"
@@ -104,7 +98,7 @@ def blind_waits(path: Path) -> list[int]:
     ]
     in_loops = {
         id(inner)
-        for loop in nodes(path)
+        for loop in nodes_of(path)
         if sleeps and isinstance(loop, ast.While | ast.For | ast.AsyncFor)
         for inner in ast.walk(loop)
     }
@@ -116,7 +110,7 @@ def test_comments_hold_no_leftovers() -> None:
 
 
 def leftovers(path: Path) -> list[int]:
-    lines = path.read_text("utf-8").splitlines()
+    lines = text_of(path).splitlines()
     return [
         number for number, line in enumerate(lines, 1) if any(word in line for word in BANNED_WORDS)
     ]
@@ -127,7 +121,7 @@ def test_an_ignore_has_its_code_and_a_reason() -> None:
 
 
 def bare_ignores(path: Path) -> list[int]:
-    lines = path.read_text("utf-8").splitlines()
+    lines = text_of(path).splitlines()
     return [
         number
         for number, line in enumerate(lines, 1)
@@ -143,7 +137,7 @@ def test_log_lines_have_listed_names() -> None:
 def unlisted_log_lines(path: Path) -> list[int]:
     return [
         node.lineno
-        for node in nodes(path)
+        for node in nodes_of(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name | ast.Attribute)

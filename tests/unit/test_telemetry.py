@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 from service.runtime.telemetry import Event, Metrics
+from tests.structure.source import nodes_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -57,12 +58,14 @@ def test_each_metric_is_recorded_somewhere() -> None:
 
 def events_used(path: Path) -> Iterator[str]:
     """Names by `Event.NAME`, and first arguments of log lines that are strings."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Event":
-            if node.attr in Event.__members__:
-                yield Event[node.attr].value
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
-            yield from (str(name.value) for name in node.args[:1] if isinstance(name, ast.Constant))
+    for node in nodes_of(path):
+        match node:
+            case ast.Attribute(value=ast.Name(id="Event"), attr=name) if name in Event.__members__:
+                yield Event[name].value
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log")), args=[ast.Constant(value=name), *_]
+            ):
+                yield str(name)
 
 
 def test_each_event_of_the_log_is_used() -> None:

@@ -52,7 +52,7 @@ def test_a_place_where_a_word_is_right_exists() -> None:
     ],
 )
 def test_a_word_is_noticed_wherever_a_name_is_given(source: str, identifiers: list[str]) -> None:
-    names = defined_names("service/relay/loop.py", ast.parse(source))
+    names = defined_names("service/relay/loop.py", list(ast.walk(ast.parse(source))))
     assert [
         name.identifier for name in names if any(rule.forbids(name) for rule in RULES)
     ] == identifiers
