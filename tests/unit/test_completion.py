@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # What an installer writes for the program.
 PROGRAM = f"#!{sys.executable}\nfrom service.__main__ import main\nmain()\n"
 COMPLETE = """
-source <(bursar-bridge --show-completion bash)
+source <(printf '%s' "$SCRIPT")
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 complete -p bursar-bridge >/dev/null || exit 1
 _bursar_bridge_completion "$1"
@@ -23,15 +23,33 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Only what a shell needs: no settings, and a process above that is no shell."""
-    program = tmp_path / "bin" / "bursar-bridge"
-    program.parent.mkdir()
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("bin") / "bursar-bridge"
     program.write_text(PROGRAM)
     program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def environment(program: Path, tmp_path: Path) -> dict[str, str]:
+    return environment_in(program, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scripts(program: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The scripts that the program shows for each shell."""
+    environment = environment_in(program, tmp_path_factory.mktemp("home"))
+    return {
+        shell: run(environment, "bursar-bridge", "--show-completion", shell)
+        for shell in ("bash", "zsh")
+    }
+
+
+def environment_in(program: Path, home: Path) -> dict[str, str]:
+    """Only what a shell needs: no settings, and a process above that is no shell."""
     path = f"{program.parent}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    return {"PATH": path, "HOME": str(home), "PYTHONPATH": str(ROOT)}
 
 
 def run(environment: dict[str, str], *command: str, code: int = 0) -> str:
@@ -55,16 +73,19 @@ def run(environment: dict[str, str], *command: str, code: int = 0) -> str:
     ],
 )
 def test_bash_completes_commands_options_and_words(
-    environment: dict[str, str], words: tuple[str, ...], completions: set[str]
+    environment: dict[str, str],
+    scripts: dict[str, str],
+    words: tuple[str, ...],
+    completions: set[str],
 ) -> None:
     shell = ("bash", "--norc", "-c", COMPLETE, "bash", "bursar-bridge", *words)
-    assert set(run(environment, *shell).split()) == completions
+    assert set(run(environment | {"SCRIPT": scripts["bash"]}, *shell).split()) == completions
 
 
 def test_the_script_for_zsh_names_the_program_and_defines_its_completion(
-    environment: dict[str, str],
+    scripts: dict[str, str],
 ) -> None:
-    first, *lines = run(environment, "bursar-bridge", "--show-completion", "zsh").splitlines()
+    first, *lines = scripts["zsh"].splitlines()
     assert first == "#compdef bursar-bridge"
     assert "_bursar_bridge_completion() {" in lines
     assert lines[-1] == "compdef _bursar_bridge_completion bursar-bridge"
@@ -85,12 +106,11 @@ ZSH_WORDS = '"${words[1,$CURRENT]}"'  # what the user has typed, in zsh's own no
     ],
 )
 def test_the_question_in_the_script_for_zsh_is_answered_with_the_completions(
-    environment: dict[str, str], words: str, completions: set[str]
+    environment: dict[str, str], scripts: dict[str, str], words: str, completions: set[str]
 ) -> None:
     """Put by another shell, so that the test needs no zsh: its own notation is filled in here."""
-    script = run(environment, "bursar-bridge", "--show-completion", "zsh")
-    question = ZSH_QUESTION.search(script)
-    assert question is not None, script
+    question = ZSH_QUESTION.search(scripts["zsh"])
+    assert question is not None, scripts["zsh"]
     assert ZSH_WORDS in question[1]
     typed = shlex.quote(f"bursar-bridge {words}")
     answer = run(environment, "sh", "-c", question[1].replace(ZSH_WORDS, typed))
