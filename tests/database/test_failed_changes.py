@@ -1,6 +1,7 @@
 """A fine with a change on which the program failed is not exported before a person has decided."""
 
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import pytest
 
@@ -123,12 +124,12 @@ async def test_other_records_that_failed_hold_no_fine_back(
 
 
 def test_a_change_that_cannot_be_read_names_its_fine_all_the_same(path: WritePath) -> None:
-    def cannot_read(_: str, __: Origin) -> object:
+    def cannot_read(_: str, __: Origin) -> NoReturn:
         raise Mistake
 
     source = Source("group", {TOPIC: "fine-changed.v1"})
     access = KafkaAccess(kafka_bootstrap_servers="127.0.0.1:1")
-    intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)  # type: ignore[arg-type] # it raises
+    intake = Intake(new_guard(path.pool, access), access, source, cannot_read, path.applier)
     value = change(fine_id="Gebühr 7").value
     failed = intake._read_record(Origin(TOPIC, 0, 0, None, value))
     assert getattr(failed, "fine_id", None) == "Gebühr 7"

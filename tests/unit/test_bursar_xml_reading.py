@@ -203,12 +203,14 @@ def test_the_place_is_named_where_a_document_is_not_well_formed() -> None:
 
 
 def test_a_document_larger_than_the_limit_is_refused_without_reading_on() -> None:
-    class Endless:
-        def read(self, size: int = -1) -> bytes:
+    class Endless(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size > 0, "more than the limit is read"
             return b" " * size
 
     with pytest.raises(UnreadableDocument) as refused:
-        read_import(Endless(), bytes_max=1_000_000)  # type: ignore[arg-type]  # only read is used
+        read_import(Endless(), bytes_max=1_000_000)
     assert refused.value.fault is Fault.TOO_LARGE
     data = document(fine())
     assert read_import(data, bytes_max=len(data)).lines

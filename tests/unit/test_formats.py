@@ -19,7 +19,7 @@ from service.export.formats import Format, XmlFormat, printed_as
 from service.export.formats.csv_format import COLUMNS, CsvFormat, neutralised, original
 from service.export.formats.fixed_width import FixedWidth
 from service.export.formats.layout import Layout, read_layout
-from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, table_of
+from service.export.formats.table import BATCH_FIELDS, LINE_FIELDS, NotPrintable, Table, table_of
 from service.export.publish import manifest_members
 from service.export.xml.proof import prove
 from service.export.xml.write import render
@@ -160,8 +160,8 @@ def test_a_manifest_that_says_otherwise_prints_nothing() -> None:
 
 def test_a_format_that_loses_a_unit_is_noticed() -> None:
     class Loses(CsvFormat):
-        def render(self, table: object) -> bytes:
-            return super().render(table).replace(b"95.00", b"94.99")  # type: ignore[arg-type]  # same
+        def render(self, table: Table) -> bytes:
+            return super().render(table).replace(b"95.00", b"94.99")
 
     with pytest.raises(NotPrintable, match="total, debits"):
         printed_as(Loses(), *sealed(batch(patron("abel", line(1)))))

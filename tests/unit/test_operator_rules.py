@@ -1,6 +1,6 @@
 """Operators' decisions that meet nothing to decide: repeats, retries, records settled meanwhile."""
 
-from service.core.events import Release, Replay
+from service.core.events import Incoming, Release, Replay
 from service.core.ledger import FineKey
 from tests.support.bursar import pays, writes_off
 from tests.support.given import HOLDS, UNI, creates, disputes, exports, table
@@ -15,11 +15,11 @@ from tests.support.view_store import sound, tables
     ("a fine", creates(95_00)),
     ("a change", disputes("F2")),
 )
-def test_a_replay_of_what_was_applied_already_is_a_repeat(event: object) -> None:
+def test_a_replay_of_what_was_applied_already_is_a_repeat(event: Incoming) -> None:
     history = (creates(95_00), creates(10_00, "F2"), exports())
     ledger = Ledger(*history, pays(40_00), writes_off(10_00, payment_id="w1"), disputes("F2"))
     before = dict(tables(ledger.store.copy()))
-    done = ledger.store.fold(Replay(event))  # type: ignore[arg-type] # each row is an Incoming
+    done = ledger.store.fold(Replay(event))
     assert outcome_of_event(done) == "repeat"
     after = dict(tables(ledger.store))
     assert {name for name in before if before[name] != after[name]} == {"outcomes"}

@@ -30,6 +30,10 @@ def tried(
     return tries, left
 
 
+def always(error: Exception) -> Fails:
+    return lambda _: error
+
+
 def test_only_the_first_try_waits_for_a_lock_as_long_as_the_session_does() -> None:
     tries, left = tried(range(2_000), lambda part: LOCK if 7 in part.items else None)
     assert left == [7]
@@ -71,5 +75,5 @@ def test_an_item_that_needs_more_than_the_short_time_is_applied() -> None:
 
 def test_an_item_alone_is_tried_once() -> None:
     for error in (LOCK, SLOW):
-        tries, left = tried(range(1), lambda _, error=error: error)  # type: ignore[misc] # a default
+        tries, left = tried(range(1), always(error))
         assert (len(tries), left) == (1, [0])
