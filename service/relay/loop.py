@@ -128,8 +128,8 @@ class Relay:
 
     async def _turn(self) -> None:
         try:
+            await self._report()  # first, so that it is not left out when no page can be sent
             sent = await self.run_once()
-            await self._report()
         except LeaseLost:
             log.warning(Event.LEASE_LOST)
             # Another relay goes on from what the database knows.
