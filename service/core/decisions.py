@@ -51,10 +51,14 @@ def decide(workspace: Workspace, event: Parkable) -> Outcome:
         if changed is None:
             return Park(Wait.UNKNOWN_FINE, event.fine_id)  # row 2b.1
         return fines.change(changed, event)
-    if event.kind is PaymentKind.REVERSAL:
-        return _decide_reversal(workspace, event)
-    fine = payments.find(event, workspace.lines.now, workspace.fines.now)
-    return payments.pay(fine, event) if isinstance(fine, Fine) else fine
+    match event.kind:
+        case PaymentKind.REVERSAL:
+            return _decide_reversal(workspace, event)
+        case PaymentKind.PAYMENT | PaymentKind.WRITE_OFF | PaymentKind.STATUS:
+            fine = payments.find(event, workspace.lines.now, workspace.fines.now)
+            return payments.pay(fine, event) if isinstance(fine, Fine) else fine
+        case _:
+            assert_never(event.kind)
 
 
 def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:

@@ -23,7 +23,6 @@ from .words import (
     Kind,
     Mode,
     Overpayment,
-    PaymentKind,
     Reason,
     Status,
     Wait,
@@ -67,8 +66,8 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
     if terms.mode is Mode.EXPORT_ONLY:
         return rejected(Reason.IMPORT_NOT_ACTIVE)  # row 8
     fine = _with_status_code(fine, event)
-    if event.kind is PaymentKind.STATUS:
-        return _note(fine, event, Kind.STATUS_NOTED, 0)  # row 9
+    if event.kind.settlement is None:
+        return _note(fine, event, Kind.STATUS_NOTED, 0)  # row 9: a status
     assert event.amount is not None
     paid = replace(fine, payments_live=fine.payments_live + 1)
     if fine.status is Status.CLOSED:
@@ -90,7 +89,7 @@ def _settle(paid: Fine, event: BursarPayment, amount: int, overpayment: Overpaym
     """Rows 10 to 13, and 15: pays what is outstanding, and decides about the excess."""
     fits = min(amount, abs(paid.outstanding))
     excess = amount - fits
-    if excess and (event.kind is PaymentKind.WRITE_OFF or paid.facts.is_credit):
+    if excess and (paid.facts.is_credit or not event.kind.may_exceed):
         return rejected(Reason.EXCEEDS_OUTSTANDING)  # rows 13 and 15
     settled = (_settlement(paid, event, fits),) if fits else ()
     after = settled[0].fine if settled else paid
@@ -114,7 +113,8 @@ def _settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
     outstanding = fine.outstanding + step
     considered = Considered.ACTIVE if outstanding else Considered.CLOSED
     after = replace(fine, outstanding=outstanding, considered=considered)
-    kind = Kind.WRITE_OFF if event.kind is PaymentKind.WRITE_OFF else Kind.PAYMENT
+    kind = event.kind.settlement
+    assert kind is not None
     return _effect(after, event, kind, fits, transferred=step)
 
 
@@ -138,7 +138,7 @@ def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
 
 
 def _note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:
-    """A transaction that changes no balance (rows 9 and 3.9)."""
+    """A transaction that changes no balance (row 9, and row 3.9 of reversals)."""
     effect = _effect(fine, event, kind, amount)
     return Applied((effect,), effect.fine, name=ItemState.NOTED)
 
@@ -161,7 +161,7 @@ def reverse(
         return rejected(Reason.CURRENCY_MISMATCH)  # row 3.3
     if original.state is ItemState.REJECTED:
         return rejected(Reason.ORIGINAL_REJECTED)  # row 3.4
-    if original.kind in (PaymentKind.REVERSAL, PaymentKind.STATUS):
+    if original.kind.settlement is None:
         return rejected(Reason.NOT_REVERSIBLE)  # row 3.5
     if original.reversed_by is not None:
         return rejected(Reason.ALREADY_REVERSED)  # row 3.6

@@ -1,7 +1,7 @@
 """The codes of the domain: closed sets of words that are part of the contract (rules.md, 1-5)."""
 
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, assert_never
 
 ProfileCode = NewType("ProfileCode", str)
 
@@ -163,6 +163,32 @@ class PaymentKind(StrEnum):
     REVERSAL = "reversal"
     WRITE_OFF = "write_off"
     STATUS = "status"
+
+    @property
+    def settlement(self) -> Kind | None:
+        """The kind of the transaction by which a record of this kind pays a fine, and which a
+        reversal can undo; None for a kind that pays nothing.
+        """
+        match self:
+            case PaymentKind.PAYMENT:
+                return Kind.PAYMENT
+            case PaymentKind.WRITE_OFF:
+                return Kind.WRITE_OFF
+            case PaymentKind.REVERSAL | PaymentKind.STATUS:
+                return None
+            case _:
+                assert_never(self)
+
+    @property
+    def may_exceed(self) -> bool:
+        """Whether a record of this kind may have more than what the fine owes (row 12)."""
+        match self:
+            case PaymentKind.PAYMENT:
+                return True
+            case PaymentKind.WRITE_OFF | PaymentKind.REVERSAL | PaymentKind.STATUS:
+                return False
+            case _:
+                assert_never(self)
 
 
 class ResponseOutcome(StrEnum):

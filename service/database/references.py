@@ -21,7 +21,6 @@ from ..core.events import (
 )
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
-from ..core.words import PaymentKind
 from ..core.workspace import PatronKey
 
 
@@ -95,7 +94,7 @@ class References:
             self.originals.add(event.original)
         if event.fine_id is not None:
             self.fines.add(FineKey(event.key.institution_id, event.fine_id))
-        if event.kind is PaymentKind.PAYMENT:
+        if event.kind.may_exceed:
             # The excess may become this credit, for which other records may wait.
             self.credits.add(FineKey(event.key.institution_id, excess_credit_id(event.key)))
 

@@ -269,7 +269,7 @@ def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) 
     for payment in (workspace.payments[key] for key in reversed(candidates)):
         if (
             payment.amount == amount
-            and payment.kind in (PaymentKind.PAYMENT, PaymentKind.WRITE_OFF)
+            and payment.kind.settlement is not None
             and payment.state in (ItemState.APPLIED, ItemState.NOTED)
             and payment.reversed_by is None
         ):

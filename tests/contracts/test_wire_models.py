@@ -1,13 +1,17 @@
 """The examples against the wire models: what the schemas cannot say is held here too."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from service.core import words
 from service.core.events import FineCreated, Incoming, Rejection
+from service.kafka.topics import INPUTS
 from service.messages.decode import CONTRACTS, RECORD_BYTES_MAX, parse
 from tests.contracts import examples
 from tests.contracts.examples import INBOUND
@@ -34,6 +38,7 @@ def case_id(case: object) -> str:
 
 def test_there_is_a_reader_for_every_inbound_contract() -> None:
     assert set(CONTRACTS) == {f"{name}.v1" for name in INBOUND}
+    assert set(CONTRACTS) == set(INPUTS)
 
 
 @pytest.mark.parametrize(("name", "path"), VALID, ids=case_id)
@@ -56,6 +61,38 @@ def test_a_valid_example_says_the_same_in_structured_mode(name: str, path: Path)
     value, headers = structured(contract, json.loads(path.read_bytes()))
     result = parse(contract, record(contract, value, headers))
     assert digest(result) == digest(parsed(name, path.read_bytes()))
+
+
+CODES = {
+    code.value
+    for kind in vars(words).values()
+    if isinstance(kind, type) and issubclass(kind, StrEnum)
+    for code in kind
+}
+
+
+def accepts(name: str, member: str, code: str) -> bool:
+    """Whether the wire model takes `code` as the value of a member, whatever else it lacks."""
+    try:
+        CONTRACTS[f"{name}.v1"].model_validate({member: code})
+    except ValidationError as error:
+        return all(fault["loc"][0] != member for fault in error.errors())
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("fine-changed", "kind"), ("bursar-payment", "kind"), ("export-response", "outcome")],
+)
+def test_a_wire_model_takes_the_codes_of_its_released_schema_and_no_others(
+    name: str, member: str
+) -> None:
+    """A code that the rules learn for a later version must not get into this one."""
+    properties = examples.schema(name)["properties"]
+    assert isinstance(properties, dict)
+    assert {code for code in CODES if accepts(name, member, code)} == set(
+        properties[member]["enum"]
+    )
 
 
 # Values that are near to what the contracts know: a member set to one is often just wrong.
