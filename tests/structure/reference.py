@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from service.cli import application
 from service.export.profiles.file import CreditsTable, InstitutionTable, ProfileTable
+from service.export.selection import Exclusion
 from service.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,8 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference"
 EXAMPLES = ROOT / "examples"
 REQUIRED = "required"
+# Codes of manifests for which commands have another word.
+SHOWN_AS = {Exclusion.UNKNOWN_TYPE.value: Exclusion.NO_PROFILE.value}
 UNSET = "none"
 
 
@@ -163,8 +166,7 @@ def _value(param: Parameter) -> str:
     """What may stand behind an option."""
     if getattr(param, "is_flag", False):
         return ""
-    inner = get_args(param.type_descriptor.annotation) or (param.type_descriptor.annotation,)
-    choices = _choices(inner[0])
+    choices = choices_of(param)
     if choices is not None:
         return " ".join(f"`{choice}`" for choice in choices)
     if param.min is not None and param.max is not None:
@@ -172,7 +174,17 @@ def _value(param: Parameter) -> str:
     if param.metavar and param.opts[0].startswith("-"):
         return f"`{param.metavar}`"
     names = {str: "text", int: "number", Path: "path", datetime: "instant"}
-    return " ".join(names.get(sort, "text") for sort in inner)
+    return " ".join(names.get(sort, "text") for sort in _sorts(param))
+
+
+def choices_of(param: Parameter) -> list[str] | None:
+    """The values that an option takes; None for an option without a fixed list of them."""
+    return None if getattr(param, "is_flag", False) else _choices(_sorts(param)[0])
+
+
+def _sorts(param: Parameter) -> tuple[type, ...]:
+    annotation = param.type_descriptor.annotation
+    return get_args(annotation) or (annotation,)
 
 
 def _reasons() -> list[tuple[str, ...]]:
@@ -183,7 +195,7 @@ def _reasons() -> list[tuple[str, ...]]:
         "held": ("a fine that is held back", "`bursar-bridge held list --because {}`"),
     }
     return sorted(
-        (f"`{code}`", of, meaning, command.format(code))
+        (f"`{code}`", of, meaning, command.format(SHOWN_AS.get(code, code)))
         for name, (of, command) in kinds.items()
         for code, meaning in _meanings(name)
     )

@@ -6,11 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import typer
 from typer.core import TyperGroup
 
 from service.cli import application
+from tests.structure.reference import Parameter, choices_of
 from tests.structure.source import nodes_of
 from tests.support.pages import PAGES, TEXTS, code_lines, name_of, text_of, without_code
 
@@ -46,7 +48,16 @@ def fault_of(words: list[str], *, only_groups: bool = False) -> str | None:
     rest = " ".join(words[depth:])
     given = re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)
     wrong = [option for option in given if option not in options | BARE_OPTIONS]
-    return f"no option {' '.join(wrong)}" if wrong else None
+    if wrong:
+        return f"no option {' '.join(wrong)}"
+    refused = [
+        value
+        for parameter in cast("list[Parameter]", command.params)
+        for option in parameter.opts
+        for value in re.findall(rf"(?<!\S){option} ([a-z_]+)(?!\S)", rest)
+        if value not in (choices_of(parameter) or [value])
+    ]
+    return f"no value {' '.join(refused)}" if refused else None
 
 
 def _strings(path: Path) -> Iterator[str]:

@@ -185,11 +185,14 @@ def show_held(
     fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show a fine, what each profile decides about it, and what people have decided.
+    """Show any fine, held back or not: what each profile decides about it, and what people decided.
 
-    `due` means that the next run exports the fine, `not_this_profile` that this profile does not
-    export it, and `too_young` and `below_minimum` that it has to wait; a credit and the sum of a
-    patron are compared without their sign. Any other code says why the fine is held back.
+    `due` means that the next run exports the fine, `paused` that it would do so if the profile were
+    not paused, `not_this_profile` that this profile does not export it, and `too_young` and
+    `below_minimum` that the fine has to wait; a credit and the sum of a patron are compared without
+    their sign. Any other code says why the fine is held back. `no_profile` means that no profile
+    takes the fine. A fine that was exported or closed has no profiles; `exported as` is the number
+    of its line.
     """
 
 
