@@ -114,7 +114,9 @@ class InternalErrors:
             raise self.too_many(error)
 
     def commit_ended(self, *, sets_apart: bool, frees: bool) -> None:
-        """Counts a commit that set parked records apart, or set others free."""
+        """Adds one to `commits_in_a_row` if the commit set parked records apart and none free; sets
+        it to 0 if the commit set any free.
+        """
         if frees:
             self.commits_in_a_row = 0
         elif sets_apart:

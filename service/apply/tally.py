@@ -144,7 +144,9 @@ class TallyInDatabase(TallySink):
         await put_tally(connection, tally.counts)
 
     async def count(self, writer: Writes, tally: Tally) -> None:
-        """Writes the counts in a transaction of their own."""
+        """Writes the counts in a transaction of their own, because what they count made no
+        commit.
+        """
         async with writer.transaction() as connection:
             await put_tally(connection, tally.counts)
 

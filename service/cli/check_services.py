@@ -1,4 +1,6 @@
-"""What `bursar-bridge check` asks of the profiles, the database and Kafka."""
+"""What `bursar-bridge check` asks of the profiles and of Kafka, and whether the database can be
+reached and has all migrations. `check_database.py` asks the rest of the database.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -26,7 +26,9 @@ class CannotAsk(Unavailable):
 
 
 class FindingKind(StrEnum):
-    """Stable names of findings, as the verdict keeps them."""
+    """Stable names of findings. The verdict stores them, except for `unreadable`, which is not a
+    verdict.
+    """
 
     READ_FURTHER = "read_further"
     UNKNOWN_RECORD = "unknown_record"
