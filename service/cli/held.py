@@ -57,7 +57,9 @@ def list_held(
     because: HeldReason | None,
     waiting: bool,
 ) -> None:
-    """Lists the fines that are held back, behind a line for each profile that is paused."""
+    """Lists open fines that are held back or that no profile takes, and with `waiting` those that
+    have to wait; a line for each paused profile comes first, on standard error.
+    """
     if (patron is not None or fine is not None) and institution is None:
         raise usage_error("--patron, --fine: only with --institution")
     profiles = _profiles(profile)

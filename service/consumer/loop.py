@@ -100,14 +100,14 @@ class Intake:
         return self.topics_problem() or self.group_problem()
 
     def group_problem(self) -> str | None:
-        """A sentence that says why the intake gets no records at all; None if it gets some."""
+        """A sentence that says why the intake cannot get any records; None if it can."""
         if self._member is None:
             return "not in the consumer group"
         return self._member.problem()
 
     def topics_problem(self) -> str | None:
-        """A sentence that says why the intake does not get records of all input topics; None if it
-        does.
+        """A sentence that says why a member of the group does not get records of all input topics;
+        None if it does, or if this process is no member.
         """
         if self._member is None:
             return None

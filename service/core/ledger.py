@@ -110,7 +110,7 @@ class Patron:
 
 @dataclass(frozen=True, slots=True)
 class FineFacts:
-    """What a fine was created with; it never changes."""
+    """What a fine was created with. No event changes it."""
 
     institution_id: str
     fine_id: str

@@ -91,7 +91,8 @@ class Relay:
     async def run_once(self) -> int:
         """Sends one page and deletes what was acknowledged; returns how many records that are.
 
-        Returns 0 if another relay has the lease, or if there is nothing to send. Raises LeaseLost,
+        Returns 0 if another relay has the lease, if there is nothing to send, if the broker took
+        nothing, or if a stop was asked for meanwhile. Raises LeaseLost,
         OlderDatabase, or one of RELAY_RETRIES.
         """
         if not await self._hold_lease():

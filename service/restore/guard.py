@@ -142,7 +142,7 @@ class Guard:
     async def verify(self, connection: Connection) -> None:
         """Checks the database for a part that reads from it and then publishes what it has read.
 
-        Raises OlderDatabase, and or AnotherServer if the restore check has to run first.
+        Raises OlderDatabase, or AnotherServer if the restore check has to run first.
         """
         try:
             await self._compare(connection, "continuity", self.process)
