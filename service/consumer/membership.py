@@ -102,9 +102,7 @@ class Member:
         self.coverage = Coverage(consumer, self.group, access, source, pauses)
 
     def problem(self) -> str | None:
-        """A sentence that says why no records can come: no partition is assigned, or the offsets
-        are not loaded. None if records can come.
-        """
+        """A sentence that says why no records can come; None if records can come."""
         if not self.group.assigned:
             return "no partition is assigned"
         return None if self.is_loaded else "the offsets are not loaded"
