@@ -18,7 +18,8 @@ async def erase(
     Texts are comments and reasons of transactions and refused lines, also those that older releases
     wrote into the ledger. Without `only_texts` the patron's name, group and identifiers are erased
     as well, and comment and item of each fine. That is not done while a fine is open or
-    outstanding, because it could not be exported or answered any more. Raises OlderDatabase.
+    outstanding, because it could not be exported or answered any more. Then, and for a patron who
+    is not known, nothing is erased and the result says why. Raises OlderDatabase.
     """
     subject = {"institution_id": patron[0], "patron_id": patron[1]}
     async with writer.transaction() as connection:

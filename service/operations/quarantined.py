@@ -176,7 +176,11 @@ def _members(value: bytes | None, names: tuple[str, ...]) -> Mapping[str, object
 async def release(
     applier: Applier, record: QuarantinedRecord, justification: Justification
 ) -> DecisionResult:
-    """Queues the record again as it was: key, value and headers. The relay sends it."""
+    """Queues the record again as it was: key, value and headers. The relay sends it.
+
+    If it is not in quarantine any more, or others of its outbox row are still to be sent, nothing
+    changes and the result says why.
+    """
 
     async def work(connection: Connection) -> str:
         try:

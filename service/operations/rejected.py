@@ -157,7 +157,11 @@ def _decision(item: RejectedRecord, action: str, justification: Justification) -
 async def replay(
     applier: Applier, item: RejectedRecord, justification: Justification
 ) -> DecisionResult:
-    """Parses and decides the record again. If it is rejected again, nothing changes."""
+    """Parses and decides the record again, and marks it as replayed.
+
+    If it is rejected again, was replayed before or cannot be replayed, nothing changes and the
+    result says why.
+    """
 
     async def work(connection: Connection) -> str:
         event = Replay(_parsed_again(item, await origin_of(connection, item)))

@@ -99,14 +99,18 @@ class Sweep:
         self._after = SCANS[0].begin
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tries all queues once per interval until `stop`; at once again if records have moved."""
+        """Tries the queues once per interval until `stop`, and at once again if records have left
+        a queue.
+        """
         while not stop.is_set():
             # A stop rolls back what the sweep is doing: those records stay parked.
             if not await unless_set(self.run_once(), stop):
                 await wait_any((stop,), self._interval_seconds * 1_000)
 
     async def run_once(self) -> int:
-        """Tries all queues behind the mark; returns the number of records that left them."""
+        """Tries all queues behind the mark, except for those that failed lately; returns the number
+        of records that left them.
+        """
         moved = 0
         while True:
             for queues in _commits(await self._next_page()):

@@ -25,8 +25,9 @@ class Turn:
         """Returns the result of `work`, which runs in a transaction that reads one snapshot, if the
         task is due and no other instance does it.
 
-        Returns None if the task is not due, or if another instance does it. After a failure the
-        next try of any instance waits a minute, twice as long after each further one. `findings`
+        Returns None if the task is not due, or if another instance does it. After a
+        failure that may pass, the next try of any instance waits a minute, and twice as long after
+        each further one. `findings`
         counts what the result has to tell; the row keeps it. Raises what `work` raises.
         """
         async with self._pool.acquire() as connection:

@@ -113,8 +113,8 @@ class Relay:
         return sent
 
     async def status(self) -> OutboxStatus:
-        """Reads how many records wait, and sets the metrics that show it. Raises errors of the
-        database.
+        """Reads how many rows wait and how old the oldest is, and sets the metrics that show it.
+        Raises errors of the database.
         """
         status = await self._outbox.status()
         self._metrics.outbox_rows.set(status.rows_waiting)

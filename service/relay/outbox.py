@@ -213,7 +213,9 @@ class Outbox:
         progress.stored(complete)
 
     async def status(self) -> OutboxStatus:
-        """Reads how many records wait. Raises errors of the database."""
+        """Reads how many rows wait, how old the oldest is, and how many records are in quarantine.
+        Raises errors of the database.
+        """
         async with self._guard.pool.acquire() as connection:
             row = await connection.fetchrow(SQL["waiting"])
         assert row is not None
