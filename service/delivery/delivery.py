@@ -91,7 +91,9 @@ class Delivery:
 
     @property
     def passed_over(self) -> list[str]:
-        """Batches of profiles that this delivery is not asked for: they will not be read again."""
+        """A line for each profile that this delivery is not asked for, with the number of its
+        batches that were read since the start.
+        """
         return [f"passed over, batches of {key}: {n}" for key, n in sorted(self._others.items())]
 
     @property

@@ -198,7 +198,7 @@ class Queue:
 
     @property
     def chains(self) -> dict[str, Chain]:
-        """How far each profile is, without those of which that was lost."""
+        """How far each profile is; profiles whose state was lost are left out."""
         return {
             key: profile.chain
             for key, profile in self._profiles.items()
@@ -207,7 +207,9 @@ class Queue:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every profile of which a record has come, as `institution/profile`."""
+        """Every profile of which a record has come, now or before the state was stored, as
+        `institution/profile`.
+        """
         return frozenset(self._profiles)
 
     @property
@@ -263,7 +265,7 @@ class Queue:
         return first
 
     def waiting_bytes(self, kind: RecordKind) -> int:
-        """How much memory the records of this kind take that wait for the other one."""
+        """How many bytes the values of the records of this kind have that are not delivered yet."""
         return sum(
             len(pair.records[kind].value)
             for profile in self._profiles.values()

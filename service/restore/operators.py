@@ -67,9 +67,11 @@ async def read_state(pool: Pool, check: RestoreCheck) -> State:
 
 
 async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> State:
-    """Takes the verdict back, if the check finds nothing now; else nothing is changed.
+    """Takes the verdict back and records the decision, if the check finds nothing now; else nothing
+    is changed.
 
-    Raises CannotAsk, OutputUnreadable, CheckTooSlow, and what the database raises.
+    Returns the verdict as it was, with what the check finds. Raises CannotAsk, OutputUnreadable,
+    CheckTooSlow, and what the database raises.
     """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
@@ -87,7 +89,7 @@ async def accept_existing_topics(
     pool: Pool, check: RestoreCheck, operator: str, reason: str
 ) -> State:
     """Makes a new database begin behind the records that the output topics hold of another
-    database.
+    database, takes a verdict back, and records the decision.
 
     Raises NotNew if anything was written to this database. Findings about the input topics are not
     accepted: choose another group, which reads the topics from where the settings say.
@@ -106,7 +108,8 @@ async def accept_existing_topics(
 async def accept_foreign_records(
     pool: Pool, check: RestoreCheck, operator: str, reason: str
 ) -> State:
-    """Makes the check ignore records of other programs, if it finds nothing else now.
+    """Makes the check ignore the records that other programs have written so far, takes a verdict
+    back, and records the decision. If the check finds anything else now, nothing is changed.
 
     Such records are no evidence, because every record of this service carries a type of this
     service.
