@@ -133,7 +133,8 @@ class Applier(Committer):
             if is_of_the_program(problem):
                 await raise_for_parked(connection, changes, self.outputs, recorded_at)
             raise
-        self.tally.add_changes(changes)
+        credits_of_excess = [entry for entry in changes.transactions if entry.is_excess]
+        self.tally.add_changes(changes.rejections, credits_of_excess, changes.outcomes)
 
     async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
         changes = await ledger_write.with_missing_profiles(connection, changes)
@@ -203,11 +204,12 @@ class Applier(Committer):
 
     async def _apply_part(self, part: Part[Record], assignments: tuple[Assignment, ...]) -> Report:
         poll = Poll(part.items, assignments)
-        in_a_row = self._internal_errors.after(poll.records)
+        errors = self._internal_errors
+        in_a_row = errors.after(poll.records) if poll.failed or errors.in_a_row else 0
         report = await self.run_in_transaction(
             lambda connection: self._apply_once(connection, poll), patience=part.patience
         )
-        self._internal_errors.in_a_row = in_a_row
+        errors.in_a_row = in_a_row
         self.committed()
         alarm(poll.failed)
         return report

@@ -8,14 +8,15 @@ known which record has to wait.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Generic, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
 
-from ..core.events import FailedRecord, Incoming, Rejection
-from ..core.ledger import Origin
-from ..database.offsets import Assignment, Step, TopicAndPartition, record_digest
+from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
+from ..core.ledger import Origin, record_digest
+from ..database.offsets import Assignment, Step, TopicAndPartition
 from ..database.session import Connection, statements
 from ..runtime.telemetry import Event
 from .isolation import Record, name_of, place_of
@@ -30,6 +31,15 @@ PARTITIONS_LOCKED_MAX = 8
 # Ordinary commits hold a lock for a shorter time. A lock that is held longer is waited for later.
 SHORT_LOCK_MS = 100
 SHORT_STATEMENT_MS = 5_000
+ANY = "any"  # the source of fines, which name none
+
+
+class Sender(NamedTuple):
+    """Who has sent a sound record; `topic` is the contract, without the installation's prefix."""
+
+    institution_id: str
+    topic: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,18 @@ class Poll:
         """The records on which the program has failed."""
         return tuple(record for record in self.records if isinstance(record, FailedRecord))
 
+    def senders(self, contracts: Mapping[str, str]) -> set[Sender]:
+        """Returns the senders of the records that could be read.
+
+        `contracts` has the contract of each full topic name.
+        """
+        return {
+            Sender(event.facts.institution_id, contracts[event.origin.topic], ANY)
+            if isinstance(event, FineCreated)
+            else Sender(event.key.institution_id, contracts[event.origin.topic], event.key.source)
+            for event in self.events
+        }
+
     def in_parts(self) -> tuple[tuple[Record, ...], ...]:
         """Returns the next record of each suspect by itself, and then the other records."""
         first: dict[TopicAndPartition, Record] = {}
@@ -70,12 +92,8 @@ class Poll:
 
     def steps(self) -> list[Step]:
         """Returns each assignment that has records in the poll, as it is before and after them."""
-        last: dict[TopicAndPartition, Origin] = {}
-        for record in self.records:
-            origin = record.origin
-            known = last.get(origin[:2])
-            if known is None or known.offset < origin.offset:
-                last[origin[:2]] = origin
+        origins = sorted((record.origin for record in self.records), key=attrgetter("offset"))
+        last = {origin[:2]: origin for origin in origins}
         steps = [
             (before, _behind(before, last[before.topic, before.partition]))
             for before in self.assignments

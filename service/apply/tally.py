@@ -9,21 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
-from ..core.events import FailedRecord, FineCreated, Rejection
-from ..core.ledger import PaymentRef, Transaction
-from ..core.words import Kind
-from ..core.workspace import Changes
+from ..core.events import Rejection
+from ..core.ledger import Transaction
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
-from .isolation import Record
+from .poll import Sender
 
 SQL = statements("tally")
 
 log = get_log(__name__)
 
-ANY = "any"  # the source of fines, which name none
 SENDERS_MAX = 1_000
 
 
@@ -60,14 +56,21 @@ class Tally:
         """Adds an amount to the metric with these values of its labels."""
         self.counts[metric, labels] += amount
 
-    def add_changes(self, changes: Changes) -> None:
-        """Adds what the changes of the ledger count, with the records that were rejected."""
-        self.add_rejected(changes.rejections)
-        for transaction in filter(_is_excess, changes.transactions):
+    def add_changes(
+        self,
+        rejections: Iterable[Rejection],
+        credits_of_excess: Iterable[Transaction],
+        outcomes: Mapping[str, int],
+    ) -> None:
+        """Adds what is counted of a change of the ledger: the records that were rejected, the
+        credits that the excess of payments has become, and the parked records that were set free.
+        """
+        self.add_rejected(rejections)
+        for transaction in credits_of_excess:
             currency = transaction.after.key.currency
             self.add(TallyMetric.CREDITS, (currency,))
             self.add(TallyMetric.CREDITED_MINOR_UNITS, (currency,), abs(transaction.amount))
-        for name, count in changes.outcomes.items():
+        for name, count in outcomes.items():
             kind, _, wait = name.partition(":")
             if kind == "unparked":
                 self.add(TallyMetric.UNPARKED, (wait,), count)
@@ -85,11 +88,6 @@ class Tally:
             if metric is TallyMetric.REJECTED:
                 topic, reason = labels
                 yield topic, reason, count
-
-
-def _is_excess(transaction: Transaction) -> bool:
-    """Whether it is a credit made of the excess of a payment; the library's own have no payment."""
-    return transaction.kind is Kind.CREDIT and isinstance(transaction.cause, PaymentRef)
 
 
 class TallySink:
@@ -131,7 +129,7 @@ class TallyInMetrics(TallySink):
                 Event.EVENT_REJECTED, **place, reason=reason, records=count, see=_listing(reason)
             )
 
-    async def count(self, writer: Writes, tally: Tally) -> None:  # noqa: ARG002 - of the interface
+    async def count(self, _writer: Writes, tally: Tally) -> None:
         """Counts as if it had been committed."""
         self.committed(tally)
 
@@ -169,34 +167,20 @@ def _listing(reason: str) -> str:
     return f"bursar-bridge rejected list --because {reason}"
 
 
-class Sender(NamedTuple):
-    """Who has sent a sound record; `topic` is the contract, without the installation's prefix."""
-
-    institution_id: str
-    topic: str
-    source: str
-
-
 class Sources:
     """The senders of sound records since they were taken last, for the table `source_seen`.
 
-    `contracts` has the contract of each full topic name. Not more than SENDERS_MAX senders are
-    kept; the others are noted with their next record.
+    Not more than SENDERS_MAX senders are kept; the others are noted with their next record.
     """
 
-    def __init__(self, contracts: Mapping[str, str]) -> None:
-        self._contracts = contracts
+    def __init__(self) -> None:
         self._senders: set[Sender] = set()
 
-    def note(self, records: Iterable[Record]) -> None:
-        """Notes the senders of records that were taken in; rejected records do not count."""
-        for record in records:
-            if isinstance(record, Rejection | FailedRecord):
-                continue
+    def note(self, senders: Iterable[Sender]) -> None:
+        """Notes the senders of records that were taken in."""
+        for sender in senders:
             if len(self._senders) < SENDERS_MAX:
-                source = ANY if isinstance(record, FineCreated) else record.key.source
-                contract = self._contracts[record.origin.topic]
-                self._senders.add(Sender(record.key.institution_id, contract, source))
+                self._senders.add(sender)
 
     def take(self) -> list[Sender]:
         """Removes and returns the senders, in the order in which their rows are locked."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
-from ..apply.tally import ANY
+from ..apply.poll import ANY
 from ..core.words import CREDIT_TYPE
 from ..database.session import Connection, Pool
 from ..export.profiles.profile import Profile, Profiles

@@ -20,7 +20,7 @@ from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.session import INLINE_RECORDS_MAX
 from ..kafka.clients import KafkaUnavailable
-from ..messages.decode import changed_fine_in, institution_in
+from ..messages.unparsed import changed_fine_in, institution_in
 from ..restore.guard import Guard
 from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
 from ..runtime.problems import describe
@@ -81,7 +81,7 @@ class Intake:
         self.contact = Contact(
             source.contracts, self._metrics, self._limits.kafka_silence_seconds_max
         )
-        self.sources = Sources(source.contracts)
+        self.sources = Sources()
         self._backoff = Backoff(self._pauses.backoff_first_ms, self._pauses.backoff_ms_max)
         self._member: Member | None = None
         # What this process has committed: a database that says less is an older one.
@@ -187,23 +187,23 @@ class Intake:
         for taken_together in polls(taken, self._limits.poll_bytes_max):
             if applied and (member.group.changed.is_set() or self._stop.is_set()):
                 break
-            if not (poll := member.without_held(taken_together)):
+            if not (origins := member.without_held(taken_together)):
                 continue
             started_ns = time.monotonic_ns()
-            records = await self._read(poll)
-            assignments = member.assignments_of(poll)
-            report = await self._applier.apply(Poll(records, assignments, member.suspects))
+            records = await self._read(origins)
+            poll = Poll(records, member.assignments_of(origins), member.suspects)
+            report = await self._applier.apply(poll)
             ends = {
                 TopicPartition(row.topic, row.partition): row.next_offset
                 for row in report.assignments
             }
             self._committed |= ends
             member.advance(report.assignments)
-            member.hold(poll, report.held)
+            member.hold(origins, report.held)
             # Without what is left in partitions that are held.
-            read = Counter(r.topic for r in poll if r.offset < ends[r[:2]])
+            read = Counter(r.topic for r in origins if r.offset < ends[r[:2]])
             self._count(read, report, started_ns)
-            self.sources.note(records)
+            self.sources.note(poll.senders(self._source.contracts))
             applied += read.total()
         return applied
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from ..core.ledger import record_digest
 from ..database import offsets
 from ..database.offsets import Assignment
 from ..restore.findings import read_further
@@ -21,7 +22,7 @@ from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
 from .group import IntakePauses, Source
 
-EMPTY_DIGEST = offsets.record_digest(None, None)
+EMPTY_DIGEST = record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
 LAG_RETRY_MS = 250
 LAST_COMMIT_SECONDS_MAX = 2

@@ -1,4 +1,4 @@
-"""What was exported: lines, sealed batches, and the bursar's answers to them."""
+"""What was exported: lines, sealed batches, the bursar's answers to them, and closed loans."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,3 +51,15 @@ class Response:
     outcome: ResponseOutcome | None = None
     lines: int | None = None
     responded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoanClosed:
+    """The loan of a lost item that is closed because its fine was exported."""
+
+    institution_id: str
+    patron_id: str
+    loan_id: str
+    fine_id: str
+    batch_number: int
+    closed_at: datetime

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from .batches import ExportLine, SealedBatch
+from .batches import ExportLine, LoanClosed, SealedBatch
 from .events import ExportFine, ExportResponse
-from .ledger import BatchKey, ExportRef, Fine, LineKey, LoanClosed
+from .ledger import BatchKey, ExportRef, Fine, LineKey
 from .money import InvalidAmount, parse_sum
 from .outcomes import Applied, Effect, Rejected, rejected
 from .words import (

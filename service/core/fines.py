@@ -1,35 +1,12 @@
-"""What the library reports: a fine is created, and changed before its export (rules.md, 2, 2b)."""
+"""What the library reports about a fine that it has not exported (rules.md, 2b)."""
 
 from dataclasses import replace
 from typing import assert_never
 
-from .events import FineChanged, FineCreated
+from .events import FineChanged
 from .ledger import Fine, LibraryRef
-from .outcomes import Applied, Effect, Outcome, Rejected, Repeat, rejected
+from .outcomes import Applied, Effect, Rejected, rejected
 from .words import DEFAULT_LABELS, ChangeKind, Considered, Kind, Reason, Status
-
-
-def create(known: Fine | None, event: FineCreated) -> Outcome:
-    """Adds a fine or a credit to the active balance (rows 2.1 and 2.2).
-
-    `known` is the fine that has the same identity, if there is one: the event is a repeat or a
-    conflict then.
-    """
-    facts = event.facts
-    if known is not None:
-        same = known.facts.digest == facts.digest
-        return Repeat() if same else rejected(Reason.FINE_CONFLICT)
-    fine = Fine(
-        facts,
-        Status.ACTIVE,
-        Considered.ACTIVE,
-        remaining=facts.amount,
-        changed_at=facts.created_at,
-    )
-    kind = Kind.CREDIT if facts.is_credit else Kind.FINE
-    label, amount = DEFAULT_LABELS[kind], facts.amount
-    effect = Effect(fine, kind, label, amount, amount, 0, None, facts.created_at)
-    return Applied((effect,), fine)
 
 
 def change(fine: Fine, event: FineChanged) -> Applied | Rejected:

@@ -9,15 +9,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from .terms import Terms
-from .words import (
-    CREDIT_TYPE,
-    Considered,
-    ItemState,
-    Kind,
-    PaymentKind,
-    Reason,
-    Status,
-)
+from .words import CREDIT_TYPE, Considered, ItemState, Kind, PaymentKind, Reason, Status
 
 
 class AccountKey(NamedTuple):
@@ -68,6 +60,16 @@ class Origin(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     traceparent: str | None = None
+
+
+def record_digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Returns a digest of a record's key and value.
+
+    It shows whether the record at an offset is still the same one after a topic was made anew.
+    """
+    length = b"-" if key is None else str(len(key)).encode()
+    tombstone = b"-" if value is None else b"+"
+    return sha256(b"%s%s%s%s" % (length, tombstone, key or b"", value or b"")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,20 +282,13 @@ class Transaction:
         return self.after.transferred - self.before.transferred
 
     @property
+    def is_excess(self) -> bool:
+        """Whether it is the credit made of the excess of a payment; others name no payment."""
+        return self.kind is Kind.CREDIT and isinstance(self.cause, PaymentRef)
+
+    @property
     def transaction_id(self) -> str:
         """The `ce_id` of its event: 32 hexadecimal digits made of account, epoch and sequence."""
         after = self.after
         text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
         return sha256(text.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class LoanClosed:
-    """The loan of a lost item that is closed because its fine was exported."""
-
-    institution_id: str
-    patron_id: str
-    loan_id: str
-    fine_id: str
-    batch_number: int
-    closed_at: datetime

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from .ledger import Cause, Fine, FineKey, LoanClosed, SourceKey
+from .batches import LoanClosed
+from .ledger import Cause, Fine, FineKey, SourceKey
 from .words import ItemState, Kind, Reason, Wait
 
 # Counted where an operator decides about a record or a fine that no longer waits for it.

@@ -34,8 +34,6 @@ def retry_parked(workspace: Workspace, queues: Iterable[WaitQueue]) -> None:
     `workspace.failures`. Raises ParkedFailure if such a record has changed the workspace before.
     """
     reached = dict.fromkeys(queues)
-    if workspace.are_still(reached):
-        return
     while _pass(workspace, reached):
         pass
     workspace.keep_still(reached)
@@ -97,29 +95,28 @@ def _unpark(workspace: Workspace, key: ParkedKey, item: ParkedEvent, outcome: Ou
     conclude(workspace, item.event, outcome)
 
 
-def decide_for_operator(workspace: Workspace, decision: Release | Discard) -> None:
-    """Releases or discards a parked record, and tries again what waits for the result.
+def decide_for_operator(workspace: Workspace, decision: Release | Discard) -> tuple[WaitQueue, ...]:
+    """Releases or discards a parked record; returns the queues that have to be tried again.
 
     A record that is held for its excess becomes a payment and a credit when it is released; any
-    other one is tried again. A record that is discarded is rejected. Counts the outcome `gone` if
-    the record is not parked any more.
+    other one is in the queues that are returned. A record that is discarded is rejected. Counts
+    the outcome `gone` if the record is not parked any more.
     """
     key = decision.parked_key
     item = workspace.parked.get(key)
     if item is None:
         workspace.outcomes[GONE] += 1
-        return
+        return ()
     if isinstance(decision, Release) and item.wait is not Wait.OVERPAID_HELD:
-        retry_parked(workspace, decision.queues)
-        return
+        return decision.queues
     is_discarded = isinstance(decision, Discard)
     outcome = rejected(Reason.DISCARDED) if is_discarded else _with_credit(workspace, item)
     workspace.outcomes[outcome.name] += 1
     if isinstance(outcome, Park):
         workspace.park(replace(item, wait=outcome.wait))
-        return
+        return ()
     _unpark(workspace, key, item, outcome)
-    retry_parked(workspace, (*decision.queues, *fines_changed(outcome), decision.key))
+    return (*decision.queues, *fines_changed(outcome), decision.key)
 
 
 def _with_credit(workspace: Workspace, item: ParkedEvent) -> Outcome:

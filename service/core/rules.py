@@ -3,11 +3,11 @@
 Everything here is pure and without await. A *fold* is one pass over the events of one commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from . import exports, fines
+from . import exports
 from .batches import Response
 from .decisions import conclude, decide, fine_meant, identities_like, repeat_or_conflict
 from .events import (
@@ -25,10 +25,10 @@ from .events import (
     Replay,
     WaitQueue,
 )
-from .ledger import FineKey
-from .outcomes import GONE, Applied, Rejected, Repeat, fines_changed
+from .ledger import Fine, FineFacts, FineKey
+from .outcomes import GONE, Applied, Effect, Rejected, Repeat, fines_changed, rejected
 from .parked import ParkedFailure, decide_for_operator, retry_parked
-from .words import ItemState
+from .words import DEFAULT_LABELS, Considered, ItemState, Kind, Reason, Status
 from .workspace import Changes, View, Workspace
 
 
@@ -43,7 +43,7 @@ def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) 
         for event in events:
             take(workspace, event)
         for queue in queues:
-            retry_parked(workspace, (queue,))
+            _retry(workspace, (queue,))
     except Exception:
         _raise_failures(workspace)  # they may be the cause of what was raised
         raise
@@ -68,7 +68,7 @@ def take(workspace: Workspace, event: Event) -> None:
         case ExportFine():
             _export(workspace, event)
         case Release() | Discard():
-            decide_for_operator(workspace, event)
+            _retry(workspace, decide_for_operator(workspace, event))
         case ReleaseFine():
             _release_fine(workspace, event)
         case Replay():
@@ -79,19 +79,35 @@ def take(workspace: Workspace, event: Event) -> None:
 
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
-    outcome = fines.create(workspace.fines.get(event.facts.key), event)
-    if isinstance(outcome, Rejected):
-        _count(workspace, event, outcome)
+    known = workspace.fines.get(event.facts.key)
+    if known is not None and known.facts.digest != event.facts.digest:
+        _count(workspace, event, rejected(Reason.FINE_CONFLICT))
         return
-    workspace.outcomes[outcome.name] += 1
     # A snapshot whose time lies in the future counts as of the time at which it was first read. If
     # it were taken again from a repeat, it would win over everything that came in between.
-    is_to_come = event.patron.seen_at > workspace.recorded_at
-    if not (is_to_come and isinstance(outcome, Repeat)):
+    if known is None or event.patron.seen_at <= workspace.recorded_at:
         workspace.update_patron(event.patron)
-    if isinstance(outcome, Applied):
-        workspace.apply(outcome, event.origin.traceparent)
-        retry_parked(workspace, (event.facts.key,))
+    if known is not None:
+        _count(workspace, event, Repeat())
+        return
+    outcome = _new_fine(event.facts)
+    workspace.outcomes[outcome.name] += 1
+    workspace.apply(outcome, event.origin.traceparent)
+    _retry(workspace, (event.facts.key,))
+
+
+def _new_fine(facts: FineFacts) -> Applied:
+    """Adds a fine or a credit to the active balance (rows 2.1 and 2.2)."""
+    fine = Fine(
+        facts,
+        Status.ACTIVE,
+        Considered.ACTIVE,
+        remaining=facts.amount,
+        changed_at=facts.created_at,
+    )
+    kind, amount = Kind.CREDIT if facts.is_credit else Kind.FINE, facts.amount
+    effect = Effect(fine, kind, DEFAULT_LABELS[kind], amount, amount, 0, None, facts.created_at)
+    return Applied((effect,), fine)
 
 
 def _count(workspace: Workspace, event: Incoming, outcome: Repeat | Rejected) -> None:
@@ -107,12 +123,18 @@ def _take_parkable(workspace: Workspace, event: Parkable) -> None:
         return
     fine = fine_meant(workspace, event)
     queues: tuple[WaitQueue, ...] = () if fine is None else (fine,)
-    retry_parked(workspace, queues)
+    _retry(workspace, queues)
     outcome = decide(workspace, event)
     workspace.outcomes[outcome.name] += 1
     conclude(workspace, event, outcome)
     behind = () if isinstance(event, FineChanged) else (event.key,)
-    retry_parked(workspace, (*queues, *fines_changed(outcome), *behind))
+    _retry(workspace, (*queues, *fines_changed(outcome), *behind))
+
+
+def _retry(workspace: Workspace, queues: Collection[WaitQueue]) -> None:
+    """Tries parked records again, unless nothing waits in these queues or nothing has changed."""
+    if not workspace.are_still(queues):
+        retry_parked(workspace, queues)
 
 
 def _export(workspace: Workspace, event: ExportFine) -> None:
@@ -122,7 +144,7 @@ def _export(workspace: Workspace, event: ExportFine) -> None:
     line = exports.line_of(fine, event)
     workspace.lines.put(line.key, line)
     workspace.apply(outcome, None)
-    retry_parked(workspace, (event.fine,))
+    _retry(workspace, (event.fine,))
 
 
 def _respond(workspace: Workspace, event: ExportResponse) -> None:
@@ -132,7 +154,7 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
     lines = workspace.lines_of(event.batch)
     keys = {id_: FineKey(event.key.institution_id, line.fine_id) for id_, line in lines.items()}
     # What waits for these fines is older than the answer: money among it forbids a refusal.
-    retry_parked(workspace, keys.values())
+    _retry(workspace, keys.values())
     fine_of = {id_: workspace.fines[key] for id_, key in keys.items()}
     answer = exports.respond(event, workspace.batches.get(event.batch), lines, fine_of)
     if isinstance(answer, Rejected):

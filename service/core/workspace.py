@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from .batches import ExportLine, Response, SealedBatch
+from .batches import ExportLine, LoanClosed, Response, SealedBatch
 from .events import (
     Incoming,
     ParkedEvent,
@@ -23,7 +23,6 @@ from .ledger import (
     Fine,
     FineKey,
     LineKey,
-    LoanClosed,
     Patron,
     Payment,
     SourceKey,
@@ -259,9 +258,9 @@ class Workspace:
 
         Without this, every record that is parked in a long queue would retry the whole queue.
         """
-        writes = self._writes()
         return all(
-            self._still_since.get(queue) == writes or queue not in self._queues for queue in queues
+            queue not in self._queues or self._still_since.get(queue) == self._writes()
+            for queue in queues
         )
 
     def keep_still(self, queues: Iterable[WaitQueue]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from ..runtime.failures import Fenced
 from .session import Connection, statements
@@ -28,16 +27,6 @@ class Assignment:
 
 
 Step = tuple[Assignment, Assignment]  # an assignment before and after a commit
-
-
-def record_digest(key: bytes | None, value: bytes | None) -> bytes:
-    """Returns a digest of a record's key and value.
-
-    It shows whether the record at an offset is still the same one after a topic was made anew.
-    """
-    length = b"-" if key is None else str(len(key)).encode()
-    tombstone = b"-" if value is None else b"+"
-    return sha256(b"%s%s%s%s" % (length, tombstone, key or b"", value or b"")).digest()
 
 
 async def known_topics(connection: Connection, topics: Collection[str]) -> frozenset[str]:

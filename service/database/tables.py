@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import orjson
 
-from ..core.batches import ExportLine, Response, SealedBatch
+from ..core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from ..core.events import FailedRecord, ParkedEvent, Rejection
 from ..core.ledger import (
     Account,
@@ -25,7 +25,6 @@ from ..core.ledger import (
     FineFacts,
     LibraryRef,
     LineKey,
-    LoanClosed,
     Owner,
     Patron,
     Payment,

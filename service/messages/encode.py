@@ -13,6 +13,7 @@ from typing import NamedTuple, assert_never
 
 import orjson
 
+from ..core.batches import LoanClosed
 from ..core.events import Rejection
 from ..core.ledger import (
     Account,
@@ -20,13 +21,12 @@ from ..core.ledger import (
     ExportRef,
     Fine,
     LibraryRef,
-    LoanClosed,
     PaymentRef,
     Transaction,
 )
 from ..core.money import format_of
-from .envelope import TYPE_PREFIX
 
+TYPE_PREFIX = "org.bursar-bridge."
 Header = tuple[str, bytes]
 Headers = tuple[Header, ...]
 Members = dict[str, object]
@@ -49,7 +49,7 @@ class Message(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: Headers = ()
 
 
 def headers_of(

@@ -7,8 +7,9 @@ and no batch waits for them.
 import asyncio
 from collections import Counter
 
+from ..apply.poll import Sender
 from ..apply.tally import SQL as TALLY_SQL
-from ..apply.tally import Key, Sender, Sources, TallyMetric, log_rejected_by_command
+from ..apply.tally import Key, Sources, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat

@@ -5,8 +5,7 @@ from unicodedata import normalize
 
 import orjson
 
-from ..messages.decode import CONTRACTS
-from ..messages.envelope import read_json
+from ..messages.decode import CONTRACTS, read_json
 from ..messages.values import Fault
 
 IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
@@ -38,14 +37,11 @@ class Names:
     `lines` are bursar transaction ids, `kind` is that of a payment or a change.
     """
 
-    source: str | None
-    id: str | None
-    fine_id: str | None
-    lines: frozenset[str]
+    source: str | None = None
+    id: str | None = None
+    fine_id: str | None = None
+    lines: frozenset[str] = frozenset()
     kind: str | None = None
-
-
-NO_NAMES = Names(None, None, None, frozenset())
 
 
 def contract_of(topic: str) -> str:

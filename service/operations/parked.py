@@ -25,7 +25,7 @@ from ..database.encodings import origin_of
 from ..database.references import References, references_of
 from ..database.session import Connection, statements
 from ..messages.decode import parse
-from .names import LIMIT_MAX, NO_NAMES, RecordFilter, contract_of, names_in
+from .names import LIMIT_MAX, Names, RecordFilter, contract_of, names_in
 from .rejected import mark
 
 SQL = statements("operators")
@@ -137,7 +137,7 @@ _RECORD_OF = {
 
 def _error(row: asyncpg.Record) -> ParkedRecord:
     origin = origin_of(row)
-    names = names_in(origin.value) or NO_NAMES
+    names = names_in(origin.value) or Names()
     return ParkedRecord(
         row["institution_id"],
         _RECORD_OF[contract_of(origin.topic)],

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
 from ..apply.applier import Applier
 from ..apply.operator_actions import (
     Decision,
@@ -21,7 +19,7 @@ from ..database import quarantine
 from ..database.outbox import unpack_headers
 from ..database.quarantine import BeingSent, QuarantineId
 from ..database.session import Connection, statements
-from ..messages.envelope import read_json
+from ..messages.decode import read_json
 from ..messages.values import Fault
 
 SQL = statements("quarantine")
@@ -105,20 +103,19 @@ async def find(connection: Connection, wanted: QuarantineFilter) -> list[Quarant
     """Returns the records that are meant, in the order in which they were queued."""
     place = wanted.id or (None, None)
     rows = await connection.fetch(SQL["quarantined"], *place, wanted.topic, wanted.limit)
-    return [_record(row) for row in rows]
-
-
-def _record(row: asyncpg.Record) -> QuarantinedRecord:
-    return QuarantinedRecord(
-        QuarantineId(row["outbox_id"], row["place"]),
-        row["topic"],
-        row["reason"],
-        row["record_key"],
-        row["headers"],
-        row["size_bytes"],
-        row["recorded_at"],
-        row["age_seconds"],
-    )
+    return [
+        QuarantinedRecord(
+            QuarantineId(row["outbox_id"], row["place"]),
+            row["topic"],
+            row["reason"],
+            row["record_key"],
+            row["headers"],
+            row["size_bytes"],
+            row["recorded_at"],
+            row["age_seconds"],
+        )
+        for row in rows
+    ]
 
 
 async def count(connection: Connection) -> int:

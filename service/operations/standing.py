@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 import orjson
 
-from ..apply.tally import Sender
+from ..apply.poll import Sender
 from ..core.words import Mode
 from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import Profile, Profiles

@@ -14,7 +14,8 @@ from service.core.ledger import FineKey, Origin
 from service.database.failed_records import failed_changes
 from service.export.manifest import Manifest
 from service.export.selection import Exclusion
-from service.messages.decode import changed_fine_in, parse
+from service.messages.decode import parse
+from service.messages.unparsed import changed_fine_in
 from service.operations import held, held_fine, parked
 from service.settings import KafkaAccess
 from tests.support import exports

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from service.core.ledger import record_digest
 from service.database.offsets import (
     Assignment,
     Step,
     advance,
     introduce,
     known_topics,
-    record_digest,
     take_over,
 )
 from service.database.session import Connection, Pool, create_pool

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.apply.operator_actions import Justification
-from service.apply.tally import Sender, Sources
+from service.apply.poll import Sender
+from service.apply.tally import Sources
 from service.operations.counts import Counts
 from service.operations.pauses import pause, resume
 from service.operations.standing import (
@@ -22,6 +23,7 @@ from tests.support.write_path import PREFIX, WritePath, fine, payment, response
 
 CONTRACTS = ("fine-created.v1", "bursar-payment.v1")
 TOPICS = {name: PREFIX + name for name in CONTRACTS}
+CONTRACT_OF = {topic: contract for contract, topic in TOPICS.items()}
 LABELS = {"profile": "bursar"}
 HOURLY = profiles_with(50, more="interval_seconds = 3600")
 
@@ -161,14 +163,13 @@ async def test_a_batch_is_unanswered_until_a_response_or_a_payment_comes(
 async def test_a_source_is_silent_when_nothing_came_for_days(
     path: WritePath, metrics: Metrics, standing: Standing
 ) -> None:
-    sources = Sources({topic: contract for contract, topic in TOPICS.items()})
+    sources = Sources()
     records = (fine(), payment(), payment(source="ERP"), payment(source="ERP", payment_id="PAY-2"))
-    poll = await path.poll(records)
-    sources.note(poll.records)
+    sources.note((await path.poll(records)).senders(CONTRACT_OF))
     counts = Counts(Unguarded(path.pool), metrics, sources)
     await counts.write_sources()
     await path.pool.execute("UPDATE source_seen SET seen_at = seen_at - interval '15 days'")
-    sources.note((await path.poll([payment(source="ERP")])).records)
+    sources.note((await path.poll([payment(source="ERP")])).senders(CONTRACT_OF))
     await counts.write_sources()
     async with path.pool.acquire() as connection:
         silent = await silent_sources(connection, 14)
@@ -182,8 +183,8 @@ async def test_a_source_is_silent_when_nothing_came_for_days(
 
 
 async def test_senders_that_could_not_be_written_are_written_later(path: WritePath) -> None:
-    sources = Sources({topic: contract for contract, topic in TOPICS.items()})
-    sources.note((await path.poll([payment()])).records)
+    sources = Sources()
+    sources.note((await path.poll([payment()])).senders(CONTRACT_OF))
     counts = Counts(Unguarded(path.pool), Metrics(), sources)
     await path.pool.execute("ALTER TABLE source_seen RENAME TO away")
     with pytest.raises(Exception, match="source_seen"):

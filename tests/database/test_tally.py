@@ -48,7 +48,7 @@ def command(path: WritePath) -> Applier:
 
 
 def counts(path: WritePath, metrics: Metrics) -> Counts:
-    return Counts(Unguarded(path.pool), metrics, Sources({}))
+    return Counts(Unguarded(path.pool), metrics, Sources())
 
 
 def shown(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:

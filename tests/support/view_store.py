@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from service.core import rules
-from service.core.batches import ExportLine, Response, SealedBatch
+from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
 from service.core.ledger import (
     Account,
@@ -19,7 +19,6 @@ from service.core.ledger import (
     Fine,
     FineKey,
     LineKey,
-    LoanClosed,
     Patron,
     Payment,
     SourceKey,

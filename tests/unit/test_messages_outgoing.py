@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.batches import LoanClosed
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -15,7 +16,6 @@ from service.core.ledger import (
     Fine,
     FineFacts,
     LibraryRef,
-    LoanClosed,
     PaymentRef,
     Transaction,
 )
