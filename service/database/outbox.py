@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import orjson
 
@@ -13,23 +12,6 @@ from .session import Connection, statements
 
 ROW_BYTES_MAX = 1024 * 1024
 ROW_RECORDS_MAX = 2_000
-
-
-class Sendable(Protocol):
-    """A record for Kafka; the key and the value may be missing, and the headers are ordered."""
-
-    @property
-    def key(self) -> bytes | None:
-        """The key, which decides on the partition."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The value, or None for a tombstone."""
-
-    @property
-    def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """The names and values of the headers."""
-
 
 Columns = tuple[list[bytes | None], list[bytes | None], list[bytes]]
 
@@ -71,7 +53,7 @@ class Outputs:
 async def put(
     connection: Connection,
     topic: str,
-    messages: Sequence[Sendable],
+    messages: Sequence[Message],
     recorded_at: datetime,
     row_bytes_max: int = ROW_BYTES_MAX,
 ) -> None:
@@ -90,7 +72,7 @@ async def last_put(connection: Connection) -> int:
     return row_id
 
 
-def _rows(messages: Sequence[Sendable], row_bytes_max: int) -> Iterator[Columns]:
+def _rows(messages: Sequence[Message], row_bytes_max: int) -> Iterator[Columns]:
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
     headers: list[bytes] = []

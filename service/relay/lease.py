@@ -33,11 +33,6 @@ class Lease:
         """
         return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000
 
-    @property
-    def is_renewal_due(self) -> bool:
-        """Whether a third of the lease's time has passed."""
-        return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000 // 3
-
     async def take(self) -> bool:
         """Takes the lease under a new fence number; False if another relay holds it."""
         asked_ns = time.monotonic_ns()
@@ -55,7 +50,7 @@ class Lease:
 
     async def renew_if_due(self) -> None:
         """Renews the lease once a third of its time has gone. Raises as `renew`."""
-        if self.is_renewal_due:
+        if time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000 // 3:
             await self.renew()
 
     async def renew_on(self, connection: Connection) -> None:

@@ -3,20 +3,14 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from random import randbytes
-from typing import NamedTuple
 
 import pytest
 
 from service.database.outbox import put, unpack_headers
 from service.database.session import Connection, create_pool, statements
+from service.messages.encode import Message
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-class Record(NamedTuple):
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @pytest.fixture
@@ -29,13 +23,13 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
 
 async def page(
     connection: Connection, rows: int = 100, size: int = 1 << 30, blocked: tuple[str, ...] = ()
-) -> list[tuple[str, list[Record]]]:
+) -> list[tuple[str, list[Message]]]:
     result = await connection.fetch(statements("outbox")["page"], rows, size, list(blocked))
     return [
         (
             row["topic"],
             [
-                Record(key, value, unpack_headers(headers))
+                Message(key, value, unpack_headers(headers))
                 for key, value, headers in zip(
                     row["keys"], row["payloads"], row["headers"], strict=True
                 )
@@ -47,11 +41,11 @@ async def page(
 
 async def test_records_come_out_as_they_went_in(connection: Connection) -> None:
     records = [
-        Record(
+        Message(
             b"k\x00\xff", b"\x00\xfe", (("ce_id", b"\xff\x00"), ("ce_id", b""), ("ü", "ü".encode()))
         ),
-        Record(None, None),
-        Record(b"", b""),
+        Message(None, None),
+        Message(b"", b""),
     ]
     await put(connection, "t", records, NOW)
     assert await page(connection) == [("t", records)]
@@ -60,13 +54,13 @@ async def test_records_come_out_as_they_went_in(connection: Connection) -> None:
 async def test_a_poll_is_one_row_as_long_as_it_stays_below_the_byte_limit(
     connection: Connection,
 ) -> None:
-    records = [Record(b"%04d" % number, b"x" * 100) for number in range(1_000)]
+    records = [Message(b"%04d" % number, b"x" * 100) for number in range(1_000)]
     await put(connection, "t", records, NOW)
     assert [len(row) for _, row in await page(connection)] == [1_000]
 
 
 async def test_rows_are_cut_at_the_byte_limit_and_keep_the_order(connection: Connection) -> None:
-    records = [Record(b"%04d" % number, b"x" * 94) for number in range(25)]  # 100 bytes each
+    records = [Message(b"%04d" % number, b"x" * 94) for number in range(25)]  # 100 bytes each
     await put(connection, "t", records, NOW, row_bytes_max=1_000)
     rows = [row for _, row in await page(connection)]
     assert [len(row) for row in rows] == [10, 10, 5]
@@ -74,7 +68,7 @@ async def test_rows_are_cut_at_the_byte_limit_and_keep_the_order(connection: Con
 
 
 async def test_a_record_larger_than_the_limit_has_a_row_of_its_own(connection: Connection) -> None:
-    records = [Record(b"a", b"x"), Record(b"b", b"x" * 5_000), Record(b"c", b"x")]
+    records = [Message(b"a", b"x"), Message(b"b", b"x" * 5_000), Message(b"c", b"x")]
     await put(connection, "t", records, NOW, row_bytes_max=1_000)
     assert [row for _, row in await page(connection)] == [[record] for record in records]
 
@@ -86,7 +80,7 @@ async def test_nothing_to_say_writes_nothing(connection: Connection) -> None:
 
 async def test_a_page_ends_at_its_bytes_but_has_a_row_at_least(connection: Connection) -> None:
     for number in range(4):
-        await put(connection, "t", [Record(b"%d" % number, randbytes(3_000))], NOW)
+        await put(connection, "t", [Message(b"%d" % number, randbytes(3_000))], NOW)
     assert len(await page(connection, size=7_000)) == 2
     assert len(await page(connection, size=1)) == 1
     assert len(await page(connection, rows=3)) == 3
@@ -95,14 +89,14 @@ async def test_a_page_ends_at_its_bytes_but_has_a_row_at_least(connection: Conne
 async def test_a_blocked_topic_keeps_its_rows_and_does_not_stop_the_others(
     connection: Connection,
 ) -> None:
-    await put(connection, "blocked", [Record(b"1", b"1")], NOW)
-    await put(connection, "free", [Record(b"2", b"2")], NOW)
+    await put(connection, "blocked", [Message(b"1", b"1")], NOW)
+    await put(connection, "free", [Message(b"2", b"2")], NOW)
     assert [topic for topic, _ in await page(connection, rows=1, blocked=("blocked",))] == ["free"]
     assert [topic for topic, _ in await page(connection)] == ["blocked", "free"]
 
 
 async def test_a_page_names_the_places_that_are_in_quarantine(connection: Connection) -> None:
-    await put(connection, "t", [Record(b"%d" % number, b"x") for number in range(3)], NOW)
+    await put(connection, "t", [Message(b"%d" % number, b"x") for number in range(3)], NOW)
     query = statements("outbox")
     (row,) = await connection.fetch(query["page"], 1, 1_000, [])
     await connection.execute(

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from service.database.outbox import put
 from service.database.session import Pool
+from service.messages.encode import Message
 from service.relay.loop import Relay, RelayPauses
 from service.settings import RelayLimits
 from tests.support.topics import Read
@@ -23,13 +23,7 @@ SECONDS_MAX = 30
 MakeRelay = Callable[..., Relay]
 
 
-class Record(NamedTuple):
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-async def queue(pool: Pool, topic: str, records: Sequence[Record], row_bytes: int = 4_000) -> None:
+async def queue(pool: Pool, topic: str, records: Sequence[Message], row_bytes: int = 4_000) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await put(connection, topic, records, NOW, row_bytes)
 
@@ -41,15 +35,15 @@ async def until_empty(relay: Relay) -> None:
             await relay.run_once()
 
 
-def numbered(count: int, keys: int = 7) -> list[Record]:
+def numbered(count: int, keys: int = 7) -> list[Message]:
     return [
-        Record(b"1/patron-%d" % (number % keys), b"%06d" % number, (("ce_id", b"%d" % number),))
+        Message(b"1/patron-%d" % (number % keys), b"%06d" % number, (("ce_id", b"%d" % number),))
         for number in range(count)
     ]
 
 
-def plain(result: Sequence[Read]) -> list[Record]:
-    return [Record(read.key, read.value, read.headers) for read in result]
+def plain(result: Sequence[Read]) -> list[Message]:
+    return [Message(read.key, read.value, read.headers) for read in result]
 
 
 async def expire_lease(pool: Pool) -> None:

@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
+from service.messages.encode import Message
 from service.relay.lease import Lease, LeaseLost
 from service.relay.loop import Relay
 from service.runtime.problems import OlderDatabase
@@ -14,7 +15,6 @@ from tests.support.relaying import (
     APPEND_TIME,
     SECONDS_MAX,
     MakeRelay,
-    Record,
     expire_lease,
     numbered,
     queue,
@@ -28,9 +28,9 @@ async def test_one_relay_sends_and_another_takes_over_when_it_is_gone(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     first, second = make_relay(), make_relay()
-    await queue(pool, topic, [Record(b"k", b"1")])
+    await queue(pool, topic, [Message(b"k", b"1")])
     assert await first.run_once() == 1
-    await queue(pool, topic, [Record(b"k", b"2")])
+    await queue(pool, topic, [Message(b"k", b"2")])
     assert await second.run_once() == 0
     assert (first.holds_lease, second.holds_lease) == (True, False)
     await first.close()
@@ -48,7 +48,7 @@ async def test_a_relay_whose_lease_ended_stops_and_deletes_nothing(
         await connection.execute("UPDATE relay_lease SET expires_at = clock_timestamp()")
     assert await second.run_once() == 0
     assert second.holds_lease
-    await queue(pool, topic, [Record(b"k", b"1")])
+    await queue(pool, topic, [Message(b"k", b"1")])
     with pytest.raises(LeaseLost):
         await first.run_once()
     assert not first.holds_lease
@@ -83,7 +83,7 @@ async def test_a_crash_between_acknowledgement_and_delete_sends_again_what_the_o
     records = numbered(20)
     await queue(pool, topic, records)
     await until_empty(make_relay())
-    await queue(pool, topic, [Record(b"k", b"late", (("ce_id", b"late-1"),))])
+    await queue(pool, topic, [Message(b"k", b"late", (("ce_id", b"late-1"),))])
     produce(bootstrap_servers, topic, iter([(b"k", b"late")]), headers=[("ce_id", b"late-1")])
     second = make_relay()
     await expire_lease(pool)
@@ -131,7 +131,7 @@ async def leave_a_gone_topic(pool: Pool, admin: AdminClient, topic: str, relay: 
     await until_empty(relay)
     await relay.close()
     delete_topic(admin, topic)
-    await queue(pool, topic, [Record(b"k", b"new")])
+    await queue(pool, topic, [Message(b"k", b"new")])
 
 
 async def check_written_from_its_start(pool: Pool, topic: str, servers: str) -> None:

@@ -3,8 +3,9 @@
 from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
+from service.messages.encode import Message
 from service.settings import RelayLimits
-from tests.support.relaying import MakeRelay, Record, numbered, plain, queue, until_empty
+from tests.support.relaying import MakeRelay, numbered, plain, queue, until_empty
 from tests.support.topics import configure_topic, create_topic, produce, read_topic
 
 
@@ -27,7 +28,7 @@ async def test_every_record_arrives_once_and_in_the_order_of_its_key(
 async def test_keys_lie_where_the_java_producer_would_put_them(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    await queue(pool, topic, [Record(b"1/patron-%d" % number, b"x") for number in range(50)])
+    await queue(pool, topic, [Message(b"1/patron-%d" % number, b"x") for number in range(50)])
     await until_empty(make_relay())
     ours = {read.key: read.partition for read in read_topic(bootstrap_servers, topic)}
     produce(bootstrap_servers, topic, iter([(key, b"java") for key in ours]), "murmur2_random")
@@ -41,11 +42,11 @@ async def test_bytes_are_untouched_and_missing_ones_stay_missing(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     records = [
-        Record(b"\x00\xff", b"\xfe\x00", (("a", b"\xff"), ("a", b""), ("ü", b"\x00"))),
-        Record(None, b"no key"),
-        Record(b"no value", None),
-        Record(None, None),
-        Record(b"", b""),
+        Message(b"\x00\xff", b"\xfe\x00", (("a", b"\xff"), ("a", b""), ("ü", b"\x00"))),
+        Message(None, b"no key"),
+        Message(b"no value", None),
+        Message(None, None),
+        Message(b"", b""),
     ]
     await queue(pool, topic, records)
     await until_empty(make_relay())
@@ -91,7 +92,7 @@ async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     configure_topic(kafka_admin, topic, "max.message.bytes", "30000")
-    records = [Record(b"one key", b"%06d" % number + b"x" * 994) for number in range(200)]
+    records = [Message(b"one key", b"%06d" % number + b"x" * 994) for number in range(200)]
     await queue(pool, topic, records, row_bytes=1_000_000)
     relay = make_relay()
     await until_empty(relay)
@@ -102,7 +103,7 @@ async def test_batches_that_a_topic_finds_too_large_are_cut_smaller_and_nothing_
 async def test_a_record_larger_than_a_request_may_be_is_quarantined_without_asking(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
-    await queue(pool, topic, [Record(b"k", b"x" * 200_000), Record(b"k", b"small")])
+    await queue(pool, topic, [Message(b"k", b"x" * 200_000), Message(b"k", b"small")])
     relay = make_relay(RelayLimits(relay_request_bytes_max=100_000))
     await until_empty(relay)
     assert [record.value for record in plain(read_topic(bootstrap_servers, topic))] == [b"small"]
@@ -113,7 +114,7 @@ async def test_a_large_batch_passes_where_the_topic_allows_it(
     pool: Pool, kafka_admin: AdminClient, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:
     configure_topic(kafka_admin, topic, "max.message.bytes", str(16 * 1024 * 1024))
-    await queue(pool, topic, [Record(b"k", b"x" * 9_000_000), Record(b"k", b"small")])
+    await queue(pool, topic, [Message(b"k", b"x" * 9_000_000), Message(b"k", b"small")])
     await until_empty(make_relay())
     assert [read.value for read in read_topic(bootstrap_servers, topic)] == [
         b"x" * 9_000_000,
@@ -130,8 +131,8 @@ async def test_a_missing_topic_keeps_its_rows_while_others_flow_and_heals_when_i
     bootstrap_servers: str,
 ) -> None:
     missing = f"{topic_prefix}loan-closed.v1"
-    await queue(pool, missing, [Record(b"k", b"waits")])
-    await queue(pool, topic, [Record(b"k", b"flows")])
+    await queue(pool, missing, [Message(b"k", b"waits")])
+    await queue(pool, topic, [Message(b"k", b"flows")])
     relay = make_relay()
     assert await relay.run_once() == 1
     assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"flows"]
