@@ -124,9 +124,14 @@ class TallyInMetrics(TallySink):
             self._metrics.add(metric.value, labels, amount)
         for topic, reason, count in tally.rejected():
             partition, offset = tally.first[topic, reason]
-            place = {"topic": topic, "partition": partition, "offset": offset}
             log.warning(
-                Event.EVENT_REJECTED, **place, reason=reason, records=count, see=_listing(reason)
+                Event.EVENT_REJECTED,
+                topic=topic,
+                partition=partition,
+                offset=offset,
+                reason=reason,
+                records=count,
+                see=_listing(reason),
             )
 
     async def count(self, _writer: Writes, tally: Tally) -> None:
@@ -159,8 +164,14 @@ async def put_tally(connection: Connection, counts: Mapping[Key, int]) -> None:
 def log_rejected_by_command(counts: Mapping[Key, int]) -> None:
     """Logs what commands have rejected; they do not keep the places of the records."""
     for topic, reason, count in Tally(Counter(counts)).rejected():
-        kind = {"topic": topic, "reason": reason, "records": count}
-        log.warning(Event.EVENT_REJECTED, **kind, by="command", see=_listing(reason))
+        log.warning(
+            Event.EVENT_REJECTED,
+            topic=topic,
+            reason=reason,
+            records=count,
+            by="command",
+            see=_listing(reason),
+        )
 
 
 def _listing(reason: str) -> str:

@@ -113,8 +113,10 @@ def _late_runs(runs: Iterable[ProfileStanding]) -> Iterator[Finding]:
 
 
 def _unanswered(batch: UnansweredBatch) -> str:
-    what = f"{batch.profile}: batch {batch.batch_number}"
-    return f"{what}: no response and no payment for {batch.age_days} days"
+    return (
+        f"{batch.profile}: batch {batch.batch_number}: no response and no payment for "
+        f"{batch.age_days} days"
+    )
 
 
 def _silent(source: SilentSource) -> str:
@@ -151,8 +153,7 @@ async def _open_fines(profiles: Profiles, connection: Connection) -> list[Findin
     lost = [group for group in groups if not profiles.including(group.group)]
     findings += [note("fines", _unclaimed(group, profiles)) for group in lost[:GROUPS_MAX]]
     if more := lost[GROUPS_MAX:]:
-        fines = _open(more)
-        text = f"no profile takes {fines} of {len(more)} further groups: `held list`"
+        text = f"no profile takes {_open(more)} of {len(more)} further groups: `held list`"
         findings.append(note("fines", text))
     return findings
 

@@ -101,9 +101,7 @@ class Intake:
 
     def group_problem(self) -> str | None:
         """A sentence that says why the intake cannot get any records; None if it can."""
-        if self._member is None:
-            return "not in the consumer group"
-        return self._member.problem()
+        return "not in the consumer group" if self._member is None else self._member.problem()
 
     def topics_problem(self) -> str | None:
         """A sentence that says why a member of the group does not get records of all input topics;

@@ -48,9 +48,7 @@ class KafkaRecord(Protocol):
 
 
 def origin_of(record: KafkaRecord) -> Origin:
-    """Returns the record's topic, partition and offset with its bytes; a header without a value
-    gets an empty value.
-    """
+    """Returns the record's place and its bytes; a header without a value gets an empty value."""
     headers = tuple((name, value or b"") for name, value in record.headers)
     return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
 

@@ -155,7 +155,6 @@ def format_of(currency: str) -> Callable[[int], str]:
 
     def amount(minor: int) -> str:
         whole, rest = divmod(abs(minor), scale)
-        sign = "-" if minor < 0 else ""
-        return f"{sign}{whole}.{rest:0{digits}d}"
+        return f"{'-' if minor < 0 else ''}{whole}.{rest:0{digits}d}"
 
     return amount

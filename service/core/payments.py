@@ -167,7 +167,9 @@ def reverse(
         return rejected(Reason.ALREADY_REVERSED)  # row 3.6
     if event.amount not in (None, original.amount):
         return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
-    if credit is not None and not _is_whole(credit):
+    if credit is not None and (
+        credit.status is not Status.ACTIVE or credit.remaining != credit.facts.amount
+    ):
         return rejected(Reason.CREDIT_ALREADY_EXPORTED)  # row 3.8
     assert fine is not None
     freed = replace(_with_status_code(fine, event), payments_live=fine.payments_live - 1)
@@ -191,10 +193,6 @@ def _undo(fine: Fine, event: BursarPayment, original: Payment, credit: Fine | No
         kind = Kind.CREDIT_CANCELLED
         effects += (_effect(closed, event, kind, back, active=back, terms=fine.terms),)
     return Applied(effects, fine, applied=original.applied)
-
-
-def _is_whole(credit: Fine) -> bool:
-    return credit.status is Status.ACTIVE and credit.remaining == credit.facts.amount
 
 
 def _other_reference(

@@ -80,8 +80,7 @@ def _filled(
 ) -> dict[str, list[int]]:
     """The partitions of one topic: each member keeps its lowest ones, the others fill the gaps."""
     kept = {name: list(held[name][:most]) for name, most in share.items()}
-    taken = set().union(*kept.values())
-    free = iter(sorted(set(numbers) - taken))
+    free = iter(sorted(set(numbers).difference(*kept.values())))
     for name, most in share.items():
         kept[name].extend(next(free) for _ in range(most - len(kept[name])))
     return kept

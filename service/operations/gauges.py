@@ -89,8 +89,9 @@ class Gauges:
         if row is None or records < self._parked_queue_alarm_records:
             return
         if self._is_due(Event.PARKED_QUEUE_LONG):
-            institution_id = row["institution_id"]
-            log.error(Event.PARKED_QUEUE_LONG, institution_id=institution_id, records=records)
+            log.error(
+                Event.PARKED_QUEUE_LONG, institution_id=row["institution_id"], records=records
+            )
 
     def _is_due(self, alarm: Event) -> bool:
         """Whether the alarm was not logged during the last interval; the gauge shows it always."""

@@ -130,23 +130,23 @@ async def reconcile_in(
     return Reconciled(
         profiles=tuple(ProfileTotal(*row.values()) for row in profiles),
         accounts=tuple(AccountTotal(*row.values()) for row in accounts),
-        differences=tuple(_difference(row) for check in checks for row in check),
+        differences=tuple(
+            Difference(
+                name=row["name"],
+                institution_id=row["institution_id"],
+                patron_id=row.get("patron_id"),
+                currency=row["currency"],
+                fine_id=row.get("fine_id"),
+                profile=row.get("profile"),
+                batch_number=row.get("batch_number"),
+                sequence=row.get("sequence"),
+                expected=row["expected"],
+                actual=row["found"],
+            )
+            for check in checks
+            for row in check
+        ),
         is_cut=any(len(check) == limit for check in checks),
-    )
-
-
-def _difference(row: asyncpg.Record) -> Difference:
-    return Difference(
-        name=row["name"],
-        institution_id=row["institution_id"],
-        patron_id=row.get("patron_id"),
-        currency=row["currency"],
-        fine_id=row.get("fine_id"),
-        profile=row.get("profile"),
-        batch_number=row.get("batch_number"),
-        sequence=row.get("sequence"),
-        expected=row["expected"],
-        actual=row["found"],
     )
 
 
