@@ -150,11 +150,12 @@ class ExportJob:
         stop: asyncio.Event | None = None,
         passed: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Continues the open run of the profile, or makes a new run, until every fine is passed.
+        """Continues the open run of the profile, or makes a new run, until every fine is passed,
+        `stop` is set, the profile is paused, or another exporter has ended the run.
 
-        Returns the number of batches sealed; 0 if the profile is paused. `sealed` is called with
-        the manifest of each batch, which is not kept because it names every line. `passed` is
-        called with the number of open fines that each commit has passed.
+        Returns the number of batches sealed. `sealed` is called with the manifest of each batch,
+        which is not kept because it names every line. `passed` is called with the number of open
+        fines that each commit has passed.
 
         Raises RunFailed if only the run of this profile has failed. An error that the runs of other
         profiles would meet, too, comes out as it is.

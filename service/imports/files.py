@@ -1,4 +1,5 @@
-"""A bursar's file and its source: each file is imported once, each source has one spelling.
+"""A bursar's file and its source. A file counts once, and a source has one spelling, unless a
+person accepts another one.
 
 The source belongs to a payment's identity, so each line of a file that is imported again under
 another source would count once more.

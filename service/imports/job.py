@@ -118,7 +118,7 @@ class OutcomeTotal:
 
 
 class ImportJob:
-    """Imports files. Importing the same file again changes nothing."""
+    """Imports files. Importing the same file again publishes only what was not published before."""
 
     def __init__(
         self, writer: Writes, store: LedgerReader, access: KafkaAccess, topics: ImportTopics
@@ -150,7 +150,7 @@ class ImportJob:
         each: Callable[[PlannedLine], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> Summary:
-        """What the file would do. Writes nothing; `each` is called with every line."""
+        """What the file would do. Writes nothing; `each` is called with every usable line."""
         summary = Summary(bad=len(content.bad))
         async with self._pool.acquire() as connection:
             async for page in plan(connection, self._store, file, content.lines, known_lines):
