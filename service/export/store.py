@@ -76,7 +76,9 @@ async def _run(connection: Connection, name: str, profile: Profile) -> OpenRun |
 
 
 async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> None:
-    """Stores where the run stands. A run that ends deletes the empty runs before it."""
+    """Stores where the run stands. If the run ends, its end is noted for the profile, and the empty
+    runs before it are deleted.
+    """
     key = (run.institution_id, run.profile)
     await connection.execute(
         SQL["advance_run"],

@@ -20,7 +20,8 @@ def _decision(key: Key, action: str, justification: Justification) -> Decision:
 
 
 async def pause(applier: Applier, key: Key, justification: Justification) -> DecisionResult:
-    """No run of the profile begins or continues after this commit.
+    """Pauses a profile: after this commit no run of it begins or continues, unless a person runs
+    the profile in spite of the pause.
 
     The commit waits for a batch that is being sealed. An open run stays open, and continues when
     the profile is resumed.
@@ -38,7 +39,9 @@ async def pause(applier: Applier, key: Key, justification: Justification) -> Dec
 
 
 async def resume(applier: Applier, key: Key, justification: Justification) -> DecisionResult:
-    """The profile runs again by its schedule; if runs were missed, one is made up for."""
+    """Ends the pause of a profile: it runs again by its schedule. If runs were missed, one run
+    makes up for them.
+    """
 
     async def work(connection: Connection) -> str:
         if await connection.fetchval(SQL["resume"], *key) is None:

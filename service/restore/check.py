@@ -4,8 +4,9 @@ older ledger").
 The check compares two things. The group's committed offsets are written after the database's
 commit, so they are never ahead of the database that wrote them. The offset of the last acknowledged
 record of each output partition is stored in the commit that deletes what was sent. A record beyond
-that offset must be known to this database, because only a crash between the acknowledgement and
-that commit can have left it there.
+that offset must be known to this database: a crash between the acknowledgement and that commit may
+have left it there, or it is a copy that arrived late. If it is not known, the database is older, or
+another program has written the record.
 """
 
 import asyncio
@@ -231,10 +232,10 @@ class OutputOffsets:
 
     def ranges(self) -> list[Range]:
         """The records of each partition that are compared: all from the last acknowledged record
-        on.
+        on, or the newest thousand of a topic that ends before that record.
 
-        That record is compared as well. If the topic was created again after the backup, another
-        record has that offset now.
+        The last acknowledged record is compared as well. If the topic was created again after the
+        backup, another record has that offset now.
         """
         return [
             Range(at, max(first, self._compared_from(at)), self.ends[at])
