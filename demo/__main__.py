@@ -31,6 +31,7 @@ CONTAINER_PORT = "8080"
 
 
 def main() -> int:
+    """Runs the demo and returns its exit code: 0 if everything was right."""
     arguments = _arguments()
     console = Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
     for number in (signal.SIGTERM, signal.SIGHUP):

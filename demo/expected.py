@@ -24,9 +24,11 @@ class Expected:
         self.events = 0
 
     def balances(self) -> dict[Patron, Balance]:
+        """What each patron owes, as the active and the transferred amount."""
         return {patron: (self.active[patron], self.transferred[patron]) for patron in self.active}
 
     def created(self, fine: Fine) -> None:
+        """Adds a new fine to what its patron owes."""
         self.open[fine.fine_id] = fine
         self.patron_of[fine.fine_id] = fine.patron
         self._move(fine.patron, fine.value, ZERO)

@@ -25,6 +25,7 @@ class Record:
 
     @property
     def json(self) -> Any:
+        """The value of the record, read as JSON."""
         return json.loads(self.value)
 
 
@@ -38,14 +39,17 @@ class Outputs:
     _taken: set[tuple[str, str]] = field(default_factory=set)
 
     def topics(self) -> list[str]:
+        """The names of the output topics, with their prefix."""
         return [f"{self.prefix}{name}.v1" for name in NAMES]
 
     @property
     def changes(self) -> list[Record]:
+        """The records of `balance-changed`, in the order in which they were read."""
         return self.records["balance-changed"]
 
     @property
     def manifests(self) -> list[Any]:
+        """The manifests of all batches, read as JSON, in the order in which they were read."""
         return [record.json for record in self.records["export-manifest"]]
 
     def take(self, read: dict[TopicPartition, list[ConsumerRecord]]) -> None:
@@ -53,9 +57,9 @@ class Outputs:
         for partition, records in read.items():
             name = partition.topic.removeprefix(self.prefix).removesuffix(".v1")
             for record in records:
-                self._take_one(name, record)
+                self._take_record(name, record)
 
-    def _take_one(self, name: str, record: ConsumerRecord) -> None:
+    def _take_record(self, name: str, record: ConsumerRecord) -> None:
         headers = {key: value.decode() for key, value in record.headers}
         identity = (name, headers["ce_id"])
         if identity in self._taken:
@@ -99,8 +103,8 @@ class Outputs:
             text = json.dumps(record.json, indent=2, ensure_ascii=False)
             (batches / "manifests" / f"{name}.json").write_text(text + "\n")
         for name, records in self.records.items():
-            lines = [json.dumps(_dumped(record), ensure_ascii=False) for record in records]
-            (events / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
+            rows = [json.dumps(_dumped(record), ensure_ascii=False) for record in records]
+            (events / f"{name}.jsonl").write_text("".join(row + "\n" for row in rows))
 
 
 def _dumped(record: Record) -> dict[str, object]:

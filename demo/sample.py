@@ -74,11 +74,11 @@ def show_next(console: Console, folder: Path, root: Path) -> None:
     shown = folder.relative_to(root)
     is_wide = console.width >= SIDE_BY_SIDE_WIDTH
     between = "" if is_wide else "\n      "
-    lines = [
+    rows = [
         f"  {place.format(folder=shown):{PATH_WIDTH if is_wide else 0}}{between}{text}"
         for place, text in PLACES
     ]
-    console.print(Group(Text("Look next"), *map(Text, lines)), highlight=False, soft_wrap=True)
+    console.print(Group(Text("Look next"), *map(Text, rows)), highlight=False, soft_wrap=True)
 
 
 def _fine() -> str:

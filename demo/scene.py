@@ -50,6 +50,8 @@ included = true
 
 @dataclass(frozen=True)
 class College:
+    """An institution with its export profile and currency; `imports`: its ERP reports payments."""
+
     institution_id: str
     profile: str
     currency: str
@@ -58,6 +60,8 @@ class College:
 
 @dataclass(frozen=True)
 class Patron:
+    """A patron of an institution, who owes the fines."""
+
     college: College
     patron_id: str
     name: str
@@ -77,10 +81,12 @@ class Fine:
 
     @property
     def value(self) -> Decimal:
+        """The amount as a number, negative for a credit."""
         return Decimal(self.amount)
 
     @property
     def is_lost(self) -> bool:
+        """Whether the fine is for a lost item."""
         return self.type == "LOSTITEMREPLACEMENTFEE"
 
 

@@ -186,4 +186,5 @@ def event_headers(name: str) -> list[tuple[str, bytes]]:
 
 
 def json_bytes(value: object) -> bytes:
+    """The value as JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False).encode()

@@ -47,6 +47,7 @@ class World:
     environment: dict[str, str]
 
     def topic(self, name: str) -> str:
+        """The full name of a topic, with its prefix and version."""
         return f"{self.topic_prefix}{name}.v1"
 
     async def command(self, *arguments: str) -> str:
@@ -196,6 +197,7 @@ def _finish(futures: Mapping[str, Future[None]]) -> None:
 
 
 async def execute(url: str, statement: str) -> None:
+    """Runs one statement on a database, over a connection of its own."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)

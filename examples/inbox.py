@@ -30,7 +30,7 @@ class Inbox:
         (folder / "manifests").mkdir(parents=True, exist_ok=True)
 
     @property
-    def is_settled(self) -> bool:
+    def is_complete(self) -> bool:
         """No half of a batch waits in memory: what was read so far may be committed."""
         return not self.halves
 
@@ -68,8 +68,8 @@ class Inbox:
 
     def _note(self, key: str, manifest: Manifest) -> None:
         last = {name: manifest[name] for name in ("batch_number", "sha256")}
-        told = json.dumps({**self._all(), key: last}, indent=1)
-        keep(self.folder / ".last.json", told.encode())
+        batches = json.dumps({**self._all(), key: last}, indent=1)
+        keep(self.folder / ".last.json", batches.encode())
 
     def _all(self) -> dict[str, Manifest]:
         try:
@@ -82,20 +82,20 @@ def check(document: bytes, manifest: Manifest) -> None:
     """Hash, count and totals, read from the bytes. Decimal, never float. Raises WrongBatch."""
     sums = [Decimal(node.text or "") for node in ElementTree.fromstring(document).iter(f"{XB}sum")]
     debits, credited = [s for s in sums if s > 0], [s for s in sums if s < 0]
-    found = {
+    actual = {
         "sha256": hashlib.sha256(document).hexdigest(),
         "count": len(sums),
         "total": sum(sums, Decimal(0)),
         "debits": {"count": len(debits), "total": sum(debits, Decimal(0))},
         "credits": {"count": len(credited), "total": sum(credited, Decimal(0))},
     }
-    for name, value in found.items():
-        told = manifest[name]
+    for name, value in actual.items():
+        expected = manifest[name]
         if isinstance(value, Decimal):
-            told = Decimal(told)
+            expected = Decimal(expected)
         elif isinstance(value, dict):
-            told = {"count": told["count"], "total": Decimal(told["total"])}
-        if told != value:
+            expected = {"count": expected["count"], "total": Decimal(expected["total"])}
+        if expected != value:
             raise WrongBatch(f"{name}: the document differs from its manifest")
 
 

@@ -1,4 +1,6 @@
-"""Loads batches into a folder, in a single file: python load.py [AT_LEAST_SO_MANY_BATCHES]
+"""Loads batches into a folder, in a single file.
+
+Usage: python load.py [AT_LEAST_SO_MANY_BATCHES]
 
 Checks each document against its manifest and writes both into the folder INBOX, so that nobody
 sees half of a file. Ends after so many batches, without a number never.
@@ -27,6 +29,7 @@ XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
 
 
 def check(document: bytes, manifest: dict[str, Any]) -> None:
+    """Ends the program if the document is not what its manifest says."""
     nodes = ElementTree.fromstring(document).iter(f"{XB}sum")
     sums = [Decimal(node.text or "") for node in nodes]
     read = (hashlib.sha256(document).hexdigest(), len(sums), sum(sums, Decimal(0)))
@@ -35,6 +38,7 @@ def check(document: bytes, manifest: dict[str, Any]) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
+    """Writes the file under a hidden name first, so that nobody reads a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.parent / f".{path.name}.part"
     with hidden.open("wb") as file:
@@ -45,6 +49,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 async def main(wanted: int) -> None:
+    """Loads batches until at least so many are in the inbox; without end if `wanted` is 0."""
     consumer = AIOKafkaConsumer(
         BATCHES,
         MANIFESTS,

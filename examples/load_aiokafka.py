@@ -1,4 +1,7 @@
-"""Loads batches with aiokafka: python load_aiokafka.py INBOX [NUMBER_OF_BATCHES] [--accept]"""
+"""Loads batches with aiokafka.
+
+Usage: python load_aiokafka.py INBOX [NUMBER_OF_BATCHES] [--accept]
+"""
 
 import asyncio
 import os
@@ -16,6 +19,7 @@ GROUP = os.environ.get("LOADER_GROUP", "bursar-loader-aiokafka")  # one per inbo
 
 
 async def main(folder: str, wanted: int, accepts: bool) -> None:
+    """Keeps `wanted` batches in the folder (-1: without end) and answers each if it `accepts`."""
     inbox = Inbox(Path(folder))
     consumer = AIOKafkaConsumer(
         f"{PREFIX}export-batch.v1",
@@ -40,7 +44,7 @@ async def main(folder: str, wanted: int, accepts: bool) -> None:
                     topic, key, value, headers = response(manifest, "accepted")
                     sent = await producer.send_and_wait(PREFIX + topic, value, key, headers=headers)
                     tell_answered(sent.topic, sent.partition, sent.offset)
-            if inbox.is_settled:  # only then: after a crash the other half is needed again
+            if inbox.is_complete:  # only then: after a crash the other half is needed again
                 await consumer.commit()
             if loaded == wanted:
                 break  # what is not committed comes again, and the inbox knows it

@@ -1,4 +1,6 @@
-"""Loads batches with confluent-kafka: load_confluent.py INBOX [NUMBER_OF_BATCHES] [--accept]
+"""Loads batches with confluent-kafka.
+
+Usage: python load_confluent.py INBOX [NUMBER_OF_BATCHES] [--accept]
 
 The same program as load_aiokafka.py with the other client.
 """
@@ -19,6 +21,7 @@ ANSWER_SECONDS_MAX = 30
 
 
 def main(folder: str, wanted: int, accepts: bool) -> None:
+    """Keeps `wanted` batches in the folder (-1: without end) and answers each if it `accepts`."""
     inbox = Inbox(Path(folder))
     consumer = Consumer(
         {
@@ -46,7 +49,7 @@ def main(folder: str, wanted: int, accepts: bool) -> None:
                 if accepts:
                     answer = response(manifest, "accepted")
                     tell_answered(PREFIX + answer.topic, *send(producer, PREFIX, answer))
-            if inbox.is_settled:  # only then: after a crash the other half is needed again
+            if inbox.is_complete:  # only then: after a crash the other half is needed again
                 consumer.commit(asynchronous=False)
     finally:
         consumer.close()

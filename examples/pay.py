@@ -1,4 +1,6 @@
-"""Reports one payment, in a single file: python pay.py RECEIPT LINE AMOUNT PAID_AT [structured]
+"""Reports one payment, in a single file.
+
+Usage: python pay.py RECEIPT LINE AMOUNT PAID_AT [structured]
 
 RECEIPT is the number of the receipt, LINE the bursarTransactionId, AMOUNT text such as 25.00,
 PAID_AT the instant on the receipt, such as 2026-11-26T09:30:00Z. With `structured` the event is
@@ -22,6 +24,7 @@ TOPIC = os.environ.get("BURSAR_TOPIC_PREFIX", "library.") + "bursar-payment.v1"
 
 
 async def main(receipt: str, line: str, amount: str, paid_at: str, mode: str = "binary") -> None:
+    """Sends the payment and prints the place of its record in the topic."""
     event = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),

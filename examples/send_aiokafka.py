@@ -11,6 +11,7 @@ PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
 
 
 async def main(words: list[str]) -> None:
+    """Sends the event that the words describe and prints the place of its record."""
     topic, key, value, headers = event_of(words)
     producer = AIOKafkaProducer(bootstrap_servers=SERVERS, acks="all", enable_idempotence=True)
     await producer.start()

@@ -11,6 +11,7 @@ PREFIX = os.environ.get("BURSAR_TOPIC_PREFIX", "library.")
 
 
 def main(words: list[str]) -> None:
+    """Sends the event that the words describe and prints the place of its record."""
     record = event_of(words)
     producer = Producer({"bootstrap.servers": SERVERS, "enable.idempotence": True})
     partition, offset = send(producer, PREFIX, record)

@@ -1,4 +1,7 @@
-"""Watches what the bridge says: python watch.py [NUMBER_OF_RECORDS]"""
+"""Watches what the bridge says.
+
+Usage: python watch.py [NUMBER_OF_RECORDS]
+"""
 
 import asyncio
 import json
@@ -54,44 +57,48 @@ class Sequences:
 
     @property
     def is_whole(self) -> bool:
+        """Whether no number of any sequence is missing."""
         return not any(self.missing.values())
 
 
-def balance_lines(sequences: Sequences, event: Mapping[str, Any]) -> list[str]:
+def balance_texts(sequences: Sequences, event: Mapping[str, Any]) -> list[str]:
+    """A text for the change of a balance, after another for a gap; none for a repeat."""
     who = f"{event['institution_id']}/{event['patron_id']} {event['currency']}"
     account = (event["institution_id"], event["patron_id"], event["currency"], event["epoch"])
     skipped = sequences.take(account, event["sequence"])
     if skipped is None:
         return []
     balance, transaction = event["balance"], event["transaction"]
-    line = (
+    text = (
         f"balance   {who}: active {balance['active']}, at the bursar {balance['transferred']}; "
         f"{transaction['type']} {transaction['amount']} of {event['fine']['fine_id']} "
         f"(epoch {event['epoch']}, number {event['sequence']})"
     )
     if not skipped:
-        return [line]
+        return [text]
     numbers = f"{skipped[0]} to {skipped[-1]} did not come before {event['sequence']}"
-    return [f"GAP       {who}: epoch {event['epoch']}: {numbers}", line]
+    return [f"GAP       {who}: epoch {event['epoch']}: {numbers}", text]
 
 
-def loan_line(event: Mapping[str, Any]) -> str:
+def loan_text(event: Mapping[str, Any]) -> str:
+    """A text for a loan that was closed."""
     who = f"{event['institution_id']}/{event['patron_id']}"
     return f"loan      {who}: {event['loan_id']} is closed, {event['reason']} {event['fine_id']}"
 
 
-def rejected_line(headers: Mapping[str, bytes]) -> str:
+def rejected_text(headers: Mapping[str, bytes]) -> str:
     """Reason and place. Its value is the original record, which may hold personal data."""
-    texts = {name: text.decode() for name, text in headers.items()}
-    place = "/".join(texts[f"bursar-{name}"] for name in ("topic", "partition", "offset"))
-    return f"rejected  {place}: {texts['bursar-reason']}: {texts['bursar-detail']}"
+    values = {name: text.decode() for name, text in headers.items()}
+    place = "/".join(values[f"bursar-{name}"] for name in ("topic", "partition", "offset"))
+    return f"rejected  {place}: {values['bursar-reason']}: {values['bursar-detail']}"
 
 
-def lines(sequences: Sequences, record: ConsumerRecord) -> list[str]:
+def texts(sequences: Sequences, record: ConsumerRecord) -> list[str]:
+    """What is printed for a record of any of the three topics."""
     if record.topic == REJECTED:
-        return [rejected_line(dict(record.headers))]
+        return [rejected_text(dict(record.headers))]
     event = json.loads(record.value)
-    return [loan_line(event)] if record.topic == LOANS else balance_lines(sequences, event)
+    return [loan_text(event)] if record.topic == LOANS else balance_texts(sequences, event)
 
 
 async def main(wanted: int) -> bool:
@@ -110,8 +117,8 @@ async def main(wanted: int) -> bool:
         while read != wanted:
             record = await consumer.getone()
             read += 1
-            for line in lines(sequences, record):
-                print(line, flush=True)
+            for text in texts(sequences, record):
+                print(text, flush=True)
     finally:
         await consumer.stop()
     return sequences.is_whole

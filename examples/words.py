@@ -85,36 +85,39 @@ def tell_sent(topic: str, partition: int, offset: int) -> None:
 
 
 def event_of(words: list[str]) -> Record:
+    """The event that the words of the command line describe. Ends the program if they are none."""
     match words:
         case ["file", contract, path]:
             return record(contract, path, json.loads(Path(path).read_bytes()))
-        case ["fine", institution, own_id, at, patron, kind, amount, currency]:
-            return fine(institution, own_id, at, patron, kind, amount, currency)
+        case ["fine", institution, event_id, at, patron, kind, amount, currency]:
+            return fine(institution, event_id, at, patron, kind, amount, currency)
         case [
             "change",
             institution,
-            own_id,
+            event_id,
             at,
             fine_id,
             ("paid" | "waived") as kind,
             amount,
             money,
         ]:
-            return change(institution, own_id, at, fine_id, kind, amount=amount, currency=money)
-        case ["change", institution, own_id, at, fine_id, kind]:
-            return change(institution, own_id, at, fine_id, kind)
-        case ["pay" | "write-off" as verb, institution, own_id, at, line, amount, currency]:
+            return change(institution, event_id, at, fine_id, kind, amount=amount, currency=money)
+        case ["change", institution, event_id, at, fine_id, kind]:
+            return change(institution, event_id, at, fine_id, kind)
+        case ["pay" | "write-off" as verb, institution, event_id, at, line, amount, currency]:
             kind = "payment" if verb == "pay" else "write_off"
             about = reference(line)
-            return payment(institution, own_id, at, kind, **about, amount=amount, currency=currency)
-        case ["reverse", institution, own_id, at, reversed_id]:
-            return payment(institution, own_id, at, "reversal", reverses_payment_id=reversed_id)
-        case ["status", institution, own_id, at, line, code]:
-            return payment(institution, own_id, at, "status", **reference(line), status_code=code)
+            return payment(
+                institution, event_id, at, kind, **about, amount=amount, currency=currency
+            )
+        case ["reverse", institution, event_id, at, reversed_id]:
+            return payment(institution, event_id, at, "reversal", reverses_payment_id=reversed_id)
+        case ["status", institution, event_id, at, line, code]:
+            return payment(institution, event_id, at, "status", **reference(line), status_code=code)
         case ["refuse", manifest, line, reason]:
-            told = json.loads(Path(manifest).read_bytes())
-            refused = [{"bursar_transaction_id": line, "reason": reason}]
-            return response(told, "partial", refused_lines=refused)
+            content = json.loads(Path(manifest).read_bytes())
+            refused_lines = [{"bursar_transaction_id": line, "reason": reason}]
+            return response(content, "partial", refused_lines=refused_lines)
         case _:
             print(
                 f"not understood: {' '.join(words)}; --help has what can be sent", file=sys.stderr

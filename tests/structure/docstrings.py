@@ -1,7 +1,7 @@
-"""Public modules, classes and functions of the service whose docstring is missing or no sentence.
+"""Public modules, classes and functions whose docstring is missing or no sentence.
 
-`python -m tests.structure.docstrings` lists them with their places; `python -m
-tests.structure.docstrings cli core` lists those of some packages.
+`python -m tests.structure.docstrings` lists those of the service, the demo and the examples with
+their places; `python -m tests.structure.docstrings cli core` lists those of some packages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.structure.source import tree_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
+DOCUMENTED = (SERVICE, ROOT / "demo", ROOT / "examples")
 WORDS_MIN = 3
 
 Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -52,7 +53,7 @@ def docstrings(folder: Path) -> Iterator[Docstring]:
 
 
 def package_of(docstring: Docstring) -> str:
-    """The package of the service that a docstring is in."""
+    """The package of the service that a docstring is in, or the module of the demo or examples."""
     return docstring.path.split("/")[1].removesuffix(".py")
 
 
@@ -92,7 +93,8 @@ def main() -> None:
     packages = parser.parse_args().packages
     missing = [
         docstring
-        for docstring in docstrings(SERVICE)
+        for folder in DOCUMENTED
+        for docstring in docstrings(folder)
         if not docstring.is_sentence and (not packages or package_of(docstring) in packages)
     ]
     for docstring in missing:

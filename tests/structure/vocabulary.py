@@ -1,7 +1,7 @@
 """Words that have one meaning in this code, and where an identifier uses them with another one.
 
-`python -m tests.structure.vocabulary` lists every such identifier of `service/` with its place and
-what to write instead; `python -m tests.structure.vocabulary cli tests/unit` lists those of some
+`python -m tests.structure.vocabulary` lists every such identifier with its place and what to
+write instead; `python -m tests.structure.vocabulary cli tests/unit` lists those of some
 places. The terms themselves are explained in docs/glossary.md.
 """
 
@@ -20,6 +20,7 @@ from tests.structure.words import RULES, Name
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
+CHECKED = tuple(ROOT / name for name in ("service", "tests", "examples", "demo"))
 COMMANDS = SERVICE / "cli" / "commands"
 STATEMENTS = SERVICE / "database" / "sql"
 MIGRATIONS = SERVICE / "database" / "migrations"
@@ -115,9 +116,11 @@ def _folder(place: str) -> Path:
 
 
 def main() -> None:
-    """Prints the faults of the places that are named, or of the whole service."""
+    """Prints the faults of the places that are named, or of all that are checked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("places", nargs="*", default=["service"], metavar="PACKAGE")
+    parser.add_argument(
+        "places", nargs="*", default=[path.name for path in CHECKED], metavar="PACKAGE"
+    )
     listed = [fault for place in parser.parse_args().places for fault in faults(_folder(place))]
     for fault in listed:
         print(f"{fault.name.path}:{fault.name.line}: {fault.name.identifier} -> {fault.instead}")

@@ -139,6 +139,8 @@ RULES = (
             ("service/cli/batches.py", _EXPORTED),
             ("service/cli/history.py", _EXPORTED),
             ("service/cli/import_", _EXPORTED),
+            ("examples/", _EXPORTED),
+            ("demo/", _EXPORTED),
             ("tests/", "a line of an export or of a text"),
         ),
         whole=True,

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.structure.vocabulary import (
+    CHECKED,
     ROOT,
-    SERVICE,
     defined_names,
     faults,
 )
 from tests.structure.words import RULES, Name, words_of
 
 
-@pytest.mark.parametrize("folder", [SERVICE, ROOT / "tests"], ids=["service", "tests"])
+@pytest.mark.parametrize("folder", CHECKED, ids=lambda folder: folder.name)
 def test_no_identifier_uses_a_word_with_a_second_meaning(folder: Path) -> None:
     places = [
         f"{fault.name.path}:{fault.name.line}: {fault.name.identifier}, write {fault.instead}"
