@@ -100,7 +100,7 @@ def _file_of(
 
 
 def _source(named: str) -> str:
-    """As an event would name it; blanks around it are looked at with the known sources."""
+    """The source as an event would name it; blanks around it are checked with known sources."""
     try:
         name = identifier("--source", named)
     except TextFault as fault:

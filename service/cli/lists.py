@@ -77,7 +77,7 @@ class Listing:
     kind: str | None = None
 
     def columns_of(self, rows: Sequence[Row], *, wide: bool) -> Iterator[Column]:
-        """Those to show of these rows; a column without any value is left out."""
+        """Yields the columns to show for these rows; a column without any value is left out."""
         for column in self.columns:
             has_value = any(row.get(column.name) is not None for row in rows)
             if has_value and (wide or not column.wide or self._is_needed(column, rows)):

@@ -253,5 +253,5 @@ def _printed(value: object) -> str:
 
 
 def instant(value: datetime) -> str:
-    """As options take it, without a blank: it is never continued on the next line."""
+    """An instant as options take it, in UTC and without a blank, so that no line breaks in it."""
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

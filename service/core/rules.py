@@ -57,7 +57,9 @@ def _raise_failures(workspace: Workspace) -> None:
 
 
 def take(workspace: Workspace, event: Event) -> None:
-    """Decides one event. What waits for its fine goes first, what waits for its effect follows."""
+    """Decides one event. Parked records of its fine are decided before it, and the records that
+    wait for what it changes after it.
+    """
     match event:
         case FineCreated():
             _create(workspace, event)

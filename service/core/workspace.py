@@ -135,7 +135,7 @@ class Changes:
     outcomes: Mapping[str, int]
 
     def with_rejections(self, rejections: tuple[Rejection, ...]) -> "Changes":
-        """The same with records that could not be read, before those that the rules reject."""
+        """Returns the changes with further rejections, of records that could not be read."""
         outcomes = Counter(self.outcomes)
         outcomes.update(f"rejected:{rejection.reason}" for rejection in rejections)
         return replace(self, rejections=rejections + self.rejections, outcomes=outcomes)

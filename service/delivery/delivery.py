@@ -208,7 +208,7 @@ class Delivery:
         return delivered
 
     def _kinds(self) -> list[RecordKind]:
-        """Both topics; if the records of one fill the memory, only the other, which is behind."""
+        """The kinds to read: both, or one alone while records of the other kind fill the memory."""
         waiting = {kind: self._queue.waiting_bytes(kind) for kind in RecordKind}
         fullest = max(waiting, key=lambda kind: waiting[kind])
         is_full = waiting[fullest] > self._limits.waiting_bytes_max

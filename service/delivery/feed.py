@@ -187,7 +187,9 @@ class Feed:
         return None
 
     async def rewind(self, kind: RecordKind, offsets: Mapping[int, int]) -> None:
-        """Reads the partitions in `offsets` again from there; a later position moves, no other."""
+        """Moves partitions back to `offsets`, so that their records are read again. A partition
+        whose position is lower already stays there.
+        """
         for partition, offset in offsets.items():
             place = TopicPartition(self._prefix + kind, partition)
             position: int = await self._bounded(self._consumer.position(place))

@@ -115,7 +115,7 @@ class Sftp:
         return frozenset(names)
 
     async def _listed(self, folder: str) -> set[str] | None:
-        """None for a server that refuses, in whatever words, or does not come to an end."""
+        """The names in a folder; None if the server refuses to list it or takes too long."""
         try:
             listed = await asyncio.wait_for(self._opened().listdir(folder), LIST_SECONDS_MAX)
         except (asyncssh.Error, OSError, TimeoutError) as problem:

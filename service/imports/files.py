@@ -215,7 +215,9 @@ class AlikeSources:
 
 
 async def alike_sources(connection: Connection) -> list[AlikeSources]:
-    """Those of every institution: what one system sends under both of them counts twice."""
+    """The sources that differ only in their spelling, of every institution. A payment that a
+    system sends under two of them counts twice.
+    """
     rows = await connection.fetch(SQL["sources"], None)
     keys = sorted(
         (row["institution_id"], row["record"], spelling(row["source"]), row["source"])

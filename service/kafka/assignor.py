@@ -65,7 +65,7 @@ def spread(
 
 
 def _previous_owners(members: Mapping[str, GroupMember]) -> dict[TopicPartition, str]:
-    """Of two members that claim a partition, the one of the later generation had it last."""
+    """The last owner of each partition: if two members claim one, that of the later generation."""
     owners: dict[TopicPartition, str] = {}
     for name in sorted(members):
         for at in members[name].previous:

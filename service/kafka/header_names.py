@@ -39,11 +39,11 @@ class TolerantRecords:
         self._position = 0
 
     def size_in_bytes(self) -> int:
-        """The method of the client's class with the same name."""
+        """The size of what was fetched."""
         return int(self._batches.size_in_bytes())
 
     def has_next(self) -> bool:
-        """The method of the client's class with the same name."""
+        """Whether there is another batch."""
         return bool(self._batches.has_next())
 
     def next_batch(self) -> "TolerantBatch | None":

@@ -233,7 +233,9 @@ async def _without_profile(
 
 
 async def with_causes(connection: Connection, held: Sequence[Judgement]) -> list[Judgement]:
-    """The same in their order; disputes and refusals with the record that brought them."""
+    """Returns the judgements in their order. The words about a dispute or a refusal name the
+    record that brought it.
+    """
     keys = sorted(
         {
             (*judged.fine.facts.key, kind.value)

@@ -39,7 +39,9 @@ class Overpaid:
 async def overpaid(
     connection: Connection, store: LedgerReader, item: ParkedRecord
 ) -> Overpaid | None:
-    """None for what waits for anything else, or cannot be read."""
+    """The sums of a parked payment that waits for a decision about its excess, and what each
+    decision would do; None for any other parked record, and if the fine is not known.
+    """
     if item.wait is not Wait.OVERPAID_HELD or item.fine_id is None:
         return None
     event = parse(contract_of(item.origin.topic), item.origin)

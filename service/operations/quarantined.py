@@ -73,7 +73,9 @@ class QuarantinedRecord:
 
     @property
     def subject(self) -> Subject:
-        """By its `ce_id` a record is known again that was released and refused again."""
+        """The text by which decisions name the record. It includes the `ce_id`, so that decisions
+        are found again if the record is released and refused once more.
+        """
         place: Subject = {"id": str(self.id), "topic": self.topic}
         return place if self.ce_id is None else {**place, "ce_id": self.ce_id}
 

@@ -95,7 +95,9 @@ def _is_meant(record: RejectedRecord, selected: RejectedFilter) -> bool:
 
 
 def _is_of_topic(topic: str, selected: str) -> bool:
-    """With its prefix or without, and also where the topic was made anew since."""
+    """Whether a topic is the selected one, which may be named without its prefix. The name under
+    which an earlier topic of the same name is kept counts as well.
+    """
     return any(f".{name}".endswith(f".{selected}") for name in (topic, topic.partition("@")[0]))
 
 

@@ -60,7 +60,7 @@ class SilentSource:
 def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
     """Whether runs of the profile are expected, so that a late run is an alarm.
 
-    Nobody does while a person has paused the profile.
+    No run is expected of a profile without a schedule, or while a person has paused the profile.
     """
     return not is_paused and (profile.interval_seconds is not None or profile.cron is not None)
 

@@ -23,8 +23,8 @@ class UnusedWord(NamedTuple):
 
 
 async def unused_words(connection: Connection, profiles: Profiles) -> list[UnusedWord]:
-    """The result is in the order of the profiles' file. An institution without any fine is left
-    out.
+    """Returns the words of profiles that no fine or patron has had so far, such as a type of fines,
+    in the order of the profiles' file. An institution without any fine is left out.
     """
     if not _missing(profiles, await _used_words(connection, SAMPLE_ROWS)):
         return []

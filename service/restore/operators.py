@@ -140,7 +140,7 @@ async def published_manifests(
 
 
 def _manifest(record: Record) -> Mapping[str, object] | None:
-    """None for a record that is no JSON object: another program wrote it."""
+    """The manifest in a record; None if it is no JSON object, as another program writes it."""
     try:
         value = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
