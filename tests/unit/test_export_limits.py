@@ -116,7 +116,9 @@ def size_of(message: Message) -> int:
 
 @pytest.mark.parametrize("filler", [AMP, EMOJI], ids=["escaped", "four_bytes"])
 @pytest.mark.parametrize("make", [longest, shortest, usual])
-@pytest.mark.parametrize("fines_max", [FINES_MAX, FINES_MAX_MAX])
+@pytest.mark.parametrize(
+    "fines_max", [FINES_MAX, pytest.param(FINES_MAX_MAX, marks=pytest.mark.slow)]
+)
 def test_a_batch_and_its_manifest_are_records_that_the_relay_sends_and_the_topics_take(
     fines_max: int, make: Make, filler: str
 ) -> None:
