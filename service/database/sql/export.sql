@@ -39,15 +39,7 @@ ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
 -- name: run
 SELECT
-    institution_id,
-    profile,
-    run_id,
-    cutoff,
-    held_back,
-    after_patron,
-    after_fine,
-    taken,
-    parts,
+    institution_id, profile, run_id, cutoff, held_back, after_patron, after_fine, taken, parts,
     state
 FROM export_run
 WHERE institution_id = $1 AND profile = $2 AND state = 'open';
@@ -55,15 +47,7 @@ WHERE institution_id = $1 AND profile = $2 AND state = 'open';
 -- name: lock_run
 -- Before the accounts: a second exporter waits here and then goes on in the run.
 SELECT
-    institution_id,
-    profile,
-    run_id,
-    cutoff,
-    held_back,
-    after_patron,
-    after_fine,
-    taken,
-    parts,
+    institution_id, profile, run_id, cutoff, held_back, after_patron, after_fine, taken, parts,
     state
 FROM export_run
 WHERE institution_id = $1 AND profile = $2 AND state = 'open'
@@ -222,31 +206,9 @@ SELECT clock_timestamp() AS clock;
 -- name: open_fines
 -- A page of what a run looks at, disputed ones too: they are held back and counted.
 SELECT
-    institution_id,
-    fine_id,
-    patron_id,
-    currency,
-    type,
-    amount,
-    owner,
-    created_at,
-    comment,
-    loan_id,
-    item,
-    credit_of,
-    exportable,
-    digest,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    line,
-    terms_id,
-    payments_live,
-    status_code,
-    refused_reason,
-    released,
-    changed_at
+    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
+    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
+    payments_live, status_code, refused_reason, released, changed_at
 FROM fine
 WHERE
     institution_id = $1
@@ -301,31 +263,9 @@ FROM (
 -- name: open_fines_of_patrons
 -- A page of the same for some patrons, once their accounts are locked.
 SELECT
-    institution_id,
-    fine_id,
-    patron_id,
-    currency,
-    type,
-    amount,
-    owner,
-    created_at,
-    comment,
-    loan_id,
-    item,
-    credit_of,
-    exportable,
-    digest,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    line,
-    terms_id,
-    payments_live,
-    status_code,
-    refused_reason,
-    released,
-    changed_at
+    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
+    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
+    payments_live, status_code, refused_reason, released, changed_at
 FROM fine
 WHERE
     institution_id = $1

@@ -156,43 +156,17 @@ GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
 -- the file would read them all.
 SELECT
-    payment.institution_id,
-    payment.source,
-    payment.payment_id,
-    payment.kind,
-    payment.digest,
-    payment.state,
-    payment.fine_id,
-    payment.bursar_transaction_id,
-    payment.currency,
-    payment.amount,
-    payment.paid_at,
-    payment.applied,
-    payment.excess,
-    payment.credit_id,
-    payment.reversed_by,
-    payment.reverses,
-    payment.reason
+    payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
+    payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
+    payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
+    payment.reverses, payment.reason
 FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS wanted
 CROSS JOIN LATERAL (
     SELECT
-        payment.institution_id,
-        payment.source,
-        payment.payment_id,
-        payment.kind,
-        payment.digest,
-        payment.state,
-        payment.fine_id,
-        payment.bursar_transaction_id,
-        payment.currency,
-        payment.amount,
-        payment.paid_at,
-        payment.applied,
-        payment.excess,
-        payment.credit_id,
-        payment.reversed_by,
-        payment.reverses,
-        payment.reason
+        payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
+        payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency,
+        payment.amount, payment.paid_at, payment.applied, payment.excess, payment.credit_id,
+        payment.reversed_by, payment.reverses, payment.reason
     FROM payment
     WHERE payment.institution_id = $1 AND payment.fine_id = wanted.fine_id
     OFFSET 0 -- noqa: AM09

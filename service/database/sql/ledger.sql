@@ -102,31 +102,11 @@ WHERE session.setting = '0' OR session.setting::bigint > k.milliseconds;
 -- name: read_fine
 -- Fines by their keys.
 SELECT
-    fine.institution_id,
-    fine.fine_id,
-    fine.patron_id,
-    fine.currency,
-    fine.type,
-    fine.amount,
-    fine.owner,
-    fine.created_at,
-    fine.comment,
-    fine.loan_id,
-    fine.item,
-    fine.credit_of,
-    fine.exportable,
-    fine.digest,
-    fine.status,
-    fine.considered,
-    fine.remaining,
-    fine.outstanding,
-    fine.line,
-    fine.terms_id,
-    fine.payments_live,
-    fine.status_code,
-    fine.refused_reason,
-    fine.released,
-    fine.changed_at
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id);
 
@@ -145,23 +125,10 @@ INNER JOIN patron USING (institution_id, patron_id);
 -- name: read_payment
 -- Payments by their identities.
 SELECT
-    payment.institution_id,
-    payment.source,
-    payment.payment_id,
-    payment.kind,
-    payment.digest,
-    payment.state,
-    payment.fine_id,
-    payment.bursar_transaction_id,
-    payment.currency,
-    payment.amount,
-    payment.paid_at,
-    payment.applied,
-    payment.excess,
-    payment.credit_id,
-    payment.reversed_by,
-    payment.reverses,
-    payment.reason
+    payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
+    payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
+    payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
+    payment.reverses, payment.reason
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
 INNER JOIN payment USING (institution_id, source, payment_id);
 
@@ -181,48 +148,26 @@ INNER JOIN fine_change USING (institution_id, source, change_id);
 -- name: read_export_response
 -- Responses by their identities.
 SELECT
-    export_response.institution_id,
-    export_response.source,
-    export_response.response_id,
-    export_response.digest,
-    export_response.profile,
-    export_response.batch_number,
-    export_response.state,
-    export_response.reason,
-    export_response.outcome,
-    export_response.lines,
-    export_response.responded_at,
-    export_response.recorded_at
+    export_response.institution_id, export_response.source, export_response.response_id,
+    export_response.digest, export_response.profile, export_response.batch_number,
+    export_response.state, export_response.reason, export_response.outcome, export_response.lines,
+    export_response.responded_at, export_response.recorded_at
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, response_id)
 INNER JOIN export_response USING (institution_id, source, response_id);
 
 -- name: read_export_line
 -- Lines of exports by their bursar transaction ids.
 SELECT
-    line.institution_id,
-    line.bursar_transaction_id,
-    line.fine_id,
-    line.profile,
-    line.batch_number,
-    line.amount,
-    line.currency,
-    line.state,
-    line.reason
+    line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
+    line.amount, line.currency, line.state, line.reason
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
 INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
 
 -- name: lines_of_batches
 -- All lines of some batches.
 SELECT
-    line.institution_id,
-    line.bursar_transaction_id,
-    line.fine_id,
-    line.profile,
-    line.batch_number,
-    line.amount,
-    line.currency,
-    line.state,
-    line.reason
+    line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
+    line.amount, line.currency, line.state, line.reason
 FROM unnest($1::text [], $2::text [], $3::bigint []) AS k (institution_id, profile, batch_number)
 INNER JOIN export_line AS line USING (institution_id, profile, batch_number);
 
@@ -294,23 +239,10 @@ WITH RECURSIVE waiting AS (
 )
 
 SELECT
-    parked.institution_id,
-    parked.record,
-    parked.source,
-    parked.id,
-    parked.wait,
-    parked.fine_id,
-    parked.original,
-    parked.bursar_transaction_id,
-    parked.arrival,
-    parked.topic,
-    parked.partition,
-    parked.record_offset,
-    parked.record_key,
-    parked.record_value,
-    parked.record_headers,
-    parked.traceparent,
-    parked.recorded_at
+    parked.institution_id, parked.record, parked.source, parked.id, parked.wait, parked.fine_id,
+    parked.original, parked.bursar_transaction_id, parked.arrival, parked.topic, parked.partition,
+    parked.record_offset, parked.record_key, parked.record_value, parked.record_headers,
+    parked.traceparent, parked.recorded_at
 FROM parked
 INNER JOIN waiting USING (institution_id, record, source, id)
 -- A record on which the program failed waits for a person.
@@ -412,19 +344,8 @@ FROM unnest(
     $7::text [], $8::text [], $9::integer [], $10::text [], $11::text [], $12::boolean [],
     $13::timestamptz []
 ) AS k (
-    institution_id,
-    fine_id,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    line,
-    terms_id,
-    payments_live,
-    status_code,
-    refused_reason,
-    released,
-    changed_at
+    institution_id, fine_id, status, considered, remaining, outstanding, line, terms_id,
+    payments_live, status_code, refused_reason, released, changed_at
 )
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
 
@@ -443,15 +364,7 @@ FROM unnest(
     $1::text [], $2::text [], $3::text [], $4::text [], $5::text [], $6::bigint [],
     $7::bigint [], $8::text [], $9::text [], $10::text []
 ) AS k (
-    institution_id,
-    source,
-    payment_id,
-    state,
-    fine_id,
-    applied,
-    excess,
-    credit_id,
-    reversed_by,
+    institution_id, source, payment_id, state, fine_id, applied, excess, credit_id, reversed_by,
     reason
 )
 WHERE
@@ -601,28 +514,14 @@ INSERT INTO rejected (
     record_key, record_value, record_headers, recorded_at
 )
 SELECT DISTINCT ON (k.topic COLLATE "C", k.partition, k.record_offset, k.reason)
-    k.topic,
-    k.partition,
-    k.record_offset,
-    k.institution_id,
-    k.reason,
-    k.detail,
-    k.record_key,
-    k.record_value,
-    k.record_headers,
+    k.topic, k.partition, k.record_offset, k.institution_id, k.reason, k.detail, k.record_key,
+    k.record_value, k.record_headers,
     $10::timestamptz
 FROM unnest(
     $1::text [], $2::integer [], $3::bigint [], $4::text [], $5::text [],
     $6::text [], $7::bytea [], $8::bytea [], $9::bytea []
 ) AS k (
-    topic,
-    partition,
-    record_offset,
-    institution_id,
-    reason,
-    detail,
-    record_key,
-    record_value,
+    topic, partition, record_offset, institution_id, reason, detail, record_key, record_value,
     record_headers
 )
 ORDER BY k.topic COLLATE "C", k.partition, k.record_offset, k.reason

@@ -24,18 +24,9 @@ SELECT
     source,
     id,
     CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
-    parked.fine_id,
-    parked.original,
-    parked.bursar_transaction_id,
-    failure.error,
-    parked.topic,
-    parked.partition,
-    parked.record_offset,
-    parked.record_key,
-    parked.record_value,
-    parked.record_headers,
-    parked.traceparent,
-    parked.recorded_at,
+    parked.fine_id, parked.original, parked.bursar_transaction_id, failure.error, parked.topic,
+    parked.partition, parked.record_offset, parked.record_key, parked.record_value,
+    parked.record_headers, parked.traceparent, parked.recorded_at,
     extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds
 FROM parked
 LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
@@ -67,14 +58,7 @@ SELECT
     NULL::text AS fine_id,
     NULL::text AS original,
     NULL::text AS bursar_transaction_id,
-    error,
-    topic,
-    partition,
-    record_offset,
-    record_key,
-    record_value,
-    record_headers,
-    traceparent,
+    error, topic, partition, record_offset, record_key, record_value, record_headers, traceparent,
     recorded_at,
     extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
 FROM parked_error
@@ -245,31 +229,9 @@ GROUP BY reason;
 -- name: held
 -- Open fines that no profile exports as they are, whoever asks.
 SELECT
-    institution_id,
-    fine_id,
-    patron_id,
-    currency,
-    type,
-    amount,
-    owner,
-    created_at,
-    comment,
-    loan_id,
-    item,
-    credit_of,
-    exportable,
-    digest,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    line,
-    terms_id,
-    payments_live,
-    status_code,
-    refused_reason,
-    released,
-    changed_at
+    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
+    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
+    payments_live, status_code, refused_reason, released, changed_at
 FROM fine
 WHERE
     status IN ('Active', 'In dispute')
@@ -349,31 +311,9 @@ CROSS JOIN LATERAL ( -- noqa: ST05
 -- name: fine
 -- One fine as it is now.
 SELECT
-    institution_id,
-    fine_id,
-    patron_id,
-    currency,
-    type,
-    amount,
-    owner,
-    created_at,
-    comment,
-    loan_id,
-    item,
-    credit_of,
-    exportable,
-    digest,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    line,
-    terms_id,
-    payments_live,
-    status_code,
-    refused_reason,
-    released,
-    changed_at
+    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
+    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
+    payments_live, status_code, refused_reason, released, changed_at
 FROM fine
 WHERE institution_id = $1 AND fine_id = $2;
 

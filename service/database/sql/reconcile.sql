@@ -178,14 +178,8 @@ WITH followed AS (
 
 differing AS MATERIALIZED (
     SELECT
-        followed.institution_id,
-        followed.patron_id,
-        followed.currency,
-        followed.fine_id,
-        followed.sequence,
-        found.name,
-        found.expected,
-        found.found
+        followed.institution_id, followed.patron_id, followed.currency, followed.fine_id,
+        followed.sequence, found.name, found.expected, found.found
     FROM followed
     CROSS JOIN LATERAL (
         VALUES
@@ -196,14 +190,7 @@ differing AS MATERIALIZED (
 )
 
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    fine_id,
-    sequence,
-    name,
-    expected,
-    found
+    institution_id, patron_id, currency, fine_id, sequence, name, expected, found
 FROM differing
 ORDER BY institution_id, patron_id, currency, sequence
 LIMIT $2;
@@ -345,13 +332,8 @@ compared AS (
 
 differing AS MATERIALIZED (
     SELECT
-        compared.institution_id,
-        compared.patron_id,
-        compared.currency,
-        compared.fine_id,
-        compared.profile,
-        found.name,
-        found.expected::bigint AS expected,
+        compared.institution_id, compared.patron_id, compared.currency, compared.fine_id,
+        compared.profile, found.name, found.expected::bigint AS expected,
         found.found::bigint AS found
     FROM compared
     CROSS JOIN LATERAL (
@@ -367,14 +349,7 @@ differing AS MATERIALIZED (
 )
 
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    fine_id,
-    profile,
-    name,
-    expected,
-    found
+    institution_id, patron_id, currency, fine_id, profile, name, expected, found
 FROM differing
 ORDER BY institution_id, patron_id, fine_id, name
 LIMIT $2;

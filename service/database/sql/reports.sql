@@ -71,36 +71,11 @@ ORDER BY account.currency;
 -- name: transactions_of_patron
 -- All of a patron's accounts, each in its order.
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    epoch,
-    sequence,
-    transaction_id,
-    fine_id,
-    kind,
-    label,
-    amount,
-    active_change,
-    transferred_change,
-    active,
-    transferred,
-    total,
-    comment,
-    source,
-    payment_id,
-    reverses_payment_id,
-    status_code,
-    change_id,
-    profile,
-    batch_number,
-    bursar_transaction_id,
-    fine_status,
-    fine_considered,
-    fine_remaining,
-    fine_outstanding,
-    occurred_at,
-    recorded_at
+    institution_id, patron_id, currency, epoch, sequence, transaction_id, fine_id, kind, label,
+    amount, active_change, transferred_change, active, transferred, total, comment, source,
+    payment_id, reverses_payment_id, status_code, change_id, profile, batch_number,
+    bursar_transaction_id, fine_status, fine_considered, fine_remaining, fine_outstanding,
+    occurred_at, recorded_at
 FROM report_transaction
 WHERE institution_id = $1 AND patron_id = $2
 ORDER BY recorded_at, currency, sequence;
@@ -108,36 +83,11 @@ ORDER BY recorded_at, currency, sequence;
 -- name: transactions_of_fines
 -- The fines and the credits that excess payments of them became.
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    epoch,
-    sequence,
-    transaction_id,
-    fine_id,
-    kind,
-    label,
-    amount,
-    active_change,
-    transferred_change,
-    active,
-    transferred,
-    total,
-    comment,
-    source,
-    payment_id,
-    reverses_payment_id,
-    status_code,
-    change_id,
-    profile,
-    batch_number,
-    bursar_transaction_id,
-    fine_status,
-    fine_considered,
-    fine_remaining,
-    fine_outstanding,
-    occurred_at,
-    recorded_at
+    institution_id, patron_id, currency, epoch, sequence, transaction_id, fine_id, kind, label,
+    amount, active_change, transferred_change, active, transferred, total, comment, source,
+    payment_id, reverses_payment_id, status_code, change_id, profile, batch_number,
+    bursar_transaction_id, fine_status, fine_considered, fine_remaining, fine_outstanding,
+    occurred_at, recorded_at
 FROM report_transaction
 WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY recorded_at, currency, sequence;
@@ -152,26 +102,9 @@ ORDER BY credit_id;
 -- name: fines
 -- Fines as they are now.
 SELECT
-    institution_id,
-    fine_id,
-    patron_id,
-    currency,
-    type,
-    amount,
-    status,
-    considered,
-    remaining,
-    outstanding,
-    bursar_transaction_id,
-    profile,
-    batch_number,
-    status_code,
-    refused_reason,
-    exportable,
-    credit_of,
-    loan_id,
-    created_at,
-    changed_at
+    institution_id, fine_id, patron_id, currency, type, amount, status, considered, remaining,
+    outstanding, bursar_transaction_id, profile, batch_number, status_code, refused_reason,
+    exportable, credit_of, loan_id, created_at, changed_at
 FROM report_fine
 WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY fine_id;
@@ -193,18 +126,9 @@ WITH lines AS MATERIALIZED (
 )
 
 SELECT
-    response.source,
-    response.response_id,
-    response.profile,
-    response.batch_number,
-    response.state,
-    response.reason,
-    response.outcome,
-    response.responded_at,
-    response.recorded_at,
-    lines.bursar_transaction_id,
-    lines.fine_id,
-    lines.state AS line_state,
+    response.source, response.response_id, response.profile, response.batch_number, response.state,
+    response.reason, response.outcome, response.responded_at, response.recorded_at,
+    lines.bursar_transaction_id, lines.fine_id, lines.state AS line_state,
     lines.reason AS line_reason
 FROM lines
 INNER JOIN export_response AS response
@@ -255,14 +179,7 @@ ORDER BY parked.arrival;
 -- name: rejected_payments_of_fines
 -- Payments that a rule refused, by their identity; their bytes may have expired.
 SELECT
-    source,
-    payment_id,
-    kind,
-    reason,
-    fine_id,
-    amount,
-    currency,
-    paid_at
+    source, payment_id, kind, reason, fine_id, amount, currency, paid_at
 FROM payment
 WHERE institution_id = $1 AND fine_id = any($2::text []) AND state = 'rejected'
 ORDER BY paid_at, source, payment_id;
@@ -297,19 +214,8 @@ ORDER BY operator_action.action_id;
 -- name: batches
 -- Newest first; every filter may be null.
 SELECT
-    institution_id,
-    profile,
-    batch_number,
-    export_number,
-    run_id,
-    state,
-    currency,
-    fine_count,
-    total,
-    file_name,
-    sha256,
-    cutoff,
-    sealed_at
+    institution_id, profile, batch_number, export_number, run_id, state, currency, fine_count,
+    total, file_name, sha256, cutoff, sealed_at
 FROM report_batch
 WHERE
     ($1::text IS NULL OR institution_id = $1)
@@ -329,20 +235,8 @@ ORDER BY institution_id;
 -- name: lines_of_batch
 -- In the file's numbers' order.
 SELECT
-    institution_id,
-    profile,
-    batch_number,
-    bursar_transaction_id,
-    fine_id,
-    patron_id,
-    currency,
-    amount,
-    state,
-    refused_reason,
-    fine_status,
-    outstanding,
-    paid,
-    written_off
+    institution_id, profile, batch_number, bursar_transaction_id, fine_id, patron_id, currency,
+    amount, state, refused_reason, fine_status, outstanding, paid, written_off
 FROM report_line
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 ORDER BY length(bursar_transaction_id), bursar_transaction_id;
@@ -363,23 +257,10 @@ ORDER BY recorded_at NULLS FIRST, source, response_id;
 -- name: payment
 -- One payment by its identity, and what it waits for.
 SELECT
-    payment.institution_id,
-    payment.source,
-    payment.payment_id,
-    payment.kind,
-    payment.state,
-    payment.fine_id,
-    payment.bursar_transaction_id,
-    payment.currency,
-    payment.amount,
-    payment.paid_at,
-    payment.applied,
-    payment.excess,
-    payment.credit_id,
-    payment.reversed_by,
-    payment.reverses,
-    payment.reason,
-    parked.wait
+    payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.state,
+    payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
+    payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
+    payment.reverses, payment.reason, parked.wait
 FROM payment
 LEFT JOIN parked
     ON
@@ -422,22 +303,9 @@ WITH RECURSIVE sources (institution_id, source) AS (
 )
 
 SELECT
-    page.institution_id,
-    page.source,
-    page.payment_id,
-    page.kind,
-    page.state,
-    page.fine_id,
-    page.bursar_transaction_id,
-    page.currency,
-    page.amount,
-    page.paid_at,
-    page.applied,
-    page.excess,
-    page.credit_id,
-    page.reversed_by,
-    page.reverses,
-    page.reason,
+    page.institution_id, page.source, page.payment_id, page.kind, page.state, page.fine_id,
+    page.bursar_transaction_id, page.currency, page.amount, page.paid_at, page.applied, page.excess,
+    page.credit_id, page.reversed_by, page.reverses, page.reason,
     (
         SELECT parked.wait FROM parked
         WHERE
@@ -449,22 +317,10 @@ SELECT
 FROM sources
 CROSS JOIN LATERAL (
     SELECT
-        payment.institution_id,
-        payment.source,
-        payment.payment_id,
-        payment.kind,
-        payment.state,
-        payment.fine_id,
-        payment.bursar_transaction_id,
-        payment.currency,
-        payment.amount,
-        payment.paid_at,
-        payment.applied,
-        payment.excess,
-        payment.credit_id,
-        payment.reversed_by,
-        payment.reverses,
-        payment.reason
+        payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.state,
+        payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
+        payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
+        payment.reverses, payment.reason
     FROM payment
     WHERE
         payment.institution_id = sources.institution_id

@@ -49,31 +49,11 @@ GROUP BY
 -- The first open fines of some of these groups that nothing else holds back; an empty library code
 -- stands for a fine of the institution itself.
 SELECT
-    fine.institution_id,
-    fine.fine_id,
-    fine.patron_id,
-    fine.currency,
-    fine.type,
-    fine.amount,
-    fine.owner,
-    fine.created_at,
-    fine.comment,
-    fine.loan_id,
-    fine.item,
-    fine.credit_of,
-    fine.exportable,
-    fine.digest,
-    fine.status,
-    fine.considered,
-    fine.remaining,
-    fine.outstanding,
-    fine.line,
-    fine.terms_id,
-    fine.payments_live,
-    fine.status_code,
-    fine.refused_reason,
-    fine.released,
-    fine.changed_at,
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at,
     coalesce(patron.user_group, '') AS user_group
 FROM fine
 LEFT JOIN patron USING (institution_id, patron_id)
