@@ -30,7 +30,7 @@ from ..database import ledger_write
 from ..database.outbox import Outputs
 from ..database.session import Connection, run_in_thread
 from ..runtime.failures import BAD_CONTENT, SURROUNDINGS, TIME_LIMITS
-from ..runtime.problems import OperatorError
+from ..runtime.problems import OperatorError, result_or_exception
 
 log = structlog.get_logger()
 
@@ -160,9 +160,9 @@ def _parked_failures(
 
 
 def _failure(effects: Changes, outputs: Outputs, recorded_at: datetime) -> Exception | None:
-    try:
+    def encode() -> None:
         ledger_write.require_rows(effects, recorded_at)
         outputs.encoded(effects, recorded_at)
-    except Exception as problem:  # noqa: BLE001 - the caller raises it, with the record's key
-        return problem
-    return None
+
+    result = result_or_exception(encode)
+    return result if isinstance(result, Exception) else None

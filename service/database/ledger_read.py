@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import asyncpg
@@ -25,6 +26,7 @@ from ..core.terms import Terms
 from ..core.words import Wait
 from ..core.workspace import LoanKey, PatronKey, View
 from ..runtime.failures import StaleRead
+from ..runtime.problems import result_or_exception
 from . import tables
 from .encodings import origin_of, terms_of
 from .references import References, credits_made_by, fines_named_by
@@ -228,10 +230,11 @@ class LedgerReader:
         failures: dict[ParkedKey, Exception] = {}
         for row in rows:
             key = _parked_key(row)
-            try:
-                items[key] = self._parked_item(row, key[1])
-            except Exception as problem:  # noqa: BLE001 - raised below, with the record's key
-                failures[key] = problem
+            result = result_or_exception(partial(self._parked_item, row, key[1]))
+            if isinstance(result, Exception):
+                failures[key] = result
+            else:
+                items[key] = result
         if failures:
             raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
         return items

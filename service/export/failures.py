@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 
 from ..apply.isolation import is_of_a_record, is_of_the_program, name_of
 from ..core.ledger import Fine
 from ..runtime.failures import IN_THE_WAY
-from ..runtime.problems import OperatorError
+from ..runtime.problems import OperatorError, result_or_exception
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
 from .xml.proof import NotReadBack
@@ -100,25 +101,15 @@ def failing_fines(
     thousands cost a few dozen attempts.
     """
     failing: list[tuple[Fine, Exception]] = []
-    parts = [fines]
+    parts = [fines] if fines else []
     while parts and len(failing) < NAMED_MAX:
         part = parts.pop()
-        problem = _problem_with(part, attempt) if part else None
-        if problem is None:
+        result = result_or_exception(partial(attempt, part))
+        if not isinstance(result, Exception):
             continue
         if len(part) == 1:
-            failing.append((part[0], problem))
+            failing.append((part[0], result))
         else:
             middle = len(part) // 2
             parts += (part[middle:], part[:middle])
     return failing
-
-
-def _problem_with(
-    part: Sequence[Fine], attempt: Callable[[Sequence[Fine]], object]
-) -> Exception | None:
-    try:
-        attempt(part)
-    except Exception as problem:  # noqa: BLE001 - the caller raises it, with the id of the fine
-        return problem
-    return None

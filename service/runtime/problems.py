@@ -1,13 +1,15 @@
 """Errors an operator mends, and how any other is fields without quoting a value."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 from aiokafka.errors import KafkaError
 
+R = TypeVar("R")
 FRAMES_MAX = 12
 CAUSES_MAX = 5
 
@@ -45,6 +47,18 @@ class RecordsGone(OperatorError):
 
 class Bug(Exception):
     """A fault of this program. The text says where it is and quotes no value."""
+
+
+def result_or_exception(work: Callable[[], R]) -> R | Exception:
+    """Returns what `work` returns, or the exception that it raises.
+
+    For callers that do the same with many records or fines, and raise afterwards for those on which
+    the program failed.
+    """
+    try:
+        return work()
+    except Exception as problem:  # noqa: BLE001 - the caller raises it, with its record or fine
+        return problem
 
 
 def describe(problem: BaseException) -> dict[str, object]:
