@@ -1,10 +1,13 @@
-"""Source files as texts and syntax trees; each is read and parsed once for all tests."""
+"""Source files as texts and syntax trees, which several tests of the source share."""
 
 from __future__ import annotations
 
 import ast
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+
+# As many as the service has. More trees would slow the garbage collector in all other tests.
+TREES_MAX = 250
 
 
 @cache
@@ -13,13 +16,14 @@ def text_of(path: Path) -> str:
     return path.read_text("utf-8")
 
 
-@cache
+@lru_cache(TREES_MAX)
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of the syntax tree of a file of Python, in the order of `ast.walk`."""
+    return tuple(ast.walk(ast.parse(text_of(path))))
+
+
 def tree_of(path: Path) -> ast.Module:
     """The syntax tree of a file of Python."""
-    return ast.parse(text_of(path))
-
-
-@cache
-def nodes_of(path: Path) -> tuple[ast.AST, ...]:
-    """Every node of the syntax tree, in the order of `ast.walk`."""
-    return tuple(ast.walk(tree_of(path)))
+    root = nodes_of(path)[0]
+    assert isinstance(root, ast.Module)
+    return root

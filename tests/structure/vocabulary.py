@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.structure.source import nodes_of
-from tests.structure.words import RULES, Name
+from tests.structure.words import RULES, Name, words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
@@ -24,6 +24,7 @@ CHECKED = tuple(ROOT / name for name in ("service", "tests", "examples", "demo")
 COMMANDS = SERVICE / "cli" / "commands"
 STATEMENTS = SERVICE / "database" / "sql"
 MIGRATIONS = SERVICE / "database" / "migrations"
+_WORDS_OF_RULES = frozenset[str]().union(*(rule.words for rule in RULES))
 
 
 class Fault(NamedTuple):
@@ -39,6 +40,7 @@ def faults(folder: Path) -> list[Fault]:
         {
             Fault(name, rule.instead)
             for name in names(folder)
+            if not _WORDS_OF_RULES.isdisjoint(words_of(name.identifier))
             if not _is_of_the_contract(name)
             for rule in RULES
             if rule.forbids(name)
