@@ -212,8 +212,7 @@ SELECT
 FROM fine
 WHERE
     institution_id = $1
-    AND status IN ('Active', 'In dispute')
-    AND currency = $2
+    AND status IN ('Active', 'In dispute') AND currency = $2
     AND (patron_id, fine_id) > ($3, $4)
 ORDER BY patron_id, fine_id
 LIMIT $5;
@@ -269,8 +268,7 @@ SELECT
 FROM fine
 WHERE
     institution_id = $1
-    AND status IN ('Active', 'In dispute')
-    AND currency = $2
+    AND status IN ('Active', 'In dispute') AND currency = $2
     AND (patron_id, fine_id) > ($3, $4)
     AND patron_id = any($5::text [])
 ORDER BY patron_id, fine_id

@@ -59,13 +59,7 @@ ON CONFLICT DO NOTHING;
 -- Locks the accounts of one commit in the order of their keys. Whoever writes a fine holds its
 -- account.
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    active,
-    transferred,
-    sequence,
-    epoch
+    institution_id, patron_id, currency, active, transferred, sequence, epoch
 FROM account
 INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
     USING (institution_id, patron_id, currency)
@@ -75,13 +69,7 @@ FOR UPDATE OF account;
 -- name: read_account
 -- The same accounts without a lock, for previews.
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    active,
-    transferred,
-    sequence,
-    epoch
+    institution_id, patron_id, currency, active, transferred, sequence, epoch
 FROM account
 INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
     USING (institution_id, patron_id, currency);
@@ -135,13 +123,8 @@ INNER JOIN payment USING (institution_id, source, payment_id);
 -- name: read_fine_change
 -- Changes by their identities.
 SELECT
-    fine_change.institution_id,
-    fine_change.source,
-    fine_change.change_id,
-    fine_change.digest,
-    fine_change.state,
-    fine_change.fine_id,
-    fine_change.reason
+    fine_change.institution_id, fine_change.source, fine_change.change_id, fine_change.digest,
+    fine_change.state, fine_change.fine_id, fine_change.reason
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, change_id)
 INNER JOIN fine_change USING (institution_id, source, change_id);
 
@@ -187,13 +170,7 @@ INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
 -- Locks batches after the accounts, in the order of their keys, so that two responses to one batch
 -- are decided one after the other.
 SELECT
-    institution_id,
-    profile,
-    batch_number,
-    state,
-    currency,
-    fine_count,
-    total
+    institution_id, profile, batch_number, state, currency, fine_count, total
 FROM export_batch
 INNER JOIN unnest($1::text [], $2::text [], $3::bigint [])
     AS k (institution_id, profile, batch_number)

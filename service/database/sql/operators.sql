@@ -132,13 +132,7 @@ WHERE recorded_at <= clock_timestamp() - $1::bigint * interval '1 second';
 -- name: rejected
 -- Without their bytes, oldest first; every filter may be null.
 SELECT
-    topic,
-    partition,
-    record_offset,
-    institution_id,
-    reason,
-    detail,
-    state,
+    topic, partition, record_offset, institution_id, reason, detail, state,
     octet_length(record_value)::bigint AS size_bytes,
     recorded_at
 FROM rejected
@@ -161,13 +155,7 @@ LIMIT $7;
 -- name: rejected_naming
 -- Records that may name what is looked for: its bytes, as JSON can write them, lie in the value.
 SELECT
-    topic,
-    partition,
-    record_offset,
-    institution_id,
-    reason,
-    detail,
-    state,
+    topic, partition, record_offset, institution_id, reason, detail, state,
     octet_length(record_value)::bigint AS size_bytes,
     recorded_at,
     record_value

@@ -25,13 +25,7 @@ WITH summed AS (
 
 accounts AS (
     SELECT
-        institution_id,
-        patron_id,
-        currency,
-        active,
-        transferred,
-        sequence,
-        epoch
+        institution_id, patron_id, currency, active, transferred, sequence, epoch
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),
@@ -102,13 +96,7 @@ WITH summed AS (
 
 accounts AS (
     SELECT
-        institution_id,
-        patron_id,
-        currency,
-        active,
-        transferred,
-        sequence,
-        epoch
+        institution_id, patron_id, currency, active, transferred, sequence, epoch
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),
@@ -162,13 +150,7 @@ LIMIT $2;
 -- Each transaction goes on from the one before: balances after it are those before and its change.
 WITH followed AS (
     SELECT
-        institution_id,
-        patron_id,
-        currency,
-        sequence,
-        fine_id,
-        active,
-        transferred,
+        institution_id, patron_id, currency, sequence, fine_id, active, transferred,
         active_change + coalesce(lag(active) OVER in_order, 0) AS active_sum,
         transferred_change + coalesce(lag(transferred) OVER in_order, 0) AS transferred_sum
     FROM ledger_transaction
@@ -251,13 +233,7 @@ differing AS MATERIALIZED (
 )
 
 SELECT
-    institution_id,
-    patron_id,
-    currency,
-    fine_id,
-    name,
-    expected,
-    found
+    institution_id, patron_id, currency, fine_id, name, expected, found
 FROM differing
 ORDER BY institution_id, patron_id, currency, fine_id, name
 LIMIT $2;
@@ -383,13 +359,8 @@ summed AS (
 
 differing AS MATERIALIZED (
     SELECT
-        batches.institution_id,
-        batches.currency,
-        batches.profile,
-        batches.batch_number,
-        found.name,
-        found.expected::bigint AS expected,
-        found.found::bigint AS found
+        batches.institution_id, batches.currency, batches.profile, batches.batch_number, found.name,
+        found.expected::bigint AS expected, found.found::bigint AS found
     FROM batches
     FULL JOIN summed
         ON
@@ -411,13 +382,7 @@ differing AS MATERIALIZED (
 )
 
 SELECT
-    institution_id,
-    currency,
-    profile,
-    batch_number,
-    name,
-    expected,
-    found
+    institution_id, currency, profile, batch_number, name, expected, found
 FROM differing
 ORDER BY institution_id, profile, batch_number, name
 LIMIT $2;

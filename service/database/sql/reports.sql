@@ -114,13 +114,7 @@ ORDER BY fine_id;
 -- that they are found by their ids and not by way of all batches that were answered.
 WITH lines AS MATERIALIZED (
     SELECT
-        institution_id,
-        profile,
-        batch_number,
-        bursar_transaction_id,
-        fine_id,
-        state,
-        reason
+        institution_id, profile, batch_number, bursar_transaction_id, fine_id, state, reason
     FROM export_line
     WHERE institution_id = $1 AND bursar_transaction_id = any($2::text [])
 )
@@ -165,12 +159,7 @@ WITH waiting AS (
 )
 
 SELECT
-    parked.record,
-    parked.source,
-    parked.id,
-    parked.wait,
-    parked.fine_id,
-    parked.original,
+    parked.record, parked.source, parked.id, parked.wait, parked.fine_id, parked.original,
     parked.recorded_at
 FROM waiting
 INNER JOIN parked USING (institution_id, record, source, id)
