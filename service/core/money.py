@@ -151,10 +151,10 @@ def format_of(currency: str) -> Callable[[int], str]:
     digits = decimals(currency)
     if digits == 0:
         return str
-    scale = 10**digits
+    scale, form = 10**digits, f"%s%d.%0{digits}d"
 
     def amount(minor: int) -> str:
         whole, rest = divmod(abs(minor), scale)
-        return f"{'-' if minor < 0 else ''}{whole}.{rest:0{digits}d}"
+        return form % ("-" if minor < 0 else "", whole, rest)
 
     return amount
