@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,10 +13,10 @@ from demo.scene import ANNA, Fine, fine_created
 from demo.stage import event_headers, json_bytes
 from demo.world import World, running_service, temporary_world
 from tests.structure import reference
+from tests.support.examples import run_example
 from tests.support.services import Services
+from tests.support.waiting import until
 
-WAIT_SECONDS_MAX = 60.0
-POLL_SECONDS = 0.05
 PAYMENTS_READ = (
     "(SELECT sum(next_offset) FROM consumer_offset WHERE topic LIKE '%bursar-payment.v1')"
 )
@@ -36,9 +33,9 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
         database = await asyncpg.connect(world.database_url)
         try:
             await _create_a_fine(world)
-            await _until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
+            await until(lambda: database.fetchval("SELECT count(*) = 1 FROM fine"))
             await world.command("export", "run", "--profile", "EXAMPLE_DAILY")
-            output = await _run(world, tmp_path, "load.py", "1")
+            output = await run_example(world, tmp_path, "load.py", "1")
             (path,) = (tmp_path / "inbox").glob("*.xml")
             assert output.split() == [path.name, "1", "25.00"]
             verified = await world.command("export", "verify", str(path.parent))
@@ -46,13 +43,13 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
             assert line is not None
             receipt = ("R-1", line, "10.00", "2026-09-01T09:30:00Z")
-            await _run(world, tmp_path, "pay.py", *receipt)
-            await _until(lambda: _owes(database, 1500))
-            await _run(world, tmp_path, "pay.py", *receipt)  # another attempt
-            await _until(lambda: database.fetchval(f"SELECT {PAYMENTS_READ} = 2"))
+            await run_example(world, tmp_path, "pay.py", *receipt)
+            await until(lambda: _owes(database, 1500))
+            await run_example(world, tmp_path, "pay.py", *receipt)  # another attempt
+            await until(lambda: database.fetchval(f"SELECT {PAYMENTS_READ} = 2"))
             later = ("R-2", line, "15.00", "2026-09-02T14:00:00+02:00")
-            await _run(world, tmp_path, "pay.py", *later, "structured")
-            await _until(lambda: _owes(database, 0))
+            await run_example(world, tmp_path, "pay.py", *later, "structured")
+            await until(lambda: _owes(database, 0))
             assert await database.fetchval("SELECT count(*) FROM payment") == 2
             assert await database.fetchval("SELECT count(*) FROM rejected") == 0
         finally:
@@ -73,31 +70,3 @@ async def _create_a_fine(world: World) -> None:
 
 async def _owes(database: asyncpg.Connection[asyncpg.Record], minor: int) -> bool:
     return bool(await database.fetchval("SELECT transferred = $1 FROM account", minor))
-
-
-async def _run(world: World, folder: Path, name: str, *arguments: str) -> str:
-    script = reference.EXAMPLES / name
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(script), *arguments),
-        cwd=folder,
-        env=world.environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
-            out, problems = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, problems.decode()
-    return out.decode()
-
-
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS_MAX):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(POLL_SECONDS)

@@ -133,7 +133,7 @@ DELETE FROM export_plan
 WHERE institution_id = $1 AND profile = $2;
 
 -- name: see_profiles
--- A schedule counts from when its profile is first seen.
+-- When each profile was first read here. The times of a cron expression count from then on.
 INSERT INTO profile_seen (institution_id, profile, since)
 SELECT
     k.institution_id,
