@@ -115,14 +115,14 @@ def bad_line_row(bad: BadLine) -> Row:
 
 
 def would_be(summary: Summary) -> list[Row]:
-    """What a file would do, before it does."""
+    """The rows that say what an import of the file would do."""
     return [*_sorts(summary, "would_be"), *_bad(summary, "would_be")]
 
 
 def became(
     outcomes: Sequence[OutcomeTotal], earlier: Sequence[OutcomeTotal], summary: Summary
 ) -> list[Row]:
-    """What the ledger made of a file, and what of it could not be published.
+    """The rows that say what the ledger made of a file, and what of it could not be published.
 
     `earlier` is what the ledger had made of the file before this import; these lines have no effect
     now.

@@ -103,7 +103,7 @@ def _place(batch: PublishedManifest) -> tuple[str, int]:
 
 
 def billed_row(batch: PublishedManifest) -> Row:
-    """What the list shows of a manifest; its instant as all lists show instants."""
+    """The row that the list of published manifests has for a manifest."""
     row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
     sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}

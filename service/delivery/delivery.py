@@ -98,7 +98,7 @@ class Delivery:
 
     @property
     def unseen(self) -> list[str]:
-        """What --profile and --continue-at name and no batch has."""
+        """Messages about codes in --profile and --continue-at that no batch has had."""
         return self._request.unseen(self._queue.keys)
 
     def problem(self) -> str | None:

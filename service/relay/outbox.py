@@ -111,7 +111,7 @@ class Progress:
         self.batch_bytes[topic] = max(batch_bytes // 2, BATCH_BYTES_MIN)
 
     def complete(self, rows: Iterable[Row]) -> list[int]:
-        """Ids of the rows that have nothing left to send."""
+        """Returns the ids of those rows of which no record is left to send."""
         return [row.id for row in rows if len(self.skipped(row)) == len(row.keys)]
 
     def stored(self, complete: Iterable[int]) -> None:
