@@ -205,8 +205,7 @@ class _Import:
         self._course.decided = sum(outcome.lines for outcome in earlier)
         await self._publish(job, target)
         is_decided = await self._await(job, target)
-        became = await job.outcomes(target)
-        rows = import_shown.became(became, earlier, summary)
+        rows = import_shown.became(await job.outcomes(target), earlier, summary)
         show(import_shown.BECAME, rows, self._options.as_json)
         if repeats := summary.lines(LineOutcome.REPEAT):
             complain(f"{repeats} of the lines were imported before: they did nothing now")

@@ -82,8 +82,7 @@ def trace_of(traceparent: str | None) -> Headers:
 @lru_cache(maxsize=64)  # a poll's transactions share one instant
 def instant_bytes(time: datetime) -> bytes:
     """An aware time as RFC 3339 in UTC, with microseconds if there are any, as in the JSON."""
-    text = time.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return f"{text}Z".encode()
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat()}Z".encode()
 
 
 def json_bytes(members: Members) -> bytes:

@@ -174,9 +174,7 @@ def _reason_shown(
     """
     if not profile.includes_type(fine.facts.type):
         return Exclusion.NOT_THIS_PROFILE
-    if exclusion is None and is_paused:
-        return Exclusion.PAUSED
-    return exclusion
+    return Exclusion.PAUSED if exclusion is None and is_paused else exclusion
 
 
 def _is_listed(fine: Fine, reason: Exclusion) -> bool:

@@ -132,8 +132,6 @@ def _problem(_logger: object, _method: str, fields: Fields) -> Fields:
 
 
 def _kept_back(_logger: object, _method: str, fields: Fields) -> Fields:
-    record = fields.get("_record")
-    count = getattr(record, "kept_back", 0)
-    if count:
+    if count := getattr(fields.get("_record"), "kept_back", 0):
         fields["kept_back"] = count
     return fields
