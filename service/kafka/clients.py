@@ -29,8 +29,10 @@ STOP_SECONDS_MAX = 2
 HARD_CLOSE_SECONDS_MAX = 1
 
 # How the client logs that it cannot connect, and what the cause means; tried in this order, since
-# a line may hold several of these words.
-_CONNECTION_LINE = re.compile(r'Unable connect to "(?P<address>.+:\d+)": ?(?P<cause>.*)', re.DOTALL)
+# a message may hold several of these words.
+_CONNECTION_MESSAGE = re.compile(
+    r'Unable connect to "(?P<address>.+:\d+)": ?(?P<cause>.*)', re.DOTALL
+)
 _CAUSES = (
     (r"CERTIFICATE_VERIFY_FAILED", "the broker's certificate is not accepted{}"),
     (r"\[SSL|SSLError|\[X509", "there is no TLS session{}"),
@@ -154,7 +156,7 @@ def why_unusable(problem: Exception, logged: str | None) -> str:
     `logged` is the last line that the client has logged, since its exceptions only say that no
     broker was reached.
     """
-    match = _CONNECTION_LINE.match(logged or "")
+    match = _CONNECTION_MESSAGE.match(logged or "")
     if match is None:
         return f"{problem} ({logged})" if logged else str(problem)
     cause = match["cause"].strip()

@@ -111,8 +111,8 @@ def faults(name: str, record: bytes) -> list[str]:
     """What a plain JSON parser and the schema have against a record; empty when they accept it."""
     try:
         value = json.loads(record.decode())
-    except (ValueError, RecursionError) as refusal:
-        return [type(refusal).__name__]
+    except (ValueError, RecursionError) as problem:
+        return [type(problem).__name__]
     return [error.message for error in validator(name).iter_errors(value)]
 
 

@@ -20,7 +20,7 @@ Node = dict[str, object]
 VALID = [(name, path) for name in NAMES for path in examples.valid(name)]
 INVALID = [(name, path, reason) for name in NAMES for path, reason in examples.invalid(name)]
 CERTAIN = [case for case in INVALID if not examples.up_to_the_parser(case[1])]
-REFUSED = [case for case in CERTAIN if not examples.wire_only(case[1])]
+OF_THE_SCHEMA = [case for case in CERTAIN if not examples.wire_only(case[1])]
 WIRE_ONLY = [case for case in INVALID if examples.wire_only(case[1])]
 
 
@@ -33,7 +33,7 @@ def test_a_valid_example_is_accepted(name: str, path: Path) -> None:
     assert examples.faults(name, path.read_bytes()) == []
 
 
-@pytest.mark.parametrize(("name", "path", "reason"), REFUSED, ids=named(REFUSED))
+@pytest.mark.parametrize(("name", "path", "reason"), OF_THE_SCHEMA, ids=named(OF_THE_SCHEMA))
 def test_an_invalid_example_is_refused(name: str, path: Path, reason: str) -> None:
     assert examples.faults(name, path.read_bytes()) != [], reason
 

@@ -134,8 +134,8 @@ async def test_an_erasure_reaches_every_text_of_one_patron_and_none_of_another(
     before = await path.rows(numbers)
     assert await secrets_of(path, "ADA") == await secrets_of(path, "BOB") == ALL
 
-    refused = await erase(writer, (UNIVERSITY, "ADA"), DECISION)
-    assert (refused.done, refused.outcome) == (False, OWES), "a refused fine is open again"
+    result = await erase(writer, (UNIVERSITY, "ADA"), DECISION)
+    assert (result.done, result.outcome) == (False, OWES), "a refused fine is open again"
     assert await secrets_of(path, "ADA") == ALL
     texts = await erase(writer, (UNIVERSITY, "ADA"), DECISION, only_texts=True)
     assert texts.done, texts.outcome

@@ -251,12 +251,17 @@ def test_what_the_contract_lets_in_and_the_selection_lets_out_is_printed_and_rea
         return
     facts, who = read_as.facts, read_as.patron
     fine_now = Fine(facts, Status.ACTIVE, Considered.ACTIVE, facts.amount)
-    refusal = exclusion_of(
+    exclusion = exclusion_of(
         PROFILE, candidate_of(PROFILE, who, fine_now), local_date(facts.created_at, PROFILE.zone)
     )
-    assert refusal in (None, Exclusion.NO_IDENTIFIER, Exclusion.NO_PATRON_NAME, Exclusion.BAD_TEXT)
-    event(str(refusal))
-    if refusal is not None:
+    assert exclusion in (
+        None,
+        Exclusion.NO_IDENTIFIER,
+        Exclusion.NO_PATRON_NAME,
+        Exclusion.BAD_TEXT,
+    )
+    event(str(exclusion))
+    if exclusion is not None:
         return
     line = line_of(fine_now, "1", Status.TRANSFERRED, None)
     patrons = {(facts.institution_id, facts.patron_id): who}

@@ -29,7 +29,7 @@ async def path(path: WritePath) -> WritePath:
     return path
 
 
-async def refused(path: WritePath, statement: str) -> bool:
+async def is_immutable(path: WritePath, statement: str) -> bool:
     try:
         await path.pool.execute(statement)
     except asyncpg.RestrictViolationError:
@@ -44,7 +44,9 @@ async def test_of_a_sealed_row_only_what_is_listed_can_be_changed(
     """A new column fails here until somebody decides on which side it stands."""
     columns = {str(row["name"]) for row in await path.rows(COLUMNS, table)}
     allowed = {
-        name for name in columns if not await refused(path, f"UPDATE {table} SET {name} = {name}")
+        name
+        for name in columns
+        if not await is_immutable(path, f"UPDATE {table} SET {name} = {name}")
     }
     assert allowed == CHANGEABLE[table]
 
@@ -52,7 +54,7 @@ async def test_of_a_sealed_row_only_what_is_listed_can_be_changed(
 @pytest.mark.parametrize("table", [*CHANGEABLE, *APPEND_ONLY])
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
 async def test_no_row_of_it_can_be_removed(path: WritePath, table: str, statement: str) -> None:
-    assert await refused(path, statement.format(table))
+    assert await is_immutable(path, statement.format(table))
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
@@ -61,7 +63,9 @@ async def test_no_column_of_an_append_only_table_can_be_changed(
 ) -> None:
     for row in await path.rows(COLUMNS, table):
         if row["name"] not in ERASABLE.get(table, ()):
-            assert await refused(path, f"UPDATE {table} SET {row['name']} = DEFAULT"), row["name"]
+            assert await is_immutable(path, f"UPDATE {table} SET {row['name']} = DEFAULT"), row[
+                "name"
+            ]
 
 
 async def test_of_the_ledger_texts_can_be_taken_away_and_nothing_else(path: WritePath) -> None:
@@ -81,7 +85,7 @@ async def test_of_the_ledger_texts_can_be_taken_away_and_nothing_else(path: Writ
         "cause = jsonb_set(cause, '{reason}', '\"another\"')",
         "comment = NULL, amount = amount",
     ):
-        assert await refused(path, row.format(change)), change
+        assert await is_immutable(path, row.format(change)), change
     await path.pool.execute(row.format("comment = NULL, cause = cause - 'comment' - 'reason'"))
     kept = await path.rows("SELECT comment, cause FROM ledger_transaction WHERE sequence = 900")
     assert [(line["comment"], json.loads(str(line["cause"]))) for line in kept] == [

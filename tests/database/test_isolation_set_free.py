@@ -49,19 +49,19 @@ from tests.support.write_path import (
     profiles_of,
 )
 
-REFUSED_ONCE = """
-CREATE SEQUENCE refusals;
-CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS
+REJECTED_ONCE = """
+CREATE SEQUENCE rejections;
+CREATE FUNCTION reject_once() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN
-    IF nextval('refusals') = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
+    IF nextval('rejections') = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER refuse_once BEFORE INSERT ON ledger_transaction
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_once()
+CREATE TRIGGER reject_once BEFORE INSERT ON ledger_transaction
+FOR EACH STATEMENT EXECUTE FUNCTION reject_once()
 """
 
 
-REFUSED = "CheckViolationError ledger_transaction_sequence_check"
+DATABASE_ERROR = "CheckViolationError ledger_transaction_sequence_check"
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -75,7 +75,7 @@ async def test_a_record_that_is_set_free_and_fails_is_set_apart_alone(
     with monkeypatch.context() as patch:
         await commit(path, patch, failure)
         (item,) = await parked_now(path)
-        error = REFUSED if failure == "database" else "Mistake"
+        error = DATABASE_ERROR if failure == "database" else "Mistake"
         assert (item.id, item.wait, item.error) == (BAD, "internal_error", error)
         assert item.is_bound
     states = await path.rows("SELECT change_id, state FROM fine_change ORDER BY change_id")
@@ -205,9 +205,11 @@ async def test_however_many_records_fail_in_one_commit_that_is_made_without_them
     assert await path.value("SELECT count(*) FROM parked_failure") == 5
 
 
-async def test_a_refusal_that_is_over_by_itself_sets_no_record_apart(path: WritePath) -> None:
+async def test_a_database_error_that_is_over_by_itself_sets_no_record_apart(
+    path: WritePath,
+) -> None:
     await path.take(*(change(change_id=f"C-{n}", fine_id="F-1", amount="0.01") for n in range(4)))
-    await path.pool.execute(REFUSED_ONCE)
+    await path.pool.execute(REJECTED_ONCE)
     await path.take(fine(fine_id="F-1"))
     assert await path.value("SELECT count(*) FROM parked_failure") == 0
     assert await path.value("SELECT count(*) FROM parked") == 0

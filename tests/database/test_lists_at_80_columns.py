@@ -10,7 +10,7 @@ from service.cli import accounts, batches, held, history, parked, quarantined, r
 from service.cli.lists import Kind, Listing
 from tests.support.commands import Commands, MakeCommands
 from tests.support.installation import institution, profile
-from tests.support.quarantine import refuse
+from tests.support.quarantine import put_in_quarantine
 from tests.support.write_path import PREFIX, WritePath, fine, payment, response
 
 PROFILE = institution() + profile("STUDENT_INFORMATION", overpayment="hold")
@@ -66,7 +66,7 @@ async def fill(path: WritePath) -> None:
         payment(payment_id=long_id(8), amount="0.00"),
         fine(fine_id=later, amount=amount),
     )
-    await refuse(path, "balance-changed.v1")
+    await put_in_quarantine(path, "balance-changed.v1")
 
 
 async def test_every_list_keeps_its_ids_and_numbers_whole(

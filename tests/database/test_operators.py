@@ -12,7 +12,7 @@ from tests.support.deciding import (
     held_for_its_excess,
     not_done,
     parked_now,
-    refused_by_the_database,
+    rejected_by_the_database,
     rejected_now,
 )
 from tests.support.inputs import ABSENT
@@ -94,10 +94,10 @@ async def test_of_two_people_the_second_is_told_that_nothing_is_left(path: Write
 async def test_a_record_with_an_internal_error_is_applied_once_its_cause_is_mended(
     path: WritePath,
 ) -> None:
-    item = await refused_by_the_database(path, fine(loan_id="L-odd"))
+    item = await rejected_by_the_database(path, fine(loan_id="L-odd"))
     assert (item.record, item.id, item.source) == ("fine", "F-1", None)
-    refusal = not_done(await parked.release(path.applier, item, WHY))
-    assert refusal == "fails: CheckViolationError: 23514: odd"
+    outcome = not_done(await parked.release(path.applier, item, WHY))
+    assert outcome == "fails: CheckViolationError: 23514: odd"
     assert len(await parked_now(path)) == 1
     await path.pool.execute("ALTER TABLE fine DROP CONSTRAINT odd")
     assert done(await parked.release(path.applier, item, WHY)) == "applied"
@@ -107,7 +107,7 @@ async def test_a_record_with_an_internal_error_is_applied_once_its_cause_is_mend
 
 
 async def test_a_record_with_an_internal_error_can_be_discarded(path: WritePath) -> None:
-    item = await refused_by_the_database(path, fine(loan_id="L-odd"))
+    item = await rejected_by_the_database(path, fine(loan_id="L-odd"))
     assert done(await parked.discard(path.applier, item, WHY)) == "discarded"
     (row,) = await rejected_now(path)
     assert (row.reason, row.state, row.place) == (Reason.DISCARDED, "discarded", item.place)
@@ -116,7 +116,7 @@ async def test_a_record_with_an_internal_error_can_be_discarded(path: WritePath)
 
 
 async def test_parked_records_are_found_by_identity_place_wait_and_age(path: WritePath) -> None:
-    await refused_by_the_database(path, fine(fine_id="F-2", loan_id="L-odd"))
+    await rejected_by_the_database(path, fine(fine_id="F-2", loan_id="L-odd"))
     await path.take(payment(), payment(payment_id="PAY-2", source="ERP"), change(fine_id="F-9"))
     await path.pool.execute(
         "UPDATE parked SET recorded_at = now() - interval '2 days' WHERE id = 'C-1'"

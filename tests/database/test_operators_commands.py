@@ -48,9 +48,9 @@ async def test_all_is_asked_for_once_and_filtered(path: WritePath, commands: Com
         payment(), payment(payment_id="PAY-2"), payment(payment_id="P", institution_id="77")
     )
     every = ("parked", "discard", "--all", "--institution", "6050", *WHY)
-    refused = await commands.call(*every, answer="n\n")
-    assert refused.exit_code == 1
-    assert "Discard parked records: 2?" in refused.stderr
+    ended = await commands.call(*every, answer="n\n")
+    assert ended.exit_code == 1
+    assert "Discard parked records: 2?" in ended.stderr
     assert len(await commands.lines("parked", "list")) == 3
     assert [line["done"] for line in await commands.lines(*every, "--yes")] == [True, True]
     assert [line["institution_id"] for line in await commands.lines("parked", "list")] == ["77"]
@@ -184,8 +184,8 @@ async def test_only_what_a_person_may_decide_is_released(
     assert row["outcome"] == "released"
     (again,) = await commands.lines(*released("F-1"), code=1)
     assert again["outcome"] == "is not held back"
-    (refused,) = await commands.lines(*released("F-2"), code=1)
-    assert refused["outcome"].startswith("is in dispute: the library restores it")
+    (disputed,) = await commands.lines(*released("F-2"), code=1)
+    assert disputed["outcome"].startswith("is in dispute: the library restores it")
     (rest,) = await commands.lines("held", "release", "--all", "--yes", *WHY)
     assert (rest["fine_id"], rest["done"]) == ("F-3", True)
     await export(path)

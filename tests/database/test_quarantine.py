@@ -23,7 +23,7 @@ from tests.support.quarantine import (
     gauges,
     in_quarantine,
     insert,
-    refuse,
+    put_in_quarantine,
     resend,
     rows_for,
     state,
@@ -56,7 +56,7 @@ async def test_a_batch_is_quarantined_with_either_part_and_published_once_that_p
     await path.take(fine())
     await export(path)
     (queued,) = await outbox_of(path.pool, contract)
-    await refuse(path, contract)
+    await put_in_quarantine(path, contract)
     assert await state(commands) == "quarantined"
     (batch, _) = await commands.lines("export", "show", "--profile", "SIS", "--batch", "1")
     assert batch["state"] == "quarantined"
@@ -68,7 +68,7 @@ async def test_a_batch_is_quarantined_with_either_part_and_published_once_that_p
     assert await outbox_of(path.pool, contract) == [queued]
     assert await state(commands) == "sealed"
     assert await gauges(path) == (0, 0)
-    await refuse(path)  # nothing
+    await put_in_quarantine(path)  # nothing
     assert await state(commands) == "published"
 
 
@@ -77,7 +77,7 @@ async def test_a_batch_waits_for_both_parts_and_the_release_of_one_names_the_oth
 ) -> None:
     await path.take(fine())
     await export(path)
-    await refuse(path, DOCUMENT, MANIFEST)
+    await put_in_quarantine(path, DOCUMENT, MANIFEST)
     first, second = await in_quarantine(path)
     release = ("quarantined", "release", *WHY, "--id")
     (outcome,) = await commands.lines(*release, str(second))
@@ -96,7 +96,7 @@ async def test_a_batch_that_is_sent_again_leaves_the_quarantine_in_the_same_comm
 ) -> None:
     await path.take(fine())
     await export(path)
-    await refuse(path, DOCUMENT, MANIFEST)
+    await put_in_quarantine(path, DOCUMENT, MANIFEST)
     first, _ = await in_quarantine(path)
     assert (
         await commands.call("export", "resend", "--profile", "SIS", "--batch", "1")
@@ -110,7 +110,7 @@ async def test_a_batch_that_is_sent_again_leaves_the_quarantine_in_the_same_comm
         f"bursar-bridge: {first} is not in quarantine any more: it was queued again as"
         f" {copy['id']}/0\n"
     )
-    await refuse(path)
+    await put_in_quarantine(path)
     assert await state(commands) == "published"
 
 
@@ -157,16 +157,16 @@ async def test_a_batch_that_the_broker_has_stays_published_while_it_is_sent_agai
 ) -> None:
     await path.take(fine())
     await export(path)
-    await refuse(path)
+    await put_in_quarantine(path)
     await resend(path)
     assert await state(commands) == "published"
-    await refuse(path, DOCUMENT)
+    await put_in_quarantine(path, DOCUMENT)
     assert await state(commands) == "quarantined"
 
 
 async def test_of_two_releases_at_once_one_queues_the_record(path: WritePath) -> None:
     await path.take(fine())
-    await refuse(path, "balance-changed.v1")
+    await put_in_quarantine(path, "balance-changed.v1")
     (only,) = await in_quarantine(path)
     async with path.pool.acquire() as connection:
         (item,) = await quarantined.find(connection, QuarantineFilter(only))
@@ -189,7 +189,7 @@ async def test_a_record_that_was_released_is_not_put_into_quarantine_under_its_o
     """A relay whose commit was in doubt writes it once more, before or after the release ends."""
     await path.take(fine())
     (row,) = await rows_for(path, "balance-changed.v1")
-    await refuse(path, "balance-changed.v1")
+    await put_in_quarantine(path, "balance-changed.v1")
     (only,) = await in_quarantine(path)
     async with asyncio.timeout(SECONDS_MAX), path.pool.acquire() as connection:
         async with connection.transaction():

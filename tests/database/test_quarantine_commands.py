@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support.commands import Commands, MakeCommands
-from tests.support.quarantine import DOCUMENT, MANIFEST, PROFILE, WHY, export, refuse
+from tests.support.quarantine import DOCUMENT, MANIFEST, PROFILE, WHY, export, put_in_quarantine
 from tests.support.write_path import PREFIX, WritePath, fine, record
 
 
@@ -19,11 +19,11 @@ async def test_all_are_released_in_their_order_after_a_confirmation(
 ) -> None:
     await path.take(fine(), fine(fine_id="F-2", currency="EUR"))
     await export(path)
-    await refuse(path, "balance-changed.v1", DOCUMENT, MANIFEST)
+    await put_in_quarantine(path, "balance-changed.v1", DOCUMENT, MANIFEST)
     every = ("quarantined", "release", "--all", *WHY)
-    refused = await commands.call(*every, answer="n\n")
-    assert refused.exit_code == 1
-    assert "Release quarantined records: 5?" in refused.stderr
+    ended = await commands.call(*every, answer="n\n")
+    assert ended.exit_code == 1
+    assert "Release quarantined records: 5?" in ended.stderr
     before = await commands.lines("quarantined", "list")
     assert len(before) == 5
     some = await commands.lines(*every, "--topic", "balance-changed.v1", "--yes")
@@ -45,7 +45,7 @@ async def test_what_a_record_tells_of_is_shown_and_its_value_only_when_asked_for
     await path.take(fine(type="LOSTITEMFINE"), record("bursar-payment.v1", b"{"))
     await export(path)
     contracts = ("balance-changed.v1", "loan-closed.v1", "rejected.v1", DOCUMENT, MANIFEST)
-    await refuse(path, *contracts)
+    await put_in_quarantine(path, *contracts)
     listed = await commands.lines("quarantined", "list")
     assert [set(row) for row in listed] == [
         {"id", "topic", "reason", "size_bytes", "ce_id", "key", "age"}
@@ -91,7 +91,7 @@ async def test_check_says_how_many_are_in_quarantine_and_what_to_do(
 
     assert finding((await commands.call("check")).stdout) == ["empty"]
     await path.take(fine())
-    await refuse(path, "balance-changed.v1")
+    await put_in_quarantine(path, "balance-changed.v1")
     (text,) = finding((await commands.call("check")).stdout)
     assert text.startswith("1 record that the broker refused: `bursar-bridge quarantined list`")
 

@@ -40,8 +40,8 @@ async def test_a_story_tells_everything_in_the_order_it_was_recorded(
     ]
     assert ("transaction", "reversal", "60.00") in result
     assert ("transaction", "credit_cancelled", "5.00") in result
-    refusals = [item["text"].split(":")[0] for item in story if item["what"] == "rejected"]
-    assert sorted(refusals) == ["already_paid", "currency_mismatch", "invalid_amount"]
+    reasons = [item["text"].split(":")[0] for item in story if item["what"] == "rejected"]
+    assert sorted(reasons) == ["already_paid", "currency_mismatch", "invalid_amount"]
     answers = [item for item in story if item["what"] == "response"]
     assert [answer["text"] for answer in answers] == [
         "accepted, line live",

@@ -16,7 +16,7 @@ from tests.support.delivering import (
     POINTS,
     TOPICS,
     Drop,
-    check_refused,
+    check_undeliverable,
     journal_of,
     learned,
     state_of,
@@ -76,7 +76,7 @@ async def test_a_batch_published_again_with_other_content_is_refused(
     drop.publish(*theirs)
     ended = await drop.once()
     assert (ended.code, ended.rows, learned(ended)) == (1, [], [])
-    check_refused(ended, "972/DAILY: 1 again: batch_number: ", ours[0], theirs[0])
+    check_undeliverable(ended, "972/DAILY: 1 again: batch_number: ", ours[0], theirs[0])
     assert drop.files().keys() == (set() if takes_files else {ours[0].file_name})
     drop.publish(*ours)
     ended = await drop.once()
@@ -94,7 +94,7 @@ async def test_killed_at_any_step_no_number_gets_a_second_name(drop: Drop, point
     drop.publish(*theirs)
     ended = await drop.once()
     assert ended.code == 1
-    check_refused(ended, "batch_number: delivered before was ", ours[0], theirs[0])
+    check_undeliverable(ended, "batch_number: delivered before was ", ours[0], theirs[0])
     assert "batches_left_out" not in ended.problems
     assert drop.files().keys() <= {ours[0].file_name}
     drop.publish(*ours)
@@ -125,7 +125,7 @@ async def test_a_new_batch_with_a_known_export_number_stops_its_profile(drop: Dr
     drop.publish(*doubled)
     ended = await drop.once()
     assert (ended.code, ended.numbers) == (1, [1])
-    check_refused(ended, "972/DAILY: export_number: ", doubled[0], doubled[1])
+    check_undeliverable(ended, "972/DAILY: export_number: ", doubled[0], doubled[1])
     drop.check_holds(doubled[0])
     drop.publish(*mended[1:])
     ended = await drop.once()
@@ -143,7 +143,7 @@ async def test_a_delivery_that_lost_its_state_remembers_by_its_journal(drop: Dro
     drop.publish(*theirs)
     ended = await drop.once("--continue-at", "DAILY=2")
     assert (ended.code, ended.rows, drop.files()) == (1, [], {})
-    check_refused(ended, "972/DAILY: batch_number: ", ours[1], theirs[1])
+    check_undeliverable(ended, "972/DAILY: batch_number: ", ours[1], theirs[1])
     drop.publish(ours[1])
     ended = await drop.once()
     assert (ended.code, ended.numbers) == (0, [2]), ended.problems
@@ -201,8 +201,8 @@ async def test_a_state_without_a_journal_learns_from_the_topic_what_was_delivere
     ended = await drop.once()
     assert (ended.code, ended.rows) == (1, [])
     assert learned(ended) == [("972/DAILY", 1, 3)]
-    check_refused(ended, "972/DAILY: 1 again: batch_number: ", ours[0], theirs[0])
-    check_refused(ended, "972/DAILY: 3 again: batch_number: ", ours[2], theirs[2])
+    check_undeliverable(ended, "972/DAILY: 1 again: batch_number: ", ours[0], theirs[0])
+    check_undeliverable(ended, "972/DAILY: 3 again: batch_number: ", ours[2], theirs[2])
     drop.publish(ours[1])
     ended = await drop.once()
     assert (ended.code, ended.numbers, learned(ended)) == (0, [2], []), ended.problems

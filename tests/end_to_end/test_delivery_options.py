@@ -48,9 +48,9 @@ async def test_other_profiles_and_formats_are_refused_until_they_are_meant(drop:
     assert (await drop.once("--profile", "DAILY")).numbers == [1, 2]
     drop.publish(daily[2])
     for options in (("--profile", "WEEKLY"), ("--profile", "DAILY", "--format", "csv")):
-        refused = await drop.once(*options)
-        assert (refused.code, refused.rows) == (1, []), options
-        assert "was begun with --profile DAILY, --format xml; now it is called" in refused.problems
+        ended = await drop.once(*options)
+        assert (ended.code, ended.rows) == (1, []), options
+        assert "was begun with --profile DAILY, --format xml; now it is called" in ended.problems
     drop.check_holds(*daily[:2])
 
     changed = await drop.once("--profile", "WEEKLY", "--profile", "DAILY", "--change-options")

@@ -174,9 +174,9 @@ async def test_a_state_file_is_asked_for(drop: Drop) -> None:
 def test_a_url_that_is_not_whole_or_holds_a_password_is_refused_without_quoting_it(
     url: str,
 ) -> None:
-    with pytest.raises(OperatorError, match="must be sftp://user@host:port/folder") as refused:
+    with pytest.raises(OperatorError, match="must be sftp://user@host:port/folder") as raised:
         sftp_access(url, None, None, None)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

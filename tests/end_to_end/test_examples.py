@@ -194,8 +194,8 @@ async def test_the_watcher_prints_what_comes_and_alarms_on_a_gap_of_an_account_a
 
     closed = EXAMPLES.parent / "contracts/examples/loan-closed.v1/valid/loan_closed.json"
     produce(site.servers, site.topic("loan-closed.v1"), [(b"6050/P-1001", closed.read_bytes())])
-    refused = json.loads((EXAMPLES.parent / REJECTED).read_bytes())
-    headers = [(name, text.encode()) for name, text in refused.items()]
+    values = json.loads((EXAMPLES.parent / REJECTED).read_bytes())
+    headers = [(name, text.encode()) for name, text in values.items()]
     produce(site.servers, site.topic("rejected.v1"), [(None, b"{}")], headers=headers)
     lines = (await erp.run("watch.py", str(len(records) + 3))).splitlines()
     assert "loan      6050/P-1001: L-778 is closed, lost_fine_exported 15000000020004242" in lines

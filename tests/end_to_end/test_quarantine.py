@@ -101,7 +101,7 @@ async def world(
         await relay.close()
 
 
-async def refused_batch(world: World) -> None:
+async def quarantined_batch(world: World) -> None:
     """The document does not fit its topic; the manifest of two lines fits."""
     world.limit(DOCUMENT, SMALL)
     await world.path.take(*(fine(fine_id=f"F-{number}") for number in range(2)))
@@ -127,14 +127,14 @@ async def published(world: World, manifests: int) -> None:
 async def test_a_batch_too_large_for_its_topic_is_published_after_its_release(
     world: World,
 ) -> None:
-    await refused_batch(world)
+    await quarantined_batch(world)
     world.limit(DOCUMENT, LARGE)
     await world.release()
     await published(world, manifests=1)
 
 
 async def test_a_batch_too_large_for_its_topic_may_be_sent_again_instead(world: World) -> None:
-    await refused_batch(world)
+    await quarantined_batch(world)
     world.limit(DOCUMENT, LARGE)
     await world.commands.call("export", "resend", "--profile", "SIS", "--batch", "1")
     await published(world, manifests=2)
@@ -143,7 +143,7 @@ async def test_a_batch_too_large_for_its_topic_may_be_sent_again_instead(world: 
 async def test_a_record_that_the_broker_refuses_again_is_in_quarantine_again(
     world: World,
 ) -> None:
-    await refused_batch(world)
+    await quarantined_batch(world)
     (first,) = await in_quarantine(world.path)
     await world.release()
     assert await state(world.commands) == "sealed"

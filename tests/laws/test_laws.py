@@ -73,7 +73,7 @@ def _same_as_model(store: Store, model: Model) -> None:
     }
     waits = [(item.event, item.wait.value) for item in store.parked.values()]
     assert waits == list(model.waiting.values())
-    assert [refused.reason.value for refused in store.rejections] == model.rejected
+    assert [rejection.reason.value for rejection in store.rejections] == model.rejected
     assert [
         (
             line.fine.facts.account,

@@ -53,7 +53,7 @@ FILES = (
 FORMATS = ("tests/unit/test_formats.py",)
 PROFILES = (
     "tests/unit/test_profiles.py",
-    "tests/unit/test_profiles_refused.py",
+    "tests/unit/test_profiles_invalid.py",
     "tests/unit/test_profiles_selection.py",
 )
 PAGES = ("tests/unit/test_reference_pages.py",)

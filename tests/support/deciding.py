@@ -42,7 +42,7 @@ async def held_for_its_excess(path: WritePath) -> ParkedRecord:
     return item
 
 
-async def refused_by_the_database(path: WritePath, record: Record) -> ParkedRecord:
+async def rejected_by_the_database(path: WritePath, record: Record) -> ParkedRecord:
     """A constraint that was not thought of, and is mended afterwards."""
     await path.pool.execute("ALTER TABLE fine ADD CONSTRAINT odd CHECK (loan_id <> 'L-odd')")
     await path.take(record)

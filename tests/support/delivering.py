@@ -158,7 +158,7 @@ def take_files(drop: Drop) -> None:
         path.unlink()
 
 
-def check_refused(ended: Ended, text: str, before: Sealed, now: Sealed) -> None:
+def check_undeliverable(ended: Ended, text: str, before: Sealed, now: Sealed) -> None:
     """One line, which names both batches."""
     lines = [line for line in ended.problems.splitlines() if not line.startswith("{")]
     (line,) = [line for line in lines if text in line]

@@ -23,6 +23,6 @@ def with_headers(headers: Headers, value: bytes | None = None) -> BursarPayment 
     return result
 
 
-def refusal(result: object) -> tuple[Reason, str]:
+def rejection(result: object) -> tuple[Reason, str]:
     assert isinstance(result, Rejection), result
     return result.reason, result.detail

@@ -27,8 +27,10 @@ def fails_for(name: str, works: Callable[..., object]) -> Callable[..., object]:
     return failing
 
 
-def refused_for(name: str, row_of: Callable[..., tuple[object, ...]]) -> Callable[..., object]:
-    """Rows of the ledger of which the database refuses those of the record."""
+def rejected_by_the_database_for(
+    name: str, row_of: Callable[..., tuple[object, ...]]
+) -> Callable[..., object]:
+    """Rows of the ledger, of which the database rejects those of the record."""
 
     def failing(transaction: object) -> tuple[object, ...]:
         row = dict(zip(TRANSACTION.columns, row_of(transaction), strict=False))

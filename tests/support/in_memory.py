@@ -44,7 +44,7 @@ class Ledger:
         return {item.event.key.id: item.wait.value for item in self.store.parked.values()}
 
     def reasons(self) -> list[str]:
-        return [refused.reason.value for refused in self.store.rejections]
+        return [rejection.reason.value for rejection in self.store.rejections]
 
 
 def outcome_of_event(done: Changes) -> str:

@@ -46,8 +46,8 @@ async def rows_for(path: WritePath, contract: str) -> list[asyncpg.Record]:
     return await path.pool.fetch(query, PREFIX + contract)
 
 
-async def refuse(path: WritePath, *contracts: str) -> None:
-    """What the relay does with records that the broker refuses; it sends all others."""
+async def put_in_quarantine(path: WritePath, *contracts: str) -> None:
+    """Puts the records of these contracts in quarantine, as the relay does; sends all others."""
     statement = statements("outbox")["put_in_quarantine"]
     for contract in contracts:
         for row in await rows_for(path, contract):

@@ -48,7 +48,7 @@ def response(**overrides: object) -> ExportResponse:
     return result
 
 
-def refusal(contract: str, data: object) -> tuple[str, str]:
+def rejection(contract: str, data: object) -> tuple[str, str]:
     result = read(contract, data)
     assert isinstance(result, Rejection), result
     return result.reason.value, result.detail

@@ -6,7 +6,7 @@ from service.apply.operator_actions import Justification
 from service.core import parked as core_parked
 from service.database import outbox, tables
 from service.operations import parked
-from tests.support.failing import fails_for, parked_now, refused_for
+from tests.support.failing import fails_for, parked_now, rejected_by_the_database_for
 from tests.support.mixture import PROFILES
 from tests.support.write_path import Record, WritePath, change, fine, miss_the_fine, profiles_of
 
@@ -25,7 +25,7 @@ FAILURES = {
 
 def break_it(monkeypatch: pytest.MonkeyPatch, failure: str, record: str = BAD) -> None:
     where, name = FAILURES[failure]
-    breaks = refused_for if failure == "database" else fails_for
+    breaks = rejected_by_the_database_for if failure == "database" else fails_for
     monkeypatch.setattr(where, name, breaks(record, getattr(where, name)))
 
 

@@ -82,7 +82,7 @@ def test_the_environment_asked_for_must_name_both(
 ) -> None:
     monkeypatch.setenv("BURSAR_SERVICES", "environment")
     monkeypatch.delenv(missing)
-    refused(f"needs {' and '.join(GIVEN)}")
+    check_unavailable(f"needs {' and '.join(GIVEN)}")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_named_service_that_does_not_answer_is_never_replaced(
 ) -> None:
     monkeypatch.setattr(package, "ENVIRONMENT_SECONDS_MAX", 0.2)
     monkeypatch.setenv(name, value)
-    refused("is not ready.*\n.*unset them to have services started here")
+    check_unavailable("is not ready.*\n.*unset them to have services started here")
 
 
 def test_an_engine_asked_for_that_does_not_answer_is_a_failure(
@@ -105,12 +105,12 @@ def test_an_engine_asked_for_that_does_not_answer_is_a_failure(
 ) -> None:
     monkeypatch.setenv("BURSAR_SERVICES", "engine")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'nobody-listens'}")
-    refused("no container engine answers")
+    check_unavailable("no container engine answers")
 
 
 def test_an_unknown_source_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSAR_SERVICES", "cloud")
-    refused("must be one of environment, engine, local")
+    check_unavailable("must be one of environment, engine, local")
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_no_java_at_all_is_said_with_advice(
         cache.find_java(tmp_path)
 
 
-def refused(words: str) -> None:
+def check_unavailable(words: str) -> None:
     with pytest.raises(ServicesUnavailable, match=words), running_services():
         pass
 

@@ -69,9 +69,9 @@ def test_an_export_number_has_exactly_15_digits(number: int) -> None:
 
 @pytest.mark.parametrize("line_id", ["0", "007", "", "-1", str(2**64), "1a", "٣"])
 def test_a_bursar_transaction_id_is_an_unsigned_number_without_leading_zero(line_id: str) -> None:
-    with pytest.raises(InvalidBatch, match="bursar_transaction_id") as refused:
+    with pytest.raises(InvalidBatch, match="bursar_transaction_id") as raised:
         line(1, bursar_transaction_id=line_id)
-    assert refused.value.field == "bursar_transaction_id"
+    assert raised.value.field == "bursar_transaction_id"
 
 
 def test_the_largest_bursar_transaction_id_is_2_to_the_64_less_1() -> None:

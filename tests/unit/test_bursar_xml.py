@@ -136,6 +136,6 @@ def test_a_time_is_printed_in_the_zone_with_an_abbreviation_of_letters(
 
 def test_an_invalid_document_is_refused_with_place_and_rule_and_without_the_value() -> None:
     document = (GOLDEN / "full.xml").read_bytes().replace(b">95.5<", b">secret<")
-    with pytest.raises(UnreadableDocument, match=r"sum.*SCHEMAV_CVC") as refused:
+    with pytest.raises(UnreadableDocument, match=r"sum.*SCHEMAV_CVC") as raised:
         validate(document)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)

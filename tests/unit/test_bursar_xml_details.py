@@ -41,9 +41,9 @@ def test_a_document_type_is_not_even_loaded(tmp_path: Path) -> None:
     broken = tmp_path / "broken.dtd"
     broken.write_text("<!ELEMENT", "utf-8")
     declaration = f'<!DOCTYPE x SYSTEM "{broken.as_uri()}">'
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         read_import(declaration.encode() + document(fine()))
-    assert refused.value.fault is Fault.DOCTYPE
+    assert raised.value.fault is Fault.DOCTYPE
 
 
 def test_a_patron_s_institution_counts_and_null_is_none() -> None:
@@ -59,9 +59,9 @@ def test_a_foreign_document_is_refused_at_its_first_fine() -> None:
     """And not after all of it was read, which may be 64 MiB."""
     ours = document(*[fine()] * 10_000)
     stream = BytesIO(ours.replace(b"xb:xml-fragment", b"xb:other"))
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         next(elements(stream, BYTES_MAX))
-    assert refused.value.fault is Fault.OTHER_ROOT
+    assert raised.value.fault is Fault.OTHER_ROOT
     assert stream.tell() < len(ours) / 2
 
 
@@ -106,16 +106,16 @@ def test_a_document_of_ours_that_lacks_something_is_refused(
 ) -> None:
     data = render(batch(patron("abel", line(1)))).decode()
     assert data.count(printed) == 1
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         read(data.replace(printed, instead).encode())
-    assert refused.value.fault is Fault.BAD_LINE
-    assert str(refused.value) == f"a fine cannot be read ({place})"
+    assert raised.value.fault is Fault.BAD_LINE
+    assert str(raised.value) == f"a fine cannot be read ({place})"
 
 
 def test_a_fine_of_no_patron_is_refused() -> None:
     data = render(batch(patron("abel", line(1)))).decode()
     end = "</xb:userExportedList>"
     whole = data[data.index("<xb:userFineFee>") : data.index("</xb:finefeeList>")]
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         read(data.replace(end, whole + end).encode())
-    assert str(refused.value) == f"a fine cannot be read ({NUMBERED})"
+    assert str(raised.value) == f"a fine cannot be read ({NUMBERED})"

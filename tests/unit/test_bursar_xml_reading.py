@@ -189,9 +189,9 @@ LAUGHS = (
     ],
 )
 def test_a_document_is_refused_as_a_whole(data: bytes, fault: Fault) -> None:
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         read_import(data)
-    assert refused.value.fault is fault
+    assert raised.value.fault is fault
 
 
 def test_the_place_is_named_where_a_document_is_not_well_formed() -> None:
@@ -209,9 +209,9 @@ def test_a_document_larger_than_the_limit_is_refused_without_reading_on() -> Non
             assert size > 0, "more than the limit is read"
             return b" " * size
 
-    with pytest.raises(UnreadableDocument) as refused:
+    with pytest.raises(UnreadableDocument) as raised:
         read_import(Endless(), bytes_max=1_000_000)
-    assert refused.value.fault is Fault.TOO_LARGE
+    assert raised.value.fault is Fault.TOO_LARGE
     data = document(fine())
     assert read_import(data, bytes_max=len(data)).lines
     with pytest.raises(UnreadableDocument):

@@ -50,14 +50,14 @@ def fault_of(words: list[str], *, only_groups: bool = False) -> str | None:
     wrong = [option for option in given if option not in options | BARE_OPTIONS]
     if wrong:
         return f"no option {' '.join(wrong)}"
-    refused = [
+    values = [
         value
         for parameter in cast("list[Parameter]", command.params)
         for option in parameter.opts
         for value in re.findall(rf"(?<!\S){option} ([a-z_]+)(?!\S)", rest)
         if value not in (choices_of(parameter) or [value])
     ]
-    return f"no value {' '.join(refused)}" if refused else None
+    return f"no value {' '.join(values)}" if values else None
 
 
 def _strings(path: Path) -> Iterator[str]:

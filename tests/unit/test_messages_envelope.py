@@ -7,7 +7,7 @@ import pytest
 from service.core.events import BursarPayment, FineCreated, Rejection
 from service.core.words import Reason
 from service.messages.decode import RECORD_BYTES_MAX, parse
-from tests.support.enveloped import PAYMENT, binary_headers, refusal, with_headers
+from tests.support.enveloped import PAYMENT, binary_headers, rejection, with_headers
 from tests.support.inputs import (
     ABSENT,
     TRACEPARENT,
@@ -92,7 +92,7 @@ def test_binary_mode_is_read(headers: Headers) -> None:
     ],
 )
 def test_a_wrong_envelope_in_binary_mode_is_refused(headers: Headers, detail: str) -> None:
-    assert refusal(with_headers(headers)) == (Reason.INVALID_ENVELOPE, detail)
+    assert rejection(with_headers(headers)) == (Reason.INVALID_ENVELOPE, detail)
 
 
 @pytest.mark.parametrize(
@@ -147,20 +147,20 @@ def test_a_wrong_envelope_in_structured_mode_is_refused(
 ) -> None:
     rest = {name: value for name, value in changes.items() if name != "data"}
     value, headers = structured(PAYMENT, changes.get("data", bursar_payment()), **rest)
-    assert refusal(with_headers(headers, value)) == (Reason.INVALID_ENVELOPE, detail)
+    assert rejection(with_headers(headers, value)) == (Reason.INVALID_ENVELOPE, detail)
 
 
 def test_structured_mode_without_an_object_has_no_envelope() -> None:
     headers = (("content-type", JSON_EVENT),)
     detail = "record: must be an object in structured mode"
-    assert refusal(with_headers(headers, b"[]")) == (Reason.INVALID_ENVELOPE, detail)
+    assert rejection(with_headers(headers, b"[]")) == (Reason.INVALID_ENVELOPE, detail)
 
 
 def test_a_body_with_specversion_is_data_where_headers_make_it_binary_mode() -> None:
     value, _ = structured(PAYMENT, bursar_payment())
-    reason, detail = refusal(with_headers(binary_headers(), value))
+    reason, detail = rejection(with_headers(binary_headers(), value))
     assert (reason, detail) == (Reason.INVALID_SCHEMA, "institution_id: is required")
-    reason, _ = refusal(with_headers((("content-type", b"application/json"),), value))
+    reason, _ = rejection(with_headers((("content-type", b"application/json"),), value))
     assert reason is Reason.INVALID_ENVELOPE
 
 
@@ -181,7 +181,7 @@ def test_a_body_with_specversion_is_data_where_headers_make_it_binary_mode() -> 
 def test_size_comes_first_then_the_envelope_then_the_json(
     value: bytes | None, headers: Headers, reason: Reason
 ) -> None:
-    assert refusal(parse(PAYMENT, record(PAYMENT, value, headers)))[0] is reason
+    assert rejection(parse(PAYMENT, record(PAYMENT, value, headers)))[0] is reason
 
 
 def test_the_patron_was_seen_when_the_event_says() -> None:
@@ -235,7 +235,7 @@ SECRET = "Ana-García-39031"
 )
 def test_a_detail_names_field_and_rule_and_never_the_value_or_an_unknown_key(data: object) -> None:
     value, headers = binary(FINE, data)
-    _, detail = refusal(parse(FINE, record(FINE, value, headers)))
+    _, detail = rejection(parse(FINE, record(FINE, value, headers)))
     assert ": " in detail
     assert not any(part in detail for part in ("Ana", "García", "39031"))
 
@@ -251,4 +251,4 @@ def test_a_header_name_that_is_not_utf_8_is_refused() -> None:
     """The Kafka reader hands out such a name with a lone surrogate for each bad byte."""
     headers = (*binary_headers(), (b"n\xff".decode(errors="surrogateescape"), b"x"))
     rule = "headers: names must be in UTF-8"
-    assert refusal(with_headers(headers)) == (Reason.INVALID_ENVELOPE, rule)
+    assert rejection(with_headers(headers)) == (Reason.INVALID_ENVELOPE, rule)

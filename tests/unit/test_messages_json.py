@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.core.events import BursarPayment, FineCreated, Rejection
 from service.core.words import Reason
 from service.messages.decode import CONTRACTS, parse
-from tests.support.enveloped import binary_headers, refusal, with_headers
+from tests.support.enveloped import binary_headers, rejection, with_headers
 from tests.support.inputs import Headers, binary, bursar_payment, fine_created, record, value_of
 
 FINE = "fine-created.v1"
@@ -39,7 +39,7 @@ def test_a_number_of_any_length_in_an_ignored_member_is_no_fault(number: str) ->
 def test_what_is_no_number_is_no_json_however_long_it_is(number: str) -> None:
     sound = value_of(bursar_payment())[:-1]
     value = sound + b', "x": ' + number.replace("%", LONG).encode() + b"}"
-    assert refusal(with_headers(binary_headers(), value))[0] is Reason.INVALID_JSON
+    assert rejection(with_headers(binary_headers(), value))[0] is Reason.INVALID_JSON
 
 
 def test_digits_in_a_text_stay_beside_a_number_of_any_length() -> None:

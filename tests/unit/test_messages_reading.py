@@ -15,7 +15,7 @@ from tests.support.inputs import (
     fine_changed,
     fine_created,
 )
-from tests.support.reading import change, fine, patron, payment, refusal, response
+from tests.support.reading import change, fine, patron, payment, rejection, response
 
 CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
 
@@ -144,7 +144,7 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": ABSENT, "currenc
     ],
 )
 def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> None:
-    result, detail = refusal("fine-created.v1", fine_created(**overrides))
+    result, detail = rejection("fine-created.v1", fine_created(**overrides))
     assert (result, detail.partition(":")[0]) == (reason, field)
 
 
@@ -185,7 +185,7 @@ def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> N
     ],
 )
 def test_a_faulty_payment_is_refused(overrides: Data, reason: str, field: str) -> None:
-    result, detail = refusal("bursar-payment.v1", bursar_payment(**overrides))
+    result, detail = rejection("bursar-payment.v1", bursar_payment(**overrides))
     assert (result, detail.partition(":")[0]) == (reason, field)
 
 
@@ -205,7 +205,7 @@ def test_a_status_has_no_money() -> None:
 def test_a_change_without_money_has_no_money(kind: str) -> None:
     assert change(kind=kind, amount=ABSENT, currency=None).amount is None
     for money in ({"amount": None}, {"currency": None}, {}):
-        reason, _ = refusal("fine-changed.v1", fine_changed(kind=kind, **money))
+        reason, _ = rejection("fine-changed.v1", fine_changed(kind=kind, **money))
         assert reason == "invalid_schema"
 
 
@@ -213,7 +213,7 @@ def test_a_change_without_money_has_no_money(kind: str) -> None:
 def test_a_change_with_money_has_all_of_it(kind: str) -> None:
     assert change(kind=kind).amount == 10_00
     for money in ({"amount": None}, {"currency": None}):
-        reason, _ = refusal("fine-changed.v1", fine_changed(kind=kind, **money))
+        reason, _ = rejection("fine-changed.v1", fine_changed(kind=kind, **money))
         assert reason == "invalid_schema"
 
 
@@ -243,5 +243,5 @@ LINES = [{"bursar_transaction_id": "42", "reason": "no"}]
     ],
 )
 def test_a_faulty_response_is_refused(overrides: Data, reason: str, field: str) -> None:
-    result, detail = refusal("export-response.v1", export_response(**overrides))
+    result, detail = rejection("export-response.v1", export_response(**overrides))
     assert (result, detail.partition(":")[0]) == (reason, field)

@@ -23,8 +23,8 @@ def rejected(
     is_another: bool = False,
 ) -> Message:
     origin = Origin("library.bursar-payment.v1", 3, 1042, key, value, headers, traceparent)
-    refused = Rejection(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
-    return encode_rejected(refused, RECORDED, SOURCE, is_another=is_another)
+    rejection = Rejection(Reason.INVALID_JSON, "record: must be one JSON value", origin, "6050")
+    return encode_rejected(rejection, RECORDED, SOURCE, is_another=is_another)
 
 
 def header_faults(message: Message) -> list[str]:

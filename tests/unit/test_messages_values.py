@@ -12,7 +12,7 @@ from service.core.money import format_minor
 from service.core.words import Reason
 from service.messages.decode import parse
 from tests.support.inputs import Data, binary, bursar_payment, export_response, fine_created, record
-from tests.support.reading import fine, patron, payment, read, refusal, response
+from tests.support.reading import fine, patron, payment, read, rejection, response
 
 CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def test_a_time_is_an_instant_in_utc(sent: str, read_as: datetime) -> None:
     ],
 )
 def test_what_is_no_rfc_3339_time_is_refused(sent: object) -> None:
-    reason, detail = refusal("fine-created.v1", fine_created(created_at=sent))
+    reason, detail = rejection("fine-created.v1", fine_created(created_at=sent))
     assert reason == "invalid_schema"
     assert detail == "created_at: must be an RFC 3339 date and time with offset"
 
@@ -167,7 +167,7 @@ def test_an_id_may_not_have_the_controls_that_a_text_may(character: str) -> None
 def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
     assert fine(fine_id="e\u0301").facts.fine_id == "\u00e9"
     assert fine(fine_id="\ufb2c" * 33).facts.fine_id == normalize("NFC", "\ufb2c" * 33)
-    reason, detail = refusal("fine-created.v1", fine_created(fine_id="\ufb2c" * 34))
+    reason, detail = rejection("fine-created.v1", fine_created(fine_id="\ufb2c" * 34))
     assert (reason, detail) == ("invalid_text", "fine_id: must have at most 100 characters in NFC")
 
 
@@ -191,7 +191,7 @@ def test_a_batch_number_is_any_json_integer(sent: object, number: int) -> None:
 
 @pytest.mark.parametrize("sent", [0, -1, 1.5, 2**63, 1e300, True, "1", None, [1]])
 def test_a_batch_number_is_nothing_else(sent: object) -> None:
-    reason, detail = refusal("export-response.v1", export_response(batch_number=sent))
+    reason, detail = rejection("export-response.v1", export_response(batch_number=sent))
     assert reason == "invalid_schema"
     assert detail.startswith("batch_number: must be a whole number from 1")
 

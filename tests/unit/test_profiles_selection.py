@@ -73,7 +73,7 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "profile", "candidate", "refusal"),
+    ("sentence", "profile", "candidate", "exclusion"),
     [
         ("a sound fine", {}, {}, ELIGIBLE),
         ("another institution's", {}, {"institution_id": "973"}, OURS),
@@ -123,11 +123,11 @@ def test_a_fine_is_selected_or_says_why_not(
     sentence: str,
     profile: dict[str, object],
     candidate: dict[str, object],
-    refusal: Exclusion | None,
+    exclusion: Exclusion | None,
 ) -> None:
     change: Callable[..., Profile] = replace
     chosen = change(example(), **profile)
-    assert exclusion_of(chosen, fine(**candidate), CUTOFF_ON) is refusal, sentence
+    assert exclusion_of(chosen, fine(**candidate), CUTOFF_ON) is exclusion, sentence
 
 
 REASONS: list[tuple[Exclusion, dict[str, object]]] = [
@@ -163,7 +163,7 @@ def test_an_identifier_keeps_its_leading_zeros_and_ignores_empty_ones_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("created", "cutoff", "refusal"),
+    ("created", "cutoff", "exclusion"),
     [
         # 8 March 2026 has 23 hours in New York, 1 November 25.
         ("2026-03-08T04:59:59", "2026-03-09T04:00:00", ELIGIBLE),  # 7 March 23:59:59 EST
@@ -175,14 +175,14 @@ def test_an_identifier_keeps_its_leading_zeros_and_ignores_empty_ones_beside_it(
     ],
 )
 def test_an_age_counts_calendar_days_where_the_institution_is(
-    created: str, cutoff: str, refusal: Exclusion | None
+    created: str, cutoff: str, exclusion: Exclusion | None
 ) -> None:
     profile = replace(example(), minimum_age_days=2)
     created_on, cutoff_on = (
         local_date(datetime.fromisoformat(instant).replace(tzinfo=UTC), profile.zone)
         for instant in (created, cutoff)
     )
-    assert exclusion_of(profile, fine(created_on=created_on), cutoff_on) is refusal
+    assert exclusion_of(profile, fine(created_on=created_on), cutoff_on) is exclusion
 
 
 BELOW = Exclusion.BELOW_MINIMUM
@@ -199,7 +199,7 @@ def of_other_type(remaining: int) -> Candidate:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "candidates", "taken", "refusals"),
+    ("sentence", "candidates", "taken", "expected"),
     [
         ("exactly the minimum", [of(6_00), of(4_00)], 0, [None, None]),
         ("a cent less", [of(6_00), of(3_99)], 0, [BELOW, BELOW]),
@@ -214,7 +214,7 @@ def of_other_type(remaining: int) -> Candidate:
     ],
 )  # fmt: skip
 def test_a_minimum_per_patron_counts_all_that_passes_the_rest(
-    sentence: str, candidates: list[Candidate], taken: int, refusals: list[Exclusion | None]
+    sentence: str, candidates: list[Candidate], taken: int, expected: list[Exclusion | None]
 ) -> None:
     profile = replace(
         example(),
@@ -223,7 +223,7 @@ def test_a_minimum_per_patron_counts_all_that_passes_the_rest(
         credits=Credits(included=True),
     )
     exclusions, _ = select(profile, candidates, CUTOFF_ON, taken)
-    assert list(exclusions) == refusals, sentence
+    assert list(exclusions) == expected, sentence
 
 
 def test_a_minimum_per_fine_looks_at_each_fine_alone() -> None:

@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 EVENTS = ROOT / "contracts" / "events"
 RULES = (DOCS / "rules.md").read_text("utf-8")
 CONTRACTS = (DOCS / "contracts.md").read_text("utf-8")
-HELD_BACK = [refusal for refusal in Exclusion if refusal.is_held_back]
+HELD_BACK = [exclusion for exclusion in Exclusion if exclusion.is_held_back]
 
 Schema = Mapping[str, Any]
 

@@ -193,11 +193,11 @@ def test_a_payment_that_does_not_apply_moves_nothing(
 def test_a_rejected_record_is_kept_with_its_bytes_and_names_no_value() -> None:
     ledger = Ledger(*EXPORTED)
     event = pays(1, currency="EUR")
-    refused = ledger.take(event).rejections
-    assert [(item.reason.value, item.origin, item.institution_id) for item in refused] == [
+    rejections = ledger.take(event).rejections
+    assert [(item.reason.value, item.origin, item.institution_id) for item in rejections] == [
         ("currency_mismatch", event.origin, UNI)
     ]
-    assert refused[0].detail == "currency: is not the fine's"
+    assert rejections[0].detail == "currency: is not the fine's"
 
 
 def test_a_noted_and_a_rejected_payment_are_remembered_as_such() -> None:

@@ -80,7 +80,7 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
     before = ledger.store.copy()
     done = ledger.take(event)
     assert outcome_of_event(done) == f"rejected:{reason}"
-    assert [refused.reason for refused in done.rejections] == [reason]
+    assert [rejection.reason for rejection in done.rejections] == [reason]
     for table_name in ("accounts", "fines", "lines", "batches", "transactions", "payments"):
         assert getattr(ledger.store, table_name) == getattr(before, table_name)
 
@@ -101,8 +101,8 @@ def test_a_response_that_does_not_hold_changes_nothing_at_all(
 def test_a_response_is_told_which_of_its_lines_does_not_hold(
     history: Sequence[Step], event: Step, detail: str
 ) -> None:
-    (refused,) = Ledger(*history).take(event).rejections
-    assert refused.detail.startswith(detail)
+    (rejection,) = Ledger(*history).take(event).rejections
+    assert rejection.detail.startswith(detail)
 
 
 @table(

@@ -1,4 +1,4 @@
-"""A configuration file that is refused: each fault with its line, field and rule."""
+"""An invalid configuration file: each fault with its line, field and rule."""
 
 from pathlib import Path
 
@@ -123,33 +123,33 @@ from tests.support.profile_files import INSTITUTION, parse, table
         ('[[profile]]\ncode = "a"\ncode = "b"\n', 6, "file", "TOML"),
     ],
 )
-def test_a_file_is_refused_with_line_field_and_rule(
+def test_an_invalid_file_is_reported_with_line_field_and_rule(
     tables: str, line: int, field: str, rule: str
 ) -> None:
-    with pytest.raises(InvalidProfile) as refused:
+    with pytest.raises(InvalidProfile) as raised:
         parse(tables)
-    error = refused.value
+    error = raised.value
     assert (error.line_number, error.field) == (line, field), str(error)
     assert rule in error.rule
     assert str(error) == f"p.toml, line {line}: {field}: {error.rule}"
 
 
-def test_a_refusal_never_shows_the_value() -> None:
+def test_an_error_never_shows_the_value() -> None:
     for option in ("mode", "currency", "match", "fine_types", "name", "institution"):
         for secret in ('"se cret-1"', '["se cret-1", 7]', "{ secret = 7 }"):
             if option == "name" and secret.startswith('"'):
                 continue
-            with pytest.raises(InvalidProfile) as refused:
+            with pytest.raises(InvalidProfile) as raised:
                 parse(table(**{option: secret}))
-            assert "cret-1" not in str(refused.value)
+            assert "cret-1" not in str(raised.value)
 
 
 def faults_in(text: str) -> list[str]:
-    """A refusal's lines without the path and without the rule: `7: profile.mode`."""
-    with pytest.raises(InvalidProfile) as refused:
+    """An error's lines without the path and without the rule: `7: profile.mode`."""
+    with pytest.raises(InvalidProfile) as raised:
         parse(text)
-    first, *_ = lines = str(refused.value).splitlines()
-    assert first.startswith(f"p.toml, line {refused.value.line_number}: {refused.value.field}: ")
+    first, *_ = lines = str(raised.value).splitlines()
+    assert first.startswith(f"p.toml, line {raised.value.line_number}: {raised.value.field}: ")
     return [": ".join(line.removeprefix("p.toml, line ").split(": ")[:2]) for line in lines]
 
 
@@ -195,9 +195,9 @@ def test_a_fault_of_one_field_hides_none_between_the_fields_of_other_tables() ->
 
 def test_keys_in_a_text_of_several_lines_are_not_taken_for_keys() -> None:
     text = '"""\n[[profile]]\nmode = 1\n"""'
-    with pytest.raises(InvalidProfile) as refused:
+    with pytest.raises(InvalidProfile) as raised:
         parse(table("fines_max = 0", name=text))
-    assert (refused.value.field, refused.value.line_number) == ("profile.name", 6)
+    assert (raised.value.field, raised.value.line_number) == ("profile.name", 6)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
