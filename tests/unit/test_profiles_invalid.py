@@ -129,7 +129,7 @@ def test_an_invalid_file_is_reported_with_line_field_and_rule(
     with pytest.raises(InvalidProfile) as raised:
         parse(tables)
     error = raised.value
-    assert (error.line_number, error.field) == (line, field), str(error)
+    assert error.field == field, str(error)
     assert rule in error.rule
     assert str(error) == f"p.toml, line {line}: {field}: {error.rule}"
 
@@ -149,7 +149,7 @@ def faults_in(text: str) -> list[str]:
     with pytest.raises(InvalidProfile) as raised:
         parse(text)
     first, *_ = lines = str(raised.value).splitlines()
-    assert first.startswith(f"p.toml, line {raised.value.line_number}: {raised.value.field}: ")
+    assert f": {raised.value.field}: " in first
     return [": ".join(line.removeprefix("p.toml, line ").split(": ")[:2]) for line in lines]
 
 
@@ -197,7 +197,7 @@ def test_keys_in_a_text_of_several_lines_are_not_taken_for_keys() -> None:
     text = '"""\n[[profile]]\nmode = 1\n"""'
     with pytest.raises(InvalidProfile) as raised:
         parse(table("fines_max = 0", name=text))
-    assert (raised.value.field, raised.value.line_number) == ("profile.name", 6)
+    assert str(raised.value).startswith("p.toml, line 6: profile.name: ")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _SIXTEEN_BIT_MAX = 65_535
 class InvalidProfile(OperatorError):
     """The file must be corrected before the service starts. The text has a line for each fault.
 
-    `line_number`, `field` and `rule` are those of the first fault in the file.
+    `field` and `rule` are those of the first fault in the file.
     """
 
     def __init__(self, path: Path, *faults: tuple[int, str, str]) -> None:
@@ -47,7 +47,7 @@ class InvalidProfile(OperatorError):
             "\n".join(f"{path}, line {number}: {field}: {rule}" for number, field, rule in in_order)
         )
         self.path = path
-        self.line_number, self.field, self.rule = in_order[0]
+        _, self.field, self.rule = in_order[0]
 
 
 def read_profiles(path: Path) -> Profiles:
