@@ -63,6 +63,17 @@ async def words(commands: Commands, fine_id: str) -> list[str]:
     return result
 
 
+async def check_not_released(commands: Commands) -> None:
+    """A fine that no profile takes cannot be released."""
+    (row,) = await commands.lines(
+        "held", "release", "--institution", "6050", "--fine", "type", *WHY, code=1
+    )
+    assert row["outcome"].startswith("no profile of the institution takes it")
+
+
+NOBODY = "no profile takes its type, currency, owner and user group together"
+
+
 async def test_held_show_says_what_the_fine_has_and_what_the_profile_asks_for(
     path: WritePath, commands: Commands
 ) -> None:
@@ -100,23 +111,19 @@ async def test_held_show_says_what_the_fine_has_and_what_the_profile_asks_for(
         "kept": ["SIS: created as not exportable; `held release` offers it to the next run"],
         "disputed": ["SIS: in dispute since 2026-09-02 (change C-1 of ALMA)"],
     }
-    nobody = "no profile takes its type, currency, owner and user group together"
     for fine_id, members in expected.items():
-        lost = [nobody] if fine_id in ("owner", "group", "credit") else []
+        lost = [NOBODY] if fine_id in ("owner", "group", "credit") else []
         assert await words(commands, fine_id) == [*members, f"SUMS: {usd}", *lost], fine_id
     kind = "type NEWTYPE, the profile takes"
     assert await words(commands, "type") == [
         f"SIS: {kind} OVERDUEFINE, PRINT",
         f"SUMS: {usd}; {kind} OVERDUEFINE",
-        nobody,
+        NOBODY,
     ]
     assert (await words(commands, "all"))[0] == (
         f"SIS: EUR, the profile takes USD; {kind} OVERDUEFINE, PRINT"
     )
-    (row,) = await commands.lines(
-        "held", "release", "--institution", "6050", "--fine", "type", *WHY, code=1
-    )
-    assert row["outcome"].startswith("no profile of the institution takes it")
+    await check_not_released(commands)
 
 
 async def test_a_minimum_of_the_patrons_fines_together_is_told_with_their_sum(
@@ -159,6 +166,26 @@ async def test_a_refusal_is_told_with_its_batch_line_and_reason(
     assert (await words(commands, "F-1"))[0] == f"SIS: {listed['in_words']}"
 
 
+async def check_findings(commands: Commands) -> None:
+    """The findings of `check` about the open fines of the profiles and institutions."""
+    checked = await commands.call("check", "--json")
+    lines = [json.loads(line) for line in checked.stdout.splitlines()]
+    result = [line["finding"] for line in lines if line["subject"] == "fines"]
+    whose, nobody = "institution 6050", "no profile takes"
+    held = "user group STUDENT; 1 in dispute, not exportable or refused"
+    eur = "type OVERDUEFINE, EUR, owned by"
+    usd = "type OVERDUEFINE, USD"
+    home = "77 (it has no profile)"
+    assert result == [
+        "SIS: takes 1 of 6 open fines",
+        "SUMS: takes 0 of 6 open fines",
+        f"{whose}: {nobody} 3 open fines: {eur} MAIN, {held}",
+        f"{whose}: {nobody} 1 open fine: credits, USD, owned by MAIN, user group STUDENT",
+        f"{whose}: {nobody} 1 open fine: {eur} the institution, {held}",
+        f"institution {home}: {nobody} 1 open fine: {usd}, owned by MAIN, user group STUDENT",
+    ]
+
+
 async def test_fines_that_no_profile_takes_are_in_the_list_the_check_and_a_gauge(
     path: WritePath, commands: Commands
 ) -> None:
@@ -181,9 +208,8 @@ async def test_fines_that_no_profile_takes_are_in_the_list_the_check_and_a_gauge
         ("77", "Z-1", "no_profile"),
     ]
     assert {row["profile"] for row in listed} == {None}
-    nobody = "no profile takes its type, currency, owner and user group together"
     assert [row["in_words"] for row in listed if row["reason"] == "no_profile"] == [
-        *[nobody] * 3,
+        *[NOBODY] * 3,
         "the institution has no profile",
     ]
     assert [row["fine_id"] for row in await commands.lines("held", "list", "--limit", "2")] == [
@@ -196,22 +222,7 @@ async def test_fines_that_no_profile_takes_are_in_the_list_the_check_and_a_gauge
     only = await commands.lines("held", "list", "--because", "no_profile", "--institution", "77")
     assert [row["fine_id"] for row in only] == ["Z-1"]
 
-    checked = await commands.call("check", "--json")
-    lines = [json.loads(line) for line in checked.stdout.splitlines()]
-    result = [line["finding"] for line in lines if line["subject"] == "fines"]
-    whose, nobody = "institution 6050", "no profile takes"
-    held = "user group STUDENT; 1 in dispute, not exportable or refused"
-    eur = "type OVERDUEFINE, EUR, owned by"
-    usd = "type OVERDUEFINE, USD"
-    home = "77 (it has no profile)"
-    assert result == [
-        "SIS: takes 1 of 6 open fines",
-        "SUMS: takes 0 of 6 open fines",
-        f"{whose}: {nobody} 3 open fines: {eur} MAIN, {held}",
-        f"{whose}: {nobody} 1 open fine: credits, USD, owned by MAIN, user group STUDENT",
-        f"{whose}: {nobody} 1 open fine: {eur} the institution, {held}",
-        f"institution {home}: {nobody} 1 open fine: {usd}, owned by MAIN, user group STUDENT",
-    ]
+    await check_findings(commands)
 
     first, second = Metrics(), Metrics()
     assert await CountUnclaimed(path.pool, first, profiles_of(TEXT)).run_once() == 4

@@ -28,6 +28,35 @@ async def export(path: WritePath, text: str = TEXT) -> str:
     return line
 
 
+async def check_batches(commands: Commands, line: str) -> None:
+    """The batch is found by its line and by a fine."""
+
+    async def batches(*named: str) -> list[int]:
+        rows = await commands.lines("export", "list", *INSTITUTION, *named)
+        return [row["batch_number"] for row in rows]
+
+    assert await batches("--line", line) == [1]
+    assert await batches("--fine", "F-1") == [1]
+    assert await batches("--line", "77") == []
+
+
+async def check_lists_by_id(commands: Commands) -> None:
+    """Parked and rejected records are found by fine, source and id."""
+
+    async def ids(*arguments: str) -> list[str]:
+        return [row["id"] for row in await commands.lines(*arguments)]
+
+    assert await ids("parked", "list", "--fine", "F-9") == ["EARLY"]
+    assert await ids("parked", "list", "--fine", "F-1") == []
+    assert await ids("parked", "list", *INSTITUTION, "--source", "SAP", "--id", "EARLY") == [
+        "EARLY"
+    ]
+    assert await ids("parked", "list", *INSTITUTION, "--source", "ELSE", "--id", "EARLY") == []
+    assert await ids("rejected", "list", *INSTITUTION, "--id", "LOST") == ["LOST"]
+    assert await ids("rejected", "list", *INSTITUTION, "--source", "ELSE", "--id", "LOST") == []
+    assert (await commands.call("rejected", "list", "--id", "LOST")).exit_code == 2
+
+
 async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     path: WritePath, commands: Commands
 ) -> None:
@@ -73,37 +102,21 @@ async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     )
     again = await export(path)
 
-    async def batches(*named: str) -> list[int]:
-        rows = await commands.lines("export", "list", *INSTITUTION, *named)
-        return [row["batch_number"] for row in rows]
-
-    assert await batches("--line", line) == [1]
-    assert await batches("--fine", "F-1") == [1]
-    assert await batches("--line", "77") == []
+    await check_batches(commands, line)
     assert again == line  # money was paid on it by then: the refusal does not count
     assert (await commands.call("export", "list", "--line", line)).exit_code == 2
 
-    async def ids(*arguments: str) -> list[str]:
-        return [row["id"] for row in await commands.lines(*arguments)]
+    await check_lists_by_id(commands)
 
-    assert await ids("parked", "list", "--fine", "F-9") == ["EARLY"]
-    assert await ids("parked", "list", "--fine", "F-1") == []
-    assert await ids("parked", "list", *INSTITUTION, "--source", "SAP", "--id", "EARLY") == [
-        "EARLY"
-    ]
-    assert await ids("parked", "list", *INSTITUTION, "--source", "ELSE", "--id", "EARLY") == []
-    assert await ids("rejected", "list", *INSTITUTION, "--id", "LOST") == ["LOST"]
-    assert await ids("rejected", "list", *INSTITUTION, "--source", "ELSE", "--id", "LOST") == []
-    assert (await commands.call("rejected", "list", "--id", "LOST")).exit_code == 2
+
+def paid(number: int, **overrides: object) -> dict[str, object]:
+    at = f"2026-10-{number:02}T00:00:00Z"
+    return {"payment_id": f"P-{number}", "paid_at": at, "amount": "20.00", **overrides}
 
 
 async def test_all_payments_are_listed_with_what_became_of_them(
     path: WritePath, commands: Commands
 ) -> None:
-    def paid(number: int, **overrides: object) -> dict[str, object]:
-        at = f"2026-10-{number:02}T00:00:00Z"
-        return {"payment_id": f"P-{number}", "paid_at": at, "amount": "20.00", **overrides}
-
     await path.take(fine(amount="30.00"))
     await export(path)
     back = {"amount": ABSENT, "fine_id": ABSENT}
