@@ -196,6 +196,31 @@ async def site(site: Site) -> Site:
     return site
 
 
+def counted_by_hand(
+    site: Site, phases: list[list[Case]]
+) -> tuple[Counter[Labels], Counter[Labels]]:
+    """Rejected records by topic and reason, and all records by their outcome."""
+    by_hand: Counter[Labels] = Counter()
+    outcomes: Counter[Labels] = Counter()
+    for contract, outcome, _ in (case for phase in phases for case in phase):
+        is_rejected = outcome not in ("applied", "repeat", "noted") and ":" not in outcome
+        outcomes[(f"rejected:{outcome}" if is_rejected else outcome,)] += 1
+        if is_rejected:
+            by_hand[site.topic(contract), outcome] += 1
+    by_hand[site.topic(PAYMENT), "exceeds_outstanding"] += 1  # parked, and set free by the export
+    by_hand[site.topic(PAYMENT), "discarded"] += 4
+    return by_hand, outcomes
+
+
+def check_logged(site: Site, by_hand: Counter[Labels]) -> None:
+    """Each rejected record is in one log line."""
+    logged: Counter[Labels] = Counter()
+    for line in (line for name in ("one", "two") for line in site.log(name)):
+        if line["event"] == "event_rejected":
+            logged[str(line["topic"]), str(line["reason"])] += int(str(line["records"]))
+    assert logged == by_hand, "each rejected record is told once"
+
+
 @pytest.mark.slow  # tests/database/test_tally.py is its small form
 async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Site) -> None:
     phases = [list(first_phase()), list(second_phase())]
@@ -211,15 +236,7 @@ async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Si
     discard = ("parked", "discard", "--all", "--yes", "--reason", "a test")
     await site.command(*discard, "--wait", "unknown_fine", "--institution", "6050")
 
-    by_hand: Counter[Labels] = Counter()
-    outcomes: Counter[Labels] = Counter()
-    for contract, outcome, _ in (case for phase in phases for case in phase):
-        is_rejected = outcome not in ("applied", "repeat", "noted") and ":" not in outcome
-        outcomes[(f"rejected:{outcome}" if is_rejected else outcome,)] += 1
-        if is_rejected:
-            by_hand[site.topic(contract), outcome] += 1
-    by_hand[site.topic(PAYMENT), "exceeds_outstanding"] += 1  # parked, and set free by the export
-    by_hand[site.topic(PAYMENT), "discarded"] += 4
+    by_hand, outcomes = counted_by_hand(site, phases)
 
     async def is_counted() -> bool:
         """The counts of the commands are taken over, and the scheduled runs have come by."""
@@ -250,11 +267,7 @@ async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Si
     assert only(result, "bursar_credits_made_total") == {("USD",): 3 + 10}
     assert only(result, "bursar_credits_made_minor_units_total") == {("USD",): 13_000 + 10 * 150}
     assert only(result, "bursar_unparked_total") == {("not_exported",): 4}
-    logged: Counter[Labels] = Counter()
-    for line in (line for name in ("one", "two") for line in site.log(name)):
-        if line["event"] == "event_rejected":
-            logged[str(line["topic"]), str(line["reason"])] += int(str(line["records"]))
-    assert logged == by_hand, "each rejected record is told once"
+    check_logged(site, by_hand)
     await site.stop_all()
     await check_says_what_did_not_happen(site)
 

@@ -81,15 +81,27 @@ class Erp:
         await self.site.until(is_so, COMMAND_SECONDS_MAX)
 
 
+async def start(site: Site) -> None:
+    """Starts a service with its own tables and topics."""
+    site.write_profiles(PROFILES)
+    await site.command("migrate")
+    await site.command("topics", "create", "--partitions", "3")
+    await site.start()
+
+
+async def check_watched(erp: Erp) -> None:
+    """The first three records that are watched."""
+    watched = (await erp.run("watch.py", "3")).splitlines()
+    kinds = [line.split()[0] for line in watched]  # the topics come in any order
+    assert sorted(kinds) in (["balance"] * 3, ["balance", "balance", "rejected"])
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     site: Site, client: str
 ) -> None:
     erp = Erp(site, client)
-    site.write_profiles(PROFILES)
-    await site.command("migrate")
-    await site.command("topics", "create", "--partitions", "3")
-    await site.start()
+    await start(site)
     full = ROOT / "contracts" / "examples" / "fine-created.v1" / "valid" / "full.json"
     sent = await erp.program("send", "file", "fine-created.v1", str(full))
     place = rf"sent to {site.topic('fine-created.v1')}, partition \d, offset 0\nnext: watch\.py"
@@ -134,9 +146,7 @@ async def test_batches_are_loaded_answered_paid_reversed_and_refused(
     assert [row["state"] for row in states] == ["accepted", "refused"]
     assert await site.rows("SELECT reason FROM rejected") == [{"reason": "unknown_line"}]
     assert await site.rows("SELECT * FROM parked") == []
-    watched = (await erp.run("watch.py", "3")).splitlines()
-    kinds = [line.split()[0] for line in watched]  # the topics come in any order
-    assert sorted(kinds) in (["balance"] * 3, ["balance", "balance", "rejected"])
+    await check_watched(erp)
 
 
 @pytest.mark.parametrize("client", CLIENTS)

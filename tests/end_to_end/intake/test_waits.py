@@ -72,6 +72,14 @@ async def running(intake: Intake) -> AsyncIterator[None]:
             await task
 
 
+async def check_order(pool: Pool, waiting: list[str]) -> None:
+    """The held records were applied in their order."""
+    order = await pool.fetch(
+        "SELECT fine_id FROM ledger_transaction WHERE patron_id = 'LATE' ORDER BY sequence"
+    )
+    assert [row["fine_id"] for row in order] == ["L-0", *waiting]
+
+
 async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usual(
     pool: Pool, topic: str, bootstrap_servers: str, group_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +128,5 @@ async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usua
             assert gauge("bursar_poll_size") == IntakeLimits().poll_records_max
         await until(is_read)
         await until(nothing_is_held)
-    order = await pool.fetch(
-        "SELECT fine_id FROM ledger_transaction WHERE patron_id = 'LATE' ORDER BY sequence"
-    )
-    assert [row["fine_id"] for row in order] == ["L-0", *waiting]
+    await check_order(pool, waiting)
     assert await pool.fetchval("SELECT count(*) FROM fine") == 100 * ROUNDS + 20
