@@ -129,21 +129,31 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def require_record(selected: RecordOptions) -> None:
-    """Ends the command with 2 unless a record's identity or its place is given, and given whole."""
-    identity = (selected.institution, selected.record_id)
-    by_place = (selected.topic, selected.partition, selected.offset)
-    require_selection(identity, by_place, every=False)
+def require_record(selected: RecordOptions, *, has_all: bool = True) -> None:
+    """Ends the command with 2 unless a record's identity or its place is given, and given whole.
+
+    `has_all` says whether the command also takes `--all`.
+    """
+    ways = (
+        {"--institution": selected.institution, "--id": selected.record_id},
+        {
+            "--topic": selected.topic,
+            "--partition": selected.partition,
+            "--offset": selected.offset,
+        },
+    )
+    used = [way for way in ways if any(part is not None for part in way.values())]
+    if len(used) != 1:
+        raise usage_error(f"name one of {WAYS}" + (", --all" if has_all else ""))
+    if missing := [option for option, part in used[0].items() if part is None]:
+        given = ", ".join(option for option in used[0] if option not in missing)
+        raise usage_error(f"{', '.join(missing)}: must be given with {given}")
 
 
-def require_selection(identity: Sequence[object], place: Sequence[object], *, every: bool) -> None:
-    """Ends the command with 2 unless records are meant by identity, by place, or by `--all`."""
-    ways = [any(part is not None for part in way) for way in (identity, place)]
-    if sum(ways) + every != 1:
-        raise usage_error(f"name one of {WAYS}, --all")
-    for way, is_used in zip((identity, place), ways, strict=True):
-        if is_used and None in way:
-            raise usage_error(f"{WAYS}: all of one of them")
+def require_no_record(options: dict[str, object]) -> None:
+    """Ends the command with 2 if one of these options is given, which name single records."""
+    if given := [option for option, value in options.items() if value is not None]:
+        raise usage_error(f"{', '.join(given)}: not together with --all")
 
 
 def action_rows(actions: Sequence[Action]) -> list[Row]:

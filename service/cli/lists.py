@@ -1,4 +1,4 @@
-"""How a list is declared: its columns, which of them a person sees first, and what each holds."""
+"""How a list is declared: its columns, which are shown without `--wide`, and what each holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

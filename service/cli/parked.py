@@ -13,7 +13,7 @@ from ..operations.overpaid import Overpaid, overpaid
 from ..operations.parked import ParkedFilter, ParkedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
 from .commands.records import ParkedOptions
-from .decisions import Decision, action_rows, decide, require_record, require_selection
+from .decisions import Decision, action_rows, decide, require_no_record, require_record
 from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, place, text, word
 from .session import read_database
@@ -68,6 +68,7 @@ def list_parked(
 
 def show_parked(selected: RecordOptions, record: str | None, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
+    require_record(selected, has_all=False)
     meant = _named(selected, record)
     details = read_database(lambda connection: _details(connection, meant))
     if not details:
@@ -103,8 +104,15 @@ def _decide(
     bulk: BulkOptions,
 ) -> None:
     if bulk.every:
-        by_place = (selected.topic, selected.partition, selected.offset)
-        require_selection((selected.source, selected.record_id), by_place, every=True)
+        require_no_record(
+            {
+                "--source": selected.source,
+                "--id": selected.record_id,
+                "--topic": selected.topic,
+                "--partition": selected.partition,
+                "--offset": selected.offset,
+            }
+        )
         meant = ParkedFilter(
             institution_id=selected.institution,
             wait=filters.wait,
@@ -114,6 +122,7 @@ def _decide(
     elif filters.wait is not None or filters.older_than is not None:
         raise usage_error("--wait, --older-than: only with --all")
     else:
+        require_record(selected)
         meant = _named(selected, filters.record)
     decide(
         verb,
@@ -127,7 +136,6 @@ def _decide(
 
 
 def _named(selected: RecordOptions, record: str | None) -> ParkedFilter:
-    require_record(selected)
     return ParkedFilter(
         institution_id=selected.institution,
         source=selected.source,

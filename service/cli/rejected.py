@@ -7,7 +7,7 @@ from ..operations import rejected
 from ..operations.names import Names, names_in
 from ..operations.rejected import RejectedFilter, RejectedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
-from .decisions import Decision, action_rows, decide, require_record, require_selection
+from .decisions import Decision, action_rows, decide, require_no_record, require_record
 from .errors import complain, end_without, usage_error
 from .lists import Listing, Row, identifier, number, place, sentence, word
 from .session import read_database
@@ -47,10 +47,10 @@ def list_rejected(
         if because is not None:
             raise usage_error("--because, --reason: are the same here, --reason is the former name")
         complain("--reason: is called --because in this list")
-    if (record_id is not None and institution is None) or (
-        source is not None and record_id is None
-    ):
-        raise usage_error("--source, --id: only together with --institution and --id")
+    if record_id is not None and institution is None:
+        raise usage_error("--institution: must be given with --id")
+    if source is not None and record_id is None:
+        raise usage_error("--id: must be given with --source")
     selected = RejectedFilter(
         institution_id=institution,
         reason=because or former_because,
@@ -66,6 +66,7 @@ def list_rejected(
 
 def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
+    require_record(selected, has_all=False)
     meant = _named(selected, None)
     rows = read_database(lambda connection: _details(connection, meant, value))
     if not rows:
@@ -97,11 +98,14 @@ def _decide(
     because: Reason | None,
 ) -> None:
     if bulk.every:
-        identity, by_place = (
-            (selected.source, selected.record_id),
-            (selected.partition, selected.offset),
+        require_no_record(
+            {
+                "--source": selected.source,
+                "--id": selected.record_id,
+                "--partition": selected.partition,
+                "--offset": selected.offset,
+            }
         )
-        require_selection(identity, by_place, every=True)
         meant = RejectedFilter(
             institution_id=selected.institution,
             reason=because,
@@ -109,6 +113,7 @@ def _decide(
             state=RejectedState.OPEN,
         )
     else:
+        require_record(selected)
         meant = _named(selected, because)
     decide(
         verb,
@@ -122,7 +127,6 @@ def _decide(
 
 
 def _named(selected: RecordOptions, because: Reason | None) -> RejectedFilter:
-    require_record(selected)
     return RejectedFilter(
         institution_id=selected.institution,
         source=selected.source,

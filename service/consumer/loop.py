@@ -100,7 +100,10 @@ class Intake:
         return self.topics_problem() or self.group_problem()
 
     def group_problem(self) -> str | None:
-        """A sentence that says why the intake cannot get any records; None if it can."""
+        """A sentence that says why this member of the consumer group gets no records, or None.
+
+        The reasons are that it has not joined, has no partition, or its offsets are not loaded.
+        """
         return "not in the consumer group" if self._member is None else self._member.problem()
 
     def topics_problem(self) -> str | None:

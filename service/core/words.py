@@ -209,7 +209,7 @@ class ItemState(StrEnum):
 
 
 class LineState(StrEnum):
-    """Whether an export line counts, or the bursar has refused it."""
+    """Whether an export line is in force, or the bursar has refused it."""
 
     LIVE = "live"
     REFUSED = "refused"

@@ -141,8 +141,9 @@ async def queued_as(connection: Connection, record_id: QuarantineId) -> Quaranti
 async def about(
     connection: Connection, record: QuarantinedRecord, value: bytes | None
 ) -> Mapping[str, object]:
-    """Returns the batch, the account and sequence, the loan or the rejected record that the record
-    is about.
+    """Returns the fields that name what a quarantined record is about.
+
+    This is a batch, an account with its sequence number, a loan, or a rejected record.
     """
     contract = _contract(record.topic) or ""
     if record.batch is not None:

@@ -68,8 +68,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a check. `findings` is empty if the database is not older; `ends` and
-    `acknowledged` are offsets of the output partitions.
+    """The result of a check.
+
+    `findings` is what speaks for an older database, or for another program that wrote into an
+    output topic; it is empty if there is no such sign. `ends` and `acknowledged` are offsets of the
+    output partitions.
 
     A topic that was deleted has no end, but its acknowledged offsets are still there.
     """

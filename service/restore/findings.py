@@ -41,8 +41,9 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Evidence that the database is older. `text` names topics, offsets and numbers, never the
-    content of a record.
+    """A sign that the database is older, or that another program wrote into an output topic.
+
+    `text` names topics, offsets and numbers, never the content of a record.
     """
 
     kind: FindingKind

@@ -138,7 +138,8 @@ class Check:
 class Readiness:
     """All checks of the process, which is ready when every check passes.
 
-    The checks are asked at the same time, and none for longer than a bound.
+    All checks are asked at the same time. A check that does not answer soon is left running: its
+    previous answer counts until it has been silent for `CHECK_SECONDS_MAX`, and then it fails.
     """
 
     def __init__(self, metrics: Metrics) -> None:

@@ -106,6 +106,7 @@ class Parameter(Protocol):
 
     name: str
     opts: list[str]
+    secondary_opts: list[str]
     metavar: str | None
     help: str | None
     default: object
@@ -152,7 +153,8 @@ def _option(param: Parameter) -> tuple[str, ...]:
     name = (param.metavar or param.name.upper()) if is_argument else param.opts[0]
     default = REQUIRED if param.required else _shown_default(param)
     many = ", can be repeated" if param.multiple else ""
-    return f"`{name}`", _value(param) + many, default, str(param.help or "")
+    names = " ".join(f"`{name}`" for name in (name, *param.secondary_opts))
+    return names, _value(param) + many, default, str(param.help or "")
 
 
 def _shown_default(param: Parameter) -> str:

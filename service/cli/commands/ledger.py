@@ -59,7 +59,8 @@ def show_balance(
     recorded: Annotated[
         bool | None,
         typer.Option(
-            "--recorded/--effective", help="With --at: as it was known then, or as it was then."
+            "--recorded/--effective",
+            help="With --at: what was recorded by then (usual), or what had happened by then.",
         ),
     ] = None,
     as_json: JsonOption = False,

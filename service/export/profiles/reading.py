@@ -210,7 +210,13 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
             case kind if kind in _SORTS:
                 yield location, _SORTS[kind]
             case _:
-                yield location, fault["msg"].removeprefix("Value error, ")
+                yield (
+                    location,
+                    fault["msg"]
+                    .removeprefix("Value error, ")
+                    .replace("Input should", "must")
+                    .replace("String should", "must"),
+                )
 
 
 # The types in the words of TOML; the library uses those of Python.
