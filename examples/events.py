@@ -112,6 +112,12 @@ def response(manifest: Mapping[str, object], outcome: str, **fields: object) -> 
 
 def record(contract: str, about: str, data: Mapping[str, object]) -> Record:
     """In CloudEvents' binary mode. `about`: what keeps its order with others, for the key."""
+    key = f"{data['institution_id']}/{about}".encode()
+    return raw_record(contract, key, json.dumps(data).encode())
+
+
+def raw_record(contract: str, key: bytes, value: bytes) -> Record:
+    """In binary mode, with these bytes as they are, which may be invalid."""
     attributes = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),
@@ -121,5 +127,4 @@ def record(contract: str, about: str, data: Mapping[str, object]) -> Record:
     }
     headers: list[Header] = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
     headers.append(("content-type", b"application/json"))
-    key = f"{data['institution_id']}/{about}".encode()
-    return Record(contract, key, json.dumps(data).encode(), headers)
+    return Record(contract, key, value, headers)

@@ -4,8 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from events import Record, change, fine, payment, record, response
+from events import Record, change, fine, payment, raw_record, response
 
+INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 SENDING = """Sends one event, of a library or of an ERP.
 
 The library (institution, its id of the fine or change, instant, ...):
@@ -13,6 +14,8 @@ The library (institution, its id of the fine or change, instant, ...):
     PROGRAM change 101 C-1 2026-11-02T09:00:00Z F-1 paid 5.00 USD
     PROGRAM change 101 C-2 2026-11-02T09:30:00Z F-1 disputed
     PROGRAM file fine-created.v1 payload.json
+
+`file` sends the bytes of a file as they are, also to see how an invalid record is rejected.
 
 The ERP (institution, its id of the payment, instant, bursarTransactionId or fine:ID, ...):
     PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
@@ -87,8 +90,8 @@ def tell_sent(topic: str, partition: int, offset: int) -> None:
 def event_of(words: list[str]) -> Record:
     """The event that the words of the command line describe. Ends the program if they are none."""
     match words:
-        case ["file", contract, path]:
-            return record(contract, path, json.loads(Path(path).read_bytes()))
+        case ["file", contract, path] if contract in INPUTS:
+            return raw_record(contract, Path(path).name.encode(), _bytes_of(path))
         case ["fine", institution, event_id, at, patron, kind, amount, currency]:
             return fine(institution, event_id, at, patron, kind, amount, currency)
         case [
@@ -115,7 +118,7 @@ def event_of(words: list[str]) -> Record:
         case ["status", institution, event_id, at, line, code]:
             return payment(institution, event_id, at, "status", **reference(line), status_code=code)
         case ["refuse", manifest, line, reason]:
-            content = json.loads(Path(manifest).read_bytes())
+            content = json.loads(_bytes_of(manifest))
             refused_lines = [{"bursar_transaction_id": line, "reason": reason}]
             return response(content, "partial", refused_lines=refused_lines)
         case _:
@@ -129,3 +132,12 @@ def reference(line: str) -> dict[str, str]:
     """The exported line's bursarTransactionId, or the library's fine as `fine:ID`."""
     _, named, fine_id = line.partition("fine:")
     return {"fine_id": fine_id} if named else {"bursar_transaction_id": line}
+
+
+def _bytes_of(path: str) -> bytes:
+    """The content of a file. Ends the program if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        print(f"{path}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)

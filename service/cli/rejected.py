@@ -24,7 +24,7 @@ REJECTED = Listing(
         identifier("institution_id"),
         identifier("source"),
         *place(unless="id"),
-        sentence("detail", wide=True),
+        sentence("detail"),
         number("size_bytes", wide=True),
     ),
     kind=KIND,

@@ -1,0 +1,42 @@
+"""What the programs that send an event make of the words they are given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.structure import reference
+
+RUN = "import sys; from words import event_of; sys.stdout.buffer.write(event_of(sys.argv[1:])[2])"
+
+
+def _sent(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", RUN, *words],
+        cwd=reference.EXAMPLES,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_the_bytes_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "truncated.json"
+    file.write_bytes(b'{"institution_id": "10')
+    assert _sent("file", "fine-created.v1", str(file)).stdout == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("file", "fine-created", "payload.json"), "not understood: file fine-created"),
+        (("file", "fine-created.v1", "missing.json"), "missing.json: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_in_one_line(words: tuple[str, ...], said: str) -> None:
+    ended = _sent(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith(said)
+    assert ended.stderr.count(b"\n") == 1
