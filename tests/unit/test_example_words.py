@@ -29,14 +29,14 @@ def test_the_bytes_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("file", "fine-created", "payload.json"), "not understood: file fine-created"),
         (("file", "fine-created.v1", "missing.json"), "missing.json: No such file or directory"),
     ],
 )
-def test_what_cannot_be_sent_is_told_in_one_line(words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_sent_is_told_in_one_line(words: tuple[str, ...], message: str) -> None:
     ended = _sent(*words)
     assert ended.returncode == 2
-    assert ended.stderr.decode().startswith(said)
+    assert ended.stderr.decode().startswith(message)
     assert ended.stderr.count(b"\n") == 1

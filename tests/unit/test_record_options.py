@@ -15,7 +15,7 @@ PLACE_OR_IDENTITY = "name one of --institution --id (--source), --topic --partit
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("rejected", "show"), PLACE_OR_IDENTITY),
         (("parked", "show"), PLACE_OR_IDENTITY),
@@ -43,7 +43,7 @@ PLACE_OR_IDENTITY = "name one of --institution --id (--source), --topic --partit
     ],
 )
 def test_a_command_says_which_option_is_missing_or_too_much(
-    options: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+    options: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for field in Settings.model_fields:
         monkeypatch.delenv(variable_of(field), raising=False)
@@ -51,4 +51,4 @@ def test_a_command_says_which_option_is_missing_or_too_much(
         monkeypatch.setenv(name, value)
     ended = CliRunner().invoke(application, list(options))
     assert ended.exit_code == 2
-    assert ended.stderr == f"bursar-bridge: {said}\n"
+    assert ended.stderr == f"bursar-bridge: {message}\n"
