@@ -21,7 +21,9 @@ from .session import Question, applier_of, ask_database, raise_if_older, writing
 from .tables import show
 
 REASON_CHARACTERS_MAX: Final = 500
-WAYS: Final = "--institution --id (--source), --topic --partition --offset"
+IDENTITY: Final = ("--institution", "--id")
+PLACE: Final = ("--topic", "--partition", "--offset")
+WAYS: Final = f"{' '.join(IDENTITY)} (--source), {' '.join(PLACE)}"
 OUTCOMES = Listing(
     "nothing was decided",
     (
@@ -134,26 +136,35 @@ def require_record(selected: RecordOptions, *, has_all: bool = True) -> None:
 
     `has_all` says whether the command also takes `--all`.
     """
-    ways = (
-        {"--institution": selected.institution, "--id": selected.record_id},
-        {
-            "--topic": selected.topic,
-            "--partition": selected.partition,
-            "--offset": selected.offset,
-        },
-    )
-    used = [way for way in ways if any(part is not None for part in way.values())]
+    given = _given(selected)
+    used = [way for way in (IDENTITY, PLACE) if not given.keys().isdisjoint(way)]
     if len(used) != 1:
         raise usage_error(f"name one of {WAYS}" + (", --all" if has_all else ""))
-    if missing := [option for option, part in used[0].items() if part is None]:
-        given = ", ".join(option for option in used[0] if option not in missing)
-        raise usage_error(f"{', '.join(missing)}: must be given with {given}")
+    if missing := [option for option in used[0] if option not in given]:
+        others = ", ".join(option for option in used[0] if option in given)
+        raise usage_error(f"{', '.join(missing)}: must be given with {others}")
 
 
-def require_no_record(options: dict[str, object]) -> None:
-    """Ends the command with 2 if one of these options is given, which name single records."""
-    if given := [option for option, value in options.items() if value is not None]:
-        raise usage_error(f"{', '.join(given)}: not together with --all")
+def require_no_record(selected: RecordOptions, *filters: str) -> None:
+    """Ends the command with 2 if a single record is named beside `--all`.
+
+    `filters` are the options that `--all` may have beside it: they select many records.
+    """
+    if named := [option for option in _given(selected) if option not in filters]:
+        raise usage_error(f"{', '.join(named)}: not together with --all")
+
+
+def _given(selected: RecordOptions) -> dict[str, object]:
+    """The values of the options that were given, by the names of the options."""
+    values = {
+        "--institution": selected.institution,
+        "--source": selected.source,
+        "--id": selected.record_id,
+        "--topic": selected.topic,
+        "--partition": selected.partition,
+        "--offset": selected.offset,
+    }
+    return {option: value for option, value in values.items() if value is not None}
 
 
 def action_rows(actions: Sequence[Action]) -> list[Row]:

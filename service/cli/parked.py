@@ -104,15 +104,7 @@ def _decide(
     bulk: BulkOptions,
 ) -> None:
     if bulk.every:
-        require_no_record(
-            {
-                "--source": selected.source,
-                "--id": selected.record_id,
-                "--topic": selected.topic,
-                "--partition": selected.partition,
-                "--offset": selected.offset,
-            }
-        )
+        require_no_record(selected, "--institution")
         meant = ParkedFilter(
             institution_id=selected.institution,
             wait=filters.wait,

@@ -98,14 +98,7 @@ def _decide(
     because: Reason | None,
 ) -> None:
     if bulk.every:
-        require_no_record(
-            {
-                "--source": selected.source,
-                "--id": selected.record_id,
-                "--partition": selected.partition,
-                "--offset": selected.offset,
-            }
-        )
+        require_no_record(selected, "--institution", "--topic")
         meant = RejectedFilter(
             institution_id=selected.institution,
             reason=because,

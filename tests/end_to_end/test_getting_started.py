@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import asyncpg
 from demo.world import running_service, temporary_world
 from tests.structure import reference
 from tests.support.examples import run_python
-from tests.support.pages import DOCS, ROOT
+from tests.support.pages import DOCS, ROOT, code_lines
 from tests.support.services import Services
 from tests.support.waiting import until
 
@@ -55,8 +54,7 @@ async def test_the_page_takes_a_fine_from_its_creation_to_its_payment(
 
 def _commands_of_the_page() -> list[str]:
     page = (DOCS / "getting-started.md").read_text("utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    return [line for line in code_lines(page) if not line.startswith("```")]
 
 
 def _arguments(command: str) -> list[str]:

@@ -9,32 +9,19 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from service.cli import application
-from service.settings import Settings, variable_of
+from tests.support.command_line import call, use_no_servers
 
 COMMANDS = ("run", "migrate", "export", "check", "topics")
-# Nobody listens on port 1.
-NOWHERE = {
-    "DATABASE_URL": "postgresql://library:Geheim-1@127.0.0.1:1/bursar",
-    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-}
 NO_INTEGER = "must be a valid integer, unable to parse string as an integer"
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for field in Settings.model_fields:
-        monkeypatch.delenv(variable_of(field), raising=False)
-    for name, value in NOWHERE.items():
-        monkeypatch.setenv(name, value)
+    use_no_servers(monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     return monkeypatch
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(application, list(arguments))
 
 
 def test_the_version_is_the_packages() -> None:

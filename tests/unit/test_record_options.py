@@ -1,15 +1,9 @@
 """What the commands on stored records say where their options do not name a record."""
 
 import pytest
-from typer.testing import CliRunner
 
-from service.cli import application
-from service.settings import Settings, variable_of
+from tests.support.command_line import call, use_no_servers
 
-NOWHERE = {
-    "DATABASE_URL": "postgresql://library@127.0.0.1:1/bursar",
-    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-}
 WHY = ("--reason", "cleared")
 PLACE_OR_IDENTITY = "name one of --institution --id (--source), --topic --partition --offset"
 
@@ -45,10 +39,7 @@ PLACE_OR_IDENTITY = "name one of --institution --id (--source), --topic --partit
 def test_a_command_says_which_option_is_missing_or_too_much(
     options: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for field in Settings.model_fields:
-        monkeypatch.delenv(variable_of(field), raising=False)
-    for name, value in NOWHERE.items():
-        monkeypatch.setenv(name, value)
-    ended = CliRunner().invoke(application, list(options))
+    use_no_servers(monkeypatch)
+    ended = call(*options)
     assert ended.exit_code == 2
     assert ended.stderr == f"bursar-bridge: {message}\n"
