@@ -1,0 +1,68 @@
+-- Records as they come: adjusted fines, partial reversals, sums without a line, shorter ids. What a
+-- table of release 0.3.0 has no column for stands in a table of its own, with the same key.
+
+-- What changes in the library have left of a fine beside its row. `fine.amount` is the amount as
+-- adjusted, and `amount_created` the amount with which the fine came; NULL: it was never adjusted.
+-- The instants are the latest ones of an adjustment, and of a dispute or its end: an older record
+-- that comes later is overtaken. `unconfirmed` marks a credit that an imported file made and that a
+-- person has to confirm.
+CREATE TABLE fine_amendment (
+    institution_id key_text NOT NULL,
+    fine_id key_text NOT NULL,
+    amount_created bigint CHECK (amount_created <> 0),
+    adjusted_at timestamptz,
+    disputed_at timestamptz,
+    unconfirmed boolean NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (institution_id, fine_id)
+);
+
+-- The credits of a fine.
+CREATE INDEX fine_of_credit ON fine (institution_id, credit_of) WHERE credit_of IS NOT NULL;
+
+-- How much of a payment has been reversed. `payment.reversed_by` is set when nothing is left, so
+-- that older releases understand it. Several reversals may name one payment, and this row, not an
+-- index, forbids that they reverse more than all of it.
+CREATE TABLE payment_reversed (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    payment_id key_text NOT NULL,
+    amount bigint NOT NULL CHECK (amount > 0),
+    payment_amount bigint NOT NULL,
+    PRIMARY KEY (institution_id, source, payment_id),
+    CHECK (amount <= payment_amount)
+);
+DROP INDEX payment_reversed_once;
+
+-- Payments that name a patron alone: sums without a line. `rule` is the institution's setting when
+-- the sum came, or what a person has decided since; `allocations` are the fines and amounts that a
+-- person has named.
+CREATE TABLE payment_sum (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    payment_id key_text NOT NULL,
+    patron_id key_text NOT NULL,
+    currency key_text NOT NULL,
+    rule text NOT NULL CHECK (rule IN ('hold', 'oldest_first')),
+    allocations jsonb,
+    PRIMARY KEY (institution_id, source, payment_id)
+);
+CREATE INDEX payment_sum_of_account ON payment_sum (institution_id, patron_id, currency);
+
+-- The fines that a sum has paid, in the order in which it paid them.
+CREATE TABLE payment_part (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    payment_id key_text NOT NULL,
+    place integer NOT NULL CHECK (place >= 1),
+    fine_id key_text NOT NULL,
+    amount bigint NOT NULL CHECK (amount > 0),
+    PRIMARY KEY (institution_id, source, payment_id, place)
+);
+CREATE INDEX payment_part_of_fine ON payment_part (institution_id, fine_id);
+
+-- Bursar transaction ids of 11 digits: ten from this counter and a check digit. Older releases draw
+-- theirs from `export_counter`, also while they run beside this one.
+CREATE TABLE line_counter (
+    institution_id key_text PRIMARY KEY,
+    line_number bigint NOT NULL CHECK (line_number BETWEEN 1000000001 AND 9999999999)
+);
