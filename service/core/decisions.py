@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from . import fines, payments
+from . import fines, payments, reversals
 from .batches import Response
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
@@ -68,7 +68,7 @@ def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
         ahead = workspace.parked.get(("payment", event.original))
         return Park(Wait.UNKNOWN_ORIGINAL, ahead.fine_id if ahead else None, event.original)
     line = workspace.lines.get(event.line_key)
-    return payments.reverse(
+    return reversals.reverse(
         event,
         _with_fine_of_line(workspace, original),
         _fine_of(workspace, event, original.fine_id),

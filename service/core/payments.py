@@ -11,7 +11,7 @@ from typing import assert_never
 
 from .batches import ExportLine
 from .events import BursarPayment
-from .ledger import Fine, FineFacts, FineKey, LineKey, Payment, PaymentRef, SourceKey
+from .ledger import Fine, FineFacts, FineKey, LineKey, PaymentRef, SourceKey
 from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected
 from .terms import Terms
 from .words import (
@@ -42,7 +42,7 @@ def find(
     if line is None and event.fine_id is None:
         return rejected(Reason.UNKNOWN_LINE)
     if line is not None and event.fine_id not in (None, line.fine_id):
-        return _mismatch("bursar_transaction_id", "fine_id")
+        return mismatch("bursar_transaction_id", "fine_id")
     fine_id = event.fine_id if line is None else line.fine_id
     assert fine_id is not None
     fine = fines.get(FineKey(event.key.institution_id, fine_id))
@@ -65,13 +65,13 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
     assert terms is not None
     if terms.mode is Mode.EXPORT_ONLY:
         return rejected(Reason.IMPORT_NOT_ACTIVE)  # row 8
-    fine = _with_status_code(fine, event)
+    fine = with_status_code(fine, event)
     if event.kind.settlement is None:
-        return _note(fine, event, Kind.STATUS_NOTED, 0)  # row 9: a status
+        return note(fine, event, Kind.STATUS_NOTED, 0)  # row 9: a status
     assert event.amount is not None
     paid = replace(fine, payments_live=fine.payments_live + 1)
     if fine.status is Status.CLOSED:
-        return _note(paid, event, Kind.PAYMENT_NOTED, event.amount)  # row 9: a lost fine
+        return note(paid, event, Kind.PAYMENT_NOTED, event.amount)  # row 9: a lost fine
     rule = overpayment or overpayment_rule(paid, terms, event.amount)
     return _settle(paid, event, event.amount, rule)
 
@@ -115,7 +115,7 @@ def _settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
     after = replace(fine, outstanding=outstanding, considered=considered)
     kind = event.kind.settlement
     assert kind is not None
-    return _effect(after, event, kind, fits, transferred=step)
+    return effect_of(after, event, kind, fits, transferred=step)
 
 
 def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
@@ -134,95 +134,26 @@ def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
         credit_of=paid.fine_id,
     )
     credit = Fine(facts, Status.ACTIVE, Considered.ACTIVE, remaining=-excess)
-    return _effect(credit, event, Kind.CREDIT, -excess, active=-excess, terms=fine.terms)
+    return effect_of(credit, event, Kind.CREDIT, -excess, active=-excess, terms=fine.terms)
 
 
-def _note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:
-    """A transaction that changes no balance (row 9, and row 3.9 of reversals)."""
-    effect = _effect(fine, event, kind, amount)
+def note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:
+    """Returns a transaction that changes no balance (row 9, and row 3.9 of reversals)."""
+    effect = effect_of(fine, event, kind, amount)
     return Applied((effect,), effect.fine, name=ItemState.NOTED)
 
 
-def reverse(
-    event: BursarPayment,
-    original: Payment,
-    fine: Fine | None,
-    credit: Fine | None,
-    line: ExportLine | None,
-) -> Outcome:
-    """Undoes what a payment or write-off did, whole and once (row 14, with 3.2 to 3.10).
-
-    `fine` is the original's fine, `credit` the credit that its excess became, and `line` the line
-    that the reversal names; each is None if there is none.
-    """
-    if (fields := _other_reference(event, original, line)) is not None:
-        return _mismatch(*fields)  # row 3.2
-    if event.currency is not None and original.currency not in (None, event.currency):
-        return rejected(Reason.CURRENCY_MISMATCH)  # row 3.3
-    if original.state is ItemState.REJECTED:
-        return rejected(Reason.ORIGINAL_REJECTED)  # row 3.4
-    if original.kind.settlement is None:
-        return rejected(Reason.NOT_REVERSIBLE)  # row 3.5
-    if original.reversed_by is not None:
-        return rejected(Reason.ALREADY_REVERSED)  # row 3.6
-    if event.amount not in (None, original.amount):
-        return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
-    if credit is not None and (
-        credit.status is not Status.ACTIVE or credit.remaining != credit.facts.amount
-    ):
-        return rejected(Reason.CREDIT_ALREADY_EXPORTED)  # row 3.8
-    assert fine is not None
-    freed = replace(_with_status_code(fine, event), payments_live=fine.payments_live - 1)
-    if original.state is ItemState.NOTED:
-        assert original.amount is not None  # only a status has none, and it is not reversible
-        return _note(freed, event, Kind.REVERSAL_NOTED, original.amount)  # row 3.9
-    return _undo(freed, event, original, credit)  # row 3.10
-
-
-def _undo(fine: Fine, event: BursarPayment, original: Payment, credit: Fine | None) -> Applied:
-    effects: tuple[Effect, ...] = ()
-    if original.applied:
-        step = -fine.facts.toward_zero(original.applied)
-        outstanding = fine.outstanding + step
-        fine = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
-        effects = (_effect(fine, event, Kind.REVERSAL, original.applied, transferred=step),)
-        fine = effects[0].fine
-    if credit is not None:
-        closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
-        back = abs(credit.remaining)
-        kind = Kind.CREDIT_CANCELLED
-        effects += (_effect(closed, event, kind, back, active=back, terms=fine.terms),)
-    return Applied(effects, fine, applied=original.applied)
-
-
-def _other_reference(
-    event: BursarPayment, original: Payment, line: ExportLine | None
-) -> tuple[str, str] | None:
-    """The two members by which a reversal names different fines, if any (row 5)."""
-    by_line = event.bursar_transaction_id
-    if line is not None and event.fine_id not in (None, line.fine_id):
-        return "bursar_transaction_id", "fine_id"
-    if event.fine_id is not None and event.fine_id != original.fine_id:
-        is_known = original.fine_id is not None or original.bursar_transaction_id is not None
-        return ("reverses_payment_id", "fine_id") if is_known else None
-    if by_line in (None, original.bursar_transaction_id):
-        return None
-    if line is None or line.fine_id != original.fine_id:
-        return "reverses_payment_id", "bursar_transaction_id"
-    return None
-
-
-def _mismatch(first: str, second: str) -> Rejected:
-    """Names both members, so that the sender knows which two ids to compare."""
+def mismatch(first: str, second: str) -> Rejected:
+    """Returns a rejection that names both members, because the sender has to compare them."""
     return Rejected(Reason.REFERENCE_MISMATCH, f"{first}, {second}: must name the same fine")
 
 
-def _with_status_code(fine: Fine, event: BursarPayment) -> Fine:
-    """The fine with the ERP's word for its state; the latest one is kept."""
+def with_status_code(fine: Fine, event: BursarPayment) -> Fine:
+    """Returns the fine with the ERP's word for its state; the latest one is kept."""
     return replace(fine, status_code=event.status_code) if event.status_code else fine
 
 
-def _effect(
+def effect_of(
     fine: Fine,
     event: BursarPayment,
     kind: Kind,
@@ -232,7 +163,10 @@ def _effect(
     transferred: int = 0,
     terms: Terms | None = None,
 ) -> Effect:
-    """One transaction; `terms` are those of the fine unless the fine is a credit of another one."""
+    """Returns one transaction that the record causes.
+
+    Its terms are those of the fine, unless the fine is a credit of another one that has `terms`.
+    """
     terms = terms or fine.terms
     assert terms is not None  # the bursar reports on exported fines only
     cause = PaymentRef(

@@ -1,0 +1,83 @@
+"""What takes a payment or a write-off of the bursar back (rules.md, 3: reversals).
+
+As in the rules for payments, the cases are tried in the order of the rows, and the first one that
+matches decides. Amounts are in minor units and positive.
+"""
+
+from dataclasses import replace
+
+from .batches import ExportLine
+from .events import BursarPayment
+from .ledger import Fine, Payment
+from .outcomes import Applied, Effect, Outcome, rejected
+from .payments import effect_of, mismatch, note, with_status_code
+from .words import Considered, ItemState, Kind, Reason, Status
+
+
+def reverse(
+    event: BursarPayment,
+    original: Payment,
+    fine: Fine | None,
+    credit: Fine | None,
+    line: ExportLine | None,
+) -> Outcome:
+    """Undoes what a payment or write-off did, whole and once (row 14, with 3.2 to 3.10).
+
+    `fine` is the original's fine, `credit` the credit that its excess became, and `line` the line
+    that the reversal names; each is None if there is none.
+    """
+    if (fields := _other_reference(event, original, line)) is not None:
+        return mismatch(*fields)  # row 3.2
+    if event.currency is not None and original.currency not in (None, event.currency):
+        return rejected(Reason.CURRENCY_MISMATCH)  # row 3.3
+    if original.state is ItemState.REJECTED:
+        return rejected(Reason.ORIGINAL_REJECTED)  # row 3.4
+    if original.kind.settlement is None:
+        return rejected(Reason.NOT_REVERSIBLE)  # row 3.5
+    if original.reversed_by is not None:
+        return rejected(Reason.ALREADY_REVERSED)  # row 3.6
+    if event.amount not in (None, original.amount):
+        return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
+    if credit is not None and (
+        credit.status is not Status.ACTIVE or credit.remaining != credit.facts.amount
+    ):
+        return rejected(Reason.CREDIT_ALREADY_EXPORTED)  # row 3.8
+    assert fine is not None
+    freed = replace(with_status_code(fine, event), payments_live=fine.payments_live - 1)
+    if original.state is ItemState.NOTED:
+        assert original.amount is not None  # only a status has none, and it is not reversible
+        return note(freed, event, Kind.REVERSAL_NOTED, original.amount)  # row 3.9
+    return _undo(freed, event, original, credit)  # row 3.10
+
+
+def _undo(fine: Fine, event: BursarPayment, original: Payment, credit: Fine | None) -> Applied:
+    effects: tuple[Effect, ...] = ()
+    if original.applied:
+        step = -fine.facts.toward_zero(original.applied)
+        outstanding = fine.outstanding + step
+        fine = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
+        effects = (effect_of(fine, event, Kind.REVERSAL, original.applied, transferred=step),)
+        fine = effects[0].fine
+    if credit is not None:
+        closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
+        back = abs(credit.remaining)
+        kind = Kind.CREDIT_CANCELLED
+        effects += (effect_of(closed, event, kind, back, active=back, terms=fine.terms),)
+    return Applied(effects, fine, applied=original.applied)
+
+
+def _other_reference(
+    event: BursarPayment, original: Payment, line: ExportLine | None
+) -> tuple[str, str] | None:
+    """The two members by which a reversal names different fines, if any (row 5)."""
+    by_line = event.bursar_transaction_id
+    if line is not None and event.fine_id not in (None, line.fine_id):
+        return "bursar_transaction_id", "fine_id"
+    if event.fine_id is not None and event.fine_id != original.fine_id:
+        is_known = original.fine_id is not None or original.bursar_transaction_id is not None
+        return ("reverses_payment_id", "fine_id") if is_known else None
+    if by_line in (None, original.bursar_transaction_id):
+        return None
+    if line is None or line.fine_id != original.fine_id:
+        return "reverses_payment_id", "bursar_transaction_id"
+    return None
