@@ -14,8 +14,9 @@ from typing import Generic, NamedTuple, TypeVar
 import asyncpg
 import structlog
 
+from ..core.digests import record_digest
 from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
-from ..core.ledger import Origin, record_digest
+from ..core.ledger import Origin
 from ..database.offsets import Assignment, Step, TopicAndPartition
 from ..database.session import Connection, statements
 from ..runtime.telemetry import Event

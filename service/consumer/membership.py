@@ -15,7 +15,8 @@ from aiokafka.errors import (
 )
 
 from ..apply.poll import PartitionHold
-from ..core.ledger import Origin, record_digest
+from ..core.digests import record_digest
+from ..core.ledger import Origin
 from ..database.offsets import Assignment, TopicAndPartition
 from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..restore.guard import Guard

@@ -8,8 +8,9 @@ from .batches import Response
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
 from .outcomes import Applied, Outcome, Park, Rejected, Repeat, rejected
+from .tracker import ChangeTracker
 from .words import ItemState, PaymentKind, Reason, Wait
-from .workspace import ChangeTracker, Workspace
+from .workspace import Workspace
 
 # The tables of records that are known by institution, source and id.
 IdentityTable = (

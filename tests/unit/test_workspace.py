@@ -2,8 +2,9 @@
 
 from service.core import rules
 from service.core.events import Rejection
+from service.core.tracker import ChangeTracker
 from service.core.words import Reason
-from service.core.workspace import ChangeTracker, View
+from service.core.workspace import View
 from tests.support.bursar import pays
 from tests.support.given import creates, origin
 
