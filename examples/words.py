@@ -21,7 +21,8 @@ The ERP (institution, its id of the payment, instant, bursarTransactionId or fin
     PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
     PROGRAM pay 101 R-2 2026-11-26T10:00:00Z fine:F-1 25.00 USD
     PROGRAM write-off 101 W-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
-    PROGRAM reverse 101 R-1-back 2026-11-27T10:00:00Z R-1
+    PROGRAM reverse 101 R-1-part 2026-11-27T10:00:00Z R-1 10.00 USD
+    PROGRAM reverse 101 R-1-rest 2026-11-28T10:00:00Z R-1
     PROGRAM status 101 S-1 2026-11-27T10:00:00Z 1000000000000001 invoiced
     PROGRAM refuse inbox/manifests/NAME.json 1000000000000001 "unknown student"
 
@@ -113,8 +114,11 @@ def event_of(words: list[str]) -> Record:
             return payment(
                 institution, event_id, at, kind, **about, amount=amount, currency=currency
             )
-        case ["reverse", institution, event_id, at, reversed_id]:
-            return payment(institution, event_id, at, "reversal", reverses_payment_id=reversed_id)
+        case ["reverse", institution, event_id, at, original]:
+            return payment(institution, event_id, at, "reversal", reverses_payment_id=original)
+        case ["reverse", institution, event_id, at, original, amount, currency]:
+            back = {"reverses_payment_id": original, "amount": amount, "currency": currency}
+            return payment(institution, event_id, at, "reversal", **back)
         case ["status", institution, event_id, at, line, code]:
             return payment(institution, event_id, at, "status", **reference(line), status_code=code)
         case ["refuse", manifest, line, reason]:

@@ -7,7 +7,7 @@ import asyncpg
 from ..database.session import Connection
 from ..operations import history, reports
 from ..operations.history import Entry, Story
-from ..operations.reports import PaymentOutcome, payment_outcome
+from ..operations.reports import PaymentOutcome, amounts_reversed, payment_outcome
 from .commands.ledger import HistoryOptions
 from .commands.options import ListOptions, ShowOptions
 from .errors import complain, end_without, usage_error
@@ -160,6 +160,8 @@ PAYMENTS = Listing(
         number("excess", wide=True),
         identifier("credit_id", wide=True),
         identifier("reverses", wide=True),
+        number("reversed_amount", wide=True),
+        number("amount_left", wide=True),
         identifier("reversed_by", wide=True),
         word("reason", wide=True),
         word("wait", wide=True),
@@ -188,6 +190,11 @@ def list_payments(
 def payment_row(payment: asyncpg.Record) -> Row:
     """A row of the list, of a row of the database."""
     row = with_money(payment, ("amount", "applied", "excess"))
+    reversed_amount, amount_left = amounts_reversed(payment)
+    row |= {
+        "reversed_amount": money(reversed_amount, payment["currency"]),
+        "amount_left": money(amount_left, payment["currency"]),
+    }
     return {
         "institution_id": row["institution_id"],
         "source": row["source"],
@@ -203,6 +210,8 @@ def payment_row(payment: asyncpg.Record) -> Row:
         "bursar_transaction_id": row["bursar_transaction_id"],
         "credit_id": row["credit_id"],
         "reverses": row["reverses"],
+        "reversed_amount": row["reversed_amount"],
+        "amount_left": row["amount_left"],
         "reversed_by": row["reversed_by"],
         "reason": row["reason"],
         "wait": row["wait"],
@@ -212,7 +221,11 @@ def payment_row(payment: asyncpg.Record) -> Row:
 
 def _in_words(payment: asyncpg.Record, row: Row) -> str:
     words = _effect(payment, row)
-    return f"{words}; reversed by {row['reversed_by']}" if row["reversed_by"] else words
+    if row["reversed_by"]:
+        return f"{words}; reversed by {row['reversed_by']}"
+    if payment["reversed_amount"]:
+        return f"{words}; {row['reversed_amount']} of it reversed, {row['amount_left']} left"
+    return words
 
 
 def _effect(payment: asyncpg.Record, row: Row) -> str:

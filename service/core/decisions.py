@@ -143,7 +143,7 @@ def remember(
     workspace.payments.put(event.key, payment, can_unblock=state is not ItemState.PARKED)
     if applied is not None and event.original is not None:
         original = workspace.payments[event.original]
-        workspace.payments.put(event.original, replace(original, reversed_by=event.key.id))
+        workspace.payments.put(event.original, reversals.after_reversal(original, event))
 
 
 def fine_meant(workspace: Workspace, event: Parkable) -> FineKey | None:

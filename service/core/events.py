@@ -57,7 +57,10 @@ class FineChanged(SourceRecord):
 
 @dataclass(frozen=True, slots=True)
 class BursarPayment(SourceRecord):
-    """What the bursar reports on a fine. `amount` is positive, and None if the kind has none."""
+    """What the bursar reports on a fine. `amount` is positive, and None if the kind has none.
+
+    `import_file` is the SHA-256 of the imported file that had the record as a line.
+    """
 
     kind: PaymentKind
     bursar_transaction_id: str | None
@@ -68,6 +71,7 @@ class BursarPayment(SourceRecord):
     reverses_payment_id: str | None
     status_code: str | None
     comment: str | None
+    import_file: str | None = None
 
     @property
     def line_key(self) -> LineKey | None:

@@ -178,6 +178,7 @@ class Payment:
     """What became of a bursar's payment, under its identity.
 
     `applied` has changed what is outstanding, and `excess` became the credit `credit_id`.
+    `reversed_amount` of it has been reversed, and `reversed_by` left nothing of it.
     """
 
     key: SourceKey
@@ -195,6 +196,7 @@ class Payment:
     reversed_by: str | None = None
     reverses: str | None = None
     reason: Reason | None = None
+    reversed_amount: int = 0
 
     @property
     def line_key(self) -> LineKey | None:

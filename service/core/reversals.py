@@ -9,9 +9,11 @@ from dataclasses import replace
 from .batches import ExportLine
 from .events import BursarPayment
 from .ledger import Fine, Payment
-from .outcomes import Applied, Effect, Outcome, rejected
+from .outcomes import Applied, Effect, Outcome, Rejected, rejected
 from .payments import effect_of, mismatch, note, with_status_code
 from .words import Considered, ItemState, Kind, Reason, Status
+
+_LEFT_AN_EXCESS = "amount: that payment left an excess, so it can only be reversed whole"
 
 
 def reverse(
@@ -21,7 +23,7 @@ def reverse(
     credit: Fine | None,
     line: ExportLine | None,
 ) -> Outcome:
-    """Undoes what a payment or write-off did, whole and once (row 14, with 3.2 to 3.10).
+    """Undoes what a payment or write-off did, or a part of it (row 14, with 3.2 to 3.11).
 
     `fine` is the original's fine, `credit` the credit that its excess became, and `line` the line
     that the reversal names; each is None if there is none.
@@ -34,36 +36,62 @@ def reverse(
         return rejected(Reason.ORIGINAL_REJECTED)  # row 3.4
     if original.kind.settlement is None:
         return rejected(Reason.NOT_REVERSIBLE)  # row 3.5
-    if original.reversed_by is not None:
+    left = amount_left(original)
+    if left == 0:
         return rejected(Reason.ALREADY_REVERSED)  # row 3.6
-    if event.amount not in (None, original.amount):
+    amount = left if event.amount is None else event.amount
+    if amount > left:
         return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
+    if original.excess and amount != original.amount:
+        return Rejected(Reason.AMOUNT_MISMATCH, _LEFT_AN_EXCESS)  # row 3.11
     if credit is not None and (
-        credit.status is not Status.ACTIVE or credit.remaining != credit.facts.amount
+        not credit.is_open_in_library or abs(credit.remaining) != original.excess
     ):
         return rejected(Reason.CREDIT_ALREADY_EXPORTED)  # row 3.8
     assert fine is not None
-    freed = replace(with_status_code(fine, event), payments_live=fine.payments_live - 1)
+    live = fine.payments_live - (amount == left)
+    freed = replace(with_status_code(fine, event), payments_live=live)
     if original.state is ItemState.NOTED:
-        assert original.amount is not None  # only a status has none, and it is not reversible
-        return note(freed, event, Kind.REVERSAL_NOTED, original.amount)  # row 3.9
-    return _undo(freed, event, original, credit)  # row 3.10
+        return note(freed, event, Kind.REVERSAL_NOTED, amount)  # row 3.9
+    return _undo(freed, event, amount - original.excess, credit)  # row 3.10
 
 
-def _undo(fine: Fine, event: BursarPayment, original: Payment, credit: Fine | None) -> Applied:
+def amount_left(payment: Payment) -> int:
+    """Returns how much of a payment or write-off can still be reversed.
+
+    Releases that reverse payments only as a whole set `reversed_by` and keep no amount.
+    """
+    if payment.reversed_by is not None or payment.amount is None:
+        return 0
+    return payment.amount - payment.reversed_amount
+
+
+def after_reversal(original: Payment, event: BursarPayment) -> Payment:
+    """Returns the original of a reversal that was applied or noted, with what is reversed of it."""
+    left = amount_left(original)
+    amount = left if event.amount is None else event.amount
+    return replace(
+        original,
+        reversed_amount=original.reversed_amount + amount,
+        reversed_by=event.key.id if amount == left else None,
+    )
+
+
+def _undo(fine: Fine, event: BursarPayment, amount: int, credit: Fine | None) -> Applied:
+    """Makes `amount` outstanding again, and cancels the credit of the original's excess."""
     effects: tuple[Effect, ...] = ()
-    if original.applied:
-        step = -fine.facts.toward_zero(original.applied)
+    if amount:
+        step = -fine.facts.toward_zero(amount)
         outstanding = fine.outstanding + step
         fine = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
-        effects = (effect_of(fine, event, Kind.REVERSAL, original.applied, transferred=step),)
+        effects = (effect_of(fine, event, Kind.REVERSAL, amount, transferred=step),)
         fine = effects[0].fine
     if credit is not None:
         closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
         back = abs(credit.remaining)
         kind = Kind.CREDIT_CANCELLED
         effects += (effect_of(closed, event, kind, back, active=back, terms=fine.terms),)
-    return Applied(effects, fine, applied=original.applied)
+    return Applied(effects, fine, applied=amount)
 
 
 def _other_reference(

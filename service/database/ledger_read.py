@@ -27,7 +27,7 @@ from ..core.words import Wait
 from ..core.workspace import LoanKey, PatronKey, View
 from ..runtime.failures import StaleRead
 from ..runtime.problems import result_or_exception
-from . import tables
+from . import reversed_amounts, tables
 from .encodings import origin_of, terms_of
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
@@ -99,6 +99,9 @@ class LedgerReader:
         waiting = [item.event for item in parked.values() if isinstance(item.event, BursarPayment)]
         keys = {event.key for event in waiting} | {event.original for event in waiting}
         payments |= await self._read(connection, tables.PAYMENT, _unread(keys, payments))
+        named = references.originals | {event.original for event in waiting}
+        partly = await self._rows(connection, "reversed_amounts", payments.keys() & named)
+        payments |= reversed_amounts.with_amounts(payments, partly)
         # Payments that were rejected before their line was known have no fine.
         no_fine = [payment for payment in payments.values() if payment.fine_id is None]
         line_keys = {event.line_key for event in waiting} | {p.line_key for p in no_fine}

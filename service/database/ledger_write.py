@@ -8,7 +8,7 @@ from ..core.events import Rejection
 from ..core.terms import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
-from . import tables
+from . import reversed_amounts, tables
 from .encodings import terms_id, terms_text
 from .session import Connection, run_in_thread, statements
 from .tables import Cells, Table, V
@@ -29,6 +29,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _update(connection, tables.FINE, changes.fines.changed)
     await _copy(connection, tables.PAYMENT, changes.payments.added, now)
     await _update(connection, tables.PAYMENT, changes.payments.changed)
+    await _execute(connection, "add_reversed_amounts", reversed_amounts.rows_of(changes))
     await _copy(connection, tables.CHANGE, changes.changes.added, now)
     await _update(connection, tables.CHANGE, changes.changes.changed)
     await _copy(connection, tables.RESPONSE, changes.responses.added, now)

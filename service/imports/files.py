@@ -96,6 +96,7 @@ def origin_of(file: PaymentFile, line: PaidLine, original: Payment | None) -> Or
         "amount": format_minor(abs(line.amount), line.currency),
         "currency": line.currency,
         "paid_at": file.paid_at,
+        "import_file": file.sha256,
     }
     if original is not None:
         body["reverses_payment_id"] = original.key.id

@@ -14,6 +14,7 @@ from functools import partial
 from ..core import rules
 from ..core.events import BursarPayment
 from ..core.ledger import FineKey, LineKey, Payment, SourceKey
+from ..core.reversals import amount_left
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
 from ..database.ledger_read import LedgerReader, key_columns
@@ -265,13 +266,13 @@ class _PageRules:
 
 
 def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) -> Payment | None:
-    """The latest of the fine's payments with exactly this amount that is not yet reversed."""
+    """The latest of the fine's payments with exactly this amount of which nothing is reversed."""
     for payment in (workspace.payments[key] for key in reversed(candidates)):
         if (
             payment.amount == amount
             and payment.kind.settlement is not None
             and payment.state in (ItemState.APPLIED, ItemState.NOTED)
-            and payment.reversed_by is None
+            and amount_left(payment) == amount
         ):
             return payment
     return None

@@ -35,6 +35,8 @@ from .values import (
     total,
 )
 
+FileDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 class WireBursarPayment(Wire):
     """What the bursar reports on a fine (bursar-payment.v1): money, a reversal or a status."""
@@ -51,6 +53,7 @@ class WireBursarPayment(Wire):
     reverses_payment_id: Id | None = None
     status_code: StatusCode | None = None
     comment: Comment | None = None
+    import_file: FileDigest | None = None
 
     def event(self, _time: datetime, origin: Origin) -> BursarPayment:
         """Returns the payment, write-off, reversal or status of the record. Raises Fault."""
@@ -72,7 +75,10 @@ class WireBursarPayment(Wire):
             text_or_none("status_code", self.status_code),
             text_or_none("comment", self.comment),
         )
-        return BursarPayment(key, digest_of("bursar-payment", *key, *facts), origin, *facts)
+        # Records of older releases have no such member, and keep their digests.
+        file = () if self.import_file is None else (("import_file", self.import_file),)
+        digest = digest_of("bursar-payment", *key, *facts, *file)
+        return BursarPayment(key, digest, origin, *facts, self.import_file)
 
     def _check_members(self) -> None:
         """What each kind requires (contracts.md, 3)."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 import asyncpg
 
 from ..core.ledger import BatchKey
-from ..core.words import BatchState
+from ..core.words import BatchState, ItemState, PaymentKind
 from ..database.session import Connection, statements
 
 SQL = statements("reports")
@@ -142,6 +142,20 @@ def payment_outcome(payment: asyncpg.Record) -> PaymentOutcome:
     if payment["state"] == "applied" and payment["excess"]:
         return PaymentOutcome.PARTLY
     return PaymentOutcome(payment["state"])
+
+
+def amounts_reversed(payment: asyncpg.Record) -> tuple[int | None, int | None]:
+    """How much of a payment or write-off was reversed, and how much of it can be, in minor units.
+
+    None for records of other kinds, and for those that neither settled anything nor were noted.
+    """
+    is_settlement = PaymentKind(payment["kind"]).settlement is not None
+    if not is_settlement or payment["state"] not in (ItemState.APPLIED, ItemState.NOTED):
+        return None, None
+    amount: int = payment["amount"]
+    # Releases that reverse payments only as a whole keep no amount.
+    reversed_amount = amount if payment["reversed_by"] else payment["reversed_amount"] or 0
+    return reversed_amount, amount - reversed_amount
 
 
 async def payment(

@@ -181,6 +181,39 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     _as_before(before, _standing(ledger.store))
 
 
+@law
+@given(histories, st.integers(0, 30), st.integers(1, 120), st.lists(st.integers(1, 60), max_size=4))
+@example(written([move(0)]), 0, 7, [2, 2, 9])
+def test_9_reversals_of_parts_are_together_identity_on_balances(
+    history: Writer, pick: int, amount: int, parts: list[int]
+) -> None:
+    ledger = Ledger()
+    ledger.store = live(ledger.store, history.steps)
+    ledger.take(creates(7, "N1"))
+    ledger.take(exports("N1", batch=77))
+    left = [
+        key for key, fine in ledger.store.fines.items() if fine.bursar_transaction_id is not None
+    ]
+    key = left[pick % len(left)]
+    money = ledger.store.fines[key].facts.currency
+    before = _standing(ledger.store)
+    paid = outcome_of_event(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
+    assume(paid in ("applied", "noted"))
+    payment = SourceKey(UNI, ERP, "n1")
+    for number, part in enumerate(parts):
+        reversal = reverses("n1", part, payment_id=f"m{number}", currency=money)
+        outcome = outcome_of_event(ledger.take(reversal))
+        event(outcome)
+        kept = ledger.store.payments[payment]
+        if outcome == paid:
+            assert ledger.store.fines[key].payments_live >= (kept.reversed_by is None)
+        else:
+            assert outcome in ("rejected:amount_mismatch", "rejected:already_reversed")
+    ledger.take(reverses("n1", payment_id="n2", currency=money))
+    assert ledger.store.payments[payment].reversed_amount == amount
+    _as_before(before, _standing(ledger.store))
+
+
 def _as_before(before: Standing, after: Standing) -> None:
     """What was made on the way, an excess credit, is cancelled."""
     assert {name: after[name] for name in before} == before

@@ -202,6 +202,7 @@ class Writer:
         original = self._original(fine, variant)
         kept = self.model.payments.get((self.institution, ERP, original))
         exact = kept["amount"] if kept else 3
+        amounts = {0: exact, 1: (exact or 3) + 1, 2: 1, 3: ((exact or 3) + 1) // 2}
         named: str | None = None
         line: str | None = None
         if variant in (2, 3):
@@ -210,7 +211,7 @@ class Writer:
             named, line = self._references(self._name("F", identity % 6), identity, amount)
         return says(
             PaymentKind.REVERSAL,
-            {0: exact, 1: (exact or 3) + 1}.get(amount),
+            amounts.get(amount),
             named,
             line=line,
             payment_id=self._payment("r", identity),

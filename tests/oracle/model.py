@@ -101,5 +101,5 @@ def _remembered(event: BursarPayment) -> ModelPayment:
         "amount": event.amount,
         "applied": 0,
         "credit": None,
-        "reversed": False,
+        "reversed": 0,
     }

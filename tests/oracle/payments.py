@@ -84,24 +84,34 @@ def reverse(tables: Tables, event: BursarPayment) -> str:
     key = (home, first["fine"] or "")
     credit_key = (home, first["credit"] or "")
     fine = tables.fines[key]
-    first["reversed"] = True
-    fine["live"].remove(first_key)
+    part = _part(event, first)
+    first["reversed"] += part
+    if first["reversed"] == first["amount"]:
+        fine["live"].remove(first_key)
     payment = tables.payments[event.key]
-    payment["fine"], payment["applied"] = key[1], first["applied"]
+    payment["fine"] = key[1]
     if first["state"] == "noted":
-        tables.post(key, "reversal_noted", first["amount"] or 0, 0, 0)
+        tables.post(key, "reversal_noted", part, 0, 0)
         return "noted"
-    if first["applied"]:
-        moved = first["applied"] * fine["sign"]
+    # A payment with an excess comes here whole, and any other one has applied all of its amount.
+    back = payment["applied"] = min(part, first["applied"])
+    if back:
+        moved = back * fine["sign"]
         fine["outstanding"] += moved
         fine["considered"] = "active"
-        tables.post(key, "reversal", first["applied"], 0, moved)
+        tables.post(key, "reversal", back, 0, moved)
     if first["credit"]:
         credit = tables.fines[credit_key]
         gone = -credit["remaining"]
         credit["remaining"], credit["status"], credit["considered"] = 0, "Closed", "closed"
         tables.post(credit_key, "credit_cancelled", gone, gone, 0)
     return "applied"
+
+
+def _part(event: BursarPayment, first: ModelPayment) -> int:
+    """What the reversal asks for: the amount that it names, or else all that is left."""
+    left = (first["amount"] or 0) - first["reversed"]
+    return left if event.amount is None else event.amount
 
 
 def _no_reversal(tables: Tables, event: BursarPayment, first: ModelPayment) -> str | None:
@@ -113,13 +123,17 @@ def _no_reversal(tables: Tables, event: BursarPayment, first: ModelPayment) -> s
         return "original_rejected"
     if first["kind"] in ("reversal", "status"):
         return "not_reversible"
-    if first["reversed"]:
+    if first["reversed"] == first["amount"]:
         return "already_reversed"
-    if event.amount is not None and event.amount != first["amount"]:
+    if first["reversed"] + _part(event, first) > (first["amount"] or 0):
         return "amount_mismatch"
     if first["credit"]:
+        if _part(event, first) < (first["amount"] or 0):
+            return "amount_mismatch"
         credit = tables.fines[event.key.institution_id, first["credit"]]
-        if credit["status"] != "Active" or credit["remaining"] != credit["amount"]:
+        made_with = (first["amount"] or 0) - first["applied"]
+        is_open = credit["status"] in ("Active", "In dispute")
+        if not is_open or -credit["remaining"] != made_with:
             return "credit_already_exported"
     return None
 

@@ -80,6 +80,7 @@ def _bursar_payment(data: Data) -> BursarPayment:
         data.get("reverses_payment_id"),
         data.get("status_code"),
         data.get("comment"),
+        data.get("import_file"),
     )
 
 

@@ -39,7 +39,7 @@ class ModelPayment(TypedDict):
     amount: int | None
     applied: int
     credit: str | None
-    reversed: bool
+    reversed: int
 
 
 class ModelLine(TypedDict):

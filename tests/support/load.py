@@ -213,6 +213,10 @@ class Load:
         return data
 
     def _reverse(self, paid: Data, at: float, place: str) -> Data:
+        """What is left of a payment, or a part of it, which may be more than what is left."""
+        part: Data = {"amount": inputs.ABSENT, "currency": inputs.ABSENT}
+        if "amount" in paid and self.random.random() < 0.4:
+            part = {"amount": self._part(paid, 1.1), "currency": paid["currency"]}
         data = inputs.bursar_payment(
             institution_id=paid["institution_id"],
             source=SOURCE,
@@ -220,8 +224,7 @@ class Load:
             kind="reversal",
             reverses_payment_id=paid["payment_id"],
             fine_id=inputs.ABSENT,
-            amount=inputs.ABSENT,
-            currency=inputs.ABSENT,
+            **part,
         )
         self._put(at, "bursar-payment.v1", place, data)
         self._again(at, "bursar-payment.v1", place, data)

@@ -140,15 +140,16 @@ def _payment(random: Random, first: int, exported: Exported) -> Record:
 
 
 def _reversal(random: Random, payment_id: str) -> Record:
-    """Of a payment nearby, so that chains of reversals come up."""
+    """Of a payment nearby, whole or in part, so that chains and several parts come up."""
     original = (int(payment_id.removeprefix("PAY-")) + random.randint(1, 40)) % PAYMENTS
+    is_part = random.random() < 0.5
     return payment(
         payment_id=payment_id,
         kind="reversal",
         reverses_payment_id=f"PAY-{original}",
         fine_id=ABSENT,
-        amount=ABSENT,
-        currency=ABSENT,
+        amount=f"{random.randint(1, 40)}" if is_part else ABSENT,
+        currency=random.choice(("JPY", "USD", "USD")) if is_part else ABSENT,
     )
 
 

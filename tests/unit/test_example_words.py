@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,20 @@ def test_the_bytes_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "truncated.json"
     file.write_bytes(b'{"institution_id": "10')
     assert _sent("file", "fine-created.v1", str(file)).stdout == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("money", "members"),
+    [((), {}), (("10.00", "USD"), {"amount": "10.00", "currency": "USD"})],
+    ids=["what is left", "a part"],
+)
+def test_a_payment_is_reversed_in_part_or_as_far_as_it_is_left(
+    money: tuple[str, ...], members: dict[str, str]
+) -> None:
+    back = ("reverse", "101", "R-2", "2026-11-27T10:00:00Z", "R-1")
+    result = json.loads(_sent(*back, *money).stdout)
+    assert (result["kind"], result["reverses_payment_id"]) == ("reversal", "R-1")
+    assert {name: result[name] for name in ("amount", "currency") if name in result} == members
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": None, "currency"
         ("fine-changed.v1", {"reason": ABSENT}, {"reason": None}),
         ("bursar-payment.v1", {"amount": "95.5"}, {"amount": "95.50"}),
         ("bursar-payment.v1", {"bursar_transaction_id": None}, {}),
+        ("bursar-payment.v1", {"import_file": None}, {}),
         ("export-response.v1", {"refused_lines": None}, {"control": None}),
         (
             "export-response.v1",
@@ -161,6 +162,9 @@ OTHERS: dict[str, list[Data]] = {
         {"paid_at": "2026-10-01T08:00:01Z"},
         {"status_code": "x"},
         {"comment": "x"},
+        {"import_file": "0" * 64},
+        {"import_file": "a" * 64},
+        {"import_file": "a" * 64, "comment": "x"},
     ],
     "export-response.v1": [
         {},

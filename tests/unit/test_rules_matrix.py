@@ -35,6 +35,7 @@ LOST_ITEM = creates(95_00, type_=LOST)
 EXCESS = excess_credit_id(SourceKey(UNI, ERP, "p0"))
 P0 = {"payment_id": "p0"}
 REVERSED = reverses("p0", payment_id="r0")
+PART_BACK = reverses("p0", 30_00, payment_id="r0")
 CANCELLED = cancels(change_id="c0")
 REFUSED = refuses(response_id="a0")
 
@@ -58,12 +59,14 @@ STATES = {
     "export-only": State((FINE, exports(terms=ONLY)), profile="ONLY"),
     "lost, closed": State((LOST_ITEM, exports()), LOST_ITEM),
     "lost, noted": State((LOST_ITEM, exports(), pays(95_00, **P0)), LOST_ITEM),
+    "lost, part rev.": State((LOST_ITEM, exports(), pays(95_00, **P0), PART_BACK), LOST_ITEM),
     "open": State((FINE, exports())),
     "part paid": State((FINE, exports(), pays(40_00, **P0))),
     "paid": State((FINE, exports(), pays(95_00, **P0))),
     "written off": State((FINE, exports(), writes_off(95_00, **P0))),
     "overpaid": State((FINE, exports(), pays(100_00, **P0))),
     "reversed": State((FINE, exports(), pays(95_00, **P0), REVERSED)),
+    "part reversed": State((FINE, exports(), pays(95_00, **P0), PART_BACK)),
     "open, rejects": State((FINE, exports(terms=REJECTS))),
     "paid, rejects": State((FINE, exports(terms=REJECTS), pays(95_00, **P0))),
     "open, holds": State((FINE, exports(terms=HOLDS))),
@@ -82,6 +85,9 @@ STATES = {
     "excess": State((FINE, exports(), pays(100_00, **P0)), fine_id=EXCESS),
     "excess, used": State(
         (FINE, exports(), pays(100_00, **P0), desk_pays(1, EXCESS, "c0")), fine_id=EXCESS
+    ),
+    "excess, disputed": State(
+        (FINE, exports(), pays(100_00, **P0), disputes(EXCESS, change_id="c0")), fine_id=EXCESS
     ),
     "excess, exported": State(
         (FINE, exports(), pays(100_00, **P0), exports(EXCESS, batch=2)), fine_id=EXCESS
@@ -120,6 +126,8 @@ EVENTS: dict[str, Make] = {
     "w>": lambda s, f: writes_off(due(f) + 1, s.fine_id),
     "st": lambda s, _: tells("invoiced", s.fine_id),
     "r0": lambda _, __: reverses("p0"),
+    "r<": lambda _, __: reverses("p0", 1),
+    "r>": lambda _, __: reverses("p0", 100_01),
     "r?": lambda s, _: reverses("p9", fine_id=s.fine_id),
     "ok": lambda s, _: responds(accepts().outcome, profile=s.profile),
     "no": lambda s, _: refuses(profile=s.profile),
@@ -128,42 +136,46 @@ EVENTS: dict[str, Make] = {
 
 # Columns: created again same, other; desk pays less, more; waived whole; cancelled; disputed;
 # restored; desk pays in euro; payment <, =, > what is due, in euro; write-off <, =, >; status;
-# reversal of p0, of an unknown payment; batch 1 accepted, refused, its first line refused.
+# reversal of p0, of a part of it, of more than it was, of an unknown payment; batch 1 accepted,
+# refused, its first line refused.
 TABLE = """
-                   sm ot d< d> v= ca di re d€ p< p= p> p€ w< w= w> st r0 r? ok no l1
-unknown            +  +  UF UF UF UF UF UF UF UF UF UF UF UF UF UF UF UO UO ub ub ub
-Active             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
-Active part paid   =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
-In dispute         =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO ub ub ub
-closed in library  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO ub ub ub
-export-only        =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO +  +  +
-lost, closed       =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  UO UO +  +  +
-lost, noted        =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  n  UO +  ap ap
-open               =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO +  +  +
-part paid          =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  +  UO +  ap ap
-paid               =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
-written off        =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
-overpaid           =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  UO +  ap ap
-reversed           =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  ar UO +  +  +
-open, rejects      =  fc ae ae ae ae ae ae cm +  +  op cm +  +  eo n  UO UO +  +  +
-paid, rejects      =  fc ae ae ae ae ae ae cm op op op cm eo eo eo n  +  UO +  ap ap
-open, holds        =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO +  +  +
-paid, holds        =  fc ae ae ae ae ae ae cm OH OH OH cm eo eo eo n  +  UO +  ap ap
-held overpayment   =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO +  +  +
-refused            =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO +  nl nl
-exported anew      =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO +  nl nl
-credit             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO ub ub ub
-credit, disputed   =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO ub ub ub
-credit, closed     =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO ub ub ub
-credit, exp.-only  =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO +  +  +
-credit, open       =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO +  +  +
-credit, open, hold =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO +  +  +
-credit, part paid  =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  +  UO +  ap ap
-credit, refunded   =  fc ae ae ae ae ae ae cm eo eo eo cm eo eo eo n  +  UO +  ap ap
-excess             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE +  UO +  ap ap
-excess, used       =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE ce UO +  ap ap
-excess, exported   =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  ce UO +  ap ap
-excess, cancelled  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl ar UO +  +  +
+                   sm ot d< d> v= ca di re d€ p< p= p> p€ w< w= w> st r0 r< r> r? ok no l1
+unknown            +  +  UF UF UF UF UF UF UF UF UF UF UF UF UF UF UF UO UO UO UO ub ub ub
+Active             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO UO UO ub ub ub
+Active part paid   =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO UO UO ub ub ub
+In dispute         =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO UO UO ub ub ub
+closed in library  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO UO UO ub ub ub
+export-only        =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO UO UO +  +  +
+lost, closed       =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  UO UO UO UO +  +  +
+lost, noted        =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  n  n  am UO +  ap ap
+lost, part rev.    =  fc ae ae ae ae ae ae cm n  n  n  cm n  n  n  n  n  n  am UO +  ap ap
+open               =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO UO UO +  +  +
+part paid          =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  +  +  am UO +  ap ap
+paid               =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  +  am UO +  ap ap
+written off        =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  +  am UO +  ap ap
+overpaid           =  fc ae ae ae ae ae ae cm +c +c +c cm eo eo eo n  +  am am UO +  ap ap
+reversed           =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  ar ar ar UO +  +  +
+part reversed      =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  +  +  am UO +  ap ap
+open, rejects      =  fc ae ae ae ae ae ae cm +  +  op cm +  +  eo n  UO UO UO UO +  +  +
+paid, rejects      =  fc ae ae ae ae ae ae cm op op op cm eo eo eo n  +  +  am UO +  ap ap
+open, holds        =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO UO UO +  +  +
+paid, holds        =  fc ae ae ae ae ae ae cm OH OH OH cm eo eo eo n  +  +  am UO +  ap ap
+held overpayment   =  fc ae ae ae ae ae ae cm +  +  OH cm +  +  eo n  UO UO UO UO +  +  +
+refused            =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO UO UO +  nl nl
+exported anew      =  fc ae ae ae ae ae ae cm +  +  +c cm +  +  eo n  UO UO UO UO +  nl nl
+credit             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE UO UO UO UO ub ub ub
+credit, disputed   =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE UO UO UO UO ub ub ub
+credit, closed     =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl UO UO UO UO ub ub ub
+credit, exp.-only  =  fc ae ae ae ae ae ae cm in in in cm in in in in UO UO UO UO +  +  +
+credit, open       =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO UO UO +  +  +
+credit, open, hold =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  UO UO UO UO +  +  +
+credit, part paid  =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  +  +  am UO +  ap ap
+credit, refunded   =  fc ae ae ae ae ae ae cm eo eo eo cm eo eo eo n  +  +  am UO +  ap ap
+excess             =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE +  am am UO +  ap ap
+excess, used       =  fc +  er +  +  +  nc cm NE NE NE cm NE NE NE NE ce am am UO +  ap ap
+excess, disputed   =  fc +  er +  +  nc +  cm NE NE NE cm NE NE NE NE +  am am UO +  ap ap
+excess, exported   =  fc ae ae ae ae ae ae cm +  +  eo cm +  +  eo n  ce am am UO +  ap ap
+excess, cancelled  =  fc ac ac ac ac ac ac cm nl nl nl cm nl nl nl nl ar ar ar UO +  +  +
 """
 
 MEANING = {
@@ -185,6 +197,7 @@ MEANING = {
     "eo": "rejected:exceeds_outstanding",
     "op": "rejected:overpaid",
     "ar": "rejected:already_reversed",
+    "am": "rejected:amount_mismatch",
     "ce": "rejected:credit_already_exported",
     "ub": "rejected:unknown_batch",
     "nl": "rejected:not_live",

@@ -115,6 +115,13 @@ LOST_NOTED = (creates(95_00, type_=LOST), exports(), pays(95_00))
         [("reversal", 95_00, 0, 95_00), ("credit_cancelled", 5_00, 5_00, 0)],
     ),
     (
+        "14 an overpayment whose credit is in dispute: whole, and not exported",
+        (*OVERPAID, disputes(CREDIT_ID)),
+        reverses(),
+        transferred(95_00),
+        [("reversal", 95_00, 0, 95_00), ("credit_cancelled", 5_00, 5_00, 0)],
+    ),
+    (
         "14 a credit's refund: the other sign",
         (creates(-20_00), exports(), pays(20_00)),
         reverses(),
@@ -144,7 +151,7 @@ LOST_NOTED = (creates(95_00, type_=LOST), exports(), pays(95_00))
     ),
     (
         "14 after a reversal that was rejected",
-        (*PARTLY, reverses(amount=39_00)),
+        (*PARTLY, reverses(amount=41_00)),
         reverses(amount=40_00, payment_id="r2"),
         transferred(95_00),
         [("reversal", 40_00, 0, 40_00)],

@@ -83,7 +83,7 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
     ),
     (
         "14 original is a rejected reversal",
-        (*PARTLY, reverses(amount=1)),
+        (*PARTLY, reverses(amount=41_00)),
         reverses("r1", payment_id="r2"),
         "rejected:original_rejected",
     ),
@@ -105,7 +105,6 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
         reverses(payment_id="r2"),
         "rejected:already_reversed",
     ),
-    ("14 a part", PARTLY, reverses(amount=39_99), "rejected:amount_mismatch"),
     ("14 more than it was", PARTLY, reverses(amount=40_01), "rejected:amount_mismatch"),
     (
         "14 of an overpayment, the part that fitted",
@@ -173,8 +172,8 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
         "rejected:credit_already_exported",
     ),
     (
-        "14 the credit is in dispute: not Active",
-        (*OVERPAID, disputes(CREDIT_ID)),
+        "14 the credit is in dispute and was used in part",
+        (*OVERPAID, disputes(CREDIT_ID, change_id="c0"), desk_pays(1, CREDIT_ID)),
         reverses(),
         "rejected:credit_already_exported",
     ),

@@ -143,7 +143,8 @@ def list_payments(
     The outcome is one of these words. `applied`: the payment was applied. `partly`: a part of it
     settled the fine, and the rest became a credit. `noted`: it had no effect on the balances.
     `parked` and `rejected`: the record waits, or was rejected. A malformed record, and a record
-    that conflicts with another one, is only in `rejected list`.
+    that conflicts with another one, is only in `rejected list`. With `--wide`: how much of a
+    payment was reversed, and how much of it is left.
     """
 
 

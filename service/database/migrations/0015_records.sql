@@ -33,6 +33,43 @@ CREATE TABLE payment_reversed (
 );
 DROP INDEX payment_reversed_once;
 
+-- The lines of batches, with what stands of the payments; the columns are those of before.
+CREATE OR REPLACE VIEW report_line AS
+SELECT
+    line.institution_id,
+    line.profile,
+    line.batch_number,
+    line.bursar_transaction_id,
+    line.fine_id,
+    fine.patron_id,
+    line.currency,
+    line.amount,
+    line.state,
+    line.reason AS refused_reason,
+    fine.status AS fine_status,
+    CASE WHEN line.state = 'live' THEN fine.outstanding ELSE 0 END AS outstanding,
+    CASE WHEN line.state = 'live' THEN coalesce(settled.paid, 0) ELSE 0 END AS paid,
+    CASE WHEN line.state = 'live' THEN coalesce(settled.written_off, 0) ELSE 0 END AS written_off
+FROM export_line AS line
+INNER JOIN fine USING (institution_id, fine_id)
+LEFT JOIN LATERAL (
+    SELECT
+        coalesce(
+            sum(p.applied - coalesce(r.amount, 0)) FILTER (WHERE p.kind = 'payment'), 0
+        )::bigint AS paid,
+        coalesce(
+            sum(p.applied - coalesce(r.amount, 0)) FILTER (WHERE p.kind = 'write_off'), 0
+        )::bigint AS written_off
+    FROM payment AS p
+    LEFT JOIN payment_reversed AS r USING (institution_id, source, payment_id)
+    WHERE
+        p.institution_id = line.institution_id
+        AND p.fine_id = line.fine_id
+        AND p.state = 'applied'
+        AND p.kind IN ('payment', 'write_off')
+        AND p.reversed_by IS NULL
+) AS settled ON TRUE;
+
 -- Payments that name a patron alone: sums without a line. `rule` is the institution's setting when
 -- the sum came, or what a person has decided since; `allocations` are the fines and amounts that a
 -- person has named.

@@ -150,8 +150,10 @@ WHERE
 GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 
 -- name: reversible_payments
--- What a reversal of these fines may undo, oldest first by the ledger's own order. A payment that
--- was all excess left its transaction on its credit, in the same account.
+-- What a reversal of these fines may undo, oldest first by the ledger's own order: payments of
+-- which nothing was reversed and that name a line or a fine, because a line of a file names its
+-- original by the exact amount alone. A payment that was all excess left its transaction on its
+-- credit, in the same account.
 -- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
 -- the file would read them all.
@@ -185,6 +187,20 @@ WHERE
     AND payment.kind IN ('payment', 'write_off')
     AND payment.state IN ('applied', 'noted')
     AND payment.reversed_by IS NULL
+    AND NOT EXISTS (
+        SELECT FROM payment_reversed AS reversed
+        WHERE
+            reversed.institution_id = payment.institution_id
+            AND reversed.source = payment.source
+            AND reversed.payment_id = payment.payment_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM payment_sum
+        WHERE
+            payment_sum.institution_id = payment.institution_id
+            AND payment_sum.source = payment.source
+            AND payment_sum.payment_id = payment.payment_id
+    )
 ORDER BY posted.place NULLS FIRST, payment.payment_id;
 
 -- name: outcomes

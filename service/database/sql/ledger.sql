@@ -120,6 +120,16 @@ SELECT
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
 INNER JOIN payment USING (institution_id, source, payment_id);
 
+-- name: reversed_amounts
+-- How much has been reversed of payments. Only reversals ask for it.
+SELECT
+    reversed.institution_id,
+    reversed.source,
+    reversed.payment_id,
+    reversed.amount
+FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source, payment_id)
+INNER JOIN payment_reversed AS reversed USING (institution_id, source, payment_id);
+
 -- name: read_fine_change
 -- Changes by their identities.
 SELECT
@@ -348,6 +358,24 @@ WHERE
     payment.institution_id = k.institution_id
     AND payment.source = k.source
     AND payment.payment_id = k.payment_id;
+
+-- name: add_reversed_amounts
+-- Adds what was reversed of payments. The sum is made here, and not written as the reader of the
+-- payment knew it, so that the CHECK of the table sees every reversal.
+INSERT INTO payment_reversed AS reversed (
+    institution_id, source, payment_id, amount, payment_amount
+)
+SELECT
+    k.institution_id,
+    k.source,
+    k.payment_id,
+    k.amount,
+    k.payment_amount
+FROM unnest($1::text [], $2::text [], $3::text [], $4::bigint [], $5::bigint [])
+    AS k (institution_id, source, payment_id, amount, payment_amount)
+ORDER BY k.institution_id COLLATE "C", k.source COLLATE "C", k.payment_id COLLATE "C"
+ON CONFLICT (institution_id, source, payment_id) DO UPDATE
+    SET amount = reversed.amount + excluded.amount;
 
 -- name: write_fine_change
 -- Sets what can change of changes.

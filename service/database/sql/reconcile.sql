@@ -272,16 +272,23 @@ live_lines AS (
 
 settled AS (
     SELECT
-        institution_id,
-        fine_id,
-        sum(applied) AS applied
+        payment.institution_id,
+        payment.fine_id,
+        sum(payment.applied - coalesce(reversed.amount, 0)) AS applied
     FROM payment
+    -- Of a payment of which nothing is left, `reversed_by` has to say so.
+    LEFT JOIN payment_reversed AS reversed
+        ON
+            payment.institution_id = reversed.institution_id
+            AND payment.source = reversed.source
+            AND payment.payment_id = reversed.payment_id
+            AND reversed.amount < reversed.payment_amount
     WHERE
-        state = 'applied'
-        AND kind IN ('payment', 'write_off')
-        AND reversed_by IS NULL
-        AND ($1::text IS NULL OR institution_id = $1)
-    GROUP BY institution_id, fine_id
+        payment.state = 'applied'
+        AND payment.kind IN ('payment', 'write_off')
+        AND payment.reversed_by IS NULL
+        AND ($1::text IS NULL OR payment.institution_id = $1)
+    GROUP BY payment.institution_id, payment.fine_id
 ),
 
 compared AS (
@@ -420,17 +427,25 @@ live_lines AS (
 
 settled AS (
     SELECT
-        institution_id,
-        fine_id,
-        sum(applied) FILTER (WHERE kind = 'payment') AS paid,
-        sum(applied) FILTER (WHERE kind = 'write_off') AS written_off
+        payment.institution_id,
+        payment.fine_id,
+        sum(payment.applied - coalesce(reversed.amount, 0))
+        FILTER (WHERE payment.kind = 'payment') AS paid,
+        sum(payment.applied - coalesce(reversed.amount, 0))
+        FILTER (WHERE payment.kind = 'write_off') AS written_off
     FROM payment
+    LEFT JOIN payment_reversed AS reversed
+        ON
+            payment.institution_id = reversed.institution_id
+            AND payment.source = reversed.source
+            AND payment.payment_id = reversed.payment_id
+            AND reversed.amount < reversed.payment_amount
     WHERE
-        state = 'applied'
-        AND kind IN ('payment', 'write_off')
-        AND reversed_by IS NULL
-        AND ($1::text IS NULL OR institution_id = $1)
-    GROUP BY institution_id, fine_id
+        payment.state = 'applied'
+        AND payment.kind IN ('payment', 'write_off')
+        AND payment.reversed_by IS NULL
+        AND ($1::text IS NULL OR payment.institution_id = $1)
+    GROUP BY payment.institution_id, payment.fine_id
 )
 
 SELECT

@@ -244,13 +244,25 @@ WHERE institution_id = $1 AND profile = $2 AND batch_number = $3
 ORDER BY recorded_at NULLS FIRST, source, response_id;
 
 -- name: payment
--- One payment by its identity, and what it waits for.
+-- One payment by its identity, what of it was reversed, and what it waits for. A reversal without
+-- an amount has no currency of its own.
 SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.state,
-    payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
+    payment.fine_id, payment.bursar_transaction_id, payment.amount,
     payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
-    payment.reverses, payment.reason, parked.wait
+    payment.reverses, payment.reason, parked.wait, reversed.amount AS reversed_amount,
+    coalesce(payment.currency, fine.currency) AS currency
 FROM payment
+LEFT JOIN fine
+    ON
+        payment.kind = 'reversal'
+        AND payment.institution_id = fine.institution_id
+        AND payment.fine_id = fine.fine_id
+LEFT JOIN payment_reversed AS reversed
+    ON
+        payment.institution_id = reversed.institution_id
+        AND payment.source = reversed.source
+        AND payment.payment_id = reversed.payment_id
 LEFT JOIN parked
     ON
         payment.institution_id = parked.institution_id
@@ -293,8 +305,25 @@ WITH RECURSIVE sources (institution_id, source) AS (
 
 SELECT
     page.institution_id, page.source, page.payment_id, page.kind, page.state, page.fine_id,
-    page.bursar_transaction_id, page.currency, page.amount, page.paid_at, page.applied, page.excess,
+    page.bursar_transaction_id, page.amount, page.paid_at, page.applied, page.excess,
     page.credit_id, page.reversed_by, page.reverses, page.reason,
+    coalesce(
+        page.currency,
+        (
+            SELECT fine.currency FROM fine
+            WHERE
+                page.kind = 'reversal'
+                AND fine.institution_id = page.institution_id
+                AND fine.fine_id = page.fine_id
+        )
+    ) AS currency,
+    (
+        SELECT reversed.amount FROM payment_reversed AS reversed
+        WHERE
+            reversed.institution_id = page.institution_id
+            AND reversed.source = page.source
+            AND reversed.payment_id = page.payment_id
+    ) AS reversed_amount,
     (
         SELECT parked.wait FROM parked
         WHERE
