@@ -85,8 +85,10 @@ class Applier(Committer):
         # The offsets come first, so that a process which no longer owns a partition stops here.
         await offsets.advance(connection, steps)
         crash_point("offsets_moved")
-        references = references_of(poll.events)
-        changes = await self.apply_events(connection, references, poll.events, (), poll.rejections)
+        events = poll.events
+        self.tally.add_cuts(events)
+        references = references_of(events)
+        changes = await self.apply_events(connection, references, events, (), poll.rejections)
         await self._put_failed(connection, poll.failed)
         after = dict(steps)
         return Report(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..core.events import Rejection
+from ..core.events import Incoming, Rejection
 from ..core.ledger import Transaction
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
@@ -37,6 +37,7 @@ class TallyMetric(StrEnum):
     BATCHES = "batches"
     FINES_EXPORTED = "fines_exported"
     RUN_FAILURES = "run_failures"
+    TEXTS_CUT = "texts_cut"
 
 
 Key = tuple[TallyMetric, tuple[str, ...]]  # the metric, and the values of its labels
@@ -81,6 +82,12 @@ class Tally:
             topic, partition, offset, *_ = value.origin
             self.add(TallyMetric.REJECTED, (topic, value.reason.value))
             self.first.setdefault((topic, value.reason.value), (partition, offset))
+
+    def add_cuts(self, events: Iterable[Incoming]) -> None:
+        """Adds the texts that were cut when the records of these events were read."""
+        for event in events:
+            for member in event.cuts:
+                self.add(TallyMetric.TEXTS_CUT, (event.origin.topic, member))
 
     def rejected(self) -> Iterator[tuple[str, str, int]]:
         """Yields topic, reason and number of the records that were rejected."""

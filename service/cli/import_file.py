@@ -19,7 +19,8 @@ from ..imports.files import Acceptance, FileKey, PaymentFile
 from ..imports.job import ImportJob, ImportTopics, PublishProgress, Summary
 from ..imports.plan import LineOutcome, PlannedLine
 from ..messages.decode import parse
-from ..messages.values import ID_CHARACTERS_MAX, identifier
+from ..messages.texts import WHITE_SPACE, identifier_value
+from ..messages.values import ID_CHARACTERS_MAX
 from ..messages.values import Fault as TextFault
 from ..runtime.problems import OperatorError
 from ..settings import Settings
@@ -102,10 +103,10 @@ def _file_of(
 def _source(named: str) -> str:
     """The source as an event would name it; blanks around it are checked with known sources."""
     try:
-        name = identifier("--source", named)
+        name = identifier_value("--source", named)
     except TextFault as fault:
         raise usage_error(fault.detail) from None
-    if not 0 < len(name.strip()) <= len(name) <= ID_CHARACTERS_MAX:
+    if not name.strip(WHITE_SPACE) or len(name) > ID_CHARACTERS_MAX:
         raise usage_error(f"--source: must have 1 to {ID_CHARACTERS_MAX} characters")
     return name
 

@@ -31,8 +31,7 @@ from .pace import Holds
 
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10
-# Of a partition whose next record alone is too much: how long until it is tried again.
-HOLD_MS_MAX = 5_000
+HOLD_MS_MAX = 5_000  # until a partition whose next record alone is too much is tried again
 
 log = get_log(__name__)
 
@@ -46,12 +45,14 @@ class KafkaRecord(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    timestamp: int
 
 
 def origin_of(record: KafkaRecord) -> Origin:
-    """Returns the record's place and its bytes; a header without a value gets an empty value."""
+    """Returns the record as the rules see it; a header without a value gets an empty value."""
     headers = tuple((name, value or b"") for name, value in record.headers)
-    return Origin(record.topic, record.partition, record.offset, record.key, record.value, headers)
+    content = record.key, record.value, headers, None, record.timestamp
+    return Origin(record.topic, record.partition, record.offset, *content)
 
 
 def has_last_record(records: Iterable[KafkaRecord], assignment: Assignment) -> bool:

@@ -42,7 +42,7 @@ def repeat_or_conflict(
     known = identities_like(workspace, event).get(event.key)
     if known is None:
         return None
-    return Repeat() if known.digest == event.digest else rejected(_CONFLICTS[type(event)])
+    return Repeat() if event.has_content(known.digest) else rejected(_CONFLICTS[type(event)])
 
 
 def decide(workspace: Workspace, event: Parkable) -> Outcome:

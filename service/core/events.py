@@ -3,7 +3,7 @@
 All are frozen. Amounts are in minor units, times are aware and in UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .ledger import BatchKey, FineFacts, FineKey, LineKey, Origin, Patron, SourceKey
@@ -13,11 +13,20 @@ from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
 @dataclass(frozen=True, slots=True)
 class FineCreated:
-    """A fine or a credit of a patron, with a snapshot of the patron."""
+    """A fine or a credit of a patron, with a snapshot of the patron.
+
+    `earlier_digest` and `cuts` are as in SourceRecord.
+    """
 
     facts: FineFacts
     patron: Patron
     origin: Origin
+    earlier_digest: bytes | None = None
+    cuts: tuple[str, ...] = ()
+
+    def has_content(self, digest: bytes) -> bool:
+        """Whether a fine with this digest has the content of the event."""
+        return digest in (self.facts.digest, self.earlier_digest)
 
     @property
     def key(self) -> FineKey:
@@ -30,11 +39,21 @@ class SourceRecord:
     """A record that is identified by the system that sends it and by an id of that system.
 
     `digest` is that of the content: two records with the same key and another digest conflict.
+    `earlier_digest` is the one that earlier releases have stored for the same record, if they read
+    its texts otherwise. `cuts` names the members of which a text was too long and was cut.
     """
 
     key: SourceKey
     digest: bytes
     origin: Origin
+    earlier_digest: bytes | None = field(default=None, kw_only=True)
+    cuts: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def has_content(self, digest: bytes) -> bool:
+        """Whether a record with this digest has the same content, read by this release or one
+        before it.
+        """
+        return digest in (self.digest, self.earlier_digest)
 
 
 @dataclass(frozen=True, slots=True)

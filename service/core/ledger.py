@@ -51,7 +51,11 @@ class BatchKey(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The place of a record in its topic, and its bytes, which a rejection has to repeat."""
+    """The place of a record in its topic, and its bytes, which a rejection has to repeat.
+
+    `timestamp_ms` is the record's timestamp in Kafka, in milliseconds since 1970: the time of an
+    event that names none. It is None for a record of which it was not kept.
+    """
 
     topic: str
     partition: int
@@ -60,6 +64,7 @@ class Origin(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     traceparent: str | None = None
+    timestamp_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Item:
 class Patron:
     """What is known of a patron; of two snapshots, the one with the newer `seen_at` is kept.
 
-    `seen_at` is the `ce_time` of the event. The time of recording replaces it when it is stored, if
+    `seen_at` is the time of the event. The time of recording replaces it when it is stored, if
     that is earlier.
     """
 

@@ -82,7 +82,7 @@ def take(workspace: Workspace, event: Event) -> None:
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
     known = workspace.fines.get(event.facts.key)
-    if known is not None and known.facts.digest != event.facts.digest:
+    if known is not None and not event.has_content(known.facts.digest):
         _count(workspace, event, rejected(Reason.FINE_CONFLICT))
         return
     # A snapshot whose time lies in the future counts as of the time at which it was first read. If
@@ -198,5 +198,5 @@ def _forget_rejected(workspace: Workspace, event: Incoming) -> None:
         return
     table = identities_like(workspace, event)
     known = table.get(event.key)
-    if known and known.state is ItemState.REJECTED and known.digest == event.digest:
+    if known and known.state is ItemState.REJECTED and event.has_content(known.digest):
         table.remove(event.key)

@@ -11,12 +11,23 @@ import orjson
 from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
 from ..core.terms import Terms
 from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+from ..messages.texts import WHITE_SPACE
 from .outbox import unpack_headers
 
 
 def json_of(value: object) -> str:
     """Returns a value, such as the owner of a fine, as JSON."""
     return orjson.dumps(value).decode()
+
+
+def identifiers_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Returns the identifiers of a patron, each with its type, from their JSON.
+
+    Earlier releases have kept white space at the ends of an identifier, and two spellings of one
+    that differ only there.
+    """
+    pairs = ((kind, value.strip(WHITE_SPACE)) for kind, value in orjson.loads(text))
+    return tuple(dict.fromkeys(pairs))
 
 
 def item_of(text: str) -> Item:
@@ -80,7 +91,10 @@ def terms_of(row: asyncpg.Record) -> Terms:
 
 
 def origin_of(row: asyncpg.Record) -> Origin:
-    """Returns the record of Kafka that a row of `parked`, `parked_error` or `rejected` keeps."""
+    """Returns the record of Kafka that a row of `parked`, `parked_error` or `rejected` keeps.
+
+    The table `parked` has no timestamps: no change and no payment depends on one.
+    """
     return Origin(
         row["topic"],
         row["partition"],
@@ -89,4 +103,5 @@ def origin_of(row: asyncpg.Record) -> Origin:
         row["record_value"],
         unpack_headers(row["record_headers"]),
         row["traceparent"],
+        row.get("record_timestamp_ms"),
     )

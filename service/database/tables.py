@@ -44,7 +44,7 @@ from ..core.words import (
     ResponseOutcome,
     Status,
 )
-from .encodings import cause_json, item_of, json_of, terms_id
+from .encodings import cause_json, identifiers_of, item_of, json_of, terms_id
 from .outbox import pack_headers
 
 V = TypeVar("V")
@@ -146,7 +146,7 @@ PATRON = Table(
     "institution_id patron_id name user_group identifiers seen_at",
     2,
     stored={"identifiers": json_of},
-    loaded={"identifiers": lambda text: tuple(map(tuple, orjson.loads(text)))},
+    loaded={"identifiers": identifiers_of},
     make=lambda cells: Patron(*cells),
 )
 FINE: Table[Fine] = Table(
@@ -232,7 +232,8 @@ PARKED: Table[ParkedEvent] = Table(
 REJECTION: Table[Rejection] = Table(
     "rejected",
     "origin.topic origin.partition origin.offset:record_offset institution_id reason detail "
-    + " ".join(f"origin.{path}" for path in _RECORD[3:]),
+    + " ".join(f"origin.{path}" for path in _RECORD[3:])
+    + " origin.timestamp_ms:record_timestamp_ms",
     3,
     stored={"record_headers": pack_headers},
 )
@@ -240,7 +241,7 @@ FAILED_RECORD: Table[FailedRecord] = Table(
     "parked_error",
     "origin.topic origin.partition origin.offset:record_offset institution_id error "
     + " ".join(f"origin.{path}" for path in _RECORD[3:])
-    + " origin.traceparent fine_id",
+    + " origin.traceparent fine_id origin.timestamp_ms:record_timestamp_ms",
     3,
     stored={"record_headers": pack_headers},
 )

@@ -19,7 +19,7 @@ from ..core.ledger import Origin, Payment
 from ..core.money import format_minor
 from ..database.session import Connection, statements
 from ..export.xml.read import PaidLine
-from ..messages.decode import parse
+from ..messages.decode import parse_parked
 from ..runtime.problems import OperatorError
 
 SQL = statements("imports")
@@ -77,9 +77,10 @@ class PaymentFile:
 def payment_event(file: PaymentFile, line: PaidLine, original: Payment | None) -> BursarPayment:
     """The event that the service will read from the line's record: the same bytes are parsed.
 
-    `original` is the payment that the line reverses.
+    `original` is the payment that the line reverses. The source of a file that an earlier release
+    has imported may have blanks around it.
     """
-    event = parse(CONTRACT, origin_of(file, line, original))
+    event = parse_parked(CONTRACT, origin_of(file, line, original))
     assert isinstance(event, BursarPayment)  # the bytes are ours
     return event
 
@@ -188,9 +189,9 @@ async def _why_doubtful(connection: Connection, key: FileKey) -> str | None:
         )
     rows = await connection.fetch(SQL["sources"], key.institution_id)
     known = {row["source"] for row in rows}
-    if key.source in known:
+    if key.source in known and key.source == key.source.strip():
         return None
-    for source in sorted(known):
+    for source in sorted(known - {key.source}):
         if spelling(source) == spelling(key.source):
             return (
                 f"differs from the known source {source} only in upper and lower case or blanks: "

@@ -14,6 +14,8 @@ Records are CloudEvents 1.0 in binary or structured mode, with strict JSON (cont
 - Header names are case-sensitive, as Kafka's are; `content-type` alone is read in any case.
 - A second header of a name that is read here is a fault: two readers would choose differently.
 - No content type, or an empty one, is JSON; parameters such as charset are ignored: it is UTF-8.
+- An event without a time has that of its record: the timestamp that Kafka keeps.
+- The five bytes that a client of a schema registry writes before a JSON object are passed over.
 """
 
 import re
@@ -29,13 +31,15 @@ from ..core.events import Incoming, Rejection
 from ..core.ledger import Origin
 from ..core.words import Reason
 from .encode import TYPE_PREFIX
+from .faults import first_rule, institution_named
 from .from_bursar import WireBursarPayment, WireExportResponse
 from .from_library import WireFineChanged, WireFineCreated
+from .texts import Reading
 from .unparsed import readable
-from .values import INSTANT_RULE, Fault, instant
+from .values import INSTANT_RULE, Fault, instant, time_of_record
 
 RECORD_BYTES_MAX = 64 * 1024
-Envelope = tuple[object, datetime, str | None]  # the data, its `ce_time` and the trace context
+Envelope = tuple[object, datetime, str | None]  # the data, its time and the trace context
 Model = type[WireFineCreated | WireFineChanged | WireBursarPayment | WireExportResponse]
 
 # The contracts of the input topics; a topic's name is its contract's, with a prefix.
@@ -48,7 +52,8 @@ CONTRACTS: Mapping[str, Model] = {
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
-_ATTRIBUTES = ("specversion", "id", "source", "type", "time")
+_REQUIRED = ("specversion", "id", "source", "type")
+_ATTRIBUTES = (*_REQUIRED, "time")
 _HEADER_OF = {name: f"ce_{name}" for name in _ATTRIBUTES}
 _CONTENT_TYPE = "content-type"
 _READ_ONCE = frozenset({*_HEADER_OF.values(), _CONTENT_TYPE})
@@ -58,12 +63,28 @@ _JSON_TYPE = re.compile(rb"[\w!#$&^.+-]+/(?:[\w!#$&^.+-]+\+)?json", re.ASCII | r
 _STRUCTURED_TYPE = b"application/cloudevents+json"
 _COMMON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"))
 
+_REGISTRY_MARK = b"\0"  # no JSON begins with it
+_REGISTRY_BYTES = 5
+_JSON_BLANKS = b" \t\r\n"
+
 
 def parse(contract: str, origin: Origin) -> Incoming | Rejection:
     """The event that a record of `contract` means, or its rejection.
 
     Raises KeyError for another contract, and nothing because of the content of a record.
     """
+    return _parse(contract, origin, Reading())
+
+
+def parse_parked(contract: str, origin: Origin) -> Incoming | Rejection:
+    """As `parse`, for a record that was parked: what an earlier release took is not rejected now.
+
+    Its ids may have white space at their ends, and are its identity as they are.
+    """
+    return _parse(contract, origin, Reading(is_parked=True))
+
+
+def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Rejection:
     model = CONTRACTS[contract]
     origin = with_trace_of_headers(origin)
     try:
@@ -72,9 +93,9 @@ def parse(contract: str, origin: Origin) -> Incoming | Rejection:
         data, time, traceparent = open_envelope(origin, contract)
         if traceparent != origin.traceparent:
             origin = origin._replace(traceparent=traceparent)
-        return model.model_validate(data).event(time, origin)
+        return model.model_validate(data).event(time, origin, reading)
     except ValidationError as error:
-        return _rejection(Reason.INVALID_SCHEMA, _first_rule(error), origin)
+        return _rejection(Reason.INVALID_SCHEMA, first_rule(error), origin)
     except Fault as fault:
         return _rejection(fault.reason, fault.detail, origin)
 
@@ -86,44 +107,7 @@ def _rejection(reason: Reason, detail: str, origin: Origin) -> Rejection:
             body = read_json(origin.value)
     if origin.traceparent is None:
         origin = origin._replace(traceparent=trace_of_event(origin, body))
-    return Rejection(reason, detail, origin, _institution_id(body))
-
-
-_INSTITUTION = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
-
-
-def _institution_id(body: object) -> str | None:
-    """The institution that a rejected record names in its data, in binary or structured mode."""
-    for data in (body, body.get("data") if isinstance(body, dict) else None):
-        institution_id = data.get("institution_id") if isinstance(data, dict) else None
-        if isinstance(institution_id, str) and _INSTITUTION.fullmatch(institution_id):
-            return institution_id
-    return None
-
-
-# pydantic's kinds of errors in the words of the contract. Its own texts may quote the value.
-_RULES: Mapping[str, str] = {
-    "missing": "is required",
-    "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must match {pattern}",
-    "bool_type": "must be true or false",
-    "enum": "must be {expected}",
-    "model_type": "must be an object",
-    "tuple_type": "must be an array",
-    "too_short": "must not be empty",
-    "too_long": "must have at most {max_length} items",
-    "rule": "{rule}",
-}
-
-
-def _first_rule(error: ValidationError) -> str:
-    """The first fault as "member: rule"; a path has names of the contract and indexes only."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"])) or "data"
-    rule = _RULES.get(first["type"], "is not as the contract says")
-    return f"{field}: {rule.format_map(first.get('ctx', {}))}"
+    return Rejection(reason, detail, origin, institution_named(body))
 
 
 def open_envelope(origin: Origin, contract: str) -> Envelope:
@@ -131,13 +115,13 @@ def open_envelope(origin: Origin, contract: str) -> Envelope:
     headers = _headers(origin)
     content_type = headers.get(_CONTENT_TYPE)
     if content_type and _is_structured(content_type):
-        return _structured(read_json(origin.value), contract, origin.traceparent)
+        return _structured(read_json(origin.value), contract, origin)
     if not content_type and not _has_attributes(origin):
         body = read_json(origin.value)
         if isinstance(body, dict) and "specversion" in body:
-            return _structured(body, contract, origin.traceparent)
+            return _structured(body, contract, origin)
     attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
-    time = _checked(attributes, contract, "ce_")
+    time = _checked(attributes, contract, "ce_") or time_of_record(origin.timestamp_ms)
     return read_json(origin.value), time, origin.traceparent
 
 
@@ -162,9 +146,14 @@ def trace_of_event(origin: Origin, body: object) -> str | None:
 
 
 def read_json(value: bytes | None) -> object:
-    """Reads strict JSON in UTF-8: no duplicate keys, no NaN, limited depth. Raises Fault."""
+    """Reads strict JSON in UTF-8: no duplicate keys, no NaN, limited depth. Raises Fault.
+
+    The bytes of a schema registry before an object are passed over.
+    """
     if value is None:
         raise Fault(Reason.INVALID_JSON, "record: must have a value")
+    if value[:1] == _REGISTRY_MARK and value[_REGISTRY_BYTES:].lstrip(_JSON_BLANKS)[:1] == b"{":
+        value = value[_REGISTRY_BYTES:]
     try:
         return _from_json(value)
     except ValueError as error:
@@ -248,14 +237,14 @@ def _decoded(name: str, headers: dict[str, bytes]) -> str | None:
         return _raise_envelope(name, "must be UTF-8")
 
 
-def _structured(event: object, contract: str, trace: str | None) -> Envelope:
+def _structured(event: object, contract: str, origin: Origin) -> Envelope:
     if not isinstance(event, dict):
         return _raise_envelope("record", "must be an object in structured mode")
-    time = _checked(event, contract, "")
+    time = _checked(event, contract, "") or time_of_record(origin.timestamp_ms)
     _check_content_type(event.get("datacontenttype"))
     if "data" not in event:
         _raise_envelope("data", "is required")
-    return event["data"], time, trace or _valid_trace(event.get("traceparent"))
+    return event["data"], time, origin.traceparent or _valid_trace(event.get("traceparent"))
 
 
 def _check_content_type(declared: object) -> None:
@@ -268,19 +257,22 @@ def _check_content_type(declared: object) -> None:
         _raise_envelope("datacontenttype", "must be JSON")
 
 
-def _checked(attributes: dict[str, str | None], contract: str, prefix: str) -> datetime:
-    """The time of an event whose required attributes are sound. Raises Fault."""
+def _checked(attributes: dict[str, str | None], contract: str, prefix: str) -> datetime | None:
+    """The time of an event whose attributes are sound; None if it has no time. Raises Fault."""
     for name in _ATTRIBUTES:
         value: object = attributes.get(name)
         if value is None:
-            _raise_envelope(prefix + name, "is required")
-        if not isinstance(value, str) or not value:
+            if name in _REQUIRED:
+                _raise_envelope(prefix + name, "is required")
+        elif not isinstance(value, str) or not value:
             _raise_envelope(prefix + name, "must be a string that is not empty")
     if attributes["specversion"] != "1.0":
         _raise_envelope(prefix + "specversion", "must be 1.0")
     if attributes["type"] != TYPE_PREFIX + contract:
         _raise_envelope(prefix + "type", f"must be {TYPE_PREFIX}{contract}")
-    time = instant(attributes["time"])
+    if (text := attributes.get("time")) is None:
+        return None
+    time = instant(text)
     return _raise_envelope(prefix + "time", INSTANT_RULE) if time is None else time
 
 

@@ -9,9 +9,11 @@ from pydantic import Field
 from ..core.events import BursarPayment, ExportResponse
 from ..core.ledger import BatchKey, Origin
 from ..core.words import PaymentKind, ResponseOutcome
+from .texts import Reading, code
 from .values import (
+    COMMENT_CHARACTERS_MAX,
+    REASON_CHARACTERS_MAX,
     BatchNumber,
-    Comment,
     Count,
     Id,
     Instant,
@@ -26,12 +28,8 @@ from .values import (
     check_currency,
     digest_of,
     expect,
-    identifier_or_none,
     money,
     raise_schema,
-    source_key_of,
-    text,
-    text_or_none,
     total,
 )
 
@@ -52,10 +50,10 @@ class WireBursarPayment(Wire):
     paid_at: Instant
     reverses_payment_id: Id | None = None
     status_code: StatusCode | None = None
-    comment: Comment | None = None
+    comment: str | None = None
     import_file: FileDigest | None = None
 
-    def event(self, _time: datetime, origin: Origin) -> BursarPayment:
+    def event(self, time: datetime, origin: Origin, reading: Reading) -> BursarPayment:
         """Returns the payment, write-off, reversal or status of the record. Raises Fault."""
         self._check_members()
         amount = None
@@ -63,22 +61,26 @@ class WireBursarPayment(Wire):
             amount = money(self.amount, self.currency, above_zero)
         elif self.currency is not None:
             check_currency(self.currency)
-        key = source_key_of(self.institution_id, self.source, "payment_id", self.payment_id)
+        key = reading.source_key(self.institution_id, self.source, "payment_id", self.payment_id)
         facts = (
             self.kind,
             self.bursar_transaction_id,
-            identifier_or_none("fine_id", self.fine_id),
+            reading.identifier_or_none("fine_id", self.fine_id),
             amount,
             self.currency,
             self.paid_at,
-            identifier_or_none("reverses_payment_id", self.reverses_payment_id),
-            text_or_none("status_code", self.status_code),
-            text_or_none("comment", self.comment),
+            reading.identifier_or_none("reverses_payment_id", self.reverses_payment_id),
+            None if self.status_code is None else code("status_code", self.status_code),
+            reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
         )
         # Records of older releases have no such member, and keep their digests.
         file = () if self.import_file is None else (("import_file", self.import_file),)
         digest = digest_of("bursar-payment", *key, *facts, *file)
-        return BursarPayment(key, digest, origin, *facts, self.import_file)
+        earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
+        cuts = reading.cuts
+        return BursarPayment(
+            key, digest, origin, *facts, self.import_file, earlier_digest=earlier, cuts=cuts
+        )
 
     def _check_members(self) -> None:
         """What each kind requires (contracts.md, 3)."""
@@ -106,6 +108,13 @@ class WireRefusedLine(Wire):
     bursar_transaction_id: LineId
     reason: ReasonText
 
+    def parts(self, index: int, reading: Reading) -> tuple[str, str]:
+        """The id of the line, and why it is refused. Raises Fault."""
+        reason = reading.text("refused_lines.reason", self.reason, REASON_CHARACTERS_MAX)
+        if not reason:
+            raise_schema(f"refused_lines.{index}.reason", "must not be empty")
+        return self.bursar_transaction_id, reason
+
 
 class WireControl(Wire):
     """How many fines the bursar has loaded, and their sum in the currency of the batch."""
@@ -123,35 +132,47 @@ class WireExportResponse(Wire):
     profile: Profile
     batch_number: BatchNumber
     outcome: ResponseOutcome
-    reason: ReasonText | None = None
+    reason: str | None = None
     refused_lines: (
         Annotated[tuple[WireRefusedLine, ...], Field(min_length=1, max_length=100_000)] | None
     ) = None
     control: WireControl | None = None
     responded_at: Instant
 
-    def event(self, _time: datetime, origin: Origin) -> ExportResponse:
+    def event(self, time: datetime, origin: Origin, reading: Reading) -> ExportResponse:
         """Returns the answer to a batch. Raises Fault.
 
         The control total stays a text, because only the batch says its currency and so the number
         of decimals. The digest takes it as a number: 1.50 and 1.5 are the same content.
         """
-        if self.outcome is ResponseOutcome.REFUSED and self.reason is None:
+        reason = reading.text_or_none("reason", self.reason, REASON_CHARACTERS_MAX)
+        if self.outcome is ResponseOutcome.REFUSED and reason is None:
             raise_schema("reason", "is required for refused")
         is_partial = self.outcome is ResponseOutcome.PARTIAL
         expect("refused_lines", self.refused_lines, is_partial, "partial")
+        refused_lines = tuple(
+            line.parts(index, reading) for index, line in enumerate(self.refused_lines or ())
+        )
         control = None if self.control is None else total("control.total", self.control.total)
-        key = source_key_of(self.institution_id, self.source, "response_id", self.response_id)
+        key = reading.source_key(self.institution_id, self.source, "response_id", self.response_id)
         batch = BatchKey(self.institution_id, self.profile, self.batch_number)
         facts = (
             self.outcome,
-            text_or_none("reason", self.reason),
-            tuple(
-                (line.bursar_transaction_id, text(f"refused_lines.{index}.reason", line.reason))
-                for index, line in enumerate(self.refused_lines or ())
-            ),
+            reason,
+            refused_lines,
             None if self.control is None else self.control.count,
         )
         number = control.rstrip("0").rstrip(".") if control and "." in control else control
         digest = digest_of("export-response", *key, *batch, *facts, number, self.responded_at)
-        return ExportResponse(key, digest, origin, batch, *facts, control, self.responded_at)
+        earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
+        return ExportResponse(
+            key,
+            digest,
+            origin,
+            batch,
+            *facts,
+            control,
+            self.responded_at,
+            earlier_digest=earlier,
+            cuts=reading.cuts,
+        )

@@ -9,27 +9,26 @@ from ..core.events import FineChanged, FineCreated
 from ..core.ledger import FineFacts, Item, Origin, Owner, Patron
 from ..core.money import is_in_use
 from ..core.words import CREDIT_TYPE, EXCESS_PREFIX, ChangeKind
+from .texts import Reading, code, identifier_value
 from .values import (
-    Comment,
+    COMMENT_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
+    REASON_CHARACTERS_MAX,
+    TITLE_CHARACTERS_MAX,
+    TRIMMED_ID_CHARACTERS_MAX,
     Id,
     Instant,
     Institution,
     LibraryId,
     Money,
-    ReasonText,
-    ShortText,
+    TrimmedId,
     Wire,
     above_zero,
     below_zero,
     digest_of,
     expect,
-    identifier,
-    identifier_or_none,
     money,
     raise_schema,
-    source_key_of,
-    text,
-    text_or_none,
     unknown_currency,
 )
 
@@ -38,34 +37,41 @@ class WireIdentifier(Wire):
     """One of a patron's identifiers."""
 
     type: Annotated[str, Field(min_length=1, max_length=40)]
-    value: Annotated[str, Field(max_length=200)]
+    value: TrimmedId
 
 
 class WirePatron(Wire):
     """The patron of a fine, as the library knows them at the time of the record."""
 
     patron_id: Id
-    name: ShortText
-    user_group: Annotated[str, Field(max_length=100)]
+    name: str
+    user_group: TrimmedId
     identifiers: Annotated[tuple[WireIdentifier, ...], Field(max_length=50)]
 
-    def snapshot(self, institution_id: str, seen_at: datetime) -> Patron:
-        """The patron at the time `seen_at`. Raises Fault."""
-        identifiers = tuple(
+    def snapshot(self, institution_id: str, seen_at: datetime, reading: Reading) -> Patron:
+        """The patron at the time `seen_at`. Raises Fault.
+
+        Two spellings of an identifier that differ only in white space at its ends are one.
+        """
+        identifiers = {
             (
-                text(f"patron.identifiers.{index}.type", pair.type),
-                text(f"patron.identifiers.{index}.value", pair.value),
-            )
+                code(f"patron.identifiers.{index}.type", pair.type),
+                _trimmed(f"patron.identifiers.{index}.value", pair.value),
+            ): None
             for index, pair in enumerate(self.identifiers)
-        )
+        }
         return Patron(
             institution_id,
-            identifier("patron.patron_id", self.patron_id),
-            text("patron.name", self.name),
-            text("patron.user_group", self.user_group),
-            identifiers,
+            reading.identifier("patron.patron_id", self.patron_id),
+            reading.text("patron.name", self.name, NAME_CHARACTERS_MAX),
+            _trimmed("patron.user_group", self.user_group),
+            tuple(identifiers),
             seen_at,
         )
+
+
+def _trimmed(field: str, value: str) -> str:
+    return identifier_value(field, value, TRIMMED_ID_CHARACTERS_MAX)
 
 
 class WireOwner(Wire):
@@ -73,37 +79,41 @@ class WireOwner(Wire):
 
     library_id: LibraryId
     library_code: Id
-    library_name: ShortText
+    library_name: str
 
-    def parts(self) -> tuple[str, str, str]:
+    def parts(self, reading: Reading) -> tuple[str, str, str]:
         """The fields of the core's Owner. Raises Fault."""
-        code = identifier("owner.library_code", self.library_code)
-        return self.library_id, code, text("owner.library_name", self.library_name)
+        return (
+            self.library_id,
+            reading.identifier("owner.library_code", self.library_code),
+            reading.text("owner.library_name", self.library_name, NAME_CHARACTERS_MAX),
+        )
 
 
 class WireItem(Wire):
     """The item that a fine is about."""
 
-    title: Annotated[str, Field(max_length=1000)]
-    call_number: ShortText | None = None
-    library: ShortText | None = None
-    location: ShortText | None = None
-    internal_location: ShortText | None = None
+    title: str
+    call_number: str | None = None
+    library: str | None = None
+    location: str | None = None
+    internal_location: str | None = None
     due_date: Instant | None = None
-    barcode: ShortText | None = None
+    barcode: str | None = None
 
     def parts(
-        self,
+        self, reading: Reading
     ) -> tuple[str, str | None, str | None, str | None, str | None, datetime | None, str | None]:
-        """The fields of the core's Item. Raises Fault."""
+        """The fields of the core's Item."""
+        text_or_none, short = reading.text_or_none, NAME_CHARACTERS_MAX
         return (
-            text("item.title", self.title),
-            text_or_none("item.call_number", self.call_number),
-            text_or_none("item.library", self.library),
-            text_or_none("item.location", self.location),
-            text_or_none("item.internal_location", self.internal_location),
+            reading.text("item.title", self.title, TITLE_CHARACTERS_MAX),
+            text_or_none("item.call_number", self.call_number, short),
+            text_or_none("item.library", self.library, short),
+            text_or_none("item.location", self.location, short),
+            text_or_none("item.internal_location", self.internal_location, short),
             self.due_date,
-            text_or_none("item.barcode", self.barcode),
+            text_or_none("item.barcode", self.barcode, short),
         )
 
 
@@ -118,13 +128,13 @@ class WireFineCreated(Wire):
     currency: str
     owner: WireOwner | None = None
     created_at: Instant
-    comment: Comment | None = None
+    comment: str | None = None
     loan_id: Id | None = None
     item: WireItem | None = None
     credit_of: Id | None = None
     exportable: StrictBool | None = None
 
-    def event(self, time: datetime, origin: Origin) -> FineCreated:
+    def event(self, time: datetime, origin: Origin, reading: Reading) -> FineCreated:
         """Returns the fine, with the patron as of `time`. Raises Fault.
 
         The patron's name, user group and identifiers do not belong to the digest.
@@ -137,33 +147,37 @@ class WireFineCreated(Wire):
         # the day on which it was created, whenever its record comes.
         if not is_in_use(self.currency, self.created_at.date()):
             raise unknown_currency(self.currency)
-        patron = self.patron.snapshot(self.institution_id, time)
-        owner = None if self.owner is None else self.owner.parts()
-        item = None if self.item is None else self.item.parts()
+        patron = self.patron.snapshot(self.institution_id, time, reading)
+        facts = self._facts(amount, reading)
+        earlier = reading.earlier_digest(facts.digest, lambda it: self._facts(amount, it).digest)
+        return FineCreated(facts, patron, origin, earlier, reading.cuts)
+
+    def _facts(self, amount: int, reading: Reading) -> FineFacts:
+        identifier_or_none = reading.identifier_or_none
+        owner = None if self.owner is None else self.owner.parts(reading)
+        item = None if self.item is None else self.item.parts(reading)
         facts = (
             self.institution_id,
-            identifier("fine_id", self.fine_id),
-            patron.patron_id,
-            identifier("type", self.type),
+            reading.identifier("fine_id", self.fine_id),
+            reading.identifier("patron.patron_id", self.patron.patron_id),
+            reading.identifier("type", self.type),
             amount,
             self.currency,
         )
         more = (
             self.created_at,
-            text_or_none("comment", self.comment),
+            reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
             identifier_or_none("loan_id", self.loan_id),
         )
         last = (identifier_or_none("credit_of", self.credit_of), self.exportable is not False)
-        digest = digest_of("fine-created", *facts, owner, *more, item, *last)
-        fine = FineFacts(
+        return FineFacts(
             *facts,
             None if owner is None else Owner(*owner),
             *more,
             None if item is None else Item(*item),
             *last,
-            digest,
+            digest_of("fine-created", *facts, owner, *more, item, *last),
         )
-        return FineCreated(fine, patron, origin)
 
 
 class WireFineChanged(Wire):
@@ -177,23 +191,27 @@ class WireFineChanged(Wire):
     amount: object = None
     currency: str | None = None
     changed_at: Instant
-    reason: ReasonText | None = None
-    comment: Comment | None = None
+    reason: str | None = None
+    comment: str | None = None
 
-    def event(self, _time: datetime, origin: Origin) -> FineChanged:
+    def event(self, time: datetime, origin: Origin, reading: Reading) -> FineChanged:
         """Returns the change of the fine. Raises Fault."""
         has_amount = self.kind in (ChangeKind.PAID, ChangeKind.WAIVED)
         expect("amount", self.amount, has_amount, "paid and waived")
         expect("currency", self.currency, has_amount, "paid and waived")
         amount = None if self.currency is None else money(self.amount, self.currency, above_zero)
-        key = source_key_of(self.institution_id, self.source, "change_id", self.change_id)
+        key = reading.source_key(self.institution_id, self.source, "change_id", self.change_id)
         facts = (
-            identifier("fine_id", self.fine_id),
+            reading.identifier("fine_id", self.fine_id),
             self.kind,
             amount,
             self.currency,
             self.changed_at,
-            text_or_none("reason", self.reason),
-            text_or_none("comment", self.comment),
+            reading.text_or_none("reason", self.reason, REASON_CHARACTERS_MAX),
+            reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
         )
-        return FineChanged(key, digest_of("fine-changed", *key, *facts), origin, *facts)
+        digest = digest_of("fine-changed", *key, *facts)
+        earlier = reading.earlier_digest(
+            digest, lambda texts: self.event(time, origin, texts).digest
+        )
+        return FineChanged(key, digest, origin, *facts, earlier_digest=earlier, cuts=reading.cuts)

@@ -9,18 +9,23 @@ names the member and the rule, never the value.
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Annotated, NoReturn
-from unicodedata import category, normalize
 
 import orjson
 from jiter import LosslessFloat
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
-from ..core.ledger import SourceKey
 from ..core.money import (
     InvalidAmount,
     InvalidCurrency,
@@ -32,6 +37,11 @@ from ..core.money import (
 from ..core.words import Reason
 
 ID_CHARACTERS_MAX = 100
+TRIMMED_ID_CHARACTERS_MAX = 200
+NAME_CHARACTERS_MAX = 300
+TITLE_CHARACTERS_MAX = 1_000
+COMMENT_CHARACTERS_MAX = 2_000
+REASON_CHARACTERS_MAX = 500
 
 _INSTANT = re.compile(
     r"(?!0000)([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})"
@@ -39,15 +49,9 @@ _INSTANT = re.compile(
     re.ASCII,
 )
 _INSTANT_CHARACTERS_MAX = 64
-_LINE_MAX = 2**64 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COUNT_MAX = 2**63 - 1
 INSTANT_RULE = "must be an RFC 3339 date and time with offset"
-
-_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Cn"})
-_BIDI_CONTROLS = frozenset(
-    map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-)
-_BLANKS = str.maketrans("\t\n\r", "   ")
 
 # A currency with the most decimals: amounts are checked even if the currency is not known.
 _WIDEST = "KWD"
@@ -80,6 +84,20 @@ def instant(text: object) -> datetime | None:
         return None
 
 
+def time_of_record(timestamp_ms: int | None) -> datetime:
+    """The aware UTC time of a record's timestamp in Kafka, in milliseconds since 1970.
+
+    A record without a timestamp is older than any other. Producers may set it to what they like: an
+    instant beyond all calendars is the last one that there is, and lies in the future like others.
+    """
+    if timestamp_ms is None or timestamp_ms < 0:
+        return datetime.min.replace(tzinfo=UTC)
+    try:
+        return _EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
 def _raise_rule(rule: str) -> NoReturn:
     """Raises an error that pydantic reports with the path of the member and this text."""
     raise PydanticCustomError("rule", "{rule}", {"rule": rule})
@@ -94,9 +112,12 @@ def _present(value: object) -> object:
     return _raise_rule("is required") if value is None else value
 
 
-def _line_id(value: str) -> str:
-    is_in_range = int(value) <= _LINE_MAX
-    return value if is_in_range else _raise_rule("must be an unsigned 64-bit number")
+def bursar_id(digits: str) -> str:
+    """Returns a bursar transaction id without leading zeros, which do not count.
+
+    No line has the id "0", which is what is left of zeros alone.
+    """
+    return digits.lstrip("0") or "0"
 
 
 def _whole_from(least: int) -> PlainValidator:
@@ -128,60 +149,23 @@ class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-# Lengths count characters as they were sent.
+# Lengths count characters as they were sent; those of a TrimmedId without what was cut off. Free
+# texts have no length here: they are cut to so many characters when they are read (texts.py).
 Institution = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")]
 Id = Annotated[str, Field(min_length=1, max_length=ID_CHARACTERS_MAX)]
 LibraryId = Annotated[str, Field(pattern=r"^[0-9]{1,100}$")]
-LineId = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$"), AfterValidator(_line_id)]
+# The parser cuts off the characters with the property White_Space.
+TrimmedId = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=TRIMMED_ID_CHARACTERS_MAX)
+]
+LineId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$"), AfterValidator(bursar_id)]
 Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,100}$")]
 BatchNumber = Annotated[int, _whole_from(1)]
 Count = Annotated[int, _whole_from(0)]
 Instant = Annotated[datetime, PlainValidator(_instant)]
 Money = Annotated[object, PlainValidator(_present)]  # any value: a wrong one is invalid_amount
-ShortText = Annotated[str, Field(max_length=300)]
-Comment = Annotated[str, Field(max_length=2000)]
-ReasonText = Annotated[str, Field(min_length=1, max_length=500)]
 StatusCode = Annotated[str, Field(min_length=1, max_length=40)]
-
-
-def text(field: str, value: str) -> str:
-    """Returns a text in NFC, with tabs and line breaks as blanks. Raises Fault: invalid_text."""
-    if value.isprintable():  # control, surrogate, unassigned and bidi characters are not
-        return value if value.isascii() else normalize("NFC", value)
-    return _checked(field, value.translate(_BLANKS))
-
-
-def text_or_none(field: str, value: str | None) -> str | None:
-    """The text of an optional member as `text` returns it, or None."""
-    return None if value is None else text(field, value)
-
-
-def identifier(field: str, value: str) -> str:
-    """Returns an id in NFC; tabs and line breaks are not allowed. Raises Fault: invalid_text.
-
-    NFC may make a text longer. The length is checked again, because the id goes out in events.
-    """
-    if value.isprintable() and value.isascii():
-        return value
-    normal = _checked(field, value)
-    if len(normal) > ID_CHARACTERS_MAX:
-        raise Fault(Reason.INVALID_TEXT, f"{field}: must have at most 100 characters in NFC")
-    return normal
-
-
-def identifier_or_none(field: str, value: str | None) -> str | None:
-    """The id in an optional member as `identifier` returns it, or None."""
-    return None if value is None else identifier(field, value)
-
-
-def _checked(field: str, value: str) -> str:
-    for character in value:
-        if character in _BIDI_CONTROLS or category(character) in _FORBIDDEN_CATEGORIES:
-            raise Fault(
-                Reason.INVALID_TEXT,
-                f"{field}: must not have control, bidi or unassigned characters",
-            )
-    return normalize("NFC", value)
+ReasonText = Annotated[str, Field(min_length=1)]
 
 
 Rule = Callable[[int], str | None]
@@ -249,11 +233,6 @@ def total(field: str, value: object) -> str:
         rule = "must be plain digits, up to 15 and 3"
         raise Fault(Reason.INVALID_AMOUNT, f"{field}: {rule}") from None
     return value
-
-
-def source_key_of(institution_id: str, source: str, member: str, record_id: str) -> SourceKey:
-    """Returns the identity of a record; `member` names the member with its id. Raises Fault."""
-    return SourceKey(institution_id, identifier("source", source), identifier(member, record_id))
 
 
 def expect(field: str, value: object, is_required: bool, kinds: str) -> None:

@@ -6,7 +6,7 @@ from unicodedata import normalize
 import orjson
 
 from ..messages.decode import CONTRACTS, read_json
-from ..messages.values import Fault
+from ..messages.values import Fault, bursar_id
 
 IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
 LIMIT_MAX = 1_000_000
@@ -34,7 +34,8 @@ class RecordFilter:
 class Names:
     """What a record says of itself, even if its bytes break the contract; None if it says nothing.
 
-    `lines` are bursar transaction ids, `kind` is that of a payment or a change.
+    `lines` are bursar transaction ids, without leading zeros; `kind` is that of a payment or a
+    change.
     """
 
     source: str | None = None
@@ -83,7 +84,7 @@ def _lines(body: dict[str, object]) -> list[str]:
     refused_lines = refused if isinstance(refused, list) else []
     parts = [body, *(part for part in refused_lines if isinstance(part, dict))]
     texts = [_text(part, "bursar_transaction_id") for part in parts]
-    return [text for text in texts if text is not None]
+    return [bursar_id(text) for text in texts if text is not None]
 
 
 def _text(body: dict[str, object], name: str) -> str | None:

@@ -14,6 +14,7 @@ import asyncpg
 from ..core.ledger import BatchKey
 from ..core.words import BatchState, ItemState, PaymentKind
 from ..database.session import Connection, statements
+from ..messages.values import bursar_id
 
 SQL = statements("reports")
 
@@ -79,7 +80,7 @@ async def batches(
         return await connection.fetch(SQL["batches"], *key, None, selected.limit)
     assert institution_id is not None
     if selected.line is not None:
-        places = await connection.fetch(SQL["line"], institution_id, selected.line)
+        places = await connection.fetch(SQL["line"], institution_id, bursar_id(selected.line))
     else:
         places = await connection.fetch(SQL["batches_of_fine"], institution_id, selected.fine_id)
     rows: list[asyncpg.Record] = []
@@ -189,7 +190,7 @@ async def fine_of_line(
     connection: Connection, institution_id: str, bursar_transaction_id: str
 ) -> str | None:
     """The fine of an exported line; None if the line is not known."""
-    row = await connection.fetchrow(SQL["line"], institution_id, bursar_transaction_id)
+    row = await connection.fetchrow(SQL["line"], institution_id, bursar_id(bursar_transaction_id))
     return None if row is None else row["fine_id"]
 
 

@@ -122,6 +122,7 @@ class Metrics:
         self.rejected = self._counter(
             "bursar_rejected", "Records rejected, when read or later.", "topic", "reason"
         )
+        self.texts_cut = self._counter("bursar_texts_cut", "Texts too long.", "topic", "field")
         self.rejected_in_a_row = self._gauge(
             "bursar_rejected_in_a_row",
             "Records of a topic since the last one that was not rejected, by whole polls.",

@@ -31,7 +31,7 @@ REJECTED = {
     "invalid_schema": fine(fine_id="NEW", patron=ABSENT),
     "invalid_amount": fine(fine_id="NEW", amount=95.5),
     "invalid_currency": fine(fine_id="NEW", currency="XXX"),
-    "invalid_text": fine(fine_id="NEW", comment="\u202e"),
+    "invalid_text": fine(fine_id="NEW\u202e"),
     "invalid_size": record("fine-created.v1", b" " * (64 * 1024 + 1)),
     "fine_conflict": fine(fine_id="F-1", amount="1.00", patron=patron("P-NEW")),
     "change_conflict": change(change_id="known", fine_id="F-9", amount="1.00"),

@@ -20,6 +20,7 @@ from service.export.xml.read import ReadPatron, read
 from service.export.xml.write import render
 from service.messages.decode import parse
 from tests.golden.batches import any_text
+from tests.oracle.texts import cleaned
 from tests.support.batches import manifest_in_run
 from tests.support.exports import (
     all_of,
@@ -55,18 +56,18 @@ TEXTS = ("call_number", "library", "location", "internal_location", "barcode")
 
 
 def everywhere(text: str, name: str) -> Data:
-    """In every text there is, as long as its cap allows."""
+    """In every text there is, also where it is longer than what is kept."""
     return fine_created(
         fine_id=name,
         patron={
             "patron_id": name,
-            "name": text[:300],
-            "user_group": text[:100],
+            "name": text,
+            "user_group": cleaned(text, 100),
             "identifiers": [{"type": "02", "value": name}],
         },
-        owner={"library_id": "1", "library_code": "MAIN", "library_name": text[:300]},
-        comment=text[:2000],
-        item={"title": text[:1000], **dict.fromkeys(TEXTS, text[:300])},
+        owner={"library_id": "1", "library_code": "MAIN", "library_name": text},
+        comment=text,
+        item={"title": text, **dict.fromkeys(TEXTS, text)},
         amount="12.34",
     )
 
@@ -79,16 +80,10 @@ async def read_back(path: WritePath) -> list[ReadPatron]:
     return list(read(sent.value).patrons)
 
 
-def printable(text: str, characters_max: int) -> str:
-    """What of a text is to be printed."""
-    blanks = str.maketrans("\t\n\r", "   ")
-    return clean(normalize("NFC", text[:characters_max].translate(blanks)))
-
-
 async def test_hostile_texts_are_printed_as_they_are_but_for_what_becomes_a_blank(
     path: WritePath,
 ) -> None:
-    long = {f"long_{n}": part * (10_000 // len(part)) for n, part in enumerate(("&", "🙂", "]]>"))}
+    long = {f"long_{n}": part * (1_500 // len(part)) for n, part in enumerate(("&", "🙂", "]]>"))}
     texts = HOSTILE | long
     await path.take(*(fine(**everywhere(text, name)) for name, text in texts.items()))
     assert await path.value("SELECT count(*) FROM rejected") == 0
@@ -97,17 +92,17 @@ async def test_hostile_texts_are_printed_as_they_are_but_for_what_becomes_a_blan
     assert result.keys() == texts.keys()
     for name, text in texts.items():
         (line,) = result[name].lines
-        assert result[name].name == printable(text, 300), name
-        assert line.texts["comment"] == printable(text, 2000), name
-        assert line.texts["item_title"] == printable(text, 1000), name
+        assert result[name].name == cleaned(text, 300), name
+        assert line.texts["comment"] == cleaned(text, 2000), name
+        assert line.texts["item_title"] == cleaned(text, 1000), name
         for field in TEXTS:
-            assert line.texts[f"item_{field}"] == printable(text, 300), (name, field)
+            assert line.texts[f"item_{field}"] == cleaned(text, 300), (name, field)
         assert line.paid.amount == 12_34
 
 
 async def test_codes_and_ids_may_hold_anything_that_is_printed_as_it_is(path: WritePath) -> None:
     """Types and owners are summed by their code: markup in them changes no sum."""
-    codes = {name: text for name, text in HOSTILE.items() if clean(text) == text}
+    codes = {name: text.strip() for name, text in HOSTILE.items() if clean(text) == text}
     records = [
         fine(
             fine_id=f"{text}{n}",

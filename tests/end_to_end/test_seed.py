@@ -130,8 +130,9 @@ BAD: list[tuple[str, bytes, str]] = [
     ("a time without offset", TEXT.replace("08:00:00Z", "08:00:00").encode(), "invalid_schema"),
     ("no source", json.dumps(SOUND | {"source": ""}).encode(), "invalid_schema"),
     ("an id too long", json.dumps(SOUND | {"payment_id": "x" * 101}).encode(), "invalid_schema"),
-    ("a NUL", json.dumps(SOUND | {"comment": "a\0b"}).encode(), "invalid_text"),
-    ("a bidi control", json.dumps(SOUND | {"comment": "a\u202eb"}).encode(), "invalid_text"),
+    ("a NUL", json.dumps(SOUND | {"payment_id": "a\0b"}).encode(), "invalid_text"),
+    ("a bidi control", json.dumps(SOUND | {"payment_id": "a\u202eb"}).encode(), "invalid_text"),
+    ("a blank before an id", json.dumps(SOUND | {"fine_id": " F-12"}).encode(), "invalid_text"),
     ("too large", json.dumps(SOUND | {"comment": "x" * 70_000}).encode(), "invalid_size"),
     ("10 MB", b"x" * 10_000_000, "invalid_size"),
 ]

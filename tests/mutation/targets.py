@@ -31,6 +31,9 @@ MATRIX = ("tests/unit/test_rules_matrix.py", "tests/unit/test_tables.py")
 MESSAGES = (
     "tests/unit/test_messages_reading.py",
     "tests/unit/test_messages_values.py",
+    "tests/unit/test_messages_texts.py",
+    "tests/unit/test_messages_ids.py",
+    "tests/unit/test_messages_time.py",
     "tests/unit/test_messages_envelope.py",
     "tests/unit/test_messages_json.py",
     "tests/unit/test_messages_trace_context.py",

@@ -18,6 +18,7 @@ from service.core.events import (
 )
 from service.core.ledger import BatchKey, FineFacts, Origin, Patron, SourceKey
 from service.core.words import ChangeKind, PaymentKind, ResponseOutcome
+from tests.oracle import texts
 from tests.oracle.payments import DECIMALS
 
 Data = Mapping[str, Any]
@@ -72,7 +73,7 @@ def _bursar_payment(data: Data) -> BursarPayment:
         _digest(data),
         _ORIGIN,
         PaymentKind(data["kind"]),
-        data.get("bursar_transaction_id"),
+        texts.line_id(data.get("bursar_transaction_id")),
         data.get("fine_id"),
         _minor(data),
         data.get("currency"),
@@ -85,7 +86,7 @@ def _bursar_payment(data: Data) -> BursarPayment:
 
 
 def _export_response(data: Data) -> ExportResponse:
-    lines = data.get("refused_lines", ())
+    lines = texts.content(data.get("refused_lines", []))
     return ExportResponse(
         _key(data, "response_id"),
         _digest(data),
@@ -119,4 +120,4 @@ def _minor(data: Data) -> int | None:
 
 
 def _digest(content: Data) -> bytes:
-    return sha256(json.dumps(content, sort_keys=True).encode()).digest()
+    return sha256(json.dumps(texts.content(content), sort_keys=True).encode()).digest()

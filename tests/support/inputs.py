@@ -94,7 +94,11 @@ def _with(overrides: Data, **members: object) -> Data:
 
 
 def value_of(data: object) -> bytes:
-    return json.dumps(data, ensure_ascii=False).encode()
+    """JSON in UTF-8; in ASCII if a text has a lone surrogate, which can only be escaped."""
+    try:
+        return json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(data).encode()
 
 
 def attributes(contract: str, time: str = EVENT_TIME) -> dict[str, str]:
@@ -128,6 +132,8 @@ def record(
     headers: Headers = (),
     traceparent: str | None = None,
     offset: int = 7,
+    timestamp_ms: int | None = None,
 ) -> Origin:
     """As intake hands it over."""
-    return Origin(f"library.{contract}", 0, offset, b"key", value, headers, traceparent)
+    topic = f"library.{contract}"
+    return Origin(topic, 0, offset, b"key", value, headers, traceparent, timestamp_ms)

@@ -17,6 +17,7 @@ from tests.oracle.tables import FineId
 from tests.support import inputs
 from tests.support.load_events import BAD, Event
 from tests.support.load_rules import CREDIT, CURRENCIES, TYPES, minor, money
+from tests.support.respelled import respelled
 
 PATRONS = 2_000
 SOURCE = "ERP"
@@ -239,11 +240,13 @@ class Load:
     # Records
 
     def _again(self, at: float, contract: str, place: str, data: Data) -> None:
-        """The same again, or other content under the same identity, some time later."""
+        """The same again, written otherwise, or other content under the same identity, some time
+        later.
+        """
         later = self.random.uniform(at, 1)
         chance = self.random.random()
         if chance < 0.05:
-            self._put(later, contract, place, data)
+            self._put(later, contract, place, respelled(self.random, data))
         elif chance < 0.06:
             member = "responded_at" if contract == "export-response.v1" else "comment"
             other = {**data, member: "2026-09-09T09:09:09Z"}

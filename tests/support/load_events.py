@@ -47,7 +47,7 @@ BAD = (
     ),
     (
         "fine-created.v1",
-        inputs.value_of(inputs.fine_created(institution_id="1001", comment="\u202e")),
+        inputs.value_of(inputs.fine_created(institution_id="1001", fine_id="\u202e")),
         "invalid_text",
     ),
     ("fine-changed.v1", b" " * (64 * 1024 + 1), "invalid_size"),

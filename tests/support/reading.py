@@ -58,3 +58,12 @@ def patron(**overrides: object) -> Data:
     whole = fine_created()["patron"]
     assert isinstance(whole, dict)
     return whole | overrides
+
+
+def with_character(contract: str, data: Data, character: str) -> Incoming | Rejection:
+    """The data with each "%" replaced by the character, escaped: a surrogate has no UTF-8."""
+    pairs = character.encode("utf-16-be", "surrogatepass")
+    units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]
+    value, headers = binary(contract, data)
+    value = value.replace(b"%", "".join(f"\\u{unit}" for unit in units).encode())
+    return parse(contract, record(contract, value, headers))

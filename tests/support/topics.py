@@ -95,8 +95,9 @@ def produce(
     partitioner: str = "consistent_random",
     headers: Sequence[tuple[str, bytes]] = (),
     codec: str = "none",
+    timestamp_ms: int = 0,
 ) -> int:
-    """Returns how many the broker acknowledged: all of them."""
+    """Returns how many the broker acknowledged: all of them. A timestamp of 0 is the time now."""
     producer = Producer(
         {
             "bootstrap.servers": servers,
@@ -109,7 +110,7 @@ def produce(
     )
     count = 0
     for key, value in records:
-        producer.produce(topic, value, key, headers=list(headers))
+        producer.produce(topic, value, key, headers=list(headers), timestamp=timestamp_ms)
         count += 1
         if count % 1_000 == 0:
             producer.poll(0)

@@ -56,6 +56,7 @@ class Record(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     key: bytes | None = b"key"
+    timestamp_ms: int | None = None
 
 
 def record(contract: str, data: object, time: str = inputs.EVENT_TIME) -> Record:
@@ -110,7 +111,15 @@ class WritePath:
             topic = PREFIX + item.contract
             offset = (await self._assignment(topic)).next_offset + taken[topic]
             taken[topic] += 1
-            origin = Origin(topic, self._partition, offset, item.key, item.value, item.headers)
+            origin = Origin(
+                topic,
+                self._partition,
+                offset,
+                item.key,
+                item.value,
+                item.headers,
+                timestamp_ms=item.timestamp_ms,
+            )
             read.append(parse(item.contract, origin))
         return Poll(tuple(read), tuple(self._assignments[topic] for topic in sorted(taken)))
 

@@ -73,13 +73,23 @@ def test_a_foreign_document_is_refused_at_its_first_fine() -> None:
         (fine(text="5,0"), "sum: must be plain digits with an optional fraction"),
         (fine(text="5.001"), "sum: has more decimals than the currency"),
         (fine(currency="XXQ"), "currency: must be an ISO 4217 code with 0 to 3 decimals"),
-        (fine("007"), "bursarTransactionId: must be digits without leading 0"),
+        (fine("7x"), "bursarTransactionId: must be 1 to 20 digits"),
+        (fine("0" * 21), "bursarTransactionId: must be 1 to 20 digits"),
         ("", "compositeSum: must be there exactly once"),
     ],
 )
 def test_a_rejected_fine_says_its_field_and_the_rule(inner: str, detail: str) -> None:
     (bad,) = read_import(document(inner)).bad
     assert bad.detail == detail
+
+
+@pytest.mark.parametrize(
+    ("printed", "read_as"),
+    [("007", "7"), ("00001000000000000001", "1000000000000001"), ("000", "0"), ("42", "42")],
+)
+def test_leading_zeros_of_a_bursar_id_do_not_count_in_a_file(printed: str, read_as: str) -> None:
+    (paid,) = read_import(document(fine(printed))).lines
+    assert paid.bursar_transaction_id == read_as
 
 
 ONCE = "must be there exactly once"

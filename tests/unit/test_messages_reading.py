@@ -138,9 +138,9 @@ STATUS: Data = {"kind": "status", "status_code": "x", "amount": ABSENT, "currenc
         ({"amount": "1e5", "loan_id": 7}, "invalid_schema", "loan_id"),
         ({"amount": "1e5", "currency": "xxx"}, "invalid_amount", "amount"),
         ({"amount": "-1", "currency": "xxx"}, "invalid_amount", "amount"),
-        ({"currency": "xxx", "comment": "\x00"}, "invalid_currency", "currency"),
-        ({"amount": "1e5", "comment": "\x00"}, "invalid_amount", "amount"),
-        ({"comment": "\x00", "fine_id": "bb-1"}, "invalid_schema", "fine_id"),
+        ({"currency": "xxx", "loan_id": "\x00"}, "invalid_currency", "currency"),
+        ({"amount": "1e5", "loan_id": " L"}, "invalid_amount", "amount"),
+        ({"loan_id": "\x00", "fine_id": "bb-1"}, "invalid_schema", "fine_id"),
     ],
 )
 def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> None:
@@ -158,8 +158,6 @@ def test_a_faulty_fine_is_refused(overrides: Data, reason: str, field: str) -> N
             "bursar_transaction_id",
         ),
         (STATUS | {"fine_id": ABSENT}, "invalid_schema", "bursar_transaction_id"),
-        ({"bursar_transaction_id": "042"}, "invalid_schema", "bursar_transaction_id"),
-        ({"bursar_transaction_id": str(2**64)}, "invalid_schema", "bursar_transaction_id"),
         ({"amount": ABSENT}, "invalid_schema", "amount"),
         ({"currency": ABSENT}, "invalid_schema", "currency"),
         ({"kind": "write_off", "amount": None}, "invalid_schema", "amount"),
@@ -234,7 +232,8 @@ LINES = [{"bursar_transaction_id": "42", "reason": "no"}]
         ({"control": {"count": 1, "total": 1}}, "invalid_amount", "control.total"),
         ({"control": {"count": 1, "total": "-0.00"}}, "invalid_amount", "control.total"),
         ({"control": {"count": 1, "total": "1" * 16}}, "invalid_amount", "control.total"),
-        ({"reason": "\x00"}, "invalid_text", "reason"),
+        ({"response_id": "\x00"}, "invalid_text", "response_id"),
+        ({"response_id": "R "}, "invalid_text", "response_id"),
         (
             {"outcome": "partial", "refused_lines": [*LINES, LINES[0] | {"reason": ""}]},
             "invalid_schema",

@@ -1,18 +1,16 @@
-"""Amounts, times, texts, ids and numbers of a record as core values (contracts.md, 1-4)."""
+"""Amounts, times and numbers of a record as core values (contracts.md, 1-4)."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from unicodedata import normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.events import BursarPayment, Incoming, Rejection
+from service.core.events import Rejection
 from service.core.money import format_minor
-from service.core.words import Reason
 from service.messages.decode import parse
-from tests.support.inputs import Data, binary, bursar_payment, export_response, fine_created, record
-from tests.support.reading import fine, patron, payment, read, rejection, response
+from tests.support.inputs import binary, bursar_payment, export_response, fine_created, record
+from tests.support.reading import fine, payment, rejection, response
 
 CREATED = datetime(2026, 9, 1, 10, tzinfo=UTC)
 
@@ -95,94 +93,6 @@ def test_an_offset_changes_how_a_time_is_written_and_nothing_else(aware: datetim
 
 
 @pytest.mark.parametrize(
-    ("sent", "read_as"),
-    [
-        ("a\tb\nc\rd\r\ne", "a b c d  e"),
-        ("Ångström", "Ångström"),
-        ("é" * 300, "é" * 300),
-        ("بنت", "بنت"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
-        ("\u00ad \u00a0 \u2028 \ue000 👩\u200d🔬", "\u00ad \u00a0 \u2028 \ue000 👩\u200d🔬"),
-        ("  ", "  "),
-        ("", ""),
-    ],
-)
-def test_a_text_is_nfc_and_on_one_line(sent: str, read_as: str) -> None:
-    assert fine(comment=sent).facts.comment == read_as
-    assert fine(patron=patron(name=sent)).patron.name == read_as
-
-
-BAD_CHARACTERS = [
-    *("\x00", "\x07", "\x0b", "\x1b", "\x7f", "\x85", "\x9f"),
-    *("\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069"),
-    *("\ud800", "\udfff", "\uffff", "\ufdd0", "\U0001fffe", "\u0378"),
-]
-
-
-def with_character(contract: str, data: Data, character: str) -> Incoming | Rejection:
-    """The data with each "%" replaced by the character, escaped: a surrogate has no UTF-8."""
-    pairs = character.encode("utf-16-be", "surrogatepass")
-    units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]
-    value, headers = binary(contract, data)
-    value = value.replace(b"%", "".join(f"\\u{unit}" for unit in units).encode())
-    return parse(contract, record(contract, value, headers))
-
-
-@pytest.mark.parametrize("character", BAD_CHARACTERS, ids=ascii)
-@pytest.mark.parametrize(
-    ("field", "overrides"),
-    [
-        ("comment", {"comment": "a%b"}),
-        ("fine_id", {"fine_id": "%"}),
-        ("type", {"type": "A%"}),
-        ("patron.patron_id", {"patron": patron(patron_id="P%")}),
-        ("patron.name", {"patron": patron(name="%")}),
-        (
-            "patron.identifiers.1.value",
-            {
-                "patron": patron(
-                    identifiers=[{"type": "01", "value": "a"}, {"type": "02", "value": "b%"}]
-                )
-            },
-        ),
-        ("item.title", {"item": {"title": "%"}}),
-    ],
-)
-def test_a_text_with_a_refused_character_is_refused(
-    character: str, field: str, overrides: Data
-) -> None:
-    result = with_character("fine-created.v1", fine_created(**overrides), character)
-    assert isinstance(result, Rejection)
-    assert result.reason is Reason.INVALID_TEXT
-    assert result.detail == f"{field}: must not have control, bidi or unassigned characters"
-
-
-@pytest.mark.parametrize("character", ["\t", "\n", "\r"], ids=ascii)
-def test_an_id_may_not_have_the_controls_that_a_text_may(character: str) -> None:
-    result = with_character("fine-created.v1", fine_created(fine_id="F%1"), character)
-    assert isinstance(result, Rejection)
-    assert result.reason is Reason.INVALID_TEXT
-
-
-def test_an_id_is_nfc_and_no_longer_than_an_id_may_be() -> None:
-    assert fine(fine_id="e\u0301").facts.fine_id == "\u00e9"
-    assert fine(fine_id="\ufb2c" * 33).facts.fine_id == normalize("NFC", "\ufb2c" * 33)
-    reason, detail = rejection("fine-created.v1", fine_created(fine_id="\ufb2c" * 34))
-    assert (reason, detail) == ("invalid_text", "fine_id: must have at most 100 characters in NFC")
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_a_text_is_refused_or_becomes_what_its_rules_say(sent: str) -> None:
-    result = read("bursar-payment.v1", bursar_payment(comment=sent))
-    if isinstance(result, Rejection):
-        assert result.reason is Reason.INVALID_TEXT
-        return
-    assert isinstance(result, BursarPayment)
-    assert result.comment == normalize("NFC", sent.translate(str.maketrans("\t\n\r", "   ")))
-    assert payment(comment=result.comment).comment == result.comment
-
-
-@pytest.mark.parametrize(
     ("sent", "number"), [(1, 1), (1.0, 1), (2**63 - 1, 2**63 - 1), (12e3, 12_000)]
 )
 def test_a_batch_number_is_any_json_integer(sent: object, number: int) -> None:
@@ -206,3 +116,53 @@ def test_a_number_beyond_all_bounds_is_refused_like_another(number: str) -> None
     result = parse("export-response.v1", record("export-response.v1", value, headers))
     assert isinstance(result, Rejection)
     assert result.detail.startswith("batch_number: must be a whole number from 1")
+
+
+# --- bursar transaction ids ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ("00001000000000000001", "1000000000000001"),
+        ("1000000000000001", "1000000000000001"),
+        ("007", "7"),
+        ("0", "0"),
+        ("0" * 20, "0"),
+        ("9" * 20, "9" * 20),
+    ],
+)
+def test_leading_zeros_of_a_bursar_id_do_not_count(sent: str, read_as: str) -> None:
+    padded = payment(bursar_transaction_id=sent)
+    assert padded.bursar_transaction_id == read_as
+    assert padded.digest == payment(bursar_transaction_id=read_as).digest
+    lines = [{"bursar_transaction_id": sent, "reason": "no"}]
+    assert response(outcome="partial", refused_lines=lines).refused_lines == ((read_as, "no"),)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "0" * 21,
+        "1" * 21,
+        " 42",
+        "42 ",
+        "4 2",
+        "-42",
+        "1E+15",
+        "1,00E+15",
+        "\u0664\u0662",
+        "42.0",
+    ],
+)
+def test_what_is_no_number_of_a_line_is_refused(sent: str) -> None:
+    fault = rejection("bursar-payment.v1", bursar_payment(bursar_transaction_id=sent))
+    rule = "must match ^[0-9]{1,20}$"
+    assert fault == ("invalid_schema", f"bursar_transaction_id: {rule}")
+    lines = [{"bursar_transaction_id": sent, "reason": "no"}]
+    partial = export_response(outcome="partial", refused_lines=lines)
+    assert rejection("export-response.v1", partial) == (
+        "invalid_schema",
+        f"refused_lines.0.bursar_transaction_id: {rule}",
+    )

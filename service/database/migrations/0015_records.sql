@@ -103,3 +103,9 @@ CREATE TABLE line_counter (
     institution_id key_text PRIMARY KEY,
     line_number bigint NOT NULL CHECK (line_number BETWEEN 1000000001 AND 9999999999)
 );
+
+-- The timestamp of a record in Kafka, in milliseconds: the time of an event that names none.
+-- Without it a record that is decided again later would be of another time. NULL: an earlier
+-- release has written the row.
+ALTER TABLE rejected ADD COLUMN record_timestamp_ms bigint;
+ALTER TABLE parked_error ADD COLUMN record_timestamp_ms bigint;

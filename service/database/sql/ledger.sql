@@ -516,18 +516,18 @@ WHERE
 -- its row. If it was replayed and is rejected later all the same, its row is open again.
 INSERT INTO rejected (
     topic, partition, record_offset, institution_id, reason, detail,
-    record_key, record_value, record_headers, recorded_at
+    record_key, record_value, record_headers, record_timestamp_ms, recorded_at
 )
 SELECT DISTINCT ON (k.topic COLLATE "C", k.partition, k.record_offset, k.reason)
     k.topic, k.partition, k.record_offset, k.institution_id, k.reason, k.detail, k.record_key,
-    k.record_value, k.record_headers,
-    $10::timestamptz
+    k.record_value, k.record_headers, k.record_timestamp_ms,
+    $11::timestamptz
 FROM unnest(
     $1::text [], $2::integer [], $3::bigint [], $4::text [], $5::text [],
-    $6::text [], $7::bytea [], $8::bytea [], $9::bytea []
+    $6::text [], $7::bytea [], $8::bytea [], $9::bytea [], $10::bigint []
 ) AS k (
     topic, partition, record_offset, institution_id, reason, detail, record_key, record_value,
-    record_headers
+    record_headers, record_timestamp_ms
 )
 ORDER BY k.topic COLLATE "C", k.partition, k.record_offset, k.reason
 ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
@@ -539,9 +539,10 @@ ON CONFLICT (topic, partition, record_offset, reason) DO UPDATE
 -- keeps its row.
 INSERT INTO parked_error (
     topic, partition, record_offset, institution_id, error,
-    record_key, record_value, record_headers, traceparent, fine_id, recorded_at
+    record_key, record_value, record_headers, traceparent, fine_id, record_timestamp_ms,
+    recorded_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())
 ON CONFLICT DO NOTHING;
 
 -- name: parked_errors_in_a_row

@@ -59,6 +59,9 @@ SELECT
     NULL::text AS original,
     NULL::text AS bursar_transaction_id,
     error, topic, partition, record_offset, record_key, record_value, record_headers, traceparent,
+    -- Earlier releases have not kept the record's timestamp.
+    coalesce(record_timestamp_ms, (extract(EPOCH FROM recorded_at) * 1000)::bigint)
+        AS record_timestamp_ms,
     recorded_at,
     extract(EPOCH FROM clock_timestamp() - recorded_at)::bigint AS age_seconds
 FROM parked_error
@@ -181,7 +184,7 @@ FROM unnest($1::text [], $2::integer [], $3::bigint [], $4::text [])
 INNER JOIN rejected AS r USING (topic, partition, record_offset, reason);
 
 -- name: rejected_record
--- One rejected record as it came.
+-- One rejected record as it came; earlier releases have not kept its timestamp.
 SELECT
     topic,
     partition,
@@ -189,7 +192,9 @@ SELECT
     record_key,
     record_value,
     record_headers,
-    NULL::text AS traceparent
+    NULL::text AS traceparent,
+    coalesce(record_timestamp_ms, (extract(EPOCH FROM recorded_at) * 1000)::bigint)
+        AS record_timestamp_ms
 FROM rejected
 WHERE topic = $1 AND partition = $2 AND record_offset = $3 AND reason = $4;
 

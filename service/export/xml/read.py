@@ -17,7 +17,8 @@ from lxml import etree
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import Reason
-from ..batch import INSTITUTION, Totals, is_bursar_id, sum_up
+from ...messages.values import bursar_id
+from ..batch import INSTITUTION, Totals, sum_up
 from .stream import (
     BYTES_MAX,
     FINE,
@@ -30,8 +31,6 @@ from .write import NIL_NAMESPACE, NO_INSTITUTION, tag
 
 _BLANKS: Final = " \t\r\n"
 _SUM = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
-
-
 _NIL = f"{{{NIL_NAMESPACE}}}nil"
 # The texts of a fine and of its owner: the name of each, and its element. Those of
 # _REQUIRED have to be there.
@@ -59,7 +58,7 @@ _REQUIRED = frozenset(("fineFeeType", "lastTransactionDate", "itemTitle", "Insti
 class PaidLine:
     """What a bursar says of the n-th `userFineFee`, counted from 1.
 
-    `amount` is in signed minor units and never 0.
+    `bursar_transaction_id` has no leading zeros. `amount` is in signed minor units and never 0.
     """
 
     n: int
@@ -206,12 +205,12 @@ def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | Ba
     """What an import needs of a fine: the bursar's id and the sum."""
     try:
         composite = _Fields(fields.only("compositeSum"))
-        bursar_id = fields.value("bursarTransactionId")
+        digits = fields.value("bursarTransactionId")
         currency = composite.value("currency")
         amount = _amount(composite.value("sum"), currency)
-        if not is_bursar_id(bursar_id):
-            raise _Missing("bursarTransactionId: must be digits without leading 0")
-        return PaidLine(n, bursar_id, amount, sys.intern(currency))
+        if not re.fullmatch("[0-9]{1,20}", digits, re.ASCII):
+            raise _Missing("bursarTransactionId: must be 1 to 20 digits")
+        return PaidLine(n, bursar_id(digits), amount, sys.intern(currency))
     except _Missing as error:
         reason, detail = Reason.INVALID_SCHEMA, str(error)
     except InvalidCurrency as error:

@@ -1,0 +1,173 @@
+"""The ids and texts of incoming records, and what is done to them (contracts.md, 1).
+
+An id is taken as it is or not at all, because somebody looks it up. A free text never keeps a
+record from being taken: catalogues have sorting marks, form feeds and marks of direction in their
+titles, and nobody at a desk can mend them. It is cleaned and cut instead.
+
+Releases up to 0.3.0 cleaned less and rejected more. They have stored the digests of the texts as
+they read them, so a record that they would have read otherwise has a second digest.
+"""
+
+import re
+from collections.abc import Callable
+from unicodedata import category, normalize
+
+from ..core.ledger import SourceKey
+from ..core.words import Reason
+from .values import ID_CHARACTERS_MAX, Fault
+
+# The characters with the property White_Space; `str.strip` would take four separators of data, too.
+WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+
+# Characters and ranges, for classes of regular expressions.
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_BIDI_CONTROLS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_NON_SORTING_MARKS = "\x88\x89\x98\x9c"
+_SURROGATES = "\ud800-\udfff"
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
+    chr(plane + 0xFFFE) + chr(plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)
+)
+_DROPPED = re.compile(f"[{_BIDI_CONTROLS}{_NON_SORTING_MARKS}]+")
+_BLANKS = re.compile(f"[{WHITE_SPACE}{_CONTROLS}{_SURROGATES}{_NONCHARACTERS}]+")
+_NOT_IN_IDS = re.compile(f"[{_CONTROLS}{_BIDI_CONTROLS}{_SURROGATES}{_NONCHARACTERS}]")
+_LINE_BREAKS = str.maketrans("\t\n\r", "   ")
+
+
+def clean(text: str) -> str:
+    """Returns a free text in NFC and on one line, without what nobody can see.
+
+    Bidirectional controls and marks for sorting are dropped. Each run of white space, of other
+    control characters, lone surrogates and noncharacters becomes one blank.
+    """
+    # No printable character is dropped. Blanks compose with nothing, so that the result is in NFC.
+    if not text.isprintable():
+        text = _DROPPED.sub("", text)
+    return _BLANKS.sub(" ", normalize("NFC", text))
+
+
+def code(field: str, value: str) -> str:
+    """Returns a short code, such as the type of an identifier: in NFC, with a blank for each tab
+    and line break. Raises Fault: invalid_text.
+    """
+    if value.isprintable() and value.isascii():
+        return value
+    return _without_controls(field, value.translate(_LINE_BREAKS))
+
+
+def identifier_value(field: str, value: str, characters_max: int = ID_CHARACTERS_MAX) -> str:
+    """Returns an id in NFC, whatever stands at its ends. Raises Fault: invalid_text.
+
+    NFC may make a text longer. The length is checked again, because the id goes out in events.
+    """
+    if value.isprintable() and value.isascii():
+        return value
+    text = _without_controls(field, value)
+    if len(text) > characters_max:
+        rule = f"must have at most {characters_max} characters in NFC"
+        raise Fault(Reason.INVALID_TEXT, f"{field}: {rule}")
+    return text
+
+
+def _without_controls(field: str, value: str) -> str:
+    if _NOT_IN_IDS.search(value):
+        rule = "must not have control or bidi characters, surrogates or noncharacters"
+        raise Fault(Reason.INVALID_TEXT, f"{field}: {rule}")
+    return normalize("NFC", value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether cleaning can change nothing but the normal form. It is quick, for most texts are."""
+    return text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " "
+
+
+class Reading:
+    """Reads the ids and texts of one record, and notes what has become of its texts.
+
+    `cuts` names the members that were too long. `differs` says that an earlier release would have
+    read a text otherwise, or not at all. `is_parked` says that the record was parked, perhaps by a
+    release that allowed white space at the ends of an id.
+    """
+
+    __slots__ = ("cuts", "differs", "is_parked")
+
+    def __init__(self, *, is_parked: bool = False) -> None:
+        self.cuts: tuple[str, ...] = ()
+        self.differs = False
+        self.is_parked = is_parked
+
+    def text(self, field: str, value: str, characters_max: int) -> str:
+        """Returns a free text, cleaned and cut to `characters_max` characters."""
+        is_plain = _is_plain(value)
+        if is_plain and value.isascii() and len(value) <= characters_max:
+            return value
+        text = normalize("NFC", value) if is_plain else clean(value)
+        is_cut = len(text) > characters_max
+        if is_cut:
+            self.cuts += (field,)
+        if is_cut or not is_plain:
+            self.differs = True
+        return text[:characters_max].strip(" ")
+
+    def text_or_none(self, field: str, value: str | None, characters_max: int) -> str | None:
+        """The free text of an optional member; None also if nothing is left of it."""
+        if value is None:
+            return None
+        if text := self.text(field, value, characters_max):
+            return text
+        self.differs = True
+        return None
+
+    def identifier(self, field: str, value: str) -> str:
+        """Returns an id in NFC. Raises Fault: invalid_text."""
+        if value.isascii() and value.isprintable() and value[:1] != " " and value[-1:] != " ":
+            return value
+        text = identifier_value(field, value)
+        if value != value.strip(WHITE_SPACE) and not self.is_parked:
+            rule = "must not have white space at its ends"
+            raise Fault(Reason.INVALID_TEXT, f"{field}: {rule}")
+        return text
+
+    def identifier_or_none(self, field: str, value: str | None) -> str | None:
+        """The id in an optional member as `identifier` returns it, or None."""
+        return None if value is None else self.identifier(field, value)
+
+    def source_key(
+        self, institution_id: str, source: str, member: str, record_id: str
+    ) -> SourceKey:
+        """Returns the identity of a record; `member` names the member with its id. Raises Fault."""
+        source = self.identifier("source", source)
+        return SourceKey(institution_id, source, self.identifier(member, record_id))
+
+    def earlier_digest(
+        self, digest: bytes, digest_of_content: "Callable[[Reading], bytes]"
+    ) -> bytes | None:
+        """The digest that releases up to 0.3.0 would have stored for this record, if it is another
+        one than `digest`. None also if they would have rejected the record.
+
+        `digest_of_content` reads the content of the record by the reading that it is given.
+        """
+        if not self.differs:
+            return None
+        try:
+            earlier = digest_of_content(_EarlierReading())
+        except Fault:
+            return None
+        return None if earlier == digest else earlier
+
+
+class _EarlierReading(Reading):
+    """Reads texts as releases up to 0.3.0 did. Raises Fault for a text that they rejected."""
+
+    __slots__ = ()
+
+    def text(self, field: str, value: str, characters_max: int) -> str:
+        if len(value) > characters_max or any(category(each) == "Cn" for each in value):
+            raise Fault(Reason.INVALID_TEXT, f"{field}: was rejected")
+        return code(field, value)
+
+    def text_or_none(self, field: str, value: str | None, characters_max: int) -> str | None:
+        return None if value is None else self.text(field, value, characters_max)
