@@ -18,13 +18,13 @@ The library (institution, its id of the fine or change, instant, ...):
 `file` sends the bytes of a file as they are, also to see how an invalid record is rejected.
 
 The ERP (institution, its id of the payment, instant, bursarTransactionId or fine:ID, ...):
-    PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+    PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 10000000018 25.00 USD
     PROGRAM pay 101 R-2 2026-11-26T10:00:00Z fine:F-1 25.00 USD
-    PROGRAM write-off 101 W-1 2026-11-26T10:00:00Z 1000000000000001 25.00 USD
+    PROGRAM write-off 101 W-1 2026-11-26T10:00:00Z 10000000018 25.00 USD
     PROGRAM reverse 101 R-1-part 2026-11-27T10:00:00Z R-1 10.00 USD
     PROGRAM reverse 101 R-1-rest 2026-11-28T10:00:00Z R-1
-    PROGRAM status 101 S-1 2026-11-27T10:00:00Z 1000000000000001 invoiced
-    PROGRAM refuse inbox/manifests/NAME.json 1000000000000001 "unknown student"
+    PROGRAM status 101 S-1 2026-11-27T10:00:00Z 10000000018 invoiced
+    PROGRAM refuse inbox/manifests/NAME.json 10000000018 "unknown student"
 
 The same words again are the same event: nothing is counted twice.
 

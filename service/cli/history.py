@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from ..core.bursar_ids import fault_of_unknown_id
 from ..database.session import Connection
 from ..operations import history, reports
 from ..operations.history import Entry, Story
@@ -78,12 +79,21 @@ def show_history(institution: str, selected: HistoryOptions, options: ShowOption
         lambda connection: _story(connection, institution, selected), snapshot=True
     )
     if payment is None and not story.fines and not story.entries:
+        _complain_of_id(selected.bursar_transaction_id)
         end_without("fine, patron or record")
     as_json, wide = options.as_json, options.wide
     if payment is not None:
         show(PAYMENTS, [{"what": "payment", **payment_row(payment)}], as_json, wide=wide)
     show(FINES, [_fine(row) for row in story.fines], as_json, wide=wide)
     show(ENTRIES, [_entry(entry) for entry in story.entries], as_json, wide=wide)
+
+
+def _complain_of_id(line: str | None) -> None:
+    """Says why no line can have an id that is not known, if there is a reason."""
+    if line is not None and line.isascii() and line.isdigit():
+        fault = fault_of_unknown_id(line)
+        if fault is not None:
+            complain(f"--line: no line can have this id: {fault}")
 
 
 async def _story(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from ..core.bursar_ids import are_cut
 from ..core.words import KnownLines
 from ..database.ledger_read import LedgerReader
 from ..database.session import ReadOnly, Writes
@@ -24,6 +25,7 @@ from ..messages.values import ID_CHARACTERS_MAX
 from ..messages.values import Fault as TextFault
 from ..runtime.problems import OperatorError
 from ..settings import Settings
+from ..wiring import new_outputs
 from . import import_shown, progress
 from .commands.files import ImportOptions
 from .decisions import justification
@@ -97,6 +99,7 @@ def _file_of(
     name = profile.code if source is None else _source(source)
     file = _read(path)
     _raise_for_another_institution(file, profile)
+    _raise_for_cut_ids(file)
     return profile, FileKey(profile.institution_id, name, file.sha256), file
 
 
@@ -121,6 +124,14 @@ def _raise_for_another_institution(file: ImportFile, profile: Profile) -> None:
         raise OperatorError(
             "the file is refused as a whole: InstitutionId: must be that of the profile's "
             f"institution, {profile.institution_id}, wherever it is named"
+        )
+
+
+def _raise_for_cut_ids(file: ImportFile) -> None:
+    if are_cut(line.bursar_transaction_id for line in file.lines):
+        raise OperatorError(
+            "the file is refused as a whole: bursarTransactionId: all ids of 16 digits end in 0, "
+            "as in a spreadsheet, which keeps 15 digits: the payments would be other patrons'"
         )
 
 
@@ -260,10 +271,8 @@ class _Import:
         return summary
 
     def _job(self, writer: Writes) -> ImportJob:
-        prefix = self._settings.topic_prefix
-        topics = ImportTopics(
-            f"{prefix}bursar-payment.v1", f"{prefix}rejected.v1", self._settings.ce_source
-        )
+        payments = f"{self._settings.topic_prefix}bursar-payment.v1"
+        topics = ImportTopics(payments, new_outputs(self._settings))
         return ImportJob(writer, LedgerReader(parse), self._settings, topics)
 
     async def _target(self, job: ImportJob, *, register: bool) -> PaymentFile:

@@ -152,6 +152,11 @@ def _sort(outcome: OutcomeTotal) -> tuple[str, str, str | None, str]:
 
 def warnings(summary: Summary) -> Iterator[str]:
     """Sentences about what is allowed in a file and may still be a mistake."""
+    if summary.impossible:
+        yield (
+            f"{summary.impossible} of the unknown lines have an id that no line can have: its "
+            "check digit or its number of digits is wrong. Was the file opened in a spreadsheet?"
+        )
     if known := summary.lines(LineOutcome.IMPORTED_FROM_ANOTHER_FILE):
         yield (
             f"{known} of the lines are those of another file that was imported before: the same "

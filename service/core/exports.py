@@ -6,7 +6,7 @@ from .batches import ExportLine, LoanClosed, SealedBatch
 from .events import ExportFine, ExportResponse
 from .ledger import BatchKey, ExportRef, Fine, LineKey
 from .money import InvalidAmount, parse_sum
-from .outcomes import Applied, Effect, Rejected, rejected
+from .outcomes import Applied, Effect, Rejected, rejected, unknown_line
 from .words import (
     BatchState,
     Considered,
@@ -120,7 +120,8 @@ def respond(
             return rejected(Reason.NOT_LIVE)
     fault = _first_fault([line_id for line_id, _ in refused], lines, live, fine_of)
     if fault is not None:
-        return _with_index(event, *fault)
+        reason, place = fault
+        return _with_index(event, reason, place, refused[place][0])
     if not _control_holds(event, batch):
         return rejected(Reason.CONTROL_TOTAL_MISMATCH)
     accepts = event.outcome is ResponseOutcome.ACCEPTED
@@ -154,9 +155,9 @@ def _first_fault(
     return None
 
 
-def _with_index(event: ExportResponse, reason: Reason, place: int) -> Rejected:
+def _with_index(event: ExportResponse, reason: Reason, place: int, line_id: str) -> Rejected:
     """The rejection with the member at fault, if the answer names lines itself."""
-    rejection = rejected(reason)
+    rejection = unknown_line(line_id) if reason is Reason.UNKNOWN_LINE else rejected(reason)
     if event.outcome is not ResponseOutcome.PARTIAL:
         return rejection
     return replace(rejection, detail=f"refused_lines.{place}.{rejection.detail}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .batches import LoanClosed
+from .bursar_ids import fault_of_unknown_id
 from .ledger import Cause, Fine, FineKey, SourceKey
 from .words import ItemState, Kind, Reason, Wait
 
@@ -112,6 +113,18 @@ _DETAILS: dict[Reason, str] = {
 def rejected(reason: Reason) -> Rejected:
     """Returns the rejection for a reason, with the text that names the member and the rule."""
     return Rejected(reason, _DETAILS[reason])
+
+
+def unknown_line(bursar_transaction_id: str | None) -> Rejected:
+    """Returns the rejection of an id that is not known (row 4), which says if no line can have it.
+
+    The id is None if a record names no line at all.
+    """
+    rejection = rejected(Reason.UNKNOWN_LINE)
+    fault = fault_of_unknown_id(bursar_transaction_id) if bursar_transaction_id else None
+    if fault is None:
+        return rejection
+    return Rejected(Reason.UNKNOWN_LINE, f"{rejection.detail}: {fault}")
 
 
 def fines_changed(outcome: Outcome | None) -> tuple[FineKey, ...]:

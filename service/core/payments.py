@@ -12,7 +12,7 @@ from typing import assert_never
 from .batches import ExportLine
 from .events import BursarPayment
 from .ledger import Fine, FineFacts, FineKey, LineKey, PaymentRef, SourceKey
-from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected
+from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected, unknown_line
 from .terms import Terms
 from .words import (
     BURSAR_COMMENT,
@@ -40,7 +40,7 @@ def find(
     """Returns the fine that a payment names by its line, its fine id or both (rows 4 and 5)."""
     line = lines.get(event.line_key) if event.line_key is not None else None
     if line is None and event.fine_id is None:
-        return rejected(Reason.UNKNOWN_LINE)
+        return unknown_line(event.bursar_transaction_id)
     if line is not None and event.fine_id not in (None, line.fine_id):
         return mismatch("bursar_transaction_id", "fine_id")
     fine_id = event.fine_id if line is None else line.fine_id

@@ -18,6 +18,9 @@ EXPORT_NUMBER_MIN = 10**14  # 15 digits, the first not 0: no number is a prefix 
 EXPORT_NUMBER_MAX = 10**15 - 1
 _BURSAR_ID = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
 _UNSIGNED_64_BIT_MAX = 2**64 - 1
+_GIVEN_ID = re.compile(r"[0-9]{1,20}", re.ASCII)
+# 1E+15 or 1,00E+15: the last digits are lost.
+_ROUNDED = re.compile(r"[0-9]+([.,][0-9]*)?[eE][+-]?[0-9]+", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # A line break is one blank, however it is written; so is each other control character and what
@@ -197,6 +200,16 @@ def is_bursar_id(text: str) -> bool:
     return bool(_BURSAR_ID.fullmatch(text)) and int(text) <= _UNSIGNED_64_BIT_MAX
 
 
+def fault_of_id(text: str) -> str | None:
+    """Which rule a text breaks that a bursar gives as the id of a line; None if it is an id.
+
+    Zeros in front are allowed.
+    """
+    if _ROUNDED.fullmatch(text):
+        return "is a rounded number as spreadsheets write it: the column has to be text"
+    return None if _GIVEN_ID.fullmatch(text) else "must be 1 to 20 digits"
+
+
 def file_name(profile: str, export_number: int, cutoff: datetime) -> str:
     """The name of the file: `<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
     milliseconds = (cutoff - _EPOCH) // timedelta(milliseconds=1)
@@ -215,8 +228,13 @@ def ordered(patrons: Iterable[BatchPatron]) -> tuple[BatchPatron, ...]:
 
 
 def _ordered_lines(lines: Iterable[BatchLine]) -> tuple[BatchLine, ...]:
+    return tuple(sorted(lines, key=lambda line: place_in_patron(line.item, line.fine_id)))
+
+
+def place_in_patron(item: Item | None, fine_id: str) -> tuple[bool, str]:
+    """The key by which the fines of a patron are sorted in the file."""
     # One reader repeats the previous fine's item on a fine that has none.
-    return tuple(sorted(lines, key=lambda line: (line.item is not None, line.fine_id)))
+    return item is not None, fine_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..core import rules
+from ..core.bursar_ids import bursar_id
 from ..core.events import ExportFine
 from ..core.ledger import BatchKey, Fine, FineKey, Patron
 from ..core.words import Status
 from ..core.workspace import Changes, PatronKey, View
-from .batch import Batch, BatchLine, BatchPatron, CreditRef, ordered
+from .batch import Batch, BatchLine, BatchPatron, CreditRef, ordered, place_in_patron
 from .manifest import Manifest, manifest_of
 from .profiles.profile import Profile
 from .run import Numbers, OpenRun
@@ -59,10 +60,7 @@ def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
     what the fines say.
     """
     profile, run, numbers = draft.profile, draft.run, draft.numbers
-    ids = {
-        fine.facts.key: str(number)
-        for number, fine in enumerate(draft.due, start=numbers.first_bursar_id)
-    }
+    ids = _ids_in_printed_order(draft)
     changes = rules.fold(view, _exports(draft, ids))
     statuses = {effect.fine.facts.key: effect.fine.status for effect in changes.transactions}
     refs = {
@@ -78,12 +76,22 @@ def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
         document,
         prove(batch, document),
         run,
-        mode=profile.mode,
+        terms=profile.terms,
         is_last=draft.is_last,
         sealed_at=sealed_at,
         previous_sha256=numbers.previous_sha256,
     )
     return BuiltBatch(manifest, document, changes, refs)
+
+
+def _ids_in_printed_order(draft: Draft) -> dict[FineKey, str]:
+    """The bursar ids of the fines, which ascend in the order in which the file prints the lines."""
+    facts = sorted(
+        (fine.facts for fine in draft.due),
+        key=lambda each: (each.patron_id, place_in_patron(each.item, each.fine_id)),
+    )
+    first = draft.numbers.first_line_number
+    return {each.key: bursar_id(number) for number, each in enumerate(facts, start=first)}
 
 
 def _exports(draft: Draft, ids: Mapping[FineKey, str]) -> list[ExportFine]:

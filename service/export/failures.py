@@ -12,6 +12,7 @@ from ..runtime.failures import IN_THE_WAY
 from ..runtime.problems import OperatorError, result_or_exception
 from .batch import InvalidBatch
 from .manifest import TotalsDiffer
+from .run import IdsUsedUp
 from .xml.proof import NotReadBack
 from .xml.stream import UnreadableDocument
 
@@ -64,7 +65,9 @@ def failure_of(error: Exception) -> RunFailure | None:
 
     A lost connection counts as a time limit: the caller asks whether the database answers at all.
     """
-    if isinstance(error, UNSOUND):
+    if isinstance(error, IdsUsedUp):
+        reason = str(error)
+    elif isinstance(error, UNSOUND):
         reason = (
             "the batch's bytes are not what its fines say, so it was not sealed; `export preview`"
             " names the fines"

@@ -9,7 +9,8 @@ from datetime import datetime
 from hashlib import sha256
 
 from ..core.money import format_minor
-from ..core.words import Mode, Status
+from ..core.terms import Terms
+from ..core.words import Status
 from .batch import Batch, Sum, Totals, file_name, totals_of_batch
 from .run import OpenRun
 from .selection import Exclusion
@@ -36,13 +37,14 @@ class ManifestLine:
 class Manifest:
     """The manifest of a batch; the members of its JSON have the same names (contracts.md, 6).
 
-    `part` counts the batches of the run, and `last` says that no batch of the run follows. The last
-    batch says in `held_back` how many fines the run has held back.
+    `terms` are those that the fines of the batch keep. `part` counts the batches of the run, and
+    `last` says that no batch of the run follows. The last batch says in `held_back` how many fines
+    the run has held back.
     """
 
     institution_id: str
     profile: str
-    mode: Mode
+    terms: Terms
     batch_number: int
     export_number: int
     run_id: str
@@ -76,7 +78,7 @@ def manifest_of(
     totals: Totals,
     run: OpenRun,
     *,
-    mode: Mode,
+    terms: Terms,
     is_last: bool,
     sealed_at: datetime,
     previous_sha256: bytes | None,
@@ -91,7 +93,7 @@ def manifest_of(
     return Manifest(
         institution_id=batch.institution_id,
         profile=batch.profile,
-        mode=mode,
+        terms=terms,
         batch_number=batch.batch_number,
         export_number=batch.export_number,
         run_id=run.run_id,
@@ -126,6 +128,25 @@ def members_of_totals(totals: Totals, currency: str) -> dict[str, object]:
         "by_type": [{"code": code, **members(sums)} for code, sums in totals.by_type],
         "by_owner": [{"code": code, **members(sums)} for code, sums in totals.by_owner],
         "patrons": totals.patrons,
+    }
+
+
+def members_of_terms(terms: Terms, currency: str) -> dict[str, object]:
+    """The terms as members of the manifest's JSON, which have the names of the fields of Terms.
+
+    The profile is not repeated. From these members the terms can be restored that fines have kept,
+    so each field of Terms has one; a test compares them.
+    """
+    maximum = terms.overpayment_max
+    return {
+        "mode": terms.mode.value,
+        "lost": terms.lost.value,
+        "lost_types": sorted(terms.lost_types),
+        "close_paid_lost_loan": terms.close_paid_lost_loan,
+        "overpayment": terms.overpayment.value,
+        "overpayment_max": None if maximum is None else format_minor(maximum, currency),
+        "refused": terms.refused.value,
+        "labels": [{"kind": kind.value, "text": text} for kind, text in sorted(terms.labels)],
     }
 
 

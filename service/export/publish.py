@@ -19,7 +19,7 @@ from ..messages.encode import (
     json_bytes,
 )
 from .build import BuiltBatch
-from .manifest import Manifest, members_of_totals
+from .manifest import Manifest, members_of_terms, members_of_totals
 
 SQL = statements("export")
 
@@ -122,7 +122,7 @@ def manifest_members(manifest: Manifest) -> Members:
     return {
         "institution_id": manifest.institution_id,
         "profile": manifest.profile,
-        "mode": manifest.mode.value,
+        "mode": manifest.terms.mode.value,
         "batch_number": manifest.batch_number,
         "export_number": str(manifest.export_number),
         "run_id": manifest.run_id,
@@ -136,6 +136,7 @@ def manifest_members(manifest: Manifest) -> Members:
         "sha256": manifest.sha256,
         "previous_sha256": manifest.previous_sha256,
         "file_name": manifest.file_name,
+        "terms": members_of_terms(manifest.terms, manifest.currency),
         "held_back": [
             {"reason": reason.value, "count": count} for reason, count in manifest.held_back
         ],

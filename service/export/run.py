@@ -5,10 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ..core.bursar_ids import NUMBER_MAX
 from ..core.events import ParkedKey
 from ..core.ledger import Fine
+from ..runtime.problems import OperatorError
 from .batch import Position
 from .selection import Exclusion
+
+
+class IdsUsedUp(OperatorError):
+    """The counter of an institution has no numbers left for the lines of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the institution has used up its bursar transaction ids: the last one is made of "
+            f"{NUMBER_MAX}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +59,23 @@ class OpenRun:
 class Numbers:
     """The numbers of one batch, and the hash of the batch before it; None if there is none.
 
-    The lines get the bursar ids from `first_bursar_id` on, in their order.
+    The lines have the numbers from `first_line_number` on, in the order in which they are printed.
     """
 
     batch_number: int
     previous_sha256: bytes | None
     export_number: int
-    first_bursar_id: int
+    first_line_number: int
+
+    def require(self, count: int) -> None:
+        """Raises IdsUsedUp if fewer than `count` numbers are left for lines."""
+        if self.first_line_number + count - 1 > NUMBER_MAX:
+            raise IdsUsedUp
 
     def following(self, sha256: bytes, count: int) -> "Numbers":
         """The numbers of the batch after this one, which has `count` lines.
 
         `sha256` is the hash of its bytes.
         """
-        first_bursar_id = self.first_bursar_id + count
-        return Numbers(self.batch_number + 1, sha256, self.export_number + 1, first_bursar_id)
+        first_line_number = self.first_line_number + count
+        return Numbers(self.batch_number + 1, sha256, self.export_number + 1, first_line_number)

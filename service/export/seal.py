@@ -49,8 +49,8 @@ async def seal(
     """Seals the batch of a complete plan inside the caller's transaction, which has locked the run.
 
     Returns the manifest and the run behind the batch; the manifest is None if nothing of the plan
-    is due any more. Raises what `build` raises, and ParkedFailure for parked records on which the
-    program fails.
+    is due any more. Raises what `build` raises, IdsUsedUp, and ParkedFailure for parked records on
+    which the program fails.
     """
     crash_point("export_selected")
     async with short_account_locks(connection):
@@ -231,8 +231,9 @@ async def draft_of(
 ) -> Draft:
     """What the batch is built from; `after` is the run with its mark behind these fines.
 
-    `earlier` has the lines of this run that are not in the database, by fine id.
+    `earlier` has the lines of this run that are not in the database, by fine id. Raises IdsUsedUp.
     """
+    numbers.require(len(due))
     credited = {
         FineKey(fine.facts.institution_id, fine.facts.credit_of)
         for fine in due

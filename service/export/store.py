@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 
+from ..core.bursar_ids import NUMBER_MIN
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_read import LedgerReader, key_columns
 from ..database.session import Connection, statements
 from .batch import CreditRef, Position
 from .profiles.profile import Profile
-from .run import Numbers, OpenRun
+from .run import IdsUsedUp, Numbers, OpenRun
 from .schedule import ProfileRuns
 from .selection import Exclusion
 
@@ -145,17 +146,23 @@ async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dic
 async def take_numbers(connection: Connection, profile: Profile, lines: int) -> Numbers:
     """Takes the numbers of a batch with so many lines; its counters are locked last of all rows.
 
-    If the commit does not happen, the next batch gets the same numbers.
+    If the commit does not happen, the next batch gets the same numbers. Raises IdsUsedUp.
     """
     institution_id = profile.institution_id
-    counters = await connection.fetchrow(SQL["take_institution_numbers"], institution_id, lines)
-    assert counters is not None
+    export_number = await connection.fetchval(SQL["take_export_number"], institution_id)
+    last_line_number = NUMBER_MIN - 1
+    if lines:
+        last_line_number = await connection.fetchval(
+            SQL["take_line_numbers"], institution_id, lines
+        )
+    if last_line_number is None:
+        raise IdsUsedUp
     previous = await connection.fetchrow(SQL["lock_profile_counter"], *profile.key)
     return Numbers(
         batch_number=1 if previous is None else previous["batch_number"] + 1,
         previous_sha256=None if previous is None else previous["sha256"],
-        export_number=int(counters["export_number"]),
-        first_bursar_id=int(counters["bursar_transaction_id"]) - lines + 1,
+        export_number=int(export_number),
+        first_line_number=last_line_number - lines + 1,
     )
 
 
@@ -164,5 +171,5 @@ async def next_numbers(connection: Connection, profile: Profile) -> Numbers:
     row = await connection.fetchrow(SQL["next_numbers"], *profile.key)
     assert row is not None
     return Numbers(
-        row["batch_number"], row["sha256"], int(row["export_number"]), int(row["first_bursar_id"])
+        row["batch_number"], row["sha256"], int(row["export_number"]), row["first_line_number"]
     )

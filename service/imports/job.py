@@ -15,12 +15,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ..apply.tally import Tally, put_tally
+from ..core.bursar_ids import fault_of_unknown_id
 from ..core.events import Rejection
 from ..core.ledger import Origin
 from ..core.outcomes import rejected
 from ..core.words import KnownLines, Reason
 from ..database import ledger_write, outbox
 from ..database.ledger_read import LedgerReader
+from ..database.outbox import Outputs
 from ..database.session import Writes
 from ..export.xml.read import ImportFile
 from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
@@ -39,11 +41,10 @@ BATCH_BYTES_MAX = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportTopics:
-    """The topics of payments and of rejected records, and the `ce_source` of the latter."""
+    """The topic of payments, and the topics of rejected records and of people's decisions."""
 
     payments: str
-    rejected: str
-    ce_source: str
+    outputs: Outputs
 
 
 NOTHING = Acceptance()
@@ -72,12 +73,14 @@ class Summary:
     """What a file would do, by outcome, reason and currency. `bad` counts unusable lines.
 
     `counts` are lines, `sums` and `excess` signed minor units; `excess` is a part of the sums.
+    `impossible` counts the unknown lines with an id that no line can have.
     """
 
     counts: Counter[LineGroup] = field(default_factory=Counter)
     sums: Counter[LineGroup] = field(default_factory=Counter)
     excess: Counter[LineGroup] = field(default_factory=Counter)
     bad: int = 0
+    impossible: int = 0
 
     def add(self, planned: PlannedLine) -> None:
         """Adds a planned line to the counts and sums."""
@@ -85,6 +88,8 @@ class Summary:
         self.counts[group] += 1
         self.sums[group] += planned.line.amount
         self.excess[group] += planned.excess
+        if planned.outcome is LineOutcome.UNKNOWN:
+            self.impossible += fault_of_unknown_id(planned.line.bursar_transaction_id) is not None
 
     def lines(self, outcome: LineOutcome) -> int:
         """The number of lines that have this outcome."""
@@ -138,7 +143,9 @@ class ImportJob:
         """
         if register:
             async with self._writer.transaction() as connection:
-                return await files.register(connection, key, profile, acceptance)
+                return await files.register(
+                    connection, self._topics.outputs, key, profile, acceptance
+                )
         async with self._pool.acquire() as connection:
             await files.require_source(connection, key, acceptance)
             return await files.payment_file(connection, key)
@@ -234,8 +241,9 @@ class ImportJob:
             values = [value for value in rejections if value.origin.offset not in known]
             at: datetime = await connection.fetchval(SQL["clock"])
             await ledger_write.put_rejected(connection, values, at)
-            messages = [encode_rejected(value, at, self._topics.ce_source) for value in values]
-            await outbox.put(connection, self._topics.rejected, messages, at)
+            outputs = self._topics.outputs
+            messages = [encode_rejected(value, at, outputs.ce_source) for value in values]
+            await outbox.put(connection, outputs.rejected, messages, at)
             tally = Tally()
             tally.add_rejected(values)
             await put_tally(connection, tally.counts)

@@ -12,7 +12,17 @@ import pytest
 from jsonschema import Draft7Validator
 from lxml import etree
 
-from service.core.words import Considered, Kind, Mode, Reason, Status, Wait
+from service.core.words import (
+    Considered,
+    Kind,
+    LostRule,
+    Mode,
+    Overpayment,
+    Reason,
+    RefusedRule,
+    Status,
+    Wait,
+)
 from tests.contracts import examples
 from tests.contracts.examples import EVENTS, INBOUND, NAMES, OUTBOUND, Schema
 
@@ -122,6 +132,12 @@ def test_the_codes_in_the_schemas_are_those_of_the_service() -> None:
     assert sorted(enum_at("balance-changed", "fine", "status")) == sorted(codes(Status))
     assert enum_at("balance-changed", "fine", "considered") == codes(Considered)
     assert enum_at("export-manifest", "mode") == codes(Mode)
+    terms = {"mode": Mode, "lost": LostRule, "overpayment": Overpayment, "refused": RefusedRule}
+    for member, rule in terms.items():
+        assert enum_at("export-manifest", "terms", member) == codes(rule)
+    members = json.loads(examples.schema_path("export-manifest").read_bytes())["properties"]
+    labels = members["terms"]["properties"]["labels"]["items"]
+    assert labels["properties"]["kind"]["enum"] == codes(Kind)
     assert enum_at("rejected", "bursar-reason") == codes(Reason, Wait)
 
 

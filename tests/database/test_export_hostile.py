@@ -49,7 +49,7 @@ HOSTILE = {
     "right_to_left": "שלום עולם — مرحبا بالعالم",
     "invisible": "a\u200bb\u00adc\ufeffd\u2060",
     "private_and_tags": "\ue000\U000f0000\U000e0041",
-    "looks_like_a_reference": "goodwill ref 1000000000000001 OVERDUEFINE",
+    "looks_like_a_reference": "goodwill ref 10000000018 OVERDUEFINE",
     "formula": '=cmd|"/c calc"!A1',
 }
 TEXTS = ("call_number", "library", "location", "internal_location", "barcode")

@@ -22,9 +22,7 @@ from tests.support.write_path import WritePath, fine, outbox_of, payment, record
 
 
 async def test_a_replayed_record_is_decided_afresh(path: WritePath) -> None:
-    item = await single_rejected(
-        path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
-    )
+    item = await single_rejected(path, payment(bursar_transaction_id="10000000018", fine_id=ABSENT))
     assert item.reason is Reason.UNKNOWN_LINE
     assert not_done(await rejected.replay(path.applier, item, WHY)) == (
         "is rejected again: unknown_line"
@@ -138,9 +136,7 @@ async def test_rejected_records_are_found_by_every_filter(path: WritePath) -> No
 
 
 async def test_replays_of_one_record_at_the_same_instant_apply_it_once(path: WritePath) -> None:
-    item = await single_rejected(
-        path, payment(bursar_transaction_id="1000000000000001", fine_id=ABSENT)
-    )
+    item = await single_rejected(path, payment(bursar_transaction_id="10000000018", fine_id=ABSENT))
     await exported(path)
     result = await asyncio.gather(*(rejected.replay(path.applier, item, WHY) for _ in range(4)))
     assert sorted(entry.done for entry in result) == [False, False, False, True]

@@ -74,7 +74,7 @@ async def test_all_open_rejected_records_are_replayed_oldest_first(
 ) -> None:
     """The reversal of a payment that was rejected itself goes once the payment has gone."""
     await path.take(
-        payment(fine_id=ABSENT, bursar_transaction_id="1000000000000001"),
+        payment(fine_id=ABSENT, bursar_transaction_id="10000000018"),
         payment(payment_id="R", kind="reversal", reverses_payment_id="PAY-1", fine_id=ABSENT),
         record("bursar-payment.v1", b"{"),
         fine(),

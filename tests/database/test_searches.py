@@ -57,6 +57,14 @@ async def check_lists_by_id(commands: Commands) -> None:
     assert (await commands.call("rejected", "list", "--id", "LOST")).exit_code == 2
 
 
+async def test_a_search_for_a_mistyped_id_says_that_no_line_can_have_it(
+    commands: Commands,
+) -> None:
+    ended = await commands.call("history", *INSTITUTION, "--line", "10000000019")
+    assert ended.exit_code == 1
+    assert "--line: no line can have this id: its check digit is wrong" in ended.stderr
+
+
 async def test_a_history_and_a_batch_are_found_by_payment_change_and_line(
     path: WritePath, commands: Commands
 ) -> None:

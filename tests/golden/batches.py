@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from service.core.bursar_ids import bursar_id
 from service.core.ledger import Item, Owner
 from service.core.money import decimals
 from service.core.words import Status
@@ -23,7 +24,7 @@ MAIN = Owner("11111", "MAIN", "Main Library")
 def line(n: int, amount: int = 95_00, **fields: object) -> BatchLine:
     """A plain fine of the institution."""
     known: dict[str, object] = {
-        "bursar_transaction_id": str(15_000_000_020_004_000 + n),
+        "bursar_transaction_id": bursar_id(1_500_004_000 + n),
         "fine_id": f"fine-{n:03}",
         "type": "OVERDUEFINE",
         "amount": amount,
@@ -64,7 +65,7 @@ def golden_batches() -> dict[str, Batch]:
         due_date=datetime(2026, 1, 5, 4, 59, tzinfo=UTC),
         barcode="39031031697261",
     )
-    ref = CreditRef("15000000020004242", "LOSTITEMREPLACEMENTFEE")
+    ref = CreditRef("15000042421", "LOSTITEMREPLACEMENTFEE")
     full = batch(
         patron(
             "baker",

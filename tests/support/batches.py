@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from service.core.words import Mode
+from service.core.terms import Terms
+from service.core.words import Mode, ProfileCode
 from service.export.batch import Batch, Limits, SelectedFine, Totals, fitting
 from service.export.manifest import Manifest, manifest_of
 from service.export.run import OpenRun
@@ -52,7 +53,7 @@ def manifest_in_run(
         document,
         totals,
         OpenRun(*key, run_id, batch.cutoff, ("", ""), 0, part, held_back or {}),
-        mode=mode,
+        terms=Terms(ProfileCode(batch.profile), mode),
         is_last=is_last,
         sealed_at=sealed_at,
         previous_sha256=None if previous_sha256 is None else bytes.fromhex(previous_sha256),

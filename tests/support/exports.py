@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
@@ -89,8 +89,19 @@ async def check_sealed(path: WritePath) -> list[Row]:
         expected = [line[name] for line in lines]
         assert len(expected) == len(set(expected)), name
     assert len({manifest["export_number"] for manifest in manifests}) == len(manifests)
+    _check_ids_ascend(manifests)
     await _check_ledger(path, manifests)
     return manifests
+
+
+def _check_ids_ascend(manifests: Sequence[Row]) -> None:
+    """In each institution, with the export number and then with the place in the batch."""
+    ids: dict[object, list[int]] = defaultdict(list)
+    for manifest in sorted(manifests, key=lambda each: str(each["export_number"])):
+        lines = (int(line["bursar_transaction_id"]) for line in lines_of_manifest(manifest))
+        ids[manifest["institution_id"]] += lines
+    for of_institution in ids.values():
+        assert of_institution == sorted(of_institution)
 
 
 async def _check_ledger(path: WritePath, manifests: Sequence[Row]) -> None:

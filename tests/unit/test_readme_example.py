@@ -19,7 +19,7 @@ from tests.support.view_store import Store
 
 README_LINES_MAX = 160
 CUTOFF = datetime(2026, 10, 20, 4, tzinfo=UTC)
-LINE = "1000000000000001"
+LINE = "10000000018"
 (PROFILE,) = parse_profiles(reference.example_of_profiles(), reference.page_of("profiles")).profiles
 
 

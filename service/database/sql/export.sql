@@ -284,15 +284,22 @@ FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine USING (institution_id, fine_id)
 WHERE fine.line IS NOT NULL;
 
--- name: take_institution_numbers
--- Counter rows, not sequences: a rollback gives the numbers back.
+-- name: take_export_number
+-- Counter rows, not sequences: a rollback gives the numbers back. Releases up to 0.6.0 take the ids
+-- of their lines from this row as well, also while they run beside this one.
 INSERT INTO export_counter AS counter (institution_id, export_number, bursar_transaction_id)
-VALUES ($1, 100000000000001, 1000000000000000 + $2::bigint)
-ON CONFLICT (institution_id) DO UPDATE
-    SET
-        export_number = counter.export_number + 1,
-        bursar_transaction_id = counter.bursar_transaction_id + $2::bigint
-RETURNING export_number, bursar_transaction_id;
+VALUES ($1, 100000000000001, 1000000000000000)
+ON CONFLICT (institution_id) DO UPDATE SET export_number = counter.export_number + 1
+RETURNING export_number;
+
+-- name: take_line_numbers
+-- The last one of $2 numbers for lines; no row if fewer are left. The institution's row of
+-- `export_counter` is locked already.
+INSERT INTO line_counter AS counter (institution_id, line_number)
+VALUES ($1, 1000000000 + $2::bigint)
+ON CONFLICT (institution_id) DO UPDATE SET line_number = counter.line_number + $2::bigint
+    WHERE counter.line_number + $2::bigint <= 9999999999
+RETURNING line_number;
 
 -- name: lock_profile_counter
 SELECT
@@ -322,18 +329,15 @@ WITH own AS (
 
 counter AS (
     SELECT
-        export_number,
-        bursar_transaction_id
-    FROM export_counter
-    WHERE institution_id = $1
+        (SELECT export_number FROM export_counter WHERE institution_id = $1) AS export_number,
+        (SELECT line_number FROM line_counter WHERE institution_id = $1) AS line_number
 )
 
 SELECT
     coalesce((SELECT own.batch_number FROM own), 0) + 1 AS batch_number,
     (SELECT own.sha256 FROM own) AS sha256,
     coalesce((SELECT counter.export_number FROM counter), 100000000000000) + 1 AS export_number,
-    coalesce((SELECT counter.bursar_transaction_id FROM counter), 1000000000000000) + 1
-        AS first_bursar_id;
+    coalesce((SELECT counter.line_number FROM counter), 1000000000) + 1 AS first_line_number;
 
 -- name: seal_batch
 -- Right after the document was put into the outbox: as long as that row is there, the broker has

@@ -18,7 +18,7 @@ from lxml import etree
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import Reason
 from ...messages.values import bursar_id
-from ..batch import INSTITUTION, Totals, sum_up
+from ..batch import INSTITUTION, Totals, fault_of_id, sum_up
 from .stream import (
     BYTES_MAX,
     FINE,
@@ -208,8 +208,8 @@ def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | Ba
         digits = fields.value("bursarTransactionId")
         currency = composite.value("currency")
         amount = _amount(composite.value("sum"), currency)
-        if not re.fullmatch("[0-9]{1,20}", digits, re.ASCII):
-            raise _Missing("bursarTransactionId: must be 1 to 20 digits")
+        if (fault := fault_of_id(digits)) is not None:
+            raise _Missing(f"bursarTransactionId: {fault}")
         return PaidLine(n, bursar_id(digits), amount, sys.intern(currency))
     except _Missing as error:
         reason, detail = Reason.INVALID_SCHEMA, str(error)
