@@ -11,6 +11,7 @@ from ..export.reasons import owner_in_words
 from ..export.schedule import pauses
 from ..imports.files import alike_sources
 from ..operations import quarantined, standing
+from ..operations.alike import AlikeOpenFines, alike_open_fines
 from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
 from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unused_words import unused_words
@@ -20,7 +21,7 @@ from .check_services import answer_of
 from .pausing import pause_in_words
 from .restore_check import finding_of
 from .session import database
-from .texts import age, counted
+from .texts import age, counted, money
 
 NAMED_MAX = 10  # of what is late, unanswered or silent
 GROUPS_MAX = 20
@@ -34,6 +35,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
         ("quarantine", _quarantine, fault),
         ("sources", _sources, fault),
         ("standing", partial(_standing, settings, profiles), note),
+        ("fines", _alike, note),
     ]
     if profiles is not None:
         questions += [
@@ -156,6 +158,29 @@ async def _open_fines(profiles: Profiles, connection: Connection) -> list[Findin
         text = f"no profile takes {_open(more)} of {len(more)} further groups: `held list`"
         findings.append(note("fines", text))
     return findings
+
+
+async def _alike(connection: Connection) -> list[Finding]:
+    """Fines that look like one fine that was created under two ids: both are billed."""
+    findings: list[Finding] = []
+    for institution_id in await institutions(connection):
+        wanted = NAMED_MAX + 1 - len(findings)
+        groups = await alike_open_fines(connection, institution_id, wanted)
+        findings += [note("fines", _alike_in_words(group)) for group in groups]
+        if len(findings) > NAMED_MAX:
+            return [*findings[:NAMED_MAX], note("fines", "there are more fines that look alike")]
+    return findings or [ok("fines", "no two open fines have the same loan, type and sum")]
+
+
+def _alike_in_words(alike: AlikeOpenFines) -> str:
+    more = alike.fines - 2
+    others = f" and {counted(more, 'other')}" if more else ""
+    amount = money(alike.remaining, alike.currency)
+    return (
+        f"institution {alike.institution_id}: {alike.first_fine_id}, {alike.last_fine_id}{others} "
+        f"have the same loan {alike.loan_id}, type {alike.type} and sum {amount} {alike.currency}: "
+        "was one fine created twice?"
+    )
 
 
 def _taken(profile: Profile, groups: Iterable[OpenGroup]) -> str:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import typer
 
 from ..core.ledger import BatchKey
 from ..database.ledger_read import LedgerReader
 from ..export import store as export_store
+from ..export.alike import AlikeFinder, AlikeFines
 from ..export.batch_file import put_batch
 from ..export.failures import RunFailed, RunFailure
 from ..export.job import ExportJob
@@ -28,9 +30,11 @@ from .lists import Listing, Row, identifier, number, word
 from .problems import operator_errors
 from .session import applier_of, database, profiles_named, required_profiles, writing
 from .tables import show
-from .texts import money
+from .texts import counted, money
 
 log = get_log(__name__)
+
+ALIKE_MAX = 10  # groups of fines that look alike
 
 SEALED = Listing(
     "nothing to export",
@@ -43,6 +47,7 @@ SEALED = Listing(
         number("batch_number"),
         identifier("sha256", wide=True),
     ),
+    json_only=frozenset({"alike"}),
 )
 
 
@@ -93,6 +98,7 @@ def show_preview(profile: str, options: ShowOptions, out: Path | None) -> None:
         finally:
             if rows:
                 show(SEALED, rows, options.as_json, wide=options.wide)
+                _complain_of_alike(rows)
     if not rows:
         show(SEALED, rows, options.as_json)
 
@@ -165,13 +171,41 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
             left = await export_store.open_fines_left(connection, profile)
         with progress.batches() as bars:
             bar = progress.RunBar(bars, f"previewing {profile.code}", left)
+            finder = AlikeFinder()
             async for built in preview(pool, LedgerReader(parse), profile, bar.passed):
-                rows.append(_row(built.manifest))
+                currency = profile.currency
+                groups = [_alike_row(group, currency) for group in finder.alike(built)]
+                rows.append({**_row(built.manifest), "alike": groups})
                 bar.add(built.manifest)
                 if out is not None:
                     manifest = encode_manifest(built.manifest, settings.ce_source).value
                     assert manifest is not None
                     _put(out, built.manifest.file_name, built.document, manifest)
+
+
+def _alike_row(alike: AlikeFines, currency: str) -> Row:
+    common = alike.common
+    return {
+        "patron_id": common.patron_id,
+        "loan_id": common.loan_id,
+        "type": common.type,
+        "amount": money(common.amount, currency),
+        "fine_ids": alike.fine_ids,
+    }
+
+
+def _complain_of_alike(rows: Sequence[Row]) -> None:
+    """Names fines that look like one fine that was created twice; a run exports all of them."""
+    groups = [group for row in rows for group in cast("list[Row]", row["alike"])]
+    for group in groups[:ALIKE_MAX]:
+        first, *others = cast("Sequence[str]", group["fine_ids"])
+        more = f" and {counted(len(others) - 1, 'other')}" if len(others) > 1 else ""
+        complain(
+            f"the fines {first}, {others[-1]}{more} have the same loan {group['loan_id']}, type "
+            f"{group['type']} and sum {group['amount']}: was one fine created twice?"
+        )
+    if len(groups) > ALIKE_MAX:
+        complain(f"{len(groups)} groups of fines look alike; --json names all of them")
 
 
 def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:

@@ -125,6 +125,7 @@ CALLS = (
     Call("unclaimed", "institutions_with_open_fines", Reads.KEY),
     Call("unclaimed", "open_groups", Reads.TABLES, (INSTITUTION,)),
     Call("unclaimed", "fines_of_groups", Reads.TABLES, (*UNCLAIMED, None, 100)),
+    Call("alike", "open_fines", Reads.TABLES, (INSTITUTION, 11)),
     Call("unclaimed", "fines_of_groups", Reads.TABLES, (*UNCLAIMED, "P-7", 1_000_000)),
     Call("pause", "pauses", Reads.KEY),
     Call("pause", "is_paused", Reads.KEY, (INSTITUTION, "SIS")),
@@ -276,7 +277,7 @@ async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None
 
 
 @pytest.mark.parametrize(
-    "file", ["reconcile", "reports", "upkeep", "imports", "erasure", "unclaimed"]
+    "file", ["reconcile", "reports", "upkeep", "imports", "erasure", "unclaimed", "alike"]
 )
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}

@@ -135,6 +135,7 @@ RULES = (
             ("service/apply/", _EXPORTED),
             ("service/operations/", _EXPORTED),
             ("service/imports/", _EXPORTED),
+            ("service/export/alike.py", _EXPORTED),
             ("service/export/batch", _EXPORTED),
             ("service/export/formats/layout.py", "the key of a layout file"),
             ("service/export/build.py", _EXPORTED),
