@@ -75,15 +75,21 @@ def new_applier(
     `counting` adds what was committed to the metrics of this process; without it the counts are
     stored in the database, and a running service adds them to its metrics.
     """
+    sink = counting or TallyInDatabase()
+    outputs = new_outputs(settings)
+    return Applier(writer, LedgerReader(parse), outputs, settings, committed, sink)
+
+
+def new_outputs(settings: Settings) -> Outputs:
+    """Returns the topics of the ledger's records and of people's decisions."""
     prefix = settings.topic_prefix
-    outputs = Outputs(
+    return Outputs(
         balance_changed=f"{prefix}balance-changed.v1",
         loan_closed=f"{prefix}loan-closed.v1",
         rejected=f"{prefix}rejected.v1",
+        operator_action=f"{prefix}operator-action.v1",
         ce_source=settings.ce_source,
     )
-    sink = counting or TallyInDatabase()
-    return Applier(writer, LedgerReader(parse), outputs, settings, committed, sink)
 
 
 def new_export_job(

@@ -1,7 +1,7 @@
-"""Decisions of people: each is recorded in `operator_action` by the commit that carries it out."""
+"""Decisions of people: each is recorded in `operator_action` and published in its own commit."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,6 +9,9 @@ import orjson
 
 from ..core.events import ParkedKey
 from ..core.workspace import Changes
+from ..database import actions
+from ..database.actions import ActionRow
+from ..database.outbox import Outputs
 from ..database.session import Connection, statements
 from ..runtime.failures import RETRYABLE
 from ..runtime.problems import describe, summary
@@ -35,13 +38,16 @@ class Justification:
 class Decision:
     """What a person decides about a subject. `action` is its name in `operator_action`.
 
-    `institution_id` is that of the subject, None if it is not known.
+    `institution_id` is that of the subject, None if it is not known. `details` are what the person
+    has decided beside the action itself; they are published, so they hold no text that a person
+    wrote.
     """
 
     action: str
     institution_id: str | None
     subject: Subject
     justification: Justification
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ async def carry_out(
     work: Callable[[Connection], Awaitable[str]],
     keys: Collection[ParkedKey] = (),
 ) -> DecisionResult:
-    """Does `work`, which returns the outcome, in one commit that also records the decision.
+    """Does `work`, which returns the outcome, in a commit that records and publishes the decision.
 
     A DecisionNotPossible of `work` takes everything back; the result says why. If the program fails
     on a record, this becomes a result as well, so that the decisions after it are still carried
@@ -97,7 +103,7 @@ async def carry_out(
 
     async def recorded(connection: Connection) -> str:
         outcome = await work(connection)
-        await put_action(connection, decision, outcome)
+        await put_action(connection, applier.outputs, decision, outcome)
         return outcome
 
     try:
@@ -120,17 +126,20 @@ def outcome_of_event(changes: Changes) -> str:
     return names[0].replace(":", ": ", 1) if names else "nothing"
 
 
-async def put_action(connection: Connection, decision: Decision, outcome: str) -> None:
-    """Records the decision and its outcome, in the transaction of the caller."""
-    await connection.execute(
-        SQL["put_action"],
+async def put_action(
+    connection: Connection, outputs: Outputs, decision: Decision, outcome: str
+) -> None:
+    """Records and publishes the decision and its outcome, in the transaction of the caller."""
+    row = ActionRow(
         decision.action,
         decision.institution_id,
-        orjson.dumps(decision.subject).decode(),
+        decision.subject,
+        decision.details,
         decision.justification.reason,
         decision.justification.operator,
         outcome,
     )
+    await actions.put_action(connection, outputs, row)
 
 
 async def actions_on(connection: Connection, subject: Subject) -> Sequence[Action]:

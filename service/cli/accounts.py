@@ -11,6 +11,7 @@ from ..operations.erasure import erase
 from ..operations.reconcile import AccountTotal, Difference, ProfileTotal, Reconciled, reconcile
 from ..operations.reports import AsOf, Balance
 from ..settings import Settings
+from ..wiring import new_outputs
 from . import progress
 from .commands.options import DecisionOptions
 from .decisions import confirm, justification, show_results
@@ -93,7 +94,7 @@ async def _erased(
     settings: Settings, key: PatronKey, why: Justification, only_texts: bool
 ) -> DecisionResult:
     async with writing(settings) as writer:
-        return await erase(writer, key, why, only_texts=only_texts)
+        return await erase(writer, new_outputs(settings), key, why, only_texts=only_texts)
 
 
 PROFILES = Listing(

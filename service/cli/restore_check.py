@@ -12,7 +12,7 @@ from ..restore import operators
 from ..restore.findings import CannotAsk
 from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
-from ..wiring import new_check
+from ..wiring import new_check, new_outputs
 from .commands.options import DecisionOptions
 from .decisions import justification
 from .errors import FAILED, OLDER, complain, settings_or_exit, usage_error
@@ -69,9 +69,12 @@ def clear(
         if accept_foreign_records
         else operators.clear
     )
-    state = _state(
-        lambda pool, settings: decide(pool, new_check(settings), why.operator, why.reason)
-    )
+
+    async def decided(pool: Pool, settings: Settings) -> State:
+        check, outputs = new_check(settings), new_outputs(settings)
+        return await decide(pool, check, outputs, why.operator, why.reason)
+
+    state = _state(decided)
     if state.findings:
         _show(state, decision.as_json)
     elif state.verdict is None and decide is operators.clear:

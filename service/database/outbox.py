@@ -18,11 +18,15 @@ Columns = tuple[list[bytes | None], list[bytes | None], list[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The full names of the topics of the ledger's records, and the source of their CloudEvents."""
+    """The full names of the topics of the ledger's records and of people's decisions.
+
+    `ce_source` is the source of their CloudEvents.
+    """
 
     balance_changed: str
     loan_closed: str
     rejected: str
+    operator_action: str
     ce_source: str
 
     def encoded(

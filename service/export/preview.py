@@ -24,7 +24,7 @@ from .run import Numbers, OpenRun
 from .seal import after_retry, check_again, draft_of, missed_fines, references_of, seals_empty
 
 # What is encoded is thrown away: the names of the topics do not matter.
-OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "/preview")
+OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "operator-action", "/preview")
 
 
 async def preview(

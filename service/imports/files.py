@@ -17,6 +17,7 @@ from ..apply.operator_actions import Decision, Justification, put_action
 from ..core.events import BursarPayment
 from ..core.ledger import Origin, Payment
 from ..core.money import format_minor
+from ..database.outbox import Outputs
 from ..database.session import Connection, statements
 from ..export.xml.read import PaidLine
 from ..messages.decode import parse_parked
@@ -156,7 +157,11 @@ async def require_source(connection: Connection, key: FileKey, acceptance: Accep
 
 
 async def register(
-    connection: Connection, key: FileKey, profile: str, acceptance: Acceptance
+    connection: Connection,
+    outputs: Outputs,
+    key: FileKey,
+    profile: str,
+    acceptance: Acceptance,
 ) -> PaymentFile:
     """Stores the file, and what a person has accepted for it. Raises DoubtfulSource.
 
@@ -169,7 +174,7 @@ async def register(
         if action is not None:
             assert acceptance.decision is not None
             decision = Decision(action, key.institution_id, key._asdict(), acceptance.decision)
-            await put_action(connection, decision, "imported")
+            await put_action(connection, outputs, decision, "imported")
     return await payment_file(connection, key)
 
 

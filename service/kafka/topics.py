@@ -20,6 +20,7 @@ OUTPUTS = (
     "export-manifest.v1",
     "loan-closed.v1",
     "rejected.v1",
+    "operator-action.v1",
 )
 
 MIB = 1024 * 1024
@@ -27,10 +28,11 @@ DAY_MS = 24 * 60 * 60 * 1_000
 LARGE = frozenset({"export-batch.v1", "export-manifest.v1", "rejected.v1"})
 LARGE_BYTES = 16 * MIB
 USUAL_BYTES = 1_048_588  # the broker's own default
-# The record of what left the house, and longer than the oldest backup one would restore.
+# The record of what left the house and of what people decided. It is kept longer than the oldest
+# backup that would be restored.
 RECORD_DAYS = 400
 USUAL_DAYS = 60
-KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1"})
+KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1", "operator-action.v1"})
 
 
 class TopicNotCreated(OperatorError):

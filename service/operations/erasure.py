@@ -3,6 +3,7 @@
 from ..apply.operator_actions import Decision, DecisionResult, Justification, put_action
 from ..core.words import BURSAR_COMMENT
 from ..core.workspace import PatronKey
+from ..database.outbox import Outputs
 from ..database.session import Connection, Writes, statements
 
 SQL = statements("erasure")
@@ -11,7 +12,12 @@ IS_NOT_KNOWN = "is not known"
 
 
 async def erase(
-    writer: Writes, patron: PatronKey, justification: Justification, *, only_texts: bool = False
+    writer: Writes,
+    outputs: Outputs,
+    patron: PatronKey,
+    justification: Justification,
+    *,
+    only_texts: bool = False,
 ) -> DecisionResult:
     """Erases what is known of a patron in words, in one transaction with the decision.
 
@@ -38,8 +44,9 @@ async def erase(
             erased = await _count(connection, "erase_fines", patron[0], fine_ids)
             await connection.execute(SQL["erase_patron"], *patron)
             outcome = f"{outcome}, words of {erased} fines, the patron"
-        decision = Decision("erase", patron[0], subject, justification)
-        await put_action(connection, decision, outcome)
+        details = {"only_texts": only_texts}
+        decision = Decision("erase", patron[0], subject, justification, details)
+        await put_action(connection, outputs, decision, outcome)
     return DecisionResult(subject, done=True, outcome=outcome)
 
 

@@ -31,6 +31,7 @@ BEING_SENT = "other records of its outbox row are still to be sent: try again wh
 _MEMBERS = {
     "balance-changed.v1": ("institution_id", "patron_id", "currency", "epoch", "sequence"),
     "loan-closed.v1": ("institution_id", "patron_id", "loan_id", "fine_id"),
+    "operator-action.v1": ("institution_id", "action_id", "action"),
 }
 _BATCH_PARTS = {"export-batch.v1": "document", "export-manifest.v1": "manifest"}
 _REJECTED_HEADERS = ("bursar-reason", "bursar-topic", "bursar-partition", "bursar-offset")

@@ -122,6 +122,12 @@ def _rejected(headers: Mapping[str, bytes], _: Record) -> Columns:
     return (_text(headers, "bursar-topic"), partition, offset, _text(headers, "bursar-reason"))
 
 
+def _action(_: Mapping[str, bytes], record: Record) -> Columns:
+    event = orjson.loads(record.value or b"")
+    recorded_at = _aware(datetime.fromisoformat(event["recorded_at"]))
+    return _number(event["action_id"]), _str(event["action"]), recorded_at
+
+
 def _batch_key(headers: Mapping[str, bytes]) -> tuple[str, str, int]:
     institution, profile, number = _text(headers, "ce_id").removesuffix("/manifest").split("/")
     return institution, profile, _number(int(number))
@@ -159,4 +165,5 @@ CONTRACTS: Mapping[str, Contract] = {
     "export-manifest.v1": Contract("known_manifests", _manifest),
     "loan-closed.v1": Contract("known_loans", _loan),
     "rejected.v1": Contract("known_rejections", _rejected),
+    "operator-action.v1": Contract("known_actions", _action),
 }

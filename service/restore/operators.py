@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from ..database.actions import ActionRow, put_action
+from ..database.outbox import Outputs
 from ..database.session import Connection, Pool, statements
 from ..runtime.problems import OperatorError
 from ..settings import KafkaAccess
@@ -22,6 +24,7 @@ from .known import Record, unknown
 from .topics import Range, open_topics
 
 SQL = statements("restore")
+CLEAR, ACCEPT = "restore_check_clear", "restore_check_accept"
 
 
 class NotNew(OperatorError):
@@ -66,7 +69,9 @@ async def read_state(pool: Pool, check: RestoreCheck) -> State:
     return State(verdict, answer.findings)
 
 
-async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> State:
+async def clear(
+    pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
+) -> State:
     """Takes the verdict back and records the decision, if the check finds nothing now; else nothing
     is changed.
 
@@ -79,14 +84,13 @@ async def clear(pool: Pool, check: RestoreCheck, operator: str, reason: str) -> 
         if not answer.findings and verdict is not None:
             async with connection.transaction():
                 await connection.execute(SQL["clear_verdict"])
-                await _put_action(
-                    connection, "restore_check_clear", operator, reason, verdict.detail
-                )
+                detail = verdict.detail
+                await _put_action(connection, outputs, CLEAR, operator, reason, detail)
     return State(verdict, answer.findings)
 
 
 async def accept_existing_topics(
-    pool: Pool, check: RestoreCheck, operator: str, reason: str
+    pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
     """Makes a new database begin behind the records that the output topics hold of another
     database, takes a verdict back, and records the decision.
@@ -101,12 +105,12 @@ async def accept_existing_topics(
         answer = await check.ask(connection)
         left = [f for f in answer.findings if f.kind is FindingKind.READ_FURTHER]
         if not left:
-            await _accept(connection, answer, operator, reason)
+            await _accept(connection, outputs, answer, operator, reason)
     return State(verdict, left)
 
 
 async def accept_foreign_records(
-    pool: Pool, check: RestoreCheck, operator: str, reason: str
+    pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
     """Makes the check ignore the records that other programs have written so far, takes a verdict
     back, and records the decision. If the check finds anything else now, nothing is changed.
@@ -118,7 +122,7 @@ async def accept_foreign_records(
         verdict = await read_verdict(connection)
         answer = await check.ask(connection, accepts_foreign=True)
         if not answer.findings:
-            await _accept(connection, answer, operator, reason)
+            await _accept(connection, outputs, answer, operator, reason)
     return State(verdict, answer.findings)
 
 
@@ -148,19 +152,21 @@ def _manifest(record: Record) -> Mapping[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-async def _accept(connection: Connection, answer: Answer, operator: str, reason: str) -> None:
+async def _accept(
+    connection: Connection, outputs: Outputs, answer: Answer, operator: str, reason: str
+) -> None:
     async with connection.transaction():
         for at, end in sorted(answer.ends.items()):
             await connection.execute(SQL["accept_output"], *at, end - 1)
             await connection.execute(SQL["accept_output_end"], *at, end - 1)
         await connection.execute(SQL["clear_verdict"])
         outcome = f"{sum(answer.ends.values())} offsets passed over"
-        await _put_action(connection, "restore_check_accept", operator, reason, outcome)
+        await _put_action(connection, outputs, ACCEPT, operator, reason, outcome)
 
 
 async def _put_action(
-    connection: Connection, action: str, operator: str, reason: str, outcome: str
+    connection: Connection, outputs: Outputs, action: str, operator: str, reason: str, outcome: str
 ) -> None:
-    subject = orjson.dumps({"restore_check": action}).decode()
-    put_action = statements("operators")["put_action"]
-    await connection.execute(put_action, action, None, subject, reason, operator, outcome)
+    subject = {"restore_check": action}
+    row = ActionRow(action, None, subject, {}, reason, operator, outcome)
+    await put_action(connection, outputs, row)

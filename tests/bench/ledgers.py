@@ -24,7 +24,7 @@ from tests.bench.world import profiles_file
 from tests.support.guards import Unguarded
 
 POLL = 2_000
-OUTPUTS = Outputs("b", "l", "r", "/bench")
+OUTPUTS = Outputs("b", "l", "r", "o", "/bench")
 
 
 async def fill(database_url: str, count: int) -> None:

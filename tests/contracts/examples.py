@@ -17,7 +17,7 @@ EVENTS = CONTRACTS / "events"
 XML = CONTRACTS / "export" / "examples"
 
 INBOUND = ("fine-created", "fine-changed", "bursar-payment", "export-response")
-OUTBOUND = ("balance-changed", "export-manifest", "loan-closed", "rejected")
+OUTBOUND = ("balance-changed", "export-manifest", "loan-closed", "rejected", "operator-action")
 NAMES = INBOUND + OUTBOUND
 
 Schema = dict[str, object]

@@ -102,7 +102,7 @@ def test_a_channel_says_all_a_reader_or_writer_needs(document: Node, name: str) 
     assert at(bindings, "kafka/topicConfiguration")["cleanup.policy"] == ["delete"]
 
 
-@pytest.mark.parametrize("name", ["export-batch", "export-manifest"])
+@pytest.mark.parametrize("name", ["export-batch", "export-manifest", "operator-action"])
 def test_the_record_of_what_left_the_house_stays_400_days(document: Node, name: str) -> None:
     bindings = at(document, next(references(channel(document, name)["bindings"])))
     configuration = at(bindings, "kafka/topicConfiguration")
@@ -132,7 +132,9 @@ def test_a_message_is_named_by_its_event_type(document: Node, name: str) -> None
     assert at(headers, "properties/ce_type")["const"] == message["name"]
 
 
-@pytest.mark.parametrize("name", [*INBOUND, "balance-changed", "export-manifest", "loan-closed"])
+@pytest.mark.parametrize(
+    "name", [*INBOUND, "balance-changed", "export-manifest", "loan-closed", "operator-action"]
+)
 def test_the_payload_of_a_message_is_its_schema_file(document: Node, name: str) -> None:
     message = only_message(document, name)
     wanted = str(examples.schema_path(name).relative_to(CONTRACTS))

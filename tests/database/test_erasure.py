@@ -9,11 +9,13 @@ import pytest
 from service.apply.operator_actions import Justification
 from service.operations.erasure import IS_NOT_KNOWN, OWES, erase
 from tests.support.commands import Commands
+from tests.support.deciding import check_published
 from tests.support.exports import patron
 from tests.support.guards import Unguarded
 from tests.support.importing import PROFILE, UNIVERSITY
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
+    OUTPUTS,
     WritePath,
     change,
     fine,
@@ -134,14 +136,14 @@ async def test_an_erasure_reaches_every_text_of_one_patron_and_none_of_another(
     before = await path.rows(numbers)
     assert await secrets_of(path, "ADA") == await secrets_of(path, "BOB") == ALL
 
-    result = await erase(writer, (UNIVERSITY, "ADA"), DECISION)
+    result = await erase(writer, OUTPUTS, (UNIVERSITY, "ADA"), DECISION)
     assert (result.done, result.outcome) == (False, OWES), "a refused fine is open again"
     assert await secrets_of(path, "ADA") == ALL
-    texts = await erase(writer, (UNIVERSITY, "ADA"), DECISION, only_texts=True)
+    texts = await erase(writer, OUTPUTS, (UNIVERSITY, "ADA"), DECISION, only_texts=True)
     assert texts.done, texts.outcome
     assert await secrets_of(path, "ADA") == {"fine", "patron", "report_fine"}
     await path.take(change(change_id="end", fine_id="ADA-2", **CANCELLED))
-    whole = await erase(writer, (UNIVERSITY, "ADA"), DECISION)
+    whole = await erase(writer, OUTPUTS, (UNIVERSITY, "ADA"), DECISION)
     assert whole.done, whole.outcome
 
     assert await secrets_of(path, "ADA") == set()
@@ -149,16 +151,18 @@ async def test_an_erasure_reaches_every_text_of_one_patron_and_none_of_another(
     assert before == [row for row in await path.rows(numbers) if row in before]
     actions = await path.rows("SELECT action, reason, operator, subject FROM operator_action")
     assert [row["reason"] for row in actions] == [DECISION.reason] * 2
-    again = await erase(writer, (UNIVERSITY, "ADA"), DECISION)
+    events = await check_published(path)
+    assert [event["details"] for event in events] == [{"only_texts": True}, {"only_texts": False}]
+    again = await erase(writer, OUTPUTS, (UNIVERSITY, "ADA"), DECISION)
     assert (
         again.outcome == "erased: texts of 0 transactions and lines, words of 0 fines, the patron"
     )
-    nobody = await erase(writer, (UNIVERSITY, "EVE"), DECISION)
+    nobody = await erase(writer, OUTPUTS, (UNIVERSITY, "EVE"), DECISION)
     assert (nobody.done, nobody.outcome) == (False, IS_NOT_KNOWN)
 
 
 async def test_a_repeat_after_an_erasure_is_a_repeat(path: WritePath) -> None:
-    await erase(Unguarded(path.pool), (UNIVERSITY, "BOB"), DECISION)
+    await erase(Unguarded(path.pool), OUTPUTS, (UNIVERSITY, "BOB"), DECISION)
     report = await path.take(
         fine(fine_id="BOB-1", patron=patron("BOB"), comment=SECRET, amount="95.50"),
         payment(payment_id="BOB", fine_id="BOB-1", amount="95.00", comment=SECRET),

@@ -7,7 +7,7 @@ import pytest
 
 from service.export.manifest import Manifest
 from tests.support.commands import Commands, MakeCommands
-from tests.support.deciding import PROFILE, export
+from tests.support.deciding import PROFILE, check_published, export
 from tests.support.inputs import ABSENT
 from tests.support.write_path import WritePath, change, fine, profiles_of, response
 
@@ -148,5 +148,6 @@ async def test_a_refused_line_is_released_with_the_bursars_word_on_record(
     (bare,) = await without.lines("held", "list")
     assert (bare["reason"], bare["profile"]) == ("refused", None)
     await commands.lines("held", "release", "--all", "--yes", *WHY)
+    await check_published(path, commands.topic_prefix)
     await export(path)
     assert await path.value("SELECT status FROM fine") == "Transferred"

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from service.imports.files import DoubtfulSource, FileKey, alike_sources
+from tests.support.deciding import check_published
 from tests.support.importing import (
     PROFILE,
     SOURCE,
@@ -53,6 +54,22 @@ async def test_a_file_is_not_imported_under_a_second_source_unless_a_person_says
         {"action": action, "source": "ERP", "reason": WHY[1], "operator": "desk"}
         for action in ("import_source_accepted", "import_known_lines_paid")
     ]
+    await check_published(desk.bursar.path, desk.topic_prefix)
+
+
+@pytest.mark.parametrize("source", ["sis", "Sis", " SIS", "SIS "])
+async def test_a_file_is_not_imported_again_under_another_spelling_of_its_source(
+    desk: Desk, source: str
+) -> None:
+    lines, _ = await exported(desk.bursar.path, ["50.00"])
+    file = document((lines[0], "50.00"))
+    assert (await desk.imports(file)).exit_code == 0
+    for options in ((), ("--dry-run",)):
+        ended = await desk.imports(file, "--source", source, *options)
+        assert ended.exit_code == 1
+        assert "this file was imported as SIS on " in ended.stderr
+    assert await balances(desk) == [{"active": 0, "transferred": 0}]
+    assert await outstanding(desk.bursar.path) == {"F-0": 0}
 
 
 async def test_a_source_that_is_another_spelling_of_a_known_one_is_refused_by_name(

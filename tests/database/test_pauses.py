@@ -13,6 +13,7 @@ from service.export.profiles.profile import Profiles
 from service.operations.gauges import Gauges
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands, MakeCommands
+from tests.support.deciding import check_published
 from tests.support.exports import fines, waiters
 from tests.support.installation import institution, profile
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of
@@ -86,6 +87,7 @@ async def test_a_paused_profile_is_not_run_until_it_is_resumed(
         ("export_pause", "ann", "year end"),
         ("export_resume", "ann", "year end"),
     ]
+    await check_published(path, commands.topic_prefix)
     missing = await commands.call("export", "resume", "--profile", "A", *WHY)
     assert (missing.exit_code, "A is not paused" in missing.stderr) == (1, True)
 

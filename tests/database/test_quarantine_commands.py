@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.support.commands import Commands, MakeCommands
+from tests.support.deciding import check_published
 from tests.support.quarantine import DOCUMENT, MANIFEST, PROFILE, WHY, export, put_in_quarantine
 from tests.support.write_path import PREFIX, WritePath, fine, record
 
@@ -35,6 +36,7 @@ async def test_all_are_released_in_their_order_after_a_confirmation(
     assert sorted(ids) == sorted(row["ce_id"] for row in before)
     query = "SELECT subject ->> 'ce_id' AS ce_id, operator FROM operator_action ORDER BY action_id"
     assert await path.rows(query) == [{"ce_id": ce_id, "operator": "ann"} for ce_id in ids]
+    await check_published(path, commands.topic_prefix)
     assert (await commands.call("quarantined", "list")).stdout == "nothing is in quarantine\n"
     assert (await commands.call(*every, "--yes")).exit_code == 1
 

@@ -250,7 +250,7 @@ async def test_check_is_content_with_a_world_in_order(world: World, topics: Topi
     assert (status, problems) == (0, ""), result
     assert "fit the topics" in result
     status, result, _ = await command(world, "topics", "check")
-    assert (status, result) == (0, "all 9 topics are as they must be\n")
+    assert (status, result) == (0, "all 10 topics are as they must be\n")
 
 
 @pytest.mark.parametrize(
@@ -271,4 +271,4 @@ async def test_check_finds_fault_with_an_empty_database_only_where_the_start_lea
 async def test_creating_topics_again_leaves_them_as_they_are(world: World, topics: Topics) -> None:
     await topics()
     status, result, _ = await command(world, "topics", "create")
-    assert (status, result) == (0, "0 created, 9 there already\n")
+    assert (status, result) == (0, "0 created, 10 there already\n")

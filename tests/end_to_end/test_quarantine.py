@@ -82,7 +82,9 @@ async def world(
     bootstrap_servers: str,
     topic_prefix: str,
 ) -> AsyncIterator[World]:
-    contracts = (BALANCES, DOCUMENT, MANIFEST, "loan-closed.v1", "rejected.v1")
+    contracts = (
+        *(BALANCES, DOCUMENT, MANIFEST, "loan-closed.v1", "rejected.v1", "operator-action.v1"),
+    )
     topics = [
         create_topic(kafka_admin, topic_prefix + contract, 3, SETTINGS) for contract in contracts
     ]
@@ -92,8 +94,8 @@ async def world(
     commands = Commands(database_url, bootstrap_servers, **settings)
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers, kafka_request_timeout_ms=2_000)
     async with write_path(database_url) as path:
-        balances, _, _, loans, rejected = topics
-        outputs = Outputs(balances, loans, rejected, "/tests")
+        balances, _, _, loans, rejected, actions = topics
+        outputs = Outputs(balances, loans, rejected, actions, "/tests")
         path.applier = Applier(Unguarded(path.pool), LedgerReader(parse), outputs)
         guard = await opened_guard(path.pool, access, outputs=topics)
         relay = Relay(guard, access, "relay", QUICK, pauses=SHORT)

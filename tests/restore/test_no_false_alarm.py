@@ -149,6 +149,7 @@ async def test_everything_that_was_published_is_known_by_its_content(world: Worl
     """As after the longest crash there can be: nothing of what was sent is acknowledged."""
     await world.works(world.first_day)
     await world.works(world.everything)
+    await world.works(world.decides)
     async with connected(world.site.database_url) as connection:
         await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
     await check_ledger(world, 4)
@@ -161,12 +162,15 @@ CHANGED = (
     "UPDATE export_batch SET manifest = '{}'",
     "UPDATE loan_closed SET closed_at = closed_at + interval '1 microsecond'",
     "DELETE FROM rejected",
+    "UPDATE operator_action SET recorded_at = recorded_at + interval '1 microsecond'",
+    "UPDATE operator_action SET action = 'rejected_replay'",
 )
 
 
 async def test_the_same_numbers_with_other_content_are_not_known(world: World) -> None:
     await world.works(world.first_day)
     await world.works(world.everything)
+    await world.works(world.decides)
     site = world.site
     scope = Scope(site.group, [], [site.topic(contract) for contract in OUTPUTS])
     check = RestoreCheck(KafkaAccess(kafka_bootstrap_servers=site.servers), scope)
@@ -175,7 +179,11 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
         for change in CHANGED:
             reversal = connection.transaction()
             await reversal.start()
-            for table in ("export_batch", "loan_closed"):  # they refuse what is tried here
+            for table in (
+                "export_batch",
+                "loan_closed",
+                "operator_action",
+            ):  # they refuse what is tried here
                 await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             await connection.execute(change)
             answer = await check.ask(connection)

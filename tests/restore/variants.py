@@ -65,6 +65,12 @@ class World:
         self.send("bursar-payment.v1", inputs.bursar_payment(payment_id="P-9", fine_id="F-99"))
         self.send("export-response.v1", inputs.export_response())
 
+    async def decides(self) -> None:
+        """A person discards the bad records."""
+        await self.idle()
+        why = ("--reason", "of no use")
+        await self.site.command("rejected", "discard", "--all", "--yes", *why)
+
     async def ends_by_itself(self) -> None:
         """The running service notices, says so in one line, and ends with the status for it."""
         process = self.site.take_over()
@@ -115,6 +121,19 @@ async def an_output_topic_first_written_after_the_backup(world: World) -> None:
     await world.works(bad_record)
     await world.backups.put_back(backup)
     await asyncio.to_thread(forget_group, world.admin, world.site.group)
+
+
+async def only_a_decision_since_the_backup(world: World) -> None:
+    """A person has paused the profile, and nothing else has happened."""
+    await world.works(world.first_day)
+    backup = await world.backups.take()
+
+    async def pause() -> None:
+        why = ("--reason", "year end")
+        await world.site.command("export", "pause", "--profile", "bursar", *why)
+
+    await world.works(pause)
+    await world.backups.put_back(backup)
 
 
 async def an_empty_database_beside_old_topics(world: World) -> None:
@@ -211,6 +230,7 @@ VARIANTS: tuple[Variant, ...] = (
     the_same_backup_twice,
     group_offsets_gone,
     an_output_topic_first_written_after_the_backup,
+    only_a_decision_since_the_backup,
     an_empty_database_beside_old_topics,
     output_records_expired_by_retention,
     an_output_topic_that_cannot_be_read,

@@ -26,6 +26,10 @@ class Commands:
             **settings,
         }
 
+    @property
+    def topic_prefix(self) -> str:
+        return self.environment["BURSAR_TOPIC_PREFIX"]
+
     async def call(self, *arguments: str, answer: str | None = None) -> Result:
         with logging_kept():
             return await asyncio.to_thread(

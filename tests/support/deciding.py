@@ -1,5 +1,6 @@
 """Records that wait for a person or were rejected, and what decisions on them did."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,9 @@ from service.core.words import Wait
 from service.operations import parked, rejected
 from service.operations.parked import ParkedFilter, ParkedRecord
 from service.operations.rejected import RejectedFilter, RejectedRecord
+from tests.contracts import examples
 from tests.support.installation import institution, profile
-from tests.support.write_path import Record, WritePath, fine, payment
+from tests.support.write_path import PREFIX, Record, Row, WritePath, fine, outbox_of, payment
 
 PROFILE = institution() + profile("SIS", overpayment="hold")
 WHY = Justification("ann", "the bursar confirmed it")
@@ -54,7 +56,36 @@ async def actions(path: WritePath) -> list[tuple[object, ...]]:
     rows = await path.rows(
         "SELECT action, institution_id, reason, operator, outcome FROM operator_action ORDER BY 1"
     )
+    await check_published(path)
     return [tuple(row.values()) for row in rows]
+
+
+async def check_published(path: WritePath, prefix: str = PREFIX) -> list[Row]:
+    """Every decision that is stored was queued for its topic; returns what was published.
+
+    The texts that people wrote are not.
+    """
+    stored = await path.rows(
+        "SELECT action_id, action, institution_id, subject - 'details' AS subject,"
+        " subject -> 'details' AS details, outcome, reason, operator FROM operator_action"
+        " ORDER BY action_id"
+    )
+    sent = await outbox_of(path.pool, "operator-action.v1", prefix)
+    events = [each.data for each in sent]
+    assert len(events) == len(stored)
+    for event, row, record in zip(events, stored, sent, strict=True):
+        assert examples.faults("operator-action", record.value or b"") == []
+        subject, details = json.loads(str(row["subject"])), row["details"]
+        assert event["subject"] == subject
+        assert event.get("details") == (None if details is None else json.loads(str(details)))
+        for name in ("action_id", "action", "outcome"):
+            assert event[name] == row[name]
+        assert event.get("institution_id") == row["institution_id"]
+        for name in ("reason", "operator"):
+            assert str(row[name]).encode() not in (record.value or b"")
+        institution_id = row["institution_id"]
+        assert record.key == (None if institution_id is None else str(institution_id).encode())
+    return events
 
 
 async def balances(path: WritePath) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ from tests.support.commands import Commands
 from tests.support.guards import Unguarded
 from tests.support.installation import institution, profile
 from tests.support.topics import read_topic
-from tests.support.write_path import PREFIX, Record, WritePath, fine, payment, profiles_of
+from tests.support.write_path import OUTPUTS, Record, WritePath, fine, payment, profiles_of
 
 UNIVERSITY = "6050"
 SOURCE = "SIS"
@@ -46,7 +46,7 @@ class Bursar:
             Unguarded(path.pool),
             LedgerReader(parse),
             KafkaAccess(kafka_bootstrap_servers=servers),
-            ImportTopics(self.topic, f"{PREFIX}rejected.v1", "/tests"),
+            ImportTopics(self.topic, OUTPUTS),
         )
 
     async def target(self, file: ImportFile, *, register: bool = True) -> PaymentFile:
@@ -125,6 +125,10 @@ class Desk:
         self.bursar = bursar
         self._commands = commands
         self._folder = folder
+
+    @property
+    def topic_prefix(self) -> str:
+        return self._commands.topic_prefix
 
     @property
     def environment(self) -> dict[str, str]:

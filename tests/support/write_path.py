@@ -35,6 +35,7 @@ OUTPUTS = Outputs(
     balance_changed=f"{PREFIX}balance-changed.v1",
     loan_closed=f"{PREFIX}loan-closed.v1",
     rejected=f"{PREFIX}rejected.v1",
+    operator_action=f"{PREFIX}operator-action.v1",
     ce_source="/tests",
 )
 TOPICS = ExportTopics(f"{PREFIX}export-batch.v1", f"{PREFIX}export-manifest.v1")
@@ -219,10 +220,10 @@ class Sent(NamedTuple):
         return dict(self.headers)[name].decode()
 
 
-async def outbox_of(pool: Pool, contract: str) -> list[Sent]:
+async def outbox_of(pool: Pool, contract: str, prefix: str = PREFIX) -> list[Sent]:
     """The records waiting for a contract's topic, in order."""
     rows = await pool.fetch(
-        "SELECT * FROM outbox WHERE topic = $1 ORDER BY id", f"{PREFIX}{contract}"
+        "SELECT * FROM outbox WHERE topic = $1 ORDER BY id", f"{prefix}{contract}"
     )
     return [sent for row in rows for sent in _sent(row)]
 

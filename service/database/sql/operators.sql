@@ -1,7 +1,8 @@
 -- name: put_action
 -- What a person did and why, in the commit that did it.
 INSERT INTO operator_action (action, institution_id, subject, reason, operator, outcome)
-VALUES ($1, $2, $3::jsonb, $4, $5, $6);
+VALUES ($1, $2, $3::jsonb, $4, $5, $6)
+RETURNING action_id, recorded_at;
 
 -- name: actions_on
 -- Decisions about one subject, oldest first.

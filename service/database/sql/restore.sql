@@ -216,6 +216,18 @@ INNER JOIN rejected AS kept
         AND k.record_offset = kept.record_offset
         AND k.reason = kept.reason;
 
+-- name: known_actions
+-- Places of the decisions of people that were recorded here at that instant: numbers are given out
+-- again after a restore.
+SELECT k.place
+FROM unnest($1::integer [], $2::bigint [], $3::text [], $4::timestamptz [])
+    AS k (place, action_id, action, recorded_at)
+INNER JOIN operator_action AS kept
+    ON
+        k.action_id = kept.action_id
+        AND k.action = kept.action
+        AND k.recorded_at = kept.recorded_at;
+
 -- name: waiting_records
 -- Which of these records are about to be sent (again)? Looked for where the relay works.
 WITH oldest AS (

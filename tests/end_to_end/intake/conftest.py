@@ -40,6 +40,7 @@ def applier(pool: Pool, topic_prefix: str) -> Applier:
         f"{topic_prefix}balance-changed.v1",
         f"{topic_prefix}loan-closed.v1",
         f"{topic_prefix}rejected.v1",
+        f"{topic_prefix}operator-action.v1",
         "/test",
     )
     return Applier(Unguarded(pool), LedgerReader(parse), outputs)

@@ -30,7 +30,9 @@ LIMITS = IntakeLimits(
 )
 PAUSES = IntakePauses(backoff_first_ms=20, backoff_ms_max=200)
 SECONDS_MAX = 60
-OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
+OUTPUTS = Outputs(
+    "t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "t.operator-action.v1", "/test"
+)
 
 
 @dataclass

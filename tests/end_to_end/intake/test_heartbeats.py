@@ -32,7 +32,9 @@ from tests.support.write_path import WritePath, fine
 
 FINE = "fine-created.v1"
 SECONDS_MAX = 300
-OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
+OUTPUTS = Outputs(
+    "t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "t.operator-action.v1", "/test"
+)
 LIMITS = IntakeLimits(
     poll_records_max=2_000, kafka_session_timeout_ms=6_000, kafka_heartbeat_interval_ms=1_000
 )

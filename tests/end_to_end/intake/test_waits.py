@@ -25,7 +25,9 @@ from tests.support.topics import create_topic, end_offsets, produce
 from tests.support.waiting import until
 
 FINE = "fine-created.v1"
-OUTPUTS = Outputs("t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "/test")
+OUTPUTS = Outputs(
+    "t.balance-changed.v1", "t.loan-closed.v1", "t.rejected.v1", "t.operator-action.v1", "/test"
+)
 LOCK_WAIT_MS = 2_000
 ROUNDS = 5
 # The lock's time is spent once. Spent for each of the tries and halves of each poll, it would be
