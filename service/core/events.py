@@ -40,7 +40,8 @@ class SourceRecord:
 
     `digest` is that of the content: two records with the same key and another digest conflict.
     `earlier_digest` is the one that earlier releases have stored for the same record, if they read
-    its texts otherwise. `cuts` names the members of which a text was too long and was cut.
+    its texts otherwise or not all of its members. `cuts` names the members of which a text was too
+    long and was cut.
     """
 
     key: SourceKey

@@ -58,6 +58,22 @@ async def test_a_file_that_the_release_before_has_imported_is_a_repeat(bursar: B
     assert await bursar.path.rows("SELECT * FROM rejected") == []
 
 
+async def test_a_line_that_the_release_before_has_published_is_a_repeat(bursar: Bursar) -> None:
+    """The file is imported again before the service has decided what was published."""
+    (line,), _ = await exported(bursar.path, ["95.50"])
+    back = document((line, "40"))
+    file = read_import(BytesIO(back))
+    target = await bursar.target(file)
+    await bursar.job.publish(target, file)
+    paid_at = target.paid_at.isoformat()
+    await bursar.path.take(as_before(line, back, 1, "40", paid_at=paid_at))
+
+    await bursar.takes_in()
+
+    assert await outstanding(bursar.path) == {"F-0": 55_50}
+    assert await bursar.path.rows("SELECT * FROM rejected") == []
+
+
 async def test_a_reversal_in_a_file_finds_only_payments_of_which_nothing_was_reversed(
     bursar: Bursar,
 ) -> None:

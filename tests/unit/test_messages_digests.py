@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.core.events import FineCreated, Incoming, Rejection
+from service.core.events import BursarPayment, FineCreated, Incoming, Rejection
 from service.messages.decode import parse
 from tests.support.inputs import (
     ABSENT,
@@ -233,3 +233,29 @@ def test_envelope_order_and_spacing_do_not_count(contract: str) -> None:
 def test_a_stored_digest_stays_valid(contract: str, expected: str) -> None:
     """A release that changes one would turn repeats of what is stored into conflicts."""
     assert digest(contract).hex()[:32] == expected
+
+
+def payment_event(**overrides: object) -> BursarPayment:
+    value, headers = binary("bursar-payment.v1", bursar_payment(**overrides))
+    result = parse("bursar-payment.v1", record("bursar-payment.v1", value, headers))
+    assert isinstance(result, BursarPayment)
+    return result
+
+
+FILE = "0123456789abcdef" * 4
+
+
+def test_a_line_of_an_imported_file_is_also_what_releases_without_import_file_stored() -> None:
+    stored = payment_event(payment_id=f"{FILE}-17").digest
+    line = payment_event(payment_id=f"{FILE}-17", import_file=FILE)
+    assert line.digest != stored
+    assert line.has_content(stored)
+    assert not line.has_content(payment_event(payment_id=f"{FILE}-17", amount="1").digest)
+
+
+def test_import_file_belongs_to_the_content_of_any_other_payment() -> None:
+    stored = payment_event().digest
+    assert not payment_event(import_file=FILE).has_content(stored)
+    assert not payment_event().has_content(payment_event(import_file=FILE).digest)
+    other = payment_event(import_file="f" * 64)
+    assert not other.has_content(payment_event(import_file=FILE).digest)
