@@ -58,7 +58,9 @@ def fine(
 def change(
     institution_id: str, change_id: str, changed_at: str, fine_id: str, kind: str, **money: str
 ) -> Record:
-    """`kind`: paid or waived (with amount and currency), cancelled, disputed or restored."""
+    """`kind`: paid, waived or adjusted (with amount and currency; of `adjusted` the new amount),
+    cancelled, disputed or restored.
+    """
     data = {
         "institution_id": institution_id,
         "source": LIBRARY,

@@ -13,6 +13,7 @@ The library (institution, its id of the fine or change, instant, ...):
     PROGRAM fine 101 F-1 2026-11-01T09:00:00Z P-17 OVERDUEFINE 25.00 USD
     PROGRAM change 101 C-1 2026-11-02T09:00:00Z F-1 paid 5.00 USD
     PROGRAM change 101 C-2 2026-11-02T09:30:00Z F-1 disputed
+    PROGRAM change 101 C-3 2026-11-03T09:00:00Z F-1 adjusted 27.50 USD
     PROGRAM file fine-created.v1 payload.json
 
 `file` sends the bytes of a file as they are, also to see how an invalid record is rejected.
@@ -101,7 +102,7 @@ def event_of(words: list[str]) -> Record:
             event_id,
             at,
             fine_id,
-            ("paid" | "waived") as kind,
+            ("paid" | "waived" | "adjusted") as kind,
             amount,
             money,
         ]:

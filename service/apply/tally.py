@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..core.events import Incoming, Rejection
-from ..core.ledger import Transaction
+from ..core.transaction import Transaction
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
 from .poll import Sender

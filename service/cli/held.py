@@ -152,11 +152,13 @@ async def _details(connection: Connection, profiles: Profiles, key: FineKey) -> 
         return None
     actions = await actions_on(connection, held_fine.subject_of(key))
     fine, facts = examination.fine, examination.fine.facts
+    currency = facts.currency
     judgements, held_back = examination.judgements, examination.held_back
     without_profile = [judgement for judgement in held_back if judgement.profile is None]
     return {
         **_of_fine(fine),
-        "amount": money(facts.amount, facts.currency),
+        "amount": money(fine.amount, currency),
+        "amount_created": None if fine.amount == facts.amount else money(facts.amount, currency),
         "exportable": facts.exportable,
         "released": fine.released,
         "exported_as": fine.bursar_transaction_id,

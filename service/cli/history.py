@@ -33,6 +33,7 @@ FINES = Listing(
         identifier("institution_id", wide=True),
         identifier("patron_id", wide=True),
         word("type", wide=True),
+        number("amount_created", wide=True),
         word("considered", wide=True),
         word("status_code", wide=True),
         word("exportable", wide=True),
@@ -128,9 +129,10 @@ async def _fine_of(
 
 
 def _fine(row: asyncpg.Record) -> Row:
-    return {"what": "fine", **with_money(row, ("amount", "remaining", "outstanding"))}
+    return {"what": "fine", **with_money(row, _AMOUNTS_OF_FINE)}
 
 
+_AMOUNTS_OF_FINE = ("amount", "amount_created", "remaining", "outstanding")
 _AMOUNTS = ("amount", "active_change", "transferred_change", "remaining", "outstanding")
 
 

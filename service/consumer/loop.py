@@ -250,6 +250,8 @@ class Intake:
         for outcome, count in report.outcomes.items():
             if not outcome.startswith("unparked:"):  # a record of an earlier poll
                 metrics.outcomes.labels(outcome).inc(count)
+            if outcome.startswith("repeat:"):
+                log.info(Event.EVENT_REPEATED, outcome=outcome, records=count)
 
     def _resize(self, records: int, report: Report, milliseconds: int) -> None:
         """Adapts the size of the next poll, unless this one has waited for another session's lock.

@@ -102,6 +102,8 @@ def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
         case Rejected():
             remember(workspace, event, ItemState.REJECTED, outcome.reason)
             workspace.reject(event, outcome)
+            if outcome.fine is not None:  # an instant that lets no parked record go on
+                workspace.fines.put(outcome.fine.facts.key, outcome.fine, can_unblock=False)
         case Applied():
             remember(workspace, event, outcome.name, applied=outcome)
             workspace.apply(outcome, event.origin.traceparent)

@@ -5,11 +5,11 @@ All are frozen. Amounts are in minor units of their currency, times are aware an
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 
+from .amendment import NOT_AMENDED, Amendment
 from .terms import Terms
-from .words import CREDIT_TYPE, Considered, ItemState, Kind, PaymentKind, Reason, Status
+from .words import CREDIT_TYPE, Considered, ItemState, PaymentKind, Reason, Status
 
 
 class AccountKey(NamedTuple):
@@ -160,11 +160,28 @@ class Fine:
     refused_reason: str | None = None  # held back until a person releases it
     released: bool = False  # a person lets it go although it came as not exportable
     changed_at: datetime | None = None  # occurred_at of the latest transaction
+    amendment: Amendment = NOT_AMENDED
+
+    @property
+    def amount(self) -> int:
+        """The amount as adjusted: that of the creation if the fine was never adjusted."""
+        adjusted = self.amendment.amount
+        return self.facts.amount if adjusted is None else adjusted
+
+    @property
+    def amount_created(self) -> int | None:
+        """The amount of the creation if the fine was adjusted since; else None."""
+        return None if self.amendment.amount is None else self.facts.amount
 
     @property
     def is_open_in_library(self) -> bool:
         """Whether the library collects the fine: its status is Active or In dispute."""
         return self.status is Status.ACTIVE or self.status is Status.IN_DISPUTE
+
+    @property
+    def is_closed_in_library(self) -> bool:
+        """Whether the fine was closed without an export that stands: paid, waived or cancelled."""
+        return self.bursar_transaction_id is None and not self.is_open_in_library
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,41 +268,3 @@ class ExportRef:
 
 
 Cause = PaymentRef | LibraryRef | ExportRef | None
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One entry of the ledger: the account before and after it, the fine after it, its cause."""
-
-    before: Account
-    after: Account
-    fine: Fine
-    kind: Kind
-    label: str
-    amount: int
-    comment: str | None
-    cause: Cause
-    occurred_at: datetime
-    traceparent: str | None = None
-
-    @property
-    def active_change(self) -> int:
-        """How much the transaction adds to the account's active balance, in minor units."""
-        return self.after.active - self.before.active
-
-    @property
-    def transferred_change(self) -> int:
-        """How much the transaction adds to the account's transferred balance, in minor units."""
-        return self.after.transferred - self.before.transferred
-
-    @property
-    def is_excess(self) -> bool:
-        """Whether it is the credit made of the excess of a payment; others name no payment."""
-        return self.kind is Kind.CREDIT and isinstance(self.cause, PaymentRef)
-
-    @property
-    def transaction_id(self) -> str:
-        """The `ce_id` of its event: 32 hexadecimal digits made of account, epoch and sequence."""
-        after = self.after
-        text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
-        return sha256(text.encode()).hexdigest()[:32]

@@ -47,17 +47,30 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A record with the same identity and content was taken before, so it has no effect."""
+    """A record with the same identity and content was taken before, so it has no effect.
 
-    name = "repeat"
+    `reason` says more about it, where its sender might expect an effect all the same.
+    """
+
+    reason: Reason | None = None
+
+    @property
+    def name(self) -> str:
+        """The name under which the outcome is counted."""
+        return "repeat" if self.reason is None else f"repeat:{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The record is stored with its bytes and published; nothing else changes."""
+    """The record is stored with its bytes and published.
+
+    Nothing else changes, but for the instant of a change in the library that counts all the same:
+    then `fine` is the fine with that instant.
+    """
 
     reason: Reason
     detail: str
+    fine: Fine | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +101,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.RESPONSE_CONFLICT: "response_id: is known with other content",
     Reason.REFERENCE_MISMATCH: "bursar_transaction_id, fine_id: must name the same fine",
     Reason.CURRENCY_MISMATCH: "currency: is not the fine's",
+    Reason.OVERTAKEN: "changed_at: a later change of the same sort was read before",
     Reason.ALREADY_EXPORTED: "fine_id: the fine was exported, the bursar collects it",
     Reason.ALREADY_CLOSED: "fine_id: the fine is closed",
     Reason.EXCEEDS_REMAINING: "amount: is more than what remains",

@@ -8,8 +8,9 @@ from heapq import heapify, heappop, heappush
 from . import payments
 from .decisions import conclude, decide
 from .events import BursarPayment, Discard, ParkedEvent, ParkedKey, Rejection, Release, WaitQueue
-from .ledger import Fine, LibraryRef, PaymentRef, SourceKey, Transaction
+from .ledger import Fine, LibraryRef, PaymentRef, SourceKey
 from .outcomes import GONE, Outcome, Park, fines_changed, rejected
+from .transaction import Transaction
 from .words import Overpayment, Reason, Wait
 from .workspace import Changes, Workspace
 

@@ -90,7 +90,8 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
     if known is None or event.patron.seen_at <= workspace.recorded_at:
         workspace.update_patron(event.patron)
     if known is not None:
-        _count(workspace, event, Repeat())
+        reason = Reason.ALREADY_CLOSED if known.is_closed_in_library else None
+        _count(workspace, event, Repeat(reason))
         return
     outcome = _new_fine(event.facts)
     workspace.outcomes[outcome.name] += 1

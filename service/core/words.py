@@ -34,6 +34,7 @@ class Kind(StrEnum):
     DESK_PAYMENT = "desk_payment"
     WAIVER = "waiver"
     CANCELLATION = "cancellation"
+    ADJUSTMENT = "adjustment"
     DISPUTED = "disputed"
     RESTORED = "restored"
     EXPORT = "export"
@@ -55,6 +56,7 @@ DEFAULT_LABELS: dict[Kind, str] = {
     Kind.DESK_PAYMENT: "Payment",
     Kind.WAIVER: "Waive",
     Kind.CANCELLATION: "Cancel",
+    Kind.ADJUSTMENT: "Adjust",
     Kind.DISPUTED: "Dispute",
     Kind.RESTORED: "Restore",
     Kind.EXPORT: "Export",
@@ -86,6 +88,7 @@ class Reason(StrEnum):
     RESPONSE_CONFLICT = "response_conflict"
     REFERENCE_MISMATCH = "reference_mismatch"
     CURRENCY_MISMATCH = "currency_mismatch"
+    OVERTAKEN = "overtaken"
     ALREADY_EXPORTED = "already_exported"
     ALREADY_CLOSED = "already_closed"
     EXCEEDS_REMAINING = "exceeds_remaining"
@@ -151,9 +154,21 @@ class ChangeKind(StrEnum):
 
     PAID = "paid"
     WAIVED = "waived"
+    ADJUSTED = "adjusted"
     CANCELLED = "cancelled"
     DISPUTED = "disputed"
     RESTORED = "restored"
+
+    @property
+    def has_amount(self) -> bool:
+        """Whether a record of this kind names an amount and its currency; others name neither."""
+        match self:
+            case ChangeKind.PAID | ChangeKind.WAIVED | ChangeKind.ADJUSTED:
+                return True
+            case ChangeKind.CANCELLED | ChangeKind.DISPUTED | ChangeKind.RESTORED:
+                return False
+            case _:
+                assert_never(self)
 
 
 class PaymentKind(StrEnum):

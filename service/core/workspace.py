@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from .amendment import NOT_AMENDED
 from .batches import ExportLine, LoanClosed, Response, SealedBatch
 from .events import (
     Incoming,
@@ -25,10 +26,10 @@ from .ledger import (
     Patron,
     Payment,
     SourceKey,
-    Transaction,
 )
 from .outcomes import Applied, Effect, Rejected
 from .tracker import Changed, ChangeTracker
+from .transaction import Transaction
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
@@ -72,6 +73,7 @@ class Changes:
     loans_closed: tuple[LoanClosed, ...]
     rejections: tuple[Rejection, ...]
     outcomes: Mapping[str, int]
+    amended: tuple[Fine, ...]  # those of the fines whose amendment is another one
 
     def with_rejections(self, rejections: tuple[Rejection, ...]) -> "Changes":
         """Returns the changes with further rejections, of records that could not be read."""
@@ -100,6 +102,7 @@ class Workspace:
         self.outcomes: Counter[str] = Counter()
         self.failures: dict[ParkedKey, Exception] = {}  # parked records that cannot be decided
         self._loans_closed_before = view.loans_closed
+        self._fines_before = view.fines
         self._queues: dict[WaitQueue, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
         self._still_since: dict[WaitQueue, int] = {}
@@ -208,10 +211,11 @@ class Workspace:
 
     def changes_made(self) -> Changes:
         """Returns what the fold did."""
+        fines = self.fines.changes()
         return Changes(
             accounts=self.accounts.changes(),
             patrons=self.patrons.changes(),
-            fines=self.fines.changes(),
+            fines=fines,
             payments=self.payments.changes(),
             changes=self.changes.changes(),
             responses=self.responses.changes(),
@@ -222,7 +226,14 @@ class Workspace:
             loans_closed=tuple(self.loans_closed.values()),
             rejections=tuple(self.rejections),
             outcomes={str(name): count for name, count in self.outcomes.items()},
+            amended=tuple(filter(self._is_amended, fines.written)),
         )
+
+    def _is_amended(self, fine: Fine) -> bool:
+        if fine.amendment is NOT_AMENDED:  # nearly always, and nothing makes it so again
+            return False
+        before = self._fines_before.get(fine.facts.key)
+        return before is None or fine.amendment != before.amendment
 
     def _writes(self) -> int:
         """How often anything has changed that decides whether a parked record can go on."""

@@ -32,7 +32,7 @@ from . import reversed_amounts, tables
 from .encodings import origin_of, terms_of
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
-from .tables import Table
+from .table import Table
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)

@@ -11,7 +11,7 @@ from ..core.workspace import Changes
 from . import reversed_amounts, tables
 from .encodings import terms_id, terms_text
 from .session import Connection, run_in_thread, statements
-from .tables import Cells, Table, V
+from .table import Cells, Table, V
 
 NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
 
@@ -27,6 +27,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await put_terms(connection, _terms_of(changes))
     await _copy(connection, tables.FINE, changes.fines.added, now)
     await _update(connection, tables.FINE, changes.fines.changed)
+    await _execute(connection, "write_fine_amendment", map(tables.AMENDMENT.row, changes.amended))
     await _copy(connection, tables.PAYMENT, changes.payments.added, now)
     await _update(connection, tables.PAYMENT, changes.payments.changed)
     await _execute(connection, "add_reversed_amounts", reversed_amounts.rows_of(changes))

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import asyncpg
 
-from ..core.ledger import Payment, PaymentRef, SourceKey, Transaction
+from ..core.ledger import Payment, PaymentRef, SourceKey
+from ..core.transaction import Transaction
 from ..core.workspace import Changes
 
 Row = tuple[str, str, str, int, int]

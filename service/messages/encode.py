@@ -22,9 +22,9 @@ from ..core.ledger import (
     Fine,
     LibraryRef,
     PaymentRef,
-    Transaction,
 )
 from ..core.money import format_of
+from ..core.transaction import Transaction
 
 TYPE_PREFIX = "org.bursar-bridge."
 Header = tuple[str, bytes]
@@ -212,12 +212,13 @@ def _fine(fine: Fine, amount: Format) -> Members:
     return {
         "fine_id": facts.fine_id,
         "type": facts.type,
-        "amount": amount(facts.amount),
+        "amount": amount(fine.amount),
         "status": fine.status.value,
         "remaining": amount(fine.remaining),
         "outstanding_at_bursar": amount(fine.outstanding),
         "considered": fine.considered.value,
         **_present(
+            amount_created=None if fine.amount == facts.amount else amount(facts.amount),
             credit_of=facts.credit_of,
             bursar_transaction_id=fine.bursar_transaction_id,
             status_code=fine.status_code,

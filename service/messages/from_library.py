@@ -181,7 +181,7 @@ class WireFineCreated(Wire):
 
 
 class WireFineChanged(Wire):
-    """A fine was paid, waived, cancelled, disputed or restored in the library (fine-changed.v1)."""
+    """A fine was paid, waived, adjusted, cancelled, disputed or restored (fine-changed.v1)."""
 
     institution_id: Institution
     source: Id
@@ -196,9 +196,9 @@ class WireFineChanged(Wire):
 
     def event(self, time: datetime, origin: Origin, reading: Reading) -> FineChanged:
         """Returns the change of the fine. Raises Fault."""
-        has_amount = self.kind in (ChangeKind.PAID, ChangeKind.WAIVED)
-        expect("amount", self.amount, has_amount, "paid and waived")
-        expect("currency", self.currency, has_amount, "paid and waived")
+        has_amount = self.kind.has_amount
+        expect("amount", self.amount, has_amount, "paid, waived and adjusted")
+        expect("currency", self.currency, has_amount, "paid, waived and adjusted")
         amount = None if self.currency is None else money(self.amount, self.currency, above_zero)
         key = reading.source_key(self.institution_id, self.source, "change_id", self.change_id)
         facts = (

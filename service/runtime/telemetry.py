@@ -44,6 +44,7 @@ class Event(StrEnum):
     POLL_HALVED = "poll_halved"
     POLL_FAILED = "poll_failed"
     EVENT_REJECTED = "event_rejected"
+    EVENT_REPEATED = "event_repeated"
     TOPIC_REJECTED = "topic_rejected"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     PARKED_RECORD_FAILED = "parked_record_failed"

@@ -40,7 +40,8 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 
 
 def _update_fine() -> str:
-    state = [f"{name} = ${place}" for place, name in enumerate(tables.FINE.columns[14:], start=3)]
+    changing = ("amount", *tables.FINE.columns[14:])
+    state = [f"{name} = ${place}" for place, name in enumerate(changing, start=3)]
     return f"UPDATE fine SET {', '.join(state)} WHERE institution_id = $1 AND fine_id = $2"
 
 
@@ -57,9 +58,12 @@ JOIN account ON account.institution_id = fine.institution_id
     AND account.patron_id = fine.patron_id AND account.currency = fine.currency
 WHERE line.institution_id = $1 AND line.bursar_transaction_id = $2
 FOR UPDATE OF account"""
-FINE = "SELECT * FROM fine WHERE institution_id = $1 AND fine_id = $2"
-FINE_OF_LINE = """
-SELECT fine.*, line.profile, line.batch_number, line.amount AS line_amount,
+# No fine of a comparison is ever adjusted.
+NOT_AMENDED = """NULL::bigint AS amount_created, NULL::timestamptz AS adjusted_at,
+    NULL::timestamptz AS disputed_at"""
+FINE = f"SELECT *, {NOT_AMENDED} FROM fine WHERE institution_id = $1 AND fine_id = $2"
+FINE_OF_LINE = f"""
+SELECT fine.*, {NOT_AMENDED}, line.profile, line.batch_number, line.amount AS line_amount,
     line.currency AS line_currency, line.state AS line_state, line.reason AS line_reason
 FROM export_line AS line JOIN fine USING (institution_id, fine_id)
 WHERE line.institution_id = $1 AND line.bursar_transaction_id = $2"""

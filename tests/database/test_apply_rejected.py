@@ -38,6 +38,14 @@ REJECTED = {
     "payment_conflict": payment(payment_id="known", fine_id="F-9"),
     "reference_mismatch": payment(payment_id="n", fine_id="F-9", bursar_transaction_id="LINE"),
     "currency_mismatch": payment(payment_id="n", fine_id="F-1", currency="EUR"),
+    "overtaken": change(
+        change_id="n",
+        fine_id="F-1",
+        kind="disputed",
+        amount=ABSENT,
+        currency=ABSENT,
+        changed_at="2026-09-02T09:59:59Z",
+    ),
     "already_exported": change(change_id="n", fine_id="BOTH-1"),
     "already_closed": change(change_id="n", fine_id="CLOSED-1"),
     "exceeds_remaining": change(change_id="n", fine_id="F-1", amount="95.51"),
@@ -73,6 +81,9 @@ async def every_state(path: WritePath) -> None:
         fine(fine_id="F-1"),
         change(change_id="known", fine_id="F-1", amount="0.50"),
         change(change_id="back", fine_id="F-1", kind="waived", amount="0.50"),
+        change(
+            change_id="dated", fine_id="F-1", kind="restored", amount=ABSENT, currency=ABSENT
+        ),  # leaves its instant (rules.md, 2b)
         payment(payment_id="known", fine_id="F-1"),
         payment(payment_id="rejected", fine_id="ONLY-1"),
         payment(payment_id="status", fine_id="BOTH-1", **status),

@@ -39,7 +39,8 @@ async def test_whole_patrons_are_read_by_the_index_of_open_fines(database_url: s
     patrons = ["P-7", "P-8"]
     sql = SQL["open_fines_of_patrons"]
     plan = await plan_of(database_url, sql, "972", "USD", "P-7", "F-7", patrons, 2_000)
-    (condition,) = (line for line in plan.splitlines() if "Index Cond" in line)
+    conditions = [line for line in plan.splitlines() if "Index Cond" in line]
+    (condition,) = (line for line in conditions if "fine_id = fine.fine_id" not in line)
     assert "Scan using fine_open" in plan
     assert "(patron_id)::text = ANY" in condition
     assert "Sort" not in plan, "each page would sort all that is left of these patrons"

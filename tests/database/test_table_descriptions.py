@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from service.database import tables
-from service.database.tables import Table
+from service.database.table import Table
 from tests.support.write_path import WritePath
 
 DESCRIBED = [value for value in vars(tables).values() if isinstance(value, Table)]
 GENERATED = {
+    "fine_amendment": {"unconfirmed"},
     "parked": {"arrival"},
     "parked_error": {"recorded_at"},
     "rejected": {"recorded_at", "state"},

@@ -96,6 +96,8 @@ def second_phase() -> Iterator[Case]:
     yield CHANGE, "currency_mismatch", change("N-1", currency="EUR")
     yield CHANGE, "applied", change("N-2", kind="cancelled", amount=ABSENT, currency=ABSENT)
     yield CHANGE, "no_change", change("N-1", kind="restored", amount=ABSENT, currency=ABSENT)
+    yield CHANGE, "applied", change("N-4", kind="adjusted", amount="60.00")
+    yield CHANGE, "overtaken", change("N-4", kind="adjusted", changed_at="2026-09-01T10:00:00Z")
     early = [paid("H-1", "60.00") for _ in range(3)]  # the export sets them free
     for data in early:
         yield PAYMENT, "parked:not_exported", data
@@ -109,6 +111,7 @@ def third_phase(lines: Mapping[str, str]) -> Iterator[Case]:
     """After the export: answers, payments, what the rules refuse of them. `lines`: their ids."""
     yield CHANGE, "already_exported", change("H-4")
     yield CHANGE, "already_closed", change("N-2")
+    yield FINE, "repeat:already_closed", fine("N-2", "NOBODY")
     for number in range(5, 25):
         yield PAYMENT, "applied", paid(f"H-{number}", "50.00" if number % 2 else "51.50")
     for number in range(1, 4):

@@ -86,7 +86,7 @@ def records(steps: Sequence[Step]) -> list[Incoming]:
     return [step for step in steps if not isinstance(step, Export)]
 
 
-def shape(fine: Fine) -> tuple[str, str, int, int, str | None, int]:
+def shape(fine: Fine) -> tuple[str, str, int, int, str | None, int, int]:
     """What the oracle knows of a fine as well."""
     return (
         fine.status.value,
@@ -95,4 +95,5 @@ def shape(fine: Fine) -> tuple[str, str, int, int, str | None, int]:
         fine.outstanding,
         fine.bursar_transaction_id,
         fine.payments_live,
+        fine.amount,
     )

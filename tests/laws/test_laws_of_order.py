@@ -23,7 +23,7 @@ from tests.laws.histories import (
 from tests.laws.writer import Writer
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
-from tests.support.in_memory import Ledger, Step, outcome_of_event
+from tests.support.in_memory import Ledger, Step, but_instants, outcome_of_event
 from tests.support.view_store import Store
 
 Standing = dict[tuple[str, ...], tuple[object, ...]]
@@ -129,12 +129,15 @@ def test_5_a_fine_and_its_payment_decided_on_two_connections_meet_in_the_sweep(
 def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Writer) -> None:
     ledger = Ledger()
     for step in history.steps:
+        before = ledger.store.copy()
         done = ledger.take(step)
         if isinstance(step, Export):
             continue
         outcome = outcome_of_event(done)
         if outcome.startswith(("rejected", "repeat", "parked")):
             assert _moved_nothing(done)
+            assert but_instants(ledger.store) == but_instants(before)
+            assert outcome.startswith("rejected") or ledger.store.fines == before.fines
         if outcome.startswith("rejected"):
             assert done.rejections[0].origin == step.origin
             assert done.patrons.written == ()
@@ -149,7 +152,6 @@ def _moved_nothing(done: Changes) -> bool:
     return not (
         done.accounts.written
         or done.fines.added
-        or done.fines.changed
         or done.transactions
         or done.lines.added
         or done.lines.changed

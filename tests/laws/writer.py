@@ -139,17 +139,26 @@ class Writer:
         return max(1, (due, 1, due + 2, due - 1, due, due + 1)[choice])
 
     def _change(self, fine: int, identity: int, amount: int, variant: int) -> Step:
-        kind = tuple(ChangeKind)[variant % 5]
+        kind = tuple(ChangeKind)[variant % 6]
         fine_id = self._fine_id(fine, identity, (variant * 5) % 6)
-        money = kind in (ChangeKind.PAID, ChangeKind.WAIVED)
+        some = self._new_amount if kind is ChangeKind.ADJUSTED else self._amount
         return changes(
             kind,
-            self._amount(fine_id, amount) if money else None,
+            some(fine_id, amount) if kind.has_amount else None,
             fine_id,
             change_id=self._name("c", len(self.model.changes) if identity else 0),
-            currency="EUR" if variant == 11 else self._currency(fine_id),
+            currency="EUR" if variant > 5 and amount == 5 else self._currency(fine_id),
             institution=self.institution,
+            minute=10 + (identity + amount) % 3,
         )
+
+    def _new_amount(self, fine_id: str, choice: int) -> int:
+        """More, less, the same, just what was paid and waived already, and just less than that."""
+        fine = self.model.fines.get((self.institution, fine_id))
+        if fine is None:
+            return 3 + choice
+        now, gone = abs(fine["amount"]), abs(fine["amount"] - fine["remaining"])
+        return max(1, (now + 2, now - 1, now, gone, gone - 1, abs(fine["made"]))[choice])
 
     def _currency(self, fine_id: str) -> str:
         return "EUR" if fine_id == self._name("F", 4) else "USD"

@@ -1,15 +1,21 @@
 """What the library reports, as rules.md, 2 and 2b, have it."""
 
 from service.core.events import FineChanged, FineCreated
-from tests.oracle.tables import Tables
+from tests.oracle.tables import FineId, ModelFine, Tables
+
+# Changes of which the latest counts, whenever it is read.
+TIMED = {"adjusted": "amount", "disputed": "dispute", "restored": "dispute"}
 
 
 def create(tables: Tables, event: FineCreated) -> str:
     facts = event.facts
     key = (facts.institution_id, facts.fine_id)
     if key in tables.fines:
-        same = tables.fines[key]["content"] == facts.digest
-        return "repeat" if same else "rejected:fine_conflict"
+        fine = tables.fines[key]
+        if fine["content"] != facts.digest:
+            return "rejected:fine_conflict"
+        is_over = fine["status"] == "Closed" and not fine["line"]
+        return "repeat:already_closed" if is_over else "repeat"
     account = (facts.institution_id, facts.patron_id, facts.currency)
     tables.open_fine(key, account, facts.amount, facts.digest, facts.type, facts.loan_id)
     return "applied"
@@ -22,6 +28,18 @@ def change(tables: Tables, event: FineChanged) -> str:
         return "parked:unknown_fine"
     if event.currency and event.currency != fine["account"][2]:
         return "rejected:currency_mismatch"
+    about = TIMED.get(event.kind.value)
+    if about is None:
+        return _change(tables, key, fine, event)
+    if about in fine["latest"] and event.changed_at < fine["latest"][about]:
+        return "rejected:overtaken"
+    outcome = _change(tables, key, fine, event)
+    if outcome != "rejected:exceeds_remaining":
+        fine["latest"][about] = event.changed_at
+    return outcome
+
+
+def _change(tables: Tables, key: FineId, fine: ModelFine, event: FineChanged) -> str:
     if fine["line"]:
         return "rejected:already_exported"
     if fine["status"] == "Closed":
@@ -34,6 +52,8 @@ def change(tables: Tables, event: FineChanged) -> str:
         fine["status"] = wanted
         tables.post(key, kind, 0, 0, 0)
         return "applied"
+    if kind == "adjusted":
+        return _adjust(tables, key, fine, event.amount or 0)
     owed = fine["remaining"] * fine["sign"]
     amount = owed if kind == "cancelled" else event.amount or 0
     if amount > owed:
@@ -43,4 +63,21 @@ def change(tables: Tables, event: FineChanged) -> str:
         fine["status"], fine["considered"] = "Closed", "closed"
     names = {"paid": "desk_payment", "waived": "waiver", "cancelled": "cancellation"}
     tables.post(key, names[kind], amount, -amount * fine["sign"], 0)
+    return "applied"
+
+
+def _adjust(tables: Tables, key: FineId, fine: ModelFine, amount: int) -> str:
+    new = amount * fine["sign"]
+    gone = fine["amount"] - fine["remaining"]
+    if abs(new) < abs(gone):
+        return "rejected:exceeds_remaining"
+    if key[1].startswith("bb-") and abs(new) > abs(fine["made"]):
+        return "rejected:exceeds_remaining"
+    if new == fine["amount"]:
+        return "rejected:no_change"
+    difference = new - fine["amount"]
+    fine["amount"], fine["remaining"] = new, new - gone
+    if fine["remaining"] == 0:
+        fine["status"], fine["considered"] = "Closed", "closed"
+    tables.post(key, "adjustment", difference, difference, 0)
     return "applied"

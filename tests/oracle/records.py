@@ -24,7 +24,7 @@ from tests.oracle.payments import DECIMALS
 Data = Mapping[str, Any]
 
 SNAPSHOT = ("name", "user_group", "identifiers")
-_TIME = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on a time
+_TIME = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on these times
 _ORIGIN = Origin("", 0, 0, None, None)
 
 
@@ -61,7 +61,7 @@ def _fine_changed(data: Data) -> FineChanged:
         ChangeKind(data["kind"]),
         _minor(data),
         data.get("currency"),
-        _TIME,
+        datetime.fromisoformat(data["changed_at"]),
         data.get("reason"),
         data.get("comment"),
     )

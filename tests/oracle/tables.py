@@ -1,6 +1,7 @@
 """What the oracle knows of a history: fines, payments, lines, what waits, what was posted."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypedDict
 
 from service.core.events import BursarPayment, FineChanged
@@ -13,7 +14,9 @@ Identity = tuple[str, str, str]
 class ModelFine(TypedDict):
     account: AccountId
     content: bytes
+    made: int
     amount: int
+    latest: dict[str, datetime]
     sign: int
     type: str
     is_lost: bool
@@ -100,7 +103,9 @@ class Tables:
         self.fines[key] = {
             "account": account,
             "content": content,
+            "made": amount,
             "amount": amount,
+            "latest": {},
             "sign": 1 if amount > 0 else -1,
             "type": type_,
             "is_lost": type_ in ("LOSTITEMREPLACEMENTFEE", "LOSTITEMFINE"),

@@ -120,16 +120,23 @@ def waives(amount: int, fine_id: str = "F1", change_id: str = "c1") -> FineChang
     return changes(ChangeKind.WAIVED, amount, fine_id, change_id=change_id)
 
 
+def adjusts(
+    amount: int, fine_id: str = "F1", change_id: str = "c1", *, minute: int = 10
+) -> FineChanged:
+    """The fine's new amount; positive, also that of a credit."""
+    return changes(ChangeKind.ADJUSTED, amount, fine_id, change_id=change_id, minute=minute)
+
+
 def cancels(fine_id: str = "F1", change_id: str = "c1") -> FineChanged:
     return changes(ChangeKind.CANCELLED, None, fine_id, change_id=change_id)
 
 
-def disputes(fine_id: str = "F1", change_id: str = "c1") -> FineChanged:
-    return changes(ChangeKind.DISPUTED, None, fine_id, change_id=change_id)
+def disputes(fine_id: str = "F1", change_id: str = "c1", *, minute: int = 10) -> FineChanged:
+    return changes(ChangeKind.DISPUTED, None, fine_id, change_id=change_id, minute=minute)
 
 
-def restores(fine_id: str = "F1", change_id: str = "c1") -> FineChanged:
-    return changes(ChangeKind.RESTORED, None, fine_id, change_id=change_id)
+def restores(fine_id: str = "F1", change_id: str = "c1", *, minute: int = 10) -> FineChanged:
+    return changes(ChangeKind.RESTORED, None, fine_id, change_id=change_id, minute=minute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,17 @@ SELECT
 FROM generate_series($1::bigint, $2::bigint) AS n
 """
 
+# Every second fine was adjusted there and back, or was disputed at some time.
+AMENDMENTS = """
+INSERT INTO fine_amendment (
+    institution_id, fine_id, amount_created, adjusted_at, disputed_at, unconfirmed
+)
+SELECT '6050', 'F-' || n, CASE WHEN n % 4 = 0 THEN 1000 END,
+    CASE WHEN n % 4 = 0 THEN timestamptz '2026-01-15 00:00Z' END,
+    CASE WHEN n % 4 = 2 THEN timestamptz '2026-01-15 00:00Z' END, FALSE
+FROM generate_series($1::bigint + $1::bigint % 2, $2::bigint, 2) AS n
+"""
+
 # Each fine was created; then it was exported or closed; then a part of it was paid.
 TRANSACTIONS = """
 INSERT INTO ledger_transaction (
@@ -190,11 +201,20 @@ SELECT 'library.balance-changed.v1', ARRAY['k'::bytea], ARRAY['p'::bytea], ARRAY
 FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
-OF_FINES = (FINES, TRANSACTIONS, PARKED, REJECTED, ACTIONS, RUNS, OUTBOX)
+OF_FINES = (FINES, AMENDMENTS, TRANSACTIONS, PARKED, REJECTED, ACTIONS, RUNS, OUTBOX)
 OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, BATCHES, LINES, RESPONSES)
 TABLES = (
     *("account", "export_batch", "export_line", "export_response", "export_run", "fine"),
-    *("ledger_transaction", "operator_action", "outbox", "parked", "patron", "payment", "rejected"),
+    *(
+        "fine_amendment",
+        "ledger_transaction",
+        "operator_action",
+        "outbox",
+        "parked",
+        "patron",
+        "payment",
+        "rejected",
+    ),
 )
 
 

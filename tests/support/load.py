@@ -21,6 +21,7 @@ from tests.support.respelled import respelled
 
 PATRONS = 2_000
 SOURCE = "ERP"
+CHANGES = ("paid", "waived", "adjusted", "cancelled", "disputed", "restored")
 WEIGHTS = (70, 10, 10, 7, 3)
 
 
@@ -111,14 +112,16 @@ class Load:
 
     def _change(self, fine: Data) -> None:
         for _ in range(self.random.choice((1, 1, 2))):
-            kind = self.random.choice(("paid", "waived", "cancelled", "disputed", "restored"))
+            kind = self.random.choice(CHANGES)
+            has_money = kind in ("paid", "waived", "adjusted")
             data = inputs.fine_changed(
                 institution_id=fine["institution_id"],
                 change_id=f"C-{self._next()}",
                 fine_id=fine["fine_id"],
                 kind=kind,
-                amount=self._part(fine, 1.1) if kind in ("paid", "waived") else inputs.ABSENT,
-                currency=fine["currency"] if kind in ("paid", "waived") else inputs.ABSENT,
+                amount=self._part(fine, 1.1) if has_money else inputs.ABSENT,
+                currency=fine["currency"] if has_money else inputs.ABSENT,
+                changed_at=f"2026-09-02T10:0{self.random.randrange(3)}:00Z",
             )
             at = self.random.random()
             self._put(at, "fine-changed.v1", str(fine["fine_id"]), data)

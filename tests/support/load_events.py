@@ -62,7 +62,7 @@ def take_all(model: Model, events: Iterable[Event]) -> int:
             outcomes[model.take(event_of(event.contract, event.data))] += 1
         else:
             model.rejected.append(str(event.reason))
-    return outcomes["repeat"]
+    return outcomes["repeat"] + outcomes["repeat:already_closed"]
 
 
 def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int) -> None:

@@ -102,8 +102,8 @@ def _some_fine(random: Random, first: int) -> str:
 
 
 def _change(random: Random, first: int) -> Record:
-    kind = random.choice(("paid", "waived", "cancelled", "disputed", "restored"))
-    has_money = kind in ("paid", "waived")
+    kind = random.choice(("paid", "waived", "adjusted", "cancelled", "disputed", "restored"))
+    has_money = kind in ("paid", "waived", "adjusted")
     fine_id = _some_fine(random, first)
     return change(
         change_id=f"C-{random.randrange(200)}",
@@ -111,6 +111,7 @@ def _change(random: Random, first: int) -> Record:
         kind=kind,
         amount=f"{random.randint(1, 60)}" if has_money else ABSENT,
         currency=_mostly(random, _currency(fine_id)) if has_money else ABSENT,
+        changed_at=f"2026-09-02T10:0{random.randrange(3)}:00Z",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from service.core import rules
+from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
 from service.core.ledger import (
@@ -22,8 +23,8 @@ from service.core.ledger import (
     Patron,
     Payment,
     SourceKey,
-    Transaction,
 )
+from service.core.transaction import Transaction
 from service.core.words import BatchState, LineState, Status
 from service.core.workspace import Changes, LoanKey, PatronKey, View
 
@@ -45,6 +46,7 @@ class Store:
     batches: dict[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: dict[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
+    amendments: dict[FineKey, Amendment] = field(default_factory=dict)
     transactions: list[Transaction] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Store:
         self.patrons |= {(p.institution_id, p.patron_id): p for p in changes.patrons.written}
         _add(self.fines, {fine.facts.key: fine for fine in changes.fines.added})
         _change(self.fines, {fine.facts.key: fine for fine in changes.fines.changed})
+        self.amendments |= {fine.facts.key: fine.amendment for fine in changes.amended}
         _add(self.payments, {row.key: row for row in changes.payments.added})
         _change(self.payments, {row.key: row for row in changes.payments.changed})
         _add(self.changes, {row.key: row for row in changes.changes.added})
@@ -143,6 +146,7 @@ def sound(store: Store) -> None:
         active[fine.facts.account] += fine.remaining
         transferred[fine.facts.account] += fine.outstanding
         _sound_fine(fine)
+        assert store.amendments.get(fine.facts.key, NOT_AMENDED) == fine.amendment
     for key, account in store.accounts.items():
         assert (account.active, account.transferred) == (active[key], transferred[key])
     moved: dict[AccountKey, int] = dict.fromkeys(store.accounts, 0)
@@ -155,7 +159,7 @@ def sound(store: Store) -> None:
 
 
 def _sound_fine(fine: Fine) -> None:
-    low, high = sorted((0, fine.facts.amount))
+    low, high = sorted((0, fine.amount))
     assert low <= fine.remaining <= high
     assert low <= fine.outstanding <= high
     assert fine.payments_live >= 0

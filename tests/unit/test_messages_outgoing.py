@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.amendment import Amendment
 from service.core.batches import LoanClosed
 from service.core.ledger import (
     Account,
@@ -17,9 +18,9 @@ from service.core.ledger import (
     FineFacts,
     LibraryRef,
     PaymentRef,
-    Transaction,
 )
 from service.core.money import format_minor
+from service.core.transaction import Transaction
 from service.core.words import Considered, Kind, Status
 from service.messages.encode import encode_balance_changed, encode_loan_closed
 from tests.support.inputs import TRACEPARENT
@@ -60,6 +61,7 @@ CAUSES: dict[Kind, Cause] = {
     Kind.DESK_PAYMENT: LIBRARY,
     Kind.WAIVER: replace(LIBRARY, reason="Goodwill"),
     Kind.CANCELLATION: LIBRARY,
+    Kind.ADJUSTMENT: LIBRARY,
     Kind.DISPUTED: LIBRARY,
     Kind.RESTORED: LIBRARY,
     Kind.EXPORT: EXPORT,
@@ -80,6 +82,20 @@ def test_a_transaction_of_every_kind_keeps_to_the_schema(kind: Kind) -> None:
     amount = -1 if kind is Kind.CREDIT else 95_50
     message = encode_balance_changed(transaction(kind, CAUSES[kind], amount), RECORDED, SOURCE)
     assert sound("balance-changed", message)["transaction"]["kind"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("adjusted", "amount", "created"),
+    [(None, "95.50", None), (120_00, "120.00", "95.50"), (95_50, "95.50", None)],
+)
+def test_the_fine_has_its_amount_as_adjusted_and_the_first_one_where_it_differs(
+    adjusted: int | None, amount: str, created: str | None
+) -> None:
+    given = transaction(Kind.ADJUSTMENT, LIBRARY, 24_50)
+    fine = replace(given.fine, amendment=Amendment(adjusted, OCCURRED))
+    message = encode_balance_changed(replace(given, fine=fine), RECORDED, SOURCE)
+    fine_of_event = sound("balance-changed", message)["fine"]
+    assert (fine_of_event["amount"], fine_of_event.get("amount_created")) == (amount, created)
 
 
 def a_full_transaction() -> Transaction:

@@ -207,7 +207,7 @@ def test_a_change_without_money_has_no_money(kind: str) -> None:
         assert reason == "invalid_schema"
 
 
-@pytest.mark.parametrize("kind", ["paid", "waived"])
+@pytest.mark.parametrize("kind", ["paid", "waived", "adjusted"])
 def test_a_change_with_money_has_all_of_it(kind: str) -> None:
     assert change(kind=kind).amount == 10_00
     for money in ({"amount": None}, {"currency": None}):

@@ -185,6 +185,19 @@ EUR = changes(ChangeKind.PAID, 1_00, currency="EUR")
     ("2b disputed while In dispute", DISPUTED, disputes(), "rejected:no_change"),
     ("2b fine unknown", (), desk_pays(1_00), "parked:unknown_fine"),
     ("2 created again, same content", FINE, creates(95_00), "repeat"),
+    ("2 created again after it was cancelled", CANCELLED, creates(95_00), "repeat:already_closed"),
+    (
+        "2 created again after it was paid at the desk",
+        (*FINE, desk_pays(95_00)),
+        creates(95_00),
+        "repeat:already_closed",
+    ),
+    (
+        "2 created again after it was closed by its export",
+        (*FINE, exports(terms=ONLY)),
+        creates(95_00),
+        "repeat",
+    ),
     ("2 created again, other amount", FINE, creates(95_01), "rejected:fine_conflict"),
     ("2 created again, other owner", FINE, creates(95_00, owner=LIBRARY), "rejected:fine_conflict"),
     (

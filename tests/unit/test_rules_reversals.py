@@ -14,6 +14,7 @@ from tests.support.given import (
     FINE,
     LOST,
     UNI,
+    adjusts,
     at,
     creates,
     disputes,
@@ -117,6 +118,13 @@ LOST_NOTED = (creates(95_00, type_=LOST), exports(), pays(95_00))
     (
         "14 an overpayment whose credit is in dispute: whole, and not exported",
         (*OVERPAID, disputes(CREDIT_ID)),
+        reverses(),
+        transferred(95_00),
+        [("reversal", 95_00, 0, 95_00), ("credit_cancelled", 5_00, 5_00, 0)],
+    ),
+    (
+        "14 an overpayment whose credit was adjusted there and back: whole",
+        (*OVERPAID, adjusts(4_00, CREDIT_ID), adjusts(5_00, CREDIT_ID, "c2")),
         reverses(),
         transferred(95_00),
         [("reversal", 95_00, 0, 95_00), ("credit_cancelled", 5_00, 5_00, 0)],

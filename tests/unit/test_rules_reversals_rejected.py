@@ -9,6 +9,7 @@ from tests.support.given import (
     FINE,
     HOLDS,
     LOST,
+    adjusts,
     creates,
     desk_pays,
     disputes,
@@ -168,6 +169,12 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
     (
         "14 the credit was used up",
         (*OVERPAID, waives(5_00, CREDIT_ID)),
+        reverses(),
+        "rejected:credit_already_exported",
+    ),
+    (
+        "14 the credit was adjusted",
+        (*OVERPAID, adjusts(4_00, CREDIT_ID)),
         reverses(),
         "rejected:credit_already_exported",
     ),

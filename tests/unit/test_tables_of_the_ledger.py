@@ -9,6 +9,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
+from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, Response
 from service.core.ledger import (
     Account,
@@ -38,7 +39,7 @@ from service.core.words import (
 )
 from service.database import tables
 from service.database.encodings import terms_id, terms_of, terms_text
-from service.database.tables import Table
+from service.database.table import Table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 KEY = SourceKey("6050", "ERP", "R-1")
@@ -122,9 +123,29 @@ def read(table: Table[Any], value: object) -> asyncpg.Record:
     return cast(asyncpg.Record, dict(zip(table.columns, table.rows([value], NOW)[0], strict=True)))
 
 
+def read_fine(fine: Fine) -> asyncpg.Record:
+    """The row of a fine as the statements read it: with its row of `fine_amendment`."""
+    joined = {**read(tables.AMENDMENT, fine), **read(tables.FINE, fine)}
+    return cast(asyncpg.Record, joined)
+
+
 @pytest.mark.parametrize(("table", "value"), VALUES)
 def test_a_value_is_read_as_it_was_written(table: Table[Any], value: object) -> None:
     assert table.value(read(table, value)) == value
+
+
+@pytest.mark.parametrize(
+    "amendment",
+    [
+        NOT_AMENDED,
+        Amendment(120_00, NOW),
+        Amendment(95_00, NOW, NOW),
+        Amendment(disputed_at=NOW),
+    ],
+)
+def test_a_fine_is_read_as_it_was_amended(amendment: Amendment) -> None:
+    fine = replace(FINE, amendment=amendment)
+    assert tables.fine_of(read_fine(fine), {}) == fine
 
 
 @pytest.mark.parametrize("terms", [None, Terms(ProfileCode("bursar"), Mode.EXPORT_ONLY)])
@@ -134,7 +155,7 @@ def test_a_fine_is_read_with_its_terms(terms: Terms | None) -> None:
     if terms is not None:
         row = cast(asyncpg.Record, {"body": terms_text(terms)})
         known = {("6050", terms_id(terms)): terms_of(row)}
-    assert tables.fine_of(read(tables.FINE, fine), known) == fine
+    assert tables.fine_of(read_fine(fine), known) == fine
 
 
 @pytest.mark.parametrize("table", [table for table, _ in VALUES])
@@ -144,3 +165,10 @@ def test_an_update_sets_the_changing_columns_of_a_key(table: Table[Any]) -> None
         row, changed = table.row(value), table.changed_row(value)
         assert set(changed) <= set(row)
         assert changed[:2] == row[:2]
+
+
+def test_releases_before_this_read_no_reason_that_they_do_not_know() -> None:
+    key = SourceKey("6050", "ALMA", "C-1")
+    change = Change(key, b"d", ItemState.REJECTED, "F-1", Reason.OVERTAKEN)
+    assert tables.CHANGE.row(change)[-1] == Reason.NO_CHANGE
+    assert tables.CHANGE.changed_row(change)[-1] == Reason.NO_CHANGE

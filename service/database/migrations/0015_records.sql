@@ -16,6 +16,38 @@ CREATE TABLE fine_amendment (
     PRIMARY KEY (institution_id, fine_id)
 );
 
+-- The amount as adjusted, and at the end that of the creation; the other columns are as before.
+CREATE OR REPLACE VIEW report_fine AS
+SELECT
+    fine.institution_id,
+    fine.fine_id,
+    fine.patron_id,
+    fine.currency,
+    fine.type,
+    fine.amount,
+    fine.status,
+    fine.considered,
+    fine.remaining,
+    fine.outstanding,
+    fine.line AS bursar_transaction_id,
+    line.profile,
+    line.batch_number,
+    fine.status_code,
+    fine.refused_reason,
+    fine.exportable OR fine.released AS exportable,
+    fine.credit_of,
+    fine.loan_id,
+    fine.created_at,
+    fine.changed_at,
+    coalesce(amendment.amount_created, fine.amount) AS amount_created
+FROM fine
+LEFT JOIN export_line AS line
+    ON fine.institution_id = line.institution_id AND fine.line = line.bursar_transaction_id
+LEFT JOIN fine_amendment AS amendment
+    ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id;
+COMMENT ON VIEW report_fine IS
+'Every fine now; amount as adjusted and as created; profile and batch of its live line';
+
 -- The credits of a fine.
 CREATE INDEX fine_of_credit ON fine (institution_id, credit_of) WHERE credit_of IS NOT NULL;
 

@@ -206,15 +206,19 @@ SELECT clock_timestamp() AS clock;
 -- name: open_fines
 -- A page of what a run looks at, disputed ones too: they are held back and counted.
 SELECT
-    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
-    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
-    payments_live, status_code, refused_reason, released, changed_at
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at
 FROM fine
+LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE
-    institution_id = $1
-    AND status IN ('Active', 'In dispute') AND currency = $2
-    AND (patron_id, fine_id) > ($3, $4)
-ORDER BY patron_id, fine_id
+    fine.institution_id = $1
+    AND fine.status IN ('Active', 'In dispute') AND fine.currency = $2
+    AND (fine.patron_id, fine.fine_id) > ($3, $4)
+ORDER BY fine.patron_id, fine.fine_id
 LIMIT $5;
 
 -- name: fines_with_failed_changes
@@ -262,16 +266,20 @@ FROM (
 -- name: open_fines_of_patrons
 -- A page of the same for some patrons, once their accounts are locked.
 SELECT
-    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
-    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
-    payments_live, status_code, refused_reason, released, changed_at
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at
 FROM fine
+LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE
-    institution_id = $1
-    AND status IN ('Active', 'In dispute') AND currency = $2
-    AND (patron_id, fine_id) > ($3, $4)
-    AND patron_id = any($5::text [])
-ORDER BY patron_id, fine_id
+    fine.institution_id = $1
+    AND fine.status IN ('Active', 'In dispute') AND fine.currency = $2
+    AND (fine.patron_id, fine.fine_id) > ($3, $4)
+    AND fine.patron_id = any($5::text [])
+ORDER BY fine.patron_id, fine.fine_id
 LIMIT $6;
 
 -- name: live_lines_of_fines

@@ -94,9 +94,13 @@ SELECT
     fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
-    fine.released, fine.changed_at
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-INNER JOIN fine USING (institution_id, fine_id);
+INNER JOIN fine
+    ON k.institution_id = fine.institution_id AND k.fine_id = fine.fine_id
+LEFT JOIN fine_amendment AS amendment
+    ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id;
 
 -- name: read_patron
 -- Patrons by their keys.
@@ -315,6 +319,7 @@ ON CONFLICT (institution_id, patron_id) DO UPDATE
 -- Sets what can change of fines. Their accounts are locked.
 UPDATE fine
 SET
+    amount = k.amount,
     status = k.status,
     considered = k.considered,
     remaining = k.remaining,
@@ -327,14 +332,33 @@ SET
     released = k.released,
     changed_at = k.changed_at
 FROM unnest(
-    $1::text [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::bigint [],
-    $7::text [], $8::text [], $9::integer [], $10::text [], $11::text [], $12::boolean [],
-    $13::timestamptz []
+    $1::text [], $2::text [], $3::bigint [], $4::text [], $5::text [], $6::bigint [],
+    $7::bigint [], $8::text [], $9::text [], $10::integer [], $11::text [], $12::text [],
+    $13::boolean [], $14::timestamptz []
 ) AS k (
-    institution_id, fine_id, status, considered, remaining, outstanding, line, terms_id,
+    institution_id, fine_id, amount, status, considered, remaining, outstanding, line, terms_id,
     payments_live, status_code, refused_reason, released, changed_at
 )
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
+
+-- name: write_fine_amendment
+-- Inserts or replaces what changes in the library have left of fines. Their accounts are locked.
+INSERT INTO fine_amendment (institution_id, fine_id, amount_created, adjusted_at, disputed_at)
+SELECT
+    k.institution_id,
+    k.fine_id,
+    k.amount_created,
+    k.adjusted_at,
+    k.disputed_at
+FROM unnest(
+    $1::text [], $2::text [], $3::bigint [], $4::timestamptz [], $5::timestamptz []
+) AS k (institution_id, fine_id, amount_created, adjusted_at, disputed_at)
+ORDER BY k.institution_id COLLATE "C", k.fine_id COLLATE "C"
+ON CONFLICT (institution_id, fine_id) DO UPDATE
+    SET
+        amount_created = excluded.amount_created,
+        adjusted_at = excluded.adjusted_at,
+        disputed_at = excluded.disputed_at;
 
 -- name: write_payment
 -- Sets what can change of payments.

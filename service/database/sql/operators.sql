@@ -223,15 +223,23 @@ GROUP BY reason;
 -- name: held
 -- Open fines that no profile exports as they are, whoever asks.
 SELECT
-    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
-    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
-    payments_live, status_code, refused_reason, released, changed_at
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at
 FROM fine
+LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE
-    status IN ('Active', 'In dispute')
-    AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released))
-    AND ($1::text IS NULL OR institution_id = $1)
-ORDER BY institution_id, fine_id;
+    fine.status IN ('Active', 'In dispute')
+    AND (
+        fine.status = 'In dispute'
+        OR fine.refused_reason IS NOT NULL
+        OR NOT (fine.exportable OR fine.released)
+    )
+    AND ($1::text IS NULL OR fine.institution_id = $1)
+ORDER BY fine.institution_id, fine.fine_id;
 
 -- name: failed_changes_of_fine
 -- The changes because of which a fine is not exported, for whoever has to decide about them.
@@ -305,11 +313,15 @@ CROSS JOIN LATERAL ( -- noqa: ST05
 -- name: fine
 -- One fine as it is now.
 SELECT
-    institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
-    item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
-    payments_live, status_code, refused_reason, released, changed_at
+    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
+    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at
 FROM fine
-WHERE institution_id = $1 AND fine_id = $2;
+LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
+WHERE fine.institution_id = $1 AND fine.fine_id = $2;
 
 -- name: known_words
 -- By option of a profile: what fines and patrons of each institution had so far. Of each table no

@@ -104,7 +104,7 @@ ORDER BY credit_id;
 SELECT
     institution_id, fine_id, patron_id, currency, type, amount, status, considered, remaining,
     outstanding, bursar_transaction_id, profile, batch_number, status_code, refused_reason,
-    exportable, credit_of, loan_id, created_at, changed_at
+    exportable, credit_of, loan_id, created_at, changed_at, amount_created
 FROM report_fine
 WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY fine_id;

@@ -53,10 +53,13 @@ SELECT
     fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
-    fine.released, fine.changed_at,
+    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
+    amendment.disputed_at,
     coalesce(patron.user_group, '') AS user_group
 FROM fine
 LEFT JOIN patron USING (institution_id, patron_id)
+LEFT JOIN fine_amendment AS amendment ON
+    fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id
 WHERE
     fine.institution_id = $1
     AND fine.status = 'Active'
