@@ -56,6 +56,7 @@ class Output:
     topic: str
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    key: bytes | None = None
     partition: int = 0
     offset: int = 0
 
