@@ -38,8 +38,7 @@ async def erase(
             erased = await _count(connection, "erase_fines", patron[0], fine_ids)
             await connection.execute(SQL["erase_patron"], *patron)
             outcome = f"{outcome}, words of {erased} fines, the patron"
-        decision = Decision("erase", patron[0], subject, justification)
-        await put_action(connection, decision, outcome)
+        await put_action(connection, Decision("erase", patron[0], subject, justification), outcome)
     return DecisionResult(subject, done=True, outcome=outcome)
 
 
