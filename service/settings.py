@@ -29,6 +29,7 @@ SECRETS_DIR = "BURSAR_SECRETS_DIR"
 # Of the test suite and of test builds, not the service's own.
 FOREIGN = frozenset({SECRETS_DIR, "BURSAR_SERVICES", "BURSAR_CI_RUN"})
 MIB = 1024 * 1024
+LIKENESS_PERCENT_MIN = 75  # of a name that is suggested for another one
 # A session shows a sign of life more often than the shortest limit that can be set.
 IDLE_IN_TRANSACTION_MS_MIN = 1_000
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
@@ -283,8 +284,12 @@ def variable_of(field: str) -> str:
 
 
 def _unknown(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f", did you mean {near[0]}?" if near else ""
+    # Without the prefix, which all of them have: it makes any two names look alike.
+    names = {variable.removeprefix(PREFIX): variable for variable in known}
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), names, 1, LIKENESS_PERCENT_MIN / 100
+    )
+    hint = f", did you mean {names[near[0]]}?" if near else ""
     return f"{name}: is not a setting{hint}"
 
 

@@ -86,8 +86,7 @@ def show_batch(profile: str, batch: int, options: ShowOptions, institution: str 
         {**head, **with_money(row, ("total",)), "responses": answers, "became": became},
         options.as_json,
     )
-    rows = [_export_line(line) for line in lines]
-    show(EXPORT_LINES, rows, options.as_json, wide=options.wide)
+    show(EXPORT_LINES, [_export_line(line) for line in lines], options.as_json, wide=options.wide)
 
 
 def _answer(response: asyncpg.Record) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -62,9 +61,6 @@ def check(as_json: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _settings() -> Iterator[Finding]:
-    problems = unknown_variables(os.environ)
-    if not problems:
-        yield ok("settings", "complete and within bounds")
-    for text in problems:
-        yield fault("settings", text)
+def _settings() -> list[Finding]:
+    faults = [fault("settings", text) for text in unknown_variables(os.environ)]
+    return faults or [ok("settings", "complete and within bounds")]

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
 from ..apply.poll import ANY
+from ..consumer.offsets import require_continuation
 from ..core.words import CREDIT_TYPE
 from ..database.session import Connection, Pool
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import owner_in_words
 from ..export.schedule import pauses
 from ..imports.files import alike_sources
+from ..kafka.topics import INPUTS
 from ..operations import quarantined, standing
 from ..operations.alike import AlikeOpenFines, alike_open_fines
 from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
@@ -45,7 +47,8 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
         ]
     async with database(settings) as pool:
         restored = await answer_of("restore check", partial(_restored, settings, pool))
-        return restored + [
+        inputs = await answer_of("input topics", partial(_input_topics, settings, pool))
+        return [*restored, *inputs] + [
             finding
             for subject, question, otherwise in questions
             for finding in await answer_of(subject, partial(_ask, pool, question), otherwise)
@@ -62,6 +65,13 @@ async def _restored(settings: Settings, pool: Pool) -> list[Finding]:
     if problem is not None:
         return [fault("restore check", problem)]
     return [ok("restore check", "Kafka knows nothing that this database does not")]
+
+
+async def _input_topics(settings: Settings, pool: Pool) -> list[Finding]:
+    """Whether the intake can go on where it has stopped reading."""
+    names = [settings.topic_prefix + name for name in INPUTS]
+    await require_continuation(pool, settings, settings.consumer_group, names)
+    return [ok("input topics", "go on where this database has stopped reading")]
 
 
 async def _quarantine(connection: Connection) -> list[Finding]:

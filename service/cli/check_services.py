@@ -3,7 +3,7 @@ reached and has all migrations. `check_database.py` asks the rest of the databas
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -52,13 +52,13 @@ def _profiles(settings: Settings) -> tuple[Profiles | None, list[Finding]]:
     return profiles, [read, *_profile_notes(profiles)]
 
 
-def _profile_notes(profiles: Profiles) -> Iterator[Finding]:
-    for pair in overlaps(profiles):
-        types = ", ".join(sorted(pair.types))
-        text = f"{pair.first} and {pair.second} can claim the same fines: {types}"
-        yield note("profiles", text)
-    for warning in warnings(profiles):
-        yield note("profiles", f"{warning.subject}: {warning.concern}")
+def _profile_notes(profiles: Profiles) -> list[Finding]:
+    texts = [
+        f"{pair.first} and {pair.second} can claim the same fines: {', '.join(sorted(pair.types))}"
+        for pair in overlaps(profiles)
+    ]
+    texts += [f"{warning.subject}: {warning.concern}" for warning in warnings(profiles)]
+    return [note("profiles", text) for text in texts]
 
 
 async def answer_of(

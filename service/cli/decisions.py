@@ -11,6 +11,8 @@ import typer
 
 from ..apply.applier import Applier
 from ..apply.operator_actions import Action, DecisionResult, Justification
+from ..kafka.topics import INPUTS
+from ..operations.names import IMPORT_TOPIC
 from ..settings import Settings
 from . import progress
 from .commands.options import BulkOptions, DecisionOptions, RecordOptions
@@ -22,6 +24,7 @@ from .tables import show
 
 REASON_CHARACTERS_MAX: Final = 500
 IDENTITY: Final = ("--institution", "--id")
+_IDENTITY_ROW: Final = {"--institution": "institution_id", "--source": "source", "--id": "id"}
 PLACE: Final = ("--topic", "--partition", "--offset")
 WAYS: Final = f"{' '.join(IDENTITY)} (--source), {' '.join(PLACE)}"
 OUTCOMES = Listing(
@@ -55,12 +58,14 @@ def decide(
     bulk: BulkOptions,
     *,
     ambiguous: str = "",
+    named: RecordOptions | None = None,
 ) -> None:
     """Finds what is meant, and decides about each in a commit of its own; shows the results.
 
     `verb` and `kind`, such as "Release" and "parked record", say what is decided; `ambiguous` is
-    the complaint if several are found without `--all`. Ends the command with 1 if nothing is found,
-    if the operator does not confirm, or if one of the decisions was not carried out.
+    the complaint if several are found without `--all`. The result shows the identity by which the
+    record was `named`. Ends the command with 1 if nothing is found, if the operator does not
+    confirm, or if one of the decisions was not carried out.
     """
     why = justification(options.reason, options.operator)
     settings = settings_or_exit()
@@ -75,7 +80,9 @@ def decide(
         elif len(meant) > 1:
             raise usage_error(ambiguous)
         results = asyncio.run(decide_each(settings, meant, decision, why))
-    show_results(results, options.as_json)
+    given = {} if named is None or bulk.every else _given(named)
+    identity = {name: given[option] for option, name in _IDENTITY_ROW.items() if option in given}
+    show_results(results, options.as_json, identity)
 
 
 async def decide_each(
@@ -97,10 +104,16 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def show_results(results: Sequence[DecisionResult], as_json: bool) -> None:
-    """What became of each decision; ends the command with 1 if one was not carried out."""
+def show_results(
+    results: Sequence[DecisionResult], as_json: bool, identity: Row | None = None
+) -> None:
+    """What became of each decision; ends the command with 1 if one was not carried out.
+
+    `identity` is what the operator has named, and what the subject of a decision need not have.
+    """
     rows = [
-        {**result.subject, "done": result.done, "outcome": result.outcome} for result in results
+        {**(identity or {}), **result.subject, "done": result.done, "outcome": result.outcome}
+        for result in results
     ]
     show(OUTCOMES, rows, as_json)
     if not all(result.done for result in results):
@@ -136,6 +149,7 @@ def require_record(selected: RecordOptions, *, has_all: bool = True) -> None:
 
     `has_all` says whether the command also takes `--all`.
     """
+    require_topic(selected.topic)
     given = _given(selected)
     used = [way for way in (IDENTITY, PLACE) if not given.keys().isdisjoint(way)]
     if len(used) != 1:
@@ -150,8 +164,15 @@ def require_no_record(selected: RecordOptions, *filters: str) -> None:
 
     `filters` are the options that `--all` may have beside it: they select many records.
     """
+    require_topic(selected.topic)
     if named := [option for option in _given(selected) if option not in filters]:
         raise usage_error(f"{', '.join(named)}: not together with --all")
+
+
+def require_topic(topic: str | None, names: Sequence[str] = (*INPUTS, IMPORT_TOPIC)) -> None:
+    """Ends the command with 2 if the option is none of the topics, with its prefix or without."""
+    if topic is not None and not topic.partition("@")[0].endswith(tuple(names)):
+        raise usage_error(f"--topic: must be one of {', '.join(names)}, with its prefix or without")
 
 
 def _given(selected: RecordOptions) -> dict[str, object]:

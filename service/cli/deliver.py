@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import typer
-
 from ..delivery.delivery import UNAVAILABLE, Delivery
 from ..delivery.feed import Feed
 from ..delivery.folder import Folder
@@ -24,7 +22,7 @@ from ..runtime.telemetry import Event, Metrics, get_log
 from ..settings import KafkaSettings
 from . import progress
 from .commands.files import DeliveryOptions
-from .errors import FAILED, complain, kafka_settings_or_exit, usage_error
+from .errors import complain, complain_of_each, kafka_settings_or_exit, usage_error
 from .lists import Listing, Row, identifier, number, word
 from .problems import operator_errors
 from .process import begin_logging
@@ -148,10 +146,7 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
         complain(note)
     problems = [f"{name}: {text}" for name, text in delivery.standstills.items()]
     problems += delivery.undeliverable_again + delivery.unseen
-    for problem in problems:
-        complain(problem)
-    if problems:
-        raise typer.Exit(FAILED)
+    complain_of_each(problems)
 
 
 def _row(delivered: Delivered) -> Row:

@@ -1,7 +1,7 @@
 """How a command ends early: exit codes, lines on standard error, settings that are faulty."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn, TypeVar
 
 import typer
@@ -43,6 +43,14 @@ def _or_exit(read: Callable[[], Read]) -> Read:
 def complain(text: str) -> None:
     """Prints a line for the operator on standard error."""
     print(f"bursar-bridge: {text}", file=sys.stderr)
+
+
+def complain_of_each(problems: Collection[str]) -> None:
+    """Complains of each problem; ends the command with 1 if there is one."""
+    for text in problems:
+        complain(text)
+    if problems:
+        raise typer.Exit(FAILED)
 
 
 def usage_error(rule: str) -> typer.Exit:

@@ -18,6 +18,7 @@ from ..export.manifest import Manifest
 from ..export.preview import preview
 from ..export.profiles.profile import Profile, Profiles
 from ..export.publish import encode_manifest
+from ..export.selection import Exclusion
 from ..messages.decode import parse
 from ..runtime.problems import OperatorError, summary
 from ..runtime.telemetry import Event, get_log
@@ -142,6 +143,7 @@ async def _run(
                 bar = progress.RunBar(bars, f"exporting {profile.code}", left)
                 if (failure := await _run_profile(job, profile, bar, rows)) is not None:
                     failures[profile.code] = failure
+                _complain_of_rest(profile, bar)
     return failures
 
 
@@ -167,6 +169,7 @@ async def _run_profile(
 
 async def _preview(settings: Settings, profile: Profile, out: Path | None, rows: list[Row]) -> None:
     async with database(settings) as pool:
+        await pausing.runnable(pool, [profile], named=False)
         async with pool.acquire() as connection:
             left = await export_store.open_fines_left(connection, profile)
         with progress.batches() as bars:
@@ -181,6 +184,23 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
                     manifest = encode_manifest(built.manifest, settings.ce_source).value
                     assert manifest is not None
                     _put(out, built.manifest.file_name, built.document, manifest)
+            _complain_of_rest(profile, bar)
+
+
+def _complain_of_rest(profile: Profile, bar: progress.RunBar) -> None:
+    """Says how many open fines are not exported, and why, without those of other profiles."""
+    # What no profile takes is not this profile's, although its manifests count it.
+    held_back = {why for why in Exclusion if why.is_held_back} - {Exclusion.UNKNOWN_TYPE}
+    waiting = {why for why in Exclusion if why.waits}
+    parts = [
+        f"{sum(counts.values())} {name} "
+        f"({', '.join(sorted(f'{why} {count}' for why, count in counts.items()))})"
+        for name, meant in (("held back", held_back), ("not due", waiting))
+        if (counts := {why: count for why, count in bar.reasons.items() if why in meant})
+    ]
+    if parts:
+        way = f"`bursar-bridge held list --profile {profile.code} --waiting` shows them"
+        complain(f"{profile.code}: open fines that are not exported: {', '.join(parts)}; {way}")
 
 
 def _alike_row(alike: AlikeFines, currency: str) -> Row:
@@ -217,8 +237,7 @@ def _put(folder: Path, name: str, document: bytes, manifest: bytes) -> None:
 
 async def _resend(settings: Settings, profiles: Profiles, key: BatchKey) -> bool:
     async with writing(settings) as writer:
-        applier = applier_of(settings, writer)
-        return await new_export_job(settings, applier, profiles).resend(key)
+        return await new_export_job(settings, applier_of(settings, writer), profiles).resend(key)
 
 
 def _row(manifest: Manifest) -> Row:

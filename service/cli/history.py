@@ -12,7 +12,7 @@ from ..operations.reports import PaymentOutcome, amounts_reversed, payment_outco
 from .commands.ledger import HistoryOptions
 from .commands.options import ListOptions, ShowOptions
 from .errors import complain, end_without, usage_error
-from .lists import Listing, Row, identifier, number, sentence, text, word
+from .lists import Listing, Row, identifier, number, sentence, word
 from .session import read_database
 from .tables import instant, show
 from .texts import money, parse_instant, with_money
@@ -29,7 +29,7 @@ FINES = Listing(
         identifier("bursar_transaction_id"),
         identifier("profile"),
         number("batch_number"),
-        text("refused_reason"),
+        sentence("refused_reason"),
         identifier("institution_id", wide=True),
         identifier("patron_id", wide=True),
         word("type", wide=True),
@@ -53,7 +53,7 @@ ENTRIES = Listing(
         number("outstanding"),
         identifier("fine_id"),
         sentence("reference"),
-        text("text"),
+        sentence("text"),
         word("status", wide=True),
         number("remaining", wide=True),
         word("currency", wide=True),

@@ -87,8 +87,7 @@ def _accepted(options: ImportOptions) -> Acceptance:
         raise usage_error(
             "--reason: is required with --accept-source and with --known-lines skip, pay"
         )
-    why = justification(options.reason, options.operator)
-    return Acceptance(why, options.accept_source, lines)
+    return Acceptance(justification(options.reason, options.operator), options.accept_source, lines)
 
 
 def _file_of(
@@ -183,8 +182,7 @@ class _Import:
 
         async with database(self._settings) as pool:
             job = self._job(ReadOnly(pool))
-            target = await self._target(job, register=False)
-            summary = await self._check(job, target, keep)
+            summary = await self._check(job, await self._target(job, register=False), keep)
         self._course.is_complete = True
         if self._is_empty("nothing would be imported"):
             return
@@ -276,12 +274,10 @@ class _Import:
         return ImportJob(writer, LedgerReader(parse), self._settings, topics)
 
     async def _target(self, job: ImportJob, *, register: bool) -> PaymentFile:
-        accepted = self._accepted
-        return await job.file(self._key, self._profile.code, accepted, register=register)
+        return await job.file(self._key, self._profile.code, self._accepted, register=register)
 
     def _show_plan(self, summary: Summary) -> None:
-        rows = import_shown.would_be(summary)
-        show(import_shown.WOULD_BE, rows, self._options.as_json)
+        show(import_shown.WOULD_BE, import_shown.would_be(summary), self._options.as_json)
         self._warn(summary)
 
     def _warn(self, summary: Summary) -> None:

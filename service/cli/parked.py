@@ -124,6 +124,7 @@ def _decide(
         options,
         bulk,
         ambiguous=SEVERAL,
+        named=selected,
     )
 
 
@@ -142,11 +143,10 @@ def _named(selected: RecordOptions, record: str | None) -> ParkedFilter:
 async def _details(
     connection: Connection, meant: ParkedFilter
 ) -> list[tuple[ParkedRecord, Overpaid | None, Sequence[Action]]]:
-    store = LedgerReader(parse)
     return [
         (
             record,
-            await overpaid(connection, store, record),
+            await overpaid(connection, LedgerReader(parse), record),
             await actions_on(connection, record.subject),
         )
         for record in await parked.find(connection, meant)

@@ -8,12 +8,12 @@ import typer
 
 from ..database import migrate as migrations
 from ..database.reach import in_words
-from ..kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
+from ..kafka.topics import INPUTS, OUTPUTS, check_topics, create_topics
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OlderDatabase
 from ..runtime.telemetry import Event, get_log
 from ..settings import KafkaSettings, unknown_variables
-from .errors import FAILED, complain, kafka_settings_or_exit, settings_or_exit
+from .errors import complain_of_each, kafka_settings_or_exit, settings_or_exit
 from .problems import PLAIN, operator_errors, status_of
 
 log = get_log(__name__)
@@ -67,12 +67,13 @@ def migrate() -> None:
     typer.echo(f"{applied} applied" if applied else "nothing to apply")
 
 
-def create_missing_topics(partitions: int, replication: int) -> None:
+def create_missing_topics(partitions: int | None, replication: int | None) -> None:
     """Creates the topics that are missing, each with so many partitions and copies."""
     settings = kafka_settings_or_exit()
-    shape = TopicShape(partitions, replication)
     with operator_errors():
-        created = asyncio.run(create_topics(settings, settings.topic_prefix, shape))
+        created = asyncio.run(
+            create_topics(settings, settings.topic_prefix, partitions, replication)
+        )
     for name in created:
         typer.echo(f"created {name}")
     typer.echo(f"{len(created)} created, {len(INPUTS) + len(OUTPUTS) - len(created)} there already")
@@ -83,8 +84,5 @@ def compare_topics() -> None:
     settings = kafka_settings_or_exit()
     with operator_errors():
         differences = asyncio.run(check_topics(settings, settings.topic_prefix))
-    for difference in differences:
-        complain(f"{difference.topic}: {difference.rule}")
-    if differences:
-        raise typer.Exit(FAILED)
+    complain_of_each([f"{difference.topic}: {difference.rule}" for difference in differences])
     typer.echo(f"all {len(INPUTS) + len(OUTPUTS)} topics are as they must be")

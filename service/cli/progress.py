@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 
@@ -10,17 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment, Segments
 
 from ..export.manifest import Manifest
+from ..export.plan import Passed
 from ..export.store import OPEN_FINES_COUNTED_MAX
 
 
 def steps() -> AbstractContextManager[Progress]:
     """Shows a bar with the number of steps that are done, of all steps."""
-    return _shown(BarColumn(), MofNCompleteColumn())
+    return _shown(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
 
 def batches() -> AbstractContextManager[Progress]:
-    """Shows a bar for `RunBar`, whose counts stand behind the bar."""
-    return _shown(BarColumn(), TextColumn("{task.fields[counts]}"))
+    """Shows a bar for `RunBar`; its counts have a line of their own below the description, because
+    the longest code of a profile leaves no room beside it.
+    """
+    return _shown(TextColumn("{task.description}\n{task.fields[counts]}"), BarColumn())
 
 
 @contextmanager
@@ -33,10 +37,10 @@ def waiting(text: str) -> Iterator[None]:
 
 @contextmanager
 def _shown(*columns: BarColumn | MofNCompleteColumn | TextColumn) -> Iterator[Progress]:
-    named = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
     console = Console(file=sys.stderr)
     bars = Progress(
-        *named,
+        *columns,
+        TimeElapsedColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -88,8 +92,9 @@ class _TextAbove(io.TextIOBase):
 class RunBar:
     """One profile's run: how many of its open fines it has passed, and what it took of them.
 
-    `open_fines` is the most it can take; not all of it may be due.
-    Where open fines were not counted to their end, the bar moves without a total.
+    `open_fines` is the most it can take; not all of it may be due. `reasons` counts what it has
+    passed, by the reason why it is not exported now. Where open fines were not counted to their
+    end, the bar moves without a total.
     """
 
     def __init__(self, progress: Progress, text: str, open_fines: int) -> None:
@@ -97,12 +102,13 @@ class RunBar:
         is_counted = open_fines < OPEN_FINES_COUNTED_MAX
         self._open = f"{open_fines}" if is_counted else f"{open_fines} or more"
         self._batches = self._fines = 0
+        self.reasons: Passed = Counter()
         total = open_fines if is_counted else None
         self._task = progress.add_task(text, total=total, counts=self.counts)
 
     @property
     def counts(self) -> str:
-        """The text behind the bar: batches and fines so far, of how many open fines."""
+        """The text below the description: batches and fines so far, of how many open fines."""
         return f"batches {self._batches}, fines {self._fines} of {self._open} open"
 
     def add(self, manifest: Manifest) -> None:
@@ -111,6 +117,7 @@ class RunBar:
         self._fines += manifest.count
         self._progress.update(self._task, counts=self.counts)
 
-    def passed(self, open_fines: int) -> None:
-        """Moves the bar by so many open fines, whether the run took them or held them back."""
-        self._progress.update(self._task, advance=open_fines)
+    def passed(self, open_fines: Passed) -> None:
+        """Moves the bar by these open fines, whether the run took them or held them back."""
+        self.reasons.update(open_fines)
+        self._progress.update(self._task, advance=open_fines.total())

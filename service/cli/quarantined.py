@@ -5,11 +5,12 @@ import re
 from ..apply.operator_actions import actions_on
 from ..database.quarantine import QuarantineId
 from ..database.session import Connection
+from ..kafka.topics import OUTPUTS
 from ..operations import quarantined
 from ..operations.quarantined import QuarantinedRecord, QuarantineFilter
 from ..runtime.problems import OperatorError
 from .commands.options import BulkOptions, DecisionOptions, ListOptions
-from .decisions import action_rows, decide
+from .decisions import action_rows, decide, require_topic
 from .errors import usage_error
 from .lists import Listing, Row, identifier, number, text, word
 from .session import read_database
@@ -36,6 +37,7 @@ QUARANTINED = Listing(
 
 def list_quarantined(options: ListOptions, topic: str | None) -> None:
     """Lists the records in quarantine that the options select."""
+    require_topic(topic, OUTPUTS)
     selected = QuarantineFilter(topic=topic, limit=options.limit)
     records = read_database(lambda connection: _find(connection, selected))
     show(QUARANTINED, [_row(record) for record in records], options.as_json, wide=options.wide)
@@ -56,6 +58,7 @@ def release(
         raise usage_error("name one of --id, --all")
     if topic is not None and not bulk.every:
         raise usage_error("--topic: only with --all")
+    require_topic(topic, OUTPUTS)
     meant = QuarantineFilter(None if record_id is None else _id(record_id), topic)
     decide(
         "Release",

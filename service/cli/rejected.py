@@ -2,12 +2,22 @@
 
 from ..apply.operator_actions import actions_on
 from ..core.words import Reason, RejectedState
+from ..database.ledger_read import LedgerReader
 from ..database.session import Connection
+from ..messages.decode import parse
 from ..operations import rejected
-from ..operations.names import Names, names_in
+from ..operations.conflicts import differences
+from ..operations.names import Names, envelope_in, names_in
 from ..operations.rejected import RejectedFilter, RejectedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
-from .decisions import Decision, action_rows, decide, require_no_record, require_record
+from .decisions import (
+    Decision,
+    action_rows,
+    decide,
+    require_no_record,
+    require_record,
+    require_topic,
+)
 from .errors import complain, end_without, usage_error
 from .lists import Listing, Row, identifier, number, place, sentence, word
 from .session import read_database
@@ -51,6 +61,7 @@ def list_rejected(
         raise usage_error("--institution: must be given with --id")
     if source is not None and record_id is None:
         raise usage_error("--id: must be given with --source")
+    require_topic(topic)
     selected = RejectedFilter(
         institution_id=institution,
         reason=because or former_because,
@@ -116,6 +127,7 @@ def _decide(
         options,
         bulk,
         ambiguous=SEVERAL,
+        named=selected,
     )
 
 
@@ -142,6 +154,10 @@ async def _details(connection: Connection, meant: RejectedFilter, value: bool) -
     for record in await rejected.find(connection, meant):
         origin = await rejected.origin_of(connection, record)
         row = dict(_row(record, None if origin is None else names_in(origin.value)))
+        if origin is not None:
+            row["envelope"] = envelope_in(origin)
+            if record.reason.endswith("_conflict"):
+                row["differs_in"] = await differences(connection, LedgerReader(parse), origin)
         row["decisions"] = action_rows(await actions_on(connection, record.subject))
         if value and origin is not None:
             row["value"] = (origin.value or b"").decode(errors="replace")

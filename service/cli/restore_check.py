@@ -40,8 +40,7 @@ BILLED = Listing(
 
 def show_check(as_json: bool) -> None:
     """Shows the verdict, if there is one, and what the check finds now."""
-    state = _state(lambda pool, settings: operators.read_state(pool, new_check(settings)))
-    _show(state, as_json)
+    _show(_state(lambda pool, settings: operators.read_state(pool, new_check(settings))), as_json)
 
 
 def _state(question: Callable[[Pool, Settings], Awaitable[State]]) -> State:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import orjson
 import typer
@@ -24,8 +25,8 @@ TEXT_CELLS_MIN = 12
 SENTENCE_CELLS_MIN = 30
 CUT = "…"
 FOLDED = (Kind.TEXT, Kind.SENTENCE)
-# What a refused record holds must not steer the terminal.
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What a rejected record holds must not steer the terminal, nor change the order of its letters.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def show(listing: Listing, rows: Sequence[Row], as_json: bool, *, wide: bool = False) -> None:
@@ -73,7 +74,8 @@ def show_card(row: Row, as_json: bool) -> None:
 def show_json(rows: Sequence[Row]) -> None:
     """Prints a JSON object for each row on a line of its own; instants are in UTC."""
     for row in rows:
-        typer.echo(orjson.dumps(row, option=orjson.OPT_UTC_Z))
+        text = orjson.dumps(row, option=orjson.OPT_UTC_Z).decode()
+        typer.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,19 @@ class _Table:
             yield from map(Text, self._below(row))
 
     def _first(self, row: Row) -> Iterator[Text]:
-        first, continued = Text(), list[str]()
-        for column, cells in self.widths.items():
-            value = _cell(row, column)
-            if column.kind is Kind.SENTENCE:
-                value, *more = _folded(value, self.cells_max and cells)
-                continued = [" " * first.cell_len + part for part in more]
-            first.append(_aligned(column, value, cells), column.colours.get(value, ""))
-            first.append(GAP)
-        first.rstrip()
-        yield first
-        yield from map(Text, continued)
+        """The first line of a row, and what its sentences need below it."""
+        values = (self._parts(column, _cell(row, column)) for column in self.widths)
+        for parts in zip_longest(*values, fillvalue=""):
+            printed = Text()
+            for (column, cells), part in zip(self.widths.items(), parts, strict=True):
+                printed.append(_aligned(column, part, cells), column.colours.get(part, ""))
+                printed.append(GAP)
+            printed.rstrip()
+            yield printed
+
+    def _parts(self, column: Column, value: str) -> list[str]:
+        is_folded = column.kind is Kind.SENTENCE and self.cells_max is not None
+        return _folded(value, self.widths[column]) if is_folded else [value]
 
     def _below(self, row: Row) -> Iterator[str]:
         """Each column with its name; as many beside each other as fit."""

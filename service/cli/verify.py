@@ -10,7 +10,7 @@ import typer
 from ..export.batch_file import MANIFESTS, manifest_path
 from ..export.verify import Difference, chains, verify
 from . import progress
-from .errors import FAILED, complain, usage_error
+from .errors import complain_of_each, usage_error
 
 Manifest = Mapping[str, object]
 # What the chain needs of a manifest: of a long one the lines are not kept.
@@ -46,10 +46,7 @@ def verify_files(paths: list[Path], manifest: Path | None, previous: Path | None
             manifests += [] if values is None else [_needed(values)]
     links = [_needed(values) for values in map(_manifest, others) if values is not None]
     differences += map(_text, chains([*manifests, *links]))
-    for text in differences:
-        complain(text)
-    if differences:
-        raise typer.Exit(FAILED)
+    complain_of_each(differences)
     typer.echo(_sound(manifests, len(links), alone=alone))
 
 

@@ -87,6 +87,7 @@ class Intake:
         # What this process has committed: a database that says less is an older one.
         self._committed: dict[TopicPartition, int] = {}
         self._stop = asyncio.Event()
+        self._show(None)
 
     @property
     def partitions(self) -> int:
@@ -191,8 +192,7 @@ class Intake:
             if not (origins := member.without_held(taken_together)):
                 continue
             started_ns = time.monotonic_ns()
-            records = await self._read(origins)
-            poll = Poll(records, member.assignments_of(origins), member.suspects)
+            poll = Poll(await self._read(origins), member.assignments_of(origins), member.suspects)
             report = await self._applier.apply(poll)
             ends = {
                 TopicPartition(row.topic, row.partition): row.next_offset
@@ -212,6 +212,7 @@ class Intake:
         """Every topic has its gauges, also one that nothing is read of here."""
         assigned = member.group.assigned if member is not None else frozenset()
         counts = Counter(at.topic for at in assigned)
+        self._metrics.poll_size.set(self._size.records)
         self._metrics.partitions.set(len(assigned))
         self._metrics.partitions_held.set(0 if member is None else len(member.suspects))
         for topic in self._source.contracts:
@@ -242,7 +243,6 @@ class Intake:
         metrics.polls.labels("applied").inc()
         metrics.poll_records.observe(read.total())
         self._resize(read.total(), report, (time.monotonic_ns() - started_ns) // 1_000_000)
-        metrics.poll_size.set(self._size.records)
         observe_since(metrics.poll_seconds, started_ns)
         for topic, count in read.items():
             metrics.records.labels(topic).inc(count)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
@@ -15,18 +14,18 @@ from aiokafka.errors import (
 )
 
 from ..apply.poll import PartitionHold
-from ..core.digests import record_digest
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, TopicAndPartition
 from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..restore.guard import Guard
+from ..restore.known import Record
 from ..runtime.failures import ConsumerLost
-from ..runtime.problems import OtherHistory, RecordsGone
+from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings import IntakeLimits, KafkaAccess
 from .group import Coverage, GroupListener, IntakePauses, Source
-from .offsets import OffsetCommits, OffsetLoader
+from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds
 
 LOAD_SECONDS_MAX = 15
@@ -36,40 +35,11 @@ HOLD_MS_MAX = 5_000  # until a partition whose next record alone is too much is 
 log = get_log(__name__)
 
 
-class KafkaRecord(Protocol):
-    """A record of an input topic, as the client returns it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-    timestamp: int
-
-
-def origin_of(record: KafkaRecord) -> Origin:
-    """Returns the record as the rules see it; a header without a value gets an empty value."""
+def origin_of(record: Record) -> Origin:
+    """Returns the record's place and its bytes; a header without a value gets an empty value."""
     headers = tuple((name, value or b"") for name, value in record.headers)
     content = record.key, record.value, headers, None, record.timestamp
     return Origin(record.topic, record.partition, record.offset, *content)
-
-
-def has_last_record(records: Iterable[KafkaRecord], assignment: Assignment) -> bool:
-    """Whether the last record that was read of the partition is among `records`.
-
-    Raises OtherHistory if another record has its offset.
-    """
-    for record in records:
-        if record.offset == assignment.last_record_offset:
-            if record_digest(record.key, record.value) != assignment.last_record_digest:
-                raise OtherHistory(
-                    f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
-                    "another record than the one that was read there; the topic was made anew. "
-                    "Restore it, or read it from its start by deleting its rows of consumer_offset"
-                )
-            return True
-    return False
 
 
 class Member:
@@ -148,7 +118,7 @@ class Member:
             timeout_ms=self._limits.poll_wait_ms, max_records=records_max
         )
         try:
-            records: Mapping[TopicPartition, Sequence[KafkaRecord]] | None = await unless_set(
+            records: Mapping[TopicPartition, Sequence[Record]] | None = await unless_set(
                 polling, stop, self.group.changed
             )
         except NoOffsetForPartitionError as problem:
@@ -264,7 +234,7 @@ class Member:
         self._consumer.resume(*(at for at in assignments if not self._holds.is_paused(at)))
         self.is_loaded = True
 
-    def _unread(self, at: TopicPartition, records: Sequence[KafkaRecord]) -> Sequence[KafkaRecord]:
+    def _unread(self, at: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
         """The records without those read before; the last record read is compared once."""
         if at not in self._unchecked:
             return records

@@ -1,5 +1,5 @@
 """Offsets of the assigned partitions: loaded from the database, compared with Kafka, and committed
-to Kafka.
+to Kafka. `bursar-bridge check` compares those of all partitions, with the same functions.
 
 The offsets in the database decide where reading continues. If the database and Kafka contradict
 each other, the service stops with one line of explanation, because it would otherwise skip records
@@ -7,7 +7,8 @@ or apply them twice.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,15 +17,20 @@ from aiokafka.errors import KafkaError
 from ..core.digests import record_digest
 from ..database import offsets
 from ..database.offsets import Assignment
+from ..database.session import Pool
 from ..restore.findings import read_further
 from ..restore.guard import Guard
+from ..restore.known import Record
+from ..restore.topics import Range, Topics, open_topics
 from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
+from ..settings import KafkaAccess
 from .group import IntakePauses, Source
 
 EMPTY_DIGEST = record_digest(None, None)
 WRITER = "intake_offsets"  # of the process; the intake's polls are another writer's
 LAG_RETRY_MS = 250
+CHECK_LAG_SECONDS_MAX = 2  # of `bursar-bridge check`, which a person awaits
 LAST_COMMIT_SECONDS_MAX = 2
 
 log = get_log(__name__)
@@ -64,8 +70,9 @@ class OffsetLoader:
         read_up_to = {at: max(in_group.get(at, 0), committed.get(at, 0)) for at in assignments}
         next_offsets = {at: row.next_offset for at, row in assignments.items()}
         await self._require_not_ahead(read_up_to, next_offsets)
-        firsts = await self._within_bounds(next_offsets)
-        return {at: _comparable(row, firsts[at]) for at, row in assignments.items()}
+        topics = Topics(self._consumer)
+        firsts = await first_offsets(topics, next_offsets, self._pauses.lag_seconds_max)
+        return {at: comparable(row, firsts[at]) for at, row in assignments.items()}
 
     async def _introduce(self, topics: Collection[str]) -> None:
         """A topic this database has never seen starts at the configured choice, all of it."""
@@ -111,31 +118,87 @@ class OffsetLoader:
             if offset is not None
         }
 
-    async def _within_bounds(self, next_offsets: Offsets) -> Offsets:
-        """The first offset of each partition.
 
-        Raises RecordsGone or OtherHistory if the next record is not between the partition's first
-        record and its end.
-        """
-        firsts: Offsets = await self._consumer.beginning_offsets(list(next_offsets))
-        for at, next_offset in next_offsets.items():
-            if next_offset < firsts[at]:
-                advice = "restore them, or accept the loss by updating consumer_offset"
-                text = f"now starts at {firsts[at]}, records were deleted before they were read"
-                raise RecordsGone(_message(at, text, next_offset, advice))
-        for _ in range(self._pauses.lag_seconds_max * 1_000 // LAG_RETRY_MS):
-            ends: Offsets = await self._consumer.end_offsets(list(next_offsets))
-            beyond = [at for at, offset in next_offsets.items() if offset > ends[at]]
-            if not beyond:
-                return firsts
-            await asyncio.sleep(LAG_RETRY_MS / 1_000)
-        advice = "restore it, or read it from its start by deleting its rows of consumer_offset"
-        text = f"ends at {ends[beyond[0]]}, it was cut or made anew"
-        raise OtherHistory(_message(beyond[0], text, next_offsets[beyond[0]], advice))
+async def require_continuation(
+    pool: Pool, access: KafkaAccess, group_id: str, names: Sequence[str]
+) -> None:
+    """Compares the topics with what this database has read of them; topics that are missing, or
+    were never read, are passed over.
+
+    Raises OtherHistory and RecordsGone as the start of the service would; CannotAsk,
+    OutputUnreadable, and errors of the database.
+    """
+    async with open_topics(access, group_id) as topics:
+        # The offsets before the ends: a service that runs reads on meanwhile.
+        async with pool.acquire() as connection:
+            rows = await offsets.positions(connection, names)
+        known = {TopicPartition(row.topic, row.partition): row for row in rows}
+        partitions = await topics.partitions(names)
+        assignments = {
+            at: known.get(at) or Assignment(at.topic, at.partition, next_offset=0, owner_epoch=0)
+            for topic in {row.topic for row in rows}
+            for at in partitions.get(topic, ())
+        }
+        if not assignments:
+            return
+        next_offsets = {at: row.next_offset for at, row in assignments.items()}
+        firsts = await first_offsets(topics, next_offsets, CHECK_LAG_SECONDS_MAX)
+        last_offsets = {
+            at: comparable(row, firsts[at]).last_record_offset for at, row in assignments.items()
+        }
+        ranges = [
+            Range(at, last, last + 1) for at, last in last_offsets.items() if last is not None
+        ]
+        async with aclosing(topics.read(ranges)) as pages:
+            async for page in pages:
+                for record in page:
+                    at = TopicPartition(record.topic, record.partition)
+                    has_last_record([record], assignments[at])
 
 
-def _comparable(row: Assignment, first: int) -> Assignment:
-    """The assignment, without a last record that cannot be compared."""
+def has_last_record(records: Iterable[Record], assignment: Assignment) -> bool:
+    """Whether the last record that was read of the partition is among `records`.
+
+    Raises OtherHistory if another record has its offset.
+    """
+    for record in records:
+        if record.offset == assignment.last_record_offset:
+            if record_digest(record.key, record.value) != assignment.last_record_digest:
+                raise OtherHistory(
+                    f"topic {record.topic}, partition {record.partition}, offset {record.offset}: "
+                    "another record than the one that was read there; the topic was made anew. "
+                    "Restore it, or read it from its start by deleting its rows of consumer_offset"
+                )
+            return True
+    return False
+
+
+async def first_offsets(topics: Topics, next_offsets: Offsets, lag_seconds_max: int) -> Offsets:
+    """Returns the first offset of each partition.
+
+    An end may lag behind for `lag_seconds_max` seconds, as after a broker's fail-over. Raises
+    RecordsGone or OtherHistory if the next record is not between the partition's first record and
+    its end.
+    """
+    firsts = await topics.firsts(next_offsets)
+    for at, next_offset in next_offsets.items():
+        if next_offset < firsts[at]:
+            advice = "restore them, or accept the loss by updating consumer_offset"
+            text = f"now starts at {firsts[at]}, records were deleted before they were read"
+            raise RecordsGone(_message(at, text, next_offset, advice))
+    for _ in range(lag_seconds_max * 1_000 // LAG_RETRY_MS):
+        ends = await topics.ends(next_offsets)
+        beyond = [at for at, offset in next_offsets.items() if offset > ends[at]]
+        if not beyond:
+            return firsts
+        await asyncio.sleep(LAG_RETRY_MS / 1_000)
+    advice = "restore it, or read it from its start by deleting its rows of consumer_offset"
+    text = f"ends at {ends[beyond[0]]}, it was cut or made anew"
+    raise OtherHistory(_message(beyond[0], text, next_offsets[beyond[0]], advice))
+
+
+def comparable(row: Assignment, first: int) -> Assignment:
+    """Returns the assignment, without a last record that cannot be compared."""
     # One without key and value tells nothing, and it may be one that the client cannot return.
     is_distinct = row.last_record_digest not in (None, EMPTY_DIGEST)
     if is_distinct and row.last_record_offset is not None:

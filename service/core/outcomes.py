@@ -105,7 +105,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.ALREADY_EXPORTED: "fine_id: the fine was exported, the bursar collects it",
     Reason.ALREADY_CLOSED: "fine_id: the fine is closed",
     Reason.EXCEEDS_REMAINING: "amount: is more than what remains",
-    Reason.NO_CHANGE: "kind: the fine is so already",
+    Reason.NO_CHANGE: "kind: the change would leave the fine as it is",
     Reason.IMPORT_NOT_ACTIVE: "fine_id: its profile only exports",
     Reason.EXCEEDS_OUTSTANDING: "amount: is more than what is outstanding",
     Reason.OVERPAID: "amount: is more than what is outstanding and the profile takes no excess",

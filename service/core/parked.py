@@ -86,12 +86,13 @@ def _retry(workspace: Workspace, key: ParkedKey, item: ParkedEvent) -> Outcome |
         if again != item:
             workspace.park(again)
         return None if again.fine_id == item.fine_id else outcome
-    workspace.outcomes[f"unparked:{item.wait}"] += 1
     _unpark(workspace, key, item, outcome)
     return outcome
 
 
 def _unpark(workspace: Workspace, key: ParkedKey, item: ParkedEvent, outcome: Outcome) -> None:
+    if outcome != rejected(Reason.DISCARDED):
+        workspace.outcomes[f"unparked:{item.wait}"] += 1
     workspace.parked.remove(key)
     conclude(workspace, item.event, outcome)
 

@@ -35,6 +35,12 @@ async def known_topics(connection: Connection, topics: Collection[str]) -> froze
     return frozenset(row["topic"] for row in rows)
 
 
+async def positions(connection: Connection, topics: Collection[str]) -> list[Assignment]:
+    """Returns where this database goes on in each partition of `topics` that it has read before."""
+    rows = await connection.fetch(statements("offsets")["positions"], sorted(topics))
+    return [Assignment(*row.values()) for row in rows]
+
+
 async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]) -> None:
     """Inserts all partitions of a new topic, each with the offset at which it starts.
 

@@ -7,8 +7,9 @@ the relay publishes what the commit has put into the outbox.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import asyncpg
@@ -22,7 +23,7 @@ from ..runtime.waiting import wait_any
 from . import store as export_store
 from .failures import RunFailed, RunFailure, failure_of
 from .manifest import Manifest
-from .plan import STEP_FINES_MAX, drop_plan, extend_plan, keep_plan, load_plan
+from .plan import STEP_FINES_MAX, Passed, drop_plan, extend_plan, keep_plan, load_plan
 from .profiles.profile import Profile, Profiles
 from .publish import ExportTopics, publish_again
 from .schedule import ProfileRuns, Retries, RunProgress, is_due, is_paused, runs_of_profiles
@@ -36,10 +37,10 @@ HALVED_FINES_MIN = 100
 
 @dataclass(frozen=True, slots=True)
 class _StepResult:
-    """What one commit of a run did: it passed so many open fines, and perhaps sealed a batch."""
+    """What one commit of a run did: it passed some open fines, and perhaps sealed a batch."""
 
     run_is_over: bool
-    passed: int = 0
+    passed: Passed = field(default_factory=Counter)
     manifest: Manifest | None = None
 
 
@@ -148,14 +149,14 @@ class ExportJob:
         profile: Profile,
         sealed: Callable[[Manifest], None] = lambda _: None,
         stop: asyncio.Event | None = None,
-        passed: Callable[[int], None] = lambda _: None,
+        passed: Callable[[Passed], None] = lambda _: None,
     ) -> int:
         """Continues the open run of the profile, or makes a new run, until every fine is passed,
         `stop` is set, the profile is paused, or another exporter has ended the run.
 
         Returns the number of batches sealed. `sealed` is called with the manifest of each batch,
-        which is not kept because it names every line. `passed` is called with the number of open
-        fines that each commit has passed.
+        which is not kept because it names every line. `passed` is called with the open fines that
+        each commit has passed, counted as in Plan.
 
         Raises RunFailed if only the run of this profile has failed. An error that the runs of other
         profiles would meet, too, comes out as it is.
@@ -179,7 +180,7 @@ class ExportJob:
         run_id: str,
         sealed: Callable[[Manifest], None],
         stop: asyncio.Event | None,
-        passed: Callable[[int], None] = lambda _: None,
+        passed: Callable[[Passed], None] = lambda _: None,
     ) -> int:
         batches = 0
         is_over = False

@@ -21,6 +21,8 @@ SQL = statements("export")
 # A step of this many fines takes about a second. A patron is never divided between two steps.
 STEP_FINES_MAX = 10_000
 
+Passed = Counter[Exclusion | None]
+
 
 @dataclass(slots=True)
 class Plan:
@@ -28,7 +30,8 @@ class Plan:
 
     `selected` are to be exported and `held_back` counts those that are held back, by reason.
     `is_complete` says that the batch can be sealed, `is_last` that no open fine lies behind
-    `reached`. `passed` is the number of open fines that the latest step has read.
+    `reached`. `passed` counts the open fines that the latest step has read, by the reason why they
+    are not exported now; None of those that are.
     """
 
     reached: Position
@@ -36,7 +39,7 @@ class Plan:
     held_back: Counter[Exclusion] = field(default_factory=Counter)
     is_complete: bool = False
     is_last: bool = False
-    passed: int = 0
+    passed: Passed = field(default_factory=Counter)
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +73,7 @@ async def extend_plan(
         if not step.add(evaluation):
             step.plan.is_complete = True
             return step.plan
-        if step.plan.passed >= fines_max:
+        if step.plan.passed.total() >= fines_max:
             return step.plan
     step.plan.is_complete = step.plan.is_last = True
     return step.plan
@@ -106,7 +109,7 @@ class _Step:
         self._size_bytes += sum(fine.size_bytes for fine in part)
         passed = [why for fine, why in evaluation.fines if position_of(fine) <= plan.reached]
         plan.held_back.update(why for why in passed if why is not None and why.is_held_back)
-        plan.passed += len(passed)
+        plan.passed.update(passed)
         return is_whole
 
 

@@ -17,7 +17,7 @@ from . import store as export_store
 from .batch import CreditRef
 from .build import BuiltBatch, Draft, build
 from .failures import UNSOUND, FailingFines, failing_fines
-from .plan import STEP_FINES_MAX, Plan, between_steps, extend_plan, load_plan
+from .plan import STEP_FINES_MAX, Passed, Plan, between_steps, extend_plan, load_plan
 from .profiles.profile import Profile
 from .publish import encode_batch, encode_manifest
 from .run import Numbers, OpenRun
@@ -31,13 +31,13 @@ async def preview(
     pool: Pool,
     store: LedgerReader,
     profile: Profile,
-    passed: Callable[[int], None] = lambda _: None,
+    passed: Callable[[Passed], None] = lambda _: None,
     step_fines_max: int = STEP_FINES_MAX,
 ) -> AsyncIterator[BuiltBatch]:
     """Yields each batch of the run that is open, or that would be begun now.
 
-    `passed` is called with the number of open fines that each step has passed. Raises FailingFines
-    where the run would fail.
+    `passed` is called with the open fines that each step has passed, counted as in Plan. Raises
+    FailingFines where the run would fail.
     """
     async with (
         pool.acquire() as connection,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Literal
 
 from ..core.ledger import Fine
 from ..core.money import format_minor
@@ -17,7 +18,11 @@ from .selection import (
 )
 
 DUE = "due: the next run takes it"
-_WORDS = {
+# Of these no value is shown. The type checker names a reason that is neither here nor in `words`.
+_WORDS: dict[
+    Literal[Exclusion.IN_DISPUTE, Exclusion.NO_PATRON_NAME, Exclusion.PAUSED],
+    str,
+] = {
     Exclusion.IN_DISPUTE: "in dispute until the library restores it",
     Exclusion.NO_PATRON_NAME: "the patron has no name",
     Exclusion.PAUSED: "due, but the profile is paused",
@@ -91,11 +96,12 @@ class Explanation:
             case Exclusion.BAD_TEXT:
                 codes = unsound_codes(self._profile, self._evaluation.patron, fine)
                 return f"{', '.join(codes)}: cannot be printed as it is"
+            case Exclusion.NOT_THIS_PROFILE | Exclusion.UNKNOWN_TYPE | Exclusion.NO_PROFILE:
+                return "; ".join(mismatches(self._profile, group_of(candidate)))
             case None:
                 return DUE
             case _:
-                mismatched = mismatches(self._profile, group_of(candidate))
-                return _WORDS.get(exclusion) or "; ".join(mismatched)
+                return _WORDS[exclusion]
 
     def _due_from(self, candidate: Candidate) -> str:
         days = minimum_age_days(self._profile, candidate)

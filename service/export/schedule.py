@@ -99,7 +99,6 @@ async def runs_of_profiles(
     """
     await connection.execute(SQL["see_profiles"], *key_columns(keys, 2))
     await connection.execute(SQL["correct_profile_starts"])
-    rows = await connection.fetch(SQL["profile_runs"])
     runs = {
         (row["institution_id"], row["profile"]): ProfileRuns(
             row["since"],
@@ -109,7 +108,7 @@ async def runs_of_profiles(
             else RunProgress(row["open_run_id"], row["open_parts"]),
             row["is_paused"],
         )
-        for row in rows
+        for row in await connection.fetch(SQL["profile_runs"])
     }
     return runs, await connection.fetchval(SQL["clock"])
 

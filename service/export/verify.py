@@ -57,8 +57,7 @@ def read_verified(
     except InvalidCurrency as problem:
         return batch, [*differences, Difference("currency", str(problem))]
     if batch.export_number != manifest.get("export_number"):
-        text = "the file's is another than the manifest's"
-        differences.append(Difference("export_number", text))
+        differences.append(Difference("export_number", "the file's is another than the manifest's"))
     differences += different_totals(totals_of_read(batch), manifest, currency)
     differences += _different_lines(batch, manifest, currency)
     return batch, differences

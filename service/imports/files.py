@@ -66,8 +66,7 @@ class PaymentFile:
 
         It has 28 bits, from the digest and the institution.
         """
-        key = sha256(f"{self.institution_id}/{self.sha256}".encode())
-        return int(key.hexdigest()[:7], 16)
+        return int(sha256(f"{self.institution_id}/{self.sha256}".encode()).hexdigest()[:7], 16)
 
     @property
     def earlier_number(self) -> int:
@@ -192,8 +191,7 @@ async def _why_doubtful(connection: Connection, key: FileKey) -> str | None:
             f"this file was imported as {source} on {paid_at:%Y-%m-%d}, and under another source "
             f"each of its lines would count once more: import it as {source}"
         )
-    rows = await connection.fetch(SQL["sources"], key.institution_id)
-    known = {row["source"] for row in rows}
+    known = {row["source"] for row in await connection.fetch(SQL["sources"], key.institution_id)}
     if key.source in known and key.source == key.source.strip():
         return None
     for source in sorted(known - {key.source}):
@@ -202,9 +200,7 @@ async def _why_doubtful(connection: Connection, key: FileKey) -> str | None:
                 f"differs from the known source {source} only in upper and lower case or blanks: "
                 f"import the file as {source}"
             )
-    if key.source != key.source.strip():
-        return f"import the file as {key.source.strip()}"
-    return None
+    return f"import the file as {key.source.strip()}" if key.source != key.source.strip() else None
 
 
 def spelling(source: str) -> str:

@@ -178,11 +178,10 @@ class ImportJob:
         Returns the number published. Raises KafkaUnavailable, AmbiguousLines, OlderDatabase; what
         was published until then stays, and importing the same file again continues behind it.
         """
-        number = file.number
         await self._record(
             file,
             [
-                (line.reason, line.detail, Origin(TOPIC, number, line.n, None, line.value))
+                (line.reason, line.detail, Origin(TOPIC, file.number, line.n, None, line.value))
                 for line in content.bad
             ],
         )
@@ -209,7 +208,6 @@ class ImportJob:
             pass  # raises if the database is not the one on which the page was planned
         events = [planned.event for planned in page if planned.event is not None]
         for begin in range(0, len(events), WINDOW_RECORDS):
-            window = events[begin : begin + WINDOW_RECORDS]
             sent = [
                 await producer.send(
                     self._topics.payments,
@@ -217,7 +215,7 @@ class ImportJob:
                     value=event.origin.value,
                     headers=list(event.origin.headers),
                 )
-                for event in window
+                for event in events[begin : begin + WINDOW_RECORDS]
             ]
             await asyncio.gather(*sent)
         return len(events)

@@ -4,10 +4,19 @@ and their check.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import multimode
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    NoError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from ..runtime.problems import OperatorError
 from ..settings import KafkaAccess
@@ -35,16 +44,19 @@ USUAL_DAYS = 60
 KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1", "operator-action.v1"})
 
 
+# New topics, if there are no others yet.
+PARTITIONS = 12
+_WORDS = {
+    InvalidReplicationFactorError: "--replication: must be at most the number of brokers",
+    InvalidPartitionsError: "--partitions: is not a number that the broker takes",
+    TopicAuthorizationFailedError: "the user has no right to create it",
+    ClusterAuthorizationFailedError: "the user has no right to create it",
+}
+MISSING = "must exist; `bursar-bridge topics create` creates it"
+
+
 class TopicNotCreated(OperatorError):
     """The broker has not created a topic; the text has its reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicShape:
-    """The number of partitions and of copies that a new topic gets."""
-
-    partitions: int = 12
-    replication: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +84,31 @@ def settings_of(contract: str, replication: int) -> dict[str, str]:
 
 
 async def create_topics(
-    access: KafkaAccess, prefix: str, shape: TopicShape | None = None
+    access: KafkaAccess,
+    prefix: str,
+    partitions: int | None = None,
+    replication: int | None = None,
 ) -> tuple[str, ...]:
     """Creates the topics that are missing and returns their names; others stay as they are.
 
-    Raises KafkaUnavailable, TopicNotCreated.
+    A new topic has as many partitions and copies as most of the topics that exist, unless the
+    caller says how many. Raises KafkaUnavailable, TopicNotCreated.
     """
-    wanted = shape or TopicShape()
+    names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
     async with running(new_admin(access)) as admin:
-        present = set(await admin.list_topics())
+        present = sorted(names.keys() & set(await admin.list_topics()))
+        described = await admin.describe_topics(present) if present else ()
+        shapes = [topic["partitions"] for topic in described]
+        parts = partitions or _usual(map(len, shapes)) or PARTITIONS
+        copies = replication or _usual(len(shape[0]["replicas"]) for shape in shapes) or 1
         missing = [
-            NewTopic(
-                prefix + name,
-                wanted.partitions,
-                wanted.replication,
-                topic_configs=settings_of(name, wanted.replication),
-            )
-            for name in (*INPUTS, *OUTPUTS)
-            if prefix + name not in present
+            NewTopic(topic, parts, copies, topic_configs=settings_of(name, copies))
+            for topic, name in names.items()
+            if topic not in present
         ]
         if not missing:
             return ()
-        response = await admin.create_topics(missing)
-        return tuple(_created(response.topic_errors))
+        return tuple(_created((await admin.create_topics(missing)).topic_errors))
 
 
 async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ...]:
@@ -106,7 +120,7 @@ async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ..
     async with running(new_admin(access)) as admin:
         present = names.keys() & set(await admin.list_topics())
         settings = await _settings(admin, sorted(present))
-    missing = [Difference(topic, "must exist") for topic in names if topic not in present]
+    missing = [Difference(topic, MISSING) for topic in names if topic not in present]
     differences = [
         Difference(topic, rule)
         for topic, name in names.items()
@@ -116,6 +130,11 @@ async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ..
     return (*missing, *differences)
 
 
+def _usual(numbers: Iterable[int]) -> int | None:
+    """The number that occurs most often, of several the largest; None if there is none."""
+    return max(multimode(numbers), default=None)
+
+
 def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
     """The topics that were created; one that another program has created meanwhile is no error."""
     for topic, code, *text in errors:
@@ -123,7 +142,8 @@ def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
         if error is TopicAlreadyExistsError:
             continue
         if error is not NoError:
-            raise TopicNotCreated(f"{topic}: {error.__name__}: {text[0] if text else ''}")
+            why = _WORDS.get(error) or f"{error.__name__}: {text[0] if text else ''}"
+            raise TopicNotCreated(f"{topic}: was not created: {why}")
         yield topic
 
 

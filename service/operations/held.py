@@ -123,8 +123,7 @@ async def find(
             if reason.is_held_back:
                 by_themselves.pop(fine.facts.key, None)
             if selected.has_reason(reason):  # words cost time: only of those that are shown
-                words = explanation.words(fine, reason)
-                first.add(Judgement(fine, profile.code, reason, words))
+                first.add(Judgement(fine, profile.code, reason, explanation.words(fine, reason)))
     if selected.profile is None:
         unreached = await _without_profile(connection, store, profiles, selected)
         for held in (*map(held_by_itself, by_themselves.values()), *unreached):
@@ -199,8 +198,7 @@ def held_by_itself(fine: Fine) -> Judgement:
         return Judgement(fine, None, Exclusion.IN_DISPUTE, "in dispute")
     if not (fine.facts.exportable or fine.released):
         return Judgement(fine, None, Exclusion.NOT_EXPORTABLE, "not exportable")
-    words = f"refused by the bursar: {fine.refused_reason}"
-    return Judgement(fine, None, Exclusion.REFUSED, words)
+    return Judgement(fine, None, Exclusion.REFUSED, f"refused by the bursar: {fine.refused_reason}")
 
 
 async def _held_by_themselves(
@@ -255,11 +253,10 @@ def _with_cause(held: Judgement, causes: dict[tuple[str, str, str], asyncpg.Reco
     if row is None:
         return held
     on = row["occurred_at"].date()
-    if held.reason is Exclusion.IN_DISPUTE:
-        words = f"in dispute since {on} (change {row['change_id']} of {row['source']})"
-    else:
-        words = (
-            f"refused on {on} in batch {row['batch_number']} of {row['profile']} "
-            f"(line {row['bursar_transaction_id']}): {held.fine.refused_reason}"
-        )
+    words = (
+        f"in dispute since {on} (change {row['change_id']} of {row['source']})"
+        if held.reason is Exclusion.IN_DISPUTE
+        else f"refused on {on} in batch {row['batch_number']} of {row['profile']} "
+        f"(line {row['bursar_transaction_id']}): {held.fine.refused_reason}"
+    )
     return replace(held, in_words=words)

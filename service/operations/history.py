@@ -158,7 +158,6 @@ def _reference(row: asyncpg.Record) -> str | None:
 async def _all_parked(
     connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
 ) -> list[Entry]:
-    rows = await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
     entries = [
         Entry(
             What.PARKED,
@@ -168,7 +167,7 @@ async def _all_parked(
             text=f"waits: {row['wait']}",
             reference=f"{row['source']}: {row['id']}",
         )
-        for row in rows
+        for row in await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
     ]
     failed = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
     for record in await parked.find(connection, failed):
@@ -233,7 +232,6 @@ def _rejected(record: RejectedRecord) -> Entry:
 async def _decisions(
     connection: Connection, institution_id: str, fine_ids: Sequence[str]
 ) -> list[Entry]:
-    rows = await connection.fetch(SQL["actions_on_fines"], institution_id, fine_ids)
     return [
         Entry(
             What.DECISION,
@@ -243,7 +241,7 @@ async def _decisions(
             text=f"{row['outcome']} ({row['operator']}: {row['reason']})",
             reference=_joined(row["source"], row["id"], by=": "),
         )
-        for row in rows
+        for row in await connection.fetch(SQL["actions_on_fines"], institution_id, fine_ids)
     ]
 
 
@@ -251,7 +249,6 @@ async def _responses(
     connection: Connection, institution_id: str, lines: Sequence[str]
 ) -> list[Entry]:
     """Answers of the bursar; a line that one refused is a transaction, too."""
-    rows = await connection.fetch(SQL["responses_of_lines"], institution_id, lines)
     return [
         Entry(
             What.RESPONSE,
@@ -263,7 +260,7 @@ async def _responses(
             f"{row['source']}: {row['response_id']}, {row['profile']} {row['batch_number']}: "
             f"{row['bursar_transaction_id']}",
         )
-        for row in rows
+        for row in await connection.fetch(SQL["responses_of_lines"], institution_id, lines)
     ]
 
 

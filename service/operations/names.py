@@ -1,15 +1,19 @@
 """How stored records are named: by what an operator says, and by what their bytes say."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from unicodedata import normalize
 
 import orjson
 
+from ..core.ledger import Origin
 from ..messages.decode import CONTRACTS, read_json
 from ..messages.values import Fault, bursar_id
 
 IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
 LIMIT_MAX = 1_000_000
+ENVELOPE_CHARACTERS_MAX = 200
+_ATTRIBUTES = ("specversion", "id", "source", "type", "time", "subject", "datacontenttype")
 _IDS = ("payment_id", "change_id", "response_id", "fine_id")
 
 
@@ -69,14 +73,35 @@ def names_in(value: bytes | None) -> Names | None:
         body = body["data"]
     if not isinstance(body, dict):
         return None
-    ids = (_text(body, name) for name in _IDS)
     return Names(
         source=_text(body, "source"),
-        id=next((text for text in ids if text is not None), None),
+        id=next((text for name in _IDS if (text := _text(body, name)) is not None), None),
         fine_id=_text(body, "fine_id"),
         lines=frozenset(_lines(body)),
         kind=_text(body, "kind"),
     )
+
+
+def envelope_in(origin: Origin) -> list[str]:
+    """The CloudEvents attributes and the content type of a record, each as "name: text".
+
+    They are headers or, in structured mode, members of the value beside `data`.
+    """
+    attributes: list[tuple[str, object]] = [
+        (name, value.decode(errors="replace"))
+        for name, value in origin.headers
+        if name.startswith("ce_") or name.lower() == "content-type"
+    ]
+    with suppress(Fault):
+        body = read_json(origin.value)
+        if isinstance(body, dict) and "specversion" in body:
+            attributes += [(name, body[name]) for name in _ATTRIBUTES if name in body]
+    texts = (
+        f"{name}: {value[:ENVELOPE_CHARACTERS_MAX] if isinstance(value, str) else 'no string'}"
+        for name, value in attributes
+    )
+    # A byte of a header's name that is not UTF-8 is a lone surrogate, which cannot be printed.
+    return [text.encode(errors="backslashreplace").decode() for text in texts]
 
 
 def _lines(body: dict[str, object]) -> list[str]:

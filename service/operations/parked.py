@@ -16,6 +16,7 @@ from ..apply.operator_actions import (
     carry_out,
     outcome_of_event,
 )
+from ..apply.tally import TallyMetric
 from ..core.events import Discard, Incoming, Rejection, Release
 from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
 from ..core.outcomes import GONE, rejected
@@ -198,9 +199,7 @@ async def _decide(
     institution_id, is_change = item.institution_id, item.record == "change"
     key = SourceKey(institution_id, item.source, item.id)
     fine = None if item.fine_id is None else FineKey(institution_id, item.fine_id)
-    original = None
-    if item.original is not None:
-        original = SourceKey(institution_id, item.source, item.original)
+    original = None if item.original is None else key._replace(id=item.original)
     event = sort(key, is_change, fine, original)
 
     async def work(connection: Connection) -> str:
@@ -260,6 +259,7 @@ async def _apply_again(
         outcome = outcome_of_event(await _applied(applier, connection, event))
         if await connection.fetchval(SQL["delete_parked_error"], *item.place) is None:
             raise DecisionNotPossible(NOT_PARKED)
+        applier.tally.add(TallyMetric.UNPARKED, (item.wait.value,))
         return outcome
 
     return await carry_out(applier, _decision(item, "parked_release", justification), work)

@@ -15,8 +15,7 @@ Key = tuple[str, str]  # institution and code of a profile
 
 
 def _decision(key: Key, action: str, justification: Justification) -> Decision:
-    subject = {"institution_id": key[0], "profile": key[1]}
-    return Decision(action, key[0], subject, justification)
+    return Decision(action, key[0], {"institution_id": key[0], "profile": key[1]}, justification)
 
 
 async def pause(applier: Applier, key: Key, justification: Justification) -> DecisionResult:

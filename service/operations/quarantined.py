@@ -105,7 +105,6 @@ class QuarantinedRecord:
 async def find(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
     """Returns the records that are meant, in the order in which they were queued."""
     place = wanted.id or (None, None)
-    rows = await connection.fetch(SQL["quarantined"], *place, wanted.topic, wanted.limit)
     return [
         QuarantinedRecord(
             QuarantineId(row["outbox_id"], row["place"]),
@@ -117,7 +116,7 @@ async def find(connection: Connection, wanted: QuarantineFilter) -> list[Quarant
             row["recorded_at"],
             row["age_seconds"],
         )
-        for row in rows
+        for row in await connection.fetch(SQL["quarantined"], *place, wanted.topic, wanted.limit)
     ]
 
 

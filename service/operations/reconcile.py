@@ -50,8 +50,7 @@ class Difference:
     @property
     def is_money(self) -> bool:
         """Whether the values are amounts."""
-        counts = ("sequence_", "transferred_fine_has", "batch_count")
-        return not self.name.startswith(counts)
+        return not self.name.startswith(("sequence_", "transferred_fine_has", "batch_count"))
 
 
 @dataclass(frozen=True, slots=True)

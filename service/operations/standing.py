@@ -110,10 +110,9 @@ async def unanswered_batches(
 
 async def silent_sources(connection: Connection, days: int) -> list[SilentSource]:
     """Sources that have sent nothing for so many days, the longest silence first."""
-    rows = await connection.fetch(SQL["silent_sources"], days, LISTED_MAX)
     return [
         SilentSource(Sender(row["institution_id"], row["topic"], row["source"]), row["age_days"])
-        for row in rows
+        for row in await connection.fetch(SQL["silent_sources"], days, LISTED_MAX)
     ]
 
 

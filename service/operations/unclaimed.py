@@ -39,7 +39,6 @@ async def institutions(connection: Connection) -> list[str]:
 
 async def open_groups(connection: Connection, institution_id: str) -> list[OpenGroup]:
     """The groups of an institution's open fines, the largest first."""
-    rows = await connection.fetch(SQL["open_groups"], institution_id)
     groups = [
         OpenGroup(
             FineGroup(
@@ -52,7 +51,7 @@ async def open_groups(connection: Connection, institution_id: str) -> list[OpenG
             row["fines"],
             row["held"],
         )
-        for row in rows
+        for row in await connection.fetch(SQL["open_groups"], institution_id)
     ]
     return sorted(groups, key=lambda open_group: (-open_group.fines, repr(open_group.group)))
 

@@ -20,13 +20,15 @@ Columns = tuple[object, ...]
 
 
 class Record(Protocol):
-    """A record of an output topic, as the client returns it."""
+    """A record of a topic, as the client returns it."""
 
     topic: str
     partition: int
     offset: int
+    key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    timestamp: int
 
 
 class Contract(NamedTuple):

@@ -130,7 +130,7 @@ class Metrics:
             "topic",
         )
         self.unparked = self._counter(
-            "bursar_unparked", "Parked records set free by what they waited for.", "wait"
+            "bursar_unparked", "Parked records set free, by what they waited for.", "wait"
         )
         self.polls = self._counter("bursar_polls", "Polls applied, fenced or failed.", "outcome")
         self.poll_records = self._histogram("bursar_poll_records", "Records per poll.", SIZES)

@@ -14,6 +14,7 @@ from service.apply.applier import Applier
 from service.apply.tally import TallyInMetrics
 from service.database.session import Pool, create_pool
 from service.export.manifest import Manifest
+from service.export.plan import Passed
 from service.export.profiles.reading import read_profiles
 from service.relay.loop import Relay
 from service.runtime.process import collect_garbage_seldom
@@ -70,7 +71,7 @@ async def run(settings: Settings, with_intake: bool) -> ExportFigures:
         def count(manifest: Manifest) -> None:
             sealed.append((time.perf_counter(), sealed[-1][1] + manifest.count))
 
-        passed: list[int] = []
+        passed: list[Passed] = []
         taking = asyncio.create_task(_intake(pool, beside, over)) if with_intake else None
         await job.run_profile(profiles.profiles[0], count, passed=passed.append)
         over.set()

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.database.migrate import migrate
 from service.kafka.clients import close_client, new_reader, start
-from service.kafka.topics import TopicShape, create_topics
+from service.kafka.topics import create_topics
 from service.settings import KafkaAccess
 from tests.bench.load import PROFILES, Record
 from tests.support.services import Services
@@ -96,7 +96,7 @@ async def new_world(services: Services, template: str | None = None) -> AsyncIte
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     access = KafkaAccess(kafka_bootstrap_servers=services.kafka_bootstrap_servers)
     async with new_database(services, template) as url:
-        await create_topics(access, prefix, TopicShape(PARTITIONS, 1))
+        await create_topics(access, prefix, PARTITIONS, 1)
         try:
             await execute(services.database_url, "CHECKPOINT")
             yield World(services, url, prefix)

@@ -8,6 +8,7 @@ import pytest
 
 from service.cli import progress
 from service.export import store as export_store
+from service.export.selection import Exclusion
 from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
 from tests.support.installation import institution, profile
@@ -62,6 +63,25 @@ async def test_a_run_shows_whole_names_without_hashes_and_logs_elsewhere(
     ] * FINES
     assert "batch_sealed" not in previewed.stdout + ended.stdout
     assert (await commands.call("export", "run", "--all")).stdout == "nothing to export\n"
+
+
+async def test_a_run_and_its_preview_say_how_many_open_fines_stay_and_why(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(
+        fine(fine_id="F-7", exportable=False),
+        fine(fine_id="F-8", created_at="2999-01-01T00:00:00Z"),
+        fine(fine_id="F-9", created_at="2999-01-01T00:00:00Z", exportable=False),
+    )
+    rest = (
+        "bursar-bridge: SIS: open fines that are not exported: 1 held back (not_exportable 1),"
+        " 2 not due (too_young 2); `bursar-bridge held list --profile SIS --waiting` shows them"
+    )
+    for name in ("preview", "run"):
+        ended = await commands.call("export", name, "--profile", "SIS")
+        assert ended.stderr.splitlines()[-1] == rest
+    again = await commands.call("export", "run", "--all", "--json")
+    assert (again.stdout, again.stderr.splitlines()) == ("", [rest])
 
 
 async def test_a_run_is_told_in_the_words_of_the_list(commands: Commands) -> None:
@@ -130,6 +150,7 @@ async def test_the_bar_counts_batches_and_fines_of_those_that_are_open(path: Wri
         await path.exports(profiles).run_profile(profile, bar.add, passed=bar.passed)
         (task,) = bars.tasks
     assert (task.completed, task.total) == (4, 4)
+    assert bar.reasons == {None: 3, Exclusion.IN_DISPUTE: 1}
     assert task.fields["counts"] == "batches 3, fines 3 of 4 open"
 
 

@@ -71,6 +71,8 @@ async def test_a_paused_profile_is_not_run_until_it_is_resumed(
 
     previewed = await commands.lines("export", "preview", "--profile", "A")
     assert [row["fine_count"] for row in previewed] == [1, 1]
+    previewed_again = await commands.call("export", "preview", "--profile", "A")
+    assert "by ann: year end; it is not run" in previewed_again.stderr
     assert "by ann: year end" in (await commands.call("check")).stdout
     assert await gauges(path, profiles) == {
         'bursar_profile_paused{profile="A"}': "1.0",

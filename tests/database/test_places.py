@@ -56,8 +56,10 @@ class Output:
     topic: str
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    key: bytes | None = None
     partition: int = 0
     offset: int = 0
+    timestamp: int = 0
 
 
 async def test_the_restore_check_knows_what_was_published_of_the_earlier_record(

@@ -94,6 +94,46 @@ async def test_all_open_rejected_records_are_replayed_oldest_first(
     assert only["done"]
 
 
+async def test_a_decision_shows_the_identity_by_which_the_record_was_named(
+    path: WritePath, commands: Commands
+) -> None:
+    await path.take(payment(amount="0.00"), payment(payment_id="PAY-2", amount="0.00"))
+    identity = {"institution_id": "6050", "source": "SAP", "id": "PAY-1"}
+    options = ("--institution", "6050", "--source", "SAP", "--id", "PAY-1")
+    for command, code in (("replay", 1), ("discard", 0)):
+        (row,) = await commands.lines("rejected", command, *options, *WHY, code=code)
+        assert {name: row[name] for name in identity} == identity
+        assert row["offset"] == 0
+    table = await commands.call("rejected", "discard", *options[:2], *options[4:], *WHY)
+    assert "PAY-1" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        (("rejected", "list"), "fine-created.v1"),
+        (("rejected", "discard", "--all", "--yes", *WHY), "fine-created.v1"),
+        (("rejected", "show", "--partition", "0", "--offset", "0"), "fine-created.v1"),
+        (("parked", "show", "--partition", "0", "--offset", "0"), "fine-created.v1"),
+        (("quarantined", "list"), "balance-changed.v1"),
+        (("quarantined", "release", "--all", "--yes", *WHY), "balance-changed.v1"),
+    ],
+)
+async def test_a_topic_that_is_none_of_ours_is_refused(
+    commands: Commands, command: tuple[str, ...], first: str
+) -> None:
+    ended = await commands.call(*command, "--topic", "payments")
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"bursar-bridge: --topic: must be one of {first}, ")
+
+
+async def test_a_topic_may_be_named_with_its_prefix_and_with_the_time_of_an_earlier_one(
+    commands: Commands,
+) -> None:
+    for topic in ("fine-created.v1", "library.fine-created.v1", "import", "x.fine-created.v1@2026"):
+        assert (await commands.call("rejected", "list", "--topic", topic)).exit_code == 0
+
+
 async def test_no_id_is_cut_and_no_record_steers_the_terminal(
     path: WritePath, commands: Commands
 ) -> None:

@@ -121,6 +121,31 @@ async def test_a_record_that_the_sweep_rejects_counts(path: WritePath, metrics: 
     assert shown(metrics, "bursar_unparked_total") == {("unknown_fine",): 1}
 
 
+async def test_a_release_counts_as_a_record_that_was_set_free(
+    path: WritePath, metrics: Metrics
+) -> None:
+    """One that was held for its excess, and one on which the program had failed."""
+    profiles = profiles_with(50, more='overpayment = "hold"')
+    await path.take(fine())
+    await path.exports(profiles).run_profile(only(profiles))
+    await path.take(payment(amount="100.00"))
+    await path.pool.execute(
+        "INSERT INTO parked_error (institution_id, error, topic, partition, record_offset,"
+        " record_value, record_headers, recorded_at)"
+        " SELECT institution_id, 'KeyError', topic, partition, 99, record_value, record_headers,"
+        " recorded_at FROM parked"
+    )
+    async with path.pool.acquire() as connection:
+        waiting = await parked.find(connection, ParkedFilter(institution_id="6050"))
+    for record_waiting in waiting:
+        assert (await parked.release(command(path), record_waiting, JUSTIFICATION)).done
+    await counts(path, metrics).run_once()
+    assert shown(metrics, "bursar_unparked_total") == {
+        ("overpaid_held",): 1,
+        ("internal_error",): 1,
+    }
+
+
 async def test_what_is_rolled_back_or_tried_again_counts_once(
     path: WritePath, metrics: Metrics
 ) -> None:

@@ -240,34 +240,6 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         assert await stopped(process) == 0
 
 
-async def test_check_is_content_with_a_world_in_order(world: World, topics: Topics) -> None:
-    status, result, _ = await command(world, "check")
-    assert status == 1
-    assert "fine-created.v1: must exist" in result
-    assert "fit the topics" not in result  # nothing is known of topics that are not there
-    await topics()
-    status, result, problems = await command(world, "check")
-    assert (status, problems) == (0, ""), result
-    assert "fit the topics" in result
-    status, result, _ = await command(world, "topics", "check")
-    assert (status, result) == (0, "all 10 topics are as they must be\n")
-
-
-@pytest.mark.parametrize(
-    ("migrates", "code", "verdict"), [("true", 0, "note"), ("false", 1, "fault")]
-)
-async def test_check_finds_fault_with_an_empty_database_only_where_the_start_leaves_it_so(
-    world: World, topics: Topics, empty_database_url: str, migrates: str, code: int, verdict: str
-) -> None:
-    await topics()
-    world_there = world.with_settings(
-        DATABASE_URL=empty_database_url, BURSAR_MIGRATE_AT_START=migrates
-    )
-    status, result, _ = await command(world_there, "check")
-    (row,) = [line for line in result.splitlines() if "migrations" in line]
-    assert (status, row.split()[1]) == (code, verdict), result
-
-
 async def test_creating_topics_again_leaves_them_as_they_are(world: World, topics: Topics) -> None:
     await topics()
     status, result, _ = await command(world, "topics", "create")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from service.export.plan import Passed
 from service.export.profiles.profile import Profiles
 from tests.support.exports import only, patron
 from tests.support.write_path import Record, WritePath, fine
@@ -28,8 +29,8 @@ async def step_once(path: WritePath, profiles: Profiles, step_fines_max: int = S
     """One commit of the run; how many open fines it has passed."""
     stop, counts = asyncio.Event(), list[int]()
 
-    def passed(count: int) -> None:
-        counts.append(count)
+    def passed(fines: Passed) -> None:
+        counts.append(fines.total())
         stop.set()
 
     job = path.exports(profiles, step_fines_max)
@@ -40,10 +41,10 @@ async def step_once(path: WritePath, profiles: Profiles, step_fines_max: int = S
 
 async def finish(path: WritePath, profiles: Profiles, step_fines_max: int = STEP) -> list[int]:
     """The rest of the run; what each commit has passed."""
-    counts: list[int] = []
+    counts: list[Passed] = []
     job = path.exports(profiles, step_fines_max)
     await job.run_profile(only(profiles), passed=counts.append)
-    return counts
+    return [fines.total() for fines in counts]
 
 
 async def plans(path: WritePath) -> list[tuple[object, object, object]]:

@@ -53,6 +53,8 @@ def test_every_command_and_option_says_what_it_does(name: str, command: Any) -> 
     assert [what for what, text in texts.items() if not (text or "").strip()] == []
     # A first line that ends in the middle is what the list of commands shows.
     assert (command.help.splitlines()[0])[-1] in ".)"
+    # The terminal breaks the lines; a break of the source would be a second one.
+    assert "\n" not in command.help.replace("\n\n", "")
     hidden = {option.opts[0] for option in command.params if getattr(option, "hidden", False)}
     shown = call(*name.split(), "--help")
     assert shown.exit_code == 0

@@ -192,10 +192,49 @@ def test_a_fault_of_one_field_hides_none_between_the_fields_of_other_tables() ->
     fields = [fault.partition(": ")[2] for fault in faults_in(misspelt + other)]
     assert sorted(fields) == sorted(
         [
-            *("profile.fines_maximum", "profile.cron_zone", "profile.currency"),
+            *("profile.fines_maximum", "profile.cron_zone", "profile.cron_zone"),
+            *("profile.currency",),
             *("profile.minimum_amount", "profile.institution"),
         ]
     )
+
+
+def test_a_fault_of_one_field_hides_none_between_the_other_fields_of_its_table() -> None:
+    broken = table(
+        "fines_max = 0",
+        'cron_zone = "UTC"',
+        "owners = []",
+        "institution_owned = false",
+        "credits = { included = false, minimum_age_days = -1, minimum_amount = '-1.00' }",
+        fine_types='["CREDIT"]',
+        institution='"98"',
+    )
+    fields = [fault.partition(": ")[2] for fault in faults_in(broken + table())]
+    assert sorted(fields) == sorted(
+        [
+            *("profile.fines_max", "profile.cron_zone", "profile.owners", "profile.fine_types"),
+            *("profile.credits.minimum_age_days", "profile.credits.minimum_amount"),
+            *("profile.institution", "profile.code"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (table("cron = 3", 'cron_zone = "UTC"'), "profile.cron"),
+        (table('minimum_amount = "0.001"', currency="7"), "profile.currency"),
+        (
+            table('credits = { included = "yes" }', fine_types='["CREDIT"]'),
+            "profile.credits.included",
+        ),
+        (table(institution="7"), "profile.institution"),
+    ],
+)
+def test_no_rule_between_fields_is_applied_to_a_field_that_is_at_fault(
+    text: str, field: str
+) -> None:
+    assert [fault.partition(": ")[2] for fault in faults_in(text)] == [field]
 
 
 def test_keys_in_a_text_of_several_lines_are_not_taken_for_keys() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 
 import pytest
 
@@ -78,10 +79,13 @@ def test_a_line_without_an_end_is_written_when_the_bar_goes(
 
 def test_the_bar_of_a_run_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     """A bar that the terminal continues on a second line leaves its first one behind."""
+    text = f"previewing {'STUDENT_INFORMATION_SYSTEM_OF_THE_COLLEGE'[:40]}"
     with progress.batches() as bars:
-        bar = progress.RunBar(bars, "exporting STUDENT_INFORMATION", 10_000_000)
+        bar = progress.RunBar(bars, text, 10_000_000)
+        bar.passed(Counter({None: 9_999_999}))
         bars.refresh()
     shown = re.split(r"[\r\n]", capsys.readouterr().err)
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown]
     assert [line for line in lines if len(line) > COLUMNS] == []
     assert any(bar.counts in line for line in lines)
+    assert any(line.startswith(text) for line in lines)

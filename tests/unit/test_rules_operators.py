@@ -18,7 +18,7 @@ DISCARD = Discard(P1, False, F1, None)
 def test_a_released_overpayment_settles_the_fine_and_leaves_a_credit() -> None:
     ledger = Ledger(*HELD)
     done = ledger.store.fold(RELEASE)
-    assert done.outcomes == {"applied": 1}
+    assert done.outcomes == {"applied": 1, "unparked:overpaid_held": 1}
     assert [moved(line) for line in done.transactions] == [
         ("payment", 95_00, 0, -95_00),
         ("credit", -5_00, -5_00, 0),

@@ -146,6 +146,22 @@ def test_a_misspelt_variable_is_noticed() -> None:
     ) == ("BURSAR_POLL_RECORD_MAX: is not a setting, did you mean BURSAR_POLL_RECORDS_MAX?",)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("BURSAR_FOO", ""),
+        ("BURSAR_RUN", ""),
+        ("BURSAR_PORT", ""),
+        ("BURSAR_DATABASE_URL", ", did you mean DATABASE_URL?"),
+        ("BURSAR_PROFILE_FILE", ", did you mean BURSAR_PROFILES_FILE?"),
+    ],
+)
+def test_only_a_name_that_is_nearly_a_setting_is_taken_for_a_misspelt_one(
+    name: str, hint: str
+) -> None:
+    assert unknown_variables({name: "x"}) == (f"{name}: is not a setting{hint}",)
+
+
 def problems() -> tuple[str, ...]:
     with pytest.raises(InvalidSettings) as caught:
         read_settings()

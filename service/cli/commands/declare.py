@@ -54,7 +54,10 @@ def command(
 
         vars(run)["__signature__"] = inspect.Signature(options)
         run.__annotations__ = {option.name: option.annotation for option in options}
-        application.command(name, help=inspect.getdoc(declaration))(run)
+        # A line of the source is no line of the help, which is as wide as the terminal.
+        paragraphs = (inspect.getdoc(declaration) or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        application.command(name, help=text)(run)
         DECLARED.append((declaration, work))
         return declaration
 

@@ -31,13 +31,17 @@ topics = group(application, "topics", "Create or check the topics.")
 @command(topics, "create", work="process.create_missing_topics")
 def create_topics(
     partitions: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Partitions of each new topic.")
-    ] = 12,
+        int | None, typer.Option(min=1, max=10_000, help="Partitions of each new topic.")
+    ] = None,
     replication: Annotated[
-        int, typer.Option(min=1, max=10, help="Copies of each new topic; 3 in production.")
-    ] = 1,
+        int | None, typer.Option(min=1, max=10, help="Copies of each new topic; 3 in production.")
+    ] = None,
 ) -> None:
-    """Create the topics that are missing; those that exist stay as they are."""
+    """Create the topics that are missing; those that exist stay as they are.
+
+    Without the options a new topic has as many partitions and copies as most of the topics that
+    exist; if there are none, 12 partitions and 1 copy.
+    """
 
 
 @command(topics, "check", work="process.compare_topics")

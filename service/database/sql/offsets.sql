@@ -4,6 +4,18 @@ SELECT DISTINCT topic
 FROM consumer_offset
 WHERE topic = any($1::text []);
 
+-- name: positions
+-- Where this database goes on in each partition that it has read before.
+SELECT
+    topic,
+    partition,
+    next_offset,
+    owner_epoch,
+    anchor_offset,
+    anchor_digest
+FROM consumer_offset
+WHERE topic = any($1::text []);
+
 -- name: introduce
 -- Inserts the partitions of a new topic with the offsets at which they start. If another instance
 -- was faster, its offsets stay.

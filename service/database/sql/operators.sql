@@ -48,6 +48,19 @@ WHERE
 ORDER BY parked.arrival
 LIMIT $10;
 
+-- name: parked_as
+-- The bytes of what waits under an identity.
+SELECT
+    topic,
+    partition,
+    record_offset,
+    record_key,
+    record_value,
+    record_headers,
+    traceparent
+FROM parked
+WHERE record = $1 AND institution_id = $2 AND source = $3 AND id = $4;
+
 -- name: parked_errors
 -- What the database refused; the bytes alone say whose record it is.
 SELECT

@@ -34,8 +34,7 @@ class FixedWidth:
             *(self._record(layout.line, self._values(table, row)) for row in table.rows),
             *([self._record(layout.trailer, frame)] if layout.trailer else []),
         ]
-        end = _ENDS[layout.line_end]
-        return self._encoded("".join(record + end for record in records))
+        return self._encoded("".join(record + _ENDS[layout.line_end] for record in records))
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
         """The fields of each fine, without padding.
@@ -54,8 +53,7 @@ class FixedWidth:
         return rows
 
     def _records(self, data: bytes) -> list[str]:
-        end = _ENDS[self._layout.line_end]
-        *records, rest = data.decode(self._layout.encoding).split(end)
+        *records, rest = data.decode(self._layout.encoding).split(_ENDS[self._layout.line_end])
         if rest:
             raise NotPrintable("records: the last one has no end")
         return records
@@ -79,8 +77,7 @@ class FixedWidth:
         }
 
     def _amount(self, amount: int, currency: str) -> str:
-        cents = self._layout.amounts == "cents"
-        return str(amount) if cents else format_minor(amount, currency)
+        return str(amount) if self._layout.amounts == "cents" else format_minor(amount, currency)
 
     def _minor(self, text: str, currency: str) -> int:
         try:

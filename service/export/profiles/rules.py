@@ -1,9 +1,9 @@
 """The rules between the options of a profile, and between the tables of a file."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -17,91 +17,122 @@ from .toml_places import Location
 Fault = tuple[Location, str]
 Table = TypeVar("Table", bound=BaseModel)
 
+# Take the place of options that must be there and are missing or at fault.
+_STAND_INS = {
+    **dict.fromkeys(("code", "name", "match"), "x"),
+    **dict.fromkeys(("id", "institution"), "1"),
+    "zone": "UTC",
+    "mode": "export_only",
+    "currency": "USD",
+    "fine_types": ["x"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked(Generic[Table]):
+    """A table, and which of its options break a rule of their own.
+
+    In `table` these options have their defaults or stand-ins. `faulty` has their names, such as
+    `credits.included`; rules that depend on one of them are not applied.
+    """
+
+    table: Table
+    faulty: frozenset[str]
+
+    def is_sound(self, *options: str) -> bool:
+        """Whether none of the options breaks a rule of its own."""
+        return self.faulty.isdisjoint(options)
+
 
 def faults_between(data: Mapping[str, object]) -> Iterator[Fault]:
     """Yields each broken rule with its place; none if the file can be turned into profiles.
 
-    `data` is the whole file. Tables that break a rule of a single field are left out of the
-    comparisons. Of these tables only zones and currencies are checked, because the model of a
-    table does not check them.
+    `data` is the whole file. What breaks a rule of a single option is left out of the comparisons,
+    because the validation of the file reports it.
     """
-    institutions, profiles = _tables(data, "institution"), _tables(data, "profile")
-    sound = _sound(InstitutionTable, institutions)
-    ids = {raw.get("id") for raw in institutions.values()}
-    sound_profiles = _sound(ProfileTable, profiles)
-    yield from _between(sound, sound_profiles, ids)
-    for n in institutions.keys() - sound.keys():
-        yield from _zone(institutions[n].get("zone"), "institution", n, "zone")
-    for n in profiles.keys() - sound_profiles.keys():
-        yield from _zone(profiles[n].get("cron_zone"), "profile", n, "cron_zone")
-        yield from _currency(profiles[n].get("currency"), n)
-
-
-def _between(
-    institutions: Mapping[int, InstitutionTable],
-    profiles: Mapping[int, ProfileTable],
-    ids: Collection[object],
-) -> Iterator[Fault]:
-    known = {n: table.id for n, table in institutions.items()}
-    yield from _repeated(known, "institution", "id", "must be unique")
-    codes = {n: table.code for n, table in profiles.items()}
-    yield from _repeated(codes, "profile", "code", "must be unique over all institutions")
+    institution_tables, profile_tables = _tables(data, "institution"), _tables(data, "profile")
+    institutions = {n: _checked(InstitutionTable, raw) for n, raw in institution_tables.items()}
+    profiles = {n: _checked(ProfileTable, raw) for n, raw in profile_tables.items()}
+    yield from _repeated(institutions, "institution", "id", "must be unique")
+    yield from _repeated(profiles, "profile", "code", "must be unique over all institutions")
     for n, institution in institutions.items():
-        yield from _zone(institution.zone, "institution", n, "zone")
+        yield from _zone(institution.table.zone, "institution", n, "zone")
+    ids = [raw.get("id") for raw in institution_tables.values()]
     for n, profile in profiles.items():
-        if profile.institution not in ids:
+        if profile.is_sound("institution") and profile.table.institution not in ids:
             yield ("profile", n, "institution"), "must be the id of an [[institution]]"
         yield from _of_profile(n, profile)
 
 
-def _tables(data: Mapping[str, object], name: str) -> dict[int, Mapping[str, object]]:
+def _tables(data: Mapping[str, object], name: str) -> dict[int, dict[str, object]]:
     tables = data.get(name)
     if not isinstance(tables, list):
         return {}
     return {n: table for n, table in enumerate(tables) if isinstance(table, dict)}
 
 
-def _sound(model: type[Table], tables: Mapping[int, Mapping[str, object]]) -> dict[int, Table]:
-    sound = {}
-    for n, table in tables.items():
-        with suppress(ValidationError):  # the validation of the whole file reports its faults
-            sound[n] = model.model_validate(table)
-    return sound
+def _checked(model: type[Table], raw: dict[str, object]) -> _Checked[Table]:
+    try:
+        return _Checked(model.model_validate(raw), frozenset())
+    except ValidationError as error:
+        faulty = {_option(raw, *fault["loc"]) for fault in error.errors(include_url=False)}
+    kept = {
+        name: {key: part for key, part in value.items() if f"{name}.{key}" not in faulty}
+        if isinstance(value, dict)
+        else value
+        for name, value in raw.items()
+        if name not in faulty
+    }
+    stand_ins = {name: value for name, value in _STAND_INS.items() if name in faulty}
+    return _Checked(model.model_validate({**kept, **stand_ins}), frozenset(faulty))
 
 
-def _repeated(values: Mapping[int, str], table: str, field: str, rule: str) -> Iterator[Fault]:
+def _option(raw: Mapping[str, object], name: str | int, *within: str | int) -> str:
+    """The option at the place of a fault; within a table, the option of that table."""
+    is_table = within and isinstance(raw.get(str(name)), dict)
+    return f"{name}.{within[0]}" if is_table else str(name)
+
+
+def _repeated(
+    tables: Mapping[int, _Checked[Table]], kind: str, option: str, rule: str
+) -> Iterator[Fault]:
     earlier: set[str] = set()
-    for n, value in values.items():
+    for n, checked in tables.items():
+        if not checked.is_sound(option):
+            continue
+        value = getattr(checked.table, option)
         if value in earlier:
-            yield (table, n, field), rule
+            yield (kind, n, option), rule
         earlier.add(value)
 
 
-def _zone(zone: object, *location: str | int) -> Iterator[Fault]:
-    if not isinstance(zone, str):
-        return  # the validation of its field reports this
+def _zone(zone: str, *location: str | int) -> Iterator[Fault]:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield location, "must be an IANA time zone"
 
 
-def _currency(currency: object, n: int) -> Iterator[Fault]:
-    if not isinstance(currency, str):
-        return  # the validation of its field reports this
+def _currency(currency: str, n: int) -> Iterator[Fault]:
     try:
         decimals(currency)
     except InvalidCurrency as error:
         yield ("profile", n, "currency"), str(error)
 
 
-def _of_profile(n: int, table: ProfileTable) -> Iterator[Fault]:
+def _of_profile(n: int, checked: _Checked[ProfileTable]) -> Iterator[Fault]:
+    table = checked.table
     currency = list(_currency(table.currency, n))
-    yield from currency or _amounts(n, table)
-    has_cron, has_interval = table.cron is not None, table.interval_seconds is not None
+    if not currency and checked.is_sound("currency"):
+        yield from _amounts(n, table)
+    yield from currency
+    has_cron = table.cron is not None or not checked.is_sound("cron")
+    has_interval = table.interval_seconds is not None or not checked.is_sound("interval_seconds")
     broken = (
         (
-            CREDIT_TYPE in table.fine_types and not table.credits.included,
+            CREDIT_TYPE in table.fine_types
+            and not table.credits.included
+            and checked.is_sound("credits", "credits.included"),
             "fine_types",
             "credits are exported by `included = true` in [profile.credits] only",
         ),

@@ -21,6 +21,7 @@ from service.runtime.telemetry import Metrics
 from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
+from tests.support.intaking import QUICK, MakeIntake
 from tests.support.topics import create_topic, end_offsets, produce
 from tests.support.waiting import until
 
@@ -132,3 +133,10 @@ async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usua
         await until(nothing_is_held)
     await check_order(pool, waiting)
     assert await pool.fetchval("SELECT count(*) FROM fine") == 100 * ROUNDS + 20
+
+
+async def test_the_size_of_polls_is_known_before_the_first_record(make_intake: MakeIntake) -> None:
+    metrics = Metrics()
+    make_intake(metrics=metrics)
+    size = metrics.registry.get_sample_value("bursar_poll_size")
+    assert size == QUICK.poll_records_max

@@ -6,12 +6,19 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.kafka.clients import KafkaUnavailable, hard_close, new_producer, start
-from service.kafka.topics import INPUTS, OUTPUTS, TopicShape, check_topics, create_topics
+from service.kafka.topics import (
+    INPUTS,
+    MISSING,
+    OUTPUTS,
+    TopicNotCreated,
+    check_topics,
+    create_topics,
+)
 from service.settings import KafkaAccess
-from tests.support.topics import configure_topic
+from tests.support.topics import configure_topic, create_topic
 
 SECONDS_MAX = 60
-SHAPE = TopicShape(partitions=2, replication=1)
+PARTITIONS = 2
 
 
 async def test_a_producer_closed_hard_has_no_sender_left(bootstrap_servers: str) -> None:
@@ -35,14 +42,40 @@ async def test_topics_are_created_once_as_they_must_be(
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     missing = await check_topics(access, topic_prefix)
-    assert {result.rule for result in missing} == {"must exist"}
+    assert {result.rule for result in missing} == {MISSING}
     assert len(missing) == len(INPUTS) + len(OUTPUTS)
-    created = await create_topics(access, topic_prefix, SHAPE)
+    created = await create_topics(access, topic_prefix, PARTITIONS)
     assert set(created) == {topic_prefix + name for name in (*INPUTS, *OUTPUTS)}
-    assert await create_topics(access, topic_prefix, SHAPE) == ()
+    assert await create_topics(access, topic_prefix, PARTITIONS) == ()
     async with asyncio.timeout(SECONDS_MAX):  # the broker lists them a little later
         while await check_topics(access, topic_prefix):
             continue
+
+
+async def test_a_topic_that_is_created_in_a_repair_is_like_the_others(
+    bootstrap_servers: str, topic_prefix: str, kafka_admin: AdminClient
+) -> None:
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
+    for name in INPUTS[1:]:
+        create_topic(kafka_admin, topic_prefix + name, 5)
+    create_topic(kafka_admin, topic_prefix + OUTPUTS[0], 3)
+    created = await create_topics(access, topic_prefix)
+    assert topic_prefix + INPUTS[0] in created
+    async with asyncio.timeout(SECONDS_MAX):  # the broker lists them a little later
+        while MISSING in {result.rule for result in await check_topics(access, topic_prefix)}:
+            continue
+    described = kafka_admin.list_topics(timeout=SECONDS_MAX).topics
+    assert {len(described[name].partitions) for name in created} == {5}
+
+
+async def test_more_copies_than_brokers_are_refused_in_words(
+    bootstrap_servers: str, topic_prefix: str
+) -> None:
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
+    with pytest.raises(TopicNotCreated) as raised:
+        await create_topics(access, topic_prefix, replication=9)
+    rule = "--replication: must be at most the number of brokers"
+    assert str(raised.value) == f"{topic_prefix}{INPUTS[0]}: was not created: {rule}"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +96,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     value: str,
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
-    await create_topics(access, topic_prefix, SHAPE)
+    await create_topics(access, topic_prefix, PARTITIONS)
     configure_topic(kafka_admin, topic_prefix + name, setting, value)
     async with asyncio.timeout(SECONDS_MAX):  # topics and settings reach the broker a little later
         while len(differences := await check_topics(access, topic_prefix)) != 1:

@@ -1,0 +1,68 @@
+"""How a record that was rejected as a conflict differs from the known record of its identity."""
+
+from dataclasses import fields
+
+from ..core.batches import Response
+from ..core.events import BursarPayment, ExportResponse, FineChanged, FineCreated, Rejection
+from ..core.ledger import Change, FineFacts, Origin, Payment
+from ..database import encodings, tables
+from ..database.ledger_read import LedgerReader
+from ..database.session import Connection, statements
+from ..database.table import Table
+from ..messages.decode import parse
+from .names import contract_of
+
+Content = FineFacts | FineChanged | BursarPayment | ExportResponse
+_TABLES: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
+    FineChanged: tables.CHANGE,
+    BursarPayment: tables.PAYMENT,
+    ExportResponse: tables.RESPONSE,
+}
+_NO_MEMBERS = ("key", "digest", "earlier_digest", "cuts", "origin")
+# Members of the contract that have another name in the event.
+_MEMBERS = {
+    "patron_id": "patron.patron_id",
+    "batch": "profile or batch_number",
+    "control_count": "control.count",
+    "control_total": "control.total",
+}
+
+
+async def differences(connection: Connection, store: LedgerReader, origin: Origin) -> str | None:
+    """Names the members in which a record differs from the known one of its identity, never their
+    values; None if none is known, or if the record cannot be read.
+
+    A known record that waits is compared whole, because its bytes are stored. Any other payment,
+    change or answer is compared with what the ledger keeps, and the text names the other members.
+    """
+    event = parse(contract_of(origin.topic), origin)
+    if isinstance(event, FineCreated):
+        fine = (await store.fines_by_key(connection, {event.key})).get(event.key)
+        return None if fine is None else _in_words(event.facts, fine.facts)
+    if isinstance(event, Rejection):
+        return None
+    table = _TABLES[type(event)]
+    columns = ([part] for part in event.key)
+    row = await connection.fetchrow(statements("ledger")[f"read_{table.name}"], *columns)
+    record = table.name.removeprefix("fine_")
+    waiting = await connection.fetchrow(statements("operators")["parked_as"], record, *event.key)
+    if waiting is not None:
+        return _in_words(event, parse(contract_of(origin.topic), encodings.origin_of(waiting)))
+    return None if row is None else _in_words(event, table.value(row))
+
+
+def _in_words(event: Content, known: object) -> str:
+    """`known` is of the same type, or has some of its members under the same names."""
+    names = [f.name for f in fields(event) if f.name not in _NO_MEMBERS]
+    rest = (
+        [] if isinstance(known, type(event)) else [n for n in names if _is_absent(n, event, known)]
+    )
+    differing = [n for n in names if n not in rest and getattr(event, n) != getattr(known, n)]
+    text = ", ".join(_MEMBERS.get(n, n) for n in differing) or "no member that is stored"
+    others = ", ".join(_MEMBERS.get(n, n) for n in rest)
+    return f"{text}; not stored of the known record: {others}" if rest else text
+
+
+def _is_absent(name: str, event: Content, known: object) -> bool:
+    """Whether a member cannot be compared. The ledger's reason is that of a rejection."""
+    return name == "reason" or None in (getattr(event, name), getattr(known, name, None))
