@@ -42,6 +42,7 @@ class SourceRecord:
     `earlier_digest` is the one that earlier releases have stored for the same record, if they read
     its texts otherwise or not all of its members. `cuts` names the members of which a text was too
     long and was cut.
+    `is_new_form` says that releases up to 0.3.0 would read the record otherwise, or not at all.
     """
 
     key: SourceKey
@@ -49,6 +50,7 @@ class SourceRecord:
     origin: Origin
     earlier_digest: bytes | None = field(default=None, kw_only=True)
     cuts: tuple[str, ...] = field(default=(), kw_only=True)
+    is_new_form: bool = field(default=False, kw_only=True)
 
     def has_content(self, digest: bytes) -> bool:
         """Whether a record with this digest has the same content, read by this release or one

@@ -8,16 +8,29 @@ from hashlib import sha256
 import asyncpg
 import orjson
 
+from ..core.events import Parkable
 from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
 from ..core.terms import Terms
 from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+from ..messages.older import for_older_releases
 from ..messages.texts import WHITE_SPACE
-from .outbox import unpack_headers
+from .outbox import pack_headers, unpack_headers
 
 
 def json_of(value: object) -> str:
     """Returns a value, such as the owner of a fine, as JSON."""
     return orjson.dumps(value).decode()
+
+
+def parked_value(event: Parkable) -> bytes | None:
+    """Returns the value that is parked: that of the record, or what releases up to 0.3.0 read."""
+    return for_older_releases(event)[0] if event.is_new_form else event.origin.value
+
+
+def parked_headers(event: Parkable) -> bytes:
+    """Returns the headers that belong to `parked_value`."""
+    headers = for_older_releases(event)[1] if event.is_new_form else event.origin.headers
+    return pack_headers(headers)
 
 
 def identifiers_of(text: str) -> tuple[tuple[str, str], ...]:

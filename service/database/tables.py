@@ -42,6 +42,7 @@ from ..core.words import (
     ResponseOutcome,
     Status,
 )
+from . import encodings
 from .encodings import cause_json, identifiers_of, item_of, json_of, terms_id
 from .outbox import pack_headers
 from .table import Cells, Table, members
@@ -152,14 +153,16 @@ PARKED: Table[ParkedEvent] = Table(
     "parked",
     "event.key.institution_id is_change:record event.key.source event.key.id wait fine_id original"
     " event:bursar_transaction_id "
-    + " ".join(f"event.origin.{path}" for path in (*_RECORD, "traceparent")),
+    + " ".join(f"event.origin.{path}" for path in _RECORD[:4])
+    + " event:record_value event:record_headers event.origin.traceparent",
     4,
     changing="wait fine_id original",
     stored={
         "record": lambda is_change: "change" if is_change else "payment",
         "original": attrgetter("id"),
         "bursar_transaction_id": lambda event: getattr(event, "bursar_transaction_id", None),
-        "record_headers": pack_headers,
+        "record_value": encodings.parked_value,
+        "record_headers": encodings.parked_headers,
     },
     is_dated=True,
 )

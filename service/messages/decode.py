@@ -39,7 +39,7 @@ from .unparsed import readable
 from .values import INSTANT_RULE, Fault, instant, time_of_record
 
 RECORD_BYTES_MAX = 64 * 1024
-Envelope = tuple[object, datetime, str | None]  # the data, its time and the trace context
+Envelope = tuple[object, datetime | None, str | None]  # the data, its time, the trace context
 Model = type[WireFineCreated | WireFineChanged | WireBursarPayment | WireExportResponse]
 
 # The contracts of the input topics; a topic's name is its contract's, with a prefix.
@@ -93,6 +93,8 @@ def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Reject
         data, time, traceparent = open_envelope(origin, contract)
         if traceparent != origin.traceparent:
             origin = origin._replace(traceparent=traceparent)
+        reading.is_new_form = time is None or _is_framed(origin.value)
+        time = time or time_of_record(origin.timestamp_ms)
         return model.model_validate(data).event(time, origin, reading)
     except ValidationError as error:
         return _rejection(Reason.INVALID_SCHEMA, first_rule(error), origin)
@@ -121,7 +123,7 @@ def open_envelope(origin: Origin, contract: str) -> Envelope:
         if isinstance(body, dict) and "specversion" in body:
             return _structured(body, contract, origin)
     attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
-    time = _checked(attributes, contract, "ce_") or time_of_record(origin.timestamp_ms)
+    time = _checked(attributes, contract, "ce_")
     return read_json(origin.value), time, origin.traceparent
 
 
@@ -152,7 +154,7 @@ def read_json(value: bytes | None) -> object:
     """
     if value is None:
         raise Fault(Reason.INVALID_JSON, "record: must have a value")
-    if value[:1] == _REGISTRY_MARK and value[_REGISTRY_BYTES:].lstrip(_JSON_BLANKS)[:1] == b"{":
+    if _is_framed(value):
         value = value[_REGISTRY_BYTES:]
     try:
         return _from_json(value)
@@ -163,6 +165,12 @@ def read_json(value: bytes | None) -> object:
         return _from_json(readable(value))
     except ValueError as error:
         raise _not_json(error) from None
+
+
+def _is_framed(value: bytes | None) -> bool:
+    if value is None or value[:1] != _REGISTRY_MARK:
+        return False
+    return value[_REGISTRY_BYTES:].lstrip(_JSON_BLANKS)[:1] == b"{"
 
 
 def _from_json(value: bytes) -> object:
@@ -240,7 +248,7 @@ def _decoded(name: str, headers: dict[str, bytes]) -> str | None:
 def _structured(event: object, contract: str, origin: Origin) -> Envelope:
     if not isinstance(event, dict):
         return _raise_envelope("record", "must be an object in structured mode")
-    time = _checked(event, contract, "") or time_of_record(origin.timestamp_ms)
+    time = _checked(event, contract, "")
     _check_content_type(event.get("datacontenttype"))
     if "data" not in event:
         _raise_envelope("data", "is required")

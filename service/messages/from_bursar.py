@@ -25,6 +25,7 @@ from .values import (
     StatusCode,
     Wire,
     above_zero,
+    bursar_id,
     check_currency,
     digest_of,
     expect,
@@ -64,7 +65,7 @@ class WireBursarPayment(Wire):
         key = reading.source_key(self.institution_id, self.source, "payment_id", self.payment_id)
         facts = (
             self.kind,
-            self.bursar_transaction_id,
+            reading.bursar_id_or_none(self.bursar_transaction_id),
             reading.identifier_or_none("fine_id", self.fine_id),
             amount,
             self.currency,
@@ -80,9 +81,15 @@ class WireBursarPayment(Wire):
             earlier: bytes | None = digest_of("bursar-payment", *key, *facts)
         else:
             earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
-        cuts = reading.cuts
         return BursarPayment(
-            key, digest, origin, *facts, self.import_file, earlier_digest=earlier, cuts=cuts
+            key,
+            digest,
+            origin,
+            *facts,
+            self.import_file,
+            earlier_digest=earlier,
+            cuts=reading.cuts,
+            is_new_form=reading.is_new_form,
         )
 
     def _is_line_of_its_file(self) -> bool:
@@ -124,7 +131,7 @@ class WireRefusedLine(Wire):
         reason = reading.text("refused_lines.reason", self.reason, REASON_CHARACTERS_MAX)
         if not reason:
             raise_schema(f"refused_lines.{index}.reason", "must not be empty")
-        return self.bursar_transaction_id, reason
+        return bursar_id(self.bursar_transaction_id), reason
 
 
 class WireControl(Wire):

@@ -214,4 +214,12 @@ class WireFineChanged(Wire):
         earlier = reading.earlier_digest(
             digest, lambda texts: self.event(time, origin, texts).digest
         )
-        return FineChanged(key, digest, origin, *facts, earlier_digest=earlier, cuts=reading.cuts)
+        return FineChanged(
+            key,
+            digest,
+            origin,
+            *facts,
+            earlier_digest=earlier,
+            cuts=reading.cuts,
+            is_new_form=reading.is_new_form,
+        )

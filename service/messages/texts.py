@@ -14,7 +14,7 @@ from unicodedata import category, normalize
 
 from ..core.ledger import SourceKey
 from ..core.words import Reason
-from .values import ID_CHARACTERS_MAX, Fault
+from .values import ID_CHARACTERS_MAX, Fault, bursar_id, may_be_a_line
 
 # The characters with the property White_Space; `str.strip` would take four separators of data, too.
 WHITE_SPACE = (
@@ -88,15 +88,17 @@ class Reading:
     """Reads the ids and texts of one record, and notes what has become of its texts.
 
     `cuts` names the members that were too long. `differs` says that an earlier release would have
-    read a text otherwise, or not at all. `is_parked` says that the record was parked, perhaps by a
-    release that allowed white space at the ends of an id.
+    read the content otherwise, or not at all, and `is_new_form` that it may not read the record.
+    `is_parked` says that the record was parked, perhaps by a release that allowed white space at
+    the ends of an id.
     """
 
-    __slots__ = ("cuts", "differs", "is_parked")
+    __slots__ = ("cuts", "differs", "is_new_form", "is_parked")
 
     def __init__(self, *, is_parked: bool = False) -> None:
         self.cuts: tuple[str, ...] = ()
         self.differs = False
+        self.is_new_form = False
         self.is_parked = is_parked
 
     def text(self, field: str, value: str, characters_max: int) -> str:
@@ -109,7 +111,7 @@ class Reading:
         if is_cut:
             self.cuts += (field,)
         if is_cut or not is_plain:
-            self.differs = True
+            self.differs = self.is_new_form = True
         return text[:characters_max].strip(" ")
 
     def text_or_none(self, field: str, value: str | None, characters_max: int) -> str | None:
@@ -118,7 +120,7 @@ class Reading:
             return None
         if text := self.text(field, value, characters_max):
             return text
-        self.differs = True
+        self.differs = self.is_new_form = True
         return None
 
     def identifier(self, field: str, value: str) -> str:
@@ -134,6 +136,13 @@ class Reading:
     def identifier_or_none(self, field: str, value: str | None) -> str | None:
         """The id in an optional member as `identifier` returns it, or None."""
         return None if value is None else self.identifier(field, value)
+
+    def bursar_id_or_none(self, digits: str | None) -> str | None:
+        """A bursar transaction id as `bursar_id` returns it, or None."""
+        if digits is None:
+            return None
+        self.is_new_form = self.is_new_form or not may_be_a_line(digits)
+        return bursar_id(digits)
 
     def source_key(
         self, institution_id: str, source: str, member: str, record_id: str
@@ -160,7 +169,7 @@ class Reading:
 
 
 class _EarlierReading(Reading):
-    """Reads texts as releases up to 0.3.0 did. Raises Fault for a text that they rejected."""
+    """Reads a record as releases up to 0.3.0 did. Raises Fault for a text that they rejected."""
 
     __slots__ = ()
 

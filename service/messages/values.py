@@ -17,7 +17,6 @@ from typing import Annotated, NoReturn
 import orjson
 from jiter import LosslessFloat
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -50,6 +49,7 @@ _INSTANT = re.compile(
 )
 _INSTANT_CHARACTERS_MAX = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LINE_MAX = 2**64 - 1
 _COUNT_MAX = 2**63 - 1
 INSTANT_RULE = "must be an RFC 3339 date and time with offset"
 
@@ -120,6 +120,14 @@ def bursar_id(digits: str) -> str:
     return digits.lstrip("0") or "0"
 
 
+def may_be_a_line(digits: str) -> bool:
+    """Whether the digits may be a line's number as it was printed: up to 64 bits, no leading zero.
+
+    Releases up to 0.3.0 read nothing else as a bursar transaction id.
+    """
+    return digits[:1] != "0" and int(digits) <= _LINE_MAX
+
+
 def _whole_from(least: int) -> PlainValidator:
     """Accepts a JSON integer from `least` on; 1.0 is one by draft-07, true is not."""
 
@@ -158,7 +166,7 @@ LibraryId = Annotated[str, Field(pattern=r"^[0-9]{1,100}$")]
 TrimmedId = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=TRIMMED_ID_CHARACTERS_MAX)
 ]
-LineId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$"), AfterValidator(bursar_id)]
+LineId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,100}$")]
 BatchNumber = Annotated[int, _whole_from(1)]
 Count = Annotated[int, _whole_from(0)]

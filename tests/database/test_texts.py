@@ -11,8 +11,9 @@ from service.core.words import Reason
 from service.database.ledger_read import LedgerReader
 from service.export.xml.read import ReadPatron, read
 from service.messages.decode import parse
+from service.operations import parked
 from service.runtime.telemetry import Metrics
-from tests.support.deciding import rejected_now
+from tests.support.deciding import WHY, done, parked_now, rejected_now
 from tests.support.exports import patron, profiles_with, run
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT
@@ -157,6 +158,24 @@ async def test_a_record_that_an_earlier_release_has_parked_keeps_its_identity(
         stored = await path.value(f"SELECT digest FROM {TABLES[kind]}")
         assert stored == earlier_digest(sent(kind))
         assert (await path.take(sent(kind))).outcomes == {"repeat": 1}
+
+
+async def test_a_parked_record_keeps_its_bytes_beside_those_that_an_earlier_release_can_read(
+    path: WritePath,
+) -> None:
+    """Such a release runs beside this one while an installation is updated."""
+    record = sent("payment", "a\x00b\u200f")
+    framed = record._replace(value=b"\x00\x00\x00\x00\x01" + (record.value or b""))
+    await path.take(framed, payment(payment_id="PAY-2"))
+    rows = await path.rows("SELECT id, record_value FROM parked ORDER BY id")
+    assert [str(row["id"]) for row in rows] == ["PAY-1", "PAY-2"]
+    assert b'"comment":"a b"' in bytes(rows[0]["record_value"])  # type: ignore[call-overload]
+    assert await path.value("SELECT count(*) FROM parked_original") == 1
+    (item, _) = await parked_now(path)
+    assert item.origin.value == framed.value
+    done(await parked.discard(path.applier, item, WHY))
+    assert await path.value("SELECT record_value FROM rejected") == framed.value
+    assert await path.value("SELECT count(*) FROM parked_original") == 0
 
 
 async def test_a_parked_record_with_a_blank_at_the_end_of_its_id_is_still_read(

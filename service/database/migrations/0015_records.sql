@@ -141,3 +141,17 @@ CREATE TABLE line_counter (
 -- release has written the row.
 ALTER TABLE rejected ADD COLUMN record_timestamp_ms bigint;
 ALTER TABLE parked_error ADD COLUMN record_timestamp_ms bigint;
+
+-- The bytes of parked records that releases up to 0.3.0 cannot read, as they came. Such a release
+-- sets parked records free as well, so that `parked` has these in a form that it reads. A row ends
+-- with its parked record, whoever deletes that.
+CREATE TABLE parked_original (
+    institution_id key_text NOT NULL,
+    record text NOT NULL,
+    source key_text NOT NULL,
+    id key_text NOT NULL,
+    record_value bytea NOT NULL,
+    record_headers bytea NOT NULL,
+    PRIMARY KEY (institution_id, record, source, id),
+    FOREIGN KEY (institution_id, record, source, id) REFERENCES parked ON DELETE CASCADE
+);

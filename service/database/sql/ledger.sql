@@ -232,10 +232,13 @@ WITH RECURSIVE waiting AS (
 SELECT
     parked.institution_id, parked.record, parked.source, parked.id, parked.wait, parked.fine_id,
     parked.original, parked.bursar_transaction_id, parked.arrival, parked.topic, parked.partition,
-    parked.record_offset, parked.record_key, parked.record_value, parked.record_headers,
+    parked.record_offset, parked.record_key,
+    coalesce(kept.record_value, parked.record_value) AS record_value,
+    coalesce(kept.record_headers, parked.record_headers) AS record_headers,
     parked.traceparent, parked.recorded_at
 FROM parked
 INNER JOIN waiting USING (institution_id, record, source, id)
+LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
 -- A record on which the program failed waits for a person.
 WHERE NOT EXISTS (
     SELECT FROM parked_failure AS failure

@@ -26,11 +26,14 @@ SELECT
     id,
     CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
     parked.fine_id, parked.original, parked.bursar_transaction_id, failure.error, parked.topic,
-    parked.partition, parked.record_offset, parked.record_key, parked.record_value,
-    parked.record_headers, parked.traceparent, parked.recorded_at,
+    parked.partition, parked.record_offset, parked.record_key,
+    coalesce(kept.record_value, parked.record_value) AS record_value,
+    coalesce(kept.record_headers, parked.record_headers) AS record_headers,
+    parked.traceparent, parked.recorded_at,
     extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds
 FROM parked
 LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
+LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
 WHERE
     ($1::text IS NULL OR institution_id = $1)
     AND (
