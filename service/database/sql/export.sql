@@ -335,17 +335,23 @@ WITH own AS (
     WHERE institution_id = $1 AND profile = $2
 ),
 
-counter AS (
-    SELECT
-        (SELECT export_number FROM export_counter WHERE institution_id = $1) AS export_number,
-        (SELECT line_number FROM line_counter WHERE institution_id = $1) AS line_number
+exports AS (
+    SELECT export_number
+    FROM export_counter
+    WHERE institution_id = $1
+),
+
+lines AS (
+    SELECT line_number
+    FROM line_counter
+    WHERE institution_id = $1
 )
 
 SELECT
     coalesce((SELECT own.batch_number FROM own), 0) + 1 AS batch_number,
     (SELECT own.sha256 FROM own) AS sha256,
-    coalesce((SELECT counter.export_number FROM counter), 100000000000000) + 1 AS export_number,
-    coalesce((SELECT counter.line_number FROM counter), 1000000000) + 1 AS first_line_number;
+    coalesce((SELECT exports.export_number FROM exports), 100000000000000) + 1 AS export_number,
+    coalesce((SELECT lines.line_number FROM lines), 1000000000) + 1 AS first_line_number;
 
 -- name: seal_batch
 -- Right after the document was put into the outbox: as long as that row is there, the broker has
