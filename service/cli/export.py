@@ -189,8 +189,7 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
 
 def _complain_of_rest(profile: Profile, bar: progress.RunBar) -> None:
     """Says how many open fines are not exported, and why, without those of other profiles."""
-    # What no profile takes is not this profile's, although its manifests count it.
-    held_back = {why for why in Exclusion if why.is_held_back} - {Exclusion.UNKNOWN_TYPE}
+    held_back = {why for why in Exclusion if why.is_held_back}
     waiting = {why for why in Exclusion if why.waits}
     parts = [
         f"{sum(counts.values())} {name} "

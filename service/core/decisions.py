@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from . import fines, payments, reversals
+from . import after_export, fines, payments, reversals
 from .batches import Response
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
@@ -51,6 +51,9 @@ def decide(workspace: Workspace, event: Parkable) -> Outcome:
         changed = workspace.fines.get(event.fine)
         if changed is None:
             return Park(Wait.UNKNOWN_FINE, event.fine_id)  # row 2b.1
+        if after_export.makes_credit(changed, event):
+            line = workspace.lines.get(changed.line_key)
+            return after_export.make_credit(changed, event, line, workspace.credits_of(changed))
         return fines.change(changed, event)
     match event.kind:
         case PaymentKind.REVERSAL:

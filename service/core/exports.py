@@ -1,8 +1,10 @@
 """The export of a fine to the bursar, and the bursar's answer to a batch (rules.md, 2, 4, 5)."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .batches import ExportLine, LoanClosed, SealedBatch
+from .credits import Credit
 from .events import ExportFine, ExportResponse
 from .ledger import BatchKey, ExportRef, Fine, LineKey
 from .money import InvalidAmount, parse_sum
@@ -21,16 +23,21 @@ from .words import (
 )
 
 
-def export(fine: Fine, event: ExportFine) -> Applied:
-    """Exports what remains of a fine (rows 2.3, 2.4 and 2.6).
+def export(fine: Fine, event: ExportFine, *, closes_with_other: bool = False) -> Applied:
+    """Exports what remains of a fine (rows 2.3, 2.4, 2.6, 5.18 and 5.19).
 
-    The caller has checked that the profile exports the fine.
+    The caller has checked that the profile exports the fine. `closes_with_other` says that the fine
+    closes whatever its terms say, because a credit and its fine go the same way.
     """
     assert fine.status is Status.ACTIVE
     assert fine.bursar_transaction_id is None
     terms, due = event.terms, fine.remaining
     is_lost = fine.facts.type in terms.lost_types
-    closes = terms.mode is Mode.EXPORT_ONLY or (is_lost and terms.lost is LostRule.CLOSE)
+    closes = (
+        closes_with_other
+        or terms.mode is Mode.EXPORT_ONLY
+        or (is_lost and terms.lost is LostRule.CLOSE)
+    )
     after = replace(
         fine,
         status=Status.CLOSED if closes else Status.TRANSFERRED,
@@ -100,11 +107,12 @@ def respond(
     batch: SealedBatch | None,
     lines: dict[str, ExportLine],
     fine_of: dict[str, Fine],
+    credits_of: Callable[[Fine], Sequence[Credit]],
 ) -> ResponseEffects | Rejected:
     """Applies the answer to a batch, whole or not at all (rows 5.13 to 5.15).
 
     `lines` are all lines of the batch by their bursar transaction id, `fine_of` are their fines by
-    the same ids.
+    the same ids, and `credits_of` returns the credits of a fine.
     """
     if batch is None:
         return rejected(Reason.UNKNOWN_BATCH)
@@ -118,7 +126,8 @@ def respond(
         refused = tuple((line_id, event.reason or "") for line_id in live)
         if not refused:
             return rejected(Reason.NOT_LIVE)
-    fault = _first_fault([line_id for line_id, _ in refused], lines, live, fine_of)
+    named = [line_id for line_id, _ in refused]
+    fault = _first_fault(named, lines, live, fine_of, credits_of)
     if fault is not None:
         reason, place = fault
         return _with_index(event, reason, place, refused[place][0])
@@ -139,14 +148,21 @@ def _first_fault(
     lines: dict[str, ExportLine],
     live: dict[str, ExportLine],
     fine_of: dict[str, Fine],
+    credits_of: Callable[[Fine], Sequence[Credit]],
 ) -> tuple[Reason, int] | None:
     """The first rule, in order of precedence, that a named line breaks, and the line's place."""
     places = {line_id: place for place, line_id in reversed(list(enumerate(named)))}
+
+    def is_paid(fine: Fine) -> bool:
+        return fine.payments_live > 0 or any(
+            credit.keeps_line(places.keys()) for credit in credits_of(fine)
+        )
+
     checks = (
         (Reason.UNKNOWN_LINE, (line_id not in lines for line_id in named)),
         # A line that is named twice is not live any more when its second turn comes.
         (Reason.NOT_LIVE, (id_ not in live or places[id_] != n for n, id_ in enumerate(named))),
-        (Reason.ALREADY_PAID, (fine_of[line_id].payments_live > 0 for line_id in named)),
+        (Reason.ALREADY_PAID, (is_paid(fine_of[line_id]) for line_id in named)),
     )
     for reason, faults in checks:
         for place, is_fault in enumerate(faults):

@@ -174,6 +174,12 @@ class Fine:
         return None if self.amendment.amount is None else self.facts.amount
 
     @property
+    def line_key(self) -> LineKey | None:
+        """The key of the live line; None if there is none."""
+        named = self.bursar_transaction_id
+        return None if named is None else LineKey(self.facts.institution_id, named)
+
+    @property
     def is_open_in_library(self) -> bool:
         """Whether the library collects the fine: its status is Active or In dispute."""
         return self.status is Status.ACTIVE or self.status is Status.IN_DISPUTE

@@ -118,7 +118,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.UNKNOWN_BATCH: "batch_number: is not known for this profile",
     Reason.UNKNOWN_LINE: "bursar_transaction_id: is not known here",
     Reason.NOT_LIVE: "bursar_transaction_id: is not the fine's live line",
-    Reason.ALREADY_PAID: "bursar_transaction_id: the fine has payments that are not reversed",
+    Reason.ALREADY_PAID: "bursar_transaction_id: the fine has payments or credits that count",
     Reason.CONTROL_TOTAL_MISMATCH: "control: is not the count and total of the batch",
     Reason.DISCARDED: "record: an operator discarded it",
 }

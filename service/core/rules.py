@@ -9,6 +9,7 @@ from typing import assert_never
 
 from . import exports
 from .batches import Response
+from .credits import closes_with_other
 from .decisions import conclude, decide, fine_meant, identities_like, repeat_or_conflict
 from .events import (
     BursarPayment,
@@ -142,7 +143,8 @@ def _retry(workspace: Workspace, queues: Collection[WaitQueue]) -> None:
 
 def _export(workspace: Workspace, event: ExportFine) -> None:
     fine = workspace.fines[event.fine]
-    outcome = exports.export(fine, event)
+    together = closes_with_other(workspace.credited(fine), workspace.credits_of(fine))
+    outcome = exports.export(fine, event, closes_with_other=together)
     workspace.outcomes[outcome.name] += 1
     line = exports.line_of(fine, event)
     workspace.lines.put(line.key, line)
@@ -159,7 +161,9 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
     # What waits for these fines is older than the answer: money among it forbids a refusal.
     _retry(workspace, keys.values())
     fine_of = {id_: workspace.fines[key] for id_, key in keys.items()}
-    answer = exports.respond(event, workspace.batches.get(event.batch), lines, fine_of)
+    answer = exports.respond(
+        event, workspace.batches.get(event.batch), lines, fine_of, workspace.credits_of
+    )
     if isinstance(answer, Rejected):
         _count(workspace, event, answer)
         state, reason, count = ItemState.REJECTED, answer.reason, len(event.refused_lines) or None

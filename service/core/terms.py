@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 
 from .money import whole_units
-from .words import DEFAULT_LABELS, Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+from .words import (
+    DEFAULT_LABELS,
+    ImportCredits,
+    Kind,
+    LibraryPayments,
+    LostRule,
+    Mode,
+    Overpayment,
+    ProfileCode,
+    RefusedRule,
+)
 
 # The default of a profile's `overpayment_max`.
 OUTSTANDING_TIMES = 10
@@ -28,6 +38,8 @@ class Terms:
     refused: RefusedRule = RefusedRule.HOLD
     labels: tuple[tuple[Kind, str], ...] = ()
     overpayment_max: int | None = None  # of an excess, in minor units; None: the default
+    library_payments: LibraryPayments = LibraryPayments.REJECT
+    import_credits: ImportCredits = ImportCredits.CONFIRM
 
     def label(self, kind: Kind) -> str:
         """The text of a transaction of this kind for people."""

@@ -149,6 +149,23 @@ class RefusedRule(StrEnum):
     RETRY = "retry"
 
 
+class LibraryPayments(StrEnum):
+    """What becomes of a payment or a waiver in the library of a fine that was exported (2b).
+
+    `reject` leaves it to the bursar; `credit` makes a credit, which a run sends to the bursar.
+    """
+
+    REJECT = "reject"
+    CREDIT = "credit"
+
+
+class ImportCredits(StrEnum):
+    """Whether a credit that an imported file makes waits for a person (rules.md, 5)."""
+
+    CONFIRM = "confirm"
+    EXPORT = "export"
+
+
 class ChangeKind(StrEnum):
     """What happened to a fine in the library (rules.md, 2b)."""
 
@@ -273,5 +290,7 @@ class HeldReason(StrEnum):
     NOT_EXPORTABLE = "not_exportable"
     REFUSED = "refused"
     BAD_TEXT = "bad_text"
+    CREDIT_UNCONFIRMED = "credit_unconfirmed"
+    WAITS_FOR_FINE = "waits_for_fine"
     NO_PROFILE = "no_profile"
     PAUSED = "paused"

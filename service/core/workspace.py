@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from .amendment import NOT_AMENDED
 from .batches import ExportLine, LoanClosed, Response, SealedBatch
+from .credits import Credit, CreditHistory, CreditsOfFines, credited
 from .events import (
     Incoming,
     ParkedEvent,
@@ -39,8 +40,9 @@ LoanKey = tuple[str, str]
 class View:
     """The rows that the events of one fold need, read under the locks of their accounts.
 
-    `parked` is in the order of arrival. `recorded_at` is the time of the commit by the database's
-    clock, which was read after the accounts were locked.
+    `parked` is in the order of arrival. `credit_histories` has the histories of the credits of
+    those fines that an export, a response or a change after an export is about. `recorded_at` is
+    the time of the commit by the database's clock, which was read after the accounts were locked.
     """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class View:
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
+    credit_histories: Mapping[FineKey, CreditHistory] = field(default_factory=dict)
     recorded_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
 
 
@@ -103,6 +106,7 @@ class Workspace:
         self.failures: dict[ParkedKey, Exception] = {}  # parked records that cannot be decided
         self._loans_closed_before = view.loans_closed
         self._fines_before = view.fines
+        self._credits = CreditsOfFines(view.fines, view.credit_histories)
         self._queues: dict[WaitQueue, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
         self._still_since: dict[WaitQueue, int] = {}
@@ -134,6 +138,8 @@ class Workspace:
         )
         self.accounts.put(key, after)
         self.fines.put(fine.facts.key, fine)
+        if fine.facts.credit_of is not None:
+            self._credits.note(effect)
         self.transactions.append(
             Transaction(
                 before,
@@ -161,6 +167,14 @@ class Workspace:
         known = self.patrons.get(key)
         if known is None or patron.seen_at > known.seen_at:
             self.patrons.put(key, patron)
+
+    def credits_of(self, fine: Fine) -> list[Credit]:
+        """The credits of a fine as they are now."""
+        return self._credits.of(fine, self.fines.now)
+
+    def credited(self, credit: Fine) -> Fine | None:
+        """The fine that a credit is one of, as it is now; None if there is none."""
+        return credited(credit, self.fines.now)
 
     def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
         """The lines of a batch by bursar transaction id, in ascending order of the ids.

@@ -11,7 +11,16 @@ import orjson
 from ..core.events import Parkable
 from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
 from ..core.terms import Terms
-from ..core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule
+from ..core.words import (
+    ImportCredits,
+    Kind,
+    LibraryPayments,
+    LostRule,
+    Mode,
+    Overpayment,
+    ProfileCode,
+    RefusedRule,
+)
 from ..messages.older import for_older_releases
 from ..messages.texts import WHITE_SPACE
 from .outbox import pack_headers, unpack_headers
@@ -81,9 +90,13 @@ def terms_text(terms: Terms) -> str:
         "refused": terms.refused,
         "labels": sorted((kind.value, text) for kind, text in terms.labels),
     }
-    # Terms without it keep the text, and so the id, that they have from earlier releases.
+    # Terms without these keep the text, and so the id, that they have from earlier releases.
     if terms.overpayment_max is not None:
         body["overpayment_max"] = terms.overpayment_max
+    if terms.library_payments is not LibraryPayments.REJECT:
+        body["library_payments"] = terms.library_payments
+    if terms.import_credits is not ImportCredits.CONFIRM:
+        body["import_credits"] = terms.import_credits
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -100,6 +113,8 @@ def terms_of(row: asyncpg.Record) -> Terms:
         refused=RefusedRule(body["refused"]),
         labels=tuple((Kind(kind), text) for kind, text in body["labels"]),
         overpayment_max=body.get("overpayment_max"),
+        library_payments=LibraryPayments(body.get("library_payments", LibraryPayments.REJECT)),
+        import_credits=ImportCredits(body.get("import_credits", ImportCredits.CONFIRM)),
     )
 
 

@@ -29,6 +29,7 @@ from ..messages.decode import parse_parked
 from ..runtime.failures import StaleRead
 from ..runtime.problems import result_or_exception
 from . import reversed_amounts, tables
+from .credits_read import with_credits
 from .encodings import origin_of, terms_of
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
@@ -82,6 +83,10 @@ class LedgerReader:
         Raises StaleRead if a fine belongs to an account that is not locked, and ParkedFailure for
         parked records that cannot be read.
         """
+        view = await self._view(connection, references, locked)
+        return await with_credits(connection, self.fines_by_key, references, view)
+
+    async def _view(self, connection: Connection, references: References, locked: View) -> View:
         lines = await self._read(connection, tables.LINE, references.lines)
         in_batches = await self._rows(connection, "lines_of_batches", references.batches)
         lines |= {line.key: line for line in map(tables.LINE.value, in_batches)}
@@ -131,7 +136,7 @@ class LedgerReader:
         self, connection: Connection, references: References, fines: Mapping[FineKey, Fine]
     ) -> frozenset[LoanKey]:
         loans = set()
-        if references.with_loans:
+        if references.is_export:
             facts = [fine.facts for fine in fines.values()]
             loans = {(f.institution_id, f.loan_id) for f in facts if f.loan_id is not None}
         rows = await self._rows(connection, "read_loan_closed", loans)

@@ -6,7 +6,7 @@ such a record in a form that both read (service/messages/older.py), and its own 
 
 from ..core.events import ParkedEvent
 from .outbox import pack_headers
-from .tables import Table
+from .table import Table
 
 PARKED_ORIGINAL: Table[ParkedEvent] = Table(
     "parked_original",

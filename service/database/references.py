@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..core.after_export import CREDITED_KINDS, change_credit_id
 from ..core.batches import ExportLine
 from ..core.events import (
     BursarPayment,
@@ -21,6 +22,7 @@ from ..core.events import (
 )
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
+from ..core.words import ResponseOutcome
 from ..core.workspace import PatronKey
 
 
@@ -30,8 +32,10 @@ class References:
 
     `created` has the account of each fine that the events create. `parked` are identities of parked
     records, and `without` are parked records that are not read. `accounts` are those of the
-    `fines`, if the caller knows them: then they are not looked up. `with_loans` says that it
-    matters which loans of the fines are closed.
+    `fines`, if the caller knows them: then they are not looked up. `is_export` says that the fines
+    are exported: then it matters which of their loans are closed, which fines they are credits of,
+    and which credits they have. `whole_batches` are those of which a response refuses every line,
+    and `refused_lines` are the lines that responses name.
     """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
@@ -45,7 +49,9 @@ class References:
     responses: set[SourceKey] = field(default_factory=set)
     batches: set[BatchKey] = field(default_factory=set)
     accounts: set[AccountKey] = field(default_factory=set)
-    with_loans: bool = False
+    whole_batches: set[BatchKey] = field(default_factory=set)
+    refused_lines: set[LineKey] = field(default_factory=set)
+    is_export: bool = False
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)
     without: set[ParkedKey] = field(default_factory=set)
 
@@ -60,11 +66,16 @@ class References:
             case FineChanged():
                 self.changes.add(event.key)
                 self.fines.add(event.fine)
+                if event.kind in CREDITED_KINDS:
+                    # The change may make this credit, for which other records may wait.
+                    home = event.key.institution_id
+                    self.credits.add(FineKey(home, change_credit_id(event.key)))
             case BursarPayment():
                 self._add_payment(event)
             case ExportResponse():
                 self.responses.add(event.key)
                 self.batches.add(event.batch)
+                self._add_response(event)
             case ExportFine() | ReleaseFine():
                 self.fines.add(event.fine)
             case Release() | Discard():
@@ -73,6 +84,12 @@ class References:
                 self.add(event.event)
             case _:
                 assert_never(event)
+
+    def _add_response(self, event: ExportResponse) -> None:
+        if event.outcome is ResponseOutcome.REFUSED:
+            self.whole_batches.add(event.batch)
+        home = event.key.institution_id
+        self.refused_lines.update(LineKey(home, named) for named, _ in event.refused_lines)
 
     def _add_parked(self, event: Release | Discard) -> None:
         record = "change" if event.is_change else "payment"

@@ -95,11 +95,15 @@ def _ids_in_printed_order(draft: Draft) -> dict[FineKey, str]:
 
 
 def _exports(draft: Draft, ids: Mapping[FineKey, str]) -> list[ExportFine]:
+    """The exports of a batch: those of credits last, because a credit may go the way of its fine.
+
+    The order of the lines and of their numbers is not changed by this.
+    """
     run, profile = draft.run, draft.profile
     key = BatchKey(run.institution_id, profile.code, draft.numbers.batch_number)
     return [
         ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
-        for fine in draft.due
+        for fine in sorted(draft.due, key=lambda fine: fine.facts.is_credit)
     ]
 
 

@@ -13,10 +13,10 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ..core.ledger import Fine, Patron
+from ..core.ledger import Fine, FineKey, Patron
 from ..core.words import Status
 from ..core.workspace import PatronKey
 from ..database.failed_records import fines_that_wait
@@ -25,6 +25,7 @@ from ..database.session import Connection, run_in_thread
 from . import store as export_store
 from .batch import CreditRef, Position, SelectedFine, clean, size_bytes_max
 from .build import line_of, patron_of
+from .credited import credited_fines_of, fines_of_credits
 from .failures import FailingFines, failing_fines
 from .profiles.profile import Profile
 from .run import OpenRun
@@ -48,7 +49,8 @@ class Evaluation:
 
     The reason of a fine that is to be exported is None; `selected` has these fines with their
     sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
-    is None if the database has no such patron any more.
+    is None if the database has no such patron any more. `credited` has the fines that the patron's
+    credits are of, by the ids of the credits.
     """
 
     patron_id: str
@@ -56,6 +58,7 @@ class Evaluation:
     fines: tuple[tuple[Fine, Exclusion | None], ...]
     together: int
     selected: tuple[SelectedFine, ...] = ()
+    credited: Mapping[str, Fine] = field(default_factory=dict)
 
 
 async def evaluations(
@@ -124,9 +127,10 @@ async def evaluate(
     keys = {(profile.institution_id, fines[0].facts.patron_id) for fines in groups}
     patrons = await store.patrons(connection, keys)
     waiting = await ids_of_waiting(connection, run, groups)
+    others = await fines_of_credits(connection, store, run, groups)
 
     def work(some: Sequence[Group]) -> list[Evaluation]:
-        evaluated = evaluate_groups(profile, run, some, patrons, waiting)
+        evaluated = evaluate_groups(profile, run, some, patrons, waiting, others)
         return [replace(each, selected=_selected(profile, each)) for each in evaluated]
 
     def work_or_name_failing() -> list[Evaluation]:
@@ -156,12 +160,19 @@ def evaluate_groups(
     groups: Sequence[Group],
     patrons: Mapping[PatronKey, Patron],
     waiting: Collection[str],
+    others: Mapping[FineKey, Fine],
+    in_batch: Collection[str] | None = None,
 ) -> list[Evaluation]:
     """Evaluates each patron's fines, without sizes. Pure.
 
-    `waiting` has the ids of the fines with a change that failed.
+    `waiting` has the ids of the fines with a change that failed, and `others` has fines that the
+    patrons' credits name. `in_batch` has the ids of the fines that were selected for the batch; it
+    is None as long as nothing is selected.
     """
-    return [_evaluate_patron(profile, run, patrons, fines, waiting) for fines in groups]
+    return [
+        _evaluate_patron(profile, run, patrons, fines, waiting, others, in_batch)
+        for fines in groups
+    ]
 
 
 def _evaluate_patron(
@@ -170,25 +181,42 @@ def _evaluate_patron(
     patrons: Mapping[PatronKey, Patron],
     fines: Group,
     waiting: Collection[str],
+    others: Mapping[FineKey, Fine],
+    in_batch: Collection[str] | None,
 ) -> Evaluation:
     patron_id = fines[0].facts.patron_id
     patron = patrons.get((profile.institution_id, patron_id))
+    credited_fines = credited_fines_of(fines, others)
     candidates = [
-        candidate_of(profile, patron, fine, waits=fine.facts.fine_id in waiting) for fine in fines
+        candidate_of(
+            profile,
+            patron,
+            fine,
+            waits=fine.facts.fine_id in waiting,
+            credited_fine=credited_fines.get(fine.facts.fine_id),
+        )
+        for fine in fines
     ]
     taken = run.taken if patron_id == run.after[0] else 0
     cutoff_on = local_date(run.cutoff, profile.zone)
-    exclusions, together = select(profile, candidates, cutoff_on, taken)
-    return Evaluation(patron_id, patron, tuple(zip(fines, exclusions, strict=True)), together)
+    exclusions, together = select(profile, candidates, cutoff_on, taken, in_batch)
+    results = tuple(zip(fines, exclusions, strict=True))
+    return Evaluation(patron_id, patron, results, together, credited=credited_fines)
 
 
 def candidate_of(
-    profile: Profile, patron: Patron | None, fine: Fine, *, waits: bool = False
+    profile: Profile,
+    patron: Patron | None,
+    fine: Fine,
+    *,
+    waits: bool = False,
+    credited_fine: Fine | None = None,
 ) -> Candidate:
     """What the selection needs to know of a fine.
 
     `patron` is None if the database has no such patron any more. `waits` says that a change of the
-    fine has failed, so that a person has to decide about it first.
+    fine has failed, so that a person has to decide about it first. `credited_fine` is the fine that
+    a credit is one of.
     """
     facts = fine.facts
     return Candidate(
@@ -206,6 +234,8 @@ def candidate_of(
         exportable=(facts.exportable or fine.released) and not waits,
         refused=fine.refused_reason is not None,
         texts_are_sound=not unsound_codes(profile, patron, fine),
+        credit_of=None if credited_fine is None else credited_fine.facts.fine_id,
+        credited=None if credited_fine is None else credited_fine.status,
     )
 
 

@@ -146,6 +146,8 @@ def members_of_terms(terms: Terms, currency: str) -> dict[str, object]:
         "overpayment": terms.overpayment.value,
         "overpayment_max": None if maximum is None else format_minor(maximum, currency),
         "refused": terms.refused.value,
+        "library_payments": terms.library_payments.value,
+        "import_credits": terms.import_credits.value,
         "labels": [{"kind": kind.value, "text": text} for kind, text in sorted(terms.labels)],
     }
 

@@ -59,6 +59,8 @@ async def preview(
                 batch, run = await _batch_of(
                     connection, store, profile, run, plan, numbers, earlier
                 )
+                if batch is not None:
+                    run = run.with_exported(batch.changes.fines.changed)
             except ParkedFailure as failure:  # a run marks these records and repeats the step
                 run = replace(run, left_out=run.left_out.union(failure.keys))
                 plan = before
@@ -90,6 +92,7 @@ async def _batch_of(
     named.without |= run.left_out
     accounts = await store.peek(connection, named)
     view = await store.view(connection, named, accounts)
+    view = replace(view, fines={**view.fines, **run.exported})
     if queues := missed_fines(view):  # a run retries these before it exports
         retry = partial(after_retry, view, queues)
         view = await run_in_thread(connection, len(view.parked), retry)

@@ -20,11 +20,18 @@ from .selection import (
 DUE = "due: the next run takes it"
 # Of these no value is shown. The type checker names a reason that is neither here nor in `words`.
 _WORDS: dict[
-    Literal[Exclusion.IN_DISPUTE, Exclusion.NO_PATRON_NAME, Exclusion.PAUSED],
+    Literal[
+        Exclusion.IN_DISPUTE,
+        Exclusion.NO_PATRON_NAME,
+        Exclusion.CREDIT_UNCONFIRMED,
+        Exclusion.PAUSED,
+    ],
     str,
 ] = {
     Exclusion.IN_DISPUTE: "in dispute until the library restores it",
     Exclusion.NO_PATRON_NAME: "the patron has no name",
+    Exclusion.CREDIT_UNCONFIRMED: "a credit that an imported file has made;"
+    " `held release` offers it to the next run",
     Exclusion.PAUSED: "due, but the profile is paused",
 }
 
@@ -96,8 +103,10 @@ class Explanation:
             case Exclusion.BAD_TEXT:
                 codes = unsound_codes(self._profile, self._evaluation.patron, fine)
                 return f"{', '.join(codes)}: cannot be printed as it is"
-            case Exclusion.NOT_THIS_PROFILE | Exclusion.UNKNOWN_TYPE | Exclusion.NO_PROFILE:
+            case Exclusion.NOT_THIS_PROFILE | Exclusion.NO_PROFILE:
                 return "; ".join(mismatches(self._profile, group_of(candidate)))
+            case Exclusion.WAITS_FOR_FINE:
+                return _waits_for(self._evaluation.credited[fine.facts.fine_id])
             case None:
                 return DUE
             case _:
@@ -131,6 +140,13 @@ def _not_exportable(fine: Fine) -> str:
     if fine.facts.exportable or fine.released:
         return "a change of it has failed and waits in `parked list`"
     return "created as not exportable; `held release` offers it to the next run"
+
+
+def _waits_for(fine: Fine) -> str:
+    text = f"a credit of fine {fine.facts.fine_id}, which is {fine.status}: it waits"
+    if fine.is_open_in_library:
+        return f"{text} until that fine is exported"
+    return f"{text} for a profile that imports payments"
 
 
 def _identifiers(profile: Profile, candidate: Candidate) -> str:

@@ -1,13 +1,13 @@
 """Where an export run stands, and the numbers that its next batch takes. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..core.bursar_ids import NUMBER_MAX
 from ..core.events import ParkedKey
-from ..core.ledger import Fine
+from ..core.ledger import Fine, FineKey
 from ..runtime.problems import OperatorError
 from .batch import Position
 from .selection import Exclusion
@@ -29,8 +29,11 @@ class OpenRun:
 
     `taken` is the sum, in signed minor units, of what the run has exported of the patron at the
     mark. `parts` is the number of batches that it has sealed, and `held_back` says how many fines
-    it has held back for which reason. `left_out` has the parked records on which a preview has seen
-    the program fail; a run marks such records in the database instead.
+    it has held back for which reason.
+
+    A preview writes nothing. It keeps here what a run would find in the database: `left_out` has
+    the parked records on which it has seen the program fail, and `exported` has the fines of the
+    patron at the mark that its batches export, as they are after that.
     """
 
     institution_id: str
@@ -42,6 +45,7 @@ class OpenRun:
     parts: int
     held_back: Mapping[Exclusion, int]
     left_out: frozenset[ParkedKey] = frozenset()
+    exported: Mapping[FineKey, Fine] = field(default_factory=dict)
 
     def moved(
         self, reached: Position, held_back: Mapping[Exclusion, int], exported: Sequence[Fine] = ()
@@ -53,6 +57,15 @@ class OpenRun:
             taken += self.taken
         counts = dict(Counter(self.held_back) + Counter(held_back))
         return replace(self, after=after, taken=taken, held_back=counts)
+
+    def with_exported(self, fines: Iterable[Fine]) -> "OpenRun":
+        """The run of a preview after a batch has changed these fines.
+
+        A credit and its fine are of one patron, so that the fines of other patrons are not kept.
+        """
+        both = {**self.exported, **{fine.facts.key: fine for fine in fines}}
+        at_mark = {key: fine for key, fine in both.items() if fine.facts.patron_id == self.after[0]}
+        return replace(self, exported=at_mark)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,14 @@ from ..runtime.process import crash_point
 from . import store as export_store
 from .batch import CreditRef, Position
 from .build import Draft, build
-from .evaluation import Group, by_patron, evaluate_groups, ids_of_waiting, whole_patrons
+from .credited import fines_of_credits
+from .evaluation import (
+    Group,
+    by_patron,
+    evaluate_groups,
+    ids_of_waiting,
+    whole_patrons,
+)
 from .manifest import Manifest
 from .plan import Plan
 from .profiles.profile import AmountScope, EmptyRun, Profile
@@ -94,7 +101,7 @@ def references_of(profile: Profile, plan: Plan) -> References:
         fines=_keys_of(profile, plan),
         patrons={(institution_id, patron_id) for patron_id in patron_ids},
         accounts={AccountKey(institution_id, each, profile.currency) for each in patron_ids},
-        with_loans=True,
+        is_export=True,
     )
 
 
@@ -156,11 +163,16 @@ async def check_again(
     `view` are those that will be printed; nothing locks a patron.
     """
     selected = _keys_of(profile, plan)
+    in_batch = {key.fine_id for key in selected}
     due: list[Fine] = []
     held_back = Counter(plan.held_back)
 
-    def check(groups: Sequence[Group], waiting: Collection[str]) -> None:
-        for evaluation in evaluate_groups(profile, run, groups, view.patrons, waiting):
+    def check(
+        groups: Sequence[Group], waiting: Collection[str], others: Mapping[FineKey, Fine]
+    ) -> None:
+        for evaluation in evaluate_groups(
+            profile, run, groups, view.patrons, waiting, others, in_batch
+        ):
             for fine, exclusion in evaluation.fines:
                 if fine.facts.key not in selected:
                     continue
@@ -172,8 +184,9 @@ async def check_again(
     async for groups in _patrons_to_check(connection, store, profile, run, plan, view):
         still_open = [group for fines in groups if (group := _still_open(fines, view))]
         waiting = await ids_of_waiting(connection, run, still_open)
+        others = await fines_of_credits(connection, store, run, still_open, view.fines)
         await run_in_thread(
-            connection, sum(map(len, still_open)), partial(check, still_open, waiting)
+            connection, sum(map(len, still_open)), partial(check, still_open, waiting, others)
         )
     return due, run.moved(plan.reached, held_back, due)
 

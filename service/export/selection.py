@@ -1,12 +1,13 @@
 """Which fines a profile exports, and why it does not export the others (rules.md, 5). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from ..core.words import CREDIT_TYPE
+from ..core.words import CREDIT_TYPE, Mode, Status
 from .batch import clean
 from .profiles.profile import AmountScope, Profile
 
@@ -14,8 +15,7 @@ from .profiles.profile import AmountScope, Profile
 class Exclusion(StrEnum):
     """Why a fine is not exported now; the reasons that hold it back are in order of precedence.
 
-    The last two are shown to people, and no profile's selection gives them. A manifest counts a
-    fine of a type that no profile names as `unknown_type`; people read that no profile takes it.
+    The last two are shown to people, and no profile's selection gives them.
     """
 
     NOT_THIS_PROFILE = "not_this_profile"
@@ -27,7 +27,8 @@ class Exclusion(StrEnum):
     NOT_EXPORTABLE = "not_exportable"
     REFUSED = "refused"
     BAD_TEXT = "bad_text"
-    UNKNOWN_TYPE = "unknown_type"
+    CREDIT_UNCONFIRMED = "credit_unconfirmed"
+    WAITS_FOR_FINE = "waits_for_fine"
     NO_PROFILE = "no_profile"
     PAUSED = "paused"
 
@@ -55,7 +56,10 @@ class Candidate:
     """What the selection needs to know of an open fine.
 
     `remaining` is in signed minor units, `created_on` the date in the institution's zone. `refused`
-    says that the bursar refused its line and no person has released the fine since.
+    says that the bursar refused its line and no person has released the fine since. `unconfirmed`
+    says that an imported file has made the credit and no person has released it. If it is a credit
+    of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
+    are None.
     """
 
     institution_id: str
@@ -72,6 +76,9 @@ class Candidate:
     exportable: bool = True
     refused: bool = False
     texts_are_sound: bool = True
+    unconfirmed: bool = False
+    credit_of: str | None = None
+    credited: Status | None = None
 
 
 def local_date(instant: datetime, zone: str) -> date:
@@ -83,15 +90,33 @@ def local_date(instant: datetime, zone: str) -> date:
 
 
 def select(
-    profile: Profile, candidates: Sequence[Candidate], cutoff_on: date, taken: int = 0
+    profile: Profile,
+    candidates: Sequence[Candidate],
+    cutoff_on: date,
+    taken: int = 0,
+    in_batch: Collection[str] | None = None,
 ) -> tuple[tuple[Exclusion | None, ...], int]:
     """The reason why each of a patron's fines is not exported; None for a fine that is.
+
+    A credit is decided after the fines, because it may leave together with its fine: `in_batch` has
+    the ids of the fines that the batch has room for, and is None if that is not known yet.
 
     Also returns what a minimum per patron is compared with: the signed sum of all fines that meet
     every other condition, and of what the run has `taken` of the patron already. Its absolute value
     counts.
     """
-    exclusions = tuple(exclusion_of(profile, candidate, cutoff_on) for candidate in candidates)
+    alone = [exclusion_of(profile, candidate, cutoff_on) for candidate in candidates]
+    leaving = {
+        candidate.fine_id
+        for candidate, why in zip(candidates, alone, strict=True)
+        if why is None and (in_batch is None or candidate.fine_id in in_batch)
+    }
+    exclusions = tuple(
+        Exclusion.WAITS_FOR_FINE
+        if why is None and waits_for_fine(profile, candidate, leaving)
+        else why
+        for candidate, why in zip(candidates, alone, strict=True)
+    )
     pairs = zip(candidates, exclusions, strict=True)
     together = taken + sum(candidate.remaining for candidate, why in pairs if why is None)
     if (
@@ -105,7 +130,8 @@ def select(
 def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exclusion | None:
     """The reason why a fine, by itself, is not exported by the profile; None if it is.
 
-    Whether the profile includes the fine at all comes first, then what holds the fine back.
+    Whether the profile includes the fine at all comes first, then what holds the fine back. That a
+    credit waits for its fine is not decided here.
     """
     if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
@@ -114,6 +140,24 @@ def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exc
     if abs(candidate.remaining) < minimum_amount(profile, candidate):
         return Exclusion.BELOW_MINIMUM
     return _held_back(profile, candidate)
+
+
+def waits_for_fine(profile: Profile, credit: Candidate, leaving: Collection[str]) -> bool:
+    """Whether a credit has to wait for its fine (row 5.17).
+
+    `leaving` has the ids of the fines that the same batch exports. A credit of a fine that the
+    library still collects waits unless the fine leaves with it; a credit of a fine that is
+    Transferred waits for a profile that imports payments.
+    """
+    match credit.credited:
+        case Status.ACTIVE | Status.IN_DISPUTE:
+            return credit.credit_of not in leaving
+        case Status.TRANSFERRED:
+            return profile.mode is Mode.EXPORT_ONLY
+        case Status.CLOSED | None:
+            return False
+        case _:
+            assert_never(credit.credited)
 
 
 def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> str | None:
@@ -132,8 +176,7 @@ def _is_included(profile: Profile, candidate: Candidate) -> bool:
         candidate.institution_id == profile.institution_id
         and candidate.remaining != 0
         and candidate.currency == profile.currency
-        # No profile would notice a type that none of the institution's profiles names.
-        and (profile.includes_type(candidate.type) or candidate.type not in profile.known_types)
+        and profile.includes_type(candidate.type)
         and profile.includes_owner(candidate.library_code)
         and profile.includes_group(candidate.user_group)
     )
@@ -166,8 +209,8 @@ def _held_back(profile: Profile, candidate: Candidate) -> Exclusion | None:
         return Exclusion.REFUSED
     if not candidate.texts_are_sound:
         return Exclusion.BAD_TEXT
-    if candidate.type not in profile.known_types:
-        return Exclusion.UNKNOWN_TYPE
+    if candidate.unconfirmed:
+        return Exclusion.CREDIT_UNCONFIRMED
     return None
 
 

@@ -22,6 +22,10 @@ from .selection import Exclusion
 SQL = statements("export")
 OPEN_FINES_COUNTED_MAX = 100_000
 EMPTY_RUNS_DELETED_MAX = 1_000
+# Release 0.3.0 counts fines of a type that no profile names under this reason.
+FORMER_REASON = "unknown_type"
+# Release 0.3.0 cannot continue a run that has held fines back for these reasons.
+LATER_REASONS = frozenset({Exclusion.CREDIT_UNCONFIRMED, Exclusion.WAITS_FOR_FINE})
 
 
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
@@ -72,7 +76,7 @@ async def _run(connection: Connection, name: str, profile: Profile) -> OpenRun |
         (row["after_patron"], row["after_fine"]),
         row["taken"],
         row["parts"],
-        counts_of(row["held_back"]),
+        counts_of(row["held_back"]) + counts_of(row["held_back_later"] or "{}"),
     )
 
 
@@ -81,6 +85,9 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
     runs before it are deleted.
     """
     key = (run.institution_id, run.profile)
+    later = (
+        {} if closed else {why: run.held_back[why] for why in LATER_REASONS & run.held_back.keys()}
+    )
     await connection.execute(
         SQL["advance_run"],
         *key,
@@ -88,9 +95,11 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
         *run.after,
         run.taken,
         run.parts,
-        counts_text(run.held_back),
+        counts_text({why: n for why, n in run.held_back.items() if why not in later}),
         "closed" if closed else "open",
     )
+    if later:
+        await connection.execute(SQL["put_later_held_back"], *key, run.run_id, counts_text(later))
     if closed:
         await connection.execute(SQL["delete_empty_runs"], *key, run.cutoff, EMPTY_RUNS_DELETED_MAX)
         await connection.execute(SQL["put_run_end"], *key)
@@ -98,7 +107,13 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
 
 def counts_of(text: str) -> Counter[Exclusion]:
     """The number of fines held back for each reason, from the JSON of a column."""
-    return Counter({Exclusion(reason): count for reason, count in orjson.loads(text).items()})
+    return Counter(
+        {
+            Exclusion(reason): count
+            for reason, count in orjson.loads(text).items()
+            if reason != FORMER_REASON
+        }
+    )
 
 
 def counts_text(held_back: Mapping[Exclusion, int]) -> str:

@@ -151,7 +151,7 @@ async def judge(
     async for evaluation in of_patrons:
         explanation = Explanation(profile, evaluation)
         for fine, exclusion in evaluation.fines:
-            yield fine, _reason_shown(profile, fine, exclusion, is_paused=is_paused), explanation
+            yield fine, _reason_shown(exclusion, is_paused=is_paused), explanation
 
 
 async def _of_patron(
@@ -163,16 +163,8 @@ async def _of_patron(
         yield evaluation
 
 
-def _reason_shown(
-    profile: Profile, fine: Fine, exclusion: Exclusion | None, *, is_paused: bool
-) -> Exclusion | None:
-    """The selection's exclusion as people are shown it; None for a fine that is due.
-
-    A manifest counts a type that no profile names for each profile that may be meant; for people
-    such a fine is of no profile.
-    """
-    if not profile.includes_type(fine.facts.type):
-        return Exclusion.NOT_THIS_PROFILE
+def _reason_shown(exclusion: Exclusion | None, *, is_paused: bool) -> Exclusion | None:
+    """The selection's exclusion as people are shown it; None for a fine that is due."""
     return Exclusion.PAUSED if exclusion is None and is_paused else exclusion
 
 

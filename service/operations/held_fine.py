@@ -29,7 +29,7 @@ from .unclaimed import group_of, in_words
 SQL = statements("operators")
 
 # What a person's decision ends; any other reason ends where its cause is.
-RELEASABLE = (Exclusion.REFUSED, Exclusion.NOT_EXPORTABLE)
+RELEASABLE = (Exclusion.REFUSED, Exclusion.NOT_EXPORTABLE, Exclusion.CREDIT_UNCONFIRMED)
 REMEDIES = {
     Exclusion.IN_DISPUTE: "is in dispute: the library restores it (fine-changed, kind restored)",
     Exclusion.NO_IDENTIFIER: "the patron has none or several identifiers of the profile's type:"
@@ -41,6 +41,7 @@ REMEDIES = {
     Exclusion.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
     " parked release or parked discard",
     Exclusion.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
+    Exclusion.WAITS_FOR_FINE: "is a credit that waits for its fine: see held show of that fine",
 }
 
 

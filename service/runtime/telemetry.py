@@ -232,9 +232,7 @@ class Metrics:
             "bursar_held_back", "Fines held back in the last whole run.", "profile", "reason"
         )
         self.held_now = self._gauge(
-            "bursar_held_now",
-            "Open fines in dispute, not exportable or refused, or of no profile.",
-            "reason",
+            "bursar_held_now", "Open fines that a person has to decide about.", "reason"
         )
         self.paused = self._gauge(
             "bursar_profile_paused", "1 while a person has stopped the profile's runs.", "profile"

@@ -132,17 +132,24 @@ HELD_BACK = {
     "no_patron_name": fine(fine_id="no_patron_name", patron=patron("P-3", name=" ")),
     "not_exportable": fine(fine_id="not_exportable", patron=patron("P-4"), exportable=False),
     "refused": fine(fine_id="refused", patron=patron("P-5")),
-    "unknown_type": fine(fine_id="unknown_type", patron=patron("P-6"), type="NOBODYS"),
+    "waits_for_fine": fine(
+        fine_id="waits_for_fine",
+        patron=patron("P-1"),
+        type="CREDIT",
+        amount="-1.00",
+        credit_of="in_dispute",
+    ),
 }
+NOBODYS = fine(fine_id="nobodys", patron=patron("P-6"), type="NOBODYS")
 
 
 async def test_held_back_fines_are_counted_by_reason_and_stay_as_they_are(path: WritePath) -> None:
-    profiles = profiles_with(1)
+    profiles = profiles_with(1, credits={"included": True})
     await path.take(HELD_BACK["refused"])
     await run(path, profiles)
     refusal = response(outcome="refused", reason="no such student")
     dispute = change(fine_id="in_dispute", kind="disputed", amount=ABSENT, currency=ABSENT)
-    await path.take(*HELD_BACK.values(), dispute, refusal, *fines(3))
+    await path.take(*HELD_BACK.values(), NOBODYS, dispute, refusal, *fines(3))
     before = await path.rows("SELECT * FROM fine WHERE fine_id !~ '^F' ORDER BY fine_id")
     await run(path, profiles)
     manifests = (await check_sealed(path))[1:]

@@ -142,7 +142,7 @@ async def test_a_user_name_is_missing_or_several_like_any_other_identifier(
     assert held_back((await check_sealed(path))[0]) == {"no_identifier": 2}
 
 
-async def test_what_is_not_exportable_or_of_an_unknown_type_waits_and_is_counted(
+async def test_what_is_not_exportable_is_counted_and_what_is_of_no_profile_is_not(
     path: WritePath,
 ) -> None:
     await path.take(
@@ -154,7 +154,7 @@ async def test_what_is_not_exportable_or_of_an_unknown_type_waits_and_is_counted
     )
     assert await exported(path, profiles_with()) == ["yes"]
     (manifest,) = await check_sealed(path)
-    assert held_back(manifest) == {"not_exportable": 1, "unknown_type": 2}
+    assert held_back(manifest) == {"not_exportable": 1}
 
 
 async def test_two_profiles_that_overlap_are_told_and_each_fine_goes_out_once(

@@ -160,6 +160,8 @@ CALLS = (
     ),
     Call("export", "next_numbers", Reads.KEY, (INSTITUTION, "SIS")),
     Call("export", "live_lines_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
+    Call("ledger", "credits_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
+    Call("ledger", "credits_of_fines", Reads.PAGE, ([INSTITUTION] * len(FINE_IDS), FINE_IDS)),
     Call("export", "sealed_bytes", Reads.KEY, (INSTITUTION, "SIS", 2)),
     Call("imports", "fines_of_lines", Reads.KEY, ([INSTITUTION], [LINE])),
     Call("imports", "known_payments", Reads.KEY, (INSTITUTION, "ERP", ["R-20"])),

@@ -29,8 +29,6 @@ PROFILES = (
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 Labels = tuple[str, ...]
 Case = tuple[str, str, object]  # contract, what comes of it, the record
-
-
 numbers = count(1)
 
 
@@ -279,8 +277,8 @@ async def test_the_sums_over_the_instances_are_those_of_a_count_by_hand(site: Si
 
 async def check_says_what_did_not_happen(site: Site) -> None:
     """In words, once nothing runs any more and time has passed."""
-    times = (("profile_seen", "since"), ("export_run", "cutoff"), ("export_run_end", "ended_at"))
-    for table, column in times:
+    times = {"profile_seen": "since", "export_run": "cutoff", "export_run_end": "ended_at"}
+    for table, column in times.items():
         await site.rows(f"UPDATE {table} SET {column} = {column} - interval '3 hours'")
     await site.rows("DELETE FROM source_seen")
     await site.rows(
@@ -298,5 +296,4 @@ async def check_says_what_did_not_happen(site: Site) -> None:
         "fine-created.v1: institution 6050 has sent nothing for 21 days",
     ):
         assert line in result, result
-    assert "hand: batch" not in result, "it was paid"
-    assert "rejects: batch" not in result, "it was answered"
+    assert re.search("(hand|rejects): batch", result) is None, "paid, or answered"

@@ -12,23 +12,20 @@ from service.core.ledger import BatchKey, FineKey, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.terms import Terms
 from service.core.words import (
+    CREDIT_TYPE,
     ChangeKind,
-    LostRule,
-    Overpayment,
     PaymentKind,
     ProfileCode,
-    RefusedRule,
     ResponseOutcome,
 )
+from tests.laws.credits import fine_of_credit, without_waiting
+from tests.laws.profiles import PROFILES
 from tests.oracle.model import Model
 from tests.support.bursar import responds, says
 from tests.support.given import (
-    BOTH,
-    CLOSES_LOANS,
     ERP,
     LOST,
     LOST_FINE,
-    ONLY,
     UNI,
     Export,
     at,
@@ -39,15 +36,6 @@ from tests.support.in_memory import Step
 
 Move = tuple[str, int, int, int, int]  # verb, fine, identity, amount, variant
 
-PROFILES = (
-    BOTH,
-    ONLY,
-    replace(BOTH, overpayment=Overpayment.REJECT, refused=RefusedRule.RETRY),
-    replace(BOTH, overpayment=Overpayment.HOLD),
-    replace(BOTH, lost=LostRule.TRANSFER, close_paid_lost_loan=True),
-    CLOSES_LOANS,
-    replace(BOTH, overpayment_max=1),
-)
 # (patron, amount, currency, type): two patrons, two currencies, credits, lost fines of one loan.
 FINES = (
     ("P1", 3, "USD", "OVERDUEFINE"),
@@ -124,6 +112,7 @@ class Writer:
             patron=self.prefix + patron,
             type_=type_,
             currency=currency,
+            credit_of=fine_of_credit(self.prefix, identity) if type_ == CREDIT_TYPE else None,
             loan_id=f"{self.prefix}L1" if type_ in (LOST, LOST_FINE) else None,
             institution=self.institution,
             snapshot_minute=identity,
@@ -242,14 +231,18 @@ class Writer:
         return self._name("p", len(self.model.payments) + fine % 3)
 
     def _export(self, fine: int, identity: int, amount: int, variant: int) -> Step | None:
-        """All fines that are Active, or one of them."""
+        """All fines that are Active, or one of them, without the credits that wait for a fine.
+
+        Credits come last, as in a batch of the export job.
+        """
         currency = "EUR" if fine == 4 else "USD"
         exportable = self.model.exportable(self.institution, currency)
         mine = [name for name in exportable if self._is_mine(name)]
         chosen = mine if amount > 1 else mine[identity % len(mine) :][:1] if mine else []
+        terms = self._terms(variant)
+        chosen = without_waiting(self.model, self.institution, chosen, terms)
         if not chosen:
             return None
-        terms = self._terms(variant)
         batch = BatchKey(self.institution, terms.profile, len(self.batches) + 1)
         self.batches.append(batch)
         first = int(self._next_line())

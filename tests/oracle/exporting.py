@@ -14,6 +14,14 @@ def export(tables: Tables, exported: ExportFine) -> None:
     due = fine["remaining"]
     only = terms.mode.value == "export_only"
     closes = only or (fine["is_lost"] and terms.lost.value == "close")
+    other = tables.fine_of_credit(key)
+    fine["followed"] = other is not None and other["status"] == "Closed" and bool(other["line"])
+    has_followers = any(
+        credit["followed"] and credit["line"] for credit in tables.credits_of_fine(key)
+    )
+    closes = closes or fine["followed"] or has_followers
+    fine["library_payments"] = terms.library_payments.value
+    fine["exported"] = due
     fine["line"] = exported.bursar_transaction_id
     fine["only_exports"] = only
     fine["overpayment"] = terms.overpayment.value
@@ -50,11 +58,33 @@ def respond(tables: Tables, event: ExportResponse) -> str:
     if not wanted or any(name not in live for name in wanted):
         return "rejected:not_live"
     keys = [(home, tables.lines[home, name]["fine"]) for name in wanted]
-    if any(tables.fines[key]["live"] for key in keys):
+    if any(tables.fines[key]["live"] or _has_credit_there(tables, key, wanted) for key in keys):
         return "rejected:already_paid"
     for name, key in zip(wanted, keys, strict=True):
         take_back(tables, name, key)
     return "applied"
+
+
+def waits_for_fine(tables: Tables, key: FineId, only_exports: bool, batch: set[str]) -> bool:
+    """Whether a credit waits: `batch` has the ids of the fines that leave with it."""
+    fine = tables.fine_of_credit(key)
+    if fine is None or fine["status"] == "Closed":
+        return False
+    if fine["status"] == "Transferred":
+        return only_exports
+    return tables.fines[key]["credit_of"] not in batch
+
+
+def _has_credit_there(tables: Tables, key: FineId, wanted: list[str]) -> bool:
+    return any(
+        (credit["made_by"] == "change" and -credit["amount"] > credit["reduced"])
+        or (
+            credit["made_by"] == "library"
+            and credit["status"] == "Transferred"
+            and credit["line"] not in wanted
+        )
+        for credit in tables.credits_of_fine(key)
+    )
 
 
 def take_back(tables: Tables, line: str, key: FineId) -> None:

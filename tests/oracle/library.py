@@ -1,5 +1,7 @@
 """What the library reports, as rules.md, 2 and 2b, have it."""
 
+from hashlib import sha256
+
 from service.core.events import FineChanged, FineCreated
 from tests.oracle.tables import FineId, ModelFine, Tables
 
@@ -17,7 +19,9 @@ def create(tables: Tables, event: FineCreated) -> str:
         is_over = fine["status"] == "Closed" and not fine["line"]
         return "repeat:already_closed" if is_over else "repeat"
     account = (facts.institution_id, facts.patron_id, facts.currency)
-    tables.open_fine(key, account, facts.amount, facts.digest, facts.type, facts.loan_id)
+    tables.open_fine(
+        key, account, facts.amount, facts.digest, facts.type, facts.loan_id, facts.credit_of
+    )
     return "applied"
 
 
@@ -41,7 +45,7 @@ def change(tables: Tables, event: FineChanged) -> str:
 
 def _change(tables: Tables, key: FineId, fine: ModelFine, event: FineChanged) -> str:
     if fine["line"]:
-        return "rejected:already_exported"
+        return _after_export(tables, event, key)
     if fine["status"] == "Closed":
         return "rejected:already_closed"
     kind = event.kind.value
@@ -61,6 +65,8 @@ def _change(tables: Tables, key: FineId, fine: ModelFine, event: FineChanged) ->
     fine["remaining"] -= amount * fine["sign"]
     if fine["remaining"] == 0:
         fine["status"], fine["considered"] = "Closed", "closed"
+    if kind != "paid":
+        fine["reduced"] += amount
     names = {"paid": "desk_payment", "waived": "waiver", "cancelled": "cancellation"}
     tables.post(key, names[kind], amount, -amount * fine["sign"], 0)
     return "applied"
@@ -80,4 +86,24 @@ def _adjust(tables: Tables, key: FineId, fine: ModelFine, amount: int) -> str:
     if fine["remaining"] == 0:
         fine["status"], fine["considered"] = "Closed", "closed"
     tables.post(key, "adjustment", difference, difference, 0)
+    return "applied"
+
+
+def _after_export(tables: Tables, event: FineChanged, key: FineId) -> str:
+    """The bursar collects the fine: its terms may make a credit of what the library was paid."""
+    fine = tables.fines[key]
+    is_money = event.kind.value in ("paid", "waived")
+    if not is_money or fine["library_payments"] != "credit" or fine["sign"] < 0:
+        return "rejected:already_exported"
+    amount = event.amount or 0
+    owed = fine["exported"] if fine["status"] == "Closed" else fine["outstanding"]
+    for credit in tables.credits_of_fine(key):
+        if credit["made_by"] != "payment":
+            owed -= -credit["amount"] - credit["reduced"]
+    if amount > owed:
+        return "rejected:exceeds_remaining"
+    text = f"{key[0]}\n{event.key.source}\n{event.key.id}\nchange"
+    credit_key = (key[0], "bb-" + sha256(text.encode()).hexdigest()[:32])
+    account = fine["account"]
+    tables.open_fine(credit_key, account, -amount, b"", "CREDIT", None, key[1], "change")
     return "applied"

@@ -61,7 +61,9 @@ def collect(
     if excess:
         text = f"{key[0]}\n{event.key.source}\n{event.key.id}"
         credit = payment["credit"] = "bb-" + sha256(text.encode()).hexdigest()[:32]
-        tables.open_fine((key[0], credit), fine["account"], -excess, b"", "CREDIT", None)
+        tables.open_fine(
+            (key[0], credit), fine["account"], -excess, b"", "CREDIT", None, key[1], "payment"
+        )
     return "applied"
 
 
@@ -103,6 +105,7 @@ def reverse(tables: Tables, event: BursarPayment) -> str:
     if first["credit"]:
         credit = tables.fines[credit_key]
         gone = -credit["remaining"]
+        credit["reduced"] += gone
         credit["remaining"], credit["status"], credit["considered"] = 0, "Closed", "closed"
         tables.post(credit_key, "credit_cancelled", gone, gone, 0)
     return "applied"

@@ -46,6 +46,7 @@ def _fine_created(data: Data) -> FineCreated:
         None,
         _TIME,
         loan_id=data.get("loan_id"),
+        credit_of=data.get("credit_of"),
         digest=_digest(content),
     )
     snapshot = Patron(institution_id, patron["patron_id"], "", "", (), _TIME)

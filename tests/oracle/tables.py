@@ -30,6 +30,12 @@ class ModelFine(TypedDict):
     overpayment: str
     overpayment_max: int | None
     live: list[Identity]
+    library_payments: str
+    exported: int
+    credit_of: str | None
+    made_by: str  # library, payment or change
+    reduced: int
+    followed: bool
 
 
 class ModelPayment(TypedDict):
@@ -90,6 +96,19 @@ class Tables:
             if fine["account"][2] == currency
         )
 
+    def fine_of_credit(self, key: FineId) -> ModelFine | None:
+        """The debit of the same account that a credit names, if there is one."""
+        credit = self.fines[key]
+        fine = self.fines.get((key[0], credit["credit_of"] or ""))
+        if credit["sign"] > 0 or fine is None or fine["sign"] < 0:
+            return None
+        return fine if fine["account"] == credit["account"] else None
+
+    def credits_of_fine(self, key: FineId) -> list[ModelFine]:
+        """All credits of a debit, in whatever state they are."""
+        fine = self.fines[key]
+        return [row for name, row in self.fines.items() if self.fine_of_credit(name) is fine]
+
     def open_fine(
         self,
         key: FineId,
@@ -98,6 +117,8 @@ class Tables:
         content: bytes,
         type_: str,
         loan: str | None,
+        credit_of: str | None = None,
+        made_by: str = "library",
     ) -> None:
         """A new fine or credit, with its first transaction."""
         self.fines[key] = {
@@ -119,6 +140,12 @@ class Tables:
             "overpayment": "",
             "overpayment_max": None,
             "live": [],
+            "library_payments": "",
+            "exported": 0,
+            "credit_of": credit_of,
+            "made_by": made_by,
+            "reduced": 0,
+            "followed": False,
         }
         self.post(key, "credit" if amount < 0 else "fine", amount, amount, 0)
 

@@ -22,7 +22,6 @@ from pydantic.fields import FieldInfo
 
 from service.cli import application
 from service.export.profiles.file import CreditsTable, InstitutionTable, ProfileTable
-from service.export.selection import Exclusion
 from service.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +29,6 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference"
 EXAMPLES = ROOT / "examples"
 REQUIRED = "required"
-# Codes of manifests for which commands have another word.
-SHOWN_AS = {Exclusion.UNKNOWN_TYPE.value: Exclusion.NO_PROFILE.value}
 UNSET = "none"
 
 
@@ -197,7 +194,7 @@ def _reasons() -> list[tuple[str, ...]]:
         "held": ("a fine that is held back", "`bursar-bridge held list --because {}`"),
     }
     return sorted(
-        (f"`{code}`", of, meaning, command.format(SHOWN_AS.get(code, code)))
+        (f"`{code}`", of, meaning, command.format(code))
         for name, (of, command) in kinds.items()
         for code, meaning in _meanings(name)
     )

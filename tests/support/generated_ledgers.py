@@ -64,6 +64,7 @@ class World:
             type=kind,
             amount=f"-{amount}" if kind == "CREDIT" else amount,
             currency=currency,
+            **self._credited(kind, number),
             owner=owner and {"library_id": "1", "library_code": owner, "library_name": owner},
             created_at=(datetime.now(UTC) - timedelta(days=days)).isoformat(),
             exportable=is_sound or pick([True, True, True, False]),
@@ -76,14 +77,14 @@ class World:
             },
         )
 
+    def _credited(self, kind: str, number: int) -> dict[str, str]:
+        """Most credits name an earlier fine, though not always one of their patron's."""
+        if kind != "CREDIT" or number == 1 or self.random.random() < 0.25:
+            return {}
+        return {"credit_of": f"F-{self.random.randrange(1, number)}"}
+
     def takes(self, profile: Profile, fine_id: str) -> bool:
         return takes(profile, *self.groups[fine_id])
-
-    def has_unknown_type(self, profile: Profile, fine_id: str) -> bool:
-        """What the profile's manifest counts as `unknown_type`: all of it but the type fits."""
-        kind, currency, owner, group = self.groups[fine_id]
-        as_if = min(profile.fine_types)
-        return kind == "UNHEARD_OF" and takes(profile, as_if, currency, owner, group)
 
 
 def takes(profile: Profile, kind: str, currency: str, owner: str | None, group: str) -> bool:

@@ -13,6 +13,7 @@ from service.core.terms import Terms
 from service.core.words import (
     CREDIT_TYPE,
     ChangeKind,
+    LibraryPayments,
     LostRule,
     Mode,
     Overpayment,
@@ -33,6 +34,8 @@ HOLDS = replace(BOTH, overpayment=Overpayment.HOLD)
 RETRIES = replace(BOTH, refused=RefusedRule.RETRY)
 LOST_TRANSFERS = replace(BOTH, lost=LostRule.TRANSFER)
 CLOSES_LOANS = replace(BOTH, close_paid_lost_loan=True)
+CREDITS = replace(BOTH, library_payments=LibraryPayments.CREDIT)
+ONLY_CREDITS = replace(ONLY, library_payments=LibraryPayments.CREDIT)
 LIBRARY = Owner("112233", "MAIN", "Main Library")
 _START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -60,6 +63,7 @@ def creates(
     loan_id: str | None = None,
     comment: str | None = None,
     owner: Owner | None = None,
+    credit_of: str | None = None,
     institution: str = UNI,
     minute: int = 0,
     snapshot_minute: int | None = None,
@@ -78,6 +82,7 @@ def creates(
         created_at=at(minute),
         comment=comment,
         loan_id=loan_id,
+        credit_of=credit_of,
     )
     facts = replace(facts, digest=digest(facts))
     seen_at = at(minute if snapshot_minute is None else snapshot_minute)

@@ -65,7 +65,8 @@ def export_of(manifest: Data) -> Export:
         ExportFine(
             FineKey(institution, line["fine_id"]), key, line["bursar_transaction_id"], terms, CUTOFF
         )
-        for line in manifest["lines"]
+        # The run decides on credits after the fines.
+        for line in sorted(manifest["lines"], key=lambda line: line["amount"].startswith("-"))
     )
     return Export(key, CURRENCIES[institution], fines)
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from service.core import rules
 from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
+from service.core.credits import REDUCTIONS, CreditHistory, credited, has_closed_on_export
 from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
 from service.core.ledger import (
     Account,
@@ -19,13 +20,14 @@ from service.core.ledger import (
     Change,
     Fine,
     FineKey,
+    LibraryRef,
     LineKey,
     Patron,
     Payment,
     SourceKey,
 )
 from service.core.transaction import Transaction
-from service.core.words import BatchState, LineState, Status
+from service.core.words import BatchState, Kind, LineState, Status
 from service.core.workspace import Changes, LoanKey, PatronKey, View
 
 Id = TypeVar("Id", bound=Hashable)
@@ -71,6 +73,7 @@ class Store:
             batches=dict(self.batches),
             parked=dict(self.parked),
             loans_closed=frozenset(self.loans),
+            credit_histories=_credit_histories(self.transactions),
         )
 
     def fold(self, *events: Event, queues: Sequence[FineKey | SourceKey] = ()) -> Changes:
@@ -131,6 +134,27 @@ class Store:
             self.arrivals += 1
             _add(self.parked, {_parked_key(item): replace(item, arrival=self.arrivals)})
         _change(self.parked, {_parked_key(item): item for item in changes.parked.changed})
+
+
+def _credit_histories(transactions: Sequence[Transaction]) -> dict[FineKey, CreditHistory]:
+    """What the ledger says of each credit that names a fine."""
+    latest: dict[FineKey, Fine] = {}
+    histories: dict[FineKey, CreditHistory] = {}
+    for transaction in transactions:
+        fine, kind = transaction.fine, transaction.kind
+        history = histories.get(fine.facts.key, CreditHistory())
+        if kind is Kind.CREDIT:
+            by_change = isinstance(transaction.cause, LibraryRef)
+            history = CreditHistory(is_excess=transaction.is_excess, is_of_change=by_change)
+        elif kind in REDUCTIONS:
+            history = replace(history, reduced=history.reduced + transaction.amount)
+        elif kind is Kind.EXPORT:
+            other = credited(fine, latest)
+            followed = other is not None and has_closed_on_export(other)
+            history = replace(history, followed=followed)
+        latest[fine.facts.key] = fine
+        histories[fine.facts.key] = history
+    return {key: value for key, value in histories.items() if latest[key].facts.credit_of}
 
 
 def tables(store: Store) -> Mapping[str, object]:

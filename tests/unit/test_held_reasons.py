@@ -4,17 +4,15 @@ from service.core.words import HeldReason
 from service.export.selection import Exclusion
 from service.operations.held_fine import RELEASABLE, REMEDIES
 
-# People read `no_profile` for it; only a manifest counts it under its own name.
-ONLY_IN_MANIFESTS = {Exclusion.UNKNOWN_TYPE}
 # The selection gives it of a fine that another profile may take.
 NO_REASON = {Exclusion.NOT_THIS_PROFILE}
 
 
 def test_each_reason_that_holds_a_fine_back_has_a_remedy_or_is_released() -> None:
-    held_back = {reason for reason in Exclusion if reason.is_held_back} - ONLY_IN_MANIFESTS
+    held_back = {reason for reason in Exclusion if reason.is_held_back}
     assert REMEDIES.keys() | set(RELEASABLE) == held_back | {Exclusion.NO_PROFILE}
 
 
 def test_each_reason_can_be_asked_for_in_the_list_of_held_fines() -> None:
-    shown = set(Exclusion) - ONLY_IN_MANIFESTS - NO_REASON
+    shown = set(Exclusion) - NO_REASON
     assert {reason.value for reason in HeldReason} == {reason.value for reason in shown}

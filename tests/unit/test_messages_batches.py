@@ -3,7 +3,17 @@
 from dataclasses import fields, replace
 
 from service.core.terms import Terms
-from service.core.words import Kind, LostRule, Mode, Overpayment, ProfileCode, RefusedRule, Status
+from service.core.words import (
+    ImportCredits,
+    Kind,
+    LibraryPayments,
+    LostRule,
+    Mode,
+    Overpayment,
+    ProfileCode,
+    RefusedRule,
+    Status,
+)
 from service.export.batch import Sum, Totals
 from service.export.manifest import Manifest, ManifestLine
 from service.export.publish import encode_batch, encode_manifest
@@ -52,6 +62,8 @@ USUAL_TERMS = {
     "overpayment": "credit",
     "overpayment_max": None,
     "refused": "hold",
+    "library_payments": "reject",
+    "import_credits": "confirm",
     "labels": [],
 }
 
@@ -143,6 +155,8 @@ OTHER_TERMS = Terms(
     refused=RefusedRule.RETRY,
     labels=((Kind.PAYMENT, "Payment Imported"), (Kind.EXPORT, "Exported and Paid")),
     overpayment_max=50_00,
+    library_payments=LibraryPayments.CREDIT,
+    import_credits=ImportCredits.EXPORT,
 )
 
 
@@ -161,6 +175,8 @@ def test_a_manifest_has_the_terms_that_the_fines_keep() -> None:
         "overpayment": "hold",
         "overpayment_max": "50.00",
         "refused": "retry",
+        "library_payments": "credit",
+        "import_credits": "export",
         "labels": [
             {"kind": "export", "text": "Exported and Paid"},
             {"kind": "payment", "text": "Payment Imported"},

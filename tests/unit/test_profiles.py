@@ -43,7 +43,6 @@ def test_the_example_says_what_it_says() -> None:
     assert main.empty_run is EmptyRun.EMPTY_BATCH
     assert not main.credit_references
     assert not main.institution_owned
-    assert main.known_types == {"OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "CARDRENEWAL", "CREDIT"}
     assert main.terms == Terms(
         profile=ProfileCode("main_usd"),
         mode=Mode.EXPORT_IMPORT,

@@ -76,6 +76,9 @@ from tests.support.profile_files import INSTITUTION, parse, table
             "more decimals",
         ),
         (table('refused_lines = "drop"'), 12, "profile.refused_lines", "'hold' or 'retry'"),
+        (table('library_payments = "pay"'), 12, "profile.library_payments", "'reject' or 'credit'"),
+        (table('library_payments = "credit"'), 12, "profile.library_payments", "includes credits"),
+        (table('import_credits = "hold"'), 12, "profile.import_credits", "'confirm' or 'export'"),
         (table('empty_run = ""'), 12, "profile.empty_run", "'nothing' or 'empty_batch'"),
         (
             table("[profile.credits]", "included = true", "minimum_age = 3"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.words import RefusedRule
+from service.core.words import RefusedRule, Status
 from service.export.profiles.profile import AmountScope, Credits, Profile
 from service.export.profiles.reading import read_profiles
 from service.export.selection import (
@@ -112,7 +112,8 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("refused before", {}, {"refused": True}, Exclusion.REFUSED),
         ("5 held since its refusal, now retry", TRIED_AGAIN, {"refused": True}, Exclusion.REFUSED),
         ("a bad text", {}, {"texts_are_sound": False}, Exclusion.BAD_TEXT),
-        ("a type in no profile", {}, {"type": "PARKING"}, Exclusion.UNKNOWN_TYPE),
+        ("a type in no profile", {}, {"type": "PARKING"}, OURS),
+        ("a credit to be confirmed", {}, {"unconfirmed": True}, Exclusion.CREDIT_UNCONFIRMED),
         ("a credit", WITH_CREDITS, credit(-50, 10), ELIGIBLE),
         ("a small credit", WITH_CREDITS, credit(-49, 10), Exclusion.BELOW_MINIMUM),
         ("a young credit", WITH_CREDITS, credit(-50, 11), Exclusion.TOO_YOUNG),
@@ -137,7 +138,8 @@ REASONS: list[tuple[Exclusion, dict[str, object]]] = [
     (Exclusion.NOT_EXPORTABLE, {"exportable": False}),
     (Exclusion.REFUSED, {"refused": True}),
     (Exclusion.BAD_TEXT, {"texts_are_sound": False}),
-    (Exclusion.UNKNOWN_TYPE, {"type": "PARKING"}),
+    (Exclusion.CREDIT_UNCONFIRMED, {"unconfirmed": True}),
+    (Exclusion.WAITS_FOR_FINE, {"credit_of": "g", "credited": Status.ACTIVE}),
 ]
 
 
@@ -146,7 +148,8 @@ def test_of_several_reasons_the_first_in_the_list_holds_a_fine_back(first: int) 
     wrong: dict[str, object] = {}
     for _, change in REASONS[first:]:
         wrong |= change
-    assert exclusion_of(example(), fine(**wrong), CUTOFF_ON) is REASONS[first][0]
+    exclusions, _ = select(example(), [fine(**wrong)], CUTOFF_ON)
+    assert exclusions == (REASONS[first][0],)
 
 
 def test_the_reasons_of_the_manifest_are_the_held_back_ones_in_order() -> None:

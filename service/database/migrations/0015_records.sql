@@ -155,3 +155,17 @@ CREATE TABLE parked_original (
     PRIMARY KEY (institution_id, record, source, id),
     FOREIGN KEY (institution_id, record, source, id) REFERENCES parked ON DELETE CASCADE
 );
+
+-- What an open run has held back for reasons that release 0.3.0 does not know: it could not
+-- continue a run that has them in `export_run.held_back`. A run that has ended has all its counts
+-- there.
+CREATE TABLE export_run_held_back (
+    institution_id key_text NOT NULL,
+    profile key_text NOT NULL,
+    run_id key_text NOT NULL,
+    held_back jsonb NOT NULL,
+    PRIMARY KEY (institution_id, profile)
+);
+
+-- Credits that wait for a person.
+CREATE INDEX fine_unconfirmed ON fine_amendment (institution_id, fine_id) WHERE unconfirmed;

@@ -39,19 +39,23 @@ ON CONFLICT (institution_id, profile) WHERE state = 'open' DO NOTHING;
 
 -- name: run
 SELECT
-    institution_id, profile, run_id, cutoff, held_back, after_patron, after_fine, taken, parts,
-    state
-FROM export_run
-WHERE institution_id = $1 AND profile = $2 AND state = 'open';
+    run.institution_id, run.profile, run.run_id, run.cutoff, run.held_back, run.after_patron,
+    run.after_fine, run.taken, run.parts, run.state,
+    later.held_back AS held_back_later
+FROM export_run AS run
+LEFT JOIN export_run_held_back AS later USING (institution_id, profile, run_id)
+WHERE run.institution_id = $1 AND run.profile = $2 AND run.state = 'open';
 
 -- name: lock_run
 -- Before the accounts: a second exporter waits here and then goes on in the run.
 SELECT
-    institution_id, profile, run_id, cutoff, held_back, after_patron, after_fine, taken, parts,
-    state
-FROM export_run
-WHERE institution_id = $1 AND profile = $2 AND state = 'open'
-FOR UPDATE;
+    run.institution_id, run.profile, run.run_id, run.cutoff, run.held_back, run.after_patron,
+    run.after_fine, run.taken, run.parts, run.state,
+    later.held_back AS held_back_later
+FROM export_run AS run
+LEFT JOIN export_run_held_back AS later USING (institution_id, profile, run_id)
+WHERE run.institution_id = $1 AND run.profile = $2 AND run.state = 'open'
+FOR UPDATE OF run;
 
 -- name: advance_run
 UPDATE export_run
@@ -63,6 +67,16 @@ SET
     held_back = $8::jsonb,
     state = $9
 WHERE institution_id = $1 AND profile = $2 AND run_id = $3;
+
+-- name: put_later_held_back
+-- What an open run has held back for reasons on which release 0.3.0 would fail, if it continued the
+-- run. The row of an earlier run is replaced.
+INSERT INTO export_run_held_back (institution_id, profile, run_id, held_back)
+VALUES ($1, $2, $3, $4::jsonb)
+ON CONFLICT (institution_id, profile) DO UPDATE
+    SET
+        run_id = excluded.run_id,
+        held_back = excluded.held_back;
 
 -- name: put_run_end
 -- The profile's run that closes now went to its end.

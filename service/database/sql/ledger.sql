@@ -102,6 +102,51 @@ INNER JOIN fine
 LEFT JOIN fine_amendment AS amendment
     ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id;
 
+-- name: credits_of_fines
+-- The credits of some debits, in the same account, each with what its row does not say: how much of
+-- it was waived or cancelled, and whether the excess of a payment or a change in the library has
+-- made it. It has followed its fine if the fine was closed by its own export when the credit was
+-- exported last; sequences are those of the one account.
+SELECT
+    credit.institution_id,
+    credit.fine_id,
+    history.reduced,
+    history.is_excess,
+    history.is_of_change,
+    coalesce((
+        SELECT
+            latest.fine_status = 'Closed'
+            AND latest.kind NOT IN ('desk_payment', 'waiver', 'cancellation', 'adjustment')
+        FROM ledger_transaction AS latest
+        WHERE
+            latest.institution_id = debit.institution_id
+            AND latest.fine_id = debit.fine_id
+            AND latest.sequence < history.exported
+        ORDER BY latest.sequence DESC
+        LIMIT 1
+    ), FALSE) AS followed
+FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+INNER JOIN fine AS debit USING (institution_id, fine_id)
+INNER JOIN fine AS credit
+    ON
+        debit.institution_id = credit.institution_id
+        AND debit.fine_id = credit.credit_of
+        AND debit.patron_id = credit.patron_id
+        AND debit.currency = credit.currency
+        AND credit.type = 'CREDIT'
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(sum(t.amount) FILTER (
+            WHERE t.kind IN ('waiver', 'cancellation', 'credit_cancelled')
+        ), 0)::bigint AS reduced,
+        coalesce(bool_or(t.kind = 'credit' AND t.cause ? 'payment_id'), FALSE) AS is_excess,
+        coalesce(bool_or(t.kind = 'credit' AND t.cause ? 'change_id'), FALSE) AS is_of_change,
+        max(t.sequence) FILTER (WHERE t.kind = 'export') AS exported
+    FROM ledger_transaction AS t
+    WHERE t.institution_id = credit.institution_id AND t.fine_id = credit.fine_id
+) AS history
+WHERE debit.type <> 'CREDIT';
+
 -- name: read_patron
 -- Patrons by their keys.
 SELECT

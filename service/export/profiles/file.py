@@ -6,7 +6,15 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ...core.terms import DEFAULT_LOST_TYPES
-from ...core.words import Kind, LostRule, Mode, Overpayment, RefusedRule
+from ...core.words import (
+    ImportCredits,
+    Kind,
+    LibraryPayments,
+    LostRule,
+    Mode,
+    Overpayment,
+    RefusedRule,
+)
 from .profile import AmountScope, EmptyRun
 
 AGE_DAYS_MAX = 3_650
@@ -93,6 +101,8 @@ class ProfileTable(_Table):
     overpayment: Annotated[Overpayment, AsText] = Overpayment.CREDIT
     overpayment_max: str | None = None
     refused_lines: Annotated[RefusedRule, AsText] = RefusedRule.HOLD
+    library_payments: Annotated[LibraryPayments, AsText] = LibraryPayments.REJECT
+    import_credits: Annotated[ImportCredits, AsText] = ImportCredits.CONFIRM
     labels: dict[Annotated[Kind, AsText], Label] = {}
     empty_run: Annotated[EmptyRun, AsText] = EmptyRun.NOTHING
     credit_references: bool = True

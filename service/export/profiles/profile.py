@@ -59,8 +59,7 @@ class Profile:
     """What an institution exports, to whom it belongs, when, and in batches of which size.
 
     `zone` and `cron_zone` are IANA names. `user_groups` and `owners` are None if the profile takes
-    any. `known_types` are the types of fines that any profile of the institution names. `terms` is
-    the part of the profile that a fine keeps from its export on.
+    any. `terms` is the part of the profile that a fine keeps from its export on.
     """
 
     code: ProfileCode
@@ -84,7 +83,6 @@ class Profile:
     terms: Terms
     empty_run: EmptyRun
     credit_references: bool
-    known_types: frozenset[str]
 
     @property
     def mode(self) -> Mode:

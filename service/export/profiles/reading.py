@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...core.money import decimals, parse_minor
 from ...core.terms import Terms
-from ...core.words import CREDIT_TYPE, ProfileCode
+from ...core.words import ProfileCode
 from ...runtime.problems import OperatorError
 from ..batch import Limits
 from .file import ProfileFile, ProfileTable
@@ -143,11 +143,11 @@ def _profiles(file: ProfileFile) -> Profiles:
     institutions = {
         table.id: Institution(table.id, table.zone, table.name) for table in file.institution
     }
-    profiles = (_profile(table, file, institutions[table.institution]) for table in file.profile)
+    profiles = (_profile(table, institutions[table.institution]) for table in file.profile)
     return Profiles(tuple(institutions.values()), tuple(profiles))
 
 
-def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -> Profile:
+def _profile(table: ProfileTable, institution: Institution) -> Profile:
     """The value of a table. Options whose name and meaning are the same need no line here."""
 
     def minor(amount: str) -> int:
@@ -173,7 +173,6 @@ def _profile(table: ProfileTable, file: ProfileFile, institution: Institution) -
             minimum_amount=minor(table.credits.minimum_amount),
         ),
         limits=Limits(table.fines_max, table.bytes_max),
-        known_types=_known_types(file, institution.id),
         terms=terms,
         **_same_options(table, Profile, *amounts, "cron_zone"),
     )
@@ -187,15 +186,6 @@ def _same_options(table: BaseModel, value: type, *converted: str) -> dict[str, A
         for name, option in table
         if name in names
     }
-
-
-def _known_types(file: ProfileFile, institution_id: str) -> frozenset[str]:
-    """The types that any profile of the institution names, and credits.
-
-    Every institution knows credits, so that leaving them out is no oversight.
-    """
-    tables = (table for table in file.profile if table.institution == institution_id)
-    return frozenset({CREDIT_TYPE}).union(*(table.fine_types for table in tables))
 
 
 def _faults(error: ValidationError) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ValidationError
 
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
-from ...core.words import CREDIT_TYPE
+from ...core.words import CREDIT_TYPE, LibraryPayments
 from .file import InstitutionTable, ProfileTable
 from .toml_places import Location
 
@@ -62,6 +62,23 @@ def faults_between(data: Mapping[str, object]) -> Iterator[Fault]:
         if profile.is_sound("institution") and profile.table.institution not in ids:
             yield ("profile", n, "institution"), "must be the id of an [[institution]]"
         yield from _of_profile(n, profile)
+    yield from _without_credits(profiles)
+
+
+def _without_credits(profiles: Mapping[int, _Checked[ProfileTable]]) -> Iterator[Fault]:
+    """A payment in the library after an export becomes a credit, which has to reach the bursar."""
+    with_credits = {
+        checked.table.institution
+        for checked in profiles.values()
+        if checked.table.credits.included or not checked.is_sound("credits", "credits.included")
+    }
+    if not all(checked.is_sound("institution") for checked in profiles.values()):
+        return
+    for n, checked in profiles.items():
+        makes_credits = checked.table.library_payments is LibraryPayments.CREDIT
+        if makes_credits and checked.table.institution not in with_credits:
+            rule = 'may be "credit" only if a profile of the institution includes credits'
+            yield ("profile", n, "library_payments"), rule
 
 
 def _tables(data: Mapping[str, object], name: str) -> dict[int, dict[str, object]]:
