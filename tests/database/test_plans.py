@@ -163,6 +163,7 @@ CALLS = (
     Call("ledger", "credits_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
     Call("ledger", "credits_of_fines", Reads.PAGE, ([INSTITUTION] * len(FINE_IDS), FINE_IDS)),
     Call("export", "sealed_bytes", Reads.KEY, (INSTITUTION, "SIS", 2)),
+    Call("ledger", "reversed_amounts", Reads.KEY, ([INSTITUTION], ["ERP"], ["R-200"])),
     Call("imports", "fines_of_lines", Reads.KEY, ([INSTITUTION], [LINE])),
     Call("imports", "known_payments", Reads.KEY, (INSTITUTION, "ERP", ["R-20"])),
     Call("imports", "reversible_payments", Reads.KEY, (INSTITUTION, "ERP", ["F-20", "F-30"])),

@@ -105,9 +105,21 @@ INSERT INTO payment (
     applied
 )
 SELECT institution_id, 'ERP', 'R-' || substr(fine_id, 3), 'payment', digest, 'applied', fine_id,
-    'USD', 400, timestamptz '2026-03-15 00:00Z', 400
+    'USD', paid, timestamptz '2026-03-15 00:00Z', paid
 FROM fine
+CROSS JOIN LATERAL (
+    VALUES (CASE WHEN substr(fine_id, 3)::bigint % 20 = 0 THEN 500 ELSE 400 END)
+) AS bursar (paid)
 WHERE outstanding = 600
+ON CONFLICT DO NOTHING
+"""
+
+# A part of every second payment was taken back.
+REVERSED = """
+INSERT INTO payment_reversed (institution_id, source, payment_id, amount, payment_amount)
+SELECT institution_id, source, payment_id, 100, amount
+FROM payment
+WHERE amount = 500
 ON CONFLICT DO NOTHING
 """
 
@@ -202,7 +214,7 @@ FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
 OF_FINES = (FINES, AMENDMENTS, TRANSACTIONS, PARKED, REJECTED, ACTIONS, RUNS, OUTBOX)
-OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, BATCHES, LINES, RESPONSES)
+OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, REVERSED, BATCHES, LINES, RESPONSES)
 TABLES = (
     *("account", "export_batch", "export_line", "export_response", "export_run", "fine"),
     *(
@@ -213,6 +225,7 @@ TABLES = (
         "parked",
         "patron",
         "payment",
+        "payment_reversed",
         "rejected",
     ),
 )

@@ -86,20 +86,28 @@ FROM export_line AS line
 INNER JOIN fine USING (institution_id, fine_id)
 LEFT JOIN LATERAL (
     SELECT
-        coalesce(
-            sum(p.applied - coalesce(r.amount, 0)) FILTER (WHERE p.kind = 'payment'), 0
-        )::bigint AS paid,
-        coalesce(
-            sum(p.applied - coalesce(r.amount, 0)) FILTER (WHERE p.kind = 'write_off'), 0
-        )::bigint AS written_off
-    FROM payment AS p
-    LEFT JOIN payment_reversed AS r USING (institution_id, source, payment_id)
+        coalesce(sum(payment.applied - part.amount) FILTER (
+            WHERE payment.kind = 'payment'
+        ), 0)::bigint AS paid,
+        coalesce(sum(payment.applied - part.amount) FILTER (
+            WHERE payment.kind = 'write_off'
+        ), 0)::bigint AS written_off
+    FROM payment
+    CROSS JOIN LATERAL (
+        SELECT coalesce((
+            SELECT reversed.amount FROM payment_reversed AS reversed
+            WHERE
+                reversed.institution_id = payment.institution_id
+                AND reversed.source = payment.source
+                AND reversed.payment_id = payment.payment_id
+        ), 0) AS amount
+    ) AS part
     WHERE
-        p.institution_id = line.institution_id
-        AND p.fine_id = line.fine_id
-        AND p.state = 'applied'
-        AND p.kind IN ('payment', 'write_off')
-        AND p.reversed_by IS NULL
+        payment.institution_id = line.institution_id
+        AND payment.fine_id = line.fine_id
+        AND payment.state = 'applied'
+        AND payment.kind IN ('payment', 'write_off')
+        AND payment.reversed_by IS NULL
 ) AS settled ON TRUE;
 
 -- Payments that name a patron alone: sums without a line. `rule` is the institution's setting when

@@ -156,7 +156,8 @@ GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 -- credit, in the same account.
 -- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
--- the file would read them all.
+-- the file would read them all. For the same reason each payment is looked up by its key among those
+-- that were reversed and among sums: NOT EXISTS may read the whole table.
 SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
     payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
@@ -187,20 +188,20 @@ WHERE
     AND payment.kind IN ('payment', 'write_off')
     AND payment.state IN ('applied', 'noted')
     AND payment.reversed_by IS NULL
-    AND NOT EXISTS (
-        SELECT FROM payment_reversed AS reversed
+    AND (
+        SELECT TRUE FROM payment_reversed AS reversed
         WHERE
             reversed.institution_id = payment.institution_id
             AND reversed.source = payment.source
             AND reversed.payment_id = payment.payment_id
-    )
-    AND NOT EXISTS (
-        SELECT FROM payment_sum
+    ) IS NULL
+    AND (
+        SELECT TRUE FROM payment_sum
         WHERE
             payment_sum.institution_id = payment.institution_id
             AND payment_sum.source = payment.source
             AND payment_sum.payment_id = payment.payment_id
-    )
+    ) IS NULL
 ORDER BY posted.place NULLS FIRST, payment.payment_id;
 
 -- name: outcomes

@@ -270,25 +270,49 @@ live_lines AS (
         AND ($1::text IS NULL OR institution_id = $1)
 ),
 
+payments AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        fine_id,
+        kind,
+        applied,
+        TRUE AS is_settlement
+    FROM payment
+    WHERE
+        state = 'applied'
+        AND kind IN ('payment', 'write_off')
+        AND reversed_by IS NULL
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+-- Of a payment of which nothing is left, `reversed_by` has to say so.
+parts AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        amount
+    FROM payment_reversed
+    WHERE
+        amount < payment_amount
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
 settled AS (
     SELECT
-        payment.institution_id,
-        payment.fine_id,
-        sum(payment.applied - coalesce(reversed.amount, 0)) AS applied
-    FROM payment
-    -- Of a payment of which nothing is left, `reversed_by` has to say so.
-    LEFT JOIN payment_reversed AS reversed
+        payments.institution_id,
+        payments.fine_id,
+        sum(payments.applied - coalesce(parts.amount, 0)) AS applied
+    FROM payments
+    FULL JOIN parts
         ON
-            payment.institution_id = reversed.institution_id
-            AND payment.source = reversed.source
-            AND payment.payment_id = reversed.payment_id
-            AND reversed.amount < reversed.payment_amount
-    WHERE
-        payment.state = 'applied'
-        AND payment.kind IN ('payment', 'write_off')
-        AND payment.reversed_by IS NULL
-        AND ($1::text IS NULL OR payment.institution_id = $1)
-    GROUP BY payment.institution_id, payment.fine_id
+            payments.institution_id = parts.institution_id
+            AND payments.source = parts.source
+            AND payments.payment_id = parts.payment_id
+    WHERE coalesce(payments.is_settlement, FALSE)
+    GROUP BY payments.institution_id, payments.fine_id
 ),
 
 compared AS (
@@ -425,27 +449,52 @@ live_lines AS (
         AND ($1::text IS NULL OR institution_id = $1)
 ),
 
+payments AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        fine_id,
+        kind,
+        applied,
+        TRUE AS is_settlement
+    FROM payment
+    WHERE
+        state = 'applied'
+        AND kind IN ('payment', 'write_off')
+        AND reversed_by IS NULL
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
+-- Of a payment of which nothing is left, `reversed_by` has to say so.
+parts AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        amount
+    FROM payment_reversed
+    WHERE
+        amount < payment_amount
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
 settled AS (
     SELECT
-        payment.institution_id,
-        payment.fine_id,
-        sum(payment.applied - coalesce(reversed.amount, 0))
-        FILTER (WHERE payment.kind = 'payment') AS paid,
-        sum(payment.applied - coalesce(reversed.amount, 0))
-        FILTER (WHERE payment.kind = 'write_off') AS written_off
-    FROM payment
-    LEFT JOIN payment_reversed AS reversed
+        payments.institution_id,
+        payments.fine_id,
+        sum(payments.applied - coalesce(parts.amount, 0))
+        FILTER (WHERE payments.kind = 'payment') AS paid,
+        sum(payments.applied - coalesce(parts.amount, 0))
+        FILTER (WHERE payments.kind = 'write_off') AS written_off
+    FROM payments
+    FULL JOIN parts
         ON
-            payment.institution_id = reversed.institution_id
-            AND payment.source = reversed.source
-            AND payment.payment_id = reversed.payment_id
-            AND reversed.amount < reversed.payment_amount
-    WHERE
-        payment.state = 'applied'
-        AND payment.kind IN ('payment', 'write_off')
-        AND payment.reversed_by IS NULL
-        AND ($1::text IS NULL OR payment.institution_id = $1)
-    GROUP BY payment.institution_id, payment.fine_id
+            payments.institution_id = parts.institution_id
+            AND payments.source = parts.source
+            AND payments.payment_id = parts.payment_id
+    WHERE coalesce(payments.is_settlement, FALSE)
+    GROUP BY payments.institution_id, payments.fine_id
 )
 
 SELECT
