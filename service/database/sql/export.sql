@@ -260,7 +260,7 @@ FROM (
 ) AS counted;
 
 -- name: open_fines_of_patrons
--- A page of the same for some patrons, once their accounts are locked.
+-- A page of the same for some patrons, without the fines $6, which the caller has already read.
 SELECT
     institution_id, fine_id, patron_id, currency, type, amount, owner, created_at, comment, loan_id,
     item, credit_of, exportable, digest, status, considered, remaining, outstanding, line, terms_id,
@@ -271,8 +271,9 @@ WHERE
     AND status IN ('Active', 'In dispute') AND currency = $2
     AND (patron_id, fine_id) > ($3, $4)
     AND patron_id = any($5::text [])
+    AND fine_id NOT IN (SELECT unnest($6::text []))
 ORDER BY patron_id, fine_id
-LIMIT $6;
+LIMIT $7;
 
 -- name: live_lines_of_fines
 -- The live line and type of the fines that credits refer to.
