@@ -66,6 +66,7 @@ def parse(contract: str, origin: Origin) -> Incoming | Rejection:
     """
     model = CONTRACTS[contract]
     origin = with_trace_of_headers(origin)
+    data: object = None
     try:
         if origin.value is not None and len(origin.value) > RECORD_BYTES_MAX:
             raise Fault(Reason.INVALID_SIZE, f"record: must have at most {RECORD_BYTES_MAX} bytes")
@@ -74,14 +75,15 @@ def parse(contract: str, origin: Origin) -> Incoming | Rejection:
             origin = origin._replace(traceparent=traceparent)
         return model.model_validate(data).event(time, origin)
     except ValidationError as error:
-        return _rejection(Reason.INVALID_SCHEMA, _first_rule(error), origin)
+        return _rejection(Reason.INVALID_SCHEMA, _first_rule(error), origin, data)
     except Fault as fault:
-        return _rejection(fault.reason, fault.detail, origin)
+        return _rejection(fault.reason, fault.detail, origin, data)
 
 
-def _rejection(reason: Reason, detail: str, origin: Origin) -> Rejection:
-    body = None
-    if reason not in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
+def _rejection(reason: Reason, detail: str, origin: Origin, data: object) -> Rejection:
+    """The rejection of a record. `data` is that of its event, None if it was not read."""
+    body = data
+    if data is None and reason not in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
         with suppress(Fault):  # the value of a record with a faulty envelope may be no JSON
             body = read_json(origin.value)
     if origin.traceparent is None:
