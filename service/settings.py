@@ -1,8 +1,7 @@
 """Settings from the environment, each with its unit in the name, its default and its bounds.
 
 Variables are the fields in capitals behind `BURSAR_`; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS have
-no prefix. Instead of a variable, a file with its name in the folder BURSAR_SECRETS_DIR may have the
-value.
+no prefix. A file in the folder BURSAR_SECRETS_DIR may have the value of the variable of its name.
 """
 
 import difflib
@@ -22,6 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "BURSAR_"
@@ -217,26 +217,22 @@ class Settings(
     @model_validator(mode="after")
     def _timeouts_fit_together(self) -> Self:
         session_ms = self.kafka_session_timeout_ms
-        reply_ms = self.database_reply_seconds_max * 1_000
         shorter = "must be shorter than the"
-        for is_kept, rule in (
-            (
-                self.kafka_heartbeat_interval_ms * 3 <= session_ms,
-                "KAFKA_HEARTBEAT_INTERVAL_MS: must be at most a third of the session timeout",
+        rules = {
+            "KAFKA_HEARTBEAT_INTERVAL_MS: must be at most a third of the session timeout": (
+                self.kafka_heartbeat_interval_ms * 3 <= session_ms
             ),
-            (
-                self.kafka_request_timeout_ms < session_ms,
-                f"KAFKA_REQUEST_TIMEOUT_MS: {shorter} session timeout",
+            f"KAFKA_REQUEST_TIMEOUT_MS: {shorter} session timeout": (
+                self.kafka_request_timeout_ms < session_ms
             ),
-            (
-                self.database_idle_in_transaction_ms_max < session_ms,
-                f"DATABASE_IDLE_IN_TRANSACTION_MS_MAX: {shorter} Kafka session timeout",
+            f"DATABASE_IDLE_IN_TRANSACTION_MS_MAX: {shorter} Kafka session timeout": (
+                self.database_idle_in_transaction_ms_max < session_ms
             ),
-            (
-                reply_ms > self.database_statement_ms_max,
-                "DATABASE_REPLY_SECONDS_MAX: must be longer than a statement may take",
+            "DATABASE_REPLY_SECONDS_MAX: must be longer than a statement may take": (
+                self.database_reply_seconds_max * 1_000 > self.database_statement_ms_max
             ),
-        ):
+        }
+        for rule, is_kept in rules.items():
             if not is_kept:
                 raise ValueError(PREFIX + rule)
         return self
@@ -265,9 +261,7 @@ def _read(sort: type[Read]) -> Read:
         # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
         faults = problem.errors(include_input=False, include_url=False, include_context=False)
     faults.sort(key=lambda fault: fault["type"] != "missing")  # what is required comes first
-    raise InvalidSettings(
-        tuple(_fault_text(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
-    )
+    raise InvalidSettings(tuple(map(_fault_text, faults)))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -286,17 +280,21 @@ def variable_of(field: str) -> str:
 def _unknown(name: str, known: set[str]) -> str:
     # Without the prefix, which all of them have: it makes any two names look alike.
     names = {variable.removeprefix(PREFIX): variable for variable in known}
-    near = difflib.get_close_matches(
-        name.removeprefix(PREFIX), names, 1, LIKENESS_PERCENT_MIN / 100
-    )
+    likeness = LIKENESS_PERCENT_MIN / 100
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), names, 1, likeness)
     hint = f", did you mean {names[near[0]]}?" if near else ""
     return f"{name}: is not a setting{hint}"
 
 
-def _fault_text(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    rule = message.removeprefix("Value error, ").replace("Input should be", "must be")
-    if not place:  # a rule over several fields names its variables itself
+def rule_of(message: str) -> str:
+    """The rule in a message of the validation library, which says what a value "should" be."""
+    return re.sub(r"^(Input|String) should", "must", message.removeprefix("Value error, "))
+
+
+def _fault_text(fault: ErrorDetails) -> str:
+    rule = "is required" if fault["type"] == "missing" else rule_of(fault["msg"])
+    if not (place := fault["loc"]):  # a rule over several fields names its variables itself
         return rule
     field = str(place[0])
     name = variable_of(field) if field in Settings.model_fields else field
-    return f"{name}: {'is required' if kind == 'missing' else rule[:1].lower() + rule[1:]}"
+    return f"{name}: {rule[:1].lower() + rule[1:]}"

@@ -9,7 +9,6 @@ from ..core.workspace import PatronKey
 from ..operations import reports
 from ..operations.erasure import erase
 from ..operations.reconcile import AccountTotal, Difference, ProfileTotal, Reconciled, reconcile
-from ..operations.reports import AsOf, Balance
 from ..settings import Settings
 from ..wiring import new_outputs
 from . import progress
@@ -50,7 +49,7 @@ def show_balance(
     if recorded is not None and at is None:
         raise usage_error("--recorded, --effective: only with --at")
     moment = parse_instant("--at", at)
-    as_of = AsOf.EFFECTIVE if recorded is False else AsOf.RECORDED
+    as_of = reports.AsOf.EFFECTIVE if recorded is False else reports.AsOf.RECORDED
     balances = read_database(
         lambda connection: reports.balances(
             connection, institution, patron, currency, moment, as_of
@@ -61,7 +60,7 @@ def show_balance(
     show(BALANCES, [_row(institution, patron, balance) for balance in balances], as_json)
 
 
-def _row(institution: str, patron: str, balance: Balance) -> Row:
+def _row(institution: str, patron: str, balance: reports.Balance) -> Row:
     return {
         "institution_id": institution,
         "patron_id": patron,

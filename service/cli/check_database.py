@@ -14,7 +14,6 @@ from ..imports.files import alike_sources
 from ..kafka.topics import INPUTS
 from ..operations import quarantined, standing
 from ..operations.alike import AlikeOpenFines, alike_open_fines
-from ..operations.standing import ProfileStanding, SilentSource, UnansweredBatch
 from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unused_words import unused_words
 from ..settings import Settings
@@ -115,7 +114,7 @@ async def _standing(
     ] or [ok("standing", "no late run, unanswered batch or silent source")]
 
 
-def _late_runs(runs: Iterable[ProfileStanding]) -> Iterator[Finding]:
+def _late_runs(runs: Iterable[standing.ProfileStanding]) -> Iterator[Finding]:
     for run in runs:
         if run.is_overdue:
             since = "no run has ended so far, for" if run.ended_at is None else "last run ended"
@@ -124,14 +123,14 @@ def _late_runs(runs: Iterable[ProfileStanding]) -> Iterator[Finding]:
             yield note("profiles", text)
 
 
-def _unanswered(batch: UnansweredBatch) -> str:
+def _unanswered(batch: standing.UnansweredBatch) -> str:
     return (
         f"{batch.profile}: batch {batch.batch_number}: no response and no payment for "
         f"{batch.age_days} days"
     )
 
 
-def _silent(source: SilentSource) -> str:
+def _silent(source: standing.SilentSource) -> str:
     institution_id, topic, name = source.sender
     who = f"institution {institution_id}" if name == ANY else f"source {name} of {institution_id}"
     return f"{topic}: {who} has sent nothing for {source.age_days} days"

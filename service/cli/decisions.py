@@ -5,6 +5,7 @@ import getpass
 import os
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from ..apply.applier import Applier
 from ..apply.operator_actions import Action, DecisionResult, Justification
 from ..kafka.topics import INPUTS
-from ..operations.names import IMPORT_TOPIC
+from ..operations.names import IMPORT_TOPIC, RecordFilter
 from ..settings import Settings
 from . import progress
 from .commands.options import BulkOptions, DecisionOptions, RecordOptions
@@ -46,6 +47,7 @@ OUTCOMES = Listing(
 )
 
 Item = TypeVar("Item")
+Filter = TypeVar("Filter", bound=RecordFilter)
 Decision = Callable[[Applier, Item, Justification], Awaitable[DecisionResult]]
 
 
@@ -173,6 +175,19 @@ def require_topic(topic: str | None, names: Sequence[str] = (*INPUTS, IMPORT_TOP
     """Ends the command with 2 if the option is none of the topics, with its prefix or without."""
     if topic is not None and not topic.partition("@")[0].endswith(tuple(names)):
         raise usage_error(f"--topic: must be one of {', '.join(names)}, with its prefix or without")
+
+
+def filter_of(selected: RecordOptions, more: Filter) -> Filter:
+    """The filter `more`, restricted to what the options of a record select."""
+    return replace(
+        more,
+        institution_id=selected.institution,
+        source=selected.source,
+        id=selected.record_id,
+        topic=selected.topic,
+        partition=selected.partition,
+        offset=selected.offset,
+    )
 
 
 def _given(selected: RecordOptions) -> dict[str, object]:

@@ -30,7 +30,6 @@ from . import import_shown, progress
 from .commands.files import ImportOptions
 from .decisions import justification
 from .errors import FAILED, OK, complain, settings_or_exit, usage_error
-from .import_shown import Course
 from .lists import Row
 from .problems import operator_errors
 from .session import database, profiles_named, required_profiles, writing
@@ -55,7 +54,7 @@ def import_file(file: Path, profile: str, options: ImportOptions, source: str | 
         raise usage_error("--allow-overpaid: only with --all-or-nothing")
     accepted = _accepted(options)
     settings = settings_or_exit()
-    course = Course()
+    course = import_shown.Course()
     status: int | None = None
     try:
         with operator_errors():
@@ -171,7 +170,7 @@ class _Import:
     _profile: Profile
     _key: FileKey
     _file: ImportFile
-    _course: Course
+    _course: import_shown.Course
 
     async def rehearse(self) -> None:
         """Shows what each line and the whole file would do; changes nothing."""

@@ -13,7 +13,14 @@ from ..operations.overpaid import Overpaid, overpaid
 from ..operations.parked import ParkedFilter, ParkedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
 from .commands.records import ParkedOptions
-from .decisions import Decision, action_rows, decide, require_no_record, require_record
+from .decisions import (
+    Decision,
+    action_rows,
+    decide,
+    filter_of,
+    require_no_record,
+    require_record,
+)
 from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, place, text, word
 from .session import read_database
@@ -69,7 +76,7 @@ def list_parked(
 def show_parked(selected: RecordOptions, record: str | None, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
     require_record(selected, has_all=False)
-    meant = _named(selected, record)
+    meant = filter_of(selected, ParkedFilter(record=record))
     details = read_database(lambda connection: _details(connection, meant))
     if not details:
         end_without(KIND)
@@ -105,17 +112,16 @@ def _decide(
 ) -> None:
     if bulk.every:
         require_no_record(selected, "--institution")
-        meant = ParkedFilter(
-            institution_id=selected.institution,
-            wait=filters.wait,
-            older_than_seconds=parse_age(filters.older_than),
-            record=filters.record,
-        )
     elif filters.wait is not None or filters.older_than is not None:
         raise usage_error("--wait, --older-than: only with --all")
     else:
         require_record(selected)
-        meant = _named(selected, filters.record)
+    more = ParkedFilter(
+        wait=filters.wait,
+        older_than_seconds=parse_age(filters.older_than),
+        record=filters.record,
+    )
+    meant = filter_of(selected, more)
     decide(
         verb,
         KIND,
@@ -125,18 +131,6 @@ def _decide(
         bulk,
         ambiguous=SEVERAL,
         named=selected,
-    )
-
-
-def _named(selected: RecordOptions, record: str | None) -> ParkedFilter:
-    return ParkedFilter(
-        institution_id=selected.institution,
-        source=selected.source,
-        id=selected.record_id,
-        record=record,
-        topic=selected.topic,
-        partition=selected.partition,
-        offset=selected.offset,
     )
 
 

@@ -14,6 +14,7 @@ from .decisions import (
     Decision,
     action_rows,
     decide,
+    filter_of,
     require_no_record,
     require_record,
     require_topic,
@@ -78,7 +79,7 @@ def list_rejected(
 def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
     """Shows the records of one identity or place, with what was decided about each."""
     require_record(selected, has_all=False)
-    meant = _named(selected, None)
+    meant = filter_of(selected, RejectedFilter())
     rows = read_database(lambda connection: _details(connection, meant, value))
     if not rows:
         end_without(KIND)
@@ -110,15 +111,10 @@ def _decide(
 ) -> None:
     if bulk.every:
         require_no_record(selected, "--institution", "--topic")
-        meant = RejectedFilter(
-            institution_id=selected.institution,
-            reason=because,
-            topic=selected.topic,
-            state=RejectedState.OPEN,
-        )
     else:
         require_record(selected)
-        meant = _named(selected, because)
+    state = RejectedState.OPEN if bulk.every else None
+    meant = filter_of(selected, RejectedFilter(reason=because, state=state))
     decide(
         verb,
         KIND,
@@ -128,18 +124,6 @@ def _decide(
         bulk,
         ambiguous=SEVERAL,
         named=selected,
-    )
-
-
-def _named(selected: RecordOptions, because: Reason | None) -> RejectedFilter:
-    return RejectedFilter(
-        institution_id=selected.institution,
-        source=selected.source,
-        id=selected.record_id,
-        topic=selected.topic,
-        partition=selected.partition,
-        offset=selected.offset,
-        reason=because,
     )
 
 

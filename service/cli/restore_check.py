@@ -10,7 +10,6 @@ from ..database.session import Connection, Pool
 from ..messages.values import instant
 from ..restore import operators
 from ..restore.findings import CannotAsk
-from ..restore.operators import PublishedManifest, State, published_manifests
 from ..settings import Settings
 from ..wiring import new_check, new_outputs
 from .commands.options import DecisionOptions
@@ -43,10 +42,10 @@ def show_check(as_json: bool) -> None:
     _show(_state(lambda pool, settings: operators.read_state(pool, new_check(settings))), as_json)
 
 
-def _state(question: Callable[[Pool, Settings], Awaitable[State]]) -> State:
+def _state(question: Callable[[Pool, Settings], Awaitable[operators.State]]) -> operators.State:
     settings = settings_or_exit()
 
-    async def answer() -> State:
+    async def answer() -> operators.State:
         async with database(settings) as pool:
             return await question(pool, settings)
 
@@ -69,7 +68,7 @@ def clear(
         else operators.clear
     )
 
-    async def decided(pool: Pool, settings: Settings) -> State:
+    async def decided(pool: Pool, settings: Settings) -> operators.State:
         check, outputs = new_check(settings), new_outputs(settings)
         return await decide(pool, check, outputs, why.operator, why.reason)
 
@@ -88,8 +87,8 @@ def show_billed(unknown: bool, as_json: bool) -> None:
     topic = f"{settings.topic_prefix}export-manifest.v1"
     group = settings.consumer_group
 
-    async def manifests(connection: Connection) -> list[PublishedManifest]:
-        published = published_manifests(connection, settings, group, topic)
+    async def manifests(connection: Connection) -> list[operators.PublishedManifest]:
+        published = operators.published_manifests(connection, settings, group, topic)
         return [manifest async for manifest in published if not (unknown and manifest.is_known)]
 
     batches = sorted(read_database(manifests), key=_place)
@@ -99,19 +98,19 @@ def show_billed(unknown: bool, as_json: bool) -> None:
         show(BILLED, [billed_row(batch) for batch in batches], as_json)
 
 
-def _place(batch: PublishedManifest) -> tuple[str, int]:
+def _place(batch: operators.PublishedManifest) -> tuple[str, int]:
     number = batch.manifest.get("batch_number")
     return str(batch.manifest.get("profile")), number if isinstance(number, int) else 0
 
 
-def billed_row(batch: PublishedManifest) -> Row:
+def billed_row(batch: operators.PublishedManifest) -> Row:
     """The row that the list of published manifests has for a manifest."""
     row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
     sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
 
 
-def _show(state: State, as_json: bool) -> None:
+def _show(state: operators.State, as_json: bool) -> None:
     """Ends the command with 3 unless all is well."""
     verdict = state.verdict
     if verdict is not None:

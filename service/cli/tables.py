@@ -105,8 +105,7 @@ class _Table:
             more = max(0, min(spare, widths[column] - least[column]))
             least[column] += more
             spare -= more
-        below = [column for column in columns if column not in least]
-        return cls(least, below, cells_max, cuts)
+        return cls(least, [column for column in columns if column not in least], cells_max, cuts)
 
     def texts(self, rows: Sequence[Row]) -> Iterator[Text]:
         """The printed table, a text for each of its lines."""

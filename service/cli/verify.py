@@ -11,6 +11,7 @@ from ..export.batch_file import MANIFESTS, manifest_path
 from ..export.verify import Difference, chains, verify
 from . import progress
 from .errors import complain_of_each, usage_error
+from .texts import counted
 
 Manifest = Mapping[str, object]
 # What the chain needs of a manifest: of a long one the lines are not kept.
@@ -89,9 +90,11 @@ def _text(difference: Difference) -> str:
 
 
 def _sound(manifests: Sequence[Manifest], others: int, *, alone: bool) -> str:
+    fines = sum(count for values in manifests if isinstance(count := values["count"], int))
     if alone:
         (values,) = manifests
-        return f"sound: {values['count']} fines, {values['total']} {values['currency']}"
-    fines = sum(count for values in manifests if isinstance(count := values["count"], int))
+        return f"sound: {counted(fines, 'fine')}, {values['total']} {values['currency']}"
     absent = f"; {others} more in the chain by their manifests alone" if others else ""
-    return f"sound: {fines} fines in batches without a gap, files: {len(manifests)}{absent}"
+    return (
+        f"sound: {counted(fines, 'fine')} in batches without a gap, files: {len(manifests)}{absent}"
+    )

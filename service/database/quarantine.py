@@ -8,7 +8,6 @@ from ..core.ledger import BatchKey
 from ..core.words import BatchState
 from ..messages.encode import Message
 from . import outbox
-from .outbox import pack_headers
 from .session import Connection, statements
 
 SQL = statements("quarantine")
@@ -64,7 +63,7 @@ async def queue_batch_again(
     for topic, message in parts:
         await outbox.put(connection, topic, [message], now)
         row_id = await outbox.last_put(connection)
-        headers = pack_headers(message.headers)
+        headers = outbox.pack_headers(message.headers)
         # In this order, because the relay may just be moving a copy into the quarantine: the first
         # statement waits for that commit, and the second one finds the copy there.
         await connection.execute(SQL["supersede_waiting"], topic, headers, row_id)

@@ -264,8 +264,7 @@ class Delivery:
 
     async def _save(self) -> None:
         positions = await self._feed.positions(self._queue.first_unfinished)
-        lost = self._saved.lost_before
-        state = State(positions, self._queue.chains, lost, self._options)
+        state = State(positions, self._queue.chains, self._saved.lost_before, self._options)
         if state != self._saved:
             await asyncio.to_thread(self._file.write, state)
             self._saved = state

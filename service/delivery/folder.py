@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..export import batch_file
-from ..export.batch_file import MANIFESTS, hidden_name
 from .target import TargetUnavailable, TargetUnusable
 
 R = TypeVar("R")
@@ -32,7 +31,7 @@ class Folder:
         """Makes sure that the folder and its folder `manifests` exist."""
         if not self._path.is_dir():
             raise TargetUnusable(f"{self._path}: must be a folder that exists")
-        await self._in_thread(lambda: (self._path / MANIFESTS).mkdir(exist_ok=True))
+        await self._in_thread(lambda: (self._path / batch_file.MANIFESTS).mkdir(exist_ok=True))
 
     async def close(self) -> None:
         """Does nothing, because a folder needs no connection."""
@@ -52,7 +51,7 @@ class Folder:
     async def has_hidden(self, name: str) -> bool:
         """Whether the file is there under its hidden name."""
         path = self._path / name
-        return await self._in_thread(path.with_name(hidden_name(path.name)).exists)
+        return await self._in_thread(path.with_name(batch_file.hidden_name(path.name)).exists)
 
     async def rename_into_place(self, name: str) -> None:
         """Gives a file that was written its name."""
@@ -72,7 +71,9 @@ class Folder:
 def _names(folder: Path) -> frozenset[str] | None:
     try:
         return frozenset(
-            entry.name for below in (folder, folder / MANIFESTS) for entry in below.iterdir()
+            entry.name
+            for below in (folder, folder / batch_file.MANIFESTS)
+            for entry in below.iterdir()
         )
     except PermissionError:  # a folder for writing alone, as some drop boxes are
         return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..core.ledger import BatchKey
 from ..core.money import format_of
 from ..database import outbox, quarantine
-from ..database.outbox import pack_headers, unpack_headers
 from ..database.session import Connection, run_in_thread, statements
 from ..messages.encode import (
     JSON,
@@ -61,9 +60,9 @@ async def publish(
         bytes.fromhex(sha256),
         None if previous is None else bytes.fromhex(previous),
         document.value,
-        pack_headers(document.headers),
+        outbox.pack_headers(document.headers),
         listing.value,
-        pack_headers(listing.headers),
+        outbox.pack_headers(listing.headers),
         manifest.cutoff,
         manifest.sealed_at,
     )
@@ -83,8 +82,8 @@ async def publish_again(connection: Connection, topics: ExportTopics, key: Batch
     if row is None:
         return False
     record_key = row["record_key"].encode()
-    document = Message(record_key, row["document"], unpack_headers(row["document_headers"]))
-    manifest = Message(record_key, row["manifest"], unpack_headers(row["manifest_headers"]))
+    document = Message(record_key, row["document"], outbox.unpack_headers(row["document_headers"]))
+    manifest = Message(record_key, row["manifest"], outbox.unpack_headers(row["manifest_headers"]))
     parts = ((topics.batch, document), (topics.manifest, manifest))
     now = await connection.fetchval(SQL["clock"])
     await quarantine.queue_batch_again(connection, key, parts, now)

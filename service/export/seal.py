@@ -31,6 +31,7 @@ from .evaluation import (
     by_patron,
     evaluate_groups,
     ids_of_waiting,
+    position_of,
     whole_patrons,
 )
 from .manifest import Manifest
@@ -188,6 +189,7 @@ async def check_again(
         await run_in_thread(
             connection, sum(map(len, still_open)), partial(check, still_open, waiting, others)
         )
+    due.sort(key=position_of)
     return due, run.moved(plan.reached, held_back, due)
 
 
@@ -202,20 +204,27 @@ async def _patrons_to_check(
     """Yields what has to be evaluated again before the batch is sealed, grouped by patron.
 
     A minimum per patron counts all open fines of the patron, which may be far more than those that
-    are selected: they are read page by page. Everything else depends on the fine alone.
+    are selected: the others are read page by page. Everything else depends on the fine alone.
     """
+    institution_id = profile.institution_id
+    selected = by_patron(
+        view.fines[FineKey(institution_id, fine.position[1])] for fine in plan.selected
+    )
     if profile.minimum_amount_scope is AmountScope.FINE:
-        institution_id = profile.institution_id
-        keys = (FineKey(institution_id, fine.position[1]) for fine in plan.selected)
-        yield by_patron(view.fines[key] for key in keys)
+        yield selected
         return
-    patron_ids = sorted({fine.position[0] for fine in plan.selected})
+    fines_of = {fines[0].facts.patron_id: fines for fines in selected}
+    known = [fine.position[1] for fine in plan.selected]
+    patron_ids = list(fines_of)
 
     async def page(after: Position, limit: int) -> list[Fine]:
-        return await export_store.open_fines(connection, store, profile, after, limit, patron_ids)
+        return await export_store.open_fines(
+            connection, store, profile, after, limit, patron_ids, known
+        )
 
     async for groups in whole_patrons(page, run.after):
-        yield groups
+        yield [(*fines_of.pop(others[0].facts.patron_id), *others) for others in groups]
+    yield list(fines_of.values())
 
 
 def _still_open(fines: Iterable[Fine], view: View) -> Group:
@@ -253,5 +262,4 @@ async def draft_of(
         if fine.facts.credit_of is not None
     }
     refs = {**await export_store.credit_refs(connection, credited), **(earlier or {})}
-    run = replace(after, parts=after.parts + 1)
-    return Draft(profile, run, plan.is_last, due, numbers, refs)
+    return Draft(profile, replace(after, parts=after.parts + 1), plan.is_last, due, numbers, refs)

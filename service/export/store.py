@@ -128,16 +128,19 @@ async def open_fines(
     after: Position,
     limit: int | None,
     patron_ids: Sequence[str] | None = None,
+    known: Sequence[str] = (),
 ) -> list[Fine]:
     """The open fines behind a position in the order of patron and fine, at most `limit`.
 
-    `patron_ids` restricts them to some patrons.
+    `patron_ids` restricts them to some patrons. The fines of these patrons whose ids are in `known`
+    are left out.
     """
     place = (profile.institution_id, profile.currency, *after)
     if patron_ids is None:
         rows = await connection.fetch(SQL["open_fines"], *place, limit)
     else:
-        rows = await connection.fetch(SQL["open_fines_of_patrons"], *place, patron_ids, limit)
+        some = (*place, patron_ids, known, limit)
+        rows = await connection.fetch(SQL["open_fines_of_patrons"], *some)
     return await store.fines_of(connection, rows)
 
 
@@ -148,8 +151,7 @@ async def open_fines_left(connection: Connection, profile: Profile) -> int:
     """
     after = (await current_run(connection, profile)).after
     place = (profile.institution_id, profile.currency, *after)
-    count: int = await connection.fetchval(SQL["open_fines_left"], *place, OPEN_FINES_COUNTED_MAX)
-    return count
+    return int(await connection.fetchval(SQL["open_fines_left"], *place, OPEN_FINES_COUNTED_MAX))
 
 
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:

@@ -87,6 +87,7 @@ def parse_parked(contract: str, origin: Origin) -> Incoming | Rejection:
 def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Rejection:
     model = CONTRACTS[contract]
     origin = with_trace_of_headers(origin)
+    data: object = None
     try:
         if origin.value is not None and len(origin.value) > RECORD_BYTES_MAX:
             raise Fault(Reason.INVALID_SIZE, f"record: must have at most {RECORD_BYTES_MAX} bytes")
@@ -97,14 +98,15 @@ def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Reject
         time = time or time_of_record(origin.timestamp_ms)
         return model.model_validate(data).event(time, origin, reading)
     except ValidationError as error:
-        return _rejection(Reason.INVALID_SCHEMA, first_rule(error), origin)
+        return _rejection(Reason.INVALID_SCHEMA, first_rule(error), origin, data)
     except Fault as fault:
-        return _rejection(fault.reason, fault.detail, origin)
+        return _rejection(fault.reason, fault.detail, origin, data)
 
 
-def _rejection(reason: Reason, detail: str, origin: Origin) -> Rejection:
-    body = None
-    if reason not in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
+def _rejection(reason: Reason, detail: str, origin: Origin, data: object) -> Rejection:
+    """The rejection of a record. `data` is that of its event, None if it was not read."""
+    body = data
+    if data is None and reason not in (Reason.INVALID_SIZE, Reason.INVALID_JSON):
         with suppress(Fault):  # the value of a record with a faulty envelope may be no JSON
             body = read_json(origin.value)
     if origin.traceparent is None:

@@ -3,7 +3,14 @@
 from dataclasses import fields
 
 from ..core.batches import Response
-from ..core.events import BursarPayment, ExportResponse, FineChanged, FineCreated, Rejection
+from ..core.events import (
+    BursarPayment,
+    ExportResponse,
+    FineChanged,
+    FineCreated,
+    Incoming,
+    Rejection,
+)
 from ..core.ledger import Change, FineFacts, Origin, Payment
 from ..database import encodings, tables
 from ..database.ledger_read import LedgerReader
@@ -13,6 +20,7 @@ from ..messages.decode import parse
 from .names import contract_of
 
 Content = FineFacts | FineChanged | BursarPayment | ExportResponse
+Known = Incoming | Rejection | FineFacts | Payment | Change | Response
 _TABLES: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
     FineChanged: tables.CHANGE,
     BursarPayment: tables.PAYMENT,
@@ -51,18 +59,21 @@ async def differences(connection: Connection, store: LedgerReader, origin: Origi
     return None if row is None else _in_words(event, table.value(row))
 
 
-def _in_words(event: Content, known: object) -> str:
-    """`known` is of the same type, or has some of its members under the same names."""
-    names = [f.name for f in fields(event) if f.name not in _NO_MEMBERS]
-    rest = (
-        [] if isinstance(known, type(event)) else [n for n in names if _is_absent(n, event, known)]
+def _in_words(event: Content, known: Known) -> str:
+    """`known` is of the same type, or what the ledger keeps of such a record."""
+    stored = {field.name: getattr(known, field.name) for field in fields(known)}
+    if not isinstance(known, type(event)):
+        stored["reverses_payment_id"] = stored.pop("reverses", None)
+        # The ledger's reason is that of a rejection, and its fine may be that of the line.
+        del stored["reason"]
+        if getattr(event, "fine_id", "") is None:
+            stored["fine_id"] = None
+    names = [field.name for field in fields(event) if field.name not in _NO_MEMBERS]
+    text = ", ".join(
+        _MEMBERS.get(name, name)
+        for name in names
+        if name in stored and getattr(event, name) != stored[name]
     )
-    differing = [n for n in names if n not in rest and getattr(event, n) != getattr(known, n)]
-    text = ", ".join(_MEMBERS.get(n, n) for n in differing) or "no member that is stored"
-    others = ", ".join(_MEMBERS.get(n, n) for n in rest)
-    return f"{text}; not stored of the known record: {others}" if rest else text
-
-
-def _is_absent(name: str, event: Content, known: object) -> bool:
-    """Whether a member cannot be compared. The ledger's reason is that of a rejection."""
-    return name == "reason" or None in (getattr(event, name), getattr(known, name, None))
+    rest = ", ".join(_MEMBERS.get(name, name) for name in names if name not in stored)
+    text = text or "no member that is stored"
+    return f"{text}; not stored of the known record: {rest}" if rest else text

@@ -51,5 +51,4 @@ async def erase(
 
 
 async def _count(connection: Connection, name: str, *arguments: object) -> int:
-    status: str = await connection.execute(SQL[name], *arguments)
-    return int(status.rpartition(" ")[2])
+    return int((await connection.execute(SQL[name], *arguments)).rpartition(" ")[2])

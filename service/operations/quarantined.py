@@ -122,8 +122,7 @@ async def find(connection: Connection, wanted: QuarantineFilter) -> list[Quarant
 
 async def count(connection: Connection) -> int:
     """How many records are in quarantine."""
-    records: int = await connection.fetchval(SQL["quarantined_count"])
-    return records
+    return int(await connection.fetchval(SQL["quarantined_count"]))
 
 
 async def value_of(connection: Connection, record_id: QuarantineId) -> bytes | None:

@@ -8,7 +8,7 @@ from math import ceil
 import pytest
 
 from tests.support.exports import (
-    all_of,
+    all_fine_ids,
     check_sealed,
     fine_ids,
     fines,
@@ -50,7 +50,7 @@ async def test_a_run_seals_every_fine_once_in_batches_that_hold_the_limit(
     ]
     assert len(manifests) == ceil(count / limit)
     assert all(0 < int(str(manifest["count"])) <= limit for manifest in manifests)
-    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
+    assert all_fine_ids(manifests) == [f"F-{n:05}" for n in range(count)]
     assert [manifest["last"] for manifest in manifests] == [
         n == len(manifests) for n in parts(manifests)
     ]
@@ -195,7 +195,7 @@ async def test_two_exporters_at_once_share_a_run(path: WritePath, database_url: 
     async with write_path(database_url, partition=1) as other:
         both = await asyncio.gather(run(path, profiles), run(other, profiles))
     manifests = await check_sealed(path)
-    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(300)]
+    assert all_fine_ids(manifests) == [f"F-{n:05}" for n in range(300)]
     assert sorted(item.batch_number for sealed in both for item in sealed) == list(
         range(1, len(manifests) + 1)
     )
@@ -231,7 +231,7 @@ async def test_exporters_and_intake_at_once_lose_and_double_nothing(
     await asyncio.gather(take_in(), export(1), export(2))
     await run(path, profiles)
     manifests = await check_sealed(path)
-    assert sorted(all_of(fine_ids(manifests))) == [f"F-{n:05}" for n in range(200)]
+    assert sorted(all_fine_ids(manifests)) == [f"F-{n:05}" for n in range(200)]
     await path.sweep()
     assert await path.value("SELECT count(*) FROM parked") == 0
     assert await path.rows("SELECT DISTINCT active, transferred FROM account") == [

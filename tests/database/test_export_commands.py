@@ -208,7 +208,7 @@ async def test_a_folder_is_sound_and_so_is_each_of_its_files(
 
     assert whole.stdout == "sound: 3 fines in batches without a gap, files: 3\n"
     assert several.stdout == "sound: 2 fines in batches without a gap, files: 2\n"
-    assert output.stdout == "sound: 1 fines, 2.50 USD\n"
+    assert output.stdout == "sound: 1 fine, 2.50 USD\n"
 
 
 async def test_a_file_that_was_loaded_and_cleared_away_leaves_the_chain_whole(

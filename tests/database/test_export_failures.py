@@ -21,7 +21,7 @@ from service.export.seal import short_account_locks
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
 from service.settings import ApplyLimits, DatabaseLimits
-from tests.support.exports import all_of, check_sealed, fine_ids, fines, only, profiles_with
+from tests.support.exports import all_fine_ids, check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.installation import institution, profile
 from tests.support.write_path import OUTPUTS, TOPICS, WritePath, fine, profiles_of
@@ -197,7 +197,7 @@ async def test_a_batch_that_is_too_much_for_a_time_limit_is_sealed_in_smaller_on
         await path.exports(profiles, HALVED_FINES_MIN + 1).run_profile(only(profiles))
     manifests = await check_sealed(path)
     assert [manifest["count"] for manifest in manifests] == [HALVED_FINES_MIN] * 4
-    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
+    assert all_fine_ids(manifests) == [f"F-{n:05}" for n in range(count)]
     halved = [line["fines_max"] for line in logs if line["event"] == "batch_halved"]
     assert halved == [2 * HALVED_FINES_MIN, HALVED_FINES_MIN]
 

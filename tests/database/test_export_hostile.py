@@ -23,7 +23,7 @@ from tests.golden.batches import any_text
 from tests.oracle.texts import cleaned
 from tests.support.batches import manifest_in_run
 from tests.support.exports import (
-    all_of,
+    all_fine_ids,
     check_sealed,
     fine_ids,
     fines,
@@ -162,7 +162,7 @@ async def test_a_fine_whose_code_cannot_be_printed_as_it_is_waits_and_the_rest_g
     )
     await run(path, profiles_with(fine_types=["OVERDUEFINE", BROKEN]))
     (manifest,) = await check_sealed(path)
-    assert all_of(fine_ids([manifest])) == ["F-00000", "F-00001", "F-00002", "text"]
+    assert all_fine_ids([manifest]) == ["F-00000", "F-00001", "F-00002", "text"]
     assert held_back(manifest) == {"bad_text": 3}
     assert await path.value("SELECT count(*) FROM fine WHERE status = 'Active'") == 3
 

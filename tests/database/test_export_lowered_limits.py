@@ -11,7 +11,7 @@ from service.export.batch import Limits
 from service.export.preview import preview
 from service.messages.decode import parse
 from tests.support.exports import (
-    all_of,
+    all_fine_ids,
     check_sealed,
     fine_ids,
     fines,
@@ -45,7 +45,7 @@ async def test_a_plan_that_lowered_limits_do_not_allow_is_cut_anew(
     await finish(path, lowered, 10)
     manifests = await check_sealed(path)
     assert [manifest["count"] for manifest in manifests] == expected
-    assert all_of(fine_ids(manifests)) == [f"F-{n:05}" for n in range(count)]
+    assert all_fine_ids(manifests) == [f"F-{n:05}" for n in range(count)]
     assert parts(manifests) == list(range(1, len(expected) + 1))
     assert held_back(manifests[-1]) == {"not_exportable": 2}
     assert [built.manifest.sha256 for built in foreseen] == [item["sha256"] for item in manifests]

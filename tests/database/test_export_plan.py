@@ -14,7 +14,7 @@ from service.export.manifest import Manifest
 from service.export.preview import preview
 from service.messages.decode import parse
 from tests.support.exports import (
-    all_of,
+    all_fine_ids,
     check_sealed,
     fine_ids,
     fines,
@@ -149,7 +149,7 @@ async def test_between_two_steps_the_run_and_its_patrons_are_free_and_another_ex
         counts = await finish(other, profiles, 12)
     assert counts == [12, 8]
     (manifest,) = await check_sealed(path)
-    assert all_of(fine_ids([manifest])) == selected
+    assert all_fine_ids([manifest]) == selected
     assert (parts([manifest]), manifest["last"]) == ([1], True)
     assert held_back(manifest) == {"not_exportable": 15}
     assert await plans(path) == []
@@ -166,7 +166,7 @@ async def test_two_exporters_take_the_steps_of_a_run_in_turns(
     async with write_path(database_url, partition=1) as other:
         both = await asyncio.gather(finish(path, profiles), finish(other, profiles))
     manifests = await check_sealed(path)
-    assert all_of(fine_ids(manifests)) == [f"D-{n:05}" for n in range(40)]
+    assert all_fine_ids(manifests) == [f"D-{n:05}" for n in range(40)]
     assert parts(manifests) == [1, 2, 3, 4, 5, 6]
     assert [manifest["last"] for manifest in manifests] == [False] * 5 + [True]
     assert held_back(manifests[-1]) == {"not_exportable": 100}

@@ -156,7 +156,7 @@ CALLS = (
         "export",
         "open_fines_of_patrons",
         Reads.KEY,
-        (INSTITUTION, "USD", "", "", ["P-7", "P-8"], 1_000),
+        (INSTITUTION, "USD", "", "", ["P-7", "P-8"], ["F-7"], 1_000),
     ),
     Call("export", "next_numbers", Reads.KEY, (INSTITUTION, "SIS")),
     Call("export", "live_lines_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),

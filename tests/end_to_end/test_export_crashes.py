@@ -13,15 +13,9 @@ from itertools import product
 
 import pytest
 
-from tests.support.exports import (
-    all_of,
-    check_sealed,
-    fine_ids,
-    fines,
-    lines_of_manifest,
-    parts,
-)
+from tests.support.exports import all_fine_ids, check_sealed, fines, lines_of_manifest, parts
 from tests.support.installation import institution, profile
+from tests.support.members import remove_members
 from tests.support.process import Site, end
 from tests.support.programs import start_program
 from tests.support.topics import Read, read_topic
@@ -101,7 +95,7 @@ async def test_an_exporter_killed_at_a_step_leaves_whole_batches_and_the_next_on
         assert await ended(alone, *RUN) == 0
     sealed = await check_sealed(path)
     await check_runs(path, sealed)
-    assert all_of(fine_ids(sealed)) == [f"F-{number:05}" for number in range(50)]
+    assert all_fine_ids(sealed) == [f"F-{number:05}" for number in range(50)]
     assert [item["count"] for item in sealed] == [10, 10, 5] * 2
     assert await path.value("SELECT sum(transferred)::bigint FROM account") == 50 * 100
 
@@ -118,7 +112,7 @@ async def test_two_exporters_and_one_that_is_killed_share_a_run(
     assert await ended(alone, *RUN) == 0
     sealed = await check_sealed(path)
     await check_runs(path, sealed)
-    assert all_of(fine_ids(sealed)) == [f"F-{number:05}" for number in range(120)]
+    assert all_fine_ids(sealed) == [f"F-{number:05}" for number in range(120)]
 
 
 STEPS = ("export_selected", "export_rendered", "export_sealed", "page_acknowledged", "page_deleted")
@@ -128,7 +122,7 @@ async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_orde
     site: Site, path: WritePath
 ) -> None:
     """The same ledger lives through all of it; a record may come twice, then it is the same."""
-    site.settings = {"BURSAR_RELAY_LEASE_SECONDS": "3", "BURSAR_RELAY_PAGE_ROWS_MAX": "2"}
+    site.settings = {"BURSAR_RELAY_LEASE_SECONDS": "2", "BURSAR_RELAY_PAGE_ROWS_MAX": "2"}
     site.write_profiles(CONFIGURATION + "interval_seconds = 1\n")
     await site.command("topics", "create", "--partitions", "2")
     path.applier.outputs = replace(OUTPUTS, balance_changed=site.topic("balance-changed.v1"))
@@ -136,6 +130,7 @@ async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_orde
     for place, (step, n) in enumerate(product(STEPS, (1, 2))):
         await path.take(*made[place * 25 : place * 25 + 25])
         assert await ended(site, "run", crash_at=f"{step}:{n}") == KILLED, step
+        await remove_members(site.servers, site.group)
     await site.start()
 
     async def exported() -> bool:
@@ -145,7 +140,7 @@ async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_orde
     await site.until(exported, SECONDS_MAX)
     await site.until_idle(0)
     sealed = check_topics(site)
-    assert sorted(all_of(fine_ids(sealed))) == [f"F-{number:05}" for number in range(len(made))]
+    assert sorted(all_fine_ids(sealed)) == [f"F-{number:05}" for number in range(len(made))]
     await check_resent(site)
     await site.stop()
     assert await site.command("reconcile")

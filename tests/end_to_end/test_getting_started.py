@@ -48,7 +48,7 @@ async def test_the_page_takes_a_fine_from_its_creation_to_its_payment(
                     await _wait_for_effect(database, command)
         finally:
             await database.close()
-    assert "sound: 1 fines" in "".join(outputs)
+    assert "sound: 1 fine " in "".join(outputs)
     assert "payment" in outputs[-1]
 
 

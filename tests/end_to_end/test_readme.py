@@ -39,7 +39,7 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
             (path,) = (tmp_path / "inbox").glob("*.xml")
             assert output.split() == [path.name, "1", "25.00"]
             verified = await world.command("export", "verify", str(path.parent))
-            assert verified == "sound: 1 fines in batches without a gap, files: 1\n"
+            assert verified == "sound: 1 fine in batches without a gap, files: 1\n"
             line = ElementTree.parse(path).findtext(f".//{XB}bursarTransactionId")
             assert line is not None
             receipt = ("R-1", line, "10.00", "2026-09-01T09:30:00Z")

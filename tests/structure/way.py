@@ -46,6 +46,8 @@ mode = "export_import"
 currency = "USD"
 fine_types = ["OVERDUEFINE"]
 match = "02"
+minimum_amount = "0.01"
+minimum_amount_scope = "patron"
 """
 _STATEMENT = "SQL "
 _READS_FINES = re.compile(rf"^{_STATEMENT}.*(?<!SELECT )\b(?:FROM|JOIN)\s+fine\b", re.DOTALL)

@@ -164,8 +164,9 @@ def fine_ids(manifests: Sequence[Row]) -> list[list[str]]:
     return [[line["fine_id"] for line in lines_of_manifest(manifest)] for manifest in manifests]
 
 
-def all_of(batches: list[list[str]]) -> list[str]:
-    return [name for batch in batches for name in batch]
+def all_fine_ids(manifests: Sequence[Row]) -> list[str]:
+    """The ids of all batches, in their order."""
+    return [fine_id for batch in fine_ids(manifests) for fine_id in batch]
 
 
 def parts(manifests: Sequence[Row]) -> list[int]:
@@ -204,4 +205,4 @@ async def opened(path: WritePath, cutoff: str) -> None:
 async def exported(path: WritePath, profiles: Profiles) -> list[str]:
     """What goes out, of everything sealed so far."""
     await run(path, profiles)
-    return all_of(fine_ids(await check_sealed(path)))
+    return all_fine_ids(await check_sealed(path))

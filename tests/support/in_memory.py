@@ -1,5 +1,6 @@
 """A ledger in memory that lives through steps, and what tests of the rules compare of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.core.amendment import Amendment
@@ -8,7 +9,7 @@ from service.core.ledger import Account, AccountKey, Fine, FineKey, LineKey, Sou
 from service.core.transaction import Transaction
 from service.core.workspace import Changes
 from tests.support.given import ERP, UNI, Export
-from tests.support.view_store import Store
+from tests.support.view_store import Store, sound
 
 Step = Incoming | Export
 
@@ -55,6 +56,23 @@ def outcome_of_event(done: Changes) -> str:
     assert len(outcomes) == 1
     assert done.outcomes[outcomes[0]] == 1
     return outcomes[0]
+
+
+def check_applied(
+    ledger: Ledger,
+    event: Step,
+    state: "Now",
+    posted: Sequence["Movement"],
+    outcome: str = "applied",
+) -> Changes:
+    """The event makes these transactions, and leaves the fine F1 and its account in this state."""
+    done = ledger.take(event)
+    assert outcome_of_event(done) == outcome
+    assert [moved(line) for line in done.transactions] == list(posted)
+    assert now(ledger) == state
+    assert done.rejections == ()
+    sound(ledger.store)
+    return done
 
 
 def check_not_applied(ledger: Ledger, event: Step, outcome: str) -> None:

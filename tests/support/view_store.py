@@ -8,24 +8,12 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from service.core import rules
+from service.core import ledger, rules
 from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from service.core.credits import REDUCTIONS, CreditHistory, credited, has_closed_on_export
 from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
-from service.core.ledger import (
-    Account,
-    AccountKey,
-    BatchKey,
-    Change,
-    Fine,
-    FineKey,
-    LibraryRef,
-    LineKey,
-    Patron,
-    Payment,
-    SourceKey,
-)
+from service.core.ledger import Account, AccountKey, BatchKey, Fine, FineKey, LibraryRef, SourceKey
 from service.core.transaction import Transaction
 from service.core.words import BatchState, Kind, LineState, Status
 from service.core.workspace import Changes, LoanKey, PatronKey, View
@@ -39,12 +27,12 @@ class Store:
     """Tables in memory. `fold` decides and writes; a poll is one call."""
 
     accounts: dict[AccountKey, Account] = field(default_factory=dict)
-    patrons: dict[PatronKey, Patron] = field(default_factory=dict)
+    patrons: dict[PatronKey, ledger.Patron] = field(default_factory=dict)
     fines: dict[FineKey, Fine] = field(default_factory=dict)
-    payments: dict[SourceKey, Payment] = field(default_factory=dict)
-    changes: dict[SourceKey, Change] = field(default_factory=dict)
+    payments: dict[SourceKey, ledger.Payment] = field(default_factory=dict)
+    changes: dict[SourceKey, ledger.Change] = field(default_factory=dict)
     responses: dict[SourceKey, Response] = field(default_factory=dict)
-    lines: dict[LineKey, ExportLine] = field(default_factory=dict)
+    lines: dict[ledger.LineKey, ExportLine] = field(default_factory=dict)
     batches: dict[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: dict[ParkedKey, ParkedEvent] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)

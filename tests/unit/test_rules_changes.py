@@ -27,14 +27,12 @@ from tests.support.in_memory import (
     Movement,
     Now,
     Step,
+    check_applied,
     check_not_applied,
     closed,
-    moved,
-    now,
     open_,
     outcome_of_event,
 )
-from tests.support.view_store import sound
 
 CREDIT = (creates(-20_00),)
 
@@ -117,12 +115,7 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
 def test_a_change_before_export_moves_the_active_balance(
     history: Sequence[Step], event: Step, state: Now, posted: Movement
 ) -> None:
-    ledger = Ledger(*history)
-    done = ledger.take(event)
-    assert outcome_of_event(done) == "applied"
-    assert [moved(line) for line in done.transactions] == [posted]
-    assert now(ledger) == state
-    sound(ledger.store)
+    check_applied(Ledger(*history), event, state, [posted])
 
 
 EUR = changes(ChangeKind.PAID, 1_00, currency="EUR")

@@ -28,14 +28,12 @@ from tests.support.in_memory import (
     Movement,
     Now,
     Step,
+    check_applied,
     closed,
-    moved,
-    now,
     open_,
     outcome_of_event,
     transferred,
 )
-from tests.support.view_store import sound
 
 CREDIT = (creates(-20_00),)
 
@@ -152,12 +150,7 @@ DISPUTED = (*FINE, disputes(change_id="c0"))
 def test_the_seeds_table(
     history: Sequence[Step], event: Step, state: Now, posted: Movement
 ) -> None:
-    ledger = Ledger(*history)
-    done = ledger.take(event)
-    assert outcome_of_event(done) == "applied"
-    assert [moved(line) for line in done.transactions] == [posted]
-    assert now(ledger) == state
-    sound(ledger.store)
+    check_applied(Ledger(*history), event, state, [posted])
 
 
 def test_a_payment_says_bursar_and_an_export_says_nothing() -> None:

@@ -28,6 +28,7 @@ from tests.support.in_memory import (
     Movement,
     Now,
     Step,
+    check_applied,
     moved,
     now,
     open_,
@@ -87,12 +88,8 @@ def test_a_refusal_is_the_exact_opposite_of_its_export(
     history: Sequence[Step], state: Now, posted: Movement
 ) -> None:
     ledger = Ledger(*history)
-    done = ledger.take(refuses("1001"))
-    assert outcome_of_event(done) == "applied"
-    assert [moved(line) for line in done.transactions] == [posted]
-    assert now(ledger) == state
+    check_applied(ledger, refuses("1001"), state, [posted])
     assert ledger.line_state("1001") == "refused"
-    sound(ledger.store)
 
 
 def test_a_refused_export_only_fine_is_active_again() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tests.structure.sentences import draw, paragraphs, split
+from tests.structure.sentences import draw, main, paragraphs, split
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,12 @@ def test_a_seed_draws_the_same_sentences_again_and_another_seed_others() -> None
     assert draw(1, 25) == draw(1, 25)
     assert len({sentence.text for sentence in draw(1, 25)}) == 25
     assert draw(1, 25) != draw(2, 25)
+
+
+def test_the_program_prints_what_a_seed_draws(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sentences", "--seed", "1"])
+    main()
+    printed = capsys.readouterr().out
+    assert all(sentence.text in printed for sentence in draw(1, 25))

@@ -77,7 +77,7 @@ def test_missing_variables_are_named_all_at_once(environment: pytest.MonkeyPatch
         ("BURSAR_POLL_RECORDS_MAX", "Geheim-1", "valid integer"),
         ("BURSAR_POLL_RECORDS_MAX", "50001", "less than or equal to 50000"),
         ("BURSAR_START_AT", "Geheim-1", "'earliest' or 'latest'"),
-        ("BURSAR_TOPIC_PREFIX", "Geheim 1/", "should match pattern"),
+        ("BURSAR_TOPIC_PREFIX", "Geheim 1/", "must match pattern"),
         ("BURSAR_PROFILES_FILE", "/no/such/Geheim-1", "must name a file that exists"),
         ("BURSAR_LOG_LEVEL", "Geheim-1", "'debug', 'info'"),
         ("BURSAR_KAFKA_HEARTBEAT_INTERVAL_MS", "9999", "at most a third"),

@@ -278,7 +278,7 @@ FROM (
 ) AS counted;
 
 -- name: open_fines_of_patrons
--- A page of the same for some patrons, once their accounts are locked.
+-- A page of the same for some patrons, without the fines $6, which the caller has already read.
 SELECT
     fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
     fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
@@ -293,8 +293,9 @@ WHERE
     AND fine.status IN ('Active', 'In dispute') AND fine.currency = $2
     AND (fine.patron_id, fine.fine_id) > ($3, $4)
     AND fine.patron_id = any($5::text [])
+    AND fine.fine_id NOT IN (SELECT unnest($6::text []))
 ORDER BY fine.patron_id, fine.fine_id
-LIMIT $6;
+LIMIT $7;
 
 -- name: live_lines_of_fines
 -- The live line and type of the fines that credits refer to.

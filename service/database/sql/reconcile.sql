@@ -24,40 +24,29 @@ WITH summed AS (
 ),
 
 accounts AS (
-    SELECT
-        institution_id, patron_id, currency, active, transferred, sequence, epoch
+    SELECT institution_id, patron_id, currency, active, transferred, sequence
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),
 
 compared AS (
     SELECT
+        institution_id, patron_id, currency,
         coalesce(a.active, 0) AS active,
         coalesce(a.transferred, 0) AS transferred,
         coalesce(a.sequence, 0) AS sequence,
         coalesce(s.active, 0) AS active_sum,
         coalesce(s.transferred, 0) AS transferred_sum,
         coalesce(s.transactions, 0) AS transactions,
-        coalesce(s.sequence, 0) AS last_sequence,
-        coalesce(a.institution_id, s.institution_id) AS institution_id,
-        coalesce(a.patron_id, s.patron_id) AS patron_id,
-        coalesce(a.currency, s.currency) AS currency
+        coalesce(s.sequence, 0) AS last_sequence
     FROM accounts AS a
-    FULL JOIN summed AS s
-        ON
-            a.institution_id = s.institution_id
-            AND a.patron_id = s.patron_id
-            AND a.currency = s.currency
+    FULL JOIN summed AS s USING (institution_id, patron_id, currency)
 ),
 
 differing AS MATERIALIZED (
     SELECT
-        compared.institution_id,
-        compared.patron_id,
-        compared.currency,
-        found.name,
-        found.expected::bigint AS expected,
-        found.found::bigint AS found
+        compared.institution_id, compared.patron_id, compared.currency,
+        found.name, found.expected::bigint AS expected, found.found::bigint AS found
     FROM compared
     CROSS JOIN LATERAL (
         VALUES
@@ -69,13 +58,7 @@ differing AS MATERIALIZED (
     WHERE found.expected <> found.found
 )
 
-SELECT
-    institution_id,
-    patron_id,
-    currency,
-    name,
-    expected,
-    found
+SELECT institution_id, patron_id, currency, name, expected, found
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -95,53 +78,34 @@ WITH summed AS (
 ),
 
 accounts AS (
-    SELECT
-        institution_id, patron_id, currency, active, transferred, sequence, epoch
+    SELECT institution_id, patron_id, currency, active, transferred
     FROM account
     WHERE $1::text IS NULL OR institution_id = $1
 ),
 
-compared AS (
-    SELECT
-        coalesce(a.active, 0) AS active,
-        coalesce(a.transferred, 0) AS transferred,
-        coalesce(s.remaining, 0) AS remaining,
-        coalesce(s.outstanding, 0) AS outstanding,
-        coalesce(a.institution_id, s.institution_id) AS institution_id,
-        coalesce(a.patron_id, s.patron_id) AS patron_id,
-        coalesce(a.currency, s.currency) AS currency
-    FROM accounts AS a
-    FULL JOIN summed AS s
-        ON
-            a.institution_id = s.institution_id
-            AND a.patron_id = s.patron_id
-            AND a.currency = s.currency
-),
-
 differing AS MATERIALIZED (
     SELECT
-        compared.institution_id,
-        compared.patron_id,
-        compared.currency,
-        found.name,
-        found.expected::bigint AS expected,
-        found.found::bigint AS found
-    FROM compared
+        institution_id, patron_id, currency,
+        found.name, found.expected::bigint AS expected, found.found::bigint AS found
+    FROM accounts AS a
+    FULL JOIN summed AS s USING (institution_id, patron_id, currency)
     CROSS JOIN LATERAL (
         VALUES
-        ('active_is_not_what_remains', compared.remaining, compared.active::numeric),
-        ('transferred_is_not_what_is_outstanding', compared.outstanding, compared.transferred)
+        (
+            'active_is_not_what_remains',
+            coalesce(s.remaining, 0),
+            coalesce(a.active, 0)::numeric
+        ),
+        (
+            'transferred_is_not_what_is_outstanding',
+            coalesce(s.outstanding, 0),
+            coalesce(a.transferred, 0)
+        )
     ) AS found (name, expected, found)
     WHERE found.expected <> found.found
 )
 
-SELECT
-    institution_id,
-    patron_id,
-    currency,
-    name,
-    expected,
-    found
+SELECT institution_id, patron_id, currency, name, expected, found
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -422,31 +386,16 @@ LIMIT $2;
 -- What the bursar was given to collect and still has to, by profile; signed as the fines.
 WITH fines AS (
     SELECT
-        institution_id,
-        fine_id,
-        patron_id,
-        currency,
-        sign(amount)::integer AS direction,
-        outstanding,
-        line,
-        TRUE AS is_transferred
+        institution_id, fine_id, currency, line, outstanding,
+        sign(amount)::integer AS direction, TRUE AS is_transferred
     FROM fine
-    WHERE
-        status = 'Transferred'
-        AND ($1::text IS NULL OR institution_id = $1)
+    WHERE status = 'Transferred' AND ($1::text IS NULL OR institution_id = $1)
 ),
 
 live_lines AS (
-    SELECT
-        institution_id,
-        fine_id,
-        bursar_transaction_id,
-        profile,
-        amount
+    SELECT institution_id, fine_id, bursar_transaction_id, profile, amount
     FROM export_line
-    WHERE
-        state = 'live'
-        AND ($1::text IS NULL OR institution_id = $1)
+    WHERE state = 'live' AND ($1::text IS NULL OR institution_id = $1)
 ),
 
 payments AS (

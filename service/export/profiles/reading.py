@@ -18,6 +18,7 @@ from ...core.money import decimals, parse_minor
 from ...core.terms import Terms
 from ...core.words import ProfileCode
 from ...runtime.problems import OperatorError
+from ...settings import rule_of
 from ..batch import Limits
 from .file import ProfileFile, ProfileTable
 from .profile import (
@@ -200,13 +201,7 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
             case kind if kind in _SORTS:
                 yield location, _SORTS[kind]
             case _:
-                yield (
-                    location,
-                    fault["msg"]
-                    .removeprefix("Value error, ")
-                    .replace("Input should", "must")
-                    .replace("String should", "must"),
-                )
+                yield location, rule_of(fault["msg"])
 
 
 # The types in the words of TOML; the library uses those of Python.
