@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 UNTIMED = hypothesis.settings(
     deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.register_profile("default", UNTIMED)
+hypothesis.settings.register_profile("default", UNTIMED, max_examples=60)
 hypothesis.settings.register_profile("thorough", UNTIMED, max_examples=2_000)
 hypothesis.settings.register_profile("quick", UNTIMED, max_examples=20)
 # The same examples in each run: whether a mutant is noticed is no matter of chance.
@@ -44,6 +45,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if config.getoption("numprocesses", default=None) and not hasattr(config, "workerinput"):
         stack = contextlib.ExitStack()
         config.stash[SHARED] = stack, stack.enter_context(_running(config))
+
+
+def pytest_collection_finish() -> None:
+    """The modules and tests stay to the end: the garbage collector need not look through them, nor
+    through what tests keep of syntax trees, as often as it would by itself.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_configure_node(node: Any) -> None:  # xdist's, which has no types
@@ -83,10 +93,20 @@ def _running(config: pytest.Config) -> Iterator[Services]:
             print(f"\nservices: {text}", flush=True)
 
     try:
-        with running_services(tell) as running:
+        with running_services(tell, durable=False) as running:
             yield running
     except ServicesUnavailable as problem:
         pytest.exit(f"tests need PostgreSQL and Kafka.\n{problem}", returncode=3)
+
+
+@pytest.fixture
+def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New Pythons that the test starts are not measured: what they run, other tests cover.
+
+    Not for tests that start programs by `start_program`: their shared starter has to be measured.
+    """
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from tests.bench.ledgers import fill, keep_due, multiply
 from tests.bench.world import new_database
 from tests.support.services import Services
 
+pytestmark = pytest.mark.no_cover
+
 DUE = 1_000
 MORE_MB_MAX = 60
 STEPS_OF = 10_000

@@ -52,8 +52,9 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The operator's settings, and none that happen to be in ours."""
-        rest = {name: text for name, text in os.environ.items() if not name.startswith("BURSAR_")}
+        """The operator's settings, and none that happen to be in ours; no coverage either."""
+        others = ("BURSAR_", "COVERAGE_")
+        rest = {name: text for name, text in os.environ.items() if not name.startswith(others)}
         return rest | {
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.services.kafka_bootstrap_servers,

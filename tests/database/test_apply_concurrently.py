@@ -35,7 +35,7 @@ async def test_two_contents_of_one_identity_on_two_connections_at_once_are_one_c
     assert active == await path.value("SELECT sum(amount) FROM fine")
 
 
-PAIRS = 500
+PAIRS = 250
 
 
 async def test_a_fine_and_its_payment_at_the_same_instant_on_two_connections_find_each_other(
@@ -63,6 +63,7 @@ async def test_a_fine_and_its_payment_at_the_same_instant_on_two_connections_fin
 
 
 COPRIME_TO_30 = (1, 7, 11, 13, 17, 19, 23, 29)
+TURNS = 8
 
 
 async def test_eight_connections_on_the_same_accounts_meet_no_deadlock(
@@ -71,7 +72,7 @@ async def test_eight_connections_on_the_same_accounts_meet_no_deadlock(
     async def worker(partition: int) -> Counter[str]:
         """Every poll touches every account, in an order of its own."""
         async with write_path(database_url, partition) as writer:
-            for turn in range(12):
+            for turn in range(TURNS):
                 numbers = [(n * COPRIME_TO_30[partition] + turn) % 30 for n in range(30)]
                 await writer.take(
                     *(fine(fine_id=f"F-{turn}-{n}", patron=patron(f"P-{n}")) for n in numbers),
@@ -88,8 +89,8 @@ async def test_eight_connections_on_the_same_accounts_meet_no_deadlock(
 
     retries = await asyncio.gather(*(worker(partition) for partition in range(8)))
     assert sum(retries, Counter())["DeadlockDetectedError"] == 0
-    assert await path.value("SELECT count(*) FROM ledger_transaction") == 12 * 30 * 9
+    assert await path.value("SELECT count(*) FROM ledger_transaction") == TURNS * 30 * 9
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert await path.value(deadlocks) == 0
-    assert await path.value("SELECT count(*) FROM parked") == 12 * 30 * 8
-    assert await path.value("SELECT sum(active) FROM account") == 12 * 30 * (9550 - 8 * 1000)
+    assert await path.value("SELECT count(*) FROM parked") == TURNS * 30 * 8
+    assert await path.value("SELECT sum(active) FROM account") == TURNS * 30 * (9550 - 8 * 1000)

@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.services import Services
 
+pytestmark = pytest.mark.usefixtures("without_coverage")
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS_MAX = 240.0
 
@@ -133,6 +135,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow  # tests/unit/test_demo_checks.py finds the same difference in what was published
 async def test_the_demo_fails_over_a_single_cent(services: Services) -> None:
     async with asyncio.timeout(RUN_SECONDS_MAX):
         running = await start(services, "-c", SHORT_BY_A_CENT)

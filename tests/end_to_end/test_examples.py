@@ -44,7 +44,7 @@ class Erp:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(EXAMPLES / name), *words),
             cwd=self.site.folder,
-            env=self.site.environment | {"LOADER_GROUP": f"{self.site.group}-loader"},
+            env=self._environment,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
@@ -56,6 +56,13 @@ class Erp:
             await end(process)
         assert process.returncode == code, problems.decode()
         return out.decode() if code == 0 else problems.decode()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Without coverage, which is of the service alone."""
+        items = self.site.environment.items()
+        kept = {name: text for name, text in items if not name.startswith("COVERAGE_")}
+        return kept | {"LOADER_GROUP": f"{self.site.group}-loader"}
 
     async def took(self, answers: int) -> None:
         """Waits until the service has read so many answers besides the loader's two."""

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from demo.world import running_service, temporary_world
 from tests.structure import reference
@@ -14,6 +15,8 @@ from tests.support.examples import run_python
 from tests.support.pages import DOCS, ROOT, code_lines
 from tests.support.services import Services
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("without_coverage")
 
 PYTHON = ".venv/bin/python"
 # What a reader does in terminals of their own is done by the test itself.

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import asyncpg
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from demo.scene import ANNA, Fine, fine_created
@@ -16,6 +17,8 @@ from tests.structure import reference
 from tests.support.examples import run_example
 from tests.support.services import Services
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("without_coverage")
 
 PAYMENTS_READ = (
     "(SELECT sum(next_offset) FROM consumer_offset WHERE topic LIKE '%bursar-payment.v1')"

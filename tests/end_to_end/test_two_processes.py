@@ -1,6 +1,6 @@
 """A mixed load through two processes of one group, whole and with each of them killed in between.
 
-BURSAR_LOAD_EVENTS sets its size (default 10 000; 100 000 is what a release is tried with). The load
+BURSAR_LOAD_EVENTS sets its size (default 4 000; 100 000 is what a release is tried with). The load
 is made so that no outcome hangs on how partitions interleave: copies and conflicts come after their
 original in its partition, a fine has one payment at most, and an excess becomes a credit.
 """
@@ -19,7 +19,7 @@ from tests.support.installation import institution, profile
 from tests.support.process import Site
 from tests.support.topics import produce, read_topic
 
-EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "10000"))
+EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "4000"))
 SEED = 20_261_124
 INSTITUTIONS = ("101", "102", "103")
 PATRONS = 2_000

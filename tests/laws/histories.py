@@ -18,7 +18,7 @@ from tests.support.view_store import Store
 
 # The suite's own share, what `make laws` asks for, and what `make test-fast` has the time for.
 EXAMPLES = {"thorough": 20_000, "quick": 60, "mutation": 20}.get(
-    os.environ.get("HYPOTHESIS_PROFILE", ""), 300
+    os.environ.get("HYPOTHESIS_PROFILE", ""), 150
 )
 law = settings(
     max_examples=EXAMPLES,

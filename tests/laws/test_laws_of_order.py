@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, event, example, given, note
 from hypothesis import strategies as st
 
@@ -25,6 +26,9 @@ from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
 from tests.support.in_memory import Ledger, Step, but_instants, outcome_of_event
 from tests.support.view_store import Store
+
+# The tables of tests in tests/unit cover the rules; measuring them here would double the time.
+pytestmark = pytest.mark.no_cover
 
 Standing = dict[tuple[str, ...], tuple[object, ...]]
 

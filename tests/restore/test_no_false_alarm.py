@@ -16,6 +16,7 @@ from service.settings import KafkaAccess
 from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
 from tests.support.guards import opened_guard
+from tests.support.members import remove_members
 from tests.support.process import connected
 from tests.support.restoring import OLDER, PROFILE, SECONDS_MAX, fine, start_and_end
 from tests.support.topics import delete_records, end_offsets, produce, read_topic
@@ -47,7 +48,8 @@ async def check_ledger(world: World, fines: int) -> None:
 
 def exports_all_the_time(world: World) -> None:
     world.site.write_profiles(PROFILE + "interval_seconds = 1\n")
-    world.site.settings = {**world.site.settings, "BURSAR_EXPORT_CHECK_SECONDS": "1"}
+    quick = {"BURSAR_EXPORT_CHECK_SECONDS": "1", "BURSAR_RELAY_LEASE_SECONDS": "2"}
+    world.site.settings = {**world.site.settings, **quick}
 
 
 async def killed_again_and_again(world: World, points: list[str]) -> None:
@@ -60,6 +62,7 @@ async def killed_again_and_again(world: World, points: list[str]) -> None:
         process = world.site.take_over()
         async with asyncio.timeout(SECONDS_MAX):
             assert await process.wait() == KILLED, (point, world.site.log()[-3:])
+        await remove_members(world.site.servers, world.site.group)
     world.site.settings = {**world.site.settings, "CRASH_AT": ""}
     await world.works(world.idle)
     await check_ledger(world, len(points))

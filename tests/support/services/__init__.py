@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from tests.support.services.cache import tools
 from tests.support.services.kafka import LocalKafka, start_kafka
-from tests.support.services.postgres import LocalPostgres, start_postgres
+from tests.support.services.postgres import WITHOUT_FSYNC, LocalPostgres, start_postgres
 from tests.support.services.problem import ServicesUnavailable
 from tests.support.services.ready import wait_for_kafka, wait_for_postgres
 
@@ -48,13 +48,17 @@ class Needed:
 
     postgres: bool
     kafka: bool
+    durable: bool = True
 
 
 @contextlib.contextmanager
-def running_services(progress: Progress | None = None) -> Iterator[Services]:
+def running_services(
+    progress: Progress | None = None, *, durable: bool = True
+) -> Iterator[Services]:
     """Services that answer, until the block ends; raises ServicesUnavailable with advice.
 
-    `progress` gets a line of text when something takes its time.
+    `progress` gets a line of text when something takes its time. A PostgreSQL that is started here
+    as a local process waits for its disk only if it has to be `durable`.
     """
     tell = progress or (lambda _: None)
     asked = os.environ.get("BURSAR_SERVICES") or None
@@ -65,7 +69,8 @@ def running_services(progress: Progress | None = None) -> Iterator[Services]:
         raise ServicesUnavailable(
             "BURSAR_SERVICES=environment needs DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS"
         )
-    with started(Needed(given[0] is None, given[1] is None), asked, tell) as (rest, source):
+    needed = Needed(given[0] is None, given[1] is None, durable)
+    with started(needed, asked, tell) as (rest, source):
         url, servers = given[0] or rest[0], given[1] or rest[1]
         assert url is not None
         assert servers is not None
@@ -119,7 +124,10 @@ def local(needed: Needed, tell: Progress) -> Iterator[Addresses]:
     files = tools(tell)
     tell("starting local processes")
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as threads:
-        postgres = threads.submit(start_postgres, files.packages) if needed.postgres else None
+        settings = None if needed.durable else WITHOUT_FSYNC
+        postgres = (
+            threads.submit(start_postgres, files.packages, settings) if needed.postgres else None
+        )
         kafka = threads.submit(start_kafka, files) if needed.kafka else None
         for future in (postgres, kafka):
             if future is not None:

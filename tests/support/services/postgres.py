@@ -21,7 +21,7 @@ from tests.support.services.ready import wait_for_postgres
 START_SECONDS_MAX = 60.0
 PORT_ATTEMPTS_MAX = 3
 SUPERUSER = "postgres"
-# Durable as in production (fsync, synchronous_commit, full_page_writes on): the tests kill it.
+# Durable as in production (fsync, synchronous_commit, full_page_writes on).
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -32,6 +32,9 @@ SETTINGS: Mapping[str, str] = {
     # The password is 128 random bits: iterations, which slow down guessing, have no use here.
     "scram_iterations": "1",
 }
+# Commits survive whatever happens to the server's processes, which tests kill, but not a crash of
+# the machine. Each test has a database of its own, and making it is mostly waiting for the disk.
+WITHOUT_FSYNC: Mapping[str, str] = {"fsync": "off"}
 
 
 class LocalPostgres:
@@ -158,10 +161,10 @@ def plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
 
 
-def start_postgres(packages: Path) -> LocalPostgres:
+def start_postgres(packages: Path, settings: Mapping[str, str] | None = None) -> LocalPostgres:
     """A running server, to be closed; another port is tried if somebody took ours meanwhile."""
     for attempt in range(1, PORT_ATTEMPTS_MAX + 1):
-        server = LocalPostgres(packages)
+        server = LocalPostgres(packages, settings)
         try:
             server.start()
         except BaseException as problem:
