@@ -10,7 +10,6 @@ from ..core.words import Reason
 from ..core.workspace import Changes
 from . import reversed_amounts, tables
 from .encodings import terms_id, terms_text
-from .parked_originals import PARKED_ORIGINAL
 from .session import Connection, run_in_thread, statements
 from .table import Cells, Table, V
 
@@ -46,7 +45,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     # In the order of arrival: the column `arrival` numbers the rows as they come.
     await _copy(connection, tables.PARKED, changes.parked.added, now, is_sorted=False)
     in_new_form = [item for item in changes.parked.added if item.event.is_new_form]
-    await _copy(connection, PARKED_ORIGINAL, in_new_form, now)
+    await _copy(connection, tables.PARKED_ORIGINAL, in_new_form, now)
     await _copy(connection, tables.LOAN_CLOSED, changes.loans_closed, now)
     await _copy(connection, tables.TRANSACTION, changes.transactions, now)
     texts = [row for row in map(tables.text_row, changes.transactions) if row is not None]

@@ -166,6 +166,17 @@ PARKED: Table[ParkedEvent] = Table(
     },
     is_dated=True,
 )
+# The bytes of those parked records that releases up to 0.3.0 cannot read (messages/older.py).
+PARKED_ORIGINAL: Table[ParkedEvent] = Table(
+    "parked_original",
+    "event.key.institution_id is_change:record event.key.source event.key.id"
+    " event.origin.value:record_value event.origin.headers:record_headers",
+    4,
+    stored={
+        "record": lambda is_change: "change" if is_change else "payment",
+        "record_headers": pack_headers,
+    },
+)
 REJECTION: Table[Rejection] = Table(
     "rejected",
     "origin.topic origin.partition origin.offset:record_offset institution_id reason detail "

@@ -34,7 +34,7 @@ from .encode import TYPE_PREFIX
 from .faults import first_rule, institution_named
 from .from_bursar import WireBursarPayment, WireExportResponse
 from .from_library import WireFineChanged, WireFineCreated
-from .texts import Reading
+from .texts import Reading, ReadingOfParked
 from .unparsed import readable
 from .values import INSTANT_RULE, Fault, instant, time_of_record
 
@@ -81,7 +81,7 @@ def parse_parked(contract: str, origin: Origin) -> Incoming | Rejection:
 
     Its ids may have white space at their ends, and are its identity as they are.
     """
-    return _parse(contract, origin, Reading(is_parked=True))
+    return _parse(contract, origin, ReadingOfParked())
 
 
 def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Rejection:
@@ -94,8 +94,10 @@ def _parse(contract: str, origin: Origin, reading: Reading) -> Incoming | Reject
         data, time, traceparent = open_envelope(origin, contract)
         if traceparent != origin.traceparent:
             origin = origin._replace(traceparent=traceparent)
-        reading.is_new_form = time is None or _is_framed(origin.value)
-        time = time or time_of_record(origin.timestamp_ms)
+        if time is None:
+            time, reading.is_new_form = time_of_record(origin.timestamp_ms), True
+        if _is_framed(origin.value):
+            reading.is_new_form = True
         return model.model_validate(data).event(time, origin, reading)
     except ValidationError as error:
         return _rejection(Reason.INVALID_SCHEMA, first_rule(error), origin, data)
@@ -170,7 +172,7 @@ def read_json(value: bytes | None) -> object:
 
 
 def _is_framed(value: bytes | None) -> bool:
-    if value is None or value[:1] != _REGISTRY_MARK:
+    if value is None or not value.startswith(_REGISTRY_MARK):
         return False
     return value[_REGISTRY_BYTES:].lstrip(_JSON_BLANKS)[:1] == b"{"
 

@@ -148,18 +148,22 @@ class WireFineCreated(Wire):
         if not is_in_use(self.currency, self.created_at.date()):
             raise unknown_currency(self.currency)
         patron = self.patron.snapshot(self.institution_id, time, reading)
-        facts = self._facts(amount, reading)
-        earlier = reading.earlier_digest(facts.digest, lambda it: self._facts(amount, it).digest)
+        facts = self._facts(patron.patron_id, amount, reading)
+        earlier = None
+        if reading.differs:
+            earlier = reading.earlier_digest(
+                facts.digest, lambda it: self._facts(patron.patron_id, amount, it).digest
+            )
         return FineCreated(facts, patron, origin, earlier, reading.cuts)
 
-    def _facts(self, amount: int, reading: Reading) -> FineFacts:
+    def _facts(self, patron_id: str, amount: int, reading: Reading) -> FineFacts:
         identifier_or_none = reading.identifier_or_none
         owner = None if self.owner is None else self.owner.parts(reading)
         item = None if self.item is None else self.item.parts(reading)
         facts = (
             self.institution_id,
             reading.identifier("fine_id", self.fine_id),
-            reading.identifier("patron.patron_id", self.patron.patron_id),
+            patron_id,
             reading.identifier("type", self.type),
             amount,
             self.currency,

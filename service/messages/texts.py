@@ -79,11 +79,6 @@ def _without_controls(field: str, value: str) -> str:
     return normalize("NFC", value)
 
 
-def _is_plain(text: str) -> bool:
-    """Whether cleaning can change nothing but the normal form. It is quick, for most texts are."""
-    return text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " "
-
-
 class Reading:
     """Reads the ids and texts of one record, and notes what has become of its texts.
 
@@ -93,17 +88,15 @@ class Reading:
     the ends of an id.
     """
 
-    __slots__ = ("cuts", "differs", "is_new_form", "is_parked")
-
-    def __init__(self, *, is_parked: bool = False) -> None:
-        self.cuts: tuple[str, ...] = ()
-        self.differs = False
-        self.is_new_form = False
-        self.is_parked = is_parked
+    cuts: tuple[str, ...] = ()
+    differs = False
+    is_new_form = False
+    is_parked = False
 
     def text(self, field: str, value: str, characters_max: int) -> str:
         """Returns a free text, cleaned and cut to `characters_max` characters."""
-        is_plain = _is_plain(value)
+        # Cleaning can change nothing but the normal form of such a text, and most texts are so.
+        is_plain = value.isprintable() and "  " not in value and value == value.strip()
         if is_plain and value.isascii() and len(value) <= characters_max:
             return value
         text = normalize("NFC", value) if is_plain else clean(value)
@@ -125,7 +118,7 @@ class Reading:
 
     def identifier(self, field: str, value: str) -> str:
         """Returns an id in NFC. Raises Fault: invalid_text."""
-        if value.isascii() and value.isprintable() and value[:1] != " " and value[-1:] != " ":
+        if value.isprintable() and value.isascii() and value == value.strip():
             return value
         text = identifier_value(field, value)
         if value != value.strip(WHITE_SPACE) and not self.is_parked:
@@ -168,10 +161,14 @@ class Reading:
         return None if earlier == digest else earlier
 
 
+class ReadingOfParked(Reading):
+    """Reads a record that was parked."""
+
+    is_parked = True
+
+
 class _EarlierReading(Reading):
     """Reads a record as releases up to 0.3.0 did. Raises Fault for a text that they rejected."""
-
-    __slots__ = ()
 
     def text(self, field: str, value: str, characters_max: int) -> str:
         if len(value) > characters_max or any(category(each) == "Cn" for each in value):

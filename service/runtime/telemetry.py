@@ -120,9 +120,7 @@ class Metrics:
         self.outcomes = self._counter(
             "bursar_record_outcomes", "The same records by what became of them.", "outcome"
         )
-        self.rejected = self._counter(
-            "bursar_rejected", "Records rejected, when read or later.", "topic", "reason"
-        )
+        self.rejected = self._counter("bursar_rejected", "Records rejected.", "topic", "reason")
         self.texts_cut = self._counter("bursar_texts_cut", "Texts too long.", "topic", "field")
         self.rejected_in_a_row = self._gauge(
             "bursar_rejected_in_a_row",

@@ -63,8 +63,7 @@ def first_phase() -> Iterator[Case]:
     """Fines, and what the contract refuses of any topic."""
     for number in range(1, 81):
         yield FINE, "applied", fine(f"H-{number}")
-    for number in range(1, 11):
-        yield FINE, "applied", fine(f"T-{number}", "TIMED")
+    yield from ((FINE, "applied", fine(f"T-{number}", "TIMED")) for number in range(1, 11))
     for kind, name in (("REJECTS", "R"), ("ONEWAY", "O"), ("NOBODY", "N")):
         for number in range(1, 6):
             yield FINE, "applied", fine(f"{name}-{number}", kind)
@@ -100,8 +99,7 @@ def second_phase() -> Iterator[Case]:
     for data in early:
         yield PAYMENT, "parked:not_exported", data
     yield PAYMENT, "parked:not_exported", paid("H-2", "60.00", kind="write_off")
-    for _ in range(4):
-        yield PAYMENT, "parked:unknown_fine", paid("unknown")
+    yield from ((PAYMENT, "parked:unknown_fine", paid("unknown")) for _ in range(4))
     yield PAYMENT, "parked:unknown_original", reversal("H-3", "of nothing")
 
 
