@@ -33,7 +33,7 @@ from tests.support.write_path import WritePath, fine, payment, profiles_of, writ
 
 BALANCES = "balance-changed.v1"
 SETTINGS = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "16777216"}
-SMALL, LARGE = "2500", "16777216"
+SMALL, LARGE = "2000", "16777216"
 QUICK = RelayLimits(relay_idle_ms=20, shutdown_seconds_max=1)
 SHORT = RelayPauses(backoff_ms_max=200, topic_retry_ms=200)
 SECONDS_MAX = 60
