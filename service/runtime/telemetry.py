@@ -77,12 +77,11 @@ class Event(StrEnum):
     DELIVERY_JOURNAL_TORN = "delivery_journal_torn"
     TARGET_NOT_LISTED = "target_not_listed"
     DELIVERY_RETRIES = "delivery_retries"
-    # upkeep
+    # upkeep and restore check
     DECISION_FAILED = "decision_failed"
     PARKED_OLD = "parked_old"
     PARKED_QUEUE_LONG = "parked_queue_long"
     SWEEP_FAILED = "sweep_failed"
-    # restore check
     DATABASE_CHANGED = "database_changed"
     RESTORE_CHECK_AWAITED = "restore_check_awaited"
     VERDICT_NOT_KEPT = "verdict_not_kept"
