@@ -70,6 +70,10 @@ def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
     original = workspace.payments.get(event.original)
     if original is None or original.state is ItemState.PARKED:  # row 3.1
         ahead = workspace.parked.get(("payment", event.original))
+        if ahead is None and original is not None:
+            # Nothing that this fold knows can set the original free, so that its row was not read:
+            # the reversal stays in the queue in which it is.
+            ahead = workspace.parked.get(("payment", event.key))
         return Park(Wait.UNKNOWN_ORIGINAL, ahead.fine_id if ahead else None, event.original)
     line = workspace.lines.get(event.line_key)
     return reversals.reverse(

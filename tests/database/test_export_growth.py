@@ -40,7 +40,7 @@ async def test_whole_patrons_are_read_by_the_index_of_open_fines(database_url: s
     sql = SQL["open_fines_of_patrons"]
     plan = await plan_of(database_url, sql, "972", "USD", "P-7", "F-7", patrons, ["F-8"], 2_000)
     conditions = [line for line in plan.splitlines() if "Index Cond" in line]
-    (condition,) = (line for line in conditions if "fine_id = fine.fine_id" not in line)
+    (condition,) = (line for line in conditions if "patron_id" in line)
     assert "Scan using fine_open" in plan
     assert "(patron_id)::text = ANY" in condition
     assert "hashed SubPlan" in plan, "each row would be compared with all fines that are known"

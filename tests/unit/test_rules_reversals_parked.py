@@ -1,8 +1,10 @@
 """Reversals that wait, and what waits behind them (rules.md, 3, rows 5 and 14)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from service.core.ledger import SourceKey
+from service.core import rules
+from service.core.ledger import FineKey, SourceKey
 from tests.support.bursar import pays, reverses
 from tests.support.given import (
     CREDIT_ID,
@@ -56,6 +58,15 @@ def test_a_reversal_behind_a_held_payment_stays_behind_it() -> None:
     ledger = Ledger(*FINE, exports(terms=HOLDS), pays(95_01), reverses())
     ledger.store.fold(queues=[ledger.fine().facts.key])
     assert ledger.waits() == {"p1": "overpaid_held", "r1": "unknown_original"}
+
+
+def test_a_reversal_stays_in_its_queue_where_its_parked_original_is_not_read() -> None:
+    """As for a fine that does not exist: its queue is not read, but the reversal may be."""
+    ledger = Ledger(pays(95_00), reverses())
+    view = ledger.store.view()
+    alone = {key: item for key, item in view.parked.items() if key[1].id == "r1"}
+    done = rules.fold(replace(view, parked=alone), (), [FineKey(UNI, "F1")])
+    assert (done.parked.changed, done.parked.removed) == ((), {})
 
 
 def test_a_reversal_of_a_parked_reversal_falls_when_that_one_applies() -> None:
