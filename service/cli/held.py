@@ -101,7 +101,7 @@ def release(
     fine: str | None,
     profile: str | None,
 ) -> None:
-    """Offers refused or not exportable fines to the next run."""
+    """Offers refused, not exportable or unconfirmed fines to the next run."""
     if bulk.every == (fine is not None) or (fine is not None and institution is None):
         raise usage_error("name one of --institution --fine, --all")
     if profile is not None and not bulk.every:

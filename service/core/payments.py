@@ -9,6 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import assert_never
 
+from .amendment import NOT_AMENDED, Amendment
 from .batches import ExportLine
 from .events import BursarPayment
 from .ledger import Fine, FineFacts, FineKey, LineKey, PaymentRef, SourceKey
@@ -19,6 +20,7 @@ from .words import (
     CREDIT_TYPE,
     EXCESS_PREFIX,
     Considered,
+    ImportCredits,
     ItemState,
     Kind,
     Mode,
@@ -27,6 +29,8 @@ from .words import (
     Status,
     Wait,
 )
+
+UNCONFIRMED = Amendment(unconfirmed=True)
 
 
 def excess_credit_id(key: SourceKey) -> str:
@@ -133,8 +137,20 @@ def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
         comment=BURSAR_COMMENT,
         credit_of=paid.fine_id,
     )
-    credit = Fine(facts, Status.ACTIVE, Considered.ACTIVE, remaining=-excess)
+    credit = Fine(
+        facts,
+        Status.ACTIVE,
+        Considered.ACTIVE,
+        remaining=-excess,
+        amendment=UNCONFIRMED if _needs_confirmation(fine, event) else NOT_AMENDED,
+    )
     return effect_of(credit, event, Kind.CREDIT, -excess, active=-excess, terms=fine.terms)
+
+
+def _needs_confirmation(fine: Fine, event: BursarPayment) -> bool:
+    """Whether a person has to confirm the credit: a file may have been read in a wrong way."""
+    assert fine.terms is not None
+    return event.import_file is not None and fine.terms.import_credits is ImportCredits.CONFIRM
 
 
 def note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:

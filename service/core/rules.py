@@ -193,7 +193,11 @@ def _release_fine(workspace: Workspace, event: ReleaseFine) -> None:
     if fine is None or not fine.is_open_in_library:
         workspace.outcomes[GONE] += 1
         return
-    workspace.fines.put(event.fine, replace(fine, refused_reason=None, released=True))
+    amendment = fine.amendment
+    if amendment.unconfirmed:
+        amendment = replace(amendment, unconfirmed=False)
+    released = replace(fine, refused_reason=None, released=True, amendment=amendment)
+    workspace.fines.put(event.fine, released)
     workspace.outcomes["released"] += 1
 
 

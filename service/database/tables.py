@@ -93,10 +93,11 @@ FINE: Table[Fine] = Table(
 )
 AMENDMENT: Table[Fine] = Table(
     "fine_amendment",
-    "facts.institution_id facts.fine_id amount_created amendment.adjusted_at amendment.disputed_at",
+    "facts.institution_id facts.fine_id amount_created amendment.adjusted_at amendment.disputed_at"
+    " amendment.unconfirmed",
     2,
 )
-_NOT_AMENDED = (None, None, None)
+_NOT_AMENDED = (None, None, None, None)
 PAYMENT = Table(
     "payment",
     "key.institution_id key.source key.id:payment_id kind digest state fine_id"
@@ -232,12 +233,18 @@ def fine_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> Fine
 
 
 def _amended(
-    facts: FineFacts, amount_created: int | None, *instants: datetime | None
+    facts: FineFacts,
+    amount_created: int | None,
+    adjusted_at: datetime | None,
+    disputed_at: datetime | None,
+    unconfirmed: bool,
 ) -> tuple[FineFacts, Amendment]:
     """The facts with the amount of the creation, and the amendment with that of now."""
-    if amount_created is None:
-        return facts, Amendment(None, *instants)
-    return replace(facts, amount=amount_created), Amendment(facts.amount, *instants)
+    amount = None if amount_created is None else facts.amount
+    amendment = Amendment(amount, adjusted_at, disputed_at, unconfirmed)
+    if amount_created is not None:
+        facts = replace(facts, amount=amount_created)
+    return facts, amendment
 
 
 def text_row(transaction: Transaction) -> Cells | None:

@@ -234,6 +234,7 @@ def candidate_of(
         exportable=(facts.exportable or fine.released) and not waits,
         refused=fine.refused_reason is not None,
         texts_are_sound=not unsound_codes(profile, patron, fine),
+        unconfirmed=fine.amendment.unconfirmed,
         credit_of=None if credited_fine is None else credited_fine.facts.fine_id,
         credited=None if credited_fine is None else credited_fine.status,
     )

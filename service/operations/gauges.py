@@ -15,7 +15,10 @@ from .sweep import parked_by_wait
 log = get_log(__name__)
 
 INTERVAL_MS = 10_000
-HELD = (Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED)
+HELD = (
+    *(Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED),
+    Exclusion.CREDIT_UNCONFIRMED,
+)
 
 
 class Gauges:

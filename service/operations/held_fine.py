@@ -127,7 +127,7 @@ async def _held_back(
 async def release(
     applier: Applier, profiles: Profiles, key: FineKey, justification: Justification
 ) -> DecisionResult:
-    """Offers a refused or not exportable fine to the next run, in one commit.
+    """Offers a refused, not exportable or unconfirmed fine to the next run, in one commit.
 
     For any other fine nothing is done, and the result says what holds it back.
     """
@@ -138,7 +138,8 @@ async def release(
         return DecisionResult(subject, done=False, outcome="is not known")
     fine = examination.fine
     reasons = {judgement.reason for judgement in examination.held_back if judgement.reason}
-    if fine.refused_reason is None and (fine.facts.exportable or fine.released):
+    is_exportable = fine.facts.exportable or fine.released
+    if fine.refused_reason is None and is_exportable and not fine.amendment.unconfirmed:
         return DecisionResult(subject, done=False, outcome=_remedy(fine, reasons))
 
     async def work(connection: Connection) -> str:

@@ -141,6 +141,7 @@ def test_a_value_is_read_as_it_was_written(table: Table[Any], value: object) -> 
         Amendment(120_00, NOW),
         Amendment(95_00, NOW, NOW),
         Amendment(disputed_at=NOW),
+        Amendment(unconfirmed=True),
     ],
 )
 def test_a_fine_is_read_as_it_was_amended(amendment: Amendment) -> None:

@@ -207,4 +207,4 @@ def release_held(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Offer refused or not exportable fines to the next run."""
+    """Offer refused, not exportable or unconfirmed fines to the next run."""

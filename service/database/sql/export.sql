@@ -225,7 +225,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at
+    amendment.disputed_at, amendment.unconfirmed
 FROM fine
 LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE
@@ -285,7 +285,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at
+    amendment.disputed_at, amendment.unconfirmed
 FROM fine
 LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE

@@ -95,7 +95,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at
+    amendment.disputed_at, amendment.unconfirmed
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
 INNER JOIN fine
     ON k.institution_id = fine.institution_id AND k.fine_id = fine.fine_id
@@ -390,23 +390,28 @@ FROM unnest(
 WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id;
 
 -- name: write_fine_amendment
--- Inserts or replaces what changes in the library have left of fines. Their accounts are locked.
-INSERT INTO fine_amendment (institution_id, fine_id, amount_created, adjusted_at, disputed_at)
+-- Inserts or replaces what is kept of fines beside their rows. Their accounts are locked.
+INSERT INTO fine_amendment (
+    institution_id, fine_id, amount_created, adjusted_at, disputed_at, unconfirmed
+)
 SELECT
     k.institution_id,
     k.fine_id,
     k.amount_created,
     k.adjusted_at,
-    k.disputed_at
+    k.disputed_at,
+    k.unconfirmed
 FROM unnest(
-    $1::text [], $2::text [], $3::bigint [], $4::timestamptz [], $5::timestamptz []
-) AS k (institution_id, fine_id, amount_created, adjusted_at, disputed_at)
+    $1::text [], $2::text [], $3::bigint [], $4::timestamptz [], $5::timestamptz [],
+    $6::boolean []
+) AS k (institution_id, fine_id, amount_created, adjusted_at, disputed_at, unconfirmed)
 ORDER BY k.institution_id COLLATE "C", k.fine_id COLLATE "C"
 ON CONFLICT (institution_id, fine_id) DO UPDATE
     SET
         amount_created = excluded.amount_created,
         adjusted_at = excluded.adjusted_at,
-        disputed_at = excluded.disputed_at;
+        disputed_at = excluded.disputed_at,
+        unconfirmed = excluded.unconfirmed;
 
 -- name: write_payment
 -- Sets what can change of payments.

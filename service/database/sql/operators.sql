@@ -245,7 +245,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at
+    amendment.disputed_at, amendment.unconfirmed
 FROM fine
 LEFT JOIN LATERAL ( -- noqa: ST05
     SELECT
@@ -306,7 +306,17 @@ FROM fine
 WHERE
     status IN ('Active', 'In dispute')
     AND (status = 'In dispute' OR refused_reason IS NOT NULL OR NOT (exportable OR released))
-GROUP BY reason;
+GROUP BY reason
+UNION ALL
+SELECT
+    'credit_unconfirmed' AS reason,
+    count(*)::bigint AS fines
+FROM fine_amendment AS amendment
+INNER JOIN fine USING (institution_id, fine_id)
+WHERE
+    amendment.unconfirmed
+    AND fine.status = 'Active'
+    AND fine.refused_reason IS NULL;
 
 -- name: causes_of_holding
 -- The latest transaction of the kind that is asked for of each fine: what disputed it, or refused
@@ -343,7 +353,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at
+    amendment.disputed_at, amendment.unconfirmed
 FROM fine
 LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
 WHERE fine.institution_id = $1 AND fine.fine_id = $2;

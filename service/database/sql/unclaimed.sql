@@ -54,7 +54,7 @@ SELECT
     fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
     fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
     fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at,
+    amendment.disputed_at, amendment.unconfirmed,
     coalesce(patron.user_group, '') AS user_group
 FROM fine
 LEFT JOIN patron USING (institution_id, patron_id)
