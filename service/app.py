@@ -113,7 +113,8 @@ def _stages(
     counting = TallyInMetrics(metrics)
 
     def applier(part: str) -> Applier:
-        return new_applier(settings, guard.writer(part), relay.wake, counting)
+        institutions = profiles or NO_PROFILES
+        return new_applier(settings, guard.writer(part), relay.wake, counting, institutions)
 
     intake = new_intake(settings, guard, applier("intake"), metrics)
     register_parts(port.readiness, intake, relay)

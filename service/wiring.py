@@ -14,7 +14,7 @@ from .database.migrate import pending_on
 from .database.outbox import Outputs
 from .database.session import Pool, Writes
 from .export.job import ExportJob
-from .export.profiles.profile import Profiles
+from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.publish import ExportTopics
 from .kafka.topics import INPUTS, OUTPUTS
 from .messages.decode import parse
@@ -68,16 +68,19 @@ def new_applier(
     writer: Writes,
     committed: Callable[[], None],
     counting: TallySink | None = None,
+    profiles: Profiles = NO_PROFILES,
 ) -> Applier:
     """Returns the write path. `committed` is called after each commit, so that the relay can be
     woken.
 
     `counting` adds what was committed to the metrics of this process; without it the counts are
-    stored in the database, and a running service adds them to its metrics.
+    stored in the database, and a running service adds them to its metrics. `profiles` has the
+    settings of the institutions for sums without a line.
     """
     sink = counting or TallyInDatabase()
     outputs = new_outputs(settings)
-    return Applier(writer, LedgerReader(parse), outputs, settings, committed, sink)
+    store, lump_rules = LedgerReader(parse), profiles.lump_rules
+    return Applier(writer, store, outputs, settings, committed, sink, lump_rules)
 
 
 def new_outputs(settings: Settings) -> Outputs:

@@ -21,6 +21,7 @@ from ..core.events import (
     WaitQueue,
     parked_key,
 )
+from ..core.shares import LumpRule
 from ..core.words import Wait
 from ..core.workspace import Changes
 from ..database import ledger_write, offsets, outbox
@@ -61,7 +62,9 @@ class Applier(Committer):
     """Applies polls, queues of parked records, and the events of exports and commands.
 
     `store` reads the ledger, `outputs` encodes what is published. `committed` is called after each
-    commit of records. Errors of the connection are raised: the caller loads the offsets again.
+    commit of records. `lump_rules` are the settings of institutions for sums without a line; an
+    institution that is not there holds them. Errors of the connection are raised: the caller loads
+    the offsets again.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Applier(Committer):
         limits: ApplyLimits | None = None,
         committed: Callable[[], None] = lambda: None,
         tally_sink: TallySink | None = None,
+        lump_rules: Mapping[str, LumpRule] | None = None,
     ) -> None:
         limits = limits or ApplyLimits()
         internal_errors = InternalErrors(limits.internal_errors_in_a_row_max)
@@ -79,6 +83,7 @@ class Applier(Committer):
         self.store = store
         self.outputs = outputs
         self.committed = committed
+        self._lump_rules = lump_rules or {}
 
     async def _apply_once(self, connection: Connection, poll: Poll) -> Report:
         steps = poll.steps()
@@ -115,6 +120,8 @@ class Applier(Committer):
         # cannot change until the commit, because whoever changes a fine holds its account.
         locked = await self.store.lock(connection, references)
         view = await self.store.view(connection, references, locked)
+        if references.sums:
+            view = replace(view, lump_rules=self._lump_rules)
         size = len(events) + len(view.parked)
         folded = await run_in_thread(connection, size, lambda: rules.fold(view, events, queues))
         changes = folded.with_rejections(rejections)

@@ -37,6 +37,7 @@ OUTCOMES = Listing(
         identifier("profile"),
         word("done", colours={"yes": "green", "no": "red"}),
         sentence("outcome"),
+        sentence("fines"),
         identifier("institution_id"),
         identifier("source"),
         word("record"),

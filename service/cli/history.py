@@ -1,5 +1,6 @@
 """`bursar-bridge history` and `payments`: what happened to fines."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -102,30 +103,31 @@ async def _story(
 ) -> tuple[asyncpg.Record | None, Story]:
     if selected.patron is not None:
         return None, await history.story_of_patron(connection, institution, selected.patron)
-    payment, fine_id = await _fine_of(connection, institution, selected)
-    if fine_id is not None:
-        return payment, await history.story_of_fine(connection, institution, fine_id)
+    payment, fine_ids = await _fines_of(connection, institution, selected)
+    if fine_ids:
+        return payment, await history.story_of_fines(connection, institution, fine_ids)
     identity = selected.payment or selected.change
     if identity is None:
         return payment, Story()
     return payment, await history.story_of_record(connection, institution, *identity)
 
 
-async def _fine_of(
+async def _fines_of(
     connection: Connection, institution: str, selected: HistoryOptions
-) -> tuple[asyncpg.Record | None, str | None]:
-    """The payment that is named, and the fine that is meant."""
+) -> tuple[asyncpg.Record | None, Sequence[str]]:
+    """The payment that is named, and the fines that are meant: several of a sum without a line."""
     if selected.payment is not None:
         payment = await reports.payment(connection, institution, *selected.payment)
         if payment is None:
-            return None, None
-        return payment, await reports.fine_of_payment(connection, payment)
+            return None, ()
+        return payment, await reports.fines_of_payment(connection, payment)
+    fine_id = selected.fine
     if selected.change is not None:
-        return None, await reports.fine_of_change(connection, institution, *selected.change)
-    if selected.bursar_transaction_id is not None:
+        fine_id = await reports.fine_of_change(connection, institution, *selected.change)
+    elif selected.bursar_transaction_id is not None:
         line = selected.bursar_transaction_id
-        return None, await reports.fine_of_line(connection, institution, line)
-    return None, selected.fine
+        fine_id = await reports.fine_of_line(connection, institution, line)
+    return None, () if fine_id is None else (fine_id,)
 
 
 def _fine(row: asyncpg.Record) -> Row:
@@ -167,6 +169,7 @@ PAYMENTS = Listing(
         identifier("institution_id"),
         word("kind", wide=True),
         identifier("fine_id", wide=True),
+        identifier("patron_id", wide=True),
         identifier("bursar_transaction_id", wide=True),
         number("applied", wide=True),
         number("excess", wide=True),
@@ -219,6 +222,7 @@ def payment_row(payment: asyncpg.Record) -> Row:
         "applied": row["applied"],
         "excess": row["excess"],
         "fine_id": row["fine_id"],
+        "patron_id": row["patron_id"],
         "bursar_transaction_id": row["bursar_transaction_id"],
         "credit_id": row["credit_id"],
         "reverses": row["reverses"],
@@ -242,7 +246,8 @@ def _in_words(payment: asyncpg.Record, row: Row) -> str:
 
 def _effect(payment: asyncpg.Record, row: Row) -> str:
     """What became of the payment, with its amounts."""
-    fine_id, applied = row["fine_id"], row["applied"]
+    # A sum without a line pays several fines.
+    fine_id, applied = row["fine_id"] or ", ".join(payment["fines"] or ()), row["applied"]
     match payment_outcome(payment):
         case PaymentOutcome.REJECTED:
             return f"rejected: {row['reason']}"

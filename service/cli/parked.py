@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..apply.operator_actions import Action, actions_on
+from ..apply.applier import Applier
+from ..apply.operator_actions import Action, DecisionResult, Justification, actions_on
 from ..core.words import Wait
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection
@@ -10,9 +11,10 @@ from ..messages.decode import parse
 from ..operations import parked
 from ..operations.names import names_in
 from ..operations.overpaid import Overpaid, overpaid
-from ..operations.parked import ParkedFilter, ParkedRecord
+from ..operations.parked_records import ParkedFilter, ParkedRecord
+from ..operations.parked_sums import ParkedSum, allocations_of, parked_sum
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
-from .commands.records import ParkedOptions
+from .commands.records import ParkedOptions, ReleaseOptions
 from .decisions import (
     Decision,
     action_rows,
@@ -22,7 +24,7 @@ from .decisions import (
     require_record,
 )
 from .errors import end_without, usage_error
-from .lists import Listing, Row, identifier, place, text, word
+from .lists import Listing, Row, identifier, number, place, text, word
 from .session import read_database
 from .tables import show, show_card
 from .texts import age, money, parse_age
@@ -37,6 +39,9 @@ PARKED = Listing(
         identifier("institution_id"),
         identifier("source"),
         identifier("fine_id"),
+        identifier("patron_id"),
+        number("amount"),
+        word("currency"),
         *place(unless="id"),
         text("error"),
         word("record", wide=True),
@@ -80,8 +85,8 @@ def show_parked(selected: RecordOptions, record: str | None, value: bool, as_jso
     details = read_database(lambda connection: _details(connection, meant))
     if not details:
         end_without(KIND)
-    for item, excess, actions in details:
-        sums = {} if excess is None else _sums(excess)
+    for item, held, actions in details:
+        sums = {} if held is None else _amounts(held)
         row = {**_row(item), **sums, "decisions": action_rows(actions)}
         if value:
             row["value"] = (item.origin.value or b"").decode(errors="replace")
@@ -89,10 +94,30 @@ def show_parked(selected: RecordOptions, record: str | None, value: bool, as_jso
 
 
 def release(
-    decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
+    decision: DecisionOptions, selected: RecordOptions, options: ReleaseOptions, bulk: BulkOptions
 ) -> None:
-    """Applies what is held for its excess, and tries anything else again."""
-    _decide("Release", parked.release, decision, selected, options, bulk)
+    """Applies what is held for its excess, and tries anything else again. A sum without a line pays
+    the fines that the options name.
+    """
+    named = tuple(map(_named_fine, options.fine or ()))
+    if named and bulk.every:
+        raise usage_error("--fine: not together with --all")
+
+    async def released(applier: Applier, item: ParkedRecord, why: Justification) -> DecisionResult:
+        return await parked.release(applier, item, why, allocations_of(item, named))
+
+    _decide("Release", released, decision, selected, options, bulk)
+
+
+def _named_fine(text: str) -> tuple[str, str]:
+    """The fine id and the amount of an option. An id may have an equals sign, an amount has none.
+
+    Ends the command with 2 for another form.
+    """
+    fine_id, sign, amount = text.rpartition("=")
+    if not sign or not fine_id or not amount:
+        raise usage_error("--fine: must be a fine_id, an equals sign and an amount: 4711=12.50")
+    return fine_id, amount
 
 
 def discard(
@@ -136,18 +161,42 @@ def _decide(
 
 async def _details(
     connection: Connection, meant: ParkedFilter
-) -> list[tuple[ParkedRecord, Overpaid | None, Sequence[Action]]]:
+) -> list[tuple[ParkedRecord, Overpaid | ParkedSum | None, Sequence[Action]]]:
+    store = LedgerReader(parse)
     return [
         (
             record,
-            await overpaid(connection, LedgerReader(parse), record),
+            await parked_sum(connection, store, record)
+            or await overpaid(connection, store, record),
             await actions_on(connection, record.subject),
         )
         for record in await parked.find(connection, meant)
     ]
 
 
-def _sums(excess: Overpaid) -> Row:
+def _amounts(held: Overpaid | ParkedSum) -> Row:
+    return _of_sum(held) if isinstance(held, ParkedSum) else _of_excess(held)
+
+
+def _of_sum(held: ParkedSum) -> Row:
+    currency = held.account.currency
+    return {
+        "outstanding": money(held.outstanding, currency),
+        "held_because": held.because,
+        "release_would": held.release,
+        "discard_would": held.discard,
+        "fines": [
+            {
+                "fine_id": fine.facts.fine_id,
+                "bursar_transaction_id": fine.bursar_transaction_id,
+                "outstanding": money(fine.outstanding, currency),
+            }
+            for fine in held.debits
+        ],
+    }
+
+
+def _of_excess(excess: Overpaid) -> Row:
     return {
         "amount": money(excess.amount, excess.currency),
         "outstanding": money(excess.outstanding, excess.currency),
@@ -169,6 +218,9 @@ def _row(record: ParkedRecord) -> Row:
         "id": record.id,
         "wait": record.wait.value,
         "fine_id": record.fine_id,
+        "patron_id": record.patron_id,
+        "amount": money(record.amount, record.currency),
+        "currency": record.currency,
         "reverses": record.original,
         "bursar_transaction_id": record.bursar_transaction_id,
         "error": record.error,

@@ -10,7 +10,7 @@ from ..apply.applier import Applier
 from ..database.migrate import pending
 from ..database.reach import in_words
 from ..database.session import Connection, Pool, create_pool
-from ..export.profiles.profile import Profile, Profiles
+from ..export.profiles.profile import NO_PROFILES, Profile, Profiles
 from ..export.profiles.reading import read_profiles
 from ..restore.guard import Writer
 from ..runtime.logs import configure_logging
@@ -82,8 +82,10 @@ async def writing(settings: Settings) -> AsyncIterator[Writer]:
 
 
 def applier_of(settings: Settings, writer: Writer) -> Applier:
-    """The write path of the ledger, for a command."""
-    return new_applier(settings, writer, lambda: None)
+    """The write path of the ledger, for a command. Raises InvalidProfile."""
+    file = settings.profiles_file
+    profiles = NO_PROFILES if file is None else read_profiles(file)
+    return new_applier(settings, writer, lambda: None, profiles=profiles)
 
 
 async def raise_if_older(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from . import after_export, fines, payments, reversals
+from . import after_export, fines, payments, reversals, sums
 from .batches import Response
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
@@ -58,6 +58,8 @@ def decide(workspace: Workspace, event: Parkable) -> Outcome:
     match event.kind:
         case PaymentKind.REVERSAL:
             return _decide_reversal(workspace, event)
+        case PaymentKind.PAYMENT if event.account is not None:
+            return sums.decide_sum(workspace, event)
         case PaymentKind.PAYMENT | PaymentKind.WRITE_OFF | PaymentKind.STATUS:
             fine = payments.find(event, workspace.lines.now, workspace.fines.now)
             return payments.pay(fine, event) if isinstance(fine, Fine) else fine
@@ -75,6 +77,8 @@ def _decide_reversal(workspace: Workspace, event: BursarPayment) -> Outcome:
             # the reversal stays in the queue in which it is.
             ahead = workspace.parked.get(("payment", event.key))
         return Park(Wait.UNKNOWN_ORIGINAL, ahead.fine_id if ahead else None, event.original)
+    if event.original in workspace.sums.now:
+        return sums.reverse_sum(workspace, event, original)
     line = workspace.lines.get(event.line_key)
     return reversals.reverse(
         event,
@@ -137,7 +141,7 @@ def remember(
         kind=event.kind,
         digest=event.digest,
         state=state,
-        fine_id=applied.fine.facts.fine_id if applied else _fine_id_meant(workspace, event),
+        fine_id=_fine_id_of(applied) if applied else _fine_id_meant(workspace, event),
         bursar_transaction_id=event.bursar_transaction_id,
         currency=event.currency,
         amount=event.amount,
@@ -153,6 +157,11 @@ def remember(
     if applied is not None and event.original is not None:
         original = workspace.payments[event.original]
         workspace.payments.put(event.original, reversals.after_reversal(original, event))
+
+
+def _fine_id_of(applied: Applied) -> str | None:
+    """The fine of a payment; a sum without a line has parts instead."""
+    return None if applied.fine is None else applied.fine.facts.fine_id
 
 
 def fine_meant(workspace: Workspace, event: Parkable) -> FineKey | None:

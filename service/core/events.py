@@ -6,7 +6,8 @@ All are frozen. Amounts are in minor units, times are aware and in UTC.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .ledger import BatchKey, FineFacts, FineKey, LineKey, Origin, Patron, SourceKey
+from .ledger import AccountKey, BatchKey, FineFacts, FineKey, LineKey, Origin, Patron, SourceKey
+from .shares import Share, SumQueue
 from .terms import Terms
 from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
@@ -81,6 +82,7 @@ class FineChanged(SourceRecord):
 class BursarPayment(SourceRecord):
     """What the bursar reports on a fine. `amount` is positive, and None if the kind has none.
 
+    A payment that names a patron, and neither a fine nor a line, is a sum for the patron's account.
     `import_file` is the SHA-256 of the imported file that had the record as a line.
     """
 
@@ -94,6 +96,16 @@ class BursarPayment(SourceRecord):
     status_code: str | None
     comment: str | None
     import_file: str | None = None
+    patron_id: str | None = None
+
+    @property
+    def account(self) -> AccountKey | None:
+        """The account that a sum without a line is for; None for all other records."""
+        if self.patron_id is None or self.currency is None:
+            return None
+        if self.bursar_transaction_id is not None or self.fine_id is not None:
+            return None
+        return AccountKey(self.key.institution_id, self.patron_id, self.currency)
 
     @property
     def line_key(self) -> LineKey | None:
@@ -138,17 +150,22 @@ class ExportFine:
 
 Incoming = FineCreated | FineChanged | BursarPayment | ExportResponse
 ParkedKey = tuple[str, SourceKey]  # "payment" or "change", and the identity
-WaitQueue = FineKey | SourceKey  # the records that wait for a fine, or behind a payment
+# The records that wait for a fine, behind a payment, or for something to be outstanding.
+WaitQueue = FineKey | SourceKey | SumQueue
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedDecision:
-    """What an operator decides about a parked record, with the queues in which it waits."""
+    """What an operator decides about a parked record, with the queues in which it waits.
+
+    `account` is that of a sum without a line.
+    """
 
     key: SourceKey
     is_change: bool
     fine: FineKey | None
     original: SourceKey | None
+    account: AccountKey | None = None
 
     @property
     def parked_key(self) -> ParkedKey:
@@ -161,10 +178,18 @@ class ParkedDecision:
         return tuple(queue for queue in (self.fine, self.original) if queue is not None)
 
 
+@dataclass(frozen=True, slots=True)
 class Release(ParkedDecision):
-    """The record is tried again; one that is held for its excess becomes a payment and a credit."""
+    """The record is tried again; one that is held for its excess becomes a payment and a credit.
+
+    A sum without a line pays the fines and amounts of `allocations`, or the oldest fines first if
+    there are none.
+    """
+
+    allocations: tuple[Share, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Discard(ParkedDecision):
     """The record is given up: rejected as `discarded`, with its bytes."""
 
@@ -234,6 +259,11 @@ class ParkedEvent:
     def is_change(self) -> bool:
         """Whether it is a change in the library, and not a payment."""
         return isinstance(self.event, FineChanged)
+
+    @property
+    def account(self) -> AccountKey | None:
+        """The account of a sum without a line, which waits in the queue of the account."""
+        return self.event.account if isinstance(self.event, BursarPayment) else None
 
 
 def parked_key(event: Parkable) -> ParkedKey:

@@ -6,6 +6,7 @@ from datetime import datetime
 from .batches import LoanClosed
 from .bursar_ids import fault_of_unknown_id
 from .ledger import Cause, Fine, FineKey, SourceKey
+from .shares import Share
 from .words import ItemState, Kind, Reason, Wait
 
 # Counted where an operator decides about a record or a fine that no longer waits for it.
@@ -29,20 +30,22 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The event has effects. `fine` is the fine after all of them.
+    """The event has effects. `fine` is the fine after all of them, and None if the event is a sum
+    without a line, or its reversal.
 
     Of a payment, `applied` is what reduces the outstanding amount, and `excess` what becomes the
-    credit `credit_id`. The outcome is counted and stored as `applied`, or as `noted` if no balance
-    changes.
+    credit `credit_id`. `parts` are the fines that a sum pays. The outcome is counted and stored as
+    `applied`, or as `noted` if no balance changes.
     """
 
     effects: tuple[Effect, ...]
-    fine: Fine
+    fine: Fine | None
     applied: int = 0
     excess: int = 0
     credit_id: str | None = None
     name: ItemState = ItemState.APPLIED
     loan_closed: LoanClosed | None = None
+    parts: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The record has to wait: in the queue of its fine, or behind the payment that it reverses."""
+    """The record has to wait: in the queue of its fine, behind the payment that it reverses, or in
+    the queue of the account that a sum without a line is for.
+    """
 
     wait: Wait
     fine_id: str | None
@@ -145,4 +150,5 @@ def fines_changed(outcome: Outcome | None) -> tuple[FineKey, ...]:
     """The fines that an outcome changed or made; none if nothing was applied."""
     if not isinstance(outcome, Applied):
         return ()
-    return (outcome.fine.facts.key, *(effect.fine.facts.key for effect in outcome.effects))
+    fine = () if outcome.fine is None else (outcome.fine.facts.key,)
+    return (*fine, *(effect.fine.facts.key for effect in outcome.effects))

@@ -10,12 +10,16 @@ from .decisions import conclude, decide
 from .events import BursarPayment, Discard, ParkedEvent, ParkedKey, Rejection, Release, WaitQueue
 from .ledger import Fine, LibraryRef, PaymentRef, SourceKey
 from .outcomes import GONE, Outcome, Park, fines_changed, rejected
+from .shares import SumQueue
+from .sums import discard_sum, release_sum
 from .transaction import Transaction
 from .words import Overpayment, Reason, Wait
 from .workspace import Changes, Workspace
 
 # Records that wait for a person are not retried by events.
 WAITS_FOR_PERSON = (Wait.OVERPAID_HELD, Wait.INTERNAL_ERROR)
+# What their release does is decided at once; all others are tried as if by an event.
+RELEASED_BY_PERSON = (Wait.OVERPAID_HELD, Wait.UNALLOCATED)
 
 
 class ParkedFailure(Exception):
@@ -38,6 +42,17 @@ def retry_parked(workspace: Workspace, queues: Iterable[WaitQueue]) -> None:
     while _pass(workspace, reached):
         pass
     workspace.keep_still(reached)
+
+
+def retry_sums(workspace: Workspace) -> None:
+    """Tries the sums without a line of the accounts of which something is outstanding again.
+
+    Each reversal of a sum is behind the sum, so this ends with the last of them.
+    """
+    while accounts := workspace.debits.take_owing_again():
+        queues = [SumQueue(account) for account in accounts]
+        if not workspace.are_still(queues):
+            retry_parked(workspace, queues)
 
 
 def _pass(workspace: Workspace, reached: dict[WaitQueue, None]) -> bool:
@@ -100,19 +115,19 @@ def _unpark(workspace: Workspace, key: ParkedKey, item: ParkedEvent, outcome: Ou
 def decide_for_operator(workspace: Workspace, decision: Release | Discard) -> tuple[WaitQueue, ...]:
     """Releases or discards a parked record; returns the queues that have to be tried again.
 
-    A record that is held for its excess becomes a payment and a credit when it is released; any
-    other one is in the queues that are returned. A record that is discarded is rejected. Counts
-    the outcome `gone` if the record is not parked any more.
+    A record that is held for its excess becomes a payment and a credit when it is released, and a
+    sum without a line pays the fines that the decision names, or the oldest ones; any other record
+    is in the queues that are returned. A record that is discarded is rejected. Counts the outcome
+    `gone` if the record is not parked any more. Raises InvalidAllocations.
     """
     key = decision.parked_key
     item = workspace.parked.get(key)
     if item is None:
         workspace.outcomes[GONE] += 1
         return ()
-    if isinstance(decision, Release) and item.wait is not Wait.OVERPAID_HELD:
+    if isinstance(decision, Release) and item.wait not in RELEASED_BY_PERSON:
         return decision.queues
-    is_discarded = isinstance(decision, Discard)
-    outcome = rejected(Reason.DISCARDED) if is_discarded else _with_credit(workspace, item)
+    outcome = _decided(workspace, item, decision)
     workspace.outcomes[outcome.name] += 1
     if isinstance(outcome, Park):
         workspace.park(replace(item, wait=outcome.wait))
@@ -121,7 +136,13 @@ def decide_for_operator(workspace: Workspace, decision: Release | Discard) -> tu
     return (*decision.queues, *fines_changed(outcome), decision.key)
 
 
-def _with_credit(workspace: Workspace, item: ParkedEvent) -> Outcome:
+def _decided(workspace: Workspace, item: ParkedEvent, decision: Release | Discard) -> Outcome:
+    if isinstance(item.event, BursarPayment) and item.account is not None:
+        if isinstance(decision, Discard):
+            return discard_sum(workspace, item.event)
+        return release_sum(workspace, item.event, item.wait, decision.allocations)
+    if isinstance(decision, Discard):
+        return rejected(Reason.DISCARDED)
     assert isinstance(item.event, BursarPayment)
     fine = payments.find(item.event, workspace.lines.now, workspace.fines.now)
     return payments.pay(fine, item.event, Overpayment.CREDIT) if isinstance(fine, Fine) else fine

@@ -50,7 +50,19 @@ def find(
     fine_id = event.fine_id if line is None else line.fine_id
     assert fine_id is not None
     fine = fines.get(FineKey(event.key.institution_id, fine_id))
-    return Park(Wait.UNKNOWN_FINE, fine_id) if fine is None else fine
+    if fine is None:
+        return Park(Wait.UNKNOWN_FINE, fine_id)
+    return fine if is_of_patron(fine, event) else rejected_for_patron()
+
+
+def is_of_patron(fine: Fine, event: BursarPayment) -> bool:
+    """Whether the record names no patron, or that of the fine (row 5)."""
+    return event.patron_id in (None, fine.facts.patron_id)
+
+
+def rejected_for_patron() -> Rejected:
+    """Returns the rejection of a record that names another patron than its fine's (row 5)."""
+    return Rejected(Reason.REFERENCE_MISMATCH, "patron_id: is not that of the fine")
 
 
 def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None) -> Outcome:
@@ -95,7 +107,7 @@ def _settle(paid: Fine, event: BursarPayment, amount: int, overpayment: Overpaym
     excess = amount - fits
     if excess and (paid.facts.is_credit or not event.kind.may_exceed):
         return rejected(Reason.EXCEEDS_OUTSTANDING)  # rows 13 and 15
-    settled = (_settlement(paid, event, fits),) if fits else ()
+    settled = (settlement(paid, event, fits),) if fits else ()
     after = settled[0].fine if settled else paid
     if not excess:
         return Applied(settled, after, applied=fits)  # rows 10 and 11
@@ -105,14 +117,15 @@ def _settle(paid: Fine, event: BursarPayment, amount: int, overpayment: Overpaym
         case Overpayment.HOLD:
             return Park(Wait.OVERPAID_HELD, paid.facts.fine_id)
         case Overpayment.CREDIT:
-            credit = _excess_credit(paid, event, excess)
+            credit = excess_credit(paid, event, excess)
             credit_id = credit.fine.facts.fine_id
             return Applied((*settled, credit), after, fits, excess, credit_id)
         case _:
             assert_never(overpayment)
 
 
-def _settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
+def settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
+    """Returns the transaction by which `fits` of what is outstanding is paid (rows 10 and 11)."""
     step = fine.facts.toward_zero(fits)
     outstanding = fine.outstanding + step
     considered = Considered.ACTIVE if outstanding else Considered.CLOSED
@@ -122,8 +135,11 @@ def _settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
     return effect_of(after, event, kind, fits, transferred=step)
 
 
-def _excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
-    """The excess as a credit on the active balance, in a transaction of its own (row 12)."""
+def excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
+    """Returns the excess as a credit on the active balance, in a transaction of its own (row 12).
+
+    The credit refers to `fine`, and has its patron and owner.
+    """
     paid = fine.facts
     facts = FineFacts(
         institution_id=paid.institution_id,

@@ -10,7 +10,14 @@ from .batches import ExportLine
 from .events import BursarPayment
 from .ledger import Fine, Payment
 from .outcomes import Applied, Effect, Outcome, Rejected, rejected
-from .payments import effect_of, mismatch, note, with_status_code
+from .payments import (
+    effect_of,
+    is_of_patron,
+    mismatch,
+    note,
+    rejected_for_patron,
+    with_status_code,
+)
 from .words import Considered, ItemState, Kind, Reason, Status
 
 _LEFT_AN_EXCESS = "amount: that payment left an excess, so it can only be reversed whole"
@@ -28,8 +35,8 @@ def reverse(
     `fine` is the original's fine, `credit` the credit that its excess became, and `line` the line
     that the reversal names; each is None if there is none.
     """
-    if (fields := _other_reference(event, original, line)) is not None:
-        return mismatch(*fields)  # row 3.2
+    if (rejection := _other_fine(event, original, fine, line)) is not None:
+        return rejection  # row 3.2
     if event.currency is not None and original.currency not in (None, event.currency):
         return rejected(Reason.CURRENCY_MISMATCH)  # row 3.3
     if original.state is ItemState.REJECTED:
@@ -44,9 +51,7 @@ def reverse(
         return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
     if original.excess and amount != original.amount:
         return Rejected(Reason.AMOUNT_MISMATCH, _LEFT_AN_EXCESS)  # row 3.11
-    if credit is not None and (
-        not credit.is_open_in_library or abs(credit.remaining) != original.excess
-    ):
+    if credit is not None and is_in_use(credit, original.excess):
         return rejected(Reason.CREDIT_ALREADY_EXPORTED)  # row 3.8
     assert fine is not None
     live = fine.payments_live - (amount == left)
@@ -81,17 +86,43 @@ def _undo(fine: Fine, event: BursarPayment, amount: int, credit: Fine | None) ->
     """Makes `amount` outstanding again, and cancels the credit of the original's excess."""
     effects: tuple[Effect, ...] = ()
     if amount:
-        step = -fine.facts.toward_zero(amount)
-        outstanding = fine.outstanding + step
-        fine = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
-        effects = (effect_of(fine, event, Kind.REVERSAL, amount, transferred=step),)
+        effects = (made_outstanding(fine, event, amount),)
         fine = effects[0].fine
     if credit is not None:
-        closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
-        back = abs(credit.remaining)
-        kind = Kind.CREDIT_CANCELLED
-        effects += (effect_of(closed, event, kind, back, active=back, terms=fine.terms),)
+        effects += (cancelled(credit, event, fine),)
     return Applied(effects, fine, applied=amount)
+
+
+def is_in_use(credit: Fine, excess: int) -> bool:
+    """Whether the credit of an excess was exported, or is not whole any more (row 3.8)."""
+    return not credit.is_open_in_library or abs(credit.remaining) != excess
+
+
+def made_outstanding(fine: Fine, event: BursarPayment, amount: int) -> Effect:
+    """Returns the transaction by which `amount` of a fine is outstanding again (row 3.10)."""
+    step = -fine.facts.toward_zero(amount)
+    outstanding = fine.outstanding + step
+    again = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
+    return effect_of(again, event, Kind.REVERSAL, amount, transferred=step)
+
+
+def cancelled(credit: Fine, event: BursarPayment, fine: Fine) -> Effect:
+    """Returns the transaction that closes the credit of an excess; `fine` is that of the payment.
+
+    The credit has no terms of its own, so the label is that of the fine (row 3.10).
+    """
+    closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
+    back, kind = abs(credit.remaining), Kind.CREDIT_CANCELLED
+    return effect_of(closed, event, kind, back, active=back, terms=fine.terms)
+
+
+def _other_fine(
+    event: BursarPayment, original: Payment, fine: Fine | None, line: ExportLine | None
+) -> Rejected | None:
+    """The rejection of a reversal that names another fine or patron than its original has."""
+    if (fields := _other_reference(event, original, line)) is not None:
+        return mismatch(*fields)
+    return rejected_for_patron() if fine is not None and not is_of_patron(fine, event) else None
 
 
 def _other_reference(

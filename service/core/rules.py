@@ -28,7 +28,7 @@ from .events import (
 )
 from .ledger import Fine, FineFacts, FineKey
 from .outcomes import GONE, Applied, Effect, Rejected, Repeat, fines_changed, rejected
-from .parked import ParkedFailure, decide_for_operator, retry_parked
+from .parked import ParkedFailure, decide_for_operator, retry_parked, retry_sums
 from .words import DEFAULT_LABELS, Considered, ItemState, Kind, Reason, Status
 from .workspace import Changes, View, Workspace
 
@@ -43,8 +43,12 @@ def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) 
     try:
         for event in events:
             take(workspace, event)
+            if not isinstance(event, ExportFine):
+                retry_sums(workspace)
+        retry_sums(workspace)  # once for a batch, after all its fines
         for queue in queues:
             _retry(workspace, (queue,))
+            retry_sums(workspace)
     except Exception:
         _raise_failures(workspace)  # they may be the cause of what was raised
         raise

@@ -117,6 +117,7 @@ class Wait(StrEnum):
     NOT_EXPORTED = "not_exported"
     UNKNOWN_ORIGINAL = "unknown_original"
     OVERPAID_HELD = "overpaid_held"
+    UNALLOCATED = "unallocated"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from .amendment import NOT_AMENDED
 from .batches import ExportLine, LoanClosed, Response, SealedBatch
 from .credits import Credit, CreditHistory, CreditsOfFines, credited
+from .debits import Debits
 from .events import (
     Incoming,
     ParkedEvent,
@@ -29,6 +30,7 @@ from .ledger import (
     SourceKey,
 )
 from .outcomes import Applied, Effect, Rejected
+from .shares import LumpRule, LumpSum, SumQueue
 from .tracker import Changed, ChangeTracker
 from .transaction import Transaction
 
@@ -43,6 +45,8 @@ class View:
     `parked` is in the order of arrival. `credit_histories` has the histories of the credits of
     those fines that an export, a response or a change after an export is about. `recorded_at` is
     the time of the commit by the database's clock, which was read after the accounts were locked.
+    `lump_rules` are the settings of institutions for sums without a line, and `export_numbers`
+    those of the batches of live lines, for the fines that sums may pay.
     """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
@@ -54,6 +58,9 @@ class View:
     lines: Mapping[LineKey, ExportLine] = field(default_factory=dict)
     batches: Mapping[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: Mapping[ParkedKey, ParkedEvent] = field(default_factory=dict)
+    sums: Mapping[SourceKey, LumpSum] = field(default_factory=dict)
+    lump_rules: Mapping[str, LumpRule] = field(default_factory=dict)
+    export_numbers: Mapping[LineKey, int] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
     credit_histories: Mapping[FineKey, CreditHistory] = field(default_factory=dict)
     recorded_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
@@ -72,6 +79,7 @@ class Changes:
     lines: Changed[LineKey, ExportLine]
     batches: Changed[BatchKey, SealedBatch]
     parked: Changed[ParkedKey, ParkedEvent]
+    sums: Changed[SourceKey, LumpSum]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
     rejections: tuple[Rejection, ...]
@@ -98,6 +106,8 @@ class Workspace:
         self.lines = ChangeTracker(view.lines)
         self.batches = ChangeTracker(view.batches)
         self.parked = ChangeTracker(view.parked)
+        self.sums = ChangeTracker(view.sums)
+        self.lump_rules = view.lump_rules
         self.recorded_at = view.recorded_at
         self.transactions: list[Transaction] = []
         self.loans_closed: dict[LoanKey, LoanClosed] = {}
@@ -110,6 +120,7 @@ class Workspace:
         self._queues: dict[WaitQueue, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
         self._still_since: dict[WaitQueue, int] = {}
+        self.debits = Debits(self.fines, view.export_numbers)
         for key, item in view.parked.items():
             self._enter_queues(key, item)
 
@@ -118,8 +129,8 @@ class Workspace:
         for effect in outcome.effects:
             self.post(effect, traceparent)
         # A payment that was all excess has no transaction on its fine, but it changes the fine.
-        if self.fines[outcome.fine.facts.key] != outcome.fine:
-            self.fines.put(outcome.fine.facts.key, outcome.fine)
+        if (fine := outcome.fine) is not None and self.fines[fine.facts.key] != fine:
+            self.fines.put(fine.facts.key, fine)
         if (closed := outcome.loan_closed) is not None:
             loan = (closed.institution_id, closed.loan_id)
             if loan not in self._loans_closed_before:
@@ -140,6 +151,7 @@ class Workspace:
         self.fines.put(fine.facts.key, fine)
         if fine.facts.credit_of is not None:
             self._credits.note(effect)
+        self.debits.note(effect)
         self.transactions.append(
             Transaction(
                 before,
@@ -236,6 +248,7 @@ class Workspace:
             lines=self.lines.changes(),
             batches=self.batches.changes(),
             parked=self.parked.changes(),
+            sums=self.sums.changes(),
             transactions=tuple(self.transactions),
             loans_closed=tuple(self.loans_closed.values()),
             rejections=tuple(self.rejections),
@@ -261,3 +274,5 @@ class Workspace:
             self._queues.setdefault(queue, {})[key] = None
         if item.original is not None:
             self._queues.setdefault(item.original, {})[key] = None
+        if item.account is not None:
+            self._queues.setdefault(SumQueue(item.account), {})[key] = None

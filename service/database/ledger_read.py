@@ -1,44 +1,38 @@
 """Reads the ledger as values of the core, and locks the accounts that a commit may change."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TypeVar
 
 import asyncpg
 
 from ..core.batches import ExportLine, Response
-from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
+from ..core.events import BursarPayment, ParkedEvent, ParkedKey
 from ..core.ledger import (
     AccountKey,
     BatchKey,
     Change,
     Fine,
     FineKey,
-    Origin,
+    LineKey,
     Patron,
     Payment,
     SourceKey,
 )
-from ..core.parked import ParkedFailure
 from ..core.terms import Terms
-from ..core.words import Wait
 from ..core.workspace import LoanKey, PatronKey, View
-from ..messages.decode import parse_parked
 from ..runtime.failures import StaleRead
-from ..runtime.problems import result_or_exception
-from . import reversed_amounts, tables
+from . import lump_sums, reversed_amounts, tables
 from .credits_read import with_credits
-from .encodings import origin_of, terms_of
+from .encodings import terms_of
+from .parked_read import Parse, parked_items, parked_key_of
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
 from .table import Table
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)
-Parse = Callable[[str, Origin], Incoming | Rejection]
-CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -101,20 +95,15 @@ class LedgerReader:
         reached |= credits_made_by(originals)
         queues = reached | references.created.keys()
 
-        parked = await self._parked(connection, queues, references)
+        trying = await lump_sums.sums_to_try(connection, references, locked)
+        parked = await self._parked(connection, queues, references, trying)
         waiting = [item.event for item in parked.values() if isinstance(item.event, BursarPayment)]
-        keys = {event.key for event in waiting} | {event.original for event in waiting}
-        payments |= await self._read(connection, tables.PAYMENT, _unread(keys, payments))
-        named = references.originals | {event.original for event in waiting}
-        partly = await self._rows(connection, "reversed_amounts", payments.keys() & named)
-        payments |= reversed_amounts.with_amounts(payments, partly)
-        # Payments that were rejected before their line was known have no fine.
-        no_fine = [payment for payment in payments.values() if payment.fine_id is None]
-        line_keys = {event.line_key for event in waiting} | {p.line_key for p in no_fine}
-        lines |= await self._read(connection, tables.LINE, _unread(line_keys, lines))
-
+        await self._add_waiting(connection, waiting, references, payments, lines)
+        sums = await lump_sums.read_sums(
+            connection, references, locked, payments.values(), parked.values()
+        )
         paid = [value for value in payments.values() if fines_named_by([value]) & queues]
-        fines = await self.fines_by_key(connection, queues | credits_made_by(paid))
+        fines = await self.fines_by_key(connection, queues | credits_made_by(paid) | sums.fines)
         _require_locked(fines, references.created.keys() - reached, locked)
         changes = references.changes | {key for record, key in parked if record == "change"}
         patrons = await self.patrons(connection, references.patrons)
@@ -129,8 +118,29 @@ class LedgerReader:
             lines=lines,
             batches={batch.key: batch for batch in map(tables.BATCH.value, batches)},
             parked=parked,
+            sums=sums.by_key,
+            export_numbers=sums.export_numbers,
             loans_closed=await self._loans_closed(connection, references, fines),
         )
+
+    async def _add_waiting(
+        self,
+        connection: Connection,
+        waiting: Collection[BursarPayment],
+        references: References,
+        payments: dict[SourceKey, Payment],
+        lines: dict[LineKey, ExportLine],
+    ) -> None:
+        """Adds what parked payments refer to, and how much was reversed of originals."""
+        keys = {event.key for event in waiting} | {event.original for event in waiting}
+        payments |= await self._read(connection, tables.PAYMENT, _unread(keys, payments))
+        named = references.originals | {event.original for event in waiting}
+        partly = await self._rows(connection, "reversed_amounts", payments.keys() & named)
+        payments |= reversed_amounts.with_amounts(payments, partly)
+        # Payments that were rejected before their line was known have no fine.
+        no_fine = [payment for payment in payments.values() if payment.fine_id is None]
+        line_keys = {event.line_key for event in waiting} | {p.line_key for p in no_fine}
+        lines |= await self._read(connection, tables.LINE, _unread(line_keys, lines))
 
     async def _loans_closed(
         self, connection: Connection, references: References, fines: Mapping[FineKey, Fine]
@@ -177,6 +187,7 @@ class LedgerReader:
         return {(value.institution_id, value.patron_id): value for value in values}
 
     async def _accounts_of(self, connection: Connection, references: References) -> set[AccountKey]:
+        """The accounts of what the events refer to, and those that sums name, if they exist."""
         if references.accounts:
             return references.accounts
         rows = await connection.fetch(
@@ -186,7 +197,7 @@ class LedgerReader:
             *key_columns(references.originals, 3),
             *key_columns(references.batches, 3),
         )
-        return {AccountKey(*row.values()) for row in rows}
+        return references.sums.union(AccountKey(*row.values()) for row in rows)
 
     async def _new_accounts(
         self, connection: Connection, references: References
@@ -218,7 +229,11 @@ class LedgerReader:
         return await connection.fetch(self._sql[statement], *key_columns(keys, width))
 
     async def _parked(
-        self, connection: Connection, queues: Collection[FineKey], references: References
+        self,
+        connection: Connection,
+        queues: Collection[FineKey],
+        references: References,
+        trying: Collection[tuple[str, str, str, str]],
     ) -> dict[ParkedKey, ParkedEvent]:
         rows = await connection.fetch(
             self._sql["parked_waiting"],
@@ -228,40 +243,10 @@ class LedgerReader:
             # A payment of these events may make the credit, too; the queue of the credit is tried
             # in the same commit.
             [key in references.created or key in references.credits for key in sorted(queues)],
-            *key_columns(references.parked, 4),
+            *key_columns(references.parked.union(trying), 4),
         )
-        rows = [row for row in rows if _parked_key(row) not in references.without]
-        return await run_in_thread(connection, len(rows), lambda: self._parked_items(rows))
-
-    def _parked_items(self, rows: Sequence[asyncpg.Record]) -> dict[ParkedKey, ParkedEvent]:
-        """Raises ParkedFailure with the keys of all records that cannot be read."""
-        items: dict[ParkedKey, ParkedEvent] = {}
-        failures: dict[ParkedKey, Exception] = {}
-        for row in rows:
-            key = _parked_key(row)
-            result = result_or_exception(partial(self._parked_item, row, key[1]))
-            if isinstance(result, Exception):
-                failures[key] = result
-            else:
-                items[key] = result
-        if failures:
-            raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
-        return items
-
-    def _parked_item(self, row: asyncpg.Record, key: SourceKey) -> ParkedEvent:
-        contract, origin = CONTRACTS[row["record"]], origin_of(row)
-        event = self._parse(contract, origin)
-        if isinstance(event, Rejection):  # an earlier release has allowed more in an id
-            event = parse_parked(contract, origin)
-        # The record was sound when it was parked, and each release reads what the one before read.
-        assert isinstance(event, FineChanged | BursarPayment)
-        original_id = row["original"]
-        original = None if original_id is None else key._replace(id=original_id)
-        return ParkedEvent(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
-
-
-def _parked_key(row: asyncpg.Record) -> ParkedKey:
-    return (row["record"], SourceKey(row["institution_id"], row["source"], row["id"]))
+        rows = [row for row in rows if parked_key_of(row) not in references.without]
+        return await run_in_thread(connection, len(rows), lambda: parked_items(rows, self._parse))
 
 
 def _unread(keys: Iterable[K | None], values: Collection[K]) -> set[K]:

@@ -10,6 +10,7 @@ from ..core.words import Reason
 from ..core.workspace import Changes
 from . import reversed_amounts, tables
 from .encodings import terms_id, terms_text
+from .lump_sums import write_sums
 from .session import Connection, run_in_thread, statements
 from .table import Cells, Table, V
 
@@ -31,6 +32,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _copy(connection, tables.PAYMENT, changes.payments.added, now)
     await _update(connection, tables.PAYMENT, changes.payments.changed)
     await _execute(connection, "add_reversed_amounts", reversed_amounts.rows_of(changes))
+    await write_sums(connection, changes.sums)
     await _copy(connection, tables.CHANGE, changes.changes.added, now)
     await _update(connection, tables.CHANGE, changes.changes.changed)
     await _copy(connection, tables.RESPONSE, changes.responses.added, now)

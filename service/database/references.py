@@ -22,6 +22,7 @@ from ..core.events import (
 )
 from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
 from ..core.payments import excess_credit_id
+from ..core.shares import SumQueue
 from ..core.words import ResponseOutcome
 from ..core.workspace import PatronKey
 
@@ -35,7 +36,9 @@ class References:
     `fines`, if the caller knows them: then they are not looked up. `is_export` says that the fines
     are exported: then it matters which of their loans are closed, which fines they are credits of,
     and which credits they have. `whole_batches` are those of which a response refuses every line,
-    and `refused_lines` are the lines that responses name.
+    and `refused_lines` are the lines that responses name. `sums` are the accounts of sums without
+    a line, and `exported` those of which a batch makes fines outstanding, so that their waiting
+    sums are tried.
     """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
@@ -52,6 +55,8 @@ class References:
     whole_batches: set[BatchKey] = field(default_factory=set)
     refused_lines: set[LineKey] = field(default_factory=set)
     is_export: bool = False
+    sums: set[AccountKey] = field(default_factory=set)
+    exported: set[AccountKey] = field(default_factory=set)
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)
     without: set[ParkedKey] = field(default_factory=set)
 
@@ -97,6 +102,8 @@ class References:
         self.payments.add(event.key)
         if event.fine is not None:
             self.fines.add(event.fine)
+        if event.account is not None:
+            self.sums.add(event.account)
         if event.original is not None:
             # The record waits behind its original.
             self.payments.add(event.original)
@@ -111,6 +118,8 @@ class References:
             self.originals.add(event.original)
         if event.fine_id is not None:
             self.fines.add(FineKey(event.key.institution_id, event.fine_id))
+        if event.account is not None:
+            self.sums.add(event.account)
         if event.kind.may_exceed:
             # The excess may become this credit, for which other records may wait.
             self.credits.add(FineKey(event.key.institution_id, excess_credit_id(event.key)))
@@ -118,10 +127,10 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """The queue of a fine, or of the records behind a payment, to be tried again.
+    """The queue of a fine, of an account, or of the records behind a payment, to be tried again.
 
     `payment` and `line` name one payment of the queue that names a line. The queue of a fine that
-    does not exist is not read; such a payment is read by its key.
+    does not exist is not read; such a payment is read by its key, and so is each sum of an account.
     """
 
     queue: WaitQueue
@@ -135,6 +144,8 @@ def references_of_queues(entries: Iterable[QueueEntry]) -> References:
     for entry in entries:
         if isinstance(entry.queue, FineKey):
             references.fines.add(entry.queue)
+        elif isinstance(entry.queue, SumQueue):
+            references.sums.add(entry.queue.account)
         else:
             references.payments.add(entry.queue)
             references.originals.add(entry.queue)

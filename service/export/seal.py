@@ -98,10 +98,12 @@ def references_of(profile: Profile, plan: Plan) -> References:
     """What has to be locked and read to export the selected fines."""
     institution_id = profile.institution_id
     patron_ids = {fine.position[0] for fine in plan.selected}
+    accounts = {AccountKey(institution_id, each, profile.currency) for each in patron_ids}
     return References(
         fines=_keys_of(profile, plan),
         patrons={(institution_id, patron_id) for patron_id in patron_ids},
-        accounts={AccountKey(institution_id, each, profile.currency) for each in patron_ids},
+        accounts=accounts,
+        exported=accounts,
         is_export=True,
     )
 

@@ -53,6 +53,7 @@ class WireBursarPayment(Wire):
     status_code: StatusCode | None = None
     comment: str | None = None
     import_file: FileDigest | None = None
+    patron_id: Id | None = None
 
     def event(self, time: datetime, origin: Origin, reading: Reading) -> BursarPayment:
         """Returns the payment, write-off, reversal or status of the record. Raises Fault."""
@@ -74,9 +75,11 @@ class WireBursarPayment(Wire):
             None if self.status_code is None else code("status_code", self.status_code),
             reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
         )
-        # Records of older releases have no such member, and keep their digests.
+        patron_id = reading.identifier_or_none("patron_id", self.patron_id)
+        # Records of older releases have no such members, and keep their digests.
+        patron = () if patron_id is None else (("patron_id", patron_id),)
         file = () if self.import_file is None else (("import_file", self.import_file),)
-        digest = digest_of("bursar-payment", *key, *facts, *file)
+        digest = digest_of("bursar-payment", *key, *facts, *file, *patron)
         if self._is_line_of_its_file():
             earlier: bytes | None = digest_of("bursar-payment", *key, *facts)
         else:
@@ -87,6 +90,7 @@ class WireBursarPayment(Wire):
             origin,
             *facts,
             self.import_file,
+            patron_id,
             earlier_digest=earlier,
             cuts=reading.cuts,
             is_new_form=reading.is_new_form,
@@ -103,10 +107,8 @@ class WireBursarPayment(Wire):
     def _check_members(self) -> None:
         """What each kind requires (contracts.md, 3)."""
         reversal, status = self.kind is PaymentKind.REVERSAL, self.kind is PaymentKind.STATUS
-        if self.bursar_transaction_id is None and self.fine_id is None and not reversal:
-            raise_schema(
-                "bursar_transaction_id", "this or fine_id is required, except for reversal"
-            )
+        if self.bursar_transaction_id is None and self.fine_id is None:
+            self._check_patron()
         expect("reverses_payment_id", self.reverses_payment_id, reversal, "reversal")
         if status and self.status_code is None:
             raise_schema("status_code", "is required for status")
@@ -118,6 +120,17 @@ class WireBursarPayment(Wire):
         original = self.reverses_payment_id
         if original is not None and normalize("NFC", original) == normalize("NFC", self.payment_id):
             raise_schema("reverses_payment_id", "must not be the payment_id itself")
+
+    def _check_patron(self) -> None:
+        """What a record that names neither a line nor a fine requires of `patron_id`."""
+        if self.patron_id is None:
+            if self.kind is not PaymentKind.REVERSAL:
+                raise_schema(
+                    "bursar_transaction_id",
+                    "this, fine_id or in a payment patron_id is required, except for reversal",
+                )
+        elif self.kind is not PaymentKind.PAYMENT:
+            raise_schema("patron_id", "only a payment may have it without another reference")
 
 
 class WireRefusedLine(Wire):

@@ -14,7 +14,7 @@ from ..core.words import RejectedState, Wait
 from ..database.session import Connection, statements
 from . import parked, rejected
 from .names import names_in
-from .parked import ParkedFilter, ParkedRecord
+from .parked_records import ParkedFilter, ParkedRecord
 from .rejected import RejectedFilter, RejectedRecord
 
 SQL = statements("reports")
@@ -62,21 +62,31 @@ class Story:
 
 
 async def story_of_patron(connection: Connection, institution_id: str, patron_id: str) -> Story:
-    """What happened to all fines of a patron."""
+    """What happened to all fines of a patron, and the sums without a line that wait for them."""
     rows = await connection.fetch(SQL["transactions_of_patron"], institution_id, patron_id)
     fine_ids = list(dict.fromkeys(row["fine_id"] for row in rows))
-    return await _story(connection, institution_id, fine_ids, rows) if fine_ids else Story()
+    sums = await connection.fetch(SQL["parked_sums_of_patron"], institution_id, patron_id)
+    waiting = [
+        replace(_waiting(row), currency=row["currency"], amount=row["amount"]) for row in sums
+    ]
+    if not fine_ids and not waiting:
+        return Story()
+    return await _story(connection, institution_id, fine_ids, rows, waiting)
 
 
-async def story_of_fine(connection: Connection, institution_id: str, fine_id: str) -> Story:
-    """What happened to a fine and to the credits that it led to.
+async def story_of_fines(
+    connection: Connection, institution_id: str, fine_ids: Sequence[str]
+) -> Story:
+    """What happened to fines and to the credits that they led to.
 
     A fine that is not known yet has a story, too, if records name it.
     """
-    made = await connection.fetch(SQL["credits_of_fine"], institution_id, fine_id)
-    fine_ids = [fine_id, *(row["credit_id"] for row in made)]
-    rows = await connection.fetch(SQL["transactions_of_fines"], institution_id, fine_ids)
-    return await _story(connection, institution_id, fine_ids, rows)
+    ids = dict.fromkeys(fine_ids)
+    for fine_id in fine_ids:
+        made = await connection.fetch(SQL["credits_of_fine"], institution_id, fine_id)
+        ids |= dict.fromkeys(row["credit_id"] for row in made)
+    rows = await connection.fetch(SQL["transactions_of_fines"], institution_id, list(ids))
+    return await _story(connection, institution_id, list(ids), rows)
 
 
 async def story_of_record(
@@ -99,11 +109,13 @@ async def _story(
     institution_id: str,
     fine_ids: Sequence[str],
     transactions: Sequence[asyncpg.Record],
+    waiting: Sequence[Entry] = (),
 ) -> Story:
     fines = await connection.fetch(SQL["fines"], institution_id, fine_ids)
     exports = (row for row in transactions if row["kind"] in ("export", "export_and_paid"))
     lines = sorted({row["bursar_transaction_id"] for row in exports})
     entries = [
+        *waiting,
         *map(_transaction, transactions),
         *await _all_parked(connection, institution_id, fine_ids, lines),
         *await _all_rejected(connection, institution_id, fine_ids, lines),
@@ -158,23 +170,25 @@ def _reference(row: asyncpg.Record) -> str | None:
 async def _all_parked(
     connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
 ) -> list[Entry]:
-    entries = [
-        Entry(
-            What.PARKED,
-            row["record"],
-            recorded_at=row["recorded_at"],
-            fine_id=row["fine_id"],
-            text=f"waits: {row['wait']}",
-            reference=f"{row['source']}: {row['id']}",
-        )
-        for row in await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
-    ]
+    rows = await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
+    entries = list(map(_waiting, rows))
     failed = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
     for record in await parked.find(connection, failed):
         names = names_in(record.origin.value)
         if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):
             entries.append(_parked(record))
     return entries
+
+
+def _waiting(row: asyncpg.Record) -> Entry:
+    return Entry(
+        What.PARKED,
+        row["record"],
+        recorded_at=row["recorded_at"],
+        fine_id=row["fine_id"],
+        text=f"waits: {row['wait']}",
+        reference=f"{row['source']}: {row['id']}",
+    )
 
 
 def _parked(record: ParkedRecord) -> Entry:

@@ -14,7 +14,7 @@ from ..database.session import Connection
 from ..messages.decode import parse
 from .held_fine import find_fine
 from .names import contract_of
-from .parked import ParkedRecord
+from .parked_records import ParkedRecord
 
 DISCARD = "reject the payment as discarded: no balance changes, and its sender has the money"
 

@@ -1,8 +1,5 @@
 """Parked records for operators: listed, released and discarded, each decision in one commit."""
 
-from dataclasses import dataclass
-from datetime import datetime
-
 import asyncpg
 
 from ..apply.applier import Applier
@@ -11,81 +8,29 @@ from ..apply.operator_actions import (
     DecisionNotPossible,
     DecisionResult,
     Justification,
-    Place,
     Subject,
     carry_out,
     outcome_of_event,
 )
 from ..apply.tally import TallyMetric
 from ..core.events import Discard, Incoming, Rejection, Release
-from ..core.ledger import Change, FineKey, Origin, Payment, SourceKey
-from ..core.outcomes import GONE, rejected
+from ..core.ledger import FineKey, SourceKey
+from ..core.money import format_minor
+from ..core.outcomes import rejected
+from ..core.shares import LumpRule, Share
+from ..core.sums import InvalidAllocations
 from ..core.words import Reason, Wait
 from ..core.workspace import Changes
 from ..database.encodings import origin_of
 from ..database.references import References, references_of
 from ..database.session import Connection, statements
 from ..messages.decode import parse
-from .names import LIMIT_MAX, Names, RecordFilter, contract_of, names_in
+from .names import LIMIT_MAX, Names, contract_of, names_in
+from .parked_outcomes import CAN_BE_DECIDED, NOT_PARKED, outcome_of_decision
+from .parked_records import ParkedFilter, ParkedRecord
 from .rejected import mark
 
 SQL = statements("operators")
-NOT_PARKED = "is not parked any more"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedFilter(RecordFilter):
-    """Which parked records a command is about; a field that is None allows any value.
-    `older_than_seconds` counts from the parking.
-
-    `record` is `payment` or `change`, of internal errors also `fine` or `response`.
-    """
-
-    wait: Wait | None = None
-    older_than_seconds: int | None = None
-    record: str | None = None
-    fine_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedRecord:
-    """A record that waits. `record` is as in ParkedFilter.
-
-    `is_bound` says that the record was parked under its identity. Otherwise the program failed on
-    it before it was decided for the first time; its identity is then what its bytes say. `original`
-    is the id of the payment that it reverses.
-    """
-
-    institution_id: str
-    record: str
-    source: str | None
-    id: str | None
-    wait: Wait
-    fine_id: str | None
-    original: str | None
-    bursar_transaction_id: str | None
-    error: str | None
-    origin: Origin
-    recorded_at: datetime
-    age_seconds: int
-    is_bound: bool = True
-
-    @property
-    def place(self) -> Place:
-        """The topic, partition and offset of the record in Kafka."""
-        return Place(*self.origin[:3])
-
-    @property
-    def subject(self) -> Subject:
-        """The text by which decisions name the record."""
-        if not self.is_bound or self.source is None or self.id is None:
-            return self.place.subject
-        return {
-            "institution_id": self.institution_id,
-            "record": self.record,
-            "source": self.source,
-            "id": self.id,
-        }
 
 
 async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRecord]:
@@ -125,6 +70,10 @@ def _parked(row: asyncpg.Record) -> ParkedRecord:
         origin_of(row),
         row["recorded_at"],
         row["age_seconds"],
+        patron_id=row["patron_id"],
+        currency=row["currency"],
+        amount=row["amount"],
+        rule=None if row["rule"] is None else LumpRule(row["rule"]),
     )
 
 
@@ -167,12 +116,27 @@ def _is_meant(record: ParkedRecord, selected: ParkedFilter) -> bool:
 
 
 async def release(
-    applier: Applier, item: ParkedRecord, justification: Justification
+    applier: Applier,
+    item: ParkedRecord,
+    justification: Justification,
+    allocations: tuple[Share, ...] = (),
 ) -> DecisionResult:
-    """Decides the record again. An over-payment that was held is taken, with a credit."""
+    """Decides the record again. An over-payment that was held is taken, with a credit.
+
+    A sum without a line pays the fines and amounts of `allocations`, in minor units, or the oldest
+    fines first if there are none.
+    """
     if item.wait is Wait.INTERNAL_ERROR and not item.is_bound:
         return await _apply_again(applier, item, justification)
-    return await _decide(applier, item, justification, Release)
+    if item.wait is Wait.INTERNAL_ERROR and item.rule is LumpRule.HOLD and not allocations:
+        return await _wait_again(applier, item, justification)
+    key, queues = _identity_and_queues(item)
+    event = Release(key, item.record == "change", *queues, item.account, allocations)
+    if not allocations:
+        return await _decide(applier, item, justification, event)
+    assert item.currency is not None
+    named = (f"{fine}={format_minor(amount, item.currency)}" for fine, amount in allocations)
+    return await _decide(applier, item, justification, event, {"fines": " ".join(named)})
 
 
 async def discard(
@@ -181,72 +145,74 @@ async def discard(
     """Rejects the record as `discarded`, with its bytes. What waits behind it is decided, too."""
     if item.wait is Wait.INTERNAL_ERROR:
         return await _reject_unread(applier, item, justification)
-    return await _decide(applier, item, justification, Discard)
+    key, queues = _identity_and_queues(item)
+    event = Discard(key, item.record == "change", *queues, item.account)
+    return await _decide(applier, item, justification, event)
 
 
-def _decision(item: ParkedRecord, action: str, justification: Justification) -> Decision:
-    return Decision(action, item.institution_id, item.subject, justification)
+def _decision(
+    item: ParkedRecord, action: str, justification: Justification, more: Subject | None = None
+) -> Decision:
+    return Decision(action, item.institution_id, {**item.subject, **(more or {})}, justification)
+
+
+def _identity_and_queues(
+    item: ParkedRecord,
+) -> tuple[SourceKey, tuple[FineKey | None, SourceKey | None]]:
+    """The identity of a record that is bound, and the queues of its fine and its original."""
+    assert item.source is not None
+    assert item.id is not None
+    key = SourceKey(item.institution_id, item.source, item.id)
+    fine = None if item.fine_id is None else FineKey(item.institution_id, item.fine_id)
+    original = None if item.original is None else key._replace(id=item.original)
+    return key, (fine, original)
 
 
 async def _decide(
     applier: Applier,
     item: ParkedRecord,
     justification: Justification,
-    sort: type[Release] | type[Discard],
+    event: Release | Discard,
+    more: Subject | None = None,
 ) -> DecisionResult:
-    assert item.source is not None
-    assert item.id is not None
-    institution_id, is_change = item.institution_id, item.record == "change"
-    key = SourceKey(institution_id, item.source, item.id)
-    fine = None if item.fine_id is None else FineKey(institution_id, item.fine_id)
-    original = None if item.original is None else key._replace(id=item.original)
-    event = sort(key, is_change, fine, original)
+    is_discard = isinstance(event, Discard)
 
     async def work(connection: Connection) -> str:
-        identity = (institution_id, item.record, item.source, item.id)
+        identity = (item.institution_id, item.record, item.source, item.id)
         await connection.execute(SQL["delete_parked_failure"], *identity)
-        changes = await applier.apply_events(connection, references_of((event,)), (event,))
-        outcome = _outcome(changes, key, item)
-        if sort is Discard:
+        try:
+            changes = await applier.apply_events(connection, references_of((event,)), (event,))
+        except InvalidAllocations as why:
+            raise DecisionNotPossible(str(why)) from None
+        outcome = outcome_of_decision(changes, event, item.wait, has_failed=item.error is not None)
+        if is_discard:
             await _mark_discarded(connection, item)
         return outcome
 
-    action = "parked_release" if sort is Release else "parked_discard"
-    decision = _decision(item, action, justification)
-    return await carry_out(applier, decision, work, [(item.record, key)])
+    action = "parked_discard" if is_discard else "parked_release"
+    decision = _decision(item, action, justification, more)
+    return await carry_out(applier, decision, work, [event.parked_key])
+
+
+async def _wait_again(
+    applier: Applier, item: ParkedRecord, justification: Justification
+) -> DecisionResult:
+    """Lets a sum that a person has to decide about wait as it did before the program failed on it.
+
+    That the record can be read again does not decide which fines get the money.
+    """
+
+    async def work(connection: Connection) -> str:
+        identity = (item.institution_id, item.record, item.source, item.id)
+        await connection.execute(SQL["delete_parked_failure"], *identity)
+        return CAN_BE_DECIDED
+
+    return await carry_out(applier, _decision(item, "parked_release", justification), work)
 
 
 async def _mark_discarded(connection: Connection, item: ParkedRecord) -> None:
     """The rejection that this commit has written is not open: a person has decided it already."""
     await mark(connection, item.place, Reason.DISCARDED, "discarded", ("open",))
-
-
-def _outcome(changes: Changes, key: SourceKey, item: ParkedRecord) -> str:
-    """What became of the record. Raises DecisionNotPossible if it waits as before or no more."""
-    if GONE in changes.outcomes:
-        raise DecisionNotPossible(NOT_PARKED)
-    is_change = item.record == "change"
-    if (item.record, key) in changes.parked.removed:
-        decided: tuple[Payment | Change, ...] = changes.payments.changed
-        if is_change:
-            decided = changes.changes.changed
-        return _state(next(value for value in decided if value.key == key))
-    for parked in changes.parked.changed:
-        if (parked.event.key, parked.is_change) == (key, is_change):
-            return f"waits: {parked.wait}"
-    if item.error is not None:
-        return "can be decided again, and waits"
-    raise DecisionNotPossible(f"still waits: {item.wait}")
-
-
-def _state(decided: Payment | Change) -> str:
-    if decided.reason is Reason.DISCARDED:
-        return "discarded"
-    if decided.reason is not None:
-        return f"rejected: {decided.reason}"
-    if isinstance(decided, Payment) and decided.credit_id is not None:
-        return f"{decided.state}, excess as credit {decided.credit_id}"
-    return decided.state.value
 
 
 async def _apply_again(

@@ -186,6 +186,16 @@ async def fine_of_payment(connection: Connection, payment: asyncpg.Record) -> st
     return await fine_of_line(connection, payment["institution_id"], line)
 
 
+async def fines_of_payment(connection: Connection, payment: asyncpg.Record) -> list[str]:
+    """The fines that were paid; several only of a sum without a line, none if none is known."""
+    fine_id = await fine_of_payment(connection, payment)
+    if fine_id is not None:
+        return [fine_id]
+    meant = payment["reverses"] or payment["payment_id"]
+    key = (payment["institution_id"], payment["source"], meant)
+    return [row["fine_id"] for row in await connection.fetch(SQL["fines_of_sum"], *key)]
+
+
 async def fine_of_line(
     connection: Connection, institution_id: str, bursar_transaction_id: str
 ) -> str | None:

@@ -11,7 +11,9 @@ import asyncpg
 import structlog
 
 from ..apply.applier import Applier, QueueEntries
-from ..core.ledger import FineKey, LineKey, SourceKey
+from ..core.events import WaitQueue
+from ..core.ledger import AccountKey, FineKey, LineKey, SourceKey
+from ..core.shares import SumQueue
 from ..core.words import Wait
 from ..database.references import QueueEntry
 from ..database.session import Connection, Pool, statements
@@ -27,22 +29,23 @@ COMMIT_RECORDS_MAX = 500
 FAILED_FIRST_MS = 30_000
 FAILED_MAX_MS = 600_000
 
-WaitQueueKey = FineKey | SourceKey
-
 
 class RetryableQueue(NamedTuple):
     """A wait queue, what has to be read of it, and how many of its records may be applicable."""
 
-    key: WaitQueueKey
+    key: WaitQueue
     entries: QueueEntries
     records: int
 
 
 class Scan(NamedTuple):
-    """A statement that pages through queues of one kind in key order, and where it begins."""
+    """A statement that pages through queues of one kind in key order, and where it begins.
+
+    Its first columns are the key behind which the next page begins.
+    """
 
     statement: str
-    begin: tuple[str, ...]
+    begin: tuple[str | int, ...]
     queue_of: Callable[[asyncpg.Record], RetryableQueue]
 
 
@@ -62,9 +65,18 @@ def _of_payment(row: asyncpg.Record) -> RetryableQueue:
     return RetryableQueue(key, (QueueEntry(key),), row["records"])
 
 
+def _of_sum(row: asyncpg.Record) -> RetryableQueue:
+    """A sum without a line, in the queue of its account."""
+    institution_id = row["institution_id"]
+    queue = SumQueue(AccountKey(institution_id, row["patron_id"], row["currency"]))
+    payment = SourceKey(institution_id, row["source"], row["payment_id"])
+    return RetryableQueue(queue, (QueueEntry(queue, payment),), 1)
+
+
 SCANS = (
     Scan("fine_queues_to_retry", ("", ""), _of_fine),
     Scan("payment_queues_to_retry", ("", "", ""), _of_payment),
+    Scan("sums_to_retry", (0,), _of_sum),
 )
 
 
@@ -89,7 +101,7 @@ class Sweep:
         pool: Pool,
         applier: Applier,
         interval_seconds: int = 5,
-        failed: Postponed[WaitQueueKey] | None = None,
+        failed: Postponed[WaitQueue] | None = None,
     ) -> None:
         self._pool = pool
         self._applier = applier
@@ -134,7 +146,7 @@ class Sweep:
 
     async def _retry(self, queues: Sequence[RetryableQueue]) -> Mapping[str, int]:
         """Tries a few queues in one commit; those that fail are postponed."""
-        failures: dict[WaitQueueKey, Exception] = {}
+        failures: dict[WaitQueue, Exception] = {}
 
         def failed(entries: QueueEntries, error: Exception) -> None:
             failures[entries[0].queue] = error

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import with_database
 from tests.support.exports import patron
 from tests.support.inputs import ABSENT
+from tests.support.lump_sums import paying_oldest_first
 from tests.support.mixture import PROFILES, Exported, first_fines, mixture
 from tests.support.write_path import (
     Record,
@@ -77,6 +78,7 @@ async def history(
     url = await copy_of(database_url)
     try:
         async with write_path(url) as path:
+            paying_oldest_first(path)
             await path.take_in_polls(records, size)
             tables = await tables_of(path.pool)
             return tables, await balance_streams(path.pool)

@@ -21,7 +21,7 @@ from service.export.preview import preview
 from service.export.selection import Exclusion
 from service.messages.decode import parse
 from service.operations import parked
-from service.operations.parked import ParkedRecord
+from service.operations.parked_records import ParkedRecord
 from service.settings import ApplyLimits
 from tests.support.failing import cannot_read, parked_now, pays
 from tests.support.guards import Unguarded

@@ -13,7 +13,7 @@ from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked
 from service.operations.gauges import Gauges
-from service.operations.parked import ParkedFilter
+from service.operations.parked_records import ParkedFilter
 from service.runtime.telemetry import Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded

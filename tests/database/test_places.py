@@ -8,7 +8,7 @@ import pytest
 from service.apply.operator_actions import Justification
 from service.core import rules
 from service.operations import parked, rejected
-from service.operations.parked import ParkedFilter
+from service.operations.parked_records import ParkedFilter
 from service.operations.rejected import RejectedFilter
 from service.restore.known import unknown
 from tests.support.write_path import Record, WritePath, fine, outbox_of, record

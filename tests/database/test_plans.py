@@ -77,6 +77,8 @@ CALLS = (
     Call("reports", "transactions_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
     Call("reports", "transactions_of_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
     Call("reports", "credits_of_fine", Reads.KEY, (INSTITUTION, "F-20")),
+    Call("reports", "fines_of_sum", Reads.KEY, (INSTITUTION, "SAP", "S-20")),
+    Call("reports", "parked_sums_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
     Call("reports", "fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
     Call("reports", "responses_of_lines", Reads.KEY, (INSTITUTION, [LINE])),
     Call("reports", "parked_for_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-12"])),
@@ -135,6 +137,7 @@ CALLS = (
     Call("upkeep", "fine_queues_to_retry", Reads.QUEUE, ("", "", 500)),
     Call("upkeep", "fine_queues_to_retry", Reads.QUEUE, (INSTITUTION, "F-7", 500)),
     Call("upkeep", "payment_queues_to_retry", Reads.QUEUE, ("", "", "", 500)),
+    Call("upkeep", "sums_to_retry", Reads.QUEUE, (0, 500)),
     Call("upkeep", "parked_by_wait", Reads.QUEUE),
     Call("upkeep", "longest_parked_queue", Reads.QUEUE),
     Call("upkeep", "take_turn", Reads.KEY, ("reconcile", 86_400)),
@@ -146,6 +149,15 @@ CALLS = (
     Call("upkeep", "silent_sources", Reads.QUEUE, (14, 1_000)),
     Call("upkeep", "last_runs", Reads.KEY, ([INSTITUTION], ["SIS"])),
     Call("upkeep", "unanswered_batches", Reads.TABLES, ([INSTITUTION], ["SIS"], 0, 1_000)),
+    Call("sums", "read_payment_sum", Reads.KEY, ([INSTITUTION], ["SAP"], ["S-20"])),
+    Call("sums", "waiting_sums", Reads.KEY, ([INSTITUTION], ["P-7"], ["USD"], 100)),
+    Call("sums", "debits_of_accounts", Reads.KEY, ([INSTITUTION], ["P-7"], ["USD"])),
+    Call(
+        "sums",
+        "write_payment_sum",
+        Reads.KEY,
+        ([INSTITUTION], ["SAP"], ["S-20"], ["oldest_first"], [9], [True], [None]),
+    ),
     Call("tally", "tallies_wait", Reads.QUEUE, (["rejected"],)),
     Call("tally", "take_tallies", Reads.QUEUE, (["rejected"], 1_000)),
     Call("export", "profile_runs", Reads.KEY),
@@ -280,7 +292,8 @@ async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None
 
 
 @pytest.mark.parametrize(
-    "file", ["reconcile", "reports", "upkeep", "imports", "erasure", "unclaimed", "alike"]
+    "file",
+    ["reconcile", "reports", "upkeep", "imports", "erasure", "unclaimed", "alike", "sums"],
 )
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}

@@ -11,11 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.apply.applier import Applier
+from service.core.events import WaitQueue
 from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.operations import sweep as sweep_module
-from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Sweep, WaitQueueKey
+from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Sweep
 from service.runtime.waiting import Postponed
 from service.settings import ApplyLimits, DatabaseLimits
 from tests.support.exports import patron
@@ -54,7 +55,7 @@ class Clock:
 
 
 def sweep_of(pool: Pool, applier: Applier, clock: Clock | None = None) -> Sweep:
-    failed = Postponed[WaitQueueKey](FAILED_FIRST_MS, FAILED_MAX_MS, clock or Clock())
+    failed = Postponed[WaitQueue](FAILED_FIRST_MS, FAILED_MAX_MS, clock or Clock())
     return Sweep(pool, applier, failed=failed)
 
 

@@ -16,7 +16,7 @@ from service.export.job import ExportJob
 from service.messages.decode import parse
 from service.operations import parked
 from service.operations.counts import Counts
-from service.operations.parked import ParkedFilter
+from service.operations.parked_records import ParkedFilter
 from service.runtime.telemetry import Event, Metrics
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded

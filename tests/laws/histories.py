@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from service.core.events import Incoming
 from service.core.ledger import Fine
+from service.core.shares import LumpRule
+from tests.laws.sums import SETTINGS
 from tests.laws.writer import Move, Writer
 from tests.support.given import (
     UNI,
     Export,
 )
-from tests.support.in_memory import Step
+from tests.support.in_memory import Ledger, Step
 from tests.support.view_store import Store
 
 # The suite's own share, what `make laws` asks for, and what `make test-fast` has the time for.
@@ -62,6 +64,32 @@ def written(moves: Sequence[Move], institution: str = UNI, prefix: str = "") -> 
 
 
 histories = st.builds(written, MOVES)
+
+
+def move_or_sum(number: int) -> Move:
+    """A move as above, or a sum that names a patron alone: about one of ten."""
+    number, choice = divmod(number, 10)
+    _, fine, identity, amount, variant = drawn = move(number)
+    return drawn if choice else ("sum", fine, identity, amount, variant)
+
+
+MOVE_OR_SUM = st.integers(0, len(VERBS) * 8 * 8 * 6 * 12 * 10 - 1).map(move_or_sum)
+MOVES_AND_SUMS = st.lists(MOVE_OR_SUM, max_size=40) | st.lists(
+    MOVE_OR_SUM, min_size=20, max_size=40
+)
+histories_with_sums = st.builds(written, MOVES_AND_SUMS)
+
+
+def new_store() -> Store:
+    """An empty ledger of institutions that let sums pay the oldest fines first."""
+    return Store(lump_rules={name: LumpRule(rule) for name, rule in SETTINGS.items()})
+
+
+def new_ledger() -> Ledger:
+    """The same, to live through steps."""
+    ledger = Ledger()
+    ledger.store = new_store()
+    return ledger
 
 
 def live(store: Store, steps: Sequence[Step]) -> Store:

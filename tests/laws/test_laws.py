@@ -12,20 +12,23 @@ from hypothesis import strategies as st
 
 from service.core.ledger import AccountKey, Fine, FineKey
 from tests.laws.histories import (
-    MOVES,
+    MOVES_AND_SUMS,
     commit,
-    histories,
+    histories_with_sums,
     law,
     live,
     move,
+    new_ledger,
+    new_store,
     records,
     shape,
     written,
 )
+from tests.laws.sums import SETTINGS
 from tests.laws.writer import Move, Writer
 from tests.oracle.model import Model
 from tests.support.given import Export
-from tests.support.in_memory import Ledger, Step, outcome_of_event
+from tests.support.in_memory import Step, outcome_of_event
 from tests.support.view_store import Store, sound, tables
 
 # The tables of tests in tests/unit cover the rules; measuring them here would double the time.
@@ -41,7 +44,7 @@ def settled(store: Store) -> dict[str, object]:
 
 
 @law
-@given(histories)
+@given(histories_with_sums)
 @example(
     written([move(0), move(84_684), move(15), move(34_926)])
 )  # a reversal by fine, not by line
@@ -49,7 +52,7 @@ def settled(store: Store) -> dict[str, object]:
     written([move(0), move(40_266), move(52_322), move(312), move(40_270), move(41_199)])
 )  # a change waits for the credit that an older payment of the same export makes
 def test_1_the_ledger_balances_and_is_that_of_the_oracle(history: Writer) -> None:
-    ledger, model = Ledger(), Model()
+    ledger, model = new_ledger(), Model(settings=dict(SETTINGS))
     for step in history.steps:
         done = ledger.take(step)
         expected = model.take(step)
@@ -83,6 +86,9 @@ def _same_as_model(store: Store, model: Model) -> None:
     assert {key: (row.state.value, row.applied) for key, row in store.payments.items()} == {
         key: (row["state"], row["applied"]) for key, row in model.payments.items()
     }
+    assert {lump.key: list(lump.parts) for lump in store.sums.values()} == {
+        key: model.payments[key]["parts"] for key in model.sum_rules
+    }
     waits = [(item.event, item.wait.value) for item in store.parked.values()]
     assert waits == list(model.waiting.values())
     assert [rejection.reason.value for rejection in store.rejections] == model.rejected
@@ -105,12 +111,12 @@ def _latest(fine: Fine) -> tuple[datetime | None, datetime | None]:
 
 
 @law
-@given(histories, st.lists(st.booleans(), min_size=40, max_size=40))
+@given(histories_with_sums, st.lists(st.booleans(), min_size=40, max_size=40))
 def test_2_cutting_the_records_into_polls_differently_gives_the_same_ledger(
     history: Writer, cuts: list[bool]
 ) -> None:
-    singly = settled(live(Store(), history.steps))
-    together, cut = Store(), Store()
+    singly = settled(live(new_store(), history.steps))
+    together, cut = new_store(), new_store()
     for poll in polls(history.steps, [False] * 40):
         commit(together, poll)
     for poll in polls(history.steps, cuts):
@@ -132,19 +138,19 @@ def polls(steps: Sequence[Step], cuts: Sequence[bool]) -> Iterable[list[Step]]:
 
 
 @law
-@given(histories)
+@given(histories_with_sums)
 def test_2_a_sweep_over_a_settled_ledger_changes_nothing(history: Writer) -> None:
-    store = live(Store(), history.steps)
+    store = live(new_store(), history.steps)
     before = settled(store)
     store.fold(queues=[*store.fines, *store.payments])
     assert settled(store) == before
 
 
 @law
-@given(histories, st.randoms(use_true_random=False))
+@given(histories_with_sums, st.randoms(use_true_random=False))
 def test_3_repeats_change_nothing(history: Writer, random: Random) -> None:
-    once = live(Store(), history.steps)
-    again = Store()
+    once = live(new_store(), history.steps)
+    again = new_store()
     for place, step in enumerate(history.steps):
         commit(again, [step])
         before = _all_but_rejections(again.copy())
@@ -165,14 +171,14 @@ def _all_but_rejections(store: Store) -> dict[str, object]:
 
 
 @law
-@given(MOVES, MOVES, st.lists(st.booleans(), min_size=80, max_size=80))
+@given(MOVES_AND_SUMS, MOVES_AND_SUMS, st.lists(st.booleans(), min_size=80, max_size=80))
 def test_4_accounts_do_not_influence_each_other(
     moves: list[Move], others: list[Move], turns: list[bool]
 ) -> None:
     mine, theirs = written(moves, prefix="A"), written(others, prefix="B")
-    mixed = live(Store(), woven(mine.steps, theirs.steps, turns))
+    mixed = live(new_store(), woven(mine.steps, theirs.steps, turns))
     for alone, prefix in ((mine, "A"), (theirs, "B")):
-        expected = live(Store(), alone.steps)
+        expected = live(new_store(), alone.steps)
         ours = {key for key in mixed.accounts if key.patron_id.startswith(prefix)}
         assert _of(mixed, ours) == _of(expected, set(expected.accounts))
         keys = expected.payments.keys()
@@ -180,14 +186,14 @@ def test_4_accounts_do_not_influence_each_other(
 
 
 @law
-@given(MOVES, MOVES, st.lists(st.booleans(), min_size=80, max_size=80))
+@given(MOVES_AND_SUMS, MOVES_AND_SUMS, st.lists(st.booleans(), min_size=80, max_size=80))
 def test_4_institutions_with_the_very_same_ids_do_not_influence_each_other(
     moves: list[Move], others: list[Move], turns: list[bool]
 ) -> None:
     mine, theirs = written(moves, institution="1"), written(others, institution="2")
-    mixed = live(Store(), woven(mine.steps, theirs.steps, turns))
+    mixed = live(new_store(), woven(mine.steps, theirs.steps, turns))
     for alone, institution in ((mine, "1"), (theirs, "2")):
-        expected = live(Store(), alone.steps)
+        expected = live(new_store(), alone.steps)
         ours = {key for key in mixed.accounts if key.institution_id == institution}
         assert _of(mixed, ours) == _of(expected, set(expected.accounts))
         rejections = [r for r in mixed.rejections if r.institution_id == institution]

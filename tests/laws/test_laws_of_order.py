@@ -15,16 +15,18 @@ from service.core.workspace import Changes
 from tests.laws.histories import (
     commit,
     histories,
+    histories_with_sums,
     law,
     live,
     move,
+    new_ledger,
     shape,
     written,
 )
 from tests.laws.writer import Writer
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
-from tests.support.in_memory import Ledger, Step, but_instants, outcome_of_event
+from tests.support.in_memory import Step, but_instants, outcome_of_event
 from tests.support.view_store import Store
 
 # The tables of tests in tests/unit cover the rules; measuring them here would double the time.
@@ -129,9 +131,9 @@ def test_5_a_fine_and_its_payment_decided_on_two_connections_meet_in_the_sweep(
 
 
 @law
-@given(histories)
+@given(histories_with_sums)
 def test_8_a_rejected_record_changes_nothing_but_the_rejected_table(history: Writer) -> None:
-    ledger = Ledger()
+    ledger = new_ledger()
     for step in history.steps:
         before = ledger.store.copy()
         done = ledger.take(step)
@@ -165,11 +167,11 @@ def _moved_nothing(done: Changes) -> bool:
 
 
 @law
-@given(histories, st.integers(0, 30), st.integers(1, 120))
+@given(histories_with_sums, st.integers(0, 30), st.integers(1, 120))
 def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     history: Writer, pick: int, amount: int
 ) -> None:
-    ledger = Ledger()
+    ledger = new_ledger()
     ledger.store = live(ledger.store, history.steps)
     ledger.take(creates(7, "N1"))
     ledger.take(exports("N1", batch=77))
@@ -180,10 +182,12 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     money = ledger.store.fines[key].facts.currency
     before = _standing(ledger.store)
     paid = outcome_of_event(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
-    reversal = outcome_of_event(ledger.take(reverses("n1", payment_id="n2", currency=money)))
+    done = ledger.take(reverses("n1", payment_id="n2", currency=money))
     event(paid)
     assume(paid in ("applied", "noted"))
-    assert reversal == paid
+    # A sum that waits for something to be outstanding may be paid with the reversal.
+    assume("unparked:unallocated" not in done.outcomes)
+    assert outcome_of_event(done) == paid
     _as_before(before, _standing(ledger.store))
 
 
@@ -193,7 +197,7 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
 def test_9_reversals_of_parts_are_together_identity_on_balances(
     history: Writer, pick: int, amount: int, parts: list[int]
 ) -> None:
-    ledger = Ledger()
+    ledger = new_ledger()
     ledger.store = live(ledger.store, history.steps)
     ledger.take(creates(7, "N1"))
     ledger.take(exports("N1", batch=77))
@@ -233,12 +237,12 @@ def _standing(store: Store) -> Standing:
 
 
 @law
-@given(histories, st.integers(0, 30), st.sampled_from(["BOTH", "ONLY"]))
+@given(histories_with_sums, st.integers(0, 30), st.sampled_from(["BOTH", "ONLY"]))
 @example(Writer(), 0, "BOTH")
 def test_9_a_refusal_after_its_export_is_identity_on_balances(
     history: Writer, pick: int, profile: str
 ) -> None:
-    ledger = Ledger()
+    ledger = new_ledger()
     ledger.store = live(ledger.store, history.steps)
     ledger.take(creates(7, "N1"))
     ready = [

@@ -19,7 +19,9 @@ from service.core.words import (
     ResponseOutcome,
 )
 from tests.laws.credits import fine_of_credit, without_waiting
+from tests.laws.pools import FINES
 from tests.laws.profiles import PROFILES
+from tests.laws.sums import SETTINGS, sum_for
 from tests.oracle.model import Model
 from tests.support.bursar import responds, says
 from tests.support.given import (
@@ -36,16 +38,6 @@ from tests.support.in_memory import Step
 
 Move = tuple[str, int, int, int, int]  # verb, fine, identity, amount, variant
 
-# (patron, amount, currency, type): two patrons, two currencies, credits, lost fines of one loan.
-FINES = (
-    ("P1", 3, "USD", "OVERDUEFINE"),
-    ("P1", 100, "USD", "OVERDUEFINE"),
-    ("P2", 5, "USD", LOST),
-    ("P1", -4, "USD", "CREDIT"),
-    ("P2", 10, "EUR", "OVERDUEFINE"),
-    ("P1", 2, "USD", LOST_FINE),
-)
-
 
 @dataclass
 class Writer:
@@ -56,7 +48,7 @@ class Writer:
     first_line: int = 1001
     steps: list[Step] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
-    model: Model = field(default_factory=Model)
+    model: Model = field(default_factory=lambda: Model(settings=dict(SETTINGS)))
     batches: list[BatchKey] = field(default_factory=list)
 
     def write(self, move: Move) -> None:
@@ -73,6 +65,7 @@ class Writer:
             "pay": self._pay(PaymentKind.PAYMENT),
             "write_off": self._pay(PaymentKind.WRITE_OFF),
             "status": self._pay(PaymentKind.STATUS),
+            "sum": self._sum,
             "reverse": self._reverse,
             "export": self._export,
             "respond": self._respond,
@@ -171,6 +164,10 @@ class Writer:
             )
 
         return write
+
+    def _sum(self, fine: int, identity: int, amount: int, variant: int) -> Step:
+        payment_id = self._payment("p", identity)
+        return sum_for(self.model, self.institution, self.prefix, payment_id, fine, amount, variant)
 
     def _references(self, fine_id: str, pick: int, variant: int) -> tuple[str | None, str | None]:
         """Mostly the fine id; at times its line, another's, one that will never be or not yet."""

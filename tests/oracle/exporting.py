@@ -8,7 +8,7 @@ def export(tables: Tables, exported: ExportFine) -> None:
     """One fine in a batch."""
     home, profile, number = exported.batch
     terms = exported.terms
-    tables.batches.add((home, profile, number))
+    tables.batches[home, profile, number] = None
     key = (home, exported.fine.fine_id)
     fine = tables.fines[key]
     due = fine["remaining"]

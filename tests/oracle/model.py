@@ -1,6 +1,7 @@
 """The oracle: takes the events of a history in their order, and knows what has to come out."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from service.core.events import (
     BursarPayment,
@@ -10,8 +11,8 @@ from service.core.events import (
     FineCreated,
     Incoming,
 )
-from tests.oracle import exporting, library, payments
-from tests.oracle.tables import FineId, ModelPayment, Tables
+from tests.oracle import exporting, library, payments, sums
+from tests.oracle.tables import AccountId, FineId, ModelPayment, Tables
 from tests.support.given import Export
 
 
@@ -23,11 +24,13 @@ class Model(Tables):
         if isinstance(step, Export):
             for fine in step.fines:
                 self._export(fine)
+            self._retry_sums()
             return "applied"
         outcome = self._decide_new(step)
         if outcome.startswith("rejected:"):
             self.rejected.append(outcome.removeprefix("rejected:"))
         self._retry_all()
+        self._retry_sums()
         return outcome
 
     def live_lines(self) -> dict[FineId, str]:
@@ -65,12 +68,21 @@ class Model(Tables):
             self.waiting[key] = (event, outcome.removeprefix("parked:"))
         return outcome
 
-    def _retry_all(self) -> None:
+    def _retry_sums(self) -> None:
+        """The waiting sums of accounts of which something is outstanding again."""
+        while self.owing_again:
+            accounts, self.owing_again = list(self.owing_again), {}
+            self._retry_all(accounts)
+
+    def _retry_all(self, accounts: Collection[AccountId] = ()) -> None:
+        """Everything that waits, but of sums only those of these accounts."""
         moved = True
         while moved:
             moved = False
             for key, (event, wait) in list(self.waiting.items()):
                 if wait == "overpaid_held":
+                    continue
+                if wait == "unallocated" and not sums.is_for(event, accounts):
                     continue
                 outcome = self._decide(event)
                 if outcome.startswith("parked:"):
@@ -84,8 +96,11 @@ class Model(Tables):
     def _decide(self, event: FineChanged | BursarPayment) -> str:
         if isinstance(event, FineChanged):
             return library.change(self, event)
-        decide = payments.reverse if event.kind.value == "reversal" else payments.pay
-        outcome = decide(self, event)
+        if sums.is_sum(event):
+            outcome = sums.pay(self, event)
+        else:
+            decide = payments.reverse if event.kind.value == "reversal" else payments.pay
+            outcome = decide(self, event)
         self.payments[event.key]["state"] = outcome.partition(":")[0]
         return outcome
 
@@ -100,6 +115,7 @@ def _remembered(event: BursarPayment) -> ModelPayment:
         "currency": event.currency,
         "amount": event.amount,
         "applied": 0,
+        "parts": [],
         "credit": None,
         "reversed": 0,
     }

@@ -3,23 +3,19 @@
 from hashlib import sha256
 
 from service.core.events import BursarPayment
+from tests.oracle import sums
 from tests.oracle.tables import FineId, ModelFine, ModelPayment, Tables
 
-DECIMALS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
+DECIMALS = sums.DECIMALS
 
 
 def pay(tables: Tables, event: BursarPayment) -> str:
     home = event.key.institution_id
     payment = tables.payments[event.key]
-    line = tables.lines.get((home, event.bursar_transaction_id or ""))
-    if line is None and event.fine_id is None:
-        return "rejected:unknown_line"
-    if line and event.fine_id and line["fine"] != event.fine_id:
-        return "rejected:reference_mismatch"
-    fine_id = line["fine"] if line else event.fine_id or ""
-    fine = tables.fines.get((home, fine_id))
-    if fine is None:
-        return "parked:unknown_fine"
+    fine_id, outcome = _fine_named(tables, event)
+    if outcome:
+        return outcome
+    fine = tables.fines[home, fine_id]
     if event.currency and event.currency != fine["account"][2]:
         return "rejected:currency_mismatch"
     if fine["status"] in ("Active", "In dispute"):
@@ -37,6 +33,22 @@ def pay(tables: Tables, event: BursarPayment) -> str:
         tables.post((home, fine_id), "payment_noted", event.amount, 0, 0)
         return "noted"
     return collect(tables, event, event.amount, payment, (home, fine_id))
+
+
+def _fine_named(tables: Tables, event: BursarPayment) -> tuple[str, str | None]:
+    """The fine that a payment is for; or the outcome if it names none, or several."""
+    home = event.key.institution_id
+    line = tables.lines.get((home, event.bursar_transaction_id or ""))
+    fine_id = line["fine"] if line else event.fine_id or ""
+    if not fine_id:
+        return fine_id, "rejected:unknown_line"
+    if event.fine_id not in (None, fine_id):
+        return fine_id, "rejected:reference_mismatch"
+    fine = tables.fines.get((home, fine_id))
+    if fine is None:
+        return fine_id, "parked:unknown_fine"
+    is_other_patron = event.patron_id not in (None, fine["account"][1])
+    return fine_id, "rejected:reference_mismatch" if is_other_patron else None
 
 
 def collect(
@@ -80,6 +92,8 @@ def reverse(tables: Tables, event: BursarPayment) -> str:
     first = tables.payments.get(first_key)
     if first is None or first["state"] == "parked":
         return "parked:unknown_original"
+    if first_key in tables.sum_rules:
+        return sums.reverse(tables, event, first_key)
     reason = _no_reversal(tables, event, first)
     if reason:
         return "rejected:" + reason
@@ -150,6 +164,9 @@ def _other_reference(tables: Tables, event: BursarPayment, first: ModelPayment) 
         {first["fine"]} if first["fine"] else {original_line["fine"]} if original_line else set()
     )
     if line and names_fine and line["fine"] != names_fine:
+        return True
+    fine = tables.fines.get((home, first["fine"] or ""))
+    if fine and event.patron_id and event.patron_id != fine["account"][1]:
         return True
     if names_fine and names_fine not in about:
         return bool(about or first["line"])

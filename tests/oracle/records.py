@@ -19,7 +19,7 @@ from service.core.events import (
 from service.core.ledger import BatchKey, FineFacts, Origin, Patron, SourceKey
 from service.core.words import ChangeKind, PaymentKind, ResponseOutcome
 from tests.oracle import texts
-from tests.oracle.payments import DECIMALS
+from tests.oracle.sums import DECIMALS
 
 Data = Mapping[str, Any]
 
@@ -83,6 +83,7 @@ def _bursar_payment(data: Data) -> BursarPayment:
         data.get("status_code"),
         data.get("comment"),
         data.get("import_file"),
+        data.get("patron_id"),
     )
 
 

@@ -47,6 +47,7 @@ class ModelPayment(TypedDict):
     currency: str | None
     amount: int | None
     applied: int
+    parts: list[tuple[str, int]]
     credit: str | None
     reversed: int
 
@@ -65,18 +66,25 @@ Waiting = tuple[FineChanged | BursarPayment, str]  # the record, and what it wai
 
 @dataclass
 class Tables:
-    """All tables; `waiting` is in the order of arrival."""
+    """All tables; `waiting` is in the order of arrival, and `batches` in the order of sealing.
+
+    `settings` are those of institutions for sums without a line, `sum_rules` what each sum keeps of
+    them, and `owing_again` the accounts whose waiting sums are to be tried.
+    """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
     payments: dict[Identity, ModelPayment] = field(default_factory=dict)
     changes: dict[Identity, bytes] = field(default_factory=dict)
     responses: dict[Identity, bytes] = field(default_factory=dict)
     lines: dict[tuple[str, str], ModelLine] = field(default_factory=dict)
-    batches: set[tuple[str, str, int]] = field(default_factory=set)
+    batches: dict[tuple[str, str, int], None] = field(default_factory=dict)
     waiting: dict[tuple[str, Identity], Waiting] = field(default_factory=dict)
     posted: list[Posted] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     loans: set[tuple[str, str]] = field(default_factory=set)
+    settings: dict[str, str] = field(default_factory=dict)
+    sum_rules: dict[Identity, str] = field(default_factory=dict)
+    owing_again: dict[AccountId, None] = field(default_factory=dict)
 
     def balances(self) -> dict[AccountId, tuple[int, int]]:
         """The active and the transferred balance of each account, as sums over its fines."""
@@ -153,3 +161,5 @@ class Tables:
         """One transaction of a fine's account."""
         account = self.fines[key]["account"]
         self.posted.append((account, key[1], kind, amount, active, transferred))
+        if kind in ("export_and_paid", "reversal") and transferred > 0:
+            self.owing_again[account] = None

@@ -20,7 +20,9 @@ def says(
     source: str = ERP,
     institution: str = UNI,
     minute: int = 30,
+    patron: str | None = None,
 ) -> BursarPayment:
+    named = () if patron is None else (patron,)
     return BursarPayment(
         key=SourceKey(institution, source, payment_id),
         kind=kind,
@@ -32,10 +34,40 @@ def says(
         reverses_payment_id=reverses,
         status_code=status_code,
         comment=comment,
+        patron_id=patron,
         digest=digest(
-            kind, amount, fine_id, line, currency, reverses, status_code, comment, at(minute)
+            kind,
+            amount,
+            fine_id,
+            line,
+            currency,
+            reverses,
+            status_code,
+            comment,
+            at(minute),
+            *named,
         ),
         origin=origin("bursar-payment"),
+    )
+
+
+def pays_sum(
+    amount: int,
+    patron: str = "P1",
+    *,
+    payment_id: str = "p1",
+    currency: str = "USD",
+    status_code: str | None = None,
+) -> BursarPayment:
+    """A payment that names a patron, and neither a fine nor a line."""
+    return says(
+        PaymentKind.PAYMENT,
+        amount,
+        None,
+        payment_id=payment_id,
+        currency=currency,
+        status_code=status_code,
+        patron=patron,
     )
 
 
@@ -47,6 +79,7 @@ def pays(
     line: str | None = None,
     currency: str = "USD",
     status_code: str | None = None,
+    patron: str | None = None,
 ) -> BursarPayment:
     return says(
         PaymentKind.PAYMENT,
@@ -56,6 +89,7 @@ def pays(
         line=line,
         currency=currency,
         status_code=status_code,
+        patron=patron,
     )
 
 
@@ -73,6 +107,7 @@ def reverses(
     currency: str = "USD",
     source: str = ERP,
     status_code: str | None = None,
+    patron: str | None = None,
 ) -> BursarPayment:
     return says(
         PaymentKind.REVERSAL,
@@ -85,6 +120,7 @@ def reverses(
         source=source,
         status_code=status_code,
         minute=40,
+        patron=patron,
     )
 
 

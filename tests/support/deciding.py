@@ -7,7 +7,7 @@ from typing import Any
 from service.apply.operator_actions import DecisionResult, Justification
 from service.core.words import Wait
 from service.operations import parked, rejected
-from service.operations.parked import ParkedFilter, ParkedRecord
+from service.operations.parked_records import ParkedFilter, ParkedRecord
 from service.operations.rejected import RejectedFilter, RejectedRecord
 from tests.contracts import examples
 from tests.support.installation import institution, profile

@@ -7,7 +7,7 @@ from service.core.ledger import Origin
 from service.database.tables import TRANSACTION
 from service.messages.decode import parse
 from service.operations import parked
-from service.operations.parked import ParkedFilter
+from service.operations.parked_records import ParkedFilter, ParkedRecord
 from tests.support.inputs import ABSENT
 from tests.support.write_path import Record, WritePath, payment
 
@@ -59,6 +59,6 @@ async def fines_of(path: WritePath) -> set[object]:
     return {row["fine_id"] for row in await path.rows("SELECT fine_id FROM fine")}
 
 
-async def parked_now(path: WritePath) -> list[parked.ParkedRecord]:
+async def parked_now(path: WritePath) -> list[ParkedRecord]:
     async with path.pool.acquire() as connection:
         return await parked.find(connection, ParkedFilter())

@@ -3,9 +3,12 @@
 import json
 
 
-def institution(institution_id: str = "6050", zone: str = "Europe/Vienna") -> str:
-    """An [[institution]] table."""
-    return f'\n[[institution]]\nid = "{institution_id}"\nzone = "{zone}"\n'
+def institution(
+    institution_id: str = "6050", zone: str = "Europe/Vienna", **options: object
+) -> str:
+    """An [[institution]] table, with `options` as Python values."""
+    whole = {"id": institution_id, "zone": zone, **options}
+    return "\n[[institution]]\n" + "".join(f"{name} = {_toml(whole[name])}\n" for name in whole)
 
 
 def profile(code: str = "bursar", /, **options: object) -> str:

@@ -172,6 +172,35 @@ SELECT '6050', 'payment', 'ERP', 'W-' || n,
 FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
+# Sums without a line that wait, a two hundredth of the number of fines.
+SUMS = """
+WITH sums AS (
+    INSERT INTO payment_sum (
+        institution_id, source, payment_id, patron_id, currency, rule, tried, waits
+    )
+    SELECT '6050', 'SAP', 'S-' || n, 'P-' || n, 'USD', 'oldest_first', 1000000, TRUE
+    FROM generate_series(1 + $1::bigint / 200, $2::bigint / 200) AS n
+    RETURNING payment_id
+),
+
+payments AS (
+    INSERT INTO payment (
+        institution_id, source, payment_id, kind, digest, state, currency, amount, paid_at
+    )
+    SELECT '6050', 'SAP', payment_id, 'payment', sha256(payment_id::bytea), 'parked', 'USD', 400,
+        timestamptz '2026-03-15 00:00Z'
+    FROM sums
+)
+
+INSERT INTO parked (
+    institution_id, record, source, id, wait, topic, partition, record_offset, record_headers,
+    recorded_at
+)
+SELECT '6050', 'payment', 'SAP', payment_id, 'unallocated', 'library.bursar-payment.v1', 0, 0, '',
+    clock_timestamp()
+FROM sums
+"""
+
 REJECTED = """
 INSERT INTO rejected (
     topic, partition, record_offset, institution_id, reason, detail, record_value,
@@ -213,7 +242,7 @@ SELECT 'library.balance-changed.v1', ARRAY['k'::bytea], ARRAY['p'::bytea], ARRAY
 FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
-OF_FINES = (FINES, AMENDMENTS, TRANSACTIONS, PARKED, REJECTED, ACTIONS, RUNS, OUTBOX)
+OF_FINES = (FINES, AMENDMENTS, TRANSACTIONS, PARKED, SUMS, REJECTED, ACTIONS, RUNS, OUTBOX)
 OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, REVERSED, BATCHES, LINES, RESPONSES)
 TABLES = (
     *("account", "export_batch", "export_line", "export_response", "export_run", "fine"),
@@ -225,6 +254,8 @@ TABLES = (
         "parked",
         "patron",
         "payment",
+        "payment_part",
+        "payment_sum",
         "payment_reversed",
         "rejected",
     ),

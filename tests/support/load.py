@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
 
 from tests.oracle.model import Model
 from tests.oracle.records import Data
 from tests.oracle.tables import FineId
 from tests.support import inputs
-from tests.support.load_events import BAD, Event
-from tests.support.load_rules import CREDIT, CURRENCIES, TYPES, minor, money
-from tests.support.respelled import respelled
+from tests.support.load_events import Event
+from tests.support.load_fines import ExportedFine, left_of, patron_of
+from tests.support.load_records import Records
+from tests.support.load_rules import CREDIT, CURRENCIES, OVERDUE, TYPES, minor, money
 
 PATRONS = 2_000
 SOURCE = "ERP"
@@ -25,28 +25,18 @@ CHANGES = ("paid", "waived", "adjusted", "cancelled", "disputed", "restored")
 WEIGHTS = (70, 10, 10, 7, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedFine:
-    """A fine with a live line: what it owed at the bursar after its export, in minor units."""
-
-    name: FineId
-    line: str
-    outstanding: int
-    facts: Data
-
-
 @dataclass(slots=True)
-class Load:
+class Load(Records):
     """Makes both halves; the second knows from the model what was exported in between."""
 
-    random: Random
-    _made: list[tuple[float, Event]] = field(default_factory=list)
     _facts: dict[FineId, Data] = field(default_factory=dict)
-    _number: int = 0
+    _sums: list[tuple[Data, ...]] = field(default_factory=list)
 
     def first_half(self, count: int) -> list[Event]:
         """Fines, what the library changes, and payments that come too early."""
         while len(self._made) < count:
+            if self.random.random() < 0.03:
+                self._fines_for_a_sum()
             data = self._new_fine()
             if self.random.random() < 0.15:
                 self._change(data)
@@ -61,7 +51,11 @@ class Load:
             ExportedFine(name, line, abs(model.fines[name]["outstanding"]), self._facts[name])
             for name, line in sorted(model.live_lines().items())
         ]
+        of_sums = {str(fine["fine_id"]) for fines in self._sums for fine in fines}
+        exported = [fine for fine in exported if fine.name[1] not in of_sums]
         self.random.shuffle(exported)
+        for fines in self._sums:
+            self._pay_sum(fines)
         accepted = {
             (b["institution_id"], b["profile"], b["batch_number"]): b for b in batches.values()
         }
@@ -88,17 +82,48 @@ class Load:
             self._bad_now_and_then()
         return self._sorted()
 
+    # Sums that name a patron alone. Which fines they pay depends on the order in which all records
+    # of the patron come, so such a patron has one sum in each half and nothing else.
+
+    def _fines_for_a_sum(self) -> None:
+        institution = self.random.choice(list(CURRENCIES))
+        patron_id = f"P-SUM-{self._next()}"
+        fines = tuple(
+            self._new_fine(institution, OVERDUE, patron_id)
+            for _ in range(self.random.choice((1, 2, 3)))
+        )
+        self._sums.append(fines)
+        if self.random.random() < 0.4:
+            self._pay_sum(fines)
+
+    def _pay_sum(self, fines: Sequence[Data]) -> None:
+        """Less than all fines, all of them or more; at times of a patron who is not known."""
+        institution, patron = str(fines[0]["institution_id"]), fines[0]["patron"]
+        total = sum(minor(str(fine["amount"]), institution) for fine in fines)
+        amount = max(1, int(total * self.random.choice((0.3, 0.8, 1, 1.2))))
+        patron_id = patron["patron_id"] if self.random.random() < 0.9 else f"N-{self._next()}"
+        paid = self._pay(
+            {**fines[0], "fine_id": patron_id},
+            self.random.random(),
+            {"patron_id": patron_id},
+            money(amount, institution),
+        )
+        if self.random.random() < 0.3:
+            self._reverse(paid, self.random.random(), str(patron_id))
+
     # Fines and changes
 
-    def _new_fine(self) -> Data:
+    def _new_fine(
+        self, institution: str | None = None, kind: str | None = None, patron: str | None = None
+    ) -> Data:
         random, number = self.random, self._next()
-        institution = random.choice(list(CURRENCIES))
-        kind = random.choices(TYPES, WEIGHTS)[0]
+        institution = institution or random.choice(list(CURRENCIES))
+        kind = kind or random.choices(TYPES, WEIGHTS)[0]
         amount = random.randint(100, 20_000)
         data = inputs.fine_created(
             institution_id=institution,
             fine_id=f"F-{number}",
-            patron=_patron(f"P-{random.randrange(PATRONS)}"),
+            patron=patron_of(patron or f"P-{random.randrange(PATRONS)}"),
             type=kind,
             amount=money(-amount if kind == CREDIT else amount, institution),
             currency=CURRENCIES[institution],
@@ -137,7 +162,7 @@ class Load:
     # The bursar
 
     def _pays_in_full(self, fine: ExportedFine) -> None:
-        self._pay(fine.facts, self.random.random(), self._reference(fine), _left(fine))
+        self._pay(fine.facts, self.random.random(), self._reference(fine), left_of(fine))
 
     def _pays_twice(self, fine: ExportedFine) -> None:
         facts, at = fine.facts, sorted(self.random.random() for _ in range(2))
@@ -167,7 +192,7 @@ class Load:
         if self.random.random() < 0.2:
             self._reverse(self.random.choice((paid, back)), self.random.random(), fine.name[1])
         if self.random.random() < 0.5:
-            self._pay(facts, self.random.random(), self._reference(fine), _left(fine))
+            self._pay(facts, self.random.random(), self._reference(fine), left_of(fine))
 
     def _confuses(self, fine: ExportedFine) -> None:
         """Unknown lines, fines that never come, another currency, a change that comes too late."""
@@ -239,55 +264,3 @@ class Load:
         both = {"fine_id": fine.name[1], "bursar_transaction_id": fine.line}
         dropped = self.random.choice(("fine_id", "bursar_transaction_id", None))
         return {name: value for name, value in both.items() if name != dropped}
-
-    # Records
-
-    def _again(self, at: float, contract: str, place: str, data: Data) -> None:
-        """The same again, written otherwise, or other content under the same identity, some time
-        later.
-        """
-        later = self.random.uniform(at, 1)
-        chance = self.random.random()
-        if chance < 0.05:
-            self._put(later, contract, place, respelled(self.random, data))
-        elif chance < 0.06:
-            member = "responded_at" if contract == "export-response.v1" else "comment"
-            other = {**data, member: "2026-09-09T09:09:09Z"}
-            self._put(later, contract, place, other)
-
-    def _bad_now_and_then(self) -> None:
-        if self.random.random() < 0.015:
-            contract, value, reason = self.random.choice(BAD)
-            place = f"bad {self._next()}"
-            self._made.append((self.random.random(), Event(contract, place, None, value, reason)))
-
-    def _put(self, at: float, contract: str, place: str, data: Data) -> None:
-        self._made.append((at, Event(contract, place, data, inputs.value_of(data))))
-
-    def _sorted(self) -> list[Event]:
-        """Equal times do not happen; the order of making is not the order of time."""
-        made = [event for _, event in sorted(self._made, key=lambda pair: pair[0])]
-        self._made = []
-        return made
-
-    def _part(self, fine: Data, most: float) -> str:
-        amount = abs(minor(str(fine["amount"]), str(fine["institution_id"])))
-        part = max(1, int(amount * self.random.uniform(0.1, most)))
-        return money(part, str(fine["institution_id"]))
-
-    def _next(self) -> int:
-        self._number += 1
-        return self._number
-
-
-def _patron(patron_id: str) -> dict[str, object]:
-    return {
-        "patron_id": patron_id,
-        "name": "Doe, Jane",
-        "user_group": "STUDENT",
-        "identifiers": [{"type": "02", "value": f"A{patron_id}"}],
-    }
-
-
-def _left(fine: ExportedFine) -> str:
-    return money(fine.outstanding or 1, fine.name[0])

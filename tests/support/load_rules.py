@@ -20,6 +20,7 @@ OVERDUE, LOST, SERVICE, CREDIT = "OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "LIBRA
 TYPES = (OVERDUE, LOST, SERVICE, CREDIT, "IN_NO_PROFILE")
 CURRENCIES = {"1001": "USD", "1002": "EUR", "1003": "JPY"}
 CUTOFF = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on it
+LUMP_PAYMENTS = {"1001": "oldest_first", "1002": "hold", "1003": "oldest_first"}
 OVERPAYMENT = {"1001": "credit", "1002": "reject", "1003": "hold"}
 
 
@@ -77,7 +78,8 @@ def profiles() -> str:
 
 
 def _institution(name: str) -> str:
-    return f'[[institution]]\nid = "{name}"\nzone = "Europe/Vienna"\n' + "".join(
+    head = f'[[institution]]\nid = "{name}"\nzone = "Europe/Vienna"\n'
+    return f'{head}lump_payments = "{LUMP_PAYMENTS[name]}"\n' + "".join(
         f'[[profile]]\ncode = "{rules.profile}"\nname = "{rules.profile}"\ninstitution = "{name}"\n'
         f'mode = "{rules.terms.mode}"\n'
         f'currency = "{CURRENCIES[name]}"\nmatch = "02"\nfines_max = 500\n'

@@ -57,6 +57,7 @@ def mixture(seed: int, count: int, first: int, exported: Exported) -> list[Recor
         (18, lambda: _fine(random, f"F-{random.randrange(2 * first)}")),
         (18, lambda: _change(random, first)),
         (40, lambda: _payment(random, first, exported)),
+        (4, lambda: _sum(random)),
         (6, lambda: _response(random, exported)),
         (4, lambda: _bad(random)),
         (10, lambda: random.choice(made) if made else _bad(random)),
@@ -137,6 +138,16 @@ def _payment(random: Random, first: int, exported: Exported) -> Record:
         amount=f"{random.randint(1, 100)}" if has_money else ABSENT,
         currency=_mostly(random, _currency(fine_id)) if has_money else ABSENT,
         status_code=ABSENT if has_money else random.choice(("invoiced", "storno")),
+    )
+
+
+def _sum(random: Random) -> Record:
+    return payment(
+        payment_id=f"PAY-{random.randrange(PAYMENTS)}",
+        fine_id=ABSENT,
+        patron_id=f"P-{random.randrange(PATRONS + 2)}",
+        amount=f"{random.randint(1, 300)}",
+        currency=random.choice(("USD", "USD", "JPY")),
     )
 
 

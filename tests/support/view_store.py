@@ -12,8 +12,9 @@ from service.core import ledger, rules
 from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from service.core.credits import REDUCTIONS, CreditHistory, credited, has_closed_on_export
-from service.core.events import Event, ParkedEvent, ParkedKey, Rejection
+from service.core.events import Event, ParkedEvent, ParkedKey, Rejection, WaitQueue
 from service.core.ledger import Account, AccountKey, BatchKey, Fine, FineKey, LibraryRef, SourceKey
+from service.core.shares import LumpRule, LumpSum
 from service.core.transaction import Transaction
 from service.core.words import BatchState, Kind, LineState, Status
 from service.core.workspace import Changes, LoanKey, PatronKey, View
@@ -35,6 +36,8 @@ class Store:
     lines: dict[ledger.LineKey, ExportLine] = field(default_factory=dict)
     batches: dict[BatchKey, SealedBatch] = field(default_factory=dict)
     parked: dict[ParkedKey, ParkedEvent] = field(default_factory=dict)
+    sums: dict[SourceKey, LumpSum] = field(default_factory=dict)
+    lump_rules: dict[str, LumpRule] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
     amendments: dict[FineKey, Amendment] = field(default_factory=dict)
     transactions: list[Transaction] = field(default_factory=list)
@@ -60,11 +63,23 @@ class Store:
             lines=dict(self.lines),
             batches=dict(self.batches),
             parked=dict(self.parked),
+            sums=dict(self.sums),
+            lump_rules=self.lump_rules,
+            export_numbers=self._export_numbers(),
             loans_closed=frozenset(self.loans),
             credit_histories=_credit_histories(self.transactions),
         )
 
-    def fold(self, *events: Event, queues: Sequence[FineKey | SourceKey] = ()) -> Changes:
+    def _export_numbers(self) -> dict[ledger.LineKey, int]:
+        """Those of the batches that are sealed: they are numbered in the order of their sealing."""
+        number_of = {key: number for number, key in enumerate(self.batches, start=1)}
+        return {
+            key: number_of[each.batch]
+            for key, each in self.lines.items()
+            if each.batch in number_of
+        }
+
+    def fold(self, *events: Event, queues: Sequence[WaitQueue] = ()) -> Changes:
         """The events as one poll, written."""
         changes = rules.fold(self.view(), events, queues)
         self.write(changes)
@@ -79,6 +94,8 @@ class Store:
         self.amendments |= {fine.facts.key: fine.amendment for fine in changes.amended}
         _add(self.payments, {row.key: row for row in changes.payments.added})
         _change(self.payments, {row.key: row for row in changes.payments.changed})
+        _add(self.sums, {row.key: row for row in changes.sums.added})
+        _change(self.sums, {row.key: row for row in changes.sums.changed})
         _add(self.changes, {row.key: row for row in changes.changes.added})
         _change(self.changes, {row.key: row for row in changes.changes.changed})
         _add(self.responses, {row.key: row for row in changes.responses.added})

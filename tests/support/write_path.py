@@ -187,7 +187,7 @@ async def tables_of(pool: Pool) -> Tables:
     )
     members: Tables = {}
     for (name,) in names:
-        order = " ORDER BY arrival" if name == "parked" else ""
+        order = " ORDER BY arrival" if name in ("parked", "payment_sum") else ""
         rows = await pool.fetch(f'SELECT * FROM "{name}"{order}')
         values = [_comparable(dict(row), rank) for rank, row in enumerate(rows)]
         members[name] = sorted(values, key=repr)

@@ -74,6 +74,15 @@ def test_what_is_not_said_has_the_documented_default() -> None:
     assert only.terms.lost_types == DEFAULT_LOST_TYPES
 
 
+def test_an_institution_says_what_becomes_of_sums_without_a_line() -> None:
+    rows = (("1", ""), ("2", 'lump_payments = "hold"'), ("3", 'lump_payments = "oldest_first"'))
+    read = parse(
+        *(f'[[institution]]\nid = "{name}"\nzone = "UTC"\n{more}\n' for name, more in rows)
+    )
+    rules = {name: read.lump_rules[name].value for name, _ in rows}
+    assert rules == {"1": "hold", "2": "hold", "3": "oldest_first"}
+
+
 def test_profiles_are_found_by_code_and_by_institution() -> None:
     read = read_profiles(EXAMPLE)
     assert [item.code for item in read.of_institution("972")] == ["main_usd", "rest"]

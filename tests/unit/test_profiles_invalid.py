@@ -124,6 +124,12 @@ from tests.support.profile_files import INSTITUTION, parse, table
             "institution.id",
             "must be a text in quotes",
         ),
+        (
+            '[[institution]]\nid = "9"\nzone = "UTC"\nlump_payments = "newest"\n',
+            7,
+            "institution.lump_payments",
+            "'hold' or 'oldest_first'",
+        ),
         ('[[institution]]\nid = "9"\nzone = "Mars/Base"\n', 6, "institution.zone", "IANA"),
         ('[[institution]]\nid = "9"\nzone = "../etc/x"\n', 6, "institution.zone", "IANA"),
         ('[[institution]]\nid = "9"\n', 4, "institution.zone", "must be there"),

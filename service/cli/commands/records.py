@@ -34,6 +34,16 @@ KindOption = Annotated[
 ]
 
 
+FinesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fine",
+        metavar="ID=AMOUNT",
+        help="A fine that a sum without a line pays, and how much of it; may be repeated.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class ParkedOptions:
     """Which parked records are meant; the filters are for `--all`."""
@@ -73,15 +83,25 @@ def show_parked(
     """
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseOptions(ParkedOptions):
+    """Which parked records are meant, and which fines a sum without a line pays."""
+
+    fine: FinesOption = None
+
+
 @command(parked, "release", work="parked.release")
 def release_parked(
     *,
     selected: RecordOptions,
-    options: ParkedOptions,
+    options: ReleaseOptions,
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Apply payments held for their excess, which becomes a credit; try others again."""
+    """Apply payments held for their excess, which becomes a credit; try others again.
+
+    A sum without a line pays the fines that --fine names, or the oldest ones first.
+    """
 
 
 @command(parked, "discard", work="parked.discard")

@@ -65,7 +65,76 @@ CREATE TABLE payment_reversed (
 );
 DROP INDEX payment_reversed_once;
 
--- The lines of batches, with what stands of the payments; the columns are those of before.
+-- Payments that name a patron alone: sums without a line. `rule` is the institution's setting when
+-- the sum came, or `oldest_first` since a person has released it; `allocations` are the fines and
+-- amounts that the person has named. A sum that `waits` is tried again when a debit of its account
+-- gets outstanding; `tried` is the last sequence of the account when it was tried last. `arrival`
+-- numbers the sums in the order in which they came.
+CREATE TABLE payment_sum (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    payment_id key_text NOT NULL,
+    patron_id key_text NOT NULL,
+    currency key_text NOT NULL,
+    rule text NOT NULL CHECK (rule IN ('hold', 'oldest_first')),
+    tried bigint NOT NULL CHECK (tried >= 0),
+    waits boolean NOT NULL,
+    allocations jsonb,
+    arrival bigint GENERATED ALWAYS AS IDENTITY (CACHE 1),
+    PRIMARY KEY (institution_id, source, payment_id),
+    CHECK (rule = 'oldest_first' OR NOT waits)
+);
+CREATE INDEX payment_sum_of_account
+ON payment_sum (institution_id, patron_id, currency, waits, arrival);
+CREATE INDEX payment_sum_waiting ON payment_sum (arrival) WHERE waits;
+
+-- The fines that a sum has paid, in the order in which it paid them.
+CREATE TABLE payment_part (
+    institution_id key_text NOT NULL,
+    source key_text NOT NULL,
+    payment_id key_text NOT NULL,
+    place integer NOT NULL CHECK (place >= 1),
+    fine_id key_text NOT NULL,
+    amount bigint NOT NULL CHECK (amount > 0),
+    PRIMARY KEY (institution_id, source, payment_id, place)
+);
+CREATE INDEX payment_part_of_fine ON payment_part (institution_id, fine_id);
+
+-- A sum waits for a person, or until something is outstanding. It has no fine when it is applied,
+-- and neither has its reversal. Every row satisfies the wider condition, so none is read for it.
+ALTER TABLE parked DROP CONSTRAINT parked_wait_check;
+ALTER TABLE parked ADD CONSTRAINT parked_wait_check CHECK (
+    wait IN ('unknown_fine', 'not_exported', 'unknown_original', 'overpaid_held', 'unallocated')
+) NOT VALID;
+ALTER TABLE payment DROP CONSTRAINT payment_check3;
+ALTER TABLE payment ADD CONSTRAINT payment_check3 CHECK (
+    state <> 'applied'
+    OR fine_id IS NOT NULL
+    OR (kind NOT IN ('write_off', 'status') AND bursar_transaction_id IS NULL)
+) NOT VALID;
+
+CREATE VIEW report_sum AS
+SELECT
+    kept.institution_id,
+    kept.source,
+    kept.payment_id,
+    kept.patron_id,
+    kept.currency,
+    kept.rule,
+    (
+        SELECT array_agg(part.fine_id::text ORDER BY part.place)
+        FROM payment_part AS part
+        WHERE
+            part.institution_id = kept.institution_id
+            AND part.source = kept.source
+            AND part.payment_id = kept.payment_id
+    ) AS fines
+FROM payment_sum AS kept;
+COMMENT ON VIEW report_sum IS
+'Payments that name a patron alone: the account, its rule, and the fines that were paid, in order';
+
+-- The lines of batches, with what stands of payments and of the parts of sums; the
+-- columns are those of before.
 CREATE OR REPLACE VIEW report_line AS
 SELECT
     line.institution_id,
@@ -84,58 +153,45 @@ SELECT
     CASE WHEN line.state = 'live' THEN coalesce(settled.written_off, 0) ELSE 0 END AS written_off
 FROM export_line AS line
 INNER JOIN fine USING (institution_id, fine_id)
-LEFT JOIN LATERAL (
+LEFT JOIN LATERAL ( -- noqa: ST05
     SELECT
-        coalesce(sum(payment.applied - part.amount) FILTER (
-            WHERE payment.kind = 'payment'
-        ), 0)::bigint AS paid,
-        coalesce(sum(payment.applied - part.amount) FILTER (
-            WHERE payment.kind = 'write_off'
-        ), 0)::bigint AS written_off
-    FROM payment
-    CROSS JOIN LATERAL (
-        SELECT coalesce((
-            SELECT reversed.amount FROM payment_reversed AS reversed
-            WHERE
-                reversed.institution_id = payment.institution_id
-                AND reversed.source = payment.source
-                AND reversed.payment_id = payment.payment_id
-        ), 0) AS amount
-    ) AS part
-    WHERE
-        payment.institution_id = line.institution_id
-        AND payment.fine_id = line.fine_id
-        AND payment.state = 'applied'
-        AND payment.kind IN ('payment', 'write_off')
-        AND payment.reversed_by IS NULL
+        coalesce(sum(standing.amount) FILTER (WHERE standing.kind = 'payment'), 0)::bigint AS paid,
+        coalesce(sum(standing.amount) FILTER (WHERE standing.kind = 'write_off'), 0)::bigint
+            AS written_off
+    FROM (
+        SELECT
+            payment.kind,
+            payment.applied - coalesce((
+                SELECT reversed.amount FROM payment_reversed AS reversed
+                WHERE
+                    reversed.institution_id = payment.institution_id
+                    AND reversed.source = payment.source
+                    AND reversed.payment_id = payment.payment_id
+            ), 0) AS amount
+        FROM payment
+        WHERE
+            payment.institution_id = line.institution_id
+            AND payment.fine_id = line.fine_id
+            AND payment.state = 'applied'
+            AND payment.kind IN ('payment', 'write_off')
+            AND payment.reversed_by IS NULL
+        UNION ALL
+        SELECT
+            'payment' AS kind,
+            part.amount
+        FROM payment_part AS part
+        WHERE
+            part.institution_id = line.institution_id
+            AND part.fine_id = line.fine_id
+            AND (
+                SELECT payment.reversed_by IS NULL FROM payment
+                WHERE
+                    payment.institution_id = part.institution_id
+                    AND payment.source = part.source
+                    AND payment.payment_id = part.payment_id
+            )
+    ) AS standing
 ) AS settled ON TRUE;
-
--- Payments that name a patron alone: sums without a line. `rule` is the institution's setting when
--- the sum came, or what a person has decided since; `allocations` are the fines and amounts that a
--- person has named.
-CREATE TABLE payment_sum (
-    institution_id key_text NOT NULL,
-    source key_text NOT NULL,
-    payment_id key_text NOT NULL,
-    patron_id key_text NOT NULL,
-    currency key_text NOT NULL,
-    rule text NOT NULL CHECK (rule IN ('hold', 'oldest_first')),
-    allocations jsonb,
-    PRIMARY KEY (institution_id, source, payment_id)
-);
-CREATE INDEX payment_sum_of_account ON payment_sum (institution_id, patron_id, currency);
-
--- The fines that a sum has paid, in the order in which it paid them.
-CREATE TABLE payment_part (
-    institution_id key_text NOT NULL,
-    source key_text NOT NULL,
-    payment_id key_text NOT NULL,
-    place integer NOT NULL CHECK (place >= 1),
-    fine_id key_text NOT NULL,
-    amount bigint NOT NULL CHECK (amount > 0),
-    PRIMARY KEY (institution_id, source, payment_id, place)
-);
-CREATE INDEX payment_part_of_fine ON payment_part (institution_id, fine_id);
 
 -- Bursar transaction ids of 11 digits: ten from this counter and a check digit. Older releases draw
 -- theirs from `export_counter`, also while they run beside this one.

@@ -1,6 +1,6 @@
 -- name: accounts_of_references
 -- The accounts of the fines, lines, payments and batches that events refer to. The account of a
--- fine never changes, so this is read without a lock.
+-- fine or of a sum never changes, so this is read without a lock.
 WITH named AS (
     SELECT
         k.institution_id,
@@ -21,12 +21,19 @@ WITH named AS (
     INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
 )
 
-SELECT DISTINCT
+SELECT
     institution_id,
     fine.patron_id,
     fine.currency
 FROM named
-INNER JOIN fine USING (institution_id, fine_id);
+INNER JOIN fine USING (institution_id, fine_id)
+UNION
+SELECT
+    institution_id,
+    kept.patron_id,
+    kept.currency
+FROM unnest($5::text [], $6::text [], $7::text []) AS k (institution_id, source, payment_id)
+INNER JOIN payment_sum AS kept USING (institution_id, source, payment_id);
 
 -- name: known_fines
 -- Those of the fines that exist.

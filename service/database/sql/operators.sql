@@ -18,32 +18,45 @@ WHERE subject @> $1::jsonb
 ORDER BY action_id;
 
 -- name: parked
--- What waits under its identity, oldest first; every filter may be null.
+-- What waits under its identity, oldest first, with what is kept of sums without a line; every
+-- filter may be null.
 SELECT
-    institution_id,
-    record,
-    source,
-    id,
+    parked.institution_id,
+    parked.record,
+    parked.source,
+    parked.id,
     CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
     parked.fine_id, parked.original, parked.bursar_transaction_id, failure.error, parked.topic,
     parked.partition, parked.record_offset, parked.record_key,
     coalesce(kept.record_value, parked.record_value) AS record_value,
     coalesce(kept.record_headers, parked.record_headers) AS record_headers,
     parked.traceparent, parked.recorded_at,
-    extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds
+    extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds,
+    lump.patron_id, lump.currency, lump.rule, payment.amount
 FROM parked
 LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
 LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
+LEFT JOIN payment_sum AS lump
+    ON
+        parked.record = 'payment'
+        AND parked.institution_id = lump.institution_id
+        AND parked.source = lump.source
+        AND parked.id = lump.payment_id
+LEFT JOIN payment
+    ON
+        lump.institution_id = payment.institution_id
+        AND lump.source = payment.source
+        AND lump.payment_id = payment.payment_id
 WHERE
-    ($1::text IS NULL OR institution_id = $1)
+    ($1::text IS NULL OR parked.institution_id = $1)
     AND (
         $2::text IS NULL
         OR CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END = $2
     )
     AND ($3::bigint IS NULL OR parked.recorded_at <= clock_timestamp() - $3 * interval '1 second')
-    AND ($4::text IS NULL OR source = $4)
-    AND ($5::text IS NULL OR id = $5)
-    AND ($6::text IS NULL OR record = $6)
+    AND ($4::text IS NULL OR parked.source = $4)
+    AND ($5::text IS NULL OR parked.id = $5)
+    AND ($6::text IS NULL OR parked.record = $6)
     AND ($7::text IS NULL OR parked.topic = $7)
     AND ($8::integer IS NULL OR parked.partition = $8)
     AND ($9::bigint IS NULL OR parked.record_offset = $9)

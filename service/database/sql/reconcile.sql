@@ -264,19 +264,50 @@ parts AS (
         AND ($1::text IS NULL OR institution_id = $1)
 ),
 
+-- What sums without a line have paid of each fine.
+of_sums AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        fine_id,
+        amount,
+        TRUE AS is_part
+    FROM payment_part
+    WHERE $1::text IS NULL OR institution_id = $1
+),
+
 settled AS (
     SELECT
-        payments.institution_id,
-        payments.fine_id,
-        sum(payments.applied - coalesce(parts.amount, 0)) AS applied
-    FROM payments
-    FULL JOIN parts
-        ON
-            payments.institution_id = parts.institution_id
-            AND payments.source = parts.source
-            AND payments.payment_id = parts.payment_id
-    WHERE coalesce(payments.is_settlement, FALSE)
-    GROUP BY payments.institution_id, payments.fine_id
+        standing.institution_id,
+        standing.fine_id,
+        sum(standing.amount) AS applied
+    FROM (
+        SELECT
+            payments.institution_id,
+            payments.fine_id,
+            payments.applied - coalesce(parts.amount, 0) AS amount
+        FROM payments
+        FULL JOIN parts
+            ON
+                payments.institution_id = parts.institution_id
+                AND payments.source = parts.source
+                AND payments.payment_id = parts.payment_id
+        WHERE coalesce(payments.is_settlement, FALSE)
+        UNION ALL
+        SELECT
+            of_sums.institution_id,
+            of_sums.fine_id,
+            of_sums.amount
+        FROM payments
+        FULL JOIN of_sums
+            ON
+                payments.institution_id = of_sums.institution_id
+                AND payments.source = of_sums.source
+                AND payments.payment_id = of_sums.payment_id
+        WHERE coalesce(payments.is_settlement, FALSE) AND coalesce(of_sums.is_part, FALSE)
+    ) AS standing
+    GROUP BY standing.institution_id, standing.fine_id
 ),
 
 compared AS (
@@ -428,22 +459,53 @@ parts AS (
         AND ($1::text IS NULL OR institution_id = $1)
 ),
 
+-- What sums without a line have paid of each fine.
+of_sums AS (
+    SELECT
+        institution_id,
+        source,
+        payment_id,
+        fine_id,
+        amount,
+        TRUE AS is_part
+    FROM payment_part
+    WHERE $1::text IS NULL OR institution_id = $1
+),
+
 settled AS (
     SELECT
-        payments.institution_id,
-        payments.fine_id,
-        sum(payments.applied - coalesce(parts.amount, 0))
-        FILTER (WHERE payments.kind = 'payment') AS paid,
-        sum(payments.applied - coalesce(parts.amount, 0))
-        FILTER (WHERE payments.kind = 'write_off') AS written_off
-    FROM payments
-    FULL JOIN parts
-        ON
-            payments.institution_id = parts.institution_id
-            AND payments.source = parts.source
-            AND payments.payment_id = parts.payment_id
-    WHERE coalesce(payments.is_settlement, FALSE)
-    GROUP BY payments.institution_id, payments.fine_id
+        standing.institution_id,
+        standing.fine_id,
+        sum(standing.amount) FILTER (WHERE standing.kind = 'payment') AS paid,
+        sum(standing.amount) FILTER (WHERE standing.kind = 'write_off') AS written_off
+    FROM (
+        SELECT
+            payments.institution_id,
+            payments.fine_id,
+            payments.kind,
+            payments.applied - coalesce(parts.amount, 0) AS amount
+        FROM payments
+        FULL JOIN parts
+            ON
+                payments.institution_id = parts.institution_id
+                AND payments.source = parts.source
+                AND payments.payment_id = parts.payment_id
+        WHERE coalesce(payments.is_settlement, FALSE)
+        UNION ALL
+        SELECT
+            of_sums.institution_id,
+            of_sums.fine_id,
+            payments.kind,
+            of_sums.amount
+        FROM payments
+        FULL JOIN of_sums
+            ON
+                payments.institution_id = of_sums.institution_id
+                AND payments.source = of_sums.source
+                AND payments.payment_id = of_sums.payment_id
+        WHERE coalesce(payments.is_settlement, FALSE) AND coalesce(of_sums.is_part, FALSE)
+    ) AS standing
+    GROUP BY standing.institution_id, standing.fine_id
 )
 
 SELECT

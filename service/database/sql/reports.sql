@@ -93,11 +93,69 @@ WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY recorded_at, currency, sequence;
 
 -- name: credits_of_fine
--- What was paid beyond the fine lives on in these.
-SELECT credit_id
+-- What was paid beyond the fine lives on in these. The credit of a sum without a line refers to the
+-- last fine that the sum paid.
+SELECT payment.credit_id
 FROM payment
-WHERE institution_id = $1 AND fine_id = $2 AND credit_id IS NOT NULL
+WHERE
+    payment.institution_id = $1
+    AND payment.fine_id = $2
+    AND payment.credit_id IS NOT NULL
+UNION
+SELECT payment.credit_id
+FROM payment_part AS part
+INNER JOIN payment USING (institution_id, source, payment_id)
+INNER JOIN fine AS credit
+    ON
+        payment.institution_id = credit.institution_id
+        AND payment.credit_id = credit.fine_id
+WHERE
+    part.institution_id = $1
+    AND part.fine_id = $2
+    AND credit.credit_of = $2
 ORDER BY credit_id;
+
+-- name: fines_of_sum
+-- What a sum without a line has paid, in order, and the credit of its excess.
+SELECT paid.fine_id
+FROM (
+    SELECT
+        part.fine_id,
+        part.place
+    FROM payment_part AS part
+    WHERE part.institution_id = $1 AND part.source = $2 AND part.payment_id = $3
+    UNION ALL
+    SELECT
+        payment.credit_id AS fine_id,
+        NULL AS place
+    FROM payment
+    WHERE
+        payment.institution_id = $1
+        AND payment.source = $2
+        AND payment.payment_id = $3
+        AND payment.credit_id IS NOT NULL
+) AS paid
+ORDER BY paid.place NULLS LAST;
+
+-- name: parked_sums_of_patron
+-- Sums without a line of a patron that wait: no fine says so.
+SELECT
+    parked.record, parked.source, parked.id, parked.wait, parked.fine_id, parked.original,
+    parked.recorded_at, kept.currency, payment.amount
+FROM payment_sum AS kept
+INNER JOIN parked
+    ON
+        kept.institution_id = parked.institution_id
+        AND parked.record = 'payment'
+        AND kept.source = parked.source
+        AND kept.payment_id = parked.id
+INNER JOIN payment
+    ON
+        kept.institution_id = payment.institution_id
+        AND kept.source = payment.source
+        AND kept.payment_id = payment.payment_id
+WHERE kept.institution_id = $1 AND kept.patron_id = $2
+ORDER BY parked.arrival;
 
 -- name: fines
 -- Fines as they are now.
@@ -156,6 +214,19 @@ WITH waiting AS (
             AND payment.source = behind.source
             AND payment.payment_id = behind.original
     WHERE payment.institution_id = $1 AND payment.fine_id = any($2::text [])
+    UNION
+    SELECT
+        behind.institution_id,
+        behind.record,
+        behind.source,
+        behind.id
+    FROM payment_part AS part
+    INNER JOIN parked AS behind
+        ON
+            part.institution_id = behind.institution_id
+            AND part.source = behind.source
+            AND part.payment_id = behind.original
+    WHERE part.institution_id = $1 AND part.fine_id = any($2::text [])
 )
 
 SELECT
@@ -183,6 +254,12 @@ WITH subjects AS (
         jsonb_build_object('institution_id', $1::text, 'source', source, 'id', payment_id)
             AS subject
     FROM payment
+    WHERE institution_id = $1 AND fine_id = any($2::text [])
+    UNION ALL
+    SELECT
+        jsonb_build_object('institution_id', $1::text, 'source', source, 'id', payment_id)
+            AS subject
+    FROM payment_part
     WHERE institution_id = $1 AND fine_id = any($2::text [])
 )
 
@@ -245,13 +322,15 @@ ORDER BY recorded_at NULLS FIRST, source, response_id;
 
 -- name: payment
 -- One payment by its identity, what of it was reversed, and what it waits for. A reversal without
--- an amount has no currency of its own.
+-- an amount has no currency of its own. Of a sum without a line, or its reversal, also the patron
+-- and the fines.
 SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.state,
     payment.fine_id, payment.bursar_transaction_id, payment.amount,
     payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
     payment.reverses, payment.reason, parked.wait, reversed.amount AS reversed_amount,
-    coalesce(payment.currency, fine.currency) AS currency
+    coalesce(payment.currency, fine.currency, lump.currency) AS currency, lump.patron_id,
+    lump.fines
 FROM payment
 LEFT JOIN fine
     ON
@@ -269,6 +348,11 @@ LEFT JOIN parked
         AND parked.record = 'payment'
         AND payment.source = parked.source
         AND payment.payment_id = parked.id
+LEFT JOIN report_sum AS lump
+    ON
+        payment.institution_id = lump.institution_id
+        AND payment.source = lump.source
+        AND coalesce(payment.reverses, payment.payment_id) = lump.payment_id
 WHERE
     payment.institution_id = $1
     AND payment.source = $2
@@ -315,8 +399,11 @@ SELECT
                 page.kind = 'reversal'
                 AND fine.institution_id = page.institution_id
                 AND fine.fine_id = page.fine_id
-        )
+        ),
+        lump.currency
     ) AS currency,
+    lump.patron_id,
+    lump.fines,
     (
         SELECT reversed.amount FROM payment_reversed AS reversed
         WHERE
@@ -347,6 +434,18 @@ CROSS JOIN LATERAL (
     ORDER BY payment.paid_at, payment.payment_id
     LIMIT $4
 ) AS page
+LEFT JOIN LATERAL (
+    SELECT
+        kept.patron_id,
+        kept.currency,
+        kept.fines
+    FROM report_sum AS kept
+    WHERE
+        kept.institution_id = page.institution_id
+        AND kept.source = page.source
+        AND kept.payment_id = coalesce(page.reverses, page.payment_id)
+    OFFSET 0 -- noqa: AM09
+) AS lump ON TRUE
 WHERE
     ($1::text IS NULL OR sources.institution_id = $1)
     AND ($2::text IS NULL OR sources.source = $2)

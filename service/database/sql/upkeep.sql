@@ -88,6 +88,51 @@ GROUP BY parked.institution_id, parked.source, parked.original
 ORDER BY parked.institution_id, parked.source, parked.original
 LIMIT $4;
 
+-- name: sums_to_retry
+-- A page of waiting sums that were not tried since a debit of their account got outstanding, as far
+-- as can be seen without a lock: a sum and an export that are decided at the same instant on two
+-- connections miss each other. Oldest first, behind the arrival $1.
+SELECT
+    kept.arrival,
+    kept.institution_id,
+    kept.source,
+    kept.payment_id,
+    kept.patron_id,
+    kept.currency
+FROM payment_sum AS kept
+WHERE
+    kept.waits
+    AND kept.arrival > $1
+    AND EXISTS (
+        SELECT FROM parked
+        WHERE
+            parked.institution_id = kept.institution_id
+            AND parked.record = 'payment'
+            AND parked.source = kept.source
+            AND parked.id = kept.payment_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM parked_failure AS failure
+        WHERE
+            failure.institution_id = kept.institution_id
+            AND failure.record = 'payment'
+            AND failure.source = kept.source
+            AND failure.id = kept.payment_id
+    )
+    AND (
+        SELECT TRUE FROM ledger_transaction AS ledger
+        WHERE
+            ledger.institution_id = kept.institution_id
+            AND ledger.patron_id = kept.patron_id
+            AND ledger.currency = kept.currency
+            AND ledger.sequence > kept.tried
+            AND ledger.kind IN ('export_and_paid', 'reversal')
+            AND ledger.transferred_change > 0
+        LIMIT 1 -- noqa: AM09
+    )
+ORDER BY kept.arrival
+LIMIT $2;
+
 -- name: parked_by_wait
 -- For the metrics: how many wait, and the oldest one's age in whole seconds.
 SELECT
@@ -257,6 +302,14 @@ WHERE
             AND line.profile = batch.profile
             AND line.batch_number = batch.batch_number
             AND payment.state IN ('applied', 'noted')
+    )
+    AND NOT EXISTS (
+        SELECT FROM export_line AS line
+        INNER JOIN payment_part USING (institution_id, fine_id)
+        WHERE
+            line.institution_id = batch.institution_id
+            AND line.profile = batch.profile
+            AND line.batch_number = batch.batch_number
     )
 ORDER BY batch.sealed_at, batch.profile, batch.batch_number
 LIMIT $4;

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ...core.shares import LumpRule
 from ...core.terms import DEFAULT_LOST_TYPES
 from ...core.words import (
     ImportCredits,
@@ -63,6 +64,7 @@ class InstitutionTable(_Table):
     id: InstitutionNumber
     zone: Word
     name: Text | None = None
+    lump_payments: Annotated[LumpRule, AsText] = LumpRule.HOLD
 
 
 class CreditsTable(_Table):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ...core.shares import LumpRule
 from ...core.terms import Terms
 from ...core.words import CREDIT_TYPE, Mode, ProfileCode
 from ..batch import Limits
@@ -24,11 +25,15 @@ class EmptyRun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """An institution; `zone` is the IANA name of the zone in which its dates are meant."""
+    """An institution; `zone` is the IANA name of the zone in which its dates are meant.
+
+    `lump_payments` is what happens with payments that name a patron and neither a fine nor a line.
+    """
 
     id: str
     zone: str
     name: str | None = None
+    lump_payments: LumpRule = LumpRule.HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,11 @@ class Profiles:
 
     institutions: tuple[Institution, ...]
     profiles: tuple[Profile, ...]
+
+    @property
+    def lump_rules(self) -> dict[str, LumpRule]:
+        """The setting `lump_payments` of each institution, by its id."""
+        return {each.id: each.lump_payments for each in self.institutions}
 
     def institution(self, institution_id: str) -> Institution | None:
         """The institution with this id; None if the file has none."""

@@ -142,7 +142,7 @@ def _intersect(first: frozenset[str] | None, second: frozenset[str] | None) -> b
 def _profiles(file: ProfileFile) -> Profiles:
     """The values of a file without faults."""
     institutions = {
-        table.id: Institution(table.id, table.zone, table.name) for table in file.institution
+        table.id: Institution(**_same_options(table, Institution)) for table in file.institution
     }
     profiles = (_profile(table, institutions[table.institution]) for table in file.profile)
     return Profiles(tuple(institutions.values()), tuple(profiles))

@@ -1,0 +1,59 @@
+"""The fines that sums without a line may pay, in the order in which they were exported."""
+
+from collections.abc import Mapping
+
+from .ledger import AccountKey, Fine, FineKey, LineKey
+from .outcomes import Effect
+from .tracker import ChangeTracker
+from .words import Status
+
+
+class Debits:
+    """The transferred fines of accounts during a fold, without credits.
+
+    `export_numbers` has the numbers of the batches of live lines that were read. A line that is not
+    there is of a batch that this fold exports, and that one has the latest number.
+    """
+
+    def __init__(
+        self, fines: ChangeTracker[FineKey, Fine], export_numbers: Mapping[LineKey, int]
+    ) -> None:
+        self._fines = fines
+        self._export_numbers = export_numbers
+        self._fines_of: dict[AccountKey, dict[FineKey, None]] = {}
+        self._owing_again: dict[AccountKey, None] = {}
+
+    def note(self, effect: Effect) -> None:
+        """Notes a transaction that was posted."""
+        facts = effect.fine.facts
+        if effect.transferred > 0 and not facts.is_credit:
+            self._owing_again[facts.account] = None
+        if self._fines_of:
+            self._fines_of.setdefault(facts.account, {})[facts.key] = None
+
+    def take_owing_again(self) -> list[AccountKey]:
+        """The accounts of which a debit got outstanding since this was last called."""
+        accounts, self._owing_again = list(self._owing_again), {}
+        return accounts
+
+    def outstanding(self, account: AccountKey) -> list[Fine]:
+        """The fines of an account with something outstanding, in the order of their export."""
+        return [fine for fine in self._transferred(account) if fine.outstanding]
+
+    def latest(self, account: AccountKey) -> Fine | None:
+        """The fine of an account that was exported last, whether it is paid or not."""
+        return next(reversed(self._transferred(account)), None)
+
+    def _transferred(self, account: AccountKey) -> list[Fine]:
+        if not self._fines_of:
+            for fine in self._fines.now.values():
+                self._fines_of.setdefault(fine.facts.account, {})[fine.facts.key] = None
+        fines = (self._fines[key] for key in self._fines_of.get(account, ()))
+        debits = [f for f in fines if f.status is Status.TRANSFERRED and not f.facts.is_credit]
+        return sorted(debits, key=self._place_of_export)
+
+    def _place_of_export(self, fine: Fine) -> tuple[bool, int, int]:
+        assert fine.bursar_transaction_id is not None
+        key = LineKey(fine.facts.institution_id, fine.bursar_transaction_id)
+        number = self._export_numbers.get(key)
+        return number is None, number or 0, int(fine.bursar_transaction_id)

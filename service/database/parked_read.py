@@ -1,0 +1,53 @@
+"""Parked records as events of the core: their bytes are read as they were when they came."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import asyncpg
+
+from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
+from ..core.ledger import Origin, SourceKey
+from ..core.parked import ParkedFailure
+from ..core.words import Wait
+from ..messages.decode import parse_parked
+from ..runtime.problems import result_or_exception
+from .encodings import origin_of
+
+Parse = Callable[[str, Origin], Incoming | Rejection]
+CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
+
+
+def parked_key_of(row: asyncpg.Record) -> ParkedKey:
+    """Returns the key of a row of the table `parked`."""
+    return (row["record"], SourceKey(row["institution_id"], row["source"], row["id"]))
+
+
+def parked_items(rows: Sequence[asyncpg.Record], parse: Parse) -> dict[ParkedKey, ParkedEvent]:
+    """Returns the events of rows of the table `parked`, in the order of the rows.
+
+    Raises ParkedFailure with the keys of all records that cannot be read.
+    """
+    items: dict[ParkedKey, ParkedEvent] = {}
+    failures: dict[ParkedKey, Exception] = {}
+    for row in rows:
+        key = parked_key_of(row)
+        result = result_or_exception(partial(_parked_item, row, key[1], parse))
+        if isinstance(result, Exception):
+            failures[key] = result
+        else:
+            items[key] = result
+    if failures:
+        raise ParkedFailure(tuple(failures)) from next(iter(failures.values()))
+    return items
+
+
+def _parked_item(row: asyncpg.Record, key: SourceKey, parse: Parse) -> ParkedEvent:
+    contract, origin = CONTRACTS[row["record"]], origin_of(row)
+    event = parse(contract, origin)
+    if isinstance(event, Rejection):  # an earlier release has allowed more in an id
+        event = parse_parked(contract, origin)
+    # The record was sound when it was parked, and each release reads what the one before read.
+    assert isinstance(event, FineChanged | BursarPayment)
+    original_id = row["original"]
+    original = None if original_id is None else key._replace(id=original_id)
+    return ParkedEvent(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
