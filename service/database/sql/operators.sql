@@ -264,7 +264,8 @@ LEFT JOIN LATERAL ( -- noqa: ST05
     SELECT
         a.amount_created,
         a.adjusted_at,
-        a.disputed_at
+        a.disputed_at,
+        a.unconfirmed
     FROM fine_amendment AS a
     WHERE a.institution_id = fine.institution_id AND a.fine_id = fine.fine_id
     OFFSET 0 -- noqa: AM09
