@@ -104,6 +104,19 @@ async def test_a_source_that_is_another_spelling_of_a_known_one_is_refused_by_na
     )
 
 
+async def test_a_padded_id_in_a_file_is_that_of_its_line_and_zeros_are_that_of_none(
+    desk: Desk,
+) -> None:
+    lines, _ = await exported(desk.bursar.path, ["50.00", "7.00"])
+    await desk.imports(document((lines[0].zfill(20), "50.00"), ("0" * 20, "7.00")))
+    assert await outstanding(desk.bursar.path) == {"F-0": 0, "F-1": 7_00}
+    rows = await desk.bursar.path.rows("SELECT state, reason FROM payment ORDER BY payment_id")
+    assert [(row["state"], row["reason"]) for row in rows] == [
+        ("applied", None),
+        ("rejected", "unknown_line"),
+    ]
+
+
 async def test_of_two_imports_at_once_under_two_sources_one_is_refused(desk: Desk) -> None:
     job = desk.bursar.job
     outcomes = await asyncio.gather(

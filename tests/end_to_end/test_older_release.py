@@ -79,6 +79,7 @@ def send_payments(site: Site, numbers: range) -> None:
             fine_id=f"F-{number}",
             bursar_transaction_id=inputs.ABSENT,
             amount="5.00",
+            comment="two  blanks\tand a tab",  # the releases do not keep the same of it
         )
         records.append((b"%d" % (number % PATRONS), inputs.structured(PAYMENT, data)[0]))
     produce(site.servers, site.topic(PAYMENT), records)
