@@ -145,6 +145,7 @@ async def _problems(stage: Stage) -> list[str]:
     return [
         *checks.events_are_sound(outputs),
         *checks.batches_are_sound(outputs),
+        *checks.lines_are_sound(outputs),
         *await checks.tables_are_sound(stage.database, outputs),
     ]
 

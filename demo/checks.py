@@ -13,11 +13,12 @@ from jsonschema import Draft7Validator
 from lxml import etree
 
 from demo.outputs import Outputs, Record
-from demo.scene import LOANS
+from demo.scene import LOANS, MARKED_FINE, MARKED_FINE_BILLED, MARKED_FINE_TITLE
 from demo.world import ROOT
 
 CONTRACTS = ROOT / "contracts"
 XB = "{http://com/exlibris/urm/rep/externalsysfinesfees/xmlbeans}"
+ID_DIGITS = 11
 DECIMALS = 2  # of the demo's currencies
 
 
@@ -99,6 +100,34 @@ def _differing(manifest: Any, document: Record, root: etree._Element) -> Iterato
     for what, expected, actual in pairs:
         if expected != actual:
             yield f"{what}: the manifest says {expected}, the document {actual}"
+
+
+def lines_are_sound(outputs: Outputs) -> Iterator[str]:
+    """Ids have 11 digits with a check digit; the fine with marks is billed as adjusted."""
+    lines = [line for manifest in outputs.manifests for line in manifest["lines"]]
+    for line in lines:
+        number = line["bursar_transaction_id"]
+        if len(number) != ID_DIGITS or not has_check_digit(number):
+            yield f"line of {line['fine_id']}: {number} is no id of {ID_DIGITS} digits"
+    marked = [line for line in lines if line["fine_id"] == MARKED_FINE.fine_id]
+    ids = {line["bursar_transaction_id"] for line in marked}
+    expected = [(MARKED_FINE_TITLE, MARKED_FINE_BILLED)]
+    printed = [
+        (node.findtext(f"{XB}itemTitle"), Decimal(node.findtext(f".//{XB}sum") or ""))
+        for record in outputs.records["export-batch"]
+        for node in etree.fromstring(record.value).iter(f"{XB}userFineFee")
+        if node.findtext(f"{XB}bursarTransactionId") in ids
+    ]
+    if printed != expected:
+        yield f"line of {MARKED_FINE.fine_id}: {printed} is billed instead of {expected}"
+
+
+def has_check_digit(number: str) -> bool:
+    """Whether the last digit is right by ISO 7064, MOD 11,10, in the form of the standard."""
+    product = 10
+    for digit in number[:-1]:
+        product = ((int(digit) + product) % 10 or 10) * 2 % 11
+    return (product + int(number[-1])) % 10 == 1
 
 
 async def tables_are_sound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from demo.scene import College, Fine, Patron
@@ -33,6 +34,12 @@ class Expected:
         self.patron_of[fine.fine_id] = fine.patron
         self._move(fine.patron, fine.value, ZERO)
 
+    def adjusted(self, fine_id: str, amount: Decimal) -> None:
+        """The library gives an open fine of which nothing is paid another amount."""
+        fine = self.open[fine_id]
+        self.open[fine_id] = replace(fine, amount=str(amount))
+        self._move(fine.patron, amount - fine.value, ZERO)
+
     def exported(self, college: College) -> None:
         """All of an institution's open fines; a lost one closes, another stays if money returns."""
         for fine in [f for f in self.open.values() if f.patron.college == college]:
@@ -54,6 +61,11 @@ class Expected:
         self._move(patron, ZERO, -fits)
         if excess := amount - fits:
             self.created(Fine(patron, f"excess of {fine_id}", "CREDIT", str(-excess)))
+
+    def charged_back(self, fine_id: str, amount: Decimal) -> None:
+        """A part of a payment is taken back, and is owed at the bursar again."""
+        self.at_bursar[fine_id] += amount
+        self._move(self.patron_of[fine_id], ZERO, amount)
 
     def paid_early(self, fine_id: str, amount: Decimal) -> None:
         """Waits for the fine's export."""

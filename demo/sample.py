@@ -26,7 +26,7 @@ SIDE_BY_SIDE_WIDTH = 120
 PLACES = (
     ("{folder}/batches/*.xml", "what an ERP loads; docs/bursar-xml.md describes it"),
     ("{folder}/batches/manifests/*.json", "the control totals of each batch, and its lines"),
-    ("{folder}/events/*.jsonl", "every record of the five output topics, one on each line"),
+    ("{folder}/events/*.jsonl", "every record of five output topics, one on each line"),
     ("{folder}/profiles.toml", "the profiles that chose these fines; docs/reference/profiles.md"),
     ("make services", "PostgreSQL and Kafka, to try it by hand: docs/getting-started.md"),
     (

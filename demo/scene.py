@@ -99,7 +99,8 @@ XIAOMING = Patron(NORTH, "N-2", "王, 小明")
 FATIMA = Patron(SOUTH, "S-1", "الفهري, فاطمة")
 JOERG = Patron(SOUTH, "S-2", "Müller, Jörg")
 ADA = Patron(SOUTH, "S-3", "Okafor, Ada")
-PATRONS = (ANNA, XIAOMING, FATIMA, JOERG, ADA)
+KARLA = Patron(SOUTH, "S-4", "Weiß, Karla")
+PATRONS = (ANNA, XIAOMING, FATIMA, JOERG, ADA, KARLA)
 
 FINES = (
     Fine(ANNA, "F-1001", "OVERDUEFINE", "12.50", title="Law & Order <2nd edition>"),
@@ -111,6 +112,17 @@ FINES = (
     Fine(JOERG, "F-2004", "LOSTITEMREPLACEMENTFEE", "120.00", title="Faust", loan_id="L-32"),
 )
 LATE_FINE = Fine(ADA, "F-2005", "OVERDUEFINE", "18.20", title="Things Fall Apart")
+# The title as a catalogue has it: marks for sorting, a form feed, a no-break space, a control that
+# turns the writing. What is printed of it is the cleaned text.
+MARKED_FINE = Fine(
+    KARLA,
+    "F-2006",
+    "OVERDUEFINE",
+    "5.00",
+    title="\x98Die \x9cVerwandlung\f / Franz\u00a0Kafka\u200e ",
+)
+MARKED_FINE_TITLE = "Die Verwandlung / Franz Kafka"
+MARKED_FINE_BILLED = Decimal("7.50")
 LOANS = frozenset({"L-31", "L-32"})
 
 
@@ -140,6 +152,20 @@ def fine_created(fine: Fine) -> dict[str, object]:
     if fine.credit_of is not None:
         event["credit_of"] = fine.credit_of
     return event
+
+
+def fine_adjusted(fine: Fine, amount: str) -> dict[str, object]:
+    """The event's data: the fine's new amount, as a library system says it."""
+    return {
+        "institution_id": fine.patron.college.institution_id,
+        "source": "LIBRARY",
+        "change_id": f"{fine.fine_id}/adjusted",
+        "fine_id": fine.fine_id,
+        "kind": "adjusted",
+        "amount": amount,
+        "currency": fine.patron.college.currency,
+        "changed_at": datetime.now(UTC).isoformat(),
+    }
 
 
 def payment(

@@ -25,6 +25,7 @@ ACCOUNTS = {
     (patron.college.institution_id, patron.patron_id, patron.college.currency): patron
     for patron in PATRONS
 }
+REGISTRY_FRAME = b"\0\0\0\0\x01"  # before the value: a zero byte and the schema's number
 TYPE = "org.bursar-bridge.{}.v1"
 
 
@@ -93,6 +94,11 @@ class Stage:
         """In structured mode, for writers that cannot set headers: one JSON object says it all."""
         event = {**_attributes(name), "datacontenttype": "application/json", "data": data}
         await self._send(name, json_bytes(event), [])
+
+    async def publish_framed(self, name: str, data: dict[str, object]) -> None:
+        """In binary mode as a schema registry's client writes it, and without the optional time."""
+        headers = [header for header in event_headers(name) if header[0] != "ce_time"]
+        await self._send(name, REGISTRY_FRAME + json_bytes(data), headers)
 
     async def publish_bytes(self, name: str, value: bytes) -> None:
         """Whatever it is."""

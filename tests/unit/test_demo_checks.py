@@ -11,12 +11,13 @@ import pytest
 from demo import checks
 from demo.expected import Expected
 from demo.outputs import Outputs, Record
-from demo.scene import ADA, ANNA, NORTH, SOUTH, Fine
+from demo.scene import ADA, ANNA, MARKED_FINE, NORTH, SOUTH, Fine
 from tests.contracts.examples import CONTRACTS
 
 MANIFEST = CONTRACTS / "examples" / "export-manifest.v1" / "valid" / "first_batch.json"
 DOCUMENT = CONTRACTS / "export" / "examples" / "valid" / "several_patrons_and_fines.xml"
 IDENTITY = "6050/BURSAR_MAIN/1"
+SUMS = {"sha256": "", "count": 1, "total": "7.50", "file_name": "MAIN.xml"}
 
 
 def published(manifest: dict[str, Any], document: bytes) -> Outputs:
@@ -111,3 +112,53 @@ def test_expected_balances_of_an_overpaid_fine_have_a_credit() -> None:
     expected.paid("F-1", Decimal("12.50"))
     assert expected.balances() == {ADA: (Decimal("-2.50"), Decimal("0.00"))}
     assert expected.events == 4
+
+
+def test_expected_balances_of_an_adjusted_fine_paid_and_charged_back_in_part() -> None:
+    expected = Expected()
+    expected.created(Fine(ADA, "F-1", "OVERDUEFINE", "5.00"))
+    expected.adjusted("F-1", Decimal("7.50"))
+    assert expected.balances() == {ADA: (Decimal("7.50"), Decimal("0.00"))}
+    expected.exported(SOUTH)
+    expected.paid("F-1", Decimal("7.50"))
+    expected.charged_back("F-1", Decimal("3.00"))
+    assert expected.balances() == {ADA: (Decimal("0.00"), Decimal("3.00"))}
+    assert expected.events == 5
+
+
+@pytest.mark.parametrize(
+    ("number", "result"), [("10000000018", True), ("10000000019", False), ("10000000081", False)]
+)
+def test_the_check_digit_of_an_id(number: str, result: bool) -> None:
+    assert checks.has_check_digit(number) is result
+
+
+def billed(title: str, amount: str, number: str = "10000000018") -> list[str]:
+    """What differs when the fine with marks is billed like this."""
+    line = {"bursar_transaction_id": number, "fine_id": MARKED_FINE.fine_id}
+    document = f"""
+        <xb:userFineFee xmlns:xb="{checks.XB.strip("{}")}">
+          <xb:itemTitle>{title}</xb:itemTitle><xb:sum>{amount}</xb:sum>
+          <xb:bursarTransactionId>{number}</xb:bursarTransactionId>
+        </xb:userFineFee>"""
+    return [*checks.lines_are_sound(published(SUMS | {"lines": [line]}, document.encode()))]
+
+
+def test_a_fine_that_is_billed_readably_and_as_adjusted_passes() -> None:
+    assert billed("Die Verwandlung / Franz Kafka", "7.5") == []
+
+
+@pytest.mark.parametrize(
+    ("title", "amount", "number", "named"),
+    [
+        ("Die Verwandlung / Franz Kafka", "5", "10000000018", "5"),
+        ("\x98Die \x9cVerwandlung / Franz Kafka", "7.5", "10000000018", "Verwandlung"),
+        ("Die Verwandlung / Franz Kafka", "7.5", "10000000019", "11 digits"),
+        ("Die Verwandlung / Franz Kafka", "7.5", "1000000000000001", "11 digits"),
+    ],
+)
+def test_a_line_that_is_billed_otherwise_is_named(
+    title: str, amount: str, number: str, named: str
+) -> None:
+    result = billed(title, amount, number)
+    assert any(named in line for line in result), result
