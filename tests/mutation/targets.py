@@ -12,6 +12,8 @@ RULES = (
     "tests/unit/test_rules_numbers.py",
     "tests/unit/test_rules_fines.py",
     "tests/unit/test_rules_changes.py",
+    "tests/unit/test_rules_adjusted.py",
+    "tests/unit/test_rules_disputes.py",
     "tests/unit/test_rules_payments.py",
     "tests/unit/test_rules_payments_rejected.py",
     "tests/unit/test_rules_payments_parked.py",
