@@ -31,6 +31,7 @@ included = true
 id = "102"
 zone = "Europe/Vienna"
 name = "South College"
+lump_payments = "oldest_first"  # a sum that names a patron alone pays the oldest export first
 
 [[profile]]
 code = "SOUTH"
@@ -175,8 +176,9 @@ def payment(
     *,
     bursar_transaction_id: str | None = None,
     fine_id: str | None = None,
+    patron_id: str | None = None,
 ) -> dict[str, object]:
-    """The event's data, as an ERP says it: by its own reference, by the library's, or by both."""
+    """The event's data, as an ERP says it: by its reference, by the library's, or by the patron."""
     event: dict[str, object] = {
         "institution_id": college.institution_id,
         "source": "ERP",
@@ -190,4 +192,6 @@ def payment(
         event["bursar_transaction_id"] = bursar_transaction_id
     if fine_id is not None:
         event["fine_id"] = fine_id
+    if patron_id is not None:
+        event["patron_id"] = patron_id
     return event

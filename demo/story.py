@@ -112,6 +112,13 @@ async def _charged_back(stage: Stage) -> None:
     await stage.publish_structured("bursar-payment", event)
 
 
+async def _paid_by_sum(stage: Stage) -> None:
+    """The ERP says whose money it is, and not for which line; the patron owes for one alone."""
+    stage.expected.paid(MARKED_FINE.fine_id, Decimal("3.00"))
+    event = payment(SOUTH, "PAY-9", "3.00", patron_id=MARKED_FINE.patron.patron_id)
+    await stage.publish_structured("bursar-payment", event)
+
+
 STEPS = (
     Step("1 fines and credits created", _created),
     Step("2 North exported (export only)", _exported_north),
@@ -128,4 +135,5 @@ STEPS = (
     Step("13 South exported again", _exported_south),
     Step("14 F-2006 paid, id padded", _paid_by_padded_id),
     Step("15 3.00 of it charged back", _charged_back),
+    Step("16 paid by a sum without a line", _paid_by_sum),
 )

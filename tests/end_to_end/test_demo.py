@@ -117,6 +117,7 @@ def assert_shows_a_fine_and_what_to_read(output: str) -> None:
     assert re.search(r"│ 10 F-2005 comes +│ F-2005 +│ Okafor, Ada +│ EUR │ +0.00 → 18.20 │", output)
     assert re.search(r"│ 12 F-2006 adjusted .*│ +5.00 → 7.50 │ +0.00 │ +5.00 → 7.50 │", output)
     assert re.search(r"│ 15 3.00 of it charged back .*│ +0.00 │ +0.00 → 3.00 │", output)
+    assert re.search(r"│ 16 paid by a sum without a line .*│ +0.00 │ +3.00 → 0.00 │", output)
     for part in ('"fine_id": "F-2005"', '"transferred": "18.20"', "<xb:sum>18.2</xb:sum>"):
         assert part in output
     lines = output.partition("Look next\n")[2].splitlines()[:-1]
