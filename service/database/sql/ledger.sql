@@ -113,7 +113,8 @@ LEFT JOIN fine_amendment AS amendment
 -- The credits of some debits, in the same account, each with what its row does not say: how much of
 -- it was waived or cancelled, and whether the excess of a payment or a change in the library has
 -- made it. It has followed its fine if the fine was closed by its own export when the credit was
--- exported last; sequences are those of the one account.
+-- exported last; sequences are those of the one account. OFFSET 0 keeps the look-ups by key: with
+-- old statistics all fines would be read.
 SELECT
     credit.institution_id,
     credit.fine_id,
@@ -133,14 +134,29 @@ SELECT
         LIMIT 1
     ), FALSE) AS followed
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-INNER JOIN fine AS debit USING (institution_id, fine_id)
-INNER JOIN fine AS credit
-    ON
-        debit.institution_id = credit.institution_id
-        AND debit.fine_id = credit.credit_of
-        AND debit.patron_id = credit.patron_id
-        AND debit.currency = credit.currency
-        AND credit.type = 'CREDIT'
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        f.institution_id,
+        f.fine_id,
+        f.patron_id,
+        f.currency
+    FROM fine AS f
+    WHERE f.institution_id = k.institution_id AND f.fine_id = k.fine_id AND f.type <> 'CREDIT'
+    OFFSET 0 -- noqa: AM09
+) AS debit
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        f.institution_id,
+        f.fine_id
+    FROM fine AS f
+    WHERE
+        f.institution_id = debit.institution_id
+        AND f.credit_of = debit.fine_id
+        AND f.patron_id = debit.patron_id
+        AND f.currency = debit.currency
+        AND f.type = 'CREDIT'
+    OFFSET 0 -- noqa: AM09
+) AS credit
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(t.amount) FILTER (
@@ -151,8 +167,7 @@ CROSS JOIN LATERAL (
         max(t.sequence) FILTER (WHERE t.kind = 'export') AS exported
     FROM ledger_transaction AS t
     WHERE t.institution_id = credit.institution_id AND t.fine_id = credit.fine_id
-) AS history
-WHERE debit.type <> 'CREDIT';
+) AS history;
 
 -- name: read_patron
 -- Patrons by their keys.

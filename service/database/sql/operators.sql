@@ -326,11 +326,16 @@ SELECT
     'credit_unconfirmed' AS reason,
     count(*)::bigint AS fines
 FROM fine_amendment AS amendment
-INNER JOIN fine USING (institution_id, fine_id)
-WHERE
-    amendment.unconfirmed
-    AND fine.status = 'Active'
-    AND fine.refused_reason IS NULL;
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT FROM fine
+    WHERE
+        fine.institution_id = amendment.institution_id
+        AND fine.fine_id = amendment.fine_id
+        AND fine.status = 'Active'
+        AND fine.refused_reason IS NULL
+    OFFSET 0 -- noqa: AM09
+) AS unconfirmed
+WHERE amendment.unconfirmed;
 
 -- name: causes_of_holding
 -- The latest transaction of the kind that is asked for of each fine: what disputed it, or refused
