@@ -32,21 +32,31 @@ SELECT
     coalesce(kept.record_headers, parked.record_headers) AS record_headers,
     parked.traceparent, parked.recorded_at,
     extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds,
-    lump.patron_id, lump.currency, lump.rule, payment.amount
+    lump.patron_id, lump.currency, lump.rule, lump.amount
 FROM parked
 LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
 LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
-LEFT JOIN payment_sum AS lump
-    ON
+LEFT JOIN LATERAL (
+    SELECT
+        kept_sum.patron_id,
+        kept_sum.currency,
+        kept_sum.rule,
+        (
+            SELECT payment.amount FROM payment
+            WHERE
+                payment.institution_id = kept_sum.institution_id
+                AND payment.source = kept_sum.source
+                AND payment.payment_id = kept_sum.payment_id
+        ) AS amount
+    FROM payment_sum AS kept_sum
+    WHERE
         parked.record = 'payment'
-        AND parked.institution_id = lump.institution_id
-        AND parked.source = lump.source
-        AND parked.id = lump.payment_id
-LEFT JOIN payment
-    ON
-        lump.institution_id = payment.institution_id
-        AND lump.source = payment.source
-        AND lump.payment_id = payment.payment_id
+        AND parked.fine_id IS NULL
+        AND kept_sum.institution_id = parked.institution_id
+        AND kept_sum.source = parked.source
+        AND kept_sum.payment_id = parked.id
+    OFFSET 0 -- noqa: AM09
+) AS lump ON TRUE
 WHERE
     ($1::text IS NULL OR parked.institution_id = $1)
     AND (

@@ -138,24 +138,33 @@ FROM (
 ORDER BY paid.place NULLS LAST;
 
 -- name: parked_sums_of_patron
--- Sums without a line of a patron that wait: no fine says so.
+-- Sums without a line of a patron that wait: no fine says so. OFFSET 0 keeps the look-up of each by
+-- its key.
 SELECT
-    parked.record, parked.source, parked.id, parked.wait, parked.fine_id, parked.original,
-    parked.recorded_at, kept.currency, payment.amount
+    waiting.record, waiting.source, waiting.id, waiting.wait, waiting.fine_id, waiting.original,
+    waiting.recorded_at, waiting.amount, kept.currency
 FROM payment_sum AS kept
-INNER JOIN parked
-    ON
-        kept.institution_id = parked.institution_id
+CROSS JOIN LATERAL (
+    SELECT
+        parked.record, parked.source, parked.id, parked.wait, parked.fine_id, parked.original,
+        parked.recorded_at, parked.arrival,
+        (
+            SELECT payment.amount FROM payment
+            WHERE
+                payment.institution_id = parked.institution_id
+                AND payment.source = parked.source
+                AND payment.payment_id = parked.id
+        ) AS amount
+    FROM parked
+    WHERE
+        parked.institution_id = kept.institution_id
         AND parked.record = 'payment'
-        AND kept.source = parked.source
-        AND kept.payment_id = parked.id
-INNER JOIN payment
-    ON
-        kept.institution_id = payment.institution_id
-        AND kept.source = payment.source
-        AND kept.payment_id = payment.payment_id
+        AND parked.source = kept.source
+        AND parked.id = kept.payment_id
+    OFFSET 0 -- noqa: AM09
+) AS waiting
 WHERE kept.institution_id = $1 AND kept.patron_id = $2
-ORDER BY parked.arrival;
+ORDER BY waiting.arrival;
 
 -- name: fines
 -- Fines as they are now.
@@ -441,7 +450,8 @@ LEFT JOIN LATERAL (
         kept.fines
     FROM report_sum AS kept
     WHERE
-        kept.institution_id = page.institution_id
+        page.fine_id IS NULL
+        AND kept.institution_id = page.institution_id
         AND kept.source = page.source
         AND kept.payment_id = coalesce(page.reverses, page.payment_id)
     OFFSET 0 -- noqa: AM09
