@@ -132,7 +132,8 @@ async def test_an_unknown_line_says_where_the_institution_has_no_profile(path: W
     )
     details = await path.rows("SELECT institution_id, detail FROM rejected ORDER BY 1, 2")
     line, has_none = (
-        "bursar_transaction_id: is not known here",
+        "bursar_transaction_id: is not known here; it does not have 11 digits, or 16 as earlier ids"
+        " have",
         "institution_id: has no profile here",
     )
     assert details == [

@@ -156,8 +156,8 @@ GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 -- credit, in the same account.
 -- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
--- the file would read them all. For the same reason each payment is looked up by its key among those
--- that were reversed and among sums: NOT EXISTS may read the whole table.
+-- the file would read them all. For the same reason each payment is looked up by its key among
+-- those that were reversed and among sums: NOT EXISTS may read the whole table.
 SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
     payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
