@@ -251,6 +251,7 @@ def test_every_kind_has_its_label_unless_a_profile_says_otherwise() -> None:
         "desk_payment": "Payment",
         "waiver": "Waive",
         "cancellation": "Cancel",
+        "adjustment": "Adjust",
         "disputed": "Dispute",
         "restored": "Restore",
         "export": "Export",
