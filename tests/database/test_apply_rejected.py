@@ -131,10 +131,10 @@ async def test_an_unknown_line_says_where_the_institution_has_no_profile(path: W
         response(response_id="elsewhere", institution_id="77", batch_number=9),
     )
     details = await path.rows("SELECT institution_id, detail FROM rejected ORDER BY 1, 2")
-    line, has_none = (
-        "bursar_transaction_id: is not known here; it does not have 11 digits, or 16 as earlier ids"
-        " have",
-        "institution_id: has no profile here",
+    has_none = "institution_id: has no profile here"
+    line = (
+        "bursar_transaction_id: is not known here; "
+        "it does not have 11 digits, or 16 as earlier ids have"
     )
     assert details == [
         {"institution_id": "6050", "detail": line},
