@@ -133,7 +133,7 @@ async def test_an_unknown_line_says_where_the_institution_has_no_profile(path: W
     details = await path.rows("SELECT institution_id, detail FROM rejected ORDER BY 1, 2")
     has_none = "institution_id: has no profile here"
     line = (
-        "bursar_transaction_id: is not known here; "
+        "bursar_transaction_id: is not known here: "
         "it does not have 11 digits, or 16 as earlier ids have"
     )
     assert details == [
