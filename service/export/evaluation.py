@@ -44,13 +44,26 @@ Page = Callable[[Position, int], Awaitable[list[Fine]]]
 
 
 @dataclass(frozen=True, slots=True)
+class SetApart:
+    """The ids of fines of which the ledger says more than their rows.
+
+    `failed` have a change that failed, so that it is not known what they owe. `made_later` are
+    credits that the service itself has made since the cutoff, whatever their `created_at`.
+    """
+
+    failed: frozenset[str]
+    made_later: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The open fines of one patron, each with the reason why it is not exported now.
 
     The reason of a fine that is to be exported is None; `selected` has these fines with their
     sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
     is None if the database has no such patron any more. `credited` has the fines that the patron's
-    credits are of, by the ids of the credits.
+    credits are of, by the ids of the credits, and `later` the ids of the fines that were created
+    after the cutoff.
     """
 
     patron_id: str
@@ -59,6 +72,7 @@ class Evaluation:
     together: int
     selected: tuple[SelectedFine, ...] = ()
     credited: Mapping[str, Fine] = field(default_factory=dict)
+    later: frozenset[str] = frozenset()
 
 
 async def evaluations(
@@ -126,11 +140,11 @@ async def evaluate(
     """
     keys = {(profile.institution_id, fines[0].facts.patron_id) for fines in groups}
     patrons = await store.patrons(connection, keys)
-    waiting = await ids_of_waiting(connection, run, groups)
+    apart = await set_apart(connection, run, groups)
     others = await fines_of_credits(connection, store, run, groups)
 
     def work(some: Sequence[Group]) -> list[Evaluation]:
-        evaluated = evaluate_groups(profile, run, some, patrons, waiting, others)
+        evaluated = evaluate_groups(profile, run, some, patrons, apart, others)
         return [replace(each, selected=_selected(profile, each)) for each in evaluated]
 
     def work_or_name_failing() -> list[Evaluation]:
@@ -146,12 +160,13 @@ async def evaluate(
     return await run_in_thread(connection, sum(map(len, groups)), work_or_name_failing)
 
 
-async def ids_of_waiting(
-    connection: Connection, run: OpenRun, groups: Sequence[Group]
-) -> frozenset[str]:
-    """The ids of the fines with a change that failed: it is not known what they owe."""
+async def set_apart(connection: Connection, run: OpenRun, groups: Sequence[Group]) -> SetApart:
+    """Reads what the rows of the fines do not say of them."""
     fines = [fine for group in groups for fine in group]
-    return await fines_that_wait(connection, run.institution_id, fines, run.left_out)
+    return SetApart(
+        await fines_that_wait(connection, run.institution_id, fines, run.left_out),
+        await export_store.credits_made_later(connection, run, fines),
+    )
 
 
 def evaluate_groups(
@@ -159,19 +174,18 @@ def evaluate_groups(
     run: OpenRun,
     groups: Sequence[Group],
     patrons: Mapping[PatronKey, Patron],
-    waiting: Collection[str],
+    apart: SetApart,
     others: Mapping[FineKey, Fine],
     in_batch: Collection[str] | None = None,
 ) -> list[Evaluation]:
     """Evaluates each patron's fines, without sizes. Pure.
 
-    `waiting` has the ids of the fines with a change that failed, and `others` has fines that the
-    patrons' credits name. `in_batch` has the ids of the fines that were selected for the batch; it
-    is None as long as nothing is selected.
+    `apart` is what the rows of the fines do not say, and `others` has fines that the patrons'
+    credits name. `in_batch` has the ids of the fines that were selected for the batch; it is None
+    as long as nothing is selected.
     """
     return [
-        _evaluate_patron(profile, run, patrons, fines, waiting, others, in_batch)
-        for fines in groups
+        _evaluate_patron(profile, run, patrons, fines, apart, others, in_batch) for fines in groups
     ]
 
 
@@ -180,19 +194,25 @@ def _evaluate_patron(
     run: OpenRun,
     patrons: Mapping[PatronKey, Patron],
     fines: Group,
-    waiting: Collection[str],
+    apart: SetApart,
     others: Mapping[FineKey, Fine],
     in_batch: Collection[str] | None,
 ) -> Evaluation:
     patron_id = fines[0].facts.patron_id
     patron = patrons.get((profile.institution_id, patron_id))
     credited_fines = credited_fines_of(fines, others)
+    later = frozenset(
+        fine.facts.fine_id
+        for fine in fines
+        if fine.facts.created_at > run.cutoff or fine.facts.fine_id in apart.made_later
+    )
     candidates = [
         candidate_of(
             profile,
             patron,
             fine,
-            waits=fine.facts.fine_id in waiting,
+            waits=fine.facts.fine_id in apart.failed,
+            is_later=fine.facts.fine_id in later,
             credited_fine=credited_fines.get(fine.facts.fine_id),
         )
         for fine in fines
@@ -201,7 +221,7 @@ def _evaluate_patron(
     cutoff_on = local_date(run.cutoff, profile.zone)
     exclusions, together = select(profile, candidates, cutoff_on, taken, in_batch)
     results = tuple(zip(fines, exclusions, strict=True))
-    return Evaluation(patron_id, patron, results, together, credited=credited_fines)
+    return Evaluation(patron_id, patron, results, together, credited=credited_fines, later=later)
 
 
 def candidate_of(
@@ -210,13 +230,14 @@ def candidate_of(
     fine: Fine,
     *,
     waits: bool = False,
+    is_later: bool = False,
     credited_fine: Fine | None = None,
 ) -> Candidate:
     """What the selection needs to know of a fine.
 
     `patron` is None if the database has no such patron any more. `waits` says that a change of the
-    fine has failed, so that a person has to decide about it first. `credited_fine` is the fine that
-    a credit is one of.
+    fine has failed, so that a person has to decide about it first, and `is_later` that the fine was
+    created after the cutoff. `credited_fine` is the fine that a credit is one of.
     """
     facts = fine.facts
     return Candidate(
@@ -226,6 +247,7 @@ def candidate_of(
         remaining=fine.remaining,
         currency=facts.currency,
         created_on=local_date(facts.created_at, profile.zone),
+        is_later=is_later,
         library_code=facts.owner.library_code if facts.owner else None,
         user_group=patron.user_group if patron else "",
         identifiers=patron.identifiers if patron else (),

@@ -91,7 +91,7 @@ class Explanation:
         candidate = candidate_of(self._profile, self._evaluation.patron, fine)
         match exclusion:
             case Exclusion.TOO_YOUNG:
-                return self._due_from(candidate)
+                return self._due_from(fine, candidate)
             case Exclusion.BELOW_MINIMUM:
                 return self._of_minimum(candidate)
             case Exclusion.NO_IDENTIFIER:
@@ -112,7 +112,9 @@ class Explanation:
             case _:
                 return _WORDS[exclusion]
 
-    def _due_from(self, candidate: Candidate) -> str:
+    def _due_from(self, fine: Fine, candidate: Candidate) -> str:
+        if fine.facts.fine_id in self._evaluation.later:
+            return "created after the cutoff of the run: the next run may take it"
         days = minimum_age_days(self._profile, candidate)
         try:
             due_on = candidate.created_on + timedelta(days=days)

@@ -5,7 +5,7 @@ read after that cannot change until the commit.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,10 +28,11 @@ from .build import Draft, build
 from .credited import fines_of_credits
 from .evaluation import (
     Group,
+    SetApart,
     by_patron,
     evaluate_groups,
-    ids_of_waiting,
     position_of,
+    set_apart,
     whole_patrons,
 )
 from .manifest import Manifest
@@ -170,11 +171,9 @@ async def check_again(
     due: list[Fine] = []
     held_back = Counter(plan.held_back)
 
-    def check(
-        groups: Sequence[Group], waiting: Collection[str], others: Mapping[FineKey, Fine]
-    ) -> None:
+    def check(groups: Sequence[Group], apart: SetApart, others: Mapping[FineKey, Fine]) -> None:
         for evaluation in evaluate_groups(
-            profile, run, groups, view.patrons, waiting, others, in_batch
+            profile, run, groups, view.patrons, apart, others, in_batch
         ):
             for fine, exclusion in evaluation.fines:
                 if fine.facts.key not in selected:
@@ -186,10 +185,10 @@ async def check_again(
 
     async for groups in _patrons_to_check(connection, store, profile, run, plan, view):
         still_open = [group for fines in groups if (group := _still_open(fines, view))]
-        waiting = await ids_of_waiting(connection, run, still_open)
+        apart = await set_apart(connection, run, still_open)
         others = await fines_of_credits(connection, store, run, still_open, view.fines)
         await run_in_thread(
-            connection, sum(map(len, still_open)), partial(check, still_open, waiting, others)
+            connection, sum(map(len, still_open)), partial(check, still_open, apart, others)
         )
     due.sort(key=position_of)
     return due, run.moved(plan.reached, held_back, due)

@@ -59,7 +59,8 @@ class Candidate:
     says that the bursar refused its line and no person has released the fine since. `unconfirmed`
     says that an imported file has made the credit and no person has released it. If it is a credit
     of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
-    are None.
+    are None. `is_later` says that the fine was created after the run's cutoff, on the same date
+    perhaps.
     """
 
     institution_id: str
@@ -79,6 +80,7 @@ class Candidate:
     unconfirmed: bool = False
     credit_of: str | None = None
     credited: Status | None = None
+    is_later: bool = False
 
 
 def local_date(instant: datetime, zone: str) -> date:
@@ -135,7 +137,8 @@ def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exc
     """
     if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
-    if (cutoff_on - candidate.created_on).days < minimum_age_days(profile, candidate):
+    age_days = (cutoff_on - candidate.created_on).days
+    if candidate.is_later or age_days < minimum_age_days(profile, candidate):
         return Exclusion.TOO_YOUNG
     if abs(candidate.remaining) < minimum_amount(profile, candidate):
         return Exclusion.BELOW_MINIMUM

@@ -5,12 +5,13 @@ them without taking them, and no number is missing.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import orjson
 
 from ..core.bursar_ids import NUMBER_MIN
 from ..core.ledger import Fine, FineKey
+from ..core.words import EXCESS_PREFIX
 from ..database.ledger_read import LedgerReader, key_columns
 from ..database.session import Connection, statements
 from .batch import CreditRef, Position
@@ -142,6 +143,18 @@ async def open_fines(
         some = (*place, patron_ids, known, limit)
         rows = await connection.fetch(SQL["open_fines_of_patrons"], *some)
     return await store.fines_of(connection, rows)
+
+
+async def credits_made_later(
+    connection: Connection, run: OpenRun, fines: Iterable[Fine]
+) -> frozenset[str]:
+    """The ids of those credits that payments and changes have made since the cutoff of the run."""
+    ids = [fine.facts.fine_id for fine in fines]
+    made = sorted({fine_id for fine_id in ids if fine_id.startswith(EXCESS_PREFIX)})
+    if not made:
+        return frozenset()
+    rows = await connection.fetch(SQL["credits_made_later"], run.institution_id, made, run.cutoff)
+    return frozenset(row["fine_id"] for row in rows)
 
 
 async def open_fines_left(connection: Connection, profile: Profile) -> int:

@@ -263,6 +263,16 @@ WHERE
     AND parked.record = 'change'
     AND parked.fine_id = any($2::text []);
 
+-- name: credits_made_later
+-- Which of these credits were made after an instant: the ledger keeps when, their rows do not.
+SELECT DISTINCT fine_id
+FROM ledger_transaction
+WHERE
+    institution_id = $1
+    AND fine_id = any($2::text [])
+    AND kind = 'credit'
+    AND recorded_at > $3;
+
 -- name: open_fines_left
 -- The most that a run has before it: not all of it is due, some is held back. Counted up to $5.
 SELECT count(*)::bigint AS fines
