@@ -62,8 +62,8 @@ class Evaluation:
     The reason of a fine that is to be exported is None; `selected` has these fines with their
     sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
     is None if the database has no such patron any more. `credited` has the fines that the patron's
-    credits are of, by the ids of the credits, and `later` the ids of the fines that were created
-    after the cutoff.
+    credits are of, by the ids of the credits, and `later` the ids of credits that the service has
+    made since the cutoff.
     """
 
     patron_id: str
@@ -201,18 +201,13 @@ def _evaluate_patron(
     patron_id = fines[0].facts.patron_id
     patron = patrons.get((profile.institution_id, patron_id))
     credited_fines = credited_fines_of(fines, others)
-    later = frozenset(
-        fine.facts.fine_id
-        for fine in fines
-        if fine.facts.created_at > run.cutoff or fine.facts.fine_id in apart.made_later
-    )
     candidates = [
         candidate_of(
             profile,
             patron,
             fine,
             waits=fine.facts.fine_id in apart.failed,
-            is_later=fine.facts.fine_id in later,
+            is_later=fine.facts.fine_id in apart.made_later,
             credited_fine=credited_fines.get(fine.facts.fine_id),
         )
         for fine in fines
@@ -221,7 +216,9 @@ def _evaluate_patron(
     cutoff_on = local_date(run.cutoff, profile.zone)
     exclusions, together = select(profile, candidates, cutoff_on, taken, in_batch)
     results = tuple(zip(fines, exclusions, strict=True))
-    return Evaluation(patron_id, patron, results, together, credited=credited_fines, later=later)
+    return Evaluation(
+        patron_id, patron, results, together, credited=credited_fines, later=apart.made_later
+    )
 
 
 def candidate_of(
@@ -236,8 +233,8 @@ def candidate_of(
     """What the selection needs to know of a fine.
 
     `patron` is None if the database has no such patron any more. `waits` says that a change of the
-    fine has failed, so that a person has to decide about it first, and `is_later` that the fine was
-    created after the cutoff. `credited_fine` is the fine that a credit is one of.
+    fine has failed, so that a person has to decide about it first, and `is_later` that the service
+    has made the credit since the cutoff. `credited_fine` is the fine that a credit is one of.
     """
     facts = fine.facts
     return Candidate(

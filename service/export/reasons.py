@@ -114,7 +114,7 @@ class Explanation:
 
     def _due_from(self, fine: Fine, candidate: Candidate) -> str:
         if fine.facts.fine_id in self._evaluation.later:
-            return "created after the cutoff of the run: the next run may take it"
+            return "made after the cutoff of the run: the next run may take it"
         days = minimum_age_days(self._profile, candidate)
         try:
             due_on = candidate.created_on + timedelta(days=days)

@@ -59,8 +59,7 @@ class Candidate:
     says that the bursar refused its line and no person has released the fine since. `unconfirmed`
     says that an imported file has made the credit and no person has released it. If it is a credit
     of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
-    are None. `is_later` says that the fine was created after the run's cutoff, on the same date
-    perhaps.
+    are None. `is_later` says that the service has made the credit since the run's cutoff.
     """
 
     institution_id: str

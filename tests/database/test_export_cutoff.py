@@ -1,24 +1,18 @@
-"""What is created after the cutoff of a run waits for the next run (rules.md, 5)."""
+"""What the service creates after the cutoff of a run waits for the next run (rules.md, 5)."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 from service.database.ledger_read import LedgerReader
 from service.export.preview import preview
 from service.messages.decode import parse
 from tests.support.exports import check_sealed, fine_ids, only, patron, profiles_with, run
-from tests.support.write_path import Record, WritePath, change, fine, payment
+from tests.support.write_path import WritePath, change, fine, payment
 
 WITH_CREDITS = profiles_with(1, credits={"included": True})
 # A payment from before the run that waits for the export of its fine, with an excess of 4.50.
 OVERPAID = (fine(fine_id="F-1"), payment(amount="100.00", paid_at="2026-09-02T00:00:00Z"))
-
-
-def of_hour(hours: float, fine_id: str) -> Record:
-    created_at = datetime.now(UTC) + timedelta(hours=hours)
-    return fine(fine_id=fine_id, created_at=created_at.isoformat())
 
 
 async def credit_ids(path: WritePath) -> list[object]:
@@ -58,9 +52,3 @@ async def test_a_credit_that_a_change_makes_during_a_run_waits_for_the_next_run(
     assert fine_ids(await check_sealed(path)) == [["F-1"], ["G-1"]]
     await run(path, profiles)
     assert fine_ids(await check_sealed(path)) == [["F-1"], ["G-1"], await credit_ids(path)]
-
-
-async def test_a_fine_of_a_later_instant_waits(path: WritePath) -> None:
-    await path.take(of_hour(-0.01, "EARLIER"), of_hour(0.01, "LATER"))
-    await run(path, profiles_with())
-    assert fine_ids(await check_sealed(path)) == [["EARLIER"]]
