@@ -91,7 +91,8 @@ class Applier(Committer):
         await offsets.advance(connection, steps)
         crash_point("offsets_moved")
         events = poll.events
-        self.tally.add_cuts(events)
+        if any(event.cuts for event in events):
+            self.tally.add_cuts(events)
         references = references_of(events)
         changes = await self.apply_events(connection, references, events, (), poll.rejections)
         await self._put_failed(connection, poll.failed)

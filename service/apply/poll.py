@@ -14,9 +14,8 @@ from typing import Generic, NamedTuple, TypeVar
 import asyncpg
 import structlog
 
-from ..core.digests import record_digest
 from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
-from ..core.ledger import Origin
+from ..core.ledger import Origin, record_digest
 from ..database.offsets import Assignment, Step, TopicAndPartition
 from ..database.session import Connection, statements
 from ..runtime.telemetry import Event

@@ -14,7 +14,7 @@ from dataclasses import replace
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ..core.digests import record_digest
+from ..core.ledger import record_digest
 from ..database import offsets
 from ..database.offsets import Assignment
 from ..database.session import Pool

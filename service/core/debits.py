@@ -24,7 +24,7 @@ class Debits:
         self._owing_again: dict[AccountKey, None] = {}
 
     def note(self, effect: Effect) -> None:
-        """Notes a transaction that was posted."""
+        """Notes a transaction that changes what is transferred, or whose fine is transferred."""
         facts = effect.fine.facts
         if effect.transferred > 0 and not facts.is_credit:
             self._owing_again[facts.account] = None

@@ -33,6 +33,7 @@ from .outcomes import Applied, Effect, Rejected
 from .shares import LumpRule, LumpSum, SumQueue
 from .tracker import Changed, ChangeTracker
 from .transaction import Transaction
+from .words import Status
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
@@ -151,7 +152,8 @@ class Workspace:
         self.fines.put(fine.facts.key, fine)
         if fine.facts.credit_of is not None:
             self._credits.note(effect)
-        self.debits.note(effect)
+        if effect.transferred or fine.status is Status.TRANSFERRED:
+            self.debits.note(effect)
         self.transactions.append(
             Transaction(
                 before,

@@ -78,7 +78,9 @@ class LedgerReader:
         parked records that cannot be read.
         """
         view = await self._view(connection, references, locked)
-        return await with_credits(connection, self.fines_by_key, references, view)
+        if references.may_need_credits or any(item.is_change for item in view.parked.values()):
+            view = await with_credits(connection, self.fines_by_key, references, view)
+        return view
 
     async def _view(self, connection: Connection, references: References, locked: View) -> View:
         lines = await self._read(connection, tables.LINE, references.lines)
@@ -95,13 +97,17 @@ class LedgerReader:
         reached |= credits_made_by(originals)
         queues = reached | references.created.keys()
 
-        trying = await lump_sums.sums_to_try(connection, references, locked)
+        trying: set[tuple[str, str, str, str]] = set()
+        if references.exported or references.originals:
+            trying = await lump_sums.sums_to_try(connection, references, locked)
         parked = await self._parked(connection, queues, references, trying)
         waiting = [item.event for item in parked.values() if isinstance(item.event, BursarPayment)]
         await self._add_waiting(connection, waiting, references, payments, lines)
-        sums = await lump_sums.read_sums(
-            connection, references, locked, payments.values(), parked.values()
-        )
+        sums = lump_sums.Sums()
+        if payments or parked or references.sums:
+            sums = await lump_sums.read_sums(
+                connection, references, locked, payments.values(), parked.values()
+            )
         paid = [value for value in payments.values() if fines_named_by([value]) & queues]
         fines = await self.fines_by_key(connection, queues | credits_made_by(paid) | sums.fines)
         _require_locked(fines, references.created.keys() - reached, locked)

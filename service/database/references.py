@@ -60,6 +60,11 @@ class References:
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)
     without: set[ParkedKey] = field(default_factory=set)
 
+    @property
+    def may_need_credits(self) -> bool:
+        """Whether it may matter which credits fines have, if no change was parked."""
+        return bool(self.is_export or self.changes or self.whole_batches or self.refused_lines)
+
     def add(self, event: Event) -> None:
         """Adds what the event refers to."""
         match event:

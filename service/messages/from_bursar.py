@@ -9,7 +9,7 @@ from pydantic import Field
 from ..core.events import BursarPayment, ExportResponse
 from ..core.ledger import BatchKey, Origin
 from ..core.words import PaymentKind, ResponseOutcome
-from .texts import Reading, code
+from .texts import Reading, code, digest_of
 from .values import (
     COMMENT_CHARACTERS_MAX,
     REASON_CHARACTERS_MAX,
@@ -27,7 +27,6 @@ from .values import (
     above_zero,
     bursar_id,
     check_currency,
-    digest_of,
     expect,
     money,
     raise_schema,

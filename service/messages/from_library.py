@@ -9,7 +9,7 @@ from ..core.events import FineChanged, FineCreated
 from ..core.ledger import FineFacts, Item, Origin, Owner, Patron
 from ..core.money import is_in_use
 from ..core.words import CREDIT_TYPE, EXCESS_PREFIX, ChangeKind
-from .texts import Reading, code, identifier_value
+from .texts import Reading, code, digest_of, identifier_value
 from .values import (
     COMMENT_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
@@ -25,7 +25,6 @@ from .values import (
     Wire,
     above_zero,
     below_zero,
-    digest_of,
     expect,
     money,
     raise_schema,

@@ -10,7 +10,10 @@ they read them, so a record that they would have read otherwise has a second dig
 
 import re
 from collections.abc import Callable
+from hashlib import blake2b
 from unicodedata import category, normalize
+
+import orjson
 
 from ..core.ledger import SourceKey
 from ..core.words import Reason
@@ -77,6 +80,17 @@ def _without_controls(field: str, value: str) -> str:
         rule = "must not have control or bidi characters, surrogates or noncharacters"
         raise Fault(Reason.INVALID_TEXT, f"{field}: {rule}")
     return normalize("NFC", value)
+
+
+def digest_of(*parts: object) -> bytes:
+    """The digest of an event: 32 bytes over its parts as one JSON array.
+
+    The parts are all members of the contract after normalisation, without the envelope, so that the
+    same content has the same digest. Digests are stored. A member that a contract gets later may be
+    added only where it is present, because records that repeat from before would otherwise become
+    conflicts.
+    """
+    return blake2b(orjson.dumps(parts), digest_size=32).digest()
 
 
 class Reading:

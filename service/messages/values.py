@@ -11,10 +11,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Annotated, NoReturn
 
-import orjson
 from jiter import LosslessFloat
 from pydantic import (
     BaseModel,
@@ -254,14 +252,3 @@ def expect(field: str, value: object, is_required: bool, kinds: str) -> None:
 def raise_schema(field: str, rule: str) -> NoReturn:
     """Raises the Fault of a member that breaks a rule of the schema."""
     raise Fault(Reason.INVALID_SCHEMA, f"{field}: {rule}")
-
-
-def digest_of(*parts: object) -> bytes:
-    """The digest of an event: 32 bytes over its parts as one JSON array.
-
-    The parts are all members of the contract after normalisation, without the envelope, so that the
-    same content has the same digest. Digests are stored. A member that a contract gets later may be
-    added only where it is present, because records that repeat from before would otherwise become
-    conflicts.
-    """
-    return blake2b(orjson.dumps(parts), digest_size=32).digest()

@@ -60,7 +60,7 @@ WHERE line.institution_id = $1 AND line.bursar_transaction_id = $2
 FOR UPDATE OF account"""
 # No fine of a comparison is ever adjusted.
 NOT_AMENDED = """NULL::bigint AS amount_created, NULL::timestamptz AS adjusted_at,
-    NULL::timestamptz AS disputed_at"""
+    NULL::timestamptz AS disputed_at, false AS unconfirmed"""
 FINE = f"SELECT *, {NOT_AMENDED} FROM fine WHERE institution_id = $1 AND fine_id = $2"
 FINE_OF_LINE = f"""
 SELECT fine.*, {NOT_AMENDED}, line.profile, line.batch_number, line.amount AS line_amount,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.core.digests import record_digest
+from service.core.ledger import record_digest
 from service.database.offsets import (
     Assignment,
     Step,

@@ -13,6 +13,7 @@ from itertools import product
 
 import pytest
 
+from service.core.bursar_ids import NUMBER_MIN, bursar_id
 from tests.support.exports import all_fine_ids, check_sealed, fines, lines_of_manifest, parts
 from tests.support.installation import institution, profile
 from tests.support.members import remove_members
@@ -73,10 +74,8 @@ async def check_runs(path: WritePath, sealed: list[Row]) -> None:
 def check_numbers(sealed: list[Row]) -> None:
     numbers = [int(str(item["export_number"])) for item in sealed]
     assert numbers == list(range(100_000_000_000_001, 100_000_000_000_001 + len(sealed)))
-    ids = [
-        int(line["bursar_transaction_id"]) for item in sealed for line in lines_of_manifest(item)
-    ]
-    assert ids == list(range(1_000_000_000_000_001, 1_000_000_000_000_001 + len(ids)))
+    ids = [line["bursar_transaction_id"] for item in sealed for line in lines_of_manifest(item)]
+    assert ids == [bursar_id(number) for number in range(NUMBER_MIN, NUMBER_MIN + len(ids))]
 
 
 @pytest.mark.parametrize("point", [*IN_THE_COMMIT, "after_commit"])
