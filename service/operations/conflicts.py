@@ -26,14 +26,14 @@ _TABLES: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
     BursarPayment: tables.PAYMENT,
     ExportResponse: tables.RESPONSE,
 }
-_NO_MEMBERS = ("key", "digest", "earlier_digest", "cuts", "origin")
+_NO_MEMBERS = ("key", "digest", "earlier_digest", "cuts", "is_new_form", "origin")
 # Members of the contract that have another name in the event.
 _MEMBERS = {
-    "patron_id": "patron.patron_id",
     "batch": "profile or batch_number",
     "control_count": "control.count",
     "control_total": "control.total",
 }
+_FINE_MEMBERS = {"patron_id": "patron.patron_id"}
 
 
 async def differences(connection: Connection, store: LedgerReader, origin: Origin) -> str | None:
@@ -69,11 +69,12 @@ def _in_words(event: Content, known: Known) -> str:
         if getattr(event, "fine_id", "") is None:
             stored["fine_id"] = None
     names = [field.name for field in fields(event) if field.name not in _NO_MEMBERS]
+    members = _FINE_MEMBERS if isinstance(event, FineFacts) else _MEMBERS
     text = ", ".join(
-        _MEMBERS.get(name, name)
+        members.get(name, name)
         for name in names
         if name in stored and getattr(event, name) != stored[name]
     )
-    rest = ", ".join(_MEMBERS.get(name, name) for name in names if name not in stored)
+    rest = ", ".join(members.get(name, name) for name in names if name not in stored)
     text = text or "no member that is stored"
     return f"{text}; not stored of the known record: {rest}" if rest else text

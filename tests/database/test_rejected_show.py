@@ -77,7 +77,7 @@ async def test_a_payment_in_conflict_with_an_applied_one_is_compared_as_far_as_i
     assert row["reason"] == "payment_conflict"
     differing, _, rest = str(row["differs_in"]).partition("; not stored of the known record: ")
     assert differing == "amount"
-    assert rest == "status_code, comment"
+    assert rest == "status_code, comment, import_file, patron_id"
 
 
 async def test_a_payment_that_differs_only_in_what_is_not_stored_says_so(
@@ -97,6 +97,17 @@ async def test_a_conflict_with_a_record_that_waits_is_compared_whole(
 ) -> None:
     await path.take(payment(), payment(comment="another"))  # the fine is not known
     assert (await shown(commands, "SAP", "PAY-1"))["differs_in"] == "comment"
+
+
+async def test_sums_in_conflict_name_the_patron_as_payments_have_it(
+    path: WritePath, commands: Commands
+) -> None:
+    without_line = {"fine_id": inputs.ABSENT, "bursar_transaction_id": inputs.ABSENT}
+    await path.take(
+        payment(patron_id="P-1", **without_line),
+        payment(patron_id="P-2", import_file="0" * 64, **without_line),
+    )
+    assert (await shown(commands, "SAP", "PAY-1"))["differs_in"] == "import_file, patron_id"
 
 
 async def test_changes_and_answers_in_conflict_are_compared_as_well(
