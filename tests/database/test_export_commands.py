@@ -20,7 +20,9 @@ FINES = 3
 
 @pytest.fixture(autouse=True)
 async def path(path: WritePath) -> WritePath:
-    await path.take(*(fine(fine_id=f"F-{n}", amount="2.50") for n in range(FINES)))
+    await path.take(
+        *(fine(fine_id=f"F-{n}", loan_id=f"L-{n}", amount="2.50") for n in range(FINES))
+    )
     return path
 
 
@@ -69,9 +71,9 @@ async def test_a_run_and_its_preview_say_how_many_open_fines_stay_and_why(
     path: WritePath, commands: Commands
 ) -> None:
     await path.take(
-        fine(fine_id="F-7", exportable=False),
-        fine(fine_id="F-8", created_at="2999-01-01T00:00:00Z"),
-        fine(fine_id="F-9", created_at="2999-01-01T00:00:00Z", exportable=False),
+        fine(fine_id="F-7", loan_id="L-7", exportable=False),
+        fine(fine_id="F-8", loan_id="L-8", created_at="2999-01-01T00:00:00Z"),
+        fine(fine_id="F-9", loan_id="L-9", created_at="2999-01-01T00:00:00Z", exportable=False),
     )
     rest = (
         "bursar-bridge: SIS: open fines that are not exported: 1 held back (not_exportable 1),"

@@ -52,7 +52,8 @@ def patron(number: int, *values: str, name: str = "Doe", group: str = "STUDENT")
 
 def sis(fine_id: str, **overrides: object) -> Record:
     """Due for SIS, were it not for the overrides."""
-    members = {"patron": patron(1, "A1"), "owner": owned_by("MAIN"), **overrides}
+    whose = {"patron": patron(1, "A1"), "owner": owned_by("MAIN")}
+    members = {**whose, "loan_id": f"loan of {fine_id}", **overrides}
     return fine(fine_id=fine_id, **members)
 
 
@@ -177,6 +178,7 @@ async def check_findings(commands: Commands) -> None:
     usd = "type OVERDUEFINE, USD"
     home = "77 (it has no profile)"
     assert result == [
+        "no two open fines have the same loan, type and sum",
         "SIS: takes 1 of 6 open fines",
         "SUMS: takes 0 of 6 open fines",
         f"{whose}: {nobody} 3 open fines: {eur} MAIN, {held}",

@@ -103,6 +103,7 @@ async def test_the_bytes_of_a_batch_are_refused_by_name_and_stay(path: WritePath
 
 async def test_statements_of_the_release_before_go_on_working(path: WritePath) -> None:
     """0.3.0 changes states and inserts; the statements are written as they stand there."""
+    line = await path.value("SELECT min(bursar_transaction_id) FROM export_line")
     await path.pool.execute(
         "UPDATE export_batch SET state = k.state"
         " FROM unnest($1::text [], $2::text [], $3::bigint [], $4::text [])"
@@ -117,7 +118,7 @@ async def test_statements_of_the_release_before_go_on_working(path: WritePath) -
         " AS k (institution_id, bursar_transaction_id, state, reason)"
         " WHERE export_line.institution_id = k.institution_id"
         " AND export_line.bursar_transaction_id = k.bursar_transaction_id",
-        *(["6050"], ["1000000000000001"], ["refused"], ["unknown_patron"]),
+        *(["6050"], [line], ["refused"], ["unknown_patron"]),
     )
     await path.pool.execute(
         "INSERT INTO export_batch (institution_id, profile, batch_number, run_id, export_number,"

@@ -73,9 +73,10 @@ async def test_the_plan_is_what_happens(bursar: Bursar) -> None:
 async def test_the_plan_of_a_reversal_sees_that_the_credit_of_its_excess_is_used(
     bursar: Bursar,
 ) -> None:
-    (line,), _ = await exported(bursar.path, ["95.00"])
+    at_once = PROFILE + 'import_credits = "export"\n'
+    (line,), _ = await exported(bursar.path, ["95.00"], at_once)
     await bursar.imports(document((line, "100")))
-    profiles = profiles_of(PROFILE)
+    profiles = profiles_of(at_once)
     await bursar.path.exports(profiles).run_profile(profiles.profiles[0])
     assert await bursar.fates(document((line, "-100"))) == {1: LineOutcome.REJECTED}
     await bursar.imports(document((line, "-100")))

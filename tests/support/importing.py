@@ -82,7 +82,9 @@ class Bursar:
         return {item.line.n: item.outcome for item in planned}
 
 
-async def exported(path: WritePath, amounts: Sequence[str]) -> tuple[list[str], bytes]:
+async def exported(
+    path: WritePath, amounts: Sequence[str], text: str = PROFILE
+) -> tuple[list[str], bytes]:
     """Fines F-0, F-1 ... of these amounts, exported; their bursar ids and the file."""
     await path.take(
         *(
@@ -90,7 +92,7 @@ async def exported(path: WritePath, amounts: Sequence[str]) -> tuple[list[str], 
             for n, amount in enumerate(amounts)
         )
     )
-    profiles = profiles_of(PROFILE)
+    profiles = profiles_of(text)
     await path.exports(profiles).run_profile(profiles.profiles[0])
     rows = await path.rows("SELECT line FROM fine ORDER BY fine_id")
     document = await path.value("SELECT document FROM export_batch")
