@@ -172,14 +172,14 @@ SELECT '6050', 'payment', 'ERP', 'W-' || n,
 FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
-# Sums without a line that wait, a thousandth of the number of fines.
+# Sums without a line that wait, a two hundredth of the number of fines.
 SUMS = """
 WITH sums AS (
     INSERT INTO payment_sum (
         institution_id, source, payment_id, patron_id, currency, rule, tried, waits
     )
     SELECT '6050', 'SAP', 'S-' || n, 'P-' || n, 'USD', 'oldest_first', 1000000, TRUE
-    FROM generate_series(1 + $1::bigint / 1000, $2::bigint / 1000) AS n
+    FROM generate_series(1 + $1::bigint / 200, $2::bigint / 200) AS n
     RETURNING payment_id
 ),
 

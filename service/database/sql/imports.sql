@@ -152,12 +152,12 @@ GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 -- name: reversible_payments
 -- What a reversal of these fines may undo, oldest first by the ledger's own order: payments of
 -- which nothing was reversed and that name a line or a fine, because a line of a file names its
--- original by the exact amount alone. A payment that was all excess left its transaction on its
--- credit, in the same account.
+-- original by the exact amount alone. Sums without a line are none of them: they have no fine. A
+-- payment that was all excess left its transaction on its credit, in the same account.
 -- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
 -- the file would read them all. For the same reason each payment is looked up by its key among
--- those that were reversed and among sums: NOT EXISTS may read the whole table.
+-- those that were reversed: NOT EXISTS may read the whole table.
 SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
     payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
@@ -194,13 +194,6 @@ WHERE
             reversed.institution_id = payment.institution_id
             AND reversed.source = payment.source
             AND reversed.payment_id = payment.payment_id
-    ) IS NULL
-    AND (
-        SELECT TRUE FROM payment_sum
-        WHERE
-            payment_sum.institution_id = payment.institution_id
-            AND payment_sum.source = payment.source
-            AND payment_sum.payment_id = payment.payment_id
     ) IS NULL
 ORDER BY posted.place NULLS FIRST, payment.payment_id;
 

@@ -370,6 +370,8 @@ WHERE
 -- name: payments_since
 -- A page in the order of their own time, from an instant on. The sources are found one after the
 -- other by the index, and of each no more than a page is read.
+-- A sum is sought as the first at its key or after it: whatever the statistics say, that reads the
+-- index alone, where a condition of equality may read all sums for each row.
 WITH RECURSIVE sources (institution_id, source) AS (
     (
         SELECT
@@ -448,13 +450,22 @@ LEFT JOIN LATERAL (
         kept.patron_id,
         kept.currency,
         kept.fines
-    FROM report_sum AS kept
+    FROM (
+        SELECT
+            report_sum.institution_id, report_sum.source, report_sum.payment_id,
+            report_sum.patron_id, report_sum.currency, report_sum.fines
+        FROM report_sum
+        WHERE
+            page.fine_id IS NULL
+            AND (report_sum.institution_id, report_sum.source, report_sum.payment_id)
+            >= (page.institution_id, page.source, coalesce(page.reverses, page.payment_id))
+        ORDER BY report_sum.institution_id, report_sum.source, report_sum.payment_id
+        LIMIT 1
+    ) AS kept
     WHERE
-        page.fine_id IS NULL
-        AND kept.institution_id = page.institution_id
+        kept.institution_id = page.institution_id
         AND kept.source = page.source
         AND kept.payment_id = coalesce(page.reverses, page.payment_id)
-    OFFSET 0 -- noqa: AM09
 ) AS lump ON TRUE
 WHERE
     ($1::text IS NULL OR sources.institution_id = $1)
