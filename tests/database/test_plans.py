@@ -33,6 +33,7 @@ LINE = "1000000000000020"
 FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{INSTITUTION}","fine_id":"F-7"}}'
 UNCLAIMED = (INSTITUTION, ["OVERDUEFINE"], ["USD"], [""], ["STUDENT"])
+NONES, WAITING = [None] * 9, ("ERP", "W-7")
 PLACE = ("library.bursar-payment.v1", int(INSTITUTION), 7)
 
 
@@ -106,10 +107,7 @@ CALLS = (
     Call("operators", "parked", Reads.KEY, (*[None] * 9, 100, None)),
     Call("operators", "parked", Reads.QUEUE, (INSTITUTION, "unknown_fine", *[None] * 7, 100, None)),
     Call(
-        "operators",
-        "parked",
-        Reads.QUEUE,
-        (INSTITUTION, *[None] * 2, "ERP", "W-7", *[None] * 4, 9, None),
+        "operators", "parked", Reads.QUEUE, (INSTITUTION, *NONES[:2], *WAITING, *NONES[:4], 9, None)
     ),
     Call("operators", "parked", Reads.QUEUE, (INSTITUTION, *[None] * 8, 9, "F-12")),
     Call("operators", "parked_errors", Reads.KEY, (*[None] * 5, 100)),
