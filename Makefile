@@ -25,8 +25,9 @@ check: format-check lint dead-code imports sql-lint types test ## everything tha
 # own process, where `-x` and `--pdb` do what they say, and without coverage, which only the whole can have.
 SELECTING := -k% -m% --lf --last-failed --nf --new-first --sw --stepwise --deselect% --ignore% --co --collect-only
 SELECTION := $(strip $(filter $(SELECTING) tests% %.py,$(ARGS)) $(findstring ::,$(ARGS)))
-# Tests side by side; the workers share one PostgreSQL and one Kafka.
-WORKERS ?= $(if $(SELECTION),0,2)
+# Tests side by side; the workers share one PostgreSQL and one Kafka. There are more of them than small machines have
+# cores, because tests wait for servers and for the programs that they start.
+WORKERS ?= $(if $(SELECTION),0,3)
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERAGE := $(if $(SELECTION),,--cov=service --cov-branch --cov-report=term --cov-fail-under=90)
 
