@@ -25,7 +25,7 @@ from demo.story import STEPS
 from demo.world import FOLDER, ROOT, DemoFailed, running_service, temporary_world
 from tests.support.services import Services, ServicesUnavailable, running_services
 
-PLAIN_COLUMNS = 136  # where nobody says how wide the terminal is
+PLAIN_COLUMNS = 150  # where nobody says how wide the terminal is
 CONTAINER_URL = "http://127.0.0.1:{port}"  # as compose.yaml publishes it
 CONTAINER_PORT = "8080"
 

@@ -172,7 +172,7 @@ async def test_an_event_that_is_released_fills_the_gap_of_its_account(world: Wor
     await world.path.take(payment(fine_id="F-1", amount="1.00", comment="x" * 900))
     await world.export()
     await world.path.take(payment(payment_id="PAY-2", amount="2.00"))
-    world.limit(BALANCES, "1700")
+    world.limit(BALANCES, "1500")
     await world.send()
 
     def sequences() -> list[int]:
