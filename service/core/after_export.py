@@ -5,23 +5,13 @@ sends to the bursar. Amounts are in minor units.
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from .batches import ExportLine
-from .credits import Credit
+from .credits import Credit, made_credit, made_credit_id
 from .events import FineChanged
-from .ledger import Fine, FineFacts, LibraryRef, SourceKey
+from .ledger import Fine, LibraryRef, SourceKey
 from .outcomes import Applied, Effect, Rejected
-from .words import (
-    CREDIT_TYPE,
-    EXCESS_PREFIX,
-    ChangeKind,
-    Considered,
-    Kind,
-    LibraryPayments,
-    Reason,
-    Status,
-)
+from .words import ChangeKind, Considered, Kind, LibraryPayments, Reason, Status
 
 # The kinds of changes that may make a credit.
 CREDITED_KINDS = frozenset({ChangeKind.PAID, ChangeKind.WAIVED})
@@ -29,8 +19,7 @@ CREDITED_KINDS = frozenset({ChangeKind.PAID, ChangeKind.WAIVED})
 
 def change_credit_id(key: SourceKey) -> str:
     """The fine id of the credit that a change makes, made of the change's identity."""
-    text = "\n".join((*key, "change"))
-    return EXCESS_PREFIX + sha256(text.encode()).hexdigest()[:32]
+    return made_credit_id(*key, "change")
 
 
 def takes_credits(fine: Fine) -> bool:
@@ -75,21 +64,9 @@ def _owed_at_bursar(fine: Fine, line: ExportLine | None) -> int:
 
 
 def _credit(fine: Fine, event: FineChanged, amount: int) -> Effect:
-    collected = fine.facts
-    facts = FineFacts(
-        institution_id=collected.institution_id,
-        fine_id=change_credit_id(event.key),
-        patron_id=collected.patron_id,
-        type=CREDIT_TYPE,
-        amount=-amount,
-        currency=collected.currency,
-        owner=collected.owner,
-        created_at=event.changed_at,
-        comment=event.comment,
-        credit_of=collected.fine_id,
-    )
+    credit_id = change_credit_id(event.key)
     credit = Fine(
-        facts,
+        made_credit(fine, credit_id, amount, event.changed_at, event.comment),
         Status.ACTIVE,
         Considered.ACTIVE,
         remaining=-amount,

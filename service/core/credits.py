@@ -6,10 +6,12 @@ are of one account. Any other `credit_of` means nothing here.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
 
-from .ledger import Fine, FineKey, LibraryRef, PaymentRef
+from .ledger import Fine, FineFacts, FineKey, LibraryRef, PaymentRef
 from .outcomes import Effect
-from .words import Kind, Status
+from .words import CREDIT_TYPE, EXCESS_PREFIX, Kind, Status
 
 # What takes something off a credit, so that this part of it counts no more.
 REDUCTIONS = frozenset({Kind.WAIVER, Kind.CANCELLATION, Kind.CREDIT_CANCELLED})
@@ -59,6 +61,33 @@ class Credit:
             and not self.history.is_excess
             and self.fine.bursar_transaction_id not in refused_lines
         )
+
+
+def made_credit_id(*parts: str) -> str:
+    """The fine id of a credit that the service makes; the parts identify what it is made for."""
+    return EXCESS_PREFIX + sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def made_credit(
+    fine: Fine, fine_id: str, amount: int, created_at: datetime, comment: str | None
+) -> FineFacts:
+    """Returns a new credit of a fine, with the fine's patron, currency and owner.
+
+    `amount` is in positive minor units.
+    """
+    facts = fine.facts
+    return FineFacts(
+        institution_id=facts.institution_id,
+        fine_id=fine_id,
+        patron_id=facts.patron_id,
+        type=CREDIT_TYPE,
+        amount=-amount,
+        currency=facts.currency,
+        owner=facts.owner,
+        created_at=created_at,
+        comment=comment,
+        credit_of=facts.fine_id,
+    )
 
 
 class CreditsOfFines:

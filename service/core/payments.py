@@ -6,19 +6,17 @@ decides. Amounts are in minor units; those of payments are positive, those of fi
 
 from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import assert_never
 
 from .amendment import NOT_AMENDED, Amendment
 from .batches import ExportLine
+from .credits import made_credit, made_credit_id
 from .events import BursarPayment
-from .ledger import Fine, FineFacts, FineKey, LineKey, PaymentRef, SourceKey
+from .ledger import Fine, FineKey, LineKey, PaymentRef, SourceKey
 from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected, unknown_line
 from .terms import Terms
 from .words import (
     BURSAR_COMMENT,
-    CREDIT_TYPE,
-    EXCESS_PREFIX,
     Considered,
     ImportCredits,
     ItemState,
@@ -35,7 +33,7 @@ UNCONFIRMED = Amendment(unconfirmed=True)
 
 def excess_credit_id(key: SourceKey) -> str:
     """The fine id of the credit that a payment's excess becomes, made of the payment's identity."""
-    return EXCESS_PREFIX + sha256("\n".join(key).encode()).hexdigest()[:32]
+    return made_credit_id(*key)
 
 
 def find(
@@ -140,21 +138,9 @@ def excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
 
     The credit refers to `fine`, and has its patron and owner.
     """
-    paid = fine.facts
-    facts = FineFacts(
-        institution_id=paid.institution_id,
-        fine_id=excess_credit_id(event.key),
-        patron_id=paid.patron_id,
-        type=CREDIT_TYPE,
-        amount=-excess,
-        currency=paid.currency,
-        owner=paid.owner,
-        created_at=event.paid_at,
-        comment=BURSAR_COMMENT,
-        credit_of=paid.fine_id,
-    )
+    credit_id = excess_credit_id(event.key)
     credit = Fine(
-        facts,
+        made_credit(fine, credit_id, excess, event.paid_at, BURSAR_COMMENT),
         Status.ACTIVE,
         Considered.ACTIVE,
         remaining=-excess,

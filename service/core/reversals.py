@@ -37,15 +37,9 @@ def reverse(
     """
     if (rejection := _other_fine(event, original, fine, line)) is not None:
         return rejection  # row 3.2
-    if event.currency is not None and original.currency not in (None, event.currency):
-        return rejected(Reason.CURRENCY_MISMATCH)  # row 3.3
-    if original.state is ItemState.REJECTED:
-        return rejected(Reason.ORIGINAL_REJECTED)  # row 3.4
-    if original.kind.settlement is None:
-        return rejected(Reason.NOT_REVERSIBLE)  # row 3.5
+    if (reason := fault_of_original(event, original)) is not None:
+        return rejected(reason)
     left = amount_left(original)
-    if left == 0:
-        return rejected(Reason.ALREADY_REVERSED)  # row 3.6
     amount = left if event.amount is None else event.amount
     if amount > left:
         return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
@@ -59,6 +53,17 @@ def reverse(
     if original.state is ItemState.NOTED:
         return note(freed, event, Kind.REVERSAL_NOTED, amount)  # row 3.9
     return _undo(freed, event, amount - original.excess, credit)  # row 3.10
+
+
+def fault_of_original(event: BursarPayment, original: Payment) -> Reason | None:
+    """Why a payment cannot be reversed at all, or not in this currency (rows 3.3 to 3.6)."""
+    if event.currency is not None and original.currency not in (None, event.currency):
+        return Reason.CURRENCY_MISMATCH  # row 3.3
+    if original.state is ItemState.REJECTED:
+        return Reason.ORIGINAL_REJECTED  # row 3.4
+    if original.kind.settlement is None:
+        return Reason.NOT_REVERSIBLE  # row 3.5
+    return Reason.ALREADY_REVERSED if amount_left(original) == 0 else None  # row 3.6
 
 
 def amount_left(payment: Payment) -> int:

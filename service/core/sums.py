@@ -10,9 +10,9 @@ from .events import BursarPayment
 from .ledger import AccountKey, Fine, FineKey, Payment
 from .outcomes import Applied, Effect, Outcome, Park, Rejected, rejected
 from .payments import excess_credit, mismatch, settlement, with_status_code
-from .reversals import cancelled, is_in_use, made_outstanding
+from .reversals import cancelled, fault_of_original, is_in_use, made_outstanding
 from .shares import LumpRule, LumpSum, Share
-from .words import ItemState, Overpayment, Reason, Wait
+from .words import Overpayment, Reason, Wait
 from .workspace import Workspace
 
 WAITS = Park(Wait.UNALLOCATED, None)
@@ -194,12 +194,8 @@ def reverse_sum(workspace: Workspace, event: BursarPayment, original: Payment) -
         return mismatch("reverses_payment_id", "bursar_transaction_id")
     if event.fine_id is not None:
         return mismatch("reverses_payment_id", "fine_id")
-    if event.currency not in (None, original.currency):
-        return rejected(Reason.CURRENCY_MISMATCH)
-    if original.state is ItemState.REJECTED:
-        return rejected(Reason.ORIGINAL_REJECTED)
-    if original.reversed_by is not None:
-        return rejected(Reason.ALREADY_REVERSED)
+    if (reason := fault_of_original(event, original)) is not None:
+        return rejected(reason)
     if event.amount not in (None, original.amount):
         return Rejected(Reason.AMOUNT_MISMATCH, _NOT_IN_PARTS)
     credit = None
