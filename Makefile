@@ -22,18 +22,22 @@ demo: venv ## shows the service at work, from a fine to a paid fine
 check: format-check lint dead-code imports sql-lint types test ## everything that CI checks
 
 # ARGS that select tests: a file or folder, or an option that chooses. What is selected runs in pytest's
-# own process, where `-x` and `--pdb` do what they say, and without coverage, which only the whole can have.
+# own process, where `-x` and `--pdb` do what they say.
 SELECTING := -k% -m% --lf --last-failed --nf --new-first --sw --stepwise --deselect% --ignore% --co --collect-only
 SELECTION := $(strip $(filter $(SELECTING) tests% %.py,$(ARGS)) $(findstring ::,$(ARGS)))
 # Tests side by side; the workers share one PostgreSQL and one Kafka. There are more of them than small machines have
 # cores, because tests wait for servers and for the programs that they start.
 WORKERS ?= $(if $(SELECTION),0,3)
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-COVERAGE := $(if $(SELECTION),,--cov=service --cov-branch --cov-report=term --cov-fail-under=90)
 
 .PHONY: test
-test: venv ## all tests, with branch coverage; ARGS="-k payment -x" selects
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(COVERAGE) $(ARGS)
+test: venv ## all tests; ARGS="-k payment -x" selects
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
+
+.PHONY: coverage
+coverage: venv ## all tests with branch coverage, which takes half as long again
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) \
+	  --cov=service --cov-branch --cov-report=term --cov-fail-under=90
 
 .PHONY: test-fast
 test-fast: venv ## the tests that need no services, with fewer generated examples; a minute
