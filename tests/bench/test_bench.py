@@ -36,6 +36,7 @@ def _server_without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_world, "DURABLE", durable)
 
 
+@pytest.mark.slow
 async def test_a_run_tells_every_figure_with_its_spread(services: Services, tmp_path: Path) -> None:
     arguments = argparse.Namespace(events=EVENTS, runs=1, memory_fines=(10, 20))
     result = await run(services, arguments, lambda _: None)

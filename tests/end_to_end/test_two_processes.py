@@ -1,6 +1,6 @@
 """A mixed load through two processes of one group, whole and with each of them killed in between.
 
-BURSAR_LOAD_EVENTS sets its size (default 4 000; 100 000 is what a release is tried with). The load
+BURSAR_LOAD_EVENTS sets its size (default 2 000; 100 000 is what a release is tried with). The load
 is made so that no outcome hangs on how partitions interleave: copies and conflicts come after their
 original in its partition, a fine has one payment at most, and an excess becomes a credit.
 """
@@ -19,7 +19,7 @@ from tests.support.installation import institution, profile
 from tests.support.process import Site
 from tests.support.topics import produce, read_topic
 
-EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "4000"))
+EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "2000"))
 SEED = 20_261_124
 INSTITUTIONS = ("101", "102", "103")
 PATRONS = 2_000
@@ -210,7 +210,13 @@ async def run_through(site: Site, load: Load, *, kills: bool) -> None:
     await site.stop_all()
 
 
-@pytest.mark.parametrize("kills", [False, True], ids=["whole", "each_process_killed_once"])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(False, id="whole", marks=pytest.mark.slow),
+        pytest.param(True, id="each_process_killed_once"),
+    ],
+)
 async def test_the_books_are_those_of_plain_sums(site: Site, kills: bool) -> None:
     load = Load(EVENTS)
     await run_through(site, load, kills=kills)

@@ -11,9 +11,14 @@ from tests.restore.variants import (
     VARIANTS,
     Variant,
     World,
+    a_day_of_everything,
     a_failover_that_lost_commits,
+    an_empty_database_beside_old_topics,
     exchanged_under_a_running_service_with_exports_alone,
+    exchanged_under_a_running_service_with_inputs,
+    group_offsets_gone,
     only_exports_since_the_backup,
+    output_topics_made_anew_after_the_backup,
 )
 from tests.support.commands import Commands
 from tests.support.restoring import (
@@ -29,8 +34,25 @@ BATCH = Path(__file__).parents[1] / "golden" / "full.xml"
 STARTS = 10
 
 
+# One of each kind of evidence, and both ways in which a database is exchanged.
+ALWAYS = (
+    a_day_of_everything,
+    an_empty_database_beside_old_topics,
+    exchanged_under_a_running_service_with_inputs,
+    group_offsets_gone,
+    only_exports_since_the_backup,
+    output_topics_made_anew_after_the_backup,
+)
+
+
 def name_of(variant: Variant) -> str:
     return variant.__name__
+
+
+def chosen(variant: Variant) -> object:
+    """The others take minutes together, so they are slow tests."""
+    marks = () if variant in ALWAYS else (pytest.mark.slow,)
+    return pytest.param(variant, marks=marks)
 
 
 def commands_of(world: World) -> Commands:
@@ -69,7 +91,7 @@ def check_ends(ends: list[Ended]) -> None:
     assert len({item.line for item in ends}) == 1, ends
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+@pytest.mark.parametrize("variant", map(chosen, VARIANTS), ids=name_of)
 async def test_nothing_is_written_on_top_of_an_older_database(
     world: World, variant: Variant
 ) -> None:
