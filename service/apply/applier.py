@@ -34,7 +34,7 @@ from ..database.session import Connection, Writes, run_in_thread
 from ..runtime.failures import IN_THE_WAY, TIME_LIMITS
 from ..runtime.problems import describe
 from ..runtime.process import crash_point
-from ..settings import ApplyLimits
+from ..settings.parts import ApplyLimits
 from .committing import Committer
 from .isolation import (
     InternalErrors,

@@ -6,13 +6,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 
-from ..settings import (
-    InvalidSettings,
-    KafkaSettings,
-    Settings,
-    read_kafka_settings,
-    read_settings,
-)
+from ..settings import InvalidSettings, KafkaSettings, Settings, read_kafka_settings, read_settings
 from .commands.declare import selection
 
 # The exit codes, as docs/reference/commands.md describes them.

@@ -15,7 +15,8 @@ from ..export.profiles.reading import read_profiles
 from ..restore.guard import Writer
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OperatorError
-from ..settings import LogFormat, Settings
+from ..settings import Settings
+from ..settings.values import LogFormat
 from ..wiring import COMMAND, new_applier, new_guard
 from .errors import settings_or_exit, usage_error
 from .problems import operator_errors

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from ..kafka.clients import KafkaUnavailable, new_admin, running
 from ..runtime.telemetry import Event, get_log
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 
 ASK_SECONDS_MAX = 10
 STABLE = "Stable"  # the state of a group that does not rebalance

@@ -26,7 +26,8 @@ from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
 from ..runtime.problems import describe
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
-from ..settings import IntakeLimits, KafkaAccess
+from ..settings.access import KafkaAccess
+from ..settings.parts import IntakeLimits
 from .contact import Contact
 from .group import IntakePauses, Source
 from .membership import Member, join

@@ -23,7 +23,8 @@ from ..runtime.failures import ConsumerLost
 from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
-from ..settings import IntakeLimits, KafkaAccess
+from ..settings.access import KafkaAccess
+from ..settings.parts import IntakeLimits
 from .group import Coverage, GroupListener, IntakePauses, Source
 from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds

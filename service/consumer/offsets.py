@@ -24,7 +24,7 @@ from ..restore.known import Record
 from ..restore.topics import Range, Topics, open_topics
 from ..runtime.problems import OtherHistory, RecordsGone
 from ..runtime.telemetry import Event, get_log
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .group import IntakePauses, Source
 
 EMPTY_DIGEST = record_digest(None, None)

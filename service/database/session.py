@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
-from ..settings import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
+from ..settings.access import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from ..kafka.clients import KafkaUnavailable, close_client, new_reader, start
 from ..runtime.problems import OperatorError
 from ..runtime.telemetry import Event, get_log
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .records import BatchRecord, InvalidBatchRecord, RecordKind, batch_record
 from .state import Place
 

@@ -29,7 +29,7 @@ from ..kafka.clients import KafkaUnavailable, hard_close, new_producer, start
 from ..messages.encode import encode_rejected
 from ..runtime.failures import with_current_schema
 from ..runtime.problems import OperatorError
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from . import files
 from .files import SQL, TOPIC, Acceptance, FileKey, PaymentFile, origin_of
 from .plan import LineOutcome, PlannedLine, plan

@@ -18,7 +18,8 @@ from aiokafka.helpers import create_ssl_context
 from ..runtime.logs import LastProblem
 from ..runtime.problems import Unavailable
 from ..runtime.waiting import is_cancelled
-from ..settings import IntakeLimits, KafkaAccess
+from ..settings.access import KafkaAccess
+from ..settings.parts import IntakeLimits
 from . import header_names
 from .assignor import new_assignor
 

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from ..runtime.problems import OperatorError
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .clients import new_admin, running
 
 INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")

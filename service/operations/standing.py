@@ -17,7 +17,7 @@ from ..export.schedule import is_overdue, pauses
 from ..export.selection import Exclusion
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat
-from ..settings import StandingLimits
+from ..settings.parts import StandingLimits
 
 SQL = statements("upkeep")
 INTERVAL_MS = 10_000

@@ -16,7 +16,8 @@ from ..runtime.failures import RELAY_RETRIES, SendFailed
 from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
-from ..settings import KafkaAccess, RelayLimits
+from ..settings.access import KafkaAccess
+from ..settings.parts import RelayLimits
 from .lease import Lease, LeaseLost
 from .outbox import Outbox, OutboxStatus, Progress, Row
 from .sender import Sender, SendFailure

@@ -24,7 +24,7 @@ from aiokafka.partitioner import murmur2
 
 from ..database.outbox import unpack_headers
 from ..kafka.clients import hard_close, new_producer, start
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .outbox import OutboxRecord, Progress, RecordId, Row
 
 BATCH_BYTES_MAX = 512 * 1024  # of one produce batch; a topic takes 1 MiB by default

@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 
 from ..database.session import Connection, statements
 from ..runtime.problems import OlderDatabase
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .findings import (
     Finding,
     FindingKind,

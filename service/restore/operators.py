@@ -10,7 +10,7 @@ from ..database.actions import ActionRow, put_action
 from ..database.outbox import Outputs
 from ..database.session import Connection, Pool, statements
 from ..runtime.problems import OperatorError
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .check import Answer, CheckTooSlow, RestoreCheck
 from .findings import (
     CannotAsk,

@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from ..kafka.clients import KafkaUnavailable, new_reader, running
-from ..settings import KafkaAccess
+from ..settings.access import KafkaAccess
 from .findings import CannotAsk, unreadable
 from .known import Record
 

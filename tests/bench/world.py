@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from service.database.migrate import migrate
 from service.kafka.clients import close_client, new_reader, start
 from service.kafka.topics import create_topics
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.bench.load import PROFILES, Record
 from tests.support.services import Services
 from tests.support.services.process import GuardedProcess

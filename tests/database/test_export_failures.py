@@ -20,7 +20,8 @@ from service.export.schedule import MAX_MS, Retries
 from service.export.seal import short_account_locks
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
-from service.settings import ApplyLimits, DatabaseLimits
+from service.settings.access import DatabaseLimits
+from service.settings.parts import ApplyLimits
 from tests.support.exports import all_fine_ids, check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.installation import institution, profile

@@ -21,7 +21,7 @@ from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob
 from service.messages.decode import parse
-from service.settings import DatabaseLimits
+from service.settings.access import DatabaseLimits
 from tests.support.exports import check_sealed, fines, only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.large_ledger import fill

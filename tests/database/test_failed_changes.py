@@ -17,7 +17,7 @@ from service.export.selection import Exclusion
 from service.messages.decode import parse
 from service.messages.unparsed import changed_fine_in
 from service.operations import held, held_fine, parked
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.support import exports
 from tests.support.commands import Commands
 from tests.support.failing import Mistake, fails_for, parked_now

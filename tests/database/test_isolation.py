@@ -15,7 +15,7 @@ from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from service.operations import parked, rejected
 from service.operations.rejected import RejectedFilter
-from service.settings import ApplyLimits
+from service.settings.parts import ApplyLimits
 from tests.support.failing import cannot_read, fails_for, fines_of, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

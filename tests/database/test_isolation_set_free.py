@@ -22,7 +22,7 @@ from service.export.selection import Exclusion
 from service.messages.decode import parse
 from service.operations import parked
 from service.operations.parked_records import ParkedRecord
-from service.settings import ApplyLimits
+from service.settings.parts import ApplyLimits
 from tests.support.failing import cannot_read, parked_now, pays
 from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES

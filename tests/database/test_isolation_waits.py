@@ -12,7 +12,7 @@ from service.database.ledger_read import LedgerReader
 from service.database.session import create_pool
 from service.messages.decode import parse
 from service.operations.sweep import Sweep
-from service.settings import DatabaseLimits
+from service.settings.access import DatabaseLimits
 from tests.support.failing import fines_of
 from tests.support.guards import Unguarded
 from tests.support.write_path import (

@@ -21,7 +21,7 @@ from service.database.session import create_pool
 from service.database.upgrade import BrokenMigration
 from service.runtime.failures import LOGIN_FAILED, TRANSIENT
 from service.runtime.problems import describe
-from service.settings import DatabaseLimits
+from service.settings.access import DatabaseLimits
 
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable

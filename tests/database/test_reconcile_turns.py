@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from service.database.session import Pool, create_pool
 from service.operations.reconcile import Reconcile
 from service.runtime.telemetry import Metrics
-from service.settings import DatabaseLimits
+from service.settings.access import DatabaseLimits
 from tests.support.write_path import WritePath, fine
 
 SECONDS_MAX = 60

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from service.database.session import create_pool, keep_session_alive
-from service.settings import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
+from service.settings.access import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
 
 IDLE_MS_MAX = IDLE_IN_TRANSACTION_MS_MIN  # the shortest limit that can be set
 LONG = "SELECT pg_sleep(2)::text"

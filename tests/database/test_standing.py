@@ -16,7 +16,7 @@ from service.operations.standing import (
     unanswered_batches,
 )
 from service.runtime.telemetry import Metrics
-from service.settings import StandingLimits
+from service.settings.parts import StandingLimits
 from tests.support.exports import only, profiles_with
 from tests.support.guards import Unguarded
 from tests.support.write_path import PREFIX, WritePath, fine, payment, response

@@ -18,7 +18,8 @@ from service.messages.decode import parse
 from service.operations import sweep as sweep_module
 from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Sweep
 from service.runtime.waiting import Postponed
-from service.settings import ApplyLimits, DatabaseLimits
+from service.settings.access import DatabaseLimits
+from service.settings.parts import ApplyLimits
 from tests.support.exports import patron
 from tests.support.guards import Unguarded
 from tests.support.inputs import ABSENT

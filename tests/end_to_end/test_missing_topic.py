@@ -21,7 +21,8 @@ from service.consumer.group import IntakePauses, Source
 from service.consumer.loop import Intake
 from service.kafka.clients import close_client
 from service.messages.decode import parse
-from service.settings import IntakeLimits, KafkaAccess
+from service.settings.access import KafkaAccess
+from service.settings.parts import IntakeLimits
 from tests.support import inputs
 from tests.support.guards import opened_guard
 from tests.support.process import Site

@@ -16,7 +16,8 @@ from service.export.job import ExportJob
 from service.export.publish import ExportTopics
 from service.messages.decode import parse
 from service.relay.loop import Relay, RelayPauses
-from service.settings import KafkaAccess, RelayLimits
+from service.settings.access import KafkaAccess
+from service.settings.parts import RelayLimits
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.quarantine import (

@@ -24,7 +24,8 @@ from service.messages.decode import parse
 from service.relay.loop import Relay
 from service.runtime.readiness import Readiness
 from service.runtime.telemetry import Event, Metrics
-from service.settings import IntakeLimits, KafkaAccess
+from service.settings.access import KafkaAccess
+from service.settings.parts import IntakeLimits
 from service.wiring import register_parts
 from tests.support import inputs
 from tests.support.guards import opened_guard

@@ -12,7 +12,7 @@ from service.database.session import Pool, create_pool
 from service.restore.findings import read_verdict
 from service.restore.guard import Guard, IdleCommits
 from service.runtime.problems import OlderDatabase
-from service.settings import DatabaseLimits, KafkaAccess
+from service.settings.access import DatabaseLimits, KafkaAccess
 from service.wiring import WRITERS
 from tests.support.guards import new_guard, opened_guard
 

@@ -12,7 +12,7 @@ from service.database.session import create_pool
 from service.kafka.topics import OUTPUTS
 from service.restore.check import RestoreCheck, Scope
 from service.restore.findings import FindingKind
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
 from tests.support.guards import opened_guard

@@ -9,7 +9,7 @@ from uuid import uuid4
 from service.database.session import Connection, Pool
 from service.restore.check import RestoreCheck, Scope
 from service.restore.guard import Guard
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from service.wiring import WRITERS
 
 

@@ -19,7 +19,7 @@ from service.imports.files import FileKey, PaymentFile
 from service.imports.job import ImportJob, ImportTopics, Summary
 from service.imports.plan import LineOutcome, PlannedLine
 from service.messages.decode import parse
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.support.commands import Commands
 from tests.support.guards import Unguarded
 from tests.support.installation import institution, profile

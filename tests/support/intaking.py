@@ -9,7 +9,7 @@ from service.apply.poll import Poll, Report
 from service.consumer.group import IntakePauses
 from service.consumer.loop import Intake
 from service.database.session import Pool
-from service.settings import IntakeLimits
+from service.settings.parts import IntakeLimits
 from tests.support.inputs import fine_created, structured
 
 FINE = "fine-created.v1"

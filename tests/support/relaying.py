@@ -8,7 +8,7 @@ from service.database.outbox import put
 from service.database.session import Pool
 from service.messages.encode import Message
 from service.relay.loop import Relay, RelayPauses
-from service.settings import RelayLimits
+from service.settings.parts import RelayLimits
 from tests.support.topics import Read
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -26,7 +26,7 @@ from service.export.profiles.reading import parse_profiles
 from service.export.publish import ExportTopics
 from service.messages.decode import parse
 from service.operations.sweep import Sweep
-from service.settings import DatabaseLimits
+from service.settings.access import DatabaseLimits
 from tests.support import inputs
 from tests.support.guards import Unguarded
 

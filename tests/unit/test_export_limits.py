@@ -23,7 +23,8 @@ from service.export.xml.write import render
 from service.kafka.topics import settings_of
 from service.messages.encode import Message
 from service.relay.sender import RECORD_OVERHEAD_BYTES
-from service.settings import RelayLimits, Settings
+from service.settings import Settings
+from service.settings.parts import RelayLimits
 from tests.golden.batches import CUTOFF, batch, line
 from tests.support.batches import cut, manifest_in_run
 from tests.support.exports import only, profiles_with

@@ -14,7 +14,8 @@ from service.database.session import Pool, create_pool
 from service.messages.decode import parse
 from service.restore.guard import Guard
 from service.runtime.telemetry import Metrics
-from service.settings import IntakeLimits, KafkaAccess
+from service.settings.access import KafkaAccess
+from service.settings.parts import IntakeLimits
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.intaking import FINE, QUICK, SHORT, Failing, MakeIntake, fines, holds, running
 from tests.support.topics import create_topic, produce

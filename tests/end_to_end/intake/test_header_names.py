@@ -17,7 +17,8 @@ from service.database.outbox import Outputs, unpack_headers
 from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse
-from service.settings import IntakeLimits, KafkaAccess
+from service.settings.access import KafkaAccess
+from service.settings.parts import IntakeLimits
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import Mixed, produce_mixed

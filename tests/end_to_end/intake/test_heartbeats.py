@@ -23,7 +23,8 @@ from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs
 from service.database.session import Pool, create_pool
 from service.messages.decode import parse
-from service.settings import IntakeLimits, KafkaAccess
+from service.settings.access import KafkaAccess
+from service.settings.parts import IntakeLimits
 from tests.support.guards import Unguarded, new_guard, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.topics import create_topic, produce

@@ -9,7 +9,7 @@ from confluent_kafka.cimpl import NewPartitions
 from service.apply.applier import Applier
 from service.database.session import Pool
 from service.runtime.telemetry import Metrics
-from service.settings import IntakeLimits
+from service.settings.parts import IntakeLimits
 from tests.support.intaking import (
     SECONDS_MAX,
     Failing,

@@ -10,7 +10,7 @@ from service.core.ledger import Origin
 from service.database.session import Pool
 from service.messages.decode import parse
 from service.restore.guard import Guard
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.support.intaking import (
     FINE,
     QUICK,

@@ -18,7 +18,8 @@ from service.database.session import Pool, create_pool
 from service.kafka.clients import new_consumer
 from service.messages.decode import parse
 from service.runtime.telemetry import Metrics
-from service.settings import DatabaseLimits, IntakeLimits, KafkaAccess
+from service.settings.access import DatabaseLimits, KafkaAccess
+from service.settings.parts import IntakeLimits
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.intaking import QUICK, MakeIntake

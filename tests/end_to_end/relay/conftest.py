@@ -7,7 +7,8 @@ from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool, create_pool
 from service.relay.loop import Relay, RelayPauses
-from service.settings import KafkaAccess, RelayLimits
+from service.settings.access import KafkaAccess
+from service.settings.parts import RelayLimits
 from tests.support.guards import opened_guard
 from tests.support.relaying import APPEND_TIME, QUICK, SHORT, MakeRelay
 from tests.support.topics import create_topic

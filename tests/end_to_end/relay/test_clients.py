@@ -14,7 +14,7 @@ from service.kafka.topics import (
     check_topics,
     create_topics,
 )
-from service.settings import KafkaAccess
+from service.settings.access import KafkaAccess
 from tests.support.topics import configure_topic, create_topic
 
 SECONDS_MAX = 60

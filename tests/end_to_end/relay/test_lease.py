@@ -10,7 +10,7 @@ from service.messages.encode import Message
 from service.relay.lease import Lease, LeaseLost
 from service.relay.loop import Relay
 from service.runtime.problems import OlderDatabase
-from service.settings import RelayLimits
+from service.settings.parts import RelayLimits
 from tests.support.relaying import (
     APPEND_TIME,
     SECONDS_MAX,

@@ -7,7 +7,8 @@ import structlog
 from service.database.session import Pool
 from service.relay.loop import Relay
 from service.runtime.telemetry import Event
-from service.settings import KafkaAccess, RelayLimits
+from service.settings.access import KafkaAccess
+from service.settings.parts import RelayLimits
 from tests.support.guards import opened_guard
 from tests.support.relaying import SHORT, numbered, queue
 from tests.support.waiting import until

@@ -4,7 +4,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.database.session import Pool
 from service.messages.encode import Message
-from service.settings import RelayLimits
+from service.settings.parts import RelayLimits
 from tests.support.relaying import MakeRelay, numbered, plain, queue, until_empty
 from tests.support.topics import configure_topic, create_topic, produce, read_topic
 
