@@ -40,7 +40,7 @@ coverage: venv ## all tests with branch coverage, which takes half as long again
 	  --cov=service --cov-branch --cov-report=term --cov-fail-under=90
 
 .PHONY: test-fast
-test-fast: venv ## the tests that need no services, with fewer generated examples; a minute
+test-fast: venv ## rules, contracts and laws: no services, fewer generated examples; a minute
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not slow" tests/unit tests/laws tests/contracts $(ARGS)
 
 .PHONY: test-slow

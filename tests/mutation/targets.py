@@ -61,7 +61,7 @@ PROFILES = (
     "tests/unit/test_profiles_invalid.py",
     "tests/unit/test_profiles_selection.py",
 )
-PAGES = ("tests/unit/test_reference_pages.py",)
+PAGES = ("tests/structure/test_reference_pages.py",)
 CONTRACTS = ("tests/contracts",)
 LAWS = ("tests/laws",)
 

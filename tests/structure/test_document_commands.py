@@ -39,10 +39,10 @@ STATEMENT = re.compile(
 RUN = {
     "docs/getting-started.md": "tests/end_to_end/test_getting_started.py",
     "bursar-bridge held show --institution 6050 --fine 40391": "tests/database/test_runbook.py",
-    "bursar-bridge --install-completion bash": "tests/unit/test_completion.py",
-    "source <(bursar-bridge --show-completion bash)": "tests/unit/test_completion.py",
+    "bursar-bridge --install-completion bash": "tests/end_to_end/test_completion.py",
+    "source <(bursar-bridge --show-completion bash)": "tests/end_to_end/test_completion.py",
     "python -m tests.contracts.digests --write": "tests/contracts/test_released.py",
-    "python -m tests.structure.sentences --seed 1": "tests/unit/test_sentences.py",
+    "python -m tests.structure.sentences --seed 1": "tests/structure/test_sentences.py",
     ".venv/bin/python examples/watch.py": "tests/end_to_end/test_examples.py",
     "DELETE FROM source_seen WHERE institution_id = ... AND topic = ... AND source = ...": (
         "tests/database/test_runbook.py"
@@ -224,7 +224,9 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
 }
 
 
-OURS = "bursar-bridge"  # alone: tests/unit/test_command_lines.py would report its wrong commands
+OURS = (
+    "bursar-bridge"  # alone: tests/structure/test_command_lines.py would report its wrong commands
+)
 
 
 @pytest.mark.parametrize(
