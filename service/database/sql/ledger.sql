@@ -45,12 +45,14 @@ INNER JOIN fine USING (institution_id, fine_id);
 
 -- name: insert_missing_accounts
 -- Inserts accounts before they are locked. Inserting and locking in one statement would deadlock
--- with another session, and so would locking, inserting and locking again.
-INSERT INTO account (institution_id, patron_id, currency)
+-- with another session, and so would locking, inserting and locking again. After a recovery all
+-- accounts are of its epoch.
+INSERT INTO account (institution_id, patron_id, currency, epoch)
 SELECT
     k.institution_id,
     k.patron_id,
-    k.currency
+    k.currency,
+    coalesce((SELECT max(recovery.epoch) FROM recovery), 1) AS epoch
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
 WHERE NOT EXISTS (
     SELECT FROM account

@@ -8,7 +8,8 @@
 
 -- name: balances_and_transactions
 -- Each account against the sum of its transactions, and its sequence against their number: numbers
--- are unique and begin with 1, so the last one is their count unless one is missing.
+-- are unique and begin with 1, so the last one is their count unless one is missing. A recovery
+-- leaves out the numbers that the lost database had used, and one for an event published again.
 WITH summed AS (
     SELECT
         institution_id,
@@ -29,6 +30,18 @@ accounts AS (
     WHERE $1::text IS NULL OR institution_id = $1
 ),
 
+left_out AS (
+    SELECT
+        institution_id,
+        patron_id,
+        currency,
+        sum(raised_to - own_sequence) + count(announced_sequence) AS numbers,
+        greatest(max(raised_to), max(announced_sequence)) AS sequence
+    FROM recovery_account
+    WHERE $1::text IS NULL OR institution_id = $1
+    GROUP BY institution_id, patron_id, currency
+),
+
 compared AS (
     SELECT
         institution_id, patron_id, currency,
@@ -37,10 +50,11 @@ compared AS (
         coalesce(a.sequence, 0) AS sequence,
         coalesce(s.active, 0) AS active_sum,
         coalesce(s.transferred, 0) AS transferred_sum,
-        coalesce(s.transactions, 0) AS transactions,
-        coalesce(s.sequence, 0) AS last_sequence
+        coalesce(s.transactions, 0) + coalesce(o.numbers, 0) AS numbers,
+        greatest(s.sequence, o.sequence, 0) AS last_sequence
     FROM accounts AS a
     FULL JOIN summed AS s USING (institution_id, patron_id, currency)
+    FULL JOIN left_out AS o USING (institution_id, patron_id, currency)
 ),
 
 differing AS MATERIALIZED (
@@ -53,7 +67,7 @@ differing AS MATERIALIZED (
         ('active_is_not_its_transactions', compared.active_sum, compared.active::numeric),
         ('transferred_is_not_its_transactions', compared.transferred_sum, compared.transferred),
         ('sequence_is_not_the_last', compared.last_sequence, compared.sequence),
-        ('sequence_has_gaps', compared.last_sequence, compared.transactions)
+        ('sequence_has_gaps', compared.last_sequence, compared.numbers)
     ) AS found (name, expected, found)
     WHERE found.expected <> found.found
 )

@@ -160,7 +160,22 @@ INNER JOIN ledger_transaction AS kept
         AND k.currency = kept.currency
         AND k.sequence = kept.sequence
         AND k.transaction_id = kept.transaction_id
-        AND k.recorded_at = kept.recorded_at;
+        AND k.recorded_at = kept.recorded_at
+UNION ALL
+-- After a recovery the last event of an account was published again; it has no transaction.
+SELECT k.place
+FROM unnest(
+    $1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::text [],
+    $7::timestamptz []
+) AS k (place, institution_id, patron_id, currency, sequence, transaction_id, recorded_at)
+INNER JOIN recovery_account AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.patron_id = kept.patron_id
+        AND k.currency = kept.currency
+        AND k.sequence = kept.announced_sequence
+        AND k.transaction_id = kept.announced_id
+        AND k.recorded_at = kept.announced_at;
 
 -- name: known_batches
 -- Places of the batches that were sealed here with those bytes and that file name.

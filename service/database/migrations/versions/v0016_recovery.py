@@ -1,0 +1,11 @@
+"""What `recover` keeps of a database that was restored from a backup."""
+
+from alembic import context
+
+revision = "0016"
+down_revision = "0015"
+
+
+def upgrade() -> None:
+    """Runs the statements of 0016_recovery.sql."""
+    context.config.attributes["run_sql_file"]("0016_recovery.sql")
