@@ -4,6 +4,8 @@ The records are described in contracts.md, 6.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from ..core.ledger import BatchKey
 from ..core.money import format_of
@@ -17,10 +19,21 @@ from ..messages.encode import (
     headers_of,
     json_bytes,
 )
+from ..runtime.problems import OperatorError
 from .build import BuiltBatch
 from .manifest import Manifest, members_of_terms, members_of_totals
 
 SQL = statements("export")
+
+
+class BytesMissing(OperatorError):
+    """The batch was adopted without its bytes, and was not printed again so far."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the batch was adopted from its manifest alone: its bytes are made again when each of "
+            "its lines has its fine; see `bursar-bridge recovered batches`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +49,9 @@ async def publish(
 ) -> None:
     """Stores the batch and puts it and its manifest into the outbox, from where the relay sends it.
 
-    The bytes never change again. Each statement that stores the batch notes the outbox row that
-    was put right before it: as long as that row exists, the broker has not acknowledged the record.
+    The bytes never change again. The manifest comes first, as the relay sends it first. The batch
+    notes the outbox rows of both: as long as one of them exists, the broker has not acknowledged
+    that record.
     """
     manifest = batch.manifest
     document = encode_batch(manifest, batch.document, ce_source)
@@ -46,6 +60,8 @@ async def publish(
     )
     key = (manifest.institution_id, manifest.profile)
     sha256, previous = manifest.sha256, manifest.previous_sha256
+    await outbox.put(connection, topics.manifest, [listing], manifest.sealed_at)
+    manifest_row = await outbox.last_put(connection)
     await outbox.put(connection, topics.batch, [document], manifest.sealed_at)
     await connection.execute(
         SQL["seal_batch"],
@@ -65,32 +81,57 @@ async def publish(
         outbox.pack_headers(listing.headers),
         manifest.cutoff,
         manifest.sealed_at,
+        manifest_row,
     )
     await connection.execute(
         SQL["set_profile_counter"], *key, manifest.batch_number, bytes.fromhex(sha256)
     )
-    await outbox.put(connection, topics.manifest, [listing], manifest.sealed_at)
-    await connection.execute(SQL["manifest_queued"], *key, manifest.batch_number)
 
 
 async def publish_again(connection: Connection, topics: ExportTopics, key: BatchKey) -> bool:
     """Puts the stored bytes of a batch into the outbox again; False if the batch is unknown.
 
-    The records have the same ids as before. Earlier copies of them leave the quarantine.
+    The records have the same ids as before. Earlier copies of them leave the quarantine. Raises
+    BytesMissing.
     """
     row = await connection.fetchrow(SQL["sealed_bytes"], *key)
     if row is None:
         return False
+    if not row["document_headers"]:
+        raise BytesMissing
     record_key = row["record_key"].encode()
     document = Message(record_key, row["document"], outbox.unpack_headers(row["document_headers"]))
     manifest = Message(record_key, row["manifest"], outbox.unpack_headers(row["manifest_headers"]))
-    parts = ((topics.batch, document), (topics.manifest, manifest))
+    parts = ((topics.manifest, manifest), (topics.batch, document))
     now = await connection.fetchval(SQL["clock"])
     await quarantine.queue_batch_again(connection, key, parts, now)
     return True
 
 
-def encode_batch(manifest: Manifest, document: bytes, ce_source: str) -> Message:
+class Sealed(Protocol):
+    """What the record of a batch says of it beside the bytes; `total` is in minor units."""
+
+    @property
+    def institution_id(self) -> str: ...
+    @property
+    def profile(self) -> str: ...
+    @property
+    def batch_number(self) -> int: ...
+    @property
+    def sealed_at(self) -> datetime: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def file_name(self) -> str: ...
+
+
+def encode_batch(manifest: Sealed, document: bytes, ce_source: str) -> Message:
     """The record of the XML as it was sealed; its headers have the totals that a loader checks."""
     key, ce_id = _ids(manifest)
     headers = (
@@ -151,7 +192,7 @@ def manifest_members(manifest: Manifest) -> Members:
     }
 
 
-def _ids(manifest: Manifest) -> tuple[bytes, bytes]:
+def _ids(manifest: Sealed) -> tuple[bytes, bytes]:
     """The key of both records, and the ce_id of the batch."""
     key = f"{manifest.institution_id}/{manifest.profile}".encode()
     return key, b"%b/%d" % (key, manifest.batch_number)

@@ -20,7 +20,7 @@ from ..settings.access import KafkaAccess
 from ..settings.parts import RelayLimits
 from .lease import Lease, LeaseLost
 from .outbox import Outbox, OutboxStatus, Progress, Row
-from .sender import Sender, SendFailure
+from .sender import Sender, SendFailure, with_documents
 
 CLOSE_SECONDS_MAX = 5
 
@@ -176,7 +176,9 @@ class Relay:
 
     async def _page(self) -> list[Row]:
         now_ns, limits = time.monotonic_ns(), self._limits
-        blocked = [topic for topic, until in self._blocked_until_ns.items() if until > now_ns]
+        blocked = with_documents(
+            topic for topic, until in self._blocked_until_ns.items() if until > now_ns
+        )
         bounds = (limits.relay_page_rows_max, limits.relay_page_bytes_max, blocked)
         try:
             return await self._outbox.page(*bounds)

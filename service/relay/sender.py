@@ -3,6 +3,9 @@
 The records of an output partition are sent one batch after the other: if a batch fails, none behind
 it in its partition is sent first. A send that waits has not failed: there is no deadline. If a send
 raises an error, the producer is closed, because it would fail all later records of that partition.
+
+The bytes of a batch are sent when its manifest is acknowledged: whatever is lost afterwards, the
+manifests say which lines of which fines may have been billed.
 """
 
 import asyncio
@@ -40,6 +43,7 @@ RECORD_FAULTS = {
 }
 # Errors of a topic: every record stays in the outbox until somebody mends the topic.
 TOPIC_FAULTS = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
+DOCUMENTS, MANIFESTS = "export-batch.v1", "export-manifest.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +105,19 @@ class Sender:
         producer = self._producer
         assert producer is not None, "started first"
         partitions, failures = await self._partitions(producer, {row.topic for row in rows})
-        results = await asyncio.gather(
-            *(
-                self._send_partition(producer, at, records, progress)
-                for at, records in left_of(rows, progress, partitions).items()
+        left = left_of(rows, progress, partitions)
+        for are_documents in (False, True):
+            results = await asyncio.gather(
+                *(
+                    self._send_partition(producer, at, records, progress)
+                    for at, records in left.items()
+                    if at.topic.endswith(DOCUMENTS) is are_documents
+                )
             )
-        )
-        return failures + [failure for failure in results if failure is not None]
+            failures += [failure for failure in results if failure is not None]
+            if any(failure.topic.endswith(MANIFESTS) for failure in failures):
+                break
+        return failures
 
     async def _send_partition(
         self,
@@ -163,6 +173,14 @@ def _filled(producer: AIOKafkaProducer, records: Iterable[OutboxRecord]) -> obje
         assert added is not None, "batches are cut below the producer's limit"
     builder.close()
     return builder
+
+
+def with_documents(blocked: Iterable[str]) -> list[str]:
+    """The topics that are blocked, and that of the batches if that of their manifests is."""
+    topics = list(blocked)
+    return topics + [
+        topic.removesuffix(MANIFESTS) + DOCUMENTS for topic in topics if topic.endswith(MANIFESTS)
+    ]
 
 
 def left_of(

@@ -379,23 +379,17 @@ SELECT
     coalesce((SELECT lines.line_number FROM lines), 1000000000) + 1 AS first_line_number;
 
 -- name: seal_batch
--- Right after the document was put into the outbox: as long as that row is there, the broker has
--- not acknowledged it.
+-- Right after the document was put into the outbox: as long as that row or the one of the manifest
+-- ($18) is there, the broker has not acknowledged both.
 INSERT INTO export_batch (
     institution_id, profile, batch_number, run_id, export_number, state, currency, fine_count,
     total, file_name, sha256, previous_sha256, document, document_headers, manifest,
-    manifest_headers, cutoff, sealed_at, outbox_id
+    manifest_headers, cutoff, sealed_at, outbox_id, manifest_outbox_id
 )
 VALUES (
     $1, $2, $3, $4, $5, 'sealed', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-    currval(pg_get_serial_sequence('outbox', 'id'))
+    currval(pg_get_serial_sequence('outbox', 'id')), $18
 );
-
--- name: manifest_queued
--- Right after the manifest was put into the outbox: the batch is published when both rows are gone.
-UPDATE export_batch
-SET manifest_outbox_id = currval(pg_get_serial_sequence('outbox', 'id'))
-WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;
 
 -- name: sealed_bytes
 -- What was published, to be published again: reading, not rendering.
