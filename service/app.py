@@ -17,6 +17,7 @@ from .kafka.topics import INPUTS
 from .operations.counts import Counts
 from .operations.gauges import Gauges
 from .operations.reconcile import Reconcile
+from .operations.recovery import EndRecovery
 from .operations.standing import Standing
 from .operations.sweep import Sweep
 from .operations.unclaimed import CountUnclaimed
@@ -133,6 +134,11 @@ def _stages(
         "measure": gauges.run,
         "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,
         "standing": Standing(pool, metrics, profiles, topics, settings).run,
+        "recovery": EndRecovery(
+            applier("recovery"),
+            profiles or NO_PROFILES,
+            f"{settings.topic_prefix}export-batch.v1",
+        ).run,
         "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
     }
     if profiles is not None:

@@ -26,7 +26,7 @@ from .runtime.telemetry import Event, Metrics
 from .settings import Settings
 
 # Each part of the process that writes, by its name in the guard.
-WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts")
+WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts", "recovery")
 COMMAND = "command"
 
 DATABASE, KAFKA = "database", "kafka"
@@ -46,14 +46,18 @@ OF_TOPICS = Reporting(
 
 def new_check(settings: Settings) -> RestoreCheck:
     """Returns the restore check for the topics and the consumer group of the settings."""
+    return RestoreCheck(settings, scope_of(settings))
+
+
+def scope_of(settings: Settings) -> Scope:
+    """Returns the topics and the consumer group that are compared with the database."""
     prefix = settings.topic_prefix
-    scope = Scope(
+    return Scope(
         group_id=settings.consumer_group,
         inputs=[prefix + name for name in INPUTS],
         outputs=[prefix + name for name in OUTPUTS],
         seconds_max=settings.restore_check_seconds_max,
     )
-    return RestoreCheck(settings, scope)
 
 
 def new_guard(settings: Settings, pool: Pool) -> Guard:

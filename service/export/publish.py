@@ -5,7 +5,6 @@ The records are described in contracts.md, 6.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from ..core.ledger import BatchKey
 from ..core.money import format_of
@@ -108,30 +107,22 @@ async def publish_again(connection: Connection, topics: ExportTopics, key: Batch
     return True
 
 
-class Sealed(Protocol):
-    """What the record of a batch says of it beside the bytes; `total` is in minor units."""
+@dataclass(frozen=True, slots=True)
+class SealedBefore:
+    """What is known of a batch that another database had sealed; `total` is in minor units."""
 
-    @property
-    def institution_id(self) -> str: ...
-    @property
-    def profile(self) -> str: ...
-    @property
-    def batch_number(self) -> int: ...
-    @property
-    def sealed_at(self) -> datetime: ...
-    @property
-    def currency(self) -> str: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def file_name(self) -> str: ...
+    institution_id: str
+    profile: str
+    batch_number: int
+    sealed_at: datetime
+    currency: str
+    count: int
+    total: int
+    sha256: str
+    file_name: str
 
 
-def encode_batch(manifest: Sealed, document: bytes, ce_source: str) -> Message:
+def encode_batch(manifest: Manifest | SealedBefore, document: bytes, ce_source: str) -> Message:
     """The record of the XML as it was sealed; its headers have the totals that a loader checks."""
     key, ce_id = _ids(manifest)
     headers = (
@@ -192,7 +183,7 @@ def manifest_members(manifest: Manifest) -> Members:
     }
 
 
-def _ids(manifest: Sealed) -> tuple[bytes, bytes]:
+def _ids(manifest: Manifest | SealedBefore) -> tuple[bytes, bytes]:
     """The key of both records, and the ce_id of the batch."""
     key = f"{manifest.institution_id}/{manifest.profile}".encode()
     return key, b"%b/%d" % (key, manifest.batch_number)

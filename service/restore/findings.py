@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     RECORDS_GONE = "records_gone"
     COMMITS_LOST = "commits_lost"
     ACKNOWLEDGEMENTS_LOST = "acknowledgements_lost"
+    RECOVERY_INTERRUPTED = "recovery_interrupted"
     UNREADABLE = "unreadable"
 
 
@@ -123,6 +124,14 @@ def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | N
         f"{_name(at)} was acknowledged up to offset {remembered}, this "
         f"database knows {'none' if recorded is None else recorded}: another one took its place",
         {**at._asdict(), "remembered": remembered},
+    )
+
+
+def interrupted() -> Finding:
+    """A recovery of this database was begun, and not ended."""
+    return Finding(
+        FindingKind.RECOVERY_INTERRUPTED,
+        "its recovery was interrupted; `bursar-bridge recover` goes on with it",
     )
 
 

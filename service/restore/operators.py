@@ -24,7 +24,15 @@ from .known import Record, unknown
 from .topics import Range, open_topics
 
 SQL = statements("restore")
+RECOVERY = statements("recovery")
 CLEAR, ACCEPT = "restore_check_clear", "restore_check_accept"
+
+
+class Interrupted(OperatorError):
+    """A recovery was begun and not ended, so that the verdict must stand."""
+
+    def __init__(self) -> None:
+        super().__init__("a recovery was interrupted: `bursar-bridge recover` goes on with it")
 
 
 class NotNew(OperatorError):
@@ -75,11 +83,11 @@ async def clear(
     """Takes the verdict back and records the decision, if the check finds nothing now; else nothing
     is changed.
 
-    Returns the verdict as it was, with what the check finds. Raises CannotAsk, OutputUnreadable,
-    CheckTooSlow, and what the database raises.
+    Returns the verdict as it was, with what the check finds. Raises Interrupted, CannotAsk,
+    OutputUnreadable, CheckTooSlow, and what the database raises.
     """
     async with pool.acquire() as connection:
-        verdict = await read_verdict(connection)
+        verdict = await _read_verdict(connection)
         answer = await check.ask(connection)
         if not answer.findings and verdict is not None:
             async with connection.transaction():
@@ -99,7 +107,7 @@ async def accept_existing_topics(
     accepted: choose another group, which reads the topics from where the settings say.
     """
     async with pool.acquire() as connection:
-        verdict = await read_verdict(connection)
+        verdict = await _read_verdict(connection)
         if not await connection.fetchval(SQL["is_new"]):
             raise NotNew("--accept-existing-topics: is for a new database, this one was written to")
         answer = await check.ask(connection)
@@ -119,7 +127,7 @@ async def accept_foreign_records(
     service.
     """
     async with pool.acquire() as connection:
-        verdict = await read_verdict(connection)
+        verdict = await _read_verdict(connection)
         answer = await check.ask(connection, accepts_foreign=True)
         if not answer.findings:
             await _accept(connection, outputs, answer, operator, reason)
@@ -150,6 +158,14 @@ def _manifest(record: Record) -> Mapping[str, object] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+async def _read_verdict(connection: Connection) -> Verdict | None:
+    """The verdict, which a person may lift unless a recovery was interrupted."""
+    unfinished = await connection.fetchrow(RECOVERY["unfinished"])
+    if unfinished is not None and unfinished["state"] == "adopting":
+        raise Interrupted
+    return await read_verdict(connection)
 
 
 async def _accept(

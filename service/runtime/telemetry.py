@@ -84,6 +84,8 @@ class Event(StrEnum):
     SWEEP_FAILED = "sweep_failed"
     DATABASE_CHANGED = "database_changed"
     RESTORE_CHECK_AWAITED = "restore_check_awaited"
+    RECOVERY_ENDED = "recovery_ended"
+    BATCH_DIFFERS = "batch_differs"
     VERDICT_NOT_KEPT = "verdict_not_kept"
     BOOKS_DIFFER = "books_differ"
 

@@ -56,6 +56,11 @@ class World:
         await self.idle()
         await self.site.command("export", "run", "--profile", "bursar")
 
+    async def exports_more(self) -> None:
+        """Another fine, in a batch of its own."""
+        self.send("fine-created.v1", fine(8))
+        await self.exports()
+
     async def everything(self) -> None:
         """Fines, changes, an export with a lost item, payments, an answer, bad records."""
         self.send("fine-created.v1", fine(3), fine(4, LOST), {"bad": True})
@@ -238,5 +243,18 @@ VARIANTS: tuple[Variant, ...] = (
     exchanged_under_a_running_service_with_exports_alone,
     exchanged_under_a_running_service_with_inputs,
     output_topics_made_anew_after_the_backup,
+    exchanged_by_an_empty_database_under_a_running_service,
+)
+# Those after which the topics tell all that was lost. The others are refused, or lose something
+# that only the database knew.
+RECOVERABLE: tuple[Variant, ...] = (
+    only_exports_since_the_backup,
+    the_same_backup_twice,
+    group_offsets_gone,
+    an_output_topic_first_written_after_the_backup,
+    an_empty_database_beside_old_topics,
+    a_failover_that_lost_commits,
+    exchanged_under_a_running_service_with_exports_alone,
+    exchanged_under_a_running_service_with_inputs,
     exchanged_by_an_empty_database_under_a_running_service,
 )

@@ -13,12 +13,13 @@ from uuid import uuid4
 
 import asyncpg
 
+from service.core.money import parse_sum
 from service.kafka.topics import OUTPUTS
 from tests.support import inputs
 from tests.support.installation import institution, profile
 from tests.support.process import Site, connected, end
 from tests.support.programs import start_program
-from tests.support.topics import end_offsets, produce
+from tests.support.topics import end_offsets, produce, read_topic
 
 SECONDS_MAX = 60
 OLDER = 3
@@ -77,6 +78,10 @@ class Backups:
             await connection.execute(f'CREATE DATABASE "{name}"')
         self.names.append(name)
         await self.put_back(name)
+
+    def url_of(self, name: str) -> str:
+        """A copy's own URL."""
+        return urlsplit(self.site.database_url)._replace(path=f"/{name}").geturl()
 
     async def drop_all(self) -> None:
         async with connected(self.admin_url) as connection:
@@ -180,3 +185,50 @@ def writing_commands(import_file: str) -> Sequence[tuple[str, ...]]:
         ("quarantined", "release", *every),
         ("import", import_file, "--profile", "bursar", "--source", "SAP", "--wait-seconds", "1"),
     )
+
+
+# What a recovered ledger has in common with the lost one, whatever was numbered or recorded anew.
+LEDGER = {
+    "account": "institution_id, patron_id, currency, active, transferred",
+    "fine": "institution_id, fine_id, status, considered, remaining, outstanding, line,"
+    " payments_live, refused_reason",
+    "export_line": "institution_id, bursar_transaction_id, fine_id, profile, batch_number, amount,"
+    " state",
+    "export_batch": "institution_id, profile, batch_number, export_number, state, currency,"
+    " fine_count, total, file_name, sha256, previous_sha256, document, manifest, cutoff",
+    "profile_counter": "institution_id, profile, batch_number, sha256",
+    "payment": "institution_id, source, payment_id, state, fine_id, applied, excess, credit_id,"
+    " reason",
+    "loan_closed": "institution_id, loan_id, fine_id, batch_number, closed_at",
+    "rejected": "topic, partition, record_offset, reason",
+}
+
+
+async def ledger_of(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of each table of the ledger, as far as a recovery brings them back."""
+    async with connected(url) as connection:
+        return {
+            table: sorted(
+                (
+                    tuple(row.values())
+                    for row in await connection.fetch(f"SELECT {columns} FROM {table}")
+                ),
+                key=repr,
+            )
+            for table, columns in LEDGER.items()
+        }
+
+
+def published_sequences(site: Site) -> dict[tuple[str, ...], tuple[tuple[int, int], object]]:
+    """What a reader of the balances has in the end: the highest event of each account."""
+    latest: dict[tuple[str, ...], tuple[tuple[int, int], object]] = {}
+    for record in read_topic(site.servers, site.topic("balance-changed.v1")):
+        event = json.loads(record.value or b"")
+        key = (event["institution_id"], event["patron_id"], event["currency"])
+        balance = tuple(
+            parse_sum(event["balance"][name], key[2]) for name in ("active", "transferred")
+        )
+        place = (event["epoch"], event["sequence"])
+        if key not in latest or place > latest[key][0]:
+            latest[key] = (place, balance)
+    return latest

@@ -1,11 +1,13 @@
-"""`run`, `migrate`, `check`, `topics`, `restore-check`: the service, and what its start needs."""
+"""`run`, `migrate`, `check`, `topics`, `restore-check`, `recover`: the service, and what its start
+needs.
+"""
 
 from typing import Annotated
 
 import typer
 
 from .declare import command, group
-from .options import DecisionOptions, JsonOption
+from .options import DecisionOptions, JsonOption, OperatorOption
 
 application = typer.Typer()
 
@@ -95,3 +97,23 @@ def show_billed(
     ] = False,
 ) -> None:
     """List the batches in the topic of manifests, and whether this database knows them."""
+
+
+@command(application, "recover", work="recover.recover")
+def recover(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not show it first, and do not ask for a confirmation.")
+    ] = False,
+    operator: OperatorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a database that was restored from a backup go on where the lost one had stopped.
+
+    Batches that the database does not know are adopted from the topics, and all numbers go on
+    above the published ones. Then the service reads its input again. The command needs every
+    instance to be stopped; if it is interrupted, call it again.
+    """

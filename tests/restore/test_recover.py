@@ -1,0 +1,207 @@
+"""A restored database goes on where the lost one had stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import DEVNULL
+from collections.abc import Mapping
+
+import pytest
+
+from tests.restore.test_older_database import commands_of, name_of
+from tests.restore.variants import (
+    RECOVERABLE,
+    Variant,
+    World,
+    a_day_of_everything,
+    only_exports_since_the_backup,
+    output_records_expired_by_retention,
+)
+from tests.support.process import connected, end
+from tests.support.programs import start_program
+from tests.support.restoring import (
+    OLDER,
+    SECONDS_MAX,
+    Ended,
+    fine,
+    ledger_of,
+    published_sequences,
+    start_and_end,
+    state_of,
+)
+
+KILLED = 137
+POINTS = ("recovery_begun", "batch_adopted", "accounts_raised", "marks_stored", "group_set_back")
+
+
+async def recover(world: World) -> None:
+    ended = await commands_of(world).call("recover", "--yes")
+    assert ended.exit_code == 0, ended.output
+
+
+async def reads_again(world: World) -> None:
+    """The service runs until the recovery has ended, and everything is sent."""
+
+    async def has_ended() -> bool:
+        rows = await world.site.rows("SELECT FROM recovery WHERE state <> 'done'")
+        return not rows
+
+    async def work() -> None:
+        await world.site.until(has_ended, SECONDS_MAX)
+
+    await world.works(work)
+
+
+async def check_recovered(world: World, lost: str) -> None:
+    """The books are those of the lost database, and agree with themselves and with Kafka."""
+    assert await ledger_of(world.site.database_url) == await ledger_of(world.backups.url_of(lost))
+    reconciled = await commands_of(world).call("reconcile")
+    assert reconciled.exit_code == 0, reconciled.output
+    await check_agrees(world)
+
+
+async def check_agrees(world: World) -> None:
+    """The service could start again, and readers have each account as it is."""
+    shown = await commands_of(world).call("restore-check", "show")
+    assert shown.exit_code == 0, shown.output
+    await check_readers(world)
+
+
+async def check_readers(world: World) -> None:
+    """Each reader ends with the account as it is, whatever came before."""
+    latest = await asyncio.to_thread(published_sequences, world.site)
+    rows = await world.site.rows(
+        "SELECT institution_id, patron_id, currency, epoch, sequence, active, transferred"
+        " FROM account"
+    )
+    accounts = {
+        (row["institution_id"], row["patron_id"], row["currency"]): (
+            (row["epoch"], row["sequence"]),
+            (row["active"], row["transferred"]),
+        )
+        for row in rows
+    }
+    assert latest == accounts
+
+
+async def test_after_a_day_of_everything_it_goes_on_above_all_that_was_published(
+    world: World,
+) -> None:
+    await a_day_of_everything(world)
+    before = await state_of(world.site)
+    commands = commands_of(world)
+    shown = await commands.lines("recover", "--dry-run")
+    assert await state_of(world.site) == before
+    assert [row["batch_number"] for row in shown if row["what"] == "batch"] == [1]
+    assert {row["fine_id"] for row in shown if row["what"] == "line"} == {
+        "F-1",
+        "F-2",
+        "F-3",
+        "F-4",
+    }
+    await recover(world)
+    again = await start_and_end(world.site, "recover", "--yes")
+    assert again == Ended(1, again.line)
+    assert "nothing to recover" in again.line
+    await reads_again(world)
+    await check_agrees(world)
+    batches = await world.site.rows("SELECT batch_number FROM export_batch ORDER BY 1")
+    assert [row["batch_number"] for row in batches] == [1]
+
+
+async def test_it_refuses_without_a_reason_beside_an_instance_and_without_evidence(
+    world: World,
+) -> None:
+    await world.site.start()
+    await world.first_day()
+    await world.idle()
+    for_nothing = await start_and_end(world.site, "recover", "--yes")
+    assert (for_nothing.code, "nothing to recover" in for_nothing.line) == (1, True), for_nothing
+    await world.site.rows(
+        "INSERT INTO restore_verdict (finding, detail, evidence, found_by)"
+        " VALUES ('commits_lost', 'tried', '[]', 'test') RETURNING 1"
+    )
+    beside = await start_and_end(world.site, "recover", "--yes")
+    assert (beside.code, "has members" in beside.line) == (1, True), beside
+
+
+@pytest.mark.slow
+async def test_it_refuses_when_what_was_published_is_gone(world: World) -> None:
+    await output_records_expired_by_retention(world)
+    before = await ledger_of(world.site.database_url)
+    result = await commands_of(world).call("recover", "--yes")
+    assert (result.exit_code, "is gone" in result.stderr) == (1, True), result.output
+    assert await ledger_of(world.site.database_url) == before
+    assert (await start_and_end(world.site)).code == OLDER
+
+
+async def killed_at(world: World, point: str) -> None:
+    site = world.site
+    settings: Mapping[str, str] = site.settings
+    site.settings = {**settings, "CRASH_AT": f"{point}:1"}
+    process = await start_program("recover", "--yes", environment=site.environment, output=DEVNULL)
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            assert await process.wait() == KILLED, point
+    finally:
+        await end(process)
+    site.settings = settings
+
+
+@pytest.mark.slow
+async def test_killed_at_each_step_it_goes_on_when_it_is_called_again(world: World) -> None:
+    await a_day_of_everything(world)
+    lost = world.backups.names[-1]
+    for point in POINTS[:-1]:
+        await killed_at(world, point)
+        assert (await start_and_end(world.site)).code == OLDER
+    await killed_at(world, POINTS[-1])
+    assert (await start_and_end(world.site)).code == OLDER
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", RECOVERABLE, ids=name_of)
+async def test_every_way_to_an_older_database_is_recovered_from(
+    world: World, variant: Variant
+) -> None:
+    await variant(world)
+    lost = world.backups.names[-1]
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost)
+
+
+@pytest.mark.slow
+async def test_the_same_backup_is_recovered_from_twice(world: World) -> None:
+    """The second time the topics hold the first recovery and what came after it."""
+    await world.works(world.first_day)
+    backup = await world.backups.take()
+    await world.works(world.everything)
+    await world.backups.put_back(backup)
+    await recover(world)
+    await reads_again(world)
+    world.send("fine-created.v1", fine(7))
+    await world.works(world.exports)
+    await world.backups.put_back(backup)
+    lost = world.backups.names[-1]
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost)
+    async with connected(world.site.database_url) as connection:
+        assert await connection.fetchval("SELECT min(epoch) FROM account") == 3
+
+
+@pytest.mark.slow
+async def test_a_backup_from_the_middle_of_a_recovery_is_recovered_from(world: World) -> None:
+    await only_exports_since_the_backup(world)
+    lost = world.backups.names[-1]
+    await recover(world)
+    backup = await world.backups.take()
+    await reads_again(world)
+    await world.backups.put_back(backup)
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost)
