@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pytest
-
 from service.core.ledger import Fine, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ChangeKind
@@ -28,6 +26,7 @@ from tests.support.given import (
     waives,
 )
 from tests.support.in_memory import Ledger, Step, but_instants, outcome_of_event
+from tests.support.matrix import each_cell
 from tests.support.view_store import sound
 
 FINE = creates(95_00)
@@ -229,29 +228,13 @@ MEANING = {
 }
 
 
-def cells() -> list[tuple[str, str, str]]:
-    head, *lines = TABLE.strip("\n").splitlines()
-    columns = head.split()
-    assert columns == list(EVENTS)
-    rows = [(line[:17].strip(), line[17:].split()) for line in lines]
-    assert [name for name, _ in rows] == list(STATES)
-    return [
-        (name, column, MEANING[code])
-        for name, codes in rows
-        for column, code in zip(columns, codes, strict=True)
-    ]
-
-
 def effect_of(done: Changes) -> str:
     made = [line for line in done.transactions if line.kind.value == "credit"]
     has_excess = outcome_of_event(done) == "applied" and any(line.cause for line in made)
     return outcome_of_event(done) + (", with a credit of the excess" if has_excess else "")
 
 
-@pytest.mark.parametrize(
-    ("state", "event", "outcome"),
-    [pytest.param(*cell, id=" / ".join(cell)) for cell in cells()],
-)
+@each_cell(TABLE, STATES, EVENTS, MEANING)
 def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome: str) -> None:
     given = STATES[state]
     ledger = Ledger(*given.history)
@@ -265,7 +248,3 @@ def test_each_state_has_one_answer_to_each_event(state: str, event: str, outcome
         assert but_instants(ledger.store) == but_instants(before)
         assert ledger.store.transactions == before.transactions
         assert len(done.rejections) == outcome.startswith("rejected")
-
-
-def test_the_table_leaves_out_no_outcome_that_a_fine_can_meet() -> None:
-    assert {outcome for _, __, outcome in cells()} == set(MEANING.values())

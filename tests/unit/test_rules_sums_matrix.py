@@ -11,6 +11,7 @@ from service.core.shares import LumpRule
 from tests.support.bursar import pays, pays_sum, refuses, reverses, tells, writes_off
 from tests.support.given import HOLDS, REJECTS, UNI, desk_pays, exports
 from tests.support.in_memory import Ledger, outcome_of_event
+from tests.support.matrix import each_cell
 from tests.support.view_store import sound
 from tests.unit.test_rules_matrix import (
     FINE,
@@ -115,27 +116,11 @@ reversed   ae +  +c +  +c +  n  ar rm ar +
 MEANING_OF_EVENTS = {**MEANING, "ae": "rejected:already_exported"}
 
 
-def cells() -> list[tuple[str, str, str]]:
-    head, *rows = TABLE.strip("\n").splitlines()
-    columns = head.split()
-    assert columns == list(EVENTS)
-    named = [(row[:11].strip(), row[11:].split()) for row in rows]
-    assert [name for name, _ in named] == list(PAID)
-    return [
-        (name, column, MEANING_OF_EVENTS[code])
-        for name, codes in named
-        for column, code in zip(columns, codes, strict=True)
-    ]
-
-
 def fine_of(ledger: Ledger, state: State) -> Fine:
     return ledger.fine(state.fine_id)
 
 
-@pytest.mark.parametrize(
-    ("state", "event", "outcome"),
-    [pytest.param(*cell, id=" / ".join(cell)) for cell in cells()],
-)
+@each_cell(TABLE, PAID, EVENTS, MEANING_OF_EVENTS)
 def test_what_sums_have_paid_has_one_answer_to_each_event(
     state: str, event: str, outcome: str
 ) -> None:
