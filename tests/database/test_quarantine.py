@@ -97,17 +97,17 @@ async def test_a_batch_that_is_sent_again_leaves_the_quarantine_in_the_same_comm
     await path.take(fine())
     await export(path)
     await put_in_quarantine(path, DOCUMENT, MANIFEST)
-    first, _ = await in_quarantine(path)
+    _, document = await in_quarantine(path)
     assert (
         await commands.call("export", "resend", "--profile", "SIS", "--batch", "1")
     ).exit_code == 0
     assert await in_quarantine(path) == []
     assert await state(commands) == "sealed"
-    ended = await commands.call("quarantined", "release", "--id", str(first), *WHY)
+    ended = await commands.call("quarantined", "release", "--id", str(document), *WHY)
     (copy,) = await rows_for(path, DOCUMENT)
     assert ended.exit_code == 1
     assert ended.stderr == (
-        f"bursar-bridge: {first} is not in quarantine any more: it was queued again as"
+        f"bursar-bridge: {document} is not in quarantine any more: it was queued again as"
         f" {copy['id']}/0\n"
     )
     await put_in_quarantine(path)
