@@ -38,6 +38,7 @@ from .wiring import (
     new_export_job,
     new_guard,
     new_intake,
+    new_topic_watch,
     register_database,
     register_parts,
 )
@@ -130,6 +131,7 @@ def _stages(
     topics = {name: settings.topic_prefix + name for name in INPUTS}
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
+        "topic_watch": new_topic_watch(settings, pool, port.readiness).run,
         "sweep": Sweep(pool, applier("sweep"), settings.sweep_interval_seconds).run,
         "measure": gauges.run,
         "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,

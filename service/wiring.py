@@ -21,6 +21,7 @@ from .messages.decode import parse
 from .relay.loop import Relay
 from .restore.check import RestoreCheck, Scope
 from .restore.guard import Guard
+from .restore.watch import TopicWatch
 from .runtime.readiness import Readiness, Reporting
 from .runtime.telemetry import Event, Metrics
 from .settings import Settings
@@ -36,6 +37,8 @@ DATABASE, KAFKA = "database", "kafka"
 OF_DATABASE = Reporting(patience_seconds=2)
 ON_DATABASE = Reporting(patience_seconds=2, needs=(DATABASE,))
 OF_GROUP = Reporting(patience_seconds=10, needs=(DATABASE, KAFKA))
+# Nothing of the work is wrong, and stopping would endanger more than it saves.
+OF_TOPIC_SETTINGS = Reporting(needs=(KAFKA,), each_problem=True, is_advisory=True)
 OF_TOPICS = Reporting(
     needs=(DATABASE, KAFKA),
     each_problem=True,
@@ -158,3 +161,12 @@ def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
     readiness.register("intake", intake.group_problem, OF_GROUP)
     readiness.register("topics", intake.topics_problem, OF_TOPICS)
     readiness.register("relay", relay_works, ON_DATABASE)
+
+
+def new_topic_watch(settings: Settings, pool: Pool, readiness: Readiness) -> TopicWatch:
+    """Returns the comparison of the topics with what a recovery relies on, and registers its check
+    `topic_settings`. The process is ready even if this check fails.
+    """
+    watch = TopicWatch(pool, new_check(settings), settings)
+    readiness.register("topic_settings", watch.problem, OF_TOPIC_SETTINGS)
+    return watch

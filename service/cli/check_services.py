@@ -13,7 +13,8 @@ from ..database.reach import in_words
 from ..export.profiles.profile import Profiles
 from ..export.profiles.reading import InvalidProfile, overlaps, read_profiles, warnings
 from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
-from ..kafka.topics import LARGE, check_topics
+from ..kafka.topic_settings import Concern, Difference, check_topics
+from ..kafka.topics import LARGE
 from ..settings import Settings
 from .check import Finding, Verdict, fault, note, ok
 from .problems import error_texts, is_operator_error
@@ -95,14 +96,21 @@ async def _database(settings: Settings) -> list[Finding]:
 
 async def _kafka(settings: Settings) -> list[Finding]:
     try:
-        different = await check_topics(settings, settings.topic_prefix)
+        different = await check_topics(settings, settings.topic_prefix, settings.oldest_backup_days)
     except KafkaUnavailable as problem:
         user = f", user {settings.kafka_user}" if settings.kafka_protocol.startswith("SASL") else ""
         return [fault("kafka", f"{problem}{user}")]
-    differences = [
-        fault("topics", f"{difference.topic}: {difference.rule}") for difference in different
-    ] or [ok("topics", "all as they must be")]
+    differences = [_difference(each) for each in different] or [ok("topics", "all as they must be")]
     return [ok("kafka", "reachable"), *differences, *await _limits(settings)]
+
+
+def _difference(difference: Difference) -> Finding:
+    """With a topic that endangers only a recovery, the service starts and works."""
+    if difference.concern is Concern.SERVICE:
+        return fault("topics", str(difference))
+    if difference.concern is Concern.RECOVERY:
+        return note("topics", f"{difference}; else a restored backup may not be recoverable")
+    return note("topics", str(difference))
 
 
 async def _limits(settings: Settings) -> list[Finding]:

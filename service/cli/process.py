@@ -8,7 +8,8 @@ import typer
 
 from ..database import migrate as migrations
 from ..database.reach import in_words
-from ..kafka.topics import INPUTS, OUTPUTS, check_topics, create_topics
+from ..kafka.topic_settings import check_topics
+from ..kafka.topics import INPUTS, OUTPUTS, create_topics
 from ..runtime.logs import configure_logging
 from ..runtime.problems import OlderDatabase
 from ..runtime.telemetry import Event, get_log
@@ -72,7 +73,13 @@ def create_missing_topics(partitions: int | None, replication: int | None) -> No
     settings = kafka_settings_or_exit()
     with operator_errors():
         created = asyncio.run(
-            create_topics(settings, settings.topic_prefix, partitions, replication)
+            create_topics(
+                settings,
+                settings.topic_prefix,
+                partitions,
+                replication,
+                settings.oldest_backup_days,
+            )
         )
     for name in created:
         typer.echo(f"created {name}")
@@ -83,6 +90,8 @@ def compare_topics() -> None:
     """Complains of each topic that differs from what it must be; ends with 1 if one does."""
     settings = kafka_settings_or_exit()
     with operator_errors():
-        differences = asyncio.run(check_topics(settings, settings.topic_prefix))
-    complain_of_each([f"{difference.topic}: {difference.rule}" for difference in differences])
+        differences = asyncio.run(
+            check_topics(settings, settings.topic_prefix, settings.oldest_backup_days)
+        )
+    complain_of_each([str(difference) for difference in differences])
     typer.echo(f"all {len(INPUTS) + len(OUTPUTS)} topics are as they must be")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 
 import orjson
 import typer
@@ -79,6 +80,27 @@ def clear(
         typer.echo("there was nothing to clear: the check finds nothing")
     else:
         typer.echo("cleared: the service can start")
+
+
+def accept_move(decision: DecisionOptions) -> None:
+    """Makes the database belong to the cluster and the prefix that the settings lead to."""
+    settings = settings_or_exit()
+    why = justification(decision.reason, decision.operator)
+
+    async def moved() -> operators.Move:
+        async with database(settings) as pool:
+            check, outputs = new_check(settings), new_outputs(settings)
+            return await operators.accept_move(pool, check, outputs, why.operator, why.reason)
+
+    with operator_errors():
+        move = asyncio.run(moved())
+    if decision.as_json:
+        homes = {"before": asdict(move.before), "after": asdict(move.after)}
+        show_json([{"moved": move.before != move.after, **homes}])
+    elif move.before == move.after:
+        typer.echo(f"there was nothing to accept: this database belongs to {move.after}")
+    else:
+        typer.echo(f"accepted: this database belongs to {move.after}")
 
 
 def show_billed(unknown: bool, as_json: bool) -> None:

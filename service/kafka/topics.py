@@ -1,13 +1,11 @@
-"""The topics: their names, the settings that each must have (contracts.md, 0 and 6), their creation
-and their check.
+"""The topics: their names, the settings that each must have (contracts.md, 0 and 6), and their
+creation. `topic_settings.py` compares the topics that exist with them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from statistics import multimode
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidPartitionsError,
@@ -41,8 +39,8 @@ USUAL_BYTES = 1_048_588  # the broker's own default
 # backup that would be restored.
 RECORD_DAYS = 400
 USUAL_DAYS = 60
+OLDEST_BACKUP_DAYS = 30
 KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1", "operator-action.v1"})
-
 
 # New topics, if there are no others yet.
 PARTITIONS = 12
@@ -52,35 +50,55 @@ _WORDS = {
     TopicAuthorizationFailedError: "the user has no right to create it",
     ClusterAuthorizationFailedError: "the user has no right to create it",
 }
-MISSING = "must exist; `bursar-bridge topics create` creates it"
 
 
 class TopicNotCreated(OperatorError):
     """The broker has not created a topic; the text has its reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A topic that lacks or contradicts a required setting; `rule` says what is required."""
+def days_kept(contract: str, oldest_backup_days: int) -> int:
+    """Returns for how many days at least a contract's topic must keep its records.
 
-    topic: str
-    rule: str
+    A database that is restored from a backup is brought up to date from what the topics have had
+    since; `oldest_backup_days` is the age of the oldest backup for which that must be possible.
+    """
+    return max(RECORD_DAYS if contract in KEPT_AS_RECORD else 0, oldest_backup_days)
 
 
-def settings_of(contract: str, replication: int) -> dict[str, str]:
-    """Returns the settings of a contract's topic by the broker's names for them."""
-    days = RECORD_DAYS if contract in KEPT_AS_RECORD else USUAL_DAYS
-    settings = {
+def settings_of(
+    contract: str, replication: int, oldest_backup_days: int = OLDEST_BACKUP_DAYS
+) -> dict[str, str]:
+    """Returns the settings of a contract's topic by the broker's names for them.
+
+    Each setting that matters is named, because the brokers' defaults may be anything. Records are
+    kept for twice the age of the oldest backup: a backup is not restored on the day on which
+    somebody begins to need it.
+    """
+    usual_days = RECORD_DAYS if contract in KEPT_AS_RECORD else USUAL_DAYS
+    days = max(usual_days, 2 * oldest_backup_days)
+    return {
         "cleanup.policy": "delete",
         "retention.ms": str(days * DAY_MS),
-        "max.message.bytes": str(_bytes(contract)),
+        "retention.bytes": "-1",
+        "max.message.bytes": str(bytes_max(contract)),
         "min.insync.replicas": str(2 if replication >= 3 else 1),
         "unclean.leader.election.enable": "false",
+        "message.timestamp.type": timestamp_type(contract),
     }
-    if contract in OUTPUTS:
-        # With the producer's own time a clock that is ahead makes the broker refuse its records.
-        settings["message.timestamp.type"] = "LogAppendTime"
-    return settings
+
+
+def timestamp_type(contract: str) -> str:
+    """Returns whose time the records of a contract's topic have.
+
+    With the producer's own time in an output topic, a clock that is ahead makes the broker refuse
+    records. In an input topic the sender's time is that of a record without `ce_time`.
+    """
+    return "LogAppendTime" if contract in OUTPUTS else "CreateTime"
+
+
+def bytes_max(contract: str) -> int:
+    """Returns the size that the largest record of a contract's topic may have."""
+    return LARGE_BYTES if contract in LARGE else USUAL_BYTES
 
 
 async def create_topics(
@@ -88,11 +106,13 @@ async def create_topics(
     prefix: str,
     partitions: int | None = None,
     replication: int | None = None,
+    oldest_backup_days: int = OLDEST_BACKUP_DAYS,
 ) -> tuple[str, ...]:
     """Creates the topics that are missing and returns their names; others stay as they are.
 
     A new topic has as many partitions and copies as most of the topics that exist, unless the
-    caller says how many. Raises KafkaUnavailable, TopicNotCreated.
+    caller says how many. Records are kept as `settings_of` says. Raises KafkaUnavailable,
+    TopicNotCreated.
     """
     names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
     async with running(new_admin(access)) as admin:
@@ -102,32 +122,15 @@ async def create_topics(
         parts = partitions or _usual(map(len, shapes)) or PARTITIONS
         copies = replication or _usual(len(shape[0]["replicas"]) for shape in shapes) or 1
         missing = [
-            NewTopic(topic, parts, copies, topic_configs=settings_of(name, copies))
+            NewTopic(
+                topic, parts, copies, topic_configs=settings_of(name, copies, oldest_backup_days)
+            )
             for topic, name in names.items()
             if topic not in present
         ]
         if not missing:
             return ()
         return tuple(_created((await admin.create_topics(missing)).topic_errors))
-
-
-async def check_topics(access: KafkaAccess, prefix: str) -> tuple[Difference, ...]:
-    """Returns the topics that are missing or lack a required setting. Raises KafkaUnavailable.
-
-    A retention that is longer and a size limit that is higher are no differences.
-    """
-    names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
-    async with running(new_admin(access)) as admin:
-        present = names.keys() & set(await admin.list_topics())
-        settings = await _settings(admin, sorted(present))
-    missing = [Difference(topic, MISSING) for topic in names if topic not in present]
-    differences = [
-        Difference(topic, rule)
-        for topic, name in names.items()
-        if topic in present
-        for rule in _broken_rules(name, settings.get(topic, {}))
-    ]
-    return (*missing, *differences)
 
 
 def _usual(numbers: Iterable[int]) -> int | None:
@@ -145,36 +148,3 @@ def _created(errors: Sequence[tuple[str, int, str | None]]) -> Iterable[str]:
             why = _WORDS.get(error) or f"{error.__name__}: {text[0] if text else ''}"
             raise TopicNotCreated(f"{topic}: was not created: {why}")
         yield topic
-
-
-async def _settings(
-    admin: AIOKafkaAdminClient, topics: Sequence[str]
-) -> dict[str, Mapping[str, str]]:
-    """By topic; without the right to see them (DescribeConfigs) there are none."""
-    if not topics:
-        return {}
-    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for response in await admin.describe_configs(asked)
-        for code, _, _, name, entries in response.resources
-        if code == 0
-    }
-
-
-def _broken_rules(contract: str, settings: Mapping[str, str]) -> Iterable[str]:
-    if "compact" in settings.get("cleanup.policy", "delete"):
-        yield "cleanup.policy must be delete"
-    retention = int(settings.get("retention.ms", "-1"))
-    if contract in KEPT_AS_RECORD and 0 <= retention < RECORD_DAYS * DAY_MS:
-        yield f"retention.ms must be at least {RECORD_DAYS * DAY_MS} ({RECORD_DAYS} days), or -1"
-    if contract not in OUTPUTS:
-        return
-    if int(settings.get("max.message.bytes", LARGE_BYTES)) < _bytes(contract):
-        yield f"max.message.bytes must be at least {_bytes(contract)}"
-    if settings.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
-        yield "message.timestamp.type must be LogAppendTime"
-
-
-def _bytes(contract: str) -> int:
-    return LARGE_BYTES if contract in LARGE else USUAL_BYTES

@@ -23,10 +23,12 @@ from .findings import (
     Finding,
     FindingKind,
     foreign_record,
+    other_kafka,
     read_further,
     records_gone,
     unknown_record,
 )
+from .home import KafkaHome, read_home
 from .known import Record, has_our_type, unknown
 from .topics import ANSWER_SECONDS_MAX, Range, Topics, open_topics
 
@@ -72,12 +74,14 @@ class Answer:
 
     `findings` is what speaks for an older database, or for another program that wrote into an
     output topic; it is empty if there is no such sign. `ends` and `acknowledged` are offsets of the
-    output partitions.
+    output partitions. `home` is where the settings lead to. If the database belongs to another
+    home, that is the only finding, and no offsets are compared.
 
     A topic that was deleted has no end, but its acknowledged offsets are still there.
     """
 
     findings: tuple[Finding, ...]
+    home: KafkaHome
     ends: Offsets
     acknowledged: Offsets
 
@@ -131,6 +135,10 @@ class RestoreCheck:
         scope = self._scope
         async with open_topics(self._access, scope.group_id) as topics:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                here = KafkaHome(await topics.cluster_id(), self._access.topic_prefix)
+                home = await read_home(connection)
+                if home is not None and home != here:
+                    return Answer((other_kafka(home, here),), here, {}, {})
                 partitions = await topics.partitions([*scope.inputs, *scope.outputs])
                 findings = await self._read_further(connection, topics, partitions)
                 # Before the ends: what is sent meanwhile is in the ledger when it is compared.
@@ -146,7 +154,23 @@ class RestoreCheck:
                 findings = await self._unknown_records(connection, topics, offsets, progress)
             if accepts_foreign:
                 findings = [f for f in findings if f.kind is not FindingKind.FOREIGN_RECORD]
-        return Answer(tuple(findings), ends, acknowledged)
+        return Answer(tuple(findings), here, ends, acknowledged)
+
+    async def home(self) -> KafkaHome:
+        """Where the settings lead to. Raises CannotAsk."""
+        async with (
+            open_topics(self._access, self._scope.group_id) as topics,
+            asyncio.timeout(ANSWER_SECONDS_MAX),
+        ):
+            return KafkaHome(await topics.cluster_id(), self._access.topic_prefix)
+
+    async def require_home(self, connection: Connection) -> None:
+        """Raises OtherKafka if the settings lead to another home than that of the database, and
+        CannotAsk.
+        """
+        here, home = await self.home(), await read_home(connection)
+        if home is not None and home != here:
+            raise other_kafka(home, here).error()
 
     async def _read_further(
         self,

@@ -10,7 +10,9 @@ from aiokafka import TopicPartition
 
 from ..database.session import Connection, statements
 from ..runtime.problems import OlderDatabase, Unavailable
+from .home import KafkaHome
 
+ACCEPT_MOVE = "restore-check accept-move --reason TEXT"
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"
 SQL = statements("restore")
 
@@ -21,13 +23,19 @@ class OutputUnreadable(OlderDatabase):
     """
 
 
+class OtherKafka(OlderDatabase):
+    """The settings lead to another Kafka cluster or topic prefix than the one to which the database
+    belongs, so that nothing in its topics can tell whether the database is older.
+    """
+
+
 class CannotAsk(Unavailable):
     """The brokers do not answer; nothing is written until they do."""
 
 
 class FindingKind(StrEnum):
-    """Stable names of findings. The verdict stores them, except for `unreadable`, which is not a
-    verdict.
+    """Stable names of findings. The verdict stores them, except for `unreadable` and `other_kafka`:
+    these are mended outside of the database, and nothing of them stays in it.
     """
 
     READ_FURTHER = "read_further"
@@ -38,6 +46,7 @@ class FindingKind(StrEnum):
     ACKNOWLEDGEMENTS_LOST = "acknowledgements_lost"
     RECOVERY_INTERRUPTED = "recovery_interrupted"
     UNREADABLE = "unreadable"
+    OTHER_KAFKA = "other_kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +63,19 @@ class Finding:
     @property
     def message(self) -> str:
         """The line with which a process stops because of the finding."""
-        if self.kind is FindingKind.UNREADABLE:
+        if self.kind in NO_VERDICTS:
             return f"{self.text}: {ADVICE}"
         return f"an older database was restored: {self.text}; {ADVICE}"
 
     def error(self) -> OlderDatabase:
         """The exception with which a process stops because of the finding."""
-        unreadable = self.kind is FindingKind.UNREADABLE
-        return OutputUnreadable(self.message) if unreadable else OlderDatabase(self.message)
+        return NO_VERDICTS.get(self.kind, OlderDatabase)(self.message)
+
+
+NO_VERDICTS: Mapping[FindingKind, type[OlderDatabase]] = {
+    FindingKind.UNREADABLE: OutputUnreadable,
+    FindingKind.OTHER_KAFKA: OtherKafka,
+}
 
 
 def read_further(group: str, at: TopicPartition, read_up_to: int, next_offset: int) -> Finding:
@@ -142,6 +156,17 @@ def unreadable(topic: str, right: str) -> Finding:
         f"topic {topic} cannot be read, so nobody can tell whether this database is older than "
         f"Kafka: give the service the right to {right}",
         {"topic": topic},
+    )
+
+
+def other_kafka(home: KafkaHome, here: KafkaHome) -> Finding:
+    """The settings lead to `here`, and the database belongs to `home`."""
+    return Finding(
+        FindingKind.OTHER_KAFKA,
+        f"this database belongs to {home}, and the settings lead to {here}; correct "
+        "KAFKA_BOOTSTRAP_SERVERS, BURSAR_TOPIC_PREFIX or DATABASE_URL, or, if the topics have "
+        f"moved, `bursar-bridge {ACCEPT_MOVE}`",
+        {"cluster_id": here.cluster_id, "topic_prefix": here.topic_prefix},
     )
 
 

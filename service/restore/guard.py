@@ -23,7 +23,8 @@ from ..runtime.problems import OlderDatabase, Unavailable, describe
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import repeat
 from .check import Answer, Progress, RestoreCheck, no_progress
-from .findings import Finding, OutputUnreadable, commits_lost, put_verdict
+from .findings import NO_VERDICTS, Finding, commits_lost, put_verdict
+from .home import remember_home
 
 SQL = statements("restore")
 TRIES_MAX = 3
@@ -122,6 +123,7 @@ class Guard:
             answer = await self._check.ask(connection, progress)
             if answer.findings:
                 await self.stop(connection, answer.findings)
+            await remember_home(connection, answer.home)
             self._identity = identity
             return answer
 
@@ -132,7 +134,7 @@ class Guard:
         might lead to another database. If the verdict cannot be stored, the next start asks again.
         """
         problem = findings[0].error()
-        if not isinstance(problem, OutputUnreadable):
+        if findings[0].kind not in NO_VERDICTS:
             try:
                 await put_verdict(connection, findings, self.process)
             except DATABASE_FAILURES as failure:

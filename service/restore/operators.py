@@ -20,12 +20,14 @@ from .findings import (
     Verdict,
     read_verdict,
 )
+from .home import KafkaHome, move_home, read_home
 from .known import Record, unknown
 from .topics import Range, open_topics
 
 SQL = statements("restore")
 RECOVERY = statements("recovery")
-CLEAR, ACCEPT = "restore_check_clear", "restore_check_accept"
+CLEAR, ACCEPT, MOVE = "restore_check_clear", "restore_check_accept", "restore_check_move"
+NOT_ACCEPTED = frozenset({FindingKind.READ_FURTHER, FindingKind.OTHER_KAFKA})
 
 
 class Interrupted(OperatorError):
@@ -37,6 +39,10 @@ class Interrupted(OperatorError):
 
 class NotNew(OperatorError):
     """Existing topics can be accepted for a database in which nothing was written yet."""
+
+
+class NotMoved(OperatorError):
+    """The topics of a database cannot be declared to be elsewhere now; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,14 @@ class State:
     def is_sound(self) -> bool:
         """Whether the service could start."""
         return self.verdict is None and not self.findings and self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The home of a database before and after a move; both are the same if there was none."""
+
+    before: KafkaHome
+    after: KafkaHome
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,44 @@ async def clear(
     return State(verdict, answer.findings)
 
 
+async def accept_move(
+    pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
+) -> Move:
+    """Makes the database belong to the cluster and the prefix of the settings from now on, and
+    records the decision. Nothing else is changed, so that the check goes on to compare the
+    offsets of the database with the topics.
+
+    Raises NotMoved if the database belongs to no cluster yet, if there is a verdict, which the move
+    would make meaningless, or if records wait in the outbox for topics of another prefix. Raises
+    CannotAsk, and what the database raises.
+    """
+    async with pool.acquire() as connection:
+        after = await check.home()
+        async with connection.transaction():
+            await connection.execute(SQL["lock_kafka_home"])
+            before = await read_home(connection)
+            if before is None:
+                raise NotMoved("this database belongs to no Kafka cluster yet: start the service")
+            if await read_verdict(connection) is not None:
+                raise NotMoved("an older database was restored: `bursar-bridge restore-check show`")
+            if before.topic_prefix != after.topic_prefix:
+                await _require_empty_outbox(connection, before)
+            if before != after:
+                await move_home(connection, after)
+                outcome = f"from {before} to {after}"
+                await _put_action(connection, outputs, MOVE, operator, reason, outcome)
+    return Move(before, after)
+
+
+async def _require_empty_outbox(connection: Connection, home: KafkaHome) -> None:
+    """Rows of the outbox have the full names of their topics."""
+    if await connection.fetchval(SQL["has_unsent_records"]):
+        raise NotMoved(
+            f"the outbox holds records for topics with the prefix {home.topic_prefix}: start the "
+            "service with this prefix until it has sent them, stop it, and try again"
+        )
+
+
 async def accept_existing_topics(
     pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
@@ -111,7 +163,7 @@ async def accept_existing_topics(
         if not await connection.fetchval(SQL["is_new"]):
             raise NotNew("--accept-existing-topics: is for a new database, this one was written to")
         answer = await check.ask(connection)
-        left = [f for f in answer.findings if f.kind is FindingKind.READ_FURTHER]
+        left = [f for f in answer.findings if f.kind in NOT_ACCEPTED]
         if not left:
             await _accept(connection, outputs, answer, operator, reason)
     return State(verdict, left)

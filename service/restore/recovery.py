@@ -100,6 +100,7 @@ class Recovery:
         async with self.pool.acquire() as connection:
             if not await connection.fetchval(SQL["try_lock"], LOCK):
                 raise RecoveryNotPossible("another `bursar-bridge recover` is at work")
+            await RestoreCheck(self.access, self.scope).require_home(connection)
             cause = await self._cause(connection)
             await self._require_no_members()
             yield connection, cause

@@ -45,6 +45,13 @@ class Topics:
     def __init__(self, reader: AIOKafkaConsumer) -> None:
         self._reader = reader
 
+    async def cluster_id(self) -> str:
+        """Returns the id that the cluster gives itself, "" if it has none; needs no right."""
+        client = self._reader._client
+        request = MetadataRequest([], allow_auto_topic_creation=False)
+        answer = (await client.send(client.get_random_node(), request)).to_object()
+        return answer.get("cluster_id") or ""
+
     async def partitions(self, topics: Sequence[str]) -> Mapping[str, list[TopicPartition]]:
         """Returns the partitions of each topic that exists. Raises OutputUnreadable for a topic
         that the service may not see.

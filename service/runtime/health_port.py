@@ -77,7 +77,7 @@ class HealthPort:
 
 
 def _response(findings: tuple[Finding, ...]) -> web.Response:
-    ok = all(finding.ok for finding in findings)
+    ok = all(finding.allows_work for finding in findings)
     checks = {finding.check: {"ok": finding.ok, "problem": finding.problem} for finding in findings}
     body = {"ok": ok, "checks": checks}
     return web.json_response(body, status=200 if ok else 503, headers={"Cache-Control": "no-store"})

@@ -31,11 +31,17 @@ class Finding:
 
     check: str
     problem: str | None
+    is_advisory: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether the check passes."""
         return self.problem is None
+
+    @property
+    def allows_work(self) -> bool:
+        """Whether the process can be ready in spite of the finding."""
+        return self.ok or self.is_advisory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,15 @@ class Reporting:
 
     A failure that is shorter than `patience_seconds` is not logged; with None no failure is. While
     one of the checks `needs` fails, this check fails for the same cause and is not logged. With
-    `each_problem`, a problem with another text counts as another failure. `failed` and `passed` are
-    the events of the log.
+    `each_problem`, a problem with another text counts as another failure. A check that
+    `is_advisory` is shown and logged like the others, and the process is ready while it fails.
+    `failed` and `passed` are the events of the log.
     """
 
     patience_seconds: int | None = 0
     needs: tuple[str, ...] = ()
     each_problem: bool = False
+    is_advisory: bool = False
     failed: Event = Event.CHECK_FAILED
     passed: Event = Event.CHECK_PASSED
 
@@ -100,7 +108,7 @@ class Check:
             self._problem = task.result()
         elif monotonic_ms() - self._asked_at_ms >= CHECK_SECONDS_MAX * 1_000:
             self._problem = f"no answer within {CHECK_SECONDS_MAX} s"
-        return Finding(self.name, self._problem)
+        return Finding(self.name, self._problem, self.reporting.is_advisory)
 
     def report(self, problem: str | None, is_explained: bool) -> None:
         """Logs the beginning and the end of a failure, each once.
@@ -119,7 +127,8 @@ class Check:
             self._failing_since = now
         if self._is_news(problem, now - self._failing_since):
             self._reported, self._reported_since = problem, self._failing_since
-            log.error(self.reporting.failed, check=self.name, problem=problem)
+            write = log.warning if self.reporting.is_advisory else log.error
+            write(self.reporting.failed, check=self.name, problem=problem)
 
     def _is_news(self, problem: str, lasted_seconds: int) -> bool:
         patience = self.reporting.patience_seconds
@@ -136,7 +145,7 @@ class Check:
 
 
 class Readiness:
-    """All checks of the process, which is ready when every check passes.
+    """All checks of the process, which is ready when every check passes that is not advisory.
 
     All checks are asked at the same time. A check that does not answer soon is left running: its
     previous answer counts until it has been silent for `CHECK_SECONDS_MAX`, and then it fails.
@@ -196,7 +205,7 @@ class Readiness:
         for finding in findings:
             if finding.check in self._checks:
                 self._metrics.checks.labels(finding.check).set(int(finding.ok))
-        self._metrics.up.set(int(all(finding.ok for finding in findings)))
+        self._metrics.up.set(int(all(finding.allows_work for finding in findings)))
 
 
 async def _answer(ask: Ask) -> str | None:

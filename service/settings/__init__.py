@@ -17,7 +17,14 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .access import DatabaseLimits, KafkaAccess, SftpSettings
-from .parts import ApplyLimits, IntakeLimits, ProcessSettings, RelayLimits, StandingLimits
+from .parts import (
+    ApplyLimits,
+    IntakeLimits,
+    ProcessSettings,
+    RecoverySettings,
+    RelayLimits,
+    StandingLimits,
+)
 from .values import DatabaseUrl, ReadableFile, StartAt
 
 PREFIX = "BURSAR_"
@@ -35,7 +42,7 @@ class InvalidSettings(Exception):
         self.problems = problems
 
 
-class KafkaSettings(SftpSettings, ProcessSettings, KafkaAccess, BaseSettings):
+class KafkaSettings(SftpSettings, ProcessSettings, RecoverySettings, KafkaAccess, BaseSettings):
     """All settings of commands that use no database. `read_kafka_settings` reads them."""
 
     model_config = SettingsConfigDict(

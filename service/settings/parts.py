@@ -15,6 +15,12 @@ class ProcessSettings(Group):
     log_format: LogFormat = "json"
 
 
+class RecoverySettings(Group):
+    """What has to be kept so that a database that was restored from a backup can be recovered."""
+
+    oldest_backup_days: int = Field(30, ge=1, le=3_650)
+
+
 class IntakeLimits(Group):
     """Settings of the consumer: the size of a poll, and the timing of its membership."""
 

@@ -7,9 +7,18 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.support.topics import create_topic, delete_topic
+from tests.support.topics import configure_topic, create_topic, delete_topic
 from tests.support.waiting import until
-from tests.support.world import SECONDS_MAX, Topics, World, command, running, stopped
+from tests.support.world import (
+    SECONDS_MAX,
+    Topics,
+    World,
+    command,
+    has_event,
+    probe,
+    running,
+    stopped,
+)
 
 
 async def test_check_is_content_with_a_world_in_order(world: World, topics: Topics) -> None:
@@ -23,6 +32,32 @@ async def test_check_is_content_with_a_world_in_order(world: World, topics: Topi
     assert "fit the topics" in result
     status, result, _ = await command(world, "topics", "check")
     assert (status, result) == (0, "all 10 topics are as they must be\n")
+
+
+async def test_a_topic_that_keeps_too_little_for_a_recovery_is_named_and_stops_nothing(
+    world: World, topics: Topics, kafka_admin: AdminClient
+) -> None:
+    await topics()
+    configure_topic(kafka_admin, f"{world.prefix}export-batch.v1", "retention.ms", "604800000")
+    rule = "export-batch.v1: retention.ms must be at least 34560000000 (400 days), or -1"
+
+    async def is_named() -> bool:
+        return rule in (await command(world, "topics", "check"))[2]
+
+    await until(is_named)
+    status, result, _ = await command(world, "check")
+    (row,) = [line for line in result.splitlines() if rule in line]
+    assert (status, row.split()[1]) == (0, "note")
+    async with running(world) as process:
+
+        async def is_shown_and_logged() -> bool:
+            status, body = await probe(world, "/readyz")
+            return status == 200 and rule in str(body) and await has_event(world, "check_failed")
+
+        await until(is_shown_and_logged)
+        assert await stopped(process) == 0
+    (failed,) = [line for line in world.log if line["event"] == "check_failed"]
+    assert (failed["check"], failed["level"]) == ("topic_settings", "warning")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,8 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
     await world.works(world.decides)
     site = world.site
     scope = Scope(site.group, [], [site.topic(contract) for contract in OUTPUTS])
-    check = RestoreCheck(KafkaAccess(kafka_bootstrap_servers=site.servers), scope)
+    access = KafkaAccess(kafka_bootstrap_servers=site.servers, topic_prefix=site.prefix)
+    check = RestoreCheck(access, scope)
     async with await create_pool(site.database_url) as pool, pool.acquire() as connection:
         await connection.execute("UPDATE output_offset SET acknowledged_offset = -1")
         for change in CHANGED:

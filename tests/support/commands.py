@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
-from uuid import uuid4
 
 from typer.testing import CliRunner, Result
 
@@ -21,7 +21,9 @@ class Commands:
         self.environment = {
             "DATABASE_URL": database_url,
             "KAFKA_BOOTSTRAP_SERVERS": servers,
-            "BURSAR_TOPIC_PREFIX": f"c{uuid4().hex[:8]}.",  # no such topics: nothing to compare
+            # No such topics, so that nothing is compared; always the same for a database, which
+            # belongs to one prefix.
+            "BURSAR_TOPIC_PREFIX": f"c{sha256(database_url.encode()).hexdigest()[:8]}.",
             "COLUMNS": "300",
             **settings,
         }

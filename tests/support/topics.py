@@ -197,11 +197,21 @@ def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
 
 
 def deny_reading(admin: AdminClient, topic: str) -> None:
-    """Nobody may read the topic any more; to write to it, and to delete it, stays allowed.
+    """Nobody may read the topic any more; to write to it, and to delete it, stays allowed."""
+    _allow_only(admin, topic, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE)
 
-    Needs a broker with an authorizer. Where a topic has rights of its own, all others are denied.
+
+def deny_describing_settings(admin: AdminClient, topic: str) -> None:
+    """Nobody may see the settings of the topic any more; everything else stays allowed."""
+    rights = (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE)
+    _allow_only(admin, topic, *rights)
+
+
+def _allow_only(admin: AdminClient, topic: str, *rights: AclOperation) -> None:
+    """Needs a broker with an authorizer. Where a topic has rights of its own, all others are
+    denied.
     """
-    for right in (AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE):
+    for right in rights:
         binding = AclBinding(
             ResourceType.TOPIC,
             topic,

@@ -11,6 +11,7 @@ import pytest
 
 from service.runtime import readiness as readiness_module
 from service.runtime.health_port import HealthPort
+from service.runtime.readiness import Reporting
 from service.runtime.telemetry import Metrics
 
 
@@ -104,6 +105,19 @@ async def test_the_first_probe_after_a_check_began_to_hang_is_answered_while_it_
     assert (late.problem, len(asked), ended) == ("no answer within 0 s", 2, [])
     hanging.set()
     assert (await ops.readiness.findings())[0].ok
+
+
+async def test_a_check_that_is_advisory_is_shown_and_leaves_the_process_ready(
+    ops: HealthPort,
+) -> None:
+    metrics = ops.readiness._metrics
+    ops.readiness.register("database", fine)
+    ops.readiness.register("settings", lambda: "too short", Reporting(is_advisory=True))
+    status, _, body = await get(ops, "/readyz")
+    assert status == 200
+    assert '"settings": {"ok": false, "problem": "too short"}' in body
+    sample = metrics.registry.get_sample_value
+    assert (sample("bursar_check_ok", {"check": "settings"}), sample("bursar_ready")) == (0, 1)
 
 
 async def test_many_probes_ask_once(ops: HealthPort) -> None:

@@ -87,6 +87,16 @@ def clear(
     """Let the service start again; refused as long as the check finds anything."""
 
 
+@command(restore_check, "accept-move", work="restore_check.accept_move")
+def accept_move(*, decision: DecisionOptions) -> None:
+    """Say that the topics have moved: to another Kafka cluster, or under another prefix.
+
+    The database then belongs to the cluster and the prefix of the settings. The offsets in it stay
+    as they are. The command is refused if an older database was restored, and, for another prefix,
+    while records wait to be sent.
+    """
+
+
 @command(restore_check, "billed", work="restore_check.show_billed")
 def show_billed(
     unknown: Annotated[

@@ -92,6 +92,36 @@ ON CONFLICT (singleton) DO NOTHING;
 -- name: clear_verdict
 DELETE FROM restore_verdict;
 
+-- name: kafka_home
+-- The cluster and the prefix of the topics to which the offsets of this database belong.
+SELECT
+    cluster_id,
+    topic_prefix
+FROM kafka_home;
+
+-- name: remember_kafka_home
+-- At the first start: several instances may come to it at the same time.
+INSERT INTO kafka_home (cluster_id, topic_prefix)
+VALUES ($1, $2)
+ON CONFLICT (singleton) DO NOTHING;
+
+-- name: lock_kafka_home
+-- One person at a time decides where the topics are.
+SELECT singleton FROM kafka_home
+FOR UPDATE;
+
+-- name: move_kafka_home
+-- A person says that the topics are elsewhere from now on.
+UPDATE kafka_home
+SET
+    cluster_id = $1,
+    topic_prefix = $2,
+    since = clock_timestamp();
+
+-- name: has_unsent_records
+-- Does the outbox hold anything? Its rows have the full names of their topics.
+SELECT EXISTS (SELECT FROM outbox) AS has_unsent_records;
+
 -- name: input_offsets
 -- Where this database goes on in each input partition it has read.
 SELECT

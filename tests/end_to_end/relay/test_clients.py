@@ -6,16 +6,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.kafka.clients import KafkaUnavailable, hard_close, new_producer, start
-from service.kafka.topics import (
-    INPUTS,
-    MISSING,
-    OUTPUTS,
-    TopicNotCreated,
-    check_topics,
-    create_topics,
-)
+from service.kafka.topic_settings import MISSING, Concern, check_topics
+from service.kafka.topics import INPUTS, OUTPUTS, TopicNotCreated, create_topics
 from service.settings.access import KafkaAccess
-from tests.support.topics import configure_topic, create_topic
+from tests.support.topics import configure_topic, create_topic, deny_describing_settings
 
 SECONDS_MAX = 60
 PARTITIONS = 2
@@ -79,12 +73,13 @@ async def test_more_copies_than_brokers_are_refused_in_words(
 
 
 @pytest.mark.parametrize(
-    ("name", "setting", "value"),
+    ("name", "setting", "value", "concern"),
     [
-        ("balance-changed.v1", "cleanup.policy", "compact"),
-        ("export-batch.v1", "max.message.bytes", "1048588"),
-        ("export-manifest.v1", "retention.ms", "604800000"),
-        ("loan-closed.v1", "message.timestamp.type", "CreateTime"),
+        ("balance-changed.v1", "cleanup.policy", "compact", Concern.RECOVERY),
+        ("export-batch.v1", "max.message.bytes", "1048588", Concern.SERVICE),
+        ("export-manifest.v1", "retention.ms", "604800000", Concern.RECOVERY),
+        ("fine-created.v1", "retention.ms", "604800000", Concern.RECOVERY),
+        ("loan-closed.v1", "message.timestamp.type", "CreateTime", Concern.SERVICE),
     ],
 )
 async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
@@ -94,6 +89,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     name: str,
     setting: str,
     value: str,
+    concern: Concern,
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     await create_topics(access, topic_prefix, PARTITIONS)
@@ -104,3 +100,36 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     (difference,) = differences
     assert difference.topic == topic_prefix + name
     assert difference.rule.startswith(f"{setting} must be")
+    assert difference.concern is concern
+
+
+async def test_a_default_of_the_cluster_counts_as_a_setting_of_the_topic_does(
+    bootstrap_servers: str, topic_prefix: str, kafka_admin: AdminClient
+) -> None:
+    """Topics without settings of their own are kept for a week, as the broker's defaults say."""
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
+    create_topic(kafka_admin, topic_prefix + INPUTS[0])
+    await create_topics(access, topic_prefix, PARTITIONS)
+    async with asyncio.timeout(SECONDS_MAX):
+        while len(differences := await check_topics(access, topic_prefix)) != 1:
+            continue
+    assert str(differences[0]) == (
+        f"{topic_prefix}{INPUTS[0]}: retention.ms must be at least 2592000000 "
+        "(30 days, BURSAR_OLDEST_BACKUP_DAYS), or -1"
+    )
+    assert await check_topics(access, topic_prefix, oldest_backup_days=7) == ()
+
+
+async def test_settings_that_may_not_be_seen_are_unknown_and_the_right_is_named(
+    bootstrap_servers: str, topic_prefix: str, kafka_admin: AdminClient
+) -> None:
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
+    await create_topics(access, topic_prefix, PARTITIONS)
+    deny_describing_settings(kafka_admin, topic_prefix + "export-batch.v1")
+    async with asyncio.timeout(SECONDS_MAX):
+        while len(differences := await check_topics(access, topic_prefix)) != 1:
+            continue
+    (unknown,) = differences
+    assert unknown.concern is Concern.UNKNOWN
+    assert unknown.topic == topic_prefix + "export-batch.v1"
+    assert "DescribeConfigs on the topic" in unknown.rule

@@ -1,0 +1,11 @@
+"""The Kafka cluster and the topic prefix to which a database belongs."""
+
+from alembic import context
+
+revision = "0018"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    """Runs the statements of 0018_kafka_home.sql."""
+    context.config.attributes["run_sql_file"]("0018_kafka_home.sql")
