@@ -16,6 +16,7 @@ from .export.profiles.reading import overlaps, read_profiles, warnings
 from .kafka.topics import INPUTS
 from .operations.counts import Counts
 from .operations.gauges import Gauges
+from .operations.purge import Purge
 from .operations.reconcile import Reconcile
 from .operations.recovery import EndRecovery
 from .operations.standing import Standing
@@ -141,6 +142,7 @@ def _stages(
             profiles or NO_PROFILES,
             f"{settings.topic_prefix}export-batch.v1",
         ).run,
+        "purge": Purge(guard.writer("purge"), metrics, settings).run,
         "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
     }
     if profiles is not None:

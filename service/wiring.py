@@ -27,7 +27,10 @@ from .runtime.telemetry import Event, Metrics
 from .settings import Settings
 
 # Each part of the process that writes, by its name in the guard.
-WRITERS = ("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts", "recovery")
+WRITERS = (
+    *("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts"),
+    *("recovery", "purge"),
+)
 COMMAND = "command"
 
 DATABASE, KAFKA = "database", "kafka"

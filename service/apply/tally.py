@@ -38,6 +38,7 @@ class TallyMetric(StrEnum):
     FINES_EXPORTED = "fines_exported"
     RUN_FAILURES = "run_failures"
     TEXTS_CUT = "texts_cut"
+    PURGED = "purged"
 
 
 Key = tuple[TallyMetric, tuple[str, ...]]  # the metric, and the values of its labels

@@ -12,7 +12,7 @@ from .errors import end_without, usage_error
 from .lists import Listing, Row, identifier, number, text, word
 from .session import read_database
 from .tables import show, show_card
-from .texts import counted, with_money
+from .texts import counted, removed_after, with_money
 
 BATCHES = Listing(
     "nothing was exported",
@@ -30,6 +30,7 @@ BATCHES = Listing(
         word("cutoff", wide=True),
         identifier("run_id", wide=True),
         identifier("sha256", wide=True),
+        text("xml", wide=True),
     ),
     kind="batch",
 )
@@ -68,7 +69,7 @@ def list_batches(
         raise usage_error("name one of --line, --fine")
     selected = BatchFilter(institution, profile, state, bursar_transaction_id, fine, options.limit)
     rows = read_database(lambda connection: reports.batches(connection, selected))
-    show(BATCHES, [with_money(row, ("total",)) for row in rows], options.as_json, wide=options.wide)
+    show(BATCHES, [_batch(row) for row in rows], options.as_json, wide=options.wide)
 
 
 def show_batch(profile: str, batch: int, options: ShowOptions, institution: str | None) -> None:
@@ -83,10 +84,16 @@ def show_batch(profile: str, batch: int, options: ShowOptions, institution: str 
     became = [f"{count} {state}" for state, count in sorted(reports.totals(lines).items())]
     head = {"what": "batch"} if options.as_json else {}
     show_card(
-        {**head, **with_money(row, ("total",)), "responses": answers, "became": became},
+        {**head, **_batch(row), "responses": answers, "became": became},
         options.as_json,
     )
     show(EXPORT_LINES, [_export_line(line) for line in lines], options.as_json, wide=options.wide)
+
+
+def _batch(row: asyncpg.Record) -> Row:
+    values = with_money(row, ("total",))
+    del values["removed_after_days"]
+    return {**values, "xml": removed_after(row["removed_after_days"])}
 
 
 def _answer(response: asyncpg.Record) -> str:

@@ -14,12 +14,14 @@ from ..imports.files import alike_sources
 from ..kafka.topics import INPUTS
 from ..operations import quarantined, standing
 from ..operations.alike import AlikeOpenFines, alike_open_fines
+from ..operations.purge import KINDS
 from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unused_words import unused_words
 from ..settings import Settings
 from .check import Finding, fault, note, ok
 from .check_services import answer_of
 from .pausing import pause_in_words
+from .purging import kept_for
 from .restore_check import finding_of
 from .session import database
 from .texts import age, counted, money
@@ -47,7 +49,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
     async with database(settings) as pool:
         restored = await answer_of("restore check", partial(_restored, settings, pool))
         inputs = await answer_of("input topics", partial(_input_topics, settings, pool))
-        return [*restored, *inputs] + [
+        return [*restored, *inputs, _retention(settings)] + [
             finding
             for subject, question, otherwise in questions
             for finding in await answer_of(subject, partial(_ask, pool, question), otherwise)
@@ -64,6 +66,12 @@ async def _restored(settings: Settings, pool: Pool) -> list[Finding]:
     if problem is not None:
         return [fault("restore check", problem)]
     return [ok("restore check", "Kafka knows nothing that this database does not")]
+
+
+def _retention(settings: Settings) -> Finding:
+    """For how long what the ledger does not need is kept."""
+    kinds = (f"{kind.words}: {kept_for(kind, settings)}" for kind in KINDS)
+    return ok("retention", "kept for: " + "; ".join(kinds))
 
 
 async def _input_topics(settings: Settings, pool: Pool) -> list[Finding]:

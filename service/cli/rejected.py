@@ -7,7 +7,7 @@ from ..database.session import Connection
 from ..messages.decode import parse
 from ..operations import rejected
 from ..operations.conflicts import differences
-from ..operations.names import Names, envelope_in, names_in
+from ..operations.names import Names, envelope_in
 from ..operations.rejected import RejectedFilter, RejectedRecord
 from .commands.options import BulkOptions, DecisionOptions, ListOptions, RecordOptions
 from .decisions import (
@@ -20,9 +20,10 @@ from .decisions import (
     require_topic,
 )
 from .errors import complain, end_without, usage_error
-from .lists import Listing, Row, identifier, number, place, sentence, word
+from .lists import Listing, Row, identifier, number, place, sentence, text, word
 from .session import read_database
 from .tables import show, show_card
+from .texts import removed_after
 
 KIND = "rejected record"
 REJECTED = Listing(
@@ -37,6 +38,7 @@ REJECTED = Listing(
         *place(unless="id"),
         sentence("detail"),
         number("size_bytes", wide=True),
+        text("bytes", wide=True),
     ),
     kind=KIND,
 )
@@ -135,9 +137,10 @@ async def _listed(connection: Connection, selected: RejectedFilter) -> list[Row]
 
 async def _details(connection: Connection, meant: RejectedFilter, value: bool) -> list[Row]:
     rows: list[Row] = []
-    for record in await rejected.find(connection, meant):
+    records = await rejected.find(connection, meant)
+    for record, names in zip(records, await rejected.names_of(connection, records), strict=True):
         origin = await rejected.origin_of(connection, record)
-        row = dict(_row(record, None if origin is None else names_in(origin.value)))
+        row = dict(_row(record, names))
         if origin is not None:
             row["envelope"] = envelope_in(origin)
             if record.reason.endswith("_conflict"):
@@ -159,6 +162,7 @@ def _row(record: RejectedRecord, names: Names | None) -> Row:
         "detail": record.detail,
         "state": record.state.value,
         "size_bytes": record.size_bytes,
+        "bytes": removed_after(record.removed_after_days),
         "recorded_at": record.recorded_at,
         **record.place.subject,
     }

@@ -52,6 +52,11 @@ def with_money(row: asyncpg.Record, amounts: Iterable[str]) -> dict[str, object]
     return {**row, **{name: money(row[name], row["currency"]) for name in amounts}}
 
 
+def removed_after(days: int | None) -> str | None:
+    """What stands in place of what the purge has removed; None if it is still there."""
+    return None if days is None else f"removed after {counted(days, 'day')}"
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun: 1 fine, 2 fines."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

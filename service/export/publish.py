@@ -35,6 +35,18 @@ class BytesMissing(OperatorError):
         )
 
 
+class DocumentRemoved(OperatorError):
+    """The XML of a batch is not in the database any more, because its retention has ended."""
+
+    def __init__(self, key: BatchKey, days: int) -> None:
+        super().__init__(
+            f"batch {key.batch_number} of {key.profile}: its XML was removed from the database"
+            f" after {days} days (BURSAR_BATCH_RETENTION_DAYS). The topic of batches has it as long"
+            " as the topic's own retention lasts: `bursar-bridge deliver` writes the file from"
+            " there. The folders of deliveries may have it, too"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ExportTopics:
     """The names of the topics of batches and of their manifests."""
@@ -91,13 +103,15 @@ async def publish_again(connection: Connection, topics: ExportTopics, key: Batch
     """Puts the stored bytes of a batch into the outbox again; False if the batch is unknown.
 
     The records have the same ids as before. Earlier copies of them leave the quarantine. Raises
-    BytesMissing.
+    BytesMissing or DocumentRemoved.
     """
     row = await connection.fetchrow(SQL["sealed_bytes"], *key)
     if row is None:
         return False
     if not row["document_headers"]:
         raise BytesMissing
+    if row["removed_after_days"] is not None:
+        raise DocumentRemoved(key, row["removed_after_days"])
     record_key = row["record_key"].encode()
     document = Message(record_key, row["document"], outbox.unpack_headers(row["document_headers"]))
     manifest = Message(record_key, row["manifest"], outbox.unpack_headers(row["manifest_headers"]))

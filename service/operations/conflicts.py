@@ -21,7 +21,8 @@ from .names import contract_of
 
 Content = FineFacts | FineChanged | BursarPayment | ExportResponse
 Known = Incoming | Rejection | FineFacts | Payment | Change | Response
-_TABLES: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
+# The tables of records that are known by institution, source and id, by the type of their events.
+TABLE_OF: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
     FineChanged: tables.CHANGE,
     BursarPayment: tables.PAYMENT,
     ExportResponse: tables.RESPONSE,
@@ -49,7 +50,7 @@ async def differences(connection: Connection, store: LedgerReader, origin: Origi
         return None if fine is None else _in_words(event.facts, fine.facts)
     if isinstance(event, Rejection):
         return None
-    table = _TABLES[type(event)]
+    table = TABLE_OF[type(event)]
     columns = ([part] for part in event.key)
     row = await connection.fetchrow(statements("ledger")[f"read_{table.name}"], *columns)
     record = table.name.removeprefix("fine_")

@@ -13,6 +13,7 @@ from ..messages.values import Fault, bursar_id
 IMPORT_TOPIC = "import"  # of a line of a bursar's file that was rejected before it was published
 LIMIT_MAX = 1_000_000
 ENVELOPE_CHARACTERS_MAX = 200
+ID_CHARACTERS_MAX = 100
 _ATTRIBUTES = ("specversion", "id", "source", "type", "time", "subject", "datacontenttype")
 _IDS = ("payment_id", "change_id", "response_id", "fine_id")
 
@@ -80,6 +81,26 @@ def names_in(value: bytes | None) -> Names | None:
         lines=frozenset(_lines(body)),
         kind=_text(body, "kind"),
     )
+
+
+def text_of_names(names: Names) -> str:
+    """The names as JSON, from which `names_of_text` makes them again.
+
+    A text that cannot be an id is left out: it may be anything.
+    """
+    texts = {"source": names.source, "id": names.id, "fine_id": names.fine_id, "kind": names.kind}
+    kept = {name: text for name, text in texts.items() if text is not None and _may_be_id(text)}
+    return orjson.dumps({**kept, "lines": sorted(filter(_may_be_id, names.lines))}).decode()
+
+
+def _may_be_id(text: str) -> bool:
+    return 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable()
+
+
+def names_of_text(text: str) -> Names:
+    """The names that `text_of_names` has made a text of."""
+    body = orjson.loads(text)
+    return Names(**{**body, "lines": frozenset(body["lines"])})
 
 
 def envelope_in(origin: Origin) -> list[str]:

@@ -24,7 +24,14 @@ from ..database import encodings
 from ..database.references import references_of
 from ..database.session import Connection, statements
 from ..messages.decode import RECORD_BYTES_MAX, parse
-from .names import Names, RecordFilter, byte_patterns, contract_of, names_in
+from .names import (
+    Names,
+    RecordFilter,
+    byte_patterns,
+    contract_of,
+    names_in,
+    names_of_text,
+)
 
 SQL = statements("operators")
 PAGE_RECORDS = 500  # at most 64 KiB each
@@ -42,7 +49,10 @@ class RejectedFilter(RecordFilter):
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A rejected record without its bytes. Several reasons may have rejected the same place."""
+    """A rejected record without its bytes. Several reasons may have rejected the same place.
+
+    `removed_after_days` is the age at which the purge has removed the bytes; None: they are stored.
+    """
 
     place: Place
     institution_id: str | None
@@ -51,6 +61,7 @@ class RejectedRecord:
     state: RejectedState
     size_bytes: int | None
     recorded_at: datetime
+    removed_after_days: int | None
 
     @property
     def subject(self) -> Subject:
@@ -64,7 +75,7 @@ async def find(connection: Connection, selected: RejectedFilter) -> list[Rejecte
     The table has no identity: `id`, if it is given with `institution_id`, is searched in the bytes.
     """
     if selected.id is not None and selected.institution_id is not None:
-        named = _naming(connection, selected.institution_id, byte_patterns(selected.id))
+        named = _naming(connection, selected.institution_id, {selected.id})
         records_named = [
             record
             async for record, names in named
@@ -105,21 +116,29 @@ async def find_naming(
     connection: Connection, institution_id: str, fine_ids: Collection[str], lines: Collection[str]
 ) -> list[tuple[RejectedRecord, Names]]:
     """The records that name one of the fines or one of the bursar transaction ids `lines`."""
-    patterns = sorted({pattern for text in {*fine_ids, *lines} for pattern in byte_patterns(text)})
     return [
         (record, names)
-        async for record, names in _naming(connection, institution_id, patterns)
+        async for record, names in _naming(connection, institution_id, {*fine_ids, *lines})
         if names.fine_id in fine_ids or names.lines & set(lines)
     ]
 
 
 async def _naming(
-    connection: Connection, institution_id: str, patterns: Sequence[bytes]
+    connection: Connection, institution_id: str, texts: Collection[str]
 ) -> AsyncIterator[tuple[RejectedRecord, Names]]:
-    """Records whose bytes hold one of the patterns anywhere, with what they name."""
-    for row in await connection.fetch(SQL["rejected_naming"], institution_id, patterns):
-        if (names := names_in(row["record_value"])) is not None:
+    """Records whose bytes hold one of the texts anywhere, with what they name; of records whose
+    bytes were removed, those that name one of the texts.
+    """
+    patterns = sorted({pattern for text in texts for pattern in byte_patterns(text)})
+    key = (institution_id, patterns, sorted(texts))
+    for row in await connection.fetch(SQL["rejected_naming"], *key):
+        if (names := _names(row["record_value"], row["named"])) is not None:
             yield _record(row), names
+
+
+def _names(value: bytes | None, named: str | None) -> Names | None:
+    """What a record says of itself, or said before its bytes were removed."""
+    return names_in(value) if named is None else names_of_text(named)
 
 
 def _record(row: asyncpg.Record) -> RejectedRecord:
@@ -131,18 +150,19 @@ def _record(row: asyncpg.Record) -> RejectedRecord:
         RejectedState(row["state"]),
         row["size_bytes"],
         row["recorded_at"],
+        row["removed_after_days"],
     )
 
 
 async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> list[Names | None]:
-    """What each record says of itself, in their order, read from the bytes page by page."""
+    """What each record says of itself, in their order, read page by page."""
     named: dict[tuple[object, ...], Names | None] = {}
     for begin in range(0, len(items), PAGE_RECORDS):
         page = items[begin : begin + PAGE_RECORDS]
         columns = zip(*((*record.place, record.reason) for record in page), strict=True)
         for row in await connection.fetch(SQL["rejected_values"], *map(list, columns)):
-            *key, value = row.values()
-            named[tuple(key)] = names_in(value)
+            *key, value, text = row.values()
+            named[tuple(key)] = _names(value, text)
     return [named.get((*record.place, record.reason.value)) for record in items]
 
 
@@ -187,6 +207,9 @@ def _parsed_again(item: RejectedRecord, origin: Origin | None) -> Incoming:
     if item.reason is Reason.NO_MATCHING_PAYMENT:
         # The stored bytes say "payment"; which payment they reverse was never determined.
         raise DecisionNotPossible("import the file again: each of its lines is matched anew")
+    if item.removed_after_days is not None:
+        gone = f"its bytes were removed after {item.removed_after_days} days"
+        raise DecisionNotPossible(f"{gone}: its sender can send it again")
     if origin is None:
         raise DecisionNotPossible("is not known any more")
     event = parse(contract_of(item.place.topic), origin)

@@ -40,6 +40,30 @@ class Turn:
                     await other.execute(SQL["put_off_turn"], *self._key)
                 raise
 
+    async def taken_in_steps(self, work: Callable[[], Awaitable[int]]) -> int | None:
+        """Returns the result of `work`, which makes commits of its own, if the task is due and no
+        other instance does it; None otherwise. The row keeps the result.
+
+        Each of these commits has to call `keep`. If `work` fails or is cancelled, the next try of
+        any instance waits a minute, and twice as long after each further one without a commit.
+        Raises what `work` raises.
+        """
+        async with self._pool.acquire() as connection:
+            if await connection.fetchval(SQL["take_turn"], *self._key) is None:
+                return None
+        done = await work()
+        async with self._pool.acquire() as connection:
+            await connection.execute(SQL["end_turn"], *self._key, done)
+        return done
+
+    @staticmethod
+    async def keep(connection: Connection, task: str) -> None:
+        """Keeps other instances from the task for another minute, in the caller's transaction.
+
+        Two transactions that do so wait for each other, so that their steps never overlap.
+        """
+        await connection.execute(SQL["keep_turn"], task)
+
     async def _in_turn(
         self,
         connection: Connection,

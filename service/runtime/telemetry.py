@@ -88,6 +88,7 @@ class Event(StrEnum):
     BATCH_DIFFERS = "batch_differs"
     VERDICT_NOT_KEPT = "verdict_not_kept"
     BOOKS_DIFFER = "books_differ"
+    PURGED = "purged"
 
 
 # Seconds as text: this package has no floating point numbers, the client library reads them itself.
@@ -159,8 +160,7 @@ class Metrics:
             "bursar_topic_partitions", "Partitions of the topic read here.", "topic"
         )
         self.partitions_held = self._gauge(
-            "bursar_partitions_held",
-            "Partitions whose next record alone runs into a time limit; they are tried again.",
+            "bursar_partitions_held", "Partitions whose next record alone runs into a time limit."
         )
         self.topic_lag = self._gauge(
             "bursar_topic_lag_records",
@@ -238,14 +238,10 @@ class Metrics:
         )
         self.run_failures = self._counter("bursar_run_failures", "Failed runs.", "profile")
         self.run_ended = self._gauge(
-            "bursar_run_ended_timestamp_seconds",
-            "When the last whole run ended; 0: there was none.",
-            "profile",
+            "bursar_run_ended_timestamp_seconds", "When the last run ended; 0: never.", "profile"
         )
         self.run_age = self._gauge(
-            "bursar_run_age_seconds",
-            "Since the last whole run ended, or since the profile is known.",
-            "profile",
+            "bursar_run_age_seconds", "Since the last whole run, or since it is known.", "profile"
         )
         self.run_overdue = self._gauge(
             "bursar_run_overdue", "1 while a run is due by the schedule and late.", "profile"
@@ -263,6 +259,10 @@ class Metrics:
         self.reconcile_differences = self._gauge(
             "bursar_reconcile_differences", "Differences the last reconciliation found."
         )
+        self.purged = self._counter("bursar_purged", "What the purge has removed.", "kind")
+        self.kept_age = self._gauge(
+            "bursar_kept_age_seconds", "Age of the oldest that the purge has kept.", "kind"
+        )
         self.reconcile_ended = self._gauge(
             "bursar_reconcile_timestamp_seconds", "When it ended, on any instance; 0: not yet."
         )
@@ -272,9 +272,7 @@ class Metrics:
             "bursar_delivered", "Batches a delivery passed on, by profile.", "profile"
         )
         self.delivery_blocked = self._gauge(
-            "bursar_delivery_stands_still",
-            "1 while the profile's next batch is refused.",
-            "profile",
+            "bursar_delivery_stands_still", "1 while its next batch is refused.", "profile"
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

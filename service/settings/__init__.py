@@ -25,6 +25,7 @@ from .parts import (
     RelayLimits,
     StandingLimits,
 )
+from .retention import RetentionLimits
 from .values import DatabaseUrl, ReadableFile, StartAt
 
 PREFIX = "BURSAR_"
@@ -51,6 +52,7 @@ class KafkaSettings(SftpSettings, ProcessSettings, RecoverySettings, KafkaAccess
 
 
 class Settings(
+    RetentionLimits,
     DatabaseLimits,
     StandingLimits,
     RelayLimits,

@@ -14,7 +14,11 @@ CHANGEABLE = {
     "export_batch": {"state", "outbox_id", "manifest_outbox_id"},
     "export_line": {"state", "reason"},
 }
-ERASABLE = {"ledger_transaction": {"comment", "cause"}}  # its texts, by the test below
+# Texts, by the test below, and by one of tests/database/test_purge.py.
+ERASABLE = {
+    "ledger_transaction": {"comment", "cause"},
+    "operator_action": {"reason", "operator", "texts_removed_at"},
+}
 APPEND_ONLY = ("ledger_transaction", "operator_action", "loan_closed", "terms", "import_file")
 COLUMNS = """
 SELECT attname::text AS name FROM pg_attribute

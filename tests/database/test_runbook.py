@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-import asyncpg
-import pytest
-
 from tests.support.commands import MakeCommands
 from tests.support.installation import institution, profile
 from tests.support.pages import DOCS, code_lines, without_code
@@ -45,26 +42,6 @@ async def test_the_row_of_a_retired_source_is_deleted(path: WritePath) -> None:
         statement = statement.replace("...", value, 1)
     assert await path.pool.execute(statement) == "DELETE 1"
     assert await path.rows("SELECT source FROM source_seen") == [{"source": "NEW"}]
-
-
-async def test_old_batches_are_deleted_while_their_triggers_are_disabled(path: WritePath) -> None:
-    disable, enable = _statement("ALTER TABLE ... DISABLE"), _statement("ALTER TABLE ... ENABLE")
-    await path.take(fine())
-    await path.export(PROFILES)
-    tables = ("export_line", "export_batch")
-    with pytest.raises(asyncpg.PostgresError):
-        await path.pool.execute("DELETE FROM export_batch")
-    async with path.pool.acquire() as connection, connection.transaction():
-        for table in tables:
-            await connection.execute(disable.replace("...", table))
-            assert await connection.execute(f"DELETE FROM {table}") == "DELETE 1"
-        await connection.execute(_statement("SET CONSTRAINTS"))
-        for table in tables:
-            await connection.execute(enable.replace("...", table))
-    await path.take(fine(fine_id="later"))
-    await path.export(PROFILES)
-    with pytest.raises(asyncpg.PostgresError):
-        await path.pool.execute("DELETE FROM export_batch")
 
 
 def _statement(begin: str) -> str:

@@ -13,7 +13,7 @@ GENERATED = {
     "fine_amendment": {"unconfirmed"},
     "parked": {"arrival"},
     "parked_error": {"recorded_at"},
-    "rejected": {"recorded_at", "state"},
+    "rejected": {"recorded_at", "state", "original_removed_at", "original_sha256", "named"},
 }
 OF_EXPORTS = {"export_batch"}  # its other columns are written when the batch is sealed
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from service.database.session import Connection
 
@@ -12,14 +13,41 @@ Node = dict[str, Any]
 REMOVED = ("Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
 
 
-async def rows_handled(connection: Connection, sql: str, *arguments: object) -> int:
+class Reads(StrEnum):
+    """What a statement may read: rows of a key, a page, a queue of people's work, whole tables."""
+
+    KEY = "key"
+    PAGE = "page"
+    QUEUE = "queue"
+    TABLES = "tables"
+
+    def rows_max(self, fines: int) -> int:
+        """A queue has a twentieth as many rows as there are fines. The largest table has 1.5 rows
+        for each fine, and a comparison counts each row twice.
+        """
+        bounds = {Reads.KEY: 250, Reads.PAGE: 15_000, Reads.QUEUE: fines // 15}
+        return bounds.get(self, 4 * fines)
+
+
+class Call(NamedTuple):
+    file: str
+    name: str
+    reads: Reads
+    arguments: tuple[object, ...] = ()
+
+
+async def rows_handled(
+    connection: Connection, sql: str, *arguments: object, before: str = ""
+) -> int:
     """Runs the statement, takes it back, and counts the rows of the node that handled most.
 
-    Rows that a node reads and drops count, and each repetition does.
+    Rows that a node reads and drops count, and each repetition does. `before` is a statement that
+    runs before it in the same transaction.
     """
     transaction = connection.transaction()
     await transaction.start()
     try:
+        await connection.execute(before)
         plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
     finally:
         await transaction.rollback()

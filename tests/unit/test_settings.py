@@ -84,6 +84,7 @@ def test_missing_variables_are_named_all_at_once(environment: pytest.MonkeyPatch
         ("BURSAR_KAFKA_REQUEST_TIMEOUT_MS", "10000", "shorter than the session"),
         ("BURSAR_DATABASE_IDLE_IN_TRANSACTION_MS_MAX", "10000", "shorter than the Kafka session"),
         ("BURSAR_DATABASE_REPLY_SECONDS_MAX", "30", "longer than a statement"),
+        ("BURSAR_BATCH_RETENTION_DAYS", "399", "0 or at least 400"),
         ("BURSAR_KAFKA_CERTIFICATE_FILE", __file__, "both or none"),
     ],
 )

@@ -1,5 +1,5 @@
-"""`run`, `migrate`, `check`, `topics`, `restore-check`, `recover`: the service, and what its start
-needs.
+"""`run`, `migrate`, `check`, `purge`, `topics`, `restore-check`, `recover`: the service, and what
+its start needs.
 """
 
 from typing import Annotated
@@ -25,6 +25,21 @@ def migrate() -> None:
 @command(application, "check", work="check.check")
 def check(as_json: JsonOption = False) -> None:
     """Check settings, profiles, database, migrations, Kafka, topics and limits."""
+
+
+@command(application, "purge", work="purging.purge_now")
+def purge_now(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be removed, and remove nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what is older than its retention now; the running service does so once a day.
+
+    The settings whose names end in RETENTION_DAYS say how long each kind is kept. Nothing of the
+    ledger is removed, and nothing that still waits for a person or is still to be sent.
+    """
 
 
 topics = group(application, "topics", "Create or check the topics.")

@@ -398,7 +398,9 @@ SELECT
     document_headers,
     manifest,
     manifest_headers,
-    institution_id || '/' || profile AS record_key
+    institution_id || '/' || profile AS record_key,
+    floor(extract(EPOCH FROM document_removed_at - sealed_at) / 86400)::bigint
+        AS removed_after_days
 FROM export_batch
 WHERE institution_id = $1 AND profile = $2 AND batch_number = $3;
 

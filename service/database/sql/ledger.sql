@@ -577,8 +577,16 @@ WHERE
     rejected.topic = k.topic
     AND rejected.partition = k.partition
     AND rejected.record_offset = k.record_offset
-    AND (rejected.record_key, rejected.record_value)
-    IS DISTINCT FROM (k.record_key, k.record_value);
+    -- Of a record whose bytes were removed the digest of key and value is kept.
+    AND CASE
+        WHEN rejected.original_sha256 IS NULL
+            THEN
+                (rejected.record_key, rejected.record_value)
+                IS DISTINCT FROM (k.record_key, k.record_value)
+        ELSE
+            rejected.original_sha256
+            <> sha256(coalesce(k.record_key, '') || '\x00' || coalesce(k.record_value, ''))
+    END;
 
 -- name: places_of_others
 -- Those of the places at which an earlier record was moved, which has a time behind the topic's

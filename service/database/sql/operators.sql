@@ -177,6 +177,8 @@ WHERE recorded_at <= clock_timestamp() - $1::bigint * interval '1 second';
 SELECT
     topic, partition, record_offset, institution_id, reason, detail, state,
     octet_length(record_value)::bigint AS size_bytes,
+    floor(extract(EPOCH FROM original_removed_at - recorded_at) / 86400)::bigint
+        AS removed_after_days,
     recorded_at
 FROM rejected
 WHERE
@@ -196,35 +198,47 @@ ORDER BY recorded_at, topic, partition, record_offset, reason
 LIMIT $7;
 
 -- name: rejected_naming
--- Records that may name what is looked for: its bytes, as JSON can write them, lie in the value.
+-- Records that may name what is looked for: its bytes, as JSON can write them, lie in the value. Of
+-- a record whose bytes were removed the ids are kept, which are looked for as they are ($3).
 SELECT
     topic, partition, record_offset, institution_id, reason, detail, state,
     octet_length(record_value)::bigint AS size_bytes,
+    floor(extract(EPOCH FROM original_removed_at - recorded_at) / 86400)::bigint
+        AS removed_after_days,
     recorded_at,
-    record_value
+    record_value,
+    named
 FROM rejected
 WHERE
     institution_id = $1
-    AND EXISTS (
-        SELECT FROM unnest($2::bytea []) AS needle (bytes)
-        WHERE position(needle.bytes IN rejected.record_value) > 0
+    AND (
+        EXISTS (
+            SELECT FROM unnest($2::bytea []) AS needle (bytes)
+            WHERE position(needle.bytes IN rejected.record_value) > 0
+        )
+        OR named ->> 'id' = any($3::text [])
+        OR named ->> 'fine_id' = any($3::text [])
+        OR named -> 'lines' ?| $3::text []
     )
 ORDER BY recorded_at, topic, partition, record_offset, reason;
 
 -- name: rejected_values
--- The bytes of a page of them: who they say they are is read from these alone.
+-- The bytes of a page of them, from which is read who they say they are, or what was read before the
+-- bytes were removed.
 SELECT
     r.topic,
     r.partition,
     r.record_offset,
     r.reason,
-    r.record_value
+    r.record_value,
+    r.named
 FROM unnest($1::text [], $2::integer [], $3::bigint [], $4::text [])
     AS k (topic, partition, record_offset, reason)
 INNER JOIN rejected AS r USING (topic, partition, record_offset, reason);
 
 -- name: rejected_record
--- One rejected record as it came; earlier releases have not kept its timestamp.
+-- One rejected record as it came, unless its bytes were removed; earlier releases have not kept its
+-- timestamp.
 SELECT
     topic,
     partition,
@@ -236,7 +250,12 @@ SELECT
     coalesce(record_timestamp_ms, (extract(EPOCH FROM recorded_at) * 1000)::bigint)
         AS record_timestamp_ms
 FROM rejected
-WHERE topic = $1 AND partition = $2 AND record_offset = $3 AND reason = $4;
+WHERE
+    topic = $1
+    AND partition = $2
+    AND record_offset = $3
+    AND reason = $4
+    AND original_removed_at IS NULL;
 
 -- name: mark_rejected
 -- Nothing returned: somebody else was faster.

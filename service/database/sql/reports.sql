@@ -290,7 +290,9 @@ ORDER BY operator_action.action_id;
 -- Newest first; every filter may be null.
 SELECT
     institution_id, profile, batch_number, export_number, run_id, state, currency, fine_count,
-    total, file_name, sha256, cutoff, sealed_at
+    total, file_name, sha256, cutoff, sealed_at,
+    floor(extract(EPOCH FROM document_removed_at - sealed_at) / 86400)::bigint
+        AS removed_after_days
 FROM report_batch
 WHERE
     ($1::text IS NULL OR institution_id = $1)

@@ -193,6 +193,14 @@ SET
     )
 WHERE task = $1;
 
+-- name: keep_turn
+-- The first statement of a step of a task with many commits: nobody else begins the task meanwhile.
+UPDATE upkeep_turn
+SET
+    attempts = 0,
+    next_at = clock_timestamp() + interval '1 minute'
+WHERE task = $1;
+
 -- name: end_turn
 -- The task is done; the next one is due an interval ($2, in seconds) later.
 UPDATE upkeep_turn

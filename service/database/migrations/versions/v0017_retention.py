@@ -1,0 +1,11 @@
+"""What is removed when its retention has ended."""
+
+from alembic import context
+
+revision = "0017"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    """Runs the statements of 0017_retention.sql."""
+    context.config.attributes["run_sql_file"]("0017_retention.sql")
