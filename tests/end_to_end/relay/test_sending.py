@@ -141,3 +141,26 @@ async def test_a_missing_topic_keeps_its_rows_while_others_flow_and_heals_when_i
     await until_empty(relay)
     assert [read.value for read in read_topic(bootstrap_servers, missing)] == [b"waits"]
     assert (await relay.status()).quarantined == 0
+
+
+async def test_the_bytes_of_a_batch_wait_for_its_manifest(
+    pool: Pool,
+    kafka_admin: AdminClient,
+    topic: str,
+    topic_prefix: str,
+    make_relay: MakeRelay,
+    bootstrap_servers: str,
+) -> None:
+    """The manifest names the fines, so it must not be lost while the bytes are loaded."""
+    documents, manifests = (f"{topic_prefix}export-{part}.v1" for part in ("batch", "manifest"))
+    create_topic(kafka_admin, documents)
+    await queue(pool, manifests, [Message(b"k", b"manifest")])
+    await queue(pool, documents, [Message(b"k", b"bytes")])
+    await queue(pool, topic, [Message(b"k", b"flows")])
+    relay = make_relay()
+    for sent in (1, 0):  # the second time the topic of the manifests is known to be missing
+        assert await relay.run_once() == sent
+        assert read_topic(bootstrap_servers, documents) == []
+    create_topic(kafka_admin, manifests)
+    await until_empty(relay)
+    assert [read.value for read in read_topic(bootstrap_servers, documents)] == [b"bytes"]
