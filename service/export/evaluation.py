@@ -29,7 +29,7 @@ from .credited import credited_fines_of, fines_of_credits
 from .failures import FailingFines, failing_fines
 from .profiles.profile import Profile
 from .run import OpenRun
-from .selection import Candidate, Exclusion, local_date, select
+from .selection import Candidate, Exclusion, is_of_age, local_date, select
 
 PAGE_FINES_MAX = 2_000
 # Fines beyond a full batch. If the page ended with the batch, it might cut the last patron, and a
@@ -47,12 +47,13 @@ Page = Callable[[Position, int], Awaitable[list[Fine]]]
 class SetApart:
     """The ids of fines of which the ledger says more than their rows.
 
-    `failed` have a change that failed, so that it is not known what they owe. `made_later` are
-    credits that the service itself has made since the cutoff, whatever their `created_at`.
+    `failed` have a change that failed, so that it is not known what they owe. `later` came into the
+    ledger after the cutoff, whatever their `created_at`; those that are too young for the profile
+    in any case, or of another type, are left out.
     """
 
     failed: frozenset[str]
-    made_later: frozenset[str]
+    later: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,7 @@ class Evaluation:
     The reason of a fine that is to be exported is None; `selected` has these fines with their
     sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
     is None if the database has no such patron any more. `credited` has the fines that the patron's
-    credits are of, by the ids of the credits, and `later` the ids of credits that the service has
-    made since the cutoff.
+    credits are of, by the ids of the credits, and `later` is as in SetApart.
     """
 
     patron_id: str
@@ -140,7 +140,7 @@ async def evaluate(
     """
     keys = {(profile.institution_id, fines[0].facts.patron_id) for fines in groups}
     patrons = await store.patrons(connection, keys)
-    apart = await set_apart(connection, run, groups)
+    apart = await set_apart(connection, profile, run, groups)
     others = await fines_of_credits(connection, store, run, groups)
 
     def work(some: Sequence[Group]) -> list[Evaluation]:
@@ -160,12 +160,22 @@ async def evaluate(
     return await run_in_thread(connection, sum(map(len, groups)), work_or_name_failing)
 
 
-async def set_apart(connection: Connection, run: OpenRun, groups: Sequence[Group]) -> SetApart:
+async def set_apart(
+    connection: Connection, profile: Profile, run: OpenRun, groups: Sequence[Group]
+) -> SetApart:
     """Reads what the rows of the fines do not say of them."""
     fines = [fine for group in groups for fine in group]
+    # The ledger is not searched for the many fines that only have to become old enough.
+    cutoff_on = local_date(run.cutoff, profile.zone)
+    of_age = [
+        fine
+        for fine in fines
+        if profile.includes_type(type_ := fine.facts.type)
+        and is_of_age(profile, type_, local_date(fine.facts.created_at, profile.zone), cutoff_on)
+    ]
     return SetApart(
         await fines_that_wait(connection, run.institution_id, fines, run.left_out),
-        await export_store.credits_made_later(connection, run, fines),
+        await export_store.created_later(connection, run, of_age),
     )
 
 
@@ -207,7 +217,7 @@ def _evaluate_patron(
             patron,
             fine,
             waits=fine.facts.fine_id in apart.failed,
-            is_later=fine.facts.fine_id in apart.made_later,
+            is_later=fine.facts.fine_id in apart.later,
             credited_fine=credited_fines.get(fine.facts.fine_id),
         )
         for fine in fines
@@ -217,7 +227,7 @@ def _evaluate_patron(
     exclusions, together = select(profile, candidates, cutoff_on, taken, in_batch)
     results = tuple(zip(fines, exclusions, strict=True))
     return Evaluation(
-        patron_id, patron, results, together, credited=credited_fines, later=apart.made_later
+        patron_id, patron, results, together, credited=credited_fines, later=apart.later
     )
 
 
@@ -233,8 +243,8 @@ def candidate_of(
     """What the selection needs to know of a fine.
 
     `patron` is None if the database has no such patron any more. `waits` says that a change of the
-    fine has failed, so that a person has to decide about it first, and `is_later` that the service
-    has made the credit since the cutoff. `credited_fine` is the fine that a credit is one of.
+    fine has failed, so that a person has to decide about it first, and `is_later` that the fine
+    came into the ledger after the cutoff. `credited_fine` is the fine that a credit is one of.
     """
     facts = fine.facts
     return Candidate(

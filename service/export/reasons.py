@@ -114,8 +114,8 @@ class Explanation:
 
     def _due_from(self, fine: Fine, candidate: Candidate) -> str:
         if fine.facts.fine_id in self._evaluation.later:
-            return "made after the cutoff of the run: the next run may take it"
-        days = minimum_age_days(self._profile, candidate)
+            return "came after the cutoff of the run: the next run may take it"
+        days = minimum_age_days(self._profile, candidate.type)
         try:
             due_on = candidate.created_on + timedelta(days=days)
         except OverflowError:  # a date that no calendar has

@@ -185,7 +185,7 @@ async def check_again(
 
     async for groups in _patrons_to_check(connection, store, profile, run, plan, view):
         still_open = [group for fines in groups if (group := _still_open(fines, view))]
-        apart = await set_apart(connection, run, still_open)
+        apart = await set_apart(connection, profile, run, still_open)
         others = await fines_of_credits(connection, store, run, still_open, view.fines)
         await run_in_thread(
             connection, sum(map(len, still_open)), partial(check, still_open, apart, others)

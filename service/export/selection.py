@@ -59,7 +59,7 @@ class Candidate:
     says that the bursar refused its line and no person has released the fine since. `unconfirmed`
     says that an imported file has made the credit and no person has released it. If it is a credit
     of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
-    are None. `is_later` says that the service has made the credit since the run's cutoff.
+    are None. `is_later` says that the fine came into the ledger after the run's cutoff.
     """
 
     institution_id: str
@@ -136,8 +136,9 @@ def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exc
     """
     if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
-    age_days = (cutoff_on - candidate.created_on).days
-    if candidate.is_later or age_days < minimum_age_days(profile, candidate):
+    if candidate.is_later or not is_of_age(
+        profile, candidate.type, candidate.created_on, cutoff_on
+    ):
         return Exclusion.TOO_YOUNG
     if abs(candidate.remaining) < minimum_amount(profile, candidate):
         return Exclusion.BELOW_MINIMUM
@@ -184,9 +185,14 @@ def _is_included(profile: Profile, candidate: Candidate) -> bool:
     )
 
 
-def minimum_age_days(profile: Profile, candidate: Candidate) -> int:
-    """How many days old the fine must be; credits have a minimum of their own."""
-    if candidate.type == CREDIT_TYPE:
+def is_of_age(profile: Profile, fine_type: str, created_on: date, cutoff_on: date) -> bool:
+    """Whether a fine of this type and date is old enough on the date of the run's cutoff."""
+    return (cutoff_on - created_on).days >= minimum_age_days(profile, fine_type)
+
+
+def minimum_age_days(profile: Profile, fine_type: str) -> int:
+    """How many days old a fine must be; credits have a minimum of their own."""
+    if fine_type == CREDIT_TYPE:
         return profile.credits.minimum_age_days
     return profile.minimum_age_days
 

@@ -11,7 +11,6 @@ import orjson
 
 from ..core.bursar_ids import NUMBER_MIN
 from ..core.ledger import Fine, FineKey
-from ..core.words import EXCESS_PREFIX
 from ..database.ledger_read import LedgerReader, key_columns
 from ..database.session import Connection, statements
 from .batch import CreditRef, Position
@@ -145,15 +144,18 @@ async def open_fines(
     return await store.fines_of(connection, rows)
 
 
-async def credits_made_later(
+async def created_later(
     connection: Connection, run: OpenRun, fines: Iterable[Fine]
 ) -> frozenset[str]:
-    """The ids of those credits that payments and changes have made since the cutoff of the run."""
-    ids = [fine.facts.fine_id for fine in fines]
-    made = sorted({fine_id for fine_id in ids if fine_id.startswith(EXCESS_PREFIX)})
-    if not made:
+    """The ids of those fines that came into the ledger after the cutoff of the run.
+
+    Their `created_at` does not count. It is the library's time, and that of a credit which the
+    service has made is the time of the payment or the change.
+    """
+    fine_ids = sorted({fine.facts.fine_id for fine in fines})
+    if not fine_ids:
         return frozenset()
-    rows = await connection.fetch(SQL["credits_made_later"], run.institution_id, made, run.cutoff)
+    rows = await connection.fetch(SQL["created_later"], run.institution_id, fine_ids, run.cutoff)
     return frozenset(row["fine_id"] for row in rows)
 
 

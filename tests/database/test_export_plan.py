@@ -21,6 +21,7 @@ from tests.support.exports import (
     held_back,
     lines_of_manifest,
     only,
+    opened,
     parts,
     patron,
     profiles_with,
@@ -66,10 +67,7 @@ def mixture(chance: Random) -> list[Record]:
 async def test_steps_change_no_batch_and_no_preview(path: WritePath, seed: int, more: str) -> None:
     """Bytes, numbers, parts and counts are those of a run that looks at everything at once."""
     await path.take(*mixture(Random(seed)))
-    await path.pool.execute(
-        "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
-        " VALUES ('6050', 'bursar', 'r', '2026-10-01T00:00:00Z', 'open')"
-    )
+    await opened(path, "2026-10-01T00:00:00Z")
     profiles = profiles_with(6, more)
     store = LedgerReader(parse)
     at_once = [built async for built in preview(path.pool, store, only(profiles))]

@@ -145,7 +145,7 @@ CALLS = (
         Reads.KEY,
         (INSTITUTION, "USD", "", "", ["P-7", "P-8"], ["F-7"], 1_000),
     ),
-    Call("export", "credits_made_later", Reads.KEY, (INSTITUTION, ["bb-1"], LATER)),
+    Call("export", "created_later", Reads.PAGE, (INSTITUTION, FINE_IDS, AT)),
     Call("export", "next_numbers", Reads.KEY, (INSTITUTION, "SIS")),
     Call("export", "live_lines_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
     Call("ledger", "credits_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),

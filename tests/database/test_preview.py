@@ -12,6 +12,7 @@ from service.export.preview import preview
 from service.export.profiles.profile import Profile, Profiles
 from service.export.verify import chain_breaks, verify
 from service.messages.decode import parse
+from tests.support.exports import opened
 from tests.support.installation import institution, profile
 from tests.support.write_path import WritePath, fine, outbox_of, profiles_of, tables_of
 
@@ -77,10 +78,7 @@ async def test_a_preview_of_an_open_run_is_byte_for_byte_what_the_run_seals(
 ) -> None:
     # An open run fixes the cutoff: the rest of it is previewed, then sealed.
     profile = only(profiles)
-    await path.pool.execute(
-        "INSERT INTO export_run (institution_id, profile, run_id, cutoff, state)"
-        " VALUES ('6050', 'SIS', 'r', '2026-10-01T00:00:00Z', 'open')"
-    )
+    await opened(path, "2026-10-01T00:00:00Z", "SIS")
     result = [built async for built in preview(path.pool, LedgerReader(parse), profile)]
     expected = [built.document for built in result]
 

@@ -92,7 +92,7 @@ def credit(remaining: int, day: int = 12) -> dict[str, object]:
         ("exactly the age", {"minimum_age_days": 3}, on(9), ELIGIBLE),
         ("a day younger", {"minimum_age_days": 3}, on(10), Exclusion.TOO_YOUNG),
         ("of tomorrow", {}, on(13), Exclusion.TOO_YOUNG),
-        ("a credit of this run", {}, {"is_later": True}, Exclusion.TOO_YOUNG),
+        ("read after the cutoff", {}, {"is_later": True}, Exclusion.TOO_YOUNG),
         ("exactly the minimum", {"minimum_amount": 5_00}, {}, ELIGIBLE),
         ("a cent less", {"minimum_amount": 5_01}, {}, Exclusion.BELOW_MINIMUM),
         ("in dispute", {}, {"in_dispute": True}, Exclusion.IN_DISPUTE),

@@ -263,15 +263,18 @@ WHERE
     AND parked.record = 'change'
     AND parked.fine_id = any($2::text []);
 
--- name: credits_made_later
--- Which of these credits were made after an instant: the ledger keeps when, their rows do not.
+-- name: created_later
+-- Which of these fines came into the ledger after the cutoff of a run ($3, in milliseconds): the
+-- ledger keeps when, their rows do not. What a clock that was ahead has recorded counts as earlier:
+-- it would wait until that time otherwise.
 SELECT DISTINCT fine_id
 FROM ledger_transaction
 WHERE
     institution_id = $1
     AND fine_id = any($2::text [])
-    AND kind = 'credit'
-    AND recorded_at > $3;
+    AND kind IN ('fine', 'credit')
+    AND date_trunc('milliseconds', recorded_at) > $3
+    AND recorded_at <= clock_timestamp();
 
 -- name: open_fines_left
 -- The most that a run has before it: not all of it is due, some is held back. Counted up to $5.
