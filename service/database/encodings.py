@@ -20,6 +20,7 @@ from ..core.words import (
     Overpayment,
     ProfileCode,
     RefusedRule,
+    Wait,
 )
 from ..messages.older import for_older_releases
 from ..messages.texts import WHITE_SPACE
@@ -40,6 +41,22 @@ def parked_headers(event: Parkable) -> bytes:
     """Returns the headers that belong to `parked_value`."""
     headers = for_older_releases(event)[1] if event.is_new_form else event.origin.headers
     return pack_headers(headers)
+
+
+def stored_wait(wait: Wait) -> Wait:
+    """Returns what the column `wait` of the table `parked` has for a record that waits.
+
+    Releases up to 0.3.0 end as soon as a record waits for something that they do not know. A sum
+    that is `unallocated` is stored as `not_exported`: both wait for an export, and any other record
+    that is `not_exported` has a fine.
+    """
+    return Wait.NOT_EXPORTED if wait is Wait.UNALLOCATED else wait
+
+
+def wait_of(stored: str, fine_id: str | None) -> Wait:
+    """Returns what a row of the table `parked` waits for; release 0.7.0 stored the word itself."""
+    wait = Wait(stored)
+    return Wait.UNALLOCATED if wait is Wait.NOT_EXPORTED and fine_id is None else wait
 
 
 def identifiers_of(text: str) -> tuple[tuple[str, str], ...]:

@@ -8,10 +8,9 @@ import asyncpg
 from ..core.events import BursarPayment, FineChanged, Incoming, ParkedEvent, ParkedKey, Rejection
 from ..core.ledger import Origin, SourceKey
 from ..core.parked import ParkedFailure
-from ..core.words import Wait
 from ..messages.decode import parse_parked
 from ..runtime.problems import result_or_exception
-from .encodings import origin_of
+from .encodings import origin_of, wait_of
 
 Parse = Callable[[str, Origin], Incoming | Rejection]
 CONTRACTS = {"payment": "bursar-payment.v1", "change": "fine-changed.v1"}
@@ -50,4 +49,5 @@ def _parked_item(row: asyncpg.Record, key: SourceKey, parse: Parse) -> ParkedEve
     assert isinstance(event, FineChanged | BursarPayment)
     original_id = row["original"]
     original = None if original_id is None else key._replace(id=original_id)
-    return ParkedEvent(event, Wait(row["wait"]), row["fine_id"], original, row["arrival"])
+    wait = wait_of(row["wait"], row["fine_id"])
+    return ParkedEvent(event, wait, row["fine_id"], original, row["arrival"])

@@ -159,6 +159,7 @@ PARKED: Table[ParkedEvent] = Table(
     4,
     changing="wait fine_id original",
     stored={
+        "wait": encodings.stored_wait,
         "record": lambda is_change: "change" if is_change else "payment",
         "original": attrgetter("id"),
         "bursar_transaction_id": lambda event: getattr(event, "bursar_transaction_id", None),

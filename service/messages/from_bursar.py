@@ -92,8 +92,12 @@ class WireBursarPayment(Wire):
             patron_id,
             earlier_digest=earlier,
             cuts=reading.cuts,
-            is_new_form=reading.is_new_form,
+            is_new_form=reading.is_new_form or self._names_patron_alone(),
         )
+
+    def _names_patron_alone(self) -> bool:
+        names_a_fine = self.bursar_transaction_id is not None or self.fine_id is not None
+        return self.patron_id is not None and not names_a_fine
 
     def _is_line_of_its_file(self) -> bool:
         """Whether the payment_id is that of a line of the file, as our own import makes it.

@@ -13,6 +13,7 @@ import orjson
 
 from ..core.events import BursarPayment, FineChanged, Parkable
 from ..core.money import format_minor
+from ..core.payments import excess_credit_id
 from .encode import JSON, Headers, Members, attributes, instant_bytes
 from .values import may_be_a_line
 
@@ -45,13 +46,18 @@ def _of_change(event: FineChanged) -> Members:
 
 
 def _of_payment(event: BursarPayment) -> Members:
+    """The members of a payment.
+
+    A sum that names a patron alone names a fine here, because those releases want a reference. The
+    id is that of the credit which its excess may become: no other fine ever has it.
+    """
     return {
         "institution_id": event.key.institution_id,
         "source": event.key.source,
         "payment_id": event.key.id,
         "kind": event.kind,
         "bursar_transaction_id": _line(event.bursar_transaction_id),
-        "fine_id": event.fine_id,
+        "fine_id": event.fine_id if event.account is None else excess_credit_id(event.key),
         "amount": _amount(event),
         "currency": event.currency,
         "paid_at": event.paid_at,

@@ -1,8 +1,14 @@
 """A fine's whole story, as the command `history` tells it."""
 
+from service.core.after_export import change_credit_id
+from service.core.ledger import SourceKey
 from tests.support.commands import Commands
+from tests.support.exports import patron
+from tests.support.installation import institution, profile
 from tests.support.reporting import STORY, export
 from tests.support.write_path import WritePath, change, fine, payment, record, response, reversal
+
+INCLUDED = {"included": True}
 
 
 async def test_a_story_tells_everything_in_the_order_it_was_recorded(
@@ -116,3 +122,21 @@ async def test_decisions_are_part_of_the_story(path: WritePath, commands: Comman
     await path.pool.execute("DELETE FROM rejected")  # the bytes expire, the refusal is known still
     story = await commands.lines(*STORY, "--fine", "F-1")
     assert [item["text"] for item in story if item["what"] == "rejected"] == ["discarded"]
+
+
+async def test_a_story_has_all_credits_of_its_fine(path: WritePath, commands: Commands) -> None:
+    """Those that a change in the library made and those that name the fine, but no other's."""
+    await path.take(fine(amount="25.00"))
+    await path.export(institution() + profile("SIS", library_payments="credit", credits=INCLUDED))
+    named = {"type": "CREDIT", "credit_of": "F-1"}
+    await path.take(
+        change(amount="10.00"),
+        fine(fine_id="C-1", amount="-5.00", **named),
+        fine(fine_id="C-2", amount="-4.00", patron=patron("P-2"), **named),
+        fine(fine_id="C-3", amount="-3.00", type="CREDIT", credit_of="C-1"),
+    )
+    made = change_credit_id(SourceKey("6050", "ALMA", "C-1"))
+    story = await commands.lines(*STORY, "--fine", "F-1")
+    fine_ids = [item["fine_id"] for item in story if item["what"] == "fine"]
+    assert fine_ids == ["C-1", "F-1", made]
+    assert {item.get("fine_id") for item in story} == {*fine_ids}

@@ -204,7 +204,7 @@ async def test_sums_of_ten_thousand_records_leave_an_export_quick(path: WritePat
 async def test_a_sum_on_which_the_program_fails_stops_no_export(path: WritePath) -> None:
     await path.take(owes("F-1", "20.00"), pays_sum("5.00"), pays_sum("6.00", payment_id="SUM-2"))
     await path.pool.execute(
-        "UPDATE parked SET record_value = convert_to('{}', 'UTF8') WHERE id = 'SUM-1'"
+        "UPDATE parked_original SET record_value = convert_to('{}', 'UTF8') WHERE id = 'SUM-1'"
     )
     await path.export(PROFILES)
     assert await outstanding(path) == {"F-1": 14_00}

@@ -196,7 +196,7 @@ INSERT INTO parked (
     institution_id, record, source, id, wait, topic, partition, record_offset, record_headers,
     recorded_at
 )
-SELECT '6050', 'payment', 'SAP', payment_id, 'unallocated', 'library.bursar-payment.v1', 0, 0, '',
+SELECT '6050', 'payment', 'SAP', payment_id, 'not_exported', 'library.bursar-payment.v1', 0, 0, '',
     clock_timestamp()
 FROM sums
 """

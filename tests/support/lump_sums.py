@@ -2,6 +2,7 @@
 
 from service.apply.applier import Applier
 from service.core.shares import LumpRule
+from service.database.encodings import wait_of
 from service.database.ledger_read import LedgerReader
 from service.messages.decode import parse
 from tests.support.exports import patron
@@ -41,8 +42,11 @@ async def outstanding(path: WritePath) -> dict[object, object]:
 
 
 async def waits(path: WritePath) -> list[tuple[object, object]]:
-    rows = await path.rows("SELECT id, wait FROM parked ORDER BY arrival")
-    return [(row["id"], row["wait"]) for row in rows]
+    rows = await path.rows("SELECT id, wait, fine_id FROM parked ORDER BY arrival")
+    return [
+        (row["id"], wait_of(str(row["wait"]), row["fine_id"] and str(row["fine_id"])))
+        for row in rows
+    ]
 
 
 async def parts(path: WritePath) -> list[Row]:

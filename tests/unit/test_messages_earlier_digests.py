@@ -177,3 +177,16 @@ def test_the_older_release_reads_what_is_parked_for_it(tmp_path: Path) -> None:
         names_no_line = getattr(event, "bursar_transaction_id", None) in ("0", "9" * 20, ABOVE)
         if not names_no_line and not has_unassigned:
             assert result == [event.digest.hex()], event
+
+
+def test_the_older_release_reads_a_sum_that_is_parked_for_it(tmp_path: Path) -> None:
+    """A reversal that it takes lets it read the sum, although it would reject the sum itself."""
+    data = inputs.bursar_payment(patron_id="P-1", fine_id=ABSENT, bursar_transaction_id=ABSENT)
+    contract = "bursar-payment.v1"
+    event = parse(contract, inputs.record(contract, *inputs.binary(contract, data)))
+    assert isinstance(event, BursarPayment)
+    assert event.is_new_form
+    records = [(contract, *inputs.binary(contract, data)), (contract, *for_older_releases(event))]
+    rejected, read = run_older_release(extract_older_release(tmp_path), records)
+    assert rejected == "invalid_schema"
+    assert isinstance(read, list)

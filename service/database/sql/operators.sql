@@ -19,13 +19,17 @@ ORDER BY action_id;
 
 -- name: parked
 -- What waits under its identity, oldest first, with what is kept of sums without a line; every
--- filter may be null.
+-- filter may be null. A sum that is `unallocated` is stored otherwise (encodings.py).
 SELECT
     parked.institution_id,
     parked.record,
     parked.source,
     parked.id,
-    CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
+    CASE
+        WHEN failure.error IS NOT NULL THEN 'internal_error'
+        WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+        ELSE parked.wait
+    END AS wait,
     parked.fine_id, parked.original, parked.bursar_transaction_id, failure.error, parked.topic,
     parked.partition, parked.record_offset, parked.record_key,
     coalesce(kept.record_value, parked.record_value) AS record_value,
@@ -61,7 +65,11 @@ WHERE
     ($1::text IS NULL OR parked.institution_id = $1)
     AND (
         $2::text IS NULL
-        OR CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END = $2
+        OR CASE
+            WHEN failure.error IS NOT NULL THEN 'internal_error'
+            WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+            ELSE parked.wait
+        END = $2
     )
     AND ($3::bigint IS NULL OR parked.recorded_at <= clock_timestamp() - $3 * interval '1 second')
     AND ($4::text IS NULL OR parked.source = $4)

@@ -81,7 +81,7 @@ WHERE institution_id = $1 AND patron_id = $2
 ORDER BY recorded_at, currency, sequence;
 
 -- name: transactions_of_fines
--- The fines and the credits that excess payments of them became.
+-- The fines and their credits.
 SELECT
     institution_id, patron_id, currency, epoch, sequence, transaction_id, fine_id, kind, label,
     amount, active_change, transferred_change, active, transferred, total, comment, source,
@@ -93,26 +93,22 @@ WHERE institution_id = $1 AND fine_id = any($2::text [])
 ORDER BY recorded_at, currency, sequence;
 
 -- name: credits_of_fine
--- What was paid beyond the fine lives on in these. The credit of a sum without a line refers to the
--- last fine that the sum paid.
-SELECT payment.credit_id
-FROM payment
-WHERE
-    payment.institution_id = $1
-    AND payment.fine_id = $2
-    AND payment.credit_id IS NOT NULL
-UNION
-SELECT payment.credit_id
-FROM payment_part AS part
-INNER JOIN payment USING (institution_id, source, payment_id)
+-- The credits of a debit (rules.md, 5): what was paid beyond it lives on in them, and so does what
+-- was paid or waived in the library after its export. A credit of another account that names the
+-- fine means nothing to it.
+SELECT credit.fine_id AS credit_id
+FROM fine
 INNER JOIN fine AS credit
     ON
-        payment.institution_id = credit.institution_id
-        AND payment.credit_id = credit.fine_id
+        fine.institution_id = credit.institution_id
+        AND fine.fine_id = credit.credit_of
+        AND fine.patron_id = credit.patron_id
+        AND fine.currency = credit.currency
+        AND credit.type = 'CREDIT'
 WHERE
-    part.institution_id = $1
-    AND part.fine_id = $2
-    AND credit.credit_of = $2
+    fine.institution_id = $1
+    AND fine.fine_id = $2
+    AND fine.type <> 'CREDIT'
 ORDER BY credit_id;
 
 -- name: fines_of_sum
@@ -146,8 +142,12 @@ SELECT
 FROM payment_sum AS kept
 CROSS JOIN LATERAL (
     SELECT
-        parked.record, parked.source, parked.id, parked.wait, parked.fine_id, parked.original,
+        parked.record, parked.source, parked.id, parked.fine_id, parked.original,
         parked.recorded_at, parked.arrival,
+        CASE
+            WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+            ELSE parked.wait
+        END AS wait,
         (
             SELECT payment.amount FROM payment
             WHERE
@@ -339,7 +339,11 @@ SELECT
     payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.state,
     payment.fine_id, payment.bursar_transaction_id, payment.amount,
     payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
-    payment.reverses, payment.reason, parked.wait, reversed.amount AS reversed_amount,
+    payment.reverses, payment.reason, reversed.amount AS reversed_amount,
+    CASE
+        WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+        ELSE parked.wait
+    END AS wait,
     coalesce(payment.currency, fine.currency, lump.currency) AS currency, lump.patron_id,
     lump.fines
 FROM payment
@@ -425,7 +429,12 @@ SELECT
             AND reversed.payment_id = page.payment_id
     ) AS reversed_amount,
     (
-        SELECT parked.wait FROM parked
+        SELECT
+            CASE
+                WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+                ELSE parked.wait
+            END
+        FROM parked
         WHERE
             parked.institution_id = page.institution_id
             AND parked.record = 'payment'

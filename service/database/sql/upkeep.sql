@@ -134,14 +134,19 @@ ORDER BY kept.arrival
 LIMIT $2;
 
 -- name: parked_by_wait
--- For the metrics: how many wait, and the oldest one's age in whole seconds.
+-- For the metrics: how many wait, and the oldest one's age in whole seconds. A sum that is
+-- `unallocated` is stored otherwise (encodings.py).
 SELECT
     wait,
     count(*)::bigint AS records,
     coalesce(extract(EPOCH FROM clock_timestamp() - min(recorded_at)), 0)::bigint AS oldest_seconds
 FROM (
     SELECT
-        CASE WHEN failure.error IS NULL THEN parked.wait ELSE 'internal_error' END AS wait,
+        CASE
+            WHEN failure.error IS NOT NULL THEN 'internal_error'
+            WHEN parked.wait = 'not_exported' AND parked.fine_id IS NULL THEN 'unallocated'
+            ELSE parked.wait
+        END AS wait,
         parked.recorded_at
     FROM parked
     LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
