@@ -84,7 +84,7 @@ def payment(institution_id: str, payment_id: str, paid_at: str, kind: str, **fie
         **fields,
     }
     # A line's payments in their order; a reversal that overtakes its payment waits for it.
-    names = ("bursar_transaction_id", "fine_id", "reverses_payment_id")
+    names = ("bursar_transaction_id", "fine_id", "reverses_payment_id", "patron_id")
     about = next(fields[name] for name in names if name in fields)
     return record("bursar-payment.v1", about, data)
 

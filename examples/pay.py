@@ -2,9 +2,10 @@
 
 Usage: python pay.py RECEIPT LINE AMOUNT PAID_AT [structured]
 
-RECEIPT is the number of the receipt, LINE the bursarTransactionId, AMOUNT text such as 25.00,
-PAID_AT the instant on the receipt, such as 2026-11-26T09:30:00Z. With `structured` the event is
-one JSON object, for writers that cannot set headers. The same words again are the same payment.
+RECEIPT is the number of the receipt, LINE the bursarTransactionId, or patron:ID of a patron who
+does not say what the sum is for, AMOUNT text such as 25.00, PAID_AT the instant on the receipt,
+such as 2026-11-26T09:30:00Z. With `structured` the event is one JSON object, for writers that
+cannot set headers. The same words again are the same payment.
 
 KAFKA_BOOTSTRAP_SERVERS says where the broker is (127.0.0.1:19092), BURSAR_TOPIC_PREFIX how its
 topics begin (library.).
@@ -32,12 +33,14 @@ async def main(receipt: str, line: str, amount: str, paid_at: str, mode: str = "
         "type": "org.bursar-bridge.bursar-payment.v1",
         "time": datetime.now(UTC).isoformat(),
     }
+    _, named, patron_id = line.partition("patron:")
+    about = {"patron_id": patron_id} if named else {"bursar_transaction_id": line}
     payment = {
         "institution_id": "101",
         "source": "ERP",
         "payment_id": receipt,  # one per payment, the same on every attempt
         "kind": "payment",
-        "bursar_transaction_id": line,
+        **about,
         "amount": amount,  # "25.00": never a JSON number
         "currency": "USD",
         "paid_at": paid_at,  # of the receipt: it belongs to the content of the payment

@@ -21,11 +21,14 @@ The library (institution, its id of the fine or change, instant, ...):
 The ERP (institution, its id of the payment, instant, bursarTransactionId or fine:ID, ...):
     PROGRAM pay 101 R-1 2026-11-26T10:00:00Z 10000000018 25.00 USD
     PROGRAM pay 101 R-2 2026-11-26T10:00:00Z fine:F-1 25.00 USD
+    PROGRAM pay 101 R-3 2026-11-26T10:00:00Z patron:P-17 60.00 USD
     PROGRAM write-off 101 W-1 2026-11-26T10:00:00Z 10000000018 25.00 USD
     PROGRAM reverse 101 R-1-part 2026-11-27T10:00:00Z R-1 10.00 USD
     PROGRAM reverse 101 R-1-rest 2026-11-28T10:00:00Z R-1
     PROGRAM status 101 S-1 2026-11-27T10:00:00Z 10000000018 invoiced
     PROGRAM refuse inbox/manifests/NAME.json 10000000018 "unknown student"
+
+`patron:ID` is for a sum that a patron has paid without a line: only `pay` may have it.
 
 The same words again are the same event: nothing is counted twice.
 
@@ -134,9 +137,9 @@ def event_of(words: list[str]) -> Record:
 
 
 def reference(line: str) -> dict[str, str]:
-    """The exported line's bursarTransactionId, or the library's fine as `fine:ID`."""
-    _, named, fine_id = line.partition("fine:")
-    return {"fine_id": fine_id} if named else {"bursar_transaction_id": line}
+    """The exported line's bursarTransactionId, the library's `fine:ID`, or a `patron:ID`."""
+    name, _, named = line.partition(":")
+    return {f"{name}_id": named} if name in ("fine", "patron") else {"bursar_transaction_id": line}
 
 
 def _bytes_of(path: str) -> bytes:

@@ -12,6 +12,7 @@ from ..core.events import (
     Rejection,
 )
 from ..core.ledger import Change, FineFacts, Origin, Payment
+from ..core.words import PaymentKind
 from ..database import encodings, tables
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
@@ -57,12 +58,29 @@ async def differences(connection: Connection, store: LedgerReader, origin: Origi
     waiting = await connection.fetchrow(statements("operators")["parked_as"], record, *event.key)
     if waiting is not None:
         return _in_words(event, parse(contract_of(origin.topic), encodings.origin_of(waiting)))
-    return None if row is None else _in_words(event, table.value(row))
+    if row is None:
+        return None
+    known = table.value(row)
+    return _in_words(event, known, await _patron_of_sum(connection, known))
 
 
-def _in_words(event: Content, known: Known) -> str:
-    """`known` is of the same type, or what the ledger keeps of such a record."""
+async def _patron_of_sum(connection: Connection, known: Payment | Change | Response) -> str | None:
+    """The patron whose account a known sum without a line is for; None for any other record."""
+    if not isinstance(known, Payment) or known.kind is not PaymentKind.PAYMENT:
+        return None
+    columns = ([part] for part in known.key)
+    row = await connection.fetchrow(statements("sums")["read_payment_sum"], *columns)
+    return None if row is None else str(row["patron_id"])
+
+
+def _in_words(event: Content, known: Known, patron_of_sum: str | None = None) -> str:
+    """`known` is of the same type, or what the ledger keeps of such a record.
+
+    The ledger keeps the patron of a sum without a line alone.
+    """
     stored = {field.name: getattr(known, field.name) for field in fields(known)}
+    if patron_of_sum is not None:
+        stored["patron_id"] = patron_of_sum
     if not isinstance(known, type(event)):
         stored["reverses_payment_id"] = stored.pop("reverses", None)
         # The ledger's reason is that of a rejection, and its fine may be that of the line.

@@ -199,3 +199,19 @@ async def test_the_batch_shows_what_sums_have_paid(path: WritePath, commands: Co
     await path.take(reversal("R-1", "SUM-1"))
     rows = await path.rows("SELECT sum(paid) AS paid FROM report_line")
     assert rows[0]["paid"] == 0
+
+
+async def test_a_conflict_with_a_sum_that_was_applied_names_the_patron(
+    path: WritePath, commands: Commands
+) -> None:
+    """The ledger keeps whose sum it is, although its payment has no fine."""
+    paying_oldest_first(path)
+    await path.take(owes("F-1", "20.00"))
+    await path.export(PROFILES)
+    await path.take(pays_sum("20.00"), pays_sum("20.00", patron_id="P-2"))
+    (row,) = await commands.lines("rejected", "list")
+    place = ("--topic", row["topic"], "--partition", row["partition"], "--offset", row["offset"])
+    (shown,) = await commands.lines("rejected", "show", *map(str, place))
+    differing, _, rest = shown["differs_in"].partition("; not stored of the known record: ")
+    assert differing == "patron_id"
+    assert rest == "status_code, comment, import_file"

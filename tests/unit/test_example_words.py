@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts import examples
 from tests.structure import reference
 
 RUN = "import sys; from words import event_of; sys.stdout.buffer.write(event_of(sys.argv[1:])[2])"
@@ -41,6 +42,25 @@ def test_a_payment_is_reversed_in_part_or_as_far_as_it_is_left(
     result = json.loads(_sent(*back, *money).stdout)
     assert (result["kind"], result["reverses_payment_id"]) == ("reversal", "R-1")
     assert {name: result[name] for name in ("amount", "currency") if name in result} == members
+
+
+@pytest.mark.parametrize(
+    ("line", "members"),
+    [
+        ("10000000018", {"bursar_transaction_id": "10000000018"}),
+        ("fine:F-1", {"fine_id": "F-1"}),
+        ("fine:patron:1", {"fine_id": "patron:1"}),
+        ("patron:P-17", {"patron_id": "P-17"}),
+        ("patron:fine:3", {"patron_id": "fine:3"}),
+    ],
+)
+def test_a_payment_names_a_line_a_fine_or_a_patron(line: str, members: dict[str, str]) -> None:
+    sent = json.loads(
+        _sent("pay", "101", "R-3", "2026-11-26T10:00:00Z", line, "60.00", "USD").stdout
+    )
+    names = ("bursar_transaction_id", "fine_id", "patron_id")
+    assert {name: sent[name] for name in names if name in sent} == members
+    assert examples.faults("bursar-payment", json.dumps(sent).encode()) == []
 
 
 @pytest.mark.parametrize(
