@@ -1,8 +1,9 @@
 """A load of all four contracts through two processes ends where an independent model ends.
 
-Payments in every way there is, changes, refused lines, three kinds of profiles, repeats, conflicts
-and bad records, with an export in the middle, and each process killed once (test_two_processes.py
-has plain sums and the undisturbed case). BURSAR_LOAD_EVENTS sets its size, 4 000 unless told.
+Payments in every way there is, sums, changes before and after the export, credits of fines, refused
+lines, three kinds of profiles, repeats, conflicts and bad records, with an export behind each half,
+and each process killed once (test_two_processes.py has plain sums and the undisturbed case).
+BURSAR_LOAD_EVENTS sets its size, 4 000 unless told.
 """
 
 from __future__ import annotations
@@ -13,45 +14,53 @@ import os
 import time
 from random import Random
 
+import pytest
+
+from service.core.words import Mode
+from tests.oracle.exporting import waits_for_fine
 from tests.oracle.model import Model
 from tests.oracle.records import Data
+from tests.oracle.tables import FineId
 from tests.support.load import Load
 from tests.support.load_audit import audit
 from tests.support.load_events import Event, lines_of, publish, take_all
-from tests.support.load_rules import LUMP_PAYMENTS, export_of, exported_types, profiles
+from tests.support.load_rules import LUMP_PAYMENTS, RULES, Rules, export_of, profiles
 from tests.support.process import Site
 from tests.support.topics import read_topic
 
 EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "4000"))
-SECONDS_MAX = 60 + EVENTS // 100
+MANY_EVENTS = 100_000
+SECONDS_MAX = 60 + MANY_EVENTS // 100
 PARTITIONS = 3
 NAMES = ("one", "two")
 
 
+@pytest.mark.parametrize("count", [EVENTS, pytest.param(MANY_EVENTS, marks=pytest.mark.slow)])
 async def test_a_mixed_load_ends_where_the_model_ends_though_each_process_is_killed(
-    site: Site,
+    site: Site, count: int
 ) -> None:
-    await _prepare(site)
+    await _prepare(site, count)
     made, model = Load(Random(20)), Model(settings=LUMP_PAYMENTS)
     started = time.monotonic()
-    first = made.first_half(EVENTS // 2)
+    first = made.first_half(count // 2)
     repeats = take_all(model, first)
     await _through(site, first, 0, "one")
-    await _export(site, model)
-    batches = {name: manifest for name, _, manifest in lines_of(_manifests(site))}
-    second = made.second_half(EVENTS - EVENTS // 2, model, batches)
+    manifests = await _export(site, model, [])
+    batches = {name: manifest for name, _, manifest in lines_of(manifests)}
+    second = made.second_half(count - count // 2, model, batches)
     repeats += take_all(model, second)
     await _through(site, second, len(first), "two")
+    await _export(site, model, manifests)
     await site.stop_all()
     print(f"{len(first) + len(second)} records in {time.monotonic() - started:.1f} s")
     await audit(site, model)
-    assert repeats > EVENTS // 50
+    assert repeats > count // 50
     _has_met_everything(model)
 
 
-async def _prepare(site: Site) -> None:
+async def _prepare(site: Site, count: int) -> None:
     site.write_profiles(profiles())
-    site.settings = {**site.settings, "BURSAR_POLL_RECORDS_MAX": str(max(50, EVENTS // 50))}
+    site.settings = {**site.settings, "BURSAR_POLL_RECORDS_MAX": str(max(50, count // 50))}
     await site.command("topics", "create", "--partitions", str(PARTITIONS))
     for name in NAMES:
         await site.start(name)
@@ -74,33 +83,55 @@ async def _through(site: Site, events: list[Event], before: int, killed: str) ->
     await site.until_idle(before + len(events), SECONDS_MAX)
 
 
-async def _export(site: Site, model: Model) -> None:
-    """By the command, beside the running processes; they send what it sealed."""
-    await site.command("export", "run", "--all")
-    due = [
-        name
-        for name, fine in model.fines.items()
-        if fine["status"] == "Active" and fine["type"] in exported_types(name[0])
-    ]
+async def _export(site: Site, model: Model, before: list[Data]) -> list[Data]:
+    """By the command, beside the running processes; they send what it sealed.
+
+    Returns the manifests, which are those behind the manifests of `before`.
+    """
+    await site.command("export", "run", "--all", seconds_max=SECONDS_MAX)
 
     async def is_sent() -> bool:
         return (await site.rows("SELECT count(*) AS n FROM outbox"))[0]["n"] == 0
 
     await site.until(is_sent, SECONDS_MAX)
-    manifests = _manifests(site)
-    assert sorted(name for name, _, _ in lines_of(manifests)) == sorted(due)
-    for manifest in manifests:
-        model.take(export_of(manifest))
+    manifests = [each for each in _manifests(site) if each not in before]
+    for institution, profiles_of in RULES.items():
+        for rules in profiles_of:
+            due = _due(model, institution, rules)
+            sealed = [each for each in manifests if each["profile"] == rules.profile]
+            assert sorted(name for name, _, _ in lines_of(sealed)) == sorted(due)
+            for manifest in sealed:
+                model.take(export_of(manifest))
+    return manifests
+
+
+def _due(model: Model, institution: str, rules: Rules) -> list[FineId]:
+    """What a run of the profile exports now."""
+    refused = {(home, row["fine"]) for (home, _), row in model.lines.items() if row["refused"]}
+    active = [
+        name
+        for name, fine in model.fines.items()
+        if name[0] == institution and fine["status"] == "Active" and fine["type"] in rules.types
+        if name not in refused
+    ]
+    leaving, only = {fine_id for _, fine_id in active}, rules.terms.mode is Mode.EXPORT_ONLY
+    return [name for name in active if not waits_for_fine(model, name, only, leaving)]
 
 
 def _manifests(site: Site) -> list[Data]:
-    return [
+    """In the order of each profile's batches."""
+    manifests: list[Data] = [
         json.loads(record.value or b"")
         for record in read_topic(site.servers, site.topic("export-manifest.v1"))
     ]
+    return sorted(manifests, key=lambda each: (each["profile"], each["batch_number"]))
 
 
 def _has_met_everything(model: Model) -> None:
     """A load in which little happens would prove little."""
     assert len(set(model.rejected)) >= 20, model.rejected
+    assert {"overtaken", "exceeds_remaining"} <= set(model.rejected)
     assert len(model.parked()) == 5, model.parked()
+    made = {(fine["made_by"], fine["status"]) for fine in model.fines.values()}
+    assert {("change", "Transferred"), ("payment", "Transferred")} <= made
+    assert any(fine["followed"] for fine in model.fines.values())

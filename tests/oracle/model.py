@@ -84,6 +84,8 @@ class Model(Tables):
                     continue
                 if wait == "unallocated" and not sums.is_for(event, accounts):
                     continue
+                if self._is_still_away(event, wait):
+                    continue
                 outcome = self._decide(event)
                 if outcome.startswith("parked:"):
                     self.waiting[key] = (event, outcome.removeprefix("parked:"))
@@ -92,6 +94,28 @@ class Model(Tables):
                 moved = True
                 if outcome.startswith("rejected:"):
                     self.rejected.append(outcome.removeprefix("rejected:"))
+
+    def _is_still_away(self, event: FineChanged | BursarPayment, wait: str) -> bool:
+        """Whether what a record waits for has not come: a load of 100 000 asks this very often."""
+        home = event.key.institution_id
+        if wait == "unknown_original":
+            assert isinstance(event, BursarPayment)
+            first = self.payments.get((home, event.key.source, event.reverses_payment_id or ""))
+            return first is None or first["state"] == "parked"
+        if (
+            isinstance(event, BursarPayment)
+            and (home, event.bursar_transaction_id or "") in self.lines
+        ):
+            return False
+        fine = self.fines.get((home, event.fine_id or ""))
+        if wait == "unknown_fine":
+            return fine is None
+        return (
+            wait == "not_exported"
+            and fine is not None
+            and fine["line"] is None
+            and fine["status"] in ("Active", "In dispute")
+        )
 
     def _decide(self, event: FineChanged | BursarPayment) -> str:
         if isinstance(event, FineChanged):

@@ -82,8 +82,9 @@ def _collect(tables: Tables, event: BursarPayment, owed: list[tuple[FineId, Mode
     if left:
         text = "\n".join((event.key.institution_id, event.key.source, event.key.id))
         credit = payment["credit"] = "bb-" + sha256(text.encode()).hexdigest()[:32]
-        account = account_of(event)
-        tables.open_fine((account[0], credit), account, -left, b"", "CREDIT", None)
+        account, (last, _) = account_of(event), payment["parts"][-1]
+        key = (account[0], credit)
+        tables.open_fine(key, account, -left, b"", "CREDIT", None, last, "payment")
 
 
 def reverse(tables: Tables, event: BursarPayment, first_key: tuple[str, str, str]) -> str:

@@ -69,7 +69,8 @@ class Tables:
     """All tables; `waiting` is in the order of arrival, and `batches` in the order of sealing.
 
     `settings` are those of institutions for sums without a line, `sum_rules` what each sum keeps of
-    them, and `owing_again` the accounts whose waiting sums are to be tried.
+    them, and `owing_again` the accounts whose waiting sums are to be tried. `naming` has the fines
+    that name another one in `credit_of`, by that name.
     """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class Tables:
     settings: dict[str, str] = field(default_factory=dict)
     sum_rules: dict[Identity, str] = field(default_factory=dict)
     owing_again: dict[AccountId, None] = field(default_factory=dict)
+    naming: dict[FineId, list[FineId]] = field(default_factory=dict)
 
     def balances(self) -> dict[AccountId, tuple[int, int]]:
         """The active and the transferred balance of each account, as sums over its fines."""
@@ -115,7 +117,8 @@ class Tables:
     def credits_of_fine(self, key: FineId) -> list[ModelFine]:
         """All credits of a debit, in whatever state they are."""
         fine = self.fines[key]
-        return [row for name, row in self.fines.items() if self.fine_of_credit(name) is fine]
+        naming = self.naming.get(key, ())
+        return [self.fines[name] for name in naming if self.fine_of_credit(name) is fine]
 
     def open_fine(
         self,
@@ -129,6 +132,8 @@ class Tables:
         made_by: str = "library",
     ) -> None:
         """A new fine or credit, with its first transaction."""
+        if credit_of:
+            self.naming.setdefault((key[0], credit_of), []).append(key)
         self.fines[key] = {
             "account": account,
             "content": content,

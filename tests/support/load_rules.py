@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from service.core.events import ExportFine
 from service.core.ledger import BatchKey, FineKey
 from service.core.terms import Terms
-from service.core.words import Mode, Overpayment, ProfileCode
+from service.core.words import LibraryPayments, Mode, Overpayment, ProfileCode
 from tests.oracle.records import Data
 from tests.support.given import Export
 
@@ -22,6 +22,7 @@ CURRENCIES = {"1001": "USD", "1002": "EUR", "1003": "JPY"}
 CUTOFF = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on it
 LUMP_PAYMENTS = {"1001": "oldest_first", "1002": "hold", "1003": "oldest_first"}
 OVERPAYMENT = {"1001": "credit", "1002": "reject", "1003": "hold"}
+LIBRARY_PAYMENTS = {"1001": "credit", "1002": "reject", "1003": "credit"}
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,25 @@ class Rules:
 
 
 def _rules(institution: str) -> tuple[Rules, ...]:
-    """Credits are exported only where no excess makes new ones in the middle of a run."""
+    """In the order of their runs: a credit of a lost fine waits, because it goes by `main`."""
+    main, lost, only = (ProfileCode(f"{name}_{institution}") for name in ("main", "lost", "only"))
     overpayment = Overpayment(OVERPAYMENT[institution])
-    main = {OVERDUE, CREDIT} if overpayment is Overpayment.HOLD else {OVERDUE}
-    terms = Terms(ProfileCode(f"main_{institution}"), Mode.EXPORT_IMPORT, overpayment=overpayment)
-    lost, only = ProfileCode(f"lost_{institution}"), ProfileCode(f"only_{institution}")
+    credits_by = LibraryPayments(LIBRARY_PAYMENTS[institution])
+    both, alone = Mode.EXPORT_IMPORT, Mode.EXPORT_ONLY
     return (
-        Rules(frozenset(main), terms),
-        Rules(frozenset({LOST}), Terms(lost, Mode.EXPORT_IMPORT, close_paid_lost_loan=True)),
-        Rules(frozenset({SERVICE}), Terms(only, Mode.EXPORT_ONLY)),
+        Rules(
+            frozenset({OVERDUE, CREDIT}),
+            Terms(main, both, overpayment=overpayment, library_payments=credits_by),
+        ),
+        Rules(
+            frozenset({LOST}),
+            Terms(lost, both, close_paid_lost_loan=True, library_payments=credits_by),
+        ),
+        Rules(frozenset({SERVICE}), Terms(only, alone, library_payments=credits_by)),
     )
 
 
 RULES: Mapping[str, tuple[Rules, ...]] = {name: _rules(name) for name in CURRENCIES}
-
-
-def exported_types(institution: str) -> frozenset[str]:
-    """The types of fines that a profile of the institution exports."""
-    return frozenset().union(*(rules.types for rules in RULES[institution]))
 
 
 def export_of(manifest: Data) -> Export:
@@ -84,6 +86,7 @@ def _institution(name: str) -> str:
         f'mode = "{rules.terms.mode}"\n'
         f'currency = "{CURRENCIES[name]}"\nmatch = "02"\nfines_max = 500\n'
         f'overpayment = "{rules.terms.overpayment}"\n'
+        f'library_payments = "{rules.terms.library_payments}"\n'
         f"close_paid_lost_loan = {json.dumps(rules.terms.close_paid_lost_loan)}\n"
         f"fine_types = {json.dumps(sorted(rules.types - {CREDIT}))}\n"
         f"credits = {{ included = {json.dumps(CREDIT in rules.types)} }}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from tests.support.inputs import ABSENT
@@ -17,11 +18,11 @@ TYPES = ("OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "CREDIT", "LIBRARYSERVICE")
 
 PROFILES = (
     institution(zone="America/New_York")
-    + profile("both", fines_max=40, credits={"included": True})
+    + profile("both", fines_max=40, credits={"included": True}, library_payments="credit")
     + profile(
         "lost", fine_types=["LOSTITEMREPLACEMENTFEE"], close_paid_lost_loan=True, fines_max=40
     )
-    + profile("only", mode="export_only", fine_types=["LIBRARYSERVICE"])
+    + profile("only", mode="export_only", fine_types=["LIBRARYSERVICE"], library_payments="credit")
     + profile("yen", currency="JPY", overpayment="hold")
 )
 
@@ -71,17 +72,14 @@ def mixture(seed: int, count: int, first: int, exported: Exported) -> list[Recor
 
 def _fine(random: Random, fine_id: str) -> Record:
     """A patron's fine always has the same patron and currency: most second ones are conflicts."""
-    currency = _currency(fine_id)
-    chance = Random(fine_id)
-    kind = chance.choice(TYPES)
-    amount = chance.randint(1, 90)
-    patron = chance.randrange(PATRONS)
+    kind, amount, patron = _facts_of(fine_id)
     minute = random.randrange(60)
     return fine(
         fine_id=fine_id,
         type=kind,
         amount=f"{-amount if kind == 'CREDIT' else amount}",
-        currency=currency,
+        currency=_currency(fine_id),
+        credit_of=_credited(fine_id) if kind == "CREDIT" else ABSENT,
         loan_id=f"L-{patron}",
         comment=random.choice(("first", "first", "first", "second")),
         patron={
@@ -92,6 +90,23 @@ def _fine(random: Random, fine_id: str) -> Record:
         },
         created_at=f"2026-09-01T10:{minute if random.random() < 0.1 else 0:02}:00Z",
     )
+
+
+@cache
+def _facts_of(fine_id: str) -> tuple[str, int, int]:
+    """Type, amount and number of the patron."""
+    chance = Random(fine_id)
+    return chance.choice(TYPES), chance.randint(1, 90), chance.randrange(PATRONS)
+
+
+def _credited(fine_id: str) -> object:
+    """The latest debit of the account before the credit; now and then another account's."""
+    number, account = int(fine_id[2:]), (_facts_of(fine_id)[2], _currency(fine_id))
+    earlier = [f"F-{n}" for n in range(number - 1, -1, -1)]
+    if number % 8 == 0:
+        return f"F-{number + 1}"
+    same = (name for name in earlier if (_facts_of(name)[2], _currency(name)) == account)
+    return next((name for name in same if _facts_of(name)[0] != "CREDIT"), ABSENT)
 
 
 def _currency(fine_id: str) -> str:
