@@ -107,12 +107,12 @@ async def _export(site: Site, model: Model, before: list[Data]) -> list[Data]:
 
 def _due(model: Model, institution: str, rules: Rules) -> list[FineId]:
     """What a run of the profile exports now."""
-    refused = {(home, row["fine"]) for (home, _), row in model.lines.items() if row["refused"]}
+    sent_back = {(home, row["fine"]) for (home, _), row in model.lines.items() if row["refused"]}
     active = [
         name
         for name, fine in model.fines.items()
         if name[0] == institution and fine["status"] == "Active" and fine["type"] in rules.types
-        if name not in refused
+        if name not in sent_back
     ]
     leaving, only = {fine_id for _, fine_id in active}, rules.terms.mode is Mode.EXPORT_ONLY
     return [name for name in active if not waits_for_fine(model, name, only, leaving)]

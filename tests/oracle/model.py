@@ -84,7 +84,7 @@ class Model(Tables):
                     continue
                 if wait == "unallocated" and not sums.is_for(event, accounts):
                     continue
-                if self._is_still_away(event, wait):
+                if self._cannot_move(event, wait):
                     continue
                 outcome = self._decide(event)
                 if outcome.startswith("parked:"):
@@ -95,7 +95,7 @@ class Model(Tables):
                 if outcome.startswith("rejected:"):
                     self.rejected.append(outcome.removeprefix("rejected:"))
 
-    def _is_still_away(self, event: FineChanged | BursarPayment, wait: str) -> bool:
+    def _cannot_move(self, event: FineChanged | BursarPayment, wait: str) -> bool:
         """Whether what a record waits for has not come: a load of 100 000 asks this very often."""
         home = event.key.institution_id
         if wait == "unknown_original":

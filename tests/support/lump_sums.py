@@ -43,10 +43,11 @@ async def outstanding(path: WritePath) -> dict[object, object]:
 
 async def waits(path: WritePath) -> list[tuple[object, object]]:
     rows = await path.rows("SELECT id, wait, fine_id FROM parked ORDER BY arrival")
-    return [
-        (row["id"], wait_of(str(row["wait"]), row["fine_id"] and str(row["fine_id"])))
-        for row in rows
-    ]
+    return [(row["id"], wait_of(str(row["wait"]), _text(row["fine_id"]))) for row in rows]
+
+
+def _text(cell: object) -> str | None:
+    return None if cell is None else str(cell)
 
 
 async def parts(path: WritePath) -> list[Row]:

@@ -166,16 +166,16 @@ def test_a_made_credit_keeps_no_instant_of_more_than_it_was_made_with(
 
 def test_an_instant_that_was_kept_while_the_fine_was_away_counts_when_it_is_back() -> None:
     """Two changes of a fine at the bursar are refused, and their order counts all the same."""
-    away = (FINE, exports(), adjusts(97_50, change_id="c2", minute=20), DISPUTED)
-    ledger = Ledger(*away, REFUSED)
+    history = (FINE, exports(), adjusts(97_50, change_id="c2", minute=20), DISPUTED)
+    ledger = Ledger(*history, REFUSED)
     late = [adjusts(96_00, "F1", "c3", minute=19), restores(change_id="c4", minute=14)]
     assert [outcome_of_event(ledger.take(each)) for each in late] == ["rejected:overtaken"] * 2
     assert ledger.fine().amount == 95_00
 
 
 def test_the_replay_of_a_refused_change_is_late_if_a_later_one_was_read() -> None:
-    refused = adjusts(97_50, change_id="c0", minute=15)
-    ledger = Ledger(FINE, exports(), refused, REFUSED, adjusts(96_00, minute=16))
+    too_late = adjusts(97_50, change_id="c0", minute=15)
+    ledger = Ledger(FINE, exports(), too_late, REFUSED, adjusts(96_00, minute=16))
     assert ledger.fine().amount == 96_00
-    assert outcome_of_event(ledger.store.fold(Replay(refused))) == "rejected:overtaken"
+    assert outcome_of_event(ledger.store.fold(Replay(too_late))) == "rejected:overtaken"
     assert ledger.fine().amount == 96_00
