@@ -18,8 +18,8 @@ WHERE original_removed_at IS NULL AND NOT starts_with(topic || '@', 'import@');
 CREATE INDEX rejected_original_of_import ON rejected (recorded_at)
 WHERE original_removed_at IS NULL AND starts_with(topic || '@', 'import@');
 
--- The XML of a batch: empty from then on, because earlier releases expect bytes. Hash, totals, lines
--- and manifest stay.
+-- The XML of a batch: empty from then on, because earlier releases expect bytes. Hash, totals,
+-- lines and manifest stay.
 ALTER TABLE export_batch ADD COLUMN document_removed_at timestamptz;
 CREATE INDEX export_batch_document ON export_batch (sealed_at)
 WHERE document_removed_at IS NULL;

@@ -231,8 +231,8 @@ WHERE
 ORDER BY recorded_at, topic, partition, record_offset, reason;
 
 -- name: rejected_values
--- The bytes of a page of them, from which is read who they say they are, or what was read before the
--- bytes were removed.
+-- The bytes of a page of them, from which is read who they say they are, or what was read before
+-- the bytes were removed.
 SELECT
     r.topic,
     r.partition,

@@ -8,9 +8,9 @@
 -- For the rest of the transaction: pages are found by the index of their age alone. Right after a
 -- restore there are no statistics, and the planner would rather sort all rows for each page.
 SELECT
-    set_config('enable_seqscan', 'off', TRUE),
-    set_config('enable_bitmapscan', 'off', TRUE),
-    set_config('enable_sort', 'off', TRUE);
+    set_config('enable_seqscan', 'off', TRUE) AS seqscan,
+    set_config('enable_bitmapscan', 'off', TRUE) AS bitmapscan,
+    set_config('enable_sort', 'off', TRUE) AS sort;
 
 -- name: remove_documents
 -- The XML of batches that the broker has. One that waits to be sent, or is in quarantine, keeps it;
@@ -352,7 +352,10 @@ FROM (
     UNION ALL
     SELECT
         'run' AS kind,
-        (SELECT min(export_run.cutoff) FROM export_run WHERE export_run.state = 'closed') AS since
+        (
+            SELECT min(export_run.cutoff) FROM export_run
+            WHERE export_run.state = 'closed'
+        ) AS since
     UNION ALL
     SELECT
         'operator_action' AS kind,
