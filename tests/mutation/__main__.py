@@ -10,14 +10,16 @@ import argparse
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tests.mutation.imported import preload, test_imported
-from tests.mutation.in_place import Session, run_session
+from tests.mutation.imported import ImportSession
+from tests.mutation.in_place import InPlaceSession
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.order import Order
 from tests.mutation.processes import Ended, first_failure, redirected, run_all
+from tests.mutation.reached import Reached, read
 from tests.mutation.results import (
     REPORT,
     Outcome,
@@ -28,12 +30,11 @@ from tests.mutation.results import (
     summary,
     write_reports,
 )
-from tests.mutation.targets import FOLDER, ROOT, Target, sources, target_of
+from tests.mutation.running import cpu_seconds_max, run_session
+from tests.mutation.targets import FOLDER, ROOT, sources, target_of
 
 SCORE_PERCENT_MIN = 90
-# A mutant may need so much more than the code itself before it counts as one that never ends.
-CPU_FACTOR, CPU_SECONDS_EXTRA = 2, 10
-CPU_SECONDS_MAX = 300
+CPU_SECONDS_MAX = 3_600  # of the tests without a mutant
 PROGRESS_EVERY = 25
 
 
@@ -41,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     FOLDER.mkdir(parents=True, exist_ok=True)
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
-    preload()
     chosen = _chosen(options)
     results = Run(chosen, options.processes).finish()
     title = f"Mutation testing, {options.sample or 'all'} mutants, seed {options.seed}"
@@ -85,43 +85,56 @@ class Run:
         self.terminal = os.fdopen(os.dup(1), "w")
 
     def finish(self) -> list[Result]:
-        """Tests all mutants. Exits where the tests do not pass without one."""
-        of_imports = [mutant for mutant in self.mutants if not mutant.is_in_function]
-        for ended in run_all(of_imports, test_imported, self.processes, _most):
-            self._note(ended)
-        # What pytest prints of this process goes to a file, and what it raises ends the run.
+        """Tests all mutants. Ends early where the tests do not pass without one."""
+        imported = [mutant for mutant in self.mutants if not mutant.is_in_function]
+        in_place = [mutant for mutant in self.mutants if mutant.is_in_function]
+        # What pytest prints of this process goes to a file, and what it raises ends a session.
         with redirected(FOLDER / "session.txt"):
-            exit_code = run_session(self._test_in_place)
+            exit_codes = self._test(imported, ImportSession), self._test(in_place, InPlaceSession)
         if len(self.results) < len(self.mutants):  # interrupted, or the tests do not pass
             count = len(self.results)
-            print(f"pytest ended with {exit_code} after {count} of {len(self.mutants)} mutants")
+            print(f"pytest ended with {exit_codes} after {count} of {len(self.mutants)} mutants")
         return self.results
 
-    def _test_in_place(self, session: Session) -> None:
-        jobs = [mutant for mutant in self.mutants if mutant.is_in_function]
-        limits = self._measured(session, {target_of(ROOT / mutant.source) for mutant in jobs})
+    def _test(
+        self, mutants: Sequence[Mutant], kind: type[ImportSession] | type[InPlaceSession]
+    ) -> int:
+        if not mutants:
+            return 0
+        targets = dict.fromkeys(target_of(ROOT / mutant.source) for mutant in mutants)
+        files = dict.fromkeys(file for target in targets for file in target.tests)
+        order = Order()
 
-        def limit(mutant: Mutant) -> int:
-            return limits[target_of(ROOT / mutant.source)]
+        def loop(session: ImportSession | InPlaceSession) -> None:
+            order.reached = self._recorded(session, list(files))
+            seconds = sum(test.seconds for test in order.reached.values())
+            most = cpu_seconds_max(seconds)
+            for ended in run_all(mutants, session.test, self.processes, most):
+                self._note(ended, order)
 
-        for ended in run_all(jobs, session.test_in_place, self.processes, limit):
-            self._note(ended)
+        return run_session(kind(order, loop), files)
 
-    def _measured(self, session: Session, targets: set[Target]) -> dict[Target, int]:
-        """How many CPU seconds a mutant may take: the tests run once without one."""
-        limits = {}
-        for ended in run_all(list(targets), session.test, self.processes, _most):
+    def _recorded(
+        self, session: ImportSession | InPlaceSession, files: list[str]
+    ) -> Mapping[str, Reached]:
+        """What there is to know of the tests, which run once without a mutant."""
+        shares = [files[number :: self.processes] for number in range(self.processes)]
+        reached: dict[str, Reached] = {}
+        for ended in run_all(shares, session.record, self.processes, CPU_SECONDS_MAX):
             if ended.exit_code != 0:
                 raise pytest.UsageError(f"without a mutant: {first_failure(ended)}")
-            sources = ", ".join(ended.job.sources)
-            self._say(f"{ended.cpu_seconds} s of tests for {sources}, which pass")
-            limits[ended.job] = ended.cpu_seconds * CPU_FACTOR + CPU_SECONDS_EXTRA
-        return limits
+            reached |= read(ended.output)
+        seconds = sum(test.seconds for test in reached.values())
+        self._say(f"{round(seconds)} s of tests, which pass")
+        return reached
 
-    def _note(self, ended: Ended[Mutant]) -> None:
+    def _note(self, ended: Ended[Mutant], order: Order) -> None:
         noticed = ended.exit_code != 0
         outcome = outcome_of(ended.job, noticed, self.reasons)
-        self.results.append(Result(ended.job, outcome, first_failure(ended) if noticed else None))
+        test = first_failure(ended) if noticed else None
+        self.results.append(Result(ended.job, outcome, test))
+        if test is not None:
+            order.note(ended.job, test)
         if outcome is Outcome.SURVIVED:
             self._say(f"survived: {ended.job.name}")
         if len(self.results) % PROGRESS_EVERY == 0:
@@ -129,10 +142,6 @@ class Run:
 
     def _say(self, text: str) -> None:
         print(text, file=self.terminal, flush=True)
-
-
-def _most(_: object) -> int:
-    return CPU_SECONDS_MAX
 
 
 if __name__ == "__main__":

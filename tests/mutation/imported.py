@@ -1,8 +1,9 @@
 """Mutants of what a module does when it is imported: the tests import the mutant instead."""
 
+import gc
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -12,33 +13,69 @@ from types import CodeType, ModuleType
 import pytest
 
 from tests.mutation.mutants import Mutant, code_of
-from tests.mutation.processes import redirected
-from tests.mutation.targets import OPTIONS, ROOT, target_of
+from tests.mutation.order import Order
+from tests.mutation.reached import Recorder
+from tests.mutation.running import limit_from_now, run_tests
+from tests.mutation.targets import ROOT, target_of
 
 # Imported once, before the first fork: what the tests need of other people's packages.
 PRELOADED = """
-    aiokafka alembic asyncpg confluent_kafka.admin iso4217 jiter jsonschema lxml.etree orjson
-    prometheus_client pydantic pydantic_settings rich.table sqlalchemy.ext.asyncio structlog typer
-    yaml
+    aiokafka alembic asyncpg confluent_kafka.admin hypothesis.strategies iso4217 jiter jsonschema
+    lxml.etree orjson prometheus_client pydantic pydantic_settings rich.table sqlalchemy.ext.asyncio
+    structlog typer yaml
 """.split()
 
 
-def preload() -> None:
-    """Makes each fork start with what takes longest to import."""
-    for name in PRELOADED:
-        importlib.import_module(name)
+class ImportSession:
+    """A pytest plugin: lets `loop` collect and run tests in forks, which import each file anew.
 
+    This process has started pytest and imported what is not mutated. A fork imports the mutant with
+    the first file of tests, and further files only if those before did not notice it.
+    """
 
-def test_imported(mutant: Mutant, output: Path) -> int:
-    """Runs the tests of a mutant until the first failure, in a process that has imported none."""
-    path = ROOT / mutant.source
-    sys.meta_path.insert(0, _Finder(path, code_of(mutant)))
-    with redirected(output):
-        for tests in target_of(path).stages:
-            if exit_code := int(pytest.main([*OPTIONS, "-x", *tests])):
-                sys.stdout.flush()
-                return exit_code
-    return 0
+    def __init__(self, order: Order, loop: Callable[["ImportSession"], None]) -> None:
+        self.order = order
+        self.loop = loop
+        self.session: pytest.Session
+
+    def pytest_collection(self) -> bool:
+        """Nothing is collected yet."""
+        return True
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        for name in PRELOADED:
+            importlib.import_module(name)
+        assert not any(name.partition(".")[0] == "service" for name in sys.modules)
+        self.session = session
+        gc.freeze()  # or each process would write to, and so copy, what it shares with this one
+        gc.set_threshold(50_000, 20, 50)  # a fork imports much and ends soon
+        self.loop(self)
+        return True
+
+    def record(self, files: Sequence[str], output: Path) -> int:
+        """Runs files of tests, up to a failure, and writes how long each of them takes."""
+        recorder = Recorder()
+        for file in files:
+            if not self._passes(file, output):
+                return 1
+            recorder.end(file)
+        recorder.write(output)
+        return 0
+
+    def test(self, mutant: Mutant, output: Path) -> int:
+        """Runs the files of the mutant's tests up to the first failure."""
+        path = ROOT / mutant.source
+        sys.meta_path.insert(0, _Finder(path, code_of(mutant)))
+        for file in self.order.of(mutant, target_of(path).tests):
+            limit_from_now(self.order.reached[file].seconds)
+            if not self._passes(file, output):
+                return 1
+        return 0
+
+    def _passes(self, file: str, output: Path) -> bool:
+        output.write_text(f"ERROR {file}\n", "utf-8")  # what stands there if it cannot be imported
+        items = self.session.perform_collect([file])
+        return not self.session.testsfailed and run_tests(items, output)
 
 
 class _Finder(MetaPathFinder):

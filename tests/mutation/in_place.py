@@ -3,22 +3,26 @@
 import functools
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
 
 from tests.mutation.mutants import Mutant, code_of
-from tests.mutation.targets import OPTIONS, ROOT, TARGETS, Target, sources, target_of
+from tests.mutation.order import Order
+from tests.mutation.reached import Recorder, marked
+from tests.mutation.running import limit_from_now, run_tests
+from tests.mutation.targets import ROOT, sources, target_of
 
 FunctionKey = tuple[str, str, int]  # file, qualified name, first line
 
 
-class Session:
+class InPlaceSession:
     """A pytest plugin: collects the tests, and lets `loop` use them instead of running them."""
 
-    def __init__(self, loop: Callable[["Session"], None]) -> None:
+    def __init__(self, order: Order, loop: Callable[["InPlaceSession"], None]) -> None:
+        self.order = order
         self.loop = loop
         self.items: dict[Path, list[pytest.Item]] = defaultdict(list)
         self.functions: dict[FunctionKey, list[FunctionType]] = defaultdict(list)
@@ -34,35 +38,41 @@ class Session:
         self.loop(self)
         return True
 
-    def test_in_place(self, mutant: Mutant, output: Path) -> int:
-        """Changes the functions of this process, and runs the mutant's tests up to a failure."""
-        self._change(code_of(mutant))
-        return self.test(target_of(ROOT / mutant.source), output)
-
-    def test(self, target: Target, output: Path) -> int:
-        """Runs the tests of a target up to the first failure, which it writes to `output`."""
-        items = [item for tests in target.stages for item in self._items_of(tests)]
-        for item, following in zip(items, (*items[1:], None), strict=True):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if item.session.testsfailed:
-                output.write_text(f"FAILED {item.nodeid}\n", "utf-8")
-                return 1
+    def record(self, files: Sequence[str], output: Path) -> int:
+        """Runs files of tests, up to a failure, and writes what each test calls."""
+        for path in sources():
+            self._change(marked(path))
+        recorder = Recorder()
+        if not run_tests(list(self._items_of(files).values()), output, ended=recorder.end):
+            return 1
+        recorder.write(output)
         return 0
 
-    def _items_of(self, tests: tuple[str, ...]) -> Iterator[pytest.Item]:
-        for path, items in self.items.items():
-            if any(path.is_relative_to(ROOT / name) for name in tests):
-                yield from items
+    def test(self, mutant: Mutant, output: Path) -> int:
+        """Changes the functions of this process, and runs the mutant's tests up to a failure."""
+        self._change(code_of(mutant))
+        items = self._items_of(target_of(ROOT / mutant.source).tests)
+        in_order = [items[name] for name in self.order.of(mutant, items)]
+
+        def begins(test: str) -> None:
+            limit_from_now(self.order.reached[test].seconds)
+
+        return int(not run_tests(in_order, output, begins=begins))
+
+    def _items_of(self, files: Iterable[str]) -> dict[str, pytest.Item]:
+        return {item.nodeid: item for name in files for item in self.items[ROOT / name]}
 
     def _find_functions(self) -> None:
         """All functions of the files that are mutated, wherever something refers to them."""
         files = {str(path) for path in sources()}
+        gc.unfreeze()  # what tests/conftest.py has frozen would not be found
         for value in gc.get_objects():
             if isinstance(value, FunctionType):
                 if value.__code__.co_filename in files:
                     self.functions[_key(value.__code__)].append(value)
             elif isinstance(value, functools._lru_cache_wrapper):
                 self.caches.append(value)
+        assert self.functions, "no function is found, so that every mutant would survive"
 
     def _change(self, code: CodeType) -> None:
         for changed in _all_codes(code):
@@ -70,13 +80,6 @@ class Session:
                 function.__code__ = changed
         for cached in self.caches:
             cached.cache_clear()
-
-
-def run_session(loop: Callable[[Session], None]) -> int:
-    """Collects all tests of all targets in this process and calls `loop`. Returns an exit code."""
-    stages = [stage for target in TARGETS for stage in target.stages]
-    files = dict.fromkeys(name for stage in stages for name in stage)
-    return int(pytest.main([*OPTIONS, *files], plugins=[Session(loop)]))
 
 
 def _key(code: CodeType) -> FunctionKey:

@@ -23,6 +23,7 @@ SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "format_spec", "ctx
 class Mutant:
     """One change of one file. `number` counts the mutants of the file in the order of its tree.
 
+    `function_line` is the line of the `def` of its function, and None if an import runs its line.
     `occurrence`, from 1: which of the mutants with the same text of the line and the same change.
     """
 
@@ -32,23 +33,28 @@ class Mutant:
     line: str
     operator: str
     change: str
-    is_in_function: bool
+    function_line: int | None
     occurrence: int = 1
 
     @property
     def name(self) -> str:
         return f"{self.source}:{self.line_number} {self.operator}: {self.change}"
 
+    @property
+    def is_in_function(self) -> bool:
+        """Whether only a call runs its line, and no import does."""
+        return self.function_line is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a node hangs in the tree, its line, and whether only a call runs it."""
+    """Where a node hangs in the tree, its line, and the line of the function that has it."""
 
     parent: ast.AST
     field: str
     index: int | None
     line_number: int
-    is_in_function: bool
+    function_line: int | None
 
     def put(self, node: ast.AST) -> None:
         if self.index is None:
@@ -69,9 +75,17 @@ def mutants_of(path: Path) -> list[Mutant]:
         change = _change(before, after)
         counts[line, operator, change] += 1
         occurrence = counts[line, operator, change]
-        inside = place.is_in_function
         mutants.append(
-            Mutant(source, number, place.line_number, line, operator, change, inside, occurrence)
+            Mutant(
+                source,
+                number,
+                place.line_number,
+                line,
+                operator,
+                change,
+                place.function_line,
+                occurrence,
+            )
         )
     return mutants
 
@@ -88,25 +102,28 @@ def code_of(mutant: Mutant) -> CodeType:
 
 
 def _mutations(tree: ast.Module) -> Iterator[tuple[_Place, str, ast.AST, ast.AST]]:
-    for place, node in _places(tree, 1, is_in_function=False):
+    for place, node in _places(tree, 1, None):
         for operator, after in replacements(place.parent, place.field, node):
             yield place, operator, node, after
 
 
 def _places(
-    parent: ast.AST, line_number: int, *, is_in_function: bool
+    parent: ast.AST, line_number: int, function_line: int | None
 ) -> Iterator[tuple[_Place, ast.AST]]:
     for field, value in ast.iter_fields(parent):
         if field in SKIPPED_FIELDS:
             continue
-        inside = is_in_function or (isinstance(parent, FUNCTIONS) and field == "body")
+        inside = function_line
+        if isinstance(parent, FUNCTIONS) and field == "body":
+            # A lambda is part of the function that has it.
+            inside = inside if isinstance(parent, ast.Lambda) and inside else parent.lineno
         children = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, child in children:
             if not isinstance(child, ast.AST) or _is_skipped(child):
                 continue
             line = getattr(child, "lineno", line_number)
             yield _Place(parent, field, index, line, inside), child
-            yield from _places(child, line, is_in_function=inside)
+            yield from _places(child, line, inside)
 
 
 def _is_skipped(node: ast.AST) -> bool:

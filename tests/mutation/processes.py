@@ -30,11 +30,11 @@ class Ended(Generic[J]):
 
 
 def run_all(
-    jobs: Sequence[J], work: Work[J], processes: int, cpu_seconds_max: Callable[[J], int]
+    jobs: Sequence[J], work: Work[J], processes: int, cpu_seconds_max: int
 ) -> Iterator[Ended[J]]:
     """Runs each job in a process of its own, `processes` side by side, and yields it as it ends.
 
-    `cpu_seconds_max` says when the process of a job ends in any case. Raises RuntimeError for work
+    After `cpu_seconds_max` the process of a job ends in any case. Raises RuntimeError for work
     that raises: it must not look like a mutant that was noticed.
     """
     waiting = list(reversed(jobs))
@@ -42,7 +42,7 @@ def run_all(
     while running or waiting:
         while waiting and len(running) < processes:
             job = waiting.pop()
-            running[_start(job, work, cpu_seconds_max(job))] = job
+            running[_start(job, work, cpu_seconds_max)] = job
         child, status, usage = os.wait4(-1, 0)
         exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         if exit_code == COULD_NOT_RUN:  # a fault of ours, not of the mutant
@@ -57,6 +57,7 @@ def _start(job: J, work: Work[J], cpu_seconds_max: int) -> int:
         return child
     exit_code = COULD_NOT_RUN
     try:
+        _output_of(os.getpid()).unlink(missing_ok=True)  # of an earlier process
         _limit(cpu_seconds_max)
         exit_code = work(job, _output_of(os.getpid()))
     except Exception:  # noqa: BLE001 - the parent raises it
@@ -80,13 +81,13 @@ def _output_of(child: int) -> Path:
     return FOLDER / f"output-{child % 100}.txt"
 
 
-def first_failure(ended: Ended[J]) -> str:
-    """The first test that failed, or why there is none."""
-    if ended.exit_code is None:
-        return "ran into a limit"
+def first_failure(ended: Ended[J]) -> str | None:
+    """The test that failed, or in which a limit ended the process; else the file that could not be
+    imported. None if the tests could not run.
+    """
     printed = ended.output.read_text("utf-8", errors="replace") if ended.output.exists() else ""
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
-    return failed[1] if failed else "the tests could not run"
+    failed = re.match(r"(?:FAILED|ERROR) (.+)$", printed)
+    return failed[1] if failed else None
 
 
 @contextlib.contextmanager

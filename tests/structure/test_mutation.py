@@ -10,6 +10,8 @@ import pytest
 
 from tests.mutation.mutants import Mutant, code_of, mutants_of
 from tests.mutation.operators import replacements
+from tests.mutation.order import Order
+from tests.mutation.reached import Reached, Recorder, marked, read
 from tests.mutation.results import (
     REPORT,
     Outcome,
@@ -96,7 +98,7 @@ def test_each_explanation_is_of_a_mutant_that_there_is() -> None:
 
 
 def result(outcome: Outcome, number: int = 0) -> Result:
-    mutant = Mutant("a.py", number, 3, "return a < b", "comparison", "a < b -> a <= b", True)
+    mutant = Mutant("a.py", number, 3, "return a < b", "comparison", "a < b -> a <= b", 2)
     return Result(mutant, outcome, None)
 
 
@@ -125,6 +127,45 @@ def test_the_report_lists_what_survived(tmp_path: Path) -> None:
     document = json.loads((tmp_path / REPORT).with_suffix(".json").read_text("utf-8"))
     assert document["score_percent"] == 50
     assert [mutant["outcome"] for mutant in document["mutants"]] == ["survived", "killed"]
+
+
+def test_the_tests_that_call_the_function_come_first_and_none_is_left_out() -> None:
+    order = Order()
+    calls = frozenset({("a.py", 2)})
+    order.reached = {
+        "far.py::far": Reached(frozenset(), 0.1),
+        "slow.py::near": Reached(calls, 9.0),
+        "quick.py::near": Reached(calls, 0.1),
+    }
+    mutant = result(Outcome.KILLED).mutant
+    assert order.of(mutant, order.reached) == ["slow.py::near", "quick.py::near", "far.py::far"]
+    for test in order.reached:
+        order.note(mutant, test)
+    assert order.of(mutant, order.reached) == ["quick.py::near", "slow.py::near", "far.py::far"]
+
+
+def test_a_file_that_runs_as_a_whole_is_preferred_for_each_of_its_tests() -> None:
+    order = Order()
+    order.reached = {name: Reached(frozenset(), 1.0) for name in ("a.py", "b.py")}
+    mutant = result(Outcome.KILLED).mutant
+    order.note(mutant, "b.py::test_b[1]")
+    assert order.of(mutant, order.reached) == ["b.py", "a.py"]
+
+
+def test_a_recorder_notes_which_functions_a_test_calls(tmp_path: Path) -> None:
+    recorder = Recorder()
+    names: dict[str, object] = {"__name__": "marked"}
+    exec(marked(ROOT / "service" / "core" / "bursar_ids.py"), names)
+    for test in ("check_digit", "bursar_id"):
+        function = names[test]
+        assert callable(function)
+        function(1_000_000_001 if test == "bursar_id" else "1")
+        recorder.end(test)
+    recorder.write(tmp_path / "notes")
+    notes = read(tmp_path / "notes")
+    assert [len(notes[test].functions) for test in ("check_digit", "bursar_id")] == [1, 2]
+    assert notes["check_digit"].functions < notes["bursar_id"].functions
+    assert all(reached.seconds > 0 for reached in notes.values())
 
 
 @pytest.mark.slow

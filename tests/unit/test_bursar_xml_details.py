@@ -96,6 +96,8 @@ ONCE = "must be there exactly once"
 NUMBERED = "exportNumber, userExportedFineFeesList: must be there"
 NUMBER = "<xb:exportNumber>100000000000042</xb:exportNumber>"
 SUM = "<xb:sum>95</xb:sum>"
+CHANGED = "<xb:lastTransactionDate>09/12/2026 15:22:06 EDT</xb:lastTransactionDate>"
+OWNER = "</xb:fineFeeType><xb:owneredEntity><xb:InstitutionId>972</xb:InstitutionId>"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,8 @@ SUM = "<xb:sum>95</xb:sum>"
         ("<xb:type>02</xb:type>", "", f"type: {ONCE}"),
         ("<xb:itemTitle/>", "", f"itemTitle: {ONCE}"),
         ("<xb:fineFeeType>OVERDUEFINE</xb:fineFeeType>", "", f"fineFeeType: {ONCE}"),
+        (CHANGED, "", f"lastTransactionDate: {ONCE}"),
+        (OWNER, OWNER.replace("InstitutionId", "other"), f"InstitutionId: {ONCE}"),
     ],
 )
 def test_a_document_of_ours_that_lacks_something_is_refused(
