@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..core.changes import Transaction
 from ..core.events import Incoming, Rejection
-from ..core.transaction import Transaction
 from ..database.session import Connection, Writes, statements
 from ..runtime.telemetry import Event, Metrics, get_log
 from .poll import Sender

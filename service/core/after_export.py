@@ -11,7 +11,7 @@ from .credits import Credit, made_credit, made_credit_id
 from .events import FineChanged
 from .ledger import Fine, LibraryRef, SourceKey
 from .outcomes import Applied, Effect, Rejected
-from .words import ChangeKind, Considered, Kind, LibraryPayments, Reason, Status
+from .words import ChangeKind, Kind, LibraryPayments, Reason, Status
 
 # The kinds of changes that may make a credit.
 CREDITED_KINDS = frozenset({ChangeKind.PAID, ChangeKind.WAIVED})
@@ -65,16 +65,9 @@ def _owed_at_bursar(fine: Fine, line: ExportLine | None) -> int:
 
 def _credit(fine: Fine, event: FineChanged, amount: int) -> Effect:
     credit_id = change_credit_id(event.key)
-    credit = Fine(
-        made_credit(fine, credit_id, amount, event.changed_at, event.comment),
-        Status.ACTIVE,
-        Considered.ACTIVE,
-        remaining=-amount,
-        changed_at=event.changed_at,
-    )
     assert fine.terms is not None
     return Effect(
-        credit,
+        made_credit(fine, credit_id, amount, event.changed_at, event.comment),
         Kind.CREDIT,
         fine.terms.label(Kind.CREDIT),
         -amount,

@@ -70,13 +70,13 @@ def made_credit_id(*parts: str) -> str:
 
 def made_credit(
     fine: Fine, fine_id: str, amount: int, created_at: datetime, comment: str | None
-) -> FineFacts:
+) -> Fine:
     """Returns a new credit of a fine, with the fine's patron, currency and owner.
 
     `amount` is in positive minor units.
     """
     facts = fine.facts
-    return FineFacts(
+    credit = FineFacts(
         institution_id=facts.institution_id,
         fine_id=fine_id,
         patron_id=facts.patron_id,
@@ -88,6 +88,7 @@ def made_credit(
         comment=comment,
         credit_of=facts.fine_id,
     )
+    return Fine.created(credit)
 
 
 class CreditsOfFines:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from .changes import ChangeTracker
 from .ledger import AccountKey, Fine, FineKey, LineKey
 from .outcomes import Effect
-from .tracker import ChangeTracker
 from .words import Status
 
 

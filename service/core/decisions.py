@@ -5,10 +5,10 @@ from typing import assert_never
 
 from . import after_export, fines, payments, reversals, sums
 from .batches import Response
+from .changes import ChangeTracker
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
 from .outcomes import Applied, Outcome, Park, Rejected, Repeat, rejected
-from .tracker import ChangeTracker
 from .words import ItemState, PaymentKind, Reason, Wait
 from .workspace import Workspace
 

@@ -163,6 +163,12 @@ class Fine:
     changed_at: datetime | None = None  # occurred_at of the latest transaction
     amendment: Amendment = NOT_AMENDED
 
+    @classmethod
+    def created(cls, facts: FineFacts) -> "Fine":
+        """A new fine: the library collects all of it."""
+        remaining, at = facts.amount, facts.created_at
+        return cls(facts, Status.ACTIVE, Considered.ACTIVE, remaining, changed_at=at)
+
     @property
     def amount(self) -> int:
         """The amount as adjusted: that of the creation if the fine was never adjusted."""

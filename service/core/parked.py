@@ -6,13 +6,13 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from . import payments
+from .changes import Transaction
 from .decisions import conclude, decide
 from .events import BursarPayment, Discard, ParkedEvent, ParkedKey, Rejection, Release, WaitQueue
 from .ledger import Fine, LibraryRef, PaymentRef, SourceKey
 from .outcomes import GONE, Outcome, Park, fines_changed, rejected
 from .shares import SumQueue
 from .sums import discard_sum, release_sum
-from .transaction import Transaction
 from .words import Overpayment, Reason, Wait
 from .workspace import Changes, Workspace
 

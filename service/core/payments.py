@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from .amendment import NOT_AMENDED, Amendment
+from .amendment import Amendment
 from .batches import ExportLine
 from .credits import made_credit, made_credit_id
 from .events import BursarPayment
@@ -124,13 +124,17 @@ def _settle(paid: Fine, event: BursarPayment, amount: int, overpayment: Overpaym
 
 def settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
     """Returns the transaction by which `fits` of what is outstanding is paid (rows 10 and 11)."""
-    step = fine.facts.toward_zero(fits)
+    kind = event.kind.settlement
+    assert kind is not None
+    return transferred(fine, event, kind, fits, fine.facts.toward_zero(fits))
+
+
+def transferred(fine: Fine, event: BursarPayment, kind: Kind, amount: int, step: int) -> Effect:
+    """Returns the transaction that changes what is outstanding by `step`, a signed amount."""
     outstanding = fine.outstanding + step
     considered = Considered.ACTIVE if outstanding else Considered.CLOSED
     after = replace(fine, outstanding=outstanding, considered=considered)
-    kind = event.kind.settlement
-    assert kind is not None
-    return effect_of(after, event, kind, fits, transferred=step)
+    return effect_of(after, event, kind, amount, transferred=step)
 
 
 def excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
@@ -139,13 +143,9 @@ def excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
     The credit refers to `fine`, and has its patron and owner.
     """
     credit_id = excess_credit_id(event.key)
-    credit = Fine(
-        made_credit(fine, credit_id, excess, event.paid_at, BURSAR_COMMENT),
-        Status.ACTIVE,
-        Considered.ACTIVE,
-        remaining=-excess,
-        amendment=UNCONFIRMED if _needs_confirmation(fine, event) else NOT_AMENDED,
-    )
+    credit = made_credit(fine, credit_id, excess, event.paid_at, BURSAR_COMMENT)
+    if _needs_confirmation(fine, event):
+        credit = replace(credit, amendment=UNCONFIRMED)
     return effect_of(credit, event, Kind.CREDIT, -excess, active=-excess, terms=fine.terms)
 
 

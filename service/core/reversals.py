@@ -16,6 +16,7 @@ from .payments import (
     mismatch,
     note,
     rejected_for_patron,
+    transferred,
     with_status_code,
 )
 from .words import Considered, ItemState, Kind, Reason, Status
@@ -39,8 +40,7 @@ def reverse(
         return rejection  # row 3.2
     if (reason := fault_of_original(event, original)) is not None:
         return rejected(reason)
-    left = amount_left(original)
-    amount = left if event.amount is None else event.amount
+    left, amount = amount_left(original), _amount(event, original)
     if amount > left:
         return rejected(Reason.AMOUNT_MISMATCH)  # row 3.7
     if original.excess and amount != original.amount:
@@ -78,13 +78,17 @@ def amount_left(payment: Payment) -> int:
 
 def after_reversal(original: Payment, event: BursarPayment) -> Payment:
     """Returns the original of a reversal that was applied or noted, with what is reversed of it."""
-    left = amount_left(original)
-    amount = left if event.amount is None else event.amount
+    amount = _amount(event, original)
     return replace(
         original,
         reversed_amount=original.reversed_amount + amount,
-        reversed_by=event.key.id if amount == left else None,
+        reversed_by=event.key.id if amount == amount_left(original) else None,
     )
+
+
+def _amount(event: BursarPayment, original: Payment) -> int:
+    """How much a reversal takes back; one that names no amount takes all that is left."""
+    return amount_left(original) if event.amount is None else event.amount
 
 
 def _undo(fine: Fine, event: BursarPayment, amount: int, credit: Fine | None) -> Applied:
@@ -105,10 +109,7 @@ def is_in_use(credit: Fine, excess: int) -> bool:
 
 def made_outstanding(fine: Fine, event: BursarPayment, amount: int) -> Effect:
     """Returns the transaction by which `amount` of a fine is outstanding again (row 3.10)."""
-    step = -fine.facts.toward_zero(amount)
-    outstanding = fine.outstanding + step
-    again = replace(fine, outstanding=outstanding, considered=Considered.ACTIVE)
-    return effect_of(again, event, Kind.REVERSAL, amount, transferred=step)
+    return transferred(fine, event, Kind.REVERSAL, amount, -fine.facts.toward_zero(amount))
 
 
 def cancelled(credit: Fine, event: BursarPayment, fine: Fine) -> Effect:

@@ -29,7 +29,7 @@ from .events import (
 from .ledger import Fine, FineFacts, FineKey
 from .outcomes import GONE, Applied, Effect, Rejected, Repeat, fines_changed, rejected
 from .parked import ParkedFailure, decide_for_operator, retry_parked, retry_sums
-from .words import DEFAULT_LABELS, Considered, ItemState, Kind, Reason, Status
+from .words import DEFAULT_LABELS, ItemState, Kind, Reason
 from .workspace import Changes, View, Workspace
 
 
@@ -106,13 +106,7 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
 
 def _new_fine(facts: FineFacts) -> Applied:
     """Adds a fine or a credit to the active balance (rows 2.1 and 2.2)."""
-    fine = Fine(
-        facts,
-        Status.ACTIVE,
-        Considered.ACTIVE,
-        remaining=facts.amount,
-        changed_at=facts.created_at,
-    )
+    fine = Fine.created(facts)
     kind, amount = Kind.CREDIT if facts.is_credit else Kind.FINE, facts.amount
     effect = Effect(fine, kind, DEFAULT_LABELS[kind], amount, amount, 0, None, facts.created_at)
     return Applied((effect,), fine)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from .amendment import NOT_AMENDED
 from .batches import ExportLine, LoanClosed, Response, SealedBatch
+from .changes import Changed, ChangeTracker, Transaction
 from .credits import Credit, CreditHistory, CreditsOfFines, credited
 from .debits import Debits
 from .events import (
@@ -31,8 +32,6 @@ from .ledger import (
 )
 from .outcomes import Applied, Effect, Rejected
 from .shares import LumpRule, LumpSum, SumQueue
-from .tracker import Changed, ChangeTracker
-from .transaction import Transaction
 from .words import Status
 
 PatronKey = tuple[str, str]

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import asyncpg
 
+from ..core.changes import Transaction
 from ..core.ledger import Payment, PaymentRef, SourceKey
-from ..core.transaction import Transaction
 from ..core.workspace import Changes
 
 Row = tuple[str, str, str, int, int]

@@ -13,6 +13,7 @@ import orjson
 
 from ..core.amendment import NOT_AMENDED, Amendment
 from ..core.batches import ExportLine, LoanClosed, Response, SealedBatch
+from ..core.changes import Transaction
 from ..core.events import FailedRecord, ParkedEvent, Rejection
 from ..core.ledger import (
     Account,
@@ -30,7 +31,6 @@ from ..core.ledger import (
     SourceKey,
 )
 from ..core.terms import Terms
-from ..core.transaction import Transaction
 from ..core.words import (
     BURSAR_COMMENT,
     BatchState,

@@ -14,6 +14,7 @@ from typing import NamedTuple, assert_never
 import orjson
 
 from ..core.batches import LoanClosed
+from ..core.changes import Transaction
 from ..core.events import Rejection
 from ..core.ledger import (
     Account,
@@ -24,7 +25,6 @@ from ..core.ledger import (
     PaymentRef,
 )
 from ..core.money import format_of
-from ..core.transaction import Transaction
 
 TYPE_PREFIX = "org.bursar-bridge."
 Header = tuple[str, bytes]

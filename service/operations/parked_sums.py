@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.changes import ChangeTracker
 from ..core.debits import Debits
 from ..core.ledger import AccountKey, Fine
 from ..core.money import InvalidAmount, format_minor, parse_minor
 from ..core.shares import LumpRule, Share
 from ..core.sums import in_order, strictest_rule
-from ..core.tracker import ChangeTracker
 from ..core.words import Overpayment, Wait
 from ..database.ledger_read import LedgerReader
 from ..database.lump_sums import debits_of_accounts

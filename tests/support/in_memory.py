@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.core.amendment import Amendment
+from service.core.changes import Transaction
 from service.core.events import Incoming
 from service.core.ledger import Account, AccountKey, Fine, FineKey, LineKey, SourceKey
-from service.core.transaction import Transaction
 from service.core.workspace import Changes
 from tests.support.given import ERP, UNI, Export
 from tests.support.view_store import Store, sound

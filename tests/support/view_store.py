@@ -11,11 +11,11 @@ from typing import TypeVar
 from service.core import ledger, rules
 from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
+from service.core.changes import Transaction
 from service.core.credits import REDUCTIONS, CreditHistory, credited, has_closed_on_export
 from service.core.events import Event, ParkedEvent, ParkedKey, Rejection, WaitQueue
 from service.core.ledger import Account, AccountKey, BatchKey, Fine, FineKey, LibraryRef, SourceKey
 from service.core.shares import LumpRule, LumpSum
-from service.core.transaction import Transaction
 from service.core.words import BatchState, Kind, LineState, Status
 from service.core.workspace import Changes, LoanKey, PatronKey, View
 

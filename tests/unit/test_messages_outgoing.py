@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.core.amendment import Amendment
 from service.core.batches import LoanClosed
+from service.core.changes import Transaction
 from service.core.ledger import (
     Account,
     AccountKey,
@@ -20,7 +21,6 @@ from service.core.ledger import (
     PaymentRef,
 )
 from service.core.money import format_minor
-from service.core.transaction import Transaction
 from service.core.words import Considered, Kind, Status
 from service.messages.encode import encode_balance_changed, encode_loan_closed
 from tests.support.inputs import TRACEPARENT

@@ -1,8 +1,8 @@
 """The working copy of one fold: what it says was added, changed and removed."""
 
 from service.core import rules
+from service.core.changes import ChangeTracker
 from service.core.events import Rejection
-from service.core.tracker import ChangeTracker
 from service.core.words import Reason
 from service.core.workspace import View
 from tests.support.bursar import pays
