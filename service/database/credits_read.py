@@ -10,12 +10,13 @@ import asyncpg
 
 from ..core.after_export import takes_credits
 from ..core.credits import CreditHistory, key_of_credited
-from ..core.ledger import Fine, FineKey, LineKey
+from ..core.ledger import Fine, FineKey
 from ..core.words import LineState, Status
 from ..core.workspace import View
 from . import tables
 from .references import References
 from .session import Connection, statements
+from .table import key_columns
 
 ReadFines = Callable[[Connection, Collection[FineKey]], Awaitable[dict[FineKey, Fine]]]
 
@@ -49,7 +50,7 @@ async def credit_histories(
     connection: Connection, fines: Collection[FineKey]
 ) -> dict[FineKey, CreditHistory]:
     """Returns the credits of these fines, by key, each with what the ledger knows of it."""
-    rows = await connection.fetch(statements("ledger")["credits_of_fines"], *_columns(fines))
+    rows = await connection.fetch(statements("ledger")["credits_of_fines"], *key_columns(fines, 2))
     return {
         FineKey(row["institution_id"], row["fine_id"]): CreditHistory(
             row["reduced"], row["is_excess"], row["is_of_change"], row["followed"]
@@ -110,9 +111,4 @@ async def _lines_of_closed(
     unread = keys - view.lines.keys()
     if not unread:
         return []
-    return await connection.fetch(statements("ledger")["read_export_line"], *_columns(unread))
-
-
-def _columns(keys: Collection[FineKey] | Collection[LineKey]) -> tuple[list[str], list[str]]:
-    ordered = sorted(keys)
-    return [key[0] for key in ordered], [key[1] for key in ordered]
+    return await connection.fetch(statements("ledger")["read_export_line"], *key_columns(unread, 2))

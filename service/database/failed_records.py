@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ..core.events import FailedRecord, ParkedKey
 from ..core.ledger import Fine, FineKey
-from .ledger_read import key_columns
 from .session import Connection, statements
+from .table import key_columns
 from .tables import FAILED_RECORD
 
 

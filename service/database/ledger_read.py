@@ -29,17 +29,11 @@ from .encodings import terms_of
 from .parked_read import Parse, parked_items, parked_key_of
 from .references import References, credits_made_by, fines_named_by
 from .session import Connection, run_in_thread, statements
-from .table import Table
+from .table import Table, key_columns
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-
-def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
-    """Returns the keys, sorted, as one array for each of their `width` columns."""
-    ordered = sorted(keys)
-    return [[key[place] for key in ordered] for place in range(width)]
 
 
 class LedgerReader:

@@ -12,7 +12,7 @@ from . import reversed_amounts, tables
 from .encodings import terms_id, terms_text
 from .lump_sums import write_sums
 from .session import Connection, run_in_thread, statements
-from .table import Cells, Table, V
+from .table import Cells, Table, V, columns_of
 
 NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
 
@@ -100,7 +100,7 @@ async def places_of_others(
     """Returns topic, partition and offset of those records at whose place another one stood."""
     if not rejections:
         return frozenset()
-    columns = [list(column) for column in zip(*(v.origin[:3] for v in rejections), strict=True)]
+    columns = columns_of(value.origin[:3] for value in rejections)
     rows = await connection.fetch(statements("ledger")["places_of_others"], *columns)
     return frozenset((row["topic"], row["partition"], row["record_offset"]) for row in rows)
 
@@ -160,6 +160,6 @@ def _key(row: Cells) -> Cells:
 
 async def _execute(connection: Connection, name: str, rows: Iterable[Cells], *more: object) -> None:
     """Runs a statement that takes one array for each column of the rows, if there are any."""
-    arrays = [list(column) for column in zip(*rows, strict=True)]
+    arrays = columns_of(rows)
     if arrays:
         await connection.execute(statements("ledger")[name], *arrays, *more)

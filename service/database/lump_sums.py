@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import asyncpg
 import orjson
 
+from ..core.changes import Changed
 from ..core.events import ParkedEvent
 from ..core.ledger import AccountKey, FineKey, LineKey, Payment, SourceKey
 from ..core.shares import LumpRule, LumpSum, Share
-from ..core.tracker import Changed
 from ..core.words import PaymentKind
 from ..core.workspace import View
 from .references import References
 from .session import Connection, statements
-from .table import Table
+from .table import Table, columns_of, key_columns
 
 SQL = statements("sums")
 
@@ -62,7 +62,7 @@ async def sums_to_try(
     accounts = references.exported or (locked.accounts.keys() if references.originals else ())
     if not accounts:
         return set()
-    rows = await connection.fetch(SQL["waiting_sums"], *_columns(accounts), WAITING_SUMS_MAX)
+    rows = await connection.fetch(SQL["waiting_sums"], *key_columns(accounts, 3), WAITING_SUMS_MAX)
     return {(row["institution_id"], "payment", row["source"], row["payment_id"]) for row in rows}
 
 
@@ -105,7 +105,7 @@ async def _known_sums(
     }
     if not keys:
         return ()
-    return await connection.fetch(SQL["read_payment_sum"], *_columns(keys))
+    return await connection.fetch(SQL["read_payment_sum"], *key_columns(keys, 3))
 
 
 def _key_of(row: asyncpg.Record) -> SourceKey:
@@ -140,7 +140,7 @@ async def debits_of_accounts(
     """
     if not accounts:
         return {}
-    rows = await connection.fetch(SQL["debits_of_accounts"], *_columns(accounts))
+    rows = await connection.fetch(SQL["debits_of_accounts"], *key_columns(accounts, 3))
     return {
         FineKey(row["institution_id"], row["fine_id"]): (
             LineKey(row["institution_id"], row["line"]),
@@ -157,8 +157,8 @@ async def write_sums(connection: Connection, changed: Changed[SourceKey, LumpSum
         rows = [SUM.row(lump) for lump in changed.added]
         await connection.copy_records_to_table(SUM.name, records=rows, columns=SUM.columns)
     if changed.changed:
-        cells = zip(*map(SUM.changed_row, changed.changed), strict=True)
-        await connection.execute(SQL["write_payment_sum"], *map(list, cells))
+        cells = columns_of(map(SUM.changed_row, changed.changed))
+        await connection.execute(SQL["write_payment_sum"], *cells)
     parts = [
         (*lump.key, place, share.fine_id, share.amount)
         for lump in changed.written
@@ -166,8 +166,3 @@ async def write_sums(connection: Connection, changed: Changed[SourceKey, LumpSum
     ]
     if parts:
         await connection.copy_records_to_table("payment_part", records=parts, columns=PART_COLUMNS)
-
-
-def _columns(keys: Collection[tuple[str, str, str]]) -> list[list[str]]:
-    ordered = sorted(keys)
-    return [[key[place] for key in ordered] for place in range(3)]

@@ -1,11 +1,12 @@
-"""The description of a table of the ledger, from which rows and values are made.
+"""The description of a table of the ledger, from which rows and values are made, and rows as the
+arrays that statements take.
 
 A description yields the columns for COPY, the rows to insert, the rows of an UPDATE (key and
 changing columns), and the conversion of rows that were read. The functions that do so are made
 once, when the description is.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -80,6 +81,17 @@ def _compiled(expressions: Mapping[str, str], converters: Converters) -> Callabl
     ]
     compiled: Callable[[Any], Cells] = eval(f"lambda source: ({', '.join(cells)},)", {**converters})
     return compiled
+
+
+def columns_of(rows: Iterable[Sequence[object]]) -> list[list[object]]:
+    """Returns one array for each column of the rows; none if there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
+    """Returns the keys, sorted, as one array for each of their `width` columns."""
+    ordered = sorted(keys)
+    return [[key[place] for key in ordered] for place in range(width)]
 
 
 def members(kind: type[StrEnum]) -> Callable[[str], StrEnum]:

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from ..database.ledger_read import key_columns
 from ..database.session import Connection, statements
+from ..database.table import key_columns
 from ..runtime.waiting import Postponed
 from .profiles.profile import Profile
 

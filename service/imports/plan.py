@@ -17,9 +17,10 @@ from ..core.ledger import FineKey, LineKey, Payment, SourceKey
 from ..core.reversals import amount_left
 from ..core.words import ItemState, KnownLines, PaymentKind, Reason, Wait
 from ..core.workspace import Workspace
-from ..database.ledger_read import LedgerReader, key_columns
+from ..database.ledger_read import LedgerReader
 from ..database.references import references_of
 from ..database.session import Connection
+from ..database.table import key_columns
 from ..database.tables import PAYMENT
 from ..export.xml.read import PaidLine
 from ..runtime.failures import with_current_schema

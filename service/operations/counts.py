@@ -11,6 +11,7 @@ from ..apply.poll import Sender
 from ..apply.tally import SQL as TALLY_SQL
 from ..apply.tally import Key, Sources, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
+from ..database.table import columns_of
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat
 
@@ -70,5 +71,4 @@ class Counts:
 
 async def put_senders(connection: Connection, senders: list[Sender]) -> None:
     """Stores that these sources have sent something now."""
-    columns = [list(column) for column in zip(*senders, strict=True)]
-    await connection.execute(SQL["put_senders"], *columns)
+    await connection.execute(SQL["put_senders"], *columns_of(senders))

@@ -10,6 +10,7 @@ from ..core.ledger import Fine, FineKey
 from ..core.words import Kind, Status
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
+from ..database.table import columns_of
 from ..export import store as export_store
 from ..export.evaluation import Evaluation, evaluate, evaluations
 from ..export.profiles.profile import Profile, Profiles
@@ -233,7 +234,7 @@ async def with_causes(connection: Connection, held: Sequence[Judgement]) -> list
     )
     causes: dict[tuple[str, str, str], asyncpg.Record] = {}
     for begin in range(0, len(keys), PAGE_FINES):
-        columns = map(list, zip(*keys[begin : begin + PAGE_FINES], strict=True))
+        columns = columns_of(keys[begin : begin + PAGE_FINES])
         for row in await connection.fetch(SQL["causes_of_holding"], *columns):
             causes[(row["institution_id"], row["fine_id"], row["kind"])] = row
     return [_with_cause(judged, causes) for judged in held]

@@ -23,6 +23,7 @@ from ..core.words import Reason, RejectedState
 from ..database import encodings
 from ..database.references import references_of
 from ..database.session import Connection, statements
+from ..database.table import columns_of
 from ..messages.decode import RECORD_BYTES_MAX, parse
 from .names import (
     Names,
@@ -159,8 +160,8 @@ async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> l
     named: dict[tuple[object, ...], Names | None] = {}
     for begin in range(0, len(items), PAGE_RECORDS):
         page = items[begin : begin + PAGE_RECORDS]
-        columns = zip(*((*record.place, record.reason) for record in page), strict=True)
-        for row in await connection.fetch(SQL["rejected_values"], *map(list, columns)):
+        columns = columns_of((*record.place, record.reason) for record in page)
+        for row in await connection.fetch(SQL["rejected_values"], *columns):
             *key, value, text = row.values()
             named[tuple(key)] = _names(value, text)
     return [named.get((*record.place, record.reason.value)) for record in items]

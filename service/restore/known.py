@@ -11,6 +11,7 @@ import orjson
 
 from ..database.outbox import pack_headers
 from ..database.session import Connection, statements
+from ..database.table import columns_of
 
 TYPE_PREFIX = "org.bursar-bridge."
 OUTBOX_ROWS_MAX = 10_000  # as many as a page of the relay can have
@@ -56,8 +57,7 @@ async def unknown(connection: Connection, records: Sequence[Record]) -> list[Rec
     """
     left = dict(enumerate(records))
     for statement, rows in _questions(records).items():
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        for row in await connection.fetch(SQL[statement], *columns):
+        for row in await connection.fetch(SQL[statement], *columns_of(rows)):
             left.pop(row["place"], None)
     if left:
         # What is in the outbox was sent, and is not acknowledged in the database yet.
