@@ -1,5 +1,11 @@
 """The command line, which is the program `bursar-bridge`."""
 
-from .program import application, main
+from ..runtime.process import collect_garbage_seldom
 
-__all__ = ["application", "main"]
+
+def main() -> None:
+    """The entry point of the program `bursar-bridge`."""
+    collect_garbage_seldom()  # even while the commands are imported, which leaves no garbage
+    from .program import run
+
+    run()

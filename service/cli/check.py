@@ -11,7 +11,6 @@ import typer
 from ..settings import unknown_variables
 from .errors import FAILED, settings_or_exit
 from .lists import Listing, sentence, word
-from .tables import show
 
 
 class Verdict(StrEnum):
@@ -49,13 +48,15 @@ fault = partial(Finding, verdict=Verdict.FAULT)
 def check(as_json: bool) -> None:
     """Shows all findings; ends the command with 1 if one of them is a fault."""
     settings = settings_or_exit()
-    from . import check_services  # with the drivers and parsers: the settings are read first
+    from . import check_services  # with the drivers: the settings are read first
 
     findings = [*_settings(), *asyncio.run(check_services.findings(settings))]
     rows = [
         {"subject": finding.subject, "verdict": finding.verdict.value, "finding": finding.text}
         for finding in findings
     ]
+    from .tables import show  # with rich: nothing was shown so far
+
     show(CHECKED, rows, as_json)
     if any(finding.verdict is Verdict.FAULT for finding in findings):
         raise typer.Exit(FAILED)

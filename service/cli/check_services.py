@@ -4,14 +4,13 @@ reached and has all migrations. `check_database.py` asks the rest of the databas
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ..database.migrate import pending
 from ..database.reach import in_words
-from ..export.profiles.profile import Profiles
-from ..export.profiles.reading import InvalidProfile, overlaps, read_profiles, warnings
 from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..kafka.topic_settings import Concern, Difference, check_topics
 from ..kafka.topics import LARGE
@@ -19,15 +18,18 @@ from ..settings import Settings
 from .check import Finding, Verdict, fault, note, ok
 from .problems import error_texts, is_operator_error
 
+if TYPE_CHECKING:
+    from ..export.profiles.profile import Profiles
+
 SECONDS_MAX = 15
 
 
 async def findings(settings: Settings) -> list[Finding]:
     """All findings but those of the settings; of the ledger only if the database is whole."""
-    profiles, results = _profiles(settings)
-    database, kafka = await asyncio.gather(
+    database, kafka, (profiles, results) = await asyncio.gather(
         answer_of("database", lambda: _database(settings)),
         answer_of("kafka", lambda: _kafka(settings)),
+        _profiles(settings),
     )
     results += [*database, *kafka]
     if all(finding.verdict is Verdict.OK for finding in database):
@@ -40,26 +42,25 @@ async def findings(settings: Settings) -> list[Finding]:
     return results
 
 
-def _profiles(settings: Settings) -> tuple[Profiles | None, list[Finding]]:
+async def _profiles(settings: Settings) -> tuple["Profiles | None", list[Finding]]:
+    """Reads the profiles, and imports the parser, while the servers answer."""
     if settings.profiles_file is None:
         text = "BURSAR_PROFILES_FILE is not set: nothing is exported"
         return None, [note("profiles", text)]
+    from ..export.profiles.reading import InvalidProfile, overlaps, read_profiles, warnings
+
     try:
         profiles = read_profiles(settings.profiles_file)
     except InvalidProfile as problem:
         return None, [fault("profiles", text) for text in str(problem).splitlines()]
     codes = ", ".join(profile.code for profile in profiles.profiles)
     read = ok("profiles", f"{len(profiles.profiles)} read: {codes}")
-    return profiles, [read, *_profile_notes(profiles)]
-
-
-def _profile_notes(profiles: Profiles) -> list[Finding]:
     texts = [
         f"{pair.first} and {pair.second} can claim the same fines: {', '.join(sorted(pair.types))}"
         for pair in overlaps(profiles)
     ]
     texts += [f"{warning.subject}: {warning.concern}" for warning in warnings(profiles)]
-    return [note("profiles", text) for text in texts]
+    return profiles, [read, *(note("profiles", text) for text in texts)]
 
 
 async def answer_of(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.completion import get_completion_inspect_parameters, install_callback, show_callback
 
-from ..runtime.process import collect_garbage_seldom, program_version
+from ..runtime.process import program_version
 from .commands import export, files, ledger, process, records, recovered
 
 application = typer.Typer(
@@ -89,9 +89,8 @@ def _common(
     """Nothing to do before a command."""
 
 
-def main() -> None:
-    """The entry point of the program `bursar-bridge`."""
-    collect_garbage_seldom()
+def run() -> None:
+    """Runs the command that the program's arguments name, and ends the process."""
     # The script sets a variable and calls the program, which then prints the completions.
     get_completion_inspect_parameters()
     application()

@@ -15,7 +15,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
-from ..runtime.logs import LastProblem
 from ..runtime.problems import Unavailable
 from ..runtime.waiting import is_cancelled
 from ..settings.access import KafkaAccess
@@ -51,6 +50,20 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClie
 
 class KafkaUnavailable(Unavailable):
     """A client could not start. The text has the reason, which the client itself only logs."""
+
+
+class LastProblem(logging.Handler):
+    """Remembers the latest error line of the Kafka client, because its exceptions say less than its
+    log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remembers the first line of the text, shortened."""
+        self.text = record.getMessage().splitlines()[0][:300]
 
 
 def options(access: KafkaAccess) -> dict[str, object]:

@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from ..apply.applier import Applier
+from ..core.changes import Transaction
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -24,11 +25,10 @@ from ..core.ledger import (
     LibraryRef,
     PaymentRef,
 )
-from ..core.transaction import Transaction
 from ..core.words import Kind
 from ..database import outbox
-from ..database.ledger_read import key_columns
 from ..database.session import Connection, statements
+from ..database.table import key_columns
 from ..export.adopted import print_again, printable
 from ..export.profiles.profile import Profile, Profiles
 from ..messages.encode import encode_balance_changed

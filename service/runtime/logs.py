@@ -84,20 +84,6 @@ class RepeatsFilter(logging.Filter):
         return time.monotonic_ns() // 1_000_000_000
 
 
-class LastProblem(logging.Handler):
-    """Remembers the latest error line of the Kafka client, because its exceptions say less than its
-    log.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.text: str | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Remembers the first line of the text, shortened."""
-        self.text = record.getMessage().splitlines()[0][:300]
-
-
 def _shared() -> list[structlog.typing.Processor]:
     return [
         structlog.contextvars.merge_contextvars,

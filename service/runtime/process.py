@@ -4,8 +4,6 @@ of the program.
 
 import gc
 import os
-import tomllib
-from importlib import metadata
 from pathlib import Path
 
 _CRASH_NAME, _, _CRASH_COUNT = os.environ.get("CRASH_AT", "").partition(":")
@@ -40,6 +38,9 @@ def program_version() -> str:
     """Returns the version of the installed package, or that of pyproject.toml in a checkout that
     was never installed.
     """
+    import tomllib  # neither is needed otherwise, and the second takes long to import
+    from importlib import metadata
+
     try:
         return metadata.version("bursar-bridge")
     except metadata.PackageNotFoundError:

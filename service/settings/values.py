@@ -52,4 +52,5 @@ class Group(BaseModel):
     has the fields of all groups and can be passed where a group is wanted.
     """
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    # With defer_build, a command that has read all settings never builds those of single parts.
+    model_config = ConfigDict(frozen=True, populate_by_name=True, defer_build=True)

@@ -26,7 +26,7 @@ HELP = """
 import sys, json
 from typer.main import get_command
 from typer.testing import CliRunner
-from service.cli import application
+from service.cli.program import application
 
 def every(command, words):
     yield words
@@ -40,7 +40,7 @@ print(json.dumps([len(names), sorted(codes), sorted(sys.modules)]))
 COMMAND = """
 import sys, json
 from typer.testing import CliRunner
-from service.cli import application
+from service.cli.program import application
 
 code = CliRunner().invoke(application, sys.argv[1:]).exit_code
 print(json.dumps([1, [code], sorted(sys.modules)]))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from vulture import Vulture
 
-from service.cli import application
 from service.cli.commands.declare import DECLARED
+from service.cli.program import application
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,7 +20,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from service.cli import application
+from service.cli.program import application
 from service.export.profiles.file import CreditsTable, InstitutionTable, ProfileTable
 from service.settings import Settings, variable_of
 

@@ -11,7 +11,7 @@ from typing import cast
 import typer
 from typer.core import TyperGroup
 
-from service.cli import application
+from service.cli.program import application
 from tests.structure.reference import Parameter, choices_of
 from tests.structure.source import nodes_of
 from tests.support.pages import PAGES, TEXTS, code_lines, name_of, text_of, without_code

@@ -16,8 +16,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from service.cli import application
 from service.cli.commands import declare
+from service.cli.program import application
 from tests.support.command_line import call
 from tests.support.pages import PAGES, ROOT, name_of, without_code
 

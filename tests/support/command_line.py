@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import application
+from service.cli.program import application
 from service.settings import Settings, variable_of
 
 # Nobody listens on port 1.

@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from service.cli import application
+from service.cli.program import application
 from tests.support.logs import logging_kept
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from service.cli import application
+from service.cli.program import application
 from tests.support.command_line import call, use_no_servers
 
 COMMANDS = ("run", "migrate", "export", "check", "topics")

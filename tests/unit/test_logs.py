@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import asyncpg
 import pytest
 
-from service.runtime.logs import LastProblem, RepeatsFilter, configure_logging
+from service.kafka.clients import LastProblem
+from service.runtime.logs import RepeatsFilter, configure_logging
 from service.runtime.problems import OperatorError, describe, summary
 from service.runtime.telemetry import Event, Metrics, get_log
 from tests.support.logs import logging_kept
