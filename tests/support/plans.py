@@ -47,7 +47,8 @@ async def rows_handled(
     transaction = connection.transaction()
     await transaction.start()
     try:
-        await connection.execute(before)
+        if before:  # the driver fails on an empty statement
+            await connection.execute(before)
         plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
     finally:
         await transaction.rollback()

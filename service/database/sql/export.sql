@@ -265,16 +265,23 @@ WHERE
 
 -- name: created_later
 -- Which of these fines came into the ledger after the cutoff of a run ($3, in milliseconds): the
--- ledger keeps when, their rows do not. What a clock that was ahead has recorded counts as earlier:
--- it would wait until that time otherwise.
-SELECT DISTINCT fine_id
-FROM ledger_transaction
+-- ledger keeps when, their rows do not. A fine's first transaction is its creation, and is found by
+-- the index alone. What a clock that was ahead has recorded counts as earlier: it would wait until
+-- that time otherwise.
+SELECT named.fine_id
+FROM unnest($2::text []) AS named (fine_id)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT ledger.recorded_at
+    FROM ledger_transaction AS ledger
+    WHERE
+        ledger.institution_id = $1
+        AND ledger.fine_id = named.fine_id
+    ORDER BY ledger.institution_id, ledger.fine_id, ledger.sequence
+    LIMIT 1
+) AS creation
 WHERE
-    institution_id = $1
-    AND fine_id = any($2::text [])
-    AND kind IN ('fine', 'credit')
-    AND date_trunc('milliseconds', recorded_at) > $3
-    AND recorded_at <= clock_timestamp();
+    date_trunc('milliseconds', creation.recorded_at) > $3
+    AND creation.recorded_at <= clock_timestamp();
 
 -- name: open_fines_left
 -- The most that a run has before it: not all of it is due, some is held back. Counted up to $5.
