@@ -19,6 +19,7 @@ from tests.laws.histories import (
     law,
     live,
     move,
+    move_or_sum,
     new_ledger,
     shape,
     written,
@@ -239,6 +240,9 @@ def _standing(store: Store) -> Standing:
 @law
 @given(histories_with_sums, st.integers(0, 30), st.sampled_from(["BOTH", "ONLY"]))
 @example(Writer(), 0, "BOTH")
+@example(
+    written([move_or_sum(441), move_or_sum(55_881), move_or_sum(770_591)]), 0, "BOTH"
+)  # a credit of another patron names the fine, and means nothing to it
 def test_9_a_refusal_after_its_export_is_identity_on_balances(
     history: Writer, pick: int, profile: str
 ) -> None:
@@ -257,7 +261,9 @@ def test_9_a_refusal_after_its_export_is_identity_on_balances(
     was_paid = ledger.fine(chosen, UNI).payments_live > 0
     # A credit of the fine that is at the bursar forbids the refusal as a payment does.
     was_paid |= any(
-        fine.facts.credit_of == chosen and fine.status.value == "Transferred"
+        fine.facts.credit_of == chosen
+        and fine.facts.account == ledger.fine(chosen, UNI).facts.account
+        and fine.status.value == "Transferred"
         for fine in ledger.store.fines.values()
     )
     outcome = outcome_of_event(
