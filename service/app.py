@@ -114,9 +114,9 @@ def _stages(
     pool = guard.pool
     relay = Relay(guard, settings, guard.process, settings, metrics)
     counting = TallyInMetrics(metrics)
+    institutions = profiles or NO_PROFILES
 
     def applier(part: str) -> Applier:
-        institutions = profiles or NO_PROFILES
         return new_applier(settings, guard.writer(part), relay.wake, counting, institutions)
 
     intake = new_intake(settings, guard, applier("intake"), metrics)
@@ -127,9 +127,10 @@ def _stages(
         settings.parked_alarm_seconds,
         settings.sweep_interval_seconds,
         settings.parked_queue_alarm_records,
-        profiles or NO_PROFILES,
+        institutions,
     )
     topics = {name: settings.topic_prefix + name for name in INPUTS}
+    batch_topic = f"{settings.topic_prefix}export-batch.v1"
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
         "topic_watch": new_topic_watch(settings, pool, port.readiness).run,
@@ -137,11 +138,7 @@ def _stages(
         "measure": gauges.run,
         "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,
         "standing": Standing(pool, metrics, profiles, topics, settings).run,
-        "recovery": EndRecovery(
-            applier("recovery"),
-            profiles or NO_PROFILES,
-            f"{settings.topic_prefix}export-batch.v1",
-        ).run,
+        "recovery": EndRecovery(applier("recovery"), institutions, batch_topic).run,
         "purge": Purge(guard.writer("purge"), metrics, settings).run,
         "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
     }
