@@ -31,7 +31,7 @@ async def test_all_are_released_in_their_order_after_a_confirmation(
     assert [row["done"] for row in some] == [True] * 3
     assert len(await commands.lines("quarantined", "list")) == 2
     rest = await commands.lines(*every, "--yes")
-    assert [row["topic"] for row in rest] == [PREFIX + DOCUMENT, PREFIX + MANIFEST]
+    assert [row["topic"] for row in rest] == [PREFIX + MANIFEST, PREFIX + DOCUMENT]
     ids = [row["ce_id"] for row in (*some, *rest)]
     assert sorted(ids) == sorted(row["ce_id"] for row in before)
     query = "SELECT subject ->> 'ce_id' AS ce_id, operator FROM operator_action ORDER BY action_id"
