@@ -55,6 +55,10 @@ contracts: venv ## tests of the contracts alone
 laws: venv ## the laws on many more generated histories
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 0 $(PARALLEL) tests/laws $(ARGS)
 
+.PHONY: drill
+drill: venv ## restores a backup as the runbook says, on servers of its own, and compares the books
+	@$(BIN)/python -m tests.drill $(ARGS)
+
 # SAMPLE mutants of all, chosen by SEED: another seed, another sample.
 SAMPLE ?= 400
 SEED ?= 1

@@ -1,0 +1,1 @@
+"""The drill: an older database comes back, and the runbook alone brings the books up to date."""
