@@ -163,6 +163,8 @@ async def test_killed_at_each_step_it_goes_on_when_it_is_called_again(world: Wor
     for point in POINTS[:-1]:
         await killed_at(world, point)
         assert (await start_and_end(world.site)).code == OLDER
+    cleared = await commands_of(world).call("restore-check", "clear", "--reason", "tried")
+    assert (cleared.exit_code, "a recovery was interrupted" in cleared.stderr) == (1, True)
     await killed_at(world, POINTS[-1])
     assert (await start_and_end(world.site)).code == OLDER
     await recover(world)
