@@ -249,6 +249,7 @@ VARIANTS: tuple[Variant, ...] = (
 # that only the database knew.
 RECOVERABLE: tuple[Variant, ...] = (
     only_exports_since_the_backup,
+    a_day_of_everything,
     the_same_backup_twice,
     group_offsets_gone,
     an_output_topic_first_written_after_the_backup,
