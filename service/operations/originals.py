@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from ..database.session import Connection, run_in_thread, statements
+from ..database.table import columns_of
 from .names import Names, names_in, text_of_names
 
 SQL = statements("retention")
@@ -24,8 +25,7 @@ def remove_originals(old: str) -> Callable[[Connection, int, int], Awaitable[int
         )
         keys = [tuple(row.values())[:-1] for row in rows]
         if keys:
-            columns = [list(column) for column in zip(*keys, strict=True)]
-            await connection.execute(SQL["remove_originals"], *columns, named)
+            await connection.execute(SQL["remove_originals"], *columns_of(keys), named)
         return len(rows)
 
     return page

@@ -18,6 +18,7 @@ from ..core.words import ItemState
 from ..database import encodings
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
+from ..database.table import columns_of
 from ..messages.decode import parse
 from .conflicts import TABLE_OF
 from .names import contract_of
@@ -39,7 +40,7 @@ async def remove_decided(connection: Connection, days: int, rows_max: int) -> in
     places = await _decided(connection, days, rows_max)
     if not places:
         return 0
-    columns = [list(column) for column in zip(*places, strict=True)]
+    columns = columns_of(places)
     return int(await connection.fetchval(SQL["remove_parked_errors"], *columns))
 
 
@@ -94,7 +95,7 @@ async def _known_records(
     connection: Connection, sort: type, events: Collection[Incoming]
 ) -> dict[object, bytes]:
     table = TABLE_OF[sort]
-    columns = [list(column) for column in zip(*{event.key for event in events}, strict=True)]
+    columns = columns_of({event.key for event in events})
     rows = await connection.fetch(statements("ledger")[f"read_{table.name}"], *columns)
     items = [table.value(row) for row in rows]
     return {item.key: item.digest for item in items if _is_decided(item)}

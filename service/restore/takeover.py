@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from ..database.session import Connection, statements
+from ..database.table import columns_of
 from ..messages.manifests import read_manifest
 from ..runtime.process import crash_point
 from .adoption import HighestNumbers, adopt, raise_counters
@@ -82,9 +83,9 @@ async def _keep_events(connection: Connection, epoch: int, events: Sequence[Acco
     ]
     async with connection.transaction():
         if kept:
-            await connection.execute(SQL["put_accounts"], epoch, *_columns(kept))
+            await connection.execute(SQL["put_accounts"], epoch, *columns_of(kept))
         if exported:
-            await connection.execute(SQL["put_patrons"], *_columns(exported))
+            await connection.execute(SQL["put_patrons"], *columns_of(exported))
 
 
 async def _raise_accounts(survey: Survey, epoch: int) -> None:
@@ -103,7 +104,7 @@ async def _read_decisions(survey: Survey, epoch: int, unread: Unread) -> None:
     async for records in survey.records(DECISIONS, unread.ranges):
         decisions = [_readable(record, lost_decision) for record in records]
         if decisions:
-            await survey.connection.execute(SQL["put_decisions"], epoch, *_columns(decisions))
+            await survey.connection.execute(SQL["put_decisions"], epoch, *columns_of(decisions))
 
 
 def _readable(record: Record, read: Callable[[Record], R]) -> R:
@@ -114,7 +115,3 @@ def _readable(record: Record, read: Callable[[Record], R]) -> R:
         place = f"topic {record.topic}, partition {record.partition}, offset {record.offset}"
         text = f"{place}: is not a record of this service, although its ce_type says so"
         raise RecoveryNotPossible(text) from problem
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
