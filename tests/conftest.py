@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -127,11 +127,17 @@ async def database_template(services: Services) -> AsyncIterator[str]:
 @pytest.fixture
 async def database_url(services: Services, database_template: str) -> AsyncIterator[str]:
     """The URL of a migrated, empty database of this test's own."""
+    async with _database_of(services, database_template) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _database_of(services: Services, template: str) -> AsyncIterator[str]:
     name = f"bursar_test_{uuid.uuid4().hex[:12]}"
     # The files are copied: to write the whole database to the log would take four times as long.
     await _execute(
         services.database_url,
-        f'CREATE DATABASE "{name}" TEMPLATE "{database_template}" STRATEGY FILE_COPY',
+        f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY',
     )
     try:
         yield with_database(services.database_url, name)
@@ -146,6 +152,15 @@ async def path(database_url: str) -> AsyncIterator[WritePath]:
 
     async with write_path(database_url) as path:
         yield path
+
+
+@pytest.fixture
+async def new_database(
+    services: Services, database_template: str
+) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """Makes further databases of this test's own, migrated and empty; returns the URL of each."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield lambda: stack.enter_async_context(_database_of(services, database_template))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import partial
 from ..apply.poll import ANY
 from ..consumer.offsets import require_continuation
 from ..core.words import CREDIT_TYPE
+from ..database.adopted_lines import count_waiting_lines, recovery_is_open
 from ..database.session import Connection, Pool
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import owner_in_words
@@ -38,6 +39,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
         ("quarantine", _quarantine, fault),
         ("sources", _sources, fault),
         ("standing", partial(_standing, settings, profiles), note),
+        ("recovery", _recovery, fault),
         ("fines", _alike, note),
     ]
     if profiles is not None:
@@ -147,6 +149,22 @@ def _silent(source: standing.SilentSource) -> str:
 def _more(subject: str, count: int, what: str) -> Iterator[Finding]:
     if count > NAMED_MAX:
         yield note(subject, f"{count} {what} in all")
+
+
+async def _recovery(connection: Connection) -> list[Finding]:
+    """What a recovery has left: that it goes on, and lines that no fine has taken. Nothing as a
+    rule.
+    """
+    findings = []
+    if await recovery_is_open(connection):
+        text = "goes on: exports are off until the topics are read again to where they were read"
+        findings.append(note("recovery", text))
+    count = await count_waiting_lines(connection)
+    if count.lines:
+        text = f"{counted(count.lines, 'published line')} of no fine so far"
+        held = f"{counted(count.of_open_fines, 'open fine')} not exported for that"
+        findings.append(note("recovery", f"{text}, {held}: `recovered lines`"))
+    return findings
 
 
 async def _paused(profiles: Profiles, connection: Connection) -> list[Finding]:

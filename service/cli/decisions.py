@@ -33,6 +33,7 @@ OUTCOMES = Listing(
     (
         identifier("id"),
         identifier("fine_id"),
+        identifier("bursar_transaction_id"),
         identifier("patron_id"),
         identifier("profile"),
         word("done", colours={"yes": "green", "no": "red"}),

@@ -189,7 +189,7 @@ async def _preview(settings: Settings, profile: Profile, out: Path | None, rows:
 
 def _complain_of_rest(profile: Profile, bar: progress.RunBar) -> None:
     """Says how many open fines are not exported, and why, without those of other profiles."""
-    held_back = {why for why in Exclusion if why.is_held_back}
+    held_back = {why for why in Exclusion if why.is_held_back or why is Exclusion.ADOPTED_LINE}
     waiting = {why for why in Exclusion if why.waits}
     parts = [
         f"{sum(counts.values())} {name} "

@@ -8,7 +8,7 @@ import typer
 from ..database.session import Pool
 from ..export.profiles.profile import Profile
 from ..export.profiles.reading import read_profiles
-from ..export.schedule import Pause, pauses
+from ..export.schedule import Pause, pauses, require_no_recovery
 from ..operations import pauses as decisions
 from ..runtime.problems import OperatorError
 from ..settings import Settings
@@ -94,9 +94,11 @@ async def runnable(pool: Pool, chosen: Sequence[Profile], *, named: bool) -> lis
     """Returns those of the chosen profiles that are not paused, and names the others on standard
     error.
 
-    Raises OperatorError if the profiles were chosen by name (`named`) and one of them is paused.
+    Raises OperatorError if the profiles were chosen by name (`named`) and one of them is paused,
+    and ExportsAreOff before a recovery has ended.
     """
     async with pool.acquire() as connection:
+        await require_no_recovery(connection)
         paused = await pauses(connection)
     profiles = []
     for profile in chosen:

@@ -31,6 +31,12 @@ class Debits:
         if self._fines_of:
             self._fines_of.setdefault(facts.account, {})[facts.key] = None
 
+    def try_sums_of(self, account: AccountKey) -> None:
+        """Lets the sums of an account be tried although nothing may have become outstanding: they
+        may have waited for an adopted line.
+        """
+        self._owing_again[account] = None
+
     def take_owing_again(self) -> list[AccountKey]:
         """The accounts of which a debit got outstanding since this was last called."""
         accounts, self._owing_again = list(self._owing_again), {}

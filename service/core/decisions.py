@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import assert_never
 
-from . import after_export, fines, payments, reversals, sums
+from . import after_export, fines, payments, reversals, sums, taking
 from .batches import Response
 from .changes import ChangeTracker
 from .events import BursarPayment, ExportResponse, FineChanged, Parkable, ParkedEvent
 from .ledger import Change, Fine, FineKey, Payment, SourceKey
-from .outcomes import Applied, Outcome, Park, Rejected, Repeat, rejected
+from .outcomes import Applied, Outcome, Park, Rejected, Repeat, fines_changed, rejected
 from .words import ItemState, PaymentKind, Reason, Wait
 from .workspace import Workspace
 
@@ -62,7 +62,11 @@ def decide(workspace: Workspace, event: Parkable) -> Outcome:
             return sums.decide_sum(workspace, event)
         case PaymentKind.PAYMENT | PaymentKind.WRITE_OFF | PaymentKind.STATUS:
             fine = payments.find(event, workspace.lines.now, workspace.fines.now)
-            return payments.pay(fine, event) if isinstance(fine, Fine) else fine
+            if not isinstance(fine, Fine):
+                return fine
+            if workspace.adopted and taking.has_to_wait(workspace, fine, event):
+                return Park(Wait.NOT_EXPORTED, fine.facts.fine_id)  # row 5b.7
+            return payments.pay(fine, event)
         case _:
             assert_never(event.kind)
 
@@ -118,6 +122,8 @@ def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
         case Applied():
             remember(workspace, event, outcome.name, applied=outcome)
             workspace.apply(outcome, event.origin.traceparent)
+            if workspace.adopted:
+                taking.take_lines(workspace, fines_changed(outcome))
         case Repeat():
             raise AssertionError("a repeat is known before anything is decided")
         case _:

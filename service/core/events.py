@@ -208,7 +208,31 @@ class Replay:
     event: Incoming
 
 
-Event = Incoming | ExportFine | Release | Discard | ReleaseFine | Replay
+@dataclass(frozen=True, slots=True)
+class TakeLines:
+    """The fine takes the adopted lines that wait for it, as far as it meets them (rules.md, 5b)."""
+
+    fine: FineKey
+
+
+@dataclass(frozen=True, slots=True)
+class GiveLine:
+    """An operator gives a fine the adopted line that waits for it, although they do not meet."""
+
+    line: LineKey
+    fine: FineKey
+
+
+@dataclass(frozen=True, slots=True)
+class DropLine:
+    """An operator gives up an adopted line that waits for a fine."""
+
+    line: LineKey
+    fine: FineKey
+
+
+AdoptedEvent = TakeLines | GiveLine | DropLine
+Event = Incoming | ExportFine | Release | Discard | ReleaseFine | Replay | AdoptedEvent
 Parkable = FineChanged | BursarPayment
 
 

@@ -136,6 +136,37 @@ def _move(fine: Fine, event: FineChanged, kind: Kind, status: Status) -> Applied
     return _changed(replace(fine, status=status), event, kind, 0, 0)
 
 
+def made_as_exported(fine: Fine, remaining: int, at: datetime) -> list[Effect]:
+    """Returns what makes a fine Active with just `remaining` left, so that it can take an adopted
+    line (row 5b.11): the end of a dispute, and an adjustment.
+
+    What was paid and waived before stands.
+    """
+    effects = []
+    if fine.status is Status.IN_DISPUTE:
+        fine = replace(fine, status=Status.ACTIVE, changed_at=at)
+        effects.append(_of_person(fine, Kind.RESTORED, 0))
+    difference = remaining - fine.remaining
+    if difference:
+        after = replace(
+            fine,
+            status=Status.ACTIVE,
+            considered=Considered.ACTIVE,
+            remaining=remaining,
+            amendment=replace(fine.amendment, amount=fine.amount + difference),
+            changed_at=at,
+        )
+        effects.append(_of_person(after, Kind.ADJUSTMENT, difference))
+    return effects
+
+
+def _of_person(after: Fine, kind: Kind, difference: int) -> Effect:
+    """A transaction that no record has caused. The decision is kept with its reason elsewhere."""
+    at = after.changed_at
+    assert at is not None
+    return Effect(after, kind, DEFAULT_LABELS[kind], difference, difference, 0, None, at)
+
+
 def _changed(after: Fine, event: FineChanged, kind: Kind, amount: int, active: int) -> Applied:
     after = replace(after, changed_at=event.changed_at)
     cause = LibraryRef(event.key.source, event.key.id, event.reason)

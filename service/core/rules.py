@@ -7,29 +7,34 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from . import exports
+from . import exports, taking
 from .batches import Response
 from .credits import closes_with_other
 from .decisions import conclude, decide, fine_meant, identities_like, repeat_or_conflict
 from .events import (
+    AdoptedEvent,
     BursarPayment,
     Discard,
+    DropLine,
     Event,
     ExportFine,
     ExportResponse,
     FineChanged,
     FineCreated,
+    GiveLine,
     Incoming,
     Parkable,
     Release,
     ReleaseFine,
     Replay,
+    TakeLines,
     WaitQueue,
 )
 from .ledger import Fine, FineFacts, FineKey
 from .outcomes import GONE, Applied, Effect, Rejected, Repeat, fines_changed, rejected
 from .parked import ParkedFailure, decide_for_operator, retry_parked, retry_sums
-from .words import DEFAULT_LABELS, ItemState, Kind, Reason
+from .responses import respond
+from .words import DEFAULT_LABELS, ItemState, Kind, LineState, Reason
 from .workspace import Changes, View, Workspace
 
 
@@ -43,11 +48,12 @@ def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) 
     try:
         for event in events:
             take(workspace, event)
-            if not isinstance(event, ExportFine):
+            if not isinstance(event, ExportFine | TakeLines):
                 retry_sums(workspace)
         retry_sums(workspace)  # once for a batch, after all its fines
         for queue in queues:
             _retry(workspace, (queue,))
+            _retry_after_taking(workspace)
             retry_sums(workspace)
     except Exception:
         _raise_failures(workspace)  # they may be the cause of what was raised
@@ -81,8 +87,17 @@ def take(workspace: Workspace, event: Event) -> None:
         case Replay():
             _forget_rejected(workspace, event.event)
             take(workspace, event.event)
+        case TakeLines() | GiveLine() | DropLine():
+            _take_adopted(workspace, event)
         case _:
             assert_never(event)
+    _retry_after_taking(workspace)
+
+
+def _retry_after_taking(workspace: Workspace) -> None:
+    """Tries what waits for the fines that have taken adopted lines (row 5b.1)."""
+    while fines := workspace.adopted.pop_fines_with_lines():
+        _retry(workspace, fines)
 
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
@@ -101,6 +116,7 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
     outcome = _new_fine(event.facts)
     workspace.outcomes[outcome.name] += 1
     workspace.apply(outcome, event.origin.traceparent)
+    _take_lines(workspace, (event.facts.key,))
     _retry(workspace, (event.facts.key,))
 
 
@@ -124,13 +140,20 @@ def _take_parkable(workspace: Workspace, event: Parkable) -> None:
         _count(workspace, event, known)
         return
     fine = fine_meant(workspace, event)
-    queues: tuple[WaitQueue, ...] = () if fine is None else (fine,)
+    queues: tuple[FineKey, ...] = () if fine is None else (fine,)
+    _take_lines(workspace, queues)
     _retry(workspace, queues)
     outcome = decide(workspace, event)
     workspace.outcomes[outcome.name] += 1
     conclude(workspace, event, outcome)
     behind = () if isinstance(event, FineChanged) else (event.key,)
     _retry(workspace, (*queues, *fines_changed(outcome), *behind))
+
+
+def _take_lines(workspace: Workspace, fines: Collection[FineKey]) -> None:
+    """Lets fines take adopted lines, if there are any: nearly always there are none."""
+    if workspace.adopted:
+        taking.take_lines(workspace, fines)
 
 
 def _retry(workspace: Workspace, queues: Collection[WaitQueue]) -> None:
@@ -142,7 +165,9 @@ def _retry(workspace: Workspace, queues: Collection[WaitQueue]) -> None:
 def _export(workspace: Workspace, event: ExportFine) -> None:
     fine = workspace.fines[event.fine]
     together = closes_with_other(workspace.credited(fine), workspace.credits_of(fine))
-    outcome = exports.export(fine, event, closes_with_other=together)
+    outcome = exports.export(
+        fine, event, closes=together or exports.closes_by_terms(fine, event.terms)
+    )
     workspace.outcomes[outcome.name] += 1
     line = exports.line_of(fine, event)
     workspace.lines.put(line.key, line)
@@ -154,14 +179,11 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
     if (known := repeat_or_conflict(workspace, event)) is not None:
         _count(workspace, event, known)
         return
-    lines = workspace.lines_of(event.batch)
-    keys = {id_: FineKey(event.key.institution_id, line.fine_id) for id_, line in lines.items()}
+    fines = workspace.fines_of_batch(event.batch)
+    _take_lines(workspace, fines)
     # What waits for these fines is older than the answer: money among it forbids a refusal.
-    _retry(workspace, keys.values())
-    fine_of = {id_: workspace.fines[key] for id_, key in keys.items()}
-    answer = exports.respond(
-        event, workspace.batches.get(event.batch), lines, fine_of, workspace.credits_of
-    )
+    _retry(workspace, fines)
+    answer = respond(workspace, event)
     if isinstance(answer, Rejected):
         _count(workspace, event, answer)
         state, reason, count = ItemState.REJECTED, answer.reason, len(event.refused_lines) or None
@@ -171,7 +193,13 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
         workspace.batches.put(event.batch, answer.batch)
         for line, effect in answer.refused:
             workspace.lines.put(line.key, line)
-            workspace.post(effect, event.origin.traceparent)
+            if effect is not None:
+                workspace.post(effect, event.origin.traceparent)
+        for adopted in answer.kept:
+            workspace.adopted.put(adopted)
+            line = adopted.as_line(LineState.WAITING)
+            workspace.lines.put(line.key, line, can_unblock=False)
+        _take_lines(workspace, fines)
     response = Response(
         event.key,
         event.digest,
@@ -183,6 +211,19 @@ def _respond(workspace: Workspace, event: ExportResponse) -> None:
         event.responded_at,
     )
     workspace.responses.put(event.key, response)
+
+
+def _take_adopted(workspace: Workspace, event: AdoptedEvent) -> None:
+    """Adopted lines without a record: they are taken or dropped, and their fines' queues tried."""
+    match event:
+        case TakeLines():
+            taking.take_lines(workspace, (event.fine,))
+        case GiveLine():
+            taking.give(workspace, event)
+        case DropLine():
+            taking.drop(workspace, event)
+        case _:
+            assert_never(event)
 
 
 def _release_fine(workspace: Workspace, event: ReleaseFine) -> None:

@@ -30,12 +30,13 @@ class InvalidAllocations(Exception):
 def decide_sum(workspace: Workspace, event: BursarPayment) -> Outcome:
     """Decides a sum that is new or parked, and keeps when it was tried (rows 3b.1 to 3b.7).
 
-    A sum that was parked before is neither rejected nor held for its excess: it waits as before.
+    A sum that was parked before is neither rejected nor held for its excess: it waits as before. It
+    also waits as long as an adopted line of its account waits (row 5b.9).
     """
     lump = _known_or_new(workspace, event)
     is_retry = ("payment", event.key) in workspace.parked.now
     debits = workspace.debits.outstanding(lump.account)
-    if lump.rule is LumpRule.HOLD or not debits:
+    if lump.rule is LumpRule.HOLD or not debits or workspace.awaits_lines(lump.account):
         outcome: Outcome = WAITS
     else:
         outcome = _oldest_first(event, debits, is_retry=is_retry)

@@ -242,10 +242,11 @@ class ItemState(StrEnum):
 
 
 class LineState(StrEnum):
-    """Whether an export line is in force, or the bursar has refused it."""
+    """Whether an export line is in force, was refused, or is adopted and waits for its fine."""
 
     LIVE = "live"
     REFUSED = "refused"
+    WAITING = "waiting"
 
 
 class BatchState(StrEnum):
@@ -293,5 +294,6 @@ class HeldReason(StrEnum):
     BAD_TEXT = "bad_text"
     CREDIT_UNCONFIRMED = "credit_unconfirmed"
     WAITS_FOR_FINE = "waits_for_fine"
+    ADOPTED_LINE = "adopted_line"
     NO_PROFILE = "no_profile"
     PAUSED = "paused"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from .adopted import AdoptedLine, WaitingLines
 from .amendment import NOT_AMENDED
 from .batches import ExportLine, LoanClosed, Response, SealedBatch
 from .changes import Changed, ChangeTracker, Transaction
@@ -32,7 +33,7 @@ from .ledger import (
 )
 from .outcomes import Applied, Effect, Rejected
 from .shares import LumpRule, LumpSum, SumQueue
-from .words import Status
+from .words import LineState, Status
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
@@ -46,7 +47,8 @@ class View:
     those fines that an export, a response or a change after an export is about. `recorded_at` is
     the time of the commit by the database's clock, which was read after the accounts were locked.
     `lump_rules` are the settings of institutions for sums without a line, and `export_numbers`
-    those of the batches of live lines, for the fines that sums may pay.
+    those of the batches of live lines, for the fines that sums may pay. `lines_wait` says whether
+    the database has adopted lines that wait, and `adopted` has those that the events may reach.
     """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class View:
     export_numbers: Mapping[LineKey, int] = field(default_factory=dict)
     loans_closed: frozenset[LoanKey] = frozenset()
     credit_histories: Mapping[FineKey, CreditHistory] = field(default_factory=dict)
+    lines_wait: bool = False
+    adopted: Mapping[LineKey, AdoptedLine] = field(default_factory=dict)
     recorded_at: datetime = field(default=datetime.max.replace(tzinfo=UTC))
 
 
@@ -80,6 +84,7 @@ class Changes:
     batches: Changed[BatchKey, SealedBatch]
     parked: Changed[ParkedKey, ParkedEvent]
     sums: Changed[SourceKey, LumpSum]
+    adopted: Changed[LineKey, AdoptedLine]
     transactions: tuple[Transaction, ...]
     loans_closed: tuple[LoanClosed, ...]
     rejections: tuple[Rejection, ...]
@@ -120,7 +125,10 @@ class Workspace:
         self._queues: dict[WaitQueue, dict[ParkedKey, None]] = {}
         self._rank: dict[ParkedKey, int] = {}
         self._still_since: dict[WaitQueue, int] = {}
-        self.debits = Debits(self.fines, view.export_numbers)
+        self.adopted = WaitingLines(view.adopted)
+        self.debits = Debits(self.fines, {**view.export_numbers, **self.adopted.export_numbers()})
+        for line in self.adopted.all():
+            self.lines.put(line.key, line.as_line(LineState.WAITING), can_unblock=False)
         for key, item in view.parked.items():
             self._enter_queues(key, item)
 
@@ -189,6 +197,15 @@ class Workspace:
         """The fine that a credit is one of, as it is now; None if there is none."""
         return credited(credit, self.fines.now)
 
+    def awaits_lines(self, account: AccountKey) -> bool:
+        """Whether an adopted line waits that is known to be of this account."""
+        return bool(self.adopted) and self.adopted.are_for(account, self.fines.now)
+
+    def fines_of_batch(self, batch: BatchKey) -> list[FineKey]:
+        """The fines of the lines of a batch; those of adopted lines may be unknown."""
+        lines = (line for line in self.lines.now.values() if line.batch == batch)
+        return [FineKey(batch.institution_id, line.fine_id) for line in lines]
+
     def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
         """The lines of a batch by bursar transaction id, in ascending order of the ids.
 
@@ -246,10 +263,11 @@ class Workspace:
             payments=self.payments.changes(),
             changes=self.changes.changes(),
             responses=self.responses.changes(),
-            lines=self.lines.changes(),
+            lines=self.adopted.without_waiting(self.lines.changes()),
             batches=self.batches.changes(),
             parked=self.parked.changes(),
             sums=self.sums.changes(),
+            adopted=self.adopted.changes(),
             transactions=tuple(self.transactions),
             loans_closed=tuple(self.loans_closed.values()),
             rejections=tuple(self.rejections),

@@ -76,9 +76,10 @@ def _asked_for(references: References, view: View) -> list[Fine]:
 
     A payment or waiver in the library after an export must not exceed what is owed, a line whose
     fine has credits may not be refused, and a fine that is exported again may have to go the way of
-    a credit that has followed it before.
+    a credit that has followed it before. A fine for which an adopted line waits may take the line.
     """
-    fines: dict[FineKey, Fine] = {}
+    waiting = {line.fine for line in view.adopted.values()}
+    fines = {key: view.fines[key] for key in waiting if key in view.fines}
     if references.is_export:
         fines |= {
             key: fine

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import asyncpg
 
+from ..core.adopted import AdoptedLine
 from ..core.batches import ExportLine, Response
 from ..core.events import BursarPayment, ParkedEvent, ParkedKey
 from ..core.ledger import (
@@ -22,18 +22,18 @@ from ..core.ledger import (
 )
 from ..core.terms import Terms
 from ..core.workspace import LoanKey, PatronKey, View
-from ..runtime.failures import StaleRead
 from . import lump_sums, reversed_amounts, tables
+from .adopted_lines import lines_beside, reach_waiting_lines
 from .credits_read import with_credits
 from .encodings import terms_of
 from .parked_read import Parse, parked_items, parked_key_of
-from .references import References, credits_made_by, fines_named_by
+from .patron_snapshots import without_future
+from .references import References, credits_made_by, fines_named_by, require_locked
 from .session import Connection, run_in_thread, statements
 from .table import Table, key_columns
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class LedgerReader:
@@ -72,7 +72,8 @@ class LedgerReader:
         parked records that cannot be read.
         """
         view = await self._view(connection, references, locked)
-        if references.may_need_credits or any(item.is_change for item in view.parked.values()):
+        has_changes = any(item.is_change for item in view.parked.values())
+        if references.may_need_credits or has_changes or view.adopted:
             view = await with_credits(connection, self.fines_by_key, references, view)
         return view
 
@@ -89,12 +90,13 @@ class LedgerReader:
         reached = references.fines | fines_named_by(lines.values()) | fines_named_by(originals)
         reached |= references.credits - credits_made_by(payments.values())
         reached |= credits_made_by(originals)
+        adopted = await reach_waiting_lines(connection, self, references, locked, reached)
         queues = reached | references.created.keys()
 
         trying: set[tuple[str, str, str, str]] = set()
-        if references.exported or references.originals:
+        if references.exported or references.originals or adopted:
             trying = await lump_sums.sums_to_try(connection, references, locked)
-        parked = await self._parked(connection, queues, references, trying)
+        parked = await self._parked(connection, queues, references, trying, adopted)
         waiting = [item.event for item in parked.values() if isinstance(item.event, BursarPayment)]
         await self._add_waiting(connection, waiting, references, payments, lines)
         sums = lump_sums.Sums()
@@ -104,13 +106,15 @@ class LedgerReader:
             )
         paid = [value for value in payments.values() if fines_named_by([value]) & queues]
         fines = await self.fines_by_key(connection, queues | credits_made_by(paid) | sums.fines)
-        _require_locked(fines, references.created.keys() - reached, locked)
+        require_locked(fines, references.created.keys() - reached, locked)
+        if locked.lines_wait:
+            lines |= await lines_beside(connection, waiting, adopted, fines, lines)
         changes = references.changes | {key for record, key in parked if record == "change"}
         patrons = await self.patrons(connection, references.patrons)
         batches = await self._rows(connection, "lock_export_batch", references.batches)
         return replace(
             locked,
-            patrons=_without_future(patrons, locked.recorded_at),
+            patrons=without_future(patrons, locked.recorded_at),
             fines=fines,
             payments=payments,
             changes=await self._read(connection, tables.CHANGE, changes),
@@ -120,7 +124,8 @@ class LedgerReader:
             parked=parked,
             sums=sums.by_key,
             export_numbers=sums.export_numbers,
-            loans_closed=await self._loans_closed(connection, references, fines),
+            loans_closed=await self._loans_closed(connection, references, fines, adopted),
+            adopted=adopted,
         )
 
     async def _add_waiting(
@@ -143,12 +148,17 @@ class LedgerReader:
         lines |= await self._read(connection, tables.LINE, _unread(line_keys, lines))
 
     async def _loans_closed(
-        self, connection: Connection, references: References, fines: Mapping[FineKey, Fine]
+        self,
+        connection: Connection,
+        references: References,
+        fines: Mapping[FineKey, Fine],
+        adopted: Mapping[LineKey, AdoptedLine],
     ) -> frozenset[LoanKey]:
-        loans = set()
-        if references.is_export:
+        loans: set[LoanKey] = set()
+        if references.is_export or adopted:
             facts = [fine.facts for fine in fines.values()]
             loans = {(f.institution_id, f.loan_id) for f in facts if f.loan_id is not None}
+            loans |= references.loans
         rows = await self._rows(connection, "read_loan_closed", loans)
         return frozenset((row["institution_id"], row["loan_id"]) for row in rows)
 
@@ -161,13 +171,19 @@ class LedgerReader:
 
     async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
         """Returns the fines of rows of the table `fine`, with the terms of their export."""
-        keys = {(row["institution_id"], row["terms_id"]) for row in rows if row["terms_id"]}
-        for row in await self._rows(connection, "read_terms", keys - self._terms.keys()):
-            self._terms[(row["institution_id"], row["terms_id"])] = terms_of(row)
-        known = self._terms
+        known = await self.terms_of(connection, rows)
         return await run_in_thread(
             connection, len(rows), lambda: [tables.fine_of(row, known) for row in rows]
         )
+
+    async def terms_of(
+        self, connection: Connection, rows: Sequence[asyncpg.Record]
+    ) -> Mapping[tuple[str, str], Terms]:
+        """Reads the terms that the rows name, and returns all that were ever read."""
+        keys = {(row["institution_id"], row["terms_id"]) for row in rows if row["terms_id"]}
+        for row in await self._rows(connection, "read_terms", keys - self._terms.keys()):
+            self._terms[(row["institution_id"], row["terms_id"])] = terms_of(row)
+        return self._terms
 
     async def fines_by_key(
         self, connection: Connection, keys: Collection[FineKey]
@@ -212,7 +228,9 @@ class LedgerReader:
     ) -> View:
         rows = await connection.fetch(self._sql[statement], *key_columns(keys, 3))
         accounts = {account.key: account for account in map(tables.ACCOUNT.value, rows)}
-        return View(accounts, recorded_at=await connection.fetchval(self._sql["clock"]))
+        clock = await connection.fetchrow(self._sql["clock"])
+        assert clock is not None
+        return View(accounts, lines_wait=clock["lines_wait"], recorded_at=clock["recorded_at"])
 
     async def _read(
         self, connection: Connection, table: Table[V], keys: Collection[K]
@@ -234,15 +252,19 @@ class LedgerReader:
         queues: Collection[FineKey],
         references: References,
         trying: Collection[tuple[str, str, str, str]],
+        adopted: Mapping[LineKey, AdoptedLine],
     ) -> dict[ParkedKey, ParkedEvent]:
+        # Of these, the queues are read although the fine may not exist. A payment of these events
+        # may make the credit, and its queue is tried in the same commit. An answer must know what
+        # waits for the fine of an adopted line.
+        awaited = references.created.keys() | references.credits
+        awaited |= {line.fine for line in adopted.values()}
         rows = await connection.fetch(
             self._sql["parked_waiting"],
             *key_columns(queues, 2),
             *key_columns(references.payments, 3),
             *key_columns(references.originals, 3),
-            # A payment of these events may make the credit, too; the queue of the credit is tried
-            # in the same commit.
-            [key in references.created or key in references.credits for key in sorted(queues)],
+            [key in awaited for key in sorted(queues)],
             *key_columns(references.parked.union(trying), 4),
         )
         rows = [row for row in rows if parked_key_of(row) not in references.without]
@@ -252,30 +274,3 @@ class LedgerReader:
 def _unread(keys: Iterable[K | None], values: Collection[K]) -> set[K]:
     """The keys of what was not read yet; a reference that is missing is None."""
     return {key for key in keys if key is not None} - set(values)
-
-
-def _without_future(
-    patrons: Mapping[PatronKey, Patron], recorded_at: datetime
-) -> Mapping[PatronKey, Patron]:
-    """Makes snapshots of an instant that is still to come older than any record of their patron.
-
-    Older releases stored a producer's instant as it came: no record would ever have been newer than
-    one of the year 9999. The statement `write_patron` follows the same rule.
-    """
-    return {
-        key: replace(patron, seen_at=_LONG_AGO) if patron.seen_at > recorded_at else patron
-        for key, patron in patrons.items()
-    }
-
-
-def _require_locked(
-    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: View
-) -> None:
-    """Raises StaleRead for a fine whose account is not locked.
-
-    A line or a payment that appeared between the reading of the references and the lock brings such
-    a fine. A fine that events only create again changes nothing, so its account is not needed.
-    """
-    for key, fine in fines.items():
-        if fine.facts.account not in locked.accounts and key not in only_created:
-            raise StaleRead("a fine of an account that is not locked")

@@ -9,6 +9,7 @@ from ..core.terms import Terms
 from ..core.words import Reason
 from ..core.workspace import Changes
 from . import reversed_amounts, tables
+from .adopted_lines import write_adopted_lines
 from .encodings import terms_id, terms_text
 from .lump_sums import write_sums
 from .session import Connection, run_in_thread, statements
@@ -42,6 +43,7 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     # A fine has one live line: the line that is refused comes before the one of the next export.
     await _update(connection, tables.LINE, changes.lines.changed)
     await _copy(connection, tables.LINE, changes.lines.added, now)
+    await write_adopted_lines(connection, changes.adopted.changed)
     gone = [(k.institution_id, record, k.source, k.id) for record, k in changes.parked.removed]
     await _execute(connection, "delete_parked", gone)
     await _update(connection, tables.PARKED, changes.parked.changed)

@@ -56,10 +56,9 @@ async def sums_to_try(
     """Returns the oldest sums that wait until something of an account is outstanding, as keys of
     parked records.
 
-    They are those of the accounts of a batch, or of the locked accounts if the events may reverse
-    payments.
+    They are those of the accounts of a batch, or else of all accounts that are locked.
     """
-    accounts = references.exported or (locked.accounts.keys() if references.originals else ())
+    accounts = references.exported or locked.accounts.keys()
     if not accounts:
         return set()
     rows = await connection.fetch(SQL["waiting_sums"], *key_columns(accounts, 3), WAITING_SUMS_MAX)

@@ -1,6 +1,6 @@
 """What events refer to: the keys of all that has to be locked and read for them. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -9,22 +9,35 @@ from ..core.batches import ExportLine
 from ..core.events import (
     BursarPayment,
     Discard,
+    DropLine,
     Event,
     ExportFine,
     ExportResponse,
     FineChanged,
     FineCreated,
+    GiveLine,
     ParkedKey,
     Release,
     ReleaseFine,
     Replay,
+    TakeLines,
     WaitQueue,
 )
-from ..core.ledger import AccountKey, BatchKey, FineKey, LineKey, Payment, SourceKey
+from ..core.ledger import (
+    AccountKey,
+    BatchKey,
+    Fine,
+    FineFacts,
+    FineKey,
+    LineKey,
+    Payment,
+    SourceKey,
+)
 from ..core.payments import excess_credit_id
 from ..core.shares import SumQueue
 from ..core.words import ResponseOutcome
-from ..core.workspace import PatronKey
+from ..core.workspace import LoanKey, PatronKey, View
+from ..runtime.failures import StaleRead
 
 
 @dataclass(slots=True)
@@ -38,7 +51,8 @@ class References:
     and which credits they have. `whole_batches` are those of which a response refuses every line,
     and `refused_lines` are the lines that responses name. `sums` are the accounts of sums without
     a line, and `exported` those of which a batch makes fines outstanding, so that their waiting
-    sums are tried.
+    sums are tried. `credited` are the fines that created credits name, and `loans` the loans of
+    created fines.
     """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
@@ -57,6 +71,8 @@ class References:
     is_export: bool = False
     sums: set[AccountKey] = field(default_factory=set)
     exported: set[AccountKey] = field(default_factory=set)
+    credited: set[FineKey] = field(default_factory=set)
+    loans: set[LoanKey] = field(default_factory=set)
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)
     without: set[ParkedKey] = field(default_factory=set)
 
@@ -69,10 +85,7 @@ class References:
         """Adds what the event refers to."""
         match event:
             case FineCreated():
-                facts = event.facts
-                # The first one counts: another with the same id is a repeat or a conflict.
-                self.created.setdefault(facts.key, facts.account)
-                self.patrons.add((facts.institution_id, facts.patron_id))
+                self._add_created(event.facts)
             case FineChanged():
                 self.changes.add(event.key)
                 self.fines.add(event.fine)
@@ -86,14 +99,26 @@ class References:
                 self.responses.add(event.key)
                 self.batches.add(event.batch)
                 self._add_response(event)
-            case ExportFine() | ReleaseFine():
+            case ExportFine() | ReleaseFine() | TakeLines():
                 self.fines.add(event.fine)
+            case GiveLine() | DropLine():
+                self.fines.add(event.fine)
+                self.lines.add(event.line)
             case Release() | Discard():
                 self._add_parked(event)
             case Replay():
                 self.add(event.event)
             case _:
                 assert_never(event)
+
+    def _add_created(self, facts: FineFacts) -> None:
+        # The first one counts: another with the same id is a repeat or a conflict.
+        self.created.setdefault(facts.key, facts.account)
+        self.patrons.add((facts.institution_id, facts.patron_id))
+        if facts.credit_of is not None:
+            self.credited.add(FineKey(facts.institution_id, facts.credit_of))
+        if facts.loan_id is not None:
+            self.loans.add((facts.institution_id, facts.loan_id))
 
     def _add_response(self, event: ExportResponse) -> None:
         if event.outcome is ResponseOutcome.REFUSED:
@@ -185,3 +210,16 @@ def credits_made_by(payments: Iterable[Payment]) -> set[FineKey]:
         for value in payments
         if value.credit_id is not None
     }
+
+
+def require_locked(
+    fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: View
+) -> None:
+    """Raises StaleRead for a fine whose account is not locked.
+
+    A line or a payment that appeared between the reading of the references and the lock brings such
+    a fine. A fine that events only create again changes nothing, so its account is not needed.
+    """
+    for key, fine in fines.items():
+        if fine.facts.account not in locked.accounts and key not in only_created:
+            raise StaleRead("a fine of an account that is not locked")

@@ -19,6 +19,7 @@ from itertools import groupby
 from ..core.ledger import Fine, FineKey, Patron
 from ..core.words import Status
 from ..core.workspace import PatronKey
+from ..database.adopted_lines import fines_with_adopted_lines
 from ..database.failed_records import fines_that_wait
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, run_in_thread
@@ -49,11 +50,15 @@ class SetApart:
 
     `failed` have a change that failed, so that it is not known what they owe. `later` came into the
     ledger after the cutoff, whatever their `created_at`; those that are too young for the profile
-    in any case, or of another type, are left out.
+    in any case, or of another type, are left out. For `awaited` an adopted line waits.
     """
 
     failed: frozenset[str]
     later: frozenset[str]
+    awaited: frozenset[str]
+
+
+NOTHING_APART = SetApart(frozenset(), frozenset(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ async def set_apart(
     return SetApart(
         await fines_that_wait(connection, run.institution_id, fines, run.left_out),
         await export_store.created_later(connection, run, of_age),
+        await fines_with_adopted_lines(connection, run.institution_id, fines),
     )
 
 
@@ -212,14 +218,7 @@ def _evaluate_patron(
     patron = patrons.get((profile.institution_id, patron_id))
     credited_fines = credited_fines_of(fines, others)
     candidates = [
-        candidate_of(
-            profile,
-            patron,
-            fine,
-            waits=fine.facts.fine_id in apart.failed,
-            is_later=fine.facts.fine_id in apart.later,
-            credited_fine=credited_fines.get(fine.facts.fine_id),
-        )
+        candidate_of(profile, patron, fine, apart, credited_fines.get(fine.facts.fine_id))
         for fine in fines
     ]
     taken = run.taken if patron_id == run.after[0] else 0
@@ -235,16 +234,14 @@ def candidate_of(
     profile: Profile,
     patron: Patron | None,
     fine: Fine,
-    *,
-    waits: bool = False,
-    is_later: bool = False,
+    apart: SetApart = NOTHING_APART,
     credited_fine: Fine | None = None,
 ) -> Candidate:
     """What the selection needs to know of a fine.
 
-    `patron` is None if the database has no such patron any more. `waits` says that a change of the
-    fine has failed, so that a person has to decide about it first, and `is_later` that the fine
-    came into the ledger after the cutoff. `credited_fine` is the fine that a credit is one of.
+    `patron` is None if the database has no such patron any more. `apart` is what the rows of fines
+    do not say: a person has to decide about a change that has failed first. `credited_fine` is the
+    fine that a credit is one of.
     """
     facts = fine.facts
     return Candidate(
@@ -254,13 +251,14 @@ def candidate_of(
         remaining=fine.remaining,
         currency=facts.currency,
         created_on=local_date(facts.created_at, profile.zone),
-        is_later=is_later,
+        is_later=facts.fine_id in apart.later,
+        line_waits=facts.fine_id in apart.awaited,
         library_code=facts.owner.library_code if facts.owner else None,
         user_group=patron.user_group if patron else "",
         identifiers=patron.identifiers if patron else (),
         patron_name=patron.name if patron else "",
         in_dispute=fine.status is Status.IN_DISPUTE,
-        exportable=(facts.exportable or fine.released) and not waits,
+        exportable=(facts.exportable or fine.released) and facts.fine_id not in apart.failed,
         refused=fine.refused_reason is not None,
         texts_are_sound=not unsound_codes(profile, patron, fine),
         unconfirmed=fine.amendment.unconfirmed,

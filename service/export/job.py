@@ -17,6 +17,7 @@ import asyncpg
 from ..apply.applier import Applier
 from ..apply.tally import Tally, TallyMetric
 from ..core.ledger import BatchKey
+from ..database.adopted_lines import recovery_is_open
 from ..database.session import Connection
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import wait_any
@@ -26,7 +27,15 @@ from .manifest import Manifest
 from .plan import STEP_FINES_MAX, Passed, drop_plan, extend_plan, keep_plan, load_plan
 from .profiles.profile import Profile, Profiles
 from .publish import ExportTopics, publish_again
-from .schedule import ProfileRuns, Retries, RunProgress, is_due, is_paused, runs_of_profiles
+from .schedule import (
+    ProfileRuns,
+    Retries,
+    RunProgress,
+    is_due,
+    is_paused,
+    require_no_recovery,
+    runs_of_profiles,
+)
 from .seal import seal
 
 log = get_log(__name__)
@@ -85,10 +94,12 @@ class ExportJob:
         """An interrupted run is due at once, any other profile when its schedule says so.
 
         A profile whose last attempt failed is due when its time to wait is over. A paused profile
-        is not due.
+        is not due, and none is before a recovery has ended.
         """
         profiles = self._profiles.profiles
         async with self._writer.transaction() as connection:
+            if await recovery_is_open(connection):
+                return []
             runs_of, now = await runs_of_profiles(connection, [profile.key for profile in profiles])
         return [
             (profile, runs)
@@ -158,10 +169,12 @@ class ExportJob:
         which is not kept because it names every line. `passed` is called with the open fines that
         each commit has passed, counted as in Plan.
 
-        Raises RunFailed if only the run of this profile has failed. An error that the runs of other
-        profiles would meet, too, comes out as it is.
+        Raises RunFailed if only the run of this profile has failed, and ExportsAreOff before a
+        recovery has ended. An error that the runs of other profiles would meet, too, comes out as
+        it is.
         """
         async with self._writer.transaction() as connection:
+            await require_no_recovery(connection)
             if await self._is_stopped(connection, profile):
                 return 0
             run = await export_store.open_run(connection, profile, str(uuid4()))
@@ -239,7 +252,11 @@ class ExportJob:
         return _StepResult(plan.is_last, plan.passed, manifest)
 
     async def _is_stopped(self, connection: Connection, profile: Profile) -> bool:
-        """Whether a person has paused the profile, and this job does not run paused profiles."""
+        """Whether a recovery has begun, or a person has paused the profile, and this job does not
+        run paused profiles.
+        """
+        if await recovery_is_open(connection):
+            return True
         return not self._even_if_paused and await is_paused(connection, profile)
 
     async def resend(self, key: BatchKey) -> bool:

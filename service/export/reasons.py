@@ -24,6 +24,7 @@ _WORDS: dict[
         Exclusion.IN_DISPUTE,
         Exclusion.NO_PATRON_NAME,
         Exclusion.CREDIT_UNCONFIRMED,
+        Exclusion.ADOPTED_LINE,
         Exclusion.PAUSED,
     ],
     str,
@@ -32,6 +33,8 @@ _WORDS: dict[
     Exclusion.NO_PATRON_NAME: "the patron has no name",
     Exclusion.CREDIT_UNCONFIRMED: "a credit that an imported file has made;"
     " `held release` offers it to the next run",
+    Exclusion.ADOPTED_LINE: "a line of it that was published before the database was restored waits"
+    " for it; `recovered lines` shows it",
     Exclusion.PAUSED: "due, but the profile is paused",
 }
 

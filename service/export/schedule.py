@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from ..database.adopted_lines import recovery_is_open
 from ..database.session import Connection, statements
 from ..database.table import key_columns
+from ..runtime.problems import OperatorError
 from ..runtime.waiting import Postponed
 from .profiles.profile import Profile
 
@@ -26,6 +28,16 @@ MAX_MS = 3_600_000
 TEMPORARY_MAX_MS = 300_000
 
 ProfileKey = tuple[str, str]  # institution id and profile code
+
+
+class ExportsAreOff(OperatorError):
+    """Nothing is exported before a recovery has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "exports are off: the ledger is being recovered, and the service has not read again"
+            " all that it had read before the restore; they go on by themselves when it has"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,12 @@ async def runs_of_profiles(
         for row in await connection.fetch(SQL["profile_runs"])
     }
     return runs, await connection.fetchval(SQL["clock"])
+
+
+async def require_no_recovery(connection: Connection) -> None:
+    """Raises ExportsAreOff while a recovery has not ended."""
+    if await recovery_is_open(connection):
+        raise ExportsAreOff
 
 
 async def is_paused(connection: Connection, profile: Profile) -> bool:

@@ -15,10 +15,12 @@ from .profiles.profile import AmountScope, Profile
 class Exclusion(StrEnum):
     """Why a fine is not exported now; the reasons that hold it back are in order of precedence.
 
-    The last two are shown to people, and no profile's selection gives them.
+    The last two are shown to people, and no profile's selection gives them. Manifests do not count
+    fines for which an adopted line waits: they belong to a batch that was published before.
     """
 
     NOT_THIS_PROFILE = "not_this_profile"
+    ADOPTED_LINE = "adopted_line"
     TOO_YOUNG = "too_young"
     BELOW_MINIMUM = "below_minimum"
     IN_DISPUTE = "in_dispute"
@@ -47,7 +49,7 @@ class Exclusion(StrEnum):
 
 _NOT_HELD_BACK = {
     *(Exclusion.NOT_THIS_PROFILE, Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM),
-    *(Exclusion.NO_PROFILE, Exclusion.PAUSED),
+    *(Exclusion.ADOPTED_LINE, Exclusion.NO_PROFILE, Exclusion.PAUSED),
 }
 
 
@@ -59,7 +61,8 @@ class Candidate:
     says that the bursar refused its line and no person has released the fine since. `unconfirmed`
     says that an imported file has made the credit and no person has released it. If it is a credit
     of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
-    are None. `is_later` says that the fine came into the ledger after the run's cutoff.
+    are None. `is_later` says that the fine came into the ledger after the run's cutoff, and
+    `line_waits` that an adopted line waits for the fine.
     """
 
     institution_id: str
@@ -80,6 +83,7 @@ class Candidate:
     credit_of: str | None = None
     credited: Status | None = None
     is_later: bool = False
+    line_waits: bool = False
 
 
 def local_date(instant: datetime, zone: str) -> date:
@@ -131,11 +135,13 @@ def select(
 def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exclusion | None:
     """The reason why a fine, by itself, is not exported by the profile; None if it is.
 
-    Whether the profile includes the fine at all comes first, then what holds the fine back. That a
-    credit waits for its fine is not decided here.
+    Whether the profile includes the fine at all comes first, then whether an adopted line waits for
+    it, then what holds the fine back. That a credit waits for its fine is not decided here.
     """
     if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
+    if candidate.line_waits:
+        return Exclusion.ADOPTED_LINE
     if candidate.is_later or not is_of_age(
         profile, candidate.type, candidate.created_on, cutoff_on
     ):

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from ..core.words import Reason, Wait
+from ..database.adopted_lines import count_waiting_lines, recovery_is_open
 from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.schedule import pauses
@@ -17,7 +18,7 @@ log = get_log(__name__)
 INTERVAL_MS = 10_000
 HELD = (
     *(Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED),
-    Exclusion.CREDIT_UNCONFIRMED,
+    *(Exclusion.CREDIT_UNCONFIRMED, Exclusion.ADOPTED_LINE),
 )
 
 
@@ -56,7 +57,12 @@ class Gauges:
             await self._set_longest_queue(connection)
             await self._set_rejected_and_held(connection)
             await self._set_paused(connection)
+            await self._set_recovery(connection)
         return oldest
+
+    async def _set_recovery(self, connection: Connection) -> None:
+        self._metrics.recovery_open.set(int(await recovery_is_open(connection)))
+        self._metrics.adopted_lines.set((await count_waiting_lines(connection)).lines)
 
     async def _set_paused(self, connection: Connection) -> None:
         paused = await pauses(connection)

@@ -44,8 +44,8 @@ class Judgement:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether a manifest of the profile would count the fine as held back."""
-        return self.reason is not None and self.reason.is_held_back
+        """Whether a run of the profile would hold the fine back, counted in its manifest or not."""
+        return self.reason is not None and _holds(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ async def find(
         async for fine, reason, explanation in judged:
             if reason is None or not _is_listed(fine, reason):
                 continue
-            if reason.is_held_back:
+            if _holds(reason):
                 by_themselves.pop(fine.facts.key, None)
             if selected.has_reason(reason):  # words cost time: only of those that are shown
                 first.add(Judgement(fine, profile.code, reason, explanation.words(fine, reason)))
@@ -174,6 +174,10 @@ def _is_listed(fine: Fine, reason: Exclusion) -> bool:
     if reason is Exclusion.NOT_THIS_PROFILE:
         return False
     return not (reason.waits and is_held_by_itself(fine))
+
+
+def _holds(reason: Exclusion) -> bool:
+    return reason.is_held_back or reason is Exclusion.ADOPTED_LINE
 
 
 def is_held_by_itself(fine: Fine) -> bool:

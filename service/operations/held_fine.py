@@ -41,6 +41,8 @@ REMEDIES = {
     Exclusion.NOT_EXPORTABLE: "waits for a change on which the program failed: see held show, then"
     " parked release or parked discard",
     Exclusion.BAD_TEXT: "a code or identifier of it cannot be printed as it is",
+    Exclusion.ADOPTED_LINE: "a line that was published before the database was restored waits for"
+    " it: see recovered lines, then recovered take or recovered drop",
     Exclusion.WAITS_FOR_FINE: "is a credit that waits for its fine: see held show of that fine",
 }
 

@@ -34,6 +34,7 @@ from ..export.profiles.profile import Profile, Profiles
 from ..messages.encode import encode_balance_changed
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import wait_any
+from .adopted_lines import take_lines_of_known_fines
 
 log = get_log(__name__)
 
@@ -102,6 +103,7 @@ class EndRecovery:
             await self._print(key)
         if unfinished is None or unfinished["state"] != READING or not is_read:
             return unfinished is None and not missing
+        await take_lines_of_known_fines(self._applier)
         while await self._applier.run_in_transaction(self._announce):
             self._applier.committed()
         epoch = unfinished["epoch"]

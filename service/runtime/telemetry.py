@@ -252,6 +252,8 @@ class Metrics:
         self.batch_seconds = self._histogram(
             "bursar_batch_seconds", "From the plan of a batch to its commit.", SECONDS
         )
+        self.recovery_open = self._gauge("bursar_recovery_open", "1 while a recovery goes on.")
+        self.adopted_lines = self._gauge("bursar_adopted_lines", "Adopted lines that wait.")
         self._reconciliation()
         self._delivery()
 

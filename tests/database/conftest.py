@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from tests.support.commands import Commands, MakeCommands
 from tests.support.importing import PROFILE, Bursar, Desk
 from tests.support.topics import create_topic
-from tests.support.write_path import WritePath
+from tests.support.write_path import WritePath, write_path
 
 
 @pytest.fixture
@@ -29,6 +30,19 @@ def make_commands(database_url: str, bootstrap_servers: str, tmp_path: Path) -> 
 def commands(database_url: str, bootstrap_servers: str) -> Commands:
     """The commands of an installation without profiles; modules with profiles override it."""
     return Commands(database_url, bootstrap_servers)
+
+
+@pytest.fixture
+async def restored_url(new_database: Callable[[], Awaitable[str]]) -> str:
+    """The URL of an older database that has come back, beside the lost one of `path`."""
+    return await new_database()
+
+
+@pytest.fixture
+async def restored(restored_url: str) -> AsyncIterator[WritePath]:
+    """The write path on the older database that has come back."""
+    async with write_path(restored_url) as path:
+        yield path
 
 
 @pytest.fixture

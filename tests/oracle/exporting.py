@@ -1,68 +1,47 @@
-"""Fines on their way to the bursar, and the answers to batches, as rules.md, 4 and 5, have it."""
+"""Fines on their way to the bursar and back, as rules.md, 4 and 5, have it."""
 
-from service.core.events import ExportFine, ExportResponse
-from tests.oracle.tables import FineId, Tables
+from service.core.events import ExportFine
+from tests.oracle.tables import FineId, ModelFine, Tables
 
 
-def export(tables: Tables, exported: ExportFine) -> None:
-    """One fine in a batch."""
+def closes(fine: ModelFine, exported: ExportFine) -> bool:
+    """Whether a fine closes on its export by the terms of its batch."""
+    terms = exported.terms
+    only = terms.mode.value == "export_only"
+    return only or (fine["is_lost"] and terms.lost.value == "close")
+
+
+def export(tables: Tables, exported: ExportFine, is_closing: bool | None = None) -> None:
+    """One fine in a batch; of an adopted one the manifest says whether it closes."""
     home, profile, number = exported.batch
     terms = exported.terms
     tables.batches[home, profile, number] = None
     key = (home, exported.fine.fine_id)
     fine = tables.fines[key]
     due = fine["remaining"]
-    only = terms.mode.value == "export_only"
-    closes = only or (fine["is_lost"] and terms.lost.value == "close")
     other = tables.fine_of_credit(key)
     fine["followed"] = other is not None and other["status"] == "Closed" and bool(other["line"])
     has_followers = any(
         credit["followed"] and credit["line"] for credit in tables.credits_of_fine(key)
     )
-    closes = closes or fine["followed"] or has_followers
+    if is_closing is None:
+        is_closing = closes(fine, exported) or fine["followed"] or has_followers
     fine["library_payments"] = terms.library_payments.value
     fine["exported"] = due
     fine["line"] = exported.bursar_transaction_id
-    fine["only_exports"] = only
+    fine["only_exports"] = terms.mode.value == "export_only"
     fine["overpayment"] = terms.overpayment.value
     fine["overpayment_max"] = terms.overpayment_max
     fine["remaining"] = 0
-    fine["outstanding"] = 0 if closes else due
-    fine["status"] = "Closed" if closes else "Transferred"
-    fine["considered"] = "closed" if closes else "active"
-    at_bursar = 0 if closes else due
-    tables.post(key, "export" if closes else "export_and_paid", due, -due, at_bursar)
+    fine["outstanding"] = 0 if is_closing else due
+    fine["status"] = "Closed" if is_closing else "Transferred"
+    fine["considered"] = "closed" if is_closing else "active"
+    at_bursar = 0 if is_closing else due
+    tables.post(key, "export" if is_closing else "export_and_paid", due, -due, at_bursar)
     line = (home, exported.bursar_transaction_id)
     tables.lines[line] = {"fine": key[1], "batch": (home, profile, number), "refused": False}
     if fine["is_lost"] and terms.close_paid_lost_loan and fine["loan"]:
         tables.loans.add((home, fine["loan"]))
-
-
-def respond(tables: Tables, event: ExportResponse) -> str:
-    if event.key in tables.responses:
-        same = tables.responses[event.key] == event.digest
-        return "repeat" if same else "rejected:response_conflict"
-    tables.responses[event.key] = event.digest
-    home = event.key.institution_id
-    if event.batch not in tables.batches:
-        return "rejected:unknown_batch"
-    mine = [name for (h, name), row in tables.lines.items() if row["batch"] == event.batch]
-    live = [name for name in mine if not tables.lines[home, name]["refused"]]
-    wanted = [name for name, _ in event.refused_lines]
-    if event.outcome.value == "accepted":
-        return "applied"
-    if event.outcome.value == "refused":
-        wanted = live
-    if any(name not in mine for name in wanted):
-        return "rejected:unknown_line"
-    if not wanted or any(name not in live for name in wanted):
-        return "rejected:not_live"
-    keys = [(home, tables.lines[home, name]["fine"]) for name in wanted]
-    if any(tables.fines[key]["live"] or _has_credit_there(tables, key, wanted) for key in keys):
-        return "rejected:already_paid"
-    for name, key in zip(wanted, keys, strict=True):
-        take_back(tables, name, key)
-    return "applied"
 
 
 def waits_for_fine(tables: Tables, key: FineId, only_exports: bool, batch: set[str]) -> bool:
@@ -75,7 +54,7 @@ def waits_for_fine(tables: Tables, key: FineId, only_exports: bool, batch: set[s
     return tables.fines[key]["credit_of"] not in batch
 
 
-def _has_credit_there(tables: Tables, key: FineId, wanted: list[str]) -> bool:
+def has_credit_there(tables: Tables, key: FineId, wanted: list[str]) -> bool:
     return any(
         (credit["made_by"] == "change" and -credit["amount"] > credit["reduced"])
         or (

@@ -1,7 +1,8 @@
 """The oracle: takes the events of a history in their order, and knows what has to come out."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import groupby
 
 from service.core.events import (
     BursarPayment,
@@ -11,8 +12,8 @@ from service.core.events import (
     FineCreated,
     Incoming,
 )
-from tests.oracle import exporting, library, payments, sums
-from tests.oracle.tables import AccountId, FineId, ModelPayment, Tables
+from tests.oracle import adopted, answers, exporting, library, payments, sums
+from tests.oracle.tables import AccountId, FineId, ModelAdopted, ModelPayment, Tables
 from tests.support.given import Export
 
 
@@ -29,9 +30,20 @@ class Model(Tables):
         outcome = self._decide_new(step)
         if outcome.startswith("rejected:"):
             self.rejected.append(outcome.removeprefix("rejected:"))
+        adopted.settle(self)
         self._retry_all()
         self._retry_sums()
         return outcome
+
+    def adopt(self, lines: Sequence[ModelAdopted]) -> None:
+        """Lines of batches that were published before a restore; known fines take theirs."""
+        for line in lines:
+            adopted.adopt(self, line)
+        for _, of_batch in groupby(lines, key=lambda line: line.export.batch):
+            for line in of_batch:
+                adopted.settle(self, line.fine)
+                self._retry_all()
+            self._retry_sums()
 
     def live_lines(self) -> dict[FineId, str]:
         """The bursar transaction id of each fine that has a live line."""
@@ -49,7 +61,7 @@ class Model(Tables):
         if isinstance(event, FineCreated):
             return library.create(self, event)
         if isinstance(event, ExportResponse):
-            return exporting.respond(self, event)
+            return answers.respond(self, event)
         is_change = isinstance(event, FineChanged)
         if is_change:
             known = self.changes.get(event.key)
@@ -94,6 +106,7 @@ class Model(Tables):
                 moved = True
                 if outcome.startswith("rejected:"):
                     self.rejected.append(outcome.removeprefix("rejected:"))
+                adopted.settle(self)
 
     def _cannot_move(self, event: FineChanged | BursarPayment, wait: str) -> bool:
         """Whether what a record waits for has not come: a load of 100 000 asks this very often."""

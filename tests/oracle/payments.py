@@ -4,6 +4,7 @@ from hashlib import sha256
 
 from service.core.events import BursarPayment
 from tests.oracle import sums
+from tests.oracle.adopted import waiting_of
 from tests.oracle.tables import FineId, ModelFine, ModelPayment, Tables
 
 DECIMALS = sums.DECIMALS
@@ -21,7 +22,8 @@ def pay(tables: Tables, event: BursarPayment) -> str:
     if fine["status"] in ("Active", "In dispute"):
         return "parked:not_exported"
     if fine["line"] is None:
-        return "rejected:not_live"
+        waits = bool(waiting_of(tables, (home, fine_id)))
+        return "parked:not_exported" if waits else "rejected:not_live"
     if fine["only_exports"]:
         return "rejected:import_not_active"
     if event.amount is None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from hashlib import sha256
 
 from service.core.events import BursarPayment, FineChanged
+from tests.oracle.adopted import awaits
 from tests.oracle.tables import AccountId, FineId, ModelFine, Tables
 
 DECIMALS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}
@@ -28,8 +29,9 @@ def pay(tables: Tables, event: BursarPayment) -> str:
     is_retry = ("payment", event.key) in tables.waiting
     if event.key not in tables.sum_rules:
         tables.sum_rules[event.key] = tables.settings.get(event.key.institution_id, "hold")
-    owed = outstanding(tables, account_of(event))
-    if tables.sum_rules[event.key] == "hold" or not owed:
+    account = account_of(event)
+    owed = outstanding(tables, account)
+    if tables.sum_rules[event.key] == "hold" or not owed or awaits(tables, account):
         return "parked:unallocated"
     amount = event.amount or 0
     total = sum(fine["outstanding"] for _, fine in owed)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypedDict
 
-from service.core.events import BursarPayment, FineChanged
+from service.core.events import BursarPayment, ExportFine, FineChanged
 
 AccountId = tuple[str, str, str]
 FineId = tuple[str, str]
@@ -58,6 +58,29 @@ class ModelLine(TypedDict):
     refused: bool
 
 
+@dataclass
+class ModelAdopted:
+    """A line that was published before a restore and waits. `kept`: an answer has refused it.
+
+    `patron` is None if it is not known whose fine it is.
+    """
+
+    export: ExportFine
+    amount: int
+    currency: str
+    patron: str | None
+    closes: bool
+    kept: bool = False
+
+    @property
+    def fine(self) -> FineId:
+        return self.export.fine.institution_id, self.export.fine.fine_id
+
+    @property
+    def line(self) -> FineId:
+        return self.export.fine.institution_id, self.export.bursar_transaction_id
+
+
 Posted = tuple[AccountId, str, str, int, int, int]  # account, fine, kind, amount, both changes
 
 
@@ -70,7 +93,9 @@ class Tables:
 
     `settings` are those of institutions for sums without a line, `sum_rules` what each sum keeps of
     them, and `owing_again` the accounts whose waiting sums are to be tried. `naming` has the fines
-    that name another one in `credit_of`, by that name.
+    that name another one in `credit_of`, by that name. `adopted` are the lines that wait after a
+    restore, the oldest first, and `presumed` those that count as refused although no answer has
+    said so.
     """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
@@ -87,6 +112,8 @@ class Tables:
     sum_rules: dict[Identity, str] = field(default_factory=dict)
     owing_again: dict[AccountId, None] = field(default_factory=dict)
     naming: dict[FineId, list[FineId]] = field(default_factory=dict)
+    adopted: list[ModelAdopted] = field(default_factory=list)
+    presumed: set[FineId] = field(default_factory=set)
 
     def balances(self) -> dict[AccountId, tuple[int, int]]:
         """The active and the transferred balance of each account, as sums over its fines."""

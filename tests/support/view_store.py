@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from service.core import ledger, rules
+from service.core.adopted import AdoptedLine, AdoptedState
 from service.core.amendment import NOT_AMENDED, Amendment
 from service.core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from service.core.changes import Transaction
@@ -40,6 +41,7 @@ class Store:
     lump_rules: dict[str, LumpRule] = field(default_factory=dict)
     loans: dict[LoanKey, LoanClosed] = field(default_factory=dict)
     amendments: dict[FineKey, Amendment] = field(default_factory=dict)
+    adopted: dict[ledger.LineKey, AdoptedLine] = field(default_factory=dict)
     transactions: list[Transaction] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -68,7 +70,12 @@ class Store:
             export_numbers=self._export_numbers(),
             loans_closed=frozenset(self.loans),
             credit_histories=_credit_histories(self.transactions),
+            lines_wait=any(self._waiting_lines()),
+            adopted=self._waiting_lines(),
         )
+
+    def _waiting_lines(self) -> dict[ledger.LineKey, AdoptedLine]:
+        return {k: row for k, row in self.adopted.items() if row.state is AdoptedState.WAITING}
 
     def _export_numbers(self) -> dict[ledger.LineKey, int]:
         """Those of the batches that are sealed: they are numbered in the order of their sealing."""
@@ -102,6 +109,8 @@ class Store:
         _add(self.lines, {row.key: row for row in changes.lines.added})
         _change(self.lines, {row.key: row for row in changes.lines.changed})
         _change(self.batches, {row.key: row for row in changes.batches.changed})
+        _change(self.adopted, {row.key: row for row in changes.adopted.changed})
+        assert changes.adopted.added == ()
         loans = [
             ((closed.institution_id, closed.loan_id), closed) for closed in changes.loans_closed
         ]

@@ -5,11 +5,29 @@ from typing import Annotated
 import typer
 
 from .declare import command, group
-from .options import JsonOption, ShowOptions, WideOption
+from .options import (
+    BulkOptions,
+    DecisionOptions,
+    InstitutionOption,
+    JsonOption,
+    ListOptions,
+    ProfileOption,
+    ShowOptions,
+    WideOption,
+)
 
 application = typer.Typer()
 
 recovered = group(application, "recovered", "What a recovery has left to people.")
+LineOption = Annotated[
+    str | None, typer.Option("--line", help="Bursar transaction id of the line.")
+]
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", min=1, help="Only lines of this batch number.")
+]
+FineOption = Annotated[
+    str | None, typer.Option("--fine", help="Only lines for the fine with this fine_id.")
+]
 
 
 @command(recovered, "accounts", work="recovery_lists.list_accounts")
@@ -39,3 +57,47 @@ def list_decisions(options: ShowOptions) -> None:
 
     Nobody makes them again but people: releases, discards, pauses, erasures.
     """
+
+
+@command(recovered, "lines", work="recovered.list_lines")
+def list_lines(
+    *,
+    institution: InstitutionOption = None,
+    profile: ProfileOption = None,
+    batch: BatchOption = None,
+    fine: FineOption = None,
+    options: ListOptions,
+) -> None:
+    """List the published lines that no fine has taken since the database was restored.
+
+    While the service reads its topics again, fines take their lines by themselves.
+    """
+
+
+@command(recovered, "take", work="recovered.take")
+def take(
+    *,
+    institution: InstitutionOption = None,
+    line: LineOption = None,
+    profile: ProfileOption = None,
+    batch: BatchOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
+) -> None:
+    """Give lines to their fines, which are adjusted to the amounts of the lines.
+
+    The bursar collects what the line says.
+    """
+
+
+@command(recovered, "drop", work="recovered.drop")
+def drop(
+    *,
+    institution: InstitutionOption = None,
+    line: LineOption = None,
+    profile: ProfileOption = None,
+    batch: BatchOption = None,
+    bulk: BulkOptions,
+    decision: DecisionOptions,
+) -> None:
+    """Give lines up: they count as refused by the bursar, and their fines may be exported again."""

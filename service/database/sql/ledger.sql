@@ -19,6 +19,16 @@ WITH named AS (
     FROM unnest($8::text [], $9::text [], $10::bigint [])
         AS k (institution_id, profile, batch_number)
     INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
+    UNION
+    -- After a recovery, lines may wait for their fines; they are not yet in export_line.
+    SELECT institution_id, line.fine_id
+    FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
+    INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
+    UNION
+    SELECT institution_id, line.fine_id
+    FROM unnest($8::text [], $9::text [], $10::bigint [])
+        AS k (institution_id, profile, batch_number)
+    INNER JOIN adopted_line AS line USING (institution_id, profile, batch_number)
 )
 
 SELECT
@@ -85,8 +95,11 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 
 -- name: clock
 -- The time at which the transaction records. It is read after the accounts are locked, so that the
--- times of an account's transactions are in their order.
-SELECT clock_timestamp() AS recorded_at;
+-- times of an account's transactions are in their order. Whether adopted lines wait is read beside
+-- it: nearly always there are none, and then no other statement asks for them.
+SELECT
+    clock_timestamp() AS recorded_at,
+    EXISTS (SELECT FROM adopted_line WHERE state = 'waiting') AS lines_wait;
 
 -- name: limit_waits
 -- Limits the waits of this transaction. If the limit of the session is shorter, it stays; 0 is no

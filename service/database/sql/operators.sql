@@ -372,7 +372,21 @@ CROSS JOIN LATERAL ( -- noqa: ST05
         AND fine.refused_reason IS NULL
     OFFSET 0 -- noqa: AM09
 ) AS unconfirmed
-WHERE amendment.unconfirmed;
+WHERE amendment.unconfirmed
+UNION ALL
+SELECT
+    'adopted_line' AS reason,
+    count(DISTINCT (line.institution_id, line.fine_id))::bigint AS fines
+FROM adopted_line AS line
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT FROM fine
+    WHERE
+        fine.institution_id = line.institution_id
+        AND fine.fine_id = line.fine_id
+        AND fine.status IN ('Active', 'In dispute')
+    OFFSET 0 -- noqa: AM09
+) AS open_fine
+WHERE line.state = 'waiting';
 
 -- name: causes_of_holding
 -- The latest transaction of the kind that is asked for of each fine: what disputed it, or refused

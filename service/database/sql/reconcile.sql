@@ -371,7 +371,8 @@ ORDER BY institution_id, patron_id, fine_id, name
 LIMIT $2;
 
 -- name: batches_and_lines
--- A sealed batch has the lines it counts, and their sum; refused ones belong to it, too.
+-- A sealed batch has the lines it counts, and their sum; refused ones belong to it, too, and so do
+-- adopted lines that wait for their fines.
 WITH batches AS (
     SELECT
         institution_id,
@@ -385,6 +386,26 @@ WITH batches AS (
     WHERE $1::text IS NULL OR institution_id = $1
 ),
 
+lines AS (
+    SELECT
+        institution_id,
+        profile,
+        batch_number,
+        amount
+    FROM export_line
+    WHERE $1::text IS NULL OR institution_id = $1
+    UNION ALL
+    SELECT
+        institution_id,
+        profile,
+        batch_number,
+        amount
+    FROM adopted_line
+    WHERE
+        state = 'waiting'
+        AND ($1::text IS NULL OR institution_id = $1)
+),
+
 summed AS (
     SELECT
         institution_id,
@@ -392,8 +413,7 @@ summed AS (
         batch_number,
         count(*) AS lines,
         sum(amount) AS total
-    FROM export_line
-    WHERE $1::text IS NULL OR institution_id = $1
+    FROM lines
     GROUP BY institution_id, profile, batch_number
 ),
 

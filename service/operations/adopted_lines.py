@@ -1,0 +1,192 @@
+"""Adopted lines that wait for their fines after a recovery: what takes them, and what people decide
+about them (rules.md, 5b).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+import asyncpg
+
+from ..apply.applier import Applier
+from ..apply.operator_actions import (
+    Decision,
+    DecisionNotPossible,
+    DecisionResult,
+    Justification,
+    Subject,
+    carry_out,
+)
+from ..core.events import DropLine, GiveLine, TakeLines
+from ..core.ledger import FineKey, LineKey
+from ..core.money import format_minor
+from ..core.taking import LineNotGiven
+from ..core.words import Status
+from ..database.references import references_of
+from ..database.session import Connection, statements
+
+SQL = statements("adopted")
+
+# Each commit locks so many accounts at most, and writes so many transactions for them.
+PAGE_FINES = 500
+LIMIT_MAX = 1_000_000
+_BEGIN = (0, "", -1)
+
+TAKE, DROP = "adopted_line_take", "adopted_line_drop"
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines are meant; a field that is None allows any value."""
+
+    institution_id: str | None = None
+    profile: str | None = None
+    batch_number: int | None = None
+    fine_id: str | None = None
+    limit: int = LIMIT_MAX
+    line_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLine:
+    """A line that waits, and its fine as far as it is known. Amounts are in signed minor units.
+
+    `in_words` says why the fine has not taken the line. `parked` is the number of records that wait
+    for the fine.
+    """
+
+    key: LineKey
+    fine: FineKey
+    profile: str
+    batch_number: int
+    amount: int
+    currency: str
+    cutoff: datetime
+    refused_reason: str | None
+    patron_id: str | None
+    fine_status: Status | None
+    remaining: int | None
+    parked: int
+    in_words: str
+
+
+async def take_lines_of_known_fines(applier: Applier) -> int:
+    """Lets fines that are known take the lines that wait for them, as far as they meet them.
+
+    No record has to come for this: a fine that was open at the backup and exported after it is in
+    the ledger as it was then. Each page is a commit. Returns the number of transactions that were
+    made, which is 0 if the call is repeated.
+    """
+    transactions, after = 0, _BEGIN
+    while rows := await _page(applier, after):
+        fines = [FineKey(row["institution_id"], row["fine_id"]) for row in rows]
+        transactions += await _take_all(applier, fines)
+        last = rows[-1]
+        after = (int(last["export_number"]), last["institution_id"], last["place"])
+    return transactions
+
+
+async def _take_all(applier: Applier, fines: Sequence[FineKey]) -> int:
+    events = [TakeLines(fine) for fine in fines]
+    references = references_of(events)
+
+    async def work(connection: Connection) -> int:
+        changes = await applier.apply_events(connection, references, events)
+        return len(changes.transactions)
+
+    transactions = await applier.run_in_transaction(work)
+    applier.committed()
+    return transactions
+
+
+async def _page(applier: Applier, after: tuple[int, str, int]) -> Sequence[asyncpg.Record]:
+    """The fines of one export number at most, because the order of exports decides about sums."""
+    async with applier.writer.pool.acquire() as connection:
+        rows = await connection.fetch(SQL["known_fines_with_lines"], *after, PAGE_FINES)
+    for count, (row, following) in enumerate(pairwise(rows), start=1):
+        if row["export_number"] != following["export_number"]:
+            return rows[:count]
+    return rows
+
+
+async def waiting_lines(connection: Connection, selected: LineFilter) -> list[WaitingLine]:
+    """The lines that wait, in the order of their exports."""
+    rows = await connection.fetch(
+        SQL["waiting_lines_listed"],
+        selected.institution_id,
+        selected.profile,
+        selected.batch_number,
+        selected.fine_id,
+        selected.line_id,
+        selected.limit,
+    )
+    return [_waiting_line(row) for row in rows]
+
+
+def _waiting_line(row: asyncpg.Record) -> WaitingLine:
+    home = row["institution_id"]
+    status = None if row["status"] is None else Status(row["status"])
+    return WaitingLine(
+        LineKey(home, row["bursar_transaction_id"]),
+        FineKey(home, row["fine_id"]),
+        row["profile"],
+        row["batch_number"],
+        row["amount"],
+        row["currency"],
+        row["cutoff"],
+        row["refused_reason"],
+        row["patron_id"],
+        status,
+        row["remaining"],
+        row["parked_records"],
+        _in_words(row, status),
+    )
+
+
+def _in_words(row: asyncpg.Record, status: Status | None) -> str:
+    """Why the fine has not taken the line."""
+    if status is None:
+        return "its fine is not known: its fine-created was not read again"
+    if row["other_line"] is not None:
+        return f"its fine has the line {row['other_line']}, which was not refused"
+    if status is Status.IN_DISPUTE:
+        return "its fine is in dispute"
+    if status is Status.CLOSED:
+        return "its fine is closed in the library"
+    remaining = format_minor(row["remaining"], row["currency"])
+    return f"{remaining} remains of its fine, and the line has another amount"
+
+
+async def take(applier: Applier, line: WaitingLine, why: Justification) -> DecisionResult:
+    """Gives a line to its fine, whose amount is adjusted so that what remains is the line's."""
+    return await _decide(applier, line, TAKE, GiveLine(line.key, line.fine), "taken", why)
+
+
+async def drop(applier: Applier, line: WaitingLine, why: Justification) -> DecisionResult:
+    """Gives a line up: it counts as refused by the bursar, and runs may export its fine again."""
+    return await _decide(applier, line, DROP, DropLine(line.key, line.fine), "dropped", why)
+
+
+async def _decide(
+    applier: Applier,
+    line: WaitingLine,
+    action: str,
+    event: GiveLine | DropLine,
+    outcome: str,
+    why: Justification,
+) -> DecisionResult:
+    async def work(connection: Connection) -> str:
+        try:
+            await applier.apply_events(connection, references_of((event,)), (event,))
+        except LineNotGiven as problem:
+            raise DecisionNotPossible(str(problem)) from None
+        return outcome
+
+    home, fine_id = line.fine
+    subject: Subject = {
+        "institution_id": home,
+        "fine_id": fine_id,
+        "bursar_transaction_id": line.key.bursar_transaction_id,
+    }
+    return await carry_out(applier, Decision(action, home, subject, why), work)
