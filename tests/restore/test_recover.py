@@ -92,7 +92,7 @@ async def check_readers(world: World) -> None:
     assert {key: (place[1], balance) for key, (place, balance) in latest.items()} == accounts
 
 
-async def test_after_a_day_of_everything_nothing_is_billed_twice(
+async def test_after_a_day_of_everything_it_goes_on_above_all_that_was_published(
     world: World,
 ) -> None:
     await a_day_of_everything(world)
