@@ -71,6 +71,10 @@ mutation: venv ## tests the tests: a sample of small faults in the rules and the
 mutation-all: venv ## the same with all faults that it can make
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
+.PHONY: audit
+audit: venv ## judges the topics and tables of DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS and BURSAR_TOPIC_PREFIX
+	@$(BIN)/python -m tests.auditor $(ARGS)
+
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps
 	@$(BIN)/python -m tests.bench $(ARGS)

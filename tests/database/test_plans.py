@@ -17,6 +17,7 @@ import pytest
 
 from service.database.session import Connection, statements
 from tests.conftest import with_database
+from tests.support.audit_calls import STATEMENTS_OF_AUDIT
 from tests.support.large_ledger import INSTITUTION, fill
 from tests.support.plans import Call, Reads, rows_handled
 from tests.support.purging import STATEMENTS_OF_PURGE
@@ -167,6 +168,7 @@ CALLS = (
     Call("operators", "failed_changes_of_fine", Reads.KEY, (INSTITUTION, "F-7")),
     Call("imports", "recorded_lines", Reads.KEY, ("import", [5, 6], [1, 2], INSTITUTION)),
     *STATEMENTS_OF_PURGE,
+    *STATEMENTS_OF_AUDIT,
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
 )
@@ -293,6 +295,7 @@ async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None
         "alike",
         "sums",
         "retention",
+        "audit",
     ],
 )
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:

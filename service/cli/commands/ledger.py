@@ -1,5 +1,5 @@
-"""`reconcile`, `balance`, `history`, `payments`, `erase`, `held`: commands that read the ledger, or
-decide about a fine or a patron.
+"""`reconcile`, `audit`, `balance`, `history`, `payments`, `erase`, `held`: commands that read the
+ledger, or decide about a fine or a patron.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,22 @@ def reconcile_ledger(
     For a profile, `exported` is what the bursar was given to collect, whether it has been paid or
     not. For accounts, `active` is what is owed in the library now, and `transferred` what is owed
     at the bursar.
+    """
+
+
+@command(application, "audit", work="audit.audit_published")
+def audit_published(
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, help="Differences told in all.")
+    ] = 1_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare everything that was published with everything that is recorded; exit code 1 if
+    anything differs.
+
+    The command reads all output topics and writes nothing; the service can go on working. `waiting`
+    are records that are still to be sent, or in quarantine. Exit code 3 means that the database is
+    older than Kafka.
     """
 
 

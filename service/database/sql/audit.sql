@@ -1,0 +1,262 @@
+-- What was recorded, for the comparison with what was published. Rows are read by their keys or by
+-- a cursor, so that the memory that is needed does not grow with the ledger.
+
+-- name: patience
+-- For this transaction alone: a page may have to wait for a busy server.
+SELECT set_config('statement_timeout', $1::text, TRUE) AS statement_timeout;
+
+-- name: recorded_counts
+-- How many records of each contract were recorded.
+SELECT
+    (SELECT count(*) FROM ledger_transaction) AS transactions,
+    (SELECT count(*) FROM export_batch) AS batches,
+    (SELECT count(*) FROM loan_closed) AS loans,
+    (SELECT count(*) FROM rejected) AS rejections,
+    (SELECT count(*) FROM operator_action) AS actions;
+
+-- name: lost_times
+-- For each recovery, the time between the last commit that the restored database has and the end of
+-- the lost one. What was published meanwhile was recorded in the lost database.
+SELECT
+    (
+        SELECT max(kept.recorded_at) FROM ledger_transaction AS kept
+        WHERE kept.epoch < recovery.epoch AND kept.recorded_at < recovery.started_at
+    ) AS began_at,
+    recovery.started_at AS ended_at
+FROM recovery;
+
+-- name: transactions_of_keys
+-- Transactions with the balances and the fine after them. `line_state` is that of the line that a
+-- refusal has taken back.
+SELECT
+    k.place,
+    kept.epoch,
+    kept.transaction_id,
+    kept.fine_id,
+    kept.kind,
+    kept.label,
+    kept.amount,
+    kept.active_change,
+    kept.transferred_change,
+    kept.active,
+    kept.transferred,
+    kept.fine_status,
+    kept.fine_considered,
+    kept.fine_remaining,
+    kept.fine_outstanding,
+    kept.occurred_at,
+    kept.recorded_at,
+    (
+        SELECT line.state FROM export_line AS line
+        WHERE
+            kept.kind = 'export_rejected'
+            AND line.institution_id = kept.institution_id
+            AND line.bursar_transaction_id = kept.cause ->> 'bursar_transaction_id'
+    ) AS line_state
+FROM unnest($1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [])
+    AS k (place, institution_id, patron_id, currency, sequence)
+INNER JOIN ledger_transaction AS kept
+    ON
+        k.institution_id = kept.institution_id
+        AND k.patron_id = kept.patron_id
+        AND k.currency = kept.currency
+        AND k.sequence = kept.sequence;
+
+-- name: batches_of_keys
+-- Batches with the digests of their bytes, and of their lines in the order of the ids. Lines that a
+-- recovery has adopted and that no fine has taken are in a table of their own.
+SELECT
+    k.place,
+    batch.export_number::text AS export_number,
+    batch.currency,
+    batch.fine_count,
+    batch.total,
+    batch.file_name,
+    batch.sha256,
+    batch.previous_sha256,
+    sha256(batch.document) AS document_sha256,
+    sha256(batch.manifest) AS manifest_sha256,
+    (
+        SELECT
+            sha256(convert_to(coalesce(string_agg(
+                line.bursar_transaction_id || ' ' || line.fine_id || ' ' || line.amount,
+                chr(10) ORDER BY line.bursar_transaction_id
+            ), ''), 'UTF8'))
+        FROM ( -- noqa: ST05
+            SELECT
+                sealed.bursar_transaction_id,
+                sealed.fine_id,
+                sealed.amount
+            FROM export_line AS sealed
+            WHERE
+                sealed.institution_id = batch.institution_id
+                AND sealed.profile = batch.profile
+                AND sealed.batch_number = batch.batch_number
+            UNION ALL
+            SELECT
+                adopted.bursar_transaction_id,
+                adopted.fine_id,
+                adopted.amount
+            FROM adopted_line AS adopted
+            WHERE
+                adopted.institution_id = batch.institution_id
+                AND adopted.profile = batch.profile
+                AND adopted.batch_number = batch.batch_number
+                AND adopted.state <> 'taken'
+        ) AS line
+    ) AS lines_sha256
+FROM unnest($1::integer [], $2::text [], $3::text [], $4::bigint [])
+    AS k (place, institution_id, profile, batch_number)
+INNER JOIN export_batch AS batch
+    ON
+        k.institution_id = batch.institution_id
+        AND k.profile = batch.profile
+        AND k.batch_number = batch.batch_number;
+
+-- name: loans_of_keys
+-- Closed loans.
+SELECT
+    k.place,
+    loan.patron_id,
+    loan.fine_id,
+    loan.batch_number,
+    loan.closed_at
+FROM unnest($1::integer [], $2::text [], $3::text []) AS k (place, institution_id, loan_id)
+INNER JOIN loan_closed AS loan
+    ON k.institution_id = loan.institution_id AND k.loan_id = loan.loan_id;
+
+-- name: rejections_of_keys
+-- Rejected records, with the digest of what is published of their bytes. If a record's place is
+-- another one's by now, its row has `@` and a time behind the topic's name ('A' comes after '@').
+SELECT
+    k.place,
+    stored.institution_id,
+    sha256(CASE
+        WHEN octet_length(stored.record_value) > 524288
+            THEN substring(stored.record_value, 1, 65536)
+        ELSE coalesce(stored.record_value, '')
+    END) AS value_sha256
+FROM unnest($1::integer [], $2::text [], $3::integer [], $4::bigint [], $5::text [])
+    AS k (place, topic, partition, record_offset, reason)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        rejected.institution_id,
+        rejected.record_value
+    FROM rejected
+    WHERE
+        rejected.topic = k.topic
+        AND rejected.partition = k.partition
+        AND rejected.record_offset = k.record_offset
+        AND rejected.reason = k.reason
+    UNION ALL
+    SELECT
+        earlier.institution_id,
+        earlier.record_value
+    FROM rejected AS earlier
+    WHERE
+        earlier.topic > k.topic || '@'
+        AND earlier.topic < k.topic || 'A'
+        AND earlier.partition = k.partition
+        AND earlier.record_offset = k.record_offset
+        AND earlier.reason = k.reason
+) AS stored;
+
+-- name: actions_of_keys
+-- Decisions of people.
+SELECT
+    k.place,
+    kept.action,
+    kept.institution_id,
+    kept.outcome,
+    kept.recorded_at
+FROM unnest($1::integer [], $2::bigint []) AS k (place, action_id)
+INNER JOIN operator_action AS kept ON k.action_id = kept.action_id;
+
+-- name: all_transactions
+-- The keys of all transactions, in no order: they are read by a cursor.
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    sequence,
+    recorded_at
+FROM ledger_transaction;
+
+-- name: all_batches
+-- The keys of all batches.
+SELECT
+    institution_id,
+    profile,
+    batch_number,
+    sealed_at AS recorded_at
+FROM export_batch;
+
+-- name: all_loans
+-- The keys of all closed loans.
+SELECT
+    institution_id,
+    loan_id,
+    closed_at AS recorded_at
+FROM loan_closed;
+
+-- name: all_rejections
+-- The keys of all rejected records.
+SELECT
+    topic,
+    partition,
+    record_offset,
+    reason,
+    recorded_at
+FROM rejected;
+
+-- name: all_actions
+-- The keys of all decisions of people.
+SELECT
+    action_id,
+    recorded_at
+FROM operator_action;
+
+-- name: differing_accounts
+-- Accounts that are not as their last transaction has left them.
+SELECT
+    account.institution_id,
+    account.patron_id,
+    account.currency,
+    account.sequence
+FROM account
+LEFT JOIN ledger_transaction AS latest
+    ON
+        account.institution_id = latest.institution_id
+        AND account.patron_id = latest.patron_id
+        AND account.currency = latest.currency
+        AND account.sequence = latest.sequence
+WHERE
+    account.active <> coalesce(latest.active, 0)
+    OR account.transferred <> coalesce(latest.transferred, 0)
+ORDER BY account.institution_id, account.patron_id, account.currency
+LIMIT $1;
+
+-- name: waiting_after
+-- The next row of the outbox for a topic, behind an id.
+SELECT
+    id,
+    keys,
+    payloads,
+    headers
+FROM outbox
+WHERE topic = $1 AND id > $2
+ORDER BY id
+LIMIT 1;
+
+-- name: quarantined_after
+-- The next record of a topic in quarantine, behind a place.
+SELECT
+    outbox_id,
+    place,
+    record_key,
+    payload,
+    headers
+FROM outbox_set_aside
+WHERE topic = $1 AND (outbox_id, place) > ($2::bigint, $3::integer)
+ORDER BY outbox_id, place
+LIMIT 1;
