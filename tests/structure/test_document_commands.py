@@ -42,6 +42,7 @@ RUN = {
     "bursar-bridge --install-completion bash": "tests/end_to_end/test_completion.py",
     "source <(bursar-bridge --show-completion bash)": "tests/end_to_end/test_completion.py",
     "python -m tests.contracts.digests --write": "tests/contracts/test_released.py",
+    "python -m tests.auditor": "tests/support/load_audit.py",
     "python -m tests.structure.sentences --seed 1": "tests/structure/test_sentences.py",
     ".venv/bin/python examples/watch.py": "tests/end_to_end/test_examples.py",
     "DELETE FROM source_seen WHERE institution_id = ... AND topic = ... AND source = ...": (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -10,19 +12,40 @@ from typing import Any
 from tests.oracle.model import Model
 from tests.oracle.tables import AccountId
 from tests.support.process import Site
+from tests.support.programs import ROOT
 from tests.support.topics import read_topic
 
 Row = dict[str, Any]
 
 
 async def audit(site: Site, model: Model) -> None:
-    """Every count, balance and number; the first difference fails."""
+    """Every count, balance and number; the first difference fails.
+
+    The auditor and the command judge without the model, which knows in what order all was decided.
+    """
+    await _auditor_finds_nothing(site)
+    totals = [json.loads(text) for text in (await site.command("audit", "--json")).splitlines()]
+    assert {total["what"] for total in totals} == {"topic"}
     await _accounts_are_the_models(site, model)
     await _transactions_are_numbered_without_gaps(site)
     await _waiting_and_rejected_are_the_models(site, model)
     await _lines_are_the_models(site, model)
     await _nothing_is_left_over(site)
     await _topics_are_the_tables(site)
+
+
+async def _auditor_finds_nothing(site: Site) -> None:
+    """Runs `python -m tests.auditor`, which has a verdict for each invariant."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.auditor", "--json"),
+        cwd=ROOT,
+        env=site.environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await program.communicate()
+    verdicts = [json.loads(text) for text in out.splitlines()]
+    assert [verdict for verdict in verdicts if not verdict["holds"]] == []
+    assert (program.returncode, len(verdicts)) == (0, 7)
 
 
 async def _accounts_are_the_models(site: Site, model: Model) -> None:
