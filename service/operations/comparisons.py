@@ -249,10 +249,10 @@ def _key_of_rejection(published: Published) -> Key:
 
 
 def _rejection(published: Published, row: asyncpg.Record) -> Pairs:
-    return {
-        "value": (sha256(published.value).digest(), row["value_sha256"]),
-        "ce_subject": (published.headers.get("ce_subject"), row["institution_id"]),
-    }
+    pairs: Pairs = {"ce_subject": (published.headers.get("ce_subject"), row["institution_id"])}
+    if row["value_sha256"] is None:  # the bytes were removed after their retention
+        return pairs
+    return {**pairs, "value": (sha256(published.value).digest(), row["value_sha256"])}
 
 
 def _key_of_action(published: Published) -> Key:

@@ -285,18 +285,7 @@ async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None
 
 @pytest.mark.parametrize(
     "file",
-    [
-        "reconcile",
-        "reports",
-        "upkeep",
-        "imports",
-        "erasure",
-        "unclaimed",
-        "alike",
-        "sums",
-        "retention",
-        "audit",
-    ],
+    "reconcile reports upkeep imports erasure unclaimed alike sums retention audit".split(),
 )
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}

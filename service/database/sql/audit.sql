@@ -74,7 +74,10 @@ SELECT
     batch.file_name,
     batch.sha256,
     batch.previous_sha256,
-    sha256(batch.document) AS document_sha256,
+    CASE
+        WHEN batch.document_removed_at IS NULL THEN sha256(batch.document)
+        ELSE batch.sha256
+    END AS document_sha256,
     sha256(batch.manifest) AS manifest_sha256,
     (
         SELECT
@@ -126,22 +129,24 @@ INNER JOIN loan_closed AS loan
     ON k.institution_id = loan.institution_id AND k.loan_id = loan.loan_id;
 
 -- name: rejections_of_keys
--- Rejected records, with the digest of what is published of their bytes. If a record's place is
--- another one's by now, its row has `@` and a time behind the topic's name ('A' comes after '@').
+-- Rejected records, with the digest of what is published of their bytes; NULL if the bytes were
+-- removed. If a record's place is another one's by now, its row has `@` and a time behind the
+-- topic's name ('A' comes after '@').
 SELECT
     k.place,
     stored.institution_id,
-    sha256(CASE
-        WHEN octet_length(stored.record_value) > 524288
-            THEN substring(stored.record_value, 1, 65536)
-        ELSE coalesce(stored.record_value, '')
-    END) AS value_sha256
+    CASE
+        WHEN NOT stored.is_removed AND octet_length(stored.record_value) > 524288
+            THEN sha256(substring(stored.record_value, 1, 65536))
+        WHEN NOT stored.is_removed THEN sha256(coalesce(stored.record_value, ''))
+    END AS value_sha256
 FROM unnest($1::integer [], $2::text [], $3::integer [], $4::bigint [], $5::text [])
     AS k (place, topic, partition, record_offset, reason)
 CROSS JOIN LATERAL ( -- noqa: ST05
     SELECT
         rejected.institution_id,
-        rejected.record_value
+        rejected.record_value,
+        rejected.original_removed_at IS NOT NULL AS is_removed
     FROM rejected
     WHERE
         rejected.topic = k.topic
@@ -151,7 +156,8 @@ CROSS JOIN LATERAL ( -- noqa: ST05
     UNION ALL
     SELECT
         earlier.institution_id,
-        earlier.record_value
+        earlier.record_value,
+        earlier.original_removed_at IS NOT NULL AS is_removed
     FROM rejected AS earlier
     WHERE
         earlier.topic > k.topic || '@'
