@@ -119,6 +119,7 @@ CALLS = (
     Call("upkeep", "take_turn", Reads.KEY, ("reconcile", 86_400)),
     Call("upkeep", "hold_turn", Reads.KEY, ("reconcile",)),
     Call("upkeep", "put_off_turn", Reads.KEY, ("reconcile", 86_400)),
+    Call("upkeep", "keep_turn", Reads.KEY, ("reconcile",)),
     Call("upkeep", "end_turn", Reads.KEY, ("reconcile", 86_400, 0)),
     Call("upkeep", "last_turn", Reads.KEY, ("reconcile",)),
     Call("upkeep", "put_senders", Reads.KEY, ([INSTITUTION], ["fine-created.v1"], ["any"])),
