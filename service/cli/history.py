@@ -198,8 +198,10 @@ def list_payments(
     )
     show(PAYMENTS, [payment_row(row) for row in rows], options.as_json, wide=options.wide)
     if len(rows) == options.limit:
-        last = instant(rows[-1]["paid_at"])
-        complain(f"more may follow: go on with --since {last}, or with a larger --limit")
+        first, last = (instant(rows[at]["paid_at"]) for at in (0, -1))
+        # From the instant of the first row on, the same rows would be listed again.
+        further = "" if first == last else f"--since {last}, or with "
+        complain(f"more may follow: go on with {further}a larger --limit")
 
 
 def payment_row(payment: asyncpg.Record) -> Row:

@@ -27,7 +27,7 @@ LINES = Listing(
 _SUMS = (number("lines"), number("sum"), word("currency"), number("credit"))
 WOULD_BE = Listing("nothing to do", (word("would_be"), word("reason"), *_SUMS))
 BECAME = Listing(
-    "nothing is decided yet",
+    "no line of this file has been decided",
     (word("became"), word("reason"), word("kind"), *_SUMS, number("imported_before")),
 )
 

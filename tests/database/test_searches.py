@@ -171,6 +171,10 @@ async def test_all_payments_are_listed_with_what_became_of_them(
     page = await commands.call("payments", "list", "--limit", "3", "--json")
     assert len(page.stdout.splitlines()) == 3
     assert "go on with --since 2026-10-03T00:00:00Z" in page.stderr
+    page = await commands.call(
+        "payments", "list", "--since", "2026-10-09T00:00:00Z", "--limit", "2", "--json"
+    )
+    assert page.stderr.endswith("more may follow: go on with a larger --limit\n"), page.stderr
     assert (await commands.call("payments", "list", "--since", "soon")).exit_code == 2
 
 
