@@ -75,6 +75,13 @@ mutation-all: venv ## the same with all faults that it can make
 audit: venv ## judges the topics and tables of DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS and BURSAR_TOPIC_PREFIX
 	@$(BIN)/python -m tests.auditor $(ARGS)
 
+# Simulated histories; a seed that fails is printed with the command that runs it again.
+COUNT ?= 2000
+
+.PHONY: faults
+faults: venv ## simulated histories in which much goes wrong; COUNT says how many, ARGS="--seed 5000" the first
+	@$(BIN)/python -m tests.simulator --count $(COUNT) --jobs 2 $(ARGS)
+
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps
 	@$(BIN)/python -m tests.bench $(ARGS)

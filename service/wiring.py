@@ -8,7 +8,7 @@ from uuid import uuid4
 from .apply.applier import Applier
 from .apply.tally import TallyInDatabase, TallySink
 from .consumer.group import Source
-from .consumer.loop import Intake
+from .consumer.loop import Applies, Intake
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.outbox import Outputs
@@ -121,7 +121,7 @@ def new_export_job(
     return ExportJob(applier, topics, profiles, metrics, even_if_paused=even_if_paused)
 
 
-def new_intake(settings: Settings, guard: Guard, applier: Applier, metrics: Metrics) -> Intake:
+def new_intake(settings: Settings, guard: Guard, applier: Applies, metrics: Metrics) -> Intake:
     """Returns the intake, which joins the consumer group when it runs."""
     source = Source(
         group_id=settings.consumer_group,

@@ -6,7 +6,7 @@ stands in a file `sql/*.sql` under a name; the program builds no SQL from string
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -28,6 +28,7 @@ else:
     Pool = asyncpg.Pool
 
 R = TypeVar("R")
+Connect: TypeAlias = "Callable[..., Coroutine[object, object, asyncpg.Connection[asyncpg.Record]]]"
 
 # Starting a thread costs a tenth of a millisecond. The work on so few records takes less time than
 # the event loop can spare.
@@ -72,24 +73,31 @@ _ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-async def create_pool(database_url: str, limits: DatabaseLimits | None = None) -> Pool:
+async def create_pool(
+    database_url: str, limits: DatabaseLimits | None = None, connect: Connect = asyncpg.connect
+) -> Pool:
     """Returns an open pool whose sessions have the given limits; `jsonb` is read as `str`.
+
+    `connect` opens a session and takes the arguments of asyncpg's own function.
 
     Raises OSError or TimeoutError if the server does not answer, and asyncpg.PostgresError if it
     refuses the connection.
     """
     bounds = limits or DatabaseLimits()
     settings = server_settings(bounds)
-    pool = await _new_pool(database_url, bounds, settings)
+    pool = await _new_pool(database_url, bounds, settings, connect)
     if await pool.fetchval("SELECT current_setting('synchronous_commit')") != "off":
         return pool
     # Without synchronous commit a crash of the server can undo a commit whose offsets Kafka already
     # has. Any other value of the server, such as waiting for a standby, stays as it is.
     await pool.close()
-    return await _new_pool(database_url, bounds, {**settings, "synchronous_commit": "on"})
+    settings["synchronous_commit"] = "on"
+    return await _new_pool(database_url, bounds, settings, connect)
 
 
-async def _new_pool(database_url: str, bounds: DatabaseLimits, settings: dict[str, str]) -> Pool:
+async def _new_pool(
+    database_url: str, bounds: DatabaseLimits, settings: dict[str, str], connect: Connect
+) -> Pool:
     return await asyncpg.create_pool(
         database_url,
         min_size=1,
@@ -98,6 +106,7 @@ async def _new_pool(database_url: str, bounds: DatabaseLimits, settings: dict[st
         # The time limits of the server end first; this one is for a server that does not answer.
         command_timeout=bounds.database_reply_seconds_max,
         server_settings=settings,
+        connect=connect,
         init=_convert_instants,
     )
 

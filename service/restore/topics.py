@@ -116,13 +116,14 @@ class Topics:
                 if record.offset < ends[at]
             ]
             if page:
-                last_page_ns = time.monotonic_ns()
                 yield page
+                last_page_ns = time.monotonic_ns()  # the time that the caller takes is no silence
             for at in list(ends):
                 if await self._reader.position(at) >= ends[at]:
                     del ends[at]
                     self._reader.pause(at)
-            if time.monotonic_ns() - last_page_ns > SILENCE_SECONDS_MAX * 1_000_000_000:
+            silence_ns = time.monotonic_ns() - last_page_ns
+            if ends and silence_ns > SILENCE_SECONDS_MAX * 1_000_000_000:
                 raise CannotAsk(f"topic {min(ends).topic} does not give its records")
 
 

@@ -16,15 +16,12 @@ from random import Random
 
 import pytest
 
-from service.core.words import Mode
-from tests.oracle.exporting import waits_for_fine
 from tests.oracle.model import Model
 from tests.oracle.records import Data
-from tests.oracle.tables import FineId
 from tests.support.load import Load
 from tests.support.load_audit import audit
 from tests.support.load_events import Event, lines_of, publish, take_all
-from tests.support.load_rules import LUMP_PAYMENTS, RULES, Rules, export_of, profiles
+from tests.support.load_rules import LUMP_PAYMENTS, RULES, due_fines, export_of, profiles
 from tests.support.process import Site
 from tests.support.topics import read_topic
 
@@ -97,25 +94,12 @@ async def _export(site: Site, model: Model, before: list[Data]) -> list[Data]:
     manifests = [each for each in _manifests(site) if each not in before]
     for institution, profiles_of in RULES.items():
         for rules in profiles_of:
-            due = _due(model, institution, rules)
+            due = due_fines(model, institution, rules)
             sealed = [each for each in manifests if each["profile"] == rules.profile]
             assert sorted(name for name, _, _ in lines_of(sealed)) == sorted(due)
             for manifest in sealed:
                 model.take(export_of(manifest))
     return manifests
-
-
-def _due(model: Model, institution: str, rules: Rules) -> list[FineId]:
-    """What a run of the profile exports now."""
-    sent_back = {(home, row["fine"]) for (home, _), row in model.lines.items() if row["refused"]}
-    active = [
-        name
-        for name, fine in model.fines.items()
-        if name[0] == institution and fine["status"] == "Active" and fine["type"] in rules.types
-        if name not in sent_back
-    ]
-    leaving, only = {fine_id for _, fine_id in active}, rules.terms.mode is Mode.EXPORT_ONLY
-    return [name for name in active if not waits_for_fine(model, name, only, leaving)]
 
 
 def _manifests(site: Site) -> list[Data]:

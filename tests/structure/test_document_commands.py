@@ -44,6 +44,7 @@ RUN = {
     "python -m tests.contracts.digests --write": "tests/contracts/test_released.py",
     "python -m tests.auditor": "tests/support/load_audit.py",
     "python -m tests.structure.sentences --seed 1": "tests/structure/test_sentences.py",
+    "python -m tests.simulator --seed 7 --verbose": "tests/simulator/test_simulator.py",
     ".venv/bin/python examples/watch.py": "tests/end_to_end/test_examples.py",
     "DELETE FROM source_seen WHERE institution_id = ... AND topic = ... AND source = ...": (
         "tests/database/test_runbook.py"

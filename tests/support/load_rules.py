@@ -11,7 +11,10 @@ from service.core.events import ExportFine
 from service.core.ledger import BatchKey, FineKey
 from service.core.terms import Terms
 from service.core.words import LibraryPayments, Mode, Overpayment, ProfileCode
+from tests.oracle.exporting import waits_for_fine
+from tests.oracle.model import Model
 from tests.oracle.records import Data
+from tests.oracle.tables import FineId
 from tests.support.given import Export
 
 OVERDUE, LOST, SERVICE, CREDIT = "OVERDUEFINE", "LOSTITEMREPLACEMENTFEE", "LIBRARYSERVICE", "CREDIT"
@@ -72,6 +75,19 @@ def export_of(manifest: Data) -> Export:
         for line in sorted(manifest["lines"], key=lambda line: line["amount"].startswith("-"))
     )
     return Export(key, CURRENCIES[institution], fines)
+
+
+def due_fines(model: Model, institution: str, rules: Rules) -> list[FineId]:
+    """What a run of the profile exports now."""
+    sent_back = {(home, row["fine"]) for (home, _), row in model.lines.items() if row["refused"]}
+    active = [
+        name
+        for name, fine in model.fines.items()
+        if name[0] == institution and fine["status"] == "Active" and fine["type"] in rules.types
+        if name not in sent_back
+    ]
+    leaving, only = {fine_id for _, fine_id in active}, rules.terms.mode is Mode.EXPORT_ONLY
+    return [name for name in active if not waits_for_fine(model, name, only, leaving)]
 
 
 def profiles() -> str:

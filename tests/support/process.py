@@ -15,6 +15,7 @@ import aiohttp
 import asyncpg
 
 from tests.support.programs import ROOT, Program, start_program
+from tests.support.topics import Read, read_topic
 
 COMMAND_SECONDS_MAX = 120
 POLL_SECONDS = 0.1
@@ -154,6 +155,10 @@ class Site:
     async def rows(self, query: str, *arguments: object) -> list[dict[str, object]]:
         async with connected(self.database_url) as connection:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
+
+    def records(self, contract: str) -> list[Read]:
+        """All records of a contract's topic."""
+        return read_topic(self.servers, self.topic(contract))
 
     async def until(self, holds: Callable[[], Awaitable[bool]], seconds_max: int) -> None:
         """Looks again and again; what runs must be alive all the time."""

@@ -1,0 +1,123 @@
+"""The simulator as a program; `python -m tests.simulator --help`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import NoReturn
+
+import structlog
+
+from tests.simulator.controls import PROTECTIONS
+from tests.simulator.databases import template
+from tests.simulator.run import EVENTS, Outcome, simulate
+from tests.support.services import running_services
+
+TRACE_LINES = 40
+
+
+def main() -> int:
+    arguments = _arguments()
+    _be_quiet()
+    with _postgres() as url, template(url) as name:
+        return _run(arguments, url, name)
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[str]:
+    """The server of DATABASE_URL, or one that is started."""
+    if url := os.environ.get("DATABASE_URL"):
+        yield url
+        return
+    with running_services(print, durable=False) as services:
+        yield services.database_url
+
+
+def _run(arguments: argparse.Namespace, url: str, name: str) -> int:
+    started = time.monotonic()
+    seeds = range(arguments.seed, arguments.seed + arguments.count)
+    failed, done = [], 0
+    events, without = arguments.events, tuple(arguments.without)
+    run = partial(simulate, url=url, template=name, events=events, without=without)
+    for outcome in _outcomes(run, seeds, arguments.jobs, arguments.seconds):
+        done += 1
+        if arguments.trace:
+            print("\n".join(outcome.trace))
+        if arguments.verbose or outcome.problem:
+            print(f"seed {outcome.seed}: {outcome.steps} steps, trace {outcome.digest}", flush=True)
+        if outcome.problem:
+            failed.append(outcome.seed)
+            _explain(outcome)
+    seconds = time.monotonic() - started
+    print(
+        f"simulator: {done} seeds from {arguments.seed} on, {len(failed)} failed, {seconds:.0f} s"
+    )
+    if failed:
+        print(f"failed: {' '.join(map(str, failed))}")
+    return 1 if failed else 0
+
+
+def _outcomes(
+    run: Callable[[int], Outcome], seeds: Sequence[int], jobs: int, seconds_max: int
+) -> Iterator[Outcome]:
+    deadline = time.monotonic() + seconds_max
+    if jobs == 1:
+        for seed in seeds:
+            if time.monotonic() < deadline:
+                yield run(seed)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _be_quiet) as pool:
+        for first in range(0, len(seeds), jobs * 4):
+            yield from pool.map(run, seeds[first : first + jobs * 4])
+            if time.monotonic() > deadline:
+                return
+
+
+def _explain(outcome: Outcome) -> None:
+    print("\n".join(outcome.trace[-TRACE_LINES:]))
+    print(outcome.problem)
+    print(f"again, exactly: python -m tests.simulator --seed {outcome.seed} --trace", flush=True)
+
+
+def _be_quiet() -> None:
+    """What the service logs of its troubles is not of interest."""
+    logging.disable(logging.CRITICAL)
+    structlog.configure(processors=[_drop])
+    # Of a simulation that failed, tasks are left that nobody runs to their end.
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds")
+    parser.add_argument("--events", type=int, default=EVENTS, help="records in half a history")
+    parser.add_argument("--jobs", type=int, default=1, help="how many side by side")
+    parser.add_argument("--seconds", type=int, default=3_600, help="no seed begins after them")
+    parser.add_argument(
+        "--without", nargs="*", default=(), choices=PROTECTIONS, help="protections to take away"
+    )
+    parser.add_argument("--trace", action="store_true", help="print all that happens")
+    parser.add_argument("--verbose", action="store_true", help="print a line for each seed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulator", *sys.argv[1:]])
+    sys.exit(main())
