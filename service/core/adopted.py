@@ -107,11 +107,15 @@ class WaitingLines:
         return {line.key: line.export_number for line in self._table.now.values()}
 
     def are_for(self, account: AccountKey, fines: Mapping[FineKey, Fine]) -> bool:
-        """Whether one of the lines that wait is of this account, as far as that is known.
+        """Whether a debit's line that waits is of this account, as far as that is known.
 
-        `fines` are the fines that are known.
+        `fines` are the fines that are known. Lines of credits do not count: a sum pays no credits,
+        and it may be the very sum that makes the credit whose line waits.
         """
-        return any(_account_of(line, fines.get(line.fine)) == account for line in self.all())
+        return any(
+            line.amount > 0 and _account_of(line, fines.get(line.fine)) == account
+            for line in self.all()
+        )
 
     def put(self, line: AdoptedLine) -> None:
         """Replaces a line. One that waits no more is noted for its fine's queue."""

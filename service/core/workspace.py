@@ -198,7 +198,7 @@ class Workspace:
         return credited(credit, self.fines.now)
 
     def awaits_lines(self, account: AccountKey) -> bool:
-        """Whether an adopted line waits that is known to be of this account."""
+        """Whether a debit's adopted line waits that is known to be of this account."""
         return bool(self.adopted) and self.adopted.are_for(account, self.fines.now)
 
     def fines_of_batch(self, batch: BatchKey) -> list[FineKey]:

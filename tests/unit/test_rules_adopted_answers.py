@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.core.events import TakeLines
-from service.core.ledger import BatchKey, FineKey, LineKey
+from service.core.ledger import BatchKey, FineKey, LineKey, SourceKey
+from service.core.payments import excess_credit_id
 from service.core.shares import LumpRule
-from tests.support.bursar import accepts, pays, pays_sum, refuses, reverses, tells
+from tests.support.bursar import ERP, accepts, pays, pays_sum, refuses, reverses, tells
 from tests.support.given import (
     RETRIES,
     UNI,
@@ -139,6 +140,22 @@ def test_a_sum_of_another_account_does_not_wait() -> None:
     ledger.take(exports("F3", batch=2))
     ledger.take(pays_sum(5_00, "P2"))
     assert now(ledger, "F3") == transferred(0)
+
+
+def test_5b_9_a_sum_does_not_wait_for_the_line_of_the_credit_that_it_makes() -> None:
+    credit = excess_credit_id(SourceKey(UNI, ERP, "p1"))
+    lines = [(exports(), 10_00), (exports(credit, batch=2), -5_00)]
+    ledger = recovering(adopted=lines, patron="P1")
+    ledger.store.lump_rules[UNI] = LumpRule.OLDEST_FIRST
+    ledger.take(creates(10_00))
+    done = ledger.take(pays_sum(15_00))
+    assert ledger.waits() == {}
+    assert [moved(line)[0] for line in done.transactions] == [
+        "payment",
+        "credit",
+        "export_and_paid",
+    ]
+    sound(ledger.store)
 
 
 def test_sums_pay_the_fines_of_adopted_lines_in_the_order_of_their_exports() -> None:

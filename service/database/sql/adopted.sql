@@ -169,4 +169,4 @@ WHERE line.state = 'waiting';
 
 -- name: recovery_is_open
 -- Whether a recovery has not ended: the intake has not read yet all that was read before.
-SELECT EXISTS (SELECT FROM recovery WHERE state <> 'done') AS is_open;
+SELECT EXISTS (SELECT FROM recovery WHERE state <> 'done') AS is_open; -- noqa

@@ -99,7 +99,7 @@ INNER JOIN unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, p
 -- it: nearly always there are none, and then no other statement asks for them.
 SELECT
     clock_timestamp() AS recorded_at,
-    EXISTS (SELECT FROM adopted_line WHERE state = 'waiting') AS lines_wait;
+    EXISTS (SELECT FROM adopted_line WHERE state = 'waiting') AS lines_wait; -- noqa
 
 -- name: limit_waits
 -- Limits the waits of this transaction. If the limit of the session is shorter, it stays; 0 is no

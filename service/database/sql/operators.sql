@@ -376,7 +376,7 @@ WHERE amendment.unconfirmed
 UNION ALL
 SELECT
     'adopted_line' AS reason,
-    count(DISTINCT (line.institution_id, line.fine_id))::bigint AS fines
+    count(DISTINCT (line.institution_id, line.fine_id))::bigint AS fines -- noqa
 FROM adopted_line AS line
 CROSS JOIN LATERAL ( -- noqa: ST05
     SELECT FROM fine

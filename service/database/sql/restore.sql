@@ -120,7 +120,7 @@ SET
 
 -- name: has_unsent_records
 -- Does the outbox hold anything? Its rows have the full names of their topics.
-SELECT EXISTS (SELECT FROM outbox) AS has_unsent_records;
+SELECT EXISTS (SELECT FROM outbox) AS has_unsent_records; -- noqa: CP03,LT01,LT06
 
 -- name: input_offsets
 -- Where this database goes on in each input partition it has read.
