@@ -33,7 +33,7 @@ from tests.support.services import ServicesUnavailable
 RECORDS = 2_000
 COMMAND_SECONDS_MAX = 600
 PREFIX, GROUP = "drill.", "drill"
-AUDITS = (("reconcile",),)
+AUDITS = (("reconcile",), ("audit",))
 OLDER = 3
 RECOVERY_ENDED = "recovery_ended"
 

@@ -7,8 +7,9 @@ from service.core.events import TakeLines
 from service.core.ledger import BatchKey, FineKey, LineKey, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.shares import LumpRule
-from tests.support.bursar import ERP, accepts, pays, pays_sum, refuses, reverses, tells
+from tests.support.bursar import accepts, pays, pays_sum, refuses, reverses, tells
 from tests.support.given import (
+    ERP,
     RETRIES,
     UNI,
     Export,
