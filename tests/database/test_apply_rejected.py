@@ -46,7 +46,9 @@ REJECTED = {
         currency=ABSENT,
         changed_at="2026-09-02T09:59:59Z",
     ),
-    "already_exported": change(change_id="n", fine_id="BOTH-1"),
+    "already_exported": change(
+        change_id="n", fine_id="BOTH-1", kind="cancelled", amount=ABSENT, currency=ABSENT
+    ),
     "already_closed": change(change_id="n", fine_id="CLOSED-1"),
     "exceeds_remaining": change(change_id="n", fine_id="F-1", amount="95.51"),
     "no_change": change(

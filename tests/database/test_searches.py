@@ -122,9 +122,8 @@ def paid(number: int, **overrides: object) -> dict[str, object]:
     return {"payment_id": f"P-{number}", "paid_at": at, "amount": "20.00", **overrides}
 
 
-async def test_all_payments_are_listed_with_what_became_of_them(
-    path: WritePath, commands: Commands
-) -> None:
+async def take_payments(path: WritePath) -> None:
+    """Payments of every outcome, on a fine of 30.00 that was exported."""
     await path.take(fine(amount="30.00"))
     await export(path)
     back = {"amount": ABSENT, "fine_id": ABSENT}
@@ -141,6 +140,12 @@ async def test_all_payments_are_listed_with_what_became_of_them(
         payment(**paid(9, institution_id="77", fine_id="F-9", currency="JPY", amount="7")),
         record("bursar-payment.v1", b"{"),
     )
+
+
+async def test_all_payments_are_listed_with_what_became_of_them(
+    path: WritePath, commands: Commands
+) -> None:
+    await take_payments(path)
     listed = await commands.lines("payments", "list")
     made = [row["credit_id"] for row in listed if row["credit_id"]]
     assert [(row["payment_id"], row["outcome"], row["in_words"]) for row in listed] == [

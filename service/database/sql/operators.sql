@@ -83,17 +83,22 @@ ORDER BY parked.arrival
 LIMIT $10;
 
 -- name: parked_as
--- The bytes of what waits under an identity.
+-- The bytes of what waits under an identity, as they came.
 SELECT
-    topic,
-    partition,
-    record_offset,
-    record_key,
-    record_value,
-    record_headers,
-    traceparent
+    parked.topic,
+    parked.partition,
+    parked.record_offset,
+    parked.record_key,
+    coalesce(kept.record_value, parked.record_value) AS record_value,
+    coalesce(kept.record_headers, parked.record_headers) AS record_headers,
+    parked.traceparent
 FROM parked
-WHERE record = $1 AND institution_id = $2 AND source = $3 AND id = $4;
+LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
+WHERE
+    parked.record = $1
+    AND parked.institution_id = $2
+    AND parked.source = $3
+    AND parked.id = $4;
 
 -- name: parked_errors
 -- What the database refused; the bytes alone say whose record it is.
