@@ -93,7 +93,11 @@ async def world(
     file.write_text(PROFILE)
     settings = {"BURSAR_PROFILES_FILE": str(file), "BURSAR_TOPIC_PREFIX": topic_prefix}
     commands = Commands(database_url, bootstrap_servers, **settings)
-    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers, kafka_request_timeout_ms=2_000)
+    access = KafkaAccess(
+        kafka_bootstrap_servers=bootstrap_servers,
+        kafka_request_timeout_ms=2_000,
+        topic_prefix=topic_prefix,
+    )
     async with write_path(database_url) as path:
         balances, _, _, loans, rejected, actions = topics
         outputs = Outputs(balances, loans, rejected, actions, "/tests")

@@ -29,8 +29,9 @@ def waiting_of(tables: Tables, key: FineId) -> list[ModelAdopted]:
 
 
 def awaits(tables: Tables, account: AccountId) -> bool:
-    """Whether a line of the account waits, so that its sums wait, too."""
-    return any(_account_of(tables, line) == account for line in tables.adopted)
+    """Whether a debit's line of the account waits, so that its sums wait, too."""
+    debits = [line for line in tables.adopted if line.amount > 0]
+    return any(_account_of(tables, line) == account for line in debits)
 
 
 def _account_of(tables: Tables, line: ModelAdopted) -> AccountId | None:

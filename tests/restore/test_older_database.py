@@ -91,7 +91,7 @@ def check_ends(ends: list[Ended]) -> None:
     assert len({item.line for item in ends}) == 1, ends
 
 
-@pytest.mark.parametrize("variant", map(chosen, VARIANTS), ids=name_of)
+@pytest.mark.parametrize("variant", list(map(chosen, VARIANTS)), ids=name_of)
 async def test_nothing_is_written_on_top_of_an_older_database(
     world: World, variant: Variant
 ) -> None:
