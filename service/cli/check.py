@@ -12,6 +12,9 @@ from ..settings import unknown_variables
 from .errors import FAILED, settings_or_exit
 from .lists import Listing, sentence, word
 
+# The subject of the fault that the settings lead to another Kafka than the database's.
+KAFKA_HOME = "kafka home"
+
 
 class Verdict(StrEnum):
     """Whether the service can start: with a note it can, and the note is worth reading."""

@@ -19,11 +19,11 @@ from ..operations.purge import KINDS
 from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unused_words import unused_words
 from ..settings import Settings
-from .check import Finding, fault, note, ok
+from .check import KAFKA_HOME, Finding, fault, note, ok
 from .check_services import answer_of
 from .pausing import pause_in_words
 from .purging import kept_for
-from .restore_check import finding_of
+from .restore_check import stop_of
 from .session import database
 from .texts import age, counted, money
 
@@ -50,7 +50,9 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
         ]
     async with database(settings) as pool:
         restored = await answer_of("restore check", partial(_restored, settings, pool))
-        inputs = await answer_of("input topics", partial(_input_topics, settings, pool))
+        inputs: list[Finding] = []
+        if all(finding.subject != KAFKA_HOME for finding in restored):
+            inputs = await answer_of("input topics", partial(_input_topics, settings, pool))
         return [*restored, *inputs, _retention(settings)] + [
             finding
             for subject, question, otherwise in questions
@@ -64,9 +66,10 @@ async def _ask(pool: Pool, question: Question) -> list[Finding]:
 
 
 async def _restored(settings: Settings, pool: Pool) -> list[Finding]:
-    problem = await finding_of(settings, pool)
-    if problem is not None:
-        return [fault("restore check", problem)]
+    """With another Kafka than its own, nothing can be said of the topics of the database."""
+    stop = await stop_of(settings, pool)
+    if stop is not None:
+        return [fault(KAFKA_HOME if stop.is_elsewhere else "restore check", stop.message)]
     return [ok("restore check", "Kafka knows nothing that this database does not")]
 
 

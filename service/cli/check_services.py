@@ -15,13 +15,14 @@ from ..kafka.clients import KafkaUnavailable, close_client, new_admin, start
 from ..kafka.topic_settings import Concern, Difference, check_topics
 from ..kafka.topics import LARGE
 from ..settings import Settings
-from .check import Finding, Verdict, fault, note, ok
+from .check import KAFKA_HOME, Finding, Verdict, fault, note, ok
 from .problems import error_texts, is_operator_error
 
 if TYPE_CHECKING:
     from ..export.profiles.profile import Profiles
 
 SECONDS_MAX = 15
+OF_TOPICS = ("topics", "limits")  # say nothing of a database whose topics are others
 
 
 async def findings(settings: Settings) -> list[Finding]:
@@ -36,9 +37,12 @@ async def findings(settings: Settings) -> list[Finding]:
         from . import check_database  # with the write path
 
         # Each of its questions has a limit of its own.
-        results += await answer_of(
+        answers = await answer_of(
             "database", lambda: check_database.findings(settings, profiles), seconds_max=None
         )
+        if any(finding.subject == KAFKA_HOME for finding in answers):
+            results = [each for each in results if each.subject not in OF_TOPICS]
+        results += answers
     return results
 
 

@@ -45,8 +45,10 @@ INPUTS = Listing(
     (identifier("topic"), number("partition"), number("goes_on_at"), number("read_up_to")),
 )
 NEXT = (
-    "start the service with `bursar-bridge run`: it reads its input again, and exports nothing "
-    "until it has; then look at `bursar-bridge recovered accounts` and `recovered decisions`"
+    "first pause again the profiles that were paused since the backup (`bursar-bridge recovered "
+    "decisions`, `bursar-bridge export pause`); then start the service with `bursar-bridge run`: "
+    "it reads its input again, and exports nothing until it has; then look at `bursar-bridge "
+    "recovered accounts` and `recovered decisions`"
 )
 
 R = TypeVar("R")
@@ -146,8 +148,14 @@ def _show(shown: Shown, as_json: bool, *, is_done: bool) -> None:
             typer.echo(f"{title}: {len(rows)}" + _first(len(rows)))
             show(listing, rows[:ROWS_MAX], as_json)
     if done.erasures and not as_json:
-        erasures = counted(done.erasures, "erasure")
-        typer.echo(f"{erasures} of personal data have to be asked for again: `bursar-bridge erase`")
+        typer.echo(erasures_in_words(done.erasures))
+
+
+def erasures_in_words(erasures: int) -> str:
+    """What is to be done about the erasures of personal data that the database lacks."""
+    have = "has" if erasures == 1 else "have"
+    what = counted(erasures, "erasure")
+    return f"{what} of personal data {have} to be asked for again: `bursar-bridge erase`"
 
 
 def _first(rows: int) -> str:

@@ -1,8 +1,8 @@
 """`bursar-bridge restore-check`: is this database older than Kafka, and what was found."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 
 import orjson
 import typer
@@ -10,7 +10,7 @@ import typer
 from ..database.session import Connection, Pool
 from ..messages.values import instant
 from ..restore import operators
-from ..restore.findings import CannotAsk
+from ..restore.findings import CannotAsk, Finding, FindingKind
 from ..settings import Settings
 from ..wiring import new_check, new_outputs
 from .commands.options import DecisionOptions
@@ -75,8 +75,11 @@ def clear(
 
     state = _state(decided)
     if state.findings:
-        _show(state, decision.as_json)
-    elif state.verdict is None and decide is operators.clear:
+        _show_findings(state, decision.as_json)
+        is_new = decide is operators.accept_existing_topics
+        complain(f"not cleared: {way_out(state.findings, is_new=is_new)}")
+        raise typer.Exit(OLDER)
+    if state.verdict is None and decide is operators.clear:
         typer.echo("there was nothing to clear: the check finds nothing")
     else:
         typer.echo("cleared: the service can start")
@@ -132,8 +135,30 @@ def billed_row(batch: operators.PublishedManifest) -> Row:
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
 
 
-def _show(state: operators.State, as_json: bool) -> None:
-    """Ends the command with 3 unless all is well."""
+def way_out(findings: Sequence[Finding], *, is_new: bool = False) -> str:
+    """What to do about findings of the check, in a sentence. `is_new`: of a new database, to which
+    there is nothing to recover.
+    """
+    kinds = {finding.kind for finding in findings}
+    if FindingKind.OTHER_KAFKA in kinds:
+        return "correct the settings, or say that the topics have moved, as the finding says"
+    if is_new:
+        return "set BURSAR_CONSUMER_GROUP to a group that has not read the input topics"
+    if FindingKind.UNREADABLE in kinds:
+        return "give the service the right that the finding names"
+    if FindingKind.RECOVERY_INTERRUPTED in kinds:
+        return "`bursar-bridge recover` goes on with the recovery"
+    if kinds == {FindingKind.FOREIGN_RECORD}:
+        clear = "bursar-bridge restore-check clear --accept-foreign-records --reason TEXT"
+        return f"stop the program that wrote the records; then `{clear}` passes over them"
+    return (
+        "`bursar-bridge recover --dry-run` shows how this database would be made to go on; for "
+        'other ways out see the runbook, "An older database"'
+    )
+
+
+def _show_findings(state: operators.State, as_json: bool) -> None:
+    """Shows the verdict, and what the check finds now or why it cannot be asked."""
     verdict = state.verdict
     if verdict is not None:
         row: Row = {
@@ -153,8 +178,15 @@ def _show(state: operators.State, as_json: bool) -> None:
             for finding in state.findings
         ]
         show(FINDINGS, rows, as_json)
+
+
+def _show(state: operators.State, as_json: bool) -> None:
+    """Ends the command with 3 unless all is well, and says what to do."""
+    _show_findings(state, as_json)
     if state.is_sound:
         return
+    if state.findings:
+        complain(way_out(state.findings))
     if state.verdict is None and not state.findings:
         raise typer.Exit(FAILED)
     if not state.findings and state.problem is None:
@@ -162,14 +194,28 @@ def _show(state: operators.State, as_json: bool) -> None:
     raise typer.Exit(OLDER)
 
 
-async def finding_of(settings: Settings, pool: Pool) -> str | None:
-    """The line with which the service would stop now; None if it would start. Raises CannotAsk."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the service would stop now: the message with which it would.
+
+    `is_elsewhere`: the settings lead to another Kafka cluster or topic prefix than the database's.
+    """
+
+    message: str
+    is_elsewhere: bool
+
+
+async def stop_of(settings: Settings, pool: Pool) -> Stop | None:
+    """Why the service would stop now; None if it would start. Raises CannotAsk."""
     state = await operators.read_state(pool, new_check(settings))
+    elsewhere = [each for each in state.findings if each.kind is FindingKind.OTHER_KAFKA]
+    if elsewhere:
+        return Stop(elsewhere[0].message, is_elsewhere=True)
     if state.verdict is not None:
-        return state.verdict.detail
+        return Stop(state.verdict.detail, is_elsewhere=False)
     if state.problem is not None:
         raise CannotAsk(state.problem)
-    return state.findings[0].message if state.findings else None
+    return Stop(state.findings[0].message, is_elsewhere=False) if state.findings else None
 
 
 async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
@@ -179,10 +225,10 @@ async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
     Used by commands that only read, whose result would be misleading without the warning.
     """
     try:
-        finding = await finding_of(settings, pool)
+        stop = await stop_of(settings, pool)
     except CannotAsk as problem:
         complain(f"not compared with Kafka: {problem}")
         return False
-    if finding is not None:
-        complain(finding)
-    return finding is not None
+    if stop is not None:
+        complain(stop.message)
+    return stop is not None

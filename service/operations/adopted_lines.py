@@ -154,8 +154,16 @@ def _in_words(row: asyncpg.Record, status: Status | None) -> str:
         return "its fine is in dispute"
     if status is Status.CLOSED:
         return "its fine is closed in the library"
-    remaining = format_minor(row["remaining"], row["currency"])
-    return f"{remaining} remains of its fine, and the line has another amount"
+    if row["fine_currency"] != row["currency"]:
+        return "its fine has another currency"
+    if row["remaining"] != row["amount"]:
+        remaining = format_minor(row["remaining"], row["currency"])
+        return f"{remaining} remains of its fine, and the line has another amount"
+    if row["is_behind_older"]:
+        return "an older line waits for its fine"
+    if row["is_behind_credited"]:
+        return "a line of the fine that it credits waits, too"
+    return "its fine takes it when the service reads again (`bursar-bridge run`)"
 
 
 async def take(applier: Applier, line: WaitingLine, why: Justification) -> DecisionResult:

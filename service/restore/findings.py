@@ -14,6 +14,10 @@ from .home import KafkaHome
 
 ACCEPT_MOVE = "restore-check accept-move --reason TEXT"
 ADVICE = "see `bursar-bridge restore-check show` and the runbook"
+ADVICE_OLDER = (
+    "see `bursar-bridge restore-check show`, what `bursar-bridge recover --dry-run` would do, and "
+    "the runbook"
+)
 SQL = statements("restore")
 
 
@@ -65,7 +69,7 @@ class Finding:
         """The line with which a process stops because of the finding."""
         if self.kind in NO_VERDICTS:
             return f"{self.text}: {ADVICE}"
-        return f"an older database was restored: {self.text}; {ADVICE}"
+        return f"an older database was restored: {self.text}; {ADVICE_OLDER}"
 
     def error(self) -> OlderDatabase:
         """The exception with which a process stops because of the finding."""

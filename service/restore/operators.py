@@ -13,6 +13,7 @@ from ..runtime.problems import OperatorError
 from ..settings.access import KafkaAccess
 from .check import Answer, CheckTooSlow, RestoreCheck
 from .findings import (
+    ADVICE_OLDER,
     CannotAsk,
     Finding,
     FindingKind,
@@ -130,7 +131,7 @@ async def accept_move(
             if before is None:
                 raise NotMoved("this database belongs to no Kafka cluster yet: start the service")
             if await read_verdict(connection) is not None:
-                raise NotMoved("an older database was restored: `bursar-bridge restore-check show`")
+                raise NotMoved(f"an older database was restored: {ADVICE_OLDER}")
             if before.topic_prefix != after.topic_prefix:
                 await _require_empty_outbox(connection, before)
             if before != after:

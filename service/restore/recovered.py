@@ -55,7 +55,9 @@ async def accounts(
 
 
 async def decisions(connection: Connection, epoch: int | None = None) -> Rows:
-    """The decisions of people that a restored database lacked."""
+    """The decisions of people that a restored database lacked, but those about the restore check,
+    which nobody has to repeat.
+    """
     return await connection.fetch(SQL["decisions"], epoch)
 
 

@@ -158,6 +158,27 @@ async def test_a_fine_that_nothing_is_read_about_takes_its_line(
     assert status == "Transferred"
 
 
+async def test_a_line_whose_amount_remains_names_what_it_waits_for(
+    path: WritePath, restored: WritePath
+) -> None:
+    """An older line of its fine, and the line of the fine that a credit is of."""
+    await lose(path, restored)
+    await adopt(path, restored)
+    await restored.take(LATER[2])
+    await restored.pool.execute(
+        "UPDATE adopted_line SET fine_id = 'F-0', amount = 9550, export_number = export_number + 1"
+        " WHERE fine_id = 'F-1'"
+    )
+    async with restored.pool.acquire() as connection:
+        lines = await waiting_lines(connection, LineFilter())
+    assert [(line.fine.fine_id, line.in_words) for line in lines] == [
+        ("F-0", "its fine takes it when the service reads again (`bursar-bridge run`)"),
+        ("C-2", "a line of the fine that it credits waits, too"),
+        ("F-2", "its fine is not known: its fine-created was not read again"),
+        ("F-0", "an older line waits for its fine"),
+    ]
+
+
 async def test_nothing_is_exported_before_the_recovery_has_ended(
     path: WritePath, restored: WritePath
 ) -> None:

@@ -17,6 +17,11 @@ from tests.support.write_path import Record, WritePath, change, fine, payment
 
 PROFILE = institution() + profile(fine_types=["OVERDUEFINE"])
 PROFILES = profiles_with(fine_types=["OVERDUEFINE"])
+LOST = """
+INSERT INTO recovery_decision
+    (epoch, ce_id, action_id, action, subject, details, outcome, recorded_at)
+VALUES (2, $1, $2, $3, '{}', '{}', 'done', now())
+"""
 WHY = ("--reason", "asked the bursar", "--operator", "ann")
 
 
@@ -54,6 +59,18 @@ async def test_lines_that_no_fine_has_taken_are_listed_with_the_reason(commands:
     assert len(await commands.lines("recovered", "lines", "--fine", "F-3")) == 1
     ended = await commands.call("recovered", "lines")
     assert "the recovery goes on" in ended.stderr
+
+
+async def test_a_pause_that_was_lost_is_made_again_before_the_service_reads(
+    restored: WritePath, commands: Commands
+) -> None:
+    for number, action in enumerate(("export_pause", "restore_check_recover"), start=1):
+        await restored.pool.execute(LOST, f"ce-{number}", number, action)
+    (lost,) = await commands.lines("recovered", "decisions")
+    assert lost["action"] == "export_pause"
+    ended = await commands.call("export", "pause", "--all", *WHY)
+    assert ended.exit_code == 0, ended.output
+    assert await restored.value("SELECT count(*) FROM export_pause") == 1
 
 
 async def test_a_person_gives_a_line_to_its_fine(restored: WritePath, commands: Commands) -> None:

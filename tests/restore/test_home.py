@@ -42,9 +42,19 @@ async def _show_and_clear_say_the_same(world: World) -> None:
     commands = commands_of(world)
     (finding,) = await commands.lines("restore-check", "show", code=OLDER)
     assert finding["finding"] == "other_kafka"
-    assert "belongs to the cluster another" in (await commands.call("check")).stdout
+    await _check_says_nothing_of_topics(world)
     for option in ((), ("--accept-existing-topics",), ("--accept-foreign-records",)):
         assert (await commands.call("restore-check", "clear", *option, *WHY)).exit_code != 0
+
+
+async def _check_says_nothing_of_topics(world: World) -> None:
+    """They are not those of the database, and with another prefix there are none."""
+    commands = commands_of(world)
+    commands.environment["BURSAR_TOPIC_PREFIX"] = f"{world.site.prefix}not."
+    checked = (await commands.call("check")).stdout
+    assert "belongs to the cluster another" in checked
+    for words in ("topics create", "input topics", "limits"):
+        assert words not in checked
 
 
 async def _a_running_service_notices_it(world: World) -> None:

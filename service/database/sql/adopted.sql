@@ -138,7 +138,20 @@ SELECT
     line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
     line.amount, line.currency, line.fine_status, line.refused_reason, line.refused_at,
     line.cutoff, line.patron_id, fine.status, fine.remaining, fine.outstanding,
-    fine.line AS other_line,
+    fine.line AS other_line, fine.currency AS fine_currency,
+    EXISTS ( -- noqa: CP03, LT01, LT06
+        SELECT FROM adopted_line AS older
+        WHERE
+            older.institution_id = line.institution_id AND older.fine_id = line.fine_id
+            AND older.state = 'waiting' AND older.export_number < line.export_number
+    ) AS is_behind_older,
+    EXISTS ( -- noqa: CP03, LT01, LT06
+        SELECT FROM adopted_line AS ahead
+        WHERE
+            fine.type = 'CREDIT'
+            AND ahead.institution_id = fine.institution_id AND ahead.fine_id = fine.credit_of
+            AND ahead.state = 'waiting' AND ahead.export_number <= line.export_number
+    ) AS is_behind_credited,
     (
         SELECT count(*)
         FROM parked

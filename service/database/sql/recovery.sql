@@ -427,7 +427,8 @@ WHERE
 ORDER BY kept.institution_id, kept.patron_id, kept.currency, kept.epoch;
 
 -- name: decisions
--- The decisions of people that the restored database lacked ($1: as above).
+-- The decisions of people that the restored database lacked ($1: as above). Those about the restore
+-- check are left out: the recovery has taken their place, and nobody repeats them.
 SELECT
     epoch,
     ce_id,
@@ -439,7 +440,7 @@ SELECT
     outcome,
     recorded_at
 FROM recovery_decision
-WHERE $1::integer IS NULL OR epoch = $1
+WHERE ($1::integer IS NULL OR epoch = $1) AND NOT starts_with(action, 'restore_check_')
 ORDER BY recorded_at, action_id;
 
 -- name: unsettled_accounts
