@@ -38,6 +38,7 @@ TABLES = (
     "profile_counter",
     "quarantine_release",
     "recovery",
+    "recovery_account",
     "rejected",
 )
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from tests.auditor.evidence import Data, Evidence, Finding, Record, Row, json_of
 from tests.auditor.facts import AccountId, account_id
+from tests.auditor.recoveries import published_again
 
 CONTRACT = "balance-changed.v1"
 
@@ -21,7 +22,7 @@ class _Streams:
         self._rows = {
             (*account_id(row), row["sequence"]): row
             for row in evidence.tables["ledger_transaction"]
-        }
+        } | published_again(evidence)
         self._epoch = max((row["epoch"] for row in evidence.tables["recovery"]), default=1)
         self._values: dict[str, bytes | None] = {}
         self.by_account: dict[AccountId, dict[int, tuple[int, Data]]] = defaultdict(dict)

@@ -15,24 +15,10 @@ from service.operations.recovery import EndRecovery
 from service.restore.known import unknown
 from tests.support.exports import fines
 from tests.support.quarantine import rows_for
+from tests.support.raising import begin_recovery
 from tests.support.write_path import PREFIX, WritePath, fine, payment
 
 BALANCES = "balance-changed.v1"
-BEGUN = """
-INSERT INTO recovery (epoch, state, finding, evidence, operator, reading_since)
-VALUES (2, 'reading', 'unknown_record', '[]', 'ann', clock_timestamp())
-"""
-AHEAD = """
-INSERT INTO recovery_account
-SELECT
-    institution_id, patron_id, currency, 2, epoch, sequence, 1, 8, 0, 0,
-    '{"kind": "waiver", "fine_id": "F-1", "occurred_at": "2026-09-01T00:00:00Z"}', 8
-FROM account
-WHERE institution_id = '6050' AND patron_id = 'P-1'
-"""
-RAISED = (
-    "UPDATE account SET epoch = 2, sequence = CASE patron_id WHEN 'P-1' THEN 8 ELSE sequence END"
-)
 
 
 @pytest.fixture
@@ -41,8 +27,7 @@ async def path(path: WritePath) -> WritePath:
     other = {"patron_id": "P-2", "name": "Roe", "user_group": "STUDENT", "identifiers": []}
     await path.take(fine(comment="came late"), fine(fine_id="F-2", patron=other))
     await path.pool.execute("DELETE FROM outbox")
-    for statement in (BEGUN, AHEAD, RAISED):
-        await path.pool.execute(statement)
+    await begin_recovery(path.pool, epoch=2, raised_to=8)
     return path
 
 

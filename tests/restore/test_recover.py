@@ -10,6 +10,8 @@ from contextlib import closing
 import pytest
 from confluent_kafka import Consumer
 
+from tests.auditor.judge import broken
+from tests.auditor.sources import read_evidence
 from tests.restore.test_older_database import commands_of, name_of
 from tests.restore.variants import (
     RECOVERABLE,
@@ -67,10 +69,18 @@ async def check_recovered(world: World, lost: str) -> None:
     assert {t: rows for t, rows in now.items() if t not in grown} == {
         t: rows for t, rows in before.items() if t not in grown
     }
-    for arguments in (("restore-check", "show"), ("reconcile",)):
+    await check_agrees(world)
+
+
+async def check_agrees(world: World) -> None:
+    """What is recorded agrees with itself, with what was published and with what readers have."""
+    for arguments in (("restore-check", "show"), ("reconcile",), ("audit",)):
         result = await commands_of(world).call(*arguments)
         assert result.exit_code == 0, result.output
     await check_readers(world)
+    site = world.site
+    evidence = await read_evidence(site.database_url, site.servers, site.prefix)
+    assert broken(evidence) == []
 
 
 async def check_readers(world: World) -> None:
@@ -112,7 +122,7 @@ async def test_after_a_day_of_everything_it_goes_on_above_all_that_was_published
     assert again == Ended(1, again.line)
     assert "nothing to recover" in again.line
     await reads_again(world)
-    await check_readers(world)
+    await check_agrees(world)
     batches = await world.site.rows("SELECT batch_number FROM export_batch ORDER BY 1")
     assert [row["batch_number"] for row in batches] == [1]
 

@@ -6,9 +6,13 @@
 SELECT set_config('statement_timeout', $1::text, TRUE) AS statement_timeout;
 
 -- name: recorded_counts
--- How many records of each contract were recorded.
+-- How many records of each contract were recorded. An event that a recovery has published again is
+-- no transaction.
 SELECT
-    (SELECT count(*) FROM ledger_transaction) AS transactions,
+    (
+        (SELECT count(*) FROM ledger_transaction)
+        + (SELECT count(announced_sequence) FROM recovery_account)
+    ) AS transactions,
     (SELECT count(*) FROM export_batch) AS batches,
     (SELECT count(*) FROM loan_closed) AS loans,
     (SELECT count(*) FROM rejected) AS rejections,
@@ -27,11 +31,59 @@ FROM recovery;
 
 -- name: transactions_of_keys
 -- Transactions with the balances and the fine after them. `line_state` is that of the line that a
--- refusal has taken back.
+-- refusal has taken back. An event that a recovery has published again is the last transaction
+-- before its number, with an id and a time of its own. Its epoch is the one of that time: a later
+-- recovery may have published what an earlier one had left.
+WITH asked AS (
+    SELECT *
+    FROM unnest($1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [])
+        AS k (place, institution_id, patron_id, currency, sequence)
+),
+
+named AS (
+    SELECT
+        place,
+        institution_id,
+        patron_id,
+        currency,
+        sequence,
+        NULL::integer AS epoch,
+        NULL::text AS transaction_id,
+        NULL::timestamptz AS recorded_at
+    FROM asked
+    UNION ALL
+    SELECT
+        asked.place,
+        asked.institution_id,
+        asked.patron_id,
+        asked.currency,
+        (
+            SELECT max(earlier.sequence) FROM ledger_transaction AS earlier
+            WHERE
+                earlier.institution_id = again.institution_id
+                AND earlier.patron_id = again.patron_id
+                AND earlier.currency = again.currency
+                AND earlier.sequence < again.announced_sequence
+        ) AS sequence,
+        (
+            SELECT max(recovery.epoch) FROM recovery
+            WHERE recovery.started_at <= again.announced_at
+        ) AS epoch,
+        again.announced_id,
+        again.announced_at
+    FROM asked
+    INNER JOIN recovery_account AS again
+        ON
+            asked.institution_id = again.institution_id
+            AND asked.patron_id = again.patron_id
+            AND asked.currency = again.currency
+            AND asked.sequence = again.announced_sequence
+)
+
 SELECT
-    k.place,
-    kept.epoch,
-    kept.transaction_id,
+    named.place,
+    coalesce(named.epoch, kept.epoch) AS epoch,
+    coalesce(named.transaction_id, kept.transaction_id) AS transaction_id,
     kept.fine_id,
     kept.kind,
     kept.label,
@@ -45,7 +97,7 @@ SELECT
     kept.fine_remaining,
     kept.fine_outstanding,
     kept.occurred_at,
-    kept.recorded_at,
+    coalesce(named.recorded_at, kept.recorded_at) AS recorded_at,
     (
         SELECT line.state FROM export_line AS line
         WHERE
@@ -53,14 +105,13 @@ SELECT
             AND line.institution_id = kept.institution_id
             AND line.bursar_transaction_id = kept.cause ->> 'bursar_transaction_id'
     ) AS line_state
-FROM unnest($1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [])
-    AS k (place, institution_id, patron_id, currency, sequence)
+FROM named
 INNER JOIN ledger_transaction AS kept
     ON
-        k.institution_id = kept.institution_id
-        AND k.patron_id = kept.patron_id
-        AND k.currency = kept.currency
-        AND k.sequence = kept.sequence;
+        named.institution_id = kept.institution_id
+        AND named.patron_id = kept.patron_id
+        AND named.currency = kept.currency
+        AND named.sequence = kept.sequence;
 
 -- name: batches_of_keys
 -- Batches with the digests of their bytes, and of their lines in the order of the ids. Lines that a
@@ -179,14 +230,24 @@ FROM unnest($1::integer [], $2::bigint []) AS k (place, action_id)
 INNER JOIN operator_action AS kept ON k.action_id = kept.action_id;
 
 -- name: all_transactions
--- The keys of all transactions, in no order: they are read by a cursor.
+-- The keys of all transactions and of the events that recoveries have published again, in no order:
+-- they are read by a cursor.
 SELECT
     institution_id,
     patron_id,
     currency,
     sequence,
     recorded_at
-FROM ledger_transaction;
+FROM ledger_transaction
+UNION ALL
+SELECT
+    institution_id,
+    patron_id,
+    currency,
+    announced_sequence AS sequence,
+    announced_at AS recorded_at
+FROM recovery_account
+WHERE announced_sequence IS NOT NULL;
 
 -- name: all_batches
 -- The keys of all batches.
@@ -223,23 +284,65 @@ SELECT
 FROM operator_action;
 
 -- name: differing_accounts
--- Accounts that are not as their last transaction has left them.
+-- Accounts that are not as their last transaction has left them. The account's number is that of
+-- this transaction, or one that a recovery has left out: then the last one before it counts. An
+-- account that only a lost database had has no transaction, and nothing on it.
+WITH left_out AS (
+    SELECT DISTINCT
+        kept.institution_id,
+        kept.patron_id,
+        kept.currency,
+        number.sequence
+    FROM recovery_account AS kept
+    CROSS JOIN LATERAL (
+        VALUES (kept.raised_to), (kept.announced_sequence)
+    ) AS number (sequence)
+),
+
+followed AS (
+    SELECT
+        account.institution_id,
+        account.patron_id,
+        account.currency,
+        account.sequence,
+        account.active,
+        account.transferred,
+        CASE
+            WHEN left_out.sequence IS NULL THEN account.sequence
+            ELSE (
+                SELECT max(earlier.sequence) FROM ledger_transaction AS earlier
+                WHERE
+                    earlier.institution_id = account.institution_id
+                    AND earlier.patron_id = account.patron_id
+                    AND earlier.currency = account.currency
+                    AND earlier.sequence <= account.sequence
+            )
+        END AS last_sequence
+    FROM account
+    LEFT JOIN left_out
+        ON
+            account.institution_id = left_out.institution_id
+            AND account.patron_id = left_out.patron_id
+            AND account.currency = left_out.currency
+            AND account.sequence = left_out.sequence
+)
+
 SELECT
-    account.institution_id,
-    account.patron_id,
-    account.currency,
-    account.sequence
-FROM account
+    followed.institution_id,
+    followed.patron_id,
+    followed.currency,
+    followed.sequence
+FROM followed
 LEFT JOIN ledger_transaction AS latest
     ON
-        account.institution_id = latest.institution_id
-        AND account.patron_id = latest.patron_id
-        AND account.currency = latest.currency
-        AND account.sequence = latest.sequence
+        followed.institution_id = latest.institution_id
+        AND followed.patron_id = latest.patron_id
+        AND followed.currency = latest.currency
+        AND followed.last_sequence = latest.sequence
 WHERE
-    account.active <> coalesce(latest.active, 0)
-    OR account.transferred <> coalesce(latest.transferred, 0)
-ORDER BY account.institution_id, account.patron_id, account.currency
+    followed.active <> coalesce(latest.active, 0)
+    OR followed.transferred <> coalesce(latest.transferred, 0)
+ORDER BY followed.institution_id, followed.patron_id, followed.currency
 LIMIT $1;
 
 -- name: waiting_after
