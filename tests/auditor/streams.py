@@ -19,10 +19,11 @@ class _Streams:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._rows = {
+        self._rows: dict[tuple[object, ...], Row] = {
             (*account_id(row), row["sequence"]): row
             for row in evidence.tables["ledger_transaction"]
-        } | published_again(evidence)
+        }
+        self._rows.update(published_again(evidence))
         self._epoch = max((row["epoch"] for row in evidence.tables["recovery"]), default=1)
         self._values: dict[str, bytes | None] = {}
         self.by_account: dict[AccountId, dict[int, tuple[int, Data]]] = defaultdict(dict)

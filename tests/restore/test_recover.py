@@ -263,3 +263,18 @@ async def test_a_backup_from_the_middle_of_a_recovery_is_recovered_from(world: W
     await recover(world)
     await reads_again(world)
     await check_recovered(world, lost)
+
+
+@pytest.mark.slow
+async def test_a_backup_from_after_a_recovery_is_recovered_from(world: World) -> None:
+    """It holds the events that the first recovery has published again."""
+    await a_day_of_everything(world)
+    await recover(world)
+    await reads_again(world)
+    backup = await world.backups.take()
+    await world.works(world.exports_more)
+    await world.backups.put_back(backup)
+    lost = world.backups.names[-1]
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost)
