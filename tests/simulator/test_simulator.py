@@ -14,7 +14,7 @@ from tests.simulator.controls import PROTECTIONS
 from tests.support.services import Services
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 8
+SEEDS = 4
 AGAIN = 7  # any of them
 SMALL = ("--events", "6", "--verbose")
 CONTROL_SEEDS = 50
