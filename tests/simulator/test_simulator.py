@@ -15,7 +15,7 @@ from tests.support.services import Services
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 4
-AGAIN = 7  # any of them
+AGAIN = 2  # any of them
 SMALL = ("--events", "6", "--verbose")
 CONTROL_SEEDS = 50
 
