@@ -31,7 +31,7 @@ def decide_sum(workspace: Workspace, event: BursarPayment) -> Outcome:
     """Decides a sum that is new or parked, and keeps when it was tried (rows 3b.1 to 3b.7).
 
     A sum that was parked before is neither rejected nor held for its excess: it waits as before. It
-    also waits as long as an adopted line of its account waits (row 5b.9).
+    also waits as long as a debit's adopted line of its account waits (row 5b.9).
     """
     lump = _known_or_new(workspace, event)
     is_retry = ("payment", event.key) in workspace.parked.now
