@@ -13,6 +13,7 @@ from tests.oracle.model import Model
 from tests.oracle.records import Data, event_of
 from tests.oracle.tables import FineId
 from tests.support import inputs
+from tests.support.topics import must_be_delivered
 
 SECONDS_MAX = 60
 
@@ -78,6 +79,7 @@ def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int)
             event.place.encode(),
             partition=crc32(event.place.encode()) % partitions,
             headers=headers[event.contract],
+            on_delivery=must_be_delivered,
         )
         if count % 10_000 == 9_999:
             producer.flush(SECONDS_MAX)

@@ -14,6 +14,7 @@ from service.export.xml.write import render
 from service.messages.encode import Message
 from tests.golden.batches import CUTOFF, batch, line, patron
 from tests.support.batches import manifest_in_run
+from tests.support.topics import must_be_delivered
 
 SECONDS_MAX = 30
 
@@ -98,6 +99,10 @@ def publish(servers: str, prefix: str, *batches: Sealed, only: str | None = None
         ):
             if only in (None, contract):
                 producer.produce(
-                    prefix + contract, message.value, message.key, headers=list(message.headers)
+                    prefix + contract,
+                    message.value,
+                    message.key,
+                    headers=list(message.headers),
+                    on_delivery=must_be_delivered,
                 )
     assert producer.flush(SECONDS_MAX) == 0

@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
-from confluent_kafka import Consumer, ConsumerGroupState, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -15,6 +23,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 SECONDS_MAX = 30
+NO_LEADER = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 
 
 class Read(NamedTuple):
@@ -88,6 +97,12 @@ def group_assignment(admin: AdminClient, group_id: str) -> list[Counter[str]]:
     ]
 
 
+def must_be_delivered(error: KafkaError | None, _record: Message) -> None:
+    """For `on_delivery`: that the queue is empty does not say that the broker took its records."""
+    if error is not None:
+        raise KafkaException(error)
+
+
 def produce(
     servers: str,
     topic: str,
@@ -97,7 +112,11 @@ def produce(
     codec: str = "none",
     timestamp_ms: int = 0,
 ) -> int:
-    """Returns how many the broker acknowledged: all of them. A timestamp of 0 is the time now."""
+    """Returns how many the broker acknowledged: all of them. A timestamp of 0 is the time now.
+
+    A broker applies a new size limit a moment after it has accepted it: records that it refuses
+    for their size are offered again until the time is up.
+    """
     producer = Producer(
         {
             "bootstrap.servers": servers,
@@ -108,14 +127,39 @@ def produce(
             "log_level": 0,
         }
     )
-    count = 0
-    for key, value in records:
-        producer.produce(topic, value, key, headers=list(headers), timestamp=timestamp_ms)
-        count += 1
-        if count % 1_000 == 0:
-            producer.poll(0)
-    assert producer.flush(SECONDS_MAX) == 0
-    return count
+    refused: list[tuple[bytes | None, bytes | None]] = []
+
+    def delivered(error: KafkaError | None, record: Message) -> None:
+        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            refused.append((record.key(), record.value()))
+        else:
+            must_be_delivered(error, record)
+
+    def offer(offered: Iterable[tuple[bytes | None, bytes | None]]) -> int:
+        count = 0
+        for key, value in offered:
+            producer.produce(
+                topic,
+                value,
+                key,
+                headers=list(headers),
+                timestamp=timestamp_ms,
+                on_delivery=delivered,
+            )
+            count += 1
+            if count % 1_000 == 0:
+                producer.poll(0)
+        assert producer.flush(SECONDS_MAX) == 0
+        return count
+
+    deadline = time.monotonic() + SECONDS_MAX
+    total = offer(records)
+    while refused:
+        assert time.monotonic() < deadline, "the broker refuses a record for its size"
+        again = list(refused)
+        refused.clear()
+        offer(again)
+    return total
 
 
 def produce_in_transaction(
@@ -166,17 +210,27 @@ def end_offsets(servers: str, topic: str) -> dict[int, int]:
     try:
         listed = consumer.list_topics(topic, SECONDS_MAX).topics[topic]
         return {
-            partition: consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), SECONDS_MAX
-            )[1]
+            partition: _first_and_end(consumer, topic, partition)[1]
             for partition in sorted(listed.partitions)
         }
     finally:
         consumer.close()
 
 
+def _first_and_end(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """A topic that was made anew a moment ago may have no leader yet: it is asked again."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while True:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS_MAX)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+                raise
+        consumer.list_topics(topic, SECONDS_MAX)
+
+
 def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Read]:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), SECONDS_MAX)
+    low, high = _first_and_end(consumer, topic, partition)
     position = low
     consumer.assign([TopicPartition(topic, partition, low)])
     deadline = time.monotonic() + SECONDS_MAX

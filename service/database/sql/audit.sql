@@ -35,7 +35,7 @@ FROM recovery;
 -- before its number, with an id and a time of its own. Its epoch is the one of that time: a later
 -- recovery may have published what an earlier one had left.
 WITH asked AS (
-    SELECT *
+    SELECT place, institution_id, patron_id, currency, sequence
     FROM unnest($1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [])
         AS k (place, institution_id, patron_id, currency, sequence)
 ),
