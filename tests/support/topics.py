@@ -103,6 +103,19 @@ def must_be_delivered(error: KafkaError | None, _record: Message) -> None:
         raise KafkaException(error)
 
 
+def _producer(servers: str, partitioner: str, codec: str) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": servers,
+            "linger.ms": 5,
+            "partitioner": partitioner,
+            "compression.type": codec,
+            "message.max.bytes": 20_000_000,
+            "log_level": 0,
+        }
+    )
+
+
 def produce(
     servers: str,
     topic: str,
@@ -117,21 +130,12 @@ def produce(
     A broker applies a new size limit a moment after it has accepted it: records that it refuses
     for their size are offered again until the time is up.
     """
-    producer = Producer(
-        {
-            "bootstrap.servers": servers,
-            "linger.ms": 5,
-            "partitioner": partitioner,
-            "compression.type": codec,
-            "message.max.bytes": 20_000_000,
-            "log_level": 0,
-        }
-    )
-    refused: list[tuple[bytes | None, bytes | None]] = []
+    producer = _producer(servers, partitioner, codec)
+    too_large: list[tuple[bytes | None, bytes | None]] = []
 
     def delivered(error: KafkaError | None, record: Message) -> None:
         if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            refused.append((record.key(), record.value()))
+            too_large.append((record.key(), record.value()))
         else:
             must_be_delivered(error, record)
 
@@ -154,10 +158,10 @@ def produce(
 
     deadline = time.monotonic() + SECONDS_MAX
     total = offer(records)
-    while refused:
+    while too_large:
         assert time.monotonic() < deadline, "the broker refuses a record for its size"
-        again = list(refused)
-        refused.clear()
+        again = list(too_large)
+        too_large.clear()
         offer(again)
     return total
 
