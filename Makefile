@@ -27,7 +27,7 @@ SELECTING := -k% -m% --lf --last-failed --nf --new-first --sw --stepwise --desel
 SELECTION := $(strip $(filter $(SELECTING) tests% %.py,$(ARGS)) $(findstring ::,$(ARGS)))
 # Tests side by side; the workers share one PostgreSQL and one Kafka. There are more of them than small machines have
 # cores, because tests wait for servers and for the programs that they start.
-WORKERS ?= $(if $(SELECTION),0,3)
+WORKERS ?= $(if $(SELECTION),0,4)
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: test

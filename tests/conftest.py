@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from tests.support.order import dealt
 from tests.support.programs import close_starter
 from tests.support.services import Services, ServicesUnavailable, running_services
 
@@ -45,6 +46,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if config.getoption("numprocesses", default=None) and not hasattr(config, "workerinput"):
         stack = contextlib.ExitStack()
         config.stash[SHARED] = stack, stack.enter_context(_running(config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    workers = getattr(config, "workerinput", {}).get("workercount")
+    if workers is not None:
+        items[:] = dealt(items, workers)
 
 
 def pytest_collection_finish() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 from confluent_kafka import (
@@ -103,19 +104,6 @@ def must_be_delivered(error: KafkaError | None, _record: Message) -> None:
         raise KafkaException(error)
 
 
-def _producer(servers: str, partitioner: str, codec: str) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": servers,
-            "linger.ms": 5,
-            "partitioner": partitioner,
-            "compression.type": codec,
-            "message.max.bytes": 20_000_000,
-            "log_level": 0,
-        }
-    )
-
-
 def produce(
     servers: str,
     topic: str,
@@ -127,10 +115,36 @@ def produce(
 ) -> int:
     """Returns how many the broker acknowledged: all of them. A timestamp of 0 is the time now.
 
-    A broker applies a new size limit a moment after it has accepted it: records that it refuses
-    for their size are offered again until the time is up.
+    A broker applies a new size limit a moment after it has accepted it: records that are too large
+    for it are offered again until the time is up.
     """
-    producer = _producer(servers, partitioner, codec)
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "linger.ms": 5,
+            "partitioner": partitioner,
+            "compression.type": codec,
+            "message.max.bytes": 20_000_000,
+            "log_level": 0,
+        }
+    )
+    offer = partial(_offer, producer, topic, headers, timestamp_ms)
+    count, too_large = offer(records)
+    deadline = time.monotonic() + SECONDS_MAX
+    while too_large:
+        assert time.monotonic() < deadline, "a record is too large for its topic"
+        _, too_large = offer(too_large)
+    return count
+
+
+def _offer(
+    producer: Producer,
+    topic: str,
+    headers: Sequence[tuple[str, bytes]],
+    timestamp_ms: int,
+    records: Iterable[tuple[bytes | None, bytes | None]],
+) -> tuple[int, list[tuple[bytes | None, bytes | None]]]:
+    """How many records there were, and those that the broker found too large."""
     too_large: list[tuple[bytes | None, bytes | None]] = []
 
     def delivered(error: KafkaError | None, record: Message) -> None:
@@ -139,31 +153,21 @@ def produce(
         else:
             must_be_delivered(error, record)
 
-    def offer(offered: Iterable[tuple[bytes | None, bytes | None]]) -> int:
-        count = 0
-        for key, value in offered:
-            producer.produce(
-                topic,
-                value,
-                key,
-                headers=list(headers),
-                timestamp=timestamp_ms,
-                on_delivery=delivered,
-            )
-            count += 1
-            if count % 1_000 == 0:
-                producer.poll(0)
-        assert producer.flush(SECONDS_MAX) == 0
-        return count
-
-    deadline = time.monotonic() + SECONDS_MAX
-    total = offer(records)
-    while too_large:
-        assert time.monotonic() < deadline, "the broker refuses a record for its size"
-        again = list(too_large)
-        too_large.clear()
-        offer(again)
-    return total
+    count = 0
+    for key, value in records:
+        producer.produce(
+            topic,
+            value,
+            key,
+            headers=list(headers),
+            timestamp=timestamp_ms,
+            on_delivery=delivered,
+        )
+        count += 1
+        if count % 1_000 == 0:
+            producer.poll(0)
+    assert producer.flush(SECONDS_MAX) == 0
+    return count, too_large
 
 
 def produce_in_transaction(
