@@ -9,6 +9,7 @@ from service.core.events import BursarPayment, ExportFine, FineChanged
 AccountId = tuple[str, str, str]
 FineId = tuple[str, str]
 Identity = tuple[str, str, str]
+RecordName = tuple[str, Identity]  # of a "change" or a "payment"
 
 
 class ModelFine(TypedDict):
@@ -95,7 +96,8 @@ class Tables:
     them, and `owing_again` the accounts whose waiting sums are to be tried. `naming` has the fines
     that name another one in `credit_of`, by that name. `adopted` are the lines that wait after a
     restore, the oldest first, and `presumed` those that count as refused although no answer has
-    said so.
+    said so. `waits_for_fine` and `waits_for_payment` have the one thing that a record waits for, if
+    it is one: a record is looked at again when that may have come.
     """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
@@ -104,7 +106,9 @@ class Tables:
     responses: dict[Identity, bytes] = field(default_factory=dict)
     lines: dict[tuple[str, str], ModelLine] = field(default_factory=dict)
     batches: dict[tuple[str, str, int], None] = field(default_factory=dict)
-    waiting: dict[tuple[str, Identity], Waiting] = field(default_factory=dict)
+    waiting: dict[RecordName, Waiting] = field(default_factory=dict)
+    waits_for_fine: dict[RecordName, FineId] = field(default_factory=dict)
+    waits_for_payment: dict[RecordName, Identity] = field(default_factory=dict)
     posted: list[Posted] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     loans: set[tuple[str, str]] = field(default_factory=set)
