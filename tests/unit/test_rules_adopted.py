@@ -26,7 +26,6 @@ from tests.support.given import (
 )
 from tests.support.in_memory import (
     Ledger,
-    Movement,
     Now,
     Step,
     closed,
@@ -209,55 +208,6 @@ def test_a_fine_that_a_person_had_let_go_counts_as_released() -> None:
     ledger.take(event)
     assert ledger.fine().released
     assert now(ledger) == transferred(95_00)
-
-
-TWO: Sequence[Movement] = (
-    ("fine", 95_00, 95_00, 0),
-    ("export_and_paid", 95_00, -95_00, 95_00),
-    ("export_rejected", 95_00, 95_00, -95_00),
-)
-
-
-@table(
-    "second steps posted",
-    (
-        "5b.5 exported again as it was",
-        95_00,
-        (creates(95_00),),
-        (*TWO, ("export_and_paid", 95_00, -95_00, 95_00)),
-    ),
-    (
-        "5b.5 exported again with less",
-        65_00,
-        (creates(95_00), waives(30_00)),
-        (
-            *TWO,
-            ("waiver", 30_00, -30_00, 0),
-            ("export_and_paid", 65_00, -65_00, 65_00),
-        ),
-    ),
-)
-def test_of_two_lines_of_a_fine_the_older_counts_as_refused(
-    second: int, steps: Sequence[Step], posted: Sequence[Movement]
-) -> None:
-    ledger = recovering(adopted=[(exports(), 95_00), (exports(batch=2), second)])
-    for step in steps:
-        ledger.take(step)
-    assert [moved(line) for line in ledger.store.transactions] == list(posted)
-    assert now(ledger) == transferred(second)
-    assert (ledger.line_state("1001"), ledger.line_state("2001")) == ("refused", "live")
-    assert ledger.fine().refused_reason is None
-    sound(ledger.store)
-
-
-def test_a_live_line_counts_as_refused_when_a_newer_one_waits() -> None:
-    ledger = recovering(creates(95_00), exports(), adopted=[(exports(batch=2), 65_00)])
-    ledger.store.fold(TakeLines(F1))
-    assert now(ledger) == open_(95_00)
-    assert ledger.store.lines[LineKey(UNI, "1001")].reason is None
-    ledger.take(waives(30_00))
-    assert now(ledger) == transferred(65_00)
-    sound(ledger.store)
 
 
 CREDIT = creates(-20_00, "C1", credit_of="F1")

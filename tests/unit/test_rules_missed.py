@@ -12,7 +12,7 @@ from service.core import rules
 from service.core.ledger import Cause, LibraryRef, PaymentRef
 from service.core.parked import ParkedFailure, split_by_parked_record
 from service.core.workspace import Changes
-from tests.support.bursar import pays
+from tests.support.bursar import pays, reverses
 from tests.support.given import (
     LOST,
     LOST_TRANSFERS,
@@ -49,6 +49,16 @@ def test_a_newer_payment_leaves_the_older_one_its_turn(newer: Step) -> None:
         ("payment", 60_00, 0, -60_00),
         ("payment", 35_00, 0, -35_00),
         ("credit", -60_00, -60_00, 0),
+    ]
+
+
+def test_a_reversal_that_names_its_payment_alone_leaves_an_older_one_its_turn() -> None:
+    older = pays(35_00, payment_id="p2")
+    ledger = missed((older,), creates(95_00), exports(), pays(60_00))
+    done = ledger.take(reverses())
+    assert [moved(line) for line in done.transactions] == [
+        ("payment", 35_00, 0, -35_00),
+        ("reversal", 60_00, 0, 60_00),
     ]
 
 
