@@ -15,7 +15,7 @@ from ..core.workspace import View
 from . import tables
 from .references import References
 from .session import Connection, statements
-from .table import Table, key_columns, members
+from .tables import Table, key_columns, members
 
 SQL = statements("adopted")
 
@@ -80,10 +80,8 @@ async def reach_waiting_lines(
     the lines, batches and sums that the events name, and those of the locked accounts, of which
     waiting sums may be tried; and for each of these its credits and the fine that it is a credit
     of. Fines that are known and of an account that is not locked are not added: a credit may name a
-    fine of another patron, which means nothing. If no line waits, nothing is read.
+    fine of another patron, which means nothing. The caller asks only if a line waits.
     """
-    if not locked.lines_wait:
-        return {}
     rows = await connection.fetch(
         SQL["waiting_lines"],
         *key_columns(reached | references.created.keys(), 2),

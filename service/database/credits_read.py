@@ -16,7 +16,7 @@ from ..core.workspace import View
 from . import tables
 from .references import References
 from .session import Connection, statements
-from .table import key_columns
+from .tables import key_columns
 
 ReadFines = Callable[[Connection, Collection[FineKey]], Awaitable[dict[FineKey, Fine]]]
 

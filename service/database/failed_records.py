@@ -9,9 +9,18 @@ from dataclasses import dataclass
 
 from ..core.events import FailedRecord, ParkedKey
 from ..core.ledger import Fine, FineKey
+from .outbox import pack_headers
 from .session import Connection, statements
-from .table import key_columns
-from .tables import FAILED_RECORD
+from .tables import Table, key_columns
+
+FAILED_RECORD: Table[FailedRecord] = Table(
+    "parked_error",
+    "origin.topic origin.partition origin.offset:record_offset institution_id error"
+    " origin.key:record_key origin.value:record_value origin.headers:record_headers"
+    " origin.traceparent fine_id origin.timestamp_ms:record_timestamp_ms",
+    3,
+    stored={"record_headers": pack_headers},
+)
 
 
 @dataclass(frozen=True, slots=True)

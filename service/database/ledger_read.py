@@ -26,11 +26,11 @@ from . import lump_sums, reversed_amounts, tables
 from .adopted_lines import lines_beside, reach_waiting_lines
 from .credits_read import with_credits
 from .encodings import terms_of
-from .parked_read import Parse, parked_items, parked_key_of
+from .parked import Parse, parked_items, parked_key_of
 from .patron_snapshots import without_future
 from .references import References, credits_made_by, fines_named_by, require_locked
 from .session import Connection, run_in_thread, statements
-from .table import Table, key_columns
+from .tables import Table, key_columns
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)
@@ -84,13 +84,10 @@ class LedgerReader:
         payments = await self._read(
             connection, tables.PAYMENT, references.payments | references.originals
         )
-        # Another record with the identity of a known payment is a repeat or a conflict, whatever
-        # fine it names. Only reversals reach the fine and the credit of a known payment.
-        originals = [payments[key] for key in references.originals & payments.keys()]
-        reached = references.fines | fines_named_by(lines.values()) | fines_named_by(originals)
-        reached |= references.credits - credits_made_by(payments.values())
-        reached |= credits_made_by(originals)
-        adopted = await reach_waiting_lines(connection, self, references, locked, reached)
+        reached = references.fines_reached(lines.values(), payments)
+        adopted: dict[LineKey, AdoptedLine] = {}
+        if locked.lines_wait:
+            adopted = await reach_waiting_lines(connection, self, references, locked, reached)
         queues = reached | references.created.keys()
 
         trying: set[tuple[str, str, str, str]] = set()

@@ -4,17 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from ..core.changes import Transaction
 from ..core.events import Rejection
+from ..core.ledger import LibraryRef, PaymentRef
 from ..core.terms import Terms
-from ..core.words import Reason
+from ..core.words import BURSAR_COMMENT, Reason
 from ..core.workspace import Changes
 from . import reversed_amounts, tables
 from .adopted_lines import write_adopted_lines
 from .encodings import terms_id, terms_text
 from .lump_sums import write_sums
+from .parked import PARKED, PARKED_ORIGINAL
 from .session import Connection, run_in_thread, statements
-from .table import Cells, Table, V, columns_of
+from .tables import Cells, Table, V, columns_of
 
+TEXT_COLUMNS = (
+    "institution_id patron_id currency sequence comment cause_comment cause_reason"
+).split()
 NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
 
 
@@ -46,15 +52,15 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await write_adopted_lines(connection, changes.adopted.changed)
     gone = [(k.institution_id, record, k.source, k.id) for record, k in changes.parked.removed]
     await _execute(connection, "delete_parked", gone)
-    await _update(connection, tables.PARKED, changes.parked.changed)
+    await _update(connection, PARKED, changes.parked.changed)
     # In the order of arrival: the column `arrival` numbers the rows as they come.
-    await _copy(connection, tables.PARKED, changes.parked.added, now, is_sorted=False)
+    await _copy(connection, PARKED, changes.parked.added, now, is_sorted=False)
     in_new_form = [item for item in changes.parked.added if item.event.is_new_form]
-    await _copy(connection, tables.PARKED_ORIGINAL, in_new_form, now)
+    await _copy(connection, PARKED_ORIGINAL, in_new_form, now)
     await _copy(connection, tables.LOAN_CLOSED, changes.loans_closed, now)
     await _copy(connection, tables.TRANSACTION, changes.transactions, now)
-    texts = [row for row in map(tables.text_row, changes.transactions) if row is not None]
-    await _copy_rows(connection, "transaction_text", tables.TEXT_COLUMNS, sorted(texts, key=_key))
+    texts = [row for row in map(_text_row, changes.transactions) if row is not None]
+    await _copy_rows(connection, "transaction_text", TEXT_COLUMNS, sorted(texts, key=_key))
     await put_rejected(connection, changes.rejections, now)
 
 
@@ -153,6 +159,21 @@ async def _copy_rows(
 ) -> None:
     if rows:
         await connection.copy_records_to_table(table, records=rows, columns=columns)
+
+
+def _text_row(transaction: Transaction) -> Cells | None:
+    """Returns what people wrote about a transaction, as a row of `transaction_text`; or None.
+
+    The texts are kept apart from the ledger, so that they can be erased.
+    """
+    comment = None if transaction.comment == BURSAR_COMMENT else transaction.comment
+    cause = transaction.cause
+    cause_comment = cause.comment if isinstance(cause, PaymentRef) else None
+    cause_reason = cause.reason if isinstance(cause, LibraryRef) else None
+    if comment is None and cause_comment is None and cause_reason is None:
+        return None
+    key = transaction.after.key
+    return (*key, transaction.after.sequence, comment, cause_comment, cause_reason)
 
 
 def _key(row: Cells) -> Cells:

@@ -14,7 +14,7 @@ from ..core.words import PaymentKind
 from ..core.workspace import View
 from .references import References
 from .session import Connection, statements
-from .table import Table, columns_of, key_columns
+from .tables import Table, columns_of, key_columns
 
 SQL = statements("sums")
 

@@ -81,6 +81,20 @@ class References:
         """Whether it may matter which credits fines have, if no change was parked."""
         return bool(self.is_export or self.changes or self.whole_batches or self.refused_lines)
 
+    def fines_reached(
+        self, lines: Iterable[ExportLine], payments: Mapping[SourceKey, Payment]
+    ) -> set[FineKey]:
+        """Returns the fines and credits that the events may change, but for those that are created.
+
+        `lines` and `payments` are those that the events refer to, as far as they are known.
+        """
+        # Another record with the identity of a known payment is a repeat or a conflict, whatever
+        # fine it names. Only reversals reach the fine and the credit of a known payment.
+        originals = [payments[key] for key in self.originals & payments.keys()]
+        reached = self.fines | fines_named_by(lines) | fines_named_by(originals)
+        reached |= self.credits - credits_made_by(payments.values())
+        return reached | credits_made_by(originals)
+
     def add(self, event: Event) -> None:
         """Adds what the event refers to."""
         match event:

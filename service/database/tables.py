@@ -1,12 +1,15 @@
 """The tables of the ledger: how a value of the core becomes a row, and a row becomes a value.
 
-Each table is described once, as `table.py` wants it.
+Each table is described once. A description yields the columns for COPY, the rows to insert, the
+rows of an UPDATE (key and changing columns), and the conversion of rows that were read. The
+functions that do so are made once, when the description is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from operator import attrgetter
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
 
 import asyncpg
 import orjson
@@ -14,7 +17,7 @@ import orjson
 from ..core.amendment import NOT_AMENDED, Amendment
 from ..core.batches import ExportLine, LoanClosed, Response, SealedBatch
 from ..core.changes import Transaction
-from ..core.events import FailedRecord, ParkedEvent, Rejection
+from ..core.events import Rejection
 from ..core.ledger import (
     Account,
     AccountKey,
@@ -22,12 +25,10 @@ from ..core.ledger import (
     Change,
     Fine,
     FineFacts,
-    LibraryRef,
     LineKey,
     Owner,
     Patron,
     Payment,
-    PaymentRef,
     SourceKey,
 )
 from ..core.terms import Terms
@@ -42,21 +43,103 @@ from ..core.words import (
     ResponseOutcome,
     Status,
 )
-from . import encodings
 from .encodings import cause_json, identifiers_of, item_of, json_of, terms_id
 from .outbox import pack_headers
-from .table import Cells, Table, members
+
+V = TypeVar("V")
+Cells = tuple[Any, ...]  # the values of a row, as the driver takes and gives them
+Converters = Mapping[str, Callable[[Any], object]]
+
+
+class Table(Generic[V]):
+    """One table, and the type of the values that are its rows.
+
+    `columns` names the columns, beginning with the `key_width` columns of the key, as paths of
+    attributes of a value. The last part of a path is the name of the column, unless another name
+    stands behind a colon. `changing` names the columns that an UPDATE may set. `stored` and
+    `loaded` convert the cells of some columns, if they are not NULL, and `make` makes a value of a
+    row's cells. A table with `is_dated` has the time of recording as its last column; it is not
+    part of the value.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        columns: str,
+        key_width: int,
+        *,
+        changing: str = "",
+        stored: Converters | None = None,
+        loaded: Converters | None = None,
+        make: Callable[[Cells], V] | None = None,
+        is_dated: bool = False,
+    ) -> None:
+        paths = {}
+        for column in columns.split():
+            path, _, column_name = column.partition(":")
+            paths[column_name or path.rpartition(".")[2]] = f"source.{path}"
+        names = tuple(paths)
+        changed = (*names[:key_width], *changing.split())
+        self.name = name
+        self.is_dated = is_dated
+        self.columns = (*names, "recorded_at") if is_dated else names
+        self.row = _compiled(paths, stored or {})
+        self.changed_row = _compiled({column: paths[column] for column in changed}, stored or {})
+        self.cells = _compiled({column: f"source[{column!r}]" for column in names}, loaded or {})
+        self._make = make
+
+    def rows(self, values: Iterable[V], recorded_at: datetime) -> list[Cells]:
+        """Returns the rows of the values, in the order of `columns`."""
+        if self.is_dated:
+            return [(*self.row(value), recorded_at) for value in values]
+        return [self.row(value) for value in values]
+
+    def value(self, row: asyncpg.Record) -> V:
+        """Returns the value of a row that has at least the columns of this table."""
+        assert self._make is not None, f"rows of {self.name} are not read as values"
+        return self._make(self.cells(row))
+
+
+def _compiled(expressions: Mapping[str, str], converters: Converters) -> Callable[[Any], Cells]:
+    """Returns a function that returns the cells of `source`, in the order of the expressions.
+
+    It is compiled, as the methods of a dataclass are: a poll has thousands of rows, and a loop over
+    the columns of each would take longer than all that the rules decide.
+    """
+    cells = [
+        f"(None if (cell := {expression}) is None else {column}(cell))"
+        if column in converters
+        else expression
+        for column, expression in expressions.items()
+    ]
+    compiled: Callable[[Any], Cells] = eval(f"lambda source: ({', '.join(cells)},)", {**converters})
+    return compiled
+
+
+def columns_of(rows: Iterable[Sequence[object]]) -> list[list[object]]:
+    """Returns one array for each column of the rows; none if there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
+    """Returns the keys, sorted, as one array for each of their `width` columns."""
+    ordered = sorted(keys)
+    return [[key[place] for key in ordered] for place in range(width)]
+
+
+def members(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """Returns a function that returns the member of an enumeration by its value.
+
+    It is faster than a call of the class.
+    """
+    return {member.value: member for member in kind}.__getitem__
+
 
 _REASON = members(Reason)
 _STATE = members(ItemState)
-
-
 _FACTS = (
     "institution_id fine_id patron_id type amount currency owner created_at comment loan_id item"
     " credit_of exportable digest"
-).split()
-_RECORD = (
-    "topic partition offset:record_offset key:record_key value:record_value headers:record_headers"
 ).split()
 
 ACCOUNT = Table(
@@ -150,48 +233,11 @@ BATCH = Table(
     loaded={"state": members(BatchState)},
     make=lambda cells: SealedBatch(BatchKey(*cells[:3]), *cells[3:]),
 )
-PARKED: Table[ParkedEvent] = Table(
-    "parked",
-    "event.key.institution_id is_change:record event.key.source event.key.id wait fine_id original"
-    " event:bursar_transaction_id "
-    + " ".join(f"event.origin.{path}" for path in _RECORD[:4])
-    + " event:record_value event:record_headers event.origin.traceparent",
-    4,
-    changing="wait fine_id original",
-    stored={
-        "wait": encodings.stored_wait,
-        "record": lambda is_change: "change" if is_change else "payment",
-        "original": attrgetter("id"),
-        "bursar_transaction_id": lambda event: getattr(event, "bursar_transaction_id", None),
-        "record_value": encodings.parked_value,
-        "record_headers": encodings.parked_headers,
-    },
-    is_dated=True,
-)
-# The bytes of those parked records that releases up to 0.3.0 cannot read (messages/older.py).
-PARKED_ORIGINAL: Table[ParkedEvent] = Table(
-    "parked_original",
-    "event.key.institution_id is_change:record event.key.source event.key.id"
-    " event.origin.value:record_value event.origin.headers:record_headers",
-    4,
-    stored={
-        "record": lambda is_change: "change" if is_change else "payment",
-        "record_headers": pack_headers,
-    },
-)
 REJECTION: Table[Rejection] = Table(
     "rejected",
-    "origin.topic origin.partition origin.offset:record_offset institution_id reason detail "
-    + " ".join(f"origin.{path}" for path in _RECORD[3:])
-    + " origin.timestamp_ms:record_timestamp_ms",
-    3,
-    stored={"record_headers": pack_headers},
-)
-FAILED_RECORD: Table[FailedRecord] = Table(
-    "parked_error",
-    "origin.topic origin.partition origin.offset:record_offset institution_id error "
-    + " ".join(f"origin.{path}" for path in _RECORD[3:])
-    + " origin.traceparent fine_id origin.timestamp_ms:record_timestamp_ms",
+    "origin.topic origin.partition origin.offset:record_offset institution_id reason detail"
+    " origin.key:record_key origin.value:record_value origin.headers:record_headers"
+    " origin.timestamp_ms:record_timestamp_ms",
     3,
     stored={"record_headers": pack_headers},
 )
@@ -212,9 +258,6 @@ TRANSACTION: Table[Transaction] = Table(
     },
     is_dated=True,
 )
-TEXT_COLUMNS = (
-    "institution_id patron_id currency sequence comment cause_comment cause_reason"
-).split()
 
 
 def fine_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> Fine:
@@ -246,18 +289,3 @@ def _amended(
     if amount_created is not None:
         facts = replace(facts, amount=amount_created)
     return facts, amendment
-
-
-def text_row(transaction: Transaction) -> Cells | None:
-    """Returns what people wrote about a transaction, as a row of `transaction_text`; or None.
-
-    The texts are kept apart from the ledger, so that they can be erased.
-    """
-    comment = None if transaction.comment == BURSAR_COMMENT else transaction.comment
-    cause = transaction.cause
-    cause_comment = cause.comment if isinstance(cause, PaymentRef) else None
-    cause_reason = cause.reason if isinstance(cause, LibraryRef) else None
-    if comment is None and cause_comment is None and cause_reason is None:
-        return None
-    key = transaction.after.key
-    return (*key, transaction.after.sequence, comment, cause_comment, cause_reason)

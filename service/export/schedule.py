@@ -14,7 +14,7 @@ from cronsim import CronSim
 
 from ..database.adopted_lines import recovery_is_open
 from ..database.session import Connection, statements
-from ..database.table import key_columns
+from ..database.tables import key_columns
 from ..runtime.problems import OperatorError
 from ..runtime.waiting import Postponed
 from .profiles.profile import Profile

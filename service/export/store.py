@@ -13,7 +13,7 @@ from ..core.bursar_ids import NUMBER_MIN
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
-from ..database.table import key_columns
+from ..database.tables import key_columns
 from .batch import CreditRef, Position
 from .profiles.profile import Profile
 from .run import IdsUsedUp, Numbers, OpenRun

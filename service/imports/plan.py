@@ -20,8 +20,7 @@ from ..core.workspace import Workspace
 from ..database.ledger_read import LedgerReader
 from ..database.references import references_of
 from ..database.session import Connection
-from ..database.table import key_columns
-from ..database.tables import PAYMENT
+from ..database.tables import PAYMENT, key_columns
 from ..export.xml.read import PaidLine
 from ..runtime.failures import with_current_schema
 from .files import SQL, PaymentFile, payment_event

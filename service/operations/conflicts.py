@@ -16,7 +16,7 @@ from ..core.words import PaymentKind
 from ..database import encodings, tables
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
-from ..database.table import Table
+from ..database.tables import Table
 from ..messages.decode import parse
 from .names import contract_of
 

@@ -11,7 +11,7 @@ from ..apply.poll import Sender
 from ..apply.tally import SQL as TALLY_SQL
 from ..apply.tally import Key, Sources, TallyMetric, log_rejected_by_command
 from ..database.session import Connection, Writes, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat
 

@@ -10,7 +10,7 @@ from ..core.ledger import Fine, FineKey
 from ..core.words import Kind, Status
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from ..export import store as export_store
 from ..export.evaluation import Evaluation, evaluate, evaluations
 from ..export.profiles.profile import Profile, Profiles

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from ..database.session import Connection, run_in_thread, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from .names import Names, names_in, text_of_names
 
 SQL = statements("retention")

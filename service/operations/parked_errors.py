@@ -18,7 +18,7 @@ from ..core.words import ItemState
 from ..database import encodings
 from ..database.ledger_read import LedgerReader
 from ..database.session import Connection, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from ..messages.decode import parse
 from .conflicts import TABLE_OF
 from .names import contract_of

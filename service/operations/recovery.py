@@ -28,7 +28,7 @@ from ..core.ledger import (
 from ..core.words import Kind
 from ..database import outbox
 from ..database.session import Connection, statements
-from ..database.table import key_columns
+from ..database.tables import key_columns
 from ..export.adopted import print_again, printable
 from ..export.profiles.profile import Profile, Profiles
 from ..messages.encode import encode_balance_changed

@@ -23,7 +23,7 @@ from ..core.words import Reason, RejectedState
 from ..database import encodings
 from ..database.references import references_of
 from ..database.session import Connection, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from ..messages.decode import RECORD_BYTES_MAX, parse
 from .names import (
     Names,

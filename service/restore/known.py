@@ -11,7 +11,7 @@ import orjson
 
 from ..database.outbox import pack_headers
 from ..database.session import Connection, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 
 TYPE_PREFIX = "org.bursar-bridge."
 OUTBOX_ROWS_MAX = 10_000  # as many as a page of the relay can have

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from ..database.session import Connection, statements
-from ..database.table import columns_of
+from ..database.tables import columns_of
 from ..messages.manifests import read_manifest
 from ..runtime.process import crash_point
 from .adoption import HighestNumbers, adopt, raise_counters

@@ -1,18 +1,24 @@
-"""The descriptions of the tables in service/database/tables.py, compared with the database."""
+"""The descriptions of the tables of the ledger, compared with the database."""
 
 from __future__ import annotations
 
 import pytest
 
-from service.database import tables
-from service.database.table import Table
+from service.database import adopted_lines, failed_records, lump_sums, parked, tables
+from service.database.tables import Table
 from tests.support.write_path import WritePath
 
-DESCRIBED = [value for value in vars(tables).values() if isinstance(value, Table)]
+DESCRIBED = [
+    value
+    for module in (tables, parked, failed_records, lump_sums, adopted_lines)
+    for value in vars(module).values()
+    if isinstance(value, Table)
+]
 GENERATED = {
     "fine_amendment": {"unconfirmed"},
     "parked": {"arrival"},
     "parked_error": {"recorded_at"},
+    "payment_sum": {"arrival"},
     "rejected": {"recorded_at", "state", "original_removed_at", "original_sha256", "named"},
 }
 OF_EXPORTS = {"export_batch"}  # its other columns are written when the batch is sealed

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.structure.way import ROOT, measure_way
 from tests.support.services import Services
 
-MODULES_MAX = 22
+MODULES_MAX = 20
 READS_MAX = 2
 
 

@@ -39,7 +39,7 @@ from service.core.words import (
 )
 from service.database import tables
 from service.database.encodings import terms_id, terms_of, terms_text
-from service.database.table import Table
+from service.database.tables import Table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 KEY = SourceKey("6050", "ERP", "R-1")
