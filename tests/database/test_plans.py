@@ -35,6 +35,8 @@ FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{INSTITUTION}","fine_id":"F-7"}}'
 UNCLAIMED = (INSTITUTION, ["OVERDUEFINE"], ["USD"], [""], ["STUDENT"])
 NONES, WAITING = [None] * 9, ("ERP", "W-7")
+# A fine, a line and a payment.
+NAMED = (*([INSTITUTION], ["F-7"]), *([INSTITUTION], [LINE]), *([INSTITUTION], ["ERP"], ["R-20"]))
 PLACE = ("library.bursar-payment.v1", int(INSTITUTION), 7)
 
 
@@ -150,6 +152,8 @@ CALLS = (
     Call("export", "created_later", Reads.PAGE, (INSTITUTION, FINE_IDS, AT)),
     Call("export", "next_numbers", Reads.KEY, (INSTITUTION, "SIS")),
     Call("export", "live_lines_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
+    Call("ledger", "accounts_of_references", Reads.KEY, (*NAMED, *([] for _ in range(3)))),
+    Call("ledger", "accounts_of_references", Reads.PAGE, (*NAMED, [INSTITUTION], ["SIS"], [2])),
     Call("ledger", "credits_of_fines", Reads.KEY, ([INSTITUTION], ["F-20"])),
     Call("ledger", "credits_of_fines", Reads.PAGE, ([INSTITUTION] * len(FINE_IDS), FINE_IDS)),
     Call("export", "sealed_bytes", Reads.KEY, (INSTITUTION, "SIS", 2)),

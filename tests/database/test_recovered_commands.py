@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
+from service.database.session import statements
 from service.operations.gauges import Gauges
 from service.runtime.telemetry import Metrics
 from tests.support.adopting import adopt, end_recovery
@@ -48,6 +49,15 @@ def commands(restored_url: str, bootstrap_servers: str, tmp_path: Path) -> Comma
 async def line_of(path: WritePath, fine_id: str) -> str:
     query = "SELECT bursar_transaction_id FROM adopted_line WHERE fine_id = $1"
     return str(await path.value(query, fine_id))
+
+
+async def digest_of_batch(path: WritePath) -> bytes:
+    """The digest of the lines of the adopted batch, as the audit compares it."""
+    query = statements("audit")["batches_of_keys"]
+    row = await path.pool.fetchrow(query, [0], ["6050"], [only(PROFILES).code], [1])
+    assert row is not None
+    digest: bytes = row["lines_sha256"]
+    return digest
 
 
 async def test_lines_that_no_fine_has_taken_are_listed_with_the_reason(commands: Commands) -> None:
@@ -94,8 +104,10 @@ async def test_a_person_drops_a_line_and_the_fine_is_exported_again(
     restored: WritePath, commands: Commands
 ) -> None:
     await end_recovery(restored)
+    before = await digest_of_batch(restored)
     dropped = await commands.lines("recovered", "drop", "--all", "--yes", *WHY)
     assert [row["outcome"] for row in dropped] == ["dropped", "dropped"]
+    assert await digest_of_batch(restored) == before
     await restored.exports(PROFILES).run_profile(only(PROFILES))
     lines = await restored.rows(
         "SELECT fine_id, batch_number, state FROM export_line ORDER BY fine_id, batch_number"

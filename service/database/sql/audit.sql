@@ -114,8 +114,7 @@ INNER JOIN ledger_transaction AS kept
         AND named.sequence = kept.sequence;
 
 -- name: batches_of_keys
--- Batches with the digests of their bytes, and of their lines in the order of the ids. Lines that a
--- recovery has adopted and that no fine has taken are in a table of their own.
+-- Batches with the digests of their bytes, and of their lines in the order of the ids.
 SELECT
     k.place,
     batch.export_number::text AS export_number,
@@ -136,28 +135,11 @@ SELECT
                 line.bursar_transaction_id || ' ' || line.fine_id || ' ' || line.amount,
                 chr(10) ORDER BY line.bursar_transaction_id
             ), ''), 'UTF8'))
-        FROM ( -- noqa: ST05
-            SELECT
-                sealed.bursar_transaction_id,
-                sealed.fine_id,
-                sealed.amount
-            FROM export_line AS sealed
-            WHERE
-                sealed.institution_id = batch.institution_id
-                AND sealed.profile = batch.profile
-                AND sealed.batch_number = batch.batch_number
-            UNION ALL
-            SELECT
-                adopted.bursar_transaction_id,
-                adopted.fine_id,
-                adopted.amount
-            FROM adopted_line AS adopted
-            WHERE
-                adopted.institution_id = batch.institution_id
-                AND adopted.profile = batch.profile
-                AND adopted.batch_number = batch.batch_number
-                AND adopted.state <> 'taken'
-        ) AS line
+        FROM batch_line AS line
+        WHERE
+            line.institution_id = batch.institution_id
+            AND line.profile = batch.profile
+            AND line.batch_number = batch.batch_number
     ) AS lines_sha256
 FROM unnest($1::integer [], $2::text [], $3::text [], $4::bigint [])
     AS k (place, institution_id, profile, batch_number)

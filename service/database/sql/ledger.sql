@@ -9,7 +9,7 @@ WITH named AS (
     UNION
     SELECT institution_id, line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id)
+    INNER JOIN batch_line AS line USING (institution_id, bursar_transaction_id)
     UNION
     SELECT institution_id, payment.fine_id
     FROM unnest($5::text [], $6::text [], $7::text []) AS k (institution_id, source, payment_id)
@@ -18,17 +18,7 @@ WITH named AS (
     SELECT institution_id, line.fine_id
     FROM unnest($8::text [], $9::text [], $10::bigint [])
         AS k (institution_id, profile, batch_number)
-    INNER JOIN export_line AS line USING (institution_id, profile, batch_number)
-    UNION
-    -- After a recovery, lines may wait for their fines; they are not yet in export_line.
-    SELECT institution_id, line.fine_id
-    FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
-    UNION
-    SELECT institution_id, line.fine_id
-    FROM unnest($8::text [], $9::text [], $10::bigint [])
-        AS k (institution_id, profile, batch_number)
-    INNER JOIN adopted_line AS line USING (institution_id, profile, batch_number)
+    INNER JOIN batch_line AS line USING (institution_id, profile, batch_number)
 )
 
 SELECT

@@ -219,147 +219,23 @@ LIMIT $2;
 -- name: lines_and_payments
 -- What was transferred with a live line, less what was paid or written off on it and stands, is
 -- what is outstanding; and a fine that was transferred has its live line.
-WITH fines AS (
+WITH differing AS MATERIALIZED (
     SELECT
-        institution_id,
-        fine_id,
-        patron_id,
-        currency,
-        sign(amount)::integer AS direction,
-        outstanding,
-        line,
-        TRUE AS is_transferred
-    FROM fine
-    WHERE
-        status = 'Transferred'
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
-live_lines AS (
-    SELECT
-        institution_id,
-        fine_id,
-        bursar_transaction_id,
-        profile,
-        amount
-    FROM export_line
-    WHERE
-        state = 'live'
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
-payments AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        fine_id,
-        kind,
-        applied,
-        TRUE AS is_settlement
-    FROM payment
-    WHERE
-        state = 'applied'
-        AND kind IN ('payment', 'write_off')
-        AND reversed_by IS NULL
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
--- Of a payment of which nothing is left, `reversed_by` has to say so.
-parts AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        amount
-    FROM payment_reversed
-    WHERE
-        amount < payment_amount
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
--- What sums without a line have paid of each fine.
-of_sums AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        fine_id,
-        amount,
-        TRUE AS is_part
-    FROM payment_part
-    WHERE $1::text IS NULL OR institution_id = $1
-),
-
-settled AS (
-    SELECT
-        standing.institution_id,
-        standing.fine_id,
-        sum(standing.amount) AS applied
-    FROM (
-        SELECT
-            payments.institution_id,
-            payments.fine_id,
-            payments.applied - coalesce(parts.amount, 0) AS amount
-        FROM payments
-        FULL JOIN parts
-            ON
-                payments.institution_id = parts.institution_id
-                AND payments.source = parts.source
-                AND payments.payment_id = parts.payment_id
-        WHERE coalesce(payments.is_settlement, FALSE)
-        UNION ALL
-        SELECT
-            of_sums.institution_id,
-            of_sums.fine_id,
-            of_sums.amount
-        FROM payments
-        FULL JOIN of_sums
-            ON
-                payments.institution_id = of_sums.institution_id
-                AND payments.source = of_sums.source
-                AND payments.payment_id = of_sums.payment_id
-        WHERE coalesce(payments.is_settlement, FALSE) AND coalesce(of_sums.is_part, FALSE)
-    ) AS standing
-    GROUP BY standing.institution_id, standing.fine_id
-),
-
-compared AS (
-    SELECT
-        fines.institution_id,
-        fines.patron_id,
-        fines.currency,
-        fines.fine_id,
-        fines.outstanding,
-        live_lines.profile,
-        (live_lines.bursar_transaction_id IS NOT NULL)::integer AS live_lines,
-        coalesce(live_lines.amount, 0)
-        - fines.direction * coalesce(settled.applied, 0) AS expected
-    FROM fines
-    FULL JOIN live_lines
-        ON
-            fines.institution_id = live_lines.institution_id
-            AND fines.fine_id = live_lines.fine_id
-            AND fines.line = live_lines.bursar_transaction_id
-    FULL JOIN settled
-        ON fines.institution_id = settled.institution_id AND fines.fine_id = settled.fine_id
-    WHERE coalesce(fines.is_transferred, FALSE)
-),
-
-differing AS MATERIALIZED (
-    SELECT
-        compared.institution_id, compared.patron_id, compared.currency, compared.fine_id,
-        compared.profile, found.name, found.expected::bigint AS expected,
-        found.found::bigint AS found
-    FROM compared
+        fine.institution_id, fine.patron_id, fine.currency, fine.fine_id, fine.profile,
+        found.name, found.expected::bigint AS expected, found.found::bigint AS found
+    FROM transferred_fines($1) AS fine
     CROSS JOIN LATERAL (
         VALUES
         (
             'outstanding_is_not_exported_less_settled',
-            compared.expected,
-            compared.outstanding::numeric
+            fine.exported - fine.paid - fine.written_off,
+            fine.outstanding::numeric
         ),
-        ('transferred_fine_has_no_live_line', 1, compared.live_lines)
+        (
+            'transferred_fine_has_no_live_line',
+            1,
+            (fine.bursar_transaction_id IS NOT NULL)::integer
+        )
     ) AS found (name, expected, found)
     WHERE found.expected <> found.found
 )
@@ -386,26 +262,6 @@ WITH batches AS (
     WHERE $1::text IS NULL OR institution_id = $1
 ),
 
-lines AS (
-    SELECT
-        institution_id,
-        profile,
-        batch_number,
-        amount
-    FROM export_line
-    WHERE $1::text IS NULL OR institution_id = $1
-    UNION ALL
-    SELECT
-        institution_id,
-        profile,
-        batch_number,
-        amount
-    FROM adopted_line
-    WHERE
-        state = 'waiting'
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
 summed AS (
     SELECT
         institution_id,
@@ -413,7 +269,8 @@ summed AS (
         batch_number,
         count(*) AS lines,
         sum(amount) AS total
-    FROM lines
+    FROM batch_line
+    WHERE $1::text IS NULL OR institution_id = $1
     GROUP BY institution_id, profile, batch_number
 ),
 
@@ -449,119 +306,18 @@ LIMIT $2;
 
 -- name: totals_of_profiles
 -- What the bursar was given to collect and still has to, by profile; signed as the fines.
-WITH fines AS (
-    SELECT
-        institution_id, fine_id, currency, line, outstanding,
-        sign(amount)::integer AS direction, TRUE AS is_transferred
-    FROM fine
-    WHERE status = 'Transferred' AND ($1::text IS NULL OR institution_id = $1)
-),
-
-live_lines AS (
-    SELECT institution_id, fine_id, bursar_transaction_id, profile, amount
-    FROM export_line
-    WHERE state = 'live' AND ($1::text IS NULL OR institution_id = $1)
-),
-
-payments AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        fine_id,
-        kind,
-        applied,
-        TRUE AS is_settlement
-    FROM payment
-    WHERE
-        state = 'applied'
-        AND kind IN ('payment', 'write_off')
-        AND reversed_by IS NULL
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
--- Of a payment of which nothing is left, `reversed_by` has to say so.
-parts AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        amount
-    FROM payment_reversed
-    WHERE
-        amount < payment_amount
-        AND ($1::text IS NULL OR institution_id = $1)
-),
-
--- What sums without a line have paid of each fine.
-of_sums AS (
-    SELECT
-        institution_id,
-        source,
-        payment_id,
-        fine_id,
-        amount,
-        TRUE AS is_part
-    FROM payment_part
-    WHERE $1::text IS NULL OR institution_id = $1
-),
-
-settled AS (
-    SELECT
-        standing.institution_id,
-        standing.fine_id,
-        sum(standing.amount) FILTER (WHERE standing.kind = 'payment') AS paid,
-        sum(standing.amount) FILTER (WHERE standing.kind = 'write_off') AS written_off
-    FROM (
-        SELECT
-            payments.institution_id,
-            payments.fine_id,
-            payments.kind,
-            payments.applied - coalesce(parts.amount, 0) AS amount
-        FROM payments
-        FULL JOIN parts
-            ON
-                payments.institution_id = parts.institution_id
-                AND payments.source = parts.source
-                AND payments.payment_id = parts.payment_id
-        WHERE coalesce(payments.is_settlement, FALSE)
-        UNION ALL
-        SELECT
-            of_sums.institution_id,
-            of_sums.fine_id,
-            payments.kind,
-            of_sums.amount
-        FROM payments
-        FULL JOIN of_sums
-            ON
-                payments.institution_id = of_sums.institution_id
-                AND payments.source = of_sums.source
-                AND payments.payment_id = of_sums.payment_id
-        WHERE coalesce(payments.is_settlement, FALSE) AND coalesce(of_sums.is_part, FALSE)
-    ) AS standing
-    GROUP BY standing.institution_id, standing.fine_id
-)
-
 SELECT
-    fines.institution_id,
-    live_lines.profile,
-    fines.currency,
+    institution_id,
+    profile,
+    currency,
     count(*)::bigint AS lines,
-    coalesce(sum(live_lines.amount), 0)::bigint AS exported,
-    coalesce(sum(fines.direction * coalesce(settled.paid, 0)), 0)::bigint AS paid,
-    coalesce(sum(fines.direction * coalesce(settled.written_off, 0)), 0)::bigint AS written_off,
-    sum(fines.outstanding)::bigint AS outstanding
-FROM fines
-FULL JOIN live_lines
-    ON
-        fines.institution_id = live_lines.institution_id
-        AND fines.fine_id = live_lines.fine_id
-        AND fines.line = live_lines.bursar_transaction_id
-FULL JOIN settled
-    ON fines.institution_id = settled.institution_id AND fines.fine_id = settled.fine_id
-WHERE coalesce(fines.is_transferred, FALSE)
-GROUP BY fines.institution_id, live_lines.profile, fines.currency
-ORDER BY fines.institution_id, live_lines.profile, fines.currency;
+    coalesce(sum(exported), 0)::bigint AS exported,
+    coalesce(sum(paid), 0)::bigint AS paid,
+    coalesce(sum(written_off), 0)::bigint AS written_off,
+    sum(outstanding)::bigint AS outstanding
+FROM transferred_fines($1)
+GROUP BY institution_id, profile, currency
+ORDER BY institution_id, profile, currency;
 
 -- name: totals_of_accounts
 -- What patrons owe, wherever it is collected, by institution and currency.

@@ -2,7 +2,8 @@
 -- `now()` and not `clock_timestamp()`: an index cannot be searched for a value that changes during
 -- the statement. Whoever is at a row has it locked; such rows are left for the next purge. Rows are
 -- changed by their place (ctid), so that the plan does not depend on statistics: a row that was
--- changed meanwhile has another place and is left as well.
+-- changed meanwhile has another place and is left as well. Where more decides than the age, views
+-- named `purgeable_...` (migration 0019) say what may go, with its place and since when.
 
 -- name: by_index
 -- For the rest of the transaction: pages are found by the index of their age alone. Right after a
@@ -13,8 +14,6 @@ SELECT
     set_config('enable_sort', 'off', TRUE) AS sort;
 
 -- name: remove_documents
--- The XML of batches that the broker has. One that waits to be sent, or is in quarantine, keeps it;
--- one that was adopted without its XML has none yet.
 WITH removed AS (
     UPDATE export_batch
     SET
@@ -23,22 +22,9 @@ WITH removed AS (
     WHERE
         ctid = any(
             array(
-                SELECT batch.ctid FROM export_batch AS batch
-                WHERE
-                    batch.document_removed_at IS NULL
-                    AND octet_length(batch.document) > 0
-                    AND batch.sealed_at < now() - $1::integer * interval '1 day'
-                    AND (
-                        SELECT TRUE FROM outbox
-                        WHERE outbox.id = any(ARRAY[batch.outbox_id, batch.manifest_outbox_id])
-                        LIMIT 1 -- noqa: AM09
-                    ) IS NULL
-                    AND (
-                        SELECT TRUE FROM outbox_set_aside AS refused
-                        WHERE refused.headers IN (batch.document_headers, batch.manifest_headers)
-                        LIMIT 1 -- noqa: AM09
-                    ) IS NULL
-                ORDER BY batch.sealed_at
+                SELECT place FROM purgeable_batch
+                WHERE since < now() - $1::integer * interval '1 day'
+                ORDER BY since
                 LIMIT $2
                 FOR NO KEY UPDATE SKIP LOCKED
             )
@@ -51,21 +37,8 @@ SELECT count(*)::bigint AS removed FROM removed;
 -- name: count_documents
 SELECT count(*)::bigint AS due
 FROM (
-    SELECT FROM export_batch AS batch
-    WHERE
-        batch.document_removed_at IS NULL
-        AND octet_length(batch.document) > 0
-        AND batch.sealed_at < now() - $1::integer * interval '1 day'
-        AND (
-            SELECT TRUE FROM outbox
-            WHERE outbox.id = any(ARRAY[batch.outbox_id, batch.manifest_outbox_id])
-            LIMIT 1 -- noqa: AM09
-        ) IS NULL
-        AND (
-            SELECT TRUE FROM outbox_set_aside AS refused
-            WHERE refused.headers IN (batch.document_headers, batch.manifest_headers)
-            LIMIT 1 -- noqa: AM09
-        ) IS NULL
+    SELECT FROM purgeable_batch
+    WHERE since < now() - $1::integer * interval '1 day'
     LIMIT $2 -- noqa: AM09
 ) AS counted;
 
@@ -174,27 +147,14 @@ WITH removed AS (
 SELECT count(*)::bigint AS removed FROM removed;
 
 -- name: remove_releases
--- What left the quarantine, unless the record it was, or the copy that was sent instead, can still
--- be put into quarantine.
 WITH removed AS (
     DELETE FROM quarantine_release
     WHERE
         ctid = any(
             array(
-                SELECT kept.ctid FROM quarantine_release AS kept
-                WHERE
-                    kept.released_at < now() - $1::integer * interval '1 day'
-                    AND (
-                        SELECT TRUE FROM outbox
-                        WHERE outbox.id = any(ARRAY[kept.outbox_id, kept.queued_as])
-                        LIMIT 1 -- noqa: AM09
-                    ) IS NULL
-                    AND (
-                        SELECT TRUE FROM outbox_set_aside AS refused
-                        WHERE refused.outbox_id = kept.queued_as
-                        LIMIT 1 -- noqa: AM09
-                    ) IS NULL
-                ORDER BY kept.released_at
+                SELECT place FROM purgeable_release
+                WHERE since < now() - $1::integer * interval '1 day'
+                ORDER BY since
                 LIMIT $2
                 FOR UPDATE SKIP LOCKED
             )
@@ -207,43 +167,20 @@ SELECT count(*)::bigint AS removed FROM removed;
 -- name: count_releases
 SELECT count(*)::bigint AS due
 FROM (
-    SELECT FROM quarantine_release AS kept
-    WHERE
-        kept.released_at < now() - $1::integer * interval '1 day'
-        AND (
-            SELECT TRUE FROM outbox
-            WHERE outbox.id = any(ARRAY[kept.outbox_id, kept.queued_as])
-            LIMIT 1 -- noqa: AM09
-        ) IS NULL
-        AND (
-            SELECT TRUE FROM outbox_set_aside AS refused
-            WHERE refused.outbox_id = kept.queued_as
-            LIMIT 1 -- noqa: AM09
-        ) IS NULL
+    SELECT FROM purgeable_release
+    WHERE since < now() - $1::integer * interval '1 day'
     LIMIT $2 -- noqa: AM09
 ) AS counted;
 
 -- name: remove_runs
--- Runs that have ended, but the newest one of each profile: schedules and reports go by it. A run
--- with a cutoff still to come was begun by a clock that was ahead, and is not the newest.
 WITH removed AS (
     DELETE FROM export_run
     WHERE
         ctid = any(
             array(
-                SELECT run.ctid FROM export_run AS run
-                WHERE
-                    run.state = 'closed'
-                    AND run.cutoff < now() - $1::integer * interval '1 day'
-                    AND run.cutoff < (
-                        SELECT max(newest.cutoff) FROM export_run AS newest
-                        WHERE
-                            newest.institution_id = run.institution_id
-                            AND newest.profile = run.profile
-                            AND newest.cutoff <= now()
-                            AND newest.state = 'closed'
-                    )
-                ORDER BY run.cutoff
+                SELECT place FROM purgeable_run
+                WHERE since < now() - $1::integer * interval '1 day'
+                ORDER BY since
                 LIMIT $2
                 FOR UPDATE SKIP LOCKED
             )
@@ -256,18 +193,8 @@ SELECT count(*)::bigint AS removed FROM removed;
 -- name: count_runs
 SELECT count(*)::bigint AS due
 FROM (
-    SELECT FROM export_run AS run
-    WHERE
-        run.state = 'closed'
-        AND run.cutoff < now() - $1::integer * interval '1 day'
-        AND run.cutoff < (
-            SELECT max(newest.cutoff) FROM export_run AS newest
-            WHERE
-                newest.institution_id = run.institution_id
-                AND newest.profile = run.profile
-                AND newest.cutoff <= now()
-                AND newest.state = 'closed'
-        )
+    SELECT FROM purgeable_run
+    WHERE since < now() - $1::integer * interval '1 day'
     LIMIT $2 -- noqa: AM09
 ) AS counted;
 
