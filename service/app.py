@@ -16,6 +16,7 @@ from .export.profiles.reading import overlaps, read_profiles, warnings
 from .kafka.topics import INPUTS
 from .operations.counts import Counts
 from .operations.gauges import Gauges
+from .operations.intake_stops import TakeStopped
 from .operations.purge import Purge
 from .operations.reconcile import Reconcile
 from .operations.recovery import EndRecovery
@@ -121,6 +122,7 @@ def _stages(
 
     intake = new_intake(settings, guard, applier("intake"), metrics)
     register_parts(port.readiness, intake, relay)
+    topics = {name: settings.topic_prefix + name for name in INPUTS}
     gauges = Gauges(
         pool,
         metrics,
@@ -128,13 +130,14 @@ def _stages(
         settings.sweep_interval_seconds,
         settings.parked_queue_alarm_records,
         institutions,
+        topics.values(),
     )
-    topics = {name: settings.topic_prefix + name for name in INPUTS}
     batch_topic = f"{settings.topic_prefix}export-batch.v1"
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
         "topic_watch": new_topic_watch(settings, pool, port.readiness).run,
         "sweep": Sweep(pool, applier("sweep"), settings.sweep_interval_seconds).run,
+        "stopped": TakeStopped(applier("stopped")).run,
         "measure": gauges.run,
         "counts": Counts(guard.writer("counts"), metrics, intake.sources).run,
         "standing": Standing(pool, metrics, profiles, topics, settings).run,

@@ -9,6 +9,7 @@ from .apply.applier import Applier
 from .apply.tally import TallyInDatabase, TallySink
 from .consumer.group import Source
 from .consumer.loop import Applies, Intake
+from .database.intake_stops import in_words, stops
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.outbox import Outputs
@@ -29,7 +30,7 @@ from .settings import Settings
 # Each part of the process that writes, by its name in the guard.
 WRITERS = (
     *("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts"),
-    *("recovery", "purge"),
+    *("recovery", "purge", "stopped"),
 )
 COMMAND = "command"
 
@@ -42,6 +43,7 @@ ON_DATABASE = Reporting(patience_seconds=2, needs=(DATABASE,))
 OF_GROUP = Reporting(patience_seconds=10, needs=(DATABASE, KAFKA))
 # Nothing of the work is wrong, and stopping would endanger more than it saves.
 OF_TOPIC_SETTINGS = Reporting(needs=(KAFKA,), each_problem=True, is_advisory=True)
+OF_STOPS = Reporting(needs=(DATABASE, "migrations"), each_problem=True, is_advisory=True)
 OF_TOPICS = Reporting(
     needs=(DATABASE, KAFKA),
     each_problem=True,
@@ -132,7 +134,11 @@ def new_intake(settings: Settings, guard: Guard, applier: Applies, metrics: Metr
 
 
 def register_database(readiness: Readiness, pool: Pool) -> None:
-    """Registers `database`: it answers, and `migrations`: it has the revisions of this release."""
+    """Registers `database`: it answers, `migrations`: it has the revisions of this release, and
+    `stopped_topics`, which names what bad records have stopped.
+
+    The process is ready even if the last of them fails: each instance takes all other records.
+    """
 
     async def reachable() -> str | None:
         async with pool.acquire() as connection:
@@ -144,8 +150,13 @@ def register_database(readiness: Readiness, pool: Pool) -> None:
             missing = await pending_on(connection)
         return f"revisions {', '.join(missing)} are missing" if missing else None
 
+    async def stopped() -> str | None:
+        async with pool.acquire() as connection:
+            return in_words(await stops(connection))
+
     readiness.register(DATABASE, reachable, OF_DATABASE)
     readiness.register("migrations", migrated, ON_DATABASE)
+    readiness.register("stopped_topics", stopped, OF_STOPS)
 
 
 def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:

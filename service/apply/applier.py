@@ -27,7 +27,6 @@ from ..core.workspace import Changes
 from ..database import ledger_write, offsets, outbox
 from ..database.failed_records import longest_row, put_parked_errors
 from ..database.ledger_read import LedgerReader
-from ..database.offsets import Assignment
 from ..database.outbox import Outputs
 from ..database.references import QueueEntry, References, references_of, references_of_queues
 from ..database.session import Connection, Writes, run_in_thread
@@ -35,6 +34,7 @@ from ..runtime.failures import IN_THE_WAY, TIME_LIMITS
 from ..runtime.problems import describe
 from ..runtime.process import crash_point
 from ..settings.parts import ApplyLimits
+from . import breaker
 from .committing import Committer
 from .isolation import (
     InternalErrors,
@@ -84,24 +84,31 @@ class Applier(Committer):
         self.outputs = outputs
         self.committed = committed
         self._lump_rules = lump_rules or {}
+        self._bad_max = limits.bad_records_in_a_row_max
 
     async def _apply_once(self, connection: Connection, poll: Poll) -> Report:
-        steps = poll.steps()
+        steps, waiting = poll.steps(), Counter[str]()
         # The offsets come first, so that a process which no longer owns a partition stops here.
-        await offsets.advance(connection, steps)
+        marks = await offsets.advance(connection, steps)
         crash_point("offsets_moved")
+        if marks.has_stops:
+            poll, waiting = await breaker.without_stopped(connection, poll)
         events = poll.events
         if any(event.cuts for event in events):
             self.tally.add_cuts(events)
         references = references_of(events)
         changes = await self.apply_events(connection, references, events, (), poll.rejections)
         await self._put_failed(connection, poll.failed)
+        is_counted = marks.has_counts or changes.rejections
+        count, bad_max = breaker.count_records, self._bad_max
+        stops = await count(connection, poll.records, changes, bad_max) if is_counted else ()
         after = dict(steps)
         return Report(
-            Counter(changes.outcomes) + Counter({INTERNAL_ERROR: len(poll.failed)}),
+            Counter(changes.outcomes) + waiting + Counter({INTERNAL_ERROR: len(poll.failed)}),
             tuple(after.get(assignment, assignment) for assignment in poll.assignments),
             len(changes.transactions),
             Counter((value.origin.topic, value.reason.value) for value in changes.rejections),
+            stops=stops,
         )
 
     async def apply_events(
@@ -184,7 +191,8 @@ class Applier(Committer):
                 continue
             started_ns = time.monotonic_ns()
             try:
-                report = report.followed_by(await self._apply_part(part, report.assignments))
+                whole = replace(poll, assignments=report.assignments)
+                report = report.followed_by(await self._apply_part(part, whole))
             except Exception as error:  # noqa: BLE001 - raised again unless a record is the cause
                 tried_ms = (time.monotonic_ns() - started_ns) // 1_000_000
                 await self._divide(part, error, parts, held, tried_ms)
@@ -212,8 +220,8 @@ class Applier(Committer):
                 return place
         return len(records)
 
-    async def _apply_part(self, part: Part[Record], assignments: tuple[Assignment, ...]) -> Report:
-        poll = Poll(part.items, assignments)
+    async def _apply_part(self, part: Part[Record], whole: Poll) -> Report:
+        poll = replace(whole, records=part.items)
         errors = self._internal_errors
         in_a_row = errors.after(poll.records) if poll.failed or errors.in_a_row else 0
         report = await self.run_in_transaction(
@@ -222,6 +230,8 @@ class Applier(Committer):
         errors.in_a_row = in_a_row
         self.committed()
         alarm(poll.failed)
+        if report.stops:
+            breaker.alarm(report.stops)
         return report
 
     async def _divide(
@@ -233,6 +243,8 @@ class Applier(Committer):
         tried_ms: int,
     ) -> None:
         """Puts what to try instead of the part. Raises `error` if no record is the cause."""
+        if breaker.divide(part, error, parts, held):
+            return
         record = part.items[0]
         is_of_record = is_of_a_record(error)
         if not is_of_record:

@@ -24,13 +24,16 @@ from ..core.events import (
     ParkedKey,
     Rejection,
 )
+from ..core.ledger import Origin
 from ..core.parked import ParkedFailure, split_by_parked_record
 from ..core.workspace import Changes
 from ..database import ledger_write
 from ..database.outbox import Outputs
 from ..database.session import Connection, run_in_thread
+from ..messages.unparsed import changed_fine_in, institution_in
 from ..runtime.failures import BAD_CONTENT, SURROUNDINGS, TIME_LIMITS
-from ..runtime.problems import OperatorError, result_or_exception
+from ..runtime.problems import OperatorError, describe, result_or_exception
+from ..runtime.telemetry import Event
 
 log = structlog.get_logger()
 
@@ -81,6 +84,14 @@ def failed(record: Incoming | Rejection, error: Exception) -> FailedRecord:
     named = record.institution_id if isinstance(record, Rejection) else record.key.institution_id
     fine_id = record.fine_id if isinstance(record, FineChanged) else None
     return FailedRecord(record.origin, named or UNKNOWN, name_of(error), fine_id)
+
+
+def unread(contract: str, origin: Origin, error: Exception) -> FailedRecord:
+    """Returns a record as one that the program fails to read with this error."""
+    log.warning(Event.POLL_FAILED, records=1, problem=describe(error))
+    institution_id = institution_in(origin.value) or UNKNOWN
+    fine_id = changed_fine_in(contract, origin.value)
+    return FailedRecord(origin, institution_id, name_of(error), fine_id)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import asyncpg
 import structlog
 
+from ..core.breaker import Stop, StopKey
 from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
 from ..core.ledger import Origin, record_digest
 from ..database.offsets import Assignment, Step, TopicAndPartition
@@ -42,17 +43,27 @@ class Sender(NamedTuple):
     source: str
 
 
+class Waited(NamedTuple):
+    """The stop for which the records of a poll have waited in the database, and their numbers of
+    arrival by topic, partition and offset.
+    """
+
+    key: StopKey
+    arrivals: Mapping[tuple[str, int, int], int]
+
+
 @dataclass(frozen=True, slots=True)
 class Poll:
     """Records in the order in which they were taken, and the partitions that this process reads.
 
     `suspects` are partitions that were held at their next record, whether the poll has records of
-    them or not.
+    them or not. Records that have `waited` for the end of a stop are of no partition that is read.
     """
 
     records: tuple[Record, ...]
     assignments: tuple[Assignment, ...]
     suspects: frozenset[TopicAndPartition] = frozenset()
+    waited: Waited | None = None
 
     @property
     def events(self) -> tuple[Incoming, ...]:
@@ -92,6 +103,8 @@ class Poll:
 
     def steps(self) -> list[Step]:
         """Returns each assignment that has records in the poll, as it is before and after them."""
+        if self.waited is not None:
+            return []
         origins = sorted((record.origin for record in self.records), key=attrgetter("offset"))
         last = {origin[:2]: origin for origin in origins}
         steps = [
@@ -129,7 +142,7 @@ class Report:
     """What one or several commits did: outcomes by name, and the assignments after them.
 
     `rejected` counts all rejected records by topic and reason. `held` are the partitions whose next
-    record, and everything behind it, was not applied.
+    record, and everything behind it, was not applied. `stops` are what bad records have stopped.
     """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
@@ -137,13 +150,15 @@ class Report:
     transactions: int = 0
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
     held: Mapping[TopicAndPartition, PartitionHold] = field(default_factory=dict)
+    stops: tuple[Stop, ...] = ()
 
     def followed_by(self, later: "Report") -> "Report":
         """Returns one report of two commits, of which `later` is the second one."""
         outcomes = Counter(self.outcomes) + Counter(later.outcomes)
         rejected = Counter(self.rejected) + Counter(later.rejected)
         transactions = self.transactions + later.transactions
-        return Report(outcomes, later.assignments, transactions, rejected)
+        stops = (*self.stops, *later.stops)
+        return Report(outcomes, later.assignments, transactions, rejected, stops=stops)
 
 
 class HeldPartitions:
@@ -173,6 +188,14 @@ class HeldPartitions:
             for record in records:
                 hold = PartitionHold(self._last, 0, is_tried=False)
                 self.holds.setdefault(record.origin[:2], hold)
+
+    def leave_topics(
+        self, records: Iterable[Record], topics: frozenset[str], why: Exception
+    ) -> None:
+        """Leaves the records of these topics."""
+        for record in records:
+            if record.origin.topic in topics:
+                self.holds.setdefault(record.origin[:2], PartitionHold(why, 0))
 
     def without_held(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
         """Returns the records of other partitions."""

@@ -7,6 +7,7 @@ from ..apply.poll import ANY
 from ..consumer.offsets import require_continuation
 from ..core.words import CREDIT_TYPE
 from ..database.adopted_lines import count_waiting_lines, recovery_is_open
+from ..database.intake_stops import StopState, stops
 from ..database.session import Connection, Pool
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import owner_in_words
@@ -37,6 +38,7 @@ async def findings(settings: Settings, profiles: Profiles | None) -> list[Findin
     """All findings about the ledger, over connections that the questions share."""
     questions: list[tuple[str, Question, Callable[[str, str], Finding]]] = [
         ("quarantine", _quarantine, fault),
+        ("stopped topics", _stopped, fault),
         ("sources", _sources, fault),
         ("standing", partial(_standing, settings, profiles), note),
         ("recovery", _recovery, fault),
@@ -94,6 +96,21 @@ async def _quarantine(connection: Connection) -> list[Finding]:
     what = f"{counted(records, 'record')} that the broker refused"
     way = "`bursar-bridge quarantined list`; mend the cause, then `quarantined release`"
     return [note("quarantine", f"{what}: {way}")]
+
+
+async def _stopped(connection: Connection) -> list[Finding]:
+    """The service starts with stopped topics, and only a person resumes them."""
+    states = await stops(connection)
+    return [note("stopped topics", _stop_in_words(state)) for state in states] or [
+        ok("stopped topics", "none")
+    ]
+
+
+def _stop_in_words(state: StopState) -> str:
+    if state.resumed_at is not None:
+        return f"{state.in_words}; it was resumed, {counted(state.records, 'record')} to take"
+    waiting = "" if state.key.is_of_topic else f"; {counted(state.records, 'record')} waiting"
+    return f"{state.in_words}{waiting}: `intake list`, then `intake resume`"
 
 
 async def _sources(connection: Connection) -> list[Finding]:

@@ -89,8 +89,9 @@ def show_held(institution: str, fine: str, as_json: bool) -> None:
         complain("no profile of the institution is configured: nothing of it is exported")
     if row["failed_changes"]:
         complain(
-            "not exported before its failed changes are decided: see parked show, then parked"
-            " release, which tries a change again, or parked discard"
+            "not exported before these changes are decided: see parked show, then parked"
+            " release, which tries a change again, or parked discard; a change of a stopped topic"
+            " is decided after intake resume"
         )
 
 

@@ -8,7 +8,7 @@ import typer
 from typer.completion import get_completion_inspect_parameters, install_callback, show_callback
 
 from ..runtime.process import program_version
-from .commands import export, files, ledger, process, records, recovered
+from .commands import export, files, intake, ledger, process, records, recovered
 
 application = typer.Typer(
     name="bursar-bridge",
@@ -21,7 +21,7 @@ application = typer.Typer(
     add_completion=False,  # see Shell
     pretty_exceptions_enable=False,
 )
-for module in (process, export, files, ledger, records, recovered):
+for module in (process, export, files, intake, ledger, records, recovered):
     application.add_typer(module.application)
 
 

@@ -140,7 +140,8 @@ class Contact:
         }
         for at, place in self._places.items():
             was_loaded = place.is_loaded
-            place.is_loaded = at in next_offsets and at not in member.suspects
+            is_left = at in member.suspects or member.is_paused(at)
+            place.is_loaded = at in next_offsets and not is_left
             if place.is_loaded and not was_loaded:
                 place.fetched_ns = now_ns  # from now on it can be fetched
             place.next_offset = next_offsets.get(at, place.next_offset)

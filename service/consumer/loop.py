@@ -13,17 +13,15 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from ..apply.isolation import UNKNOWN, is_too_much, name_of
+from ..apply.isolation import is_too_much, unread
 from ..apply.poll import Poll, Report
 from ..apply.tally import Sources
 from ..core.events import FailedRecord, Incoming, Rejection
 from ..core.ledger import Origin
 from ..database.session import INLINE_RECORDS_MAX
 from ..kafka.clients import KafkaUnavailable
-from ..messages.unparsed import changed_fine_in, institution_in
 from ..restore.guard import Guard
 from ..runtime.failures import INTAKE_RETRIES, ConsumerLost, Fenced
-from ..runtime.problems import describe
 from ..runtime.telemetry import Event, Metrics, get_log, observe_since
 from ..runtime.waiting import Backoff, unless_set, wait_any
 from ..settings.access import KafkaAccess
@@ -233,10 +231,7 @@ class Intake:
         try:
             return self._parse(contract, origin)
         except Exception as problem:  # noqa: BLE001 - the record is parked, with its bytes
-            log.warning(Event.POLL_FAILED, records=1, problem=describe(problem))
-            institution_id = institution_in(origin.value) or UNKNOWN
-            fine_id = changed_fine_in(contract, origin.value)
-            return FailedRecord(origin, institution_id, name_of(problem), fine_id)
+            return unread(contract, origin, problem)
 
     def _count(self, read: Counter[str], report: Report, started_ns: int) -> None:
         """Counts a poll; `read` are its records by topic, without those that were not applied."""

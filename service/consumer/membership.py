@@ -13,6 +13,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from ..apply.breaker import TopicsStopped
 from ..apply.poll import PartitionHold
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, TopicAndPartition
@@ -32,6 +33,7 @@ from .pace import Holds
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10
 HOLD_MS_MAX = 5_000  # until a partition whose next record alone is too much is tried again
+STOP_MS = 2_000  # until it is asked again whether a topic is stopped
 
 log = get_log(__name__)
 
@@ -68,6 +70,7 @@ class Member:
         self._unchecked: set[TopicPartition] = set()
         self._faults = 0
         self._holds = Holds(pauses.backoff_first_ms, HOLD_MS_MAX)
+        self._stops = Holds(STOP_MS, STOP_MS)  # of partitions whose topic is stopped
         self.is_loaded = False
         self.group = GroupListener(consumer)
         self.coverage = Coverage(consumer, self.group, access, source, pauses)
@@ -113,7 +116,7 @@ class Member:
         position has moved in both cases, so the offsets have to be loaded again.
         """
         if self.is_loaded and not self.group.changed.is_set():
-            self._consumer.resume(*self._holds.take_due(time.monotonic_ns()))
+            self._resume_due(time.monotonic_ns())
         # In a rebalance the client ignores its own timeout: hence the race with the events.
         polling = self._consumer.getmany(
             timeout_ms=self._limits.poll_wait_ms, max_records=records_max
@@ -158,10 +161,13 @@ class Member:
         """The partitions that are held, or were held until the current poll."""
         return frozenset(self._holds.partitions)
 
+    def is_paused(self, at: TopicPartition) -> bool:
+        """Whether nothing of a partition is taken for now."""
+        return self._holds.is_paused(at) or self._stops.is_paused(at)
+
     def without_held(self, records: Iterable[Origin]) -> list[Origin]:
         """Returns those records of a poll that may be applied, without those of held partitions."""
-        paused = self._holds.is_paused
-        return [r for r in records if not paused(TopicPartition(r.topic, r.partition))]
+        return [r for r in records if not self.is_paused(TopicPartition(r.topic, r.partition))]
 
     def hold(self, poll: Iterable[Origin], held: Mapping[TopicAndPartition, PartitionHold]) -> None:
         """Holds the partitions of `held` after a poll was applied, and lets its other partitions
@@ -172,11 +178,15 @@ class Member:
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
         for at in {TopicPartition(record.topic, record.partition) for record in poll}:
+            holds = self._holds
+            if at in held and isinstance(held[at].error, TopicsStopped):
+                holds = self._stops
             if at not in held:
                 self._holds.end(at)
+                self._stops.end(at)
             elif at in assigned:  # else loading has to see to it, should the partition come back
                 if held[at].is_tried:
-                    self._holds.put(at, held[at].milliseconds, now_ns)
+                    holds.put(at, held[at].milliseconds, now_ns)
                     self._consumer.pause(at)
                 self._consumer.seek(at, self._assignments[at].next_offset)
 
@@ -232,8 +242,13 @@ class Member:
                 self._unchecked.add(at)
             self._consumer.seek(at, offset)
         self._holds.keep(assignments)
-        self._consumer.resume(*(at for at in assignments if not self._holds.is_paused(at)))
+        self._stops.keep(assignments)
+        self._consumer.resume(*(at for at in assignments if not self.is_paused(at)))
         self.is_loaded = True
+
+    def _resume_due(self, now_ns: int) -> None:
+        due = {*self._holds.take_due(now_ns), *self._stops.take_due(now_ns)}
+        self._consumer.resume(*(at for at in sorted(due) if not self.is_paused(at)))
 
     def _unread(self, at: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
         """The records without those read before; the last record read is compared once."""

@@ -119,6 +119,7 @@ class Wait(StrEnum):
     OVERPAID_HELD = "overpaid_held"
     UNALLOCATED = "unallocated"
     INTERNAL_ERROR = "internal_error"
+    INTAKE_STOPPED = "intake_stopped"
 
 
 class Mode(StrEnum):

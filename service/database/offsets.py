@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..runtime.failures import Fenced
 from .session import Connection, statements
@@ -27,6 +28,16 @@ class Assignment:
 
 
 Step = tuple[Assignment, Assignment]  # an assignment before and after a commit
+
+
+class Marks(NamedTuple):
+    """Whether any topic is stopped, and whether bad records are counted (rules.md, 7)."""
+
+    has_stops: bool
+    has_counts: bool
+
+
+NOT_ASKED = Marks(has_stops=True, has_counts=True)
 
 
 async def known_topics(connection: Connection, topics: Collection[str]) -> frozenset[str]:
@@ -75,13 +86,14 @@ async def take_over(
     return tuple(sorted((Assignment(*row.values()) for row in rows), key=_place))
 
 
-async def advance(connection: Connection, steps: Sequence[Step]) -> None:
+async def advance(connection: Connection, steps: Sequence[Step]) -> Marks:
     """Moves the offset of every partition, inside the caller's transaction.
 
-    Raises Fenced if a partition is not where its step begins: another process owns it now.
+    Returns what else the commit has to ask for: everything if no offset moves. Raises Fenced if a
+    partition is not where its step begins: another process owns it now.
     """
     if not steps:
-        return
+        return NOT_ASKED
     ordered = sorted(steps, key=lambda step: _place(step[0]))
     moved = await connection.fetch(
         statements("offsets")["advance"],
@@ -95,6 +107,7 @@ async def advance(connection: Connection, steps: Sequence[Step]) -> None:
     )
     if len(moved) != len(ordered):
         raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")
+    return Marks(moved[0]["has_stops"], moved[0]["has_counts"])
 
 
 def _place(assignment: Assignment) -> TopicAndPartition:

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Collection
 
 from ..core.words import Reason, Wait
 from ..database.adopted_lines import count_waiting_lines, recovery_is_open
+from ..database.intake_stops import stops
 from ..database.session import Connection, Pool, statements
 from ..export.profiles.profile import NO_PROFILES, Profiles
 from ..export.schedule import pauses
@@ -25,6 +28,8 @@ HELD = (
 class Gauges:
     """Sets the gauges, on every instance, and logs an alarm for parked records that are too old.
 
+    `topics` are the full names of the input topics.
+
     The relay has an alarm of its own on the age of the outbox.
     """
 
@@ -36,6 +41,7 @@ class Gauges:
         alarm_interval_seconds: int = 30,
         parked_queue_alarm_records: int = 1_000,
         profiles: Profiles = NO_PROFILES,
+        topics: Collection[str] = (),
     ) -> None:
         self._pool = pool
         self._metrics = metrics
@@ -43,6 +49,7 @@ class Gauges:
         self._alarm_interval_ns = alarm_interval_seconds * 1_000_000_000
         self._parked_queue_alarm_records = parked_queue_alarm_records
         self._profiles = profiles
+        self._topics = topics
         self._alarmed_ns: dict[Event, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -58,7 +65,13 @@ class Gauges:
             await self._set_rejected_and_held(connection)
             await self._set_paused(connection)
             await self._set_recovery(connection)
+            await self._set_stops(connection)
         return oldest
+
+    async def _set_stops(self, connection: Connection) -> None:
+        stopped = Counter(state.key.topic for state in await stops(connection))
+        for topic in {*self._topics, *stopped}:
+            self._metrics.intake_stops.labels(topic).set(stopped[topic])
 
     async def _set_recovery(self, connection: Connection) -> None:
         self._metrics.recovery_open.set(int(await recovery_is_open(connection)))

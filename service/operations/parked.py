@@ -26,11 +26,12 @@ from ..database.references import References, references_of
 from ..database.session import Connection, statements
 from ..messages.decode import parse
 from .names import LIMIT_MAX, Names, contract_of, names_in
-from .parked_outcomes import CAN_BE_DECIDED, NOT_PARKED, outcome_of_decision
+from .parked_outcomes import CAN_BE_DECIDED, NOT_PARKED, TOPIC_STOPPED, outcome_of_decision
 from .parked_records import ParkedFilter, ParkedRecord
 from .rejected import mark
 
-SQL = statements("operators")
+SQL, STOPS = statements("operators"), statements("stops")
+UNREAD = (Wait.INTERNAL_ERROR, Wait.INTAKE_STOPPED)
 
 
 async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRecord]:
@@ -52,6 +53,10 @@ async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRec
     if selected.wait in (None, Wait.INTERNAL_ERROR):
         key = (selected.institution_id, selected.older_than_seconds, *place)
         rows = await connection.fetch(SQL["parked_errors"], *key, LIMIT_MAX)
+        parked += [record for record in map(_error, rows) if _is_meant(record, selected)]
+    if selected.wait in (None, Wait.INTAKE_STOPPED):
+        key = (selected.institution_id, selected.older_than_seconds, *place)
+        rows = await connection.fetch(STOPS["stopped_records"], *key, LIMIT_MAX)
         parked += [record for record in map(_error, rows) if _is_meant(record, selected)]
     return parked[: selected.limit]
 
@@ -93,7 +98,7 @@ def _error(row: asyncpg.Record) -> ParkedRecord:
         _RECORD_OF[contract_of(origin.topic)],
         names.source,
         names.id,
-        Wait.INTERNAL_ERROR,
+        Wait(row["wait"]),
         names.fine_id,
         None,
         None,
@@ -126,6 +131,8 @@ async def release(
     A sum without a line pays the fines and amounts of `allocations`, in minor units, or the oldest
     fines first if there are none.
     """
+    if item.wait is Wait.INTAKE_STOPPED:
+        return DecisionResult(item.subject, done=False, outcome=TOPIC_STOPPED)
     if item.wait is Wait.INTERNAL_ERROR and not item.is_bound:
         return await _apply_again(applier, item, justification)
     if item.wait is Wait.INTERNAL_ERROR and item.rule is LumpRule.HOLD and not allocations:
@@ -143,7 +150,7 @@ async def discard(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
     """Rejects the record as `discarded`, with its bytes. What waits behind it is decided, too."""
-    if item.wait is Wait.INTERNAL_ERROR:
+    if item.wait in UNREAD:
         return await _reject_unread(applier, item, justification)
     key, queues = _identity_and_queues(item)
     event = Discard(key, item.record == "change", *queues, item.account)
@@ -242,7 +249,7 @@ async def _applied(
 async def _reject_unread(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    """Rejects a record on which the program failed, without the rules, which may fail again.
+    """Rejects a record that is not decided, without the rules, which may fail on it again.
 
     A bound identity is rejected with it. What waits behind it learns of that from the sweep.
     """
@@ -251,6 +258,8 @@ async def _reject_unread(
     identity = (item.institution_id, item.record, item.source, item.id)
 
     async def remove(connection: Connection) -> object:
+        if item.wait is Wait.INTAKE_STOPPED:
+            return await connection.fetchval(STOPS["delete_stopped"], *item.place)
         if item.is_bound:
             return await connection.fetchval(SQL["discard_failed"], *identity)
         return await connection.fetchval(SQL["delete_parked_error"], *item.place)

@@ -9,6 +9,7 @@ from ..core.words import Reason, Wait
 from ..core.workspace import Changes
 
 NOT_PARKED = "is not parked any more"
+TOPIC_STOPPED = "waits in its order for the end of a stop: `intake resume`"
 CAN_BE_DECIDED = "can be decided again, and waits"
 
 

@@ -46,6 +46,7 @@ class Event(StrEnum):
     EVENT_REJECTED = "event_rejected"
     EVENT_REPEATED = "event_repeated"
     TOPIC_REJECTED = "topic_rejected"
+    INTAKE_STOPPED = "intake_stopped"
     RECORD_PARKED_INTERNAL_ERROR = "record_parked_internal_error"
     PARKED_RECORD_FAILED = "parked_record_failed"
     PARTITION_WAITS = "partition_waits"
@@ -186,20 +187,21 @@ class Metrics:
         )
 
     def _waiting(self) -> None:
+        self.intake_stops = self._gauge(
+            "bursar_intake_stops",
+            "How often the topic is stopped: for institutions, or all.",
+            "topic",
+        )
         self.parked = self._gauge("bursar_parked", "Records that wait, by reason.", "wait")
         self.parked_age = self._gauge("bursar_parked_age_seconds", "Age of the oldest of them.")
-        self.parked_overdue = self._gauge(
-            "bursar_parked_overdue", "Of them, those that wait longer than the alarm's age."
-        )
-        self.parked_queue_longest = self._gauge(
-            "bursar_parked_queue_longest", "Most records that wait for one fine."
-        )
-        self.rejected_open = self._gauge(
-            "bursar_rejected_open", "Rejected records nobody has looked after, by reason.", "reason"
-        )
-        self.sources_silent = self._gauge(
-            "bursar_sources_silent", "Sources that have sent nothing for too long.", "topic"
-        )
+        text = "Of them, those that wait longer than the alarm's age."
+        self.parked_overdue = self._gauge("bursar_parked_overdue", text)
+        text = "Most records that wait for one fine."
+        self.parked_queue_longest = self._gauge("bursar_parked_queue_longest", text)
+        text = "Rejected records nobody has looked after, by reason."
+        self.rejected_open = self._gauge("bursar_rejected_open", text, "reason")
+        text = "Sources that have sent nothing for too long."
+        self.sources_silent = self._gauge("bursar_sources_silent", text, "topic")
 
     def _relay(self) -> None:
         self.sent = self._counter("bursar_sent", "Records acknowledged, by topic.", "topic")

@@ -35,10 +35,13 @@ class IntakeLimits(Group):
 
 
 class ApplyLimits(Group):
-    """Settings of the write path: tries of a commit, and records in a row that may fail."""
+    """Settings of the write path: tries of a commit, and records in a row that may fail or be bad
+    until a topic is stopped.
+    """
 
     commit_tries_max: int = Field(8, ge=1, le=50)
     internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
+    bad_records_in_a_row_max: int = Field(100, ge=0, le=10_000_000)  # 0: nothing is stopped
 
 
 class RelayLimits(ProcessSettings):

@@ -27,6 +27,7 @@ TABLES = (
     "fine",
     "fine_amendment",
     "fine_change",
+    "intake_stop",
     "ledger_transaction",
     "loan_closed",
     "outbox",
@@ -40,6 +41,7 @@ TABLES = (
     "recovery",
     "recovery_account",
     "rejected",
+    "stopped_record",
 )
 
 Row = Mapping[str, Any]

@@ -118,7 +118,12 @@ class _Contract:
             for row in evidence.tables["parked"]
             if row["record"] == PARKED_AS.get(contract)
         }
-        self._failed = {_place(row) for row in evidence.tables["parked_error"]}
+        # What waits as it came: the program failed on it, or its topic is stopped.
+        self._failed = {
+            _place(row)
+            for table in ("parked_error", "stopped_record")
+            for row in evidence.tables[table]
+        }
         self._next = _next_offsets(evidence)
 
     def identities(self) -> Iterator[Finding]:
@@ -221,6 +226,7 @@ def _next_offsets(evidence: Evidence) -> dict[tuple[str, int], int]:
 def _offsets(evidence: Evidence) -> Iterator[Finding]:
     """Every record is behind the offset of its partition, which is not behind the topic."""
     next_offsets = _next_offsets(evidence)
+    stopped = {(row["topic"], row["institution_id"]) for row in evidence.tables["intake_stop"]}
     for contract in INPUTS:
         topic = evidence.topic(contract)
         for (name, partition), end in evidence.ends.items():
@@ -238,7 +244,8 @@ def _offsets(evidence: Evidence) -> Iterator[Finding]:
             if record.offset >= next_offsets.get((record.topic, record.partition), 0)
         }
         for at in sorted(unread):
-            yield Finding("I3", "records were not read", at)
+            if (at[0], "") not in stopped:
+                yield Finding("I3", "records were not read", at)
 
 
 def _rejected(evidence: Evidence) -> Iterator[Finding]:

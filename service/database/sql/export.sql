@@ -238,7 +238,8 @@ LIMIT $5;
 -- name: fines_with_failed_changes
 -- Of these fines, those with a change that waits for a person because the program failed on it: it
 -- is not known what they owe. Few changes ever fail, so all of the institution's are read. What is
--- marked on trial, in this very transaction, holds no fine: the trial would be of another batch.
+-- marked on trial, in this very transaction, holds no fine: the trial would be of another batch. A
+-- change that waits because its topic is stopped is not decided either.
 SELECT parked.fine_id
 FROM parked_failure AS failure
 INNER JOIN parked USING (institution_id, record, source, id)
@@ -253,6 +254,12 @@ FROM parked_error
 WHERE
     parked_error.institution_id = $1
     AND parked_error.fine_id = any($2::text [])
+UNION
+SELECT waiting.fine_id
+FROM stopped_record AS waiting
+WHERE
+    waiting.institution_id = $1
+    AND waiting.fine_id = any($2::text [])
 UNION
 -- Parked records that a preview cannot mark.
 SELECT parked.fine_id

@@ -56,7 +56,9 @@ RETURNING
 
 -- name: advance
 -- Moves offsets by compare-and-set, locked in the order of the keys. A row stays as it is, and is
--- not returned, if its offset or owner epoch is not the expected one.
+-- not returned, if its offset or owner epoch is not the expected one. Beside each topic: whether
+-- any topic is stopped, and whether bad records are counted; nearly always neither, and then no
+-- other statement asks for them. The setting tells a trigger that this release sees the stops.
 WITH held AS (
     SELECT
         kept.topic,
@@ -74,6 +76,7 @@ WITH held AS (
             AND kept.partition = k.partition
             AND kept.next_offset = k.expected
             AND kept.owner_epoch = k.owner_epoch
+    WHERE set_config('bursar.sees_stops', 'yes', TRUE) = 'yes'
     ORDER BY kept.topic, kept.partition
     FOR UPDATE OF kept
 )
@@ -85,4 +88,7 @@ SET
     anchor_digest = held.anchor_digest
 FROM held
 WHERE kept.topic = held.topic AND kept.partition = held.partition
-RETURNING kept.topic;
+RETURNING
+    kept.topic,
+    EXISTS (SELECT FROM intake_stop) AS has_stops, -- noqa
+    EXISTS (SELECT FROM bad_count) AS has_counts; -- noqa

@@ -182,6 +182,8 @@ FROM (
     SELECT recorded_at FROM parked
     UNION ALL
     SELECT recorded_at FROM parked_error
+    UNION ALL
+    SELECT recorded_at FROM stopped_record
 ) AS waiting
 WHERE recorded_at <= clock_timestamp() - $1::bigint * interval '1 second';
 
@@ -347,6 +349,16 @@ SELECT
     parked_error.record_offset
 FROM parked_error
 WHERE parked_error.institution_id = $1 AND parked_error.fine_id = $2
+UNION ALL
+SELECT
+    NULL AS source,
+    NULL AS id,
+    'intake_stopped' AS error,
+    waiting.topic,
+    waiting.partition,
+    waiting.record_offset
+FROM stopped_record AS waiting
+WHERE waiting.institution_id = $1 AND waiting.fine_id = $2
 ORDER BY topic, partition, record_offset;
 
 -- name: held_counted

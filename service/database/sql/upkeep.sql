@@ -155,6 +155,11 @@ FROM (
         'internal_error' AS wait,
         recorded_at
     FROM parked_error
+    UNION ALL
+    SELECT
+        'intake_stopped' AS wait,
+        recorded_at
+    FROM stopped_record
 ) AS waiting
 GROUP BY wait;
 
