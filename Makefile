@@ -90,6 +90,12 @@ COUNT ?= 2000
 faults: venv ## simulated histories in which much goes wrong; COUNT says how many, ARGS="--seed 5000" the first
 	@$(BIN)/python -m tests.simulator --count $(COUNT) --jobs 2 $(ARGS)
 
+MINUTES ?= 1
+
+.PHONY: fuzz
+fuzz: venv ## fuzzes what reads records, XML, profiles, layouts and settings; MINUTES for each of them
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
 .PHONY: bench
 bench: venv ## measures the rates; a quiet machine helps
 	@$(BIN)/python -m tests.bench $(ARGS)

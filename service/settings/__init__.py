@@ -114,7 +114,7 @@ def read_kafka_settings() -> KafkaSettings:
 
 def _read(sort: type[Read]) -> Read:
     folder = os.environ.get(SECRETS_DIR)
-    if folder is not None and not Path(folder).is_dir():
+    if folder is not None and not _is_folder(folder):
         raise InvalidSettings((f"{SECRETS_DIR}: must name a folder that exists",))
     try:
         return sort(_secrets_dir=folder)
@@ -123,6 +123,13 @@ def _read(sort: type[Read]) -> Read:
         faults = problem.errors(include_input=False, include_url=False, include_context=False)
     faults.sort(key=lambda fault: fault["type"] != "missing")  # what is required comes first
     raise InvalidSettings(tuple(map(_fault_text, faults)))
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # it is in one that may not be read, or its name is too long
+        return False
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:

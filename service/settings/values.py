@@ -35,7 +35,11 @@ def _servers(value: str) -> str:
 
 
 def _readable_file(value: Path) -> Path:
-    if not value.is_file():
+    try:
+        is_file = value.is_file()
+    except OSError:  # its folder may not be read, or the name is too long
+        is_file = False
+    if not is_file:
         raise ValueError("must name a file that exists")
     return value
 

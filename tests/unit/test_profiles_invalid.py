@@ -116,6 +116,7 @@ from tests.support.profile_files import INSTITUTION, parse, table
         (table() + table(), 13, "profile.code", "unique over all institutions"),
         (table() + table("# [[profile]]", 'name2 = "x"', code="q"), 21, "profile.name2", "option"),
         ('[[profiles]]\ncode = "p"\n', 4, "profiles", "is not an option"),
+        ('mode = "export_only"\n', 4, "institution.mode", "is not an option"),
         (INSTITUTION, 5, "institution.id", "unique"),
         ('[[institution]]\nid = "0972"\nzone = "UTC"\n', 5, "institution.id", "digits"),
         (

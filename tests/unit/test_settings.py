@@ -79,6 +79,8 @@ def test_missing_variables_are_named_all_at_once(environment: pytest.MonkeyPatch
         ("BURSAR_START_AT", "Geheim-1", "'earliest' or 'latest'"),
         ("BURSAR_TOPIC_PREFIX", "Geheim 1/", "must match pattern"),
         ("BURSAR_PROFILES_FILE", "/no/such/Geheim-1", "must name a file that exists"),
+        ("BURSAR_PROFILES_FILE", "Geheim-1" * 100, "must name a file that exists"),
+        ("BURSAR_SECRETS_DIR", "Geheim-1" * 100, "must name a folder that exists"),
         ("BURSAR_LOG_LEVEL", "Geheim-1", "'debug', 'info'"),
         ("BURSAR_KAFKA_HEARTBEAT_INTERVAL_MS", "9999", "at most a third"),
         ("BURSAR_KAFKA_REQUEST_TIMEOUT_MS", "10000", "shorter than the session"),

@@ -100,7 +100,9 @@ def _checked(model: type[Table], raw: dict[str, object]) -> _Checked[Table]:
         for name, value in raw.items()
         if name not in faulty
     }
-    stand_ins = {name: value for name, value in _STAND_INS.items() if name in faulty}
+    # An option may be at fault because it belongs to the other kind of table.
+    needed = faulty & model.model_fields.keys()
+    stand_ins = {name: value for name, value in _STAND_INS.items() if name in needed}
     return _Checked(model.model_validate({**kept, **stand_ins}), frozenset(faulty))
 
 

@@ -1,0 +1,1 @@
+"""Fuzzing of whatever reads what others have written: records, XML, profiles, layouts, settings."""
