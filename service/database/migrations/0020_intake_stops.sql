@@ -40,6 +40,7 @@ CREATE TABLE stopped_record (
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX stopped_record_of_stop ON stopped_record (topic, institution_id, arrival);
+CREATE INDEX stopped_record_at_place ON stopped_record (topic, partition, record_offset);
 CREATE INDEX stopped_record_of_fine ON stopped_record (institution_id, fine_id)
 WHERE fine_id IS NOT NULL;
 
