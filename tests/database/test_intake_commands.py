@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from service.database.intake_stops import in_words, stops
-from tests.support.commands import Commands
+from tests.support.commands import Commands, MakeCommands
 from tests.support.stopping import MAX, PAYMENTS, bad, pays, stopped, stops_after, take_waiting
 from tests.support.write_path import WritePath
 
@@ -37,6 +38,15 @@ async def test_stops_are_listed_with_what_waits(commands: Commands) -> None:
     assert row["last_reason"] == "invalid_amount"
     text = (await commands.call("intake", "list", "--topic", "bursar-payment.v1")).stdout
     assert text.splitlines()[0].split()[:4] == ["topic", "institution", "state", "waiting"]
+
+
+@pytest.mark.usefixtures("both_stopped")
+async def test_stops_fit_eighty_columns_with_their_ids_whole(make_commands: MakeCommands) -> None:
+    terminal = {"COLUMNS": "80", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb"}
+    text = (await make_commands("", **terminal).call("intake", "list")).stdout
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert text.count(PAYMENTS) == 3
+    assert text.count("invalid_amount") == 2
 
 
 async def test_without_a_stop_the_list_says_so(commands: Commands) -> None:
