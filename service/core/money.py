@@ -151,10 +151,13 @@ def format_of(currency: str) -> Callable[[int], str]:
     digits = decimals(currency)
     if digits == 0:
         return str
-    scale, form = 10**digits, f"%s%d.%0{digits}d"
+    scale: int = 10**digits
+    form = f"%d.%0{digits}d"
+    zero = form % (0, 0)
 
     def amount(minor: int) -> str:
-        whole, rest = divmod(abs(minor), scale)
-        return form % ("-" if minor < 0 else "", whole, rest)
+        if minor < 0:
+            return "-" + form % divmod(-minor, scale)
+        return form % divmod(minor, scale) if minor else zero  # every other amount of an event
 
     return amount

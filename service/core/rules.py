@@ -101,7 +101,7 @@ def _retry_after_taking(workspace: Workspace) -> None:
 
 
 def _create(workspace: Workspace, event: FineCreated) -> None:
-    known = workspace.fines.get(event.facts.key)
+    known = workspace.fines.get(key := event.facts.key)
     if known is not None and not event.has_content(known.facts.digest):
         _count(workspace, event, rejected(Reason.FINE_CONFLICT))
         return
@@ -116,8 +116,8 @@ def _create(workspace: Workspace, event: FineCreated) -> None:
     outcome = _new_fine(event.facts)
     workspace.outcomes[outcome.name] += 1
     workspace.apply(outcome, event.origin.traceparent)
-    _take_lines(workspace, (event.facts.key,))
-    _retry(workspace, (event.facts.key,))
+    _take_lines(workspace, (key,))
+    _retry(workspace, (key,))
 
 
 def _new_fine(facts: FineFacts) -> Applied:

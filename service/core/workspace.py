@@ -137,8 +137,8 @@ class Workspace:
         for effect in outcome.effects:
             self.post(effect, traceparent)
         # A payment that was all excess has no transaction on its fine, but it changes the fine.
-        if (fine := outcome.fine) is not None and self.fines[fine.facts.key] != fine:
-            self.fines.put(fine.facts.key, fine)
+        if (fine := outcome.fine) is not None and self.fines[key := fine.facts.key] is not fine:
+            self.fines.put(key, fine)
         if (closed := outcome.loan_closed) is not None:
             loan = (closed.institution_id, closed.loan_id)
             if loan not in self._loans_closed_before:
@@ -149,11 +149,12 @@ class Workspace:
         fine = effect.fine
         key = fine.facts.account
         before = self.accounts.get(key) or Account(key)
-        after = replace(
-            before,
-            active=before.active + effect.active,
-            transferred=before.transferred + effect.transferred,
-            sequence=before.sequence + 1,
+        after = Account(
+            key,
+            before.active + effect.active,
+            before.transferred + effect.transferred,
+            before.sequence + 1,
+            before.epoch,
         )
         self.accounts.put(key, after)
         self.fines.put(fine.facts.key, fine)

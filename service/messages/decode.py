@@ -126,8 +126,7 @@ def open_envelope(origin: Origin, contract: str) -> Envelope:
         body = read_json(origin.value)
         if isinstance(body, dict) and "specversion" in body:
             return _structured(body, contract, origin)
-    attributes = {name: _decoded(header, headers) for name, header in _HEADER_OF.items()}
-    time = _checked(attributes, contract, "ce_")
+    time = _checked(_attributes(headers), contract, "ce_")
     return read_json(origin.value), time, origin.traceparent
 
 
@@ -178,10 +177,13 @@ def _is_framed(value: bytes | None) -> bool:
 
 
 def _from_json(value: bytes) -> object:
-    body: object = jiter.from_json(
-        value, catch_duplicate_keys=True, allow_inf_nan=False, float_mode="lossless-float"
+    return jiter.from_json(
+        value,
+        catch_duplicate_keys=True,
+        allow_inf_nan=False,
+        float_mode="lossless-float",
+        cache_mode="keys",  # most values are of one record alone
     )
-    return body
 
 
 def _not_json(error: ValueError) -> Fault:
@@ -198,9 +200,8 @@ def _headers(origin: Origin) -> dict[str, bytes]:
     """The headers that are read, each at most once. Raises Fault."""
     headers: dict[str, bytes] = {}
     for name, value in origin.headers:
-        if not name.isascii():
-            _require_utf_8(name)
-        if (known := _known_name(name)) is None:
+        known = name if name in _READ_ONCE else _name_meant(name)
+        if known is None:
             continue
         if known in headers:
             _raise_envelope(known, "must not be given twice")
@@ -208,17 +209,14 @@ def _headers(origin: Origin) -> dict[str, bytes]:
     return headers
 
 
-def _require_utf_8(name: str) -> None:
-    """The Kafka reader hands out a byte that is not UTF-8 as a lone surrogate. Raises Fault."""
+def _name_meant(name: str) -> str | None:
+    """The header that is read although its name is spelt otherwise; None for any other. Raises
+    Fault for a name that is not UTF-8: the Kafka reader hands out its bytes as lone surrogates.
+    """
     try:
         name.encode()
     except UnicodeEncodeError:
         raise Fault(Reason.INVALID_ENVELOPE, "headers: names must be in UTF-8") from None
-
-
-def _known_name(name: str) -> str | None:
-    if name in _READ_ONCE:
-        return name
     is_spelt_otherwise = len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE
     return _CONTENT_TYPE if is_spelt_otherwise else None
 
@@ -241,12 +239,15 @@ def _is_structured(content_type: bytes) -> bool:
     return False
 
 
-def _decoded(name: str, headers: dict[str, bytes]) -> str | None:
-    value = headers.get(name)
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return _raise_envelope(name, "must be UTF-8")
+def _attributes(headers: dict[str, bytes]) -> dict[str, str | None]:
+    attributes: dict[str, str | None] = {}
+    for name, header in _HEADER_OF.items():
+        if header in headers:
+            try:
+                attributes[name] = headers[header].decode()
+            except UnicodeDecodeError:
+                _raise_envelope(header, "must be UTF-8")
+    return attributes
 
 
 def _structured(event: object, contract: str, origin: Origin) -> Envelope:

@@ -79,9 +79,10 @@ class WireBursarPayment(Wire):
         patron = () if patron_id is None else (("patron_id", patron_id),)
         file = () if self.import_file is None else (("import_file", self.import_file),)
         digest = digest_of("bursar-payment", *key, *facts, *file, *patron)
+        earlier = None
         if self._is_line_of_its_file():
-            earlier: bytes | None = digest_of("bursar-payment", *key, *facts)
-        else:
+            earlier = digest_of("bursar-payment", *key, *facts)
+        elif reading.differs:
             earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
         return BursarPayment(
             key,

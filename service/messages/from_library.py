@@ -9,7 +9,7 @@ from ..core.events import FineChanged, FineCreated
 from ..core.ledger import FineFacts, Item, Origin, Owner, Patron
 from ..core.money import is_in_use
 from ..core.words import CREDIT_TYPE, EXCESS_PREFIX, ChangeKind
-from .texts import Reading, code, digest_of, identifier_value
+from .texts import Reading, code, digest_of, identifier_value, is_plain
 from .values import (
     COMMENT_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
@@ -38,6 +38,13 @@ class WireIdentifier(Wire):
     type: Annotated[str, Field(min_length=1, max_length=40)]
     value: TrimmedId
 
+    def pair(self, index: int) -> tuple[str, str]:
+        """The type and the value; `index` is the identifier's place in the record. Raises Fault."""
+        if is_plain(self.type) and is_plain(self.value):
+            return self.type, self.value
+        field = f"patron.identifiers.{index}"
+        return code(f"{field}.type", self.type), _trimmed(f"{field}.value", self.value)
+
 
 class WirePatron(Wire):
     """The patron of a fine, as the library knows them at the time of the record."""
@@ -52,13 +59,8 @@ class WirePatron(Wire):
 
         Two spellings of an identifier that differ only in white space at its ends are one.
         """
-        identifiers = {
-            (
-                code(f"patron.identifiers.{index}.type", pair.type),
-                _trimmed(f"patron.identifiers.{index}.value", pair.value),
-            ): None
-            for index, pair in enumerate(self.identifiers)
-        }
+        pairs = (identifier.pair(index) for index, identifier in enumerate(self.identifiers))
+        identifiers = dict.fromkeys(pairs)
         return Patron(
             institution_id,
             reading.identifier("patron.patron_id", self.patron_id),

@@ -52,11 +52,16 @@ def clean(text: str) -> str:
     return _BLANKS.sub(" ", normalize("NFC", text))
 
 
+def is_plain(value: str) -> bool:
+    """Whether a text has nothing but printable characters of ASCII. Most texts are so."""
+    return value.isascii() and value.isprintable()
+
+
 def code(field: str, value: str) -> str:
     """Returns a short code, such as the type of an identifier: in NFC, with a blank for each tab
     and line break. Raises Fault: invalid_text.
     """
-    if value.isprintable() and value.isascii():
+    if is_plain(value):
         return value
     return _without_controls(field, value.translate(_LINE_BREAKS))
 
@@ -66,7 +71,7 @@ def identifier_value(field: str, value: str, characters_max: int = ID_CHARACTERS
 
     NFC may make a text longer. The length is checked again, because the id goes out in events.
     """
-    if value.isprintable() and value.isascii():
+    if is_plain(value):
         return value
     text = _without_controls(field, value)
     if len(text) > characters_max:
