@@ -17,7 +17,7 @@ from ..core.ledger import Origin
 from .encodings import origin_of
 from .outbox import pack_headers
 from .session import Connection, statements
-from .table import Cells, columns_of, key_columns
+from .tables import Cells, columns_of, key_columns
 
 SQL = statements("stops")
 NAMED_MAX = 5
