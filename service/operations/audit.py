@@ -151,6 +151,7 @@ class _Audit:
         parts = [at for at in self._positions.ends if at.topic == topic]
         records = sum(self._positions.ends[at] - self._positions.firsts[at] for at in parts)
         done = 0
+        await self._connection.execute(SQL["by_key"])
         async with aclosing(self._pages(parts, topic)) as pages:
             async for page in pages:
                 keys = await self._compare_page(comparison, page, is_silent=turn > 0)
@@ -159,6 +160,7 @@ class _Audit:
                     self._count(total, page)
                 done += len(page)
                 self._progress(comparison.contract, turn * records + done, turns * records)
+        await self._connection.execute(SQL["by_any_way"])
         async for row in self._connection.cursor(SQL[comparison.all_keys], prefetch=PAGE_ROWS):
             key = tuple(row.values())[:-1]
             is_searched = total.searched_after is None or row["recorded_at"] > total.searched_after

@@ -177,10 +177,15 @@ CALLS = (
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
 )
-BEFORE = {"retention": statements("retention")["by_index"]}
+BEFORE = {
+    "audit": statements("audit")["by_key"],
+    "retention": statements("retention")["by_index"],
+}
 WITHOUT_TABLES = {
     "patience",
     "by_index",
+    "by_key",
+    "by_any_way",
     "lock_files",
     "register",
     "paid_at",

@@ -1,6 +1,15 @@
 -- What was recorded, for the comparison with what was published. Rows are read by their keys or by
 -- a cursor, so that the memory that is needed does not grow with the ledger.
 
+-- name: by_key
+-- For what follows in the transaction: the rows of a page are found by their keys, also where the
+-- statistics are those of a few batches and a batch seems to be half of the table.
+SELECT set_config('enable_seqscan', 'off', TRUE) AS seqscan;
+
+-- name: by_any_way
+-- Ends it: whole tables follow.
+SELECT set_config('enable_seqscan', 'on', TRUE) AS seqscan;
+
 -- name: patience
 -- For this transaction alone: a page may have to wait for a busy server.
 SELECT set_config('statement_timeout', $1::text, TRUE) AS statement_timeout;

@@ -55,8 +55,8 @@ CROSS JOIN LATERAL ( -- noqa: ST05
 -- name: debits_of_accounts
 -- The fines that sums of these accounts may pay: transferred debits with something outstanding, and
 -- of each account the one that was exported last, which a credit may refer to. They are known by
--- the ledger, whose key begins with the account. OFFSET 0 keeps the look-up of each fine by its
--- key.
+-- the ledger, whose key begins with the account. OFFSET 0 keeps each look-up by its key: where the
+-- statistics know no exported fine yet, the whole ledger would be read for one.
 WITH exported AS (
     SELECT DISTINCT
         ledger.institution_id,
@@ -64,7 +64,20 @@ WITH exported AS (
         ledger.currency,
         ledger.fine_id
     FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
-    INNER JOIN ledger_transaction AS ledger USING (institution_id, patron_id, currency)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT
+            entry.institution_id,
+            entry.patron_id,
+            entry.currency,
+            entry.fine_id,
+            entry.kind
+        FROM ledger_transaction AS entry
+        WHERE
+            entry.institution_id = k.institution_id
+            AND entry.patron_id = k.patron_id
+            AND entry.currency = k.currency
+        OFFSET 0 -- noqa: AM09
+    ) AS ledger
     WHERE ledger.kind = 'export_and_paid'
 ),
 
