@@ -152,9 +152,7 @@ def _stop(counts: BadCounts, record: Decided, bad_max: int) -> Stop | None:
     if of_topic >= bad_max:
         return Stop(topic, of_topic, record.reason)
     in_a_row = counts[record.key].in_a_row
-    if in_a_row >= bad_max and not record.key.is_of_topic:
-        return Stop(record.key, in_a_row, record.reason)
-    return None
+    return Stop(record.key, in_a_row, record.reason) if in_a_row >= bad_max else None
 
 
 def _of_several(counts: BadCounts, topic: StopKey) -> int:

@@ -160,6 +160,20 @@ async def test_two_instances_take_each_record_once_and_in_order(
     assert await stopped(stopped_path) == []
 
 
+async def test_of_two_instances_none_goes_on_behind_bad_records_that_stop_it_again(
+    path: WritePath, database_url: str
+) -> None:
+    stops_after(path)
+    await path.take(*(bad(number=n) for n in range(5 * MAX)))
+    await resumed(path, "6050")
+    async with write_path(database_url, partition=1) as other:
+        stops_after(other)
+        works = [TakeStopped(each.applier).run_once() for each in (path, other)]
+        assert sum(await asyncio.gather(*works)) == MAX
+    assert await path.value("SELECT count(*) FROM stopped_record") == 3 * MAX
+    assert await stopped(path) == ["6050"]
+
+
 async def test_records_that_come_while_others_are_taken_stay_behind_them(
     stopped_path: WritePath, database_url: str
 ) -> None:
