@@ -17,6 +17,7 @@ from ..apply.operator_actions import Decision, Justification, put_action
 from ..core.events import BursarPayment
 from ..core.ledger import Origin, Payment
 from ..core.money import format_minor
+from ..database.adopted_lines import recovery_is_open
 from ..database.outbox import Outputs
 from ..database.session import Connection, statements
 from ..export.xml.read import PaidLine
@@ -31,6 +32,16 @@ TOPIC = "import"  # the place of a line that is rejected before it is published
 
 class DoubtfulSource(OperatorError):
     """The file would be imported under a source that is most likely a mistake."""
+
+
+class RecoveryGoesOn(OperatorError):
+    """The payments of earlier files are not known yet, because they have to be read again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the recovery of this database goes on: what was imported before is read again, and "
+            "cannot be told from what is new so far; import the file when the recovery has ended"
+        )
 
 
 class FileKey(NamedTuple):
@@ -162,13 +173,17 @@ async def register(
     profile: str,
     acceptance: Acceptance,
 ) -> PaymentFile:
-    """Stores the file, and what a person has accepted for it. Raises DoubtfulSource.
+    """Stores the file, and what a person has accepted for it.
 
-    Part of the caller's transaction; registrations wait for each other until it ends.
+    Part of the caller's transaction; registrations wait for each other until it ends. Raises
+    DoubtfulSource, and RecoveryGoesOn.
     """
+    if await recovery_is_open(connection):
+        raise RecoveryGoesOn
     await connection.execute(SQL["lock_files"])
     is_accepted = await require_source(connection, key, acceptance)
-    await connection.execute(SQL["register"], *key, profile)
+    first_import = await _first_import(connection, key)
+    await connection.execute(SQL["register"], *key, profile, first_import)
     for action in (ACCEPTED_SOURCE if is_accepted else None, acceptance.lines):
         if action is not None:
             assert acceptance.decision is not None

@@ -24,6 +24,7 @@ from ..database.tables import PAYMENT, key_columns
 from ..export.xml.read import PaidLine
 from ..runtime.failures import with_current_schema
 from .files import SQL, PaymentFile, payment_event
+from .waiting import has_effect, owed_on_line
 
 PAGE_LINES = 1_000
 
@@ -248,8 +249,11 @@ class _PageRules:
         return True
 
     def _owes(self, known: MatchedLine, amount: int) -> bool:
-        fine = self.workspace.fines.get(FineKey(self.file.institution_id, known.fine_id))
-        return fine is not None and abs(fine.outstanding) >= amount
+        home = self.file.institution_id
+        fine = self.workspace.fines.get(FineKey(home, known.fine_id))
+        outstanding = 0 if fine is None else abs(fine.outstanding)
+        named = LineKey(home, known.line.bursar_transaction_id)
+        return max(outstanding, owed_on_line(self.workspace, named)) >= amount
 
     def _decide(self, known: MatchedLine, original: Payment | None) -> PlannedLine:
         workspace, line = self.workspace, known.line
@@ -271,7 +275,7 @@ def _latest(workspace: Workspace, candidates: Sequence[SourceKey], amount: int) 
         if (
             payment.amount == amount
             and payment.kind.settlement is not None
-            and payment.state in (ItemState.APPLIED, ItemState.NOTED)
+            and has_effect(workspace, payment)
             and amount_left(payment) == amount
         ):
             return payment

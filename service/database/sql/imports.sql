@@ -4,11 +4,49 @@ LOCK TABLE import_file IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: sources_of_file
 -- Under which sources the institution has imported a file with this content, the first one first.
+-- A restored database may lack the row of a file; the payments of the file were read again. As in
+-- "sources" each step goes to the next source by the primary key.
+WITH RECURSIVE senders AS (
+    (
+        SELECT source
+        FROM payment
+        WHERE institution_id = $1
+        ORDER BY source
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT following.source
+    FROM senders AS known
+    CROSS JOIN LATERAL (
+        SELECT later.source
+        FROM payment AS later
+        WHERE later.institution_id = $1 AND later.source > known.source
+        ORDER BY later.source
+        LIMIT 1
+    ) AS following
+)
+
 SELECT
     source,
     paid_at
 FROM import_file
 WHERE institution_id = $1 AND sha256 = $2
+UNION
+SELECT
+    senders.source,
+    imported.paid_at
+FROM senders
+CROSS JOIN LATERAL (
+    SELECT payment.paid_at
+    FROM payment
+    WHERE
+        payment.institution_id = $1
+        AND payment.source = senders.source
+        AND payment.payment_id >= $2 || '-'
+        AND payment.payment_id < $2 || '.'
+    ORDER BY payment.payment_id
+    LIMIT 1
+) AS imported
 ORDER BY paid_at, source;
 
 -- name: sources
@@ -92,28 +130,65 @@ WHERE $1::text IS NULL OR institution_id = $1
 ORDER BY institution_id, record, source;
 
 -- name: register
--- The first import of a file fixes its instant; the same file again finds it.
+-- The first import of a file fixes its instant ($5); the same file again finds it.
 INSERT INTO import_file (institution_id, source, sha256, profile, paid_at)
-VALUES ($1, $2, $3, $4, date_trunc('milliseconds', clock_timestamp()))
+VALUES ($1, $2, $3, $4, coalesce($5, date_trunc('milliseconds', clock_timestamp())))
 ON CONFLICT (institution_id, source, sha256) DO NOTHING;
 
 -- name: paid_at
-SELECT paid_at
-FROM import_file
-WHERE institution_id = $1 AND source = $2 AND sha256 = $3;
+-- The instant of the first import of a file; if a restored database lacks the row of the file, that
+-- of its payments, which were read again.
+SELECT coalesce(
+    (
+        SELECT kept.paid_at
+        FROM import_file AS kept
+        WHERE kept.institution_id = $1 AND kept.source = $2 AND kept.sha256 = $3
+    ),
+    (
+        SELECT payment.paid_at
+        FROM payment
+        WHERE
+            payment.institution_id = $1
+            AND payment.source = $2
+            AND payment.payment_id >= $3 || '-'
+            AND payment.payment_id < $3 || '.'
+        ORDER BY payment.payment_id
+        LIMIT 1
+    )
+) AS paid_at;
 
 -- name: clock
 -- What a dry run takes for the instant of the import.
 SELECT date_trunc('milliseconds', clock_timestamp()) AS clock;
 
 -- name: fines_of_lines
--- The fine behind each bursar id, with the sign its line was exported with.
+-- The fine behind each bursar id, with the sign its line was exported with. After a recovery a line
+-- may wait for its fine: it is a line like any other then.
 SELECT
     line.bursar_transaction_id,
     line.fine_id,
     line.amount
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
+INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id)
+UNION ALL
+SELECT
+    line.bursar_transaction_id,
+    line.fine_id,
+    line.amount
+FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
+CROSS JOIN LATERAL (
+    SELECT
+        adopted.bursar_transaction_id,
+        adopted.fine_id,
+        adopted.amount,
+        adopted.state
+    FROM adopted_line AS adopted
+    WHERE
+        adopted.institution_id = k.institution_id
+        AND adopted.bursar_transaction_id = k.bursar_transaction_id
+    OFFSET 0 -- noqa: AM09
+) AS line
+WHERE line.state = 'waiting';
 
 -- name: known_payments
 -- A known payment id is a repeat before anything is compared.
@@ -153,7 +228,8 @@ GROUP BY payment.bursar_transaction_id, payment.kind, payment.amount;
 -- What a reversal of these fines may undo, oldest first by the ledger's own order: payments of
 -- which nothing was reversed and that name a line or a fine, because a line of a file names its
 -- original by the exact amount alone. Sums without a line are none of them: they have no fine. A
--- payment that was all excess left its transaction on its credit, in the same account.
+-- payment that was all excess left its transaction on its credit, in the same account. A payment
+-- that is parked for a fine of which an adopted line waits will be applied, and counts as the last.
 -- OFFSET 0 keeps the condition on the source out of the look-up of a fine's payments: without
 -- statistics all payments of the source seem to be fewer than those of the fines, and each page of
 -- the file would read them all. For the same reason each payment is looked up by its key among
@@ -186,7 +262,20 @@ CROSS JOIN LATERAL (
 WHERE
     payment.source = $2
     AND payment.kind IN ('payment', 'write_off')
-    AND payment.state IN ('applied', 'noted')
+    AND (
+        payment.state IN ('applied', 'noted')
+        OR (
+            payment.state = 'parked'
+            AND (
+                SELECT TRUE FROM adopted_line AS line
+                WHERE
+                    line.institution_id = payment.institution_id
+                    AND line.fine_id = payment.fine_id
+                    AND line.state = 'waiting'
+                LIMIT 1
+            )
+        )
+    )
     AND payment.reversed_by IS NULL
     AND (
         SELECT TRUE FROM payment_reversed AS reversed
@@ -195,7 +284,7 @@ WHERE
             AND reversed.source = payment.source
             AND reversed.payment_id = payment.payment_id
     ) IS NULL
-ORDER BY posted.place NULLS FIRST, payment.payment_id;
+ORDER BY payment.state = 'parked', posted.place NULLS FIRST, payment.payment_id;
 
 -- name: outcomes
 -- What became of the payments of one file. What made a credit is told apart by whether anything

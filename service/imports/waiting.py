@@ -1,0 +1,52 @@
+"""Lines of a file whose batch was adopted after a restore, while they wait for their fines
+(rules.md, 5b). Money for such a line is parked until the fine takes the line.
+"""
+
+from ..core.adopted import AdoptedLine
+from ..core.events import BursarPayment
+from ..core.ledger import FineKey, LineKey, Payment
+from ..core.words import ItemState
+from ..core.workspace import Workspace
+
+
+def owed_on_line(workspace: Workspace, key: LineKey) -> int:
+    """Returns what is left of a line that waits after all money that is parked for its fine, in
+    minor units; 0 if no such line waits, or if its export closes the fine.
+    """
+    line = workspace.adopted.get(key)
+    if line is None or line not in workspace.adopted.of(line.fine) or line.closes:
+        return 0
+    return max(0, abs(line.amount) - _parked_money(workspace, line))
+
+
+def has_effect(workspace: Workspace, payment: Payment) -> bool:
+    """Whether a payment was applied or noted, or will be: it is parked for a fine of which a line
+    waits, and nothing behind it takes it back. A reversal of it waits behind it.
+    """
+    if payment.state is not ItemState.PARKED or payment.fine_id is None:
+        return payment.state in (ItemState.APPLIED, ItemState.NOTED)
+    fine = FineKey(payment.key.institution_id, payment.fine_id)
+    behind = (item.original for item in workspace.parked.now.values())
+    return bool(workspace.adopted.of(fine)) and payment.key not in behind
+
+
+def _parked_money(workspace: Workspace, line: AdoptedLine) -> int:
+    """What payments that are parked for the fine of the line add up to, less what reversals behind
+    them take back.
+    """
+    events = [
+        item.event
+        for item in workspace.parked.now.values()
+        if item.fine_id == line.fine_id
+        and item.event.key.institution_id == line.key.institution_id
+        and isinstance(item.event, BursarPayment)
+    ]
+    return sum(_money(workspace, event) for event in events)
+
+
+def _money(workspace: Workspace, event: BursarPayment) -> int:
+    if event.original is None:
+        return (event.amount or 0) if event.kind.settlement is not None else 0
+    original = workspace.payments.get(event.original)
+    whole = original.amount if original is not None else None
+    return -(event.amount or whole or 0)
