@@ -53,6 +53,17 @@ class AccountEvent(NamedTuple):
     bursar_transaction_id: str | None
 
 
+class LostLoan(NamedTuple):
+    """A loan whose closing was published."""
+
+    institution_id: str
+    patron_id: str
+    loan_id: str
+    fine_id: str
+    batch_number: int
+    closed_at: datetime
+
+
 class LostDecision(NamedTuple):
     """A published decision of a person; `subject` and `details` are JSON."""
 
@@ -192,6 +203,19 @@ def account_event(record: Record) -> AccountEvent:
         parse_sum(balance["transferred"], currency),
         orjson.dumps(summary).decode(),
         event["export"]["bursar_transaction_id"] if is_export else None,
+    )
+
+
+def lost_loan(record: Record) -> LostLoan:
+    """The loan in a loan-closed record. Raises ValueError, KeyError or TypeError."""
+    event = orjson.loads(record.value or b"")
+    return LostLoan(
+        str(event["institution_id"]),
+        str(event["patron_id"]),
+        str(event["loan_id"]),
+        str(event["fine_id"]),
+        int(event["batch_number"]),
+        datetime.fromisoformat(event["closed_at"]),
     )
 
 

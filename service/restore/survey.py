@@ -37,7 +37,7 @@ from .topics import Range, Topics
 
 SQL = statements("recovery")
 RESTORE = statements("restore")
-BATCHES, MANIFESTS = "export-batch.v1", "export-manifest.v1"
+BATCHES, MANIFESTS, LOANS = "export-batch.v1", "export-manifest.v1", "loan-closed.v1"
 
 Documents = dict[BatchKey, dict[str, Place]]
 
@@ -106,7 +106,7 @@ class Survey:
         outputs = await self._output_state(_all(partitions, scope.outputs))
         unread = {
             name: await outputs.unread(self.connection, self.topics, self.prefix + name)
-            for name in (*NEEDED, BATCHES)
+            for name in (*NEEDED, BATCHES, LOANS)
         }
         manifests, faults = await self._manifests(outputs)
         documents = await self._documents(outputs, unread[BATCHES], manifests)

@@ -13,8 +13,15 @@ from ..runtime.process import crash_point
 from .adoption import HighestNumbers, adopt, raise_counters
 from .adoption_plan import PlannedBatch
 from .known import Record
-from .published import AccountEvent, Unread, account_event, lost_decision, record_at
-from .survey import Plan, RecoveryNotPossible, Step, Survey
+from .published import (
+    AccountEvent,
+    Unread,
+    account_event,
+    lost_decision,
+    lost_loan,
+    record_at,
+)
+from .survey import LOANS, Plan, RecoveryNotPossible, Step, Survey
 
 SQL = statements("recovery")
 BALANCES, DECISIONS = "balance-changed.v1", "operator-action.v1"
@@ -24,7 +31,7 @@ R = TypeVar("R")
 
 
 async def take_over(survey: Survey, epoch: int, plan: Plan) -> int:
-    """Adopts the batches of the plan, and takes over epochs, sequences and decisions.
+    """Adopts the batches of the plan, and takes over closed loans, epochs, sequences and decisions.
 
     Returns the epoch of the recovery, which is above every published one. Every step may be
     repeated. Raises RecoveryNotPossible, IdsTaken, and what the database and the client raise.
@@ -34,6 +41,7 @@ async def take_over(survey: Survey, epoch: int, plan: Plan) -> int:
         await _adopt(survey, epoch, planned)
         crash_point("batch_adopted")
         survey.advance(Step("adopting batches", number, len(batches)))
+    await _read_loans(survey, plan.unread[LOANS])
     highest = await _read_balances(survey, epoch, plan.unread[BALANCES])
     if highest >= epoch:
         await survey.connection.execute(SQL["raise_epoch"], epoch, highest + 1)
@@ -59,6 +67,16 @@ async def _adopt(survey: Survey, epoch: int, planned: PlannedBatch) -> None:
     async with connection.transaction():
         await adopt(connection, epoch, manifest, listing, document)
         await raise_counters(connection, numbers)
+
+
+async def _read_loans(survey: Survey, unread: Unread) -> None:
+    """Keeps the loans that the adopted batches have closed, as they were published. Otherwise a
+    loan with two lost fines could be closed by the other one now.
+    """
+    async for records in survey.records(LOANS, unread.ranges):
+        loans = [_readable(record, lost_loan) for record in records]
+        if loans:
+            await survey.connection.execute(SQL["put_loans"], *columns_of(loans))
 
 
 async def _read_balances(survey: Survey, epoch: int, unread: Unread) -> int:

@@ -222,6 +222,32 @@ WHERE
     AND line.bursar_transaction_id = k.bursar_transaction_id
     AND line.patron_id IS NULL;
 
+-- name: put_loans
+-- The loans that lines which wait have closed, as the events said it. An event of a batch that was
+-- not adopted counts for nothing: its fine is exported again.
+INSERT INTO loan_closed (institution_id, loan_id, patron_id, fine_id, batch_number, closed_at)
+SELECT
+    k.institution_id,
+    k.loan_id,
+    k.patron_id,
+    k.fine_id,
+    k.batch_number,
+    k.closed_at
+FROM unnest($1::text [], $2::text [], $3::text [], $4::text [], $5::bigint [], $6::timestamptz [])
+    AS k (institution_id, patron_id, loan_id, fine_id, batch_number, closed_at)
+WHERE
+    (
+        SELECT TRUE FROM adopted_line AS line
+        WHERE
+            line.institution_id = k.institution_id
+            AND line.fine_id = k.fine_id
+            AND line.batch_number = k.batch_number
+            AND line.cutoff = k.closed_at
+            AND line.state = 'waiting'
+        LIMIT 1
+    )
+ON CONFLICT DO NOTHING;
+
 -- name: close_other_runs
 -- A later run of the profile has begun, so that this one had ended without a batch.
 UPDATE export_run
