@@ -46,7 +46,7 @@ INPUTS = Listing(
 )
 NEXT = (
     "first pause again the profiles that were paused since the backup (`bursar-bridge recovered "
-    "decisions`, `bursar-bridge export pause`); then start the service with `bursar-bridge run`: "
+    "decisions`, `bursar-bridge export pause`); then start one instance with `bursar-bridge run`: "
     "it reads its input again, and exports nothing until it has; then look at `bursar-bridge "
     "recovered accounts` and `recovered decisions`"
 )

@@ -26,9 +26,11 @@ from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
+from .again import ReadAgain
 from .group import Coverage, GroupListener, IntakePauses, Source
 from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds
+from .records import origin_of
 
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10
@@ -36,13 +38,6 @@ HOLD_MS_MAX = 5_000  # until a partition whose next record alone is too much is 
 STOP_MS = 2_000  # until it is asked again whether a topic is stopped
 
 log = get_log(__name__)
-
-
-def origin_of(record: Record) -> Origin:
-    """Returns the record's place and its bytes; a header without a value gets an empty value."""
-    headers = tuple((name, value or b"") for name, value in record.headers)
-    content = record.key, record.value, headers, None, record.timestamp
-    return Origin(record.topic, record.partition, record.offset, *content)
 
 
 class Member:
@@ -71,6 +66,8 @@ class Member:
         self._faults = 0
         self._holds = Holds(pauses.backoff_first_ms, HOLD_MS_MAX)
         self._stops = Holds(STOP_MS, STOP_MS)  # of partitions whose topic is stopped
+        self._topics = tuple(source.contracts)
+        self._again: ReadAgain | None = None  # while a recovery goes on
         self.is_loaded = False
         self.group = GroupListener(consumer)
         self.coverage = Coverage(consumer, self.group, access, source, pauses)
@@ -82,8 +79,7 @@ class Member:
         return None if self.is_loaded else "the offsets are not loaded"
 
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
-        """Loads the offsets of the assigned partitions; stops early if the assignment changes
-        again.
+        """Loads the offsets of the assigned partitions, unless the assignment changes again.
 
         `committed` has the offsets that this process has committed to the database.
 
@@ -104,13 +100,14 @@ class Member:
         if await unless_set(self._guard.ask(), stop, group.changed) is None:
             return
         work = asyncio.wait_for(self._loader.load(group.assigned, committed), LOAD_SECONDS_MAX)
-        assignments = await unless_set(work, stop, group.changed)
-        if assignments is not None and not group.changed.is_set():
-            self._go_to(assignments)
+        loaded = await unless_set(work, stop, group.changed)
+        if loaded is not None and not group.changed.is_set():
+            self._go_to(loaded.assignments)
+            self._again = ReadAgain(loaded.marks, self._topics) if loaded.marks else None
 
     async def take(self, stop: asyncio.Event, records_max: int) -> list[Origin]:
-        """Returns new records in the order of their partitions; none if there are no new ones, if
-        `stop` is set, or if the assignment changes.
+        """Returns new records in the order of their partitions, or of their times while a recovery
+        goes on; none if there are none, if `stop` is set, or if the assignment changes.
 
         Raises KafkaError for an error that passes, and ConsumerLost for one that does not. The
         position has moved in both cases, so the offsets have to be loaded again.
@@ -118,13 +115,8 @@ class Member:
         if self.is_loaded and not self.group.changed.is_set():
             self._resume_due(time.monotonic_ns())
         # In a rebalance the client ignores its own timeout: hence the race with the events.
-        polling = self._consumer.getmany(
-            timeout_ms=self._limits.poll_wait_ms, max_records=records_max
-        )
         try:
-            records: Mapping[TopicPartition, Sequence[Record]] | None = await unless_set(
-                polling, stop, self.group.changed
-            )
+            records = await unless_set(self._fetch(records_max), stop, self.group.changed)
         except NoOffsetForPartitionError as problem:
             # Raised once for each partition that had no offset before the seek.
             self._count_fault(problem, len(self._assignments) + FAULTS_IN_A_ROW_MAX)
@@ -137,9 +129,30 @@ class Member:
         except (KafkaError, AttributeError) as problem:
             raise ConsumerLost(type(problem).__name__) from problem
         self._faults = 0
-        if not records or self.group.changed.is_set():
+        if records is None or self.group.changed.is_set():
             return []
-        return [origin_of(r) for at, taken in records.items() for r in self._unread(at, taken)]
+        origins = {at: list(map(origin_of, self._unread(at, r))) for at, r in records.items()}
+        if self._again is None:
+            return [origin for taken in origins.values() for origin in taken]
+        for at, taken in records.items():
+            self._again.put(at, origins[at], taken[-1].offset + 1)
+        return self._again.take(records_max)
+
+    async def _fetch(self, records_max: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        """New records of all partitions; while a recovery goes on, of those that hold up others."""
+        needed: list[TopicPartition] = []
+        if self._again is not None:
+            assigned = self._consumer.assignment() - set(self._stops.partitions)  # no other waits
+            places = [at for at in self._again.partitions if at in assigned]
+            needed = self._again.needed({at: await self._consumer.position(at) for at in places})
+            if self._again.is_over:
+                self._again = None
+            elif not needed:
+                return {}
+        records: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
+            *needed, timeout_ms=self._limits.poll_wait_ms, max_records=records_max
+        )
+        return records
 
     def assignments_of(self, records: Iterable[Origin]) -> tuple[Assignment, ...]:
         """Returns the assignments of the partitions from which the records were read."""
@@ -178,17 +191,18 @@ class Member:
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
         for at in {TopicPartition(record.topic, record.partition) for record in poll}:
-            holds = self._holds
-            if at in held and isinstance(held[at].error, TopicsStopped):
-                holds = self._stops
             if at not in held:
                 self._holds.end(at)
                 self._stops.end(at)
             elif at in assigned:  # else loading has to see to it, should the partition come back
+                is_stop = isinstance(held[at].error, TopicsStopped)
                 if held[at].is_tried:
+                    holds = self._stops if is_stop else self._holds
                     holds.put(at, held[at].milliseconds, now_ns)
                     self._consumer.pause(at)
                 self._consumer.seek(at, self._assignments[at].next_offset)
+                if self._again is not None:
+                    self._again.drop(at)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:
         """The next offset of each partition that is loaded, as it is in the database."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -38,6 +39,15 @@ log = get_log(__name__)
 Offsets = Mapping[TopicPartition, int]
 
 
+class Loaded(NamedTuple):
+    """What a member has taken over: its assignments, and while a recovery goes on the offsets up to
+    which their partitions have to be read again, of those that are before them.
+    """
+
+    assignments: Mapping[TopicPartition, Assignment]
+    marks: Offsets
+
+
 class OffsetLoader:
     """Takes over partitions for one consumer of the group."""
 
@@ -50,9 +60,7 @@ class OffsetLoader:
         self._source = source
         self._pauses = pauses
 
-    async def load(
-        self, assigned: Collection[TopicPartition], committed: Offsets
-    ) -> dict[TopicPartition, Assignment]:
+    async def load(self, assigned: Collection[TopicPartition], committed: Offsets) -> Loaded:
         """Takes over the assigned partitions and returns their offsets. `committed` has the offsets
         that this process itself has committed.
 
@@ -64,6 +72,7 @@ class OffsetLoader:
         await self._introduce({at.topic for at in assigned})
         async with self._writer.transaction() as connection:
             rows = await offsets.take_over(connection, assigned)
+            marks = await offsets.marks_to_read(connection, assigned)
         assignments = {TopicPartition(row.topic, row.partition): row for row in rows}
         # Asked after taking over: from now on nobody else moves these rows.
         in_group = await self._committed_by_group(assignments)
@@ -72,7 +81,10 @@ class OffsetLoader:
         await self._require_not_ahead(read_up_to, next_offsets)
         topics = Topics(self._consumer)
         firsts = await first_offsets(topics, next_offsets, self._pauses.lag_seconds_max)
-        return {at: comparable(row, firsts[at]) for at, row in assignments.items()}
+        return Loaded(
+            {at: comparable(row, firsts[at]) for at, row in assignments.items()},
+            {TopicPartition(*at): mark for at, mark in marks.items()},
+        )
 
     async def _introduce(self, topics: Collection[str]) -> None:
         """A topic this database has never seen starts at the configured choice, all of it."""

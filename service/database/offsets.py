@@ -86,6 +86,20 @@ async def take_over(
     return tuple(sorted((Assignment(*row.values()) for row in rows), key=_place))
 
 
+async def marks_to_read(
+    connection: Connection, partitions: Collection[TopicAndPartition]
+) -> dict[TopicAndPartition, int]:
+    """Returns how far those of the partitions have to be read that a recovery reads again and that
+    have not been read so far.
+    """
+    rows = await connection.fetch(
+        statements("offsets")["marks_to_read"],
+        [topic for topic, _ in partitions],
+        [partition for _, partition in partitions],
+    )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
 async def advance(connection: Connection, steps: Sequence[Step]) -> Marks:
     """Moves the offset of every partition, inside the caller's transaction.
 

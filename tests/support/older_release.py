@@ -1,4 +1,4 @@
-"""The release before this one, from the history of this repository, to run beside this one."""
+"""Earlier releases, from the history of this repository, to run beside this one."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ GIT_SECONDS_MAX = 60
 ADVICE = "the history is incomplete: run `git fetch --unshallow` in a clone of the repository"
 
 
-def extract_older_release(folder: Path) -> Path:
-    """Writes the source of the release into a new folder, which it returns.
+def extract_older_release(folder: Path, version: str = VERSION) -> Path:
+    """Writes the source of a release into a new folder, which it returns.
 
     `python -m service` runs it there, with the packages of this environment. Fails if the
     history does not have the release: without it nothing would be tested.
     """
-    root = folder / f"release-{VERSION}"
+    root = folder / f"release-{version}"
     archive = _git(
-        "archive", "--format=tar", _release_commit(), "service", "contracts", "pyproject.toml"
+        "archive",
+        "--format=tar",
+        _release_commit(version),
+        "service",
+        "contracts",
+        "pyproject.toml",
     )
     with tarfile.open(fileobj=BytesIO(archive)) as source:
         source.extractall(root, filter="data")
     return root
 
 
-def _release_commit() -> str:
-    """The last commit with that version: the one before the version was raised."""
-    line = f'version = "{VERSION}"'
+def _release_commit(version: str) -> str:
+    """The commit that says so; without one the last with that version, before it was raised."""
+    released = _git("log", "--first-parent", "--format=%H", f"--grep=^Release {version}$")
+    if released:
+        return released.decode().split()[0]
+    line = f'version = "{version}"'
     commits = _git("log", "--first-parent", "--format=%H", f"-S{line}", "--", "pyproject.toml")
     for commit in commits.decode().split():  # the newest that set it or took it away
         if line not in _git("show", f"{commit}:pyproject.toml").decode():

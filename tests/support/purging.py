@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from service.database.session import Connection
 from service.operations.purge import KINDS, Kind, purge
 from service.settings.retention import RetentionLimits
 from tests.support.guards import Unguarded
@@ -44,7 +45,13 @@ STATEMENTS_OF_PURGE = (
 
 async def grow_old(path: WritePath, days: int) -> None:
     """Everything that a purge looks at becomes older by so many days."""
-    async with path.pool.acquire() as connection, connection.transaction():
+    async with path.pool.acquire() as connection:
+        await make_older(connection, days)
+
+
+async def make_older(connection: Connection, days: int) -> None:
+    """The same by a connection alone."""
+    async with connection.transaction():
         for table in AGES:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for table, column in AGES.items():

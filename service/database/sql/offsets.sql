@@ -54,6 +54,19 @@ RETURNING
     kept.anchor_offset,
     kept.anchor_digest;
 
+-- name: marks_to_read
+-- Partitions that a recovery which goes on has to read further, and how far.
+SELECT
+    mark.topic,
+    mark.partition,
+    mark.next_offset
+FROM unnest($1::text [], $2::integer []) AS k (topic, partition)
+INNER JOIN recovery_mark AS mark USING (topic, partition)
+INNER JOIN consumer_offset AS kept USING (topic, partition)
+WHERE
+    kept.next_offset < mark.next_offset
+    AND EXISTS (SELECT FROM recovery WHERE recovery.state = 'reading');
+
 -- name: advance
 -- Moves offsets by compare-and-set, locked in the order of the keys. A row stays as it is, and is
 -- not returned, if its offset or owner epoch is not the expected one. Beside each topic: whether
