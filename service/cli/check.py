@@ -1,6 +1,5 @@
 """`bursar-bridge check`: checks everything that the service needs, before it starts."""
 
-import asyncio
 import os
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,7 +50,9 @@ fault = partial(Finding, verdict=Verdict.FAULT)
 def check(as_json: bool) -> None:
     """Shows all findings; ends the command with 1 if one of them is a fault."""
     settings = settings_or_exit()
-    from . import check_services  # with the drivers: the settings are read first
+    import asyncio  # with the drivers: the settings are read first
+
+    from . import check_services
 
     findings = [*_settings(), *asyncio.run(check_services.findings(settings))]
     rows = [

@@ -14,7 +14,6 @@ from typing import Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .access import DatabaseLimits, KafkaAccess, SftpSettings
 from .parts import (
@@ -43,12 +42,8 @@ class InvalidSettings(Exception):
         self.problems = problems
 
 
-class KafkaSettings(SftpSettings, ProcessSettings, RecoverySettings, KafkaAccess, BaseSettings):
+class KafkaSettings(SftpSettings, ProcessSettings, RecoverySettings, KafkaAccess):
     """All settings of commands that use no database. `read_kafka_settings` reads them."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="ignore", env_ignore_empty=True, populate_by_name=False
-    )
 
 
 class Settings(
@@ -113,11 +108,14 @@ def read_kafka_settings() -> KafkaSettings:
 
 
 def _read(sort: type[Read]) -> Read:
-    folder = os.environ.get(SECRETS_DIR)
-    if folder is not None and not _is_folder(folder):
-        raise InvalidSettings((f"{SECRETS_DIR}: must name a folder that exists",))
+    texts = _by_variable(_secrets()) | _by_variable(os.environ)
+    values = {
+        field.validation_alias or name: texts[variable_of(name)]
+        for name, field in sort.model_fields.items()
+        if variable_of(name) in texts
+    }
     try:
-        return sort(_secrets_dir=folder)
+        return sort.model_validate(values)
     except ValidationError as problem:
         # Only place and rule are taken over: pydantic's own text shows the value. No cause either.
         faults = problem.errors(include_input=False, include_url=False, include_context=False)
@@ -130,6 +128,34 @@ def _is_folder(name: str) -> bool:
         return Path(name).is_dir()
     except OSError:  # it is in one that may not be read, or its name is too long
         return False
+
+
+def _secrets() -> Mapping[str, str]:
+    """The texts of the files of settings in the folder of secrets, by the names of the files.
+
+    Raises InvalidSettings.
+    """
+    folder = os.environ.get(SECRETS_DIR)
+    if not folder:
+        return {}
+    if not _is_folder(folder):
+        raise InvalidSettings((f"{SECRETS_DIR}: must name a folder that exists",))
+    known = set(map(variable_of, Settings.model_fields))
+    try:
+        return {
+            path.name: path.read_text("utf-8").strip()
+            for path in Path(folder).iterdir()
+            if path.name.upper() in known and path.is_file()
+        }
+    except (OSError, UnicodeDecodeError):
+        raise InvalidSettings((f"{SECRETS_DIR}: its files must be readable, as UTF-8",)) from None
+
+
+def _by_variable(texts: Mapping[str, str]) -> dict[str, str]:
+    """The texts by the names of variables, without empty ones. A name may be in small letters; one
+    in capitals counts before it.
+    """
+    return {name.upper(): text for name, text in sorted(texts.items(), reverse=True) if text}
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:

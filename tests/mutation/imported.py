@@ -21,7 +21,7 @@ from tests.mutation.targets import ROOT, target_of
 # Imported once, before the first fork: what the tests need of other people's packages.
 PRELOADED = """
     aiokafka alembic asyncpg confluent_kafka.admin hypothesis.strategies iso4217 jiter jsonschema
-    lxml.etree orjson prometheus_client pydantic pydantic_settings rich.table sqlalchemy.ext.asyncio
+    lxml.etree orjson prometheus_client pydantic rich.table sqlalchemy.ext.asyncio
     structlog typer yaml
 """.split()
 

@@ -138,6 +138,36 @@ def test_a_secret_may_come_from_a_file(environment: pytest.MonkeyPatch, tmp_path
     assert settings.kafka_password.get_secret_value() == "Geheim-3"
 
 
+def test_a_variable_counts_before_a_file_and_an_empty_file_is_none(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "KAFKA_BOOTSTRAP_SERVERS").write_text("other.example:9092")
+    (tmp_path / "DATABASE_URL").write_text("\n")
+    (tmp_path / "README").write_bytes(b"\xff")  # no setting: nobody reads it
+    environment.delenv("DATABASE_URL")
+    environment.setenv("BURSAR_SECRETS_DIR", str(tmp_path))
+    assert problems() == ("DATABASE_URL: is required",)
+    environment.setenv("DATABASE_URL", SOUND["DATABASE_URL"])
+    assert read_settings().kafka_bootstrap_servers == SOUND["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_a_file_of_secrets_that_is_no_text_is_named_without_its_content(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "database_url").write_bytes(b"Geheim-4\xff")
+    environment.setenv("BURSAR_SECRETS_DIR", str(tmp_path))
+    assert problems() == ("BURSAR_SECRETS_DIR: its files must be readable, as UTF-8",)
+
+
+def test_a_name_in_small_letters_counts_if_there_is_none_in_capitals(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("bursar_poll_records_max", "7")
+    assert read_settings().poll_records_max == 7
+    environment.setenv("BURSAR_POLL_RECORDS_MAX", "8")
+    assert read_settings().poll_records_max == 8
+
+
 def test_the_folder_of_secrets_must_exist(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("BURSAR_SECRETS_DIR", "/no/such/folder")
     assert problems() == ("BURSAR_SECRETS_DIR: must name a folder that exists",)
