@@ -13,7 +13,8 @@ from .database.reach import why_unusable
 from .database.session import Pool, create_pool
 from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.profiles.reading import overlaps, read_profiles, warnings
-from .kafka.topics import INPUTS
+from .kafka.topics import INPUTS, OUTPUTS
+from .operations.counters import begin_at_zero
 from .operations.counts import Counts
 from .operations.gauges import Gauges
 from .operations.intake_stops import TakeStopped
@@ -24,6 +25,7 @@ from .operations.standing import Standing
 from .operations.sweep import Sweep
 from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
+from .relay.sender import RECORD_FAULTS
 from .restore.guard import Guard, IdleCommits
 from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
 from .runtime.health_port import HealthPort
@@ -132,6 +134,8 @@ def _stages(
         institutions,
         topics.values(),
     )
+    outputs = [settings.topic_prefix + name for name in OUTPUTS]
+    begin_at_zero(metrics, list(topics.values()), outputs, RECORD_FAULTS.values(), institutions)
     batch_topic = f"{settings.topic_prefix}export-batch.v1"
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,

@@ -99,7 +99,7 @@ class Delivery:
     @property
     def unseen(self) -> list[str]:
         """Messages about codes in --profile and --continue-at that no batch has had."""
-        return self._request.unseen(self._queue.keys)
+        return self._request.unseen(self._queue.keys, self._others)
 
     def problem(self) -> str | None:
         """What keeps batches from their target, for the readiness check; None for nothing."""
@@ -126,7 +126,7 @@ class Delivery:
         if stored is None and (read_to := await self._read_before()):
             if not self._request.continue_at:
                 raise StateLost(
-                    f"{self._file.path}: there is no state, yet this group has delivered before: "
+                    f"{self._file.path}: there is no state, yet this group has read before: "
                     "bring it back, name another --group, or say --continue-at PROFILE=BATCH "
                     "for each profile"
                 )
@@ -290,7 +290,8 @@ class Delivery:
         for key, standstill in standstills.items():
             if self._logged_standstills.get(key) != standstill.text:
                 _log_undeliverable(key, standstill.batch_number, standstill.text)
-        for key in self._logged_standstills.keys() | standstills.keys():
+        for key in self._queue.keys:
+            self._metrics.delivered.labels(key)  # shown with 0 before the first delivery
             self._metrics.delivery_blocked.labels(key).set(int(key in standstills))
         self._logged_standstills = self.standstills
 

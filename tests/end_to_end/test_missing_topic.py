@@ -1,4 +1,7 @@
-"""An input topic that is gone, or that nobody reads: readiness names it, the others are read on."""
+"""An input topic that is gone, or that nobody reads: readiness names it, the others are read on.
+
+tests/unit/test_named_in_time.py measures how soon, in a time that is made up.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +99,8 @@ async def test_a_topic_is_missing_from_the_start(site: Site, kafka_admin: AdminC
     await asyncio.to_thread(delete_topic, kafka_admin, topic)
     await site.start()
     await until_ready(site, f"the cluster does not have {topic}")
+    metrics = (await site.page("/metrics"))[1]
+    assert f'bursar_rejected_total{{reason="overpaid",topic="{topic}"}} 0.0' in metrics
     send(site, FINE, inputs.fine_created())
     await site.until_idle(1)
     await site.stop()
