@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import asyncpg
 
 from ..core.bursar_ids import fault_of_unknown_id
+from ..core.outcomes import rejected_in_words, waits_in_words
+from ..core.words import Reason, Wait
 from ..database.session import Connection
 from ..operations import history, reports
 from ..operations.history import Entry, Story
@@ -252,9 +254,10 @@ def _effect(payment: asyncpg.Record, row: Row) -> str:
     fine_id, applied = row["fine_id"] or ", ".join(payment["fines"] or ()), row["applied"]
     match payment_outcome(payment):
         case PaymentOutcome.REJECTED:
-            return f"rejected: {row['reason']}"
+            reason = Reason(payment["reason"])
+            return f"rejected: {rejected_in_words(reason, payment['bursar_transaction_id'])}"
         case PaymentOutcome.PARKED:
-            return f"waits: {row['wait']}"
+            return waits_in_words(Wait(payment["wait"]))
         case PaymentOutcome.NOTED:
             return f"noted on {fine_id}, no balance changed"
         case PaymentOutcome.PARTLY:

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import asyncpg
 import typer
 from rich.progress import TaskID
 
 from ..database.session import Connection
+from ..operations.adopted_lines import LineFilter, WaitingLine, waiting_lines
 from ..restore.recovered import Recovered, recovered
 from ..restore.recovery import Recovery
 from ..restore.survey import Advance, Plan, Step
@@ -18,28 +18,15 @@ from ..wiring import new_outputs, scope_of
 from . import progress
 from .decisions import confirm, justification
 from .errors import settings_or_exit
-from .lists import Listing, Row, identifier, number, word
+from .lists import Listing, Row, identifier, number
 from .problems import operator_errors
+from .recovered import LINES, line_row
 from .recovery_lists import ACCOUNTS, BATCHES, DECISIONS, account_row, batch_row, decision_row
 from .session import database
 from .tables import show, show_json
-from .texts import counted, money
+from .texts import counted
 
 ROWS_MAX = 20
-WAITING = Listing(
-    "no line waits for its fine",
-    (
-        identifier("bursar_transaction_id"),
-        identifier("fine_id"),
-        number("amount"),
-        word("currency"),
-        word("fine_status"),
-        number("remaining"),
-        identifier("profile"),
-        number("batch_number"),
-        identifier("institution_id", wide=True),
-    ),
-)
 INPUTS = Listing(
     "the inputs are read as far as before",
     (identifier("topic"), number("partition"), number("goes_on_at"), number("read_up_to")),
@@ -52,7 +39,7 @@ NEXT = (
 )
 
 R = TypeVar("R")
-Shown = tuple[Recovered, list[Row]]
+Shown = tuple[Recovered, list[WaitingLine], list[Row]]
 
 
 def recover(*, dry_run: bool, yes: bool, operator: str | None, as_json: bool) -> None:
@@ -62,14 +49,14 @@ def recover(*, dry_run: bool, yes: bool, operator: str | None, as_json: bool) ->
 
     async def preview(recovery: Recovery) -> Shown:
         async def report(connection: Connection, epoch: int, plan: Plan) -> Shown:
-            return await recovered(connection, epoch), _inputs(plan)
+            return *await _outcome(connection, epoch), _inputs(plan)
 
         return await recovery.preview(report)
 
     async def run(recovery: Recovery) -> Shown:
         epoch = await recovery.run()
         async with recovery.pool.acquire() as connection:
-            return await recovered(connection, epoch), []
+            return *await _outcome(connection, epoch), []
 
     with operator_errors():
         if dry_run or not yes:
@@ -82,6 +69,11 @@ def recover(*, dry_run: bool, yes: bool, operator: str | None, as_json: bool) ->
         _show(done, as_json, is_done=True)
     if not as_json:
         typer.echo(f"recovered, epoch {done[0].epoch}: {NEXT}")
+
+
+async def _outcome(connection: Connection, epoch: int) -> tuple[Recovered, list[WaitingLine]]:
+    """What the recovery of an epoch has adopted, and the lines of all recoveries that wait."""
+    return await recovered(connection, epoch), await waiting_lines(connection, LineFilter())
 
 
 def _with_recovery(
@@ -126,15 +118,10 @@ def _inputs(plan: Plan) -> list[Row]:
 
 
 def _show(shown: Shown, as_json: bool, *, is_done: bool) -> None:
-    done, inputs = shown
+    done, waiting, inputs = shown
     sections: list[tuple[str, str, Listing, list[Row]]] = [
         ("batch", "batches to adopt", BATCHES, [batch_row(row) for row in done.batches]),
-        (
-            "line",
-            "lines that wait for their fines",
-            WAITING,
-            [_waiting_row(row) for row in done.waiting],
-        ),
+        ("line", "lines that wait for their fines", LINES, list(map(line_row, waiting))),
         ("account", "accounts known better", ACCOUNTS, [account_row(row) for row in done.accounts]),
         ("decision", "decisions to repeat", DECISIONS, list(map(decision_row, done.decisions))),
         ("input", "inputs to read again", INPUTS, inputs),
@@ -160,11 +147,6 @@ def erasures_in_words(erasures: int) -> str:
 
 def _first(rows: int) -> str:
     return f", of which the first {ROWS_MAX} (all with --json)" if rows > ROWS_MAX else ""
-
-
-def _waiting_row(row: asyncpg.Record) -> Row:
-    amounts = {name: money(row[name], row["currency"]) for name in ("amount", "remaining")}
-    return {**row, **amounts, "fine_status": row["fine_status"] or "not known yet"}
 
 
 def _show_summary(done: Recovered, *, is_done: bool) -> None:

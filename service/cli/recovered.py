@@ -51,7 +51,7 @@ def list_lines(
     goes_on, lines = read_database(question, snapshot=True)
     if goes_on:
         complain("the recovery goes on: fines take more of these lines while topics are read again")
-    show(LINES, [_row(line) for line in lines], options.as_json, wide=options.wide)
+    show(LINES, [line_row(line) for line in lines], options.as_json, wide=options.wide)
 
 
 def take(
@@ -109,7 +109,8 @@ def _decide(
     decide(verb, KIND, find, decision, options, bulk)
 
 
-def _row(line: WaitingLine) -> Row:
+def line_row(line: WaitingLine) -> Row:
+    """A line that waits as it is shown."""
     remaining = None if line.remaining is None else money(line.remaining, line.currency)
     return {
         "bursar_transaction_id": line.key.bursar_transaction_id,

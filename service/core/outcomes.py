@@ -127,6 +127,28 @@ _DETAILS: dict[Reason, str] = {
     Reason.CONTROL_TOTAL_MISMATCH: "control: is not the count and total of the batch",
     Reason.DISCARDED: "record: an operator discarded it",
 }
+_WAITS_FOR: dict[Wait, str] = {
+    Wait.UNKNOWN_FINE: "the fine",
+    Wait.NOT_EXPORTED: "the export of the fine",
+    Wait.UNKNOWN_ORIGINAL: "the payment that it reverses",
+    Wait.OVERPAID_HELD: "a person's decision about more than what is outstanding",
+    Wait.UNALLOCATED: "a fine that it can pay, or a person's decision",
+    Wait.INTERNAL_ERROR: "a person's decision: the program or the database failed on it",
+}
+
+
+def waits_in_words(wait: Wait) -> str:
+    """What a parked record waits for, with the code."""
+    return f"waits for {_WAITS_FOR[wait]} ({wait})"
+
+
+def rejected_in_words(reason: Reason, bursar_transaction_id: str | None) -> str:
+    """Why a record was rejected, whose detail is not stored any more: the code and the rule. The id
+    is that of the line which the record names, None if it names none.
+    """
+    if reason is Reason.UNKNOWN_LINE:
+        return f"{reason}: {unknown_line(bursar_transaction_id).detail}"
+    return f"{reason}: {_DETAILS[reason]}"
 
 
 def rejected(reason: Reason) -> Rejected:

@@ -147,7 +147,7 @@ def _waiting_line(row: asyncpg.Record) -> WaitingLine:
 def _in_words(row: asyncpg.Record, status: Status | None) -> str:
     """Why the fine has not taken the line."""
     if status is None:
-        return "its fine is not known: its fine-created was not read again"
+        return "its fine is not known: its fine-created was not read again so far"
     if row["other_line"] is not None:
         return f"its fine has the line {row['other_line']}, which was not refused"
     if status is Status.IN_DISPUTE:

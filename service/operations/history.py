@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import asyncpg
 
-from ..core.words import RejectedState, Wait
+from ..core.outcomes import rejected_in_words, waits_in_words
+from ..core.words import Reason, RejectedState, Wait
 from ..database.session import Connection, statements
 from . import parked, rejected
 from .names import names_in
@@ -186,7 +187,7 @@ def _waiting(row: asyncpg.Record) -> Entry:
         row["record"],
         recorded_at=row["recorded_at"],
         fine_id=row["fine_id"],
-        text=f"waits: {row['wait']}",
+        text=waits_in_words(Wait(row["wait"])),
         reference=f"{row['source']}: {row['id']}",
     )
 
@@ -197,7 +198,7 @@ def _parked(record: ParkedRecord) -> Entry:
         record.record,
         recorded_at=record.recorded_at,
         fine_id=record.fine_id,
-        text=f"waits: {record.wait}",
+        text=waits_in_words(record.wait),
         reference=_joined(record.source, record.id, by=": "),
     )
 
@@ -227,7 +228,7 @@ async def _all_rejected(
             row["kind"],
             occurred_at=row["paid_at"],
             fine_id=row["fine_id"],
-            text=row["reason"],
+            text=rejected_in_words(Reason(row["reason"]), row["bursar_transaction_id"]),
             reference=f"{row['source']}: {row['payment_id']}",
             currency=row["currency"],
             amount=row["amount"],

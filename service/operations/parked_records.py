@@ -30,8 +30,8 @@ class ParkedRecord:
 
     `is_bound` says that the record was parked under its identity. Otherwise the program failed on
     it before it was decided for the first time; its identity is then what its bytes say. `original`
-    is the id of the payment that it reverses. The last four members are those of a sum without a
-    line: its account, its amount in minor units, and its rule.
+    is the id of the payment that it reverses. `currency` and `amount`, in minor units, are those of
+    a payment. Only a sum without a line has a `patron_id` and a `rule`.
     """
 
     institution_id: str

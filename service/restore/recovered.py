@@ -15,7 +15,7 @@ Rows = Sequence[asyncpg.Record]
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The rows of a recovery. `waiting` are the lines that wait, of all recoveries.
+    """The rows of a recovery.
 
     Amounts are minor units. `accounts` are those of which readers knew more than the database, with
     their balances now.
@@ -24,7 +24,6 @@ class Recovered:
     epoch: int
     state: str
     batches: Rows
-    waiting: Rows
     accounts: Rows
     decisions: Rows
 
@@ -41,7 +40,6 @@ async def recovered(connection: Connection, epoch: int) -> Recovered:
         epoch,
         state,
         await connection.fetch(SQL["batches"], epoch),
-        await connection.fetch(SQL["waiting_lines"]),
         await accounts(connection, epoch),
         await decisions(connection, epoch),
     )

@@ -174,7 +174,7 @@ async def test_a_line_whose_amount_remains_names_what_it_waits_for(
     assert [(line.fine.fine_id, line.in_words) for line in lines] == [
         ("F-0", "its fine takes it when the service reads again (`bursar-bridge run`)"),
         ("C-2", "a line of the fine that it credits waits, too"),
-        ("F-2", "its fine is not known: its fine-created was not read again"),
+        ("F-2", "its fine is not known: its fine-created was not read again so far"),
         ("F-0", "an older line waits for its fine"),
     ]
 

@@ -64,7 +64,7 @@ async def test_lines_that_no_fine_has_taken_are_listed_with_the_reason(commands:
     listed = await commands.lines("recovered", "lines")
     assert [(row["fine_id"], row["amount"], row["in_words"]) for row in listed] == [
         ("F-2", "85.50", "95.50 remains of its fine, and the line has another amount"),
-        ("F-3", "95.50", "its fine is not known: its fine-created was not read again"),
+        ("F-3", "95.50", "its fine is not known: its fine-created was not read again so far"),
     ]
     assert len(await commands.lines("recovered", "lines", "--fine", "F-3")) == 1
     ended = await commands.call("recovered", "lines")

@@ -142,6 +142,25 @@ async def take_payments(path: WritePath) -> None:
     )
 
 
+EXCESS = "a person's decision about more than what is outstanding"
+MORE = "amount: is more than what is outstanding"
+
+
+async def test_parked_payments_are_listed_with_their_amounts(
+    path: WritePath, commands: Commands
+) -> None:
+    await take_payments(path)
+    await path.take(change(fine_id="F-9"))
+    rows = await commands.lines("parked", "list")
+    assert [(row["id"], row["amount"], row["currency"]) for row in rows] == [
+        ("P-4", "500.00", "USD"),
+        ("P-6", "20.00", "USD"),
+        ("P-9", "20.00", "USD"),
+        ("P-9", "7", "JPY"),
+        ("C-1", None, None),
+    ]
+
+
 async def test_all_payments_are_listed_with_what_became_of_them(
     path: WritePath, commands: Commands
 ) -> None:
@@ -152,13 +171,13 @@ async def test_all_payments_are_listed_with_what_became_of_them(
         ("P-1", "applied", "20.00 settled F-1; reversed by P-7"),
         ("P-2", "partly", f"10.00 settled F-1, 10.00 became the credit {made[0]}"),
         ("P-3", "partly", f"20.00 became the credit {made[1]}"),
-        ("P-4", "parked", "waits: overpaid_held"),
-        ("P-5", "rejected", "rejected: exceeds_outstanding"),
-        ("P-6", "parked", "waits: unknown_fine"),
+        ("P-4", "parked", f"waits for {EXCESS} (overpaid_held)"),
+        ("P-5", "rejected", f"rejected: exceeds_outstanding: {MORE}"),
+        ("P-6", "parked", "waits for the fine (unknown_fine)"),
         ("P-7", "applied", "took back P-1: 20.00 of F-1 is outstanding again"),
         ("P-8", "noted", "noted on F-1, no balance changed"),
-        ("P-9", "parked", "waits: unknown_fine"),
-        ("P-9", "parked", "waits: unknown_fine"),
+        ("P-9", "parked", "waits for the fine (unknown_fine)"),
+        ("P-9", "parked", "waits for the fine (unknown_fine)"),
     ]
     assert [row["amount"] for row in listed[7:]] == [None, "20.00", "7"]
 

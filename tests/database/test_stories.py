@@ -93,6 +93,9 @@ async def test_each_answer_to_a_batch_is_told_in_its_order_with_what_it_said(
     await path.take(response(response_id="Z", profile="SIS"))  # known still
 
 
+DECISION = "a person's decision: the program or the database failed on it"
+
+
 async def test_a_story_is_told_of_a_fine_that_only_records_name(
     path: WritePath, commands: Commands
 ) -> None:
@@ -101,8 +104,8 @@ async def test_a_story_is_told_of_a_fine_that_only_records_name(
     await path.take(fine(fine_id="F/ü", amount="0.00"), record("bursar-payment.v1", b"{"))
     story = await commands.lines(*STORY, "--fine", "F/ü")
     assert [(item["what"], item["kind"], item["text"]) for item in story] == [
-        ("parked", "payment", "waits: unknown_fine"),
-        ("parked", "fine", "waits: internal_error"),
+        ("parked", "payment", "waits for the fine (unknown_fine)"),
+        ("parked", "fine", f"waits for {DECISION} (internal_error)"),
         ("rejected", "library.fine-created.v1", "invalid_amount: amount: must be above zero"),
     ]
 
@@ -121,7 +124,8 @@ async def test_decisions_are_part_of_the_story(path: WritePath, commands: Comman
     ]
     await path.pool.execute("DELETE FROM rejected")  # the bytes expire, the refusal is known still
     story = await commands.lines(*STORY, "--fine", "F-1")
-    assert [item["text"] for item in story if item["what"] == "rejected"] == ["discarded"]
+    (rejected,) = (item["text"] for item in story if item["what"] == "rejected")
+    assert rejected == "discarded: record: an operator discarded it"
 
 
 async def test_a_story_has_all_credits_of_its_fine(path: WritePath, commands: Commands) -> None:

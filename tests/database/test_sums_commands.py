@@ -163,7 +163,8 @@ async def test_a_sum_that_waits_is_in_the_story_of_its_patron(
 ) -> None:
     await path.take(pays_sum("25.00"))
     (entry,) = await commands.lines(*STORY, "--patron", "P-1")
-    assert (entry["text"], entry["amount"]) == ("waits: unallocated", "25.00")
+    waits = "waits for a fine that it can pay, or a person's decision (unallocated)"
+    assert (entry["text"], entry["amount"]) == (waits, "25.00")
 
 
 async def test_a_sum_is_in_the_story_of_each_of_its_fines(

@@ -18,8 +18,9 @@ WHERE subject @> $1::jsonb
 ORDER BY action_id;
 
 -- name: parked
--- What waits under its identity, oldest first, with what is kept of sums without a line; every
--- filter may be null. A sum that is `unallocated` is stored otherwise (encodings.py).
+-- What waits under its identity, oldest first, with the amount of a payment and what is kept of sums
+-- without a line; every filter may be null. A sum that is `unallocated` is stored otherwise
+-- (encodings.py).
 SELECT
     parked.institution_id,
     parked.record,
@@ -36,7 +37,9 @@ SELECT
     coalesce(kept.record_headers, parked.record_headers) AS record_headers,
     parked.traceparent, parked.recorded_at,
     extract(EPOCH FROM clock_timestamp() - parked.recorded_at)::bigint AS age_seconds,
-    lump.patron_id, lump.currency, lump.rule, lump.amount
+    lump.patron_id, lump.rule,
+    coalesce(lump.currency, paid.currency) AS currency,
+    paid.amount
 FROM parked
 LEFT JOIN parked_failure AS failure USING (institution_id, record, source, id)
 LEFT JOIN parked_original AS kept USING (institution_id, record, source, id)
@@ -44,14 +47,7 @@ LEFT JOIN LATERAL (
     SELECT
         kept_sum.patron_id,
         kept_sum.currency,
-        kept_sum.rule,
-        (
-            SELECT payment.amount FROM payment
-            WHERE
-                payment.institution_id = kept_sum.institution_id
-                AND payment.source = kept_sum.source
-                AND payment.payment_id = kept_sum.payment_id
-        ) AS amount
+        kept_sum.rule
     FROM payment_sum AS kept_sum
     WHERE
         parked.record = 'payment'
@@ -61,6 +57,18 @@ LEFT JOIN LATERAL (
         AND kept_sum.payment_id = parked.id
     OFFSET 0 -- noqa: AM09
 ) AS lump ON TRUE
+LEFT JOIN LATERAL (
+    SELECT
+        payment.amount,
+        payment.currency
+    FROM payment
+    WHERE
+        parked.record = 'payment'
+        AND payment.institution_id = parked.institution_id
+        AND payment.source = parked.source
+        AND payment.payment_id = parked.id
+    OFFSET 0 -- noqa: AM09
+) AS paid ON TRUE
 WHERE
     ($1::text IS NULL OR parked.institution_id = $1)
     AND (

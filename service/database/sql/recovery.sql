@@ -406,23 +406,6 @@ INNER JOIN export_batch AS batch USING (institution_id, profile, batch_number)
 WHERE $1::integer IS NULL OR adopted.epoch = $1
 ORDER BY adopted.institution_id, adopted.profile, adopted.batch_number;
 
--- name: waiting_lines
--- The lines that wait, with the fine as it is now, if it is known.
-SELECT
-    line.institution_id,
-    line.profile,
-    line.batch_number,
-    line.bursar_transaction_id,
-    line.fine_id,
-    line.amount,
-    line.currency,
-    fine.status AS fine_status,
-    fine.remaining
-FROM adopted_line AS line
-LEFT JOIN fine USING (institution_id, fine_id)
-WHERE line.state = 'waiting'
-ORDER BY line.institution_id, line.export_number, line.place;
-
 -- name: accounts
 -- The accounts of which readers knew more, as they were published last and as they are now.
 -- $1: the epoch of a recovery; NULL: of all. $2: only those that differ now.

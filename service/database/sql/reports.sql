@@ -248,7 +248,7 @@ ORDER BY parked.arrival;
 -- name: rejected_payments_of_fines
 -- Payments that a rule refused, by their identity; their bytes may have expired.
 SELECT
-    source, payment_id, kind, reason, fine_id, amount, currency, paid_at
+    source, payment_id, kind, reason, fine_id, bursar_transaction_id, amount, currency, paid_at
 FROM payment
 WHERE institution_id = $1 AND fine_id = any($2::text []) AND state = 'rejected'
 ORDER BY paid_at, source, payment_id;
