@@ -29,13 +29,22 @@ from tests.support.inputs import ABSENT
 from tests.support.write_path import Row, WritePath, change, response
 
 FINES = 70
-
+AWAITED = 9
+# Published before a restore, with an amount that no fine has.
+ADOPTED_LINE = """
+INSERT INTO adopted_line
+    (institution_id, bursar_transaction_id, fine_id, profile, batch_number, place, amount, currency,
+     fine_status, terms_id, cutoff, export_number)
+SELECT '6050', '9' || $1, $2, 'A', 99, $1::integer, 77700, 'USD',
+       'Transferred', min(terms_id), now(), 99
+  FROM terms
+"""
 
 HELD_BY_ITSELF = (Exclusion.IN_DISPUTE, Exclusion.NOT_EXPORTABLE, Exclusion.REFUSED)
 
 
 async def fill(path: WritePath, world: World) -> None:
-    """Fines that were refused, then others, some of them in dispute."""
+    """Fines that were refused, then others, some of them in dispute; for some a line waits."""
     await path.take(*(world.fine() for _ in range(FINES // 3)))
     for profile in world.profiles.profiles:
         sealed: list[Manifest] = []
@@ -64,10 +73,19 @@ async def fill(path: WritePath, world: World) -> None:
         "INSERT INTO export_pause (institution_id, profile, reason, operator)"
         " VALUES ('6050', 'B', 'year end', 'ann')"
     )
+    for number, fine_id in enumerate(world.random.sample(sorted(await open_fines(path)), AWAITED)):
+        await path.pool.execute(ADOPTED_LINE, str(number), fine_id)
 
 
-async def open_fines(path: WritePath) -> set[str]:
-    rows = await path.rows("SELECT fine_id FROM fine WHERE status IN ('Active', 'In dispute')")
+async def open_fines(path: WritePath, *statuses: str) -> set[str]:
+    query = "SELECT fine_id FROM fine WHERE status = any($1)"
+    rows = await path.rows(query, statuses or ("Active", "In dispute"))
+    return {str(row["fine_id"]) for row in rows}
+
+
+async def awaited_fines(path: WritePath) -> set[str]:
+    """The open fines for which a line waits that was published before a restore."""
+    rows = await path.rows("SELECT fine_id FROM adopted_line WHERE state = 'waiting'")
     return {str(row["fine_id"]) for row in rows}
 
 
@@ -103,6 +121,14 @@ def by_place(result: Sequence[Judgement]) -> dict[tuple[str, str | None], Exclus
     return places
 
 
+def any_takes(world: World, fine_id: str) -> bool:
+    return any(world.takes(profile, fine_id) for profile in world.profiles.profiles)
+
+
+def fines_with(places: Mapping[tuple[str, str | None], Exclusion], reason: Exclusion) -> set[str]:
+    return {fine_id for (fine_id, _), why in places.items() if why is reason}
+
+
 def check_each(world: World, fine_id: str, result: dict[str | None, Exclusion | None]) -> None:
     """`result` has the reasons of an open fine by profile; None: it is in the profile's preview."""
     takers = {p.code for p in world.profiles.profiles if world.takes(p, fine_id)}
@@ -110,6 +136,9 @@ def check_each(world: World, fine_id: str, result: dict[str | None, Exclusion | 
         assert list(result) == [None], fine_id
         expected = HELD_BY_ITSELF if takers else (*HELD_BY_ITSELF, Exclusion.NO_PROFILE)
         assert result[None] in expected, fine_id
+        return
+    if Exclusion.ADOPTED_LINE in result.values():  # it comes first, for each profile
+        assert result == dict.fromkeys(takers, Exclusion.ADOPTED_LINE), fine_id
         return
     held_back = {code for code, reason in result.items() if reason and reason.is_held_back}
     # A fine in dispute that is too young for one profile is told by the one that counts it.
@@ -181,8 +210,12 @@ async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, 
     shown = await gauges(path, world)
     reasons = Counter(places.values())
     assert shown["no_profile"] == reasons[Exclusion.NO_PROFILE]
-    disputed = {fine_id for (fine_id, _), why in places.items() if why is Exclusion.IN_DISPUTE}
-    assert shown["in_dispute"] == len(disputed)
+    awaited, disputed = await awaited_fines(path), await open_fines(path, "In dispute")
+    taken = {fine_id for fine_id in awaited if any_takes(world, fine_id)}
+    assert taken
+    assert fines_with(places, Exclusion.ADOPTED_LINE) == taken
+    assert fines_with(places, Exclusion.IN_DISPUTE) == disputed - taken
+    assert (shown["adopted_line"], shown["in_dispute"]) == (AWAITED, len(disputed))
     await check_runs(path, world)
 
 
