@@ -109,7 +109,9 @@ class Coverage:
         no member reads; None if all are read.
         """
         if absent := self.absent():
-            return f"the cluster does not have {', '.join(absent)}"
+            is_any_there = len(absent) < len(self._source.contracts)
+            hint = "" if is_any_there else ": is BURSAR_TOPIC_PREFIX right?"
+            return f"the cluster does not have {', '.join(absent)}{hint}"
         unread = sorted({at.topic for at in self.unread()})
         return f"nobody in the group reads all of {', '.join(unread)}" if unread else None
 

@@ -6,7 +6,8 @@ they can still be corrected. The brokers answer with the settings in force, so t
 cluster counts like a setting of the topic.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +30,11 @@ from .topics import (
 )
 
 MISSING = "must exist; `bursar-bridge topics create` creates it"
+ALL_MISSING = (
+    "no topic of the service is there with the prefix {}{}: correct the prefix; if it is right, "
+    "and the user may see the topics, `bursar-bridge topics create` creates them"
+)
+PREFIXES_NAMED_MAX = 3
 UNSEEN = "its settings cannot be compared: give the service the right to describe them ({})"
 RIGHT = "DescribeConfigs on the topic"
 # Records of these topics may have no key, and brokers refuse such a record for a compacted topic.
@@ -62,13 +68,17 @@ async def check_topics(
 ) -> tuple[Difference, ...]:
     """Returns the topics that are missing, lack a required setting, or cannot be described.
 
+    If none of them is there, the prefix is the difference.
     `oldest_backup_days` is the age of the oldest backup from which a recovery must be possible. A
     retention that is longer and a size limit that is higher are no differences. Raises
     KafkaUnavailable.
     """
     names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
     async with running(new_admin(access)) as admin:
-        present = names.keys() & set(await admin.list_topics())
+        listed = set(await admin.list_topics())
+        present = names.keys() & listed
+        if not present:
+            return (_other_prefix(prefix, listed),)
         settings, unseen = await _settings(admin, sorted(present))
     missing = [
         Difference(topic, MISSING, Concern.SERVICE) for topic in names if topic not in present
@@ -82,6 +92,24 @@ async def check_topics(
         Difference(topic, UNSEEN.format(right), Concern.UNKNOWN) for topic, right in unseen.items()
     ]
     return (*missing, *differences, *unknown)
+
+
+def _other_prefix(prefix: str, listed: Collection[str]) -> Difference:
+    """Says that no topic has the prefix, and which prefixes topics of the service have instead."""
+    prefixes = {
+        topic.removesuffix(name)
+        for topic in listed
+        for name in (*INPUTS, *OUTPUTS)
+        if topic.endswith(name)
+    }
+    near = difflib.get_close_matches(prefix, prefixes, PREFIXES_NAMED_MAX, 0)
+    others = f" (there are some with {', '.join(map(_quoted, near))})" if near else ""
+    rule = ALL_MISSING.format(_quoted(prefix), others)
+    return Difference("BURSAR_TOPIC_PREFIX", rule, Concern.SERVICE)
+
+
+def _quoted(prefix: str) -> str:
+    return f'"{prefix}"'
 
 
 async def _settings(

@@ -24,7 +24,8 @@ from tests.support.world import (
 async def test_check_is_content_with_a_world_in_order(world: World, topics: Topics) -> None:
     status, result, _ = await command(world, "check")
     assert status == 1
-    assert "fine-created.v1: must exist; `bursar-bridge topics create` creates it" in result
+    assert "BURSAR_TOPIC_PREFIX: no topic of the service is there with the prefix" in result
+    assert "`bursar-bridge topics create` creates them" in result
     assert "fit the topics" not in result  # nothing is known of topics that are not there
     await topics()
     status, result, problems = await command(world, "check")

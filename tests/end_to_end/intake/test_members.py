@@ -130,6 +130,9 @@ async def test_the_gauges_of_a_topic_tell_its_partitions_and_what_the_database_l
     assert await shown(0, 0)()
 
 
+HINT = "is BURSAR_TOPIC_PREFIX right?"
+
+
 async def test_it_waits_for_a_topic_that_does_not_exist_yet(
     pool: Pool,
     kafka_admin: AdminClient,
@@ -140,7 +143,7 @@ async def test_it_waits_for_a_topic_that_does_not_exist_yet(
     delete_topic(kafka_admin, topic)
     intake = make_intake()
     async with running(intake):
-        await until(lambda: says(intake, f"the cluster does not have {topic}"))
+        await until(lambda: says(intake, f"the cluster does not have {topic}: {HINT}"))
         create_topic(kafka_admin, topic, 4)
         produce(bootstrap_servers, topic, fines(range(10)))
         await until(holds(pool, 10))

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.kafka.clients import KafkaUnavailable, hard_close, new_producer, start
-from service.kafka.topic_settings import MISSING, Concern, check_topics
+from service.kafka.topic_settings import MISSING, Concern, Difference, check_topics
 from service.kafka.topics import INPUTS, OUTPUTS, TopicNotCreated, create_topics
 from service.settings.access import KafkaAccess
 from tests.support.topics import configure_topic, create_topic, deny_describing_settings
@@ -31,19 +31,42 @@ async def test_a_broker_that_is_away_is_told_with_its_cause() -> None:
         await start(new_producer(access, 1_000_000, 100_000))
 
 
+async def only_difference(access: KafkaAccess, prefix: str) -> Difference:
+    """The only difference, as soon as topics and settings have reached the broker."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            differences = await check_topics(access, prefix)
+            if len(differences) == 1 and differences[0].topic.startswith(prefix):
+                return differences[0]
+
+
 async def test_topics_are_created_once_as_they_must_be(
     bootstrap_servers: str, topic_prefix: str
 ) -> None:
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
-    missing = await check_topics(access, topic_prefix)
-    assert {result.rule for result in missing} == {MISSING}
-    assert len(missing) == len(INPUTS) + len(OUTPUTS)
+    (wrong,) = await check_topics(access, topic_prefix)
+    assert wrong.topic == "BURSAR_TOPIC_PREFIX"
     created = await create_topics(access, topic_prefix, PARTITIONS)
     assert set(created) == {topic_prefix + name for name in (*INPUTS, *OUTPUTS)}
     assert await create_topics(access, topic_prefix, PARTITIONS) == ()
     async with asyncio.timeout(SECONDS_MAX):  # the broker lists them a little later
         while await check_topics(access, topic_prefix):
             continue
+
+
+async def test_without_any_topic_the_prefix_is_named_and_a_prefix_that_has_some(
+    bootstrap_servers: str, topic_prefix: str, kafka_admin: AdminClient
+) -> None:
+    access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
+    create_topic(kafka_admin, topic_prefix + INPUTS[0], 1)
+    wrong = topic_prefix.replace(".", "..")
+    async with asyncio.timeout(SECONDS_MAX):  # the broker lists it a little later
+        while f'"{topic_prefix}"' not in str(difference := (await check_topics(access, wrong))[0]):
+            continue
+    assert f'no topic of the service is there with the prefix "{wrong}"' in str(difference)
+    differences = await check_topics(access, topic_prefix)
+    missing = [each.topic for each in differences if each.rule == MISSING]
+    assert missing == [topic_prefix + name for name in (*INPUTS, *OUTPUTS)][1:]
 
 
 async def test_a_topic_that_is_created_in_a_repair_is_like_the_others(
@@ -94,10 +117,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_rule(
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     await create_topics(access, topic_prefix, PARTITIONS)
     configure_topic(kafka_admin, topic_prefix + name, setting, value)
-    async with asyncio.timeout(SECONDS_MAX):  # topics and settings reach the broker a little later
-        while len(differences := await check_topics(access, topic_prefix)) != 1:
-            continue
-    (difference,) = differences
+    difference = await only_difference(access, topic_prefix)
     assert difference.topic == topic_prefix + name
     assert difference.rule.startswith(f"{setting} must be")
     assert difference.concern is concern
@@ -110,10 +130,7 @@ async def test_a_default_of_the_cluster_counts_as_a_setting_of_the_topic_does(
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     create_topic(kafka_admin, topic_prefix + INPUTS[0])
     await create_topics(access, topic_prefix, PARTITIONS)
-    async with asyncio.timeout(SECONDS_MAX):
-        while len(differences := await check_topics(access, topic_prefix)) != 1:
-            continue
-    assert str(differences[0]) == (
+    assert str(await only_difference(access, topic_prefix)) == (
         f"{topic_prefix}{INPUTS[0]}: retention.ms must be at least 2592000000 "
         "(30 days, BURSAR_OLDEST_BACKUP_DAYS), or -1"
     )
@@ -126,10 +143,7 @@ async def test_settings_that_may_not_be_seen_are_unknown_and_the_right_is_named(
     access = KafkaAccess(kafka_bootstrap_servers=bootstrap_servers)
     await create_topics(access, topic_prefix, PARTITIONS)
     deny_describing_settings(kafka_admin, topic_prefix + "export-batch.v1")
-    async with asyncio.timeout(SECONDS_MAX):
-        while len(differences := await check_topics(access, topic_prefix)) != 1:
-            continue
-    (unknown,) = differences
+    unknown = await only_difference(access, topic_prefix)
     assert unknown.concern is Concern.UNKNOWN
     assert unknown.topic == topic_prefix + "export-batch.v1"
     assert "DescribeConfigs on the topic" in unknown.rule
