@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
@@ -170,15 +171,23 @@ class DeliveryRequest:
         """The profiles asked for that are not in `keys`, those seen: mostly typing errors."""
         return self.codes - {code_of(key) for key in keys}
 
-    def unseen(self, keys: Collection[str]) -> list[str]:
-        """Messages about such profiles, and about those that only --continue-at names."""
+    def unseen(self, keys: Collection[str], passed_over: Collection[str]) -> list[str]:
+        """Messages about such profiles, and about those that only --continue-at names; each names
+        the profile that may have been meant. `passed_over` are seen and were not asked for.
+        """
+        others = {code_of(key) for key in (*keys, *passed_over)}
         jumps = self.continue_at.keys() - {code_of(key) for key in keys}
         named = (("--profile", self.unseen_codes(keys)), ("--continue-at", jumps))
         return [
-            f"{option}: no batch of {code} was seen"
+            f"{option}: no batch of {code} was seen{_meant(code, others)}"
             for option, codes in named
             for code in sorted(codes)
         ]
+
+
+def _meant(code: str, others: Collection[str]) -> str:
+    near = get_close_matches(code, others, 1)
+    return f", is {near[0]} meant?" if near else ""
 
 
 class OtherOptions(OperatorError):

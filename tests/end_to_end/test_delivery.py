@@ -73,7 +73,7 @@ async def test_a_profile_that_is_not_there_is_told(drop: Drop) -> None:
     drop.publish(*sealed_chain(3))
     ended = await drop.once("--continue-at", "DIALY=2", "--continue-at", "DAILY=3")
     assert (ended.code, ended.numbers) == (1, [1, 2, 3][2:])
-    assert "--continue-at: no batch of DIALY was seen" in ended.problems
+    assert "--continue-at: no batch of DIALY was seen, is DAILY meant?" in ended.problems
 
 
 async def test_foreign_records_are_told_and_stop_nothing(drop: Drop) -> None:

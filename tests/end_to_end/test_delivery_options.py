@@ -36,7 +36,7 @@ async def test_a_profile_that_no_batch_has_is_a_fault_and_loses_nothing(drop: Dr
     drop.publish(*chain)
     wrong = await drop.once("--profile", "DALY")
     assert (wrong.code, wrong.rows) == (1, [])
-    assert "--profile: no batch of DALY was seen" in wrong.problems
+    assert "--profile: no batch of DALY was seen, is DAILY meant?" in wrong.problems
     right = await drop.once("--profile", "DAILY")
     assert (right.code, right.numbers) == (0, [1, 2]), right.problems
     drop.check_holds(*chain)
