@@ -134,6 +134,7 @@ _WAITS_FOR: dict[Wait, str] = {
     Wait.OVERPAID_HELD: "a person's decision about more than what is outstanding",
     Wait.UNALLOCATED: "a fine that it can pay, or a person's decision",
     Wait.INTERNAL_ERROR: "a person's decision: the program or the database failed on it",
+    Wait.INTAKE_STOPPED: "a person to resume its topic, which bad records have stopped",
 }
 
 

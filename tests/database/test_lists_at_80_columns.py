@@ -16,6 +16,7 @@ from service.cli import (
     decisions,
     held,
     history,
+    intake,
     parked,
     purging,
     quarantined,
@@ -46,6 +47,10 @@ FINE = ("--institution", "6050", "--fine", long_id(2))
 BATCH = ("--profile", CODE, "--batch", "1")
 PAID = ("--institution", "6050", "--source", "SAP", "--id", long_id(4))
 WHY = ("--reason", "asked the bursar", "--operator", "ann")
+STOPPED = """
+INSERT INTO intake_stop (topic, institution_id, bad_records, reason)
+VALUES ('library.export-response.v1', $1, 9999999999, 'credit_already_exported')
+"""
 CARD: Sequence[Listing] = ()
 
 # Each call with its lists and its exit code; the last ones change something.
@@ -67,6 +72,7 @@ CALLS: Sequence[Call] = (
     (("audit",), [audit.TOPICS, audit.FINDINGS], 1),
     (("check",), [check.CHECKED], 1),
     (("purge", "--dry-run"), [purging.PURGED], 0),
+    (("intake", "list"), [intake.STOPS], 0),
     (("held", "release", *FINE, *WHY), [decisions.OUTCOMES], 1),
 )
 # After a recovery.
@@ -81,7 +87,14 @@ RECOVERED: Sequence[Call] = (
 ELSEWHERE = {
     *("parked release", "parked discard", "rejected replay", "rejected discard"),
     *("quarantined release", "recovered take", "recovered drop", "export pause", "export resume"),
-    *("erase", "restore-check clear", "restore-check accept-move", "export run", "export preview"),
+    *(
+        "intake resume",
+        "erase",
+        "restore-check clear",
+        "restore-check accept-move",
+        "export run",
+        "export preview",
+    ),
     *("deliver", "import", "recover", "restore-check billed", "restore-check show"),
 }
 
@@ -116,6 +129,7 @@ async def fill(path: WritePath) -> None:
         payment(payment_id=long_id(8), amount="0.00"),
         fine(fine_id=later, amount=AMOUNT),
     )
+    await path.pool.execute(STOPPED, long_id(10))
     await put_in_quarantine(path, "balance-changed.v1")
 
 
