@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(_log_loop_problem)
     profiles = _profiles(settings)
-    metrics = Metrics()
+    metrics = _metrics(settings, profiles or NO_PROFILES)
     port = HealthPort(metrics)
     with stop_on_signals(stop, settings.shutdown_seconds_max):
         async with contextlib.AsyncExitStack() as stack:
@@ -134,8 +134,6 @@ def _stages(
         institutions,
         topics.values(),
     )
-    outputs = [settings.topic_prefix + name for name in OUTPUTS]
-    begin_at_zero(metrics, list(topics.values()), outputs, RECORD_FAULTS.values(), institutions)
     batch_topic = f"{settings.topic_prefix}export-batch.v1"
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
@@ -183,6 +181,14 @@ async def _until_sent(relay: Relay, relay_stop: asyncio.Event) -> None:
     while relay.holds_lease and (await relay.status()).rows_waiting > 0:
         relay.wake()
         await wait_any((relay_stop,), FLUSH_POLL_MS)
+
+
+def _metrics(settings: Settings, profiles: Profiles) -> Metrics:
+    """The metrics of the process, with 0 where nothing is counted yet."""
+    metrics = Metrics()
+    inputs, outputs = ([settings.topic_prefix + n for n in names] for names in (INPUTS, OUTPUTS))
+    begin_at_zero(metrics, inputs, outputs, RECORD_FAULTS.values(), profiles)
+    return metrics
 
 
 def _profiles(settings: Settings) -> Profiles | None:
