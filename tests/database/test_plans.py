@@ -21,6 +21,7 @@ from tests.support.audit_calls import STATEMENTS_OF_AUDIT
 from tests.support.large_ledger import INSTITUTION, fill
 from tests.support.plans import Call, Reads, rows_handled
 from tests.support.purging import STATEMENTS_OF_PURGE
+from tests.support.report_calls import AT, LINE, STATEMENTS_OF_REPORTS
 from tests.support.services import Services
 
 FINES = 50_000
@@ -28,9 +29,7 @@ MANY_FINES = 1_000_000
 # A linear plan is far below it; a quadratic one takes minutes.
 STATEMENT_SECONDS_MAX = 20
 MANY_SECONDS_MAX = 120
-AT = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
-LINE = "1000000000000020"
 FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{INSTITUTION}","fine_id":"F-7"}}'
 UNCLAIMED = (INSTITUTION, ["OVERDUEFINE"], ["USD"], [""], ["STUDENT"])
@@ -52,24 +51,7 @@ CALLS = (
     Call("reconcile", "totals_of_profiles", Reads.TABLES, (None,)),
     Call("reconcile", "totals_of_profiles", Reads.TABLES, (INSTITUTION,)),
     Call("reconcile", "totals_of_accounts", Reads.TABLES, (None,)),
-    Call("reports", "balances_now", Reads.KEY, (INSTITUTION, "P-7", None)),
-    Call("reports", "balances_recorded", Reads.KEY, (INSTITUTION, "P-7", None, AT)),
-    Call("reports", "balances_effective", Reads.KEY, (INSTITUTION, "P-7", None, AT)),
-    Call("reports", "transactions_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
-    Call("reports", "transactions_of_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
-    Call("reports", "credits_of_fine", Reads.KEY, (INSTITUTION, "F-20")),
-    Call("reports", "fines_of_sum", Reads.KEY, (INSTITUTION, "SAP", "S-20")),
-    Call("reports", "parked_sums_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
-    Call("reports", "fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
-    Call("reports", "responses_of_lines", Reads.KEY, (INSTITUTION, [LINE])),
-    Call("reports", "parked_for_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-12"])),
-    Call("reports", "rejected_payments_of_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
-    Call("reports", "actions_on_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
-    Call("reports", "batches", Reads.QUEUE, (None, None, None, None, 100)),
-    Call("reports", "batches", Reads.QUEUE, (INSTITUTION, "SIS", None, 3, 1)),
-    Call("reports", "owners_of_batch", Reads.KEY, ("SIS", 2)),
-    Call("reports", "lines_of_batch", Reads.TABLES, (INSTITUTION, "SIS", 2)),
-    Call("reports", "responses_of_batch", Reads.KEY, (INSTITUTION, "SIS", 2)),
+    *STATEMENTS_OF_REPORTS,
     Call("erasure", "accounts_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
     Call("erasure", "fines_of_patron", Reads.KEY, (INSTITUTION, "P-7")),
     Call("erasure", "erase_texts", Reads.KEY, (INSTITUTION, "P-7")),
@@ -77,12 +59,6 @@ CALLS = (
     Call("erasure", "erase_reasons_of_lines", Reads.KEY, (INSTITUTION, "P-7")),
     Call("erasure", "erase_fines", Reads.KEY, (INSTITUTION, ["F-20", "F-21"])),
     Call("erasure", "erase_patron", Reads.KEY, (INSTITUTION, "P-7")),
-    Call("reports", "payment", Reads.KEY, (INSTITUTION, "ERP", "R-20")),
-    Call("reports", "payments_since", Reads.PAGE, (None, None, AT, 1_000)),
-    Call("reports", "payments_since", Reads.PAGE, (INSTITUTION, "ERP", AT, 1_000)),
-    Call("reports", "line", Reads.KEY, (INSTITUTION, LINE)),
-    Call("reports", "fine_of_change", Reads.KEY, (INSTITUTION, "ALMA", "C-1")),
-    Call("reports", "batches_of_fine", Reads.KEY, (INSTITUTION, "F-20")),
     Call("operators", "actions_on", Reads.KEY, (ACTION_SUBJECT,)),
     Call("operators", "parked", Reads.KEY, (*[None] * 9, 100, None)),
     Call("operators", "parked", Reads.QUEUE, (INSTITUTION, "unknown_fine", *[None] * 7, 100, None)),
