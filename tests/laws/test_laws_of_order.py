@@ -8,7 +8,7 @@ from hypothesis import assume, event, example, given, note
 from hypothesis import strategies as st
 
 from service.core.events import FineCreated, ParkedEvent
-from service.core.ledger import FineKey, Payment, SourceKey
+from service.core.ledger import Fine, FineKey, Payment, SourceKey
 from service.core.payments import excess_credit_id
 from service.core.words import ItemState
 from service.core.workspace import Changes
@@ -27,7 +27,7 @@ from tests.laws.histories import (
 from tests.laws.writer import Writer
 from tests.support.bursar import pays, refuses, reverses
 from tests.support.given import BOTH, ERP, ONLY, UNI, Export, creates, exports, waives
-from tests.support.in_memory import Step, but_instants, outcome_of_event
+from tests.support.in_memory import Ledger, Step, but_instants, outcome_of_event
 from tests.support.view_store import Store
 
 # The tables of tests in tests/unit cover the rules; measuring them here would double the time.
@@ -167,22 +167,25 @@ def _moved_nothing(done: Changes) -> bool:
     )
 
 
+def with_exported(history: Writer, pick: int) -> tuple[Ledger, Fine]:
+    """The ledger after a history and the export of one more fine, and one of those with a line."""
+    ledger = new_ledger()
+    ledger.store = live(ledger.store, history.steps)
+    ledger.take(creates(7, "N1"))
+    ledger.take(exports("N1", batch=77))
+    left = [fine for fine in ledger.store.fines.values() if fine.bursar_transaction_id is not None]
+    return ledger, left[pick % len(left)]
+
+
 @law
 @given(histories_with_sums, st.integers(0, 30), st.integers(1, 120))
 def test_9_a_reversal_after_its_payment_is_identity_on_balances(
     history: Writer, pick: int, amount: int
 ) -> None:
-    ledger = new_ledger()
-    ledger.store = live(ledger.store, history.steps)
-    ledger.take(creates(7, "N1"))
-    ledger.take(exports("N1", batch=77))
-    left = [
-        key for key, fine in ledger.store.fines.items() if fine.bursar_transaction_id is not None
-    ]
-    key = left[pick % len(left)]
-    money = ledger.store.fines[key].facts.currency
-    before = _standing(ledger.store)
-    paid = outcome_of_event(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
+    ledger, fine = with_exported(history, pick)
+    before, money = _standing(ledger.store), fine.facts.currency
+    paying = pays(amount, fine.facts.fine_id, payment_id="n1", currency=money)
+    paid = outcome_of_event(ledger.take(paying))
     done = ledger.take(reverses("n1", payment_id="n2", currency=money))
     event(paid)
     assume(paid in ("applied", "noted"))
@@ -198,17 +201,10 @@ def test_9_a_reversal_after_its_payment_is_identity_on_balances(
 def test_9_reversals_of_parts_are_together_identity_on_balances(
     history: Writer, pick: int, amount: int, parts: list[int]
 ) -> None:
-    ledger = new_ledger()
-    ledger.store = live(ledger.store, history.steps)
-    ledger.take(creates(7, "N1"))
-    ledger.take(exports("N1", batch=77))
-    left = [
-        key for key, fine in ledger.store.fines.items() if fine.bursar_transaction_id is not None
-    ]
-    key = left[pick % len(left)]
-    money = ledger.store.fines[key].facts.currency
-    before = _standing(ledger.store)
-    paid = outcome_of_event(ledger.take(pays(amount, key.fine_id, payment_id="n1", currency=money)))
+    ledger, fine = with_exported(history, pick)
+    before, money = _standing(ledger.store), fine.facts.currency
+    paying = pays(amount, fine.facts.fine_id, payment_id="n1", currency=money)
+    paid = outcome_of_event(ledger.take(paying))
     assume(paid in ("applied", "noted"))
     payment = SourceKey(UNI, ERP, "n1")
     for number, part in enumerate(parts):
@@ -217,7 +213,7 @@ def test_9_reversals_of_parts_are_together_identity_on_balances(
         event(outcome)
         kept = ledger.store.payments[payment]
         if outcome == paid:
-            assert ledger.store.fines[key].payments_live >= (kept.reversed_by is None)
+            assert ledger.store.fines[fine.facts.key].payments_live >= (kept.reversed_by is None)
         else:
             assert outcome in ("rejected:amount_mismatch", "rejected:already_reversed")
     ledger.take(reverses("n1", payment_id="n2", currency=money))

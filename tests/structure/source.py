@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 # As many as the service has. More trees would slow the garbage collector in all other tests.
-TREES_MAX = 250
+TREES_MAX = 300
 
 
 @cache

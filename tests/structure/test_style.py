@@ -150,3 +150,21 @@ def unlisted_log_lines(path: Path) -> list[int]:
             or (isinstance(node.args[0], ast.Constant) and node.args[0].value not in EVENTS)
         )
     ]
+
+
+def events_used(path: Path) -> Iterator[str]:
+    """Names by `Event.NAME`, and first arguments of log lines that are strings."""
+    for node in nodes_of(path):
+        match node:
+            case ast.Attribute(value=ast.Name(id="Event"), attr=name) if name in Event.__members__:
+                yield Event[name].value
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log")), args=[ast.Constant(value=name), *_]
+            ):
+                yield str(name)
+
+
+def test_each_event_of_the_log_is_used() -> None:
+    sources = [path for path in SERVICE if path.name != "telemetry.py"]
+    used = {event for path in sources for event in events_used(path)}
+    assert EVENTS - used == set()

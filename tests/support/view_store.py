@@ -156,7 +156,11 @@ def _credit_histories(transactions: Sequence[Transaction]) -> dict[FineKey, Cred
     histories: dict[FineKey, CreditHistory] = {}
     for transaction in transactions:
         fine, kind = transaction.fine, transaction.kind
-        history = histories.get(fine.facts.key, CreditHistory())
+        key = fine.facts.key
+        latest[key] = fine
+        if fine.facts.credit_of is None:
+            continue
+        history = histories.get(key, CreditHistory())
         if kind is Kind.CREDIT:
             by_change = isinstance(transaction.cause, LibraryRef)
             history = CreditHistory(is_excess=transaction.is_excess, is_of_change=by_change)
@@ -166,9 +170,8 @@ def _credit_histories(transactions: Sequence[Transaction]) -> dict[FineKey, Cred
             other = credited(fine, latest)
             followed = other is not None and has_closed_on_export(other)
             history = replace(history, followed=followed)
-        latest[fine.facts.key] = fine
-        histories[fine.facts.key] = history
-    return {key: value for key, value in histories.items() if latest[key].facts.credit_of}
+        histories[key] = history
+    return histories
 
 
 def tables(store: Store) -> Mapping[str, object]:

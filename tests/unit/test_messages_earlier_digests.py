@@ -69,12 +69,15 @@ def corpus() -> Iterator[Case]:
 
 
 @pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Sequence[list[str] | str]:
+def older_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extract_older_release(tmp_path_factory.mktemp("older"))
+
+
+@pytest.fixture(scope="module")
+def earlier(older_release: Path) -> Sequence[list[str] | str]:
     """What the older release makes of each record of the corpus: a digest, or a reason."""
-    root = extract_older_release(tmp_path_factory.mktemp("older"))
-    return run_older_release(
-        root, [(contract, *inputs.binary(contract, data)) for contract, data in corpus()]
-    )
+    records = [(contract, *inputs.binary(contract, data)) for contract, data in corpus()]
+    return run_older_release(older_release, records)
 
 
 def run_older_release(
@@ -159,7 +162,7 @@ def test_a_record_that_the_older_release_rejected_has_no_other_digest(
     assert [case for case in known if digests(case)[1] is not None] == []
 
 
-def test_the_older_release_reads_what_is_parked_for_it(tmp_path: Path) -> None:
+def test_the_older_release_reads_what_is_parked_for_it(older_release: Path) -> None:
     """It sets parked records free as well while it runs beside this one, and ends if it cannot."""
     padded = inputs.bursar_payment(bursar_transaction_id="042", comment="\u200fa\x00b  c")
     events = []
@@ -169,7 +172,7 @@ def test_the_older_release_reads_what_is_parked_for_it(tmp_path: Path) -> None:
             events.append((contract, event))
     assert len(events) > 50
     records = [(contract, *for_older_releases(event)) for contract, event in events]
-    results = run_older_release(extract_older_release(tmp_path), records)
+    results = run_older_release(older_release, records)
     for (_, event), result in zip(events, results, strict=True):
         texts = [getattr(event, name, None) for name in ("reason", "comment", "status_code")]
         has_unassigned = any("\u0378" in (text or "") for text in texts)
@@ -179,7 +182,7 @@ def test_the_older_release_reads_what_is_parked_for_it(tmp_path: Path) -> None:
             assert result == [event.digest.hex()], event
 
 
-def test_the_older_release_reads_a_sum_that_is_parked_for_it(tmp_path: Path) -> None:
+def test_the_older_release_reads_a_sum_that_is_parked_for_it(older_release: Path) -> None:
     """A reversal that it takes lets it read the sum, although it would reject the sum itself."""
     data = inputs.bursar_payment(patron_id="P-1", fine_id=ABSENT, bursar_transaction_id=ABSENT)
     contract = "bursar-payment.v1"
@@ -187,6 +190,6 @@ def test_the_older_release_reads_a_sum_that_is_parked_for_it(tmp_path: Path) -> 
     assert isinstance(event, BursarPayment)
     assert event.is_new_form
     records = [(contract, *inputs.binary(contract, data)), (contract, *for_older_releases(event))]
-    rejected, read = run_older_release(extract_older_release(tmp_path), records)
+    rejected, read = run_older_release(older_release, records)
     assert rejected == "invalid_schema"
     assert isinstance(read, list)

@@ -187,7 +187,8 @@ def test_the_largest_amount_goes_the_whole_way() -> None:
 
 
 def test_a_thousand_of_the_largest_fit_into_one_account() -> None:
-    ledger = Ledger(*(creates(LARGEST, f"F{n}") for n in range(1_000)))
+    ledger = Ledger()
+    ledger.store.fold(*(creates(LARGEST, f"F{n}") for n in range(1_000)))
     assert ledger.account().active == 1_000 * LARGEST < 2**63
     assert len(str(ledger.account().active // 100)) <= 15
 

@@ -1,16 +1,13 @@
-"""The list of metrics and its page, the list of log events and the code: each says the same."""
+"""The list of metrics and its page, and the metrics and the code: each says the same."""
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.runtime.telemetry import Event, Metrics
-from tests.structure.source import nodes_of
+from service.runtime.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -54,21 +51,3 @@ def test_each_metric_is_recorded_somewhere() -> None:
     ]
     unused = [name for name in fields if f".{name}" not in text and f'"{name}"' not in text]
     assert unused == []
-
-
-def events_used(path: Path) -> Iterator[str]:
-    """Names by `Event.NAME`, and first arguments of log lines that are strings."""
-    for node in nodes_of(path):
-        match node:
-            case ast.Attribute(value=ast.Name(id="Event"), attr=name) if name in Event.__members__:
-                yield Event[name].value
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="log")), args=[ast.Constant(value=name), *_]
-            ):
-                yield str(name)
-
-
-def test_each_event_of_the_log_is_used() -> None:
-    """That each one that is used is listed is a matter of test_style.py."""
-    used = {event for path in SOURCES for event in events_used(path)}
-    assert {event.value for event in Event} - used == set()
