@@ -137,7 +137,7 @@ BEYOND_A_SCHEMA = ("invalid_text", "invalid_currency", "invalid_amount")
 RULES_BEYOND_A_SCHEMA = ("must not be the payment_id itself", "date and time", "at most 200")
 
 
-@settings(max_examples=7 * settings.default.max_examples)
+@settings(max_examples=7 * settings().max_examples)
 @given(near_misses())
 def test_a_wire_model_refuses_what_its_schema_refuses(case: tuple[str, bytes]) -> None:
     name, value = case
