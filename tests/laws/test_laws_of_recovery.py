@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from service.core.adopted import AdoptedLine, AdoptedState
 from service.core.batches import Response
 from service.core.events import Incoming
-from tests.laws.histories import histories_with_sums, law, live, new_ledger, new_store, shape
+from tests.laws.histories import (
+    histories_with_sums,
+    law,
+    live,
+    move_or_sum,
+    new_ledger,
+    new_store,
+    shape,
+    written,
+)
 from tests.laws.sums import SETTINGS
 from tests.laws.test_laws import polls, same_as_model, settled
 from tests.laws.writer import Writer
@@ -56,8 +65,14 @@ def restored(steps: Sequence[Step], place: int, lost: Store) -> Restored:
     return Restored(ledger, place, lines, again)
 
 
+# A fine that takes its line only because a sum of the patron was decided has two payments waiting.
+TWO_PAYMENTS_WAIT = (171_661, 432_081, 1, 202_210, 7_981, 151, 1_031)
+
+
 @law
 @given(histories_with_sums, PLACE)
+@example(written([move_or_sum(number) for number in TWO_PAYMENTS_WAIT]), 2)
+@example(written([move_or_sum(number) for number in (*TWO_PAYMENTS_WAIT, 381_191)]), 3)
 def test_what_is_read_again_gives_the_ledger_of_the_oracle(history: Writer, place: int) -> None:
     lost = live(new_store(), history.steps)
     came_back = restored(history.steps, place, lost)

@@ -117,7 +117,8 @@ class Model(Tables):
                 moved = True
                 if outcome.startswith("rejected:"):
                     self.rejected.append(outcome.removeprefix("rejected:"))
-                adopted.settle(self)
+                if adopted.settle(self):
+                    break  # what waits for the fine that took a line is decided in its order
 
     def _let_sleep(self, name: RecordName, event: FineChanged | BursarPayment, wait: str) -> None:
         """Keeps what a record waits for, if that is one thing alone."""
