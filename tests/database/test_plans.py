@@ -17,6 +17,7 @@ import pytest
 
 from service.database.session import Connection, statements
 from tests.conftest import with_database
+from tests.support.adopted_calls import STATEMENTS_OF_ADOPTION
 from tests.support.audit_calls import STATEMENTS_OF_AUDIT
 from tests.support.large_ledger import INSTITUTION, fill
 from tests.support.plans import Call, Reads, rows_handled
@@ -139,6 +140,7 @@ CALLS = (
     Call("imports", "known_payments", Reads.KEY, (INSTITUTION, "ERP", ["R-20"])),
     Call("imports", "reversible_payments", Reads.KEY, (INSTITUTION, "ERP", ["F-20", "F-30"])),
     Call("imports", "sources_of_file", Reads.KEY, (INSTITUTION, "ab" * 32)),
+    Call("imports", "paid_at", Reads.KEY, (INSTITUTION, "ERP", "ab" * 32)),
     Call("imports", "sources", Reads.PAGE, (None,)),
     Call("imports", "sources", Reads.PAGE, (INSTITUTION,)),
     Call("imports", "lines_of_other_files", Reads.KEY, (INSTITUTION, "ab" * 32, ["F-20", "F-30"])),
@@ -151,6 +153,7 @@ CALLS = (
     Call("imports", "recorded_lines", Reads.KEY, ("import", [5, 6], [1, 2], INSTITUTION)),
     *STATEMENTS_OF_PURGE,
     *STATEMENTS_OF_AUDIT,
+    *STATEMENTS_OF_ADOPTION,
     Call("outbox", "waiting", Reads.QUEUE),
     Call("outbox", "page", Reads.PAGE, (500, 8_388_608, [])),
 )
@@ -165,7 +168,6 @@ WITHOUT_TABLES = {
     "by_any_way",
     "lock_files",
     "register",
-    "paid_at",
     "clock",
 }  # of the ledger
 
@@ -272,7 +274,7 @@ async def test_the_accounts_of_the_large_ledger_agree(large: Connection) -> None
 
 @pytest.mark.parametrize(
     "file",
-    "reconcile reports upkeep imports erasure unclaimed alike sums retention audit".split(),
+    "reconcile reports upkeep imports erasure unclaimed alike sums retention audit adopted".split(),
 )
 def test_every_statement_of_these_files_is_looked_at(file: str) -> None:
     called = {call.name for call in CALLS if call.file == file}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.database.session import Connection
+from tests.support.adopted_ledger import ADOPTED, ADOPTED_BATCHES
 
 INSTITUTION = "6050"
 
@@ -242,24 +243,13 @@ SELECT 'library.balance-changed.v1', ARRAY['k'::bytea], ARRAY['p'::bytea], ARRAY
 FROM generate_series(1 + $1::bigint / 20, $2::bigint / 20) AS n
 """
 
-OF_FINES = (FINES, AMENDMENTS, TRANSACTIONS, PARKED, SUMS, REJECTED, ACTIONS, RUNS, OUTBOX)
-OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, REVERSED, BATCHES, LINES, RESPONSES)
-TABLES = (
-    *("account", "export_batch", "export_line", "export_response", "export_run", "fine"),
-    *(
-        "fine_amendment",
-        "ledger_transaction",
-        "operator_action",
-        "outbox",
-        "parked",
-        "patron",
-        "payment",
-        "payment_part",
-        "payment_sum",
-        "payment_reversed",
-        "rejected",
-    ),
-)
+OF_FINES = (ADOPTED, FINES, AMENDMENTS, TRANSACTIONS, PARKED, SUMS, REJECTED, ACTIONS, RUNS, OUTBOX)
+OF_THOSE = (ACCOUNTS, PATRONS, PAYMENTS, REVERSED, BATCHES, LINES, RESPONSES, ADOPTED_BATCHES)
+TABLES = """
+    account adopted_line export_batch export_line export_response export_run fine fine_amendment
+    ledger_transaction operator_action outbox parked patron payment payment_part payment_sum
+    payment_reversed rejected
+""".split()
 
 
 async def fill(connection: Connection, first: int, last: int) -> None:

@@ -1,5 +1,7 @@
 -- Lines of batches that were published before an older database was restored. Only a recovery
--- inserts them, while no other part of the service writes.
+-- inserts them, while no other part of the service writes. Right after a restore there are no
+-- statistics, and then whole tables seem as small as a few rows of a key: OFFSET 0 keeps each
+-- look-up by its key.
 
 -- name: waiting_lines
 -- The lines that wait for a fine that events may reach: the fines $1 and $2, those of lines ($3,
@@ -11,24 +13,63 @@ WITH named AS (
         k.fine_id
     FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
     UNION
-    SELECT institution_id, line.fine_id
+    SELECT
+        k.institution_id,
+        line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT adopted.fine_id
+        FROM adopted_line AS adopted
+        WHERE
+            adopted.institution_id = k.institution_id
+            AND adopted.bursar_transaction_id = k.bursar_transaction_id
+        OFFSET 0 -- noqa: AM09
+    ) AS line
     UNION
-    SELECT institution_id, line.fine_id
+    SELECT
+        k.institution_id,
+        line.fine_id
     FROM unnest($5::text [], $6::text [], $7::bigint [])
         AS k (institution_id, profile, batch_number)
-    INNER JOIN adopted_line AS line USING (institution_id, profile, batch_number)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT adopted.fine_id
+        FROM adopted_line AS adopted
+        WHERE
+            adopted.institution_id = k.institution_id
+            AND adopted.profile = k.profile
+            AND adopted.batch_number = k.batch_number
+        OFFSET 0 -- noqa: AM09
+    ) AS line
     UNION
-    SELECT institution_id, line.fine_id
+    SELECT
+        k.institution_id,
+        line.fine_id
     FROM unnest($8::text [], $9::text [], $10::text []) AS k (institution_id, patron_id, currency)
-    INNER JOIN adopted_line AS line USING (institution_id, patron_id, currency)
-    WHERE line.state = 'waiting'
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT adopted.fine_id
+        FROM adopted_line AS adopted
+        WHERE
+            adopted.institution_id = k.institution_id
+            AND adopted.patron_id = k.patron_id
+            AND adopted.currency = k.currency
+            AND adopted.state = 'waiting'
+        OFFSET 0 -- noqa: AM09
+    ) AS line
     UNION
-    SELECT institution_id, fine.fine_id
+    SELECT
+        k.institution_id,
+        fine.fine_id
     FROM unnest($8::text [], $9::text [], $10::text []) AS k (institution_id, patron_id, currency)
-    INNER JOIN fine USING (institution_id, patron_id, currency)
-    WHERE fine.status IN ('Active', 'In dispute')
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT f.fine_id
+        FROM fine AS f
+        WHERE
+            f.institution_id = k.institution_id
+            AND f.patron_id = k.patron_id
+            AND f.currency = k.currency
+            AND f.status IN ('Active', 'In dispute')
+        OFFSET 0 -- noqa: AM09
+    ) AS fine
     UNION
     SELECT
         k.institution_id,
@@ -43,29 +84,48 @@ reached AS (
     FROM named
     UNION
     SELECT
-        credit.institution_id,
+        named.institution_id,
         credit.fine_id
     FROM named
-    INNER JOIN fine AS credit
-        ON named.institution_id = credit.institution_id AND named.fine_id = credit.credit_of
+    CROSS JOIN LATERAL (
+        SELECT f.fine_id
+        FROM fine AS f
+        WHERE f.institution_id = named.institution_id AND f.credit_of = named.fine_id
+        OFFSET 0 -- noqa: AM09
+    ) AS credit
     UNION
     SELECT
-        credit.institution_id,
+        named.institution_id,
         credit.credit_of AS fine_id
     FROM named
-    INNER JOIN fine AS credit
-        ON named.institution_id = credit.institution_id AND named.fine_id = credit.fine_id
+    CROSS JOIN LATERAL (
+        SELECT f.credit_of
+        FROM fine AS f
+        WHERE f.institution_id = named.institution_id AND f.fine_id = named.fine_id
+        OFFSET 0 -- noqa: AM09
+    ) AS credit
     WHERE credit.credit_of IS NOT NULL
 )
 
 SELECT
-    line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
-    line.place, line.amount, line.currency, line.fine_status, line.terms_id, line.cutoff,
-    line.export_number, line.patron_id, line.state, line.refused_reason, line.refused_at
+    reached.institution_id, line.bursar_transaction_id, reached.fine_id, line.profile,
+    line.batch_number, line.place, line.amount, line.currency, line.fine_status, line.terms_id,
+    line.cutoff, line.export_number, line.patron_id, line.state, line.refused_reason,
+    line.refused_at
 FROM reached
-INNER JOIN adopted_line AS line
-    ON reached.institution_id = line.institution_id AND reached.fine_id = line.fine_id
-WHERE line.state = 'waiting';
+CROSS JOIN LATERAL (
+    SELECT
+        adopted.bursar_transaction_id, adopted.profile, adopted.batch_number, adopted.place,
+        adopted.amount, adopted.currency, adopted.fine_status, adopted.terms_id, adopted.cutoff,
+        adopted.export_number, adopted.patron_id, adopted.state, adopted.refused_reason,
+        adopted.refused_at
+    FROM adopted_line AS adopted
+    WHERE
+        adopted.institution_id = reached.institution_id
+        AND adopted.fine_id = reached.fine_id
+        AND adopted.state = 'waiting'
+    OFFSET 0 -- noqa: AM09
+) AS line;
 
 -- name: waiting_lines_named
 -- Those of the lines that wait.
@@ -73,7 +133,16 @@ SELECT
     line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
     line.amount, line.currency
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        adopted.institution_id, adopted.bursar_transaction_id, adopted.fine_id, adopted.profile,
+        adopted.batch_number, adopted.amount, adopted.currency, adopted.state
+    FROM adopted_line AS adopted
+    WHERE
+        adopted.institution_id = k.institution_id
+        AND adopted.bursar_transaction_id = k.bursar_transaction_id
+    OFFSET 0 -- noqa: AM09
+) AS line
 WHERE line.state = 'waiting';
 
 -- name: write_adopted_line
@@ -108,8 +177,16 @@ SELECT
     line.export_number,
     line.place
 FROM adopted_line AS line
-INNER JOIN fine
-    ON line.institution_id = fine.institution_id AND line.fine_id = fine.fine_id
+CROSS JOIN LATERAL (
+    SELECT
+        f.status,
+        f.remaining,
+        f.currency,
+        f.line
+    FROM fine AS f
+    WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
+    OFFSET 0 -- noqa: AM09
+) AS fine
 WHERE
     line.state = 'waiting'
     AND (line.export_number, line.institution_id, line.place) > ($1::numeric, $2::text, $3::integer)
@@ -121,14 +198,15 @@ WHERE
             AND fine.currency = line.currency
         )
     )
-    AND NOT EXISTS (
-        SELECT FROM adopted_line AS older
+    AND (
+        SELECT TRUE FROM adopted_line AS older
         WHERE
             older.institution_id = line.institution_id
             AND older.fine_id = line.fine_id
             AND older.state = 'waiting'
             AND (older.export_number, older.place) < (line.export_number, line.place)
-    )
+        LIMIT 1 -- noqa: AM09
+    ) IS NULL
 ORDER BY line.export_number, line.institution_id, line.place
 LIMIT $4;
 
@@ -139,27 +217,34 @@ SELECT
     line.amount, line.currency, line.fine_status, line.refused_reason, line.refused_at,
     line.cutoff, line.patron_id, fine.status, fine.remaining, fine.outstanding,
     fine.line AS other_line, fine.currency AS fine_currency,
-    EXISTS ( -- noqa: CP03, LT01, LT06
-        SELECT FROM adopted_line AS older
+    (
+        SELECT TRUE FROM adopted_line AS older
         WHERE
             older.institution_id = line.institution_id AND older.fine_id = line.fine_id
             AND older.state = 'waiting' AND older.export_number < line.export_number
-    ) AS is_behind_older,
-    EXISTS ( -- noqa: CP03, LT01, LT06
-        SELECT FROM adopted_line AS ahead
+        LIMIT 1 -- noqa: AM09
+    ) IS NOT NULL AS is_behind_older,
+    (
+        SELECT TRUE FROM adopted_line AS ahead
         WHERE
             fine.type = 'CREDIT'
-            AND ahead.institution_id = fine.institution_id AND ahead.fine_id = fine.credit_of
+            AND ahead.institution_id = line.institution_id AND ahead.fine_id = fine.credit_of
             AND ahead.state = 'waiting' AND ahead.export_number <= line.export_number
-    ) AS is_behind_credited,
+        LIMIT 1 -- noqa: AM09
+    ) IS NOT NULL AS is_behind_credited,
     (
         SELECT count(*)
         FROM parked
         WHERE parked.institution_id = line.institution_id AND parked.fine_id = line.fine_id
     ) AS parked_records
 FROM adopted_line AS line
-LEFT JOIN fine
-    ON line.institution_id = fine.institution_id AND line.fine_id = fine.fine_id
+LEFT JOIN LATERAL (
+    SELECT
+        f.status, f.remaining, f.outstanding, f.line, f.currency, f.type, f.credit_of
+    FROM fine AS f
+    WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
+    OFFSET 0 -- noqa: AM09
+) AS fine ON TRUE
 WHERE
     line.state = 'waiting'
     AND ($1::text IS NULL OR line.institution_id = $1)
@@ -174,10 +259,14 @@ LIMIT $6;
 -- How many lines wait, and how many of them for a fine that is open in the library.
 SELECT
     count(*) AS lines,
-    count(*) FILTER (WHERE fine.status IN ('Active', 'In dispute')) AS of_open_fines
+    count(*) FILTER (WHERE fine.is_open) AS of_open_fines
 FROM adopted_line AS line
-LEFT JOIN fine
-    ON line.institution_id = fine.institution_id AND line.fine_id = fine.fine_id
+LEFT JOIN LATERAL (
+    SELECT f.status IN ('Active', 'In dispute') AS is_open
+    FROM fine AS f
+    WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
+    OFFSET 0 -- noqa: AM09
+) AS fine ON TRUE
 WHERE line.state = 'waiting';
 
 -- name: recovery_is_open

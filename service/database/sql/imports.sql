@@ -176,7 +176,7 @@ SELECT
     line.fine_id,
     line.amount
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-CROSS JOIN LATERAL (
+CROSS JOIN LATERAL ( -- noqa: ST05
     SELECT
         adopted.bursar_transaction_id,
         adopted.fine_id,
@@ -272,7 +272,7 @@ WHERE
                     line.institution_id = payment.institution_id
                     AND line.fine_id = payment.fine_id
                     AND line.state = 'waiting'
-                LIMIT 1
+                LIMIT 1 -- noqa: AM09
             )
         )
     )

@@ -65,7 +65,7 @@ INNER JOIN recovery_mark AS mark USING (topic, partition)
 INNER JOIN consumer_offset AS kept USING (topic, partition)
 WHERE
     kept.next_offset < mark.next_offset
-    AND EXISTS (SELECT FROM recovery WHERE recovery.state = 'reading');
+    AND EXISTS (SELECT FROM recovery WHERE recovery.state = 'reading'); -- noqa
 
 -- name: advance
 -- Moves offsets by compare-and-set, locked in the order of the keys. A row stays as it is, and is

@@ -244,7 +244,7 @@ WHERE
             AND line.batch_number = k.batch_number
             AND line.cutoff = k.closed_at
             AND line.state = 'waiting'
-        LIMIT 1
+        LIMIT 1 -- noqa: AM09
     )
 ON CONFLICT DO NOTHING;
 

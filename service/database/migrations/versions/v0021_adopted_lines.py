@@ -1,0 +1,11 @@
+"""The index by which the lines that wait for the fines of an account are found."""
+
+from alembic import context
+
+revision = "0021"
+down_revision = "0020"
+
+
+def upgrade() -> None:
+    """Runs the statements of 0021_adopted_lines.sql."""
+    context.config.attributes["run_sql_file"]("0021_adopted_lines.sql")
