@@ -65,14 +65,18 @@ def restored(steps: Sequence[Step], place: int, lost: Store) -> Restored:
     return Restored(ledger, place, lines, again)
 
 
-# A fine that takes its line only because a sum of the patron was decided has two payments waiting.
+# Two payments wait for a fine whose turn to take its line comes after that of another fine, for
+# which a sum of another patron waits.
 TWO_PAYMENTS_WAIT = (171_661, 432_081, 1, 202_210, 7_981, 151, 1_031)
+# Two reversals of a sum wait for it, one before it and one behind it.
+TWO_REVERSALS_WAIT = (529_221, 0, 1, 586_060, 586_060, 529_221, 151, 151)
 
 
 @law
 @given(histories_with_sums, PLACE)
 @example(written([move_or_sum(number) for number in TWO_PAYMENTS_WAIT]), 2)
 @example(written([move_or_sum(number) for number in (*TWO_PAYMENTS_WAIT, 381_191)]), 3)
+@example(written([move_or_sum(number) for number in TWO_REVERSALS_WAIT]), 2)
 def test_what_is_read_again_gives_the_ledger_of_the_oracle(history: Writer, place: int) -> None:
     lost = live(new_store(), history.steps)
     came_back = restored(history.steps, place, lost)

@@ -18,15 +18,14 @@ def adopt(tables: Tables, line: ModelAdopted) -> None:
     tables.adopted.append(line)
 
 
-def settle(tables: Tables, key: FineId | None = None) -> bool:
-    """Lets fines, or the only fine that is named, take lines until none meets its fine any more.
-
-    Returns whether there was any.
-    """
-    has_moved = False
-    while any(_moves(tables, line) for line in list(tables.adopted) if key in (None, line.fine)):
-        has_moved = True
-    return has_moved
+def settle(tables: Tables, key: FineId | None = None) -> None:
+    """Lets fines, or the only fine that is named, take lines until none meets its fine any more."""
+    while any(
+        _moves(tables, line)
+        for line in list(tables.adopted)
+        if key in (None, line.fine) and line.fine not in tables.put_off
+    ):
+        pass
 
 
 def waiting_of(tables: Tables, key: FineId) -> list[ModelAdopted]:

@@ -44,11 +44,15 @@ class Model(Tables):
         return outcome
 
     def adopt(self, lines: Sequence[ModelAdopted]) -> None:
-        """Lines of batches that were published before a restore; known fines take theirs."""
+        """Lines of batches that were published before a restore; known fines take theirs, each when
+        it is its turn, whatever the lines before it set free.
+        """
         for line in lines:
             adopted.adopt(self, line)
+        self.put_off = {line.fine for line in lines if line.fine in self.fines}
         for _, of_batch in groupby(lines, key=lambda line: line.export.batch):
             for line in of_batch:
+                self.put_off.discard(line.fine)
                 adopted.settle(self, line.fine)
                 self._retry_all()
             self._retry_sums()
@@ -117,8 +121,7 @@ class Model(Tables):
                 moved = True
                 if outcome.startswith("rejected:"):
                     self.rejected.append(outcome.removeprefix("rejected:"))
-                if adopted.settle(self):
-                    break  # what waits for the fine that took a line is decided in its order
+                adopted.settle(self)
 
     def _let_sleep(self, name: RecordName, event: FineChanged | BursarPayment, wait: str) -> None:
         """Keeps what a record waits for, if that is one thing alone."""

@@ -95,9 +95,10 @@ class Tables:
     `settings` are those of institutions for sums without a line, `sum_rules` what each sum keeps of
     them, and `owing_again` the accounts whose waiting sums are to be tried. `naming` has the fines
     that name another one in `credit_of`, by that name. `adopted` are the lines that wait after a
-    restore, the oldest first, and `presumed` those that count as refused although no answer has
-    said so. `waits_for_fine` and `waits_for_payment` have the one thing that a record waits for, if
-    it is one: a record is looked at again when that may have come.
+    restore, the oldest first, `put_off` the fines whose turn to take one has not come, and
+    `presumed` those that count as refused although no answer has said so. `waits_for_fine` and
+    `waits_for_payment` have the one thing that a record waits for, if it is one: a record is looked
+    at again when that may have come.
     """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class Tables:
     owing_again: dict[AccountId, None] = field(default_factory=dict)
     naming: dict[FineId, list[FineId]] = field(default_factory=dict)
     adopted: list[ModelAdopted] = field(default_factory=list)
+    put_off: set[FineId] = field(default_factory=set)
     presumed: set[FineId] = field(default_factory=set)
 
     def balances(self) -> dict[AccountId, tuple[int, int]]:
