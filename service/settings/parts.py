@@ -41,7 +41,7 @@ class ApplyLimits(Group):
 
     commit_tries_max: int = Field(8, ge=1, le=50)
     internal_errors_in_a_row_max: int = Field(20, ge=1, le=10_000)
-    bad_records_in_a_row_max: int = Field(100, ge=0, le=10_000_000)  # 0: nothing is stopped
+    bad_records_in_a_row_max: int = Field(1_000, ge=0, le=10_000_000)  # 0: nothing is stopped
 
 
 class RelayLimits(ProcessSettings):
