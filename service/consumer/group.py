@@ -13,7 +13,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 
+from ..core.ledger import Origin
 from ..kafka.clients import KafkaUnavailable, new_admin, running
+from ..restore.known import Record
 from ..runtime.telemetry import Event, get_log
 from ..settings.access import KafkaAccess
 
@@ -44,6 +46,13 @@ class IntakePauses:
     backoff_ms_max: int = 5_000
     # After a broker's fail-over its end offset may lag behind what was read already.
     lag_seconds_max: int = 10
+
+
+def origin_of(record: Record) -> Origin:
+    """Returns the record's place and its bytes; a header without a value gets an empty value."""
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    content = record.key, record.value, headers, None, record.timestamp
+    return Origin(record.topic, record.partition, record.offset, *content)
 
 
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types

@@ -27,10 +27,9 @@ from ..runtime.waiting import unless_set
 from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
 from .again import ReadAgain
-from .group import Coverage, GroupListener, IntakePauses, Source
+from .group import Coverage, GroupListener, IntakePauses, Source, origin_of
 from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds
-from .records import origin_of
 
 LOAD_SECONDS_MAX = 15
 FAULTS_IN_A_ROW_MAX = 10

@@ -18,8 +18,8 @@ WHERE subject @> $1::jsonb
 ORDER BY action_id;
 
 -- name: parked
--- What waits under its identity, oldest first, with the amount of a payment and what is kept of sums
--- without a line; every filter may be null. A sum that is `unallocated` is stored otherwise
+-- What waits under its identity, oldest first, with the amount of a payment and what is kept of
+-- sums without a line; every filter may be null. A sum that is `unallocated` is stored otherwise
 -- (encodings.py).
 SELECT
     parked.institution_id,
