@@ -120,7 +120,7 @@ class LedgerReader:
             batches={batch.key: batch for batch in map(tables.BATCH.value, batches)},
             parked=parked,
             sums=sums.by_key,
-            export_numbers=sums.export_numbers,
+            export_numbers=await lump_sums.export_numbers(connection, sums, fines),
             loans_closed=await self._loans_closed(connection, references, fines, adopted),
             adopted=adopted,
         )

@@ -8,9 +8,9 @@ import orjson
 
 from ..core.changes import Changed
 from ..core.events import ParkedEvent
-from ..core.ledger import AccountKey, FineKey, LineKey, Payment, SourceKey
+from ..core.ledger import AccountKey, Fine, FineKey, LineKey, Payment, SourceKey
 from ..core.shares import LumpRule, LumpSum, Share
-from ..core.words import PaymentKind
+from ..core.words import PaymentKind, Status
 from ..core.workspace import View
 from .references import References
 from .session import Connection, statements
@@ -42,12 +42,14 @@ class Sums:
     """The sums that events refer to, by identity, and what has to be read of fines for them.
 
     `fines` are those that the sums may pay, or that a reversal of a sum changes. `export_numbers`
-    has the export number of the live line of each fine that may be paid.
+    has the export number of the live line of each fine that may be paid. `accounts` are those of
+    which a sum may be decided.
     """
 
     by_key: Mapping[SourceKey, LumpSum] = field(default_factory=dict)
     fines: frozenset[FineKey] = frozenset()
     export_numbers: Mapping[LineKey, int] = field(default_factory=dict)
+    accounts: frozenset[AccountKey] = frozenset()
 
 
 async def sums_to_try(
@@ -87,8 +89,33 @@ async def read_sums(
         for fine in _fines_of(row)
     }
     named = references.sums | {item.account for item in parked if item.account is not None}
-    debits = await debits_of_accounts(connection, named & locked.accounts.keys())
-    return Sums(sums, frozenset(needed | debits.keys()), dict(debits.values()))
+    accounts = frozenset(named & locked.accounts.keys())
+    debits = await debits_of_accounts(connection, accounts)
+    return Sums(sums, frozenset(needed | debits.keys()), dict(debits.values()), accounts)
+
+
+async def export_numbers(
+    connection: Connection, sums: Sums, fines: Mapping[FineKey, Fine]
+) -> Mapping[LineKey, int]:
+    """Returns the export numbers of the live lines of all debits that the sums may come to pay.
+
+    Beside those of `sums` they are those of `fines` of which nothing is outstanding: a reversal in
+    the same commit may change that, and then they have their place in the order of the exports.
+    """
+    of_debits = {
+        key
+        for fine in fines.values()
+        if fine.facts.account in sums.accounts
+        and fine.status is Status.TRANSFERRED
+        and not fine.facts.is_credit
+        and (key := fine.line_key) is not None
+    }
+    unread = of_debits - sums.export_numbers.keys()
+    if not unread:
+        return sums.export_numbers
+    rows = await connection.fetch(SQL["export_numbers_of_lines"], *key_columns(unread, 2))
+    read = {LineKey(row["institution_id"], row["line"]): int(row["export_number"]) for row in rows}
+    return {**sums.export_numbers, **read}
 
 
 async def _known_sums(

@@ -108,6 +108,7 @@ CALLS = (
     Call("sums", "read_payment_sum", Reads.KEY, ([INSTITUTION], ["SAP"], ["S-20"])),
     Call("sums", "waiting_sums", Reads.KEY, ([INSTITUTION], ["P-7"], ["USD"], 100)),
     Call("sums", "debits_of_accounts", Reads.KEY, ([INSTITUTION], ["P-7"], ["USD"])),
+    Call("sums", "export_numbers_of_lines", Reads.KEY, ([INSTITUTION], [LINE])),
     Call(
         "sums",
         "write_payment_sum",

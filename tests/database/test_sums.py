@@ -136,6 +136,24 @@ async def test_a_reversal_sets_a_waiting_sum_free(path: WritePath) -> None:
     assert await outstanding(path) == {"F-1": 5_00}
 
 
+async def test_what_a_reversal_makes_outstanding_keeps_its_place_in_the_order(
+    path: WritePath,
+) -> None:
+    """A paid fine is not among those that a sum may pay, unless it was exported last."""
+    for fine_id in ("F-1", "F-2", "F-3"):
+        await path.take(owes(fine_id, "10.00"))
+        await path.export(PROFILES)
+    await path.take(pays_sum("30.00"), pays_sum("15.00", payment_id="SUM-2"))
+    assert await waits(path) == [("SUM-2", "unallocated")]
+    await path.take(reversal("R-1", "SUM-1"))
+    assert await outstanding(path) == {"F-1": 0, "F-2": 5_00, "F-3": 10_00}
+    payment_of_fine = payment(payment_id="PAY", fine_id="F-2", amount="5.00")
+    await path.take(
+        reversal("R-2", "SUM-2"), pays_sum("10.00", payment_id="SUM-3"), payment_of_fine
+    )
+    assert await outstanding(path) == {"F-1": 0, "F-2": 5_00, "F-3": 10_00}
+
+
 async def test_a_sum_that_is_rejected_keeps_its_identity(path: WritePath) -> None:
     await path.take(owes("F-1", "20.00"))
     await path.export(REJECTS)

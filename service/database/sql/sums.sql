@@ -125,6 +125,35 @@ SELECT
 FROM debits
 WHERE outstanding <> 0 OR from_latest = 1;
 
+-- name: export_numbers_of_lines
+-- The export number of the batch of each of these lines.
+SELECT
+    line.institution_id,
+    line.bursar_transaction_id AS line,
+    batch.export_number
+FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT
+        exported.institution_id,
+        exported.bursar_transaction_id,
+        exported.profile,
+        exported.batch_number
+    FROM export_line AS exported
+    WHERE
+        exported.institution_id = k.institution_id
+        AND exported.bursar_transaction_id = k.bursar_transaction_id
+    OFFSET 0 -- noqa: AM09
+) AS line
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT sealed.export_number
+    FROM export_batch AS sealed
+    WHERE
+        sealed.institution_id = line.institution_id
+        AND sealed.profile = line.profile
+        AND sealed.batch_number = line.batch_number
+    OFFSET 0 -- noqa: AM09
+) AS batch;
+
 -- name: write_payment_sum
 -- Sets what can change of sums.
 UPDATE payment_sum
