@@ -66,6 +66,22 @@ def adopted_line_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms])
     )
 
 
+async def lock_waiting_lines(connection: Connection, references: References) -> None:
+    """Locks the lines that wait and that the referring events may change, in the order of their
+    keys.
+
+    An answer to a batch changes a line whose fine is not known, and holds no account for it; the
+    record that creates the fine holds the account that it inserts. Both would change what the other
+    one does not see.
+    """
+    await connection.execute(
+        SQL["lock_waiting_lines"],
+        *key_columns(references.fines | references.created.keys(), 2),
+        *key_columns(references.lines, 2),
+        *key_columns(references.batches, 3),
+    )
+
+
 async def reach_waiting_lines(
     connection: Connection,
     reader: ReadsLedger,

@@ -23,7 +23,7 @@ from ..core.ledger import (
 from ..core.terms import Terms
 from ..core.workspace import LoanKey, PatronKey, View
 from . import lump_sums, reversed_amounts, tables
-from .adopted_lines import lines_beside, reach_waiting_lines
+from .adopted_lines import lines_beside, lock_waiting_lines, reach_waiting_lines
 from .credits_read import with_credits
 from .encodings import terms_of
 from .parked import Parse, parked_items, parked_key_of
@@ -50,15 +50,19 @@ class LedgerReader:
     async def lock(self, connection: Connection, references: References) -> View:
         """Locks each account that the referring events may change, in the order of the keys.
 
-        Accounts that do not exist yet are inserted first. Returns the accounts and the time of the
-        database's clock. Nothing of the ledger may be read before: what is read under these locks
-        cannot change until the commit.
+        Accounts that do not exist yet are inserted first. Then the adopted lines that wait are
+        locked, because as long as their fines are not known no account stands for them. Returns the
+        accounts and the time of the database's clock. Nothing of the ledger may be read before:
+        what is read under these locks cannot change until the commit.
         """
         known = await self._accounts_of(connection, references)
         new = await self._new_accounts(connection, references)
         if new:
             await connection.execute(self._sql["insert_missing_accounts"], *key_columns(new, 3))
-        return await self._accounts(connection, "lock_accounts", known | new)
+        locked = await self._accounts(connection, "lock_accounts", known | new)
+        if locked.lines_wait:
+            await lock_waiting_lines(connection, references)
+        return locked
 
     async def peek(self, connection: Connection, references: References) -> View:
         """Returns what `lock` would, for a preview: locks nothing and inserts no account."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -19,7 +20,7 @@ from service.operations.adopted_lines import (
 )
 from service.operations.reconcile import reconcile
 from tests.support.adopting import adopt, end_recovery
-from tests.support.exports import only, patron, profiles_with
+from tests.support.exports import only, patron, profiles_with, waiters
 from tests.support.inputs import ABSENT
 from tests.support.write_path import (
     Record,
@@ -117,6 +118,36 @@ async def test_what_is_read_again_gives_the_lost_ledger(
     assert await owed(restored) == await owed(path)
     assert (await reconcile(restored.pool)).agrees
     assert await restored.value("SELECT count(*) FROM adopted_line WHERE state <> 'taken'") == 0
+
+
+# What holds up one commit when it has read, and before it has written what it read.
+HELD_UP = {
+    "answer": "SELECT FROM export_batch FOR UPDATE",
+    "fine": "LOCK TABLE fine IN SHARE MODE",
+}
+
+
+@pytest.mark.parametrize("first", HELD_UP)
+async def test_a_fine_and_the_answer_about_its_line_at_the_same_instant_lose_nothing(
+    path: WritePath, restored: WritePath, restored_url: str, first: str
+) -> None:
+    await path.take(LATER[0])
+    await path.exports(PROFILES).run_profile(only(PROFILES))
+    await adopt(path, restored)
+    records = {"fine": LATER[0], "answer": await refusal(path, "F-1")}
+    (second,) = records.keys() - {first}
+    async with write_path(restored_url, partition=1) as other:
+        async with restored.pool.acquire() as rival, rival.transaction():
+            await rival.execute(HELD_UP[first])
+            ahead = asyncio.create_task(restored.take(records[first]))
+            await waiters(other, 1)
+            behind = asyncio.create_task(other.take(records[second]))
+            await waiters(other, 2)
+        await asyncio.gather(ahead, behind)
+    assert await restored.rows(
+        "SELECT fine.status, fine.remaining, line.state, line.reason FROM fine"
+        " JOIN export_line AS line USING (institution_id, fine_id) WHERE fine_id = 'F-1'"
+    ) == [{"status": "Active", "remaining": 9550, "state": "refused", "reason": "no such student"}]
 
 
 @pytest.mark.parametrize("size", [1, 3])

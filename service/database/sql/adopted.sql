@@ -3,6 +3,36 @@
 -- statistics, and then whole tables seem as small as a few rows of a key: OFFSET 0 keeps each
 -- look-up by its key.
 
+-- name: lock_waiting_lines
+-- Locks the lines that wait for the fines $1 and $2, and those of lines ($3, $4) and of batches ($5
+-- to $7).
+WITH named AS (
+    SELECT
+        institution_id,
+        line.bursar_transaction_id
+    FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+    INNER JOIN adopted_line AS line USING (institution_id, fine_id)
+    UNION
+    SELECT
+        k.institution_id,
+        k.bursar_transaction_id
+    FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
+    UNION
+    SELECT
+        institution_id,
+        line.bursar_transaction_id
+    FROM unnest($5::text [], $6::text [], $7::bigint [])
+        AS k (institution_id, profile, batch_number)
+    INNER JOIN adopted_line AS line USING (institution_id, profile, batch_number)
+)
+
+SELECT line.bursar_transaction_id
+FROM named
+INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
+WHERE line.state = 'waiting'
+ORDER BY line.institution_id, line.bursar_transaction_id
+FOR UPDATE OF line;
+
 -- name: waiting_lines
 -- The lines that wait for a fine that events may reach: the fines $1 and $2, those of lines ($3,
 -- $4), of batches ($5 to $7) and of accounts ($8 to $10), the credits of all these, and the fines
