@@ -32,6 +32,7 @@ TABLES = (
     "loan_closed",
     "outbox",
     "outbox_set_aside",
+    "output_accepted",
     "parked",
     "parked_error",
     "parked_failure",
@@ -102,6 +103,16 @@ class Evidence:
         """Whether the topic still has every record that it ever had."""
         topic = self.topic(contract)
         return all(first == 0 for (name, _), first in self.starts.items() if name == topic)
+
+    def is_accepted(self, record: Record) -> bool:
+        """Whether a recovery has found the record of an output topic there: the database that had
+        published it was lost.
+        """
+        return any(
+            record.offset <= row["accepted_offset"]
+            for row in self.tables["output_accepted"]
+            if (row["topic"], row["partition"]) == (record.topic, record.partition)
+        )
 
     def with_tables(self, tables: Mapping[str, Sequence[Row]]) -> Evidence:
         """The same records beside other tables."""
