@@ -83,7 +83,9 @@ def test_what_is_read_again_gives_the_ledger_of_the_oracle(history: Writer, plac
     model = Model(settings=dict(SETTINGS))
     for step in history.steps[: came_back.place]:
         model.take(step)
-    model.adopt([_adopted_by_model(line) for line in came_back.lines])
+    lines = [_adopted_by_model(line) for line in came_back.lines]
+    model.adopt(lines)
+    model.see(lines)
     ledger = came_back.ledger
     for step in came_back.again:
         assert outcome_of_event(ledger.take(step)) == model.take(step)

@@ -1,10 +1,12 @@
 """Lines that were published before a restore and wait for their fines, as rules.md, 5b, has it.
 
 After every record all lines that wait are looked at, the oldest first, until none is taken any
-more. That the service looks at the fines of the record alone is its own business.
+more. That the service looks at the fines of the record alone is its own business. But a fine that
+was known before the lines were adopted takes its line before the first record about it is decided,
+or when the end of the recovery looks at it: until then it is put off.
 """
 
-from service.core.events import BursarPayment
+from service.core.events import BursarPayment, ExportResponse, FineChanged
 from tests.oracle import exporting
 from tests.oracle.tables import AccountId, FineId, ModelAdopted, Tables
 
@@ -30,6 +32,22 @@ def settle(tables: Tables, key: FineId | None = None) -> None:
 
 def waiting_of(tables: Tables, key: FineId) -> list[ModelAdopted]:
     return [line for line in tables.adopted if line.fine == key]
+
+
+def put_off_of(tables: Tables, event: FineChanged | BursarPayment | ExportResponse) -> list[FineId]:
+    """The fines that a record is about and that were put off; none if the answer is a repeat."""
+    home = event.key.institution_id
+    if isinstance(event, ExportResponse):
+        is_new = event.key not in tables.responses
+        rows = [row for (h, _), row in tables.lines.items() if h == home and is_new]
+        named = [row["fine"] for row in rows if row["batch"] == event.batch]
+    elif isinstance(event, BursarPayment):
+        original = tables.payments.get((home, event.key.source, event.reverses_payment_id or ""))
+        meant = _fine_of(tables, event) or (home, (original and original["fine"]) or "")
+        named = [meant[1]]
+    else:
+        named = [event.fine_id]
+    return [(home, fine_id) for fine_id in named if (home, fine_id) in tables.put_off]
 
 
 def awaits(tables: Tables, account: AccountId) -> bool:
@@ -81,6 +99,7 @@ def _take(tables: Tables, line: ModelAdopted) -> None:
     tables.owing_again[fine["account"]] = None
     for key in list(tables.fines):
         if tables.fine_of_credit(key) is fine:
+            tables.put_off.discard(key)
             while any(_moves(tables, credit) for credit in waiting_of(tables, key)):
                 pass
     if line.kept or newer:

@@ -44,17 +44,19 @@ class Model(Tables):
         return outcome
 
     def adopt(self, lines: Sequence[ModelAdopted]) -> None:
-        """Lines of batches that were published before a restore; known fines take theirs, each when
-        it is its turn, whatever the lines before it set free.
-        """
+        """Lines of batches that were published before a restore; known fines are put off."""
         for line in lines:
             adopted.adopt(self, line)
-        self.put_off = {line.fine for line in lines if line.fine in self.fines}
+            if line.fine in self.fines:
+                self.put_off.add(line.fine)
+
+    def see(self, lines: Sequence[ModelAdopted]) -> None:
+        """The fines of these lines take the lines that wait for them, batch by batch, each when it
+        is its turn, whatever the lines before it set free.
+        """
         for _, of_batch in groupby(lines, key=lambda line: line.export.batch):
             for line in of_batch:
-                self.put_off.discard(line.fine)
-                adopted.settle(self, line.fine)
-                self._retry_all()
+                self._see(line.fine)
             self._retry_sums()
 
     def live_lines(self) -> dict[FineId, str]:
@@ -65,6 +67,16 @@ class Model(Tables):
         """How many records wait for each thing."""
         return Counter(wait for _, wait in self.waiting.values())
 
+    def _see(self, fine: FineId) -> None:
+        self.put_off.discard(fine)
+        adopted.settle(self, fine)
+        self._retry_all()
+
+    def _see_first(self, event: FineChanged | BursarPayment | ExportResponse) -> None:
+        """Before a record is decided, its fines are looked at."""
+        for fine in adopted.put_off_of(self, event) if self.put_off else ():
+            self._see(fine)
+
     def _export(self, fine: ExportFine) -> None:
         exporting.export(self, fine)
         self._retry_all()
@@ -73,6 +85,7 @@ class Model(Tables):
         if isinstance(event, FineCreated):
             return library.create(self, event)
         if isinstance(event, ExportResponse):
+            self._see_first(event)
             return answers.respond(self, event)
         is_change = isinstance(event, FineChanged)
         if is_change:
@@ -82,6 +95,7 @@ class Model(Tables):
         if known is not None:
             word = "change" if is_change else "payment"
             return "repeat" if known == event.digest else f"rejected:{word}_conflict"
+        self._see_first(event)
         if isinstance(event, FineChanged):
             self.changes[event.key] = event.digest
         else:

@@ -11,6 +11,10 @@ ports are simulated: the Kafka client (`consumer.py`, `producer.py`), the clocks
 it may do harm (`faults.py`): kill, stop or pause an instance, move partitions, cut a session before
 or after its COMMIT took effect, lose an acknowledgement, put back an older database.
 
-In the end a judge compares tables and topics with the independent model, which takes all records
-and exports in the order of the commits (`judge.py`).
+If an older database comes back, what the runbook says is done (`recovering.py`), and the history
+goes on.
+
+In the end a judge compares tables and topics with the independent model, which takes all records,
+exports and adopted batches in the order of the commits; then it reconciles the ledger, and lets the
+auditor look at everything (`judge.py`).
 """

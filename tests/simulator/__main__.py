@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,8 +20,8 @@ import structlog
 
 from tests.simulator.controls import PROTECTIONS
 from tests.simulator.databases import template
-from tests.simulator.run import EVENTS, Outcome, simulate
-from tests.support.services import running_services
+from tests.simulator.run import EVENTS, Outcome, Way, simulate
+from tests.support.services import Needed, local
 
 TRACE_LINES = 40
 
@@ -38,29 +39,32 @@ def _postgres() -> Iterator[str]:
     if url := os.environ.get("DATABASE_URL"):
         yield url
         return
-    with running_services(print, durable=False) as services:
-        yield services.database_url
+    with local(Needed(postgres=True, kafka=False, durable=False), print) as (url, _):
+        assert url is not None
+        yield url
 
 
 def _run(arguments: argparse.Namespace, url: str, name: str) -> int:
     started = time.monotonic()
     seeds = range(arguments.seed, arguments.seed + arguments.count)
-    failed, done = [], 0
-    events, without = arguments.events, tuple(arguments.without)
-    run = partial(simulate, url=url, template=name, events=events, without=without)
+    failed, done, recovered = [], 0, Counter[str]()
+    way = Way(arguments.events, arguments.restores, tuple(arguments.without))
+    run = partial(simulate, url=url, template=name, way=way)
     for outcome in _outcomes(run, seeds, arguments.jobs, arguments.seconds):
         done += 1
+        recovered.update(outcome.recovered)
         if arguments.trace:
             print("\n".join(outcome.trace))
         if arguments.verbose or outcome.problem:
             print(f"seed {outcome.seed}: {outcome.steps} steps, trace {outcome.digest}", flush=True)
         if outcome.problem:
             failed.append(outcome.seed)
-            _explain(outcome)
+            _explain(outcome, way)
     seconds = time.monotonic() - started
     print(
         f"simulator: {done} seeds from {arguments.seed} on, {len(failed)} failed, {seconds:.0f} s"
     )
+    print("recovered: " + ", ".join(f"{name} {n}" for name, n in sorted(recovered.items())))
     if failed:
         print(f"failed: {' '.join(map(str, failed))}")
     return 1 if failed else 0
@@ -82,10 +86,13 @@ def _outcomes(
                 return
 
 
-def _explain(outcome: Outcome) -> None:
+def _explain(outcome: Outcome, way: Way) -> None:
     print("\n".join(outcome.trace[-TRACE_LINES:]))
     print(outcome.problem)
-    print(f"again, exactly: python -m tests.simulator --seed {outcome.seed} --trace", flush=True)
+    options = f"--seed {outcome.seed} --events {way.events}" + " --restores" * way.restores
+    if way.without:
+        options += f" --without {' '.join(way.without)}"
+    print(f"again, exactly: python -m tests.simulator {options} --trace", flush=True)
 
 
 def _be_quiet() -> None:
@@ -108,6 +115,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=EVENTS, help="records in half a history")
     parser.add_argument("--jobs", type=int, default=1, help="how many side by side")
     parser.add_argument("--seconds", type=int, default=3_600, help="no seed begins after them")
+    parser.add_argument(
+        "--restores", action="store_true", help="an older database comes back in every history"
+    )
     parser.add_argument(
         "--without", nargs="*", default=(), choices=PROTECTIONS, help="protections to take away"
     )

@@ -1,4 +1,4 @@
-"""A backup of a simulation's database, and the older database that comes back from it."""
+"""Backups of a simulation's database, and the older database that comes back from one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from random import Random
 
 from service.database.session import Connection
 from tests.simulator.cluster import Group, Stored
@@ -21,6 +22,20 @@ SEQUENCES = (
     "SELECT sequencename AS name, last_value FROM pg_sequences"
     " WHERE schemaname = 'public' AND sequencename <> 'simulated_clock'"
 )
+# Up to where output partitions hold what is the database's own, or was accepted by a recovery.
+ACKNOWLEDGED = (
+    "SELECT topic, partition, greatest(acknowledged_offset, accepted_offset) AS last"
+    " FROM output_offset FULL JOIN output_accepted USING (topic, partition)"
+)
+# A recovery publishes the last event of an account again, which is no transaction.
+KNOWN = (
+    "SELECT EXISTS (SELECT FROM ledger_transaction WHERE institution_id = $1 AND patron_id = $2"
+    " AND currency = $3 AND sequence = $4 AND recorded_at = $5) OR EXISTS (SELECT FROM"
+    " recovery_account WHERE institution_id = $1 AND patron_id = $2 AND currency = $3"
+    " AND announced_sequence = $4 AND announced_at = $5)"
+)
+NEW_BACKUPS = 0.5  # of the times at which one may be taken after a restore
+RESTORES_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,87 @@ async def _whole(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
+class Restores:
+    """The backups that are taken in a simulation, and those that come back.
+
+    There is one backup at a time, which may come back more than once. `is_restored` says that the
+    database is an older one, and that no recovery of it has ended. `is_evident` says that Kafka
+    knows of something which such a database does not know, and `tables` are the digests of tables
+    that nobody may change.
+    """
+
+    def __init__(self, control: Control, history: History, random: Random) -> None:
+        self._control = control
+        self._history = history
+        self._random = random
+        self._backup: Backup | None = None
+        self.count = 0
+        self.is_restored = False
+        self.is_evident = False
+        self.tables: Mapping[str, object] = {}
+
+    @property
+    def takes_backup(self) -> bool:
+        """Whether a backup is due, and not yet a restore."""
+        if self._backup is None:
+            return True
+        return self.count > 0 and self._random.random() < NEW_BACKUPS
+
+    @property
+    def has_backup(self) -> bool:
+        """Whether there is one that may come back."""
+        return self._backup is not None
+
+    @property
+    def can_restore(self) -> bool:
+        """Whether a backup may come back."""
+        return self._backup is not None and not self.is_restored and self.count < RESTORES_MAX
+
+    def take(self) -> None:
+        """Takes a backup, in the place of the one there is."""
+        self._backup = take(self._control, len(self._history.steps))
+
+    @property
+    def lost(self) -> int:
+        """How many commits the backup lacks."""
+        assert self._backup is not None
+        return len(self._history.steps) - self._backup.steps
+
+    def put_back(self) -> None:
+        """The backup takes the place of the database. Nobody else has a session."""
+        assert self._backup is not None
+        history = self._history
+        put_back(self._control, self._backup)
+        del history.steps[self._backup.steps :]
+        self.count += 1
+        self.is_restored = True
+        self.is_evident = is_evident(self._control, history, history.cluster.group)
+        self.remember()
+
+    def remember(self) -> None:
+        """What the tables hold now may not be changed."""
+        self.tables = digests(self._control)
+
+    def ended(self) -> None:
+        """The database was recovered."""
+        self.is_restored = self.is_evident = False
+
+    def changed(self) -> list[str]:
+        """The tables of the ledger that were changed all the same."""
+        now = digests(self._control)
+        return [name for name, digest in self.tables.items() if now[name] != digest]
+
+    def is_reading(self) -> bool:
+        """Whether a recovered database has to read again."""
+        return bool(
+            self._control.value("SELECT EXISTS (SELECT FROM recovery WHERE state <> 'done')")
+        )
+
+    def has_verdict(self) -> bool:
+        """Whether the database says itself that nobody may write."""
+        return bool(self._control.value("SELECT EXISTS (SELECT FROM restore_verdict)"))
+
+
 def digests(control: Control) -> Mapping[str, object]:
     """A digest of each table of the ledger, but of who reads which partition."""
     names = [str(row["table_name"]) for row in control.rows(TABLES)]
@@ -99,14 +195,20 @@ def is_evident(control: Control, history: History, group: Group) -> bool:
     known = {(row["topic"], row["partition"]): int(str(row["next_offset"])) for row in rows}
     if any(offset > known.get(tuple(at), 0) for at, offset in group.offsets.items()):
         return True
-    return not all(_knows(control, each) for _, _, each in history.output("balance-changed.v1"))
+    acknowledged = {
+        (row["topic"], row["partition"]): int(str(row["last"]))
+        for row in control.rows(ACKNOWLEDGED)
+    }
+    return not all(
+        offset <= acknowledged.get(tuple(at), -1) or _knows(control, each)
+        for at, offset, each in history.output("balance-changed.v1")
+    )
 
 
 def _knows(control: Control, record: Stored) -> bool:
     event = json.loads(record.value or b"")
     known = control.value(
-        "SELECT EXISTS (SELECT FROM ledger_transaction WHERE institution_id = $1 AND patron_id = $2"
-        " AND currency = $3 AND sequence = $4 AND recorded_at = $5)",
+        KNOWN,
         event["institution_id"],
         event["patron_id"],
         event["currency"],

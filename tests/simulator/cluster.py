@@ -141,6 +141,14 @@ class Group:
             self.rebalance()
             self._assign()
 
+    def expel(self, actor: Actor) -> None:
+        """Removes the member of a process, which will be told so."""
+        for member in list(self.assignments):
+            if member.actor is actor:
+                self._cluster.scheduler.note(f"  the group loses {member.name}")
+                self.leave(member)
+                member.has_to_join()
+
     def expire(self) -> None:
         """Removes the members that have been silent for longer than a session lasts."""
         now_ns = self._cluster.clock.monotonic_ns()
@@ -153,7 +161,9 @@ class Group:
                 member.has_to_join()
 
     def is_current(self, member: SimulatedConsumer) -> bool:
-        """Whether the group takes offsets from this member."""
+        """Whether the group takes offsets from this member; from others only while it has none."""
+        if not member.subscribed:
+            return not self.assignments
         return self.is_stable and self.assignments.get(member) == member.assignment()
 
     def _assign(self) -> None:

@@ -35,7 +35,7 @@ class SimulatedConsumer:
 
     def __init__(self, cluster: Cluster, actor: Actor, group_id: str | None = None) -> None:
         self._cluster = cluster
-        self._actor = actor
+        self.actor = actor
         self._has_group = group_id is not None
         self.name = f"{actor.name}-{next(cluster.consumers)}"
         self.subscribed: frozenset[str] = frozenset()
@@ -77,7 +77,7 @@ class SimulatedConsumer:
         self._cluster.wake()
 
     async def turn(self, label: str) -> None:
-        await self._cluster.scheduler.turn(self._actor, f"consumer {label}")
+        await self._cluster.scheduler.turn(self.actor, f"consumer {label}")
 
     async def _request(self, label: str) -> None:
         """Asks a broker. Raises RequestTimedOutError if none can be reached."""
@@ -88,7 +88,7 @@ class SimulatedConsumer:
     @property
     def has_heartbeats(self) -> bool:
         """Whether the coordinator hears of the consumer."""
-        gone = self._is_closed or self._actor.is_dead or self._actor.is_paused
+        gone = self._is_closed or self.actor.is_dead or self.actor.is_paused
         return not gone and self._task is not None and not self._task.done()
 
     def has_to_join(self) -> None:

@@ -14,8 +14,9 @@ SHORT_PAUSES = 0.3  # how many pauses the group does not notice
 DOWN_SECONDS_MAX = 12
 UNREACHABLE_SECONDS_MAX = 8
 LATE = 0.1
+REPLACED = 0.5  # of the faults that happen while a poll is in hand
 MORE_OFTEN = 4  # where an instance is about to begin or to end a transaction
-RESTORES = 0.3  # how many seeds have backups that come back
+RESTORES = 0.3  # how many seeds have backups that come back, unless all are to have them
 
 
 class Victims(Protocol):
@@ -25,17 +26,22 @@ class Victims(Protocol):
     def stop(self) -> None: ...
     def pause(self) -> None: ...
     def rebalance(self) -> None: ...
+    def replace(self) -> None: ...
     def cut_sessions(self) -> None: ...
     def end_wait_for_lock(self) -> None: ...
     def lose_brokers(self) -> None: ...
     def restore(self) -> None: ...
+    def has_poll_in_hand(self) -> bool: ...
     def is_delicate(self) -> bool: ...
 
 
 class Faults:
-    """Decides when harm is done. Each seed has some kinds of faults, and rates of its own."""
+    """Decides when harm is done. Each seed has some kinds of faults, and rates of its own.
 
-    def __init__(self, random: Random, victims: Victims) -> None:
+    `has_restores` says whether backups come back in it.
+    """
+
+    def __init__(self, random: Random, victims: Victims, *, restores: bool = False) -> None:
         self._random = random
         self._victims = victims
         kinds: list[Callable[[], None]] = [
@@ -48,20 +54,23 @@ class Faults:
             victims.lose_brokers,
         ]
         self._kinds = [kind for kind in kinds if random.random() < 0.6] or kinds[:1]
-        if random.random() < RESTORES:
+        self.has_restores = random.random() < RESTORES or restores
+        if self.has_restores:
             self._kinds.append(victims.restore)
+        self._replaced = REPLACED if random.random() < 0.6 else 0
         self._rate = random.choice((0.002, 0.005, 0.01, 0.02))
         self._cut_rate = random.choice((0, 0.001, 0.003))
         self._commit_cut_rate = random.choice((0, 0.03, 0.1))
         self._left = 0
+        self.is_over = True
 
     def begin(self) -> None:
         """From now on harm is done, a limited number of times."""
-        self._left = FAULTS_MAX
+        self._left, self.is_over = FAULTS_MAX, False
 
     def end(self) -> None:
         """No harm is done any more."""
-        self._left = 0
+        self._left, self.is_over = 0, True
 
     def interfere(self) -> bool:
         """Does harm now and then; whether it did."""
@@ -71,7 +80,9 @@ class Faults:
         if self._random.random() >= rate:
             return False
         self._left -= 1
-        self._random.choice(self._kinds)()
+        is_replaced = self._victims.has_poll_in_hand() and self._random.random() < self._replaced
+        kind = self._victims.replace if is_replaced else self._random.choice(self._kinds)
+        kind()
         return True
 
     def ending_of(self, query: str) -> Ending:

@@ -16,12 +16,13 @@ from aiokafka import TopicPartition
 
 from service.core.ledger import FineKey
 from service.kafka.topics import INPUTS, OUTPUTS
+from tests.auditor.evidence import Evidence, Record
 from tests.oracle.model import Model
 from tests.oracle.records import Data
-from tests.oracle.tables import FineId
+from tests.oracle.tables import FineId, ModelAdopted
 from tests.simulator.cluster import Cluster, Stored
 from tests.simulator.instance import PREFIX, Place
-from tests.simulator.sessions import Advance, Batch
+from tests.simulator.sessions import Batch, Line, Work
 from tests.support import inputs
 from tests.support.load import Load
 from tests.support.load_events import Event, lines_of, take_all
@@ -54,11 +55,13 @@ class FewPatrons(Load):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one commit has done."""
+    """What one commit has done. `places` are the records that it has read, in their order, and
+    `patrons` whose fines lines are, as far as that was published when it adopted batches.
+    """
 
-    advances: tuple[Advance, ...]
-    places: tuple[Place, ...]  # the records that it has read, in their order
-    batches: tuple[Batch, ...]
+    work: Work
+    places: tuple[Place, ...]
+    patrons: Mapping[Line, str]
 
 
 @dataclass(slots=True)
@@ -79,6 +82,19 @@ class History:
             stored = Stored(place, event.value, headers, self.cluster.clock.milliseconds)
             self.events[(*at, self.cluster.append(at, [stored]))] = event
 
+    def note(self, work: Work, places: tuple[Place, ...]) -> None:
+        """Adds what a commit has done."""
+        self.steps.append(Step(work, places, self._patrons() if work.adopted else {}))
+
+    def _patrons(self) -> dict[Line, str]:
+        """The patrons of lines, from the events of their exports."""
+        events = [json.loads(each.value or b"") for _, _, each in self.output("balance-changed.v1")]
+        return {
+            (event["institution_id"], event["export"]["bursar_transaction_id"]): event["patron_id"]
+            for event in events
+            if event["transaction"]["kind"] in ("export", "export_and_paid")
+        }
+
     @property
     def manifests(self) -> dict[Batch, Data]:
         """The manifests that were published. Raises AssertionError if a batch has two."""
@@ -96,14 +112,38 @@ class History:
             for offset, stored in enumerate(self.cluster.logs[at]):
                 yield at, offset, stored
 
+    @property
+    def evidence(self) -> Evidence:
+        """The topics, as the auditor judges them."""
+        logs = self.cluster.logs
+        records = {
+            contract: [
+                Record(at.topic, at.partition, offset, each.key, each.value, each.headers)
+                for at, log in logs.items()
+                if at.topic == PREFIX + contract
+                for offset, each in enumerate(log)
+            ]
+            for contract in (*INPUTS, *OUTPUTS)
+        }
+        return Evidence(
+            PREFIX,
+            records,
+            {tuple(at): 0 for at in logs},
+            {tuple(at): len(log) for at, log in logs.items()},
+        )
+
     def model(self) -> Model:
         """The independent model after all commits. Raises AssertionError if a commit cannot be."""
         model, manifests = Model(settings=LUMP_PAYMENTS), self.manifests
         for step in self.steps:
             take_all(model, [self.events[place] for place in step.places])
-            for key in step.batches:
+            for key in step.work.batches:
                 _check_due(model, manifests[key])
                 model.take(export_of(manifests[key]))
+            for key in step.work.adopted:
+                model.adopt(_adopted(manifests[key], step.patrons))
+            if not step.work.advances:
+                model.see([line for line in model.adopted if line.line in step.work.lines])
         return model
 
     def lines(self) -> dict[FineId, Data]:
@@ -114,7 +154,7 @@ class History:
         """Every record was read by exactly one commit, in the order of its partition."""
         read: dict[TopicPartition, int] = {}
         for step in self.steps:
-            for advance in step.advances:
+            for advance in step.work.advances:
                 at = TopicPartition(advance.topic, advance.partition)
                 expected = read.get(at, 0)
                 assert advance.first == expected, f"{at} read at {advance.first}, not {expected}"
@@ -122,6 +162,22 @@ class History:
         for at, log in self.cluster.logs.items():
             if at.topic.removeprefix(PREFIX) in INPUTS:
                 assert read.get(at, 0) == len(log), f"{at} read up to {read.get(at, 0)}"
+
+
+def _adopted(manifest: Data, patrons: Mapping[Line, str]) -> list[ModelAdopted]:
+    """The lines of a batch that was published and not known."""
+    institution = manifest["institution_id"]
+    lines = {line["bursar_transaction_id"]: line for line in manifest["lines"]}
+    return [
+        ModelAdopted(
+            fine,
+            minor(lines[fine.bursar_transaction_id]["amount"], institution),
+            manifest["currency"],
+            patrons.get((institution, fine.bursar_transaction_id)),
+            lines[fine.bursar_transaction_id]["status"] == "Closed",
+        )
+        for fine in export_of(manifest).fines
+    ]
 
 
 def _check_due(model: Model, manifest: Data) -> None:

@@ -17,9 +17,10 @@ from service.core.events import WaitQueue
 from service.database.session import Pool, create_pool
 from service.export.failures import RunFailed
 from service.export.job import ExportJob
-from service.export.profiles.profile import Profile, Profiles
+from service.export.profiles.profile import NO_PROFILES, Profile, Profiles
 from service.export.publish import ExportTopics
-from service.export.schedule import Retries
+from service.export.schedule import ExportsAreOff, Retries
+from service.operations.recovery import EndRecovery
 from service.operations.sweep import FAILED_FIRST_MS, FAILED_MAX_MS, Sweep
 from service.relay.loop import Relay, RelayPauses
 from service.restore.guard import Guard, IdleCommits
@@ -29,10 +30,8 @@ from service.runtime.telemetry import Metrics
 from service.runtime.waiting import Postponed, unless_set
 from service.settings import Settings
 from service.wiring import WRITERS, new_applier, new_guard, new_intake
-from tests.simulator.scheduler import Actor
-from tests.simulator.sessions import Link
+from tests.simulator.process import Process, close
 
-CLOSE_SECONDS_MAX = 2
 PREFIX = "library."
 SESSION_SECONDS = 6
 SWEEP_SECONDS = 8
@@ -42,46 +41,44 @@ Place = tuple[str, int, int]
 
 
 class Followed:
-    """The write path of an intake; `places` are the records of its latest poll, in their order."""
+    """The write path of an intake; `places` are the records of its latest poll, in their order, and
+    `is_applying` says whether it is at work on them.
+    """
 
     def __init__(self, applier: Applier) -> None:
         self._applier = applier
         self.places: tuple[Place, ...] = ()
+        self.is_applying = False
 
     async def apply(self, poll: Poll) -> Report:
         self.places = tuple(
             (record.origin.topic, record.origin.partition, record.origin.offset)
             for record in poll.records
         )
-        return await self._applier.apply(poll)
+        self.is_applying = True
+        try:
+            return await self._applier.apply(poll)
+        finally:
+            self.is_applying = False
 
 
-@dataclass(slots=True)
-class Instance:
-    """A process of the service, from its start to its end. `problem` is what it has ended with."""
+@dataclass(eq=False, slots=True)
+class Instance(Process):
+    """A process of the service. `runs` are the profiles of which runs are asked for."""
 
-    actor: Actor
-    link: Link
-    settings: Settings
-    profiles: Profiles
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    profiles: Profiles = NO_PROFILES
     intake: Followed | None = None
     runs: asyncio.Queue[Profile] = field(default_factory=asyncio.Queue)
-    is_up: bool = False
-    problem: BaseException | None = None
-    has_ended: bool = False
 
-    async def run(self) -> None:
-        """Runs until `stop` is set. Keeps the error with which a process would end."""
-        try:
-            await self._run()
-        except asyncio.CancelledError:
-            pass
-        except BaseException as problem:  # noqa: BLE001 - a process would end with it
-            self.problem = problem
-        self.has_ended, self.is_up = True, False
+    @property
+    def has_poll_in_hand(self) -> bool:
+        """Whether the intake is at work on a poll, and has not moved its offsets so far."""
+        if self.intake is None or not self.intake.is_applying:
+            return False
+        return not any(session.open.advances for session in self.link.sessions)
 
-    async def _run(self) -> None:
+    async def work(self) -> None:
+        """Runs until `stop` is set."""
         url = self.settings.database_url.get_secret_value()
         pool = await until_available(
             self.stop,
@@ -92,12 +89,12 @@ class Instance:
         if pool is None:
             return
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(_close, pool.close)
+            stack.push_async_callback(close, pool.close)
             guard = new_guard(self.settings, pool)
             opening = lambda: unless_set(guard.open(WRITERS), self.stop)  # noqa: E731
             await until_available(self.stop, opening, UNAVAILABLE, _ignore)
             if not self.stop.is_set():
-                stack.push_async_callback(_close, guard.close)
+                stack.push_async_callback(close, guard.close)
                 stages = self._stages(pool, guard)
                 await run_parts(stages, self.stop, self.settings.shutdown_seconds_max)
 
@@ -114,6 +111,7 @@ class Instance:
         topics = ExportTopics(
             f"{settings.topic_prefix}export-batch.v1", f"{settings.topic_prefix}export-manifest.v1"
         )
+        recovery = EndRecovery(applier("recovery"), self.profiles, topics.batch)
         # Their clocks are given, because a default would be the clock of the world outside.
         retries = Retries(time.monotonic_ns)
         failed: Postponed[WaitQueue] = Postponed(FAILED_FIRST_MS, FAILED_MAX_MS, time.monotonic_ns)
@@ -128,6 +126,7 @@ class Instance:
             [
                 Part("sweep", _steady(sweep.run)),
                 Part("watch", _steady(watch.run)),
+                Part("recovery", _steady(recovery.run)),
                 Part("export", _steady(partial(self._export, job))),
             ],
             [Part("relay", relay.run)],
@@ -138,7 +137,7 @@ class Instance:
         while (profile := await unless_set(self.runs.get(), stop)) is not None:
             try:
                 await job.run_profile(profile, stop=stop)
-            except RunFailed:
+            except (RunFailed, ExportsAreOff):
                 _ignore()
             finally:
                 self.runs.task_done()
@@ -152,11 +151,6 @@ def _steady(
 
 def _ignore(_: object = None) -> None:
     """It is tried again."""
-
-
-async def _close(close: Callable[[], Awaitable[object]]) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(close(), CLOSE_SECONDS_MAX)
 
 
 def settings_for(url: str, random: Random) -> Settings:

@@ -27,6 +27,9 @@ R = TypeVar("R")
 
 LOST = "connection was closed in the middle of operation"
 COMMIT = "COMMIT;"
+# Two sessions have numbered transactions of an account, so that one did not hold its lock.
+NUMBERED_ONCE = "ledger_transaction_pkey"
+COLLIDES = " finds its number taken"
 SAVEPOINT_NAME = re.compile(r"__asyncpg_\w+__")  # numbered by the process
 # The server counts these in the time of the world outside.
 LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
@@ -53,23 +56,23 @@ class Advance:
 
 
 Batch = tuple[str, str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A transaction that has taken effect: what it has read, and the batches that it has sealed."""
-
-    actor: Actor
-    advances: tuple[Advance, ...]
-    batches: tuple[Batch, ...]
+Line = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Open:
-    """What the open transaction of a session has done so far."""
+class Work:
+    """What a transaction has done: what it has read, the batches that it has sealed, those that it
+    has adopted, and the adopted lines that it has changed.
+    """
 
     advances: list[Advance] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
+    adopted: list[Batch] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether it has done any of this."""
+        return bool(self.advances or self.batches or self.adopted or self.lines)
 
 
 @dataclass(eq=False, slots=True)
@@ -82,7 +85,7 @@ class Link:
     scheduler: Scheduler
     control: Control
     ending_of: Callable[[str], Ending]
-    committed: Callable[[Commit], None]
+    committed: Callable[[Actor, Work], None]
     rewrite: Callable[[str], str]
     sessions: list[Session] = field(default_factory=list)
 
@@ -120,7 +123,9 @@ class Link:
                 result = await call()
             except asyncpg.QueryCanceledError as problem:
                 raise LockNotAvailableError("canceling statement due to lock timeout") from problem
-            except asyncpg.PostgresError:
+            except asyncpg.PostgresError as problem:
+                if getattr(problem, "constraint_name", None) == NUMBERED_ONCE:
+                    self.scheduler.note(f"  {label}{COLLIDES}")
                 self._end_transaction(session)
                 raise
         self._note(session, query, arguments)
@@ -155,21 +160,25 @@ class Link:
 
     def _note(self, session: Session, query: str, arguments: Sequence[Any]) -> None:
         """Keeps what the transaction has done; when it has committed, that has taken effect."""
-        if query == _advance():
+        if query == _text("offsets", "advance"):
             columns = zip(*arguments[:4], strict=True)
             session.open.advances += [Advance(*column) for column in columns]
-        elif query == _seal():
+        elif query == _text("export", "seal_batch"):
             session.open.batches.append((arguments[0], arguments[1], arguments[2]))
+        elif query == _text("recovery", "put_adopted_batch"):
+            session.open.adopted.append((arguments[0], arguments[1], arguments[2]))
+        elif query == _text("adopted", "write_adopted_line"):
+            session.open.lines += zip(arguments[0], arguments[1], strict=True)
         work = self._end_transaction(session)
-        if query == COMMIT and (work.advances or work.batches):
-            self.committed(Commit(self.actor, tuple(work.advances), tuple(work.batches)))
+        if query == COMMIT and work:
+            self.committed(self.actor, work)
 
-    def _end_transaction(self, session: Session) -> _Open:
+    def _end_transaction(self, session: Session) -> Work:
         """What the transaction has done, if the session is in none any more."""
         if session.is_closed() or session.is_in_transaction():
-            return _Open()
+            return Work()
         self.scheduler.locks_may_be_free()
-        work, session.open = session.open, _Open()
+        work, session.open = session.open, Work()
         return work
 
 
@@ -180,11 +189,11 @@ class Session(_Driver):  # type: ignore[misc]
     """A session of an instance. Everything that it asks of the server passes one of these."""
 
     link: Link
-    open: _Open
+    open: Work
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.open = _Open()
+        self.open = Work()
 
     @property
     def descriptor(self) -> int | None:
@@ -251,10 +260,5 @@ def _names() -> dict[str, str]:
 
 
 @cache
-def _advance() -> str:
-    return statements("offsets")["advance"]
-
-
-@cache
-def _seal() -> str:
-    return statements("export")["seal_batch"]
+def _text(file: str, name: str) -> str:
+    return statements(file)[name]

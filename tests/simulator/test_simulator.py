@@ -14,8 +14,8 @@ from tests.simulator.controls import PROTECTIONS
 from tests.support.services import Services
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 4
-AGAIN = 2  # any of them
+SEEDS = 2
+AGAIN = 0  # any of them
 SMALL = ("--events", "6", "--verbose")
 CONTROL_SEEDS = 50
 
@@ -44,12 +44,20 @@ def line_of(seed: int, printed: str) -> str:
 
 
 @pytest.mark.timeout(1_800)
-def test_whatever_goes_wrong_a_history_ends_where_the_model_ends_and_can_be_had_again(
+def test_whatever_goes_wrong_a_history_ends_where_the_model_ends(
     services: Services,
 ) -> None:
     code, printed = simulator(services, "--count", str(SEEDS), *SMALL)
     assert code == 0, printed
-    code, again = simulator(services, "--seed", str(AGAIN), *SMALL)
+
+
+@pytest.mark.timeout(1_800)
+def test_an_older_database_is_recovered_and_the_history_goes_on_and_can_be_had_again(
+    services: Services,
+) -> None:
+    code, printed = simulator(services, "--restores", "--count", str(SEEDS), *SMALL)
+    assert code == 0, printed
+    code, again = simulator(services, "--restores", "--seed", str(AGAIN), *SMALL)
     assert code == 0, again
     assert line_of(AGAIN, again) == line_of(AGAIN, printed)
 

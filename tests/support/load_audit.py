@@ -44,12 +44,17 @@ async def audit(site: Site, model: Model) -> None:
 
 async def compare_with_model(site: Installation, model: Model) -> None:
     """Every count, balance and number; the first difference fails."""
-    await _accounts_are_the_models(site, model)
+    await compare_ledger(site, model)
     await _transactions_are_numbered_without_gaps(site)
+    await _topics_are_the_tables(site)
+
+
+async def compare_ledger(site: Installation, model: Model) -> None:
+    """The same without numbers and events, which a lost database may have used and published."""
+    await _accounts_are_the_models(site, model)
     await _waiting_and_rejected_are_the_models(site, model)
     await _lines_are_the_models(site, model)
     await _nothing_is_left_over(site)
-    await _topics_are_the_tables(site)
 
 
 async def _auditor_finds_nothing(site: Site) -> None:
@@ -67,8 +72,13 @@ async def _auditor_finds_nothing(site: Site) -> None:
 
 
 async def _accounts_are_the_models(site: Installation, model: Model) -> None:
-    rows = await _rows(site, "SELECT * FROM account")
-    stored = {_account(row): (row["active"], row["transferred"], row["sequence"]) for row in rows}
+    rows = await _rows(
+        site,
+        "SELECT a.*, (SELECT count(*) FROM ledger_transaction AS t WHERE (t.institution_id,"
+        " t.patron_id, t.currency) = (a.institution_id, a.patron_id, a.currency)) AS n"
+        " FROM account AS a",
+    )
+    stored = {_account(row): (row["active"], row["transferred"], row["n"]) for row in rows}
     transactions = Counter(account for account, *_ in model.posted)
     expected = {name: (*pair, transactions[name]) for name, pair in model.balances().items()}
     differing = [
