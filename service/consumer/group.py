@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
 
-from ..core.ledger import Origin
 from ..kafka.clients import KafkaUnavailable, new_admin, running
-from ..restore.known import Record
+from ..runtime.failures import ConsumerLost
+from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..settings.access import KafkaAccess
 
@@ -48,11 +48,14 @@ class IntakePauses:
     lag_seconds_max: int = 10
 
 
-def origin_of(record: Record) -> Origin:
-    """Returns the record's place and its bytes; a header without a value gets an empty value."""
-    headers = tuple((name, value or b"") for name, value in record.headers)
-    content = record.key, record.value, headers, None, record.timestamp
-    return Origin(record.topic, record.partition, record.offset, *content)
+def end_of_reading(problem: KafkaError) -> Exception:
+    """Returns what ends the process when a member meets one error after the other."""
+    if isinstance(problem, OffsetOutOfRangeError):
+        return RecordsGone(
+            "an input topic does not have the offset that comes next, again and again: "
+            "compare consumer_offset with the topic"
+        )
+    return ConsumerLost(type(problem).__name__)
 
 
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types

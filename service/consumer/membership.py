@@ -21,13 +21,12 @@ from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
 from ..restore.guard import Guard
 from ..restore.known import Record
 from ..runtime.failures import ConsumerLost
-from ..runtime.problems import RecordsGone
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import unless_set
 from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
 from .again import ReadAgain
-from .group import Coverage, GroupListener, IntakePauses, Source, origin_of
+from .group import Coverage, GroupListener, IntakePauses, Source, end_of_reading
 from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds
 
@@ -275,14 +274,15 @@ class Member:
 
     def _count_fault(self, problem: KafkaError, faults_max: int) -> None:
         self._faults += 1
-        if self._faults <= faults_max:
-            return
-        if isinstance(problem, OffsetOutOfRangeError):
-            raise RecordsGone(
-                "an input topic does not have the offset that comes next, again and again: "
-                "compare consumer_offset with the topic"
-            ) from problem
-        raise ConsumerLost(type(problem).__name__) from problem
+        if self._faults > faults_max:
+            raise end_of_reading(problem) from problem
+
+
+def origin_of(record: Record) -> Origin:
+    """Returns the record's place and its bytes; a header without a value gets an empty value."""
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    content = record.key, record.value, headers, None, record.timestamp
+    return Origin(record.topic, record.partition, record.offset, *content)
 
 
 async def join(
