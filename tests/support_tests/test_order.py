@@ -32,7 +32,7 @@ def test_every_test_is_run_once_and_each_worker_begins_with_what_waits(
 ) -> None:
     waiting = [items(f"tests/end_to_end/test_{name}.py", 3) for name in "abcdefg"]
     everything = items("tests/unit/test_x.py", computing) + [
-        one for each in waiting for one in each
+        item for each in waiting for item in each
     ]
     result = dealt(everything, workers)
     assert sorted(result, key=repr) == sorted(everything, key=repr)
