@@ -46,7 +46,11 @@ PROFILES = (
     "tests/unit/test_selection_of_credits.py",
     "tests/unit/test_held_reasons.py",
 )
-PAGES = ("tests/structure/test_reference_pages.py",)
+PAGES = (
+    "tests/structure/test_reference_pages.py",
+    "tests/unit/test_outcome_words.py",
+    "tests/unit/test_stored_words.py",
+)
 CONTRACTS = _files("tests/contracts/test_*.py")
 LAWS = _files("tests/laws/test_*.py")
 

@@ -75,6 +75,9 @@ def test_a_sum_may_have_trailing_zeros_and_blanks_around(
     [
         (fine(text="0"), Reason.INVALID_AMOUNT),
         (fine(text="-0.00"), Reason.INVALID_AMOUNT),
+        (fine(text="5."), Reason.INVALID_AMOUNT),
+        (fine(text="5.00."), Reason.INVALID_AMOUNT),
+        (fine(text="~5"), Reason.INVALID_AMOUNT),
         (fine(text="1e3"), Reason.INVALID_AMOUNT),
         (fine(text="+5"), Reason.INVALID_AMOUNT),
         (fine(text="1,000.00"), Reason.INVALID_AMOUNT),

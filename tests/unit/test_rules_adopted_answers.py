@@ -247,6 +247,7 @@ def test_control_totals_are_those_of_the_batch_and_not_of_the_lines_that_were_ta
     "money outcome",
     ("5b.10 a payment", (pays(95_00),), "rejected:already_paid"),
     ("5b.10 a payment by its line", (pays(95_00, None, line="1001"),), "rejected:already_paid"),
+    ("5b.8 a change in the library is no money", (waives(4_00),), "applied"),
     ("5b.8 a status is no money", (tells("invoiced"),), "applied"),
     ("5b.8 it was reversed", (pays(95_00), reverses()), "applied"),
     ("5b.10 a part of it was", (pays(95_00), reverses(amount=1_00)), "rejected:already_paid"),
