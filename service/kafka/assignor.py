@@ -7,7 +7,7 @@ assignor may be in the same group: the leader calculates, whichever release it i
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
@@ -188,15 +188,23 @@ class EvenPartitionAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # t
         }
 
 
-def new_assignor() -> type[EvenPartitionAssignor]:
-    """An assignor class for a single consumer.
+def new_assignor(generation: Callable[[], int]) -> type[EvenPartitionAssignor]:
+    """An assignor class for a single consumer, whose generation of the group is `generation`.
 
     The client keeps a member's previous assignment on the class: two consumers of a process that
-    share the class would each claim what the other one read.
+    share the class would each claim what the other one read. The client never says in which
+    generation that was. Without it the leader could not tell the claims of a member that was away
+    from those of the members that read the partitions now.
     """
 
     class MemberAssignor(EvenPartitionAssignor):
         member_assignment = None
+
+        @classmethod
+        def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:
+            """Called by the client of each member when it has joined a generation."""
+            super().on_assignment(assignment)
+            cls.on_generation_assignment(generation())
 
     return MemberAssignor
 

@@ -111,14 +111,19 @@ def new_producer(
 
 def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AIOKafkaConsumer:
     """A member of the group, without a subscription yet; it never chooses an offset itself."""
-    return AIOKafkaConsumer(
+
+    def generation() -> int:
+        # A private name of the pinned client: a test holds that it is there.
+        return int(consumer._coordinator.generation)
+
+    consumer = AIOKafkaConsumer(
         **options(access),
         group_id=group_id,
         auto_offset_reset="none",
         enable_auto_commit=False,
         isolation_level="read_committed",
         # One assignor alone, and no group_instance_id: two members with one id both own everything.
-        partition_assignment_strategy=(new_assignor(),),
+        partition_assignment_strategy=(new_assignor(generation),),
         session_timeout_ms=limits.kafka_session_timeout_ms,
         heartbeat_interval_ms=limits.kafka_heartbeat_interval_ms,
         rebalance_timeout_ms=limits.kafka_session_timeout_ms,
@@ -126,6 +131,7 @@ def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AI
         fetch_max_bytes=limits.poll_bytes_max,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
     )
+    return consumer
 
 
 def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaConsumer:

@@ -181,20 +181,18 @@ def fewest_moves(before: Assignment, sizes: Sizes, names: str) -> int:
 
 
 def test_the_protocol_is_that_of_the_client_s_sticky_assignor() -> None:
-    ours = new_assignor()
+    ours = new_assignor(lambda: 7)
     assert (ours.name, ours.version) == ("sticky", StickyPartitionAssignor.version)
     ours.on_assignment(ConsumerProtocolMemberAssignment(0, [("created", [0, 2])], b""))
-    result = ours.metadata(["created"])
-    assert StickyPartitionAssignor.parse_member_metadata(result).partitions == [
-        TopicPartition("created", 0),
-        TopicPartition("created", 2),
-    ]
+    result = StickyPartitionAssignor.parse_member_metadata(ours.metadata(["created"]))
+    assert result.partitions == [TopicPartition("created", 0), TopicPartition("created", 2)]
+    assert result.generation == 7
 
 
 def test_members_of_a_process_keep_their_assignments_apart() -> None:
-    first, second = new_assignor(), new_assignor()
+    first, second = new_assignor(lambda: 1), new_assignor(lambda: 1)
     first.on_assignment(ConsumerProtocolMemberAssignment(0, [("created", [0])], b""))
-    assert second.member_assignment is None
+    assert (second.member_assignment, second.generation) == (None, -1)
     assert EvenPartitionAssignor.member_assignment is None
     assert StickyPartitionAssignor.member_assignment is None
 
@@ -203,7 +201,7 @@ def test_the_leader_spreads_what_the_cluster_shows() -> None:
     cluster = ClusterMetadata()
     shown = [(0, number, 0, [0], [0]) for number in range(4)]
     cluster.update_metadata(MetadataResponse_v0([(0, "localhost", 1)], [(0, "created", shown)]))
-    old, ours = StickyPartitionAssignor, new_assignor()
+    old, ours = StickyPartitionAssignor, new_assignor(lambda: 1)
     members = {
         "old": old._metadata(["created", "gone"], [TopicPartition("created", 3)]),
         "new": ours.metadata(["created", "gone"]),
@@ -214,3 +212,30 @@ def test_the_leader_spreads_what_the_cluster_shows() -> None:
     places = [at for given in assigned.values() for at in given.partitions()]
     assert sorted(places) == [TopicPartition("created", number) for number in range(4)]
     assert TopicPartition("created", 3) in assigned["old"].partitions()
+
+
+@pytest.mark.parametrize(("stalled", "other", "late"), ["abc", "cba"])
+def test_a_member_that_was_away_takes_no_more_than_its_share(
+    stalled: str, other: str, late: str
+) -> None:
+    """It comes back with partitions of a generation that is over, whatever its name is."""
+    cluster, generation = ClusterMetadata(), 0
+    shown = [(0, topic, [(0, n, 0, [0], [0]) for n in range(12)]) for topic in FOUR]
+    cluster.update_metadata(MetadataResponse_v0([(0, "localhost", 1)], shown))
+    members = {name: new_assignor(lambda: generation) for name in (stalled, other, late)}
+
+    def rebalance(names: str) -> Assignment:
+        nonlocal generation
+        generation += 1
+        joined = {name: members[name].metadata(FOUR) for name in sorted(names)}
+        assigned = members[other].assign(cluster, joined)
+        for name in names:
+            members[name].on_assignment(assigned[name])
+        return {name: set(assigned[name].partitions()) for name in names}
+
+    rebalance(stalled + other)
+    rebalance(other)
+    before = rebalance(other + late)
+    after = rebalance(stalled + other + late)
+    assert moves(before, after) == 16
+    check_even(after, FOUR)
