@@ -43,6 +43,8 @@ async def take_over(survey: Survey, epoch: int, plan: Plan) -> int:
         survey.advance(Step("adopting batches", number, len(batches)))
     await _read_loans(survey, plan.unread[LOANS])
     highest = await _read_balances(survey, epoch, plan.unread[BALANCES])
+    if batches:
+        await survey.connection.execute(SQL["take_statistics"])
     if highest >= epoch:
         await survey.connection.execute(SQL["raise_epoch"], epoch, highest + 1)
         epoch = highest + 1
