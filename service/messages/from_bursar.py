@@ -33,6 +33,7 @@ from .values import (
     total,
 )
 
+WITHOUT_PATRON = {"patron_id": None}
 FileDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -75,7 +76,7 @@ class WireBursarPayment(Wire):
             reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
         )
         patron_id = reading.identifier_or_none("patron_id", self.patron_id)
-        # Records of older releases have no such members, and keep their digests.
+        # Records of older releases keep their digests: those releases did not read these members.
         patron = () if patron_id is None else (("patron_id", patron_id),)
         file = () if self.import_file is None else (("import_file", self.import_file),)
         digest = digest_of("bursar-payment", *key, *facts, *file, *patron)
@@ -83,7 +84,12 @@ class WireBursarPayment(Wire):
         if self._is_line_of_its_file():
             earlier = digest_of("bursar-payment", *key, *facts)
         elif reading.differs:
-            earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
+            known = self if self._names_patron_alone() else self.model_copy(update=WITHOUT_PATRON)
+            earlier = reading.earlier_digest(
+                digest, lambda it: known.event(time, origin, it).digest
+            )
+        elif patron and not self._names_patron_alone():
+            earlier = digest_of("bursar-payment", *key, *facts, *file)
         return BursarPayment(
             key,
             digest,
