@@ -15,6 +15,8 @@ OF_ACCOUNT = ([INSTITUTION], ["P-7"], ["USD"])
 CREDITED = ([INSTITUTION], [FINE])
 MANY_FINES = [f"F-{number}" for number in range(1, 2_001)]
 STATEMENTS_OF_ADOPTION = (
+    Call("adopted", "lock_waiting_lines", Reads.KEY, (*KEYS, [], [], [])),
+    Call("adopted", "lock_waiting_lines", Reads.PAGE, (*KEYS, *BATCH)),
     Call("adopted", "waiting_lines", Reads.KEY, (*KEYS, [], [], [], *OF_ACCOUNT, *CREDITED)),
     Call("adopted", "waiting_lines", Reads.PAGE, (*KEYS, *BATCH, *OF_ACCOUNT, *CREDITED)),
     Call("adopted", "waiting_lines_named", Reads.KEY, ([INSTITUTION], [LINE])),

@@ -28,8 +28,8 @@ INSERT INTO export_batch (
 SELECT '6050', 'LOST', batch_number, 'lost-' || batch_number, 300000000000000 + batch_number,
     'sealed', 'USD', count(*), sum(amount), 'lost-' || batch_number || '.xml',
     sha256(batch_number::text::bytea),
-    CASE WHEN batch_number > 1 THEN sha256((batch_number - 1)::text::bytea) END, 'document', '',
-    'manifest', '', 0, timestamptz '2026-02-01 00:00Z', timestamptz '2026-02-01 00:00Z'
+    CASE WHEN batch_number > 1 THEN sha256((batch_number - 1)::text::bytea) END, 'document',
+    'names', 'manifest', '', 0, timestamptz '2026-02-01 00:00Z', timestamptz '2026-02-01 00:00Z'
 FROM adopted_line
 WHERE profile = 'LOST'
 GROUP BY batch_number

@@ -132,8 +132,8 @@ INSERT INTO export_batch (
 )
 SELECT '6050', 'SIS', batch_number, 'run-' || batch_number, 100000000000000 + batch_number,
     'sealed', 'USD', fines, fines * 1000, batch_number || '.xml', sha256(batch_number::text::bytea),
-    CASE WHEN batch_number > 1 THEN sha256((batch_number - 1)::text::bytea) END, 'document', '',
-    'manifest', '', batch_number, timestamptz '2026-02-01 00:00Z',
+    CASE WHEN batch_number > 1 THEN sha256((batch_number - 1)::text::bytea) END, 'document',
+    'names', 'manifest', '', batch_number, timestamptz '2026-02-01 00:00Z',
     timestamptz '2026-02-01 00:00Z' + batch_number * interval '1 minute'
 FROM (
     SELECT 1 + substr(fine_id, 3)::bigint / 10000 AS batch_number, count(*) AS fines

@@ -2,7 +2,9 @@
 -- do not read it, and the planner takes each part into the plan of the statement that names it.
 
 -- Every line of every batch, once. An adopted line that a fine has taken, or that a person has
--- dropped, is in export_line as well.
+-- dropped, is in export_line as well. The other lines wait; they are told by what they are not,
+-- because the indexes of lines that wait would seem as good as the key where there are no
+-- statistics, and hold all lines of an institution.
 CREATE VIEW batch_line AS
 SELECT
     line.institution_id,
@@ -21,7 +23,7 @@ SELECT
     adopted.fine_id,
     adopted.amount
 FROM adopted_line AS adopted
-WHERE adopted.state = 'waiting';
+WHERE adopted.state NOT IN ('taken', 'dropped');
 
 -- The fines at the bursar, each with its live line, and with what was paid and written off on it
 -- and stands; amounts have the sign of the fine. $1 is an institution, or NULL for all of them.

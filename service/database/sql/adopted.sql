@@ -5,13 +5,22 @@
 
 -- name: lock_waiting_lines
 -- Locks the lines that wait for the fines $1 and $2, and those of lines ($3, $4) and of batches ($5
--- to $7).
+-- to $7), in the order of their ids. OFFSET 0 keeps each look-up by its key. That a line waits is
+-- told by what it is not where it is looked up by its id (migration 0019 says why).
 WITH named AS (
     SELECT
-        institution_id,
+        k.institution_id,
         line.bursar_transaction_id
     FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-    INNER JOIN adopted_line AS line USING (institution_id, fine_id)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT waiting.bursar_transaction_id
+        FROM adopted_line AS waiting
+        WHERE
+            waiting.institution_id = k.institution_id
+            AND waiting.fine_id = k.fine_id
+            AND waiting.state = 'waiting'
+        OFFSET 0 -- noqa: AM09
+    ) AS line
     UNION
     SELECT
         k.institution_id,
@@ -19,19 +28,40 @@ WITH named AS (
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
     UNION
     SELECT
-        institution_id,
+        k.institution_id,
         line.bursar_transaction_id
     FROM unnest($5::text [], $6::text [], $7::bigint [])
         AS k (institution_id, profile, batch_number)
-    INNER JOIN adopted_line AS line USING (institution_id, profile, batch_number)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT of_batch.bursar_transaction_id
+        FROM adopted_line AS of_batch
+        WHERE
+            of_batch.institution_id = k.institution_id
+            AND of_batch.profile = k.profile
+            AND of_batch.batch_number = k.batch_number
+        OFFSET 0 -- noqa: AM09
+    ) AS line
+),
+
+wanted AS (
+    SELECT
+        institution_id,
+        bursar_transaction_id
+    FROM named
+    ORDER BY institution_id, bursar_transaction_id
 )
 
 SELECT line.bursar_transaction_id
-FROM named
-INNER JOIN adopted_line AS line USING (institution_id, bursar_transaction_id)
-WHERE line.state = 'waiting'
-ORDER BY line.institution_id, line.bursar_transaction_id
-FOR UPDATE OF line;
+FROM wanted
+CROSS JOIN LATERAL ( -- noqa: ST05
+    SELECT adopted.bursar_transaction_id
+    FROM adopted_line AS adopted
+    WHERE
+        adopted.institution_id = wanted.institution_id
+        AND adopted.bursar_transaction_id = wanted.bursar_transaction_id
+        AND adopted.state NOT IN ('taken', 'dropped')
+    FOR UPDATE
+) AS line;
 
 -- name: waiting_lines
 -- The lines that wait for a fine that events may reach: the fines $1 and $2, those of lines ($3,

@@ -1,15 +1,23 @@
 -- name: accounts_of_references
 -- The accounts of the fines, lines, payments and batches that events refer to. The account of a
--- fine or of a sum never changes, so this is read without a lock.
+-- fine or of a sum never changes, so this is read without a lock. OFFSET 0 keeps the look-up of
+-- each line by its key, also among those that wait after a recovery.
 WITH named AS (
     SELECT
         k.institution_id,
         k.fine_id
     FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
     UNION
-    SELECT institution_id, line.fine_id
+    SELECT k.institution_id, line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    INNER JOIN batch_line AS line USING (institution_id, bursar_transaction_id)
+    CROSS JOIN LATERAL ( -- noqa: ST05
+        SELECT named_line.fine_id
+        FROM batch_line AS named_line
+        WHERE
+            named_line.institution_id = k.institution_id
+            AND named_line.bursar_transaction_id = k.bursar_transaction_id
+        OFFSET 0 -- noqa: AM09
+    ) AS line
     UNION
     SELECT institution_id, payment.fine_id
     FROM unnest($5::text [], $6::text [], $7::text []) AS k (institution_id, source, payment_id)

@@ -18,7 +18,7 @@ from service.database.session import Pool, create_pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse
 from service.settings.access import KafkaAccess
-from service.settings.parts import IntakeLimits
+from service.settings.parts import ApplyLimits, IntakeLimits
 from tests.support.guards import Unguarded, opened_guard
 from tests.support.inputs import fine_created, structured
 from tests.support.mixed_headers import Mixed, produce_mixed
@@ -61,7 +61,8 @@ async def reading(
     pool: Pool, servers: str, group_id: str, contracts: dict[str, str]
 ) -> AsyncIterator[Counted]:
     """An intake that runs meanwhile, and must have stopped by itself in the end."""
-    counted = Counted(Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS))
+    limits = ApplyLimits(bad_records_in_a_row_max=0)  # the tests are full of them
+    counted = Counted(Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS, limits))
     access = KafkaAccess(
         kafka_bootstrap_servers=servers,
         kafka_request_timeout_ms=3_000,
