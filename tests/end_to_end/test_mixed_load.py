@@ -3,7 +3,7 @@
 Payments in every way there is, sums, changes before and after the export, credits of fines, refused
 lines, three kinds of profiles, repeats, conflicts and bad records, with an export behind each half,
 and each process killed once (test_two_processes.py has plain sums and the undisturbed case).
-BURSAR_LOAD_EVENTS sets its size, 2 500 unless told.
+BURSAR_LOAD_EVENTS sets its size, 1 200 unless told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.load_rules import LUMP_PAYMENTS, RULES, due_fines, export_of,
 from tests.support.process import Site
 from tests.support.topics import read_topic
 
-EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "2500"))
+EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "1200"))
 MANY_EVENTS = 100_000
 SECONDS_MAX = 60 + MANY_EVENTS // 100
 PARTITIONS = 3
