@@ -368,8 +368,8 @@ ON CONFLICT (topic, partition) DO UPDATE
     SET accepted_offset = excluded.accepted_offset;
 
 -- name: take_statistics
--- Lines are looked for from now on. As long as the planner believes that there are none it takes any
--- index of them, and reads all lines for each fine.
+-- Lines are looked for from now on. As long as the planner believes that there are none it takes
+-- any index of them, and reads all lines for each fine.
 ANALYZE adopted_line;
 
 -- name: begin_reading
