@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.usefixtures("without_coverage")
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS_MAX = 240.0
+
+
+@pytest.fixture(autouse=True)
+def _one_demo_at_a_time() -> Iterator[None]:
+    """Each looks at what is left on servers that it shares with the other workers' tests."""
+    with (Path(tempfile.gettempdir()) / "bursar-bridge-demo-tests.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Running:

@@ -43,11 +43,11 @@ def create_topic(
     """Returns the name when the broker shows the topic: it says "created" a little earlier."""
     new = NewTopic(name, partitions, 1, config=dict(config or {}))
     admin.create_topics([new], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
-    _until_shown(admin, name, partitions)
+    until_shown(admin, name, partitions)
     return name
 
 
-def _until_shown(admin: AdminClient, name: str, partitions: int) -> None:
+def until_shown(admin: AdminClient, name: str, partitions: int) -> None:
     """None of them: until the topic is gone."""
     deadline = time.monotonic() + SECONDS_MAX
     while _partitions_shown(admin, name) != partitions:
@@ -61,7 +61,7 @@ def _partitions_shown(admin: AdminClient, name: str) -> int:
 
 def delete_topic(admin: AdminClient, name: str) -> None:
     admin.delete_topics([name], operation_timeout=SECONDS_MAX)[name].result(SECONDS_MAX)
-    _until_shown(admin, name, 0)
+    until_shown(admin, name, 0)
 
 
 def configure_topic(admin: AdminClient, name: str, setting: str, value: str) -> None:

@@ -24,7 +24,13 @@ from tests.support.intaking import (
     running,
     says,
 )
-from tests.support.topics import create_topic, delete_topic, end_offsets, produce
+from tests.support.topics import (
+    create_topic,
+    delete_topic,
+    end_offsets,
+    produce,
+    until_shown,
+)
 from tests.support.waiting import until
 
 
@@ -88,6 +94,7 @@ async def test_new_partitions_are_read_from_their_start(
     async with running(intake):
         await until(lambda: ready(intake))
         kafka_admin.create_partitions([NewPartitions(topic, 8)])[topic].result(SECONDS_MAX)
+        until_shown(kafka_admin, topic, 8)
         produce(bootstrap_servers, topic, fines(range(400)))
         await until(holds(pool, 400))
         assert intake.partitions == 8
