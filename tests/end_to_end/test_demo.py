@@ -28,7 +28,7 @@ RUN_SECONDS_MAX = 240.0
 
 
 @pytest.fixture(autouse=True)
-def _one_demo_at_a_time() -> Iterator[None]:
+def _demos_take_turns() -> Iterator[None]:
     """Each looks at what is left on servers that it shares with the other workers' tests."""
     with (Path(tempfile.gettempdir()) / "bursar-bridge-demo-tests.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
