@@ -163,14 +163,8 @@ SELECT date_trunc('milliseconds', clock_timestamp()) AS clock;
 
 -- name: fines_of_lines
 -- The fine behind each bursar id, with the sign its line was exported with. After a recovery a line
--- may wait for its fine: it is a line like any other then.
-SELECT
-    line.bursar_transaction_id,
-    line.fine_id,
-    line.amount
-FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id)
-UNION ALL
+-- may wait for its fine: it is a line like any other then. OFFSET 0 keeps the look-up of each line
+-- by its key.
 SELECT
     line.bursar_transaction_id,
     line.fine_id,
@@ -178,17 +172,15 @@ SELECT
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
 CROSS JOIN LATERAL ( -- noqa: ST05
     SELECT
-        adopted.bursar_transaction_id,
-        adopted.fine_id,
-        adopted.amount,
-        adopted.state
-    FROM adopted_line AS adopted
+        named_line.bursar_transaction_id,
+        named_line.fine_id,
+        named_line.amount
+    FROM batch_line AS named_line
     WHERE
-        adopted.institution_id = k.institution_id
-        AND adopted.bursar_transaction_id = k.bursar_transaction_id
+        named_line.institution_id = k.institution_id
+        AND named_line.bursar_transaction_id = k.bursar_transaction_id
     OFFSET 0 -- noqa: AM09
-) AS line
-WHERE line.state = 'waiting';
+) AS line;
 
 -- name: known_payments
 -- A known payment id is a repeat before anything is compared.
