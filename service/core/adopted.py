@@ -5,14 +5,14 @@ The restored database did not know these batches, and its fines are as they were
 export. An adopted line waits until its fine is again as it was when it was exported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from .batches import ExportLine
 from .changes import Changed, ChangeTracker
-from .events import ExportFine
+from .events import BursarPayment, ExportFine, ParkedEvent
 from .ledger import AccountKey, BatchKey, Fine, FineKey, LineKey
 from .terms import Terms
 from .words import LineState, Status
@@ -138,6 +138,17 @@ class WaitingLines:
     def changes(self) -> Changed[LineKey, AdoptedLine]:
         """Returns which lines have changed."""
         return self._table.changes()
+
+
+def payments_for(fine: FineKey, parked: Iterable[ParkedEvent]) -> list[BursarPayment]:
+    """Returns the payments and reversals among parked records that wait for the fine of a line."""
+    return [
+        item.event
+        for item in parked
+        if item.fine_id == fine.fine_id
+        and item.event.key.institution_id == fine.institution_id
+        and isinstance(item.event, BursarPayment)
+    ]
 
 
 def _account_of(line: AdoptedLine, fine: Fine | None) -> AccountKey | None:

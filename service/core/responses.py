@@ -6,9 +6,9 @@ other line: the refusal is kept, and takes effect when the fine takes the line.
 
 from dataclasses import dataclass, replace
 
-from .adopted import AdoptedLine
+from .adopted import AdoptedLine, payments_for
 from .batches import ExportLine, SealedBatch
-from .events import BursarPayment, ExportResponse
+from .events import ExportResponse
 from .exports import refusal
 from .ledger import FineKey
 from .money import InvalidAmount, parse_sum
@@ -125,13 +125,7 @@ def _money_waits(workspace: Workspace, line: ExportLine) -> bool:
     waiting = workspace.adopted.of(_fine_of(line))
     if not waiting or waiting[-1].key != line.key:
         return False
-    events = [
-        item.event
-        for item in workspace.parked.now.values()
-        if item.fine_id == line.fine_id
-        and item.event.key.institution_id == line.key.institution_id
-        and isinstance(item.event, BursarPayment)
-    ]
+    events = payments_for(_fine_of(line), workspace.parked.now.values())
     reversed_whole = {
         event.original
         for event in events

@@ -2,7 +2,7 @@
 (rules.md, 5b). Money for such a line is parked until the fine takes the line.
 """
 
-from ..core.adopted import AdoptedLine
+from ..core.adopted import AdoptedLine, payments_for
 from ..core.events import BursarPayment
 from ..core.ledger import FineKey, LineKey, Payment
 from ..core.words import ItemState
@@ -34,13 +34,7 @@ def _parked_money(workspace: Workspace, line: AdoptedLine) -> int:
     """What payments that are parked for the fine of the line add up to, less what reversals behind
     them take back.
     """
-    events = [
-        item.event
-        for item in workspace.parked.now.values()
-        if item.fine_id == line.fine_id
-        and item.event.key.institution_id == line.key.institution_id
-        and isinstance(item.event, BursarPayment)
-    ]
+    events = payments_for(line.fine, workspace.parked.now.values())
     return sum(_money(workspace, event) for event in events)
 
 
