@@ -17,8 +17,8 @@ from tests.oracle.tables import (
     AccountId,
     FineId,
     ModelAdopted,
-    ModelFine,
     ModelPayment,
+    Named,
     RecordName,
     Tables,
 )
@@ -122,10 +122,7 @@ class Model(Tables):
                     continue
                 if wait == "unallocated" and not sums.is_for(event, accounts):
                     continue
-                if self._sleeps(key, wait):
-                    continue
-                if self._cannot_move(event, wait):
-                    self._let_sleep(key, event, wait)
+                if self._cannot_move(key, event, wait):
                     continue
                 outcome = self._decide(event)
                 if outcome.startswith("parked:"):
@@ -137,44 +134,35 @@ class Model(Tables):
                     self.rejected.append(outcome.removeprefix("rejected:"))
                 adopted.settle(self)
 
-    def _let_sleep(self, name: RecordName, event: FineChanged | BursarPayment, wait: str) -> None:
-        """Keeps what a record waits for, if that is one thing alone."""
-        home = event.key.institution_id
-        if wait == "unknown_original":
-            assert isinstance(event, BursarPayment)
-            first = (home, event.key.source, event.reverses_payment_id or "")
-            self.waits_for_payment[name] = first
-        elif event.fine_id and name not in self.waits_for_fine and not _names_line(event):
-            self.waits_for_fine[name] = (home, event.fine_id)
-
-    def _sleeps(self, name: RecordName, wait: str) -> bool:
-        """Whether that one thing has not come; a load of 100 000 asks this a billion times."""
-        if wait == "unknown_original" and name in self.waits_for_payment:
-            first = self.payments.get(self.waits_for_payment[name])
-            return first is None or first["state"] == "parked"
-        if name not in self.waits_for_fine:
-            return False
-        fine = self.fines.get(self.waits_for_fine[name])
-        if wait == "unknown_fine":
-            return fine is None
-        return wait == "not_exported" and fine is not None and _waits_for_export(fine)
-
-    def _cannot_move(self, event: FineChanged | BursarPayment, wait: str) -> bool:
+    def _cannot_move(self, name: RecordName, event: FineChanged | BursarPayment, wait: str) -> bool:
         """Whether what a record waits for has not come."""
-        home = event.key.institution_id
+        original, line, fine_id = self._named(name, event)
         if wait == "unknown_original":
-            assert isinstance(event, BursarPayment)
-            first = self.payments.get((home, event.key.source, event.reverses_payment_id or ""))
+            first = self.payments.get(original)
             return first is None or first["state"] == "parked"
-        if (
-            isinstance(event, BursarPayment)
-            and (home, event.bursar_transaction_id or "") in self.lines
-        ):
+        if line in self.lines:
             return False
-        fine = self.fines.get((home, event.fine_id or ""))
+        fine = self.fines.get(fine_id)
         if wait == "unknown_fine":
             return fine is None
-        return wait == "not_exported" and fine is not None and _waits_for_export(fine)
+        return (
+            wait == "not_exported"
+            and fine is not None
+            and fine["line"] is None
+            and fine["status"] in ("Active", "In dispute")
+        )
+
+    def _named(self, name: RecordName, event: FineChanged | BursarPayment) -> Named:
+        """What a record names never changes, and a load of 100 000 asks for it a billion times."""
+        named = self.named.get(name)
+        if named is None:
+            home, source, _ = event.key
+            first = line = None
+            if isinstance(event, BursarPayment):
+                first, line = event.reverses_payment_id, event.bursar_transaction_id
+            named = ((home, source, first or ""), (home, line or ""), (home, event.fine_id or ""))
+            self.named[name] = named
+        return named
 
     def _decide(self, event: FineChanged | BursarPayment) -> str:
         if isinstance(event, FineChanged):
@@ -186,14 +174,6 @@ class Model(Tables):
             outcome = decide(self, event)
         self.payments[event.key]["state"] = outcome.partition(":")[0]
         return outcome
-
-
-def _waits_for_export(fine: ModelFine) -> bool:
-    return fine["line"] is None and fine["status"] in ("Active", "In dispute")
-
-
-def _names_line(event: FineChanged | BursarPayment) -> bool:
-    return isinstance(event, BursarPayment) and event.bursar_transaction_id is not None
 
 
 def _remembered(event: BursarPayment) -> ModelPayment:

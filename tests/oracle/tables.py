@@ -10,6 +10,7 @@ AccountId = tuple[str, str, str]
 FineId = tuple[str, str]
 Identity = tuple[str, str, str]
 RecordName = tuple[str, Identity]  # of a "change" or a "payment"
+Named = tuple[Identity, tuple[str, str], FineId]  # original, line and fine that a record names
 
 
 class ModelFine(TypedDict):
@@ -96,9 +97,8 @@ class Tables:
     them, and `owing_again` the accounts whose waiting sums are to be tried. `naming` has the fines
     that name another one in `credit_of`, by that name. `adopted` are the lines that wait after a
     restore, the oldest first, `put_off` the fines whose turn to take one has not come, and
-    `presumed` those that count as refused although no answer has said so. `waits_for_fine` and
-    `waits_for_payment` have the one thing that a record waits for, if it is one: a record is looked
-    at again when that may have come.
+    `presumed` those that count as refused although no answer has said so. `named` has what each
+    waiting record names.
     """
 
     fines: dict[FineId, ModelFine] = field(default_factory=dict)
@@ -108,8 +108,7 @@ class Tables:
     lines: dict[tuple[str, str], ModelLine] = field(default_factory=dict)
     batches: dict[tuple[str, str, int], None] = field(default_factory=dict)
     waiting: dict[RecordName, Waiting] = field(default_factory=dict)
-    waits_for_fine: dict[RecordName, FineId] = field(default_factory=dict)
-    waits_for_payment: dict[RecordName, Identity] = field(default_factory=dict)
+    named: dict[RecordName, Named] = field(default_factory=dict)
     posted: list[Posted] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     loans: set[tuple[str, str]] = field(default_factory=set)
