@@ -56,10 +56,8 @@ def resume(
     bad_max = settings_or_exit().bad_records_in_a_row_max
 
     async def find(connection: Connection) -> Sequence[StopState]:
-        if bulk.every:
-            states = await intake_stops.find(connection, topic, institution)
-        else:
-            states = await intake_stops.find(connection, topic, institution or EVERY)
+        wanted = institution if bulk.every else institution or EVERY
+        states = await intake_stops.find(connection, topic, wanted)
         return [state for state in states if state.resumed_at is None]
 
     async def resumed(applier: Applier, stop: StopState, why: Justification) -> DecisionResult:

@@ -1,6 +1,6 @@
 """Bad records in a row, and when they stop a topic (rules.md, 7). Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -180,8 +180,3 @@ def _changed(before: BadCounts, now: BadCounts) -> BadCounts:
 def allowance(bad_records_max: int, bad_max: int) -> int:
     """Returns the count with which a row begins so that so many bad records do not stop it."""
     return min(0, bad_max - bad_records_max)
-
-
-def topics_of(keys: Iterable[StopKey]) -> list[str]:
-    """Returns the topics of the keys, each once, in order."""
-    return sorted({key.topic for key in keys})

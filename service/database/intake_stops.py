@@ -11,7 +11,6 @@ from ..core.breaker import (
     Stop,
     StopKey,
     StoppedRecord,
-    topics_of,
 )
 from ..core.ledger import Origin
 from .encodings import origin_of
@@ -68,7 +67,7 @@ async def counts_of_topics(connection: Connection, topics: Collection[str]) -> B
 async def lock_counts(connection: Connection, keys: Collection[StopKey]) -> BadCounts:
     """Returns the counts of the topics of these keys, locked; each of the keys has a row then."""
     await connection.execute(SQL["insert_missing_counts"], *key_columns(keys, 2))
-    return await _counts(connection, "lock_counts", topics_of(keys))
+    return await _counts(connection, "lock_counts", {key.topic for key in keys})
 
 
 async def _counts(connection: Connection, statement: str, topics: Collection[str]) -> BadCounts:

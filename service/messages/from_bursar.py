@@ -76,19 +76,20 @@ class WireBursarPayment(Wire):
             reading.text_or_none("comment", self.comment, COMMENT_CHARACTERS_MAX),
         )
         patron_id = reading.identifier_or_none("patron_id", self.patron_id)
-        # Records of older releases keep their digests: those releases did not read these members.
+        # Records of older releases keep their digests: those releases did not read these members,
+        # and took a record that names a patron beside another reference without it.
         patron = () if patron_id is None else (("patron_id", patron_id),)
         file = () if self.import_file is None else (("import_file", self.import_file),)
         digest = digest_of("bursar-payment", *key, *facts, *file, *patron)
-        earlier = None
+        earlier, is_sum = None, self._names_patron_alone()
         if self._is_line_of_its_file():
             earlier = digest_of("bursar-payment", *key, *facts)
         elif reading.differs:
-            known = self if self._names_patron_alone() else self.model_copy(update=WITHOUT_PATRON)
+            known = self if is_sum else self.model_copy(update=WITHOUT_PATRON)
             earlier = reading.earlier_digest(
                 digest, lambda it: known.event(time, origin, it).digest
             )
-        elif patron and not self._names_patron_alone():
+        elif patron and not is_sum:
             earlier = digest_of("bursar-payment", *key, *facts, *file)
         return BursarPayment(
             key,
@@ -99,7 +100,7 @@ class WireBursarPayment(Wire):
             patron_id,
             earlier_digest=earlier,
             cuts=reading.cuts,
-            is_new_form=reading.is_new_form or self._names_patron_alone(),
+            is_new_form=reading.is_new_form or is_sum,
         )
 
     def _names_patron_alone(self) -> bool:

@@ -5,8 +5,8 @@
 
 -- name: lock_waiting_lines
 -- Locks the lines that wait for the fines $1 and $2, and those of lines ($3, $4) and of batches ($5
--- to $7), in the order of their ids. OFFSET 0 keeps each look-up by its key. That a line waits is
--- told by what it is not where it is looked up by its id (migration 0019 says why).
+-- to $7), in the order of their ids. That a line waits is told by what it is not where it is looked
+-- up by its id (migration 0019 says why).
 WITH named AS (
     SELECT
         k.institution_id,
