@@ -15,7 +15,7 @@ SQL := $(wildcard service/database/sql service/database/migrations)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: venv ## shows the service at work, from a fine to a paid fine
@@ -83,12 +83,37 @@ mutation-all: venv ## the same with all faults that it can make
 audit: venv ## judges the topics and tables of DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS and BURSAR_TOPIC_PREFIX
 	@$(BIN)/python -m tests.auditor $(ARGS)
 
-# Simulated histories; a seed that fails is printed with the command that runs it again.
-COUNT ?= 2000
+# The rows of the fault matrix on real processes, and simulated histories; ONLY names a row, or a pattern of rows.
+ONLY ?=
+FAULT_WORKERS ?= 3
+# Rows have tests in other folders as well, of which the slow ones are left out.
+FAULT_FILES = tests/faults $(shell grep -rl --include 'test_*.py' 'mark\.fault' tests | grep -v tests/faults/)
+FAULTS_PYTEST = $(BIN)/python -m pytest $(FAULT_FILES) -m fault --timeout 1200 --fault-report var/faults
 
 .PHONY: faults
-faults: venv ## simulated histories in which much goes wrong; COUNT says how many, ARGS="--seed 5000" the first
-	@$(BIN)/python -m tests.simulator --count $(COUNT) --jobs 2 $(ARGS)
+faults: venv ## every row of the fault matrix, then simulated histories; ONLY=name for a row; under 40 minutes
+ifneq ($(ONLY),)
+	$(FAULTS_PYTEST) --fault-rows '$(ONLY)' $(ARGS)
+else
+	@status=0; \
+	$(FAULTS_PYTEST) --numprocesses $(FAULT_WORKERS) --dist loadgroup $(ARGS) || status=1; \
+	$(BIN)/python -m tests.simulator --count $(or $(COUNT),100) --jobs 2 || status=1; \
+	$(BIN)/python -m tests.simulator --restores --events 6 --count $(or $(COUNT),50) --jobs 2 || status=1; \
+	exit $$status
+endif
+
+.PHONY: faults-random
+faults-random: venv ## faults at random, round after round, for MINUTES, from SEED on
+	@$(BIN)/python -m tests.faults.random_run --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+# Simulated histories; a seed that fails is printed with the command that runs it again.
+.PHONY: simulate
+simulate: venv ## simulated histories in which much goes wrong; COUNT says how many, ARGS="--seed 5000" the first
+	@$(BIN)/python -m tests.simulator --count $(or $(COUNT),2000) --jobs 2 $(ARGS)
+
+.PHONY: faults-controls
+faults-controls: venv ## takes each protection away, to see that tests fail; ARGS="--only lease" one of them
+	@$(BIN)/python -m tests.controls $(ARGS)
 
 MINUTES ?= 1
 
@@ -96,13 +121,25 @@ MINUTES ?= 1
 fuzz: venv ## fuzzes what reads records, XML, profiles, layouts and settings; MINUTES for each of them
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
+# Anything: one run of the rates alone, in under two minutes.
+QUICK ?=
+
 .PHONY: bench
-bench: venv ## measures the rates; a quiet machine helps
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: venv ## measures the rates; a quiet machine helps; QUICK=1 makes one run without the large exports
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-million
 bench-million: venv ## an export of a million fines: memory, intake meanwhile; 20 minutes, 15 GB
 	@$(BIN)/python -m tests.bench --runs 0 --memory-fines 10000,1000000 $(ARGS)
+
+# The ledger of 5 000 000 fines, and afterwards the exports of `bench-million`.
+.PHONY: bench-large
+bench-large: venv ## growth: 5 000 000 fines against 10 000; then bench-million's exports; 40 minutes, 20 GB
+	@$(BIN)/python -m tests.bench --runs 0 --growth-fines 10000,5000000 --memory-fines 10000,1000000 $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: venv ## the service beside Kafka Connect with a JDBC sink; ARGS="--runs 1 --events 5000" is a small form
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 .PHONY: reference
 reference: venv ## writes the parts of docs/reference that come from the code
@@ -178,6 +215,7 @@ lock: venv $(UV) ## newest versions that pyproject.toml allows, with hashes
 	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.txt
 	$(LOCK) requirements/tools.in --output-file requirements/tools.txt
 	$(LOCK) requirements/build.in --output-file requirements/build.txt
+	$(LOCK) requirements/clocks.in --no-deps --output-file requirements/clocks.txt
 
 $(UV):
 	$(BIN)/python -m venv .cache/lock

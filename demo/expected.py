@@ -54,7 +54,7 @@ class Expected:
                 self.paid(fine.fine_id, self.early.pop(fine.fine_id))
 
     def paid(self, fine_id: str, amount: Decimal) -> None:
-        """What is owed there goes; the excess becomes a credit in the library."""
+        """A payment settles what is owed at the bursar; its excess becomes a credit."""
         patron = self.patron_of[fine_id]
         fits = min(amount, self.at_bursar[fine_id])
         self.at_bursar[fine_id] -= fits
@@ -68,7 +68,7 @@ class Expected:
         self._move(self.patron_of[fine_id], ZERO, amount)
 
     def paid_early(self, fine_id: str, amount: Decimal) -> None:
-        """Waits for the fine's export."""
+        """A payment comes before the export of its fine, and has to wait for it."""
         self.early[fine_id] = amount
 
     def _move(self, patron: Patron, active: Decimal, transferred: Decimal) -> None:

@@ -31,7 +31,7 @@ class Record:
 
 @dataclass
 class Outputs:
-    """Everything read so far."""
+    """The records of the output topics that were read so far."""
 
     prefix: str
     records: dict[str, list[Record]] = field(default_factory=lambda: {name: [] for name in NAMES})
@@ -53,7 +53,7 @@ class Outputs:
         return [record.json for record in self.records["export-manifest"]]
 
     def take(self, read: dict[TopicPartition, list[ConsumerRecord]]) -> None:
-        """At least once, under the same `ce_id`: the second time is dropped."""
+        """Adds records that were read; one that comes again under the same `ce_id` is dropped."""
         for partition, records in read.items():
             name = partition.topic.removeprefix(self.prefix).removesuffix(".v1")
             for record in records:
@@ -70,7 +70,7 @@ class Outputs:
         self.records[name].append(Record(name, place, record.key, record.value or b"", headers))
 
     def balances(self) -> dict[tuple[str, str, str], tuple[Decimal, Decimal]]:
-        """The last word on each account: the highest sequence."""
+        """The balances of each account, from its event with the highest sequence."""
         latest: dict[tuple[str, str, str], Any] = {}
         for change in (record.json for record in self.changes):
             account = (change["institution_id"], change["patron_id"], change["currency"])

@@ -93,7 +93,6 @@ class Fine:
 
 NORTH = College("101", "NORTH", "USD", imports=False)
 SOUTH = College("102", "SOUTH", "EUR", imports=True)
-COLLEGES = {college.profile: college for college in (NORTH, SOUTH)}
 
 ANNA = Patron(NORTH, "N-1", "Ng & Daughter <Law>, Anna")
 XIAOMING = Patron(NORTH, "N-2", "王, 小明")

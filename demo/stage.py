@@ -101,7 +101,7 @@ class Stage:
         await self._send(name, REGISTRY_FRAME + json_bytes(data), headers)
 
     async def publish_bytes(self, name: str, value: bytes) -> None:
-        """Whatever it is."""
+        """Publishes a value without headers and unchecked, even if it is no valid event."""
         await self._send(name, value, [])
 
     def balances(self) -> dict[Patron, Balance]:

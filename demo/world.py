@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
@@ -75,14 +76,15 @@ class World:
 
 @asynccontextmanager
 async def temporary_world(
-    server_url: str, servers: str, tell: Progress, folder: Path, profiles: str
+    server_url: str, servers: str, tell: Progress, folder: Path, profiles: str, label: str = "demo"
 ) -> AsyncIterator[World]:
     """An own database and own topics on these servers; both are gone afterwards.
 
-    `profiles` is the text of the configuration file, which is put into `folder`.
+    `profiles` is the text of the configuration file, which is put into `folder`. Their names
+    begin with `label`, so that whoever looks for what is left finds only what is its own.
     """
     mark = uuid.uuid4().hex[:8]
-    name, prefix, group = f"bursar_demo_{mark}", f"demo-{mark}.", f"demo-{mark}"
+    name, prefix, group = f"bursar_{label}_{mark}", f"{label}-{mark}.", f"{label}-{mark}"
     url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     settings = {
         "DATABASE_URL": url,
@@ -181,14 +183,28 @@ def clear_kafka(servers: str, prefix: str, group: str) -> None:
     """Deletes the demo's topics and its consumer group."""
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     try:
-        listed = admin.list_topics(timeout=CLEAR_SECONDS_MAX).topics
-        if topics := [name for name in listed if name.startswith(prefix)]:
+        if topics := _topics_of(admin, prefix):
             _finish(admin.delete_topics(topics, request_timeout=CLEAR_SECONDS_MAX))
+            _wait_until_unlisted(admin, prefix)
         known = admin.list_consumer_groups().result(CLEAR_SECONDS_MAX).valid
         if group in {listing.group_id for listing in known}:
             _finish(admin.delete_consumer_groups([group], request_timeout=CLEAR_SECONDS_MAX))
     except (KafkaException, TimeoutError) as problem:
         raise DemoFailed(f"topics or group {prefix} could not be deleted: {problem}") from problem
+
+
+def _topics_of(admin: AdminClient, prefix: str) -> list[str]:
+    listed = admin.list_topics(timeout=CLEAR_SECONDS_MAX).topics
+    return [name for name in listed if name.startswith(prefix)]
+
+
+def _wait_until_unlisted(admin: AdminClient, prefix: str) -> None:
+    """A broker goes on to list topics for a moment after their deletion has been accepted."""
+    end = time.monotonic() + CLEAR_SECONDS_MAX
+    while _topics_of(admin, prefix):
+        if time.monotonic() > end:
+            raise TimeoutError("they are still listed")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _finish(futures: Mapping[str, Future[None]]) -> None:

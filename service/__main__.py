@@ -1,4 +1,4 @@
-"""`python -m service` is the program `bursar-bridge`."""
+"""`python -m service` starts the command-line program `bursar-bridge`."""
 
 from .cli import main
 

@@ -1,4 +1,6 @@
-"""The parts of the service's process, and the order in which they start and stop."""
+"""Starts the parts of the service, such as intake, export and relay, in one process, and stops them
+in a fixed order.
+"""
 
 import asyncio
 import contextlib
@@ -9,7 +11,7 @@ import asyncpg
 from .apply.applier import Applier
 from .apply.tally import TallyInMetrics
 from .database.migrate import migrate, pending
-from .database.reach import why_unusable
+from .database.reach import LoginFailed, why_unusable
 from .database.session import Pool, create_pool
 from .export.profiles.profile import NO_PROFILES, Profiles
 from .export.profiles.reading import overlaps, read_profiles, warnings
@@ -18,24 +20,33 @@ from .operations.counters import begin_at_zero
 from .operations.counts import Counts
 from .operations.gauges import Gauges
 from .operations.intake_stops import TakeStopped
+from .operations.no_profile import CountWithoutProfile
 from .operations.purge import Purge
 from .operations.reconcile import Reconcile
 from .operations.recovery import EndRecovery
 from .operations.standing import Standing
 from .operations.sweep import Sweep
-from .operations.unclaimed import CountUnclaimed
 from .relay.loop import Relay
 from .relay.sender import RECORD_FAULTS
 from .restore.guard import Guard, IdleCommits
 from .runtime.failures import LOGIN_FAILED, TRANSIENT, UNAVAILABLE
 from .runtime.health_port import HealthPort
-from .runtime.lifecycle import Part, Run, run_parts, steady, stop_on_signals, until_available
+from .runtime.lifecycle import (
+    Part,
+    Run,
+    log_loop_problems,
+    run_parts,
+    steady,
+    stop_on_signals,
+    until_available,
+)
 from .runtime.problems import OperatorError, Unavailable, describe
 from .runtime.process import program_version
-from .runtime.readiness import SILENT
+from .runtime.readiness import SILENT, Readiness
 from .runtime.telemetry import Event, Metrics, get_log
 from .runtime.waiting import unless_set, wait_any
 from .settings import Settings
+from .supervisor.member import Parent
 from .wiring import (
     WRITERS,
     new_applier,
@@ -55,34 +66,42 @@ EXCHANGED_SECONDS_MAX = 5
 FLUSH_POLL_MS = 50
 
 
-class LoginFailed(OperatorError):
-    """The database answers and does not admit the service."""
+async def run(settings: Settings, parent: Parent | None = None) -> None:
+    """Runs the service until SIGTERM or SIGINT, then stops its parts in order. If a part fails, all
+    parts end and the error of that part is raised.
 
-
-async def run(settings: Settings) -> None:
-    """Runs the service until SIGTERM or SIGINT, then stops its parts in order. Raises the error of
-    a part that fails.
+    With a `parent`, this process is one of several that a parent process has started: the parent
+    then serves the health port, and it kills this process if its stop takes too long.
     """
     stop = asyncio.Event()
-    asyncio.get_running_loop().set_exception_handler(_log_loop_problem)
+    log_loop_problems()
     profiles = _profiles(settings)
     metrics = _metrics(settings, profiles or NO_PROFILES)
     port = HealthPort(metrics)
-    with stop_on_signals(stop, settings.shutdown_seconds_max):
+    readiness = port.readiness
+    is_member = parent is not None
+    with stop_on_signals(stop, settings.shutdown_seconds_max, ends_at_second=not is_member):
         async with contextlib.AsyncExitStack() as stack:
             # The health port opens first and closes last, so that probes can report what start-up
             # is waiting for.
-            port.readiness.register("started", lambda: WAITS_FOR_DATABASE, SILENT)
-            await stack.enter_async_context(port.listening(settings.ops_host, settings.ops_port))
-            pool = await _open_database(settings, stop, port)
+            readiness.register("started", lambda: WAITS_FOR_DATABASE, SILENT)
+            await stack.enter_async_context(
+                port.listening(settings.ops_host, settings.ops_port)
+                if parent is None
+                else parent.informed(readiness, metrics)
+            )
+            pool = await _open_database(settings, stop, readiness)
             if pool is not None:
                 stack.push_async_callback(_close, pool.close)
-                guard = await _open_guard(settings, pool, stop, port)
+                guard = await _open_guard(settings, pool, stop, readiness)
                 if guard is not None:
                     stack.push_async_callback(_close, guard.close)
                     log.info(Event.STARTED, version=program_version())
                     await _work(
-                        _stages(settings, guard, metrics, port, profiles), stop, settings, guard
+                        _stages(settings, guard, metrics, readiness, profiles),
+                        stop,
+                        settings,
+                        guard,
                     )
     log.info(Event.STOPPED)
 
@@ -110,7 +129,7 @@ def _stages(
     settings: Settings,
     guard: Guard,
     metrics: Metrics,
-    port: HealthPort,
+    readiness: Readiness,
     profiles: Profiles | None,
 ) -> list[list[Part]]:
     """The parts in the order they stop: no more comes in, what is in hand ends, all goes out."""
@@ -122,8 +141,8 @@ def _stages(
     def applier(part: str) -> Applier:
         return new_applier(settings, guard.writer(part), relay.wake, counting, institutions)
 
-    intake = new_intake(settings, guard, applier("intake"), metrics)
-    register_parts(port.readiness, intake, relay)
+    intake = new_intake(settings, guard, (applier("intake"), applier("intake_beside")), metrics)
+    register_parts(readiness, intake, relay)
     topics = {name: settings.topic_prefix + name for name in INPUTS}
     gauges = Gauges(
         pool,
@@ -137,7 +156,7 @@ def _stages(
     batch_topic = f"{settings.topic_prefix}export-batch.v1"
     upkeep: dict[str, Run] = {
         "watch": IdleCommits(guard.writer("watch")).run,
-        "topic_watch": new_topic_watch(settings, pool, port.readiness).run,
+        "topic_watch": new_topic_watch(settings, pool, readiness).run,
         "sweep": Sweep(pool, applier("sweep"), settings.sweep_interval_seconds).run,
         "stopped": TakeStopped(applier("stopped")).run,
         "measure": gauges.run,
@@ -148,7 +167,7 @@ def _stages(
         "reconcile": Reconcile(pool, metrics, settings.reconcile_interval_seconds).run,
     }
     if profiles is not None:
-        upkeep["unclaimed"] = CountUnclaimed(pool, metrics, profiles).run
+        upkeep["no_profile"] = CountWithoutProfile(pool, metrics, profiles).run
         job = new_export_job(settings, applier("export"), profiles, metrics)
         upkeep["export"] = lambda stop: job.run(stop, settings.export_check_seconds)
     return [
@@ -206,7 +225,9 @@ def _profiles(settings: Settings) -> Profiles | None:
     return profiles
 
 
-async def _open_database(settings: Settings, stop: asyncio.Event, port: HealthPort) -> Pool | None:
+async def _open_database(
+    settings: Settings, stop: asyncio.Event, readiness: Readiness
+) -> Pool | None:
     """Waits for the database and migrates it; None: asked to stop meanwhile."""
     url = settings.database_url.get_secret_value()
 
@@ -224,8 +245,8 @@ async def _open_database(settings: Settings, stop: asyncio.Event, port: HealthPo
         lambda problem: log.warning(Event.DATABASE_AWAITED, problem=describe(problem)),
     )
     if pool is not None:
-        register_database(port.readiness, pool)
-        port.readiness.unregister("started")
+        register_database(readiness, pool)
+        readiness.unregister("started")
     return pool
 
 
@@ -239,7 +260,7 @@ async def _migrate(url: str, settings: Settings) -> None:
 
 
 async def _open_guard(
-    settings: Settings, pool: Pool, stop: asyncio.Event, port: HealthPort
+    settings: Settings, pool: Pool, stop: asyncio.Event, readiness: Readiness
 ) -> Guard | None:
     """The guard of a database that is not older than Kafka; None: asked to stop meanwhile.
 
@@ -254,16 +275,9 @@ async def _open_guard(
         reason = str(problem) if is_ours else WAITS_FOR_DATABASE
         log.warning(Event.RESTORE_CHECK_AWAITED, problem=describe(problem))
 
-    port.readiness.register("restore_check", lambda: reason, SILENT)
+    readiness.register("restore_check", lambda: reason, SILENT)
     await until_available(stop, lambda: unless_set(guard.open(WRITERS), stop), UNAVAILABLE, note)
     if stop.is_set():
         return None
-    port.readiness.unregister("restore_check")
+    readiness.unregister("restore_check")
     return guard
-
-
-def _log_loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """The event loop's default would print the exception's text, which may quote a value."""
-    problem = context.get("exception")
-    fields = describe(problem) if isinstance(problem, BaseException) else None
-    log.error(Event.LOOP_PROBLEM, problem=fields, where=str(context.get("message", ""))[:100])

@@ -13,6 +13,7 @@ from .database.intake_stops import in_words, stops
 from .database.ledger_read import LedgerReader
 from .database.migrate import pending_on
 from .database.outbox import Outputs
+from .database.reach import reason_of
 from .database.session import Pool, Writes
 from .export.job import ExportJob
 from .export.profiles.profile import NO_PROFILES, Profiles
@@ -23,13 +24,14 @@ from .relay.loop import Relay
 from .restore.check import RestoreCheck, Scope
 from .restore.guard import Guard
 from .restore.watch import TopicWatch
+from .runtime.failures import DATABASE_FAILURES
 from .runtime.readiness import Readiness, Reporting
 from .runtime.telemetry import Event, Metrics
 from .settings import Settings
 
 # Each part of the process that writes, by its name in the guard.
 WRITERS = (
-    *("intake", "intake_offsets", "sweep", "export", "relay", "watch", "counts"),
+    *("intake", "intake_beside", "intake_offsets", "sweep", "export", "relay", "watch", "counts"),
     *("recovery", "purge", "stopped"),
 )
 COMMAND = "command"
@@ -44,6 +46,7 @@ OF_GROUP = Reporting(patience_seconds=10, needs=(DATABASE, KAFKA))
 # Nothing of the work is wrong, and stopping would endanger more than it saves.
 OF_TOPIC_SETTINGS = Reporting(needs=(KAFKA,), each_problem=True, is_advisory=True)
 OF_STOPS = Reporting(needs=(DATABASE, "migrations"), each_problem=True, is_advisory=True)
+OF_OUTPUTS = Reporting(needs=(KAFKA,), each_problem=True)
 OF_TOPICS = Reporting(
     needs=(DATABASE, KAFKA),
     each_problem=True,
@@ -82,12 +85,12 @@ def new_applier(
     counting: TallySink | None = None,
     profiles: Profiles = NO_PROFILES,
 ) -> Applier:
-    """Returns the write path. `committed` is called after each commit, so that the relay can be
-    woken.
+    """Returns the applier, through which events are written to the ledger. `committed` is called
+    after each commit, so that the relay can be woken.
 
     `counting` adds what was committed to the metrics of this process; without it the counts are
-    stored in the database, and a running service adds them to its metrics. `profiles` has the
-    settings of the institutions for sums without a line.
+    stored in the database, and a running service adds them to its metrics. `profiles` says how each
+    institution treats payments that name only a patron (sums without a line).
     """
     sink = counting or TallyInDatabase()
     outputs = new_outputs(settings)
@@ -96,7 +99,9 @@ def new_applier(
 
 
 def new_outputs(settings: Settings) -> Outputs:
-    """Returns the topics of the ledger's records and of people's decisions."""
+    """Returns the names of the topics to which the service publishes ledger events, rejected
+    records and operators' decisions.
+    """
     prefix = settings.topic_prefix
     return Outputs(
         balance_changed=f"{prefix}balance-changed.v1",
@@ -123,26 +128,37 @@ def new_export_job(
     return ExportJob(applier, topics, profiles, metrics, even_if_paused=even_if_paused)
 
 
-def new_intake(settings: Settings, guard: Guard, applier: Applies, metrics: Metrics) -> Intake:
-    """Returns the intake, which joins the consumer group when it runs."""
+def new_intake(
+    settings: Settings, guard: Guard, appliers: tuple[Applies, Applies], metrics: Metrics
+) -> Intake:
+    """Returns the intake, which joins the consumer group when it runs.
+
+    It applies polls of disjoint partitions with the two `appliers` beside each other.
+    """
     source = Source(
         group_id=settings.consumer_group,
         contracts={settings.topic_prefix + name: name for name in INPUTS},
         start_at_latest=settings.start_at == "latest",
     )
-    return Intake(guard, settings, source, parse, applier, settings, metrics)
+    applier, second = appliers
+    return Intake(guard, settings, source, parse, applier, settings, metrics, second=second)
 
 
 def register_database(readiness: Readiness, pool: Pool) -> None:
-    """Registers `database`: it answers, `migrations`: it has the revisions of this release, and
-    `stopped_topics`, which names what bad records have stopped.
+    """Registers three readiness checks: `database` passes if the database answers, `migrations` if
+    it has all schema revisions of this release, and `stopped_topics` if no input topic is stopped
+    because of bad records.
 
-    The process is ready even if the last of them fails: each instance takes all other records.
+    The process stays ready while `stopped_topics` fails, because each instance still processes all
+    other records.
     """
 
     async def reachable() -> str | None:
-        async with pool.acquire() as connection:
-            await connection.fetchval("SELECT 1")
+        try:
+            async with pool.acquire() as connection:
+                await connection.fetchval("SELECT 1")
+        except DATABASE_FAILURES as problem:
+            return reason_of(problem)
         return None
 
     async def migrated() -> str | None:
@@ -160,11 +176,13 @@ def register_database(readiness: Readiness, pool: Pool) -> None:
 
 
 def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
-    """Registers the checks of the parts.
+    """Registers the readiness checks of the intake and the relay.
 
-    `kafka`: a broker answers. `intake` passes while partitions are assigned and their offsets are
-    loaded. `topics` passes while records come from every partition of every input topic. `relay`
-    passes while the outbox can be read, even if another instance sends it.
+    `kafka` passes while a broker answers. `intake` passes while partitions are assigned and their
+    offsets are loaded. `commits` passes while records can be committed. `topics` passes while
+    records come from every partition of every input topic. `relay` passes while the outbox can be
+    read, even if another instance sends its records. `output_topics` passes while no record in the
+    outbox has to wait because its topic takes no records.
     """
 
     async def relay_works() -> str | None:
@@ -173,13 +191,15 @@ def register_parts(readiness: Readiness, intake: Intake, relay: Relay) -> None:
 
     readiness.register(KAFKA, intake.contact.problem)
     readiness.register("intake", intake.group_problem, OF_GROUP)
+    readiness.register("commits", intake.commits.problem, OF_GROUP)
     readiness.register("topics", intake.topics_problem, OF_TOPICS)
     readiness.register("relay", relay_works, ON_DATABASE)
+    readiness.register("output_topics", relay.topics_problem, OF_OUTPUTS)
 
 
 def new_topic_watch(settings: Settings, pool: Pool, readiness: Readiness) -> TopicWatch:
-    """Returns the comparison of the topics with what a recovery relies on, and registers its check
-    `topic_settings`. The process is ready even if this check fails.
+    """Returns the part that checks whether the topics still allow a recovery, and registers its
+    readiness check `topic_settings`. The process stays ready while `topic_settings` fails.
     """
     watch = TopicWatch(pool, new_check(settings), settings)
     readiness.register("topic_settings", watch.problem, OF_TOPIC_SETTINGS)

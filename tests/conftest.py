@@ -8,7 +8,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -22,6 +22,14 @@ from tests.support.services import Services, ServicesUnavailable, running_servic
 
 if TYPE_CHECKING:
     from tests.support.write_path import WritePath
+
+
+class WorkerNode(Protocol):
+    """A process that runs tests, as its parent sees it; xdist has no types."""
+
+    config: pytest.Config
+    workerinput: dict[str, object]
+
 
 # How long an example takes to make or to run tells of the machine, not of the code.
 UNTIMED = hypothesis.settings(
@@ -64,7 +72,7 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def pytest_configure_node(node: Any) -> None:  # xdist's, which has no types
+def pytest_configure_node(node: WorkerNode) -> None:
     if SHARED in node.config.stash:
         node.workerinput["services"] = asdict(node.config.stash[SHARED][1])
 

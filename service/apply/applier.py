@@ -1,12 +1,13 @@
-"""The write path: offsets, ledger and outbox move in one commit or not at all.
+"""One database commit writes the Kafka offsets, the ledger and the outbox together, or nothing.
 
-The first half follows one commit from top to bottom, in the steps of architecture.md, "One poll".
-The second half divides polls and queues whose commit fails, so that one record stops no other.
+The methods up to `_put_failed` follow one commit in the steps of architecture.md, "One poll". The
+methods from `apply` on divide a poll, or a list of wait queues, whose commit fails, so that one
+failing record does not keep the other records from being applied.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -46,25 +47,22 @@ from .isolation import (
     name_of,
     raise_for_parked,
 )
-from .poll import HeldPartitions, Part, Parts, Poll, Report
+from .poll import HeldPartitions, Part, Parts, Poll, Report, light_enough
 from .tally import TallySink
 
 log = structlog.get_logger()
 
-# A response weighs as many events as its batch has lines; a single one may weigh more.
-POLL_WEIGHT_MAX = 20_000
-
 INTERNAL_ERROR = f"parked:{Wait.INTERNAL_ERROR}"
 QueueEntries = tuple[QueueEntry, ...]
+Seal = Callable[[], Awaitable[None]] | None
 
 
 class Applier(Committer):
-    """Applies polls, queues of parked records, and the events of exports and commands.
-
-    `store` reads the ledger, `outputs` encodes what is published. `committed` is called after each
-    commit of records. `lump_rules` are the settings of institutions for sums without a line; an
-    institution that is not there holds them. Errors of the connection are raised: the caller loads
-    the offsets again.
+    """Applies polls, wait queues of parked records, exports and operators' commands to the ledger.
+    `store` reads the ledger, and `outputs` encodes the records that are published. `committed` is
+    called after each commit that applied records or a decision. `lump_rules` has each institution's
+    rule for bursar payments that name only a patron; without a rule they are parked until a person
+    decides. If the connection to the database fails, the error is raised.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class Applier(Committer):
     async def _apply_once(self, connection: Connection, poll: Poll) -> Report:
         steps, waiting = poll.steps(), Counter[str]()
         # The offsets come first, so that a process which no longer owns a partition stops here.
-        marks = await offsets.advance(connection, steps)
+        marks = await offsets.advance(connection, steps, len(poll.records))
         crash_point("offsets_moved")
         if marks.has_stops:
             poll, waiting = await breaker.without_stopped(connection, poll)
@@ -101,7 +99,7 @@ class Applier(Committer):
         await self._put_failed(connection, poll.failed)
         is_counted = marks.has_counts or changes.rejections
         count, bad_max = breaker.count_records, self._bad_max
-        stops = await count(connection, poll.records, changes, bad_max) if is_counted else ()
+        stops = await count(connection, poll, changes, bad_max) if is_counted else ()
         after = dict(steps)
         return Report(
             Counter(changes.outcomes) + waiting + Counter({INTERNAL_ERROR: len(poll.failed)}),
@@ -119,10 +117,11 @@ class Applier(Committer):
         queues: Sequence[WaitQueue] = (),
         rejections: tuple[Rejection, ...] = (),
     ) -> Changes:
-        """Applies the events, and what is parked in `queues`, inside the caller's transaction.
-
-        `references` names what the events and the queues refer to. `rejections` are records that
-        could not be read; they are only recorded and published. Returns what has changed.
+        """Applies the events, and tries the parked records of the wait queues `queues` again,
+        inside the caller's database transaction. `references` has the keys of the accounts, fines,
+        payments and lines to which the events and the queues refer. `rejections` are records that
+        could not be decoded; they are stored and published as rejected, and change nothing else.
+        Returns what has changed.
         """
         # Nothing of the ledger is read before the accounts are locked: what is read after that
         # cannot change until the commit, because whoever changes a fine holds its account.
@@ -136,16 +135,19 @@ class Applier(Committer):
         await self.write(connection, changes, locked.recorded_at)
         return changes
 
-    async def write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
-        """Writes the changes to the ledger and to the outbox, inside the caller's transaction.
-
-        Raises ParkedFailure if the program fails on the effects of a parked record.
+    async def write(
+        self, connection: Connection, changes: Changes, recorded_at: datetime, seal: Seal = None
+    ) -> None:
+        """Writes the changes to the ledger and to the outbox, inside the caller's database
+        transaction. In an export, `seal` is called right before the export lines are written, and
+        writes the batch to which these lines refer. Raises ParkedFailure if the program cannot
+        encode or write the effects of a record that was parked and is now applied.
         """
         self._freed |= dict.fromkeys(changes.parked.removed)
         waiting = (item for item in changes.parked.changed if item.arrival is not None)
         self._freed |= dict.fromkeys(parked_key(item.event) for item in waiting)
         try:
-            await self._write(connection, changes, recorded_at)
+            await self._write(connection, changes, recorded_at, seal)
         except Exception as problem:
             if is_of_the_program(problem):
                 await raise_for_parked(connection, changes, self.outputs, recorded_at)
@@ -153,9 +155,14 @@ class Applier(Committer):
         credits_of_excess = [entry for entry in changes.transactions if entry.is_excess]
         self.tally.add_changes(changes.rejections, credits_of_excess, changes.outcomes)
 
-    async def _write(self, connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+    async def _write(
+        self, connection: Connection, changes: Changes, recorded_at: datetime, seal: Seal
+    ) -> None:
         changes = await ledger_write.with_missing_profiles(connection, changes)
-        await ledger_write.write(connection, changes, recorded_at)
+        await ledger_write.write(connection, changes, recorded_at, has_batches=seal is None)
+        if seal is not None:
+            await seal()
+            await ledger_write.write_lines(connection, changes, recorded_at)
         crash_point("ledger_written")
         size = len(changes.transactions) + len(changes.rejections)
         others = await ledger_write.places_of_others(connection, changes.rejections)
@@ -165,7 +172,7 @@ class Applier(Committer):
         # The outbox comes last, while the accounts are locked, so that its order for each account
         # is the order of the ledger.
         for topic, encoded in messages:
-            await outbox.put(connection, topic, encoded, recorded_at)
+            await outbox.put_packed(connection, topic, encoded, recorded_at)
         crash_point("outbox_put")
 
     async def _put_failed(self, connection: Connection, records: Sequence[FailedRecord]) -> None:
@@ -175,11 +182,11 @@ class Applier(Committer):
             raise self._internal_errors.too_many(records[-1].error)
 
     async def apply(self, poll: Poll) -> Report:
-        """Applies a poll, in as few commits as possible, and returns what they did.
-
-        A record on which the program or the database always fails is parked alone, with an alarm.
-        A single record that exceeds a time limit is left, with everything behind it in its
-        partition, and the report names the partition. Raises Fenced, TooManyInternalErrors.
+        """Applies a poll: in one commit, or in several if that commit fails. Returns what the
+        commits did. A record on which the program or the database always fails is parked as an
+        internal error and logged as an alarm, and the other records are applied. If a record alone
+        exceeds a time limit, neither that record nor any later one of its partition is applied, and
+        the returned report names the partition. Raises Fenced, TooManyInternalErrors.
         """
         report, held = Report(assignments=poll.assignments), HeldPartitions()
         parts: Parts[Record] = Parts(is_hurried=bool(poll.suspects))
@@ -208,17 +215,11 @@ class Applier(Committer):
 
     async def _light_enough(self, records: Sequence[Record]) -> int:
         """How many records, from the first on, one commit can hold in bounded memory."""
-        batches = {r.batch for r in records if isinstance(r, ExportResponse)}
-        if not batches:
+        if not (batches := {r.batch for r in records if isinstance(r, ExportResponse)}):
             return len(records)
         async with self.writer.pool.acquire() as connection:
             lines = await self.store.batch_sizes(connection, batches)
-        weight = 0
-        for place, record in enumerate(records):
-            weight += lines.get(record.batch, 1) if isinstance(record, ExportResponse) else 1
-            if weight > POLL_WEIGHT_MAX and place > 0:
-                return place
-        return len(records)
+        return light_enough(records, lines)
 
     async def _apply_part(self, part: Part[Record], whole: Poll) -> Report:
         poll = replace(whole, records=part.items)
@@ -266,10 +267,9 @@ class Applier(Committer):
         queues: Sequence[QueueEntries],
         failed: Callable[[QueueEntries, Exception], None],
     ) -> Mapping[str, int]:
-        """Tries parked records again; returns how many records had which outcome.
-
-        Each of `queues` has the entries of one queue. `failed` is called with the entries of each
-        queue that cannot be tried, and the other queues are tried all the same.
+        """Tries parked records again, and returns the number of records for each outcome. Each item
+        of `queues` has the parked records of one wait queue. `failed` is called with the records of
+        each wait queue on which the commit fails, and the other queues are tried all the same.
         """
         outcomes: Counter[str] = Counter()
         parts: Parts[QueueEntries] = Parts()

@@ -1,9 +1,12 @@
-"""Stops a topic after many bad records in a row (rules.md, 7), inside the commits of the intake.
+"""Stops a topic after many bad records in a row (rules.md, 7), in the same commit in which the
+intake applies these records.
 
-A commit that has bad records counts them at its end. If a record in its middle stops a topic, the
-commit is made again in two parts, so that everything behind the record meets the stop. The records
-of a topic that is stopped for all institutions are left in Kafka, and those of a topic that is
-stopped for their institution wait in the database.
+The last step of a commit is to count the bad records in it. If a record stops its topic, and the
+same commit has records behind it, the commit is rolled back and made again as two commits: the
+first ends with that record, so that the stop is in force for the records of the second. If a topic
+is stopped for all institutions, its records are left in Kafka. If a topic is stopped for one
+institution, the records of that institution are stored in the database, undecided, until a person
+resumes the topic.
 """
 
 from collections import Counter
@@ -36,7 +39,7 @@ log = get_log(__name__)
 
 
 class TopicsStopped(Exception):
-    """Records of a poll are of topics that are stopped for all institutions."""
+    """Raised if a poll has records of topics that are stopped for all institutions."""
 
     def __init__(self, topics: frozenset[str]) -> None:
         super().__init__(", ".join(sorted(topics)))
@@ -44,7 +47,8 @@ class TopicsStopped(Exception):
 
 
 class StopsInside(Exception):
-    """A record stops a topic, and other records of the same commit stand behind it.
+    """Raised to roll a commit back if one of its records stops a topic and is not the last record
+    of the commit.
 
     `last` is the record that stops the topic.
     """
@@ -54,12 +58,24 @@ class StopsInside(Exception):
         self.last = last
 
 
+class StoppedMeanwhile(Exception):
+    """Raised to roll a commit back and make it again, if another session has stopped a topic of its
+    records since the commit has asked for stops.
+    """
+
+
 def divide(
     part: Part[Record], error: Exception, parts: Parts[Record], held: HeldPartitions
 ) -> bool:
-    """Puts what to try instead of a part whose commit has met a stop; False for any other error."""
+    """Adds to `parts` the records to try next, after a commit has failed because a topic is stopped
+    or because one of its records stops a topic.
+
+    Returns False, and adds nothing, if `error` has nothing to do with the stop of a topic.
+    """
     if isinstance(error, TopicsStopped):
         held.leave_topics(part.items, error.topics, error)
+        parts.put(part.items, is_last_try=part.is_last_try)
+    elif isinstance(error, StoppedMeanwhile):
         parts.put(part.items, is_last_try=part.is_last_try)
     elif isinstance(error, StopsInside):
         end = next(n for n, record in enumerate(part.items, 1) if record is error.last)
@@ -71,11 +87,12 @@ def divide(
 
 
 async def without_stopped(connection: Connection, poll: Poll) -> tuple[Poll, Counter[str]]:
-    """Stores the records of a poll that have to wait because their topic is stopped for their
-    institution; returns the poll without them, and their outcome.
+    """Stores those records of a poll whose topic is stopped for their institution, undecided.
+    Returns the poll without these records, and their number under the outcome
+    `parked:intake_stopped`.
 
-    Of records that have waited for a stop, those are left out that somebody else has decided
-    meanwhile. Raises TopicsStopped.
+    If the records of the poll come from the database, where they waited for the end of a stop,
+    those that another session has decided meanwhile are left out. Raises TopicsStopped.
     """
     topics = {record.origin.topic for record in poll.records}
     stops = await intake_stops.stops_of_topics(connection, topics)
@@ -117,13 +134,16 @@ def _key_of(record: Record) -> StopKey:
 
 
 async def count_records(
-    connection: Connection, records: Sequence[Record], changes: Changes, bad_max: int
+    connection: Connection, poll: Poll, changes: Changes, bad_max: int
 ) -> tuple[Stop, ...]:
-    """Counts the records of a commit, whose `changes` are written; returns the stop that they
-    cause, if any.
+    """Counts which records of a commit are bad, after its `changes` were written. If their number
+    in a row reaches `bad_max`, stores the stop of their topic and returns it.
 
-    Raises StopsInside if the stop is not caused by the last of the records.
+    Raises StopsInside if a record before the last one of the commit stops the topic, and
+    StoppedMeanwhile if one of the records, which are not those of a stop that was resumed, has to
+    wait for the end of a stop by now.
     """
+    records, has_waited = poll.records, poll.waited is not None
     reasons = {value.origin[:3]: value.reason for value in changes.rejections}
     # A record on which the program fails is neither bad nor sound.
     decided = [
@@ -137,6 +157,8 @@ async def count_records(
         return ()
     # Nobody else can change the counts from now on.
     locked = await intake_stops.lock_counts(connection, result.changed.keys())
+    if not has_waited and await _is_stopped_by_now(connection, topics, decided):
+        raise StoppedMeanwhile
     if locked != before:
         result = _counted(locked, decided, bad_max, records)
     gone = {key: NOTHING for key, count in locked.items() if count == NOTHING}
@@ -145,6 +167,14 @@ async def count_records(
         return ()
     await intake_stops.put_stop(connection, result.stop)
     return (result.stop,)
+
+
+async def _is_stopped_by_now(
+    connection: Connection, topics: set[str], decided: Sequence[Decided | None]
+) -> bool:
+    stops = await intake_stops.stops_made_meanwhile(connection, topics)
+    keys = {each.key for each in decided if each is not None}
+    return any(key in keys or (key.is_of_topic and key.topic in topics) for key in stops)
 
 
 def _counted(
@@ -157,7 +187,9 @@ def _counted(
 
 
 def alarm(stops: Sequence[Stop]) -> None:
-    """Writes a log line for each stop, after its commit."""
+    """Writes an error to the log for each topic that was stopped; called after the commit that
+    stored the stop.
+    """
     for stop in stops:
         log.error(
             Event.INTAKE_STOPPED,

@@ -1,7 +1,9 @@
-"""Makes one commit: again while a rival is in the way, and without parked records that fail.
+"""Makes one database commit. A commit that fails because of a concurrent transaction is repeated,
+and a parked record on which it fails is left out.
 
-A commit may set records free that were parked before. If the program fails on one of them, or the
-database does not store its effects, that record is set apart and the commit is made without it.
+A commit may apply or reject records that were parked before, because what they waited for has come.
+If the program fails on a record that was parked before, or the database refuses to store the
+record's effects, the record is marked as failed and the commit is made again without it.
 """
 
 from collections import Counter
@@ -36,10 +38,11 @@ class _TrialPassed(Exception):
 
 
 class Committer:
-    """Makes the commits of one writer, one at a time, and counts what each of them did.
+    """Makes the commits of one part of the service, such as the intake, one at a time, and counts
+    what each of them did.
 
-    `retries` counts the commits that were made again, by the error. `tally` collects the counts of
-    the open transaction, and `tally_sink` takes them when it has committed.
+    `retries` counts how often a commit was repeated, by the name of the error. `tally` collects the
+    counts of the open transaction, and `tally_sink` gets them when the transaction has committed.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Committer:
         self._freed: dict[ParkedKey, None] = {}
 
     async def answers(self) -> bool:
-        """Whether the database can be reached at all."""
+        """Whether the database answers a simple query."""
         try:
             async with self.writer.pool.acquire() as connection:
                 await connection.fetchval(statements("ledger")["clock"])
@@ -70,10 +73,13 @@ class Committer:
     async def run_in_transaction(
         self, work: Work[R], spared: Collection[ParkedKey] = (), patience: Patience | None = None
     ) -> R:
-        """Returns the result of `work`, which is called anew in each transaction that is tried.
+        """Calls `work` in a transaction, commits it, and returns the result of `work`; if the
+        transaction fails and is repeated, `work` is called again.
 
-        Parked records that fail are set apart, but for one of `spared` ParkedFailure is raised.
-        With `patience` an error for a lock is raised at once; without it the commit is repeated.
+        A parked record on which the commit fails is marked as failed, and the commit is made
+        without it; if the record is one of `spared`, ParkedFailure is raised instead. If another
+        session holds a lock for too long, the error is raised at once if `patience` is given;
+        otherwise the commit is repeated.
         """
         # A commit may have to be made without several records. Each round sets apart those that
         # made the last try fail, in a commit of their own, and tries the whole work again.

@@ -1,4 +1,6 @@
-"""Decisions of people: each is recorded in `operator_action` and published in its own commit."""
+"""Decisions of operators: the commit that carries a decision out also records it in the table
+`operator_action` and publishes it.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ Subject = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Justification:
-    """Who has decided, and why."""
+    """The name of the operator who has decided, and the reason that the operator gave."""
 
     operator: str
     reason: str
@@ -36,11 +38,12 @@ class Justification:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decides about a subject. `action` is its name in `operator_action`.
+    """What an operator decides about a subject, such as a parked record or a fine. `action` is the
+    name of the kind of decision, as the table `operator_action` stores it.
 
-    `institution_id` is that of the subject, None if it is not known. `details` are what the person
-    has decided beside the action itself; they are published, so they hold no text that a person
-    wrote.
+    `institution_id` is the institution to which the subject belongs, None if that is not known.
+    `details` has further choices of the operator, such as amounts; they are published, so they
+    never contain free text.
     """
 
     action: str
@@ -52,7 +55,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """What became of a decision. Unless it is `done`, nothing was changed; `outcome` says why."""
+    """Whether an operator's decision was carried out (`done`), and with which outcome. If `done` is
+    False, nothing was changed, and `outcome` says why.
+    """
 
     subject: Subject
     done: bool
@@ -60,11 +65,15 @@ class DecisionResult:
 
 
 class DecisionNotPossible(Exception):
-    """Rolls the commit of a decision back. Its text says why, without values."""
+    """Raised while an operator's decision is carried out, if it is not possible; the commit is
+    rolled back. The text of the exception says why, and quotes no value of a record.
+    """
 
 
 class Place(NamedTuple):
-    """Where a record stood in Kafka or in an imported file."""
+    """The topic, partition and offset of a record in Kafka, or the corresponding place of a record
+    that came from an imported file.
+    """
 
     topic: str
     partition: int
@@ -72,13 +81,13 @@ class Place(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """The place as the subject of a decision."""
+        """The place of the record in the form in which a decision names its subject."""
         return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A decision that was made, as the table `operator_action` has it."""
+    """An operator's decision as it is stored in the table `operator_action`."""
 
     action: str
     reason: str
@@ -93,12 +102,15 @@ async def carry_out(
     work: Callable[[Connection], Awaitable[str]],
     keys: Collection[ParkedKey] = (),
 ) -> DecisionResult:
-    """Does `work`, which returns the outcome, in a commit that records and publishes the decision.
+    """Calls `work`, which carries the decision out and returns the outcome, in a commit that also
+    records and publishes the decision.
 
-    A DecisionNotPossible of `work` takes everything back; the result says why. If the program fails
-    on a record, this becomes a result as well, so that the decisions after it are still carried
-    out. `keys` are the parked records that are decided: if the program fails on a record that the
-    decision has set free, only that record is set apart.
+    If `work` raises DecisionNotPossible, the commit is rolled back, and the result says why. If the
+    program fails on a record, the result says so and no exception is raised, so that the caller can
+    still carry out further decisions. `keys` are the parked records about which the operator
+    decides: if the program fails on one of them, the decision fails; if it fails on another parked
+    record that the decision allows to be applied, only that record is marked as failed, and the
+    decision stands.
     """
 
     async def recorded(connection: Connection) -> str:
@@ -121,7 +133,9 @@ async def carry_out(
 
 
 def outcome_of_event(changes: Changes) -> str:
-    """What became of the event itself, without the outcomes of records that it set free."""
+    """The outcome of the event itself as text, without the outcomes of parked records that were
+    applied or rejected because of it.
+    """
     names = [name for name in changes.outcomes if not name.startswith("unparked:")]
     return names[0].replace(":", ": ", 1) if names else "nothing"
 
@@ -129,7 +143,9 @@ def outcome_of_event(changes: Changes) -> str:
 async def put_action(
     connection: Connection, outputs: Outputs, decision: Decision, outcome: str
 ) -> None:
-    """Records and publishes the decision and its outcome, in the transaction of the caller."""
+    """Records an operator's decision with its outcome and publishes both, in the caller's database
+    transaction.
+    """
     row = ActionRow(
         decision.action,
         decision.institution_id,
@@ -143,7 +159,7 @@ async def put_action(
 
 
 async def actions_on(connection: Connection, subject: Subject) -> Sequence[Action]:
-    """The decisions about a subject, oldest first."""
+    """Returns the operators' decisions about a subject, oldest first."""
     rows = await connection.fetch(SQL["actions_on"], orjson.dumps(subject).decode())
     return [
         Action(row["action"], row["reason"], row["operator"], row["outcome"], row["recorded_at"])

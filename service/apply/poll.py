@@ -1,8 +1,9 @@
-"""Records that were taken from Kafka together, what became of them, and how they are divided.
+"""The records that were taken from Kafka together (a poll), what became of them, and how a poll is
+divided if its commit fails.
 
-A poll, or a number of queues, is applied in parts if one commit of all of it fails. The usual time
-limits are spent once; after that the parts are tried for a short time only, so that it is soon
-known which record has to wait.
+If one commit of a whole poll, or of several wait queues, fails, the poll or the queues are applied
+in parts. Only the first try of a poll has the usual time limits; its parts have shorter ones, so
+that the record that exceeds a limit is found quickly.
 """
 
 from collections import Counter
@@ -15,8 +16,8 @@ import asyncpg
 import structlog
 
 from ..core.breaker import Stop, StopKey
-from ..core.events import FailedRecord, FineCreated, Incoming, Rejection
-from ..core.ledger import Origin, record_digest
+from ..core.events import ExportResponse, FailedRecord, FineCreated, Incoming, Rejection
+from ..core.ledger import BatchKey, Origin, record_digest
 from ..database.offsets import Assignment, Step, TopicAndPartition
 from ..database.session import Connection, statements
 from ..runtime.telemetry import Event
@@ -32,11 +33,14 @@ PARTITIONS_LOCKED_MAX = 8
 # Ordinary commits hold a lock for a shorter time. A lock that is held longer is waited for later.
 SHORT_LOCK_MS = 100
 SHORT_STATEMENT_MS = 5_000
+# A response weighs as many events as its batch has lines; a single one may weigh more.
+POLL_WEIGHT_MAX = 20_000
 ANY = "any"  # the source of fines, which name none
+_UNREAD = (Rejection, FailedRecord)
 
 
 class Sender(NamedTuple):
-    """Who has sent a sound record; `topic` is the contract, without the installation's prefix."""
+    """The sender of a record that could be decoded; `topic` has no prefix of the installation."""
 
     institution_id: str
     topic: str
@@ -44,8 +48,8 @@ class Sender(NamedTuple):
 
 
 class Waited(NamedTuple):
-    """The stop for which the records of a poll have waited in the database, and their numbers of
-    arrival by topic, partition and offset.
+    """The stopped topic because of which the records of a poll were stored in the database, and the
+    number under which each of them was stored, by topic, partition and offset.
     """
 
     key: StopKey
@@ -54,10 +58,11 @@ class Waited(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Records in the order in which they were taken, and the partitions that this process reads.
-
-    `suspects` are partitions that were held at their next record, whether the poll has records of
-    them or not. Records that have `waited` for the end of a stop are of no partition that is read.
+    """Records in the order in which they were taken from Kafka, and the partitions that this
+    process reads. `suspects` are partitions that were paused because their next record alone
+    exceeded a time limit, whether this poll has records of them or not. If `waited` is given, the
+    records come from the database and not from Kafka: they waited there because their topic was
+    stopped, and no offset moves for them.
     """
 
     records: tuple[Record, ...]
@@ -67,33 +72,33 @@ class Poll:
 
     @property
     def events(self) -> tuple[Incoming, ...]:
-        """The records that could be read."""
-        return tuple(r for r in self.records if not isinstance(r, Rejection | FailedRecord))
+        """The records that could be decoded."""
+        return tuple([r for r in self.records if not isinstance(r, _UNREAD)])
 
     @property
     def rejections(self) -> tuple[Rejection, ...]:
-        """The records that could not be read."""
+        """The records that could not be decoded and are therefore rejected."""
         return tuple(record for record in self.records if isinstance(record, Rejection))
 
     @property
     def failed(self) -> tuple[FailedRecord, ...]:
-        """The records on which the program has failed."""
+        """The records on which the program or the database has failed; they are parked."""
         return tuple(record for record in self.records if isinstance(record, FailedRecord))
 
     def senders(self, contracts: Mapping[str, str]) -> set[Sender]:
-        """Returns the senders of the records that could be read.
-
-        `contracts` has the contract of each full topic name.
+        """Returns the senders of those records that could be decoded. `contracts` maps each topic's
+        full name to its name without the installation's prefix.
         """
-        return {
-            Sender(event.facts.institution_id, contracts[event.origin.topic], ANY)
+        named = {
+            (event.facts.institution_id, event.origin.topic, ANY)
             if isinstance(event, FineCreated)
-            else Sender(event.key.institution_id, contracts[event.origin.topic], event.key.source)
+            else (event.key.institution_id, event.origin.topic, event.key.source)
             for event in self.events
         }
+        return {Sender(home, contracts[topic], source) for home, topic, source in named}
 
     def in_parts(self) -> tuple[tuple[Record, ...], ...]:
-        """Returns the next record of each suspect by itself, and then the other records."""
+        """Returns the first record of each partition in `suspects` alone, then all others."""
         first: dict[TopicAndPartition, Record] = {}
         for record in self.records:
             if (place := record.origin[:2]) in self.suspects:
@@ -102,7 +107,7 @@ class Poll:
         return (*((record,) for record in first.values()), others)
 
     def steps(self) -> list[Step]:
-        """Returns each assignment that has records in the poll, as it is before and after them."""
+        """Returns the offsets before and after the poll of each partition with records in it."""
         if self.waited is not None:
             return []
         origins = sorted((record.origin for record in self.records), key=attrgetter("offset"))
@@ -116,6 +121,19 @@ class Poll:
         return steps
 
 
+def light_enough(records: Sequence[Record], lines: Mapping[BatchKey, int]) -> int:
+    """Returns how many of the records, from the first on, may be applied in one commit, so that the
+    memory of the process stays bounded. A bursar's response counts as many times as its batch has
+    export lines; `lines` has that number for each batch that is known.
+    """
+    weight = 0
+    for place, record in enumerate(records):
+        weight += lines.get(record.batch, 1) if isinstance(record, ExportResponse) else 1
+        if weight > POLL_WEIGHT_MAX and place > 0:
+            return place
+    return len(records)
+
+
 def _behind(assignment: Assignment, last: Origin) -> Assignment:
     return replace(
         assignment,
@@ -127,9 +145,9 @@ def _behind(assignment: Assignment, last: Origin) -> Assignment:
 
 @dataclass(frozen=True, slots=True)
 class PartitionHold:
-    """Why the next record of a partition has to wait, and how long its last try took.
-
-    Without `is_tried` the poll ended before it was the record's turn: nothing is wrong with it.
+    """Why the next record of a partition cannot be applied yet, and how many milliseconds the last
+    try took. If `is_tried` is False, the record was not tried at all, because the poll ended early
+    for the sake of other partitions.
     """
 
     error: Exception
@@ -139,10 +157,10 @@ class PartitionHold:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one or several commits did: outcomes by name, and the assignments after them.
-
-    `rejected` counts all rejected records by topic and reason. `held` are the partitions whose next
-    record, and everything behind it, was not applied. `stops` are what bad records have stopped.
+    """What one or several commits did: the number of records by outcome, and the offsets of the
+    partitions after the commits. `rejected` has the number of rejected records by topic and reason.
+    `held` has the partitions of which the next record, and all records after it, were not applied.
+    `stops` has the topics that were stopped because of many bad records.
     """
 
     outcomes: Mapping[str, int] = field(default_factory=dict)
@@ -153,7 +171,7 @@ class Report:
     stops: tuple[Stop, ...] = ()
 
     def followed_by(self, later: "Report") -> "Report":
-        """Returns one report of two commits, of which `later` is the second one."""
+        """Returns one report that adds up this report and that of a later commit."""
         outcomes = Counter(self.outcomes) + Counter(later.outcomes)
         rejected = Counter(self.rejected) + Counter(later.rejected)
         transactions = self.transactions + later.transactions
@@ -162,7 +180,9 @@ class Report:
 
 
 class HeldPartitions:
-    """The partitions whose next record one poll has to leave, so that the other ones continue."""
+    """The partitions whose next record cannot be applied in the current poll; their records are
+    left for a later poll, so that the other partitions continue.
+    """
 
     def __init__(self) -> None:
         self.holds: dict[TopicAndPartition, PartitionHold] = {}
@@ -170,7 +190,7 @@ class HeldPartitions:
         self._late = 0
 
     def hold(self, record: Record, error: Exception, tried_ms: int) -> None:
-        """Leaves the record, whose last try ended with `error`, and what is behind it."""
+        """Leaves the record, on which `error` was raised, and those behind it for a later poll."""
         self.holds[record.origin[:2]] = PartitionHold(error, tried_ms)
         is_lock = isinstance(error, asyncpg.LockNotAvailableError)
         write = log.warning if is_lock else log.error
@@ -180,9 +200,9 @@ class HeldPartitions:
         self._last = error
 
     def leave_rest(self, records: Iterable[Record]) -> None:
-        """Leaves these records as well, if many records of the poll have to wait already.
-
-        The next poll has no records of the partitions that are held, so it continues at once.
+        """Leaves these records for a later poll as well, if several partitions of this poll are
+        held already. The next poll comes at once, and has no records of the partitions that were
+        tried in vain and are paused.
         """
         if self._locked >= PARTITIONS_LOCKED_MAX or self._late >= PARTITIONS_LATE_MAX:
             for record in records:
@@ -192,27 +212,25 @@ class HeldPartitions:
     def leave_topics(
         self, records: Iterable[Record], topics: frozenset[str], why: Exception
     ) -> None:
-        """Leaves the records of these topics."""
+        """Leaves in Kafka those of the records whose topic is one of the stopped `topics`."""
         for record in records:
             if record.origin.topic in topics:
                 self.holds.setdefault(record.origin[:2], PartitionHold(why, 0))
 
     def without_held(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        """Returns the records of other partitions."""
+        """Returns those of the records whose partition is not held."""
         return tuple(r for r in records if r.origin[:2] not in self.holds)
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a lock and a statement may take, in milliseconds; None stands for the limit of the
-    session.
-    """
+    """Time limits of a commit for a lock and a statement; None leaves the session's limit."""
 
     lock_ms: int | None = None
     statement_ms: int | None = None
 
     async def apply_to(self, connection: Connection) -> None:
-        """Limits the open transaction. A limit of the session that is lower stays."""
+        """Limits the open transaction. A lower limit of the session stays in force."""
         limits = {"lock_timeout": self.lock_ms, "statement_timeout": self.statement_ms}
         given = {name: ms for name, ms in limits.items() if ms is not None}
         if given:
@@ -222,7 +240,9 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[T]):
-    """The items that a commit is tried with. In the last try statements have their usual time."""
+    """The records, or wait queues, that are applied in one commit. If `is_last_try` is True, the
+    statements have the usual time limit of the session instead of the shortened one.
+    """
 
     items: tuple[T, ...]
     patience: Patience
@@ -230,9 +250,9 @@ class Part(Generic[T]):
 
 
 class Parts(Generic[T]):
-    """The parts that are left; `take` returns the part that was put last.
-
-    With `is_hurried` it is known from the start that a session holds a lock for long.
+    """The parts of a poll, or of a list of wait queues, that still have to be tried; `take` returns
+    the part that was added last. With `is_hurried`, waits for locks are short from the first part
+    on, because a record has already waited too long in an earlier poll.
     """
 
     def __init__(self, *, is_hurried: bool = False) -> None:
@@ -244,28 +264,30 @@ class Parts(Generic[T]):
         return bool(self._parts)
 
     def put(self, items: Sequence[T], *, is_last_try: bool = False) -> None:
-        """Adds a part, unless it has no items."""
+        """Adds a part with these records or wait queues; adds nothing if there are none."""
         if items:
             self._parts.append((tuple(items), is_last_try))
 
     def take(self) -> Part[T]:
-        """Removes and returns the part that comes next."""
+        """Removes and returns the part that was added last."""
         items, is_last_try = self._parts.pop()
         is_last_try = is_last_try or self._statement_ms is None
         statement_ms = None if is_last_try else self._statement_ms
         return Part(items, Patience(self._lock_ms, statement_ms), is_last_try)
 
     def hurry(self, error: Exception) -> None:
-        """Shortens the time limit that a part has just exceeded, for all parts that follow."""
+        """Shortens the time limit that a part has just exceeded (for locks or for statements), for
+        all parts that are tried after it.
+        """
         if isinstance(error, asyncpg.LockNotAvailableError):
             self._lock_ms = SHORT_LOCK_MS
         else:
             self._statement_ms = SHORT_STATEMENT_MS
 
     def put_again(self, part: Part[T], error: Exception) -> bool:
-        """Adds the halves of the part, or its only item with more time.
-
-        Returns False, and adds nothing, if the only item has had its last try.
+        """Adds the two halves of a part that has failed; if the part has a single record or wait
+        queue, adds it once more with the usual time limit. Returns False, and adds nothing, if a
+        single record or queue has failed with the usual limit too, or on a lock.
         """
         if len(part.items) > 1:
             middle = len(part.items) // 2

@@ -1,8 +1,10 @@
-"""What a transaction counts, and where its counts go when it has committed.
+"""What one database transaction counts, such as rejected records, and where the counts go when it
+has committed.
 
-A service counts in its own metrics. A command has no port from which metrics could be read: it
-writes its counts to the table `command_tally`, in the same commit, and a service adds them to its
-own metrics. `Sources` notes who has sent records.
+The running service adds the counts to its own metrics. A command has no port from which metrics
+could be read. Therefore a command writes its counts to the table `command_tally`, in the commit
+that they describe, and a running service adds them to its own metrics. The class `Sources` notes
+which institutions and systems have sent records.
 """
 
 from collections import Counter
@@ -24,10 +26,11 @@ SENDERS_MAX = 1_000
 
 
 class TallyMetric(StrEnum):
-    """The counters of what services and commands have committed; each is a field of Metrics.
+    """The names of the counters for what services and commands have committed; each is a field of
+    the class Metrics.
 
-    The table `command_tally` keeps them, so a name, its labels and their order never change from
-    one release to the next.
+    The names and labels of the counters are stored in the table `command_tally`, which another
+    release may read: therefore a counter's name, its labels and their order never change.
     """
 
     REJECTED = "rejected"
@@ -46,16 +49,16 @@ Key = tuple[TallyMetric, tuple[str, ...]]  # the metric, and the values of its l
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one transaction.
+    """The counts of one database transaction.
 
-    `first` has the partition and the offset of the first record for each topic and reason.
+    `first` has the partition and offset of the first rejected record for each topic and reason.
     """
 
     counts: Counter[Key] = field(default_factory=Counter)
     first: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def add(self, metric: TallyMetric, labels: tuple[str, ...], amount: int = 1) -> None:
-        """Adds an amount to the metric with these values of its labels."""
+        """Adds an amount to the counter `metric` with these values of its labels."""
         self.counts[metric, labels] += amount
 
     def add_changes(
@@ -64,8 +67,8 @@ class Tally:
         credits_of_excess: Iterable[Transaction],
         outcomes: Mapping[str, int],
     ) -> None:
-        """Adds what is counted of a change of the ledger: the records that were rejected, the
-        credits that the excess of payments has become, and the parked records that were set free.
+        """Counts what a commit has changed in the ledger: rejected records, credits that were made
+        of the excess of payments, and parked records that were decided at last.
         """
         self.add_rejected(rejections)
         for transaction in credits_of_excess:
@@ -78,20 +81,22 @@ class Tally:
                 self.add(TallyMetric.UNPARKED, (wait,), count)
 
     def add_rejected(self, rejections: Iterable[Rejection]) -> None:
-        """Adds records that were rejected."""
+        """Counts rejected records by topic and reason."""
         for value in rejections:
             topic, partition, offset, *_ = value.origin
             self.add(TallyMetric.REJECTED, (topic, value.reason.value))
             self.first.setdefault((topic, value.reason.value), (partition, offset))
 
     def add_cuts(self, events: Iterable[Incoming]) -> None:
-        """Adds the texts that were cut when the records of these events were read."""
+        """Counts the texts that were too long and were cut when the records of these events were
+        decoded.
+        """
         for event in events:
             for member in event.cuts:
                 self.add(TallyMetric.TEXTS_CUT, (event.origin.topic, member))
 
     def rejected(self) -> Iterator[tuple[str, str, int]]:
-        """Yields topic, reason and number of the records that were rejected."""
+        """Yields each topic and reason with the number of records that were rejected."""
         for (metric, labels), count in self.counts.items():
             if metric is TallyMetric.REJECTED:
                 topic, reason = labels
@@ -99,35 +104,37 @@ class Tally:
 
 
 class TallySink:
-    """Takes what commits have counted; this one takes nothing."""
+    """The interface to which the counts of commits are given; this class itself ignores them."""
 
     def retrying(self, reason: str) -> None:
-        """Is called when a commit is made again."""
+        """Called when a commit has failed and is repeated; `reason` is the name of the error."""
 
     async def keep(self, connection: Connection, tally: Tally) -> None:
-        """Stores the counts of a transaction; called as its last step."""
+        """Stores the counts of a transaction; called as the last step of that transaction."""
 
     def committed(self, tally: Tally) -> None:
-        """Is called when the transaction has committed."""
+        """Called with the counts of a transaction after it has committed."""
 
     async def count(self, writer: Writes, tally: Tally) -> None:
-        """Takes the counts of something that is no commit, such as a run that failed."""
+        """Takes counts that belong to no commit, such as that of an export run that failed."""
 
 
 class TallyInMetrics(TallySink):
-    """Counts in the metrics of this process, with one log line for each topic and reason."""
+    """Adds the counts to the metrics of this process, and writes one log line for each topic and
+    reason of rejected records.
+    """
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
 
     def retrying(self, reason: str) -> None:
-        """Counts a commit that is made again."""
+        """Counts a commit that has failed and is repeated; `reason` is the name of the error."""
         self._metrics.commit_retries.labels(reason).inc()
         if reason == "DeadlockDetectedError":
             self._metrics.deadlocks.inc()
 
     def committed(self, tally: Tally) -> None:
-        """Counts what was committed and logs what was rejected."""
+        """Adds a committed transaction's counts to the metrics, and logs rejected records."""
         for (metric, labels), amount in tally.counts.items():
             self._metrics.add(metric.value, labels, amount)
         for topic, reason, count in tally.rejected():
@@ -143,34 +150,40 @@ class TallyInMetrics(TallySink):
             )
 
     async def count(self, _writer: Writes, tally: Tally) -> None:
-        """Counts as if it had been committed."""
+        """Adds the counts to the metrics at once, because there is no commit to wait for."""
         self.committed(tally)
 
 
 class TallyInDatabase(TallySink):
-    """Counts in the table `command_tally`, from which a service adds it to its metrics."""
+    """Writes the counts of a command to the table `command_tally`; a running service adds them to
+    its metrics from there.
+    """
 
     async def keep(self, connection: Connection, tally: Tally) -> None:
-        """Writes the counts in the transaction that they are of."""
+        """Writes the counts in the transaction that they describe, so that they are stored only if
+        it commits.
+        """
         await put_tally(connection, tally.counts)
 
     async def count(self, writer: Writes, tally: Tally) -> None:
-        """Writes the counts in a transaction of their own, because what they count made no
-        commit.
+        """Writes the counts in a database transaction of their own, because what is counted, such
+        as a failed export run, made no commit.
         """
         async with writer.transaction() as connection:
             await put_tally(connection, tally.counts)
 
 
 async def put_tally(connection: Connection, counts: Mapping[Key, int]) -> None:
-    """Writes counts to the table `command_tally`, inside the caller's transaction."""
+    """Writes counts to the table `command_tally`, inside the caller's database transaction."""
     rows = [(metric.value, list(labels), amount) for (metric, labels), amount in counts.items()]
     if rows:
         await connection.executemany(SQL["put_tally"], rows)
 
 
 def log_rejected_by_command(counts: Mapping[Key, int]) -> None:
-    """Logs what commands have rejected; they do not keep the places of the records."""
+    """Writes a log line for each topic and reason of records that commands have rejected; it names
+    no partition or offset, because the counts of commands do not have them.
+    """
     for topic, reason, count in Tally(Counter(counts)).rejected():
         log.warning(
             Event.EVENT_REJECTED,
@@ -187,25 +200,31 @@ def _listing(reason: str) -> str:
 
 
 class Sources:
-    """The senders of sound records since they were taken last, for the table `source_seen`.
+    """Collects the senders of records that could be decoded, until `take` returns them to be
+    written to the table `source_seen`.
 
-    Not more than SENDERS_MAX senders are kept; the others are noted with their next record.
+    At most SENDERS_MAX senders are collected at a time; a sender that did not fit is collected with
+    a later record.
     """
 
     def __init__(self) -> None:
         self._senders: set[Sender] = set()
 
     def note(self, senders: Iterable[Sender]) -> None:
-        """Notes the senders of records that were taken in."""
+        """Notes the senders of records that were applied."""
         for sender in senders:
             if len(self._senders) < SENDERS_MAX:
                 self._senders.add(sender)
 
     def take(self) -> list[Sender]:
-        """Removes and returns the senders, in the order in which their rows are locked."""
+        """Removes and returns the senders, sorted, so that all processes lock the rows of
+        `source_seen` in the same order.
+        """
         senders, self._senders = sorted(self._senders), set()
         return senders
 
     def put_back(self, senders: Iterable[Sender]) -> None:
-        """Adds senders that were taken and could not be written."""
+        """Adds senders again that `take` has returned and that could not be written to the
+        database.
+        """
         self._senders.update(senders)

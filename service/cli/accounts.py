@@ -1,4 +1,6 @@
-"""`bursar-bridge balance`, `reconcile` and `erase`: accounts, their sums, and their patrons."""
+"""The work of `bursar-bridge balance`, `reconcile` and `erase`: shows accounts, compares their
+sums, and erases patrons' personal data.
+"""
 
 import asyncio
 
@@ -45,7 +47,7 @@ def show_balance(
     recorded: bool | None,
     as_json: bool,
 ) -> None:
-    """Shows a patron's balances, of now or as of an instant."""
+    """Shows a patron's balances in each currency, of now or of the instant `at`."""
     if recorded is not None and at is None:
         raise usage_error("--recorded, --effective: only with --at")
     moment = parse_instant("--at", at)
@@ -76,7 +78,9 @@ def _row(institution: str, patron: str, balance: reports.Balance) -> Row:
 def erase_patron(
     institution: str, patron: str, decision: DecisionOptions, only_texts: bool, yes: bool
 ) -> None:
-    """Erases what is known of a patron in words, after the operator has confirmed it."""
+    """Erases a patron's personal data (names, identifiers, comments, reasons), after the operator
+    has confirmed it; amounts and ids stay.
+    """
     settings = settings_or_exit()
     why = justification(decision.reason, decision.operator)
     confirm(
@@ -140,9 +144,11 @@ DIFFERENCES = Listing(
 
 
 def reconcile_ledger(institution: str | None, limit: int, as_json: bool) -> None:
-    """Shows the sums, and at most `limit` differences of each check.
+    """Shows the sums of the ledger, each computed in two ways, and at most `limit` differences of
+    each check.
 
-    Ends the command with 3 if the database is older than Kafka, with 1 if sums differ.
+    Ends the command with exit code 3 if the database is older than Kafka, else with 1 if two sums
+    differ.
     """
     settings = settings_or_exit()
     with operator_errors():

@@ -1,4 +1,4 @@
-"""`bursar-bridge audit`: is what was published what is recorded?"""
+"""The work of `bursar-bridge audit`: compares records in the output topics with the database."""
 
 import asyncio
 
@@ -38,9 +38,11 @@ FINDINGS = Listing(
 
 
 def audit_published(limit: int, as_json: bool) -> None:
-    """Shows how many records were compared, and at most `limit` differences.
+    """Shows for each output topic how many records were compared, and at most `limit` differences
+    between Kafka and the database.
 
-    Ends the command with 3 if the database is older than Kafka, with 1 if anything differs.
+    Ends the command with exit code 3 if the database is older than Kafka, else with 1 if anything
+    differs.
     """
     settings = settings_or_exit()
     with operator_errors():

@@ -1,4 +1,6 @@
-"""`bursar-bridge export list` and `show`: sealed batches and what became of their lines."""
+"""The work of `bursar-bridge export list` and `export show`: shows sealed batches, and whether
+their lines were paid or refused.
+"""
 
 import asyncpg
 
@@ -62,7 +64,7 @@ def list_batches(
     bursar_transaction_id: str | None,
     fine: str | None,
 ) -> None:
-    """Lists the sealed batches that the options select."""
+    """Lists the sealed batches that the options of `export list` select, the newest first."""
     if (bursar_transaction_id is not None or fine is not None) and institution is None:
         raise usage_error("--line, --fine: only with --institution")
     if bursar_transaction_id is not None and fine is not None:
@@ -73,7 +75,7 @@ def list_batches(
 
 
 def show_batch(profile: str, batch: int, options: ShowOptions, institution: str | None) -> None:
-    """Shows a batch, its lines and the bursar's responses."""
+    """Shows one batch, its lines, and the bursar's responses to the batch."""
     details = read_database(
         lambda connection: _details(connection, institution, profile, batch), snapshot=True
     )

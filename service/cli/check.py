@@ -1,4 +1,6 @@
-"""`bursar-bridge check`: checks everything that the service needs, before it starts."""
+"""The work of `bursar-bridge check`: checks everything that the service needs, before an operator
+starts it.
+"""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from functools import partial
 import typer
 
 from ..settings import unknown_variables
-from .errors import FAILED, settings_or_exit
+from .errors import FAILED, processes_or_exit, settings_or_exit
 from .lists import Listing, sentence, word
 
 # The subject of the fault that the settings lead to another Kafka than the database's.
@@ -16,7 +18,9 @@ KAFKA_HOME = "kafka home"
 
 
 class Verdict(StrEnum):
-    """Whether the service can start: with a note it can, and the note is worth reading."""
+    """How bad a finding of `bursar-bridge check` is: with a fault the service cannot start or work;
+    with a note it can, but an operator should read the note.
+    """
 
     OK = "ok"
     NOTE = "note"
@@ -35,7 +39,9 @@ CHECKED = Listing(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the check says of a subject, such as the database; a subject may have several."""
+    """One statement of `bursar-bridge check` about a subject, such as the database; there may be
+    several findings about one subject.
+    """
 
     subject: str
     text: str
@@ -47,14 +53,15 @@ note = partial(Finding, verdict=Verdict.NOTE)
 fault = partial(Finding, verdict=Verdict.FAULT)
 
 
-def check(as_json: bool) -> None:
-    """Shows all findings; ends the command with 1 if one of them is a fault."""
+def check(processes: str | None, as_json: bool) -> None:
+    """Shows all findings of the check; ends the command with exit code 1 if one is a fault."""
     settings = settings_or_exit()
+    wanted = processes_or_exit(processes, settings)
     import asyncio  # with the drivers: the settings are read first
 
     from . import check_services
 
-    findings = [*_settings(), *asyncio.run(check_services.findings(settings))]
+    findings = [*_settings(), *asyncio.run(check_services.findings(settings, wanted))]
     rows = [
         {"subject": finding.subject, "verdict": finding.verdict.value, "finding": finding.text}
         for finding in findings

@@ -1,4 +1,6 @@
-"""What `bursar-bridge check` asks of a database that is whole."""
+"""The part of `bursar-bridge check` that reads the ledger; it runs only on a database that is
+reachable and has all migrations.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -8,6 +10,7 @@ from ..consumer.offsets import require_continuation
 from ..core.words import CREDIT_TYPE
 from ..database.adopted_lines import count_waiting_lines, recovery_is_open
 from ..database.intake_stops import StopState, stops
+from ..database.reach import is_standby
 from ..database.session import Connection, Pool
 from ..export.profiles.profile import Profile, Profiles
 from ..export.reasons import owner_in_words
@@ -16,8 +19,8 @@ from ..imports.files import alike_sources
 from ..kafka.topics import INPUTS
 from ..operations import quarantined, standing
 from ..operations.alike import AlikeOpenFines, alike_open_fines
+from ..operations.no_profile import OpenGroup, institutions, open_groups
 from ..operations.purge import KINDS
-from ..operations.unclaimed import OpenGroup, institutions, open_groups
 from ..operations.unused_words import unused_words
 from ..settings import Settings
 from .check import KAFKA_HOME, Finding, fault, note, ok
@@ -35,8 +38,11 @@ Question = Callable[[Connection], Awaitable[list[Finding]]]
 
 
 async def findings(settings: Settings, profiles: Profiles | None) -> list[Finding]:
-    """All findings about the ledger, over connections that the questions share."""
+    """Returns all findings about what the database holds; all checks take their connections from
+    one pool.
+    """
     questions: list[tuple[str, Question, Callable[[str, str], Finding]]] = [
+        ("database", _standby, fault),
         ("quarantine", _quarantine, fault),
         ("stopped topics", _stopped, fault),
         ("sources", _sources, fault),
@@ -86,6 +92,15 @@ async def _input_topics(settings: Settings, pool: Pool) -> list[Finding]:
     names = [settings.topic_prefix + name for name in INPUTS]
     await require_continuation(pool, settings, settings.consumer_group, names)
     return [ok("input topics", "go on where this database has stopped reading")]
+
+
+async def _standby(connection: Connection) -> list[Finding]:
+    """Whether the server takes writes. Nothing as a rule."""
+    if await is_standby(connection):
+        return [
+            fault("database", "only reads: the server is a standby; promote it, or use another")
+        ]
+    return []
 
 
 async def _quarantine(connection: Connection) -> list[Finding]:
@@ -208,7 +223,7 @@ async def _open_fines(profiles: Profiles, connection: Connection) -> list[Findin
     ]
     findings = [ok("fines", _taken(profile, groups)) for profile in profiles.profiles]
     lost = [group for group in groups if not profiles.including(group.group)]
-    findings += [note("fines", _unclaimed(group, profiles)) for group in lost[:GROUPS_MAX]]
+    findings += [note("fines", _without_profile(group, profiles)) for group in lost[:GROUPS_MAX]]
     if more := lost[GROUPS_MAX:]:
         text = f"no profile takes {_open(more)} of {len(more)} further groups: `held list`"
         findings.append(note("fines", text))
@@ -246,7 +261,7 @@ def _taken(profile: Profile, groups: Iterable[OpenGroup]) -> str:
     return f"{profile.code}: takes {taken} of {_open(of_institution)}"
 
 
-def _unclaimed(fines: OpenGroup, profiles: Profiles) -> str:
+def _without_profile(fines: OpenGroup, profiles: Profiles) -> str:
     """How many fines, which, and how many of them are held back anyway."""
     group = fines.group
     kind = "credits" if group.type == CREDIT_TYPE else f"type {group.type}"

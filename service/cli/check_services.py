@@ -1,5 +1,6 @@
-"""What `bursar-bridge check` asks of the profiles and of Kafka, and whether the database can be
-reached and has all migrations. `check_database.py` asks the rest of the database.
+"""The part of `bursar-bridge check` that reads the profiles file, compares Kafka's topics with what
+they must be, and looks whether the database is reachable and has all migrations.
+`check_database.py` checks what the database holds.
 """
 
 import asyncio
@@ -25,14 +26,24 @@ SECONDS_MAX = 15
 OF_TOPICS = ("topics", "limits")  # say nothing of a database whose topics are others
 
 
-async def findings(settings: Settings) -> list[Finding]:
-    """All findings but those of the settings; of the ledger only if the database is whole."""
+async def findings(settings: Settings, processes: str) -> list[Finding]:
+    """Returns all findings of `bursar-bridge check` except those about the settings; those about
+    the ledger only if the database is reachable and has all migrations.
+
+    `processes` says how many processes of the service are to work: a number, or `auto`.
+    """
     database, kafka, (profiles, results) = await asyncio.gather(
         answer_of("database", lambda: _database(settings)),
         answer_of("kafka", lambda: _kafka(settings)),
         _profiles(settings),
     )
     results += [*database, *kafka]
+    if all(finding.verdict is not Verdict.FAULT for finding in (database[0], kafka[0])):
+        from . import check_processes
+
+        results += await answer_of(
+            "processes", lambda: check_processes.findings(settings, processes)
+        )
     if all(finding.verdict is Verdict.OK for finding in database):
         from . import check_database  # with the write path
 
@@ -74,7 +85,9 @@ async def answer_of(
     *,
     seconds_max: int | None = SECONDS_MAX,
 ) -> list[Finding]:
-    """The findings of a question; `otherwise` makes one of what keeps it from being answered."""
+    """Returns the findings that the call of `question` yields. If the call fails or takes longer
+    than `seconds_max`, returns a finding that `otherwise` makes of the reason, such as a fault.
+    """
     try:
         async with asyncio.timeout(seconds_max):
             return await question()
@@ -111,7 +124,7 @@ async def _kafka(settings: Settings) -> list[Finding]:
 
 def _difference(difference: Difference) -> Finding:
     """With a topic that endangers only a recovery, the service starts and works."""
-    if difference.concern is Concern.SERVICE:
+    if difference.concern in (Concern.SERVICE, Concern.RIGHT):
         return fault("topics", str(difference))
     if difference.concern is Concern.RECOVERY:
         return note("topics", f"{difference}; else a restored backup may not be recoverable")

@@ -1,4 +1,6 @@
-"""Decisions of a person about records and fines: who decides, why, and with what result."""
+"""Carries out operators' decisions about records and fines: who decides, about what and why, and
+what the result of each decision was.
+"""
 
 import asyncio
 import getpass
@@ -64,12 +66,14 @@ def decide(
     ambiguous: str = "",
     named: RecordOptions | None = None,
 ) -> None:
-    """Finds what is meant, and decides about each in a commit of its own; shows the results.
+    """Calls `find` for the records or fines that the operator means, carries out `decision` for
+    each of them in a commit of its own, and shows the results.
 
-    `verb` and `kind`, such as "Release" and "parked record", say what is decided; `ambiguous` is
-    the complaint if several are found without `--all`. The result shows the identity by which the
-    record was `named`. Ends the command with 1 if nothing is found, if the operator does not
-    confirm, or if one of the decisions was not carried out.
+    `verb` and `kind`, such as "Release" and "parked record", are the words for the question to the
+    operator; `ambiguous` is the error message if several records are found without `--all`. The
+    printed result has the identity with which the operator has `named` the record. Ends the command
+    with exit code 1 if nothing is found, if the operator does not confirm, or if one of the
+    decisions could not be carried out.
     """
     why = justification(options.reason, options.operator)
     settings = settings_or_exit()
@@ -92,7 +96,9 @@ def decide(
 async def decide_each(
     settings: Settings, items: Sequence[Item], decision: Decision[Item], why: Justification
 ) -> list[DecisionResult]:
-    """Decides about each item in a commit of its own. Raises OlderDatabase, CannotAsk."""
+    """Carries out `decision` for each item in a commit of its own, and returns the results. Raises
+    OlderDatabase, CannotAsk.
+    """
     async with writing(settings) as writer:
         applier = applier_of(settings, writer)
         with progress.steps() as bars:
@@ -101,8 +107,8 @@ async def decide_each(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks the operator for a confirmation, unless `--yes` was given; the command ends with 1 if
-    the answer is no.
+    """Asks the operator for a confirmation, unless `--yes` was given; ends the command with exit
+    code 1 if the operator answers no.
     """
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(FAILED)
@@ -111,9 +117,11 @@ def confirm(question: str, *, yes: bool) -> None:
 def show_results(
     results: Sequence[DecisionResult], as_json: bool, identity: Row | None = None
 ) -> None:
-    """What became of each decision; ends the command with 1 if one was not carried out.
+    """Prints what became of each decision; ends the command with exit code 1 if one of them was not
+    carried out.
 
-    `identity` is what the operator has named, and what the subject of a decision need not have.
+    `identity` has the institution, source and id that the operator has given; it is printed because
+    the result of a decision may lack them.
     """
     rows = [
         {**(identity or {}), **result.subject, "done": result.done, "outcome": result.outcome}
@@ -125,9 +133,11 @@ def show_results(
 
 
 def justification(reason: str, operator: str | None) -> Justification:
-    """Who decides and why, as it will be kept; the system's user if no operator is named.
+    """Returns who decides and why, as it is stored with the decision; if `operator` is None, the
+    name of the user in the operating system.
 
-    Ends the command with 2 if a text is empty, too long, or has control characters.
+    Ends the command with exit code 2 if the reason or the operator's name is empty, too long, or
+    has control characters.
     """
     for option, text in (("--reason", reason), ("--operator", operator)):
         if text is not None and not _is_text(text):
@@ -149,9 +159,10 @@ def _user() -> str:
 
 
 def require_record(selected: RecordOptions, *, has_all: bool = True) -> None:
-    """Ends the command with 2 unless a record's identity or its place is given, and given whole.
+    """Ends the command with exit code 2 unless the operator names one record completely, either by
+    institution and id, or by topic, partition and offset.
 
-    `has_all` says whether the command also takes `--all`.
+    `has_all` says whether the error message mentions the option `--all`, too.
     """
     require_topic(selected.topic)
     given = _given(selected)
@@ -164,9 +175,11 @@ def require_record(selected: RecordOptions, *, has_all: bool = True) -> None:
 
 
 def require_no_record(selected: RecordOptions, *filters: str) -> None:
-    """Ends the command with 2 if a single record is named beside `--all`.
+    """Ends the command with exit code 2 if the operator names a single record although `--all` is
+    given.
 
-    `filters` are the options that `--all` may have beside it: they select many records.
+    `filters` names the options that may be given together with `--all`, because they select many
+    records.
     """
     require_topic(selected.topic)
     if named := [option for option in _given(selected) if option not in filters]:
@@ -174,13 +187,17 @@ def require_no_record(selected: RecordOptions, *filters: str) -> None:
 
 
 def require_topic(topic: str | None, names: Sequence[str] = (*INPUTS, IMPORT_TOPIC)) -> None:
-    """Ends the command with 2 if the option is none of the topics, with its prefix or without."""
+    """Ends the command with exit code 2 if the value of `--topic` is none of the topics in `names`,
+    with or without the topic prefix.
+    """
     if topic is not None and not topic.partition("@")[0].endswith(tuple(names)):
         raise usage_error(f"--topic: must be one of {', '.join(names)}, with its prefix or without")
 
 
 def filter_of(selected: RecordOptions, more: Filter) -> Filter:
-    """The filter `more`, restricted to what the options of a record select."""
+    """Returns the filter `more`, further restricted to the records that the options in `selected`
+    name.
+    """
     return replace(
         more,
         institution_id=selected.institution,
@@ -206,7 +223,9 @@ def _given(selected: RecordOptions) -> dict[str, object]:
 
 
 def action_rows(actions: Sequence[Action]) -> list[Row]:
-    """Decisions of the past, as a card shows them."""
+    """Returns rows that show an operator's earlier decisions: when, by whom, why, and with what
+    outcome.
+    """
     return [
         {
             "recorded_at": action.recorded_at,

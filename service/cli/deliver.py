@@ -1,4 +1,6 @@
-"""`bursar-bridge deliver`: sealed batches from their topics into a folder or an SFTP server."""
+"""The work of `bursar-bridge deliver`: reads published batches from Kafka and writes them into a
+folder or onto an SFTP server.
+"""
 
 import asyncio
 import contextlib
@@ -49,7 +51,9 @@ _CONTINUE = re.compile(r"([A-Za-z0-9_]+)=([1-9][0-9]{0,17})", re.ASCII)
 
 
 def deliver(target: str, options: DeliveryOptions, once: bool, as_json: bool) -> None:
-    """Delivers batches to a folder or an SFTP server until a signal; with `once` to their end."""
+    """Delivers batches to a folder or an SFTP server until SIGTERM or SIGINT; with `once` only
+    until all batches that are now in the topics are delivered.
+    """
     settings = kafka_settings_or_exit()
     begin_logging(settings)
     layout = options.layout
@@ -145,7 +149,7 @@ async def _once(delivery: Delivery, stop: asyncio.Event, as_json: bool) -> None:
     for note in delivery.passed_over:
         complain(note)
     problems = [f"{name}: {text}" for name, text in delivery.standstills.items()]
-    problems += delivery.undeliverable_again + delivery.unseen
+    problems += delivery.undeliverable_again + delivery.findings_on_codes
     complain_of_each(problems)
 
 

@@ -1,4 +1,4 @@
-"""`bursar-bridge export run`, `preview` and `resend`: the runs of profiles."""
+"""The work of `bursar-bridge export run`, `export preview` and `export resend`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -53,9 +53,11 @@ SEALED = Listing(
 
 
 def run(options: ShowOptions, profile: list[str] | None, every: bool, even_if_paused: bool) -> None:
-    """Runs profiles, and shows the batches; what was sealed before a failure is shown as well.
+    """Runs the export of profiles, and shows the batches that were sealed, also those that were
+    sealed before a failure.
 
-    Ends the command with 5 if other sessions are all that a run failed for, with 1 if more is.
+    If runs failed, ends the command with exit code 5 if only other database sessions were in their
+    way, else with 1.
     """
     codes = profile or []
     if every == bool(codes):
@@ -89,7 +91,9 @@ def _failed(failures: Mapping[str, RunFailure]) -> typer.Exit:
 
 
 def show_preview(profile: str, options: ShowOptions, out: Path | None) -> None:
-    """Shows what a run would seal, and writes it into the folder `out` if there is one."""
+    """Shows the batches that a run of the profile would seal; if `out` is given, writes them as
+    files into that folder.
+    """
     settings = settings_or_exit()
     rows: list[Row] = []
     with operator_errors():
@@ -105,7 +109,9 @@ def show_preview(profile: str, options: ShowOptions, out: Path | None) -> None:
 
 
 def resend(profile: str, batch: int, institution: str | None) -> None:
-    """Queues a sealed batch and its manifest once more."""
+    """Puts a sealed batch and its manifest into the outbox once more, so that the running service
+    publishes both again.
+    """
     settings = settings_or_exit()
     with operator_errors():
         profiles = required_profiles(settings, "export")

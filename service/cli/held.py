@@ -1,4 +1,6 @@
-"""`bursar-bridge held`: open fines that no run exports as they are, and their release."""
+"""The work of `bursar-bridge held`: shows open fines that no run would export now, and releases
+them on an operator's decision.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -57,8 +59,9 @@ def list_held(
     because: HeldReason | None,
     waiting: bool,
 ) -> None:
-    """Lists open fines that are held back or that no profile takes, and with `waiting` those that
-    have to wait; a line for each paused profile comes first, on standard error.
+    """Lists open fines that are held back or that no profile exports, and with `waiting` also those
+    that are too young, below a minimum or in a paused profile. Before the list, a line on standard
+    error names each paused profile.
     """
     if (patron is not None or fine is not None) and institution is None:
         raise usage_error("--patron, --fine: only with --institution")
@@ -78,7 +81,9 @@ def list_held(
 
 
 def show_held(institution: str, fine: str, as_json: bool) -> None:
-    """Shows a fine, what each profile decides about it, and what people decided."""
+    """Shows one fine, what each profile would do with it now, and what operators have decided about
+    it.
+    """
     profiles = _profiles(None)
     key = FineKey(institution, fine)
     row = read_database(lambda connection: _details(connection, profiles, key))
@@ -102,7 +107,9 @@ def release(
     fine: str | None,
     profile: str | None,
 ) -> None:
-    """Offers refused, not exportable or unconfirmed fines to the next run."""
+    """Lets the next run export fines that are held back because they were refused, are not
+    exportable, or are credits that nobody has confirmed.
+    """
     if bulk.every == (fine is not None) or (fine is not None and institution is None):
         raise usage_error("name one of --institution --fine, --all")
     if profile is not None and not bulk.every:

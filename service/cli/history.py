@@ -1,4 +1,6 @@
-"""`bursar-bridge history` and `payments`: what happened to fines."""
+"""The work of `bursar-bridge history` and `payments list`: shows what happened to fines, and what
+became of payments.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -69,7 +71,9 @@ WAYS = "--patron, --fine, --payment, --change, --line"
 
 
 def show_history(institution: str, selected: HistoryOptions, options: ShowOptions) -> None:
-    """Shows the payment that names the fine, if one does, the fines, and what happened to them."""
+    """Shows the selected fines and everything that happened to them; if `--payment` names the fine,
+    shows that payment first.
+    """
     ways = (
         selected.patron,
         selected.fine,
@@ -92,10 +96,12 @@ def show_history(institution: str, selected: HistoryOptions, options: ShowOption
     show(ENTRIES, [_entry(entry) for entry in story.entries], as_json, wide=wide)
 
 
-def _complain_of_id(line: str | None) -> None:
+def _complain_of_id(bursar_transaction_id: str | None) -> None:
     """Says why no line can have an id that is not known, if there is a reason."""
-    if line is not None and line.isascii() and line.isdigit():
-        fault = fault_of_unknown_id(line)
+    if bursar_transaction_id is None:
+        return
+    if bursar_transaction_id.isascii() and bursar_transaction_id.isdigit():
+        fault = fault_of_unknown_id(bursar_transaction_id)
         if fault is not None:
             complain(f"--line: no line can have this id: {fault}")
 
@@ -127,8 +133,8 @@ async def _fines_of(
     if selected.change is not None:
         fine_id = await reports.fine_of_change(connection, institution, *selected.change)
     elif selected.bursar_transaction_id is not None:
-        line = selected.bursar_transaction_id
-        fine_id = await reports.fine_of_line(connection, institution, line)
+        bursar_transaction_id = selected.bursar_transaction_id
+        fine_id = await reports.fine_of_line(connection, institution, bursar_transaction_id)
     return None, () if fine_id is None else (fine_id,)
 
 
@@ -191,7 +197,9 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 def list_payments(
     options: ListOptions, since: str | None, institution: str | None, source: str | None
 ) -> None:
-    """Lists what the bursar has reported, by the instant of the payment."""
+    """Lists the payments, reversals, write-offs and statuses that the bursar has reported, in the
+    order of `paid_at`.
+    """
     moment = parse_instant("--since", since) or LONG_AGO
     rows = read_database(
         lambda connection: reports.payments_since(
@@ -207,7 +215,9 @@ def list_payments(
 
 
 def payment_row(payment: asyncpg.Record) -> Row:
-    """A row of the list, of a row of the database."""
+    """Returns a row of the command's list of payments, made of a row of the database; amounts get
+    the decimals of their currency.
+    """
     row = with_money(payment, ("amount", "applied", "excess"))
     reversed_amount, amount_left = amounts_reversed(payment)
     row |= {

@@ -1,4 +1,6 @@
-"""`bursar-bridge import`: the bursar XML that came back, line by line, into the ledger."""
+"""The work of `bursar-bridge import`: publishes each line of a bursar XML as a payment or a
+reversal, and waits until the service has applied or rejected it.
+"""
 
 import asyncio
 import signal
@@ -45,10 +47,11 @@ ACCEPTED_LINES = {
 
 
 def import_file(file: Path, profile: str, options: ImportOptions, source: str | None) -> None:
-    """Imports a file, or with `--dry-run` shows what each line would do.
+    """Imports a file; with `--dry-run`, only shows what an import of each line would do.
 
-    Whatever ends the import, the last JSON line says how far it came. Ends the command with 4 if
-    something of the file may have been published, and not all of it.
+    With `--json`, the last line of the output always says how far the import has come, even after
+    an error. Ends the command with exit code 4 if the import has begun, but not all lines were
+    published and then applied or rejected.
     """
     if options.allow_overpaid and not options.all_or_nothing:
         raise usage_error("--allow-overpaid: only with --all-or-nothing")

@@ -1,4 +1,6 @@
-"""What an import shows: each line's outcome, what the file would do, what became of it."""
+"""What `bursar-bridge import` prints: with `--dry-run` the outcome that each line would have, else
+what became of the lines.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,9 +36,11 @@ BECAME = Listing(
 
 @dataclass(slots=True)
 class Course:
-    """How far an import has come. `is_begun` says that a part of the file may have been published.
+    """How far one import has come. `is_begun` says that some lines of the file may have been
+    published.
 
-    `file` is None until it was read; `published` and `decided` count lines.
+    `file` is None until the file was read; `published` counts the lines that were sent, `decided`
+    those that the service has applied, parked or rejected.
     """
 
     file: ImportFile | None = None
@@ -49,16 +53,17 @@ class Course:
 
     @property
     def status(self) -> int:
-        """The exit code of the command, if nothing else ends it."""
+        """The exit code of the command, unless an error ends it with another one."""
         if self.is_begun and not self.is_complete:
             return INCOMPLETE
         return OK if self.is_complete and self.passed else FAILED
 
 
 def end(course: Course, *, dry_run: bool) -> Row:
-    """The last line for programs; counts of lines, and the sums of the file's lines as they stand.
+    """Returns the row that `--json` prints last: counts of lines, and the sums of the amounts in
+    the file.
 
-    `sums` is absolute, by currency; of a bad line nothing is usable.
+    `sums` adds amounts up by currency without their sign; lines that cannot be used are left out.
     """
     file, summary = course.file, course.summary
     sums = _by_currency(summary.sums)
@@ -86,7 +91,9 @@ def _by_currency(sums: Mapping[LineGroup, int]) -> Counter[str]:
 
 
 def line_row(planned: PlannedLine) -> Row:
-    """A row that says what would become of a line."""
+    """Returns the row that `--dry-run` prints for a line: what an import would do with it, and
+    why.
+    """
     line = planned.line
     return {
         "what": "line",
@@ -101,7 +108,9 @@ def line_row(planned: PlannedLine) -> Row:
 
 
 def bad_line_row(bad: BadLine) -> Row:
-    """A row for a line that cannot be used; its values are shown as they stand in the file."""
+    """Returns the row that `--dry-run` prints for a line that cannot be used: its number in the
+    file and the reason, without its amount and id.
+    """
     return {
         "what": "line",
         "line": bad.n,
@@ -115,17 +124,20 @@ def bad_line_row(bad: BadLine) -> Row:
 
 
 def would_be(summary: Summary) -> list[Row]:
-    """The rows that say what an import of the file would do."""
+    """Returns the rows that say how many lines an import of the file would apply, park or reject,
+    and with what sums.
+    """
     return [*_sorts(summary, "would_be"), *_bad(summary, "would_be")]
 
 
 def became(
     outcomes: Sequence[OutcomeTotal], earlier: Sequence[OutcomeTotal], summary: Summary
 ) -> list[Row]:
-    """The rows that say what the ledger made of a file, and what of it could not be published.
+    """Returns the rows that say how many lines of a file the service has applied, parked or
+    rejected, and how many lines could not be published.
 
-    `earlier` is what the ledger had made of the file before this import; these lines have no effect
-    now.
+    `earlier` counts the lines of the same file that had been imported before this command;
+    importing them again has no effect.
     """
     before = {_sort(outcome): outcome.lines for outcome in earlier}
     decided: list[Row] = [
@@ -151,7 +163,9 @@ def _sort(outcome: OutcomeTotal) -> tuple[str, str, str | None, str]:
 
 
 def warnings(summary: Summary) -> Iterator[str]:
-    """Sentences about what is allowed in a file and may still be a mistake."""
+    """Yields sentences that warn of things in a file that are allowed and may still be mistakes,
+    such as overpaid lines.
+    """
     if summary.impossible:
         yield (
             f"{summary.impossible} of the unknown lines have an id that no line can have: its "
@@ -166,7 +180,7 @@ def warnings(summary: Summary) -> Iterator[str]:
         yield (
             f"{ambiguous} of the lines have the id and the sum of lines that another file has "
             "brought, and could be paid once more: say --known-lines skip if they are the same "
-            "payments, --known-lines pay if they are further ones"
+            "payments, --known-lines pay if every repeated line of this file is a further one"
         )
     if not summary.overpays:
         return

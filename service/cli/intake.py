@@ -1,4 +1,6 @@
-"""`bursar-bridge intake`: topics that bad records have stopped, and their resumption."""
+"""The work of `bursar-bridge intake`: shows input topics that the service has stopped because of
+bad records, and resumes them.
+"""
 
 from collections.abc import Sequence
 
@@ -35,7 +37,9 @@ STOPS = Listing(
 
 
 def list_stops(topic: str | None, institution: str | None, options: ListOptions) -> None:
-    """Lists what is stopped; where records are left in Kafka, their number is not shown."""
+    """Lists the stopped topics. If a topic is stopped for all institutions, its waiting records are
+    still in Kafka, and their number is not shown.
+    """
     require_topic(topic, INPUTS)
     states = read_database(lambda connection: intake_stops.find(connection, topic, institution))
     rows = [_row(state) for state in states[: options.limit]]
@@ -49,7 +53,7 @@ def resume(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Ends the stops that the options select."""
+    """Lets the service apply the records of the stopped topics again that the options select."""
     if topic is None and not bulk.every:
         raise usage_error("name one of --topic (--institution), --all")
     require_topic(topic, INPUTS)

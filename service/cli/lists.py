@@ -1,4 +1,6 @@
-"""How a list is declared: its columns, which are shown without `--wide`, and what each holds."""
+"""Declares a command's list: its columns, which of them are shown without `--wide`, and what kind
+of value each holds.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,9 @@ _HEADINGS = {
 
 
 class Kind(Enum):
-    """What a column holds, and so what may be done to it where space is short."""
+    """The kind of a column's values, which decides whether they may be cut or broken on a narrow
+    terminal.
+    """
 
     ID = auto()  # names something; stands whole on one line, always
     NUMBER = auto()  # a count or an amount; whole, and to the right
@@ -31,11 +35,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `name` is the member of the row, and the name in JSON.
+    """One column. `name` is the key of the column's value in a row, and its name in JSON.
 
-    With `wide` the column is shown only with --wide. `unless` names another column: this one is
-    shown without --wide, too, as soon as a row lacks a value in the other. `colours`: of single
-    values.
+    If `wide` is set, the column is shown only when the command is called with --wide. `unless`
+    names another column: if a row has no value in that other column, this column is shown even
+    without --wide. `colours` gives colours to some values of the column.
     """
 
     name: str
@@ -46,7 +50,9 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """What stands above the column in a table, and before a value that stands below its row."""
+        """The heading of the column in a table; it also stands before a value that is printed below
+        its row for lack of room.
+        """
         return _HEADINGS.get(self.name, self.name.replace("_", " "))
 
 
@@ -58,17 +64,21 @@ sentence = partial(Column, kind=Kind.SENTENCE)
 
 
 def place(*, unless: str | None = None) -> tuple[Column, ...]:
-    """Where a record stood in Kafka; `unless` is a column that names the record otherwise."""
+    """Returns the columns topic, partition and offset of a record in Kafka. If `unless` names a
+    column, such as the record's id, they are shown without --wide only if a row has no value in it.
+    """
     names = ("topic", "partition", "offset")
     return tuple(identifier(name, wide=unless is not None, unless=unless) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: its columns, the most important first, and `nothing`, the line for an empty list.
+    """The declaration of a list: its columns, the most important first, and `nothing`, the line
+    that is printed if the list is empty.
 
-    `json_only` are members that programs get and no table has room for. With a `kind`, such as
-    "parked record", an empty list names the kind and the options that selected from all of them.
+    `json_only` names values of a row that are printed in JSON only. If the list has a `kind`, such
+    as "parked record", and options select nothing, the printed line names the kind and these
+    options.
     """
 
     nothing: str
@@ -77,14 +87,18 @@ class Listing:
     kind: str | None = None
 
     def columns_of(self, rows: Sequence[Row], *, wide: bool) -> Iterator[Column]:
-        """Yields the columns to show for these rows; a column without any value is left out."""
+        """Yields the columns to print for these rows; a column in which no row has a value is left
+        out.
+        """
         for column in self.columns:
             has_value = any(row.get(column.name) is not None for row in rows)
             if has_value and (wide or not column.wide or self._is_needed(column, rows)):
                 yield column
 
     def undeclared(self, rows: Sequence[Row]) -> set[str]:
-        """Returns the members of the rows that the list does not declare."""
+        """Returns the keys of the rows for which the list declares neither a column nor
+        `json_only`; a list that is complete has none.
+        """
         names = {name for row in rows for name in row}
         return names - {column.name for column in self.columns} - self.json_only
 

@@ -1,4 +1,6 @@
-"""`bursar-bridge parked`: records that wait, and what a person decides about them."""
+"""The work of `bursar-bridge parked`: shows parked records, and carries out operators' decisions to
+release or discard them.
+"""
 
 from collections.abc import Sequence
 
@@ -64,7 +66,7 @@ def list_parked(
     record_id: str | None,
     fine: str | None,
 ) -> None:
-    """Lists the parked records that the options select."""
+    """Lists the parked records that the options of `parked list` select, the oldest first."""
     selected = ParkedFilter(
         institution_id=institution,
         wait=wait,
@@ -79,7 +81,9 @@ def list_parked(
 
 
 def show_parked(selected: RecordOptions, record: str | None, value: bool, as_json: bool) -> None:
-    """Shows the records of one identity or place, with what was decided about each."""
+    """Shows the parked records that the operator names by institution and id, or by topic,
+    partition and offset, with earlier decisions about each.
+    """
     require_record(selected, has_all=False)
     meant = filter_of(selected, ParkedFilter(record=record))
     details = read_database(lambda connection: _details(connection, meant))
@@ -96,8 +100,9 @@ def show_parked(selected: RecordOptions, record: str | None, value: bool, as_jso
 def release(
     decision: DecisionOptions, selected: RecordOptions, options: ReleaseOptions, bulk: BulkOptions
 ) -> None:
-    """Applies what is held for its excess, and tries anything else again. A sum without a line pays
-    the fines that the options name.
+    """Applies parked payments that are held because they pay more than is outstanding, and tries
+    other parked records again. A payment that names only a patron pays the fines that `--fine`
+    names.
     """
     named = tuple(map(_named_fine, options.fine or ()))
     if named and bulk.every:
@@ -123,7 +128,7 @@ def _named_fine(text: str) -> tuple[str, str]:
 def discard(
     decision: DecisionOptions, selected: RecordOptions, options: ParkedOptions, bulk: BulkOptions
 ) -> None:
-    """Gives records up: they are rejected as `discarded`."""
+    """Gives parked records up: they become rejected records with the reason `discarded`."""
     _decide("Discard", parked.discard, decision, selected, options, bulk)
 
 

@@ -1,4 +1,6 @@
-"""`bursar-bridge export pause` and `resume`: profiles that are not run for a while."""
+"""The work of `bursar-bridge export pause` and `export resume`: keeps profiles from being run, and
+lets them run again.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -23,14 +25,16 @@ from .tables import instant
 def pause(
     decision: DecisionOptions, profile: list[str] | None, institution: str | None, every: bool
 ) -> None:
-    """Stops the runs of configured profiles."""
+    """Pauses profiles of the profiles file: the service and `export run` do not run them until they
+    are resumed.
+    """
     _decide(decisions.pause, _configured, decision, profile, institution, every)
 
 
 def resume(
     decision: DecisionOptions, profile: list[str] | None, institution: str | None, every: bool
 ) -> None:
-    """Lets paused profiles run again, whether they are configured any more or not."""
+    """Ends the pause of profiles, even of those that the profiles file has no longer."""
     _decide(decisions.resume, _paused, decision, profile, institution, every)
 
 
@@ -85,17 +89,17 @@ def _of_institution(keys: Iterable[decisions.Key], institution: str | None) -> l
 
 
 def pause_in_words(pause: Pause) -> str:
-    """Since when a profile is paused, by whom and why."""
+    """Returns a text that says since when a profile is paused, by whom and why."""
     since = instant(pause.paused_at)
     return f"{pause.profile} is paused since {since} by {pause.operator}: {pause.reason}"
 
 
 async def runnable(pool: Pool, chosen: Sequence[Profile], *, named: bool) -> list[Profile]:
-    """Returns those of the chosen profiles that are not paused, and names the others on standard
+    """Returns those of the chosen profiles that are not paused; names the paused ones on standard
     error.
 
-    Raises OperatorError if the profiles were chosen by name (`named`) and one of them is paused,
-    and ExportsAreOff before a recovery has ended.
+    Raises OperatorError if the operator has chosen the profiles by their codes (`named`) and one of
+    them is paused. Raises ExportsAreOff if a recovery of the database has not ended yet.
     """
     async with pool.acquire() as connection:
         await require_no_recovery(connection)

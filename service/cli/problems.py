@@ -1,4 +1,6 @@
-"""Errors that an operator can correct, as sentences; each ends a command with its exit code."""
+"""Turns exceptions that an operator can correct into messages on standard error and an exit code of
+the command.
+"""
 
 import contextlib
 import ssl
@@ -8,6 +10,7 @@ import asyncpg
 import typer
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from ..restore.findings import TopicUnreadable
 from ..runtime.failures import DATABASE_FAILURES, TRANSIENT
 from ..runtime.problems import Bug, OlderDatabase, OperatorError, Unavailable, summary
 from .errors import FAILED, OLDER, TRY_AGAIN, complain
@@ -25,9 +28,10 @@ IN_THE_WAY = (
 
 @contextlib.contextmanager
 def operator_errors() -> Iterator[None]:
-    """Ends the command with the lines of an error that an operator can correct.
+    """If an exception that an operator can correct comes out of the block, prints its message and
+    ends the command with its exit code.
 
-    Any other error is a bug; it is raised, and its traceback shown.
+    Any other exception is a bug of the program: it is passed on, so that its traceback is shown.
     """
     try:
         yield
@@ -40,24 +44,28 @@ def operator_errors() -> Iterator[None]:
 
 
 def is_operator_error(problem: BaseException) -> bool:
-    """Whether an operator can correct the problem. IllegalStateError of the Kafka client is a bug
-    of this program.
+    """Returns whether `problem` is an error that an operator can correct, such as an unreachable
+    database, and no bug of this program. IllegalStateError is the exception among those of the
+    Kafka client that counts as a bug of this program.
     """
     known = isinstance(problem, (*PLAIN, *FOREIGN, Bug))
     return known and not isinstance(problem, IllegalStateError)
 
 
 def status_of(problem: BaseException) -> int:
-    """The exit code: an older database, and another session in the way, have codes of their own."""
+    """Returns the exit code for an error: 3 if the database is older than Kafka or a topic cannot
+    be read to find that out, 5 if another database session was in the way, else 1.
+    """
     if isinstance(problem, IN_THE_WAY):
         return TRY_AGAIN
-    return OLDER if isinstance(problem, OlderDatabase) else FAILED
+    return OLDER if isinstance(problem, OlderDatabase | TopicUnreadable) else FAILED
 
 
 def error_texts(problem: Exception) -> Sequence[str]:
-    """The lines that an operator sees of an error.
+    """Returns the lines that are printed for an error.
 
-    Of an error of another library only the class is named: its text may hold personal data.
+    For an error of a library, such as the database driver, only its class is named, because its
+    text may hold personal data.
     """
     match problem:
         case OperatorError() | Unavailable():

@@ -1,4 +1,6 @@
-"""The program `bursar-bridge`: its commands, its version, and completion by the tab key."""
+"""Puts the program `bursar-bridge` together from its commands, and adds `--version` and completion
+by the tab key.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -26,10 +28,10 @@ for module in (process, export, files, intake, ledger, records, recovered):
 
 
 class Shell(StrEnum):
-    """The shells that complete commands and options by the tab key.
+    """The shells for which the program offers completion of commands and options by the tab key.
 
-    The shell is named in the option. typer would guess it from the processes above this one, which
-    in an image or under `sudo` are none or those of another shell.
+    The operator names the shell in the option. typer would guess the shell from the parent
+    processes; in a container there are none, and under `sudo` they may be those of another shell.
     """
 
     BASH = "bash"
@@ -90,7 +92,9 @@ def _common(
 
 
 def run() -> None:
-    """Runs the command that the program's arguments name, and ends the process."""
+    """Runs the command that the program's arguments name, and ends the process with the command's
+    exit code.
+    """
     # The script sets a variable and calls the program, which then prints the completions.
     get_completion_inspect_parameters()
     application()

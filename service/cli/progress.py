@@ -1,4 +1,6 @@
-"""Progress bars for commands that take long: on standard error, and only if it is a terminal."""
+"""Progress bars of commands that take long; they are shown on standard error, and only if standard
+error is a terminal.
+"""
 
 import io
 import sys
@@ -16,20 +18,20 @@ from ..export.store import OPEN_FINES_COUNTED_MAX
 
 
 def steps() -> AbstractContextManager[Progress]:
-    """Shows a bar with the number of steps that are done, of all steps."""
+    """Shows a progress bar with the number of steps that are done and the number of all steps."""
     return _shown(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
 
 def batches() -> AbstractContextManager[Progress]:
-    """Shows a bar for `RunBar`; its counts have a line of their own below the description, because
-    the longest code of a profile leaves no room beside it.
+    """Shows the progress bar that `RunBar` moves; its counts are printed on a line below the
+    description, because a long profile code leaves no room for them beside it.
     """
     return _shown(TextColumn("{task.description}\n{task.fields[counts]}"), BarColumn())
 
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Shows `text` with a moving sign as long as the block runs."""
+    """Shows `text` with a moving spinner as long as the `with` block runs."""
     console = Console(file=sys.stderr)
     with console.status(text), _texts_above_the_bar(console):
         yield
@@ -90,11 +92,12 @@ class _TextAbove(io.TextIOBase):
 
 
 class RunBar:
-    """One profile's run: how many of its open fines it has passed, and what it took of them.
+    """The progress bar of one profile's run: how many open fines the run has looked at so far, and
+    how many of them it has put into batches.
 
-    `open_fines` is the most it can take; not all of it may be due. `reasons` counts what it has
-    passed, by the reason why it is not exported now. Where open fines were not counted to their
-    end, the bar moves without a total.
+    `open_fines` is the number of open fines that the run looks at; not all of them may be due.
+    `reasons` counts the fines that the run has not exported, by reason. If there are too many open
+    fines to count them all, the bar moves without a total.
     """
 
     def __init__(self, progress: Progress, text: str, open_fines: int) -> None:
@@ -108,16 +111,22 @@ class RunBar:
 
     @property
     def counts(self) -> str:
-        """The text below the description: batches and fines so far, of how many open fines."""
+        """The text below the bar's description: how many batches there are so far, and how many
+        fines are in them of how many open fines.
+        """
         return f"batches {self._batches}, fines {self._fines} of {self._open} open"
 
     def add(self, manifest: Manifest) -> None:
-        """Counts a batch that was sealed, or would be."""
+        """Adds a batch to the counts: one that the run has sealed, or that it would seal in a
+        preview.
+        """
         self._batches += 1
         self._fines += manifest.count
         self._progress.update(self._task, counts=self.counts)
 
     def passed(self, open_fines: Passed) -> None:
-        """Moves the bar by these open fines, whether the run took them or held them back."""
+        """Moves the bar forward by the number of these open fines, whether the run exports them or
+        not.
+        """
         self.reasons.update(open_fines)
         self._progress.update(self._task, advance=open_fines.total())

@@ -1,4 +1,4 @@
-"""`bursar-bridge purge`: what is older than its retention is counted, or removed."""
+"""The work of `bursar-bridge purge`: counts or removes the data whose retention has ended."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,9 @@ PURGED = Listing(
 
 
 def purge_now(dry_run: bool, as_json: bool) -> None:
-    """Shows how many rows of each kind were removed, or would be."""
+    """Removes the data whose retention has ended, or with `dry_run` only counts it; shows the
+    number of rows of each kind.
+    """
     settings = settings_or_exit()
     with operator_errors():
         counts, ages = asyncio.run(_counted(settings) if dry_run else _purged(settings))
@@ -71,6 +73,6 @@ def _row(
 
 
 def kept_for(kind: Kind, limits: RetentionLimits) -> str:
-    """The retention of a kind in words."""
+    """Returns for how long data of this kind is kept, in words: a number of days, or "ever"."""
     days = kind.days(limits)
     return "ever" if days == FOR_EVER else counted(days, "day")

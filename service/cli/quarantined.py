@@ -1,4 +1,6 @@
-"""`bursar-bridge quarantined`: records that the broker refused, and their release."""
+"""The work of `bursar-bridge quarantined`: shows output records that the Kafka broker refused, and
+queues them again when an operator releases them.
+"""
 
 import re
 
@@ -36,7 +38,9 @@ QUARANTINED = Listing(
 
 
 def list_quarantined(options: ListOptions, topic: str | None) -> None:
-    """Lists the records in quarantine that the options select."""
+    """Lists the records in quarantine for one topic or for all, in the order in which they were
+    queued.
+    """
     require_topic(topic, OUTPUTS)
     selected = QuarantineFilter(topic=topic, limit=options.limit)
     records = read_database(lambda connection: _find(connection, selected))
@@ -44,7 +48,7 @@ def list_quarantined(options: ListOptions, topic: str | None) -> None:
 
 
 def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
-    """Shows one record with its headers, and what was decided about it."""
+    """Shows a record in quarantine with its headers, and operators' earlier decisions about it."""
     meant = QuarantineFilter(_id(record_id))
     for row in read_database(lambda connection: _details(connection, meant, value)):
         show_card(row, as_json)
@@ -53,7 +57,9 @@ def show_quarantined(record_id: str, value: bool, as_json: bool) -> None:
 def release(
     decision: DecisionOptions, bulk: BulkOptions, record_id: str | None, topic: str | None
 ) -> None:
-    """Queues the selected records again unchanged."""
+    """Puts the selected records of the quarantine into the outbox again, unchanged, so that the
+    service sends them once more.
+    """
     if bulk.every == (record_id is not None):
         raise usage_error("name one of --id, --all")
     if topic is not None and not bulk.every:

@@ -1,4 +1,6 @@
-"""`bursar-bridge recover`: makes a restored database go on where the lost one had stopped."""
+"""The work of `bursar-bridge recover`: makes a database that was restored from a backup continue
+where the lost one had stopped.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -43,7 +45,9 @@ Shown = tuple[Recovered, list[WaitingLine], list[Row]]
 
 
 def recover(*, dry_run: bool, yes: bool, operator: str | None, as_json: bool) -> None:
-    """Shows what would be done; unless it is a dry run, asks for a confirmation and does it."""
+    """Shows what the recovery would do; unless `dry_run` is set, asks the operator for a
+    confirmation and recovers the database.
+    """
     who = justification("recover", operator).operator
     settings = settings_or_exit()
 
@@ -139,7 +143,9 @@ def _show(shown: Shown, as_json: bool, *, is_done: bool) -> None:
 
 
 def erasures_in_words(erasures: int) -> str:
-    """What is to be done about the erasures of personal data that the database lacks."""
+    """Returns a sentence that tells the operator to repeat the erasures of personal data that were
+    made after the backup.
+    """
     have = "has" if erasures == 1 else "have"
     what = counted(erasures, "erasure")
     return f"{what} of personal data {have} to be asked for again: `bursar-bridge erase`"

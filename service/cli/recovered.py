@@ -1,4 +1,6 @@
-"""`bursar-bridge recovered lines`, `take` and `drop`: published lines that no fine has taken."""
+"""The work of `bursar-bridge recovered lines`, `take` and `drop`: shows export lines that wait for
+their fines after a recovery, and decides about them.
+"""
 
 from ..database.adopted_lines import recovery_is_open
 from ..database.session import Connection
@@ -42,7 +44,9 @@ def list_lines(
     batch: int | None,
     fine: str | None,
 ) -> None:
-    """Lists the lines that wait; says on standard error that the recovery goes on, if it does."""
+    """Lists the export lines that wait for their fines; if the recovery has not ended yet, says so
+    on standard error.
+    """
     selected = LineFilter(institution, profile, batch, fine, options.limit)
 
     async def question(connection: Connection) -> tuple[bool, list[WaitingLine]]:
@@ -62,7 +66,7 @@ def take(
     profile: str | None,
     batch: int | None,
 ) -> None:
-    """Gives lines to their fines."""
+    """Assigns the waiting export lines that the options select to the fines that they exported."""
     selected = _selected(bulk, institution, line, profile, batch)
     _decide("Take", adopted_lines.take, selected, bulk, decision)
 
@@ -75,7 +79,9 @@ def drop(
     profile: str | None,
     batch: int | None,
 ) -> None:
-    """Gives lines up."""
+    """Gives up the waiting export lines that the options select: they count as refused, and their
+    fines may be exported again.
+    """
     selected = _selected(bulk, institution, line, profile, batch)
     _decide("Drop", adopted_lines.drop, selected, bulk, decision)
 
@@ -110,7 +116,7 @@ def _decide(
 
 
 def line_row(line: WaitingLine) -> Row:
-    """A line that waits as it is shown."""
+    """Returns the row that lists print for an export line that waits for its fine."""
     remaining = None if line.remaining is None else money(line.remaining, line.currency)
     return {
         "bursar_transaction_id": line.key.bursar_transaction_id,

@@ -1,5 +1,5 @@
-"""`bursar-bridge recovered accounts`, `decisions` and `batches`: what a recovery has adopted, and
-what people have to decide again.
+"""The work of `bursar-bridge recovered accounts`, `decisions` and `batches`: shows what a recovery
+has taken over from Kafka, and what operators have to decide again.
 """
 
 import asyncpg
@@ -62,13 +62,17 @@ DECISIONS = Listing(
 
 
 def list_batches(options: ShowOptions) -> None:
-    """Lists the batches that were adopted, and how many of their lines still wait."""
+    """Lists the batches that a recovery has taken over from Kafka, and how many lines of each still
+    wait for their fines.
+    """
     rows = read_database(recovered.batches)
     show(BATCHES, [batch_row(row) for row in rows], options.as_json, wide=options.wide)
 
 
 def list_accounts(*, every: bool, wide: bool, as_json: bool) -> None:
-    """Lists the accounts whose balance is not the one that was published before the recovery."""
+    """Lists the accounts whose balance differs from the last one that was published before the
+    recovery; with `every`, also the others.
+    """
     rows = read_database(
         lambda connection: recovered.accounts(connection, differing=not every), snapshot=True
     )
@@ -76,21 +80,27 @@ def list_accounts(*, every: bool, wide: bool, as_json: bool) -> None:
 
 
 def list_decisions(options: ShowOptions) -> None:
-    """Lists the decisions of people that the restored database lacked."""
+    """Lists the operators' decisions that had been published to Kafka and that the restored
+    database lacked.
+    """
     rows = read_database(recovered.decisions)
     show(DECISIONS, [decision_row(row) for row in rows], options.as_json, wide=options.wide)
 
 
 def batch_row(row: asyncpg.Record) -> Row:
-    """An adopted batch as it is shown."""
+    """Returns the row that lists print for a batch that a recovery has taken over from Kafka."""
     return {**row, "total": money(row["total"], row["currency"])}
 
 
 def account_row(row: asyncpg.Record) -> Row:
-    """An account whose readers knew more, as it is shown."""
+    """Returns the row that lists print for an account about which Kafka had newer events than the
+    restored database.
+    """
     return with_money(row, ("published_active", "published_transferred", "active", "transferred"))
 
 
 def decision_row(row: asyncpg.Record) -> Row:
-    """A decision that the database lacked, as it is shown."""
+    """Returns the row that lists print for a decision that was in Kafka and not in the restored
+    database.
+    """
     return {**row, "subject": orjson.loads(row["subject"]), "details": orjson.loads(row["details"])}

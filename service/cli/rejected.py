@@ -1,4 +1,6 @@
-"""`bursar-bridge rejected`: rejected records, and what a person decides about them."""
+"""The work of `bursar-bridge rejected`: shows rejected records, and carries out operators'
+decisions to replay or discard them.
+"""
 
 from ..apply.operator_actions import actions_on
 from ..core.words import Reason, RejectedState
@@ -55,7 +57,9 @@ def list_rejected(
     record_id: str | None,
     former_because: Reason | None,
 ) -> None:
-    """Lists rejected records; `former_because` is the former name of the filter `because`."""
+    """Lists rejected records; `former_because` is the value of `--reason`, an older name of the
+    option `--because`.
+    """
     if former_because is not None:
         if because is not None:
             raise usage_error("--because, --reason: are the same here, --reason is the former name")
@@ -79,7 +83,9 @@ def list_rejected(
 
 
 def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
-    """Shows the records of one identity or place, with what was decided about each."""
+    """Shows the rejected records that the operator names by institution and id, or by topic,
+    partition and offset, with earlier decisions about each.
+    """
     require_record(selected, has_all=False)
     meant = filter_of(selected, RejectedFilter())
     rows = read_database(lambda connection: _details(connection, meant, value))
@@ -92,14 +98,16 @@ def show_rejected(selected: RecordOptions, value: bool, as_json: bool) -> None:
 def replay(
     decision: DecisionOptions, selected: RecordOptions, bulk: BulkOptions, because: Reason | None
 ) -> None:
-    """Decides the selected rejected records again."""
+    """Tries to apply the selected rejected records once more."""
     _decide("Replay", rejected.replay, decision, selected, bulk, because)
 
 
 def discard(
     decision: DecisionOptions, selected: RecordOptions, bulk: BulkOptions, because: Reason | None
 ) -> None:
-    """Notes that nothing more is to be done about records."""
+    """Marks the selected rejected records as discarded, because nothing more is to be done about
+    them.
+    """
     _decide("Discard", rejected.discard, decision, selected, bulk, because)
 
 

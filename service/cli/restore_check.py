@@ -1,4 +1,6 @@
-"""`bursar-bridge restore-check`: is this database older than Kafka, and what was found."""
+"""The work of `bursar-bridge restore-check`: shows whether the database is older than the records
+in Kafka, and carries out operators' decisions about it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -39,7 +41,9 @@ BILLED = Listing(
 
 
 def show_check(as_json: bool) -> None:
-    """Shows the verdict, if there is one, and what the check finds now."""
+    """Shows the stored verdict that keeps the service from writing, if there is one, and what the
+    restore check finds now.
+    """
     _show(_state(lambda pool, settings: operators.read_state(pool, new_check(settings))), as_json)
 
 
@@ -57,7 +61,9 @@ def _state(question: Callable[[Pool, Settings], Awaitable[operators.State]]) -> 
 def clear(
     decision: DecisionOptions, accept_existing_topics: bool, accept_foreign_records: bool
 ) -> None:
-    """Lifts the verdict, unless the check still finds anything."""
+    """Removes the verdict that keeps the service from writing, unless the restore check still finds
+    something wrong.
+    """
     if accept_existing_topics and accept_foreign_records:
         raise usage_error("name one of --accept-existing-topics, --accept-foreign-records")
     why = justification(decision.reason, decision.operator)
@@ -86,7 +92,9 @@ def clear(
 
 
 def accept_move(decision: DecisionOptions) -> None:
-    """Makes the database belong to the cluster and the prefix that the settings lead to."""
+    """Stores that the database belongs to the Kafka cluster and the topic prefix that the settings
+    name now.
+    """
     settings = settings_or_exit()
     why = justification(decision.reason, decision.operator)
 
@@ -107,7 +115,9 @@ def accept_move(decision: DecisionOptions) -> None:
 
 
 def show_billed(unknown: bool, as_json: bool) -> None:
-    """Lists the published manifests, with `unknown` only those that this database lacks."""
+    """Lists the manifests that are in Kafka; with `unknown`, only those of batches that this
+    database does not know.
+    """
     settings = settings_or_exit()
     topic = f"{settings.topic_prefix}export-manifest.v1"
     group = settings.consumer_group
@@ -129,15 +139,15 @@ def _place(batch: operators.PublishedManifest) -> tuple[str, int]:
 
 
 def billed_row(batch: operators.PublishedManifest) -> Row:
-    """The row that the list of published manifests has for a manifest."""
+    """Returns the row that `restore-check billed` prints for a manifest."""
     row = {column.name: batch.manifest.get(column.name) for column in BILLED.columns}
     sealed_at = instant(row["sealed_at"]) or row["sealed_at"]
     return {**row, "sealed_at": sealed_at, "known_here": batch.is_known}
 
 
 def way_out(findings: Sequence[Finding], *, is_new: bool = False) -> str:
-    """What to do about findings of the check, in a sentence. `is_new`: of a new database, to which
-    there is nothing to recover.
+    """Returns a sentence that tells the operator what to do about findings of the restore check.
+    `is_new` says that the database is new, so that there is nothing to recover.
     """
     kinds = {finding.kind for finding in findings}
     if FindingKind.OTHER_KAFKA in kinds:
@@ -196,9 +206,10 @@ def _show(state: operators.State, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the service would stop now: the message with which it would.
+    """The message with which the service would stop if it were started now.
 
-    `is_elsewhere`: the settings lead to another Kafka cluster or topic prefix than the database's.
+    `is_elsewhere` says that the settings name another Kafka cluster or topic prefix than the one to
+    which the database belongs.
     """
 
     message: str
@@ -206,7 +217,9 @@ class Stop:
 
 
 async def stop_of(settings: Settings, pool: Pool) -> Stop | None:
-    """Why the service would stop now; None if it would start. Raises CannotAsk."""
+    """Returns why the service would stop if it were started now; None if it would run. Raises
+    CannotAsk.
+    """
     state = await operators.read_state(pool, new_check(settings))
     elsewhere = [each for each in state.findings if each.kind is FindingKind.OTHER_KAFKA]
     if elsewhere:
@@ -219,10 +232,11 @@ async def stop_of(settings: Settings, pool: Pool) -> Stop | None:
 
 
 async def warn_of_older_database(settings: Settings, pool: Pool) -> bool:
-    """Returns whether the database is older than Kafka; prints a warning if it is, or if that
-    cannot be found out.
+    """Returns whether the database is older than the records in Kafka; prints a warning if it is,
+    or if Kafka cannot be asked.
 
-    Used by commands that only read, whose result would be misleading without the warning.
+    Commands that only read use this function, because without the warning their result could
+    mislead the operator.
     """
     try:
         stop = await stop_of(settings, pool)

@@ -1,4 +1,6 @@
-"""What a command works with: the profiles of the file, and the database."""
+"""Gives a command what it works with: the profiles of the profiles file, and connections to the
+database.
+"""
 
 import asyncio
 import contextlib
@@ -26,9 +28,11 @@ Result = TypeVar("Result")
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Pool]:
-    """Connections for one command. Log lines go to standard error: results are on standard output.
+    """Opens the database connections of one command. Log lines go to standard error, because
+    standard output is for the command's results.
 
-    Raises OperatorError if the schema is older than this release, and what the driver raises.
+    Raises OperatorError if the database lacks migrations of this release, and the errors of the
+    database driver.
     """
     configure_logging(settings.log_level, log_format(settings, sys.stderr))
     url = settings.database_url.get_secret_value()
@@ -44,10 +48,11 @@ Question = Callable[[Connection], Awaitable[Result]]
 
 
 def read_database(question: Question[Result], *, snapshot: bool = False) -> Result:
-    """Runs a command that only reads: calls `question` with a connection, returns its result.
+    """Does the work of a command that only reads: calls `question` with a database connection, and
+    returns its result.
 
-    With `snapshot` all that it reads is as of one instant. Ends the command if the settings are
-    faulty or the database cannot be read.
+    With `snapshot`, everything that `question` reads is read in one transaction, from one snapshot
+    of the database. Ends the command if the settings are faulty or the database cannot be read.
     """
     settings = settings_or_exit()
     with operator_errors():
@@ -57,8 +62,8 @@ def read_database(question: Question[Result], *, snapshot: bool = False) -> Resu
 async def ask_database(
     settings: Settings, question: Question[Result], *, snapshot: bool = False
 ) -> Result:
-    """Runs a question as `read_database` does, for a command that does more than read. Raises what
-    `database` raises.
+    """Calls `question` with a database connection, as `read_database` does, but leaves errors to
+    the caller, which may also write. Raises what `database` raises.
     """
     async with database(settings) as pool, pool.acquire() as connection:
         if not snapshot:
@@ -69,9 +74,10 @@ async def ask_database(
 
 @contextlib.asynccontextmanager
 async def writing(settings: Settings) -> AsyncIterator[Writer]:
-    """What a command writes with; first the database is compared with Kafka.
+    """Opens the database for a command that writes, after comparing it with Kafka.
 
-    Raises OlderDatabase if the database is older, and CannotAsk if Kafka does not answer.
+    Raises OlderDatabase if the database is older than the records in Kafka, and CannotAsk if Kafka
+    does not answer.
     """
     async with database(settings) as pool:
         guard = new_guard(settings, pool)
@@ -83,35 +89,42 @@ async def writing(settings: Settings) -> AsyncIterator[Writer]:
 
 
 def applier_of(settings: Settings, writer: Writer) -> Applier:
-    """The write path of the ledger, for a command. Raises InvalidProfile."""
+    """Returns the object through which a command writes to the ledger. Raises InvalidProfile."""
     file = settings.profiles_file
     profiles = NO_PROFILES if file is None else read_profiles(file)
     return new_applier(settings, writer, lambda: None, profiles=profiles)
 
 
 async def raise_if_older(settings: Settings) -> None:
-    """Compares the database with Kafka, for a command that first shows what it would write."""
+    """Raises OlderDatabase if the database is older than the records in Kafka; a command calls this
+    before it shows what it would write.
+    """
     async with database(settings) as pool:
         await new_guard(settings, pool).ask()
 
 
 def log_format(settings: Settings, stream: TextIO) -> LogFormat:
-    """Text if the log goes to a terminal, unless the setting says otherwise."""
+    """Returns the format of log lines: readable text if the log goes to a terminal, unless
+    BURSAR_LOG_FORMAT is set.
+    """
     is_set = "log_format" in settings.model_fields_set
     return settings.log_format if is_set or not stream.isatty() else "console"
 
 
 def required_profiles(settings: Settings, purpose: str) -> Profiles:
-    """Reads the profiles. Raises OperatorError, with the `purpose`, if no file is configured."""
+    """Reads the profiles. Raises OperatorError if no profiles file is configured; its text says for
+    what `purpose` the file is required.
+    """
     if settings.profiles_file is None:
         raise OperatorError(f"BURSAR_PROFILES_FILE: is required to {purpose}")
     return read_profiles(settings.profiles_file)
 
 
 def profiles_named(profiles: Profiles, codes: Collection[str]) -> list[Profile]:
-    """The profiles of these codes, in the order of the file.
+    """Returns the profiles that have these codes, in the order of the profiles file.
 
-    Ends the command with 2, and names those that there are, if one of the codes is unknown.
+    If one of the codes is unknown, prints the codes that exist and ends the command with exit code
+    2.
     """
     known = [profile.code for profile in profiles.profiles]
     if not set(codes) <= set(known):

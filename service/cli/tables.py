@@ -1,8 +1,9 @@
-"""Lists and cards for people, JSON lines for programs.
+"""Prints the results of commands: tables and single entries ("cards") for people, JSON lines for
+programs.
 
-On a terminal a list fits its width: texts are cut, and columns for which there is no room follow
-below their row. Identifiers and numbers always stand whole on one line. Elsewhere (a pipe, a file)
-nothing is cut or continued, and nothing has a colour.
+On a terminal, a table is fitted to the width: long texts are cut, and values of columns for which
+there is no room are printed below their row. Identifiers and numbers are never cut or broken. If
+the output is no terminal but a pipe or a file, nothing is cut, broken or coloured.
 """
 
 import re
@@ -30,7 +31,9 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 
 
 def show(listing: Listing, rows: Sequence[Row], as_json: bool, *, wide: bool = False) -> None:
-    """A list for people, or a JSON object per line with the same names."""
+    """Prints rows as a table for people, or with `as_json` as one JSON object per line with the
+    same names.
+    """
     assert not listing.undeclared(rows), listing.undeclared(rows)
     if as_json:
         show_json(rows)
@@ -48,7 +51,9 @@ def show(listing: Listing, rows: Sequence[Row], as_json: bool, *, wide: bool = F
 
 
 def show_card(row: Row, as_json: bool) -> None:
-    """Shows what is known of one thing: a paragraph for each member that has a value."""
+    """Prints what is known of one thing, such as a batch: one entry for each key of `row` that has
+    a value.
+    """
     if as_json:
         show_json([row])
         return
@@ -256,5 +261,7 @@ def _printed(value: object) -> str:
 
 
 def instant(value: datetime) -> str:
-    """An instant as options take it, in UTC and without a blank, so that no line breaks in it."""
+    """Returns an instant as text in UTC, in the form that options accept; it has no blank at which
+    a line could be broken.
+    """
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,6 @@
-"""Instants, ages and amounts as people write and read them."""
+"""Converts instants, ages and amounts between values of the program and texts that operators write
+and read.
+"""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +17,9 @@ _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def parse_instant(option: str, text: str | None) -> datetime | None:
-    """The instant that an option names, None without the option. Exits with 2 if it is none."""
+    """Returns the instant that an operator has given as the value of an option; None if the option
+    was not given. Ends the command with exit code 2 if the text is no instant.
+    """
     moment = values.instant(text)
     if text is not None and moment is None:
         raise usage_error(f"{option}: {values.INSTANT_RULE}")
@@ -23,7 +27,7 @@ def parse_instant(option: str, text: str | None) -> datetime | None:
 
 
 def age(seconds: int) -> str:
-    """An age in its two largest units, such as 3d 4h."""
+    """Returns an age as text, in its two largest units, such as 3d 4h."""
     parts: list[str] = []
     for name, size in _SECONDS.items():
         count, seconds = divmod(seconds, size)
@@ -33,7 +37,9 @@ def age(seconds: int) -> str:
 
 
 def parse_age(text: str | None) -> int | None:
-    """The seconds of an age such as 90, 45m, 12h, 3d; None without one. Exits with 2."""
+    """Returns the seconds of an age such as 90, 45m, 12h or 3d; None for None. Ends the command
+    with exit code 2 for another text.
+    """
     if text is None:
         return None
     match = _AGE.fullmatch(text.strip())
@@ -43,20 +49,26 @@ def parse_age(text: str | None) -> int | None:
 
 
 def money(minor: int | None, currency: str | None) -> str | None:
-    """An amount of minor units with the decimals of its currency; None where one is missing."""
+    """Returns an amount in minor units (cents) as text with the decimals of its currency; None if
+    the amount or the currency is None.
+    """
     return None if minor is None or currency is None else format_minor(minor, currency)
 
 
 def with_money(row: asyncpg.Record, amounts: Iterable[str]) -> dict[str, object]:
-    """A row that has a `currency`; its `amounts`, in minor units, with the currency's decimals."""
+    """Returns the row with those of its columns that `amounts` names converted from minor units to
+    text with the decimals of the row's `currency`.
+    """
     return {**row, **{name: money(row[name], row["currency"]) for name in amounts}}
 
 
 def removed_after(days: int | None) -> str | None:
-    """What stands in place of what the purge has removed; None if it is still there."""
+    """Returns the text that is shown instead of data which the purge has removed; None if `days` is
+    None because the data is still there.
+    """
     return None if days is None else f"removed after {counted(days, 'day')}"
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun: 1 fine, 2 fines."""
+    """Returns a count with its noun in singular or plural, such as 1 fine or 2 fines."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

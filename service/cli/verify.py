@@ -1,4 +1,6 @@
-"""`bursar-bridge export verify`: files against their manifests, on the bursar's side."""
+"""The work of `bursar-bridge export verify`: compares the XML files of batches with their
+manifests, on a machine of the bursar without a database.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +30,9 @@ KEPT = (
 
 
 def verify_files(paths: list[Path], manifest: Path | None, previous: Path | None) -> None:
-    """Complains of each difference, and ends with 1 if there is one; needs no settings."""
+    """Prints each difference between a file and its manifest on standard error; if there is one,
+    ends the command with exit code 1. Needs no settings.
+    """
     files, others = _files(paths)
     alone = len(paths) == 1 and paths[0].is_file()
     if not alone and (manifest is not None or previous is not None):
@@ -85,7 +89,8 @@ def _needed(manifest: Manifest) -> Manifest:
 
 
 def _text(difference: Difference) -> str:
-    place = "" if difference.line is None else f"line {difference.line}: "
+    number = difference.element_number
+    place = "" if number is None else f"line {number}: "
     return f"{place}{difference.field}: {difference.text}"
 
 

@@ -1,1 +1,3 @@
-"""Reads Kafka: membership in the consumer group, offsets and polls."""
+"""Reads the input topics from Kafka: membership in the consumer group, offsets, and polls of
+records.
+"""

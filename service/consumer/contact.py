@@ -1,9 +1,10 @@
-"""Whether the brokers answer, and whether records come from each partition that is read here.
+"""Finds out whether the Kafka brokers answer, and whether they still deliver records of each
+partition that this process reads.
 
-A broker that hangs keeps its connections, so that the client waits without an error. Therefore the
-ends of the topics are also requested from the brokers, in addition to the polls. This continues
-while the intake waits for the database, so that readiness can tell whether Kafka or the database is
-silent.
+A broker that hangs keeps its connections open, so that the Kafka client waits and reports no error.
+Therefore the process not only polls for records, but also asks the brokers regularly for the end
+offsets of the topics. The process asks for the end offsets even while the intake waits for the
+database, so that the readiness checks can tell whether Kafka or the database does not answer.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
+from ..kafka.causes import LastProblem, last_problem
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import wait_any
 from .membership import Member
@@ -26,7 +28,9 @@ NAMED_MAX = 5
 
 @dataclass(slots=True)
 class PartitionContact:
-    """What is known of a partition that this process reads; times are of the monotonic clock."""
+    """What is known of a partition that this process reads: when it was last fetched, and its
+    offsets; times ending in `_ns` are nanoseconds of the monotonic clock.
+    """
 
     fetched_ns: int  # the last fetch, or when the partition was assigned
     fetched_at: int | None = None  # the client's own mark of it
@@ -37,8 +41,8 @@ class PartitionContact:
 
     @property
     def lag(self) -> int | None:
-        """How many records of the partition are not applied yet; None if that is not known yet.
-        Markers of transactions count as records.
+        """The number of records of the partition that are not applied yet; None while that is not
+        known. The control records that Kafka writes for producers' transactions are counted too.
         """
         if self.end is None or self.next_offset is None:
             return None
@@ -46,10 +50,12 @@ class PartitionContact:
 
 
 class Contact:
-    """The contact of one intake with the brokers, over all its memberships.
+    """Watches when the brokers last answered this process, even if it leaves the consumer group and
+    joins again.
 
-    `topics` are full names of topics. `silence_seconds_max` is the time for which the brokers, or a
-    partition, may be silent before that counts as a problem.
+    `topics` are the full names of the input topics, with the installation's prefix.
+    `silence_seconds_max` is for how many seconds the brokers may leave requests, or the fetches of
+    a partition, unanswered before that is reported as a problem.
     """
 
     def __init__(
@@ -64,9 +70,12 @@ class Contact:
         self._places: dict[TopicPartition, PartitionContact] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._ask_at_ns = 0
+        self._last = LastProblem()
 
     def attach(self, member: Member | None) -> None:
-        """Watches a new membership, whose client has just had an answer; None ends the watch."""
+        """Begins to watch a new member of the group, whose client has just had an answer from a
+        broker; None ends the watch.
+        """
         self._member = member
         self._places = {}
         if member is not None:
@@ -75,27 +84,36 @@ class Contact:
             self._show()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Updates the times of the last answers every second, until `stop` is set."""
+        """Updates the times of the brokers' last answers every second, until `stop` is set."""
         self._is_running, self._answered_ns = True, time.monotonic_ns()
         try:
-            while not stop.is_set():
-                self.update()
-                await wait_any((stop,), UPDATE_MS)
+            with last_problem() as self._last:
+                while not stop.is_set():
+                    self.update()
+                    await wait_any((stop,), UPDATE_MS)
         finally:
             self._is_running = False
             await self._end_asking()
 
+    def heard(self) -> None:
+        """Notes that a broker has answered a request that this class did not send, for example with
+        a refusal.
+        """
+        self._answered_ns = time.monotonic_ns()
+
     def problem(self) -> str | None:
-        """A sentence that says that no broker answers; None if a broker does, or if `run` has
-        ended.
+        """Returns a sentence that says that no broker answers, with the cause if the client knows
+        one; None if a broker answers, or if `run` has ended.
         """
         if not self._is_running or not self._is_silent(self._answered_ns):
             return None
-        return f"no broker has answered for {self._silence_seconds} s or longer"
+        text = f"no broker has answered for {self._silence_seconds} s or longer"
+        cause = self._last.cause_since(self._answered_ns)
+        return f"{text}: {cause}" if cause else text
 
     def unread_problem(self) -> str | None:
-        """A sentence that names partitions which are assigned to this process and not fetched
-        although they may hold more records; None if there is no such partition.
+        """Returns a sentence with the partitions that are assigned to this process and not fetched
+        although they may have more records; None if there is no such partition.
         """
         unread = sorted(self.unread())
         if not unread:
@@ -105,8 +123,8 @@ class Contact:
         return f"no records come from {names}{more}"
 
     def unread(self) -> frozenset[TopicPartition]:
-        """Partitions that were not fetched for too long, of which no record is prefetched, and that
-        are not known to be read to their end.
+        """Returns the partitions from which no fetch was answered for too long, although the client
+        has no prefetched records of them and they may not be read to their end.
         """
         member = self._member
         if member is None or not self._is_running or self.problem() is not None:
@@ -118,8 +136,8 @@ class Contact:
         )
 
     def update(self) -> None:
-        """Notes when partitions were fetched, asks the brokers for the ends when it is time, and
-        sets the gauges.
+        """Notes when each partition was last fetched, asks the brokers for the end offsets every
+        two seconds, and sets the gauges of the metrics.
         """
         if self._member is not None:
             self._note(self._member)

@@ -1,7 +1,9 @@
-"""The consumer group: what it has assigned to this member, and whether it reads every topic.
+"""The consumer group: which partitions it has assigned to this process, and whether its members
+together read every input topic.
 
-If a topic is deleted, the group revokes its partitions without an error and continues with the
-other topics, so that no member would report anything.
+If a topic is deleted, the Kafka client gives up its partitions without an error and continues with
+the other topics. Because nothing reports a deleted topic, the service itself looks for topics that
+are absent.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
 
 from ..kafka.clients import KafkaUnavailable, new_admin, running
 from ..runtime.failures import ConsumerLost
-from ..runtime.problems import RecordsGone
+from ..runtime.problems import RecordsGone, result_or_exception
 from ..runtime.telemetry import Event, get_log
 from ..settings.access import KafkaAccess
 
@@ -27,8 +29,9 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The topics that are read: the contract of each full topic name, and where reading begins in a
-    topic that was not read before.
+    """The topics that the intake reads: `contracts` maps the full name of each topic to its name
+    without the installation's prefix, and `start_at_latest` says whether a topic that was never
+    read is read from its end instead of its beginning.
     """
 
     group_id: str
@@ -38,7 +41,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class IntakePauses:
-    """Times for which the intake waits; they are constants and not settings."""
+    """How long the intake waits at various points, in units that the names give; operators cannot
+    set these times.
+    """
 
     commit_interval_ms: int = 500  # between commits of offsets to Kafka
     coverage_interval_ms: int = 4_000  # between questions to the group
@@ -49,7 +54,10 @@ class IntakePauses:
 
 
 def end_of_reading(problem: KafkaError) -> Exception:
-    """Returns what ends the process when a member meets one error after the other."""
+    """Returns the exception to raise when fetching records has failed too often in a row:
+    ConsumerLost, after which the intake joins the group again, or RecordsGone, which ends the
+    process, if the next offset does not exist in the topic.
+    """
     if isinstance(problem, OffsetOutOfRangeError):
         return RecordsGone(
             "an input topic does not have the offset that comes next, again and again: "
@@ -59,13 +67,16 @@ def end_of_reading(problem: KafkaError) -> Exception:
 
 
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """The partitions that the group has assigned to this member, as the client's callbacks say.
+    """Remembers which partitions the group has assigned to this process; the Kafka client calls its
+    methods at a rebalance.
 
-    The client logs and ignores errors of a callback, so the callbacks only store what has happened.
-    The client may return records before a callback has ended, from a position that it chooses
-    itself; therefore the first line of the callback pauses the partitions. The member then loads
-    the offsets, seeks and resumes. This may take long, because heartbeats are sent meanwhile.
-    `changed` is set when the offsets that were loaded are not valid any more.
+    The client logs and ignores exceptions that these callbacks raise, so they only store what has
+    happened, for the intake to act on. The client may return records of newly assigned partitions
+    from a position of its own choice, even before the callback has ended; therefore the callback
+    pauses the partitions first. The class Member then loads the offsets from the database, seeks to
+    them and resumes the partitions. Loading the offsets may take long without harm, because the
+    client keeps sending heartbeats to the group. `changed` is set when the assignment has changed
+    or reading has failed, so that the offsets have to be loaded again.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
@@ -76,18 +87,19 @@ class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the cli
         self.problem: Exception | None = None
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Called by the client after each rebalance."""
-        try:
-            self._consumer.pause(*assigned)
-        except Exception as problem:  # noqa: BLE001 - kept for the loop, which raises it
-            self.problem = problem
+        """Pauses and remembers the partitions that this process has now; the client calls it after
+        each rebalance.
+        """
+        paused = result_or_exception(lambda: self._consumer.pause(*assigned))
+        if isinstance(paused, Exception):
+            self.problem = paused  # for the loop, which raises it
         self.assigned = frozenset(assigned)
         self.has_joined = True
         self.changed.set()
         log.info(Event.PARTITIONS_ASSIGNED, partitions=len(assigned))
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Called by the client before each rebalance."""
+        """Forgets all assigned partitions; the client calls it before each rebalance."""
         self.assigned = frozenset()
         self.changed.set()
         if revoked:
@@ -95,7 +107,9 @@ class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the cli
 
 
 class Coverage:
-    """Finds absent topics in the client's metadata, and unread partitions by asking the group."""
+    """Finds input topics that do not exist, in the client's metadata, and partitions that no member
+    reads, by asking the group's coordinator.
+    """
 
     def __init__(
         self,
@@ -117,9 +131,12 @@ class Coverage:
         self._is_known = True
 
     def problem(self) -> str | None:
-        """A sentence that names the topics that are absent, or else the topics with partitions that
-        no member reads; None if all are read.
+        """Returns a sentence that names the topics that the service has no right to read; or else
+        those that do not exist; or else those with partitions that no member reads. Returns None if
+        all topics are read.
         """
+        if unauthorized := self._unauthorized():
+            return f"the brokers do not let the service read {', '.join(unauthorized)}"
         if absent := self.absent():
             is_any_there = len(absent) < len(self._source.contracts)
             hint = "" if is_any_there else ": is BURSAR_TOPIC_PREFIX right?"
@@ -128,19 +145,30 @@ class Coverage:
         return f"nobody in the group reads all of {', '.join(unread)}" if unread else None
 
     def absent(self) -> list[str]:
-        """The topics that the cluster does not have, as far as the client knows."""
+        """Returns the input topics that do not exist according to the client's metadata; none
+        before the process has joined the group.
+        """
         if not self._group.has_joined:
             return []
         return [topic for topic in sorted(self._source.contracts) if not self._numbers(topic)]
 
+    def _unauthorized(self) -> list[str]:
+        """The topics that the brokers do not show to this client."""
+        # A private name of the pinned client: a test holds that it is there.
+        names = self._consumer._client.cluster.unauthorized_topics
+        return sorted(names & self._source.contracts.keys())
+
     def unread(self) -> frozenset[TopicPartition]:
-        """The partitions that no member of the group has, by the last answer of the group."""
+        """Returns the partitions that are assigned to no member of the group, according to the last
+        two answers of its coordinator.
+        """
         return self._unread - self._group.assigned
 
     def update(self) -> None:
-        """Asks the group from time to time, in the background, which partitions its members have.
+        """Asks the group's coordinator every few seconds, in the background, which partitions are
+        assigned to which members.
 
-        A member that has all partitions itself does not ask.
+        If all partitions are assigned to this process itself, it does not ask the coordinator.
         """
         if self._task is not None and self._task.done():
             task, self._task = self._task, None
@@ -159,7 +187,7 @@ class Coverage:
             self._task = asyncio.create_task(self._ask(partitions))
 
     async def close(self) -> None:
-        """Cancels a request to the group that has not been answered yet."""
+        """Cancels the request to the group's coordinator if it has not been answered yet."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -185,10 +213,11 @@ class Coverage:
 
 
 async def group_partitions(access: KafkaAccess, group_id: str) -> frozenset[TopicPartition] | None:
-    """The partitions that the members of the group have; None while the group rebalances.
+    """Returns all partitions that are assigned to members of the group; None while the group
+    rebalances.
 
-    Needs the right to read in the group, which every member has. Raises KafkaError, OSError,
-    KafkaUnavailable.
+    Needs the Kafka right to read in the group, which every process that joins the group has anyway.
+    Raises KafkaError, OSError, KafkaUnavailable.
     """
     async with running(new_admin(access)) as admin:
         (response,) = await admin.describe_consumer_groups([group_id])

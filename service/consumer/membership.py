@@ -1,4 +1,4 @@
-"""A member of the consumer group, from joining to leaving: its partitions and their records."""
+"""A member of the consumer group: it loads the offsets of its partitions and takes records."""
 
 import asyncio
 import time
@@ -14,10 +14,11 @@ from aiokafka.errors import (
 )
 
 from ..apply.breaker import TopicsStopped
+from ..apply.isolation import Record as ParsedRecord
 from ..apply.poll import PartitionHold
 from ..core.ledger import Origin
 from ..database.offsets import Assignment, TopicAndPartition
-from ..kafka.clients import STOP_SECONDS_MAX, close_client, new_consumer, start
+from ..kafka.clients import STOP_SECONDS_MAX, close_client
 from ..restore.guard import Guard
 from ..restore.known import Record
 from ..runtime.failures import ConsumerLost
@@ -27,6 +28,7 @@ from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
 from .again import ReadAgain
 from .group import Coverage, GroupListener, IntakePauses, Source, end_of_reading
+from .halves import take_half, taken_from
 from .offsets import OffsetCommits, OffsetLoader, has_last_record
 from .pace import Holds
 
@@ -39,9 +41,9 @@ log = get_log(__name__)
 
 
 class Member:
-    """A member of the group. `is_loaded` says that the offsets of its partitions are known.
-
-    After `group.changed` is set no records are taken until the offsets are loaded again.
+    """This process as a member of the consumer group, from joining to leaving. `is_loaded` says
+    whether the offsets of its partitions were loaded from the database. Once `group.changed` is
+    set, no records are taken until `load` was called again.
     """
 
     def __init__(
@@ -71,21 +73,19 @@ class Member:
         self.coverage = Coverage(consumer, self.group, access, source, pauses)
 
     def problem(self) -> str | None:
-        """A sentence that says why no records can come; None if records can come."""
+        """Returns why this process can take no records; None if it can take some."""
         if not self.group.assigned:
             return "no partition is assigned"
         return None if self.is_loaded else "the offsets are not loaded"
 
     async def load(self, stop: asyncio.Event, committed: Mapping[TopicPartition, int]) -> None:
-        """Loads the offsets of the assigned partitions, unless the assignment changes again.
-
-        `committed` has the offsets that this process has committed to the database.
-
-        Raises OlderDatabase, OtherHistory, RecordsGone, ConsumerLost; and errors of the database
-        and the client while they cannot be reached.
+        """Loads the offsets of the assigned partitions from the database and seeks to them; gives
+        up if the assignment changes meanwhile. `committed` has the offsets that this process has
+        committed to the database before. Raises OlderDatabase, OtherHistory, RecordsGone,
+        ConsumerLost; and errors of a database or brokers that cannot be reached.
         """
         group = self.group
-        self._assignments, self._unchecked, self.is_loaded = {}, set(), False
+        self._assignments, self._unchecked, self.is_loaded, self._again = {}, set(), False, None
         group.changed.clear()
         if group.problem is not None:
             raise ConsumerLost("the assignment was not taken note of") from group.problem
@@ -103,18 +103,20 @@ class Member:
             self._go_to(loaded.assignments)
             self._again = ReadAgain(loaded.marks, self._topics) if loaded.marks else None
 
-    async def take(self, stop: asyncio.Event, records_max: int) -> list[Origin]:
-        """Returns new records in the order of their partitions, or of their times while a recovery
-        goes on; none if there are none, if `stop` is set, or if the assignment changes.
-
-        Raises KafkaError for an error that passes, and ConsumerLost for one that does not. The
-        position has moved in both cases, so the offsets have to be loaded again.
+    async def take(
+        self, stop: asyncio.Event, records_max: int, turn: int | None = None
+    ) -> list[Origin]:
+        """Returns new records: partition by partition, or in the order of their timestamps while a
+        restored database is recovered; with `turn` those of one half of the partitions, if they
+        were fetched already. Returns none if there are none, if `stop` is set, or if the assignment
+        changes. Raises KafkaError for an error that may pass, else ConsumerLost. After both the
+        offsets have to be loaded again.
         """
         if self.is_loaded and not self.group.changed.is_set():
             self._resume_due(time.monotonic_ns())
         # In a rebalance the client ignores its own timeout: hence the race with the events.
         try:
-            records = await unless_set(self._fetch(records_max), stop, self.group.changed)
+            records = await unless_set(self._fetch(records_max, turn), stop, self.group.changed)
         except NoOffsetForPartitionError as problem:
             # Raised once for each partition that had no offset before the seek.
             self._count_fault(problem, len(self._assignments) + FAULTS_IN_A_ROW_MAX)
@@ -136,7 +138,9 @@ class Member:
             self._again.put(at, origins[at], taken[-1].offset + 1)
         return self._again.take(records_max)
 
-    async def _fetch(self, records_max: int) -> Mapping[TopicPartition, Sequence[Record]]:
+    async def _fetch(
+        self, records_max: int, turn: int | None
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
         """New records of all partitions; while a recovery goes on, of those that hold up others."""
         needed: list[TopicPartition] = []
         if self._again is not None:
@@ -147,20 +151,31 @@ class Member:
                 self._again = None
             elif not needed:
                 return {}
-        records: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
-            *needed, timeout_ms=self._limits.poll_wait_ms, max_records=records_max
-        )
-        return records
+        elif turn is not None and (half := await take_half(self._consumer, turn, records_max)):
+            return half
+        wait_ms = self._limits.poll_wait_ms
+        return await taken_from(self._consumer, needed, wait_ms, records_max)
 
-    def assignments_of(self, records: Iterable[Origin]) -> tuple[Assignment, ...]:
-        """Returns the assignments of the partitions from which the records were read."""
-        places = {TopicPartition(record.topic, record.partition) for record in records}
-        return tuple(self._assignments[at] for at in sorted(places))
+    @property
+    def can_take_ahead(self) -> bool:
+        """Whether further records may be taken before the current poll is applied. No records may
+        be taken ahead while a partition is held, a topic is stopped or a restored database is
+        recovered: the outcome of the poll decides which records come next.
+        """
+        return self._again is None and not (self._holds.partitions or self._stops.partitions)
+
+    def go_back(self) -> None:
+        """Seeks back to the offsets in the database; records that were taken ahead were dropped."""
+        assigned = self._consumer.assignment()  # what was taken away has to be loaded again
+        self._go_to({at: row for at, row in self._assignments.items() if at in assigned})
+
+    def assignments_of(self, records: Iterable[ParsedRecord]) -> tuple[Assignment, ...]:
+        """Returns the offsets of the partitions from which the records were read."""
+        places = sorted({record.origin[:2] for record in records})
+        return tuple(self._assignments[TopicPartition(*place)] for place in places)
 
     def advance(self, assignments: Iterable[Assignment]) -> None:
-        """Notes the assignments as the database has committed them; the offsets are committed to
-        Kafka in the background.
-        """
+        """Notes offsets that the database has committed, and commits them to Kafka later."""
         for assignment in assignments:
             at = TopicPartition(assignment.topic, assignment.partition)
             if at in self._assignments:
@@ -169,26 +184,28 @@ class Member:
 
     @property
     def suspects(self) -> frozenset[TopicAndPartition]:
-        """The partitions that are held, or were held until the current poll."""
+        """The partitions that are held at a record that exceeded a time limit, or try it again."""
         return frozenset(self._holds.partitions)
 
     def is_paused(self, at: TopicPartition) -> bool:
-        """Whether nothing of a partition is taken for now."""
+        """Whether a partition is paused, because its next record is held or its topic stopped."""
         return self._holds.is_paused(at) or self._stops.is_paused(at)
 
-    def without_held(self, records: Iterable[Origin]) -> list[Origin]:
-        """Returns those records of a poll that may be applied, without those of held partitions."""
-        return [r for r in records if not self.is_paused(TopicPartition(r.topic, r.partition))]
+    def without_held(self, records: Sequence[ParsedRecord]) -> Sequence[ParsedRecord]:
+        """Returns the records of a poll without those of paused partitions."""
+        if not (self._holds.partitions or self._stops.partitions):  # nearly always
+            return records
+        return [r for r in records if not self.is_paused(TopicPartition(*r.origin[:2]))]
 
-    def hold(self, poll: Iterable[Origin], held: Mapping[TopicAndPartition, PartitionHold]) -> None:
-        """Holds the partitions of `held` after a poll was applied, and lets its other partitions
-        continue.
-
-        Partitions of `held` whose next record was not tried are not held; they continue at that
-        record.
+    def hold(
+        self, poll: Iterable[ParsedRecord], held: Mapping[TopicAndPartition, PartitionHold]
+    ) -> None:
+        """Pauses the partitions in `held` at their next record, after a poll was applied; if that
+        record was not tried, the partition is read on from it. Ends the hold of the poll's other
+        partitions.
         """
         now_ns, assigned = time.monotonic_ns(), self._consumer.assignment()
-        for at in {TopicPartition(record.topic, record.partition) for record in poll}:
+        for at in map(TopicPartition._make, {record.origin[:2] for record in poll}):
             if at not in held:
                 self._holds.end(at)
                 self._stops.end(at)
@@ -203,15 +220,14 @@ class Member:
                     self._again.drop(at)
 
     def next_offsets(self) -> Mapping[TopicPartition, int]:
-        """The next offset of each partition that is loaded, as it is in the database."""
+        """Returns the next offset of each assigned partition, as it is in the database."""
         assigned = self._consumer.assignment()
         return {at: row.next_offset for at, row in self._assignments.items() if at in assigned}
 
     def fetched_at(self, at: TopicPartition) -> int | None:
-        """When a broker last answered a fetch from a partition, with or without records; in
-        milliseconds, None if none was answered yet.
-
-        The time is of the wall clock, so it may only be compared with other results of this method.
+        """Returns when a broker last answered a fetch from a partition, with or without records, in
+        milliseconds; None if none was answered. The time is of the wall clock, which may jump:
+        compare it only with other results of this method.
         """
         if at not in self._consumer.assignment():
             return None
@@ -219,17 +235,14 @@ class Member:
         return fetched_ms
 
     def has_prefetched(self, at: TopicPartition) -> bool:
-        """Whether records of a partition were fetched and wait for a poll; no more are fetched in
-        that case.
-        """
+        """Whether the client has fetched records of a partition that no poll has taken yet."""
         # A private name of the pinned client: a test holds that it is there.
         return isinstance(self._consumer._fetcher._records.get(at), FetchResult)
 
     async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
-        """Asks the brokers for the ends of those partitions of a topic that this process reads.
-
-        If this process reads none of them, it asks for the end of another partition, because the
-        answer itself shows that a broker is there. Raises errors of the client.
+        """Asks the brokers for the end offsets of those partitions of a topic that this process
+        reads. If this process reads no partition of the topic, it asks for one other partition,
+        because any answer shows that a broker is there. Raises the Kafka client's errors.
         """
         read_here = [at for at in self.group.assigned if at.topic == topic]
         numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
@@ -240,7 +253,7 @@ class Member:
         return dict(await self._consumer.end_offsets(partitions))
 
     async def close(self) -> None:
-        """Leaves the group within a limited time, even if a broker hangs."""
+        """Leaves the consumer group within a limited time, even if a broker hangs."""
         _, is_answered = await asyncio.gather(self.coverage.close(), self._commits.close())
         await close_client(self._consumer, STOP_SECONDS_MAX if is_answered else 1)
 
@@ -279,21 +292,9 @@ class Member:
 
 
 def origin_of(record: Record) -> Origin:
-    """Returns the record's place and its bytes; a header without a value gets an empty value."""
-    headers = tuple((name, value or b"") for name, value in record.headers)
+    """Returns a Kafka record's topic, partition, offset, timestamp and bytes; a header without a
+    value gets an empty one.
+    """
+    headers = tuple([(name, value or b"") for name, value in record.headers])
     content = record.key, record.value, headers, None, record.timestamp
     return Origin(record.topic, record.partition, record.offset, *content)
-
-
-async def join(
-    access: KafkaAccess,
-    guard: Guard,
-    source: Source,
-    limits: IntakeLimits,
-    pauses: IntakePauses,
-) -> Member:
-    """Starts a member that joins the group in the background. Raises KafkaUnavailable."""
-    consumer = await start(new_consumer(access, source.group_id, limits))
-    member = Member(consumer, access, guard, source, limits, pauses)
-    consumer.subscribe(sorted(source.contracts), listener=member.group)
-    return member

@@ -1,4 +1,6 @@
-"""Metrics and log lines about polls, and an alarm on a topic of which all records are rejected."""
+"""Metrics and log lines about polls, and an alarm if all records of a topic are rejected for some
+time.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,9 +13,24 @@ log = get_log(__name__)
 LOG_INTERVAL_MS = 10_000
 
 
+def count_applied(metrics: Metrics, read: Counter[str], outcomes: Mapping[str, int]) -> None:
+    """Counts a poll that was applied in the metrics: its records by topic and by outcome."""
+    metrics.polls.labels("applied").inc()
+    metrics.poll_records.observe(read.total())
+    for topic, count in read.items():
+        metrics.records.labels(topic).inc(count)
+    for outcome, count in outcomes.items():
+        if not outcome.startswith("unparked:"):  # a record of an earlier poll
+            metrics.outcomes.labels(outcome).inc(count)
+        if outcome.startswith("repeat:"):
+            log.info(Event.EVENT_REPEATED, outcome=outcome, records=count)
+
+
 @dataclass(slots=True)
 class RejectionAlarm:
-    """Notices a topic of which all records are rejected, `alarm_records` or more in a row."""
+    """Writes an error to the log if, in one poll after the other, all records of a topic are
+    rejected, and they are `alarm_records` or more.
+    """
 
     metrics: Metrics
     alarm_records: int
@@ -23,10 +40,10 @@ class RejectionAlarm:
     def note(
         self, read: Mapping[str, int], rejected: Mapping[tuple[str, str], int], now_ms: int
     ) -> None:
-        """Counts one poll: `read` has the number of records by topic, and `rejected` the number of
-        rejected records by topic and reason.
+        """Counts one poll: `read` has the number of its records by topic, and `rejected` the number
+        of rejected records by topic and reason.
 
-        `now_ms` is a clock that only goes forward.
+        `now_ms` is the time in milliseconds on a clock that only goes forward.
         """
         rejected_by_topic: Counter[str] = Counter()
         for (topic, _), count in rejected.items():

@@ -1,9 +1,10 @@
-"""Offsets of the assigned partitions: loaded from the database, compared with Kafka, and committed
-to Kafka. `bursar-bridge check` compares those of all partitions, with the same functions.
+"""The offsets of the partitions that are assigned to this process: it loads them from the database,
+compares them with Kafka, and commits them to Kafka. The command `bursar-bridge check` compares the
+offsets of all partitions with Kafka by the same functions.
 
-The offsets in the database decide where reading continues. If the database and Kafka contradict
-each other, the service stops with one line of explanation, because it would otherwise skip records
-or apply them twice.
+The offsets in the database, and not those in Kafka, decide where reading continues. If the offsets
+in the database do not fit the topics in Kafka, the service stops with one line of explanation,
+because it would otherwise skip records or apply them twice.
 """
 
 import asyncio
@@ -40,8 +41,9 @@ Offsets = Mapping[TopicPartition, int]
 
 
 class Loaded(NamedTuple):
-    """What a member has taken over: its assignments, and while a recovery goes on the offsets up to
-    which their partitions have to be read again, of those that are before them.
+    """The partitions that this process has taken over, with their offsets. While a restored
+    database is recovered, `marks` has the offset up to which each partition still has to be read
+    again.
     """
 
     assignments: Mapping[TopicPartition, Assignment]
@@ -49,7 +51,9 @@ class Loaded(NamedTuple):
 
 
 class OffsetLoader:
-    """Takes over partitions for one consumer of the group."""
+    """Makes this process the owner of its assigned partitions in the database, and loads their
+    offsets.
+    """
 
     def __init__(
         self, guard: Guard, consumer: AIOKafkaConsumer, source: Source, pauses: IntakePauses
@@ -61,13 +65,15 @@ class OffsetLoader:
         self._pauses = pauses
 
     async def load(self, assigned: Collection[TopicPartition], committed: Offsets) -> Loaded:
-        """Takes over the assigned partitions and returns their offsets. `committed` has the offsets
-        that this process itself has committed.
+        """Makes this process the owner of the assigned partitions, so that commits of earlier
+        owners fail, and returns their offsets. `committed` has the offsets that this process has
+        committed before; if the database now has lower ones, an older database was restored.
 
-        An assignment has a last record only if that record can be compared.
+        A returned assignment names the partition's last read record only if Kafka still has that
+        record, with a key or a value, so that it can be compared.
 
-        Raises OlderDatabase, OtherHistory, RecordsGone; and errors of the database and the client
-        while they cannot be reached.
+        Raises OlderDatabase, OtherHistory, RecordsGone; and the errors of the database and the
+        Kafka client if these cannot be reached.
         """
         await self._introduce({at.topic for at in assigned})
         async with self._writer.transaction() as connection:
@@ -134,11 +140,11 @@ class OffsetLoader:
 async def require_continuation(
     pool: Pool, access: KafkaAccess, group_id: str, names: Sequence[str]
 ) -> None:
-    """Compares the topics with what this database has read of them; topics that are missing, or
-    were never read, are passed over.
+    """Checks that reading can continue: compares the topics in Kafka with the offsets and last
+    records in this database. Ignores topics that do not exist or were never read.
 
-    Raises OtherHistory and RecordsGone as the start of the service would; CannotAsk,
-    OutputUnreadable, and errors of the database.
+    Raises OtherHistory and RecordsGone where the service would stop at its start, and CannotAsk,
+    TopicUnreadable and the errors of the database if nothing can be compared.
     """
     async with open_topics(access, group_id) as topics:
         # The offsets before the ends: a service that runs reads on meanwhile.
@@ -169,9 +175,10 @@ async def require_continuation(
 
 
 def has_last_record(records: Iterable[Record], assignment: Assignment) -> bool:
-    """Whether the last record that was read of the partition is among `records`.
+    """Whether `records` has the last record that this service has read from the partition.
 
-    Raises OtherHistory if another record has its offset.
+    Raises OtherHistory if a record with other content has the offset of that last record, because
+    then the topic was created anew.
     """
     for record in records:
         if record.offset == assignment.last_record_offset:
@@ -186,11 +193,11 @@ def has_last_record(records: Iterable[Record], assignment: Assignment) -> bool:
 
 
 async def first_offsets(topics: Topics, next_offsets: Offsets, lag_seconds_max: int) -> Offsets:
-    """Returns the first offset of each partition.
+    """Returns the first offset that each partition still has.
 
-    An end may lag behind for `lag_seconds_max` seconds, as after a broker's fail-over. Raises
-    RecordsGone or OtherHistory if the next record is not between the partition's first record and
-    its end.
+    After a broker's fail-over the end of a partition may seem lower than it is; the function waits
+    up to `lag_seconds_max` seconds until it is right. Raises RecordsGone if the next offset to read
+    lies before a partition's first record, and OtherHistory if it lies behind the partition's end.
     """
     firsts = await topics.firsts(next_offsets)
     for at, next_offset in next_offsets.items():
@@ -210,7 +217,9 @@ async def first_offsets(topics: Topics, next_offsets: Offsets, lag_seconds_max: 
 
 
 def comparable(row: Assignment, first: int) -> Assignment:
-    """Returns the assignment, without a last record that cannot be compared."""
+    """Returns the assignment; the last read record is left out of it if Kafka has deleted that
+    record, or if the record has no key and no value to compare.
+    """
     # One without key and value tells nothing, and it may be one that the client cannot return.
     is_distinct = row.last_record_digest not in (None, EMPTY_DIGEST)
     if is_distinct and row.last_record_offset is not None:
@@ -227,12 +236,12 @@ def _message(at: TopicPartition, text: str, next_offset: int, advice: str) -> st
 
 
 class OffsetCommits:
-    """Commits to Kafka the offsets that the database has committed, for tools that show the lag and
-    for the restore check.
+    """Commits to Kafka the offsets that the database has committed, so that monitoring tools can
+    show the lag and the restore check can compare the two.
 
-    The service never reads on from these offsets; it recognises a restored older database by them.
-    The offsets are committed in the background, one commit at a time; a newer offset replaces one
-    that waits.
+    The service never continues reading from the offsets in Kafka; it only uses them to notice that
+    an older database was restored. The offsets are committed in the background, one commit at a
+    time; a newer offset of a partition replaces one that is not committed yet.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, interval_ms: int) -> None:
@@ -243,19 +252,23 @@ class OffsetCommits:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, at: TopicPartition, next_offset: int) -> None:
-        """Notes that the database has committed all records of a partition before `next_offset`."""
+        """Notes that the database has committed all records of a partition before `next_offset`,
+        which is then committed to Kafka.
+        """
         self._waiting[at] = next_offset
         self._has_more.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
     def drop(self) -> None:
-        """Forgets the offsets that wait, because another member may have the partitions now."""
+        """Forgets the offsets that are not committed to Kafka yet, because another process may have
+        the partitions now.
+        """
         self._waiting.clear()
 
     async def close(self) -> bool:
-        """Commits the offsets that wait, within a limited time; returns False if the broker does
-        not answer.
+        """Commits the offsets that are not committed to Kafka yet, within a limited time; returns
+        False if the broker does not answer.
         """
         if self._task is not None:
             self._task.cancel()

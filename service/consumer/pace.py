@@ -1,7 +1,9 @@
-"""How many records a poll takes, and from which partitions none are taken for a while. Pure.
+"""Decides how many records the next poll takes from Kafka, and which partitions are paused for a
+while. Pure.
 
-A partition is held at a record that alone exceeds a time limit: it is paused and tried again after
-longer and longer waits. No later record of it is applied before that record.
+If a single record exceeds a time limit of the database, its partition is held: the partition is
+paused, and the record is tried again after longer and longer waits. No later record of a held
+partition is applied before the record at which it is held.
 """
 
 from collections.abc import Collection
@@ -9,9 +11,12 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
+from ..apply.isolation import is_too_much
+from ..apply.poll import PartitionHold
 from ..runtime.waiting import Backoff
 
 RECORDS_MIN = 10
+BACKLOG_SHARE = 2  # a poll that was at least this share of its size was taken from a backlog
 # A commit that takes longer than this share of the group's session is too long: what runs into a
 # time limit, or is repeated for a rival, must still end within the session.
 SESSION_SHARE = 5
@@ -22,10 +27,11 @@ TRY_TIMES = 4
 
 @dataclass(slots=True)
 class PollSize:
-    """How many records the next poll takes: fewer after a long poll, more again after short ones.
+    """Decides how many records the next poll takes: fewer after a poll that took long to apply, and
+    more again after quick ones.
 
-    `records` is the number to ask for, at most `records_max`; `target_ms` is how long a poll may
-    take until it counts as long.
+    `records` is the number of records to take next, at most `records_max`; a poll that takes more
+    than `target_ms` milliseconds to apply counts as long.
     """
 
     records_max: int
@@ -36,7 +42,7 @@ class PollSize:
         self.records = self.records_max
 
     def took(self, records: int, milliseconds: int) -> None:
-        """Notes that a poll of `records` records was applied in `milliseconds`."""
+        """Adapts the next poll's size after `records` records took `milliseconds` to apply."""
         if milliseconds > self.target_ms:
             fitting = records * self.target_ms // milliseconds
             self.records = min(self.records, max(self._least, fitting))
@@ -44,11 +50,26 @@ class PollSize:
             # Only a full poll tells that a larger one would fit.
             self.records = min(self.records_max, self.records * 2)
 
+    def applied(self, records: int, milliseconds: int, held: Collection[PartitionHold]) -> None:
+        """Adapts the size to a poll that was applied, with its held partitions. A poll that waited
+        for another session's lock changes nothing, because a smaller poll would wait just as long.
+        """
+        if any(is_too_much(hold.error) for hold in held):
+            self.failed()
+        elif not held:
+            self.took(records, milliseconds)
+
     def failed(self) -> None:
-        """Notes that a poll exceeded a time limit, or that the session with the group ended
-        meanwhile.
+        """Halves the size, because a poll exceeded a time limit or this process lost its partitions
+        during it.
         """
         self.records = max(self._least, self.records // 2)
+
+    def is_of_backlog(self, records: int) -> bool:
+        """Whether a poll with this number of records was so full that more records are probably
+        waiting in Kafka.
+        """
+        return records * BACKLOG_SHARE >= self.records
 
     @property
     def _least(self) -> int:
@@ -63,7 +84,7 @@ class _Hold:
 
 
 class Holds:
-    """The partitions that one member of the group holds."""
+    """The partitions that this process has paused, and when each is to be tried again."""
 
     def __init__(self, first_ms: int, max_ms: int) -> None:
         self._first_ms = first_ms
@@ -72,17 +93,19 @@ class Holds:
 
     @property
     def partitions(self) -> Collection[TopicPartition]:
-        """The partitions that are paused, or are about to be tried again."""
+        """The partitions that are paused, and those that were resumed and whose next record is
+        being tried again.
+        """
         return self._holds.keys()
 
     def is_paused(self, at: TopicPartition) -> bool:
-        """Whether nothing of the partition may be applied for now."""
+        """Whether the partition is paused, so that none of its records may be applied for now."""
         hold = self._holds.get(at)
         return hold is not None and hold.is_paused
 
     def put(self, at: TopicPartition, tried_ms: int, now_ns: int) -> None:
-        """Notes that a partition is paused, after its next record was tried for `tried_ms`
-        milliseconds.
+        """Pauses a partition, after a try to apply its next record has failed that took `tried_ms`
+        milliseconds; the longer the try, the longer the pause.
         """
         hold = self._holds.setdefault(at, _Hold(Backoff(self._first_ms, self._max_ms)))
         wait_ms = max(hold.backoff.next_ms(), TRY_TIMES * tried_ms)
@@ -90,18 +113,20 @@ class Holds:
         hold.is_paused = True
 
     def take_due(self, now_ns: int) -> list[TopicPartition]:
-        """Returns the partitions whose wait is over, so that they are to be resumed now."""
+        """Returns the paused partitions whose waiting time is over, so that the caller resumes
+        them.
+        """
         due = [at for at, hold in self._holds.items() if hold.is_paused and hold.due_ns <= now_ns]
         for at in due:
             self._holds[at].is_paused = False
         return due
 
     def end(self, at: TopicPartition) -> None:
-        """Ends the hold of a partition, because its next record was applied."""
+        """Ends the hold of a partition after the record at which it was held was applied."""
         self._holds.pop(at, None)
 
     def keep(self, assigned: Collection[TopicPartition]) -> None:
-        """Ends the holds of all partitions that are not in `assigned`, because another member reads
-        them.
+        """Ends the holds of all partitions that are not in `assigned`, because other processes read
+        them now.
         """
         self._holds = {at: hold for at, hold in self._holds.items() if at in assigned}

@@ -1,25 +1,29 @@
-"""Adopted lines: lines of batches that were published before an older database was restored
-(rules.md, 5b).
+"""Adopted lines: export lines of batches that were published before an older database was restored,
+and that the restored database did not have (rules.md, 5b).
 
-The restored database did not know these batches, and its fines are as they were before their
-export. An adopted line waits until its fine is again as it was when it was exported.
+In the restored database the fines of such a batch are as they were before the batch was exported.
+An adopted line waits until its fine, which is brought up to date from the Kafka topics, is again as
+it was at the export.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
 from .batches import ExportLine
 from .changes import Changed, ChangeTracker
 from .events import BursarPayment, ExportFine, ParkedEvent
+from .frozen import dataclass
 from .ledger import AccountKey, BatchKey, Fine, FineKey, LineKey
 from .terms import Terms
 from .words import LineState, Status
 
 
 class AdoptedState(StrEnum):
-    """Whether an adopted line waits for its fine, was taken by it, or was dropped by a person."""
+    """Whether an adopted line still waits for its fine, was applied to the fine (taken), or was
+    dropped by an operator.
+    """
 
     WAITING = "waiting"
     TAKEN = "taken"
@@ -28,12 +32,14 @@ class AdoptedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AdoptedLine:
-    """A line of an adopted batch. `amount` has the sign of the fine, in minor units.
+    """An export line of a batch that a restored database did not have (an adopted line). `amount`
+    is in minor units and negative for a credit.
 
-    `status` is that of the fine after its export, as the manifest says it, and `terms` are those of
-    the batch. `export_number` and `place`, the place in the manifest, order the lines of a fine.
-    `patron_id` is None if it is not known whose fine it is. A line that the bursar has refused
-    while it waits keeps the reason and the instant of that answer.
+    `status` is the status that the fine had after the export, which the batch's manifest says, and
+    `terms` are the terms of the batch's profile. The lines of a fine are ordered by `export_number`
+    and then by `place`, their position in the manifest. `patron_id` is None if it is not known
+    which patron owes the fine. If the bursar refuses the line while it waits for its fine, the line
+    keeps the reason and the time of the bursar's answer.
     """
 
     key: LineKey
@@ -53,22 +59,24 @@ class AdoptedLine:
 
     @property
     def fine(self) -> FineKey:
-        """The identity of the line's fine, whether that is known or not."""
+        """The identity of the line's fine, whether the database has that fine or not."""
         return FineKey(self.key.institution_id, self.fine_id)
 
     @property
     def closes(self) -> bool:
-        """Whether the export has closed the fine, and has not transferred it."""
+        """Whether the export closed the fine instead of transferring it to the bursar's balance."""
         return self.status is Status.CLOSED
 
     @property
     def export(self) -> ExportFine:
-        """The export by which the line was made."""
+        """The export of the fine that made the line, as an event."""
         id_ = self.key.bursar_transaction_id
         return ExportFine(self.fine, self.batch, id_, self.terms, self.cutoff)
 
     def as_line(self, state: LineState) -> ExportLine:
-        """The line among those of its batch; one that waits has the reason of a kept refusal."""
+        """Returns the adopted line as an ordinary export line in the given state; a waiting line
+        that the bursar has refused has the reason of the refusal.
+        """
         reason = self.refused_reason if state is LineState.WAITING else None
         return ExportLine(
             self.key, self.fine_id, self.batch, self.amount, self.currency, state, reason
@@ -76,7 +84,9 @@ class AdoptedLine:
 
 
 class WaitingLines:
-    """The adopted lines of one fold, and which of them the fold has changed."""
+    """The adopted export lines that may matter to the events of one commit, and which of them these
+    events have changed.
+    """
 
     def __init__(self, lines: Mapping[LineKey, AdoptedLine]) -> None:
         self._table = ChangeTracker(lines)
@@ -90,11 +100,13 @@ class WaitingLines:
         return bool(self._keys)
 
     def get(self, key: LineKey) -> AdoptedLine | None:
-        """The line with this id; None if it is no adopted line that this fold has read."""
+        """Returns the adopted line with this key; None if the key is that of no adopted line that
+        was read for this commit.
+        """
         return self._table.get(key)
 
     def of(self, fine: FineKey) -> list[AdoptedLine]:
-        """The lines that wait for a fine, the oldest first."""
+        """Returns the adopted lines that wait for a fine, the oldest first."""
         lines = (self._table[key] for key in self._keys.get(fine, ()))
         return [line for line in lines if line.state is AdoptedState.WAITING]
 
@@ -103,14 +115,17 @@ class WaitingLines:
         return [line for fine in self._keys for line in self.of(fine)]
 
     def export_numbers(self) -> dict[LineKey, int]:
-        """The export numbers of the batches of the lines."""
+        """Returns for each adopted line the export number of its batch."""
         return {line.key: line.export_number for line in self._table.now.values()}
 
     def are_for(self, account: AccountKey, fines: Mapping[FineKey, Fine]) -> bool:
-        """Whether a debit's line that waits is of this account, as far as that is known.
+        """Whether an adopted line of a debit that is known to belong to this account still waits
+        for its fine.
 
-        `fines` are the fines that are known. Lines of credits do not count: a sum pays no credits,
-        and it may be the very sum that makes the credit whose line waits.
+        `fines` are the fines that the database has, from which the accounts of the lines are known.
+        Adopted lines of credits are ignored, because this is asked for a payment that names only a
+        patron: such a payment pays no credits, and may itself make the credit for which the line
+        waits.
         """
         return any(
             line.amount > 0 and _account_of(line, fines.get(line.fine)) == account
@@ -118,30 +133,36 @@ class WaitingLines:
         )
 
     def put(self, line: AdoptedLine) -> None:
-        """Replaces a line. One that waits no more is noted for its fine's queue."""
+        """Replaces a line. If the adopted line no longer waits, its fine is noted, so that records
+        that are parked for the fine are tried again.
+        """
         self._table.put(line.key, line)
         if line.state is not AdoptedState.WAITING:
             self._taken_by[line.fine] = None
 
     def pop_fines_with_lines(self) -> list[FineKey]:
-        """The fines of which a line waits no more, since this was last called."""
+        """Returns the fines for which an adopted line has stopped waiting since the last call."""
+        if not self._taken_by:
+            return []
         fines, self._taken_by = list(self._taken_by), {}
         return fines
 
     def without_waiting(self, lines: Changed[LineKey, ExportLine]) -> Changed[LineKey, ExportLine]:
-        """Returns the changes of export lines; an adopted line that waits is no row of theirs."""
+        """Returns the changes of the table of export lines without adopted lines that still wait,
+        because that table does not have them.
+        """
         if not self:
             return lines
         added = tuple(line for line in lines.added if line.state is not LineState.WAITING)
         return replace(lines, added=added)
 
     def changes(self) -> Changed[LineKey, AdoptedLine]:
-        """Returns which lines have changed."""
+        """Returns which of the adopted lines have changed since they were read."""
         return self._table.changes()
 
 
 def payments_for(fine: FineKey, parked: Iterable[ParkedEvent]) -> list[BursarPayment]:
-    """Returns the payments and reversals among parked records that wait for the fine of a line."""
+    """Returns those parked records that are payments or reversals and wait for this fine."""
     return [
         item.event
         for item in parked

@@ -1,7 +1,9 @@
-"""What is paid or waived in the library after a fine's export (rules.md, 2b).
+"""Payments and waivers in the library for a fine that was already exported to the bursar (rules.md,
+2b).
 
-The bursar collects the fine by then, so that the library's money becomes a credit, which a run
-sends to the bursar. Amounts are in minor units.
+The bursar collects a fine that was exported. If the terms of the export say so, what the library
+receives or waives for the fine afterwards becomes a credit, which an export run sends to the
+bursar. Amounts are in minor units.
 """
 
 from collections.abc import Sequence
@@ -18,14 +20,17 @@ CREDITED_KINDS = frozenset({ChangeKind.PAID, ChangeKind.WAIVED})
 
 
 def change_credit_id(key: SourceKey) -> str:
-    """The fine id of the credit that a change makes, made of the change's identity."""
+    """Returns the fine id of the credit that a change in the library makes; it is computed from the
+    change's identity.
+    """
     return made_credit_id(*key, "change")
 
 
 def takes_credits(fine: Fine) -> bool:
-    """Whether payments and waivers in the library make credits of this fine.
+    """Whether a payment or waiver in the library makes a credit that refers to this fine.
 
-    It is a debit that was exported, under terms that say `library_payments = "credit"`.
+    Only a fine that is no credit itself, and was exported under terms with `library_payments =
+    "credit"`, gets such credits.
     """
     return (
         fine.bursar_transaction_id is not None
@@ -36,7 +41,9 @@ def takes_credits(fine: Fine) -> bool:
 
 
 def makes_credit(fine: Fine, event: FineChanged) -> bool:
-    """Whether a change makes a credit (row 2b.16), or is rejected as too much (row 2b.17)."""
+    """Whether rows 2b.16 and 2b.17 apply to a change: they make a credit of it, or reject its
+    amount as too high.
+    """
     is_kind = event.kind in CREDITED_KINDS and event.currency == fine.facts.currency
     return is_kind and takes_credits(fine)
 
@@ -44,9 +51,11 @@ def makes_credit(fine: Fine, event: FineChanged) -> bool:
 def make_credit(
     fine: Fine, event: FineChanged, line: ExportLine | None, earlier: Sequence[Credit]
 ) -> Applied | Rejected:
-    """Makes the credit of a change after the export (rows 2b.16 and 2b.17).
+    """Makes a credit of what was paid or waived in the library after the fine's export, or rejects
+    the change if its amount is too high (rows 2b.16 and 2b.17).
 
-    `line` is the fine's live line, and `earlier` are the credits that the fine has already.
+    `line` is the fine's export line that is in force, and `earlier` are the credits that already
+    refer to the fine.
     """
     assert event.amount is not None
     if event.amount > _owed_at_bursar(fine, line) - sum(credit.counted for credit in earlier):

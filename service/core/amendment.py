@@ -1,18 +1,22 @@
-"""What is kept of a fine beside its balances (rules.md, 2b and 5)."""
+"""What changes in the library store on a fine apart from its balances (rules.md, 2b and 5)."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from .frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """The amount of a fine as adjusted, and the latest instants of two sorts of changes.
+    """The adjusted amount of a fine, and the times of the latest adjustment and of the latest
+    dispute or end of a dispute.
 
-    `amount` is signed as the fine's, in minor units; None if the fine was never adjusted. The
-    instants are the latest `changed_at` of an adjustment, and of a dispute or its end. They are
-    kept even where such a change had no effect, so that an older one that comes later is known to
-    be overtaken. `unconfirmed` says that an imported file has made the credit, and that no person
-    has released it yet.
+    `amount` is the adjusted amount in minor units, negative for a credit; None if the fine was
+    never adjusted. `adjusted_at` is the latest `changed_at` of an adjustment, and `disputed_at`
+    that of a dispute or the end of one. The two times are kept even if such a change had no effect,
+    so that an older change of the same sort is recognised and rejected when it arrives later.
+    `unconfirmed` marks a credit that is not exported until an operator releases it, because an
+    imported file made it, or because the change in the library that made it may have happened
+    before the fine's export.
     """
 
     amount: int | None = None

@@ -1,17 +1,19 @@
-"""What was exported: lines, sealed batches, the bursar's answers to them, and closed loans."""
+"""What was exported: export lines, sealed batches, the bursar's answers to batches, and loans that
+an export closed.
+"""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from .frozen import dataclass
 from .ledger import BatchKey, LineKey, SourceKey
 from .words import BatchState, ItemState, LineState, Reason, ResponseOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class ExportLine:
-    """One exported fine in one batch. `amount` has the sign of the fine, in minor units.
+    """One exported fine in one export batch. `amount` is in minor units and negative for a credit.
 
-    `reason` is why the bursar refused the line.
+    `reason` says why the bursar refused the line; None if the bursar has not refused it.
     """
 
     key: LineKey
@@ -25,7 +27,9 @@ class ExportLine:
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """A batch that was sealed: how many lines it has, and their sum in minor units."""
+    """A sealed export batch: `count` is the number of its lines, and `total` the sum of their
+    amounts in minor units.
+    """
 
     key: BatchKey
     currency: str
@@ -36,11 +40,11 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What became of a bursar's answer, under its identity.
+    """The stored outcome of a bursar's answer to a batch, under the answer's identity.
 
-    `lines` is the number of lines that it accepts or refuses, and None if it was rejected without
-    naming any. `outcome`, `lines` and `responded_at` are None if an older release has taken the
-    answer.
+    `lines` is the number of export lines that the answer accepts or refuses; None if the answer was
+    rejected and named no line. `outcome`, `lines` and `responded_at` are None if an older release
+    of the service processed the answer, which did not store them.
     """
 
     key: SourceKey
@@ -55,7 +59,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class LoanClosed:
-    """The loan of a lost item that is closed because its fine was exported."""
+    """Says that the loan of a lost item is closed, because the fine for the item was exported."""
 
     institution_id: str
     patron_id: str

@@ -1,14 +1,17 @@
-"""Bad records in a row, and when they stop a topic (rules.md, 7). Pure."""
+"""Counts bad records in a row, and decides when they stop a topic (rules.md, 7). Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from .frozen import dataclass
 from .ledger import Origin
 from .words import Reason
 
 # Stands for the institution where a record names none, and where a topic is stopped for all.
 EVERY = ""
+# Of so many institutions of a topic a count is kept that is no part of the topic's own row, so that
+# a sender of invented names does not fill the table that polls read.
+REMEMBERED_MAX = 100
 
 # The sender and this service do not mean the same by a record. Any other reason shows that the
 # record was understood: it is the state of the fine that does not allow it.
@@ -35,23 +38,23 @@ BAD = frozenset(
 
 
 class StopKey(NamedTuple):
-    """What can be stopped: a topic for one institution, or for all of them (EVERY)."""
+    """A topic, and the institution for which it can be stopped; EVERY stands for all of them."""
 
     topic: str
     institution_id: str
 
     @property
     def is_of_topic(self) -> bool:
-        """Whether it is the topic as a whole."""
+        """Whether the key stands for all institutions of the topic, and not for one of them."""
         return self.institution_id == EVERY
 
 
 class BadCount(NamedTuple):
-    """The bad records of a topic that name one institution, or none (EVERY), in a row.
+    """How many bad records of a topic in a row name one institution, or name none (EVERY).
 
-    `in_a_row` counts them since the last sound record of the institution in the topic, and
-    `in_topic` since the last sound record of any institution in the topic. `in_a_row` is below 0
-    while a person has allowed more bad records.
+    `in_a_row` counts these bad records since the institution's last sound record in the topic, and
+    `in_topic` counts them since the last sound record of any institution in the topic. `in_a_row`
+    starts below 0 if an operator, when resuming the topic, has allowed more bad records than usual.
     """
 
     in_a_row: int = 0
@@ -60,9 +63,11 @@ class BadCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoppedRecord:
-    """A record that waits, undecided, because its topic is stopped for its institution.
+    """A record that is stored and not decided yet, because its topic is stopped for its
+    institution.
 
-    `fine_id` is that of a change in the library, and None for other records.
+    `fine_id` is the fine that the record changes if it is a change in the library; None for other
+    records.
     """
 
     origin: Origin
@@ -75,8 +80,8 @@ NOTHING = BadCount()
 
 
 class Decided(NamedTuple):
-    """A record that was decided: its topic with the institution that it names, and the reason if it
-    was rejected.
+    """A record on which the rules have decided: its topic with the institution that it names, and
+    the reason if it was rejected.
     """
 
     key: StopKey
@@ -84,12 +89,16 @@ class Decided(NamedTuple):
 
     @property
     def is_bad(self) -> bool:
-        """Whether the record counts as bad."""
+        """Whether the record was rejected for a reason that counts as bad, such as an invalid
+        schema.
+        """
         return self.reason in BAD
 
 
 class Stop(NamedTuple):
-    """A topic is stopped: by how many bad records in a row, and why the last was rejected."""
+    """The stop of a topic, with the number of bad records in a row that caused it and the reason
+    why the last of them was rejected.
+    """
 
     key: StopKey
     bad_records: int
@@ -98,10 +107,11 @@ class Stop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What counting has come to: the counts that differ from before, and the stop that ends it.
+    """The result of counting records: the counts that have changed, and the stop if a record has
+    caused one.
 
-    `records` is the number of records that were counted: with a stop, all up to the record that has
-    caused it.
+    `records` is the number of records that were counted: all of them, or those up to the one that
+    caused the stop.
     """
 
     changed: BadCounts
@@ -109,12 +119,19 @@ class Counted:
     stop: Stop | None = None
 
 
-def count_bad(before: BadCounts, decided: Sequence[Decided | None], bad_max: int) -> Counted:
-    """Counts records in their order, up to the first one that stops a topic.
+def count_bad(
+    before: BadCounts,
+    decided: Sequence[Decided | None],
+    bad_max: int,
+    remembered_max: int = REMEMBERED_MAX,
+) -> Counted:
+    """Counts which records are bad, in their order, up to the first record that causes the stop of
+    its topic.
 
-    `before` has the counts of the topics of these records; None stands for a record that counts
-    neither as bad nor as sound. `bad_max` bad records in a row cause a
-    stop; if it is 0, nothing is counted and all counts become 0.
+    `before` has the counts so far for the topics of these records. None in `decided` stands for a
+    record that is neither bad nor sound. A stop is caused by `bad_max` bad records in a row; if
+    `bad_max` is 0, nothing is counted and all counts become 0. If more than `remembered_max`
+    institutions of a topic have a count, those with the fewest bad records in a row are forgotten.
     """
     if bad_max == 0:
         return Counted(dict.fromkeys(before, NOTHING), len(decided))
@@ -131,6 +148,8 @@ def count_bad(before: BadCounts, decided: Sequence[Decided | None], bad_max: int
         ended.clear()
         count = now.get(record.key, NOTHING)
         now[record.key] = BadCount(count.in_a_row + 1, count.in_topic + 1)
+        if count == NOTHING:
+            _forget(now, record.key.topic, remembered_max)
         if (stop := _stop(now, record, bad_max)) is not None:
             return Counted(_changed(before, _without(now, stop.key)), place + 1, stop)
     return Counted(_changed(before, now), len(decided))
@@ -141,8 +160,21 @@ def _end_rows(counts: dict[StopKey, BadCount], sound: StopKey) -> None:
     for key, count in counts.items():
         if key == sound or (key.topic == sound.topic and key.is_of_topic):
             counts[key] = NOTHING
-        elif key.topic == sound.topic and count.in_topic:
+        elif key.topic == sound.topic:
             counts[key] = BadCount(count.in_a_row, 0)
+
+
+def _forget(counts: dict[StopKey, BadCount], topic: str, remembered_max: int) -> None:
+    """Leaves so many of the institutions that have no part in the row of the topic. Those that have
+    a part are few: together they would stop the topic.
+    """
+    others = sorted(
+        (count.in_a_row, key)
+        for key, count in counts.items()
+        if key.topic == topic and not (key.is_of_topic or count.in_topic) and count.in_a_row > 0
+    )
+    for _, key in others[: max(0, len(others) - remembered_max)]:
+        counts[key] = NOTHING
 
 
 def _stop(counts: BadCounts, record: Decided, bad_max: int) -> Stop | None:
@@ -178,5 +210,7 @@ def _changed(before: BadCounts, now: BadCounts) -> BadCounts:
 
 
 def allowance(bad_records_max: int, bad_max: int) -> int:
-    """Returns the count with which a row begins so that so many bad records do not stop it."""
+    """Returns the value at which `in_a_row` starts after an operator has resumed a topic and
+    allowed `bad_records_max` bad records; it is negative if that is more than `bad_max`.
+    """
     return min(0, bad_max - bad_records_max)

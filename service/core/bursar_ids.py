@@ -1,7 +1,9 @@
-"""Bursar transaction ids: ten digits from a counter and a check digit (contracts.md, 6).
+"""Bursar transaction ids, which number export lines: ten digits from a counter and a check digit
+(contracts.md, 6).
 
-Eleven digits fit into every spreadsheet cell, which keeps 15 digits. The check digit shows that an
-id was mistyped or cut off before anybody searches for the line that it would name.
+An id of eleven digits survives in a spreadsheet, whose cells keep only 15 digits of a number. With
+the check digit the service recognises an id that was mistyped or cut off, instead of taking it for
+the id of another line.
 """
 
 from collections.abc import Iterable
@@ -16,9 +18,8 @@ CUT_IDS_MIN: Final = 3
 
 
 def bursar_id(number: int) -> str:
-    """Returns the id of the line that has this number of its institution's counter.
-
-    The number is from NUMBER_MIN to NUMBER_MAX. Ids ascend with their numbers.
+    """Returns the bursar transaction id for a number of an institution's counter. The number must
+    be from NUMBER_MIN to NUMBER_MAX. A higher number gives a higher id.
     """
     assert NUMBER_MIN <= number <= NUMBER_MAX
     digits = str(number)
@@ -26,7 +27,7 @@ def bursar_id(number: int) -> str:
 
 
 def check_digit(digits: str) -> str:
-    """Returns the check digit of ISO 7064, MOD 11,10 for a text of ASCII digits."""
+    """Returns the check digit that ISO 7064 (MOD 11,10) gives for a text of ASCII digits."""
     product = 10
     for digit in digits:
         total = (int(digit) + product) % 10 or 10
@@ -35,9 +36,11 @@ def check_digit(digits: str) -> str:
 
 
 def fault_of_unknown_id(text: str) -> str | None:
-    """Why no line can have this id, which has only digits; None if a line could have it.
+    """Returns why an id of digits cannot be that of any export line, such as a wrong check digit;
+    None if a line could have it.
 
-    It is asked for ids that are not known. Zeros in front do not count.
+    The function is called for ids that the ledger does not have. Leading zeros of the id are
+    ignored.
     """
     digits = text.lstrip("0")
     if len(digits) == COUNTER_DIGITS + 1:
@@ -51,10 +54,12 @@ def fault_of_unknown_id(text: str) -> str | None:
 
 
 def are_cut(ids: Iterable[str]) -> bool:
-    """Whether the earlier ids among these look as if a spreadsheet had kept 15 digits of each.
+    """Whether those of the ids that have 16 digits, as ids of releases up to 0.6.0 do, look as if a
+    spreadsheet had kept only 15 digits of each.
 
-    Such an id ends in 0 and may be another line's. Of three or more sound ids hardly ever all end
-    in 0.
+    An id of which a spreadsheet kept only 15 digits ends in 0, and may be the id of another export
+    line. Three or more ids count as cut if all of them end in 0, because that hardly ever happens
+    by chance.
     """
     earlier = {text for text in ids if len(text) == EARLIER_DIGITS}
     return len(earlier) >= CUT_IDS_MIN and all(text.endswith("0") for text in earlier)

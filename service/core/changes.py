@@ -1,11 +1,14 @@
-"""What one fold changes: the rows of the tables, and the transactions (rules.md, 1)."""
+"""What the rules change while they decide the events of one commit (a fold): rows of tables, and
+ledger transactions (rules.md, 1).
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import field
 from datetime import datetime
 from hashlib import sha256
 from typing import Generic, TypeVar
 
+from .frozen import dataclass
 from .ledger import Account, Cause, Fine, PaymentRef
 from .words import Kind
 
@@ -15,7 +18,9 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[K, V]):
-    """What a fold did to the rows of one table, each in the order of its first change."""
+    """The rows of one table that the events of a commit have added, changed and removed, in the
+    order of their first change.
+    """
 
     added: tuple[V, ...]
     changed: tuple[V, ...]
@@ -23,12 +28,16 @@ class Changed(Generic[K, V]):
 
     @property
     def written(self) -> tuple[V, ...]:
-        """All rows that were added or changed, the added ones first."""
+        """All rows that have to be written: first those that were added, then those that were
+        changed.
+        """
         return self.added + self.changed
 
 
 class ChangeTracker(Generic[K, V]):
-    """The rows of one table during a fold, and which of them differ from what was read."""
+    """The rows of one table in memory while the events of a commit are decided, and which of them
+    differ from what was read.
+    """
 
     def __init__(self, read: Mapping[K, V]) -> None:
         self._read = read
@@ -39,26 +48,32 @@ class ChangeTracker(Generic[K, V]):
         return self._now[key]
 
     def get(self, key: K | None) -> V | None:
-        """The row as it is now. None if there is none, or if there is no key."""
+        """Returns the row with this key as it is in memory now. Returns None if there is no such
+        row, or if `key` is None.
+        """
         return None if key is None else self._now.get(key)
 
     def put(self, key: K, value: V, *, can_unblock: bool = True) -> None:
-        """Adds or replaces a row. `can_unblock`: whether a parked record may be applicable then."""
+        """Adds or replaces a row. `can_unblock` says whether writing this row might let a parked
+        record be applied.
+        """
         self._now[key] = value
         self.writes += can_unblock
 
     def remove(self, key: K) -> None:
-        """Takes a row away. Raises KeyError if there is none."""
+        """Takes a row away. Raises KeyError if there is no such row."""
         del self._now[key]
         self.writes += 1
 
     @property
     def now(self) -> Mapping[K, V]:
-        """All rows as they are now, those that were read first."""
+        """All rows as they are in memory now: first those that were read, then those that were
+        added.
+        """
         return self._now
 
     def changes(self) -> Changed[K, V]:
-        """Returns which rows are new, and which of the others have changed or are gone."""
+        """Returns which rows were added, changed and removed since they were read."""
         read, now = self._read, self._now
         return Changed(
             added=tuple(value for key, value in now.items() if key not in read),
@@ -73,7 +88,9 @@ class ChangeTracker(Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One entry of the ledger: the account before and after it, the fine after it, its cause."""
+    """One entry of the ledger: the account's balances before and after the entry, the fine after
+    it, and what caused it.
+    """
 
     before: Account
     after: Account
@@ -85,6 +102,12 @@ class Transaction:
     cause: Cause
     occurred_at: datetime
     traceparent: str | None = None
+    # The `ce_id` of its event: 32 hexadecimal digits made of account, epoch and sequence.
+    transaction_id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Makes the id once, for the row and for the event."""
+        object.__setattr__(self, "transaction_id", _transaction_id(self.after))
 
     @property
     def active_change(self) -> int:
@@ -98,12 +121,12 @@ class Transaction:
 
     @property
     def is_excess(self) -> bool:
-        """Whether it is the credit made of the excess of a payment; others name no payment."""
+        """Whether the entry creates a credit from the excess of a payment; no other entry of the
+        kind `credit` is caused by a payment.
+        """
         return self.kind is Kind.CREDIT and isinstance(self.cause, PaymentRef)
 
-    @property
-    def transaction_id(self) -> str:
-        """The `ce_id` of its event: 32 hexadecimal digits made of account, epoch and sequence."""
-        after = self.after
-        text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
-        return sha256(text.encode()).hexdigest()[:32]
+
+def _transaction_id(after: Account) -> str:
+    text = "\n".join((*after.key, str(after.epoch), str(after.sequence)))
+    return sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,6 @@
-"""The fines that sums without a line may pay, in the order in which they were exported."""
+"""The fines that a bursar's payment without a fine or line may pay, in the order in which they were
+exported.
+"""
 
 from collections.abc import Mapping
 
@@ -9,10 +11,12 @@ from .words import Status
 
 
 class Debits:
-    """The transferred fines of accounts during a fold, without credits.
+    """The transferred fines of accounts, without credits, while the events of one commit are
+    decided.
 
-    `export_numbers` has the numbers of the batches of live lines that were read. A line that is not
-    there is of a batch that this fold exports, and that one has the latest number.
+    `export_numbers` has the export number of the batch of each export line in force that was read.
+    An export line that is not in `export_numbers` belongs to the batch that this commit exports,
+    which has the latest number.
     """
 
     def __init__(
@@ -24,7 +28,7 @@ class Debits:
         self._owing_again: dict[AccountKey, None] = {}
 
     def note(self, effect: Effect) -> None:
-        """Notes a transaction that changes what is transferred, or whose fine is transferred."""
+        """Notes a transaction that changes the transferred balance of an account."""
         facts = effect.fine.facts
         if effect.transferred > 0 and not facts.is_credit:
             self._owing_again[facts.account] = None
@@ -32,22 +36,30 @@ class Debits:
             self._fines_of.setdefault(facts.account, {})[facts.key] = None
 
     def try_sums_of(self, account: AccountKey) -> None:
-        """Lets the sums of an account be tried although nothing may have become outstanding: they
-        may have waited for an adopted line.
+        """Marks an account, so that its parked payments without a fine or line are tried again even
+        if no fine has become outstanding: they may have waited for an adopted line.
         """
         self._owing_again[account] = None
 
     def take_owing_again(self) -> list[AccountKey]:
-        """The accounts of which a debit got outstanding since this was last called."""
+        """Returns the accounts in which a fine has become outstanding since the last call, and
+        those that `try_sums_of` has marked.
+        """
+        if not self._owing_again:
+            return []
         accounts, self._owing_again = list(self._owing_again), {}
         return accounts
 
     def outstanding(self, account: AccountKey) -> list[Fine]:
-        """The fines of an account with something outstanding, in the order of their export."""
+        """Returns the fines of an account of which something is owed at the bursar, in the order of
+        their export.
+        """
         return [fine for fine in self._transferred(account) if fine.outstanding]
 
     def latest(self, account: AccountKey) -> Fine | None:
-        """The fine of an account that was exported last, whether it is paid or not."""
+        """Returns the transferred fine of an account that was exported last, whether it is paid or
+        not; None if there is none.
+        """
         return next(reversed(self._transferred(account)), None)
 
     def _transferred(self, account: AccountKey) -> list[Fine]:

@@ -1,4 +1,6 @@
-"""What a change or a payment does, and what is kept under its identity (rules.md, 3)."""
+"""Decides what a change in the library or a bursar's payment does, and stores the outcome under the
+record's identity (rules.md, 3).
+"""
 
 from dataclasses import replace
 from typing import assert_never
@@ -26,7 +28,7 @@ _CONFLICTS = {
 
 
 def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> IdentityTable:
-    """Returns the table that holds the identities of records of the event's type."""
+    """Returns the table that has the outcomes of records of the event's type by their identity."""
     tables: dict[type, IdentityTable] = {
         FineChanged: workspace.changes,
         BursarPayment: workspace.payments,
@@ -38,7 +40,9 @@ def identities_like(workspace: Workspace, event: Parkable | ExportResponse) -> I
 def repeat_or_conflict(
     workspace: Workspace, event: Parkable | ExportResponse
 ) -> Repeat | Rejected | None:
-    """Decides a record whose identity is known (rows 2 and 3). None if the identity is new."""
+    """Decides a record with an identity that was read before: as a repeat if the content is the
+    same, else as a conflict (rows 2 and 3). Returns None if the identity is new.
+    """
     known = identities_like(workspace, event).get(event.key)
     if known is None:
         return None
@@ -46,7 +50,9 @@ def repeat_or_conflict(
 
 
 def decide(workspace: Workspace, event: Parkable) -> Outcome:
-    """Decides a change or a payment that is new or parked, on the workspace as it is now."""
+    """Decides a change in the library or a bursar's payment, whether it is new or was parked, by
+    the present state of the rows in memory.
+    """
     if isinstance(event, FineChanged):
         changed = workspace.fines.get(event.fine)
         if changed is None:
@@ -108,7 +114,9 @@ def _with_fine_of_line(workspace: Workspace, original: Payment) -> Payment:
 
 
 def conclude(workspace: Workspace, event: Parkable, outcome: Outcome) -> None:
-    """Carries out an outcome: parks, rejects or posts, and keeps it under the event's identity."""
+    """Carries out the outcome of an event: parks or rejects the record, or posts its transactions,
+    and stores the outcome under the event's identity.
+    """
     match outcome:
         case Park():
             remember(workspace, event, ItemState.PARKED)
@@ -137,7 +145,7 @@ def remember(
     reason: Reason | None = None,
     applied: Applied | None = None,
 ) -> None:
-    """Keeps under the event's identity what became of the event."""
+    """Stores the outcome of an event under its identity, so that a repeat is recognised."""
     if isinstance(event, FineChanged):
         change = Change(event.key, event.digest, state, event.fine_id, reason)
         workspace.changes.put(event.key, change)
@@ -171,7 +179,9 @@ def _fine_id_of(applied: Applied) -> str | None:
 
 
 def fine_meant(workspace: Workspace, event: Parkable) -> FineKey | None:
-    """The fine that a change or a payment is meant for, as far as that is known."""
+    """Returns the fine for which a change or payment is meant; None if that is not known, or if a
+    payment names only a patron.
+    """
     if isinstance(event, FineChanged):
         return event.fine
     fine_id = _fine_id_meant(workspace, event)

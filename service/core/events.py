@@ -1,11 +1,13 @@
-"""What the rules decide: the events of records, the export of a fine, an operator's decisions.
+"""The events on which the rules decide: records from Kafka, exports of fines, and operators'
+decisions.
 
-All are frozen. Amounts are in minor units, times are aware and in UTC.
+All are frozen. Amounts are in minor units; times have a time zone, which is UTC.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from .frozen import dataclass
 from .ledger import AccountKey, BatchKey, FineFacts, FineKey, LineKey, Origin, Patron, SourceKey
 from .shares import Share, SumQueue
 from .terms import Terms
@@ -14,9 +16,8 @@ from .words import ChangeKind, PaymentKind, Reason, ResponseOutcome, Wait
 
 @dataclass(frozen=True, slots=True)
 class FineCreated:
-    """A fine or a credit of a patron, with a snapshot of the patron.
-
-    `earlier_digest` and `cuts` are as in SourceRecord.
+    """A record of a new fine or credit of a patron, with the patron's name, group and identifiers
+    at that time. `earlier_digest` and `cuts` mean the same as in the class SourceRecord.
     """
 
     facts: FineFacts
@@ -26,24 +27,23 @@ class FineCreated:
     cuts: tuple[str, ...] = ()
 
     def has_content(self, digest: bytes) -> bool:
-        """Whether a fine with this digest has the content of the event."""
+        """Whether a stored fine with this digest has the same content as this record."""
         return digest in (self.facts.digest, self.earlier_digest)
 
     @property
     def key(self) -> FineKey:
-        """The identity of the fine."""
+        """The identity of the new fine: its institution and fine id."""
         return self.facts.key
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A record that is identified by the system that sends it and by an id of that system.
-
-    `digest` is that of the content: two records with the same key and another digest conflict.
-    `earlier_digest` is the one that earlier releases have stored for the same record, if they read
-    its texts otherwise or not all of its members. `cuts` names the members of which a text was too
-    long and was cut.
-    `is_new_form` says that releases up to 0.3.0 would read the record otherwise, or not at all.
+    """A record that is identified by its institution, the system that sends it and an id of that
+    system. `digest` is a hash of the content: two records with the same key and different digests
+    are in conflict. `earlier_digest` is the digest that earlier releases stored for the same
+    record, if they cleaned its texts differently or ignored some of its members. `cuts` names the
+    members whose text was too long and was cut. `is_new_form` says that releases up to 0.3.0 would
+    understand the record differently, or reject it.
     """
 
     key: SourceKey
@@ -54,15 +54,15 @@ class SourceRecord:
     is_new_form: bool = field(default=False, kw_only=True)
 
     def has_content(self, digest: bytes) -> bool:
-        """Whether a record with this digest has the same content, read by this release or one
-        before it.
-        """
+        """Whether a stored record with this digest has the same content as this record."""
         return digest in (self.digest, self.earlier_digest)
 
 
 @dataclass(frozen=True, slots=True)
 class FineChanged(SourceRecord):
-    """A change of a fine in the library. `amount` and `currency` are None if the kind has none."""
+    """A record of a change of a fine in the library. `amount` and `currency` are None for kinds of
+    changes that have no amount.
+    """
 
     fine_id: str
     kind: ChangeKind
@@ -74,16 +74,16 @@ class FineChanged(SourceRecord):
 
     @property
     def fine(self) -> FineKey:
-        """The identity of the fine that changes."""
+        """The identity of the fine that was changed."""
         return FineKey(self.key.institution_id, self.fine_id)
 
 
 @dataclass(frozen=True, slots=True)
 class BursarPayment(SourceRecord):
-    """What the bursar reports on a fine. `amount` is positive, and None if the kind has none.
-
-    A payment that names a patron, and neither a fine nor a line, is a sum for the patron's account.
-    `import_file` is the SHA-256 of the imported file that had the record as a line.
+    """A record of what the bursar reports, such as a payment of a fine. `amount` is positive, and
+    None for kinds that have no amount. A payment that names a patron, but no fine and no export
+    line, is a sum for the patron's account. `import_file` is the SHA-256 of the bursar's file from
+    which the record was imported; None if it was not imported.
     """
 
     kind: PaymentKind
@@ -100,7 +100,7 @@ class BursarPayment(SourceRecord):
 
     @property
     def account(self) -> AccountKey | None:
-        """The account that a sum without a line is for; None for all other records."""
+        """The patron's account if a payment names only a patron; None for other records."""
         if self.patron_id is None or self.currency is None:
             return None
         if self.bursar_transaction_id is not None or self.fine_id is not None:
@@ -109,37 +109,38 @@ class BursarPayment(SourceRecord):
 
     @property
     def line_key(self) -> LineKey | None:
-        """The key of the export line that the record names, whether the line is known or not."""
+        """The key of the export line that the record names, whether the ledger has that line or
+        not; None if it names none.
+        """
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)
 
     @property
     def original(self) -> SourceKey | None:
-        """The key of the payment that is reversed: it has the same source."""
+        """The key of the payment, of the same source, that this record reverses, or None."""
         named = self.reverses_payment_id
         return None if named is None else SourceKey(self.key.institution_id, self.key.source, named)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResponse(SourceRecord):
-    """The bursar's answer to a batch.
-
-    `refused_lines` has the bursar transaction id and the reason of each. `control_total` is the
-    text of the record, because only the batch says the currency.
+    """A record with the bursar's answer to an export batch. `refused_lines` has the bursar
+    transaction id of each refused export line, and the reason. `control` has the number of the
+    batch's lines and their total; the total is a text, because it can only be parsed once the
+    batch's currency is known.
     """
 
     batch: BatchKey
     outcome: ResponseOutcome
     reason: str | None
     refused_lines: tuple[tuple[str, str], ...]
-    control_count: int | None
-    control_total: str | None
+    control: tuple[int, str] | None
     responded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFine:
-    """The export of one fine in a batch, after the fine was checked under its account's lock."""
+    """The export of one fine in a batch; the fine was checked while its account was locked."""
 
     fine: FineKey
     batch: BatchKey
@@ -156,9 +157,8 @@ WaitQueue = FineKey | SourceKey | SumQueue
 
 @dataclass(frozen=True, slots=True)
 class ParkedDecision:
-    """What an operator decides about a parked record, with the queues in which it waits.
-
-    `account` is that of a sum without a line.
+    """An operator's decision about a parked record, with the fine, payment or account for which the
+    record waits. `account` is given if the record is a payment that names only a patron.
     """
 
     key: SourceKey
@@ -169,21 +169,20 @@ class ParkedDecision:
 
     @property
     def parked_key(self) -> ParkedKey:
-        """The key of the record among parked records."""
+        """The key of the record in the table of parked records."""
         return ("change" if self.is_change else "payment", self.key)
 
     @property
     def queues(self) -> tuple[WaitQueue, ...]:
-        """The queue of its fine and that of the payment that it reverses, if there are any."""
+        """The wait queues of the record's fine and of the payment that it reverses, if any."""
         return tuple(queue for queue in (self.fine, self.original) if queue is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Release(ParkedDecision):
-    """The record is tried again; one that is held for its excess becomes a payment and a credit.
-
-    A sum without a line pays the fines and amounts of `allocations`, or the oldest fines first if
-    there are none.
+    """An operator has a parked record tried again; if it was held because it pays too much, it
+    becomes a payment and a credit. A payment that names only a patron pays the fines and amounts in
+    `allocations`; without them it pays the fines in the order of their export.
     """
 
     allocations: tuple[Share, ...] = ()
@@ -191,33 +190,35 @@ class Release(ParkedDecision):
 
 @dataclass(frozen=True, slots=True)
 class Discard(ParkedDecision):
-    """The record is given up: rejected as `discarded`, with its bytes."""
+    """An operator gives a parked record up, which is then rejected as `discarded`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFine:
-    """An operator offers a fine that is held back (refused, not exportable) to the next run."""
+    """An operator lets the next export run take a fine that was held back."""
 
     fine: FineKey
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An operator lets a rejected record be decided anew, under its own identity."""
+    """An operator has a rejected record decided once more, under its own identity."""
 
     event: Incoming
 
 
 @dataclass(frozen=True, slots=True)
 class TakeLines:
-    """The fine takes the adopted lines that wait for it, as far as it meets them (rules.md, 5b)."""
+    """Applies adopted export lines to their fine, if its status and amount fit (rules.md, 5b)."""
 
     fine: FineKey
 
 
 @dataclass(frozen=True, slots=True)
 class GiveLine:
-    """An operator gives a fine the adopted line that waits for it, although they do not meet."""
+    """An operator applies an adopted export line to its fine, although the fine's status or amount
+    is not what it was at the export.
+    """
 
     line: LineKey
     fine: FineKey
@@ -225,7 +226,7 @@ class GiveLine:
 
 @dataclass(frozen=True, slots=True)
 class DropLine:
-    """An operator gives up an adopted line that waits for a fine."""
+    """An operator drops an adopted export line that waits for its fine."""
 
     line: LineKey
     fine: FineKey
@@ -238,10 +239,9 @@ Parkable = FineChanged | BursarPayment
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that was rejected: it is stored with its bytes and published; nothing else changes.
-
-    `detail` is "member: rule" and never has a value. `institution_id` is None if the record names
-    no institution.
+    """A rejected record, which is stored with its bytes and published, and changes no balance.
+    `detail` has the form "member: rule", and never quotes a value of the record. `institution_id`
+    is None if no institution could be read from the record.
     """
 
     reason: Reason
@@ -252,10 +252,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """A record on which the program failed: it is parked with its bytes as an internal error.
-
-    `error` is the name of the error, never its text. A fine with the id `fine_id` is not exported
-    until an operator has decided about the record; it is None unless the record is a change.
+    """A record on which the program or the database failed; it is parked with its bytes as an
+    internal error. `error` is the class name of the exception, never its text, which might quote a
+    value. If the record is a change in the library, `fine_id` is its fine, which is not exported
+    until an operator has decided about the record; else it is None.
     """
 
     origin: Origin
@@ -266,11 +266,11 @@ class FailedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ParkedEvent:
-    """A change or a payment that has to wait.
-
-    It waits in the queue of the fine `fine_id`, where it is tried before anything newer for that
-    fine, and in the queue behind the payment `original` if it reverses one. `arrival` is its number
-    in the table of parked records, and None if this fold has parked it.
+    """A parked record: a change in the library or a payment that cannot be decided yet. The record
+    waits in the queue of the fine `fine_id`, where it is tried before any newer record for that
+    fine, and, if it is a reversal, in the queue behind the payment `original`. `arrival` is the
+    record's number in the table of parked records; None if the current commit has parked it, so
+    that it has no row yet.
     """
 
     event: Parkable
@@ -281,15 +281,17 @@ class ParkedEvent:
 
     @property
     def is_change(self) -> bool:
-        """Whether it is a change in the library, and not a payment."""
+        """Whether the record is a change in the library, and not a bursar's record."""
         return isinstance(self.event, FineChanged)
 
     @property
     def account(self) -> AccountKey | None:
-        """The account of a sum without a line, which waits in the queue of the account."""
+        """The account in whose queue a payment that names only a patron waits; else None."""
         return self.event.account if isinstance(self.event, BursarPayment) else None
 
 
 def parked_key(event: Parkable) -> ParkedKey:
-    """The key of an event among parked records: a change and a payment may have the same id."""
+    """Returns the event's key among parked records, with its type: a change and a payment may have
+    the same id.
+    """
     return ("change" if isinstance(event, FineChanged) else "payment", event.key)

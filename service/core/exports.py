@@ -1,4 +1,6 @@
-"""The export of a fine to the bursar, and the refusal of its line (rules.md, 2, 4 and 5)."""
+"""The export of a fine to the bursar, and the bursar's refusal of its export line (rules.md, 2, 4
+and 5).
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -20,16 +22,20 @@ from .words import (
 
 
 def closes_by_terms(fine: Fine, terms: Terms) -> bool:
-    """Whether the export of a fine closes it (rows 2.3, 2.4 and 2.6)."""
+    """Whether the export of a fine under these terms closes it instead of transferring it to the
+    bursar's balance (rows 2.3, 2.4 and 2.6).
+    """
     is_lost = fine.facts.type in terms.lost_types
     return terms.mode is Mode.EXPORT_ONLY or (is_lost and terms.lost is LostRule.CLOSE)
 
 
 def export(fine: Fine, event: ExportFine, *, closes: bool) -> Applied:
-    """Exports what remains of a fine (rows 2.3, 2.4, 2.6, 5.18 and 5.19).
+    """Returns the outcome of exporting the remaining amount of a fine (rows 2.3, 2.4, 2.6, 5.18 and
+    5.19).
 
-    The caller has checked that the profile exports the fine. `closes` says whether it is Closed
-    afterwards, or Transferred: by its terms, or because a credit and its fine go the same way.
+    The caller has already checked that the profile exports this fine. After the export the fine is
+    Closed if `closes` is True, else Transferred. The caller chooses `closes` by the terms of the
+    export, but always exports a credit in the same way as its fine.
     """
     assert fine.status is Status.ACTIVE
     assert fine.bursar_transaction_id is None
@@ -62,7 +68,9 @@ def export(fine: Fine, event: ExportFine, *, closes: bool) -> Applied:
 
 
 def line_of(fine: Fine, event: ExportFine) -> ExportLine:
-    """Returns the line of a fine in its batch; `fine` is the fine before its export."""
+    """Returns the export line of a fine for its batch; `fine` is the fine as it was before the
+    export.
+    """
     key = LineKey(fine.facts.institution_id, event.bursar_transaction_id)
     currency = fine.facts.currency
     return ExportLine(key, fine.facts.fine_id, event.batch, fine.remaining, currency)
@@ -90,10 +98,11 @@ def _loan_closed(fine: Fine, event: ExportFine) -> LoanClosed | None:
 def refusal(
     line: ExportLine, reason: str | None, fine: Fine, at: datetime
 ) -> tuple[ExportLine, Effect]:
-    """Returns the exact opposite of the line's export: the fine is Active again (rules.md, 5).
+    """Returns the refused line, and the transaction that undoes its export, so that the fine is
+    Active again (rules.md, 5).
 
-    `at` is when the bursar has refused the line. `reason` is None if no answer has been read that
-    says so (row 5b.5).
+    `at` is the time at which the bursar refused the line. `reason` is None if the line counts as
+    refused although no answer of the bursar that refuses it was read (row 5b.5).
     """
     assert fine.terms is not None
     after = replace(
@@ -115,6 +124,6 @@ def refusal(
         transferred=-fine.outstanding,
         cause=_reference(line.batch, line.key.bursar_transaction_id),
         occurred_at=at,
-        comment=reason or None,
+        comment=reason,
     )
     return replace(line, state=LineState.REFUSED, reason=reason), effect

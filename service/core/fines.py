@@ -1,4 +1,6 @@
-"""What the library reports about a fine that it has not exported (rules.md, 2b)."""
+"""Decides changes that the library reports about a fine that it collects itself, such as a payment
+at the desk (rules.md, 2b).
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -20,9 +22,10 @@ from .words import (
 
 
 def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
-    """Decides a change of a known fine (rows 2b.2 to 2b.15).
+    """Decides a change in the library of a fine that the ledger has (rows 2b.2 to 2b.15).
 
-    A rejection has the fine with the instant of the change where the rules keep it all the same.
+    If the change is rejected, but its time still counts for later changes, the rejection has the
+    fine with that time.
     """
     if event.currency not in (None, fine.facts.currency):
         return rejected(Reason.CURRENCY_MISMATCH)  # row 2b.2
@@ -30,12 +33,9 @@ def change(fine: Fine, event: FineChanged) -> Applied | Rejected:
         return rejected(Reason.OVERTAKEN)  # row 2b.11
     dated = _with_instant(fine, event)
     outcome = _decide(dated, event)
-    keeps_instant = (
-        isinstance(outcome, Rejected)
-        and outcome.reason is not Reason.EXCEEDS_REMAINING
-        and dated.amendment != fine.amendment
-    )
-    return replace(outcome, fine=dated) if keeps_instant else outcome
+    if isinstance(outcome, Rejected) and outcome.reason is not Reason.EXCEEDS_REMAINING:
+        return replace(outcome, fine=dated)
+    return outcome
 
 
 def _is_older(instant: datetime, latest: datetime | None) -> bool:
@@ -137,10 +137,11 @@ def _move(fine: Fine, event: FineChanged, kind: Kind, status: Status) -> Applied
 
 
 def made_as_exported(fine: Fine, remaining: int, at: datetime) -> list[Effect]:
-    """Returns what makes a fine Active with just `remaining` left, so that it can take an adopted
-    line (row 5b.11): the end of a dispute, and an adjustment.
+    """Returns the transactions that make a fine Active with exactly `remaining` left, so that an
+    adopted export line can be applied to it (row 5b.11): the end of a dispute if there is one, and
+    an adjustment of the amount if needed.
 
-    What was paid and waived before stands.
+    Earlier payments and waivers of the fine are not undone.
     """
     effects = []
     if fine.status is Status.IN_DISPUTE:

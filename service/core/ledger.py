@@ -1,14 +1,15 @@
-"""The values of the ledger (rules.md, 1 to 3).
+"""The objects of the ledger, such as accounts, fines and payments (rules.md, 1 to 3).
 
-All are frozen. Amounts are in minor units of their currency, times are aware and in UTC.
+All are frozen. Amounts are in minor units of their currency; times have a time zone, which is UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import field
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
 from .amendment import NOT_AMENDED, Amendment
+from .frozen import dataclass
 from .terms import Terms
 from .words import CREDIT_TYPE, Considered, ItemState, PaymentKind, Reason, Status
 
@@ -29,7 +30,7 @@ class FineKey(NamedTuple):
 
 
 class SourceKey(NamedTuple):
-    """Identity of a payment, a change or a response: institution, sending system, its id."""
+    """Identity of a payment, change or bursar's answer: institution, sending system, and id."""
 
     institution_id: str
     source: str
@@ -37,14 +38,14 @@ class SourceKey(NamedTuple):
 
 
 class LineKey(NamedTuple):
-    """Identity of an export line: the bursar transaction id is unique in an institution."""
+    """Identity of an export line: its bursar transaction id, which is unique in its institution."""
 
     institution_id: str
     bursar_transaction_id: str
 
 
 class BatchKey(NamedTuple):
-    """Identity of a batch: batches are numbered per institution and profile."""
+    """Identity of an export batch: each profile of an institution numbers its batches."""
 
     institution_id: str
     profile: str
@@ -52,10 +53,10 @@ class BatchKey(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The place of a record in its topic, and its bytes, which a rejection has to repeat.
-
-    `timestamp_ms` is the record's timestamp in Kafka, in milliseconds since 1970: the time of an
-    event that names none. It is None for a record of which it was not kept.
+    """Where a record stands in Kafka, and its bytes, which are stored and published if it is
+    rejected. `timestamp_ms` is the record's timestamp in Kafka, in milliseconds since 1970; it is
+    the time of the event if the record itself names none. `timestamp_ms` is None if the record was
+    stored without its timestamp.
     """
 
     topic: str
@@ -79,7 +80,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The item that a fine is about."""
+    """The library item, such as a book, for which a fine is owed."""
 
     title: str
     call_number: str | None = None
@@ -92,10 +93,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Patron:
-    """What is known of a patron; of two snapshots, the one with the newer `seen_at` is kept.
-
-    `seen_at` is the time of the event. The time of recording replaces it when it is stored, if
-    that is earlier.
+    """A snapshot of a patron's data from a record; of two snapshots the newer one, by `seen_at`, is
+    kept. `seen_at` is the time of the event that had the data. If `seen_at` lies in the future when
+    the snapshot is stored, the time of storing replaces it.
     """
 
     institution_id: str
@@ -108,7 +108,7 @@ class Patron:
 
 @dataclass(frozen=True, slots=True)
 class FineFacts:
-    """What a fine was created with. No event changes it."""
+    """The data with which a fine was created. No event changes it."""
 
     institution_id: str
     fine_id: str
@@ -124,30 +124,32 @@ class FineFacts:
     credit_of: str | None = None
     exportable: bool = True
     digest: bytes = b""
+    # Made once, because the write path asks for them a dozen times: the identity of the fine, and
+    # the account of its patron in its currency.
+    key: FineKey = field(init=False, compare=False)
+    account: AccountKey = field(init=False, compare=False)
 
-    @property
-    def key(self) -> FineKey:
-        """The identity of the fine."""
-        return FineKey(self.institution_id, self.fine_id)
-
-    @property
-    def account(self) -> AccountKey:
-        """The account of the fine: that of its patron in its currency."""
-        return AccountKey(self.institution_id, self.patron_id, self.currency)
+    def __post_init__(self) -> None:
+        """Makes the keys."""
+        keep, home = object.__setattr__, self.institution_id
+        keep(self, "key", FineKey(home, self.fine_id))
+        keep(self, "account", AccountKey(home, self.patron_id, self.currency))
 
     @property
     def is_credit(self) -> bool:
-        """Whether it is a credit: its amounts are negative."""
+        """Whether the fine is a credit, whose amounts are negative."""
         return self.type == CREDIT_TYPE
 
     def toward_zero(self, amount: int) -> int:
-        """Returns the signed change that takes the positive `amount` off what is owed."""
+        """Returns the signed amount to add so that a fine, or a credit, owes `amount` less."""
         return amount if self.is_credit else -amount
 
 
 @dataclass(frozen=True, slots=True)
 class Fine:
-    """A fine as it is now. `remaining` is owed in the library, `outstanding` at the bursar."""
+    """A fine or credit in its present state. The patron owes `remaining` in the library and
+    `outstanding` at the bursar.
+    """
 
     facts: FineFacts
     status: Status
@@ -165,24 +167,24 @@ class Fine:
 
     @classmethod
     def created(cls, facts: FineFacts) -> "Fine":
-        """A new fine: the library collects all of it."""
+        """Returns a new fine of which the patron owes the whole amount in the library."""
         remaining, at = facts.amount, facts.created_at
         return cls(facts, Status.ACTIVE, Considered.ACTIVE, remaining, changed_at=at)
 
     @property
     def amount(self) -> int:
-        """The amount as adjusted: that of the creation if the fine was never adjusted."""
+        """The adjusted amount of the fine; the amount at its creation if it was never adjusted."""
         adjusted = self.amendment.amount
         return self.facts.amount if adjusted is None else adjusted
 
     @property
     def amount_created(self) -> int | None:
-        """The amount of the creation if the fine was adjusted since; else None."""
+        """The amount at the fine's creation if the fine was adjusted later; else None."""
         return None if self.amendment.amount is None else self.facts.amount
 
     @property
     def line_key(self) -> LineKey | None:
-        """The key of the live line; None if there is none."""
+        """The key of the fine's export line that is in force; None if the fine is not exported."""
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.facts.institution_id, named)
 
@@ -193,13 +195,15 @@ class Fine:
 
     @property
     def is_closed_in_library(self) -> bool:
-        """Whether the fine was closed without an export that stands: paid, waived or cancelled."""
+        """Whether the fine was paid, waived or cancelled in the library and is not exported."""
         return self.bursar_transaction_id is None and not self.is_open_in_library
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The balances of an account. `sequence` is the number of its latest transaction."""
+    """The balances of a patron's account in minor units. `sequence` is the number of the account's
+    latest transaction.
+    """
 
     key: AccountKey
     active: int = 0
@@ -210,10 +214,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What became of a bursar's payment, under its identity.
-
-    `applied` has changed what is outstanding, and `excess` became the credit `credit_id`.
-    `reversed_amount` of it has been reversed, and `reversed_by` left nothing of it.
+    """The stored outcome of a bursar's record, such as a payment, under the record's identity.
+    `applied` is the part that changed what the fine owes, and `excess` the part that became the
+    credit `credit_id`. `reversed_amount` is how much of the payment was reversed, and `reversed_by`
+    the reversal after which nothing of it was left.
     """
 
     key: SourceKey
@@ -225,9 +229,9 @@ class Payment:
     currency: str | None
     amount: int | None
     paid_at: datetime
-    applied: int = 0
-    excess: int = 0
-    credit_id: str | None = None
+    applied: int
+    excess: int
+    credit_id: str | None
     reversed_by: str | None = None
     reverses: str | None = None
     reason: Reason | None = None
@@ -235,14 +239,14 @@ class Payment:
 
     @property
     def line_key(self) -> LineKey | None:
-        """The key of the line that the payment names, whether the line is known or not."""
+        """The key of the export line that the payment names; None if it names none."""
         named = self.bursar_transaction_id
         return None if named is None else LineKey(self.key.institution_id, named)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a change in the library, under its identity."""
+    """The stored outcome of a change in the library, under the change's identity."""
 
     key: SourceKey
     digest: bytes
@@ -253,7 +257,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """A payment, write-off, reversal or status as the cause of a transaction."""
+    """Names the bursar's payment or other record that caused a ledger transaction."""
 
     source: str
     payment_id: str
@@ -264,7 +268,7 @@ class PaymentRef:
 
 @dataclass(frozen=True, slots=True)
 class LibraryRef:
-    """A change in the library as the cause of a transaction."""
+    """Names the change in the library that caused a ledger transaction."""
 
     source: str
     change_id: str
@@ -273,7 +277,7 @@ class LibraryRef:
 
 @dataclass(frozen=True, slots=True)
 class ExportRef:
-    """An export, or the refusal of its line, as the cause of a transaction."""
+    """Names the export line whose export or refusal caused a ledger transaction."""
 
     profile: str
     batch_number: int
@@ -284,9 +288,8 @@ Cause = PaymentRef | LibraryRef | ExportRef | None
 
 
 def record_digest(key: bytes | None, value: bytes | None) -> bytes:
-    """Returns a digest of a record's key and value.
-
-    It shows whether the record at an offset is still the same one after a topic was made anew.
+    """Returns a hash of a record's key and value. By comparing this hash the service notices that
+    an offset now has another record, because the topic was deleted and created again.
     """
     length = b"-" if key is None else str(len(key)).encode()
     tombstone = b"-" if value is None else b"+"

@@ -1,9 +1,11 @@
-"""Money in integer minor units of an ISO 4217 currency (contracts.md, 1)."""
+"""Amounts of money as integers in minor units (such as cents) of an ISO 4217 currency
+(contracts.md, 1).
+"""
 
 import re
 from collections.abc import Callable
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
 from iso4217 import Currency
 
@@ -13,11 +15,13 @@ _SUM = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,3})?", re.ASCII)
 
 
 class InvalidAmount(ValueError):
-    """A text is not an amount of its currency. The message names the rule, never the value."""
+    """Raised if a text is not a valid amount in the given currency. The message names the rule that
+    the text breaks, and never quotes the text.
+    """
 
 
 class InvalidCurrency(ValueError):
-    """A text is not an ISO 4217 alphabetic code with 0 to 3 decimals."""
+    """Raised if a text is not the ISO 4217 code of a currency with 0 to 3 decimals."""
 
 
 # The decimals of every currency that a release has accepted. The standard drops a code when its
@@ -67,10 +71,11 @@ def _current() -> dict[str, int]:
 
 
 def is_in_use(currency: str, day: date) -> bool:
-    """Whether a fine that was created on `day` may be in the currency.
+    """Whether a fine that was created on `day` may have an amount in this currency.
 
-    A currency that was withdrawn is accepted up to the last month of its money. One that the
-    standard has dropped and whose last month is not known here is not accepted.
+    A withdrawn currency is accepted for fines up to the last month in which its money was in use. A
+    currency that ISO 4217 has dropped, and whose last month this module does not list, is not
+    accepted.
     """
     if currency in _WITHDRAWN:
         _, last_month = _WITHDRAWN[currency]
@@ -79,7 +84,9 @@ def is_in_use(currency: str, day: date) -> bool:
 
 
 def decimals(currency: str) -> int:
-    """The decimals of a currency, 0 to 3, even if it was withdrawn. Raises InvalidCurrency."""
+    """Returns the number of decimals of a currency, 0 to 3, even if it was withdrawn. Raises
+    InvalidCurrency.
+    """
     digits = _DECIMALS.get(currency)
     if digits is None:
         digits = _current().get(currency)
@@ -89,19 +96,19 @@ def decimals(currency: str) -> int:
 
 
 def rule_broken_by(currency: str) -> str:
-    """Returns the rule that an unaccepted code of a currency breaks, for example that it must be in
-    capitals.
+    """Returns the rule that an invalid currency code breaks, for example that it must be in upper
+    case.
     """
     code = currency.strip()
-    if code.upper() != code and code.upper() in _DECIMALS:
-        return "must be in upper case"
-    if code != currency and code in _DECIMALS:
+    if code in _DECIMALS:
         return "must not have blanks around it"
+    if code.upper() in _DECIMALS:
+        return "must be in upper case"
     return "must be an ISO 4217 code with 0 to 3 decimals"
 
 
 def whole_units(count: int, currency: str) -> int:
-    """`count` whole units of the currency in minor units: 100 USD is 10000.
+    """Returns `count` whole units of the currency in minor units: for 100 USD it returns 10000.
 
     Raises InvalidCurrency.
     """
@@ -110,12 +117,20 @@ def whole_units(count: int, currency: str) -> int:
 
 
 def parse_minor(text: object, currency: str) -> int:
-    """The minor units of an amount's text. Raises InvalidAmount or InvalidCurrency."""
+    """Converts the text of an amount to minor units: "95.00" in USD gives 9500. Raises
+    InvalidAmount or InvalidCurrency.
+    """
+    return _parse_amount(text, currency) if type(text) is str else _parse(text, currency, _AMOUNT)
+
+
+@lru_cache(maxsize=4_096)  # fines have few amounts; a text that is refused is not kept
+def _parse_amount(text: str, currency: str) -> int:
     return _parse(text, currency, _AMOUNT)
 
 
 def parse_sum(text: object, currency: str) -> int:
-    """The minor units of a sum's text, which may have 15 digits before the point.
+    """Converts the text of a total, which may have up to 15 digits before the point, to minor
+    units.
 
     Raises InvalidAmount or InvalidCurrency.
     """
@@ -138,15 +153,19 @@ def _parse(text: object, currency: str, form: re.Pattern[str]) -> int:
 
 
 def format_minor(minor: int, currency: str) -> str:
-    """The amount with exactly the currency's decimals: 9500 USD is 95.00, 300 JPY is 300."""
+    """Returns minor units as text with all the currency's decimals: 9500 in USD is "95.00", 300 in
+    JPY is "300".
+    """
     return format_of(currency)(minor)
 
 
 @cache
 def format_of(currency: str) -> Callable[[int], str]:
-    """The function that formats minor units of the currency. Raises InvalidCurrency.
+    """Returns the function that formats minor units of this currency as text. Raises
+    InvalidCurrency.
 
-    It is made once per currency, because an event has a dozen amounts.
+    The function is made once for each currency, to save time, because every published event has a
+    dozen amounts.
     """
     digits = decimals(currency)
     if digits == 0:
@@ -155,6 +174,7 @@ def format_of(currency: str) -> Callable[[int], str]:
     form = f"%d.%0{digits}d"
     zero = form % (0, 0)
 
+    @lru_cache(maxsize=4_096)  # an event says most of its amounts several times
     def amount(minor: int) -> str:
         if minor < 0:
             return "-" + form % divmod(-minor, scale)

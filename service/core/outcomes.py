@@ -1,10 +1,10 @@
-"""What the rules may decide about an event: exactly one of these values (rules.md)."""
+"""The outcomes that the rules can give an event: applied, repeat, rejected, parked (rules.md)."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from .batches import LoanClosed
 from .bursar_ids import fault_of_unknown_id
+from .frozen import dataclass
 from .ledger import Cause, Fine, FineKey, SourceKey
 from .shares import Share
 from .words import ItemState, Kind, Reason, Wait
@@ -15,7 +15,9 @@ GONE = "gone"
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A transaction that is to be posted: the fine after it, and the changes of both balances."""
+    """A ledger transaction that is to be posted: the fine after it, and how much it adds to the
+    account's active and transferred balance.
+    """
 
     fine: Fine
     kind: Kind
@@ -30,12 +32,13 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The event has effects. `fine` is the fine after all of them, and None if the event is a sum
-    without a line, or its reversal.
+    """The event has effects. `fine` is the fine after all effects of the event; None if the event
+    is a payment that names only a patron, or the reversal of one.
 
-    Of a payment, `applied` is what reduces the outstanding amount, and `excess` what becomes the
-    credit `credit_id`. `parts` are the fines that a sum pays. The outcome is counted and stored as
-    `applied`, or as `noted` if no balance changes.
+    For a payment, `applied` is the part that reduces what the fine owes, and `excess` the part that
+    becomes the credit `credit_id`. If the event is a payment that names only a patron, `parts` are
+    the fines and amounts that it pays. `name` is the name under which the outcome is counted and
+    stored: `applied`, or `noted` if no balance changes.
     """
 
     effects: tuple[Effect, ...]
@@ -50,25 +53,27 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A record with the same identity and content was taken before, so it has no effect.
+    """The record has no effect, because a record with the same identity and content was processed
+    before.
 
-    `reason` says more about it, where its sender might expect an effect all the same.
+    `reason` is given if the sender might expect an effect all the same, for example
+    `already_closed` for a fine that was closed since.
     """
 
     reason: Reason | None = None
 
     @property
     def name(self) -> str:
-        """The name under which the outcome is counted."""
+        """The name under which this outcome is counted: `repeat`, with the reason if any."""
         return "repeat" if self.reason is None else f"repeat:{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The record is stored with its bytes and published.
+    """The record is rejected: it is stored with its bytes and published.
 
-    Nothing else changes, but for the instant of a change in the library that counts all the same:
-    then `fine` is the fine with that instant.
+    A rejected record changes nothing else, with one exception: if the time of a rejected change in
+    the library counts for later changes, `fine` is the fine with that time.
     """
 
     reason: Reason
@@ -77,14 +82,14 @@ class Rejected:
 
     @property
     def name(self) -> str:
-        """The name under which the outcome is counted."""
+        """The name under which this outcome is counted: `rejected` and the reason."""
         return f"rejected:{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The record has to wait: in the queue of its fine, behind the payment that it reverses, or in
-    the queue of the account that a sum without a line is for.
+    """The record is parked: in the wait queue of its fine, behind the payment that it reverses, or,
+    if it is a payment that names only a patron, in the queue of the patron's account.
     """
 
     wait: Wait
@@ -93,7 +98,7 @@ class Park:
 
     @property
     def name(self) -> str:
-        """The name under which the outcome is counted."""
+        """The name under which this outcome is counted: `parked` and what the record waits for."""
         return f"parked:{self.wait}"
 
 
@@ -139,13 +144,14 @@ _WAITS_FOR: dict[Wait, str] = {
 
 
 def waits_in_words(wait: Wait) -> str:
-    """What a parked record waits for, with the code."""
+    """Returns in words what a parked record waits for, followed by the code."""
     return f"waits for {_WAITS_FOR[wait]} ({wait})"
 
 
 def rejected_in_words(reason: Reason, bursar_transaction_id: str | None) -> str:
-    """Why a record was rejected, whose detail is not stored any more: the code and the rule. The id
-    is that of the line which the record names, None if it names none.
+    """Returns why a record was rejected, as the reason's code and its rule; used when the detail
+    that was stored with the rejection was removed. `bursar_transaction_id` is the export line that
+    the record names; None if it names none.
     """
     if reason is Reason.UNKNOWN_LINE:
         return f"{reason}: {unknown_line(bursar_transaction_id).detail}"
@@ -153,14 +159,17 @@ def rejected_in_words(reason: Reason, bursar_transaction_id: str | None) -> str:
 
 
 def rejected(reason: Reason) -> Rejected:
-    """Returns the rejection for a reason, with the text that names the member and the rule."""
+    """Returns the rejection of a record for a reason; its text names the member of the record at
+    fault and the rule.
+    """
     return Rejected(reason, _DETAILS[reason])
 
 
 def unknown_line(bursar_transaction_id: str | None) -> Rejected:
-    """Returns the rejection of an id that is not known (row 4), which says if no line can have it.
+    """Returns the rejection of a record with an unknown bursar transaction id (row 4); its text
+    says so if no line can have that id.
 
-    The id is None if a record names no line at all.
+    `bursar_transaction_id` is None if the record names no export line at all.
     """
     rejection = rejected(Reason.UNKNOWN_LINE)
     fault = fault_of_unknown_id(bursar_transaction_id) if bursar_transaction_id else None
@@ -170,7 +179,9 @@ def unknown_line(bursar_transaction_id: str | None) -> Rejected:
 
 
 def fines_changed(outcome: Outcome | None) -> tuple[FineKey, ...]:
-    """The fines that an outcome changed or made; none if nothing was applied."""
+    """Returns the keys of the fines that an outcome changed or created; none if the record was not
+    applied.
+    """
     if not isinstance(outcome, Applied):
         return ()
     fine = () if outcome.fine is None else (outcome.fine.facts.key,)

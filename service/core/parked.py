@@ -1,4 +1,6 @@
-"""Parked records: they are tried again when something changes, or an operator decides."""
+"""Tries parked records again when something changes for which they wait, and decides them for an
+operator.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -23,7 +25,9 @@ RELEASED_BY_PERSON = (Wait.OVERPAID_HELD, Wait.UNALLOCATED)
 
 
 class ParkedFailure(Exception):
-    """Parked records can no longer be read or decided; the cause is the error that was raised."""
+    """Raised if the program fails on parked records, whose keys it has; its cause is the error of
+    the first of them.
+    """
 
     def __init__(self, keys: tuple[ParkedKey, ...]) -> None:
         super().__init__(f"{len(keys)} parked records")
@@ -31,12 +35,14 @@ class ParkedFailure(Exception):
 
 
 def retry_parked(workspace: Workspace, queues: Iterable[WaitQueue]) -> None:
-    """Tries the records in these queues again, oldest first, in passes until one has no effect.
+    """Tries the parked records of these wait queues again, from the oldest to the newest, and
+    repeats that until none of them can be decided any more.
 
-    If a record changes another fine (an excess makes a credit, a reversal cancels it), the records
-    that wait for that fine join the pass at their place by age; those older than the record join
-    the next pass. A record that was parked before this fold and cannot be decided goes to
-    `workspace.failures`. Raises ParkedFailure if such a record has changed the workspace before.
+    If a record changes another fine, because its excess makes a credit or a reversal cancels one,
+    the records that wait for that other fine are tried as well: the newer ones in the same pass, in
+    the order of age, and the older ones in the next pass. If the program fails on a record that was
+    parked in an earlier commit, the error is kept in `workspace.failures` and the other records are
+    tried. Raises ParkedFailure if the failing record has already changed the workspace.
     """
     reached = dict.fromkeys(queues)
     while _pass(workspace, reached):
@@ -45,9 +51,11 @@ def retry_parked(workspace: Workspace, queues: Iterable[WaitQueue]) -> None:
 
 
 def retry_sums(workspace: Workspace) -> None:
-    """Tries the sums without a line of the accounts of which something is outstanding again.
+    """Tries parked payments that name only a patron again, in all accounts in which a fine has
+    become outstanding.
 
-    Each reversal of a sum is behind the sum, so this ends with the last of them.
+    The function ends, although a reversal makes fines outstanding again: each reversal waits behind
+    its payment, and is applied only once.
     """
     while accounts := workspace.debits.take_owing_again():
         queues = [SumQueue(account) for account in accounts]
@@ -97,7 +105,7 @@ def _retry(workspace: Workspace, key: ParkedKey, item: ParkedEvent) -> Outcome |
     """The outcome if the record was decided or went to another fine's queue, else None."""
     outcome = decide(workspace, item.event)
     if isinstance(outcome, Park):
-        again = replace(item, wait=outcome.wait, fine_id=outcome.fine_id, original=outcome.original)
+        again = replace(item, wait=outcome.wait, fine_id=outcome.fine_id)
         if again != item:
             workspace.park(again)
         return None if again.fine_id == item.fine_id else outcome
@@ -113,12 +121,15 @@ def _unpark(workspace: Workspace, key: ParkedKey, item: ParkedEvent, outcome: Ou
 
 
 def decide_for_operator(workspace: Workspace, decision: Release | Discard) -> tuple[WaitQueue, ...]:
-    """Releases or discards a parked record; returns the queues that have to be tried again.
+    """Releases or discards a parked record as an operator has decided; returns the wait queues that
+    have to be tried again.
 
-    A record that is held for its excess becomes a payment and a credit when it is released, and a
-    sum without a line pays the fines that the decision names, or the oldest ones; any other record
-    is in the queues that are returned. A record that is discarded is rejected. Counts the outcome
-    `gone` if the record is not parked any more. Raises InvalidAllocations.
+    A released payment that was held because it pays too much becomes a payment and a credit. A
+    released payment that names only a patron pays the fines that the operator names, or else the
+    fines in the order of their export. Any other released record is not decided by this function;
+    the caller tries it with the returned queues. A discarded record is rejected as `discarded`. If
+    the record is no longer parked, nothing changes, and the outcome `gone` is counted. Raises
+    InvalidAllocations.
     """
     key = decision.parked_key
     item = workspace.parked.get(key)
@@ -149,12 +160,13 @@ def _decided(workspace: Workspace, item: ParkedEvent, decision: Release | Discar
 
 
 def split_by_parked_record(changes: Changes) -> tuple[Changes, Mapping[ParkedKey, Changes]]:
-    """Splits changes into the effects of the events, and those of each record that was set free.
+    """Splits the changes of a commit into the effects of its events, and the effects of each parked
+    record that was decided in it.
 
-    A fold sets a parked record free if it can decide the record at last.
+    The caller uses the split to find a parked record whose effects cannot be written.
 
-    Only transactions, rejections and closed loans are split. The rows of the tables are the state
-    after the whole fold, and stay the same in every part.
+    Only the lists of transactions, rejections and closed loans are split. The changed rows of the
+    tables are the state after the whole commit, and are the same in every part.
     """
     freed = changes.parked.removed
     keys = {item.event.origin: key for key, item in freed.items()}

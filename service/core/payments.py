@@ -1,7 +1,9 @@
-"""What the bursar reports on an exported fine (rules.md, 3).
+"""Decides what the bursar reports on an exported fine: payments, write-offs and statuses (rules.md,
+3).
 
-Each rule is a ladder: its cases are tried in the order of the rows, and the first one that matches
-decides. Amounts are in minor units; those of payments are positive, those of fines are signed.
+The cases are tried in the order of the rows in rules.md, and the first one that matches decides.
+Amounts are in minor units; those of payments are always positive, and those of credits are
+negative.
 """
 
 from collections.abc import Mapping
@@ -32,14 +34,18 @@ UNCONFIRMED = Amendment(unconfirmed=True)
 
 
 def excess_credit_id(key: SourceKey) -> str:
-    """The fine id of the credit that a payment's excess becomes, made of the payment's identity."""
+    """Returns the fine id of the credit that is made of a payment's excess; it is computed from the
+    payment's identity.
+    """
     return made_credit_id(*key)
 
 
 def find(
     event: BursarPayment, lines: Mapping[LineKey, ExportLine], fines: Mapping[FineKey, Fine]
 ) -> Fine | Rejected | Park:
-    """Returns the fine that a payment names by its line, its fine id or both (rows 4 and 5)."""
+    """Returns the fine that a payment names by its export line, its fine id or both; if there is
+    none, returns how the payment is rejected or parked (rows 4 and 5).
+    """
     line = lines.get(event.line_key) if event.line_key is not None else None
     if line is None and event.fine_id is None:
         return unknown_line(event.bursar_transaction_id)
@@ -54,20 +60,24 @@ def find(
 
 
 def is_of_patron(fine: Fine, event: BursarPayment) -> bool:
-    """Whether the record names no patron, or that of the fine (row 5)."""
+    """Whether the record names the patron of the fine, or no patron at all (row 5)."""
     return event.patron_id in (None, fine.facts.patron_id)
 
 
 def rejected_for_patron() -> Rejected:
-    """Returns the rejection of a record that names another patron than its fine's (row 5)."""
+    """Returns the rejection of a record that names another patron than the one who owes the fine
+    (row 5).
+    """
     return Rejected(Reason.REFERENCE_MISMATCH, "patron_id: is not that of the fine")
 
 
 def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None) -> Outcome:
-    """Decides a payment, a write-off or a status on its fine (rows 6 to 13, and 15).
+    """Decides a payment, write-off or status that the bursar reports on this fine (rows 6 to 13,
+    and 15).
 
-    `overpayment` is a person's decision about a payment that was held. Without one, the rule and
-    the maximum of the fine's terms count.
+    `overpayment` is given if an operator has decided about a payment that was held because it pays
+    too much. Without an operator's decision, the terms of the fine's export say what happens to a
+    payment of too much.
     """
     if event.currency not in (None, fine.facts.currency):
         return rejected(Reason.CURRENCY_MISMATCH)  # row 6
@@ -91,7 +101,9 @@ def pay(fine: Fine, event: BursarPayment, overpayment: Overpayment | None = None
 
 
 def overpayment_rule(fine: Fine, terms: Terms, amount: int) -> Overpayment:
-    """Returns the terms' rule for a payment of `amount`; an excess above their maximum is held."""
+    """Returns what the terms say about a payment of `amount`: an excess that they would make a
+    credit is held for an operator if it is above their maximum.
+    """
     excess = amount - abs(fine.outstanding)
     maximum = terms.excess_max(fine.outstanding, fine.facts.currency)
     if terms.overpayment is Overpayment.CREDIT and excess > maximum:
@@ -123,24 +135,30 @@ def _settle(paid: Fine, event: BursarPayment, amount: int, overpayment: Overpaym
 
 
 def settlement(fine: Fine, event: BursarPayment, fits: int) -> Effect:
-    """Returns the transaction by which `fits` of what is outstanding is paid (rows 10 and 11)."""
+    """Returns the transaction that takes the amount `fits`, which is not more than the fine owes,
+    off what the fine owes at the bursar (rows 10 and 11).
+    """
     kind = event.kind.settlement
     assert kind is not None
     return transferred(fine, event, kind, fits, fine.facts.toward_zero(fits))
 
 
 def transferred(fine: Fine, event: BursarPayment, kind: Kind, amount: int, step: int) -> Effect:
-    """Returns the transaction that changes what is outstanding by `step`, a signed amount."""
+    """Returns the transaction that adds the signed amount `step` to what the fine owes at the
+    bursar.
+    """
     outstanding = fine.outstanding + step
     considered = Considered.ACTIVE if outstanding else Considered.CLOSED
-    after = replace(fine, outstanding=outstanding, considered=considered)
+    at = event.paid_at  # in one step with the amount: each copy of a fine takes its time
+    after = replace(fine, outstanding=outstanding, considered=considered, changed_at=at)
     return effect_of(after, event, kind, amount, transferred=step)
 
 
 def excess_credit(fine: Fine, event: BursarPayment, excess: int) -> Effect:
-    """Returns the excess as a credit on the active balance, in a transaction of its own (row 12).
+    """Returns the transaction that makes the excess of a payment a new credit on the account's
+    active balance (row 12).
 
-    The credit refers to `fine`, and has its patron and owner.
+    The new credit refers to `fine`, and has the fine's patron and owner.
     """
     credit_id = excess_credit_id(event.key)
     credit = made_credit(fine, credit_id, excess, event.paid_at, BURSAR_COMMENT)
@@ -156,18 +174,24 @@ def _needs_confirmation(fine: Fine, event: BursarPayment) -> bool:
 
 
 def note(fine: Fine, event: BursarPayment, kind: Kind, amount: int) -> Applied:
-    """Returns a transaction that changes no balance (row 9, and row 3.9 of reversals)."""
+    """Returns a transaction that notes a bursar's record on the fine and changes no balance (row 9,
+    and row 3.9 of reversals).
+    """
     effect = effect_of(fine, event, kind, amount)
     return Applied((effect,), effect.fine, name=ItemState.NOTED)
 
 
 def mismatch(first: str, second: str) -> Rejected:
-    """Returns a rejection that names both members, because the sender has to compare them."""
+    """Returns the rejection of a record of which two members name different fines; it names both
+    members, because the sender has to compare them.
+    """
     return Rejected(Reason.REFERENCE_MISMATCH, f"{first}, {second}: must name the same fine")
 
 
 def with_status_code(fine: Fine, event: BursarPayment) -> Fine:
-    """Returns the fine with the ERP's word for its state; the latest one is kept."""
+    """Returns the fine with the record's `status_code`, the bursar system's own word for the fine's
+    state; if the record has none, the earlier one stays.
+    """
     return replace(fine, status_code=event.status_code) if event.status_code else fine
 
 
@@ -181,9 +205,11 @@ def effect_of(
     transferred: int = 0,
     terms: Terms | None = None,
 ) -> Effect:
-    """Returns one transaction that the record causes.
+    """Returns one ledger transaction of which this bursar's record is the cause.
 
-    Its terms are those of the fine, unless the fine is a credit of another one that has `terms`.
+    The label of the transaction comes from `terms`. `terms` are given for a new credit, which has
+    no terms of its own: they are those of the fine that was paid. Without `terms`, the label comes
+    from the terms of `fine`.
     """
     terms = terms or fine.terms
     assert terms is not None  # the bursar reports on exported fines only
@@ -195,7 +221,7 @@ def effect_of(
         event.comment,
     )
     return Effect(
-        replace(fine, changed_at=event.paid_at),
+        fine if fine.changed_at == event.paid_at else replace(fine, changed_at=event.paid_at),
         kind,
         terms.label(kind),
         amount,

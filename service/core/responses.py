@@ -1,15 +1,18 @@
-"""The bursar's answer to a batch (rules.md, 5).
+"""Decides the bursar's answer to an export batch (rules.md, 5).
 
-A line of an adopted batch may still wait for its fine (rules.md, 5b). It can be refused like any
-other line: the refusal is kept, and takes effect when the fine takes the line.
+An export line that was adopted after the restore of an older database may still wait for its fine
+(rules.md, 5b). The bursar can refuse an adopted line that still waits for its fine like any other
+export line. The refusal of a waiting line is stored with the line, and takes effect when the line
+is applied to its fine.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .adopted import AdoptedLine, payments_for
 from .batches import ExportLine, SealedBatch
 from .events import ExportResponse
 from .exports import refusal
+from .frozen import dataclass
 from .ledger import FineKey
 from .money import InvalidAmount, parse_sum
 from .outcomes import Effect, Rejected, rejected, unknown_line
@@ -19,10 +22,11 @@ from .workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ResponseEffects:
-    """What an answer does: the refused lines, each with its effect if it has one, the adopted lines
-    that keep a refusal, and the batch afterwards.
+    """What a bursar's answer changes: `refused` has the refused export lines, each with its
+    transaction if it has one, `kept` the waiting adopted lines with which the refusal is stored,
+    and `batch` the batch after the answer.
 
-    `lines` is the number of lines that the answer accepts or refuses.
+    `lines` is the number of export lines that the answer accepts or refuses.
     """
 
     refused: tuple[tuple[ExportLine, Effect | None], ...]
@@ -32,7 +36,9 @@ class ResponseEffects:
 
 
 def respond(workspace: Workspace, event: ExportResponse) -> ResponseEffects | Rejected:
-    """Decides the answer to a batch, whole or not at all (rows 5.13 to 5.15, and 5b.8 to 5b.10)."""
+    """Decides a bursar's answer to a batch, which is applied as a whole or rejected as a whole
+    (rows 5.13 to 5.15, and 5b.8 to 5b.10).
+    """
     batch = workspace.batches.get(event.batch)
     if batch is None:
         return rejected(Reason.UNKNOWN_BATCH)
@@ -42,7 +48,8 @@ def respond(workspace: Workspace, event: ExportResponse) -> ResponseEffects | Re
     }
     refused = event.refused_lines
     if event.outcome is ResponseOutcome.REFUSED:
-        refused = tuple((line_id, event.reason or "") for line_id in standing)
+        assert event.reason is not None
+        refused = tuple((line_id, event.reason) for line_id in standing)
         if not refused:
             return rejected(Reason.NOT_LIVE)
     fault = _first_fault(workspace, [line_id for line_id, _ in refused], lines, standing)
@@ -122,8 +129,7 @@ def _money_waits(workspace: Workspace, line: ExportLine) -> bool:
     It was there before the answer, and would have been applied to the line. If a newer line waits
     for the fine, the money is for that one.
     """
-    waiting = workspace.adopted.of(_fine_of(line))
-    if not waiting or waiting[-1].key != line.key:
+    if workspace.adopted.of(_fine_of(line))[-1].key != line.key:
         return False
     events = payments_for(_fine_of(line), workspace.parked.now.values())
     reversed_whole = {
@@ -151,13 +157,14 @@ def _with_index(event: ExportResponse, reason: Reason, place: int, line_id: str)
 
 
 def _control_holds(event: ExportResponse, batch: SealedBatch) -> bool:
-    if event.control_count is None or event.control_total is None:
+    if event.control is None:
         return True
+    count, text = event.control
     try:
-        total = parse_sum(event.control_total, batch.currency)
+        total = parse_sum(text, batch.currency)
     except InvalidAmount:
         return False
-    return (event.control_count, total) == (batch.count, batch.total)
+    return (count, total) == (batch.count, batch.total)
 
 
 def _refused(

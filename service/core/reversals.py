@@ -1,7 +1,8 @@
-"""What takes a payment or a write-off of the bursar back (rules.md, 3: reversals).
+"""Decides reversals, by which the bursar takes back a payment or write-off that it has reported
+(rules.md, 3: reversals).
 
-As in the rules for payments, the cases are tried in the order of the rows, and the first one that
-matches decides. Amounts are in minor units and positive.
+The cases are tried in the order of the rows in rules.md, and the first one that matches decides.
+Amounts of reversals are in minor units and positive.
 """
 
 from dataclasses import replace
@@ -31,10 +32,12 @@ def reverse(
     credit: Fine | None,
     line: ExportLine | None,
 ) -> Outcome:
-    """Undoes what a payment or write-off did, or a part of it (row 14, with 3.2 to 3.11).
+    """Decides a reversal, which undoes all or a part of what a payment or write-off did (row 14,
+    with 3.2 to 3.11).
 
-    `fine` is the original's fine, `credit` the credit that its excess became, and `line` the line
-    that the reversal names; each is None if there is none.
+    `original` is the payment that is reversed, `fine` the fine that it paid, `credit` the credit
+    that was made of its excess, and `line` the export line that the reversal names; each of the
+    last three may be None.
     """
     if (rejection := _other_fine(event, original, fine, line)) is not None:
         return rejection  # row 3.2
@@ -56,7 +59,9 @@ def reverse(
 
 
 def fault_of_original(event: BursarPayment, original: Payment) -> Reason | None:
-    """Why a payment cannot be reversed at all, or not in this currency (rows 3.3 to 3.6)."""
+    """Returns the reason why the payment cannot be reversed, such as another currency than that of
+    the reversal; None if it can (rows 3.3 to 3.6).
+    """
     if event.currency is not None and original.currency not in (None, event.currency):
         return Reason.CURRENCY_MISMATCH  # row 3.3
     if original.state is ItemState.REJECTED:
@@ -69,7 +74,8 @@ def fault_of_original(event: BursarPayment, original: Payment) -> Reason | None:
 def amount_left(payment: Payment) -> int:
     """Returns how much of a payment or write-off can still be reversed.
 
-    Releases that reverse payments only as a whole set `reversed_by` and keep no amount.
+    Older releases, which reversed payments only as a whole, have stored `reversed_by` without an
+    amount; nothing is left of such a payment.
     """
     if payment.reversed_by is not None or payment.amount is None:
         return 0
@@ -77,7 +83,9 @@ def amount_left(payment: Payment) -> int:
 
 
 def after_reversal(original: Payment, event: BursarPayment) -> Payment:
-    """Returns the original of a reversal that was applied or noted, with what is reversed of it."""
+    """Returns the reversed payment with the amount of this reversal added to what was reversed of
+    it.
+    """
     amount = _amount(event, original)
     return replace(
         original,
@@ -103,19 +111,23 @@ def _undo(fine: Fine, event: BursarPayment, amount: int, credit: Fine | None) ->
 
 
 def is_in_use(credit: Fine, excess: int) -> bool:
-    """Whether the credit of an excess was exported, or is not whole any more (row 3.8)."""
+    """Whether the credit that was made of a payment's excess was exported or closed, or has another
+    amount left than `excess` (row 3.8).
+    """
     return not credit.is_open_in_library or abs(credit.remaining) != excess
 
 
 def made_outstanding(fine: Fine, event: BursarPayment, amount: int) -> Effect:
-    """Returns the transaction by which `amount` of a fine is outstanding again (row 3.10)."""
+    """Returns the transaction by which the fine owes `amount` at the bursar again (row 3.10)."""
     return transferred(fine, event, Kind.REVERSAL, amount, -fine.facts.toward_zero(amount))
 
 
 def cancelled(credit: Fine, event: BursarPayment, fine: Fine) -> Effect:
-    """Returns the transaction that closes the credit of an excess; `fine` is that of the payment.
+    """Returns the transaction that closes the credit that was made of a payment's excess; `fine` is
+    the fine of that payment.
 
-    The credit has no terms of its own, so the label is that of the fine (row 3.10).
+    The label of the transaction comes from the terms of the fine, because the credit has none of
+    its own (row 3.10).
     """
     closed = replace(credit, status=Status.CLOSED, considered=Considered.CLOSED, remaining=0)
     back, kind = abs(credit.remaining), Kind.CREDIT_CANCELLED

@@ -1,6 +1,8 @@
-"""Decides events in their order, on the rows that were read for them (rules.md).
+"""Decides the events of one commit in their order, from the rows that were read for them from the
+database (rules.md).
 
-Everything here is pure and without await. A *fold* is one pass over the events of one commit.
+The functions use no database, no clock and no `await`. A *fold* is one pass of the rules over the
+events of one commit.
 """
 
 from collections.abc import Collection, Sequence
@@ -37,18 +39,21 @@ from .responses import respond
 from .words import DEFAULT_LABELS, ItemState, Kind, LineState, Reason
 from .workspace import Changes, View, Workspace
 
+_OF_BATCHES = (ExportFine, TakeLines)
+
 
 def fold(view: View, events: Sequence[Event], queues: Sequence[WaitQueue] = ()) -> Changes:
-    """Decides the events in their order, and then retries the `queues` that a sweep names.
+    """Decides the events of one commit in their order; then tries the parked records of the wait
+    queues `queues` again, which the sweep gives.
 
-    Counts one outcome for each event. Raises ParkedFailure with all records that were parked
-    before and cannot be decided.
+    The result counts one outcome for each event. Raises ParkedFailure with the keys of all records
+    that were parked in earlier commits and on which the program fails.
     """
     workspace = Workspace(view)
     try:
         for event in events:
             take(workspace, event)
-            if not isinstance(event, ExportFine | TakeLines):
+            if not isinstance(event, _OF_BATCHES):
                 retry_sums(workspace)
         retry_sums(workspace)  # once for a batch, after all its fines
         for queue in queues:
@@ -68,8 +73,8 @@ def _raise_failures(workspace: Workspace) -> None:
 
 
 def take(workspace: Workspace, event: Event) -> None:
-    """Decides one event. Parked records of its fine are decided before it, and the records that
-    wait for what it changes after it.
+    """Decides one event. Records that are parked for the event's fine are tried before the event,
+    because they are older, and records that wait for what the event changes are tried after it.
     """
     match event:
         case FineCreated():

@@ -1,33 +1,38 @@
-"""A sum of the bursar without a line, and the fines that it pays (rules.md, 3b).
+"""Sums without a line: payments of the bursar that name a patron, but no fine and no export line;
+and the fines that they pay (rules.md, 3b).
 
-Amounts are positive and in minor units.
+All amounts here are positive and in minor units.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from .frozen import dataclass
 from .ledger import AccountKey, SourceKey
 
 
 class LumpRule(StrEnum):
-    """What happens with a sum that names a patron and neither a fine nor a line (rules.md, 3b)."""
+    """What happens to a payment that names only a patron: it waits for an operator, or pays the
+    patron's fines in the order of their export (rules.md, 3b).
+    """
 
     HOLD = "hold"
     OLDEST_FIRST = "oldest_first"
 
 
 class SumQueue(NamedTuple):
-    """The wait queue of an account: sums that wait until a fine of it is outstanding.
+    """The key of the wait queue of an account: in it are parked payments that name only the patron,
+    and wait until a fine of the account is outstanding.
 
-    It is a tuple with one element, so that it differs from every other key of a wait queue.
+    The key is a tuple with one element, so that it cannot equal the key of another kind of wait
+    queue.
     """
 
     account: AccountKey
 
 
 class Share(NamedTuple):
-    """The part of a sum that a fine gets."""
+    """A fine, and the part of a payment that this fine gets if the payment names only a patron."""
 
     fine_id: str
     amount: int
@@ -35,13 +40,13 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LumpSum:
-    """What is kept of a sum beside its payment.
+    """What is stored about a payment that names only a patron, beside the payment itself.
 
-    `rule` is the setting of the institution when the sum came, or `oldest_first` if a person has
-    released it since. A sum that `waits` is tried again when a debit of its account gets
-    outstanding, and `tried` is the last sequence of the account when the sum was tried last.
-    `allocations` are the fines that a person has named, and `parts` those that were paid, in their
-    order.
+    `rule` is the institution's setting at the time when the payment arrived, or `oldest_first` if
+    an operator has released it since. If `waits` is True, the payment is tried again whenever a
+    fine of its account becomes outstanding; `tried` is the number of the account's latest
+    transaction when it was last tried. `allocations` are the fines and amounts that an operator has
+    named, and `parts` those that were paid, in the order of payment.
     """
 
     key: SourceKey

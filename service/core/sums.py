@@ -1,6 +1,7 @@
-"""A sum of the bursar that names a patron and neither a fine nor a line (rules.md, 3b).
+"""Decides sums: payments of the bursar that name a patron, but no fine and no export line
+(rules.md, 3b).
 
-Amounts are positive and in minor units.
+All amounts here are positive and in minor units.
 """
 
 from collections.abc import Sequence
@@ -21,17 +22,20 @@ _NOT_IN_PARTS = "amount: a sum without a line can only be reversed whole"
 
 
 class InvalidAllocations(Exception):
-    """A person has named fines or amounts that a sum cannot pay. Its text says why, without values.
+    """Raised if an operator has named fines or amounts that a payment cannot pay. The text of the
+    exception says why, and quotes no value.
 
     Nothing was changed.
     """
 
 
 def decide_sum(workspace: Workspace, event: BursarPayment) -> Outcome:
-    """Decides a sum that is new or parked, and keeps when it was tried (rows 3b.1 to 3b.7).
+    """Decides a sum (a payment that names only a patron) that is new or was parked, and notes that
+    it was tried (rows 3b.1 to 3b.7).
 
-    A sum that was parked before is neither rejected nor held for its excess: it waits as before. It
-    also waits as long as a debit's adopted line of its account waits (row 5b.9).
+    If a sum that was parked before turns out to be too high for its fines, it is neither rejected
+    nor held for an operator, but stays parked. A sum also stays parked as long as an adopted export
+    line of a debit of its account waits for its fine (row 5b.9).
     """
     lump = _known_or_new(workspace, event)
     is_retry = ("payment", event.key) in workspace.parked.now
@@ -47,9 +51,11 @@ def decide_sum(workspace: Workspace, event: BursarPayment) -> Outcome:
 def release_sum(
     workspace: Workspace, event: BursarPayment, wait: Wait, allocations: Sequence[Share]
 ) -> Outcome:
-    """Decides a parked sum that a person has released (rows 3b.8 to 3b.10).
+    """Decides a parked sum (a payment that names only a patron) that an operator has released (rows
+    3b.8 to 3b.10).
 
-    Raises InvalidAllocations if the sum cannot pay the fines and amounts that the person has named.
+    Raises InvalidAllocations if the sum cannot pay the fines and amounts that the operator has
+    named.
     """
     lump = workspace.sums[event.key]
     debits = workspace.debits.outstanding(lump.account)
@@ -88,13 +94,15 @@ def _keep(workspace: Workspace, lump: LumpSum, outcome: Outcome) -> None:
         lump = replace(lump, tried=account.sequence)
     if isinstance(outcome, Applied):
         lump = replace(lump, parts=outcome.parts)
-    workspace.sums.put(lump.key, replace(lump, waits=waits), can_unblock=False)
+    workspace.sums.put(lump.key, replace(lump, waits=waits))
 
 
 def discard_sum(workspace: Workspace, event: BursarPayment) -> Rejected:
-    """Returns the rejection of a parked sum that a person has discarded; the sum waits no more."""
+    """Notes that a parked sum no longer waits, because an operator has discarded it, and returns
+    its rejection.
+    """
     lump = workspace.sums[event.key]
-    workspace.sums.put(event.key, replace(lump, waits=False), can_unblock=False)
+    workspace.sums.put(event.key, replace(lump, waits=False))
     return rejected(Reason.DISCARDED)
 
 
@@ -113,9 +121,11 @@ def _oldest_first(event: BursarPayment, debits: Sequence[Fine], *, is_retry: boo
 
 
 def strictest_rule(debits: Sequence[Fine], amount: int) -> Overpayment:
-    """Returns the rule for a sum of `amount`, which is more than what is outstanding of the debits.
+    """Returns what happens to a sum of `amount` that is more than all the fines `debits` owe
+    together, by the strictest rule in the terms of these fines.
 
-    An excess above the smallest maximum of their terms is held.
+    The sum is held for an operator if the excess is above the smallest maximum in the terms of
+    these fines.
     """
     all_terms = [fine.terms for fine in debits if fine.terms is not None]
     rules = {terms.overpayment for terms in all_terms}
@@ -129,7 +139,9 @@ def strictest_rule(debits: Sequence[Fine], amount: int) -> Overpayment:
 
 
 def in_order(debits: Sequence[Fine], amount: int) -> list[tuple[Fine, int]]:
-    """Returns what each debit gets of `amount`: all of it, until nothing is left."""
+    """Returns what each of the fines `debits` gets of `amount`: one after the other gets all that
+    it owes, until nothing of `amount` is left.
+    """
     shares = []
     for fine in debits:
         part = min(amount, fine.outstanding)
@@ -157,8 +169,8 @@ def _named(
 
 
 def pay(event: BursarPayment, shares: Sequence[tuple[Fine, int]]) -> Applied:
-    """Returns one transaction for each fine and its amount; what is left is a credit of the last
-    one.
+    """Returns the outcome of a sum that pays each fine in `shares` its amount; what is left of the
+    sum becomes a credit that refers to the last of these fines.
     """
     assert event.amount is not None
     effects = []
@@ -190,7 +202,9 @@ def _with_credit(
 
 
 def reverse_sum(workspace: Workspace, event: BursarPayment, original: Payment) -> Outcome:
-    """Undoes a sum whole and once, in the order of its parts (rows 3b.11 to 3b.13)."""
+    """Decides a reversal of a sum: it undoes the payment of each fine in the order in which they
+    were paid; a sum is reversed only once, and only as a whole (rows 3b.11 to 3b.13).
+    """
     if event.bursar_transaction_id is not None:
         return mismatch("reverses_payment_id", "bursar_transaction_id")
     if event.fine_id is not None:

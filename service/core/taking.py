@@ -1,8 +1,9 @@
-"""How a fine takes an adopted line: the line of its export before an older database was restored
-(rules.md, 5b).
+"""Applies adopted lines to their fines. An adopted line is the line of a batch that was published
+before an older database was restored, and that the recovery has read back (rules.md, 5b).
 
-A fine takes the oldest line that waits for it as soon as it is Active and what remains is the
-line's amount. Everything here changes the workspace, and it changes nothing if no line waits.
+The oldest adopted line that waits for a fine is applied to the fine (the fine "takes" the line) as
+soon as the fine is Active and owes just the amount of the line. The functions change the workspace;
+if no adopted line waits, they change nothing.
 """
 
 from collections.abc import Iterable
@@ -22,11 +23,15 @@ DROPPED = "dropped by a person"
 
 
 class LineNotGiven(Exception):
-    """A person has given a fine a line that it cannot have. The text says why, without values."""
+    """Raised if an operator wants to apply an adopted export line to a fine, or to drop it, and
+    that is not possible. The text of the exception says why, and quotes no value.
+    """
 
 
 def take_lines(workspace: Workspace, keys: Iterable[FineKey]) -> None:
-    """Lets these fines take the lines that wait for them, as far as the fines meet the lines."""
+    """Applies the adopted lines that wait for these fines to them, wherever a fine's status and
+    remaining amount are those of the line's export.
+    """
     for key in keys:
         _take_lines_of(workspace, key)
 
@@ -46,7 +51,9 @@ def _take_lines_of(workspace: Workspace, key: FineKey) -> None:
 
 
 def meets(fine: Fine, line: AdoptedLine) -> bool:
-    """Whether a fine is as it was when the line was exported (row 5b.1)."""
+    """Whether a fine is Active and owes exactly the amount of the adopted line, in the same
+    currency (row 5b.1).
+    """
     return (
         fine.status is Status.ACTIVE
         and fine.remaining == line.amount
@@ -67,8 +74,9 @@ def _follows_later(workspace: Workspace, fine: Fine, line: AdoptedLine) -> bool:
 
 
 def take(workspace: Workspace, fine: Fine, line: AdoptedLine, newer: list[AdoptedLine]) -> None:
-    """Exports the fine as the line says, and refuses the line if the bursar has refused it, or if
-    `newer` lines wait for the fine (rows 5b.1 to 5b.5).
+    """Exports the fine as the adopted line says. Undoes the export at once if the bursar has
+    already refused the adopted line, or if `newer` lines wait for the fine, because the fine was
+    exported again (rows 5b.1 to 5b.5).
     """
     outcome = exports.export(_let_go(fine), line.export, closes=line.closes)
     workspace.lines.put(line.key, line.as_line(LineState.LIVE))
@@ -115,8 +123,8 @@ def _refuse(workspace: Workspace, fine: Fine, reason: str | None, at: datetime) 
 
 
 def has_to_wait(workspace: Workspace, fine: Fine, event: BursarPayment) -> bool:
-    """Whether money for a fine that is closed in the library has to wait, because a line waits for
-    the fine and a person has to decide about it (row 5b.7).
+    """Whether a payment for a fine that is closed in the library has to be parked, because an
+    adopted line waits for the fine and an operator has to decide about that line (row 5b.7).
     """
     return (
         fine.is_closed_in_library
@@ -126,11 +134,11 @@ def has_to_wait(workspace: Workspace, fine: Fine, event: BursarPayment) -> bool:
 
 
 def give(workspace: Workspace, event: GiveLine) -> None:
-    """Gives the oldest line that waits for a fine to the fine, although they do not meet (row
-    5b.11). Raises LineNotGiven.
+    """Applies the oldest adopted line that waits for a fine to the fine, because an operator has
+    decided so, although the fine is not as it was at the export (row 5b.11). Raises LineNotGiven.
 
-    The amount of the fine is adjusted so that what remains is the amount of the line: that is what
-    the bursar collects.
+    First adjusts the amount of the fine so that the fine owes exactly the amount of the line,
+    because that is what the bursar collects.
     """
     line = workspace.adopted.get(event.line)
     waiting = [] if line is None else workspace.adopted.of(line.fine)
@@ -152,8 +160,8 @@ def give(workspace: Workspace, event: GiveLine) -> None:
 
 
 def drop(workspace: Workspace, event: DropLine) -> None:
-    """Gives up a line that waits: it counts as refused, and its fine is as if it had never had the
-    line (row 5b.12). Raises LineNotGiven.
+    """Drops an adopted line that waits, because an operator has decided so: the line counts as
+    refused, and its fine does not change (row 5b.12). Raises LineNotGiven.
     """
     line = workspace.adopted.get(event.line)
     if line is None or line.state is not AdoptedState.WAITING:

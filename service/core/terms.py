@@ -1,7 +1,8 @@
-"""The part of a profile that decides what becomes of an exported fine (rules.md, 2 to 5)."""
+"""Terms: the settings of an export profile that decide what becomes of a fine after its export
+(rules.md, 2 to 5).
+"""
 
-from dataclasses import dataclass
-
+from .frozen import dataclass
 from .money import whole_units
 from .words import (
     DEFAULT_LABELS,
@@ -24,9 +25,9 @@ DEFAULT_LOST_TYPES = frozenset({"LOSTITEMREPLACEMENTFEE", "LOSTITEMFINE"})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The part of a profile that a fine keeps from its export on.
+    """The settings of an export profile that a fine keeps from its export on.
 
-    A later change of the profile does not reinterpret fines that were exported before.
+    If the profile is changed later, fines that were exported before keep the old settings.
     """
 
     profile: ProfileCode
@@ -42,14 +43,16 @@ class Terms:
     import_credits: ImportCredits = ImportCredits.CONFIRM
 
     def label(self, kind: Kind) -> str:
-        """The text of a transaction of this kind for people."""
+        """Returns the text that people see for a ledger transaction of this kind."""
         return dict(self.labels).get(kind, DEFAULT_LABELS[kind])
 
     def excess_max(self, outstanding: int, currency: str) -> int:
-        """The largest excess that becomes a credit without a person's decision, in minor units.
+        """Returns the largest excess of a payment, in minor units, that becomes a credit without an
+        operator's decision.
 
-        `outstanding` is what was owed at the bursar before the payment. The default is the larger
-        of ten times that and 100 whole units of the currency.
+        `outstanding` is what the patron owed at the bursar for the fine before the payment, in
+        minor units. If the profile sets no maximum, the largest excess is ten times `outstanding`
+        or 100 whole units of the currency, whichever is more.
         """
         if self.overpayment_max is not None:
             return self.overpayment_max

@@ -1,4 +1,4 @@
-"""The codes of the domain: closed sets of words that are part of the contract (rules.md, 1-5)."""
+"""The codes that records and tables use, such as statuses and reasons (rules.md, 1-5)."""
 
 from enum import StrEnum
 from typing import NewType, assert_never
@@ -20,14 +20,14 @@ class Status(StrEnum):
 
 
 class Considered(StrEnum):
-    """Whether a fine counts as open. A fine that was paid at the bursar keeps its status."""
+    """Whether a fine counts as owed or as settled, which its status alone does not show."""
 
     ACTIVE = "active"
     CLOSED = "closed"
 
 
 class Kind(StrEnum):
-    """Stable codes of transactions (rules.md, 2)."""
+    """What a ledger transaction does, as a code that never changes (rules.md, 2)."""
 
     FINE = "fine"
     CREDIT = "credit"
@@ -73,7 +73,7 @@ DEFAULT_LABELS: dict[Kind, str] = {
 
 
 class Reason(StrEnum):
-    """Why a record was rejected, in order of precedence (rules.md, 3). Part of the contract."""
+    """Why a record was rejected; the first in this list that applies is given (rules.md, 3)."""
 
     INVALID_ENVELOPE = "invalid_envelope"
     INVALID_JSON = "invalid_json"
@@ -111,7 +111,7 @@ class Reason(StrEnum):
 
 
 class Wait(StrEnum):
-    """What a parked record waits for."""
+    """What has to happen before a parked record can be decided."""
 
     UNKNOWN_FINE = "unknown_fine"
     NOT_EXPORTED = "not_exported"
@@ -123,21 +123,21 @@ class Wait(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a profile only exports fines, or also imports payments."""
+    """Whether an export profile only exports fines, or also expects the bursar's payments."""
 
     EXPORT_ONLY = "export_only"
     EXPORT_IMPORT = "export_import"
 
 
 class LostRule(StrEnum):
-    """What becomes of a lost fine that is exported (rules.md, 4)."""
+    """Whether the fine for a lost item closes on its export or is transferred (rules.md, 4)."""
 
     CLOSE = "close"
     TRANSFER = "transfer"
 
 
 class Overpayment(StrEnum):
-    """What happens with a payment of more than what is outstanding (rules.md, 3)."""
+    """What happens if the bursar reports more money than a fine still owes (rules.md, 3)."""
 
     CREDIT = "credit"
     REJECT = "reject"
@@ -145,16 +145,15 @@ class Overpayment(StrEnum):
 
 
 class RefusedRule(StrEnum):
-    """Whether a fine whose line was refused waits for a person or goes into the next run."""
+    """Whether a fine that the bursar refused waits for a person or is exported again."""
 
     HOLD = "hold"
     RETRY = "retry"
 
 
 class LibraryPayments(StrEnum):
-    """What becomes of a payment or a waiver in the library of a fine that was exported (2b).
-
-    `reject` leaves it to the bursar; `credit` makes a credit, which a run sends to the bursar.
+    """What becomes of a payment or waiver in the library after a fine's export (rules.md, 2b): the
+    record is rejected, or makes a credit, which an export run sends to the bursar.
     """
 
     REJECT = "reject"
@@ -162,14 +161,14 @@ class LibraryPayments(StrEnum):
 
 
 class ImportCredits(StrEnum):
-    """Whether a credit that an imported file makes waits for a person (rules.md, 5)."""
+    """Whether a credit that an imported payment file made waits for a person (rules.md, 5)."""
 
     CONFIRM = "confirm"
     EXPORT = "export"
 
 
 class ChangeKind(StrEnum):
-    """What happened to a fine in the library (rules.md, 2b)."""
+    """What sort of change of a fine the library reports, such as a waiver (rules.md, 2b)."""
 
     PAID = "paid"
     WAIVED = "waived"
@@ -180,7 +179,7 @@ class ChangeKind(StrEnum):
 
     @property
     def has_amount(self) -> bool:
-        """Whether a record of this kind names an amount and its currency; others name neither."""
+        """Whether a change of this kind has an amount and a currency; others have neither."""
         match self:
             case ChangeKind.PAID | ChangeKind.WAIVED | ChangeKind.ADJUSTED:
                 return True
@@ -191,7 +190,7 @@ class ChangeKind(StrEnum):
 
 
 class PaymentKind(StrEnum):
-    """What the bursar reports on a fine (rules.md, 3)."""
+    """What sort of event the bursar reports on a fine, such as a payment (rules.md, 3)."""
 
     PAYMENT = "payment"
     REVERSAL = "reversal"
@@ -200,8 +199,8 @@ class PaymentKind(StrEnum):
 
     @property
     def settlement(self) -> Kind | None:
-        """The kind of the transaction by which a record of this kind pays a fine, and which a
-        reversal can undo; None for a kind that pays nothing.
+        """The kind of ledger transaction with which such a record reduces what a fine owes, and
+        which a reversal can undo; None for records that reduce nothing.
         """
         match self:
             case PaymentKind.PAYMENT:
@@ -215,7 +214,7 @@ class PaymentKind(StrEnum):
 
     @property
     def may_exceed(self) -> bool:
-        """Whether a record of this kind may have more than what the fine owes (row 12)."""
+        """Whether the amount of such a record may be more than the fine owes (row 12)."""
         match self:
             case PaymentKind.PAYMENT:
                 return True
@@ -226,7 +225,7 @@ class PaymentKind(StrEnum):
 
 
 class ResponseOutcome(StrEnum):
-    """The bursar's answer to a batch (rules.md, 5)."""
+    """Whether the bursar accepts an export batch, refuses it, or refuses some lines of it."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -234,7 +233,7 @@ class ResponseOutcome(StrEnum):
 
 
 class ItemState(StrEnum):
-    """What became of a payment, a change or an answer."""
+    """What became of a bursar's payment or answer, or of a change in the library."""
 
     APPLIED = "applied"
     NOTED = "noted"
@@ -251,7 +250,9 @@ class LineState(StrEnum):
 
 
 class BatchState(StrEnum):
-    """How far a batch is. `quarantined` and `published` are not stored: the outbox shows them."""
+    """How far an export batch has come, from its sealing to the bursar's answer. The states
+    `quarantined` and `published` are not stored, but derived from the outbox.
+    """
 
     SEALED = "sealed"
     QUARANTINED = "quarantined"
@@ -262,7 +263,7 @@ class BatchState(StrEnum):
 
 
 class RejectedState(StrEnum):
-    """Whether an operator has decided about a rejected record."""
+    """Whether an operator has decided about a rejected record, and how."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -270,11 +271,10 @@ class RejectedState(StrEnum):
 
 
 class KnownLines(StrEnum):
-    """What an import does with a line and a sum that another file has brought before.
-
-    `refuse`: if nothing is owed on the line any more, it is that earlier payment and is skipped. If
-    something is owed, it cannot be decided whether it is that payment, and the file is refused.
-    With `skip` and `pay` a person has decided.
+    """What an import does if another file had a payment of the same line and amount. With `refuse`,
+    the payment is skipped as a copy of the earlier one if nothing is owed on the line any more;
+    otherwise it may be a new payment, and the whole file is refused. With `skip` or `pay` an
+    operator has decided; with `pay`, an amount that is not owed becomes a credit.
     """
 
     REFUSE = "refuse"
@@ -283,7 +283,7 @@ class KnownLines(StrEnum):
 
 
 class HeldReason(StrEnum):
-    """Why an open fine is not exported, as lists of open fines show it and filter by it."""
+    """Why an open fine is not exported; commands that list open fines show and filter by it."""
 
     TOO_YOUNG = "too_young"
     BELOW_MINIMUM = "below_minimum"

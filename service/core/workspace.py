@@ -1,8 +1,10 @@
-"""The tables of one fold in memory: what was read, and what the events change in it."""
+"""The tables in memory while the rules decide the events of one commit (a fold): the rows that were
+read, and what the events change in them.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from .adopted import AdoptedLine, WaitingLines
@@ -19,6 +21,7 @@ from .events import (
     WaitQueue,
     parked_key,
 )
+from .frozen import dataclass
 from .ledger import (
     Account,
     AccountKey,
@@ -33,7 +36,7 @@ from .ledger import (
 )
 from .outcomes import Applied, Effect, Rejected
 from .shares import LumpRule, LumpSum, SumQueue
-from .words import LineState, Status
+from .words import LineState
 
 PatronKey = tuple[str, str]
 LoanKey = tuple[str, str]
@@ -41,14 +44,14 @@ LoanKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The rows that the events of one fold need, read under the locks of their accounts.
-
-    `parked` is in the order of arrival. `credit_histories` has the histories of the credits of
-    those fines that an export, a response or a change after an export is about. `recorded_at` is
-    the time of the commit by the database's clock, which was read after the accounts were locked.
-    `lump_rules` are the settings of institutions for sums without a line, and `export_numbers`
-    those of the batches of live lines, for the fines that sums may pay. `lines_wait` says whether
-    the database has adopted lines that wait, and `adopted` has those that the events may reach.
+    """The rows that the events of one commit need, read from the database while their accounts are
+    locked. `parked` has the parked records in the order in which they arrived. `credit_histories`
+    is filled only for the credits of fines that an export, a bursar's answer or a change after an
+    export concerns. `recorded_at` is the time of the commit by the database's clock, read after the
+    accounts were locked. `lump_rules` has each institution's rule for payments that name only a
+    patron, and `export_numbers` has the export numbers by which the fines that such payments may
+    pay are ordered. `lines_wait` says whether the database has adopted export lines that wait for
+    their fines, and `adopted` has those that the events may concern.
     """
 
     accounts: Mapping[AccountKey, Account] = field(default_factory=dict)
@@ -72,7 +75,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one fold did, table by table, and how many events had which outcome."""
+    """What the events of one commit have changed, and the number of events by outcome."""
 
     accounts: Changed[AccountKey, Account]
     patrons: Changed[PatronKey, Patron]
@@ -92,14 +95,14 @@ class Changes:
     amended: tuple[Fine, ...]  # those of the fines whose amendment is another one
 
     def with_rejections(self, rejections: tuple[Rejection, ...]) -> "Changes":
-        """Returns the changes with further rejections, of records that could not be read."""
+        """Returns the changes with the rejections of records that could not be decoded added."""
         outcomes = Counter(self.outcomes)
         outcomes.update(f"rejected:{rejection.reason}" for rejection in rejections)
         return replace(self, rejections=rejections + self.rejections, outcomes=outcomes)
 
 
 class Workspace:
-    """The tables and the results of one fold; everything that it hands out is frozen."""
+    """The tables in memory while the events of one commit are decided; rows are immutable."""
 
     def __init__(self, view: View) -> None:
         self.accounts = ChangeTracker(view.accounts)
@@ -133,7 +136,7 @@ class Workspace:
             self._enter_queues(key, item)
 
     def apply(self, outcome: Applied, traceparent: str | None) -> None:
-        """Posts the effects of an outcome; `traceparent` is that of the record behind it."""
+        """Posts the effects of an outcome; `traceparent` is the trace context of its record."""
         for effect in outcome.effects:
             self.post(effect, traceparent)
         # A payment that was all excess has no transaction on its fine, but it changes the fine.
@@ -145,7 +148,7 @@ class Workspace:
                 self.loans_closed.setdefault(loan, closed)
 
     def post(self, effect: Effect, traceparent: str | None) -> None:
-        """Makes one effect one transaction, with the next number of its account."""
+        """Makes an effect a ledger transaction with the account's next number."""
         fine = effect.fine
         key = fine.facts.account
         before = self.accounts.get(key) or Account(key)
@@ -160,7 +163,7 @@ class Workspace:
         self.fines.put(fine.facts.key, fine)
         if fine.facts.credit_of is not None:
             self._credits.note(effect)
-        if effect.transferred or fine.status is Status.TRANSFERRED:
+        if effect.transferred:
             self.debits.note(effect)
         self.transactions.append(
             Transaction(
@@ -178,58 +181,57 @@ class Workspace:
         )
 
     def reject(self, event: Incoming, outcome: Rejected) -> None:
-        """Keeps the record of a rejected event, to be stored with its bytes and published."""
+        """Notes that a record was rejected, so that it is stored with its bytes and published."""
         self.rejections.append(
             Rejection(outcome.reason, outcome.detail, event.origin, event.key.institution_id)
         )
 
     def update_patron(self, patron: Patron) -> None:
-        """Replaces an older snapshot of the patron; a newer one stays."""
+        """Keeps this snapshot of the patron's data, unless the one known so far is newer."""
         key = (patron.institution_id, patron.patron_id)
         known = self.patrons.get(key)
         if known is None or patron.seen_at > known.seen_at:
             self.patrons.put(key, patron)
 
     def credits_of(self, fine: Fine) -> list[Credit]:
-        """The credits of a fine as they are now."""
+        """Returns the credits that refer to a fine, in their present state."""
         return self._credits.of(fine, self.fines.now)
 
     def credited(self, credit: Fine) -> Fine | None:
-        """The fine that a credit is one of, as it is now; None if there is none."""
+        """Returns the fine to which a credit refers; None if it refers to none."""
         return credited(credit, self.fines.now)
 
     def awaits_lines(self, account: AccountKey) -> bool:
-        """Whether a debit's adopted line waits that is known to be of this account."""
+        """Whether an adopted export line of a debit of this account waits for its fine."""
         return bool(self.adopted) and self.adopted.are_for(account, self.fines.now)
 
     def fines_of_batch(self, batch: BatchKey) -> list[FineKey]:
-        """The fines of the lines of a batch; those of adopted lines may be unknown."""
+        """Returns the fines of a batch; the database may lack those of adopted lines."""
         lines = (line for line in self.lines.now.values() if line.batch == batch)
         return [FineKey(batch.institution_id, line.fine_id) for line in lines]
 
     def lines_of(self, batch: BatchKey) -> dict[str, ExportLine]:
-        """The lines of a batch by bursar transaction id, in ascending order of the ids.
-
-        A refusal of the whole batch posts its lines in this order, however they were read.
+        """Returns the export lines of a batch by bursar transaction id, in ascending order. If the
+        bursar refuses the whole batch, its lines are posted in this order.
         """
         lines = [line for line in self.lines.now.values() if line.batch == batch]
         lines.sort(key=lambda line: int(line.key.bursar_transaction_id))
         return {line.key.bursar_transaction_id: line for line in lines}
 
     def park(self, item: ParkedEvent, *, is_new: bool = False) -> None:
-        """Lets a record wait in the queues that it names.
-
-        Parking a new record cannot unblock another record of these queues, so they need not be
-        retried. What waits behind its own identity is in another queue, which the caller retries.
+        """Parks a record in the wait queues of its fine, of the payment that it reverses, or of its
+        account. The queues of a new record need not be tried again, because it unblocks no other
+        record in them. Reversals of this record wait in a queue of their own, which the caller
+        tries again.
         """
         key = parked_key(item.event)
         self.parked.put(key, item, can_unblock=not is_new)
         self._enter_queues(key, item)
 
     def by_age(self, queues: Iterable[WaitQueue]) -> list[tuple[int, ParkedKey]]:
-        """The records in the queues, and all that waits behind them, with their rank by age.
-
-        The list is in no particular order. A record may have left its queue since it entered it.
+        """Returns the records in the queues, and the reversals that wait behind them, each with its
+        rank by age. The returned list is not sorted, and may have records that have left their
+        queue meanwhile.
         """
         keys: dict[ParkedKey, None] = {}
         todo = [key for queue in queues for key in self._queues.get(queue, ())]
@@ -241,21 +243,21 @@ class Workspace:
         return [(self._rank[key], key) for key in keys]
 
     def are_still(self, queues: Iterable[WaitQueue]) -> bool:
-        """Whether nothing has changed since the queues were last retried without an effect.
-
-        Without this, every record that is parked in a long queue would retry the whole queue.
+        """Whether nothing relevant has changed since the parked records of these queues were last
+        tried in vain. Without this check, each new record that is parked in a long queue would have
+        the whole queue tried again.
         """
-        return all(
+        return not self._queues or all(  # nearly always nothing is parked
             queue not in self._queues or self._still_since.get(queue) == self._writes()
             for queue in queues
         )
 
     def keep_still(self, queues: Iterable[WaitQueue]) -> None:
-        """Notes that retrying these queues had no effect."""
+        """Notes that all parked records of these queues were tried again in vain."""
         self._still_since.update(dict.fromkeys(queues, self._writes()))
 
     def changes_made(self) -> Changes:
-        """Returns what the fold did."""
+        """Returns what the events of the commit have changed."""
         fines = self.fines.changes()
         return Changes(
             accounts=self.accounts.changes(),

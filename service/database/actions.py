@@ -1,5 +1,5 @@
-"""Decisions of people: the commit that carries one out stores it in `operator_action` and publishes
-it.
+"""Stores operators' decisions: the commit that carries a decision out also writes it to the table
+`operator_action` and queues it for publishing.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,9 @@ DETAILS = "details"
 
 
 class ActionRow(NamedTuple):
-    """A decision as a person has made it; `reason` and `operator` are stored and not published."""
+    """A decision that an operator has made. Its `reason` and the name of the `operator` are stored
+    in the database only, and not published to Kafka.
+    """
 
     action: str
     institution_id: str | None
@@ -29,7 +31,9 @@ class ActionRow(NamedTuple):
 
 
 async def put_action(connection: Connection, outputs: Outputs, row: ActionRow) -> None:
-    """Stores a decision and queues its record, inside the caller's transaction."""
+    """Writes a decision to the table `operator_action` and its record to the outbox, inside the
+    caller's transaction.
+    """
     stored = {**row.subject, DETAILS: row.details} if row.details else row.subject
     written = await connection.fetchrow(
         statements("operators")["put_action"],

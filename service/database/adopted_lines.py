@@ -1,4 +1,6 @@
-"""Adopted lines in PostgreSQL: those that wait, as far as events may reach them (rules.md, 5b)."""
+"""Reads and writes adopted lines (rules.md, 5b): export lines that a recovery took over from Kafka
+and that wait for their fines.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -21,17 +23,19 @@ SQL = statements("adopted")
 
 
 class ReadsLedger(Protocol):
-    """What has to be read of the ledger for adopted lines."""
+    """The methods for reading the ledger that this module calls; LedgerReader implements them."""
 
     async def fines_by_key(
         self, connection: Connection, keys: Collection[FineKey]
     ) -> dict[FineKey, Fine]:
-        """Returns those of the fines that are known, by key."""
+        """Returns the fines with these keys that exist, by key."""
 
     async def terms_of(
         self, connection: Connection, rows: Sequence[asyncpg.Record]
     ) -> Mapping[tuple[str, str], Terms]:
-        """Returns at least the terms that the rows name, by institution and id."""
+        """Returns the terms (rules of a profile, kept from an export) that the rows name, and
+        possibly others, by institution and id of the terms.
+        """
 
 
 ADOPTED_LINE: Table[AdoptedLine] = Table(
@@ -50,7 +54,9 @@ ADOPTED_LINE: Table[AdoptedLine] = Table(
 
 
 def adopted_line_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> AdoptedLine:
-    """Returns the adopted line of a row; `terms` are those of the row, by institution and id."""
+    """Returns the adopted line that a row of the table `adopted_line` describes; `terms` has the
+    terms that the row names, by institution and id.
+    """
     cells = ADOPTED_LINE.cells(row)
     home, line_id, fine_id, profile, batch_number, place, amount, currency, status, key = cells[:10]
     return AdoptedLine(
@@ -67,12 +73,13 @@ def adopted_line_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms])
 
 
 async def lock_waiting_lines(connection: Connection, references: References) -> None:
-    """Locks the lines that wait and that the referring events may change, in the order of their
-    keys.
+    """Locks the waiting adopted lines that the events of a commit may change, in the order of the
+    lines' keys, so that two commits cannot deadlock.
 
-    An answer to a batch changes a line whose fine is not known, and holds no account for it; the
-    record that creates the fine holds the account that it inserts. Both would change what the other
-    one does not see.
+    Locks on accounts do not protect these lines: a response to a batch may change a line whose fine
+    does not exist yet, and then locks no account, while another commit creates that fine and locks
+    only its new account. Without a lock on the line itself, neither of two such commits would see
+    what the other one changes.
     """
     await connection.execute(
         SQL["lock_waiting_lines"],
@@ -89,14 +96,15 @@ async def reach_waiting_lines(
     locked: View,
     reached: set[FineKey],
 ) -> dict[LineKey, AdoptedLine]:
-    """Returns all lines that wait for a fine which the events may reach, and adds these fines to
+    """Returns all waiting adopted lines whose fines the events may change, and adds these fines to
     `reached`.
 
-    Beside those that are `reached` already, these are the fines that the events create, those of
-    the lines, batches and sums that the events name, and those of the locked accounts, of which
-    waiting sums may be tried; and for each of these its credits and the fine that it is a credit
-    of. Fines that are known and of an account that is not locked are not added: a credit may name a
-    fine of another patron, which means nothing. The caller asks only if a line waits.
+    The events may change the fines in `reached`, the fines that the events create, the fines of
+    lines, batches and payments that the events name, and all fines of the locked accounts, because
+    waiting payments of these accounts may be tried again. For each such fine, its credits, and the
+    fine that it is a credit of, count as well. An existing fine whose account is not locked is not
+    added, because a credit that names a fine of another patron has no effect on it. The caller
+    calls this only if any adopted line waits.
     """
     rows = await connection.fetch(
         SQL["waiting_lines"],
@@ -122,8 +130,8 @@ async def lines_beside(
     fines: Mapping[FineKey, Fine],
     lines: Mapping[LineKey, ExportLine],
 ) -> dict[LineKey, ExportLine]:
-    """Returns what is needed beside the `lines` that were read: the live lines of fines for which
-    newer lines wait, and lines that parked payments name and that wait for other fines.
+    """Returns further lines that the rules need beside `lines`: the live lines of fines for which
+    an adopted line waits, and waiting adopted lines that parked payments name.
     """
     read = {*lines, *adopted}
     named = {key for payment in payments if (key := payment.line_key) is not None} - read
@@ -155,34 +163,46 @@ def _line_of(row: asyncpg.Record) -> ExportLine:
 async def fines_with_adopted_lines(
     connection: Connection, institution_id: str, fines: Sequence[Fine]
 ) -> frozenset[str]:
-    """Returns the ids of those of the fines for which a line waits."""
-    ids = [fine.facts.fine_id for fine in fines]
-    rows = await connection.fetch(SQL["fines_with_adopted_lines"], institution_id, ids)
+    """Returns the ids of those of the fines that may not be exported because of waiting adopted
+    lines: fines for which such a line waits, and credits, if the line of a credit waits that
+    belongs to the same account or may belong to it.
+    """
+    facts = [fine.facts for fine in fines]
+    ids = [each.fine_id for each in facts]
+    credited = [(f.fine_id, f.patron_id, f.currency) for f in facts if f.amount < 0]
+    columns = key_columns(credited, 3)
+    rows = await connection.fetch(SQL["fines_with_adopted_lines"], institution_id, ids, *columns)
     return frozenset(row["fine_id"] for row in rows)
 
 
 class WaitingCount(NamedTuple):
-    """How many lines wait, and how many of them for a fine that is open in the library."""
+    """How many adopted lines wait for their fines, and how many open fines are not exported because
+    such a line waits for them.
+    """
 
     lines: int
     of_open_fines: int
 
 
 async def count_waiting_lines(connection: Connection) -> WaitingCount:
-    """Counts the lines that wait."""
+    """Counts the adopted lines that wait for their fines."""
     row = await connection.fetchrow(SQL["waiting_lines_counted"])
     assert row is not None
     return WaitingCount(*row.values())
 
 
 async def recovery_is_open(connection: Connection) -> bool:
-    """Whether a recovery has not ended: then nothing may be exported."""
+    """Whether a recovery of a restored database was begun and has not ended; until it ends, nothing
+    may be exported.
+    """
     is_open: bool = await connection.fetchval(SQL["recovery_is_open"])
     return is_open
 
 
 async def write_adopted_lines(connection: Connection, lines: Collection[AdoptedLine]) -> None:
-    """Writes what a fold has changed of adopted lines."""
+    """Writes adopted lines that the rules have changed to the database: their state, and why and
+    when they were refused.
+    """
     if lines:
         cells = zip(*map(ADOPTED_LINE.changed_row, lines), strict=True)
         await connection.execute(SQL["write_adopted_line"], *map(list, cells))

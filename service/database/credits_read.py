@@ -1,6 +1,8 @@
-"""Reads the credits of fines, and the fines of credits, for the events that ask for them.
+"""Reads credits of fines, and the fines that credits belong to, for those events whose outcome
+depends on them.
 
-Most events do not, so that most commits read nothing here.
+The outcome of most events does not depend on credits, so most commits read nothing through this
+module.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -24,10 +26,11 @@ ReadFines = Callable[[Connection, Collection[FineKey]], Awaitable[dict[FineKey, 
 async def with_credits(
     connection: Connection, read_fines: ReadFines, references: References, view: View
 ) -> View:
-    """Adds to a view the credits that its events ask for, with their histories.
+    """Returns the view with the credits of fines that the rules need for the events, and with the
+    history of each credit.
 
-    If fines are exported, the fines that they are credits of are added as well. Everything that is
-    added belongs to an account of the view.
+    If the events export credits, the fines that these are credits of are added as well. Everything
+    that is added belongs to an account that the view already has.
     """
     fines = dict(view.fines)
     if references.is_export:
@@ -49,7 +52,9 @@ async def with_credits(
 async def credit_histories(
     connection: Connection, fines: Collection[FineKey]
 ) -> dict[FineKey, CreditHistory]:
-    """Returns the credits of these fines, by key, each with what the ledger knows of it."""
+    """Returns the credits of these fines, by the credit's key, each with its history: how much it
+    was reduced, and how it came about.
+    """
     rows = await connection.fetch(statements("ledger")["credits_of_fines"], *key_columns(fines, 2))
     return {
         FineKey(row["institution_id"], row["fine_id"]): CreditHistory(

@@ -1,15 +1,17 @@
-"""How values of the core that are no columns by themselves are kept in one: as JSON or digests."""
+"""Converts composite values of the rules, such as terms or an owner, to the JSON or the digest that
+one column of the database keeps, and back.
+"""
 
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 
 import asyncpg
 import orjson
 
 from ..core.events import Parkable
-from ..core.ledger import ExportRef, Item, LibraryRef, Origin, PaymentRef
+from ..core.ledger import ExportRef, Item, LibraryRef, Origin, Owner, PaymentRef
 from ..core.terms import Terms
 from ..core.words import (
     ImportCredits,
@@ -28,62 +30,81 @@ from .outbox import pack_headers, unpack_headers
 
 
 def json_of(value: object) -> str:
-    """Returns a value, such as the owner of a fine, as JSON."""
+    """Returns a value, such as the owner of a fine, as JSON text for a column."""
     return orjson.dumps(value).decode()
 
 
 def parked_value(event: Parkable) -> bytes | None:
-    """Returns the value that is parked: that of the record, or what releases up to 0.3.0 read."""
+    """Returns the record value that the table `parked` stores: the original one, or for a record in
+    a newer form a value that releases up to 0.3.0 can read.
+    """
     return for_older_releases(event)[0] if event.is_new_form else event.origin.value
 
 
 def parked_headers(event: Parkable) -> bytes:
-    """Returns the headers that belong to `parked_value`."""
+    """Returns the packed record headers that the table `parked` stores with the value of
+    `parked_value`.
+    """
     headers = for_older_releases(event)[1] if event.is_new_form else event.origin.headers
     return pack_headers(headers)
 
 
 def stored_wait(wait: Wait) -> Wait:
-    """Returns what the column `wait` of the table `parked` has for a record that waits.
+    """Returns the word that the column `wait` of the table `parked` stores for what a record waits
+    for.
 
-    Releases up to 0.3.0 end as soon as a record waits for something that they do not know. A sum
-    that is `unallocated` is stored as `not_exported`: both wait for an export, and any other record
-    that is `not_exported` has a fine.
+    `unallocated`, of a payment that names only a patron, is stored as `not_exported`, because
+    releases up to 0.3.0 end with an error when they read an unknown word. `wait_of` can tell the
+    two apart, because every other record that is `not_exported` has a fine.
     """
     return Wait.NOT_EXPORTED if wait is Wait.UNALLOCATED else wait
 
 
 def wait_of(stored: str, fine_id: str | None) -> Wait:
-    """Returns what a row of the table `parked` waits for; release 0.7.0 stored the word itself."""
+    """Returns what the record of a row of the table `parked` waits for: `not_exported` without a
+    fine means `unallocated`, which release 0.7.0 stored under its own name.
+    """
     wait = Wait(stored)
     return Wait.UNALLOCATED if wait is Wait.NOT_EXPORTED and fine_id is None else wait
 
 
 def identifiers_of(text: str) -> tuple[tuple[str, str], ...]:
-    """Returns the identifiers of a patron, each with its type, from their JSON.
+    """Returns the identifiers of a patron, each as a pair of type and value, from the JSON that the
+    database keeps.
 
-    Earlier releases have kept white space at the ends of an identifier, and two spellings of one
-    that differ only there.
+    Earlier releases stored white space at the ends of identifiers; it is removed here, and
+    identifiers that differed only in it become one.
     """
     pairs = ((kind, value.strip(WHITE_SPACE)) for kind, value in orjson.loads(text))
     return tuple(dict.fromkeys(pairs))
 
 
+@lru_cache(maxsize=1_000)
+def owner_of(text: str) -> Owner:
+    """Returns the owner of a fine (its library) from its JSON; the results are cached, because an
+    institution has few owners.
+    """
+    return Owner(**orjson.loads(text))
+
+
 def item_of(text: str) -> Item:
-    """Returns the item of a fine from its JSON."""
+    """Returns the item of a fine (such as a book, with its due date) from its JSON."""
     body = orjson.loads(text)
     due = body.pop("due_date", None)
     return Item(**body, due_date=None if due is None else datetime.fromisoformat(due))
 
 
 def cause_json(cause: PaymentRef | LibraryRef | ExportRef) -> str:
-    """Returns what caused a transaction as JSON, without what people wrote.
+    """Returns as JSON the payment, library change or export that caused a transaction, without
+    comments and reasons that people wrote.
 
-    The ledger keeps its rows for ever, whereas these texts can be erased.
+    What people wrote is left out, because rows of the ledger are kept for ever, whereas it must be
+    possible to erase texts of people.
     """
     match cause:
         case PaymentRef() if cause.comment is not None:
-            return json_of(replace(cause, comment=None))
+            named = cause.source, cause.payment_id, cause.reverses_payment_id, cause.status_code
+            return json_of(PaymentRef(*named))
         case LibraryRef() if cause.reason is not None:
             return json_of(replace(cause, reason=None))
     return json_of(cause)
@@ -91,12 +112,16 @@ def cause_json(cause: PaymentRef | LibraryRef | ExportRef) -> str:
 
 @cache
 def terms_id(terms: Terms) -> str:
-    """Returns the digest of the text of the terms, so that equal terms share a row."""
+    """Returns the id of terms, a digest of their text, so that fines with equal terms share one row
+    of the table `terms`.
+    """
     return sha256(terms_text(terms).encode()).hexdigest()[:32]
 
 
 def terms_text(terms: Terms) -> str:
-    """Returns the terms as the JSON that the table `terms` keeps; equal terms have equal texts."""
+    """Returns terms as the JSON text that the table `terms` keeps; equal terms always have equal
+    texts.
+    """
     body: dict[str, object] = {
         "profile": terms.profile,
         "mode": terms.mode,
@@ -118,7 +143,9 @@ def terms_text(terms: Terms) -> str:
 
 
 def terms_of(row: asyncpg.Record) -> Terms:
-    """Returns the terms of a row of the table `terms`."""
+    """Returns the terms that a row of the table `terms` describes; members that older releases did
+    not write get their defaults.
+    """
     body = orjson.loads(row["body"])
     return Terms(
         profile=ProfileCode(body["profile"]),
@@ -136,9 +163,11 @@ def terms_of(row: asyncpg.Record) -> Terms:
 
 
 def origin_of(row: asyncpg.Record) -> Origin:
-    """Returns the record of Kafka that a row of `parked`, `parked_error` or `rejected` keeps.
+    """Returns the Kafka record (topic, partition, offset, key, value, headers) that a row of the
+    table `parked`, `parked_error` or `rejected` keeps.
 
-    The table `parked` has no timestamps: no change and no payment depends on one.
+    A row of the table `parked` has no record timestamp, because the rules for changes and payments
+    do not use one.
     """
     return Origin(
         row["topic"],

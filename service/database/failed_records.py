@@ -1,7 +1,9 @@
-"""Records on which the program failed: how they are kept, and which fines wait for them.
+"""Stores records for which the program raised an internal error, and finds the fines that are not
+exported because of them.
 
-Incoming records go to `parked_error`. Records that were parked before stay where they are and are
-marked in `parked_failure`. Both wait for a person, and a fine with such a change is not exported.
+A record that fails when it arrives is stored in the table `parked_error`. A record that was parked
+before and fails when it is tried again stays in `parked` and gets a row in `parked_failure`. Both
+wait until an operator decides; a fine is not exported as long as a change of it has failed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -25,7 +27,10 @@ FAILED_RECORD: Table[FailedRecord] = Table(
 
 @dataclass(frozen=True, slots=True)
 class FailedChange:
-    """A change that waits for a person. `source` and `id` are None if it was never read."""
+    """A change of a fine that failed with an internal error or belongs to a stopped topic, and
+    waits for an operator. `source` and `id` are None if the program could not read them from the
+    record.
+    """
 
     source: str | None
     id: str | None
@@ -36,7 +41,9 @@ class FailedChange:
 
 
 async def put_parked_errors(connection: Connection, records: Sequence[FailedRecord]) -> None:
-    """Writes incoming records, with their bytes, inside the caller's transaction."""
+    """Writes records that failed when they arrived to the table `parked_error`, with their bytes,
+    inside the caller's transaction.
+    """
     sql = statements("ledger")
     for record in records:
         origin = record.origin
@@ -48,10 +55,11 @@ async def put_parked_errors(connection: Connection, records: Sequence[FailedReco
 async def longest_row(
     connection: Connection, records: Sequence[FailedRecord], records_max: int
 ) -> int:
-    """Returns the largest number of records in a row that ends with one of `records`.
+    """Returns how many consecutive records of a partition have failed: the largest such number that
+    ends with one of `records`.
 
-    Only records in `parked_error` are counted, and at most `records_max`. The database knows the
-    row even if the process is started again and again.
+    Only records in `parked_error` are counted, and at most `records_max`. The records are counted
+    in the database and not in memory, so that the count survives a restart of the process.
     """
     query = statements("ledger")["parked_errors_in_a_row"]
     counts = [await connection.fetchval(query, *r.origin[:3], records_max) for r in records]
@@ -59,9 +67,10 @@ async def longest_row(
 
 
 async def put_parked_failures(connection: Connection, keys: Sequence[ParkedKey], error: str) -> int:
-    """Marks parked records as failed with this error; returns how many were not marked before.
+    """Marks records of the table `parked` as failed with this error; returns how many of them were
+    not marked before.
 
-    Records that another session has marked or discarded meanwhile are ignored.
+    Records that another database session has marked or discarded in the meantime are ignored.
     """
     records = [(key.institution_id, record, key.source, key.id) for record, key in keys]
     query = statements("ledger")["put_parked_failures"]
@@ -74,9 +83,11 @@ async def fines_that_wait(
     fines: Iterable[Fine],
     left_out: Collection[ParkedKey] = (),
 ) -> frozenset[str]:
-    """Returns the ids of those fines of the institution that have a change that failed.
+    """Returns the ids of those of the institution's fines that have a change for which the program
+    failed.
 
-    `left_out` are parked records that count as failed although they are not marked.
+    `left_out` names parked records that the caller could not read: they count as failed although
+    the database does not mark them yet.
     """
     fine_ids = sorted({fine.facts.fine_id for fine in fines})
     changes = sorted(key for record, key in left_out if record == "change")
@@ -91,6 +102,8 @@ async def fines_that_wait(
 
 
 async def failed_changes(connection: Connection, fine: FineKey) -> Sequence[FailedChange]:
-    """Returns the failed changes of the fine, the oldest record of each topic first."""
+    """Returns the changes of the fine for which the program failed, in each topic the oldest record
+    first.
+    """
     rows = await connection.fetch(statements("operators")["failed_changes_of_fine"], *fine)
     return [FailedChange(**row) for row in rows]

@@ -1,4 +1,6 @@
-"""Topics that bad records have stopped, the counts of bad records, and the records that wait."""
+"""Reads and writes the stops of input topics: which topics bad records have stopped, how many bad
+records came in a row, and which records wait until an operator ends the stop.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +31,8 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class StopState:
-    """A stop as a person sees it. `records` is the number of records that wait for it here, and
-    `resumed_at` says since when they are taken.
+    """A stopped topic as `intake list` shows it. `records` is the number of its records that wait
+    in the database; `resumed_at` is when an operator ended the stop, None if nobody has.
     """
 
     key: StopKey
@@ -42,30 +44,50 @@ class StopState:
 
     @property
     def state(self) -> str:
-        """`stopped`, or `resuming` while the service takes what waits."""
+        """`stopped`, or `resuming` while the service applies the waiting records after an operator
+        has ended the stop.
+        """
         return "stopped" if self.resumed_at is None else "resuming"
 
     @property
     def in_words(self) -> str:
-        """What is stopped, and why."""
+        """A sentence that says which topic is stopped, for which institution, and after how many
+        bad records.
+        """
         whom = "" if self.key.is_of_topic else f" for institution {self.key.institution_id}"
         why = f"after {self.bad_records} bad records in a row (last: {self.reason})"
         return f"{self.key.topic} is stopped{whom} {why}"
 
 
 async def stops_of_topics(connection: Connection, topics: Collection[str]) -> frozenset[StopKey]:
-    """Returns the stops of these topics, locked so that none of them ends before the commit."""
+    """Returns the stops of these topics, and locks their rows so that no stop ends before the
+    caller's transaction commits.
+    """
     rows = await connection.fetch(SQL["stops_of_topics"], sorted(topics))
     return frozenset(StopKey(*row.values()) for row in rows)
 
 
+async def stops_made_meanwhile(
+    connection: Connection, topics: Collection[str]
+) -> frozenset[StopKey]:
+    """Returns the stops of these topics without locking their rows: a session that resumes a topic
+    locks its stop first and the counts of bad records later, and the caller has the counts locked.
+    """
+    rows = await connection.fetch(SQL["stops_made_meanwhile"], sorted(topics))
+    return frozenset(StopKey(*row.values()) for row in rows)
+
+
 async def counts_of_topics(connection: Connection, topics: Collection[str]) -> BadCounts:
-    """Returns the counts of bad records of these topics, without a lock."""
+    """Returns how many bad records in a row each of these topics has had, by topic and institution,
+    without locking the rows.
+    """
     return await _counts(connection, "counts_of_topics", topics)
 
 
 async def lock_counts(connection: Connection, keys: Collection[StopKey]) -> BadCounts:
-    """Returns the counts of the topics of these keys, locked; each of the keys has a row then."""
+    """Returns and locks all counts of bad records of the topics in `keys`; inserts a row for each
+    key that has none.
+    """
     await connection.execute(SQL["insert_missing_counts"], *key_columns(keys, 2))
     return await _counts(connection, "lock_counts", {key.topic for key in keys})
 
@@ -79,7 +101,9 @@ async def _counts(connection: Connection, statement: str, topics: Collection[str
 
 
 async def write_counts(connection: Connection, counts: Mapping[StopKey, BadCount]) -> None:
-    """Writes counts whose rows are locked; a count of 0 has no row."""
+    """Writes counts of bad records whose rows the caller has locked; a count of 0 is stored by
+    deleting its row.
+    """
     if gone := [key for key, count in counts.items() if count == NOTHING]:
         await connection.execute(SQL["delete_counts"], *key_columns(gone, 2))
     rows = sorted((*key, *count) for key, count in counts.items() if count != NOTHING)
@@ -88,12 +112,16 @@ async def write_counts(connection: Connection, counts: Mapping[StopKey, BadCount
 
 
 async def put_stop(connection: Connection, stop: Stop) -> None:
-    """Stops a topic, or does so again after a person has resumed it."""
+    """Stores that a topic is stopped for an institution or for all, also if an operator has resumed
+    it before.
+    """
     await connection.execute(SQL["put_stop"], *stop.key, stop.bad_records, stop.reason.value)
 
 
 async def put_stopped(connection: Connection, records: Iterable[StoppedRecord]) -> None:
-    """Writes records that have to wait, behind those that wait already."""
+    """Stores records of stopped topics that have to wait; they come after those that wait
+    already.
+    """
     rows = list(map(_row_of, records))
     await connection.copy_records_to_table("stopped_record", records=rows, columns=COLUMNS)
 
@@ -105,14 +133,18 @@ def _row_of(record: StoppedRecord) -> Cells:
 
 
 async def resumed_stops(connection: Connection) -> Sequence[StopKey]:
-    """Returns the stops of institutions that a person has ended."""
+    """Returns the stops of single institutions that an operator has ended and whose records the
+    service may now apply.
+    """
     return [StopKey(*row.values()) for row in await connection.fetch(SQL["resumed"])]
 
 
 async def next_stopped(
     connection: Connection, key: StopKey, records_max: int
 ) -> Mapping[int, Origin]:
-    """Returns the next records that wait for a stop, by their number of arrival."""
+    """Returns the next records that wait because of a stop, at most `records_max`, by the numbers
+    of their order of arrival.
+    """
     rows = await connection.fetch(SQL["next_stopped"], *key, records_max)
     return {row["arrival"]: origin_of(row) for row in rows}
 
@@ -120,8 +152,9 @@ async def next_stopped(
 async def take_stopped(
     connection: Connection, key: StopKey, arrivals: Collection[int]
 ) -> frozenset[int] | None:
-    """Removes records that are decided in this commit, and returns the numbers of those that were
-    still there; None if the topic is stopped again or is not stopped any more.
+    """Deletes waiting records that the caller's transaction applies, and returns the arrival
+    numbers of those that still existed. Returns None, and deletes nothing, if the topic has been
+    stopped again or its stop has been removed.
     """
     if await connection.fetchval(SQL["lock_resumed"], *key) is None:
         return None
@@ -130,15 +163,18 @@ async def take_stopped(
 
 
 async def end_stop(connection: Connection, key: StopKey) -> bool:
-    """Ends a stop that a person has ended, if no record waits for it any more."""
+    """Deletes a stop that an operator has ended, unless a record still waits because of it; returns
+    whether it was deleted.
+    """
     await connection.fetchval(SQL["lock_stop"], *key)
     return await connection.fetchval(SQL["end_stop"], *key) is not None
 
 
 async def resume(connection: Connection, key: StopKey, count: int) -> bool:
-    """Ends a stop as a person has decided; the count of bad records begins with `count`.
+    """Stores that an operator has ended a stop, and sets the count of bad records in a row to
+    `count`.
 
-    False if there is no such stop, or it was ended already.
+    Returns False if there is no such stop, or if an operator has ended it before.
     """
     if key.is_of_topic:
         is_stopped = await connection.fetchval(SQL["resume_topic"], key.topic) is not None
@@ -160,7 +196,9 @@ async def stops(connection: Connection) -> Sequence[StopState]:
 
 
 def in_words(states: Sequence[StopState]) -> str | None:
-    """Returns a text that names what is stopped; None if nothing is, or a person has resumed it."""
+    """Returns a text that names the stopped topics; None if no topic is stopped, or operators have
+    resumed all of them.
+    """
     stopped = [state.in_words for state in states if state.resumed_at is None]
     if not stopped:
         return None

@@ -1,8 +1,8 @@
-"""Reads the ledger as values of the core, and locks the accounts that a commit may change."""
+"""Reads the ledger as values for the rules, and locks the accounts that a commit may change."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import asyncpg
 
@@ -28,18 +28,19 @@ from .credits_read import with_credits
 from .encodings import terms_of
 from .parked import Parse, parked_items, parked_key_of
 from .patron_snapshots import without_future
-from .references import References, credits_made_by, fines_named_by, require_locked
+from .references import FineVersion, References, credits_made_by, fines_named_by, require_locked
 from .session import Connection, run_in_thread, statements
-from .tables import Table, key_columns
+from .tables import Table, columns_of, key_columns
 
 K = TypeVar("K", bound=tuple[str | int, ...])
 V = TypeVar("V", Payment, Change, Response, ExportLine)
 
 
 class LedgerReader:
-    """Reads what the rules need. `parse` reads parked records as it reads those of Kafka.
+    """Reads from the database what the rules need to decide about events. `parse` decodes the bytes
+    of parked records in the same way as those of records from Kafka.
 
-    The terms of fines never change, so they are remembered once they were read.
+    The terms of fines are cached after they were read, because stored terms never change.
     """
 
     def __init__(self, parse: Parse) -> None:
@@ -48,12 +49,12 @@ class LedgerReader:
         self._sql = statements("ledger")
 
     async def lock(self, connection: Connection, references: References) -> View:
-        """Locks each account that the referring events may change, in the order of the keys.
+        """Locks the accounts that the events of `references` may change, in the order of the keys.
 
-        Accounts that do not exist yet are inserted first. Then the adopted lines that wait are
-        locked, because as long as their fines are not known no account stands for them. Returns the
-        accounts and the time of the database's clock. Nothing of the ledger may be read before:
-        what is read under these locks cannot change until the commit.
+        Accounts that do not exist yet are inserted before. Waiting adopted lines are locked
+        afterwards, because no account protects a line whose fine does not exist yet. Returns the
+        accounts and the time of the database's clock. The caller must lock before it reads the
+        ledger, because only what is read under these locks cannot change until the commit.
         """
         known = await self._accounts_of(connection, references)
         new = await self._new_accounts(connection, references)
@@ -65,15 +66,15 @@ class LedgerReader:
         return locked
 
     async def peek(self, connection: Connection, references: References) -> View:
-        """Returns what `lock` would, for a preview: locks nothing and inserts no account."""
+        """Returns what `lock` returns, but locks no rows and inserts no accounts; for a preview."""
         known = await self._accounts_of(connection, references)
         return await self._accounts(connection, "read_account", known)
 
     async def view(self, connection: Connection, references: References, locked: View) -> View:
-        """Adds to the accounts that `lock` has returned all that the rules may ask for the events.
+        """Returns the accounts in `locked` with all else that the rules need to decide the events.
 
-        Raises StaleRead if a fine belongs to an account that is not locked, and ParkedFailure for
-        parked records that cannot be read.
+        Raises StaleRead if a fine belongs to an account that is not locked, and ParkedFailure if
+        the bytes of a parked record cannot be decoded.
         """
         view = await self._view(connection, references, locked)
         has_changes = any(item.is_change for item in view.parked.values())
@@ -106,7 +107,9 @@ class LedgerReader:
                 connection, references, locked, payments.values(), parked.values()
             )
         paid = [value for value in payments.values() if fines_named_by([value]) & queues]
-        fines = await self.fines_by_key(connection, queues | credits_made_by(paid) | sums.fines)
+        keys = queues | credits_made_by(paid) | sums.fines
+        fines = await self.unchanged_fines(connection, references.versions)
+        fines |= await self.fines_by_key(connection, keys - fines.keys())
         require_locked(fines, references.created.keys() - reached, locked)
         if locked.lines_wait:
             lines |= await lines_beside(connection, waiting, adopted, fines, lines)
@@ -166,12 +169,16 @@ class LedgerReader:
     async def batch_sizes(
         self, connection: Connection, keys: Collection[BatchKey]
     ) -> dict[BatchKey, int]:
-        """Returns the number of lines of each of the batches that are known, without a lock."""
+        """Returns the number of lines of each of these batches that exists, without locking the
+        batches.
+        """
         rows = await self._rows(connection, "batch_sizes", keys)
         return {BatchKey(row[0], row[1], row[2]): row["fine_count"] for row in rows}
 
     async def fines_of(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Fine]:
-        """Returns the fines of rows of the table `fine`, with the terms of their export."""
+        """Returns the fines that rows of the table `fine` describe, each with the terms that it got
+        from its export.
+        """
         known = await self.terms_of(connection, rows)
         return await run_in_thread(
             connection, len(rows), lambda: [tables.fine_of(row, known) for row in rows]
@@ -180,7 +187,7 @@ class LedgerReader:
     async def terms_of(
         self, connection: Connection, rows: Sequence[asyncpg.Record]
     ) -> Mapping[tuple[str, str], Terms]:
-        """Reads the terms that the rows name, and returns all that were ever read."""
+        """Reads the terms that the rows name and the cache lacks; returns all cached terms."""
         keys = {(row["institution_id"], row["terms_id"]) for row in rows if row["terms_id"]}
         for row in await self._rows(connection, "read_terms", keys - self._terms.keys()):
             self._terms[(row["institution_id"], row["terms_id"])] = terms_of(row)
@@ -189,14 +196,30 @@ class LedgerReader:
     async def fines_by_key(
         self, connection: Connection, keys: Collection[FineKey]
     ) -> dict[FineKey, Fine]:
-        """Returns those of the fines that are known, by key."""
+        """Returns the fines with these keys that exist, by key."""
         rows = await self._rows(connection, "read_fine", keys)
         return {fine.facts.key: fine for fine in await self.fines_of(connection, rows)}
+
+    async def unchanged_fines(
+        self, connection: Connection, versions: Mapping[FineKey, FineVersion]
+    ) -> dict[FineKey, Fine]:
+        """Returns those of the fines in `versions` that have not changed since the caller read
+        them.
+
+        Every update gives a row a new version, so comparing versions spares reading the unchanged
+        rows again.
+        """
+        if not versions:
+            return {}
+        columns = columns_of((*key, versions[key].version) for key in sorted(versions))
+        rows = await connection.fetch(self._sql["unchanged_fines"], *columns)
+        keys = (FineKey(row["institution_id"], row["fine_id"]) for row in rows)
+        return {key: versions[key].fine for key in keys}
 
     async def patrons(
         self, connection: Connection, keys: Collection[PatronKey]
     ) -> dict[PatronKey, Patron]:
-        """Returns those of the patrons that are known, by institution and patron id."""
+        """Returns the patrons with these keys that exist, by institution and patron id."""
         rows = await self._rows(connection, "read_patron", keys)
         values = await run_in_thread(
             connection, len(rows), lambda: list(map(tables.PATRON.value, rows))
@@ -237,7 +260,7 @@ class LedgerReader:
         self, connection: Connection, table: Table[V], keys: Collection[K]
     ) -> dict[K, V]:
         rows = await self._rows(connection, f"read_{table.name}", keys)
-        return {value.key: value for value in map(table.value, rows)}  # type: ignore[misc] # V has key K
+        return cast("dict[K, V]", {value.key: value for value in map(table.value, rows)})
 
     async def _rows(
         self, connection: Connection, statement: str, keys: Collection[tuple[str | int, ...]]

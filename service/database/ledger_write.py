@@ -1,8 +1,11 @@
-"""Writes what a fold has changed: one statement or COPY for each table, in the order of locks."""
+"""Writes the changes that the rules have made to the tables of the ledger, with one statement or
+COPY for each table, always in the same order of tables so that commits do not deadlock.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 
 from ..core.changes import Transaction
 from ..core.events import Rejection
@@ -21,13 +24,19 @@ from .tables import Cells, Table, V, columns_of
 TEXT_COLUMNS = (
     "institution_id patron_id currency sequence comment cause_comment cause_reason"
 ).split()
+# The key columns come first in every table. None has more than four, and none is NULL.
+_key = itemgetter(0, 1, 2)
 NOT_KNOWN = (Reason.UNKNOWN_LINE, Reason.UNKNOWN_BATCH)
 
 
-async def write(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+async def write(
+    connection: Connection, changes: Changes, recorded_at: datetime, *, has_batches: bool = True
+) -> None:
     """Writes the changes to the ledger's tables, inside the caller's transaction.
 
-    The caller has locked the accounts, and writes the outbox after this.
+    The caller must have locked the accounts, and writes the outbox afterwards. If `has_batches` is
+    False, the rows of the batches do not exist yet: this function then leaves out the new export
+    lines, and the caller writes first the batches and then the lines.
     """
     now = recorded_at
     await _update(connection, tables.ACCOUNT, changes.accounts.written)
@@ -48,7 +57,8 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await _update(connection, tables.BATCH, changes.batches.changed)
     # A fine has one live line: the line that is refused comes before the one of the next export.
     await _update(connection, tables.LINE, changes.lines.changed)
-    await _copy(connection, tables.LINE, changes.lines.added, now)
+    if has_batches:
+        await write_lines(connection, changes, now)
     await write_adopted_lines(connection, changes.adopted.changed)
     gone = [(k.institution_id, record, k.source, k.id) for record, k in changes.parked.removed]
     await _execute(connection, "delete_parked", gone)
@@ -64,8 +74,17 @@ async def write(connection: Connection, changes: Changes, recorded_at: datetime)
     await put_rejected(connection, changes.rejections, now)
 
 
+async def write_lines(connection: Connection, changes: Changes, recorded_at: datetime) -> None:
+    """Writes the new export lines of batches; the rows of the batches must exist already."""
+    await _copy(connection, tables.LINE, changes.lines.added, recorded_at)
+
+
 def require_rows(changes: Changes, recorded_at: datetime) -> None:
-    """Makes the rows of transactions and rejections; raises what the program raises for them."""
+    """Converts transactions and rejections to rows without writing them, to find values that cannot
+    be stored.
+
+    Raises the exception that the conversion of such a value raises. Nothing is written.
+    """
     tables.TRANSACTION.rows(changes.transactions, recorded_at)
     tables.REJECTION.rows(changes.rejections, recorded_at)
 
@@ -80,9 +99,11 @@ async def put_rejected(
 
 
 async def with_missing_profiles(connection: Connection, changes: Changes) -> Changes:
-    """Adds to the details of unknown lines and batches that their institution has no profile.
+    """If records were rejected because their line or batch is unknown, and their institution has no
+    profile, adds this fact to the text of the rejection.
 
-    Otherwise the sender would look for a mistake in an id, although nothing is exported at all.
+    The text tells the sender that the service exports nothing at all for the institution, so that
+    he does not look for a mistake in an id.
     """
     unknown = {
         value.institution_id
@@ -105,7 +126,9 @@ async def with_missing_profiles(connection: Connection, changes: Changes) -> Cha
 async def places_of_others(
     connection: Connection, rejections: Sequence[Rejection]
 ) -> frozenset[tuple[str, int, int]]:
-    """Returns topic, partition and offset of those records at whose place another one stood."""
+    """Returns the topic, partition and offset of those rejected records for which the database has
+    stored a different record with the same topic, partition and offset before.
+    """
     if not rejections:
         return frozenset()
     columns = columns_of(value.origin[:3] for value in rejections)
@@ -114,7 +137,9 @@ async def places_of_others(
 
 
 async def put_terms(connection: Connection, terms: Iterable[tuple[str, Terms]]) -> None:
-    """Writes the terms of institutions, given with the institution's id, unless they are known."""
+    """Writes terms, each given with the id of its institution, to the table `terms`, unless they
+    are stored already.
+    """
     rows = {(owner, terms_id(value), terms_text(value)) for owner, value in terms}
     await _execute(connection, "put_terms", sorted(rows))
 
@@ -124,7 +149,9 @@ def _terms_of(changes: Changes) -> list[tuple[str, Terms]]:
     if not changes.lines.added:
         return []
     fines = changes.fines.changed
-    return [(fine.facts.institution_id, fine.terms) for fine in fines if fine.terms is not None]
+    exported = [(fine.facts.institution_id, fine.terms) for fine in fines if fine.terms is not None]
+    # All fines of a batch share one value. It need not be compared or hashed for each of them.
+    return list({(owner, id(terms)): (owner, terms) for owner, terms in exported}.values())
 
 
 async def _update(
@@ -174,11 +201,6 @@ def _text_row(transaction: Transaction) -> Cells | None:
         return None
     key = transaction.after.key
     return (*key, transaction.after.sequence, comment, cause_comment, cause_reason)
-
-
-def _key(row: Cells) -> Cells:
-    """The key columns come first in every table. None has more than four, and none is NULL."""
-    return row[:3]
 
 
 async def _execute(connection: Connection, name: str, rows: Iterable[Cells], *more: object) -> None:

@@ -1,4 +1,6 @@
-"""Sums without a line in PostgreSQL: what is kept of each, its parts, and the fines it may pay."""
+"""Reads and writes sums without a line (payments that name a patron, but neither a fine nor a
+line): how each was divided, and which fines it may pay.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +41,13 @@ PART_COLUMNS = "institution_id source payment_id place fine_id amount".split()
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums that events refer to, by identity, and what has to be read of fines for them.
+    """The sums without a line that events refer to, by their identity, and what the rules need to
+    know of fines to divide them.
 
-    `fines` are those that the sums may pay, or that a reversal of a sum changes. `export_numbers`
-    has the export number of the live line of each fine that may be paid. `accounts` are those of
-    which a sum may be decided.
+    `fines` are the fines that the sums may pay, or that the reversal of a sum changes.
+    `export_numbers` has, for the live line of each fine that a sum may pay, the export number of
+    its batch, which sets the order of payment. `accounts` are the accounts whose sums the commit
+    may decide about.
     """
 
     by_key: Mapping[SourceKey, LumpSum] = field(default_factory=dict)
@@ -55,10 +59,11 @@ class Sums:
 async def sums_to_try(
     connection: Connection, references: References, locked: View
 ) -> set[tuple[str, str, str, str]]:
-    """Returns the oldest sums that wait until something of an account is outstanding, as keys of
-    parked records.
+    """Returns the keys of the oldest parked sums without a line of each account that are to be
+    tried again, because their account may now have outstanding fines.
 
-    They are those of the accounts of a batch, or else of all accounts that are locked.
+    If the events export a batch, these are sums of the batch's accounts, else of all locked
+    accounts.
     """
     accounts = references.exported or locked.accounts.keys()
     if not accounts:
@@ -74,10 +79,11 @@ async def read_sums(
     payments: Iterable[Payment],
     parked: Iterable[ParkedEvent],
 ) -> Sums:
-    """Returns the sums among the payments, and what events and parked sums need of fines.
+    """Returns those of the payments that are sums without a line, and the fines that these and
+    parked sums may pay.
 
-    A sum whose account does not exist, or did not when the accounts were locked, has no fines: it
-    waits, and the sweep tries it.
+    If the account of a sum did not exist when the accounts were locked, no fines are read for the
+    sum: it stays parked, and the sweep tries it again later.
     """
     rows = await _known_sums(connection, payments)
     sums = {lump.key: lump for lump in map(_sum_of, rows)}
@@ -97,10 +103,12 @@ async def read_sums(
 async def export_numbers(
     connection: Connection, sums: Sums, fines: Mapping[FineKey, Fine]
 ) -> Mapping[LineKey, int]:
-    """Returns the export numbers of the live lines of all debits that the sums may come to pay.
+    """Returns the export numbers of the batches of all fines that the sums may pay, by the fines'
+    live lines.
 
-    Beside those of `sums` they are those of `fines` of which nothing is outstanding: a reversal in
-    the same commit may change that, and then they have their place in the order of the exports.
+    Beside the numbers in `sums`, the result has those for the fines in `fines` that are already
+    paid: a reversal in the same commit may make such a fine outstanding again, and then a sum may
+    pay it in the order of the exports.
     """
     of_debits = {
         key
@@ -114,7 +122,10 @@ async def export_numbers(
     if not unread:
         return sums.export_numbers
     rows = await connection.fetch(SQL["export_numbers_of_lines"], *key_columns(unread, 2))
-    read = {LineKey(row["institution_id"], row["line"]): int(row["export_number"]) for row in rows}
+    read = {
+        LineKey(row["institution_id"], row["bursar_transaction_id"]): int(row["export_number"])
+        for row in rows
+    }
     return {**sums.export_numbers, **read}
 
 
@@ -159,10 +170,10 @@ def _fines_of(row: asyncpg.Record) -> frozenset[FineKey]:
 async def debits_of_accounts(
     connection: Connection, accounts: Collection[AccountKey]
 ) -> dict[FineKey, tuple[LineKey, int]]:
-    """Returns the fines that sums of the accounts may pay, with their live line and the export
-    number of its batch.
+    """Returns the fines of the accounts that a sum may pay, each with its live line and the export
+    number of the line's batch.
 
-    Of each account the debit that was exported last is among them, whether it is paid or not.
+    The fine of each account that was exported last is always among them, even if it is paid.
     """
     if not accounts:
         return {}
@@ -177,7 +188,9 @@ async def debits_of_accounts(
 
 
 async def write_sums(connection: Connection, changed: Changed[SourceKey, LumpSum]) -> None:
-    """Writes what a fold has changed of sums, and the parts of those that it has paid."""
+    """Writes the sums without a line that the rules have changed, and for sums that were paid the
+    part that each fine got.
+    """
     if changed.added:
         # In the order of arrival: the column `arrival` numbers the rows as they come.
         rows = [SUM.row(lump) for lump in changed.added]

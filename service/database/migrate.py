@@ -1,4 +1,6 @@
-"""Migrations of the database: forward only, one transaction each, one instance at a time."""
+"""Migrates the schema of the database: only forward, each migration in its own transaction, and by
+one instance at a time.
+"""
 
 import re
 from importlib import resources
@@ -15,16 +17,18 @@ _REVISION = re.compile(r"v([0-9]{4})_[a-z0-9_]+\.py")
 
 
 class MigrationBusy(OperatorError):
-    """Another instance has held the migration lock for too long."""
+    """Another instance, which holds the lock for migrations, has not ended within the time that
+    this one may wait.
+    """
 
 
 async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
-    """Applies the revisions that the database lacks; returns how many these are.
+    """Applies the migrations that the database lacks; returns how many were applied.
 
-    Several instances may call this at once. A database that a newer version has migrated stays as
-    it is. Raises MigrationBusy, upgrade.BrokenMigration, asyncpg.PostgresError and OSError. If the
-    session is lost in a migration, an error of the connection is raised, and the call can be
-    repeated.
+    Several instances may call this at once; one of them migrates, and the others wait. A database
+    that a newer version of the program has migrated is not changed. Raises MigrationBusy,
+    upgrade.BrokenMigration, asyncpg.PostgresError and OSError. If the database session is lost
+    during a migration, an error of the connection is raised; the caller can call again.
     """
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:
@@ -41,7 +45,9 @@ async def migrate(database_url: str, wait_seconds_max: int = 120) -> int:
 
 
 async def pending(database_url: str) -> tuple[str, ...]:
-    """Returns the revisions that this version has and the database lacks, oldest first."""
+    """Returns the numbers of the migrations that this version of the program has and the database
+    lacks, oldest first.
+    """
     raw = await asyncpg.connect(database_url, timeout=CONNECT_SECONDS_MAX)
     try:
         return await pending_on(raw)
@@ -50,9 +56,10 @@ async def pending(database_url: str) -> tuple[str, ...]:
 
 
 async def pending_on(connection: Connection) -> tuple[str, ...]:
-    """Returns what `pending` does, over an open connection.
+    """Returns the numbers of the migrations that the database lacks, as `pending` does, over an
+    open connection.
 
-    A database that a newer version has migrated lacks nothing.
+    For a database that a newer version of the program has migrated, the result is empty.
     """
     current = None  # before the first migration
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
@@ -61,7 +68,9 @@ async def pending_on(connection: Connection) -> tuple[str, ...]:
 
 
 def revisions() -> tuple[str, ...]:
-    """Returns the revisions of this version, oldest first: numbers of one width, so they sort."""
+    """Returns the numbers of this version's migrations, oldest first, each with four digits, such
+    as 0021.
+    """
     folder = resources.files(__package__).joinpath("migrations", "versions")
     names = (_REVISION.fullmatch(file.name) for file in folder.iterdir())
     return tuple(sorted(name[1] for name in names if name is not None))

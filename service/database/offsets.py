@@ -1,21 +1,24 @@
-"""Offsets of the input partitions: they move in the commit that applies the records."""
+"""Stores the offsets of the input partitions in the database: the transaction that applies records
+also moves the offset past them.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..runtime.failures import Fenced
-from .session import Connection, statements
+from .session import INLINE_RECORDS_MAX, Connection, statements
 
 TopicAndPartition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A partition of an input topic that this process reads.
+    """A partition of an input topic that this process reads, and how far it has been read.
 
-    `next_offset` is the offset of the next record to apply; `owner_epoch` numbers the owners of the
-    partition. The last record is the one before `next_offset`; None if none was read or its digest
+    `next_offset` is the offset of the next record to apply. `owner_epoch` grows each time a process
+    takes the partition over, so that commits of an earlier owner fail. The two `last_record_...`
+    fields describe the record that was read last; they are None if no record was read or its digest
     is not known.
     """
 
@@ -31,7 +34,9 @@ Step = tuple[Assignment, Assignment]  # an assignment before and after a commit
 
 
 class Marks(NamedTuple):
-    """Whether any topic is stopped, and whether bad records are counted (rules.md, 7)."""
+    """Whether any topic is stopped, and whether any count of bad records in a row is stored
+    (rules.md, 7); if not, a commit need not read those tables.
+    """
 
     has_stops: bool
     has_counts: bool
@@ -41,21 +46,27 @@ NOT_ASKED = Marks(has_stops=True, has_counts=True)
 
 
 async def known_topics(connection: Connection, topics: Collection[str]) -> frozenset[str]:
-    """Returns those of `topics` that this database has read before."""
+    """Returns those of `topics` for which the database has stored offsets, because the service has
+    read them before.
+    """
     rows = await connection.fetch(statements("offsets")["known_topics"], sorted(topics))
     return frozenset(row["topic"] for row in rows)
 
 
 async def positions(connection: Connection, topics: Collection[str]) -> list[Assignment]:
-    """Returns where this database goes on in each partition of `topics` that it has read before."""
+    """Returns for each stored partition of `topics` the offset at which the service continues
+    reading.
+    """
     rows = await connection.fetch(statements("offsets")["positions"], sorted(topics))
     return [Assignment(*row.values()) for row in rows]
 
 
 async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]) -> None:
-    """Inserts all partitions of a new topic, each with the offset at which it starts.
+    """Inserts rows for all partitions of a topic that was never read before, each with the offset
+    at which reading starts.
 
-    Afterwards the topic is known, so that a partition without a row is a new partition.
+    Because every existing partition of the topic then has a row, a partition without a row is
+    recognised later as one that was added to the topic.
     """
     rows = sorted(starts.items())
     await connection.execute(
@@ -69,10 +80,12 @@ async def introduce(connection: Connection, starts: dict[TopicAndPartition, int]
 async def take_over(
     connection: Connection, partitions: Collection[TopicAndPartition]
 ) -> tuple[Assignment, ...]:
-    """Makes this process the owner of the partitions and returns where each continues.
+    """Makes this process the owner of the partitions, and returns for each the offset at which it
+    continues.
 
-    A partition without a row is new and starts at 0. If another owner is about to commit, the
-    function waits for that commit and continues behind it.
+    A partition that has no row in the database is new and starts at offset 0. If the previous owner
+    is just committing, the function waits for that commit, and the partition continues after its
+    records.
     """
     ordered = sorted(partitions)
     async with connection.transaction():
@@ -89,8 +102,8 @@ async def take_over(
 async def marks_to_read(
     connection: Connection, partitions: Collection[TopicAndPartition]
 ) -> dict[TopicAndPartition, int]:
-    """Returns how far those of the partitions have to be read that a recovery reads again and that
-    have not been read so far.
+    """Returns, for those of the partitions that still have to be read again after a recovery, the
+    offset up to which they have to be read.
     """
     rows = await connection.fetch(
         statements("offsets")["marks_to_read"],
@@ -100,11 +113,16 @@ async def marks_to_read(
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-async def advance(connection: Connection, steps: Sequence[Step]) -> Marks:
-    """Moves the offset of every partition, inside the caller's transaction.
+async def advance(connection: Connection, steps: Sequence[Step], records: int) -> Marks:
+    """Moves the stored offsets of the partitions from the first to the second assignment of each
+    step, inside the caller's transaction.
 
-    Returns what else the commit has to ask for: everything if no offset moves. Raises Fenced if a
-    partition is not where its step begins: another process owns it now.
+    `records` is how many records the transaction applies; if they are many, PostgreSQL plans the
+    statements of the transaction anew.
+
+    Returns whether the commit has to read stops and counts of bad records; with no steps it has to
+    read both. Raises Fenced if the stored offset or owner of a partition is not the one of the
+    step, because another process owns the partition now.
     """
     if not steps:
         return NOT_ASKED
@@ -118,6 +136,7 @@ async def advance(connection: Connection, steps: Sequence[Step]) -> Marks:
         [before.owner_epoch for before, _ in ordered],
         [after.last_record_offset for _, after in ordered],
         [after.last_record_digest for _, after in ordered],
+        records > INLINE_RECORDS_MAX,
     )
     if len(moved) != len(ordered):
         raise Fenced(f"{len(ordered) - len(moved)} of {len(ordered)} partitions are not ours")

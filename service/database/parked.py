@@ -1,4 +1,4 @@
-"""Parked records in PostgreSQL: their rows, and the events that are read from their bytes."""
+"""Converts parked records to rows of the table `parked`, and rows of that table to events."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -52,14 +52,16 @@ PARKED_ORIGINAL: Table[ParkedEvent] = Table(
 
 
 def parked_key_of(row: asyncpg.Record) -> ParkedKey:
-    """Returns the key of a row of the table `parked`."""
+    """Returns the key of the parked record in a row of the table `parked`: payment or change,
+    institution, source and id.
+    """
     return (row["record"], SourceKey(row["institution_id"], row["source"], row["id"]))
 
 
 def parked_items(rows: Sequence[asyncpg.Record], parse: Parse) -> dict[ParkedKey, ParkedEvent]:
-    """Returns the events of rows of the table `parked`, in the order of the rows.
+    """Decodes the events of rows of the table `parked`, and returns them in the order of the rows.
 
-    Raises ParkedFailure with the keys of all records that cannot be read.
+    Raises ParkedFailure, with the keys of all records whose bytes cannot be decoded.
     """
     items: dict[ParkedKey, ParkedEvent] = {}
     failures: dict[ParkedKey, Exception] = {}

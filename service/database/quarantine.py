@@ -1,4 +1,6 @@
-"""Takes records out of the quarantine, where records are that the broker does not accept."""
+"""Takes records out of the quarantine, in which the service keeps output records that the Kafka
+broker refused.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,7 +16,9 @@ SQL = statements("quarantine")
 
 
 class QuarantineId(NamedTuple):
-    """Where the record stood in the outbox: the id of the row, and the place in that row."""
+    """The id of a record in quarantine, such as 17/0: the id of the outbox row in which the record
+    was, and its position in that row.
+    """
 
     outbox_id: int
     place: int
@@ -24,11 +28,14 @@ class QuarantineId(NamedTuple):
 
 
 class BeingSent(Exception):
-    """Other records of the same row of the outbox are still to be sent, so the record stays."""
+    """The record cannot be released now, because other records of the same outbox row are still
+    being sent.
+    """
 
 
 async def release(connection: Connection, record_id: QuarantineId) -> int | None:
-    """Queues the record again as it was, and returns the id of its new row of the outbox.
+    """Puts a record from the quarantine into the outbox again, unchanged, and returns the id of its
+    new outbox row.
 
     Returns None if the record is not in quarantine. Raises BeingSent.
     """
@@ -41,10 +48,11 @@ async def release(connection: Connection, record_id: QuarantineId) -> int | None
 async def batch_queued_again(
     connection: Connection, key: BatchKey, headers: bytes, row_id: int
 ) -> BatchState | None:
-    """Notes the row of the outbox that has a released document or manifest of a batch.
+    """Stores for a batch which outbox row now has its document or its manifest, after that was
+    released from the quarantine.
 
-    `headers` are the packed headers of the record, by which the batch knows which of the two it is.
-    Returns the state of the batch, or None if there is no such batch.
+    `headers` are the packed headers of the released record, which show whether it is the document
+    or the manifest. Returns the state of the batch, or None if there is no such batch.
     """
     await connection.execute(SQL["batch_queued_again"], *key, headers, row_id)
     return await _state(connection, key)
@@ -53,10 +61,10 @@ async def batch_queued_again(
 async def queue_batch_again(
     connection: Connection, key: BatchKey, parts: Iterable[tuple[str, Message]], now: datetime
 ) -> None:
-    """Queues the document and the manifest of a batch, each with its topic, a second time.
+    """Puts the document and the manifest of a batch into the outbox once more, each for its topic.
 
-    They replace earlier copies: those leave the quarantine, and those that still wait to be sent
-    are not put there.
+    The new copies replace earlier copies of the batch: those in quarantine are removed from there,
+    and those that are still to be sent will not be put into quarantine if the broker refuses them.
     """
     # A batch that the broker has stays `published` while it is sent once more.
     is_published = await _state(connection, key) not in (BatchState.SEALED, BatchState.QUARANTINED)

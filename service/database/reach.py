@@ -1,8 +1,9 @@
-"""Says why a database cannot be used: with its address, the user and the database.
+"""Makes error messages that say why a database cannot be used, with its address, user and database
+name.
 
-No text has the password. What the server says about a login is quoted, because it names only
-roles, databases and hosts. Of any later error only the class is named, because its text may hold
-personal data.
+No message contains the password. PostgreSQL's message about a failed login is quoted, because it
+names only roles, databases and hosts. For an error after the login, only the class of the error is
+named, because PostgreSQL's message may hold personal data.
 """
 
 import contextlib
@@ -18,18 +19,25 @@ import asyncpg
 
 from ..runtime.failures import DATABASE_FAILURES, LOGIN_FAILED
 from ..runtime.problems import OperatorError
+from .session import Connection
 
 _DEFAULT_PORT = 5432
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class DatabaseUnusable(OperatorError):
-    """The database cannot be used; the text says why, and names address, user and database."""
+    """The database cannot be reached or used; the message says why, and names its address, user and
+    database.
+    """
+
+
+class LoginFailed(OperatorError):
+    """The database server answers, but refuses the login of the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a database URL names, for people."""
+    """The address, user and database that a database URL names, as error messages show them."""
 
     address: str
     user: str
@@ -38,7 +46,9 @@ class Target:
 
 @contextlib.contextmanager
 def in_words(database_url: str) -> Iterator[None]:
-    """Raises DatabaseUnusable for every failure of the first contact with a database."""
+    """Turns every database error that the `with` block raises into DatabaseUnusable; for the first
+    contact with a database.
+    """
     try:
         yield
     except DATABASE_FAILURES as problem:
@@ -56,21 +66,36 @@ def target_of(database_url: str) -> Target:
 
 
 def why_unusable(problem: Exception, database_url: str) -> str:
-    """Returns one line about a failure to connect, or to do the first work with the connection.
+    """Returns a one-line message about an error that occurred while connecting to the database, or
+    during the first work with the connection.
 
-    The first fitting row of the table below gives the reason. Errors of the network come before
-    the server says anything, errors of PostgreSQL after that.
+    The first row of `_REASONS` that fits the error gives the reason. An error of the network means
+    that the server has not answered at all; an error of PostgreSQL, that the server has answered
+    and refused.
     """
     if isinstance(problem, asyncpg.ClientConfigurationError):
         return f"DATABASE_URL: cannot be used: {_without_password(problem, database_url)}"
     target = target_of(database_url)
+    place = f"user {target.user}, database {target.database} at {target.address}"
+    return f"{reason_of(problem)}: {place}"
+
+
+def reason_of(problem: Exception) -> str:
+    """Returns in a few words what an error of the database means, from the first row of `_REASONS`
+    that fits it.
+    """
     for kind, is_meant, text in _REASONS:
         if isinstance(problem, kind) and is_meant(problem):
-            reason = text.format(_detail_of(problem))
-            break
-    else:
-        reason = type(problem).__name__
-    return f"{reason}: user {target.user}, database {target.database} at {target.address}"
+            return text.format(_detail_of(problem))
+    return type(problem).__name__
+
+
+async def is_standby(connection: Connection) -> bool:
+    """Whether the PostgreSQL server is a standby, which only follows another server and refuses
+    writes.
+    """
+    answer: bool = await connection.fetchval("SELECT pg_is_in_recovery()")
+    return answer
 
 
 def _detail_of(problem: Exception) -> str:
@@ -106,6 +131,8 @@ _REASONS: tuple[tuple[type[Exception], Callable[[Exception], bool], str], ...] =
     (asyncpg.InsufficientPrivilegeError, _always, "the server refuses the user: {}"),
     (asyncpg.TooManyConnectionsError, _always, "the server has no connection left"),
     (asyncpg.CannotConnectNowError, _always, "the server is starting, stopping or recovering"),
+    (asyncpg.DiskFullError, _always, "the disk of the server is full"),
+    (asyncpg.ReadOnlySQLTransactionError, _always, "the server only reads: is it a standby?"),
     (asyncpg.PostgresConnectionError, _always, "the connection was lost"),
     (asyncpg.InterfaceError, _always, "the connection was lost"),
     (asyncpg.InternalClientError, _always, "the connection was lost"),

@@ -1,8 +1,11 @@
-"""What events refer to: the keys of all that has to be locked and read for them. Pure."""
+"""Collects what events refer to: the keys of all accounts, fines and other rows that a commit has
+to lock and read before the rules decide about the events. Pure.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from types import MappingProxyType
+from typing import NamedTuple, assert_never
 
 from ..core.after_export import CREDITED_KINDS, change_credit_id
 from ..core.batches import ExportLine
@@ -40,19 +43,32 @@ from ..core.workspace import LoanKey, PatronKey, View
 from ..runtime.failures import StaleRead
 
 
+class FineVersion(NamedTuple):
+    """A fine that was read before, and the version of its row at that time; used only for fines
+    without an amendment.
+    """
+
+    fine: Fine
+    version: int
+
+
+NO_VERSIONS: Mapping[FineKey, FineVersion] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class References:
-    """The keys that events refer to, as sets.
+    """The keys of everything that a set of events refers to.
 
-    `created` has the account of each fine that the events create. `parked` are identities of parked
-    records, and `without` are parked records that are not read. `accounts` are those of the
-    `fines`, if the caller knows them: then they are not looked up. `is_export` says that the fines
-    are exported: then it matters which of their loans are closed, which fines they are credits of,
-    and which credits they have. `whole_batches` are those of which a response refuses every line,
-    and `refused_lines` are the lines that responses name. `sums` are the accounts of sums without
-    a line, and `exported` those of which a batch makes fines outstanding, so that their waiting
-    sums are tried. `credited` are the fines that created credits name, and `loans` the loans of
-    created fines.
+    `created` has the account of each fine that the events create. `parked` has the identities of
+    parked records to read, and `without` those of parked records not to read. `accounts` has the
+    accounts of the `fines`, if the caller knows them, which spares looking them up. `is_export`
+    says that the events export the fines; then closed loans, and credits and their fines, are read,
+    too. `whole_batches` are the batches of which a response refuses all lines, and `refused_lines`
+    the single lines that responses refuse. `sums` are the accounts of payments that name only a
+    patron (sums without a line). `exported` are the accounts of which fines are being exported, so
+    that waiting sums of these accounts are tried again. `credited` are the fines that newly created
+    credits name as theirs, and `loans` the loans of newly created fines. `versions` has fines that
+    the caller has read already, before their accounts were locked.
     """
 
     created: dict[FineKey, AccountKey] = field(default_factory=dict)
@@ -75,18 +91,22 @@ class References:
     loans: set[LoanKey] = field(default_factory=set)
     parked: set[tuple[str, str, str, str]] = field(default_factory=set)
     without: set[ParkedKey] = field(default_factory=set)
+    versions: Mapping[FineKey, FineVersion] = field(default_factory=dict)
 
     @property
     def may_need_credits(self) -> bool:
-        """Whether it may matter which credits fines have, if no change was parked."""
+        """Whether the rules may need the credits of fines to decide about these events; parked
+        changes, which may need them as well, are not looked at here.
+        """
         return bool(self.is_export or self.changes or self.whole_batches or self.refused_lines)
 
     def fines_reached(
         self, lines: Iterable[ExportLine], payments: Mapping[SourceKey, Payment]
     ) -> set[FineKey]:
-        """Returns the fines and credits that the events may change, but for those that are created.
+        """Returns the existing fines and credits that the events may change; fines that the events
+        create are left out.
 
-        `lines` and `payments` are those that the events refer to, as far as they are known.
+        `lines` and `payments` are the stored export lines and payments that the events refer to.
         """
         # Another record with the identity of a known payment is a repeat or a conflict, whatever
         # fine it names. Only reversals reach the fine and the credit of a known payment.
@@ -96,7 +116,7 @@ class References:
         return reached | credits_made_by(originals)
 
     def add(self, event: Event) -> None:
-        """Adds what the event refers to."""
+        """Adds the keys of everything that the event refers to."""
         match event:
             case FineCreated():
                 self._add_created(event.facts)
@@ -128,7 +148,6 @@ class References:
     def _add_created(self, facts: FineFacts) -> None:
         # The first one counts: another with the same id is a repeat or a conflict.
         self.created.setdefault(facts.key, facts.account)
-        self.patrons.add((facts.institution_id, facts.patron_id))
         if facts.credit_of is not None:
             self.credited.add(FineKey(facts.institution_id, facts.credit_of))
         if facts.loan_id is not None:
@@ -171,10 +190,12 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """The queue of a fine, of an account, or of the records behind a payment, to be tried again.
+    """A wait queue to be tried again: the parked records that wait for one fine, for one account,
+    or for one payment.
 
-    `payment` and `line` name one payment of the queue that names a line. The queue of a fine that
-    does not exist is not read; such a payment is read by its key, and so is each sum of an account.
+    `payment` names one parked payment of the queue that is read by its own key, and `line` the
+    export line that it names. A payment is named in this way if its fine does not exist, because
+    the queue of such a fine is not read, and if it is a sum without a line.
     """
 
     queue: WaitQueue
@@ -183,7 +204,9 @@ class QueueEntry:
 
 
 def references_of_queues(entries: Iterable[QueueEntry]) -> References:
-    """Returns what has to be locked and read to try again what waits in the queues."""
+    """Returns the keys of everything that a commit has to lock and read to try the parked records
+    of the queues again.
+    """
     references = References()
     for entry in entries:
         if isinstance(entry.queue, FineKey):
@@ -201,7 +224,9 @@ def references_of_queues(entries: Iterable[QueueEntry]) -> References:
 
 
 def references_of(events: Iterable[Event]) -> References:
-    """Returns what has to be locked and read to decide on the events."""
+    """Returns the keys of everything that a commit has to lock and read before the rules can decide
+    about the events.
+    """
     references = References()
     for event in events:
         references.add(event)
@@ -209,7 +234,9 @@ def references_of(events: Iterable[Event]) -> References:
 
 
 def fines_named_by(values: Iterable[ExportLine] | Iterable[Payment]) -> set[FineKey]:
-    """Returns the fines of lines or payments, as far as they are known."""
+    """Returns the keys of the fines that export lines or payments name; lines and payments without
+    a fine are skipped.
+    """
     return {
         FineKey(value.key.institution_id, value.fine_id)
         for value in values
@@ -218,7 +245,7 @@ def fines_named_by(values: Iterable[ExportLine] | Iterable[Payment]) -> set[Fine
 
 
 def credits_made_by(payments: Iterable[Payment]) -> set[FineKey]:
-    """Returns the credits that the excess of the payments has become."""
+    """Returns the keys of the credits that were made of the excess of overpaid payments."""
     return {
         FineKey(value.key.institution_id, value.credit_id)
         for value in payments
@@ -229,10 +256,12 @@ def credits_made_by(payments: Iterable[Payment]) -> set[FineKey]:
 def require_locked(
     fines: Mapping[FineKey, Fine], only_created: Collection[FineKey], locked: View
 ) -> None:
-    """Raises StaleRead for a fine whose account is not locked.
+    """Raises StaleRead if the account of one of the fines is not locked; the caller then locks and
+    reads again.
 
-    A line or a payment that appeared between the reading of the references and the lock brings such
-    a fine. A fine that events only create again changes nothing, so its account is not needed.
+    An account can be missing among the locked ones if another commit adds a line or a payment of
+    its fine after the accounts were looked up and before they were locked. Fines in `only_created`
+    need no lock: the events only try to create them once more, which changes nothing.
     """
     for key, fine in fines.items():
         if fine.facts.account not in locked.accounts and key not in only_created:

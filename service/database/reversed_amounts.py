@@ -1,7 +1,8 @@
-"""How much of payments has been reversed: a table beside that of the payments.
+"""Stores how much of each payment has been reversed, in a table beside that of the payments.
 
-The ledger itself says how much: the transactions of the reversals add up to it. The table spares
-the look for them, and its CHECK forbids that reversals take back more than all of a payment.
+The reversed amount of a payment could also be added up from the reversals' transactions in the
+ledger. The table spares a search for these transactions, and its CHECK constraint makes PostgreSQL
+refuse reversals of more than the whole payment.
 """
 
 from collections import Counter
@@ -18,8 +19,9 @@ Row = tuple[str, str, str, int, int]
 
 
 def rows_of(changes: Changes) -> list[Row]:
-    """Returns the rows to add: the identity of each payment of which a part, or all, was reversed,
-    the amount of that part, and the amount of the payment, in minor units.
+    """Returns a row for each payment that the changes reverse, in whole or in part: the identity of
+    the payment, the amount reversed now, and the amount of the payment, both in minor units
+    (cents).
     """
     amounts = _reversed_by(changes.transactions)
     if not amounts:
@@ -46,6 +48,8 @@ def _reversed_by(transactions: Iterable[Transaction]) -> Counter[SourceKey]:
 def with_amounts(
     payments: Mapping[SourceKey, Payment], rows: Iterable[asyncpg.Record]
 ) -> dict[SourceKey, Payment]:
-    """Returns those of the payments that rows of the table name, with their amounts."""
+    """Returns those of the payments for which rows of the table are given, each with the amount
+    that was reversed so far.
+    """
     amounts = {SourceKey(*row[:3]): row["amount"] for row in rows}
     return {key: replace(payments[key], reversed_amount=amounts[key]) for key in amounts}

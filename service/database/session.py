@@ -1,7 +1,9 @@
-"""Sessions of PostgreSQL, the named statements that run in them, and long work beside them.
+"""Opens sessions of PostgreSQL, loads the named SQL statements, and keeps a session alive while the
+program computes.
 
-Every session has time limits, the time zone UTC and a name that operators see. Every statement
-stands in a file `sql/*.sql` under a name; the program builds no SQL from strings.
+Every session has time limits, the time zone UTC, and an application name by which operators
+recognise it in PostgreSQL. Every SQL statement stands in a file `sql/*.sql` under a name; the
+program never builds SQL from strings.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
@@ -37,33 +39,42 @@ INLINE_RECORDS_MAX: Final = 100
 SIGN_OF_LIFE_MS: Final = IDLE_IN_TRANSACTION_MS_MIN // 2
 APPLICATION_NAME: Final = "bursar-bridge"
 
+# The client asks of each element of an array whether it is an array as well, by an abstract class
+# of Python; that takes two thirds of the time of encoding it. Our arrays are lists, and a check of
+# the type is enough. A private name of the client: a test holds that it is there and is used.
+vars(asyncpg.protocol.protocol)["IterableABC"] = (list, tuple)
+
 _STATEMENT_NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)$", re.MULTILINE)
 
 
 class Writes(Protocol):
-    """What a part of the service needs to write to the database."""
+    """The interface through which a part of the service reads and writes the database: a pool, and
+    transactions.
+    """
 
     @property
     def pool(self) -> Pool:
-        """The pool whose connections are used for reading."""
+        """The pool whose connections the part uses to read outside its transactions."""
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """Begins a transaction of this writer, which has only one at a time.
+        """Begins a transaction; a writer can have only one open transaction at a time.
 
-        The transaction first checks that the database is the one that the process has worked with
-        (architecture.md, "No commit on top of an older ledger").
+        The transaction first checks that the database was not replaced by an older one while the
+        process was running (architecture.md, "No commit on top of an older ledger").
         """
 
 
 class ReadOnly:
-    """A `Writes` for commands that only read: the server refuses to write in its transactions."""
+    """An implementation of `Writes` for commands that only read: PostgreSQL refuses every write in
+    its transactions.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Begins a transaction that reads only."""
+        """Begins a read-only transaction on a connection of the pool."""
         async with self.pool.acquire() as connection, connection.transaction(readonly=True):
             yield connection
 
@@ -76,12 +87,13 @@ _MICROSECOND = timedelta(microseconds=1)
 async def create_pool(
     database_url: str, limits: DatabaseLimits | None = None, connect: Connect = asyncpg.connect
 ) -> Pool:
-    """Returns an open pool whose sessions have the given limits; `jsonb` is read as `str`.
+    """Opens and returns a pool of connections whose sessions have the given limits; values of type
+    `jsonb` are read as `str`.
 
-    `connect` opens a session and takes the arguments of asyncpg's own function.
+    `connect` is the function that opens a connection, and takes the arguments of `asyncpg.connect`.
 
-    Raises OSError or TimeoutError if the server does not answer, and asyncpg.PostgresError if it
-    refuses the connection.
+    Raises OSError or TimeoutError if the server does not answer, and asyncpg.PostgresError if the
+    server refuses the connection.
     """
     bounds = limits or DatabaseLimits()
     settings = server_settings(bounds)
@@ -120,13 +132,19 @@ async def _convert_instants(connection: Connection) -> None:
         "timestamptz",
         schema="pg_catalog",
         format="tuple",
-        encoder=lambda instant: ((instant - _ZERO) // _MICROSECOND,),
+        encoder=_stored_instant,
         decoder=lambda microseconds: _ZERO + timedelta(microseconds=microseconds[0]),
     )
 
 
+@lru_cache(maxsize=10_000)  # a new fine has one instant in three columns, a commit one in all rows
+def _stored_instant(instant: datetime) -> tuple[int]:
+    """An instant as PostgreSQL stores it."""
+    return ((instant - _ZERO) // _MICROSECOND,)
+
+
 def server_settings(limits: DatabaseLimits) -> dict[str, str]:
-    """Returns the settings that each session sets on the server, by name."""
+    """Returns the PostgreSQL settings that every session of the service begins with, by name."""
     return {
         "application_name": APPLICATION_NAME,
         "timezone": "UTC",
@@ -146,9 +164,9 @@ def server_settings(limits: DatabaseLimits) -> dict[str, str]:
 
 @cache
 def statements(file: str) -> Mapping[str, str]:
-    """Returns the statements of `sql/<file>.sql` by name.
+    """Returns the SQL statements of the file `sql/<file>.sql`, by their names.
 
-    Raises ValueError if the file gives a name twice.
+    Raises ValueError if the file has two statements with the same name.
     """
     text = resources.files(__package__).joinpath("sql", f"{file}.sql").read_text("utf-8")
     by_name: dict[str, str] = {}
@@ -164,21 +182,43 @@ def statements(file: str) -> Mapping[str, str]:
 async def run_in_thread(connection: Connection, records: int, work: Callable[[], R]) -> R:
     """Returns the result of `work`, a pure function whose time grows with `records`.
 
-    For more than a few records `work` runs in a thread, so that the event loop continues to send
-    heartbeats to Kafka, and the session of `connection` is kept alive meanwhile.
+    If there are more than a few records, `work` runs in a thread, so that the event loop can go on
+    sending heartbeats to Kafka. Meanwhile a small statement from time to time keeps PostgreSQL from
+    ending the session of `connection` as idle.
     """
     if records <= INLINE_RECORDS_MAX:
         return work()
     return await keep_session_alive(connection, asyncio.to_thread(work))
 
 
-async def keep_session_alive(connection: Connection, work: Awaitable[R]) -> R:
-    """Returns the result of `work`; the session runs a small statement now and then until then.
+def in_background(records: int, work: Callable[[], R]) -> "asyncio.Future[R]":
+    """Starts `work` in a thread and returns a future of its result at once, so that the caller can
+    do other things meanwhile.
 
-    The server ends a session that is idle in its transaction, so that a process that was stopped
-    loses its locks. A process that computes must not look like one.
+    If there are only a few records, `work` is done before the function returns, without a thread.
+    An exception of a `work` in a thread is raised where the future is awaited.
+    """
+    if records > INLINE_RECORDS_MAX:
+        return asyncio.ensure_future(asyncio.to_thread(work))
+    result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    result.set_result(work())
+    return result
+
+
+async def keep_session_alive(connection: Connection, work: Awaitable[R]) -> R:
+    """Returns the result of `work`; until it is there, the session of `connection` runs a small
+    statement from time to time.
+
+    PostgreSQL ends a session that does nothing within its transaction, so that a process that hangs
+    loses its locks; the small statements keep it from ending the session of a process that only
+    computes. If the session is lost, `work` is cancelled.
     """
     task = asyncio.ensure_future(work)
-    while not (await asyncio.wait((task,), timeout=SIGN_OF_LIFE_MS / 1_000))[0]:
-        await connection.fetchval(statements("ledger")["clock"])
-    return await task
+    try:
+        while not (await asyncio.wait((task,), timeout=SIGN_OF_LIFE_MS / 1_000))[0]:
+            await connection.fetchval(statements("ledger")["clock"])
+        return task.result()
+    finally:
+        task.cancel()
+        # Whoever has begun `work` may close what it reads from only when it has ended.
+        await asyncio.gather(task, return_exceptions=True)

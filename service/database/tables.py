@@ -1,8 +1,10 @@
-"""The tables of the ledger: how a value of the core becomes a row, and a row becomes a value.
+"""Describes the tables of the ledger: how a value of the rules, such as a fine, becomes a row of
+its table, and a row becomes a value.
 
-Each table is described once. A description yields the columns for COPY, the rows to insert, the
-rows of an UPDATE (key and changing columns), and the conversion of rows that were read. The
-functions that do so are made once, when the description is.
+Each table is described once, by a `Table` of this module. From this description come the columns
+for COPY, the rows to insert, the rows of an UPDATE (key and changing columns), and the conversion
+of rows that were read. The functions that convert values are compiled once, when the table is
+described.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,7 +14,6 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import asyncpg
-import orjson
 
 from ..core.amendment import NOT_AMENDED, Amendment
 from ..core.batches import ExportLine, LoanClosed, Response, SealedBatch
@@ -26,7 +27,6 @@ from ..core.ledger import (
     Fine,
     FineFacts,
     LineKey,
-    Owner,
     Patron,
     Payment,
     SourceKey,
@@ -43,7 +43,7 @@ from ..core.words import (
     ResponseOutcome,
     Status,
 )
-from .encodings import cause_json, identifiers_of, item_of, json_of, terms_id
+from .encodings import cause_json, identifiers_of, item_of, json_of, owner_of, terms_id
 from .outbox import pack_headers
 
 V = TypeVar("V")
@@ -52,14 +52,15 @@ Converters = Mapping[str, Callable[[Any], object]]
 
 
 class Table(Generic[V]):
-    """One table, and the type of the values that are its rows.
+    """The description of one table, whose rows correspond to values of the type V.
 
-    `columns` names the columns, beginning with the `key_width` columns of the key, as paths of
-    attributes of a value. The last part of a path is the name of the column, unless another name
-    stands behind a colon. `changing` names the columns that an UPDATE may set. `stored` and
-    `loaded` convert the cells of some columns, if they are not NULL, and `make` makes a value of a
-    row's cells. A table with `is_dated` has the time of recording as its last column; it is not
-    part of the value.
+    `columns` lists the columns as attribute paths of a value, such as `key.institution_id`; the
+    first `key_width` columns are the key. The last part of a path is the name of the column, unless
+    another name is given after a colon. `changing` names the columns that an UPDATE may set.
+    `stored` and `loaded` have functions that convert the values of some columns when they are
+    written and read, unless they are NULL; `make` creates a value from the converted columns of a
+    row. If `is_dated` is set, the table's last column is the time at which the row was recorded,
+    which is not part of the value.
     """
 
     def __init__(
@@ -89,13 +90,13 @@ class Table(Generic[V]):
         self._make = make
 
     def rows(self, values: Iterable[V], recorded_at: datetime) -> list[Cells]:
-        """Returns the rows of the values, in the order of `columns`."""
+        """Returns a row for each value, with its cells in the order of `columns`."""
         if self.is_dated:
             return [(*self.row(value), recorded_at) for value in values]
         return [self.row(value) for value in values]
 
     def value(self, row: asyncpg.Record) -> V:
-        """Returns the value of a row that has at least the columns of this table."""
+        """Returns the value that a row describes; the row may have more columns than this table."""
         assert self._make is not None, f"rows of {self.name} are not read as values"
         return self._make(self.cells(row))
 
@@ -117,20 +118,24 @@ def _compiled(expressions: Mapping[str, str], converters: Converters) -> Callabl
 
 
 def columns_of(rows: Iterable[Sequence[object]]) -> list[list[object]]:
-    """Returns one array for each column of the rows; none if there is no row."""
+    """Returns the rows turned into columns: one list for each column; an empty result if there are
+    no rows.
+    """
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[str | int]]:
-    """Returns the keys, sorted, as one array for each of their `width` columns."""
-    ordered = sorted(keys)
-    return [[key[place] for key in ordered] for place in range(width)]
+def key_columns(keys: Collection[tuple[str | int, ...]], width: int) -> list[list[object]]:
+    """Returns the keys in sorted order, turned into columns: one list for each of the `width`
+    columns of the key.
+    """
+    return columns_of(sorted(keys)) or [[] for _ in range(width)]
 
 
 def members(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    """Returns a function that returns the member of an enumeration by its value.
+    """Returns a function that finds the member of the enumeration `kind` that has a given value.
 
-    It is faster than a call of the class.
+    The function looks the value up in a dictionary, which is faster than calling the enumeration
+    class.
     """
     return {member.value: member for member in kind}.__getitem__
 
@@ -168,7 +173,7 @@ FINE: Table[Fine] = Table(
     " status_code refused_reason released changed_at",
     stored={"owner": json_of, "item": json_of, "terms_id": terms_id},
     loaded={
-        "owner": lambda text: Owner(**orjson.loads(text)),
+        "owner": owner_of,
         "item": item_of,
         "status": members(Status),
         "considered": members(Considered),
@@ -261,9 +266,10 @@ TRANSACTION: Table[Transaction] = Table(
 
 
 def fine_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> Fine:
-    """Returns the fine of a row of the table `fine`, joined with its row of `fine_amendment`.
+    """Returns the fine that a row of the table `fine`, joined with the fine's row of
+    `fine_amendment`, describes.
 
-    `terms` has the terms of the fine by institution and id of the terms.
+    `terms` must contain the terms that the row names, by institution and id of the terms.
     """
     cells = FINE.cells(row)
     facts, amendment = FineFacts(*cells[: len(_FACTS)]), NOT_AMENDED
@@ -271,9 +277,10 @@ def fine_of(row: asyncpg.Record, terms: Mapping[tuple[str, str], Terms]) -> Fine
     if amended != _NOT_AMENDED:
         facts, amendment = _amended(facts, *amended)
     state = (*cells[len(_FACTS) :], amendment)
-    status, considered, remaining, outstanding, line, key, *others = state
+    status, considered, remaining, outstanding, bursar_transaction_id, key, *others = state
     exported_under = None if key is None else terms[(facts.institution_id, key)]
-    return Fine(facts, status, considered, remaining, outstanding, line, exported_under, *others)
+    kept = (status, considered, remaining, outstanding, bursar_transaction_id, exported_under)
+    return Fine(facts, *kept, *others)
 
 
 def _amended(

@@ -1,4 +1,6 @@
-"""Runs the migrations with alembic. Imported only if a database lacks one: alembic loads slowly."""
+"""Runs the migrations with alembic. The module is imported only if the database lacks a migration,
+because importing alembic takes long.
+"""
 
 import asyncio
 from importlib import resources
@@ -23,23 +25,28 @@ _ONE_AT_A_TIME = asyncio.Lock()
 
 
 class BrokenMigration(Bug):
-    """PostgreSQL rejects a statement of a migration: it is wrong, or it does not fit the data."""
+    """PostgreSQL rejects a statement of a migration, because the statement is wrong or does not fit
+    the stored data.
+    """
 
     def __init__(self, file: str, sql: str, problem: asyncpg.PostgresError) -> None:
         position = getattr(problem, "position", None)  # in characters from 1, of syntax errors
-        line = f", line {sql.count(chr(10), 0, int(position) - 1) + 1}" if position else ""
+        position_text = f", line {sql.count(chr(10), 0, int(position) - 1) + 1}" if position else ""
         constraint = getattr(problem, "constraint_name", None)
         broken = f", constraint {constraint}" if constraint else ""
-        super().__init__(f"{file}{line}: {type(problem).__name__} {problem.sqlstate}{broken}")
+        super().__init__(
+            f"{file}{position_text}: {type(problem).__name__} {problem.sqlstate}{broken}"
+        )
 
 
 async def upgrade(raw: Connection) -> None:
-    """Applies the revisions that the database lacks, over this connection.
+    """Applies the migrations that the database lacks, over the connection `raw`.
 
-    The connection is shared with alembic as its cookbook describes for asyncio. Raises what the
-    driver raises if the session is lost, the database is in the way or does not admit the role
-    (TRANSIENT, LOGIN_FAILED): the migrations that were complete stay, the open one is rolled back.
-    Raises BrokenMigration, or another error of SQLAlchemy, for a bug.
+    alembic, the migration tool, works on the connection `raw`, in the way that its cookbook
+    describes for asyncio. If the session is lost, the database is busy, or it refuses the login,
+    the error of the driver is raised (TRANSIENT, LOGIN_FAILED): migrations that had committed stay,
+    and the one that was running is rolled back. Raises BrokenMigration, or another error of
+    SQLAlchemy, if a migration itself is faulty.
     """
     config = Config()
     config.set_main_option("script_location", f"{__package__}:migrations")
@@ -70,11 +77,12 @@ async def upgrade(raw: Connection) -> None:
 
 
 def run_sql_file(file: str) -> None:
-    """Runs a file of the folder `migrations` with all its statements, for the revision that calls.
+    """Runs all statements of an SQL file in the folder `migrations`; each migration calls this with
+    its own file.
 
-    Waits for each lock for a bounded time only, because the statements of running instances queue
-    behind a lock that is waited for. Raises BrokenMigration, and errors of the database while it is
-    not available.
+    The statements wait for a lock only for a limited time, because statements of running instances
+    would queue up behind a migration that waits for a lock. Raises BrokenMigration, and errors of
+    the database while it is not available.
     """
     sql = resources.files(__package__).joinpath("migrations", file).read_text("utf-8")
     # The first statement also opens the transaction: the driver's adapter begins it lazily.

@@ -1,1 +1,3 @@
-"""Delivery: sealed batches from their topics into a folder or an SFTP server; knows no database."""
+"""Delivers sealed batches from their Kafka topics to a folder or an SFTP server, without a
+database.
+"""

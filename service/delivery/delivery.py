@@ -1,8 +1,8 @@
-"""Takes batch after batch from the topics to the target, each once, in the order of its profile.
+"""Delivers the batches of each profile from Kafka to the target, each once and in order.
 
-A batch gets its file name by one rename between two states: `started` is written before it, the
-batch's number after it. After a crash, whether the hidden file exists shows whether the rename was
-done.
+The delivery saves `started` in its state, renames the batch's hidden file to its final name, and
+then saves that the batch was delivered. After a crash, a hidden file that still exists shows that
+the rename was not done.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from functools import partial
 from aiokafka.errors import KafkaError
 
 from ..export.formats import Format
-from ..runtime.problems import Unavailable, describe
+from ..runtime.problems import Unavailable, describe, summary
 from ..runtime.process import crash_point
 from ..runtime.telemetry import Event, Metrics, get_log
 from ..runtime.waiting import Backoff, wait_any
@@ -54,7 +54,7 @@ RETRY_MAX_MS = 30_000
 
 
 class Delivery:
-    """One target's delivery. The state must be locked meanwhile (`StateFile.locked`)."""
+    """One target's delivery. The caller holds the lock of the state file (`StateFile.locked`)."""
 
     def __init__(
         self,
@@ -78,40 +78,40 @@ class Delivery:
         self._queue = Queue({}, {})
         self._saved = NOTHING_DELIVERED
         self._options = request.options(form)
-        self._logged_unseen: frozenset[str] = frozenset()
+        self._logged_codes: frozenset[str] = frozenset()
         self._logged_standstills: dict[str, str] = {}
         self._others: Counter[str] = Counter()
         self.undeliverable_again: list[str] = []  # delivered before, came again with a difference
-        self._is_unavailable = True
+        self._unavailable: str | None = "has not reached the target so far"
 
     @property
     def standstills(self) -> dict[str, str]:
-        """The profiles that stand still, and why."""
+        """Returns the profiles whose delivery is stopped until one batch comes, and why."""
         return {key: standstill.text for key, standstill in self._queue.standstills.items()}
 
     @property
     def passed_over(self) -> list[str]:
-        """A line for each profile that this delivery is not asked for, with the number of its
-        batches that were read since the start.
+        """Says for each profile that the operator did not ask for how many of its batches this
+        process has read and not delivered.
         """
         return [f"passed over, batches of {key}: {n}" for key, n in sorted(self._others.items())]
 
     @property
-    def unseen(self) -> list[str]:
-        """Messages about codes in --profile and --continue-at that no batch has had."""
-        return self._request.unseen(self._queue.keys, self._others)
+    def findings_on_codes(self) -> list[str]:
+        """Returns messages on codes in --profile and --continue-at of which no batch was read."""
+        return self._request.findings_on_codes(self._queue.keys, self._others)
 
     def problem(self) -> str | None:
-        """What keeps batches from their target, for the readiness check; None for nothing."""
-        if self._is_unavailable:
-            return "the target or the broker is away"
+        """Says for the readiness check why batches are not delivered now; None if they are."""
+        if self._unavailable is not None:
+            return self._unavailable
         names = ", ".join(sorted(self.standstills))
         return f"stands still: {names}" if names else None
 
     async def open(self) -> None:
-        """Reads the state, reaches target and topics, and ends what a crash interrupted.
+        """Reads the state, connects to target and brokers, and finishes what a crash interrupted.
 
-        Raises OperatorError, and one of UNAVAILABLE.
+        Raises OperatorError if a person must act, and one of UNAVAILABLE if a retry may succeed.
         """
         stored = self._file.read()
         saved = continued(
@@ -152,31 +152,31 @@ class Delivery:
         return await self._feed.ends() if len(self._memory) else {}
 
     async def close(self) -> None:
-        """Closes the clients, in whatever state they are."""
+        """Closes the connections to the brokers and the target, even if they have failed."""
         await self._feed.close()
         await self._target.close()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Delivers until `stop`, and waits for a target or a broker that cannot be reached."""
+        """Delivers until `stop` is set; tries again while the target or a broker is unreachable."""
         backoff = Backoff(RETRY_FIRST_MS, RETRY_MAX_MS)
         reach = self.open
         while not stop.is_set():
             try:
-                if self._is_unavailable:
+                if self._unavailable is not None:
                     await reach()
                     reach = self._target.open
                 await self.run_once(stop)
-                self._is_unavailable = False
+                self._unavailable = None
                 backoff.reset()
             except (*UNAVAILABLE, OSError) as problem:  # OSError: the disk of the state
-                self._is_unavailable = True
+                self._unavailable = f"waits: {summary(problem)}"
                 log.warning(Event.DELIVERY_RETRIES, problem=describe(problem))
                 await wait_any((stop,), backoff.next_ms())
 
     async def run_to_end(
         self, stop: asyncio.Event, on_delivered: Callable[[Delivered], None] = lambda _: None
     ) -> None:
-        """Delivers what the topics hold now. Raises one of UNAVAILABLE."""
+        """Delivers the batches that are in the topics now. Raises one of UNAVAILABLE."""
         await self.open()
         ends = await self._feed.ends()
         while not stop.is_set():
@@ -186,7 +186,7 @@ class Delivery:
                 break
 
     async def run_once(self, stop: asyncio.Event) -> list[Delivered]:
-        """Reads the next records of the topics and delivers what is complete then."""
+        """Reads the next records and delivers each batch that is complete and comes next."""
         records = await self._feed.poll(
             self._kinds(), self._limits.poll_wait_ms, self._limits.poll_records_max
         )
@@ -204,7 +204,7 @@ class Delivery:
         if records:
             await self._feed.commit(self._saved.positions)
         else:
-            self._log_unseen()
+            self._log_codes_without_batches()
         return delivered
 
     def _kinds(self) -> list[RecordKind]:
@@ -277,12 +277,12 @@ class Delivery:
                 left_out = {"first": before + 1, "last": chain.last.batch_number}
                 log.warning(Event.BATCHES_LEFT_OUT, profile=key, **left_out)
 
-    def _log_unseen(self) -> None:
+    def _log_codes_without_batches(self) -> None:
         """Each profile once, when the topics have been read to their end."""
-        unseen = self._request.unseen_codes(self._queue.keys)
-        for code in sorted(unseen - self._logged_unseen):
+        codes = self._request.codes_without_batches(self._queue.keys)
+        for code in sorted(codes - self._logged_codes):
             log.warning(Event.PROFILE_NOT_SEEN, profile=code)
-        self._logged_unseen |= unseen
+        self._logged_codes |= codes
 
     def _log_standstills(self) -> None:
         """Each standstill once, for as long as its text is the same."""

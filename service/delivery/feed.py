@@ -1,4 +1,4 @@
-"""Reads the two topics of batches from where the state says."""
+"""Reads the two Kafka topics of batches, from the offsets in the delivery's state file on."""
 
 import asyncio
 from collections.abc import (
@@ -34,17 +34,17 @@ Positions = Mapping[str, Mapping[int, int]]  # offsets by topic and partition
 
 
 class TopicBehind(OperatorError):
-    """A topic ends before what was read of it: it is not the one that was read."""
+    """A topic ends before the offset up to which the delivery has read: it was made anew or cut."""
 
 
 class StateLost(OperatorError):
-    """The group has read, and there is no state that says what was delivered."""
+    """The state file with what was delivered is gone, but this delivery has read records before."""
 
 
 class Feed:
-    """Reads all partitions of both topics without a group: one delivery, one reader.
+    """Reads all partitions of both topics without a consumer group: a delivery has one reader only.
 
-    Methods that ask the brokers raise TimeoutError if there is no answer, and KafkaError.
+    Methods that ask the brokers raise KafkaError, or TimeoutError if no broker answers in time.
     """
 
     def __init__(self, access: KafkaAccess, prefix: str, group_id: str) -> None:
@@ -55,9 +55,9 @@ class Feed:
         self._group_offsets = GroupOffsets(access, group_id)
 
     async def open(self, positions: Positions) -> None:
-        """Connects and reads on from `positions`.
+        """Connects to the brokers and moves each partition to its offset in `positions`.
 
-        Raises KafkaUnavailable, OperatorError for a missing topic, TopicBehind.
+        Raises KafkaUnavailable, TopicBehind, and OperatorError if a topic does not exist.
         """
         await self.close()  # what an attempt that failed left open
         self._consumer = await start(new_reader(self._access))
@@ -71,30 +71,30 @@ class Feed:
         await self._assign(positions)
 
     async def close(self) -> None:
-        """Closes the clients, in whatever state they are."""
+        """Closes the connections to the brokers, even if they have failed."""
         await self._group_offsets.close()
         await close_client(self._consumer)
 
     async def committed(self) -> Positions:
-        """The offsets that the group has committed for these topics; empty for none."""
+        """Returns the offsets that the consumer group has committed for these topics, if any."""
         return _by_topic(await self._group_offsets.read(self._consumer.assignment()))
 
     def by_kind(self, positions: Positions) -> dict[RecordKind, Mapping[int, int]]:
-        """Returns the positions by the kind of the records in the topic."""
+        """Returns the same positions under the kind of record instead of the topic's name."""
         return {kind: positions.get(self._prefix + kind, {}) for kind in RecordKind}
 
     async def ends(self) -> Positions:
-        """Where the topics end now."""
+        """Returns the present end offset of each partition of the two topics."""
         offsets = await self._bounded(self._consumer.end_offsets(self._consumer.assignment()))
         return _by_topic(offsets)
 
     async def positions(
         self, first_unfinished: Callable[[RecordKind], Mapping[int, int]]
     ) -> Positions:
-        """The next record of each partition that has to be read after a restart.
+        """Returns for each partition the offset from which a restarted delivery has to read.
 
-        `first_unfinished` returns by partition the first record of a kind that was read and is
-        neither delivered nor dropped.
+        `first_unfinished` returns for a kind of record, by partition, the lowest offset that was
+        read and whose record is neither delivered nor dropped.
         """
         unfinished = {self._prefix + kind: first_unfinished(kind) for kind in RecordKind}
         positions: dict[str, dict[int, int]] = {topic: {} for topic in self._topics}
@@ -107,7 +107,7 @@ class Feed:
         return positions
 
     async def is_at(self, ends: Positions) -> bool:
-        """Whether everything before `ends` was read."""
+        """Returns whether all records before the offsets `ends` have been read."""
         positions = await self.positions(lambda _: {})
         return all(
             positions[topic][partition] >= end
@@ -116,9 +116,10 @@ class Feed:
         )
 
     async def past_manifests(self) -> AsyncIterator[list[BatchRecord]]:
-        """All manifests that the topic holds now, from its start, by a reader of their own.
+        """Yields all manifests that are in the topic now, by a Kafka client of its own.
 
-        Records that are no manifest are left out; the log names them when they are delivered.
+        Records that are not manifests are left out without a message: `poll` logs them when it
+        reads them.
         """
         topic = self._prefix + RecordKind.MANIFEST
         assigned = [partition for partition in self._partitions() if partition.topic == topic]
@@ -155,9 +156,9 @@ class Feed:
     async def poll(
         self, kinds: Iterable[RecordKind], wait_ms: int, records_max: int
     ) -> list[BatchRecord]:
-        """The next records of these kinds, after at most `wait_ms`.
+        """Returns the next records of these kinds, and waits for them for at most `wait_ms`.
 
-        A record that is no part of a batch is named in the log and ignored.
+        A record that does not belong to a batch is logged and left out.
         """
         if set(self._partitions()) - self._consumer.assignment():  # a topic was given more
             await self._assign_from_here()
@@ -188,7 +189,7 @@ class Feed:
 
     async def rewind(self, kind: RecordKind, offsets: Mapping[int, int]) -> None:
         """Moves partitions back to `offsets`, so that their records are read again. A partition
-        whose position is lower already stays there.
+        that stands at a lower offset already is not moved.
         """
         for partition, offset in offsets.items():
             place = TopicPartition(self._prefix + kind, partition)
@@ -196,7 +197,7 @@ class Feed:
             self._consumer.seek(place, min(offset, position))
 
     async def commit(self, positions: Positions) -> None:
-        """Commits `positions` for the group. A failure is only logged."""
+        """Commits `positions` for the consumer group; a failure is only logged."""
         await self._group_offsets.write(
             {
                 TopicPartition(topic, partition): offset
@@ -250,10 +251,12 @@ def _manifests(records: Iterable[ConsumerRecord]) -> Iterator[BatchRecord]:
 
 
 class GroupOffsets:
-    """The committed offsets of a group without members: for tools and for a state that is lost.
+    """Reads and writes the committed offsets of a consumer group without members. Kafka's tools
+    show these offsets, and they help if the state file is lost.
 
-    They have a client of their own. If the reader of the topics had the group, it would stand still
-    while the group's coordinator is away, and could not be given further partitions.
+    The class has its own Kafka client. If the client that reads the topics were in the group, it
+    would stop while the group's coordinator is unreachable, and could not be given further
+    partitions.
     """
 
     def __init__(self, access: KafkaAccess, group_id: str) -> None:
@@ -262,14 +265,16 @@ class GroupOffsets:
         self._client: AIOKafkaConsumer | None = None
 
     async def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offsets of those partitions that have any. Raises KafkaError, Unavailable."""
+        """Returns the committed offsets of the partitions that have one. Raises KafkaError,
+        Unavailable.
+        """
         client = await self._opened(partitions)
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             offsets = {partition: await client.committed(partition) for partition in partitions}
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     async def write(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commits the offsets. A failure is only logged: nothing depends on them with a state."""
+        """Commits the offsets. A failure is only logged: the delivery reads on from its state."""
         try:
             client = await self._opened(offsets)
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -279,7 +284,7 @@ class GroupOffsets:
             await self.close()
 
     async def close(self) -> None:
-        """Closes the client, if there is one."""
+        """Closes the Kafka client if one was opened."""
         client, self._client = self._client, None
         if client is not None:
             await close_client(client)

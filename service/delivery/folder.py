@@ -1,4 +1,4 @@
-"""A folder of this machine as a target."""
+"""Delivers into a folder on this machine."""
 
 import asyncio
 import errno
@@ -19,16 +19,17 @@ TEMPORARY = frozenset(
 
 
 class Folder:
-    """Files are synced to disk before they are renamed.
+    """Delivers into a folder; each file is synced to disk before it gets its final name.
 
-    The folder must exist. If it were created, a missing mount would fill the disk under it.
+    The folder must exist. A missing folder is not created: if a mount were missing, the batches
+    would fill the disk below it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def open(self) -> None:
-        """Makes sure that the folder and its folder `manifests` exist."""
+        """Checks that the folder exists, and creates its subfolder `manifests` if necessary."""
         if not self._path.is_dir():
             raise TargetUnusable(f"{self._path}: must be a folder that exists")
         await self._in_thread(lambda: (self._path / batch_file.MANIFESTS).mkdir(exist_ok=True))
@@ -37,24 +38,28 @@ class Folder:
         """Does nothing, because a folder needs no connection."""
 
     async def names(self) -> frozenset[str] | None:
-        """The names of all files, or None if the target does not permit listing them."""
+        """Returns the names of all files, also of those in `manifests`; None if listing is not
+        permitted.
+        """
         return await self._in_thread(lambda: _names(self._path))
 
     async def read(self, name: str) -> bytes | None:
-        """The bytes of a file; None if there is no such file."""
+        """Returns the bytes of the file; None if there is no such file."""
         return await self._in_thread(lambda: _read(self._path / name))
 
     async def write(self, name: str, data: bytes) -> None:
-        """Writes the file under its hidden name and syncs it."""
+        """Writes the file under a hidden name, which `rename_into_place` changes, and syncs it to
+        disk.
+        """
         await self._in_thread(lambda: batch_file.write_hidden(self._path / name, data))
 
     async def has_hidden(self, name: str) -> bool:
-        """Whether the file is there under its hidden name."""
+        """Returns whether the file exists under its hidden name, because it was not renamed yet."""
         path = self._path / name
         return await self._in_thread(path.with_name(batch_file.hidden_name(path.name)).exists)
 
     async def rename_into_place(self, name: str) -> None:
-        """Gives a file that was written its name."""
+        """Renames the file that `write` has written from its hidden name to `name`."""
         await self._in_thread(lambda: batch_file.rename_into_place(self._path / name))
 
     async def _in_thread(self, work: Callable[[], R]) -> R:

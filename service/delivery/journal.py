@@ -1,12 +1,14 @@
-"""What a delivery remembers on disk: one line of JSON per delivered batch, appended and synced.
+"""The journal is a file that remembers every delivered batch: one line of JSON each, appended and
+synced to disk.
 
-A line is on disk before the batch's file gets its name. A crash can therefore tear only the last
-line, whose batch has no file yet: that line is dropped, and written again with its batch.
+A batch's line is on disk before the batch's file gets its final name. A crash can therefore damage
+only the last line, whose batch has no named file yet; that line is dropped, and written again when
+its batch is delivered.
 
-A state of a release without a journal has only the last batch of each profile. The batches before
-it are found in the topic, because each manifest names the SHA-256 of the batch before its own. If
-the topic holds two batches of one number, only one of them is in the chain that ends with the last
-delivered batch.
+Releases without a journal kept only the last batch of each profile in their state. After an update
+from such a release, the earlier batches are found in the topic of manifests, where each manifest
+names the SHA-256 of the batch before its own. If two manifests in the topic have the same batch
+number, the hashes that lead back from the last delivered batch show which of the two was delivered.
 """
 
 import asyncio
@@ -36,14 +38,15 @@ _JSON: Final = TypeAdapter(DeliveredBatch)
 
 
 class Journal:
-    """The file beside the state file; the lock of the state protects it as well."""
+    """The journal's file, beside the state file; whoever has locked the state may write both."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = 0  # in bytes, up to the end of the last whole line
 
     def read(self) -> list[DeliveredBatch] | None:
-        """The batches in the order in which they were added; None if there is no journal yet.
+        """Returns the batches in the order in which they were added; None if there is no journal
+        file.
 
         Raises InvalidState.
         """
@@ -70,13 +73,17 @@ class Journal:
         return batches
 
     def begin(self, batches: Iterable[DeliveredBatch]) -> None:
-        """Creates the file with these batches, whole or not at all. Raises OSError."""
+        """Creates the file with these batches; after a crash the file is complete or does not
+        exist. Raises OSError.
+        """
         data = HEADER + _encoded(batches)
         write_whole(self.path, data)
         self._size = len(data)
 
     def append(self, batches: Iterable[DeliveredBatch]) -> None:
-        """Adds batches, synced to disk. Raises OSError; the next call overwrites what is torn."""
+        """Adds batches at the end of the file and syncs it to disk. Raises OSError; the next call
+        then overwrites an incomplete line.
+        """
         data = _encoded(batches)
         with self.path.open("r+b") as file:
             file.truncate(self._size)
@@ -108,7 +115,8 @@ PastBatches = Mapping[tuple[str, int, str], tuple[DeliveredBatch, str | None]]
 async def remembered_batches(
     journal: Journal, feed: Feed, form: Format, chains: Mapping[str, Chain]
 ) -> Memory:
-    """The memory of the journal, once that is created or completed with what it lacks of `chains`.
+    """Returns all delivered batches, from the journal; batches of `chains` that the journal lacks
+    are found in the topic of manifests and added to it.
 
     `form` is the format of this delivery's files. Raises InvalidState, OSError, KafkaError and
     Unavailable.
@@ -137,7 +145,8 @@ async def remembered_batches(
 
 
 async def list_target(memory: Memory, target: Target) -> None:
-    """Adds the names of the target's files to the memory, if the target can be listed.
+    """Adds the names of the files on the target to the memory, unless the target refuses to list
+    them.
 
     Raises TargetUnavailable and TargetUnusable.
     """

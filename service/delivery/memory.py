@@ -1,8 +1,9 @@
-"""The batches that were delivered: an export number never gets another name or another content.
-Pure.
+"""Remembers the delivered batches, so that no export number gets a second file name or other
+content. Pure.
 
-Files cannot serve as this memory, because loaders take them away. A reader looks a file up by
-`<profile>-<export number>`, so a second file name for a delivered export number must never exist.
+The delivery cannot look at the files on the target instead, because the bursar's loader removes
+them. The bursar's programs look a file up by `<profile>-<export number>`, so there must never be a
+second file name for an export number that was delivered.
 """
 
 import re
@@ -23,11 +24,11 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,16}(?![0-9])", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class DeliveredBatch:
-    """One batch as it was delivered, or as it has come.
+    """A batch that was delivered, or one that is about to be.
 
-    `sha256` is that of the XML, whatever the format of the file; `file_sha256` is that of the file,
-    `manifest_sha256` that of the manifest's bytes. A field is None if it is not known, because a
-    release without this memory delivered the batch.
+    `sha256` is the hash of the XML, whatever the format of the file; `file_sha256` is the hash of
+    the file, and `manifest_sha256` that of the manifest's bytes. A field is None if it is not
+    known, because the batch was delivered by a release that did not remember it.
     """
 
     institution_id: str
@@ -41,11 +42,13 @@ class DeliveredBatch:
 
     @property
     def key(self) -> str:
-        """The institution and the profile, `institution/profile`."""
+        """Returns `institution/profile`, the key by which this package names a profile."""
         return f"{self.institution_id}/{self.profile}"
 
     def agrees_with(self, other: "DeliveredBatch") -> bool:
-        """Whether both are one batch, as far as both are known."""
+        """Returns whether this batch and `other` have the same key and number, and no field that is
+        known of both differs.
+        """
         return (self.key, self.batch_number) == (other.key, other.batch_number) and all(
             mine is None or theirs is None or mine == theirs
             for mine, theirs in zip(
@@ -56,7 +59,7 @@ class DeliveredBatch:
         )
 
     def completed_by(self, other: "DeliveredBatch") -> "DeliveredBatch":
-        """This batch with what `other`, the same batch, knows beyond it."""
+        """Returns this batch with its unknown fields filled from `other`, the same batch."""
         return replace(
             self,
             export_number=self.export_number or other.export_number,
@@ -67,7 +70,7 @@ class DeliveredBatch:
 
     @property
     def hashes(self) -> dict[str, str | None]:
-        """The three hashes, by the names of their fields."""
+        """Returns the three hashes under the names of their fields."""
         return {
             "sha256": self.sha256,
             "file_sha256": self.file_sha256,
@@ -76,7 +79,7 @@ class DeliveredBatch:
 
 
 class Memory:
-    """What was delivered, by batch number and by export number; and what lies on the target."""
+    """The delivered batches by batch number and export number, and the file names on the target."""
 
     def __init__(self, batches: Iterable[DeliveredBatch] = ()) -> None:
         self._by_batch: dict[tuple[str, int], DeliveredBatch] = {}
@@ -89,16 +92,20 @@ class Memory:
         return len(self._by_batch)
 
     def batch(self, key: str, batch_number: int) -> DeliveredBatch | None:
-        """The delivered batch of this number; `key` is `institution/profile`."""
+        """Returns the delivered batch of this number; `key` is `institution/profile`."""
         return self._by_batch.get((key, batch_number))
 
     def knows(self, batch: DeliveredBatch) -> bool:
-        """Whether adding the batch would change nothing."""
+        """Returns whether `add` would change nothing, because all fields of the batch are
+        remembered.
+        """
         known = self.batch(batch.key, batch.batch_number)
         return known is not None and known.completed_by(batch) == known
 
     def add(self, batch: DeliveredBatch) -> None:
-        """Adds the batch; what is known of it already stays, and what was missing is completed."""
+        """Adds the batch; fields that are remembered of it keep their values, unknown ones are
+        filled.
+        """
         known = self.batch(batch.key, batch.batch_number)
         if known is not None:
             batch = known.completed_by(batch) if known.agrees_with(batch) else known
@@ -110,7 +117,7 @@ class Memory:
                 self._by_export_number[number] = batch
 
     def add_target_names(self, names: Iterable[str]) -> None:
-        """Adds file names on the target, without their folder: evidence of earlier deliveries."""
+        """Adds the names of files on the target, without folders; they show earlier deliveries."""
         for name in names:
             if (parts := _NAME.fullmatch(name)) is None:
                 continue
@@ -120,9 +127,10 @@ class Memory:
                 self._on_target.setdefault(number, set()).add(_stem(name))
 
     def conflict(self, batch: DeliveredBatch) -> str | None:
-        """Why this batch must not be delivered; None if nothing is known against it.
+        """Returns why this batch must not be delivered: a delivered batch or a file on the target
+        has its number. None if none has.
 
-        The text names both batches and has no personal data.
+        The text names both batches and contains no personal data.
         """
         number = (batch.profile, batch.export_number or "")
         delivered = {
@@ -142,7 +150,9 @@ class Memory:
 
 
 def export_number_of(file_name: str) -> str | None:
-    """The export number in the name of a batch's file; None for another file."""
+    """Returns the export number in a file name of the form `<profile>-<export number>-…`, else
+    None.
+    """
     parts = _NAME.fullmatch(file_name)
     return None if parts is None else parts["export_number"]
 

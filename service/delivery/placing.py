@@ -1,4 +1,4 @@
-"""One batch as a file: checked against its manifest and its chain, rendered, put on the target."""
+"""Makes a batch's file: checks the batch, prints it in the delivery's format, and writes it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ from .target import Target
 
 
 class Undeliverable(Exception):
-    """A batch that must not be delivered. The text names field and rule."""
+    """A batch that must not be delivered. The text names the field and the broken rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedBatch:
-    """A batch's file with its bytes, its manifest, and what is to be remembered of both."""
+    """A batch's file with its name and bytes, its manifest, and what the journal will remember."""
 
     file_name: str
     data: bytes
@@ -32,9 +32,10 @@ class RenderedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A batch on its target. `totals` has `count`, `total` and `currency` as in the manifest.
+    """A batch that has been delivered to the target. `totals` has the `count`, `total` and
+    `currency` of the manifest.
 
-    `is_written` is false if the same file was there already.
+    `is_written` is false if the target had the same file already.
     """
 
     batch: DeliveredBatch
@@ -43,10 +44,10 @@ class Delivered:
 
 
 def render_batch(batch: ReadyBatch, form: Format) -> RenderedBatch:
-    """The file of a batch in the format of this delivery.
+    """Returns the file of a batch in the format of this delivery.
 
-    Raises Undeliverable unless document, manifest and the profile's chain fit together and the
-    format can print the batch.
+    Raises Undeliverable if the XML differs from the manifest, if the manifest does not name the
+    batch delivered before, or if the format cannot print a value.
     """
     try:
         manifest = manifest_of(batch.manifest)
@@ -60,7 +61,9 @@ def render_batch(batch: ReadyBatch, form: Format) -> RenderedBatch:
 
 
 def describe_batch(manifest: Mapping[str, object], data: bytes, form: Format) -> DeliveredBatch:
-    """The batch of this manifest, whose bytes are `data`, with the file name that `form` gives."""
+    """Returns the batch that a manifest describes; `data` is the manifest's bytes, `form` the
+    file's format.
+    """
     name = f"{str(manifest['file_name']).removesuffix('.xml')}.{form.suffix}"
     return DeliveredBatch(
         institution_id=str(manifest["institution_id"]),
@@ -86,9 +89,10 @@ def _check_chain(batch: ReadyBatch, manifest: Mapping[str, object]) -> None:
 
 
 async def finish_started(target: Target, chain: Chain) -> Chain:
-    """Ends what a crash interrupted: the file gets its name unless it has it already.
+    """Finishes a delivery that a crash interrupted: renames the hidden file, unless that was done.
 
-    Whether the hidden file exists shows that, even if a loader has removed the named file since.
+    The rename is still to do exactly if the hidden file exists; a missing named file would prove
+    nothing, because a loader may have removed it.
     """
     if chain.started is None:
         return chain
@@ -104,11 +108,13 @@ async def place(
     remember: Callable[[], Awaitable[None]],
     start: Callable[[], Awaitable[None]],
 ) -> bool:
-    """Puts manifest and file on the target; returns False if the same file is there already.
+    """Writes manifest and file to the target; returns False if the target had the same file
+    already.
 
-    The manifest is written first, so that a reader who sees the file finds its manifest. `remember`
-    is called before anything is written, `start` when the file is written and has not got its name
-    yet. Raises Undeliverable; then nothing was remembered or written.
+    The manifest is written first, so that a program that sees the file also finds its manifest.
+    `remember` is called before anything is written, and `start` when the file is written under its
+    hidden name and is about to be renamed. Raises Undeliverable before anything was remembered or
+    written.
     """
     if not batch.was_delivered and batch.chain.started is not None:
         await finish_started(target, batch.chain)  # the connection was lost at the last attempt

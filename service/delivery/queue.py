@@ -1,19 +1,22 @@
-"""Which batch of each profile is delivered next. Pure.
+"""Decides which batch of each profile is delivered next. Pure.
 
-A batch comes as two records, document and manifest, from two topics that are read independently.
-Either record may come late or several times: the relay sends again what was not acknowledged, an
-operator may send a batch again, and a delivery that restarts reads from its oldest unfinished
-record. The rules of this queue follow from that.
+Each batch is two records, XML document and manifest, in topics that are read independently. Either
+record may come late or several times: the relay sends a record again that the broker did not
+acknowledge, an operator may send a batch again, and a delivery that restarts reads again from the
+oldest record that it had not finished. The queue therefore follows three rules.
 
 - The batches of a profile are delivered in the order of their numbers and without a gap, because
-  each names the hash of the one before. A batch that cannot be delivered, or that is missing before
-  a later one, makes its profile stand still. The other profiles continue.
-- While a profile stands still, only the batch that it waits for is kept. Of all later records the
-  queue keeps the lowest offset of each partition, and the topics are read again from there when the
-  profile continues. Otherwise a profile that stands still for a week would fill the memory.
+  each manifest names the hash of the batch before. A batch that cannot be delivered, or that is
+  missing although a later one has come, stops the delivery of its profile until it comes. The other
+  profiles continue.
+- While a profile is stopped, the queue keeps in memory only the records of the batch that it waits
+  for. Of later batches the queue notes the lowest offset in each partition, and the topics are read
+  again from there when the profile goes on. If the queue kept all records, a profile that is
+  stopped for a week would fill the memory.
 - A delivered batch that comes again is compared with what was delivered, because other content
-  under a known number is a fault that a person has to see. Only records behind those that had been
-  read when the batch was delivered count as sent again; any before them were merely read again.
+  under the same number is a fault that a person has to see. A record of a delivered batch counts as
+  sent again if it lies behind those of the profile's last delivered batch; an earlier one was only
+  read again, and is ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,10 +32,10 @@ REPEATED_MAX = 8  # delivered batches that have come again in part, per profile
 
 @dataclass(frozen=True, slots=True)
 class ReadyBatch:
-    """A batch whose two records are here. `key` is `institution/profile`.
+    """A batch whose XML and manifest have both been read. `key` is `institution/profile`.
 
-    `chain` says how far the profile is. `was_delivered` says that the batch was delivered before
-    and has come again.
+    `chain` has the profile's last delivered batch. `was_delivered` says that the batch was
+    delivered before and its records have come again.
     """
 
     key: str
@@ -45,7 +48,9 @@ class ReadyBatch:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """Why a profile stands still until batch `batch_number` comes. `text` names field and rule."""
+    """Why a profile's delivery is stopped until `batch_number` comes. `text` names field and broken
+    rule.
+    """
 
     batch_number: int
     text: str
@@ -177,11 +182,12 @@ class _ProfileQueue:
 
 
 class Queue:
-    """The batches of all profiles, as their records come.
+    """Collects the records of the batches of all profiles until the batches can be delivered.
 
-    `chains` says how far each profile is, by `institution/profile`. `continue_at` has by profile
-    code the first batch that is awaited, whatever came before it; it only leads forward.
-    `lost_before` has by kind and partition how far an earlier state, now lost, had read at most.
+    `chains` has the last delivered batch of each profile, by `institution/profile`. `continue_at`
+    has, by profile code, the batch from which an operator lets the delivery go on although earlier
+    ones are missing; a number below the next batch has no effect. `lost_before` is for a lost state
+    file: by kind and partition, the offset up to which it had read at most.
     """
 
     def __init__(
@@ -198,7 +204,7 @@ class Queue:
 
     @property
     def chains(self) -> dict[str, Chain]:
-        """How far each profile is; profiles whose state was lost are left out."""
+        """Returns each profile's last delivered batch, except for profiles whose state was lost."""
         return {
             key: profile.chain
             for key, profile in self._profiles.items()
@@ -207,14 +213,14 @@ class Queue:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Every profile of which a record has come, now or before the state was stored, as
-        `institution/profile`.
+        """Returns as `institution/profile` every profile of which a record has been read, also
+        before the last restart.
         """
         return frozenset(self._profiles)
 
     @property
     def standstills(self) -> dict[str, Standstill]:
-        """The profiles that stand still, and why."""
+        """Returns the stopped profiles, each with the batch that it waits for and the reason."""
         return {
             key: profile.standstill
             for key, profile in self._profiles.items()
@@ -222,24 +228,24 @@ class Queue:
         }
 
     def take(self, record: BatchRecord) -> None:
-        """Adds a record as it comes from its topic."""
+        """Adds a record in the order in which it was read from its topic."""
         if record.key not in self._profiles:
             self._profiles[record.key] = self._new_profile(record)
         self._profiles[record.key].take(record)
 
     def ready(self) -> ReadyBatch | None:
-        """The next batch that can be delivered, of any profile."""
+        """Returns the next batch to deliver, of any profile; None if no batch is ready."""
         batches = (profile.ready() for profile in self._profiles.values())
         return next((batch for batch in batches if batch is not None), None)
 
     def start(self, batch: ReadyBatch, file_name: str, sha256: str) -> None:
-        """Notes in the profile's chain that the file of a new batch is about to get its name."""
+        """Notes in the profile's chain that a new batch's file will be renamed to `file_name`."""
         profile = self._profiles[batch.key]
         started = Started(file_name, profile.next_last(sha256))
         profile.chain = replace(profile.chain, started=started)
 
     def delivered(self, batch: ReadyBatch, sha256: str) -> dict[RecordKind, dict[int, int]]:
-        """Removes the batch; returns by kind and partition from where to read again."""
+        """Removes a delivered batch; returns by kind and partition where to read again."""
         profile = self._profiles[batch.key]
         if not batch.was_delivered:
             return profile.delivered(sha256)
@@ -247,8 +253,8 @@ class Queue:
         return {}
 
     def undeliverable(self, batch: ReadyBatch, text: str) -> None:
-        """Makes the profile stand still until the batch comes again; a batch that was delivered
-        before is only dropped.
+        """Stops the delivery of the profile until the batch comes again; if the batch was delivered
+        before, its new records are dropped and the profile goes on.
         """
         profile = self._profiles[batch.key]
         if batch.was_delivered:
@@ -257,7 +263,7 @@ class Queue:
             profile.stop(Standstill(batch.batch_number, text))
 
     def first_unfinished(self, kind: RecordKind) -> dict[int, int]:
-        """By partition the first record that has to be read again after a restart."""
+        """Returns for each partition the lowest offset to read again after a restart."""
         first: dict[int, int] = {}
         for profile in self._profiles.values():
             for place in profile.unfinished(kind):
@@ -265,7 +271,7 @@ class Queue:
         return first
 
     def waiting_bytes(self, kind: RecordKind) -> int:
-        """How many bytes the values of the records of this kind have that are not delivered yet."""
+        """Returns the size of all records of this kind that wait for their batch's delivery."""
         return sum(
             len(pair.records[kind].value)
             for profile in self._profiles.values()

@@ -1,6 +1,7 @@
-"""The two records of a batch: its document and its manifest, each from a topic of its own.
+"""The two records of a batch, its XML document and its manifest, each in a topic of its own.
 
-The `ce_id` header of both names the batch, so a record can be assigned without reading its value.
+The header `ce_id` of both records names the batch, so the delivery knows which batch a record
+belongs to without reading its value.
 """
 
 import re
@@ -23,19 +24,21 @@ _FILE_NAME: Final = re.compile(
 
 
 class RecordKind(StrEnum):
-    """The two records of a batch, by the names of their topics without the prefix."""
+    """The two kinds of records of a batch; the values are the topics' names without the prefix."""
 
     BATCH = "export-batch.v1"
     MANIFEST = "export-manifest.v1"
 
 
 class InvalidBatchRecord(ValueError):
-    """A record that is not a part of a batch. The text names field and rule, never a value."""
+    """A record that does not belong to a batch. The text names the field and the rule, never a
+    value.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """One of the two records of a batch. `key` is `institution/profile`."""
+    """The document or the manifest of a batch. `key` is `institution/profile`."""
 
     key: str
     batch_number: int
@@ -47,7 +50,9 @@ class BatchRecord:
 def batch_record(
     kind: RecordKind, place: Place, headers: Iterable[tuple[str, bytes]], value: bytes | None
 ) -> BatchRecord:
-    """The record of topic `kind` at `place`. Raises InvalidBatchRecord."""
+    """Reads key and batch number of a record from its headers; `place` is its partition and offset.
+    Raises InvalidBatchRecord.
+    """
     ce_ids = [text for name, text in headers if name == "ce_id"]
     name = _CE_ID.fullmatch(ce_ids[0].decode("ascii", "replace")) if ce_ids else None
     if name is None or (name["manifest"] is not None) != (kind is RecordKind.MANIFEST):
@@ -58,10 +63,11 @@ def batch_record(
 
 
 def manifest_of(record: BatchRecord) -> Mapping[str, object]:
-    """The members of the manifest in `record`.
+    """Returns the manifest in `record` as the members of its JSON.
 
-    Raises InvalidBatchRecord unless the manifest is that of the batch which the record's `ce_id`
-    names, and its file name has the profile's code and the export number of this batch.
+    Raises InvalidBatchRecord if the manifest is of another batch than the record's `ce_id` says, or
+    if its file name does not consist of the profile's code, the batch's export number and
+    milliseconds.
     """
     try:
         manifest = orjson.loads(record.value)

@@ -1,4 +1,4 @@
-"""A folder on an SFTP server as a target."""
+"""Delivers into a folder on an SFTP server."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -37,7 +37,9 @@ LOST: Final = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
 
 @dataclass(frozen=True, slots=True)
 class SftpAccess:
-    """How to log in. The server's key must be in `known_hosts_file`, or in the user's own list."""
+    """How to log in. `known_hosts_file` must have the server's key; if it is None, the user's own
+    list must.
+    """
 
     host: str
     port: int
@@ -49,16 +51,17 @@ class SftpAccess:
 
     @property
     def address(self) -> str:
-        """The user and the server as a URL without the folder."""
+        """Returns `sftp://user@host:port`, the URL of the server without the folder."""
         return f"{SCHEME}://{self.user}@{self.host}:{self.port}"
 
 
 def sftp_access(
     url: str, key_file: Path | None, known_hosts_file: Path | None, password: str | None
 ) -> SftpAccess:
-    """The access that `url`, `sftp://user@host:port/folder`, describes. Raises OperatorError.
+    """Reads host, port, user and folder from `url`, which is `sftp://user@host:port/folder`. Raises
+    OperatorError.
 
-    A folder `/~/folder` is in the user's home on the server.
+    In a URL, the folder `/~/folder` stands for `folder` in the user's home on the server.
     """
     rule = "must be sftp://user@host:port/folder, without a password"
     try:
@@ -77,7 +80,7 @@ def sftp_access(
 
 
 class Sftp:
-    """A folder on a server, through one connection, which `open` replaces if it was lost."""
+    """Delivers into a folder on a server, through one SSH connection, which `open` makes anew."""
 
     def __init__(self, access: SftpAccess) -> None:
         self._access = access
@@ -85,7 +88,9 @@ class Sftp:
         self._client: asyncssh.SFTPClient | None = None
 
     async def open(self) -> None:
-        """Connects, and makes sure that the folder and its folder `manifests` exist."""
+        """Connects, checks that the folder exists, and creates its subfolder `manifests` if
+        necessary.
+        """
         await self.close()
         await self._answered(self._connect(), "", CONNECT_SECONDS_MAX)
         folder = self._access.folder
@@ -97,7 +102,7 @@ class Sftp:
             await self._answered(client.mkdir(below), below)
 
     async def close(self) -> None:
-        """Closes the connection, if there is one."""
+        """Closes the SSH connection, if there is one."""
         connection, self._connection, self._client = self._connection, None, None
         if connection is not None:
             connection.abort()
@@ -105,7 +110,9 @@ class Sftp:
                 await asyncio.wait_for(connection.wait_closed(), KEEPALIVE_SECONDS)
 
     async def names(self) -> frozenset[str] | None:
-        """The names of all files, or None if the target does not permit listing them."""
+        """Returns the names of all files, also of those in `manifests`; None if the server refuses
+        to list them.
+        """
         names: set[str] = set()
         for folder in (self._access.folder, self._path(MANIFESTS)):
             listed = await self._listed(folder)
@@ -126,24 +133,24 @@ class Sftp:
         return {str(name) for name in listed}
 
     async def read(self, name: str) -> bytes | None:
-        """The bytes of a file; None if there is no such file."""
+        """Returns the bytes of the file; None if there is no such file."""
         path = self._path(name)
         if not await self._answered(self._opened().exists(path), path):
             return None
         return await self._answered(self._read(path), path)
 
     async def write(self, name: str, data: bytes) -> None:
-        """Writes the file under its hidden name and syncs it."""
+        """Writes the file under a hidden name, and syncs it to disk if the server can."""
         path = self._path(_hidden(name))
         await self._answered(self._write(path, data), path)
 
     async def has_hidden(self, name: str) -> bool:
-        """Whether the file is there under its hidden name."""
+        """Returns whether the file exists under its hidden name, because it was not renamed yet."""
         path = self._path(_hidden(name))
         return await self._answered(self._opened().exists(path), path)
 
     async def rename_into_place(self, name: str) -> None:
-        """Gives a file that was written its name."""
+        """Renames the file that `write` has written from its hidden name to `name`."""
         # The plain rename of the protocol: unlike that of POSIX it never replaces a file.
         path = self._path(name)
         await self._answered(self._opened().rename(self._path(_hidden(name)), path), path)

@@ -1,12 +1,13 @@
-"""The state of a delivery: how far it has read and which batches were delivered last.
+"""The state file of a delivery says up to which offsets it has read, and which batch of each
+profile it delivered last.
 
-The state is a file that is replaced as a whole, before and after each batch gets its file name.
-The offsets in it, not those of the consumer group, say where to read on, so that what was delivered
-and how far was read cannot disagree.
+The file is replaced as a whole, before and after each batch's file gets its name. A restarted
+delivery reads on from the offsets in this file, not from those of the consumer group, so that what
+it has delivered and how far it has read always agree.
 
-A delivery keeps the profiles and the format that it was begun with, because batches of other
-profiles are passed over for good: a delivery that was begun with a wrong code and went on with the
-right one would have left out everything until then.
+A delivery keeps the profiles and the format with which it was begun, because it passes over the
+batches of other profiles for good. One that was begun with a wrong profile code and restarted with
+the right one would lack all batches of the right profile up to the restart.
 """
 
 import json
@@ -28,35 +29,38 @@ FORMAT: Final = 1
 
 
 class DeliveryBusy(OperatorError):
-    """Another delivery works on this state."""
+    """Another process delivers with this state file now."""
 
 
 class InvalidState(OperatorError):
-    """The state file cannot be read; a delivery that guessed would deliver batches twice."""
+    """The state file cannot be read, and without it the delivery might deliver batches twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record lies in its topic."""
+    """The partition and the offset of a record in its topic."""
 
     partition: int
     offset: int
 
     def is_behind(self, mark: "Place") -> bool:
-        """Whether a reader of the partition that has read the record at `mark` has read this one.
+        """Returns whether a reader that has read its partition up to the record at `mark` has read
+        the record at this place, too.
 
-        False for a mark of another partition.
+        Returns False if `mark` is in another partition.
         """
         return mark.partition == self.partition and self.offset <= mark.offset
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The last delivered batch of a profile, and how far its records had been read by then.
+    """The last delivered batch of a profile, and the offsets up to which its topics had been read
+    then.
 
-    Records of delivered batches that lie behind `batch_at` and `manifest_at` were sent again; those
-    before were only read again. Both are None if nothing was delivered yet. `sha256` is None if it
-    is not known; the next batch is then delivered whatever batch it names as the one before.
+    A record of a delivered batch was sent again if its offset is above that of `batch_at` or
+    `manifest_at`; a record at or below that offset was only read again. `batch_at` and
+    `manifest_at` are None if no batch of the profile was delivered yet. `sha256` is None if it is
+    not known; then the hash of the batch before, which the next batch names, is not checked.
     """
 
     batch_number: int = 0
@@ -67,7 +71,9 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A batch whose file is about to get its name, and what `Chain.last` is once it has it."""
+    """A batch whose file is about to be renamed to its final name; `last` will be `Chain.last`
+    after that.
+    """
 
     file_name: str
     last: Last
@@ -75,8 +81,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How far a profile is. After a crash, whether the hidden file of `started` exists shows
-    whether it was renamed.
+    """The last delivered batch of a profile, and the one whose delivery has started. After a crash,
+    a hidden file of `started` that still exists shows that it was not renamed.
     """
 
     last: Last = Last()
@@ -84,15 +90,17 @@ class Chain:
 
     @property
     def latest(self) -> Last:
-        """The last batch that was delivered or is about to be."""
+        """Returns the batch that was delivered last, or the one whose file is about to get its
+        name.
+        """
         return self.last if self.started is None else self.started.last
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a delivery delivers: the codes of its profiles, none for all, and the file format.
+    """The profiles and the file format that a delivery was begun with; no codes mean all profiles.
 
-    `layout_sha256` is that of the layout's file, for a format that has one.
+    `layout_sha256` is the hash of the layout file; None for a format without a layout.
     """
 
     profiles: tuple[str, ...] = ()
@@ -107,13 +115,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The content of a state file.
+    """The content of a delivery's state file.
 
-    `positions` has the next offset by topic and partition, `chains` how far each profile is, by
-    `institution/profile`. `options` are those that the delivery was begun with; None in states of
-    0.4.0 and earlier. `lost_before` has, by topic and partition, how far an earlier state that was
-    lost had read at most: a profile that has records before that and no chain may have been
-    delivered, but it is not known how far.
+    `positions` has the next offset to read, by topic and partition; `chains` has the last delivered
+    batch of each profile, by `institution/profile`. `options` are those that the delivery was begun
+    with; None in states of 0.4.0 and earlier. `lost_before` is used after a state file was lost: it
+    has, by topic and partition, the highest offset up to which the delivery may have read before.
+    Batches at lower offsets whose profile has no chain may have been delivered already, and nothing
+    says which of them were.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -130,14 +139,14 @@ _JSON: Final = TypeAdapter(State)
 
 
 def code_of(key: str) -> str:
-    """The profile's code in `institution/profile`."""
+    """Returns the profile's code, the second part of the key `institution/profile`."""
     return key.partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLimits:
-    """How much a delivery keeps in memory: `waiting_bytes_max` bounds the records of one topic that
-    wait for those of the other topic.
+    """Limits of a delivery's memory: `waiting_bytes_max` is for the records of one topic whose
+    batches still lack their record of the other topic.
     """
 
     poll_records_max: int = 100
@@ -147,11 +156,11 @@ class DeliveryLimits:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRequest:
-    """What an operator asks of a delivery.
+    """What the options of an operator's command ask of a delivery.
 
-    `codes` are those of profiles, empty for all of them; `continue_at` is as Queue has it;
-    `layout_sha256` is that of the format's layout. `may_change` allows other options than those
-    that the delivery was begun with.
+    `codes` are profile codes, none for all profiles; `continue_at` is explained at Queue;
+    `layout_sha256` is the hash of the layout file. `may_change` permits other profiles and another
+    format than those that the delivery was begun with.
     """
 
     codes: frozenset[str]
@@ -160,24 +169,25 @@ class DeliveryRequest:
     may_change: bool = False
 
     def has(self, key: str) -> bool:
-        """Whether the profile `key`, `institution/profile`, is asked for."""
+        """Returns whether the operator asks for the profile `key`, an `institution/profile`."""
         return not self.codes or code_of(key) in self.codes
 
     def options(self, form: Format) -> Options:
-        """The options that are stored with the delivery's state."""
+        """Returns profiles and format of this request, as they are stored with the state."""
         return Options(tuple(sorted(self.codes)), form.name, self.layout_sha256)
 
-    def unseen_codes(self, keys: Collection[str]) -> frozenset[str]:
-        """The profiles asked for that are not in `keys`, those seen: mostly typing errors."""
+    def codes_without_batches(self, keys: Collection[str]) -> frozenset[str]:
+        """Returns the requested codes of which no batch was read; they are mostly typing errors."""
         return self.codes - {code_of(key) for key in keys}
 
-    def unseen(self, keys: Collection[str], passed_over: Collection[str]) -> list[str]:
-        """Messages about such profiles, and about those that only --continue-at names; each names
-        the profile that may have been meant. `passed_over` are seen and were not asked for.
+    def findings_on_codes(self, keys: Collection[str], passed_over: Collection[str]) -> list[str]:
+        """Returns a message for each code of --profile and --continue-at of which no batch was
+        read; if a similar code was read, the message suggests it. `passed_over` are profiles of
+        which batches were read although nobody asked for them.
         """
         others = {code_of(key) for key in (*keys, *passed_over)}
         jumps = self.continue_at.keys() - {code_of(key) for key in keys}
-        named = (("--profile", self.unseen_codes(keys)), ("--continue-at", jumps))
+        named = (("--profile", self.codes_without_batches(keys)), ("--continue-at", jumps))
         return [
             f"{option}: no batch of {code} was seen{_meant(code, others)}"
             for option, codes in named
@@ -191,16 +201,17 @@ def _meant(code: str, others: Collection[str]) -> str:
 
 
 class OtherOptions(OperatorError):
-    """The delivery was begun with other options."""
+    """The delivery was begun with other profiles or another format."""
 
 
 def continued(path: object, saved: State, options: Options, *, may_change: bool) -> State:
-    """The state to go on with under `options`. Raises OtherOptions.
+    """Returns the saved state with these options, for the delivery to go on with. Raises
+    OtherOptions.
 
-    As long as nothing was delivered, any options are accepted. If the profiles change, both topics
-    are read again from their start, because batches of a new profile may have been passed over;
-    those that were delivered are known by their chains. A state of 0.4.0 or earlier has no options
-    and takes these.
+    Any options are accepted as long as the delivery has delivered nothing. If the profiles change,
+    both topics are read again from their start, because batches of a new profile may have been
+    passed over; batches that were delivered before are recognised by their chains and not delivered
+    twice. A state of release 0.4.0 or earlier has no options, and gets the present ones.
     """
     before = saved.options
     if before is None or before == options:
@@ -217,18 +228,20 @@ def continued(path: object, saved: State, options: Options, *, may_change: bool)
 
 
 class StateFile:
-    """The state on disk, which one delivery at a time may use."""
+    """The state file of a delivery, which only one process at a time may use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def journal_path(self) -> Path:
-        """Where this delivery remembers all its batches; the state has only the last ones."""
+        """Returns the path of the journal, which has all delivered batches; the state has only the
+        last ones.
+        """
         return self.path.with_name(f"{self.path.name}.delivered")
 
     def read(self) -> State | None:
-        """The state; None if there is none yet. Raises InvalidState."""
+        """Returns the state; None if there is no file yet. Raises InvalidState."""
         try:
             state = _JSON.validate_json(self.path.read_bytes())
         except FileNotFoundError:
@@ -242,13 +255,13 @@ class StateFile:
         return state
 
     def write(self, state: State) -> None:
-        """Replaces the file. Raises OSError; then the file is as it was."""
+        """Replaces the file. If it raises OSError, the file is as it was before."""
         text = json.dumps(_JSON.dump_python(state, mode="json"), indent=1, sort_keys=True)
         write_whole(self.path, text.encode() + b"\n")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other deliveries from this state, until the process ends at the latest.
+        """Locks the state file against other deliveries until the `with` block or the process ends.
 
         Raises DeliveryBusy.
         """

@@ -1,4 +1,4 @@
-"""Where batches are delivered to: a folder with files, on this machine or on a server."""
+"""Defines what a delivery needs of its target, a folder on this machine or on an SFTP server."""
 
 from typing import Protocol
 
@@ -8,41 +8,47 @@ SCHEME = "sftp"  # of the URL of a target that is not a folder of this machine
 
 
 class TargetUnavailable(Unavailable):
-    """The target cannot be reached, or is full: another attempt may succeed."""
+    """The target cannot be reached or its disk is full: another attempt may succeed."""
 
 
 class TargetUnusable(OperatorError):
-    """The target answers and does not permit what is needed; a person has to change its
-    permissions.
+    """The target answers but refuses what the delivery needs; a person has to mend its folder or
+    its permissions.
     """
 
 
 class Target(Protocol):
-    """`name` is the name of a file in the folder, or `manifests/` and a name.
+    """A folder into which batches are delivered; `name` is a file's name, or `manifests/` and a
+    name.
 
     Every method may raise TargetUnavailable and TargetUnusable.
     """
 
     async def open(self) -> None:
-        """Connects, and makes sure that the folder exists and has a folder `manifests`."""
+        """Connects, checks that the folder exists, and creates its subfolder `manifests` if
+        necessary.
+        """
 
     async def close(self) -> None:
-        """Closes the connection, if there is one."""
+        """Closes the connection to the target, if there is one."""
 
     async def names(self) -> frozenset[str] | None:
-        """The names of the files in the folder and under `manifests`, without their folder.
+        """Returns the names of the files in the folder and in `manifests`, without the folder's
+        name.
 
-        None if the target cannot be listed, such as a drop box that only permits writing.
+        Returns None if the target cannot be listed, such as a drop box that only permits writing.
         """
 
     async def read(self, name: str) -> bytes | None:
-        """A file's bytes; None if there is no such file."""
+        """Returns the bytes of the file; None if there is no such file."""
 
     async def write(self, name: str, data: bytes) -> None:
-        """Writes the file under its hidden name, and syncs it if the target permits that."""
+        """Writes the file under a hidden name, and syncs it to disk if the target can."""
 
     async def has_hidden(self, name: str) -> bool:
-        """Whether the file is there under its hidden name."""
+        """Returns whether the file exists under its hidden name, because it was not renamed yet."""
 
     async def rename_into_place(self, name: str) -> None:
-        """Gives a file that was written its name, in one step. Never replaces a file."""
+        """Renames the file that `write` has written from its hidden name to `name`, in one step.
+        Never replaces a file.
+        """

@@ -1,1 +1,1 @@
-"""Export: selection, cutting, rendering and control totals of the batches a bursar loads."""
+"""Export: selects fines, cuts them into batches, prints them as XML and computes their totals."""

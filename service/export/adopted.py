@@ -1,9 +1,9 @@
-"""Prints batches again that were adopted from their manifests alone, because the lost database had
-not published their bytes yet.
+"""Prints batches again that a recovery has adopted from their manifests alone: the database that
+was lost had not published their XML yet.
 
-The bytes have to be those of the manifest's SHA-256, or they are not used: what was sealed is what
-a bursar may have been told of. Words that have changed since, such as a patron's name, give other
-bytes, and then a person decides.
+The bytes that are printed again are used only if they have the SHA-256 that the manifest names,
+because the bursar may have been told of the batch that was sealed. If the fines' texts have changed
+since, such as a patron's name, the bytes are others, and a person decides what to do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ SQL = statements("recovery")
 
 
 async def printable(connection: Connection) -> list[BatchKey]:
-    """The batches without bytes of which every line has its fine."""
+    """Returns the adopted batches without XML whose lines have all been taken by their fines."""
     return [BatchKey(*row.values()) for row in await connection.fetch(SQL["printable"])]
 
 
@@ -42,10 +42,11 @@ async def print_again(
     topic: str,
     ce_source: str,
 ) -> bool | None:
-    """Makes the bytes of a batch again inside the caller's transaction, and queues them.
+    """Prints the XML of an adopted batch again in the caller's transaction and puts it into the
+    outbox.
 
-    Returns whether they are those of the manifest. If they are not, they are not stored. Returns
-    None if another instance has made them.
+    Returns whether the bytes have the SHA-256 of the manifest. Bytes with another SHA-256 are
+    neither stored nor sent. Returns None if another instance has printed the batch already.
     """
     sealed = await connection.fetchrow(SQL["lock_unprinted"], *key)
     if sealed is None:

@@ -1,4 +1,6 @@
-"""Finds fines that look like one fine billed twice: one loan, one type and one sum (pure)."""
+"""Finds fines that look as if one fine was billed twice: they have the same loan, type and amount
+(pure).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,7 +11,9 @@ from .build import BuiltBatch
 
 
 class LoanSum(NamedTuple):
-    """What fines that look alike have in common; `amount` is in signed minor units."""
+    """The patron, loan, type and amount that fines have in common if they look alike; the amount is
+    in signed minor units.
+    """
 
     patron_id: str
     loan_id: str
@@ -19,7 +23,9 @@ class LoanSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlikeFines:
-    """Fines with the same loan, type and sum, in the order of a run; at least two."""
+    """At least two fines with the same loan, type and amount, in the order in which a run exports
+    them.
+    """
 
     common: LoanSum
     fine_ids: tuple[str, ...]
@@ -27,17 +33,18 @@ class AlikeFines:
 
 @dataclass(slots=True)
 class AlikeFinder:
-    """Compares the lines of batches that follow each other in one run.
+    """Compares the exported fines of one run, also those of different batches.
 
-    A run passes one patron after the other, and a loan belongs to one patron. Therefore only the
-    lines of the patron with whom the last batch ended have to be remembered.
+    A run exports all fines of one patron before those of the next, and a loan belongs to a single
+    patron. Between two batches, only the fines of the patron with whom the earlier batch ended have
+    to be remembered.
     """
 
     _last_patron: dict[LoanSum, list[str]] = field(default_factory=dict)
 
     def alike(self, built: BuiltBatch) -> list[AlikeFines]:
-        """Returns the groups of which the last fine so far is in this batch, in the order of the
-        first fines.
+        """Returns each group of fines that look alike and to which this batch has added one, in the
+        order of their first fines.
         """
         groups: dict[LoanSum, list[str]] = defaultdict(list, self._last_patron)
         lines = list(_lines(built))

@@ -1,14 +1,14 @@
-"""An export batch as a value: what one file prints, in which order, its totals and its size. Pure.
+"""An export batch as a value: what its file prints and in which order, its totals, its size. Pure.
 
-Amounts are in signed minor units of the currency of the batch, instants are aware and in UTC.
+Amounts are in signed minor units of the batch's currency; instants are aware datetimes in UTC.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
+from ..core.frozen import dataclass
 from ..core.ledger import Item, Owner
 from ..core.words import Status
 
@@ -33,7 +33,7 @@ DOCUMENT_BYTES = 400
 
 
 class InvalidBatch(ValueError):
-    """A batch that must not be printed, because of a bug. The text names the field and the rule."""
+    """A batch that a bug has made wrong: it must not be printed. The text names field and rule."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
@@ -47,7 +47,7 @@ def _require(is_kept: bool, field: str, rule: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CreditRef:
-    """The line of the fine that a credit refers to, which an earlier batch or this one exports."""
+    """The exported line of the fine that a credit belongs to, in this batch or an earlier one."""
 
     bursar_transaction_id: str
     type: str
@@ -55,7 +55,7 @@ class CreditRef:
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One exported fine; `status` is the status after the export.
+    """One exported fine in a batch; `status` is the fine's status after the export.
 
     `owner` is None if the institution owns the fine.
     """
@@ -82,7 +82,7 @@ class BatchLine:
 
 @dataclass(frozen=True, slots=True)
 class BatchPatron:
-    """The lines of a patron, with the identifier by which the profile matches patrons."""
+    """A patron with their exported fines; the bursar knows the patron by `match_value`."""
 
     patron_id: str
     match_type: str
@@ -98,10 +98,11 @@ class BatchPatron:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one file prints; the patrons and their lines are in the order of `ordered`.
+    """The content of one file; `ordered` has sorted the patrons and their fines.
 
-    `cutoff` is that of the run, in whole milliseconds. `zone` is an IANA name. `credit_references`
-    says whether the comments of credits name the lines to which they refer.
+    `cutoff` is the cutoff of the run that made the batch, in whole milliseconds. `zone` is the IANA
+    name of the time zone in which dates are printed. `credit_references` says whether a credit's
+    comment names the line of the fine that the credit belongs to.
     """
 
     institution_id: str
@@ -124,13 +125,13 @@ class Batch:
 
     @property
     def lines(self) -> tuple[BatchLine, ...]:
-        """The lines of all patrons, in order."""
+        """Returns the exported fines of all patrons, in the order in which the file prints them."""
         return tuple(line for patron in self.patrons for line in patron.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """How many amounts there are, and their signed total."""
+    """How many amounts were added up, and their signed sum in minor units."""
 
     count: int = 0
     total: int = 0
@@ -138,7 +139,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The control totals of a batch; those by type and by owner are in the order of the codes."""
+    """The control totals of a batch; the totals by type and by owner are sorted by their codes."""
 
     all: Sum
     debits: Sum
@@ -149,7 +150,7 @@ class Totals:
 
 
 def totals_of_batch(batch: Batch) -> Totals:
-    """The totals of a batch, which are compared with those of its bytes."""
+    """Computes a batch's totals, for comparison with those that are read from the printed bytes."""
     entries = [
         (
             clean(line.type),
@@ -162,7 +163,7 @@ def totals_of_batch(batch: Batch) -> Totals:
 
 
 def sum_up(entries: Iterable[tuple[str, str, int]], patrons: int) -> Totals:
-    """The totals of entries of type, owner code and signed amount."""
+    """Computes the totals of fines, each given by type, owner's code and signed amount."""
     rows = list(entries)
     return Totals(
         all=_sum(amount for _, _, amount in rows),
@@ -187,23 +188,23 @@ def _sums_by_code(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, Sum], ..
 
 
 def clean(text: str) -> str:
-    """The text with a blank for each line break and each character that the format cannot carry."""
+    """Returns the text with blanks for line breaks and characters that the file cannot carry."""
     # Printable text has none of these characters, and the check is quick.
     return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
 
 
 def is_bursar_id(text: str) -> bool:
-    """Whether the text is a number without leading 0 that fits into unsigned 64 bits.
+    """Whether the text is a number without leading zeros that fits into 64 bits without a sign.
 
-    One reader parses the id as a number.
+    The limit of 64 bits exists because a program that loads the file reads the id as a number.
     """
     return bool(_BURSAR_ID.fullmatch(text)) and int(text) <= _UNSIGNED_64_BIT_MAX
 
 
 def fault_of_id(text: str) -> str | None:
-    """Which rule a text breaks that a bursar gives as the id of a line; None if it is an id.
+    """Says why a text that the bursar sends as a line's id cannot be one; None if it can be one.
 
-    Zeros in front are allowed.
+    Leading zeros are allowed.
     """
     if _ROUNDED.fullmatch(text):
         return "is a rounded number as spreadsheets write it: the column has to be text"
@@ -211,15 +212,15 @@ def fault_of_id(text: str) -> str | None:
 
 
 def file_name(profile: str, export_number: int, cutoff: datetime) -> str:
-    """The name of the file: `<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
+    """Returns the file's name, `<profile>-<export_number>-<cutoff in epoch milliseconds>.xml`."""
     milliseconds = (cutoff - _EPOCH) // timedelta(milliseconds=1)
     return f"{profile}-{export_number}-{milliseconds}.xml"
 
 
 def ordered(patrons: Iterable[BatchPatron]) -> tuple[BatchPatron, ...]:
-    """The patrons by id, and the lines of each: those without an item first, then by fine id.
+    """Sorts the patrons by id and the fines of each: those without an item first, then by fine id.
 
-    Python sorts text by code point, which is the order of the bytes in UTF-8 (`COLLATE "C"`).
+    Python sorts texts by code point, and PostgreSQL's `COLLATE "C"` sorts them in the same order.
     """
     return tuple(
         BatchPatron(p.patron_id, p.match_type, p.match_value, p.name, _ordered_lines(p.lines))
@@ -232,26 +233,26 @@ def _ordered_lines(lines: Iterable[BatchLine]) -> tuple[BatchLine, ...]:
 
 
 def place_in_patron(item: Item | None, fine_id: str) -> tuple[bool, str]:
-    """The key by which the fines of a patron are sorted in the file."""
+    """Returns the sort key of a fine within its patron: fines without an item come first."""
     # One reader repeats the previous fine's item on a fine that has none.
     return item is not None, fine_id
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest size of a batch; a fine larger than `bytes_max` has a batch all the same."""
+    """The largest size of a batch; one fine above `bytes_max` is exported nevertheless."""
 
     fines_max: int
     bytes_max: int
 
     def allow(self, fines: int, size_bytes: int) -> bool:
-        """Whether a batch may have so many fines that take so many bytes."""
+        """Whether a batch with this number of fines and bytes is within the limits."""
         return fines <= self.fines_max and size_bytes + DOCUMENT_BYTES <= self.bytes_max
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedFine:
-    """A fine that is to be exported, with the bytes that it takes in the file at most."""
+    """A fine that is to be exported, with the most bytes that it can take in the file."""
 
     position: Position
     size_bytes: int
@@ -260,12 +261,13 @@ class SelectedFine:
 def fitting(
     count: int, size_bytes: int, fines: Sequence[SelectedFine], limits: Limits
 ) -> Sequence[SelectedFine]:
-    """Which fines of one patron a batch takes that has `count` fines of `size_bytes` already.
+    """Returns which of a patron's fines go into a batch of `count` fines and `size_bytes` so far.
 
-    The batch takes all of them, or none if they do not fit: a patron's fines stay together. Only a
-    patron whose fines alone exceed the limits is divided. The first part begins an empty batch,
-    which takes as many fines as fit, and at least one. So a batch depends on nothing before it, and
-    a run that was interrupted is cut as the whole run would have been.
+    All of them go into the batch if they fit, otherwise none, so that a patron's fines stay in one
+    batch. Only the fines of a patron that exceed the limits by themselves are divided between
+    batches. The first part of divided fines begins a new batch, which takes as many as fit, and at
+    least one. Therefore a batch does not depend on earlier batches, and an interrupted run makes
+    the same batches as an uninterrupted one.
     """
     sizes = accumulate((fine.size_bytes for fine in fines), initial=size_bytes)
     next(sizes)
@@ -276,7 +278,7 @@ def fitting(
 
 
 def size_bytes_max(patron: BatchPatron, line: BatchLine) -> int:
-    """The bytes that a fine takes in the file at most, with its share of the patron's element."""
+    """Returns the most bytes that a fine can take in the file, with its patron's element."""
     item, owner, ref = line.item, line.owner, line.credit_ref
     texts = (
         *(patron.match_type, patron.match_value, patron.name, line.type, line.comment),

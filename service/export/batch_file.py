@@ -1,4 +1,4 @@
-"""Writes a batch into a folder, whole or not at all (docs/bursar-xml.md, "File")."""
+"""Writes a batch's file into a folder, completely or not at all (docs/bursar-xml.md, "File")."""
 
 import os
 from pathlib import Path, PurePath
@@ -10,9 +10,10 @@ MANIFESTS: Final = "manifests"  # readers expect nothing but batches in the fold
 
 
 def put_batch(folder: Path, name: str, document: bytes, manifest: bytes) -> Path:
-    """Writes a document and, before it, its manifest; returns the path of the document.
+    """Writes the manifest of a batch and then its XML document; returns the path of the document.
 
-    A reader who sees the document therefore finds its manifest. Raises OSError.
+    Because the manifest is written first, a program that sees the document also finds the manifest.
+    Raises OSError.
     """
     beside = manifest_path(folder / name)
     beside.parent.mkdir(parents=True, exist_ok=True)
@@ -22,19 +23,19 @@ def put_batch(folder: Path, name: str, document: bytes, manifest: bytes) -> Path
 
 
 def manifest_path(file: AnyPath) -> AnyPath:
-    """The path of the manifest that belongs to the file of a batch."""
+    """Returns the path of a batch file's manifest, `manifests/<name>.json` beside the file."""
     return file.parent / MANIFESTS / f"{file.stem}.json"
 
 
 def hidden_name(name: str) -> str:
-    """The name of a file while it is incomplete, which no reader takes for a batch."""
+    """Returns the name that a file has while it is written, which no loader takes for a batch."""
     return f".{name}.part"
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file at once, in place of an earlier one.
+    """Writes a file in one step and replaces an earlier file of the same name.
 
-    Raises OSError; then the earlier file is as it was.
+    If it raises OSError, the earlier file is as it was.
     """
     write_hidden(path, data)
     rename_into_place(path)
@@ -49,9 +50,10 @@ def write_hidden(path: Path, data: bytes) -> None:
 
 
 def rename_into_place(path: Path) -> None:
-    """Gives a hidden file its name, and waits until the folder is on disk. Raises OSError.
+    """Renames a hidden file to its final name, and waits until the folder is on disk. Raises
+    OSError.
 
-    A rename is lost in a crash as long as its folder is not on disk.
+    A crash would undo the rename as long as the folder's entry is not on disk.
     """
     path.with_name(hidden_name(path.name)).rename(path)
     opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

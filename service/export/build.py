@@ -1,4 +1,5 @@
-"""Builds one batch from its fines: rules, lines, bytes, proof and manifest. Pure.
+"""Builds one batch from its fines: applies the rules, prints the XML, proves it, and makes the
+manifest. Pure.
 
 Amounts are in signed minor units of the profile's currency.
 """
@@ -25,11 +26,12 @@ from .xml.write import render
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a batch is built from.
+    """Everything from which a batch is built.
 
-    `run` is the run as it will be behind this batch, and `is_last` says that no batch follows in
-    it. `due` are the fines to be exported, in order. `credit_refs` has the lines of earlier batches
-    that credits refer to, by fine id.
+    `run` is the run as it will be after this batch, and `is_last` says that the run makes no
+    further batch. `due` are the fines to be exported, sorted by patron and fine id. `credit_refs`
+    has, by fine id, lines of earlier batches: those of the fines that credits of this batch belong
+    to.
     """
 
     profile: Profile
@@ -39,12 +41,19 @@ class Draft:
     numbers: Numbers
     credit_refs: Mapping[str, CreditRef]
 
+    @property
+    def key(self) -> BatchKey:
+        """Returns institution, profile and number of the batch."""
+        return BatchKey(self.run.institution_id, self.profile.code, self.numbers.batch_number)
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltBatch:
-    """A batch with its bytes, its manifest and what it changes in the ledger.
+    """A printed batch: its bytes, its manifest, and the changes of the ledger that export its
+    fines.
 
-    `credit_refs` has the lines of this batch by fine id, for credits in later batches.
+    `credit_refs` has the exported lines of this batch by fine id; credits in later batches may name
+    them.
     """
 
     manifest: Manifest
@@ -54,14 +63,23 @@ class BuiltBatch:
 
 
 def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
-    """Builds the batch of a draft on the ledger of `view`.
+    """Builds the batch of a draft from the ledger's state in `view`. Raises as `print_batch`."""
+    return print_batch(draft, decide(draft, view), view, sealed_at)
+
+
+def decide(draft: Draft, view: View) -> Changes:
+    """Returns how the export of the draft's fines changes the ledger's state in `view`."""
+    return rules.fold(view, _exports(draft, _ids_in_printed_order(draft)))
+
+
+def print_batch(draft: Draft, changes: Changes, view: View, sealed_at: datetime) -> BuiltBatch:
+    """Prints a draft's batch and proves the bytes; `changes` are the effects of its export.
 
     Raises InvalidBatch, UnreadableDocument, NotReadBack or TotalsDiffer if the bytes would not say
-    what the fines say.
+    the same as the fines.
     """
     profile, run, numbers = draft.profile, draft.run, draft.numbers
-    ids = _ids_in_printed_order(draft)
-    changes = rules.fold(view, _exports(draft, ids))
+    ids = _ids_of_lines(draft.key, changes)
     statuses = {effect.fine.facts.key: effect.fine.status for effect in changes.transactions}
     refs = {
         fine.facts.fine_id: CreditRef(ids[fine.facts.key], fine.facts.type) for fine in draft.due
@@ -84,6 +102,15 @@ def build(draft: Draft, view: View, sealed_at: datetime) -> BuiltBatch:
     return BuiltBatch(manifest, document, changes, refs)
 
 
+def _ids_of_lines(batch: BatchKey, changes: Changes) -> dict[FineKey, str]:
+    """The bursar ids of the lines that the changes add to a batch, by the fines of the lines."""
+    return {
+        FineKey(batch.institution_id, line.fine_id): line.key.bursar_transaction_id
+        for line in changes.lines.added
+        if line.batch == batch
+    }
+
+
 def _ids_in_printed_order(draft: Draft) -> dict[FineKey, str]:
     """The bursar ids of the fines, which ascend in the order in which the file prints the lines."""
     facts = sorted(
@@ -99,10 +126,9 @@ def _exports(draft: Draft, ids: Mapping[FineKey, str]) -> list[ExportFine]:
 
     The order of the lines and of their numbers is not changed by this.
     """
-    run, profile = draft.run, draft.profile
-    key = BatchKey(run.institution_id, profile.code, draft.numbers.batch_number)
+    key, profile, cutoff = draft.key, draft.profile, draft.run.cutoff
     return [
-        ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, run.cutoff)
+        ExportFine(fine.facts.key, key, ids[fine.facts.key], profile.terms, cutoff)
         for fine in sorted(draft.due, key=lambda fine: fine.facts.is_credit)
     ]
 
@@ -115,7 +141,9 @@ def batch_of(
     lines: Mapping[str, Sequence[BatchLine]],
     patrons: Mapping[PatronKey, Patron],
 ) -> Batch:
-    """The batch of these lines, which come by patron id, in the order that the format wants."""
+    """Makes a batch of these lines, which are given by patron id, in the order in which they are
+    printed.
+    """
     return Batch(
         institution_id=profile.institution_id,
         profile=profile.code,
@@ -138,7 +166,9 @@ def lines_of(
     statuses: Mapping[FineKey, Status],
     refs: Mapping[str, CreditRef],
 ) -> dict[str, list[BatchLine]]:
-    """The lines of the fines by patron id; `statuses` are those after the export."""
+    """Returns the exported lines of the fines by patron id; `statuses` are the fines' statuses
+    after the export.
+    """
     lines: dict[str, list[BatchLine]] = defaultdict(list)
     for fine in due:
         key, credit_of = fine.facts.key, fine.facts.credit_of
@@ -148,16 +178,19 @@ def lines_of(
 
 
 def patron_of(profile: Profile, patron: Patron, lines: Sequence[BatchLine]) -> BatchPatron:
-    """A patron as the batch prints them; the selection has seen that the identifier is there."""
+    """Returns a patron as the batch prints them; the selection has made sure that they have the
+    identifier.
+    """
     value = identifier_of(profile, patron.identifiers)
     assert value is not None
     return BatchPatron(patron.patron_id, profile.match, value, patron.name, tuple(lines))
 
 
 def line_of(fine: Fine, bursar_id: str, status: Status, ref: CreditRef | None) -> BatchLine:
-    """The line of a fine, as the fine is before its export; `status` is the status after it.
+    """Returns the exported line of a fine that has not been exported yet; `status` is its status
+    after the export.
 
-    `ref` is the line of the fine that a credit refers to.
+    `ref` is the line of the fine that a credit belongs to.
     """
     facts = fine.facts
     return BatchLine(

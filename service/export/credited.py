@@ -1,4 +1,6 @@
-"""The fines that the credits of a run are credits of: a credit goes the way of its fine."""
+"""Finds the fines that the credits of a run belong to, because a credit is exported in the same way
+as its fine.
+"""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -17,10 +19,12 @@ async def fines_of_credits(
     groups: Sequence[Sequence[Fine]],
     known: Mapping[FineKey, Fine] = MappingProxyType({}),
 ) -> Mapping[FineKey, Fine]:
-    """The fines that the credits of the groups name, as far as they are in no group themselves.
+    """Returns, by their keys, the fines that credits of these groups belong to and that are not in
+    the groups themselves.
 
-    Those that are `known` need not be read. Fines that earlier batches of a preview export are as
-    they are after that.
+    Fines in `known` are not read again, and all of them are part of the result, even those that no
+    credit belongs to. In a preview, fines that its earlier batches would have exported are returned
+    in their state after that export.
     """
     here = {fine.facts.key for group in groups for fine in group}
     named = {
@@ -35,9 +39,9 @@ async def fines_of_credits(
 
 
 def credited_fines_of(fines: Sequence[Fine], others: Mapping[FineKey, Fine]) -> dict[str, Fine]:
-    """The fines of a patron's credits, by the ids of the credits.
+    """Returns the fine that each credit of a patron belongs to, by the id of the credit.
 
-    They are among the patron's own `fines` that are evaluated, or among `others`.
+    The fine that a credit belongs to is either among the patron's own `fines` or among `others`.
     """
     named = [fine for fine in fines if fine.facts.credit_of is not None]
     if not named:

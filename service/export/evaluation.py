@@ -1,7 +1,7 @@
-"""Evaluates the open fines of whole patrons against a profile, and reads them page by page.
+"""Reads the open fines page by page and decides for each patron which of them a profile exports.
 
-A run passes the open fines of its institution in the order of patron and fine. The fines of a
-patron are evaluated together, because a minimum amount may count all of them.
+A run goes through the open fines of its institution in the order of patron id and fine id. The
+fines of a patron are evaluated together, because a minimum amount may be meant for their sum.
 """
 
 from collections.abc import (
@@ -13,24 +13,27 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import groupby
 
+from ..core.frozen import dataclass
 from ..core.ledger import Fine, FineKey, Patron
 from ..core.words import Status
 from ..core.workspace import PatronKey
 from ..database.adopted_lines import fines_with_adopted_lines
 from ..database.failed_records import fines_that_wait
 from ..database.ledger_read import LedgerReader
+from ..database.references import NO_VERSIONS, FineVersion
 from ..database.session import Connection, run_in_thread
 from . import store as export_store
-from .batch import CreditRef, Position, SelectedFine, clean, size_bytes_max
+from .batch import CreditRef, Position, SelectedFine, size_bytes_max
 from .build import line_of, patron_of
+from .candidates import SetApart, candidate_of
 from .credited import credited_fines_of, fines_of_credits
 from .failures import FailingFines, failing_fines
 from .profiles.profile import Profile
 from .run import OpenRun
-from .selection import Candidate, Exclusion, is_of_age, local_date, select
+from .selection import Exclusion, is_of_age, local_date, select
 
 PAGE_FINES_MAX = 2_000
 # Fines beyond a full batch. If the page ended with the batch, it might cut the last patron, and a
@@ -45,30 +48,15 @@ Page = Callable[[Position, int], Awaitable[list[Fine]]]
 
 
 @dataclass(frozen=True, slots=True)
-class SetApart:
-    """The ids of fines of which the ledger says more than their rows.
-
-    `failed` have a change that failed, so that it is not known what they owe. `later` came into the
-    ledger after the cutoff, whatever their `created_at`; those that are too young for the profile
-    in any case, or of another type, are left out. For `awaited` an adopted line waits.
-    """
-
-    failed: frozenset[str]
-    later: frozenset[str]
-    awaited: frozenset[str]
-
-
-NOTHING_APART = SetApart(frozenset(), frozenset(), frozenset())
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The open fines of one patron, each with the reason why it is not exported now.
+    """The open fines of one patron, each with the reason why the profile does not export it now.
 
-    The reason of a fine that is to be exported is None; `selected` has these fines with their
-    sizes. `together` is what a minimum per patron is compared with, in signed minor units. `patron`
-    is None if the database has no such patron any more. `credited` has the fines that the patron's
-    credits are of, by the ids of the credits, and `later` is as in SetApart.
+    A fine that is to be exported has the reason None; `selected` has these fines with their sizes
+    in the file. `together` is the amount, in signed minor units, that is compared with a minimum
+    amount per patron. `patron` is None if the database has no such patron any more. `credited` has
+    the fine that each credit of the patron belongs to, by the id of the credit; `later` is
+    explained at SetApart. `versions` has the patron's fines as they were read, except amended ones
+    (such as adjusted fines), and may have fines of other patrons.
     """
 
     patron_id: str
@@ -78,6 +66,7 @@ class Evaluation:
     selected: tuple[SelectedFine, ...] = ()
     credited: Mapping[str, Fine] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
+    versions: Mapping[FineKey, FineVersion] = field(default_factory=dict)
 
 
 async def evaluations(
@@ -87,27 +76,36 @@ async def evaluations(
     run: OpenRun,
     after: Position | None = None,
 ) -> AsyncIterator[Evaluation]:
-    """Yields the evaluation of each patron behind the position `after`, by default the run's mark.
+    """Yields the evaluation of each patron behind the position `after`; without `after`, behind the
+    position that the run has reached.
 
-    Raises FailingFines if the program fails on some of the fines.
+    Raises FailingFines if a bug makes the evaluation of some fines fail.
     """
 
+    versions: dict[FineKey, FineVersion] = {}
+
     async def page(position: Position, limit: int) -> list[Fine]:
-        return await export_store.open_fines(connection, store, profile, position, limit)
+        place = (position, limit)
+        return await export_store.open_fines(connection, store, profile, *place, versions=versions)
 
     first = min(PAGE_FINES_MAX, profile.limits.fines_max + PAGE_FINES_MORE)
     async for groups in whole_patrons(page, after or run.after, first):
-        for evaluation in await evaluate(connection, store, profile, run, groups):
+        for evaluation in await evaluate(connection, store, profile, run, groups, versions):
             yield evaluation
+        # Of the pages, only what is still to be evaluated is kept.
+        for fines in groups:
+            for fine in fines:
+                versions.pop(fine.facts.key, None)
 
 
 async def whole_patrons(
     page: Page, after: Position, limit: int = PAGE_FINES_MAX
 ) -> AsyncIterator[list[Group]]:
-    """Yields the fines of each page by patron; a patron whom a page cuts comes with the next page.
+    """Yields the fines of each page grouped by patron; a patron whose fines continue on the next
+    page comes with that page.
 
-    The first page has `limit` fines. A caller that reads on has found few fines that are due, so
-    the pages grow.
+    The first page has at most `limit` fines. Later pages are larger, because a caller that needs
+    them has found few fines to export.
     """
     incomplete: Group = ()
     has_more = True
@@ -123,12 +121,14 @@ async def whole_patrons(
 
 
 def by_patron(fines: Iterable[Fine]) -> list[Group]:
-    """The fines, which come in order, as one group for each patron."""
+    """Groups fines, which are sorted by patron, into one tuple for each patron."""
     return [tuple(group) for _, group in groupby(fines, key=lambda fine: fine.facts.patron_id)]
 
 
 def position_of(fine: Fine) -> Position:
-    """The place of a fine in the order in which a run passes the fines."""
+    """Returns the position of a fine (patron id and fine id) in the order in which a run goes
+    through the fines.
+    """
     return fine.facts.patron_id, fine.facts.fine_id
 
 
@@ -138,10 +138,11 @@ async def evaluate(
     profile: Profile,
     run: OpenRun,
     groups: Sequence[Group],
+    versions: Mapping[FineKey, FineVersion] = NO_VERSIONS,
 ) -> list[Evaluation]:
-    """Evaluates all open fines of some patrons, with the sizes of those to be exported.
+    """Evaluates all open fines of some patrons, and computes the sizes of those to be exported.
 
-    Raises FailingFines if the program fails on some of the fines.
+    Raises FailingFines if a bug makes the evaluation of some fines fail.
     """
     keys = {(profile.institution_id, fines[0].facts.patron_id) for fines in groups}
     patrons = await store.patrons(connection, keys)
@@ -150,7 +151,10 @@ async def evaluate(
 
     def work(some: Sequence[Group]) -> list[Evaluation]:
         evaluated = evaluate_groups(profile, run, some, patrons, apart, others)
-        return [replace(each, selected=_selected(profile, each)) for each in evaluated]
+        return [
+            replace(each, selected=_selected(profile, each), versions=versions)
+            for each in evaluated
+        ]
 
     def work_or_name_failing() -> list[Evaluation]:
         try:
@@ -166,16 +170,25 @@ async def evaluate(
 
 
 async def set_apart(
-    connection: Connection, profile: Profile, run: OpenRun, groups: Sequence[Group]
+    connection: Connection,
+    profile: Profile,
+    run: OpenRun,
+    groups: Sequence[Group],
+    not_later: Collection[FineKey] = (),
 ) -> SetApart:
-    """Reads what the rows of the fines do not say of them."""
+    """Reads from other tables which of the fines must not be exported now, whatever amount they
+    owe.
+
+    The fines `not_later` are known to have been in the ledger before the run's cutoff.
+    """
     fines = [fine for group in groups for fine in group]
     # The ledger is not searched for the many fines that only have to become old enough.
     cutoff_on = local_date(run.cutoff, profile.zone)
     of_age = [
         fine
         for fine in fines
-        if profile.includes_type(type_ := fine.facts.type)
+        if fine.facts.key not in not_later
+        and profile.includes_type(type_ := fine.facts.type)
         and is_of_age(profile, type_, local_date(fine.facts.created_at, profile.zone), cutoff_on)
     ]
     return SetApart(
@@ -194,11 +207,11 @@ def evaluate_groups(
     others: Mapping[FineKey, Fine],
     in_batch: Collection[str] | None = None,
 ) -> list[Evaluation]:
-    """Evaluates each patron's fines, without sizes. Pure.
+    """Evaluates each patron's fines, without computing sizes. Pure.
 
-    `apart` is what the rows of the fines do not say, and `others` has fines that the patrons'
-    credits name. `in_batch` has the ids of the fines that were selected for the batch; it is None
-    as long as nothing is selected.
+    `apart` is what other tables say of the fines, and `others` has fines of other groups that the
+    patrons' credits belong to. `in_batch` has the ids of the fines that were selected for the
+    batch; it is None as long as none have been selected.
     """
     return [
         _evaluate_patron(profile, run, patrons, fines, apart, others, in_batch) for fines in groups
@@ -228,58 +241,6 @@ def _evaluate_patron(
     return Evaluation(
         patron_id, patron, results, together, credited=credited_fines, later=apart.later
     )
-
-
-def candidate_of(
-    profile: Profile,
-    patron: Patron | None,
-    fine: Fine,
-    apart: SetApart = NOTHING_APART,
-    credited_fine: Fine | None = None,
-) -> Candidate:
-    """What the selection needs to know of a fine.
-
-    `patron` is None if the database has no such patron any more. `apart` is what the rows of fines
-    do not say: a person has to decide about a change that has failed first. `credited_fine` is the
-    fine that a credit is one of.
-    """
-    facts = fine.facts
-    return Candidate(
-        institution_id=facts.institution_id,
-        fine_id=facts.fine_id,
-        type=facts.type,
-        remaining=fine.remaining,
-        currency=facts.currency,
-        created_on=local_date(facts.created_at, profile.zone),
-        is_later=facts.fine_id in apart.later,
-        line_waits=facts.fine_id in apart.awaited,
-        library_code=facts.owner.library_code if facts.owner else None,
-        user_group=patron.user_group if patron else "",
-        identifiers=patron.identifiers if patron else (),
-        patron_name=patron.name if patron else "",
-        in_dispute=fine.status is Status.IN_DISPUTE,
-        exportable=(facts.exportable or fine.released) and facts.fine_id not in apart.failed,
-        refused=fine.refused_reason is not None,
-        texts_are_sound=not unsound_codes(profile, patron, fine),
-        unconfirmed=fine.amendment.unconfirmed,
-        credit_of=None if credited_fine is None else credited_fine.facts.fine_id,
-        credited=None if credited_fine is None else credited_fine.status,
-    )
-
-
-def unsound_codes(profile: Profile, patron: Patron | None, fine: Fine) -> list[str]:
-    """The names of the codes that cannot be printed as they are.
-
-    Readers look things up by codes; any other text may be printed with blanks in it.
-    """
-    codes = [("type", fine.facts.type)]
-    if (owner := fine.facts.owner) is not None:
-        codes += (("library_id", owner.library_id), ("library_code", owner.library_code))
-    identifiers = patron.identifiers if patron else ()
-    codes += (
-        (f"identifier of type {kind}", code) for kind, code in identifiers if kind == profile.match
-    )
-    return list(dict.fromkeys(name for name, code in codes if clean(code) != code))
 
 
 def _selected(profile: Profile, evaluation: Evaluation) -> tuple[SelectedFine, ...]:

@@ -1,4 +1,4 @@
-"""Says in a sentence why a run has failed, and finds the fines that are the cause."""
+"""Says in a sentence why a run of a profile has failed, and finds the fines that make it fail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ NAMED_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """Why the run of one profile has failed.
+    """The reason why the run of one profile has failed.
 
-    `reason` is a clause that quotes no value, `error` the name of the exception's class. A failure
-    that `is_temporary` needs no correction by a person.
+    `reason` is a clause for people without values of any record, `error` the name of the
+    exception's class. If `is_temporary`, the run may succeed later without anybody's correction.
     """
 
     reason: str
@@ -36,9 +36,7 @@ class RunFailure:
 
 
 class RunFailed(Exception):
-    """The run of one profile has failed; `failure` says why, and the exception's cause is the error
-    itself.
-    """
+    """The run of one profile has failed; `failure` says why, and `__cause__` is the error."""
 
     def __init__(self, failure: RunFailure) -> None:
         super().__init__(failure.reason)
@@ -46,10 +44,10 @@ class RunFailed(Exception):
 
 
 class FailingFines(OperatorError):
-    """A run of the profile fails on these fines.
+    """A run of the profile fails because of these fines.
 
-    The text has the ids of the fines and the classes of the errors. It is for the terminal of an
-    operator, not for the log.
+    The text has the ids of the fines and the classes of their errors. The text is for an operator's
+    terminal and not for the log.
     """
 
     def __init__(self, profile: str, failing: Sequence[tuple[Fine, Exception]]) -> None:
@@ -61,9 +59,11 @@ class FailingFines(OperatorError):
 
 
 def failure_of(error: Exception) -> RunFailure | None:
-    """The failure of one run; None for an error of all runs, such as a database out of reach.
+    """Returns why one profile's run has failed; None if the error concerns all runs, such as an
+    unreachable database.
 
-    A lost connection counts as a time limit: the caller asks whether the database answers at all.
+    A lost connection counts as a failure of this run, like a time limit that was exceeded; the
+    caller then asks whether the database still answers.
     """
     if isinstance(error, IdsUsedUp):
         reason = str(error)
@@ -98,10 +98,11 @@ def _temporary_reason(error: Exception) -> str:
 def failing_fines(
     fines: Sequence[Fine], attempt: Callable[[Sequence[Fine]], object]
 ) -> list[tuple[Fine, Exception]]:
-    """The first fines, at most NAMED_MAX, on which `attempt` fails if it gets each of them alone.
+    """Returns the first fines on which `attempt` fails if it is called with each alone, at most
+    NAMED_MAX.
 
-    Returns each with its exception. The fines are found by halving: a few failing ones among
-    thousands cost a few dozen attempts.
+    Each fine is returned with the exception that it causes. The fines are found by halving the
+    list, so a few failing ones among thousands need a few dozen calls.
     """
     failing: list[tuple[Fine, Exception]] = []
     parts = [fines] if fines else []

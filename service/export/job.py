@@ -1,8 +1,8 @@
-"""Export runs: which profile runs when, the commits of a run, and what becomes of a failed run.
+"""Runs the export: decides which profile is run when, commits its steps, and retries failed runs.
 
-A run reads the open fines of a profile in steps, each of which is a commit. A step extends the plan
-of the next batch (plan.py). The step that completes the plan seals the batch as well (seal.py), and
-the relay publishes what the commit has put into the outbox.
+A run reads the open fines of a profile in steps, and each step is one commit of the database. Each
+step adds fines to the plan of the next batch (plan.py). The step that completes a plan also seals
+the batch (seal.py), and after its commit the relay sends the batch from the outbox to Kafka.
 """
 
 import asyncio
@@ -54,7 +54,9 @@ class _StepResult:
 
 
 class ExportJob:
-    """Runs profiles. Two jobs that run the same profile share its run and take turns."""
+    """Runs profiles. If two jobs run the same profile, both work on the same run, one commit after
+    the other.
+    """
 
     def __init__(
         self,
@@ -76,13 +78,13 @@ class ExportJob:
         self._even_if_paused = even_if_paused
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
-        """Runs profiles whenever they are due by the database's clock, until `stop` is set."""
+        """Runs each profile when it is due by the database's clock, until `stop` is set."""
         while not stop.is_set():
             await self.run_once(stop)
             await wait_any((stop,), milliseconds=check_seconds * 1_000)
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
-        """Runs the profiles that are due; returns the number of batches sealed."""
+        """Runs the profiles that are due now; returns the number of batches that were sealed."""
         sealed = 0
         for profile, runs in await self._due():
             if stop is not None and stop.is_set():
@@ -162,16 +164,17 @@ class ExportJob:
         stop: asyncio.Event | None = None,
         passed: Callable[[Passed], None] = lambda _: None,
     ) -> int:
-        """Continues the open run of the profile, or makes a new run, until every fine is passed,
-        `stop` is set, the profile is paused, or another exporter has ended the run.
+        """Continues the open run of the profile, or begins a new one, until all open fines have
+        been looked at, `stop` is set, a person pauses the profile, or another process ends the run.
 
-        Returns the number of batches sealed. `sealed` is called with the manifest of each batch,
-        which is not kept because it names every line. `passed` is called with the open fines that
-        each commit has passed, counted as in Plan.
+        Returns the number of batches sealed. `sealed` is called with the manifest of each batch;
+        the job does not keep the manifests, because each lists all fines of its batch. `passed` is
+        called after each commit with the number of open fines that it looked at, by the reason why
+        they are not exported (see Plan).
 
-        Raises RunFailed if only the run of this profile has failed, and ExportsAreOff before a
-        recovery has ended. An error that the runs of other profiles would meet, too, comes out as
-        it is.
+        Raises RunFailed if only this profile's run has failed, and ExportsAreOff while a recovery
+        is not finished. An error that would stop the runs of other profiles, too, is raised as it
+        is.
         """
         async with self._writer.transaction() as connection:
             await require_no_recovery(connection)
@@ -260,9 +263,11 @@ class ExportJob:
         return not self._even_if_paused and await is_paused(connection, profile)
 
     async def resend(self, key: BatchKey) -> bool:
-        """Puts the stored bytes of a batch into the outbox again, with the same event ids.
+        """Puts the stored records of a batch into the outbox again, with the same `ce_id` as
+        before.
 
-        Returns False if the batch is unknown. Earlier copies leave the quarantine.
+        Returns False if there is no such batch. Copies of the batch's records that are in the
+        quarantine are removed from it.
         """
         queued = await self._applier.run_in_transaction(
             lambda connection: publish_again(connection, self._topics, key)

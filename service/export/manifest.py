@@ -1,13 +1,15 @@
-"""The manifest of a sealed batch: control totals, which are read from the bytes that are sent.
+"""Makes the manifest of a batch, whose control totals are read from the XML bytes that are sent.
 
-Pure. Amounts are signed minor units of the batch's currency, times aware UTC (contracts.md, 6).
+Pure. Amounts are in signed minor units of the batch's currency; times are aware datetimes in UTC
+(contracts.md, 6).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from hashlib import sha256
 
+from ..core.frozen import dataclass
 from ..core.money import format_minor
 from ..core.terms import Terms
 from ..core.words import Status
@@ -17,7 +19,7 @@ from .selection import Exclusion
 
 
 class TotalsDiffer(ValueError):
-    """The bytes have other totals than the batch, which must not be sealed."""
+    """The printed bytes have other totals than the batch, so the batch must not be sealed."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         super().__init__(f"the rendered bytes differ from the batch in {', '.join(fields)}")
@@ -25,7 +27,7 @@ class TotalsDiffer(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ManifestLine:
-    """What a manifest says of one exported fine; `status` is the status after the export."""
+    """What a manifest says of one exported fine; `status` is the fine's status after the export."""
 
     bursar_transaction_id: str
     fine_id: str
@@ -35,11 +37,12 @@ class ManifestLine:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The manifest of a batch; the members of its JSON have the same names (contracts.md, 6).
+    """The manifest of a batch; the fields have the names of the members of its JSON (contracts.md,
+    6).
 
-    `terms` are those that the fines of the batch keep. `part` counts the batches of the run, and
-    `last` says that no batch of the run follows. The last batch says in `held_back` how many fines
-    the run has held back.
+    `terms` are the profile's terms, which the batch's fines keep from this export on. `part` is the
+    batch's number within its run, from 1, and `last` says that the run makes no further batch. Only
+    the last batch of a run has `held_back`: how many fines the run has held back, by reason.
     """
 
     institution_id: str
@@ -63,12 +66,12 @@ class Manifest:
 
     @property
     def count(self) -> int:
-        """The number of fines in the batch."""
+        """Returns the number of exported fines in the batch."""
         return self.totals.all.count
 
     @property
     def total(self) -> int:
-        """The sum of all amounts."""
+        """Returns the signed sum of all amounts in minor units."""
         return self.totals.all.total
 
 
@@ -83,10 +86,10 @@ def manifest_of(
     sealed_at: datetime,
     previous_sha256: bytes | None,
 ) -> Manifest:
-    """The manifest of a document, with the totals that were read from it.
+    """Makes the manifest of a printed batch; `totals` were read from its bytes.
 
-    `run` is the run behind the batch; its counts of fines that are held back belong into the last
-    batch. Raises TotalsDiffer if the batch has other totals.
+    `run` is the run as it is after this batch; its counts of fines that were held back are put into
+    the manifest of the run's last batch. Raises TotalsDiffer if `totals` are not those of `batch`.
     """
     if differing := _differing(totals_of_batch(batch), totals):
         raise TotalsDiffer(differing)
@@ -116,7 +119,7 @@ def manifest_of(
 
 
 def members_of_totals(totals: Totals, currency: str) -> dict[str, object]:
-    """The totals as members of the manifest's JSON; amounts are texts in major units."""
+    """Returns the totals as members of the manifest's JSON; amounts are texts in major units."""
 
     def members(sums: Sum) -> dict[str, object]:
         return {"count": sums.count, "total": format_minor(sums.total, currency)}
@@ -132,10 +135,11 @@ def members_of_totals(totals: Totals, currency: str) -> dict[str, object]:
 
 
 def members_of_terms(terms: Terms, currency: str) -> dict[str, object]:
-    """The terms as members of the manifest's JSON, which have the names of the fields of Terms.
+    """Returns the terms as members of the manifest's JSON, under the names of the fields of Terms.
 
-    The profile is not repeated. From these members the terms can be restored that fines have kept,
-    so each field of Terms has one; a test compares them.
+    The terms' profile is left out, because the manifest names it anyway. A recovery restores the
+    terms of adopted fines from these members, so every field of Terms except the profile must have
+    one; a test checks that.
     """
     maximum = terms.overpayment_max
     return {

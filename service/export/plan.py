@@ -1,14 +1,17 @@
-"""The plan of the next batch: which fines it will have, selected in steps of bounded length.
+"""Plans the next batch: selects its fines in steps that each read a limited number of fines.
 
-A step reads some thousand open fines and ends with a commit, so neither the memory nor the time of
-the run's lock grows with the number of fines that are not due. Steps do not change what is
-selected: a run that is planned in one step seals the same batches.
+A step reads some thousand open fines and ends with a commit, so that a run needs neither more
+memory nor longer locks if very many fines are not due. The number of steps does not change which
+fines are selected: a run planned in a single step would seal the same batches.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from ..core.ledger import FineKey, Patron
 from ..database.ledger_read import LedgerReader
+from ..database.references import FineVersion
 from ..database.session import Connection, statements
 from . import store as export_store
 from .batch import Limits, Position, SelectedFine, fitting
@@ -26,12 +29,15 @@ Passed = Counter[Exclusion | None]
 
 @dataclass(slots=True)
 class Plan:
-    """The fines between the mark of a run and the position `reached`, and what becomes of them.
+    """What was decided on the open fines between the position up to which the run is finished and
+    `reached`.
 
-    `selected` are to be exported and `held_back` counts those that are held back, by reason.
-    `is_complete` says that the batch can be sealed, `is_last` that no open fine lies behind
-    `reached`. `passed` counts the open fines that the latest step has read, by the reason why they
-    are not exported now; None of those that are.
+    `selected` has the fines to be exported, and `held_back` counts the fines that are held back, by
+    reason. `is_complete` says that the batch can be sealed, and `is_last` that there are no open
+    fines behind `reached`. `passed` counts the open fines that the latest step has read, by the
+    reason why each is not exported; the reason is None for fines that are. `versions` and `patrons`
+    have the selected fines and their patrons as this transaction has read them; fines and patrons
+    that an earlier transaction read are absent.
     """
 
     reached: Position
@@ -40,10 +46,12 @@ class Plan:
     is_complete: bool = False
     is_last: bool = False
     passed: Passed = field(default_factory=Counter)
+    versions: dict[FineKey, FineVersion] = field(default_factory=dict)
+    patrons: dict[str, Patron] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
-        """The bytes that the selected fines take at most."""
+        """Returns the largest number of bytes that the selected fines can take in the file."""
         return sum(fine.size_bytes for fine in self.selected)
 
 
@@ -55,11 +63,13 @@ async def extend_plan(
     plan: Plan,
     fines_max: int = STEP_FINES_MAX,
 ) -> Plan:
-    """Returns the plan after one more step, which reads without locking an account or a fine.
+    """Returns the plan after one more step, which reads fines without locking their rows or
+    accounts.
 
-    The step ends after `fines_max` open fines, or earlier if the batch is complete. The fines are
-    checked again under the locks when the batch is sealed. A plan that the limits of the profile
-    do not allow any more is made anew from the mark of the run.
+    The step ends after `fines_max` open fines, or earlier if the batch is full. The selected fines
+    are checked again under locks when the batch is sealed. If an operator has lowered the profile's
+    limits so that the plan exceeds them, the plan is discarded, and the step begins a new one at
+    the position that the run has finished.
     """
     if not _is_allowed(plan, profile.limits):
         plan = Plan(run.after)
@@ -93,7 +103,16 @@ class _Step:
     """Extends a copy of a plan by one patron after the other."""
 
     def __init__(self, plan: Plan, limits: Limits) -> None:
-        self.plan = Plan(plan.reached, list(plan.selected), Counter(plan.held_back))
+        self.plan = replace(
+            plan,
+            selected=list(plan.selected),
+            held_back=Counter(plan.held_back),
+            is_complete=False,
+            is_last=False,
+            passed=Counter(),
+            versions=dict(plan.versions),
+            patrons=dict(plan.patrons),
+        )
         self._limits = limits
         self._size_bytes = plan.size_bytes
 
@@ -106,18 +125,29 @@ class _Step:
         is_whole = len(part) == len(due)
         plan.reached = position_of(evaluation.fines[-1][0]) if is_whole else part[-1].position
         plan.selected += part
+        self._note(evaluation, part)
         self._size_bytes += sum(fine.size_bytes for fine in part)
         passed = [why for fine, why in evaluation.fines if position_of(fine) <= plan.reached]
         plan.held_back.update(why for why in passed if why is not None and why.is_held_back)
         plan.passed.update(passed)
         return is_whole
 
+    def _note(self, evaluation: Evaluation, part: Sequence[SelectedFine]) -> None:
+        """Keeps what was read of the fines that were selected, so that it is not read again."""
+        if not part or evaluation.patron is None:
+            return
+        self.plan.patrons[evaluation.patron_id] = evaluation.patron
+        for each in part:
+            key = FineKey(evaluation.patron.institution_id, each.position[1])
+            if (version := evaluation.versions.get(key)) is not None:
+                self.plan.versions[key] = version
+
 
 def between_steps(run: OpenRun, plan: Plan) -> tuple[OpenRun, Plan]:
-    """Returns the run and its plan after a step that did not complete the batch.
+    """Returns the run and its plan as they are stored after a step that did not complete the batch.
 
-    The mark moves only as long as nothing is selected, because an older release that continues the
-    run does not know the plan.
+    The run's position moves forward only if nothing is selected so far: a process of an older
+    release may continue the run, and it does not know the plan and would skip the selected fines.
     """
     if plan.selected:
         return run, plan
@@ -126,7 +156,7 @@ def between_steps(run: OpenRun, plan: Plan) -> tuple[OpenRun, Plan]:
 
 
 async def load_plan(connection: Connection, run: OpenRun) -> Plan:
-    """The plan that earlier steps of the run have kept; an empty one if there is none."""
+    """Returns the plan that earlier steps of the run have stored, or an empty plan."""
     key = (run.institution_id, run.profile, run.run_id)
     row = await connection.fetchrow(SQL["plan"], *key, *run.after)
     if row is None:
@@ -138,7 +168,7 @@ async def load_plan(connection: Connection, run: OpenRun) -> Plan:
 
 
 async def keep_plan(connection: Connection, run: OpenRun, plan: Plan) -> None:
-    """Keeps the state between two steps for the next step; the run is locked."""
+    """Stores run and plan for the next step; the caller has locked the run."""
     run, plan = between_steps(run, plan)
     if not plan.selected:
         await export_store.advance_run(connection, run, closed=False)
@@ -158,5 +188,7 @@ async def keep_plan(connection: Connection, run: OpenRun, plan: Plan) -> None:
 
 
 async def drop_plan(connection: Connection, run: OpenRun) -> None:
-    """Deletes the plan: its batch is sealed, or nothing of it was due any more."""
+    """Deletes the stored plan after its batch was sealed, or because none of its fines is due any
+    more.
+    """
     await connection.execute(SQL["drop_plan"], run.institution_id, run.profile)

@@ -1,4 +1,6 @@
-"""Shows the next run as it would be now: the same code and numbers, in one snapshot, read-only."""
+"""Shows what the next run would export now: the same code makes the same batches and numbers in one
+read-only snapshot.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +22,9 @@ from .failures import UNSOUND, FailingFines, failing_fines
 from .plan import STEP_FINES_MAX, Passed, Plan, between_steps, extend_plan, load_plan
 from .profiles.profile import Profile
 from .publish import encode_batch, encode_manifest
+from .recheck import check_again
 from .run import Numbers, OpenRun
-from .seal import after_retry, check_again, draft_of, missed_fines, references_of, seals_empty
+from .seal import after_retry, draft_of, missed_fines, references_of, seals_empty
 
 # What is encoded is thrown away: the names of the topics do not matter.
 OUTPUTS = Outputs("balance-changed", "loan-closed", "rejected", "operator-action", "/preview")
@@ -34,10 +37,11 @@ async def preview(
     passed: Callable[[Passed], None] = lambda _: None,
     step_fines_max: int = STEP_FINES_MAX,
 ) -> AsyncIterator[BuiltBatch]:
-    """Yields each batch of the run that is open, or that would be begun now.
+    """Yields each batch of the profile's open run, or of a run that would begin now.
 
-    `passed` is called with the open fines that each step has passed, counted as in Plan. Raises
-    FailingFines where the run would fail.
+    `passed` is called after each step with the number of open fines that it looked at, by the
+    reason why they are not exported (see Plan). Raises FailingFines if the run would fail because
+    of some fines.
     """
     async with (
         pool.acquire() as connection,

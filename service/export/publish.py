@@ -1,6 +1,6 @@
-"""Hands a sealed batch over to the relay: its records, their outbox rows, and the stored bytes.
+"""Stores a sealed batch and puts the records of its XML and its manifest into the outbox.
 
-The records are described in contracts.md, 6.
+Section 6 of contracts.md describes both records.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SQL = statements("export")
 
 
 class BytesMissing(OperatorError):
-    """The batch was adopted without its bytes, and was not printed again so far."""
+    """The batch was adopted without its XML, and the XML could not be printed again so far."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ class DocumentRemoved(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class ExportTopics:
-    """The names of the topics of batches and of their manifests."""
+    """The names of the topic of batches and of the topic of their manifests."""
 
     batch: str
     manifest: str
@@ -58,11 +58,12 @@ class ExportTopics:
 async def publish(
     connection: Connection, topics: ExportTopics, batch: BuiltBatch, ce_source: str
 ) -> None:
-    """Stores the batch and puts it and its manifest into the outbox, from where the relay sends it.
+    """Stores a batch and puts its records into the outbox, from which the relay sends them to
+    Kafka.
 
-    The bytes never change again. The manifest comes first, as the relay sends it first. The batch
-    notes the outbox rows of both: as long as one of them exists, the broker has not acknowledged
-    that record.
+    The stored bytes never change again. The manifest is put in first, so that the relay also sends
+    it first. The batch keeps the numbers of both outbox rows; as long as a row exists, the broker
+    has not acknowledged its record.
     """
     manifest = batch.manifest
     document = encode_batch(manifest, batch.document, ce_source)
@@ -100,10 +101,11 @@ async def publish(
 
 
 async def publish_again(connection: Connection, topics: ExportTopics, key: BatchKey) -> bool:
-    """Puts the stored bytes of a batch into the outbox again; False if the batch is unknown.
+    """Puts the stored records of a batch into the outbox again; returns False if there is no such
+    batch.
 
-    The records have the same ids as before. Earlier copies of them leave the quarantine. Raises
-    BytesMissing or DocumentRemoved.
+    The records have the same ids as when they were sent first. Copies of these records in the
+    quarantine are removed from it. Raises BytesMissing or DocumentRemoved.
     """
     row = await connection.fetchrow(SQL["sealed_bytes"], *key)
     if row is None:
@@ -123,7 +125,7 @@ async def publish_again(connection: Connection, topics: ExportTopics, key: Batch
 
 @dataclass(frozen=True, slots=True)
 class SealedBefore:
-    """What is known of a batch that another database had sealed; `total` is in minor units."""
+    """The known facts of a batch that another database had sealed; `total` is in minor units."""
 
     institution_id: str
     profile: str
@@ -137,7 +139,9 @@ class SealedBefore:
 
 
 def encode_batch(manifest: Manifest | SealedBefore, document: bytes, ce_source: str) -> Message:
-    """The record of the XML as it was sealed; its headers have the totals that a loader checks."""
+    """Returns the record of the XML as it was sealed; its headers have the number of fines and the
+    total, which a loader checks.
+    """
     key, ce_id = _ids(manifest)
     headers = (
         *headers_of("export-batch.v1", ce_id, ce_source, manifest.sealed_at, ce_id, key),
@@ -151,7 +155,7 @@ def encode_batch(manifest: Manifest | SealedBefore, document: bytes, ce_source: 
 
 
 def encode_manifest(manifest: Manifest, ce_source: str) -> Message:
-    """The record of the manifest; its subject is the batch."""
+    """Returns the record of the manifest; the header `ce_subject` names its batch."""
     key, batch = _ids(manifest)
     ce_id = batch + b"/manifest"
     headers = (
@@ -162,7 +166,7 @@ def encode_manifest(manifest: Manifest, ce_source: str) -> Message:
 
 
 def manifest_members(manifest: Manifest) -> Members:
-    """The members of the manifest's JSON; times are datetimes."""
+    """Returns the members of the manifest's JSON; times are datetimes until they are encoded."""
     amount = format_of(manifest.currency)
     return {
         "institution_id": manifest.institution_id,

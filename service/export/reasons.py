@@ -1,4 +1,4 @@
-"""Why a fine is not exported now, in words and numbers for people, without values of a patron."""
+"""Explains for people why a fine is not exported now, without names or ids of its patron."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,7 +7,8 @@ from typing import Literal
 from ..core.ledger import Fine
 from ..core.money import format_minor
 from ..core.words import CREDIT_TYPE
-from .evaluation import Evaluation, candidate_of, unsound_codes
+from .candidates import candidate_of, unsound_codes
+from .evaluation import Evaluation
 from .profiles.profile import AmountScope, FineGroup, Profile
 from .selection import (
     Candidate,
@@ -31,16 +32,17 @@ _WORDS: dict[
 ] = {
     Exclusion.IN_DISPUTE: "in dispute until the library restores it",
     Exclusion.NO_PATRON_NAME: "the patron has no name",
-    Exclusion.CREDIT_UNCONFIRMED: "a credit that an imported file has made;"
-    " `held release` offers it to the next run",
-    Exclusion.ADOPTED_LINE: "a line of it that was published before the database was restored waits"
-    " for it; `recovered lines` shows it",
+    Exclusion.CREDIT_UNCONFIRMED: "a credit that an imported file has made, or that a"
+    " change has made which may have come before the export that a recovery adopted; `held"
+    " release` offers it to the next run",
+    Exclusion.ADOPTED_LINE: "a line of it, or of another credit of its account, that was published"
+    " before the database was restored waits for its fine; `recovered lines` shows it",
     Exclusion.PAUSED: "due, but the profile is paused",
 }
 
 
 def group_of(candidate: Candidate) -> FineGroup:
-    """What decides which profile exports the fine."""
+    """Returns the properties of a fine that decide which profile exports it."""
     return FineGroup(
         candidate.institution_id,
         candidate.type,
@@ -51,7 +53,7 @@ def group_of(candidate: Candidate) -> FineGroup:
 
 
 def mismatches(profile: Profile, group: FineGroup) -> Iterator[str]:
-    """Yields each property of a fine because of which the profile does not export it."""
+    """Yields, in words, each property of a fine because of which the profile does not export it."""
     if group.currency != profile.currency:
         yield f"{group.currency}, the profile takes {profile.currency}"
     if not profile.includes_type(group.type):
@@ -67,7 +69,7 @@ def mismatches(profile: Profile, group: FineGroup) -> Iterator[str]:
 
 
 def owner_in_words(library_code: str | None) -> str:
-    """Who owns a fine; None stands for the institution itself."""
+    """Says in words which library owns a fine; None stands for the institution itself."""
     return "owned by the institution" if library_code is None else f"owned by {library_code}"
 
 
@@ -83,14 +85,16 @@ def _list(words: "frozenset[str] | tuple[str, ...]") -> str:
 
 
 class Explanation:
-    """The evaluation of one patron's open fines, in words."""
+    """Explains in words what the evaluation of one patron's open fines has found."""
 
     def __init__(self, profile: Profile, evaluation: Evaluation) -> None:
         self._profile = profile
         self._evaluation = evaluation
 
     def words(self, fine: Fine, exclusion: Exclusion | None) -> str:
-        """Why the fine is not exported: what the fine has, and what the profile asks for."""
+        """Says why the fine is not exported: which property of the fine the profile does not
+        accept.
+        """
         candidate = candidate_of(self._profile, self._evaluation.patron, fine)
         match exclusion:
             case Exclusion.TOO_YOUNG:

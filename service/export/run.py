@@ -1,4 +1,6 @@
-"""Where an export run stands, and the numbers that its next batch takes. Pure."""
+"""The position of an export run among the open fines, and the numbers that its next batch takes.
+Pure.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +16,7 @@ from .selection import Exclusion
 
 
 class IdsUsedUp(OperatorError):
-    """The counter of an institution has no numbers left for the lines of a batch."""
+    """The institution has no numbers left from which bursar transaction ids could be made."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -25,15 +27,16 @@ class IdsUsedUp(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that has not ended: it is done with all fines up to the position `after`, its mark.
+    """A run that has not ended; it has finished all fines up to the position `after`, which is
+    called its mark.
 
-    `taken` is the sum, in signed minor units, of what the run has exported of the patron at the
-    mark. `parts` is the number of batches that it has sealed, and `held_back` says how many fines
-    it has held back for which reason.
+    `taken` is the sum, in signed minor units, that the run has exported for the patron at the mark.
+    `parts` is the number of batches that the run has sealed, and `held_back` counts the fines that
+    it has held back, by reason.
 
-    A preview writes nothing. It keeps here what a run would find in the database: `left_out` has
-    the parked records on which it has seen the program fail, and `exported` has the fines of the
-    patron at the mark that its batches export, as they are after that.
+    In a preview, which stores nothing, `left_out` has the parked records on which the program
+    fails, and `exported` has the fines of the patron at the mark as the preview's batches would
+    leave them.
     """
 
     institution_id: str
@@ -50,7 +53,9 @@ class OpenRun:
     def moved(
         self, reached: Position, held_back: Mapping[Exclusion, int], exported: Sequence[Fine] = ()
     ) -> "OpenRun":
-        """The run with its mark at `reached`, after these fines were exported or held back."""
+        """Returns the run with its mark moved to `reached`, after these fines were exported or held
+        back.
+        """
         after = max(self.after, reached)
         taken = sum(fine.remaining for fine in exported if fine.facts.patron_id == after[0])
         if self.after[0] == after[0]:
@@ -59,9 +64,11 @@ class OpenRun:
         return replace(self, after=after, taken=taken, held_back=counts)
 
     def with_exported(self, fines: Iterable[Fine]) -> "OpenRun":
-        """The run of a preview after a batch has changed these fines.
+        """Returns the run of a preview with these fines, as the batch has changed them, in
+        `exported`.
 
-        A credit and its fine are of one patron, so that the fines of other patrons are not kept.
+        Fines of other patrons are dropped, because a credit and its fine always belong to the same
+        patron.
         """
         both = {**self.exported, **{fine.facts.key: fine for fine in fines}}
         at_mark = {key: fine for key, fine in both.items() if fine.facts.patron_id == self.after[0]}
@@ -70,9 +77,11 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers of one batch, and the hash of the batch before it; None if there is none.
+    """The numbers of one batch, and the SHA-256 of the batch before; None for the first batch of a
+    profile.
 
-    The lines have the numbers from `first_line_number` on, in the order in which they are printed.
+    The bursar transaction ids of the batch's fines are made of the numbers from `first_line_number`
+    on, in the order in which the fines are printed.
     """
 
     batch_number: int
@@ -81,14 +90,14 @@ class Numbers:
     first_line_number: int
 
     def require(self, count: int) -> None:
-        """Raises IdsUsedUp if fewer than `count` numbers are left for lines."""
+        """Raises IdsUsedUp if fewer than `count` numbers are left for bursar transaction ids."""
         if self.first_line_number + count - 1 > NUMBER_MAX:
             raise IdsUsedUp
 
     def following(self, sha256: bytes, count: int) -> "Numbers":
-        """The numbers of the batch after this one, which has `count` lines.
+        """Returns the numbers of the next batch; this batch has `count` fines.
 
-        `sha256` is the hash of its bytes.
+        `sha256` is the hash of this batch's bytes.
         """
         first_line_number = self.first_line_number + count
         return Numbers(self.batch_number + 1, sha256, self.export_number + 1, first_line_number)

@@ -1,7 +1,8 @@
-"""When a profile runs: by its interval or its cron expression, unless it is paused or has failed.
+"""Decides when a profile runs: by its interval or cron expression, unless it is paused or has
+failed.
 
-All instants are aware UTC. Schedules go by the clock of the database, retries by the monotonic
-clock of the process.
+All instants are aware datetimes in UTC. Schedules go by the clock of the database, and retries of
+failed runs by the monotonic clock of the process.
 """
 
 import time
@@ -31,7 +32,7 @@ ProfileKey = tuple[str, str]  # institution id and profile code
 
 
 class ExportsAreOff(OperatorError):
-    """Nothing is exported before a recovery has ended."""
+    """No batch is exported until the recovery of a restored database has ended."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,7 +43,7 @@ class ExportsAreOff(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """The id of an open run, and how many batches the run has sealed."""
+    """The id of an open run, and the number of batches that it has sealed."""
 
     run_id: str
     parts: int
@@ -52,10 +53,10 @@ class RunProgress:
 class ProfileRuns:
     """What the database knows of the runs of one profile.
 
-    `since` is when the profile was first read here, `last_cutoff` the cutoff of its newest run and
-    `open_run` the run that has not ended; None if there is none. `is_paused` says whether a person
-    has stopped the runs. No instant lies in the future, even if the clock of the database was ahead
-    for a while.
+    `since` is when this database first saw the profile, `last_cutoff` is the cutoff of its newest
+    run, and `open_run` is the run that has not ended; the last two are None if there is no such
+    run. `is_paused` says whether a person has paused the profile. Neither `since` nor `last_cutoff`
+    lies in the future, even if the database's clock was ahead for a while.
     """
 
     since: datetime
@@ -66,7 +67,7 @@ class ProfileRuns:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A person has stopped the runs of a profile, and gave this reason."""
+    """A person has paused the runs of a profile, and gave `reason` for it."""
 
     institution_id: str
     profile: str
@@ -76,10 +77,10 @@ class Pause:
 
 
 def is_due(profile: Profile, last: datetime | None, since: datetime, now: datetime) -> bool:
-    """Whether a run is to be started at `now`.
+    """Whether a run of the profile is to be started at `now`.
 
-    `last` is the cutoff of the newest run, `since` when the profile was first read here. One run
-    makes up for all runs that were missed.
+    `last` is the cutoff of the profile's newest run, and `since` is when this database first saw
+    the profile. However many runs were missed, a single run makes up for them.
     """
     if profile.interval_seconds is not None:
         return last is None or (now - last).total_seconds() >= profile.interval_seconds
@@ -94,9 +95,11 @@ def is_due(profile: Profile, last: datetime | None, since: datetime, now: dateti
 def is_overdue(
     profile: Profile, last: datetime | None, since: datetime, now: datetime, late_seconds_max: int
 ) -> bool:
-    """Whether a run was due `late_seconds_max` ago, and no run that began since then has ended.
+    """Whether a run was due `late_seconds_max` seconds before `now`, and still no run that began
+    after it was due has ended.
 
-    `last` is the cutoff of the newest run that has ended; `since` and `now` are as for `is_due`.
+    `last` is the cutoff of the newest run that has ended; `since` and `now` mean the same as for
+    `is_due`.
     """
     before = now - timedelta(seconds=late_seconds_max)
     return since <= before and is_due(profile, last, since, before)
@@ -105,9 +108,11 @@ def is_overdue(
 async def runs_of_profiles(
     connection: Connection, keys: Collection[ProfileKey]
 ) -> tuple[Mapping[ProfileKey, ProfileRuns], datetime]:
-    """The runs of these profiles and of those known before, and the clock of the database.
+    """Returns what is known of the runs of these profiles and of all others in the database, and
+    the time of the database's clock.
 
-    Profiles that are new are noted, because a schedule counts from then on.
+    Profiles that the database has not seen before are noted with the present time, because their
+    cron schedules count from then on.
     """
     await connection.execute(SQL["see_profiles"], *key_columns(keys, 2))
     await connection.execute(SQL["correct_profile_starts"])
@@ -126,13 +131,13 @@ async def runs_of_profiles(
 
 
 async def require_no_recovery(connection: Connection) -> None:
-    """Raises ExportsAreOff while a recovery has not ended."""
+    """Raises ExportsAreOff while the recovery of a restored database has not ended."""
     if await recovery_is_open(connection):
         raise ExportsAreOff
 
 
 async def is_paused(connection: Connection, profile: Profile) -> bool:
-    """Whether a person has stopped the runs of the profile."""
+    """Whether a person has paused the runs of the profile."""
     paused: bool = await connection.fetchval(
         PAUSE_SQL["is_paused"], profile.institution_id, profile.code
     )
@@ -140,18 +145,19 @@ async def is_paused(connection: Connection, profile: Profile) -> bool:
 
 
 async def pauses(connection: Connection) -> dict[ProfileKey, Pause]:
-    """All pauses, by institution id and profile code."""
+    """Returns all pauses of profiles, by institution id and profile code."""
     rows = await connection.fetch(PAUSE_SQL["pauses"])
     return {(row["institution_id"], row["profile"]): Pause(*row.values()) for row in rows}
 
 
 class Retries:
-    """The profiles whose last attempt failed, and when each is tried again: ever more seldom.
+    """Remembers the profiles whose last attempt to run failed, and tries each again after ever
+    longer times.
 
-    Only a person can remove the cause of most failures, and each attempt reads, locks and renders
-    a whole batch. A profile waits no longer once its run has moved without this process: then an
-    operator's command or another instance has sealed a batch or ended the run, so the cause may be
-    removed.
+    The waiting times grow because most failures last until a person removes the cause, and because
+    each attempt reads, locks and prints a whole batch. A failed profile is tried at once if another
+    process has sealed a batch of its run or ended the run in the meantime, because the cause may
+    then be gone.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -160,9 +166,9 @@ class Retries:
         self._progress: dict[ProfileKey, RunProgress | None] = {}
 
     def is_waiting(self, profile: Profile, progress: RunProgress | None) -> bool:
-        """Whether the profile failed and its next attempt is still to come.
+        """Whether the profile's last attempt failed and the time of its next attempt has not come.
 
-        `progress` is where its open run is now; None if no run is open.
+        `progress` is the profile's open run with its number of batches now; None if no run is open.
         """
         key = profile.key
         if key in self._progress and self._progress[key] != progress:
@@ -172,17 +178,18 @@ class Retries:
     def failed(
         self, profile: Profile, progress: RunProgress | None, *, is_temporary: bool = False
     ) -> int:
-        """Postpones the profile; returns the milliseconds until its next attempt.
+        """Postpones the profile's next attempt; returns after how many milliseconds it comes.
 
-        `progress` is where its run was when this process could not continue it. A failure that is
-        temporary needs no correction by a person.
+        `progress` is the open run with its number of batches at the time of the failure. A
+        temporary failure may pass without anybody's correction, so its next attempt comes after at
+        most five minutes.
         """
         self._progress[profile.key] = progress
         postponed = self._temporary if is_temporary else self._lasting
         return postponed.failed(profile.key)
 
     def succeeded(self, profile: Profile) -> None:
-        """Forgets the failures of the profile."""
+        """Forgets the failures of the profile, so that nothing delays its next run."""
         self._lasting.succeeded(profile.key)
         self._temporary.succeeded(profile.key)
         self._progress.pop(profile.key, None)

@@ -1,14 +1,14 @@
-"""Seals a batch in one commit: lock, check again, decide, render, prove, number, store, publish.
+"""Seals a batch in one commit: locks accounts, checks the fines again, decides, prints, proves,
+stores and publishes.
 
-The selected fines were read without locks. Here their accounts are locked first, so that what is
-read after that cannot change until the commit.
+The plan has read the selected fines without locking them. The accounts of the selected fines are
+therefore locked here before the fines are read again, so that nothing can change until the commit.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
 from ..apply.applier import Applier
 from ..apply.poll import Patience
@@ -18,27 +18,23 @@ from ..core.events import WaitQueue
 from ..core.ledger import AccountKey, Fine, FineKey
 from ..core.words import Wait
 from ..core.workspace import View
-from ..database.ledger_read import LedgerReader
 from ..database.references import References
-from ..database.session import Connection, run_in_thread, statements
+from ..database.session import (
+    Connection,
+    in_background,
+    keep_session_alive,
+    run_in_thread,
+    statements,
+)
 from ..runtime.process import crash_point
 from . import store as export_store
-from .batch import CreditRef, Position
-from .build import Draft, build
-from .credited import fines_of_credits
-from .evaluation import (
-    Group,
-    SetApart,
-    by_patron,
-    evaluate_groups,
-    position_of,
-    set_apart,
-    whole_patrons,
-)
+from .batch import CreditRef
+from .build import Draft, decide, print_batch
 from .manifest import Manifest
 from .plan import Plan
-from .profiles.profile import AmountScope, EmptyRun, Profile
+from .profiles.profile import EmptyRun, Profile
 from .publish import ExportTopics, publish
+from .recheck import check_again, keys_of
 from .run import Numbers, OpenRun
 
 SQL = statements("export")
@@ -55,11 +51,11 @@ async def seal(
     run: OpenRun,
     plan: Plan,
 ) -> tuple[Manifest | None, OpenRun]:
-    """Seals the batch of a complete plan inside the caller's transaction, which has locked the run.
+    """Seals the batch of a complete plan in the caller's transaction, in which the run is locked.
 
-    Returns the manifest and the run behind the batch; the manifest is None if nothing of the plan
-    is due any more. Raises what `build` raises, IdsUsedUp, and ParkedFailure for parked records on
-    which the program fails.
+    Returns the manifest and the run as it is after the batch; the manifest is None if no fine of
+    the plan is due any more and no empty batch is wanted. Raises the errors of `build`, IdsUsedUp,
+    and ParkedFailure if the program fails on parked records.
     """
     crash_point("export_selected")
     async with short_account_locks(connection):
@@ -70,10 +66,22 @@ async def seal(
     # The counters are locked last, because all batches of an institution take their numbers there.
     numbers = await export_store.take_numbers(connection, profile, len(due))
     draft = await draft_of(connection, profile, after, plan, due, numbers)
-    batch = await run_in_thread(connection, len(due), lambda: build(draft, view, view.recorded_at))
-    crash_point("export_rendered")
-    await publish(connection, topics, batch, applier.outputs.ce_source)
-    await applier.write(connection, batch.changes, view.recorded_at)
+    changes = await run_in_thread(connection, len(due), lambda: decide(draft, view))
+    # The document is printed and proved while the ledger is written.
+    printing = in_background(len(due), lambda: print_batch(draft, changes, view, view.recorded_at))
+
+    async def publish_printed() -> None:
+        batch = await keep_session_alive(connection, printing)
+        crash_point("export_rendered")
+        await publish(connection, topics, batch, applier.outputs.ce_source)
+
+    try:
+        await applier.write(connection, changes, view.recorded_at, publish_printed)
+    except BaseException:
+        printing.cancel()
+        await asyncio.gather(printing, return_exceptions=True)
+        raise
+    batch = await printing
     crash_point("export_sealed")
     applier.tally.add(TallyMetric.BATCHES, (profile.code,))
     if due:
@@ -83,11 +91,11 @@ async def seal(
 
 @asynccontextmanager
 async def short_account_locks(connection: Connection) -> AsyncIterator[None]:
-    """Limits the wait for each account to a short time.
+    """Lets the session wait only a short time for the lock of each account.
 
-    The accounts of a batch are locked one after another. If a batch waited for an account that
-    another session holds, it would keep all accounts before that one from the intake for as long as
-    the session may wait for a lock.
+    A batch locks the accounts of its fines one after another. While a batch waits for an account
+    that another session has locked, the intake cannot write to the accounts that the batch has
+    locked before; without this limit that might last as long as a session may wait for any lock.
     """
     before = await connection.fetchval(SQL["lock_wait"])
     await Patience(lock_ms=ACCOUNT_LOCK_MS).apply_to(connection)
@@ -96,21 +104,18 @@ async def short_account_locks(connection: Connection) -> AsyncIterator[None]:
 
 
 def references_of(profile: Profile, plan: Plan) -> References:
-    """What has to be locked and read to export the selected fines."""
+    """Returns what has to be locked and read in order to export the selected fines."""
     institution_id = profile.institution_id
     patron_ids = {fine.position[0] for fine in plan.selected}
     accounts = {AccountKey(institution_id, each, profile.currency) for each in patron_ids}
     return References(
-        fines=_keys_of(profile, plan),
+        fines=keys_of(profile, plan),
         patrons={(institution_id, patron_id) for patron_id in patron_ids},
         accounts=accounts,
         exported=accounts,
         is_export=True,
+        versions=plan.versions,
     )
-
-
-def _keys_of(profile: Profile, plan: Plan) -> set[FineKey]:
-    return {FineKey(profile.institution_id, fine.position[1]) for fine in plan.selected}
 
 
 async def _lock_and_read(connection: Connection, applier: Applier, named: References) -> View:
@@ -131,7 +136,9 @@ async def _lock_and_read(connection: Connection, applier: Applier, named: Refere
 
 
 def missed_fines(view: View) -> list[FineKey]:
-    """The fines that are known although a parked record waits for them as unknown."""
+    """Returns the fines that are in the ledger although parked records still wait for them as
+    unknown.
+    """
     awaited = {
         FineKey(item.event.key.institution_id, item.fine_id)
         for item in view.parked.values()
@@ -141,7 +148,9 @@ def missed_fines(view: View) -> list[FineKey]:
 
 
 def after_retry(view: View, queues: Sequence[WaitQueue]) -> View:
-    """The ledger as it would be after a retry of these queues; nothing is written."""
+    """Returns the ledger as it would be after the parked records in `queues` were tried again;
+    nothing is written.
+    """
     changes = rules.fold(view, (), queues)
     return replace(
         view,
@@ -153,92 +162,11 @@ def after_retry(view: View, queues: Sequence[WaitQueue]) -> View:
     )
 
 
-async def check_again(
-    connection: Connection,
-    store: LedgerReader,
-    profile: Profile,
-    run: OpenRun,
-    plan: Plan,
-    view: View,
-) -> tuple[list[Fine], OpenRun]:
-    """Evaluates the selected fines again, as they are in `view`, which was read under the locks.
-
-    Returns those that are still to be exported, and the run behind them. The fines and patrons of
-    `view` are those that will be printed; nothing locks a patron.
-    """
-    selected = _keys_of(profile, plan)
-    in_batch = {key.fine_id for key in selected}
-    due: list[Fine] = []
-    held_back = Counter(plan.held_back)
-
-    def check(groups: Sequence[Group], apart: SetApart, others: Mapping[FineKey, Fine]) -> None:
-        for evaluation in evaluate_groups(
-            profile, run, groups, view.patrons, apart, others, in_batch
-        ):
-            for fine, exclusion in evaluation.fines:
-                if fine.facts.key not in selected:
-                    continue
-                if exclusion is None:
-                    due.append(fine)
-                elif exclusion.is_held_back:
-                    held_back[exclusion] += 1
-
-    async for groups in _patrons_to_check(connection, store, profile, run, plan, view):
-        still_open = [group for fines in groups if (group := _still_open(fines, view))]
-        apart = await set_apart(connection, profile, run, still_open)
-        others = await fines_of_credits(connection, store, run, still_open, view.fines)
-        await run_in_thread(
-            connection, sum(map(len, still_open)), partial(check, still_open, apart, others)
-        )
-    due.sort(key=position_of)
-    return due, run.moved(plan.reached, held_back, due)
-
-
-async def _patrons_to_check(
-    connection: Connection,
-    store: LedgerReader,
-    profile: Profile,
-    run: OpenRun,
-    plan: Plan,
-    view: View,
-) -> AsyncIterator[list[Group]]:
-    """Yields what has to be evaluated again before the batch is sealed, grouped by patron.
-
-    A minimum per patron counts all open fines of the patron, which may be far more than those that
-    are selected: the others are read page by page. Everything else depends on the fine alone.
-    """
-    institution_id = profile.institution_id
-    selected = by_patron(
-        view.fines[FineKey(institution_id, fine.position[1])] for fine in plan.selected
-    )
-    if profile.minimum_amount_scope is AmountScope.FINE:
-        yield selected
-        return
-    fines_of = {fines[0].facts.patron_id: fines for fines in selected}
-    known = [fine.position[1] for fine in plan.selected]
-    patron_ids = list(fines_of)
-
-    async def page(after: Position, limit: int) -> list[Fine]:
-        return await export_store.open_fines(
-            connection, store, profile, after, limit, patron_ids, known
-        )
-
-    async for groups in whole_patrons(page, run.after):
-        yield [(*fines_of.pop(others[0].facts.patron_id), *others) for others in groups]
-    yield list(fines_of.values())
-
-
-def _still_open(fines: Iterable[Fine], view: View) -> Group:
-    """The fines as they are in the view, without those that are not open any more."""
-    current = (view.fines.get(fine.facts.key, fine) for fine in fines)
-    return tuple(fine for fine in current if fine.is_open_in_library)
-
-
 def seals_empty(profile: Profile, run: OpenRun, plan: Plan) -> bool:
     """Whether a batch without fines is sealed.
 
-    It ends a run whose earlier batch said that more would come, or a run of a profile that wants a
-    batch from each run.
+    A batch without fines is sealed at the end of a run if an earlier batch of the run has said that
+    another would follow, or if the profile wants a batch from each run.
     """
     return plan.is_last and (run.parts > 0 or profile.empty_run is EmptyRun.EMPTY_BATCH)
 
@@ -252,9 +180,11 @@ async def draft_of(
     numbers: Numbers,
     earlier: Mapping[str, CreditRef] | None = None,
 ) -> Draft:
-    """What the batch is built from; `after` is the run with its mark behind these fines.
+    """Returns everything from which a batch is built; `after` is the run with its mark behind the
+    fines `due`.
 
-    `earlier` has the lines of this run that are not in the database, by fine id. Raises IdsUsedUp.
+    `earlier` has, by fine id, lines of this run that are not in the database, because a preview
+    stores none. Raises IdsUsedUp.
     """
     numbers.require(len(due))
     credited = {

@@ -1,48 +1,50 @@
-"""Which fines a profile exports, and why it does not export the others (rules.md, 5). Pure."""
+"""Decides which fines a profile exports, and why it does not export others (rules.md, 5). Pure."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from ..core.words import CREDIT_TYPE, Mode, Status
+from ..core.frozen import dataclass
+from ..core.words import CREDIT_TYPE, HeldReason, Mode, Status
 from .batch import clean
 from .profiles.profile import AmountScope, Profile
 
 
 class Exclusion(StrEnum):
-    """Why a fine is not exported now; the reasons that hold it back are in order of precedence.
+    """The reasons why a fine is not exported now; those that hold a fine back stand in their order
+    of precedence.
 
-    The last two are shown to people, and no profile's selection gives them. Manifests do not count
-    fines for which an adopted line waits: they belong to a batch that was published before.
+    The last two reasons, NO_PROFILE and PAUSED, are only shown to people: the selection of a
+    profile never gives them. Manifests do not count fines that wait for an adopted line, because
+    the line is already in the manifest of a batch that was published earlier.
     """
 
     NOT_THIS_PROFILE = "not_this_profile"
-    ADOPTED_LINE = "adopted_line"
-    TOO_YOUNG = "too_young"
-    BELOW_MINIMUM = "below_minimum"
-    IN_DISPUTE = "in_dispute"
-    NO_IDENTIFIER = "no_identifier"
-    NO_PATRON_NAME = "no_patron_name"
-    NOT_EXPORTABLE = "not_exportable"
-    REFUSED = "refused"
-    BAD_TEXT = "bad_text"
-    CREDIT_UNCONFIRMED = "credit_unconfirmed"
-    WAITS_FOR_FINE = "waits_for_fine"
-    NO_PROFILE = "no_profile"
-    PAUSED = "paused"
+    ADOPTED_LINE = HeldReason.ADOPTED_LINE
+    TOO_YOUNG = HeldReason.TOO_YOUNG
+    BELOW_MINIMUM = HeldReason.BELOW_MINIMUM
+    IN_DISPUTE = HeldReason.IN_DISPUTE
+    NO_IDENTIFIER = HeldReason.NO_IDENTIFIER
+    NO_PATRON_NAME = HeldReason.NO_PATRON_NAME
+    NOT_EXPORTABLE = HeldReason.NOT_EXPORTABLE
+    REFUSED = HeldReason.REFUSED
+    BAD_TEXT = HeldReason.BAD_TEXT
+    CREDIT_UNCONFIRMED = HeldReason.CREDIT_UNCONFIRMED
+    WAITS_FOR_FINE = HeldReason.WAITS_FOR_FINE
+    NO_PROFILE = HeldReason.NO_PROFILE
+    PAUSED = HeldReason.PAUSED
 
     @property
     def is_held_back(self) -> bool:
-        """Whether the fine is held back: the manifest counts it, and reports show it."""
+        """Whether the fine is held back, so that the manifest counts it and reports show it."""
         return self not in _NOT_HELD_BACK
 
     @property
     def waits(self) -> bool:
-        """Whether the fine only has to wait: it becomes due with time, or when its profile is
-        resumed.
+        """Whether nobody has to correct anything: the fine is exported when it is old enough, when
+        enough is due, or when its profile is resumed.
         """
         return self in (Exclusion.TOO_YOUNG, Exclusion.BELOW_MINIMUM, Exclusion.PAUSED)
 
@@ -57,12 +59,13 @@ _NOT_HELD_BACK = {
 class Candidate:
     """What the selection needs to know of an open fine.
 
-    `remaining` is in signed minor units, `created_on` the date in the institution's zone. `refused`
-    says that the bursar refused its line and no person has released the fine since. `unconfirmed`
-    says that an imported file has made the credit and no person has released it. If it is a credit
-    of a fine, `credit_of` is the id of that fine and `credited` the fine's status; otherwise both
-    are None. `is_later` says that the fine came into the ledger after the run's cutoff, and
-    `line_waits` that an adopted line waits for the fine.
+    `remaining` is in signed minor units, and `created_on` is the date of creation in the
+    institution's time zone. `refused` says that the bursar refused the fine's line and that no
+    person has released the fine since. `unconfirmed` says that a person has to release the credit
+    before it is exported, and has not done so. For a credit of a fine, `credit_of` is the id of
+    that fine and `credited` is its status; for any other fine, both are None. `is_later` says that
+    the fine came into the ledger after the run's cutoff, and `line_waits` that an adopted line
+    waits for the fine or, if it is a credit, for another credit of its account.
     """
 
     institution_id: str
@@ -87,7 +90,7 @@ class Candidate:
 
 
 def local_date(instant: datetime, zone: str) -> date:
-    """The calendar date of an aware instant in a zone, by its IANA name."""
+    """Returns the calendar date of an aware instant in the time zone with this IANA name."""
     try:
         return instant.astimezone(ZoneInfo(zone)).date()
     except OverflowError:  # within a day of the first or last instant that Python knows
@@ -101,14 +104,16 @@ def select(
     taken: int = 0,
     in_batch: Collection[str] | None = None,
 ) -> tuple[tuple[Exclusion | None, ...], int]:
-    """The reason why each of a patron's fines is not exported; None for a fine that is.
+    """Returns for each of a patron's fines the reason why it is not exported; the reason is None
+    for a fine that is exported.
 
-    A credit is decided after the fines, because it may leave together with its fine: `in_batch` has
-    the ids of the fines that the batch has room for, and is None if that is not known yet.
+    Credits are decided after the other fines, because a credit may have to leave in the same batch
+    as its fine; `in_batch` has the ids of the fines that the batch has room for, and is None if
+    that is not known yet.
 
-    Also returns what a minimum per patron is compared with: the signed sum of all fines that meet
-    every other condition, and of what the run has `taken` of the patron already. Its absolute value
-    counts.
+    Also returns the amount that is compared with a minimum per patron: the signed sum of the
+    patron's fines that meet every other condition, and of those that the run has exported already
+    (`taken`). Its absolute value counts.
     """
     alone = [exclusion_of(profile, candidate, cutoff_on) for candidate in candidates]
     leaving = {
@@ -133,10 +138,12 @@ def select(
 
 
 def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exclusion | None:
-    """The reason why a fine, by itself, is not exported by the profile; None if it is.
+    """Returns the reason why the profile does not export a fine, judged by itself; None if it
+    exports the fine.
 
-    Whether the profile includes the fine at all comes first, then whether an adopted line waits for
-    it, then what holds the fine back. That a credit waits for its fine is not decided here.
+    The function asks first whether the profile includes the fine at all, then whether an adopted
+    line waits for it, then its age and amount, and last what holds the fine back. The function does
+    not ask whether a credit waits for its fine, because that depends on the other fines.
     """
     if not _is_included(profile, candidate):
         return Exclusion.NOT_THIS_PROFILE
@@ -152,11 +159,12 @@ def exclusion_of(profile: Profile, candidate: Candidate, cutoff_on: date) -> Exc
 
 
 def waits_for_fine(profile: Profile, credit: Candidate, leaving: Collection[str]) -> bool:
-    """Whether a credit has to wait for its fine (row 5.17).
+    """Whether a credit is not exported yet because it has to wait for its fine (row 5.17 of
+    rules.md).
 
-    `leaving` has the ids of the fines that the same batch exports. A credit of a fine that the
-    library still collects waits unless the fine leaves with it; a credit of a fine that is
-    Transferred waits for a profile that imports payments.
+    `leaving` has the ids of the fines that the same batch exports. A credit whose fine the library
+    still collects waits unless the fine is in the same batch; a credit whose fine is Transferred
+    waits if the profile does not import payments.
     """
     match credit.credited:
         case Status.ACTIVE | Status.IN_DISPUTE:
@@ -170,13 +178,15 @@ def waits_for_fine(profile: Profile, credit: Candidate, leaving: Collection[str]
 
 
 def identifier_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> str | None:
-    """The only identifier of the type that the profile matches by; None for none or several."""
+    """Returns the patron's identifier of the profile's `match` type; None if the patron has none or
+    several of that type.
+    """
     values = identifiers_of(profile, identifiers)
     return values[0] if len(values) == 1 else None
 
 
 def identifiers_of(profile: Profile, identifiers: Sequence[tuple[str, str]]) -> list[str]:
-    """All identifiers of the type that the profile matches by, without empty ones."""
+    """Returns the patron's identifiers of the profile's `match` type, except empty ones."""
     return [value for kind, value in identifiers if kind == profile.match and _has_text(value)]
 
 
@@ -192,19 +202,25 @@ def _is_included(profile: Profile, candidate: Candidate) -> bool:
 
 
 def is_of_age(profile: Profile, fine_type: str, created_on: date, cutoff_on: date) -> bool:
-    """Whether a fine of this type and date is old enough on the date of the run's cutoff."""
+    """Whether a fine of this type, created on this date, is old enough on the date of the run's
+    cutoff.
+    """
     return (cutoff_on - created_on).days >= minimum_age_days(profile, fine_type)
 
 
 def minimum_age_days(profile: Profile, fine_type: str) -> int:
-    """How many days old a fine must be; credits have a minimum of their own."""
+    """Returns how many days old a fine of this type must be; credits have a minimum age of their
+    own.
+    """
     if fine_type == CREDIT_TYPE:
         return profile.credits.minimum_age_days
     return profile.minimum_age_days
 
 
 def minimum_amount(profile: Profile, candidate: Candidate) -> int:
-    """The absolute amount that the fine alone must have; 0 if the patron's fines count together."""
+    """Returns the least absolute amount that the fine must have by itself; 0 if the minimum is
+    meant for the sum of a patron's fines.
+    """
     if candidate.type == CREDIT_TYPE:
         return profile.credits.minimum_amount
     return profile.minimum_amount if profile.minimum_amount_scope is AmountScope.FINE else 0

@@ -1,7 +1,7 @@
-"""Runs, open fines and counters in PostgreSQL.
+"""Reads and writes export runs, open fines and number counters in PostgreSQL.
 
-Numbers come from counter rows, never from sequences: a rollback gives them back, a preview reads
-them without taking them, and no number is missing.
+Numbers come from rows of counters and not from sequences of PostgreSQL, so that a rollback gives
+them back, a preview can read them without taking them, and no number is left out.
 """
 
 from collections import Counter
@@ -9,9 +9,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import orjson
 
+from ..core.amendment import NOT_AMENDED
 from ..core.bursar_ids import NUMBER_MIN
 from ..core.ledger import Fine, FineKey
 from ..database.ledger_read import LedgerReader
+from ..database.references import FineVersion
 from ..database.session import Connection, statements
 from ..database.tables import key_columns
 from .batch import CreditRef, Position
@@ -30,7 +32,7 @@ LATER_REASONS = frozenset({Exclusion.CREDIT_UNCONFIRMED, Exclusion.WAITS_FOR_FIN
 
 
 async def open_run(connection: Connection, profile: Profile, run_id: str) -> OpenRun:
-    """The open run of the profile; if there is none, a new one with this id is begun."""
+    """Returns the open run of the profile; if there is none, begins one with the id `run_id`."""
     run = None
     while run is None:  # another exporter may end the run between two statements
         await connection.execute(SQL["open_run"], *profile.key, run_id)
@@ -41,7 +43,9 @@ async def open_run(connection: Connection, profile: Profile, run_id: str) -> Ope
 async def open_due_run(
     connection: Connection, profile: Profile, run_id: str, runs: ProfileRuns
 ) -> OpenRun | None:
-    """The open run, or a new one; None if another exporter has run since `runs` was read."""
+    """Returns the open run, or begins one; returns None if another process has completed a run
+    since `runs` was read.
+    """
     async with connection.transaction():
         await connection.execute(SQL["lock_schedule"], *profile.key)
         # A run that was open then and is not open any more was continued to its end.
@@ -51,12 +55,12 @@ async def open_due_run(
 
 
 async def lock_run(connection: Connection, profile: Profile) -> OpenRun | None:
-    """Locks the open run and returns it; None if another exporter has ended it."""
+    """Locks the open run and returns it; returns None if another process has ended it."""
     return await _run(connection, "lock_run", profile)
 
 
 async def current_run(connection: Connection, profile: Profile) -> OpenRun:
-    """The open run, or the one that would be begun now; nothing is written."""
+    """Returns the open run, or the run that would begin now; nothing is written."""
     run = await _run(connection, "run", profile)
     if run is not None:
         return run
@@ -82,8 +86,8 @@ async def _run(connection: Connection, name: str, profile: Profile) -> OpenRun |
 
 
 async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> None:
-    """Stores where the run stands. If the run ends, its end is noted for the profile, and the empty
-    runs before it are deleted.
+    """Stores how far the run has come. If the run ends, the time of its end is stored for the
+    profile, and older runs without a batch are deleted.
     """
     key = (run.institution_id, run.profile)
     later = (
@@ -107,7 +111,7 @@ async def advance_run(connection: Connection, run: OpenRun, *, closed: bool) -> 
 
 
 def counts_of(text: str) -> Counter[Exclusion]:
-    """The number of fines held back for each reason, from the JSON of a column."""
+    """Reads the number of fines held back for each reason from a JSON text in the database."""
     return Counter(
         {
             Exclusion(reason): count
@@ -118,7 +122,7 @@ def counts_of(text: str) -> Counter[Exclusion]:
 
 
 def counts_text(held_back: Mapping[Exclusion, int]) -> str:
-    """The number of fines held back for each reason, as the JSON of a column."""
+    """Writes the number of fines held back for each reason as a JSON text for the database."""
     return orjson.dumps({reason.value: count for reason, count in held_back.items()}).decode()
 
 
@@ -130,11 +134,14 @@ async def open_fines(
     limit: int | None,
     patron_ids: Sequence[str] | None = None,
     known: Sequence[str] = (),
+    versions: dict[FineKey, FineVersion] | None = None,
 ) -> list[Fine]:
-    """The open fines behind a position in the order of patron and fine, at most `limit`.
+    """Returns at most `limit` open fines behind the position `after`, in the order of patron id and
+    fine id.
 
-    `patron_ids` restricts them to some patrons. The fines of these patrons whose ids are in `known`
-    are left out.
+    If `patron_ids` is given, only fines of these patrons are returned, except those whose ids are
+    in `known`. The fines that were read are also put into `versions`, if it is given, except
+    amended ones.
     """
     place = (profile.institution_id, profile.currency, *after)
     if patron_ids is None:
@@ -142,16 +149,24 @@ async def open_fines(
     else:
         some = (*place, patron_ids, known, limit)
         rows = await connection.fetch(SQL["open_fines_of_patrons"], *some)
-    return await store.fines_of(connection, rows)
+    fines = await store.fines_of(connection, rows)
+    if versions is not None:
+        versions.update(
+            (fine.facts.key, FineVersion(fine, row["version"]))
+            for fine, row in zip(fines, rows, strict=True)
+            if fine.amendment is NOT_AMENDED
+        )
+    return fines
 
 
 async def created_later(
     connection: Connection, run: OpenRun, fines: Iterable[Fine]
 ) -> frozenset[str]:
-    """The ids of those fines that came into the ledger after the cutoff of the run.
+    """Returns the ids of those of the fines that came into the ledger after the cutoff of the run.
 
-    Their `created_at` does not count. It is the library's time, and that of a credit which the
-    service has made is the time of the payment or the change.
+    The `created_at` of a fine does not tell when the fine came into the ledger. For a fine of the
+    library, `created_at` is the library's own time; for a credit that the service has made, it is
+    the time of the payment or change.
     """
     fine_ids = sorted({fine.facts.fine_id for fine in fines})
     if not fine_ids:
@@ -161,9 +176,10 @@ async def created_later(
 
 
 async def open_fines_left(connection: Connection, profile: Profile) -> int:
-    """How many open fines the current run has still to pass, at most OPEN_FINES_COUNTED_MAX.
+    """Returns how many open fines the current run has not looked at yet, at most
+    OPEN_FINES_COUNTED_MAX.
 
-    The number is for a progress bar, which is not worth reading a million fines.
+    The number is only for a progress bar, which does not justify counting a million fines.
     """
     after = (await current_run(connection, profile)).after
     place = (profile.institution_id, profile.currency, *after)
@@ -171,15 +187,16 @@ async def open_fines_left(connection: Connection, profile: Profile) -> int:
 
 
 async def credit_refs(connection: Connection, fines: Collection[FineKey]) -> dict[str, CreditRef]:
-    """The live lines of these fines by fine id; a fine without a live line has none."""
+    """Returns the live lines of these fines by fine id; fines without a live line are left out."""
     rows = await connection.fetch(SQL["live_lines_of_fines"], *key_columns(fines, 2))
     return {row["fine_id"]: CreditRef(row["line"], row["type"]) for row in rows}
 
 
 async def take_numbers(connection: Connection, profile: Profile, lines: int) -> Numbers:
-    """Takes the numbers of a batch with so many lines; its counters are locked last of all rows.
+    """Takes the numbers of a batch with `lines` fines; the rows of the counters are locked after
+    all other rows.
 
-    If the commit does not happen, the next batch gets the same numbers. Raises IdsUsedUp.
+    If the commit fails, the next batch gets the same numbers. Raises IdsUsedUp.
     """
     institution_id = profile.institution_id
     export_number = await connection.fetchval(SQL["take_export_number"], institution_id)
@@ -200,7 +217,7 @@ async def take_numbers(connection: Connection, profile: Profile, lines: int) -> 
 
 
 async def next_numbers(connection: Connection, profile: Profile) -> Numbers:
-    """The numbers that the next batch would take; nothing is taken."""
+    """Returns the numbers that the next batch would take, without taking them."""
     row = await connection.fetchrow(SQL["next_numbers"], *profile.key)
     assert row is not None
     return Numbers(

@@ -1,7 +1,7 @@
-"""Compares the file of a batch with its manifest, as a consumer of the topics can. Pure.
+"""Compares the file of a batch with its manifest, as any consumer of their topics can. Pure.
 
-Every difference is named, and no database is needed. Totals are read from the bytes; amounts are
-texts as in the manifest, exact to the minor unit.
+The comparison names every difference and needs no database. Totals are computed from the file's
+bytes; amounts are texts as in the manifest, and are compared exactly.
 """
 
 import itertools
@@ -21,23 +21,24 @@ Manifest = Mapping[str, object]  # the members of the JSON
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs, by the name of a member of the manifest.
+    """A difference between a file and its manifest; `field` is the member of the manifest that
+    differs.
 
-    `line` is the number of the `userFineFee` in the file, counted from 1; None if the difference is
-    one of the whole batch.
+    `element_number` is the number of the element `userFineFee` in the file, counted from 1; it is
+    None if the whole batch differs.
     """
 
     field: str
     text: str
-    line: int | None = None
+    element_number: int | None = None
 
 
 def verify(
     document: bytes, manifest: Manifest, previous_sha256: str | None = None
 ) -> list[Difference]:
-    """The differences between a file and its manifest; none for a sound batch.
+    """Returns the differences between a file and its manifest, none if the batch is sound.
 
-    `previous_sha256` is the hash of the batch before, if it is known.
+    `previous_sha256` is the hash of the batch before, if the caller knows it.
     """
     return read_verified(document, manifest, previous_sha256)[1]
 
@@ -45,7 +46,9 @@ def verify(
 def read_verified(
     document: bytes, manifest: Manifest, previous_sha256: str | None = None
 ) -> tuple[ReadBatch | None, list[Difference]]:
-    """The batch that the file holds, None if it cannot be read, and what `verify` returns."""
+    """Returns the batch that the file contains (None if it cannot be read), and the differences
+    that `verify` returns.
+    """
     differences = list(_different_bytes(document, manifest, previous_sha256))
     try:
         batch = read(document)
@@ -78,14 +81,14 @@ def _different_bytes(
 
 
 def different_totals(totals: Totals, manifest: Manifest, currency: str) -> list[Difference]:
-    """The totals of a file that are not those of the manifest."""
+    """Returns a difference for each total of a file that is not the manifest's."""
     text = "the file's is another than the manifest's"
     members = members_of_totals(totals, currency).items()
     return [Difference(field, text) for field, value in members if manifest.get(field) != value]
 
 
 def listed_lines(manifest: Manifest) -> list[Mapping[str, object]]:
-    """The entries of the manifest's `lines` that are objects; none if it is not a list."""
+    """Returns the entries of the manifest's `lines`, without entries that are not JSON objects."""
     listed = manifest.get("lines")
     entries = listed if isinstance(listed, list) else []
     return [entry for entry in entries if isinstance(entry, dict)]
@@ -113,7 +116,7 @@ def _different_lines(batch: ReadBatch, manifest: Manifest, currency: str) -> Ite
 
 
 def chains(manifests: Sequence[Manifest]) -> list[Difference]:
-    """What `chain_breaks` finds in the manifests of each profile, which may come in any order."""
+    """Applies `chain_breaks` to the manifests of each profile, which may be given in any order."""
     differences: list[Difference] = []
     numbered: defaultdict[str, dict[int, Manifest]] = defaultdict(dict)
     for manifest in manifests:
@@ -132,9 +135,10 @@ def chains(manifests: Sequence[Manifest]) -> list[Difference]:
 
 
 def chain_breaks(manifests: Sequence[Manifest]) -> list[Difference]:
-    """Where a number is missing, or a hash is not that of the batch before.
+    """Returns a difference wherever a batch number is missing or a manifest does not name the hash
+    of the batch before.
 
-    The manifests are those of one profile, in the order of their numbers.
+    The manifests are those of one profile, sorted by batch number.
     """
     breaks = []
     for before, after in itertools.pairwise(manifests):

@@ -1,8 +1,9 @@
-"""A bursar's file and its source. A file counts once, and a source has one spelling, unless a
-person accepts another one.
+"""The payment files of a bursar, and the source of each file: the code that names the system which
+sends it. The same file may be imported under one source only, and a source in one spelling only,
+unless a person confirms that another source or spelling is right.
 
-The source belongs to a payment's identity, so each line of a file that is imported again under
-another source would count once more.
+The source is part of a payment's identity: if a file were imported again under another source, each
+of its payments would count a second time.
 """
 
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ TOPIC = "import"  # the place of a line that is rejected before it is published
 
 
 class DoubtfulSource(OperatorError):
-    """The file would be imported under a source that is most likely a mistake."""
+    """The source that was given for a file is most likely a mistake, such as another spelling of a
+    known source.
+    """
 
 
 class RecoveryGoesOn(OperatorError):
-    """The payments of earlier files are not known yet, because they have to be read again."""
+    """No file can be imported during the recovery of a restored database: the service still has to
+    read earlier payments again, so that a file that was imported before would look new.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -45,7 +50,9 @@ class RecoveryGoesOn(OperatorError):
 
 
 class FileKey(NamedTuple):
-    """The identity of a file: its institution, who sent it, and its SHA-256 in hex."""
+    """The identity of a file: its institution, its source (the code of the system that sent it),
+    and its SHA-256 in hex.
+    """
 
     institution_id: str
     source: str
@@ -54,7 +61,9 @@ class FileKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PaymentFile:
-    """A file with the time at which its payments count as paid: that of its first import."""
+    """A payment file; all its payments count as paid at the time when the file was first
+    imported.
+    """
 
     institution_id: str
     source: str
@@ -62,34 +71,42 @@ class PaymentFile:
     paid_at: datetime
 
     def payment_id(self, n: int) -> str:
-        """The payment id of the n-th line."""
+        """Returns the payment id of the n-th line: the file's SHA-256 and the number of the
+        line.
+        """
         return f"{self.sha256}-{n}"
 
     @property
     def id_range(self) -> tuple[str, str]:
-        """The payment ids of the file lie from the first up to the second ("." follows "-")."""
+        """The bounds between which all payment ids of this file sort; the upper bound ends with
+        ".", which is the character after "-".
+        """
         return f"{self.sha256}-", f"{self.sha256}."
 
     @property
     def number(self) -> int:
-        """The number that stands in place of a partition and distinguishes the rejected lines of
-        this file from those of other files.
+        """The number that rejected lines of this file have in place of a Kafka partition, so that
+        they are not taken for lines of another file.
 
-        It has 28 bits, from the digest and the institution.
+        The number has 28 bits and is made of the file's SHA-256 and the institution.
         """
         return int(sha256(f"{self.institution_id}/{self.sha256}".encode()).hexdigest()[:7], 16)
 
     @property
     def earlier_number(self) -> int:
-        """The number that releases up to 0.3.0 made from the digest alone."""
+        """The number that releases up to 0.3.0 gave to rejected lines of this file; it is made of
+        the file's SHA-256 alone.
+        """
         return int(self.sha256[:7], 16)
 
 
 def payment_event(file: PaymentFile, line: PaidLine, original: Payment | None) -> BursarPayment:
-    """The event that the service will read from the line's record: the same bytes are parsed.
+    """Returns the payment event of a line, parsed from the bytes that are published, so that the
+    service later decides on exactly the same event.
 
-    `original` is the payment that the line reverses. The source of a file that an earlier release
-    has imported may have blanks around it.
+    `original` is the payment that the line reverses; None if the line is a payment itself. Earlier
+    releases accepted blanks around a source, so the source of a file that they imported may still
+    have some.
     """
     event = parse_parked(CONTRACT, origin_of(file, line, original))
     assert isinstance(event, BursarPayment)  # the bytes are ours
@@ -97,7 +114,9 @@ def payment_event(file: PaymentFile, line: PaidLine, original: Payment | None) -
 
 
 def origin_of(file: PaymentFile, line: PaidLine, original: Payment | None) -> Origin:
-    """The record to publish for a line, in binary mode."""
+    """Returns the Kafka record to publish for a line of the file, as a CloudEvent in binary
+    mode.
+    """
     payment_id = file.payment_id(line.n)
     body: dict[str, object] = {
         "institution_id": file.institution_id,
@@ -126,10 +145,11 @@ def origin_of(file: PaymentFile, line: PaidLine, original: Payment | None) -> Or
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What a person accepts although it is doubtful, and why.
+    """What a person accepts about a doubtful file, and the reason that the person gives.
 
-    `source` says that this source is another system. `lines` is the name of the decision about
-    lines that are in another file as well.
+    `source` is true if the person confirms that the given source really is another system. `lines`
+    names the person's decision about lines that another imported file contains as well; None if
+    there is no such decision.
     """
 
     decision: Justification | None = None
@@ -138,7 +158,9 @@ class Acceptance:
 
 
 async def payment_file(connection: Connection, key: FileKey) -> PaymentFile:
-    """The file with the time of its first import; a new file with the time now."""
+    """Returns the file with the time of its first import; a new file gets the current time of the
+    database.
+    """
     paid_at = await _first_import(connection, key)
     if paid_at is None:
         paid_at = await connection.fetchval(SQL["clock"])
@@ -147,10 +169,11 @@ async def payment_file(connection: Connection, key: FileKey) -> PaymentFile:
 
 
 async def require_source(connection: Connection, key: FileKey, acceptance: Acceptance) -> bool:
-    """Whether the source is doubtful and a person has accepted it.
+    """Returns true if the source is doubtful and a person has accepted it, and false if it is not
+    doubtful.
 
     Raises DoubtfulSource if the source is doubtful and no person has accepted it. A file that was
-    imported under this source before is a repeat and never doubtful.
+    imported under the same source before is a repeat, and its source is never doubtful.
     """
     if await _first_import(connection, key) is not None:
         return False
@@ -173,10 +196,10 @@ async def register(
     profile: str,
     acceptance: Acceptance,
 ) -> PaymentFile:
-    """Stores the file, and what a person has accepted for it.
+    """Stores that the file is imported, and records what a person has accepted about it.
 
-    Part of the caller's transaction; registrations wait for each other until it ends. Raises
-    DoubtfulSource, and RecoveryGoesOn.
+    The file is stored in the caller's transaction, under a lock: other registrations of files wait
+    until that transaction ends. Raises DoubtfulSource, and RecoveryGoesOn.
     """
     if await recovery_is_open(connection):
         raise RecoveryGoesOn
@@ -219,13 +242,17 @@ async def _why_doubtful(connection: Connection, key: FileKey) -> str | None:
 
 
 def spelling(source: str) -> str:
-    """The source without case and outer blanks: equal for sources that are most likely one."""
+    """Returns the source in lower case without outer blanks: two sources for which the result is
+    equal most likely name the same system.
+    """
     return source.strip().casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class AlikeSources:
-    """Sources of one institution that differ only in their spelling; `record` is what they send."""
+    """Sources of one institution that differ only in their spelling; `record` is the kind of
+    records that they send.
+    """
 
     institution_id: str
     record: str
@@ -233,8 +260,9 @@ class AlikeSources:
 
 
 async def alike_sources(connection: Connection) -> list[AlikeSources]:
-    """The sources that differ only in their spelling, of every institution. A payment that a
-    system sends under two of them counts twice.
+    """Returns, for every institution, the groups of sources that differ only in upper and lower
+    case or in outer blanks. If a system sends a payment again under another spelling of its source,
+    the payment counts twice.
     """
     rows = await connection.fetch(SQL["sources"], None)
     keys = sorted(

@@ -1,7 +1,8 @@
-"""Imports a file of the bursar: checks it, publishes its payments, reads what became of them.
+"""Imports a payment file of the bursar: checks it, publishes its payments to Kafka, and reads from
+the ledger what became of them.
 
-The payments are published rather than applied here, so that they are still in the topic if an
-older database is restored.
+An import does not write payments to the ledger itself: the service reads them from the topic, and
+reads them again if the database is replaced by an older backup.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ BATCH_BYTES_MAX = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportTopics:
-    """The topic of payments, and the topics of rejected records and of people's decisions."""
+    """The names of the topics of payments, and (`outputs`) of rejected records and decisions."""
 
     payments: str
     outputs: Outputs
@@ -51,7 +52,9 @@ NOTHING = Acceptance()
 
 
 class AmbiguousLines(OperatorError):
-    """Another file has brought a line since this one was checked."""
+    """Since this file was checked, another file with the same line was imported, so that it is not
+    clear whether the line is a new payment.
+    """
 
     def __init__(self) -> None:
         super().__init__("another file with the same lines was imported meanwhile: import it again")
@@ -59,7 +62,7 @@ class AmbiguousLines(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class PublishProgress:
-    """A step of publishing: how many lines are done, and how many of them were published."""
+    """One step of publishing: how many lines it has handled, and how many it has published."""
 
     lines: int
     published: int
@@ -70,10 +73,13 @@ LineGroup = tuple[LineOutcome, Reason | None, str]  # the last is the currency
 
 @dataclass(slots=True)
 class Summary:
-    """What a file would do, by outcome, reason and currency. `bad` counts unusable lines.
+    """What the import of a file would do: its lines, grouped by outcome, reason and currency. `bad`
+    counts unusable lines.
 
-    `counts` are lines, `sums` and `excess` signed minor units; `excess` is a part of the sums.
-    `impossible` counts the unknown lines with an id that no line can have.
+    `counts` are numbers of lines; `sums` and `excess` are signed amounts in minor units. `excess`
+    is the part of each sum that would become credits. `impossible` counts lines whose bursar
+    transaction id the service cannot have given to any export line, for example because the check
+    digit is wrong.
     """
 
     counts: Counter[LineGroup] = field(default_factory=Counter)
@@ -83,7 +89,7 @@ class Summary:
     impossible: int = 0
 
     def add(self, planned: PlannedLine) -> None:
-        """Adds a planned line to the counts and sums."""
+        """Adds one planned line to the counts and sums of its outcome, reason and currency."""
         group = (planned.outcome, planned.reason, planned.line.currency)
         self.counts[group] += 1
         self.sums[group] += planned.line.amount
@@ -97,20 +103,21 @@ class Summary:
 
     @property
     def passes(self) -> bool:
-        """Whether every line would be taken, now or later."""
+        """Whether the service would accept every line, at once or after it has waited."""
         return self.bad == 0 and all(outcome.passes for outcome, _, _ in self.counts)
 
     @property
     def overpays(self) -> bool:
-        """Whether a line has more than is outstanding."""
+        """Whether at least one line pays more than its fine still owes at the bursar."""
         return any(outcome.overpays for outcome, _, _ in self.counts)
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeTotal:
-    """What the ledger made of a group of published lines; `total` and `excess` in minor units.
+    """What became of a group of published lines; `total` and `excess` are in minor units.
 
-    `became` is the state of the payments, or the outcome of over-payments.
+    `became` is the state of these payments, such as `applied`; for over-payments it is `overpaid`,
+    or `not_owed` if the fine owed nothing.
     """
 
     kind: str
@@ -123,7 +130,9 @@ class OutcomeTotal:
 
 
 class ImportJob:
-    """Imports files. Importing the same file again publishes only what was not published before."""
+    """Imports files. When the same file is imported again, only lines whose payments the ledger
+    does not know yet are published.
+    """
 
     def __init__(
         self, writer: Writes, store: LedgerReader, access: KafkaAccess, topics: ImportTopics
@@ -137,9 +146,10 @@ class ImportJob:
     async def file(
         self, key: FileKey, profile: str, acceptance: Acceptance = NOTHING, *, register: bool
     ) -> PaymentFile:
-        """The file with the time of its first import. A dry run does not register it.
+        """Returns the file with the time of its first import; `register` stores the file, and a dry
+        run calls this without it.
 
-        Raises DoubtfulSource unless `acceptance` says that the source is meant.
+        Raises DoubtfulSource if the source looks wrong and `acceptance` does not confirm it.
         """
         if register:
             async with self._writer.transaction() as connection:
@@ -157,7 +167,9 @@ class ImportJob:
         each: Callable[[PlannedLine], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> Summary:
-        """What the file would do. Writes nothing; `each` is called with every usable line."""
+        """Returns what the import of the file would do. Nothing is written to the database or to
+        Kafka; `each` is called with the planned outcome of every usable line.
+        """
         summary = Summary(bad=len(content.bad))
         async with self._pool.acquire() as connection:
             async for page in plan(connection, self._store, file, content.lines, known_lines):
@@ -173,10 +185,12 @@ class ImportJob:
         advanced: Callable[[PublishProgress], None] = lambda _: None,
         known_lines: KnownLines = KnownLines.REFUSE,
     ) -> int:
-        """Publishes the lines that the service has to decide, and records the unusable ones.
+        """Publishes the usable lines as payments, which the service then decides, and stores the
+        unusable lines as rejected records.
 
-        Returns the number published. Raises KafkaUnavailable, AmbiguousLines, OlderDatabase; what
-        was published until then stays, and importing the same file again continues behind it.
+        Returns the number of published lines. Raises KafkaUnavailable, AmbiguousLines,
+        OlderDatabase; lines that were published before the error stay published, and the next
+        import of the same file publishes the rest.
         """
         await self._record(
             file,
@@ -247,13 +261,15 @@ class ImportJob:
             await put_tally(connection, tally.counts)
 
     async def decided(self, file: PaymentFile) -> int:
-        """How many of the file's payments the ledger has taken in so far."""
+        """Returns how many of the file's payments the service has read from Kafka and stored in the
+        ledger so far, whatever became of them.
+        """
         async with self._pool.acquire() as connection:
             count: int = await connection.fetchval(SQL["decided"], *_identity(file))
         return count
 
     async def outcomes(self, file: PaymentFile) -> list[OutcomeTotal]:
-        """What the ledger has made of the file's payments so far."""
+        """Returns what has become of the file's payments in the ledger so far, in groups."""
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(SQL["outcomes"], *_identity(file))
         return [

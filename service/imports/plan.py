@@ -1,7 +1,8 @@
-"""What a file from the bursar would do, line by line, by the rules that the service uses.
+"""Works out, by the same rules as the service, what each line of a bursar's payment file would do
+if the file were imported.
 
-The lines of a fine are decided together and in the file's order. Nothing is locked, so the service
-may decide otherwise if something else changes the fine before.
+Lines that pay the same fine are decided together, in the order in which the file has them. Planning
+locks no rows, so the service may decide otherwise if a fine changes before its line is applied.
 """
 
 from array import array
@@ -30,7 +31,7 @@ PAGE_LINES = 1_000
 
 
 class LineOutcome(StrEnum):
-    """What would become of a line."""
+    """What would become of a line of a payment file if the file were imported."""
 
     PAID = "paid"
     PARTIAL = "partial"
@@ -48,12 +49,12 @@ class LineOutcome(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether the line would be taken, now or later."""
+        """Whether the service would accept the line, at once or after the line has waited."""
         return self not in (LineOutcome.UNKNOWN, LineOutcome.REJECTED, LineOutcome.AMBIGUOUS)
 
     @property
     def overpays(self) -> bool:
-        """Whether the line has more than is outstanding."""
+        """Whether the line pays more than its fine still owes at the bursar."""
         return self in (LineOutcome.OVERPAID, LineOutcome.NOT_OWED, LineOutcome.HELD)
 
 
@@ -62,7 +63,8 @@ LineSort = tuple[str, str, int]  # bursar id, kind of the payment, amount in min
 
 @dataclass(frozen=True, slots=True)
 class PlannedLine:
-    """A line and its outcome. `event` is None if nothing is to be published.
+    """A line of a payment file, and what would become of it. `event` is the payment to publish for
+    the line; None if nothing is to be published.
 
     `excess` is the part of an over-payment that becomes a credit, in minor units.
     """
@@ -76,7 +78,9 @@ class PlannedLine:
 
 @dataclass(frozen=True, slots=True)
 class MatchedLine:
-    """A line whose fine is known; `exported` is the sign of the exported amount, 1 or -1."""
+    """A line of a payment file whose fine is known; `exported` is the sign, 1 or -1, of the amount
+    with which the fine was exported.
+    """
 
     line: PaidLine
     fine_id: str
@@ -90,9 +94,9 @@ async def plan(
     lines: Sequence[PaidLine],
     known_lines: KnownLines = KnownLines.REFUSE,
 ) -> AsyncIterator[list[PlannedLine]]:
-    """The outcomes of all lines, page by page, in the order of their fines.
+    """Yields the outcomes of all lines of the file, page by page, sorted by their fines.
 
-    `known_lines` says what to do with lines that another file has brought.
+    `known_lines` says what to do with a line that another imported file has contained as well.
     """
     fine_ids, exported = await _fines_of(connection, file, lines)
     order = sorted(range(len(lines)), key=lambda place: (fine_ids[place] or "", lines[place].n))

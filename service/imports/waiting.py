@@ -1,5 +1,6 @@
-"""Lines of a file whose batch was adopted after a restore, while they wait for their fines
-(rules.md, 5b). Money for such a line is parked until the fine takes the line.
+"""Payments for adopted lines: export lines that a restored database has taken over from Kafka and
+that still wait for their fines (rules.md, 5b). A payment for an adopted line is parked until the
+fine has taken the line, which means that the fine counts as exported again.
 """
 
 from ..core.adopted import AdoptedLine, payments_for
@@ -10,8 +11,8 @@ from ..core.workspace import Workspace
 
 
 def owed_on_line(workspace: Workspace, key: LineKey) -> int:
-    """Returns what is left of a line that waits after all money that is parked for its fine, in
-    minor units; 0 if no such line waits, or if its export closes the fine.
+    """Returns how much of an adopted line that waits is left unpaid by the payments that are parked
+    for its fine, in minor units; 0 if no such line waits, or if its export closes the fine.
     """
     line = workspace.adopted.get(key)
     if line is None or line not in workspace.adopted.of(line.fine) or line.closes:
@@ -20,8 +21,9 @@ def owed_on_line(workspace: Workspace, key: LineKey) -> int:
 
 
 def has_effect(workspace: Workspace, payment: Payment) -> bool:
-    """Whether a payment was applied or noted, or will be: it is parked for a fine of which a line
-    waits, and nothing behind it takes it back. A reversal of it waits behind it.
+    """Whether a payment was applied or noted, or will be. A parked payment will be if an adopted
+    line of its fine waits, and no reversal of the payment is parked behind it. A reversal of such a
+    parked payment waits until the payment itself is decided.
     """
     if payment.state is not ItemState.PARKED or payment.fine_id is None:
         return payment.state in (ItemState.APPLIED, ItemState.NOTED)

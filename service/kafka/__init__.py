@@ -1,1 +1,3 @@
-"""Clients and topics of Kafka, with settings that were tested against faults of the brokers."""
+"""Makes the Kafka clients and topics of the service, with settings that were tested against failing
+brokers.
+"""

@@ -1,9 +1,11 @@
-"""The assignor of the consumer group: each topic's partitions are spread evenly over its members.
+"""The assignor of the consumer group, which decides which member reads which partitions: it spreads
+the partitions of each topic evenly over the members.
 
-The client's sticky assignor counts the partitions of all topics together. With four topics of
-twelve partitions it gives two whole topics to each of two members, and a busy topic is read by one
-of them alone. Name, version and user data are the client's, so that members of a release with that
-assignor may be in the same group: the leader calculates, whichever release it is.
+The Kafka client's own sticky assignor balances only the number of partitions of all topics
+together. With four topics of twelve partitions and two members, the client's assignor gives each
+member two whole topics, so that a single member has to read all of a busy topic. This assignor has
+the same name, version and user data as the client's, so that members with either of the two can be
+in one group; the group's leader calculates the assignment with its own.
 """
 
 from collections import defaultdict
@@ -25,8 +27,8 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """What a member of the group sends to the leader: its topics, and the partitions that it had in
-    its last generation.
+    """What a member of the group tells the group's leader: its topics, and the partitions that it
+    had in the latest generation (state between two rebalances) in which it took part.
     """
 
     topics: frozenset[str]
@@ -37,11 +39,14 @@ class GroupMember:
 def spread(
     partitions: Partitions, members: Mapping[str, GroupMember]
 ) -> dict[str, set[TopicPartition]]:
-    """Gives every partition of `partitions` (numbers by topic) to a member subscribed to its topic.
+    """Assigns every partition of `partitions` (partition numbers by topic) to a member that is
+    subscribed to the topic.
 
-    Two members of a topic differ by one partition of it at most. If all are subscribed to the same
-    topics, they differ by one partition in all, too. A partition stays with the member that had it
-    unless one of these demands that it moves. The same arguments give the same assignment.
+    Any two members that are subscribed to a topic get the same number of its partitions, or one
+    more or less. If all members are subscribed to the same topics, their total numbers of
+    partitions also differ by at most one. A partition stays with the member that had it unless the
+    even distribution requires that it moves. The same arguments always give the same assignment of
+    partitions.
     """
     owners = _previous_owners(members)
     held: dict[str, dict[str, list[int]]] = {}
@@ -87,15 +92,17 @@ def _filled(
 
 
 def shares(sizes: Sizes, held: Counts) -> dict[str, dict[str, int]]:
-    """The number of partitions of each member, by topic and member: even per topic and in all.
+    """Returns how many partitions each member gets, by topic and member: balanced for each topic
+    and in total.
 
-    Of a topic with n partitions each of its m members gets n // m, and n % m members get an extra
-    one. Who gets these is a minimum cost flow from topics to members. An extra partition costs
-    nothing where the member has it already and one move where it does not; an uneven load costs
-    more than all moves together.
+    If a topic has n partitions and m members, each member gets n // m of them, and n % m of the
+    members get one more. Which members get the extra partitions is calculated as a minimum cost
+    flow from topics to members. In this flow an extra partition costs nothing if the member already
+    has more than n // m partitions of the topic, and one move otherwise. An uneven total number of
+    partitions costs more than all moves together.
 
-    `sizes` are the partitions of each topic; `held` says how many of them each subscribed member
-    has now, 0 included. A topic without a member is not in the result.
+    `sizes` has the number of partitions of each topic, and `held` how many of them each subscribed
+    member has now, which may be 0. A topic to which no member is subscribed is not in the result.
     """
     topics = [topic for topic in sorted(sizes) if held[topic]]
     base = {topic: sizes[topic] // len(held[topic]) for topic in topics}
@@ -171,13 +178,15 @@ class _Extras:
 
 
 class EvenPartitionAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # the client has no types
-    """The client's protocol with `spread` as the leader's calculation."""
+    """The Kafka client's sticky assignor, except that the leader assigns with `spread`."""
 
     @classmethod
     def assign(
         cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Called by the client of the leader: the assignment of each member."""
+        """Returns the partitions of each member; the Kafka client calls it in the process that is
+        the group's leader.
+        """
         parsed = {name: _member(cls, metadata) for name, metadata in members.items()}
         topics = frozenset().union(*(member.topics for member in parsed.values()))
         known = {topic: cluster.partitions_for_topic(topic) for topic in sorted(topics)}
@@ -189,12 +198,14 @@ class EvenPartitionAssignor(StickyPartitionAssignor):  # type: ignore[misc]  # t
 
 
 def new_assignor(generation: Callable[[], int]) -> type[EvenPartitionAssignor]:
-    """An assignor class for a single consumer, whose generation of the group is `generation`.
+    """Returns an assignor class for one consumer; `generation` returns the group's generation in
+    which the consumer is.
 
-    The client keeps a member's previous assignment on the class: two consumers of a process that
-    share the class would each claim what the other one read. The client never says in which
-    generation that was. Without it the leader could not tell the claims of a member that was away
-    from those of the members that read the partitions now.
+    The client stores the consumer's previous partitions as an attribute of this class. If two
+    consumers in a process shared one class, each would claim the partitions of the other. The
+    client itself never tells the class in which generation the consumer had these partitions.
+    Without the generation the leader could not tell an outdated claim, of a member that was away,
+    from the claim of the member that reads the partition now.
     """
 
     class MemberAssignor(EvenPartitionAssignor):

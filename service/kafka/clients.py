@@ -1,10 +1,6 @@
-"""Makes, starts and ends Kafka clients, with settings that were tested against faults of the
-brokers.
-"""
+"""Makes, starts and closes Kafka clients; their settings were tested against failing brokers."""
 
 import asyncio
-import logging
-import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
+from pydantic import SecretStr
 
 from ..runtime.problems import Unavailable
 from ..runtime.waiting import is_cancelled
@@ -21,27 +18,14 @@ from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
 from . import header_names
 from .assignor import new_assignor
+from .causes import last_problem, why_unusable
 
 CLIENT_ID = "bursar-bridge"
 PARTITION_FETCH_BYTES_MAX = 1024 * 1024
+FETCH_WAIT_MS = 500
 STOP_SECONDS_MAX = 2
 # Of a producer: for its own end, then for its sender and its connections beside each other.
 HARD_CLOSE_SECONDS_MAX = 1
-
-# How the client logs that it cannot connect, and what the cause means; tried in this order, since
-# a message may hold several of these words.
-_CONNECTION_MESSAGE = re.compile(
-    r'Unable connect to "(?P<address>.+:\d+)": ?(?P<cause>.*)', re.DOTALL
-)
-_CAUSES = (
-    (r"CERTIFICATE_VERIFY_FAILED", "the broker's certificate is not accepted{}"),
-    (r"\[SSL|SSLError|\[X509", "there is no TLS session{}"),
-    (r"Sasl|SASL|Authentication", "the broker refuses the user{}"),
-    (r"Errno -\d+\]|gaierror|nodename", "the host cannot be resolved"),
-    (r"Errno 111\]|Connection refused|Connect call failed", "nobody listens there"),
-    (r"closed$", "the broker ends the connection: does BURSAR_KAFKA_PROTOCOL fit it?"),
-    (r"^$|Timeout", "the broker does not answer: does BURSAR_KAFKA_PROTOCOL fit it?"),
-)
 
 header_names.install()
 
@@ -49,25 +33,15 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClie
 
 
 class KafkaUnavailable(Unavailable):
-    """A client could not start. The text has the reason, which the client itself only logs."""
-
-
-class LastProblem(logging.Handler):
-    """Remembers the latest error line of the Kafka client, because its exceptions say less than its
-    log.
+    """Raised if a Kafka client could not start. The text of the exception has the reason, which the
+    client itself only writes to its log.
     """
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.text: str | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Remembers the first line of the text, shortened."""
-        self.text = record.getMessage().splitlines()[0][:300]
 
 
 def options(access: KafkaAccess) -> dict[str, object]:
-    """The options of every client. Raises OSError or ssl.SSLError for an unusable file."""
+    """Returns the options that every Kafka client of the service gets. Raises OSError or
+    ssl.SSLError if a certificate or key file cannot be used.
+    """
     common: dict[str, object] = {
         "bootstrap_servers": [
             server.strip() for server in access.kafka_bootstrap_servers.split(",")
@@ -78,17 +52,18 @@ def options(access: KafkaAccess) -> dict[str, object]:
         "security_protocol": access.kafka_protocol,
     }
     if access.kafka_protocol.startswith("SASL"):
-        assert access.kafka_password is not None, "the settings require it with SASL"
         common |= {
             "sasl_mechanism": access.kafka_mechanism,
             "sasl_plain_username": access.kafka_user,
-            "sasl_plain_password": access.kafka_password.get_secret_value(),
+            "sasl_plain_password": _secret(access.kafka_password),
         }
     if access.kafka_protocol.endswith("SSL"):
         common["ssl_context"] = create_ssl_context(
             cafile=_text(access.kafka_ca_file),
             certfile=_text(access.kafka_certificate_file),
             keyfile=_text(access.kafka_key_file),
+            # Without a password, a key that is encrypted would be asked for on the terminal.
+            password=_secret(access.kafka_key_password) or "",
         )
     return common
 
@@ -96,8 +71,8 @@ def options(access: KafkaAccess) -> dict[str, object]:
 def new_producer(
     access: KafkaAccess, request_bytes_max: int, batch_bytes_max: int
 ) -> AIOKafkaProducer:
-    """An idempotent producer. While brokers cannot be reached it waits without a limit, because a
-    delay is no failure.
+    """An idempotent producer. While no broker can be reached, the producer waits without a time
+    limit and does not fail, because a delay loses no record.
     """
     return AIOKafkaProducer(
         **options(access),
@@ -110,7 +85,9 @@ def new_producer(
 
 
 def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AIOKafkaConsumer:
-    """A member of the group, without a subscription yet; it never chooses an offset itself."""
+    """Returns a consumer for the group that has no subscription yet. The consumer never chooses an
+    offset itself: the caller has to seek.
+    """
 
     def generation() -> int:
         # A private name of the pinned client: a test holds that it is there.
@@ -134,13 +111,17 @@ def new_consumer(access: KafkaAccess, group_id: str, limits: IntakeLimits) -> AI
     return consumer
 
 
-def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaConsumer:
-    """A consumer that is a member of no group. `group_id` is the group whose committed offsets it
-    uses.
+def new_reader(
+    access: KafkaAccess, group_id: str | None = None, fetch_wait_ms: int = FETCH_WAIT_MS
+) -> AIOKafkaConsumer:
+    """Returns a consumer that does not join a group. The consumer can ask for the committed offsets
+    of the group `group_id`. If a broker has no new records, it answers a fetch after
+    `fetch_wait_ms` milliseconds.
     """
     return AIOKafkaConsumer(
         **options(access),
         group_id=group_id,
+        fetch_max_wait_ms=fetch_wait_ms,
         auto_offset_reset="none",
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -148,47 +129,34 @@ def new_reader(access: KafkaAccess, group_id: str | None = None) -> AIOKafkaCons
 
 
 def new_admin(access: KafkaAccess) -> AIOKafkaAdminClient:
-    """A client for topics and groups, not started yet."""
+    """Returns an administration client, with which topics and groups are read and topics created;
+    it is not started yet.
+    """
     return AIOKafkaAdminClient(**options(access))
 
 
 async def start(client: Client) -> Client:
-    """Starts a client; raises KafkaUnavailable with the cause if no broker can be used."""
-    last = LastProblem()
-    logger = logging.getLogger("aiokafka")
-    logger.addHandler(last)
-    started = False
-    try:
-        await client.start()
-        started = True
-    except (KafkaError, OSError) as problem:
-        raise KafkaUnavailable(why_unusable(problem, last.text)) from problem
-    finally:
-        logger.removeHandler(last)
-        if not started:
-            await close_client(client)
-    return client
-
-
-def why_unusable(problem: Exception, logged: str | None) -> str:
-    """Returns a sentence that says why no broker can be used.
-
-    `logged` is the last line that the client has logged, since its exceptions only say that no
-    broker was reached.
+    """Starts a client and returns it; raises KafkaUnavailable with the cause if no broker can be
+    used.
     """
-    match = _CONNECTION_MESSAGE.match(logged or "")
-    if match is None:
-        return f"{problem} ({logged})" if logged else str(problem)
-    cause = match["cause"].strip()
-    for pattern, words in _CAUSES:
-        if re.search(pattern, cause):
-            return f"{words.format(f' ({cause})')}: Kafka at {match['address']}"
-    return f"{cause}: Kafka at {match['address']}"
+    started = False
+    with last_problem() as last:
+        try:
+            await client.start()
+            started = True
+        except (KafkaError, OSError) as problem:
+            raise KafkaUnavailable(why_unusable(problem, last.text)) from problem
+        finally:
+            if not started:
+                await close_client(client)
+    return client
 
 
 @asynccontextmanager
 async def running(client: Client) -> AsyncIterator[Client]:
-    """A consumer or admin client that runs inside the block. Raises KafkaUnavailable."""
+    """Starts a consumer or administration client for the `async with` block, and closes it at the
+    end. Raises KafkaUnavailable.
+    """
     started = await start(client)
     try:
         yield started
@@ -197,17 +165,20 @@ async def running(client: Client) -> AsyncIterator[Client]:
 
 
 async def close_client(client: Client, seconds_max: int = STOP_SECONDS_MAX) -> None:
-    """Closes a consumer or admin client within `seconds_max` seconds, whatever its state."""
+    """Closes a consumer or administration client within `seconds_max` seconds, whatever state it is
+    in.
+    """
     ending = client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop()
     await _within(ending, seconds_max)
 
 
 async def hard_close(producer: AIOKafkaProducer) -> None:
-    """Ends a producer in any case. After a `stop` with a time limit alone, its sender task would
-    live on and send.
+    """Ends a producer for certain, even if the brokers do not answer. If the producer's `stop` were
+    only cancelled after a time limit, its background task would continue to send.
 
-    Records that were already given to the network may still arrive; readers drop them by their
-    sequence. If a broker does not answer, the call takes twice HARD_CLOSE_SECONDS_MAX.
+    Records that were already sent to the network may still reach the broker; if the next producer
+    sends them again, readers recognise the copies by the sequence number in the record. If a broker
+    does not answer, the call takes up to twice HARD_CLOSE_SECONDS_MAX seconds.
     """
     await _within(producer.stop(), HARD_CLOSE_SECONDS_MAX)
     # A private name of the pinned client: a test holds that it is there.
@@ -223,6 +194,10 @@ async def _within(ending: Awaitable[object], seconds_max: int) -> None:
     except asyncio.CancelledError:
         if is_cancelled():
             raise
+
+
+def _secret(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _text(path: Path | None) -> str | None:

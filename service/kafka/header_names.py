@@ -1,9 +1,11 @@
-"""Records whose header names are not UTF-8, which the Kafka client cannot read by itself.
+"""Makes records readable that have a header name which is not UTF-8; the Kafka client alone cannot
+read such records.
 
-Kafka allows any bytes as a header's name. The client decodes names as UTF-8 and raises in the
-middle of a producer's batch; the records behind it in that batch can then never be read, because
-each fetch begins with the whole batch. So a batch that raises is read again here, and its bad names
-come out as Python keeps undecodable file names: each bad byte as a lone surrogate
+Kafka brokers accept any bytes as the name of a header. The client decodes header names as UTF-8,
+and raises an error at the first record that has another name. The record and all behind it in the
+same producer's batch could then never be read, because each new fetch begins with the start of that
+batch. Therefore this module decodes a batch again on which the client raises an error. In header
+names it replaces each byte that is not UTF-8 by a lone surrogate, as Python does in file names
 (`surrogateescape`).
 """
 
@@ -21,17 +23,20 @@ _LOG_OVERHEAD_BYTES = 12  # base offset and length, before what the length count
 
 
 def install() -> None:
-    """Makes every consumer of this process read such records from now on.
+    """From the call on, every consumer of this process can read records whose header names are not
+    UTF-8.
 
-    The client offers no way to choose how records are read, so a name in its module is replaced.
-    The version of the client is fixed, and a test on a real broker fails if a newer version does
-    not have that name.
+    The client has no option for how records are decoded, so this function replaces a class in the
+    client's module by its own. The version of the client is pinned, and a test on a real broker
+    fails if a newer version no longer has the replaced class.
     """
     fetcher.MemoryRecords = TolerantRecords
 
 
 class TolerantRecords:
-    """The batches of one fetched partition, with the methods of the client's own class."""
+    """The producers' batches in one fetch of a partition; has the same methods as the client's
+    class that it replaces.
+    """
 
     def __init__(self, fetched: bytes) -> None:
         self._fetched = memoryview(fetched)
@@ -39,15 +44,15 @@ class TolerantRecords:
         self._position = 0
 
     def size_in_bytes(self) -> int:
-        """The size of what was fetched."""
+        """The number of bytes that were fetched."""
         return int(self._batches.size_in_bytes())
 
     def has_next(self) -> bool:
-        """Whether there is another batch."""
+        """Whether there is another batch that `next_batch` has not returned yet."""
         return bool(self._batches.has_next())
 
     def next_batch(self) -> "TolerantBatch | None":
-        """The next batch of a producer; None after the last one."""
+        """Returns the next batch; None after the last one."""
         batch = self._batches.next_batch()
         if batch is None:
             return None
@@ -58,8 +63,8 @@ class TolerantRecords:
 
 
 class TolerantBatch:
-    """One batch of a producer: the client's own object, and the bytes that are read again if that
-    object raises.
+    """One batch of a producer: the client's object for it, and the batch's bytes, which are decoded
+    again if that object raises an error.
     """
 
     def __init__(self, batch: Any, encoded: memoryview) -> None:

@@ -1,9 +1,11 @@
-"""Compares the topics of a cluster with what the service and a recovery rely on.
+"""Compares the settings of the topics with what the service, and the recovery of a restored
+database, need.
 
-The service works with a topic that keeps its records for a few days only, and nobody notices until
-a backup is restored and the records since then are gone. Therefore the settings are compared while
-they can still be corrected. The brokers answer with the settings in force, so that a default of the
-cluster counts like a setting of the topic.
+The service itself also works if a topic keeps its records for only a few days. Nobody notices such
+a short retention until an older backup is restored and the records since that backup have been
+deleted. Therefore this module compares the settings before a restore is needed, while they can
+still be corrected. The brokers report the settings that are in force for a topic, whether they were
+set for the topic or are defaults of the cluster.
 """
 
 import difflib
@@ -17,6 +19,7 @@ from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 
 from ..settings.access import KafkaAccess
 from .clients import new_admin, running
+from .rights import TopicRights, topic_rights
 from .topics import (
     DAY_MS,
     INPUTS,
@@ -30,30 +33,34 @@ from .topics import (
 )
 
 MISSING = "must exist; `bursar-bridge topics create` creates it"
+NO_RIGHT = "the service has no right to {} it"
 ALL_MISSING = (
     "no topic of the service is there with the prefix {}{}: correct the prefix; if it is right, "
     "and the user may see the topics, `bursar-bridge topics create` creates them"
 )
 PREFIXES_NAMED_MAX = 3
-UNSEEN = "its settings cannot be compared: give the service the right to describe them ({})"
+UNREADABLE = "its settings cannot be compared: give the service the right to describe them ({})"
 RIGHT = "DescribeConfigs on the topic"
 # Records of these topics may have no key, and brokers refuse such a record for a compacted topic.
 MAY_LACK_KEYS = frozenset({"rejected.v1", "operator-action.v1"})
 
 
 class Concern(StrEnum):
-    """What a difference endangers: the work of the service, or the recovery of a database that was
-    restored. `UNKNOWN`: the settings cannot be seen.
+    """What is in danger because of a wrong setting of a topic: the work of the service (`SERVICE`),
+    or the recovery of a restored database (`RECOVERY`). `RIGHT` means that the service cannot work
+    because it lacks a right to the topic. `UNKNOWN` means that the service may not see the topic's
+    settings.
     """
 
     SERVICE = "service"
+    RIGHT = "right"
     RECOVERY = "recovery"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A topic that lacks or contradicts a required setting; `rule` says what is required."""
+    """A topic that is not as the service needs it; `rule` says what is required."""
 
     topic: str
     rule: str
@@ -66,11 +73,12 @@ class Difference:
 async def check_topics(
     access: KafkaAccess, prefix: str, oldest_backup_days: int = OLDEST_BACKUP_DAYS
 ) -> tuple[Difference, ...]:
-    """Returns the topics that are missing, lack a required setting, or cannot be described.
+    """Returns a Difference for each topic that does not exist, has a wrong setting, may not be used
+    by the service, or whose settings the service may not see.
 
-    If none of them is there, the prefix is the difference.
-    `oldest_backup_days` is the age of the oldest backup from which a recovery must be possible. A
-    retention that is longer and a size limit that is higher are no differences. Raises
+    If no topic of the service exists with this prefix, the only Difference returned is about the
+    prefix. `oldest_backup_days` is the age in days of the oldest backup from which a recovery must
+    be possible. A longer retention or a higher size limit than required is not reported. Raises
     KafkaUnavailable.
     """
     names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
@@ -79,9 +87,15 @@ async def check_topics(
         present = names.keys() & listed
         if not present:
             return (_other_prefix(prefix, listed),)
-        settings, unseen = await _settings(admin, sorted(present))
+        settings, unreadable = await _settings(admin, sorted(present))
+        rights = await topic_rights(admin, sorted(names))
     missing = [
-        Difference(topic, MISSING, Concern.SERVICE) for topic in names if topic not in present
+        Difference(topic, MISSING, Concern.SERVICE) for topic in names if rights[topic].is_missing
+    ]
+    forbidden = [
+        Difference(topic, NO_RIGHT.format(right), Concern.RIGHT)
+        for topic, contract in names.items()
+        for right in missing_rights(contract, rights[topic])
     ]
     differences = [
         Difference(topic, rule, concern)
@@ -89,9 +103,23 @@ async def check_topics(
         for concern, rule in broken_rules(names[topic], settings[topic], oldest_backup_days)
     ]
     unknown = [
-        Difference(topic, UNSEEN.format(right), Concern.UNKNOWN) for topic, right in unseen.items()
+        Difference(topic, UNREADABLE.format(right), Concern.UNKNOWN)
+        for topic, right in unreadable.items()
     ]
-    return (*missing, *differences, *unknown)
+    return (*missing, *forbidden, *differences, *unknown)
+
+
+def missing_rights(contract: str, rights: TopicRights) -> Iterator[str]:
+    """Yields the operations, `read` or `write to`, for which the service lacks a right that it
+    needs on a contract's topic. The service also has to read its own output topics, to notice that
+    an older database was restored.
+    """
+    if rights.is_missing:
+        return
+    if not rights.may_read:
+        yield "read"
+    if contract in OUTPUTS and not rights.may_write:
+        yield "write to"
 
 
 def _other_prefix(prefix: str, listed: Collection[str]) -> Difference:
@@ -123,23 +151,24 @@ async def _settings(
         return {}, {}
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
     settings: dict[str, Mapping[str, str]] = {}
-    unseen: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     for response in await admin.describe_configs(asked):
         for code, _, _, name, entries in response.resources:
             error = for_code(code)
             if error is NoError:
                 settings[name] = {entry[0]: entry[1] for entry in entries}
             elif error is not UnknownTopicOrPartitionError:
-                unseen[name] = f"{RIGHT}; the broker says {error.__name__}"
-    return settings, unseen
+                unreadable[name] = f"{RIGHT}; the broker says {error.__name__}"
+    return settings, unreadable
 
 
 def broken_rules(
     contract: str, settings: Mapping[str, str], oldest_backup_days: int
 ) -> Iterable[tuple[Concern, str]]:
-    """Returns the rules that the settings of a contract's topic break, each with what is in danger.
+    """Returns the rules that the settings of a contract's topic break, each with the Concern that
+    says what is in danger.
 
-    A setting that is missing from `settings` is taken to be right.
+    A setting that `settings` does not have is taken to be right.
     """
     yield from _rules_of_recovery(contract, settings, oldest_backup_days)
     yield from _rules_of_records(contract, settings)

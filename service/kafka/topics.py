@@ -1,11 +1,13 @@
-"""The topics: their names, the settings that each must have (contracts.md, 0 and 6), and their
-creation. `topic_settings.py` compares the topics that exist with them.
+"""The Kafka topics of the service: their names, the settings that each must have (contracts.md, 0
+and 6), and their creation. The module `topic_settings.py` compares existing topics with these
+settings.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
 from statistics import multimode
 
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidPartitionsError,
@@ -44,6 +46,9 @@ KEPT_AS_RECORD = frozenset({"export-batch.v1", "export-manifest.v1", "operator-a
 
 # New topics, if there are no others yet.
 PARTITIONS = 12
+# A broker learns of a new topic from the controller.
+SHOWN_AFTER_MS = 100
+SHOWN_QUESTIONS_MAX = 100
 _WORDS = {
     InvalidReplicationFactorError: "--replication: must be at most the number of brokers",
     InvalidPartitionsError: "--partitions: is not a number that the broker takes",
@@ -53,14 +58,15 @@ _WORDS = {
 
 
 class TopicNotCreated(OperatorError):
-    """The broker has not created a topic; the text has its reason."""
+    """Raised if the broker refused to create a topic; the text has the broker's reason."""
 
 
 def days_kept(contract: str, oldest_backup_days: int) -> int:
-    """Returns for how many days at least a contract's topic must keep its records.
+    """Returns the least number of days for which a contract's topic must keep its records.
 
-    A database that is restored from a backup is brought up to date from what the topics have had
-    since; `oldest_backup_days` is the age of the oldest backup for which that must be possible.
+    A database that was restored from a backup is brought up to date from the records that the
+    topics have received since then. `oldest_backup_days` is the age in days of the oldest backup
+    for which that must be possible.
     """
     return max(RECORD_DAYS if contract in KEPT_AS_RECORD else 0, oldest_backup_days)
 
@@ -68,11 +74,12 @@ def days_kept(contract: str, oldest_backup_days: int) -> int:
 def settings_of(
     contract: str, replication: int, oldest_backup_days: int = OLDEST_BACKUP_DAYS
 ) -> dict[str, str]:
-    """Returns the settings of a contract's topic by the broker's names for them.
+    """Returns the settings with which a contract's topic is created, by the broker's names of the
+    settings.
 
-    Each setting that matters is named, because the brokers' defaults may be anything. Records are
-    kept for twice the age of the oldest backup: a backup is not restored on the day on which
-    somebody begins to need it.
+    The result has every setting that matters to the service, because the defaults of the brokers
+    differ. Records are kept for at least twice the age of the oldest backup, because some time
+    passes until a backup is restored and the records since then are read again.
     """
     usual_days = RECORD_DAYS if contract in KEPT_AS_RECORD else USUAL_DAYS
     days = max(usual_days, 2 * oldest_backup_days)
@@ -88,16 +95,18 @@ def settings_of(
 
 
 def timestamp_type(contract: str) -> str:
-    """Returns whose time the records of a contract's topic have.
+    """Returns whether the records of a contract's topic have the broker's time (`LogAppendTime`) or
+    the sender's (`CreateTime`).
 
-    With the producer's own time in an output topic, a clock that is ahead makes the broker refuse
-    records. In an input topic the sender's time is that of a record without `ce_time`.
+    Output topics have the broker's time, because a broker refuses records whose time is ahead of
+    its own clock. Input topics have the sender's time, because it serves as the time of the event
+    if a record has no `ce_time`.
     """
     return "LogAppendTime" if contract in OUTPUTS else "CreateTime"
 
 
 def bytes_max(contract: str) -> int:
-    """Returns the size that the largest record of a contract's topic may have."""
+    """Returns the size limit in bytes for a record of a contract's topic."""
     return LARGE_BYTES if contract in LARGE else USUAL_BYTES
 
 
@@ -108,11 +117,12 @@ async def create_topics(
     replication: int | None = None,
     oldest_backup_days: int = OLDEST_BACKUP_DAYS,
 ) -> tuple[str, ...]:
-    """Creates the topics that are missing and returns their names; others stay as they are.
+    """Creates the topics that are missing and returns their names; existing topics are not changed.
 
-    A new topic has as many partitions and copies as most of the topics that exist, unless the
-    caller says how many. Records are kept as `settings_of` says. Raises KafkaUnavailable,
-    TopicNotCreated.
+    Waits until the broker lists the new topics, so that a client that asks for them afterwards
+    finds them. A new topic gets as many partitions and copies as most existing topics of the
+    service have, unless the caller gives the numbers. A new topic gets the settings that
+    `settings_of` returns. Raises KafkaUnavailable, TopicNotCreated.
     """
     names = {prefix + name: name for name in (*INPUTS, *OUTPUTS)}
     async with running(new_admin(access)) as admin:
@@ -130,7 +140,20 @@ async def create_topics(
         ]
         if not missing:
             return ()
-        return tuple(_created((await admin.create_topics(missing)).topic_errors))
+        created = tuple(_created((await admin.create_topics(missing)).topic_errors))
+        await _until_shown(admin, created)
+        return created
+
+
+async def _until_shown(admin: AIOKafkaAdminClient, created: Collection[str]) -> None:
+    """Waits until the broker shows the topics: it says a little earlier that they are created.
+
+    That it never shows them is no error: with several brokers another one may be asked next.
+    """
+    for _ in range(SHOWN_QUESTIONS_MAX):
+        if set(created) <= set(await admin.list_topics()):
+            return
+        await asyncio.sleep(SHOWN_AFTER_MS / 1_000)
 
 
 def _usual(numbers: Iterable[int]) -> int | None:

@@ -1,1 +1,3 @@
-"""The wire: records to events and changes to records. The only place that knows the JSON."""
+"""Turns Kafka records into events, and changes of the ledger into records; no other package knows
+their JSON.
+"""

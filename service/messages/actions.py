@@ -1,8 +1,8 @@
-"""What a person has decided, as a record for Kafka (contracts.md, 7).
+"""Encodes the decision of an operator as a record for Kafka (contracts.md, 7).
 
-The record repeats what the table `operator_action` has, except for the texts that people wrote: the
-reason and the name of the operator. From these records the decisions can be made again on an older
-database.
+The record has everything of a row of the table `operator_action` except the texts that people
+wrote: the reason and the operator's name. After an older database was restored, an operator can
+make the decisions again by these records.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ CE_ID_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """A decision as it is published.
+    """A decision of an operator, as it is published.
 
-    `subject` names what was decided about, and `details` what was decided beside the action itself;
-    it is empty if the action says all. `institution_id` is None if it is not known. `recorded_at`
-    is aware and in UTC.
+    `subject` names what the operator decided about, and `details` has the particulars of the
+    decision; it is empty if the action alone says everything. `institution_id` is None if the
+    decision concerns no known institution. `recorded_at` is an aware datetime in UTC.
     """
 
     action_id: int
@@ -35,10 +35,10 @@ class OperatorAction:
 
 
 def encode_operator_action(action: OperatorAction, ce_source: str) -> Message:
-    """The operator-action record of a decision.
+    """Returns the operator-action record of a decision.
 
-    Its `ce_id` is made of the value, because numbers are given out again after an older database
-    was restored.
+    The record's `ce_id` is a hash of its value and not the `action_id`, because the same action ids
+    are used again after an older database was restored.
     """
     members: Members = {"action_id": action.action_id, "action": action.action}
     if action.institution_id is not None:

@@ -1,8 +1,9 @@
-"""What happened, as records for Kafka (contracts.md, 5 and 7).
+"""Encodes changes of the ledger and rejections as records for Kafka (contracts.md, 5 and 7).
 
-All are CloudEvents in binary mode. Money has exactly the currency's decimals, times are UTC with
-`Z`, and an optional member is absent, never null. `ce_time` is when the event was recorded here; a
-repeat has the same `ce_id`.
+All records made here are CloudEvents in binary mode. Amounts have exactly the currency's number of
+decimals, times are in UTC with `Z`, and an optional member without a value is left out instead of
+being null. `ce_time` is when this service recorded the event; an event that is sent again has the
+same `ce_id`.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from ..core.changes import Transaction
 from ..core.events import Rejection
 from ..core.ledger import (
     Account,
-    Cause,
     ExportRef,
     Fine,
     LibraryRef,
@@ -45,7 +45,7 @@ _JSON_HEADER: Header = ("content-type", JSON)
 
 
 class Message(NamedTuple):
-    """A record for Kafka without its topic."""
+    """A record for Kafka, without the name of its topic."""
 
     key: bytes | None
     value: bytes | None
@@ -55,7 +55,9 @@ class Message(NamedTuple):
 def headers_of(
     contract: str, ce_id: bytes, ce_source: str, time: datetime, subject: bytes, key: bytes
 ) -> Headers:
-    """The headers of an event of `contract` (such as "loan-closed.v1"), but its content-type."""
+    """Returns the headers of an event of `contract` (such as "loan-closed.v1"), except
+    content-type.
+    """
     return (
         *attributes(contract, ce_id, ce_source, instant_bytes(time)),
         ("ce_subject", subject),
@@ -64,7 +66,7 @@ def headers_of(
 
 
 def attributes(contract: str, ce_id: bytes, ce_source: str, time: bytes) -> Headers:
-    """The attributes that every CloudEvent has, as headers; `time` is RFC 3339."""
+    """Returns as headers the attributes that every CloudEvent has; `time` is a text by RFC 3339."""
     source, kind = _source_and_type(ce_source, contract)
     return _SPECVERSION, ("ce_id", ce_id), source, kind, ("ce_time", time)
 
@@ -75,46 +77,53 @@ def _source_and_type(ce_source: str, contract: str) -> tuple[Header, Header]:
 
 
 def trace_of(traceparent: str | None) -> Headers:
-    """Returns the header of a trace context, or none if the record has no trace context."""
+    """Returns the header `traceparent`, or no header if the record has no trace context."""
     return () if traceparent is None else (("traceparent", traceparent.encode()),)
 
 
 @lru_cache(maxsize=64)  # a poll's transactions share one instant
 def instant_bytes(time: datetime) -> bytes:
-    """An aware time as RFC 3339 in UTC, with microseconds if there are any, as in the JSON."""
+    """Returns an aware time as a text by RFC 3339 in UTC, in the same form as in the JSON."""
     return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat()}Z".encode()
 
 
 def json_bytes(members: Members) -> bytes:
-    """The members as JSON; their times have to be aware and in UTC."""
+    """Returns the members as JSON; datetimes among them have to be aware and in UTC."""
     return orjson.dumps(members, option=orjson.OPT_UTC_Z)
 
 
 def encode_balance_changed(
     transaction: Transaction, recorded_at: datetime, ce_source: str
 ) -> Message:
-    """The balance-changed record of a transaction; `recorded_at` is aware and in UTC."""
-    institution_id, patron_id, currency = transaction.after.key
-    transaction_id = transaction.transaction_id
-    key = f"{institution_id}/{patron_id}".encode()
+    """Returns the balance-changed record of a ledger transaction; `recorded_at` is aware and in
+    UTC.
+    """
+    key = key_of(transaction)
+    subject = b"%b/%b" % (key, transaction.after.key.currency.encode())
+    ce_id = transaction.transaction_id.encode()
     headers = (
-        *headers_of(
-            "balance-changed.v1",
-            transaction_id.encode(),
-            ce_source,
-            recorded_at,
-            b"%b/%b" % (key, currency.encode()),
-            key,
-        ),
-        _JSON_HEADER,
+        *balance_changed_headers(ce_id, ce_source, recorded_at, subject, key),
         *trace_of(transaction.traceparent),
     )
-    members = _balance_changed(transaction, transaction_id, recorded_at)
-    return Message(key, json_bytes(members), headers)
+    return Message(key, balance_changed_value(transaction, recorded_at), headers)
+
+
+def key_of(transaction: Transaction) -> bytes:
+    """Returns the Kafka key of a transaction's record, `institution/patron`."""
+    institution_id, patron_id, _ = transaction.after.key
+    return f"{institution_id}/{patron_id}".encode()
+
+
+def balance_changed_headers(
+    ce_id: bytes, ce_source: str, recorded_at: datetime, subject: bytes, key: bytes
+) -> Headers:
+    """Returns the headers of a transaction's record, except its trace context."""
+    common = headers_of("balance-changed.v1", ce_id, ce_source, recorded_at, subject, key)
+    return (*common, _JSON_HEADER)
 
 
 def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str) -> Message:
-    """The loan-closed record of a loan; its `ce_id` is made of institution and loan."""
+    """Returns the loan-closed record of a loan; its `ce_id` is `institution/loan`."""
     key = f"{closed.institution_id}/{closed.patron_id}".encode()
     ce_id = f"{closed.institution_id}/{closed.loan_id}".encode()
     members: Members = {
@@ -133,15 +142,17 @@ def encode_loan_closed(closed: LoanClosed, recorded_at: datetime, ce_source: str
 def encode_rejected(
     rejection: Rejection, rejected_at: datetime, ce_source: str, *, is_another: bool = False
 ) -> Message:
-    """The rejected record for a rejection, with the key and the value as they came.
+    """Returns the record for `rejected.v1` of a rejected record, with the original key and value.
 
     If the value has more than 512 KiB, only its first 64 KiB are kept. Of the original headers,
-    traceparent and content-type are kept; a content-type of structured mode becomes JSON, because a
-    reader would otherwise take the original for the event itself.
+    traceparent and content-type are kept; a content-type of structured mode is replaced by that of
+    JSON, because a reader would otherwise take the rejected value for the CloudEvent itself.
 
-    `ce_id` is made of the record's place. `is_another` says that the place had another record
-    before, in a topic of the same name that was deleted since: then a digest of the content is
-    added. It is not added otherwise, because release 0.3.0 knows records by their places alone.
+    `ce_id` consists of the topic, partition and offset of the rejected record. `is_another` says
+    that another record was rejected at the same topic, partition and offset before, because the
+    topic was deleted and made anew; then a digest of the content is added to `ce_id`. The first
+    record at a topic, partition and offset gets no digest in its `ce_id`, because release 0.3.0
+    identifies records by these three alone.
     """
     origin, when = rejection.origin, instant_bytes(rejected_at)
     ce_id = f"{origin.topic}/{origin.partition}/{origin.offset}".encode()
@@ -167,13 +178,20 @@ def _digest(key: bytes, value: bytes) -> bytes:
     return sha256(b"%d:" % len(key) + key + value).hexdigest()[:16].encode()
 
 
-def _balance_changed(
-    transaction: Transaction, transaction_id: str, recorded_at: datetime
-) -> Members:
+def balance_changed_value(transaction: Transaction, recorded_at: datetime) -> bytes:
+    """Returns the JSON value of a transaction's balance-changed record."""
     before, after = transaction.before, transaction.after
     institution_id, patron_id, currency = after.key
     amount = format_of(currency)
-    return {
+    entry: Members = {
+        "transaction_id": transaction.transaction_id,
+        "type": transaction.label,
+        "kind": transaction.kind._value_,  # quicker than `value`, which a descriptor computes
+        "amount": amount(transaction.amount),
+    }
+    if transaction.comment is not None:
+        entry["comment"] = transaction.comment
+    members: Members = {
         "institution_id": institution_id,
         "patron_id": patron_id,
         "currency": currency,
@@ -185,18 +203,14 @@ def _balance_changed(
             "active": amount(transaction.active_change),
             "transferred": amount(transaction.transferred_change),
         },
-        "transaction": {
-            "transaction_id": transaction_id,
-            "type": transaction.label,
-            "kind": transaction.kind.value,
-            "amount": amount(transaction.amount),
-            **_present(comment=transaction.comment),
-        },
+        "transaction": entry,
         "fine": _fine(transaction.fine, amount),
         "occurred_at": transaction.occurred_at,
         "recorded_at": recorded_at,
-        **_reference(transaction.cause),
     }
+    if transaction.cause is not None:
+        members |= _reference(transaction.cause)
+    return json_bytes(members)
 
 
 def _balance(account: Account, amount: Format) -> Members:
@@ -208,29 +222,30 @@ def _balance(account: Account, amount: Format) -> Members:
 
 
 def _fine(fine: Fine, amount: Format) -> Members:
-    facts = fine.facts
-    return {
+    facts, total = fine.facts, fine.amount
+    members: Members = {
         "fine_id": facts.fine_id,
         "type": facts.type,
-        "amount": amount(fine.amount),
-        "status": fine.status.value,
+        "amount": amount(total),
+        "status": fine.status._value_,
         "remaining": amount(fine.remaining),
         "outstanding_at_bursar": amount(fine.outstanding),
-        "considered": fine.considered.value,
-        **_present(
-            amount_created=None if fine.amount == facts.amount else amount(facts.amount),
-            credit_of=facts.credit_of,
-            bursar_transaction_id=fine.bursar_transaction_id,
-            status_code=fine.status_code,
-        ),
+        "considered": fine.considered._value_,
     }
+    if total != facts.amount:
+        members["amount_created"] = amount(facts.amount)
+    if facts.credit_of is not None:
+        members["credit_of"] = facts.credit_of
+    if fine.bursar_transaction_id is not None:
+        members["bursar_transaction_id"] = fine.bursar_transaction_id
+    if fine.status_code is not None:
+        members["status_code"] = fine.status_code
+    return members
 
 
-def _reference(cause: Cause) -> Members:
-    """The member that names the cause of a transaction; none for a fine that was created."""
+def _reference(cause: PaymentRef | LibraryRef | ExportRef) -> Members:
+    """The member that names the cause of a transaction."""
     match cause:
-        case None:
-            return {}
         case PaymentRef():
             payment = _present(
                 source=cause.source,

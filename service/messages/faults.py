@@ -1,4 +1,6 @@
-"""What is said of a record that is rejected: the rule that it breaks, and its institution."""
+"""Finds what is said of a rejected record: the rule that it breaks, and the institution that it
+names.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +11,9 @@ _INSTITUTION = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 
 
 def institution_named(body: object) -> str | None:
-    """The institution that a rejected record names in its data, in binary or structured mode."""
+    """Returns the institution id in the data of a rejected record, in binary or structured mode, if
+    it has one.
+    """
     for data in (body, body.get("data") if isinstance(body, dict) else None):
         institution_id = data.get("institution_id") if isinstance(data, dict) else None
         if isinstance(institution_id, str) and _INSTITUTION.fullmatch(institution_id):
@@ -27,6 +31,7 @@ _RULES: Mapping[str, str] = {
     "bool_type": "must be true or false",
     "enum": "must be {expected}",
     "model_type": "must be an object",
+    "dict_type": "must be an object",
     "tuple_type": "must be an array",
     "too_short": "must not be empty",
     "too_long": "must have at most {max_length} items",
@@ -35,7 +40,9 @@ _RULES: Mapping[str, str] = {
 
 
 def first_rule(error: ValidationError) -> str:
-    """The first fault as "member: rule"; a path has names of the contract and indexes only."""
+    """Returns the first broken rule as "member: rule"; the member's path has only names of the
+    contract and indexes, never a value.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(map(str, first["loc"])) or "data"
     rule = _RULES.get(first["type"], "is not as the contract says")

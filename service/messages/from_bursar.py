@@ -1,4 +1,4 @@
-"""The records that the bursar sends: the shape of each, and the event that it means."""
+"""The members of each record that the bursar sends, and the event that the record means."""
 
 from datetime import datetime
 from typing import Annotated
@@ -38,7 +38,9 @@ FileDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class WireBursarPayment(Wire):
-    """What the bursar reports on a fine (bursar-payment.v1): money, a reversal or a status."""
+    """A record of bursar-payment.v1, by which the bursar reports a payment, a write-off, a reversal
+    or a status.
+    """
 
     institution_id: Institution
     source: Id
@@ -56,7 +58,7 @@ class WireBursarPayment(Wire):
     patron_id: Id | None = None
 
     def event(self, time: datetime, origin: Origin, reading: Reading) -> BursarPayment:
-        """Returns the payment, write-off, reversal or status of the record. Raises Fault."""
+        """Returns the payment, write-off, reversal or status that is reported. Raises Fault."""
         self._check_members()
         amount = None
         if self.amount is not None and self.currency is not None:
@@ -145,13 +147,13 @@ class WireBursarPayment(Wire):
 
 
 class WireRefusedLine(Wire):
-    """A line of a batch that the bursar does not accept, and why."""
+    """An exported fine that the bursar does not accept, and the reason."""
 
     bursar_transaction_id: LineId
     reason: ReasonText
 
     def parts(self, index: int, reading: Reading) -> tuple[str, str]:
-        """The id of the line, and why it is refused. Raises Fault."""
+        """Returns the bursar transaction id of the refused fine and the reason. Raises Fault."""
         reason = reading.text("refused_lines.reason", self.reason, REASON_CHARACTERS_MAX)
         if not reason:
             raise_schema(f"refused_lines.{index}.reason", "must not be empty")
@@ -159,14 +161,20 @@ class WireRefusedLine(Wire):
 
 
 class WireControl(Wire):
-    """How many fines the bursar has loaded, and their sum in the currency of the batch."""
+    """How many fines of a batch the bursar has loaded, and their sum in the batch's currency."""
 
     count: Count
     total: Money
 
+    def checked(self) -> tuple[int, str]:
+        """Returns the number of fines, and the sum as a text. Raises Fault."""
+        return self.count, total("control.total", self.total)
+
 
 class WireExportResponse(Wire):
-    """Whether the bursar accepts a batch (export-response.v1)."""
+    """A record of export-response.v1: whether the bursar accepts a batch, refuses it or refuses
+    some of its fines.
+    """
 
     institution_id: Institution
     source: Id
@@ -182,10 +190,11 @@ class WireExportResponse(Wire):
     responded_at: Instant
 
     def event(self, time: datetime, origin: Origin, reading: Reading) -> ExportResponse:
-        """Returns the answer to a batch. Raises Fault.
+        """Returns the bursar's answer to a batch. Raises Fault.
 
-        The control total stays a text, because only the batch says its currency and so the number
-        of decimals. The digest takes it as a number: 1.50 and 1.5 are the same content.
+        The control total stays a text, because its number of decimals depends on the batch's
+        currency, which the record does not have. For the digest of the record, 1.50 and 1.5 are the
+        same total.
         """
         reason = reading.text_or_none("reason", self.reason, REASON_CHARACTERS_MAX)
         if self.outcome is ResponseOutcome.REFUSED and reason is None:
@@ -195,17 +204,12 @@ class WireExportResponse(Wire):
         refused_lines = tuple(
             line.parts(index, reading) for index, line in enumerate(self.refused_lines or ())
         )
-        control = None if self.control is None else total("control.total", self.control.total)
+        control = None if self.control is None else self.control.checked()
         key = reading.source_key(self.institution_id, self.source, "response_id", self.response_id)
         batch = BatchKey(self.institution_id, self.profile, self.batch_number)
-        facts = (
-            self.outcome,
-            reason,
-            refused_lines,
-            None if self.control is None else self.control.count,
-        )
-        number = control.rstrip("0").rstrip(".") if control and "." in control else control
-        digest = digest_of("export-response", *key, *batch, *facts, number, self.responded_at)
+        facts = (self.outcome, reason, refused_lines)
+        content = (*facts, *_content(control))
+        digest = digest_of("export-response", *key, *batch, *content, self.responded_at)
         earlier = reading.earlier_digest(digest, lambda it: self.event(time, origin, it).digest)
         return ExportResponse(
             key,
@@ -218,3 +222,10 @@ class WireExportResponse(Wire):
             earlier_digest=earlier,
             cuts=reading.cuts,
         )
+
+
+def _content(control: tuple[int, str] | None) -> tuple[int | None, str | None]:
+    if control is None:
+        return None, None
+    count, text = control
+    return count, text.rstrip("0").rstrip(".") if "." in text else text

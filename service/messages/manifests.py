@@ -1,8 +1,8 @@
-"""Manifests of batches as they were published, read again to adopt batches that a restored database
-does not know (contracts.md, 6).
+"""Reads manifests from the topic in which the service published them, to adopt batches that a
+restored database does not know (contracts.md, 6).
 
-What this service has published is read as strictly as what others send: a manifest that does not
-say everything, or whose totals are not those of its lines, is not adopted.
+The service's own manifests are read as strictly as records of others: if a required member is
+missing, or the totals are not those of the lines, the batch is not adopted.
 """
 
 from typing import Annotated
@@ -30,7 +30,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class UnreadableManifest(ValueError):
-    """A record that is no manifest from which its batch can be adopted; the text says why."""
+    """A record from which no batch can be adopted, because it is not a complete manifest; the text
+    says why.
+    """
 
 
 class _Member(BaseModel):
@@ -38,7 +40,7 @@ class _Member(BaseModel):
 
 
 class PublishedLine(_Member):
-    """A line as its manifest has it; `amount` is a text in major units."""
+    """An exported fine in a published manifest; `amount` is a text in major units."""
 
     bursar_transaction_id: Digits
     fine_id: Text
@@ -70,7 +72,9 @@ class _HeldBack(_Member):
 
 
 class PublishedManifest(_Member):
-    """A manifest as it was published. Amounts are texts in major units, times are aware."""
+    """A manifest as it was published in its topic. Amounts are texts in major units, and times are
+    aware datetimes.
+    """
 
     institution_id: Digits
     profile: Text
@@ -93,21 +97,21 @@ class PublishedManifest(_Member):
 
     @property
     def key(self) -> BatchKey:
-        """The identity of the batch."""
+        """Returns institution, profile and number of the batch."""
         return BatchKey(self.institution_id, self.profile, self.batch_number)
 
     @property
     def minor_total(self) -> int:
-        """The sum of the lines in minor units."""
+        """Returns the manifest's total of all fines in minor units."""
         return parse_sum(self.total, self.currency)
 
     def amounts(self) -> list[int]:
-        """The amounts of the lines in minor units, in their order."""
+        """Returns the amounts of the exported fines in minor units, in the manifest's order."""
         return [parse_sum(line.amount, self.currency) for line in self.lines]
 
     def terms(self) -> Terms | None:
-        """The terms that the fines of the batch keep; None if the manifest does not say them, as
-        those of releases up to 0.6.0.
+        """Returns the terms that the fines of the batch keep; None if the manifest lacks them, as
+        manifests of releases up to 0.6.0 do.
         """
         published = self.published_terms
         if published is None:
@@ -129,7 +133,7 @@ class PublishedManifest(_Member):
 
 
 def read_manifest(value: bytes | None) -> PublishedManifest:
-    """Returns the manifest in the value of a record. Raises UnreadableManifest."""
+    """Returns the manifest in the value of a Kafka record. Raises UnreadableManifest."""
     try:
         manifest = PublishedManifest.model_validate_json(value or b"")
         amounts, total = manifest.amounts(), manifest.minor_total

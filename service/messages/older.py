@@ -1,8 +1,9 @@
-"""Records as releases up to 0.3.0 would read them.
+"""Encodes parked records in a form that releases up to 0.3.0 can read.
 
-Such a release may run beside this one while an installation is updated, and it sets parked records
-free as well. It ends if it cannot read a record that is parked. Therefore a record that only this
-release reads is parked in a form that both read; its own bytes stand beside it.
+While an installation is updated, a process of a release up to 0.3.0 may run beside this one, and it
+also tries parked records again. A process of a release up to 0.3.0 ends if it cannot read a parked
+record. A record that only this release can read is therefore parked in a form that the older one
+can read, too, and its original bytes are stored beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CE_SOURCE = "/parked"
 
 
 def for_older_releases(event: Parkable) -> tuple[bytes, Headers]:
-    """Returns value and headers of a record in binary mode that says what the event says."""
+    """Returns value and headers of a record in binary mode with the same meaning as the event."""
     contract = "fine-changed.v1" if isinstance(event, FineChanged) else "bursar-payment.v1"
     members = _of_change(event) if isinstance(event, FineChanged) else _of_payment(event)
     body = {name: member for name, member in members.items() if member is not None}

@@ -1,11 +1,13 @@
-"""The ids and texts of incoming records, and what is done to them (contracts.md, 1).
+"""Cleans and checks the ids and texts of incoming records (contracts.md, 1).
 
-An id is taken as it is or not at all, because somebody looks it up. A free text never keeps a
-record from being taken: catalogues have sorting marks, form feeds and marks of direction in their
-titles, and nobody at a desk can mend them. It is cleaned and cut instead.
+An id is either taken unchanged or makes the record rejected, because people and programs search by
+it. A free text never makes a record rejected: titles in catalogues contain sorting marks, form
+feeds and direction marks, and nobody at a library's desk can correct them. Free texts are cleaned,
+and cut to their maximum length if they are longer.
 
-Releases up to 0.3.0 cleaned less and rejected more. They have stored the digests of the texts as
-they read them, so a record that they would have read otherwise has a second digest.
+Releases up to 0.3.0 cleaned texts less and rejected more records. Releases up to 0.3.0 have stored
+digests of texts as they read them; a record whose texts they would have read differently therefore
+gets a second digest, by which it is recognised as a repeat.
 """
 
 import re
@@ -41,10 +43,10 @@ _LINE_BREAKS = str.maketrans("\t\n\r", "   ")
 
 
 def clean(text: str) -> str:
-    """Returns a free text in NFC and on one line, without what nobody can see.
+    """Returns a free text in Unicode's form NFC and on one line, without invisible characters.
 
-    Bidirectional controls and marks for sorting are dropped. Each run of white space, of other
-    control characters, lone surrogates and noncharacters becomes one blank.
+    Controls of the writing direction and marks for sorting are removed. Each sequence of white
+    space, other control characters, lone surrogates and noncharacters becomes one blank.
     """
     # No printable character is dropped. Blanks compose with nothing, so that the result is in NFC.
     if not text.isprintable():
@@ -53,13 +55,13 @@ def clean(text: str) -> str:
 
 
 def is_plain(value: str) -> bool:
-    """Whether a text has nothing but printable characters of ASCII. Most texts are so."""
+    """Whether a text consists only of printable ASCII characters. Most texts are so."""
     return value.isascii() and value.isprintable()
 
 
 def code(field: str, value: str) -> str:
-    """Returns a short code, such as the type of an identifier: in NFC, with a blank for each tab
-    and line break. Raises Fault: invalid_text.
+    """Returns a short code, such as the type of an identifier, in NFC and with a blank in place of
+    each tab and line break. Raises Fault: invalid_text.
     """
     if is_plain(value):
         return value
@@ -67,9 +69,11 @@ def code(field: str, value: str) -> str:
 
 
 def identifier_value(field: str, value: str, characters_max: int = ID_CHARACTERS_MAX) -> str:
-    """Returns an id in NFC, whatever stands at its ends. Raises Fault: invalid_text.
+    """Returns an id in Unicode's form NFC; white space at its ends is kept. Raises Fault:
+    invalid_text.
 
-    NFC may make a text longer. The length is checked again, because the id goes out in events.
+    The Unicode form NFC can make a text longer. The length is therefore checked again in NFC,
+    because the id is also sent in events, whose contracts limit its length.
     """
     if is_plain(value):
         return value
@@ -88,23 +92,23 @@ def _without_controls(field: str, value: str) -> str:
 
 
 def digest_of(*parts: object) -> bytes:
-    """The digest of an event: 32 bytes over its parts as one JSON array.
+    """Computes the digest of an event: 32 bytes of a hash of its parts, written as one JSON array.
 
-    The parts are all members of the contract after normalisation, without the envelope, so that the
-    same content has the same digest. Digests are stored. A member that a contract gets later may be
-    added only where it is present, because records that repeat from before would otherwise become
-    conflicts.
+    The parts are the normalised values of all members of the contract, without the envelope, so
+    that equal contents have equal digests. Digests are stored. A member that is added to a contract
+    later may be a part only of records that have it; otherwise repeats of older records would get
+    other digests and become conflicts.
     """
     return blake2b(orjson.dumps(parts), digest_size=32).digest()
 
 
 class Reading:
-    """Reads the ids and texts of one record, and notes what has become of its texts.
+    """Reads the ids and texts of one record, and notes what was done to its texts.
 
-    `cuts` names the members that were too long. `differs` says that an earlier release would have
-    read the content otherwise, or not at all, and `is_new_form` that it may not read the record.
-    `is_parked` says that the record was parked, perhaps by a release that allowed white space at
-    the ends of an id.
+    `cuts` names the members whose texts were too long and were cut. `differs` says that a release
+    up to 0.3.0 would have read the content differently or rejected it, and `is_new_form` that such
+    a release may be unable to read the record. `is_parked` says that the record was parked; a
+    release that allowed white space at the ends of ids may have done that.
     """
 
     cuts: tuple[str, ...] = ()
@@ -127,7 +131,9 @@ class Reading:
         return text[:characters_max].strip(" ")
 
     def text_or_none(self, field: str, value: str | None, characters_max: int) -> str | None:
-        """The free text of an optional member; None also if nothing is left of it."""
+        """Returns the free text of an optional member; None if the member is absent or nothing of
+        its text is left.
+        """
         if value is None:
             return None
         if text := self.text(field, value, characters_max):
@@ -136,7 +142,7 @@ class Reading:
         return None
 
     def identifier(self, field: str, value: str) -> str:
-        """Returns an id in NFC. Raises Fault: invalid_text."""
+        """Returns an id in Unicode's form NFC. Raises Fault: invalid_text."""
         if value.isprintable() and value.isascii() and value == value.strip():
             return value
         text = identifier_value(field, value)
@@ -146,11 +152,13 @@ class Reading:
         return text
 
     def identifier_or_none(self, field: str, value: str | None) -> str | None:
-        """The id in an optional member as `identifier` returns it, or None."""
+        """Returns the id in an optional member, checked as by `identifier`; None if the member is
+        absent.
+        """
         return None if value is None else self.identifier(field, value)
 
     def bursar_id_or_none(self, digits: str | None) -> str | None:
-        """A bursar transaction id as `bursar_id` returns it, or None."""
+        """Returns a bursar transaction id without leading zeros; None if the member is absent."""
         if digits is None:
             return None
         self.is_new_form = self.is_new_form or not may_be_a_line(digits)
@@ -159,17 +167,21 @@ class Reading:
     def source_key(
         self, institution_id: str, source: str, member: str, record_id: str
     ) -> SourceKey:
-        """Returns the identity of a record; `member` names the member with its id. Raises Fault."""
+        """Returns institution, source and id of a record, its identity; `member` is the name of the
+        id's member. Raises Fault.
+        """
         source = self.identifier("source", source)
         return SourceKey(institution_id, source, self.identifier(member, record_id))
 
     def earlier_digest(
         self, digest: bytes, digest_of_content: "Callable[[Reading], bytes]"
     ) -> bytes | None:
-        """The digest that releases up to 0.3.0 would have stored for this record, if it is another
-        one than `digest`. None also if they would have rejected the record.
+        """Returns the digest that releases up to 0.3.0 would have stored for this record, if it
+        differs from `digest`. Returns None also if releases up to 0.3.0 would have rejected the
+        record.
 
-        `digest_of_content` reads the content of the record by the reading that it is given.
+        `digest_of_content` computes the digest from the record's content with the Reading that it
+        is given.
         """
         if not self.differs:
             return None
@@ -181,7 +193,7 @@ class Reading:
 
 
 class ReadingOfParked(Reading):
-    """Reads a record that was parked."""
+    """Reads a record that was parked, perhaps by an earlier release."""
 
     is_parked = True
 

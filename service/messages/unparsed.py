@@ -1,4 +1,6 @@
-"""Bytes that cannot be parsed as they are: what is replaced in them, and what is found in them."""
+"""Works on bytes that the JSON parser cannot read: replaces what is allowed but beyond the parser,
+or searches them for an id.
+"""
 
 import re
 from unicodedata import normalize
@@ -23,7 +25,8 @@ _INSTITUTION_MEMBER = re.compile(rb'"institution_id"\s*:\s*"([1-9][0-9]{0,9})"')
 
 
 def readable(value: bytes) -> bytes:
-    """Returns JSON without the two things that are correct but beyond the parser.
+    """Returns the JSON with replacements for two things that are correct JSON but beyond the
+    parser.
 
     Members that are ignored may have them, and therefore they are replaced:
     - an escaped lone surrogate, which is no text, by a noncharacter, which no text may have either;
@@ -45,9 +48,11 @@ def _without_long_number(match: re.Match[bytes]) -> bytes:
 
 
 def changed_fine_in(contract: str, value: bytes | None) -> str | None:
-    """The fine id in the bytes of a fine-changed record on which the program fails, if any.
+    """Finds the fine id in the bytes of a fine-changed record on which the program fails; None if
+    there is none.
 
-    The record is not parsed. None for records of other contracts.
+    The bytes are searched without parsing them. The result is None for records of other contracts
+    than fine-changed.v1.
     """
     if contract != "fine-changed.v1" or value is None:
         return None
@@ -56,6 +61,8 @@ def changed_fine_in(contract: str, value: bytes | None) -> str | None:
 
 
 def institution_in(value: bytes | None) -> str | None:
-    """The institution id in the bytes of a record on which the program fails, if any."""
+    """Finds the institution id in the bytes of a record on which the program fails; None if there
+    is none.
+    """
     match = None if value is None else _INSTITUTION_MEMBER.search(value)
     return None if match is None else match[1].decode()

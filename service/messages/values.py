@@ -1,16 +1,17 @@
-"""The rules for the values of incoming records (contracts.md, 1).
+"""The rules for the values of members of incoming records (contracts.md, 1).
 
-Models check types, lengths and patterns; what they do not accept is `invalid_schema`. Members that
-a model does not define are ignored, and null for an optional member is the same as an absent one.
-The functions check what a type cannot say: what members require of each other, then amounts and
-currencies, then texts, in the order of precedence of rules.md, 3. They raise Fault, whose detail
-names the member and the rule, never the value.
+The models check types, lengths and patterns; a record that breaks these is rejected as
+`invalid_schema`. Members that a model does not define are ignored, and an optional member that is
+null counts as absent. The functions check what types cannot express, in the order of precedence of
+rules.md, 3: which members require each other, then amounts and currencies, then texts. The
+functions raise Fault, whose detail names the member and the rule, never the value.
 """
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, NoReturn
 
 from jiter import LosslessFloat
@@ -56,7 +57,9 @@ _WIDEST = "KWD"
 
 
 class Fault(Exception):
-    """A record breaks a rule. `reason` says which sort of rule, `detail` is "member: rule"."""
+    """A record breaks a rule and is to be rejected. `reason` is the code of the rejection, and
+    `detail` is "member: rule".
+    """
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -65,12 +68,19 @@ class Fault(Exception):
 
 
 def instant(text: object) -> datetime | None:
-    """The aware UTC time of an RFC 3339 text, cut off after microseconds; None for other texts.
+    """Returns the time of an RFC 3339 text as an aware datetime in UTC, without digits beyond
+    microseconds; None for any other text.
 
-    Leap seconds are not accepted: neither PostgreSQL nor Python has a second 60.
+    A leap second (second 60) is not accepted, because neither PostgreSQL nor Python can represent
+    it.
     """
     if not isinstance(text, str) or len(text) > _INSTANT_CHARACTERS_MAX:
         return None
+    return _instant_of(text)
+
+
+@lru_cache(maxsize=4_096)  # items are due at the end of a day, and a term is paid on few days
+def _instant_of(text: str) -> datetime | None:
     # Some versions of fromisoformat accept the hour 24; the format does not.
     if _INSTANT.fullmatch(text) is None:
         return None
@@ -81,10 +91,11 @@ def instant(text: object) -> datetime | None:
 
 
 def time_of_record(timestamp_ms: int | None) -> datetime:
-    """The aware UTC time of a record's timestamp in Kafka, in milliseconds since 1970.
+    """Returns a record's Kafka timestamp, in milliseconds since 1970, as an aware datetime in UTC.
 
-    A record without a timestamp is older than any other. Producers may set it to what they like: an
-    instant beyond all calendars is the last one that there is, and lies in the future like others.
+    A record without a timestamp gets the earliest possible time, so that every other record counts
+    as newer. Producers may set any timestamp; one that is later than a datetime can be becomes the
+    latest possible datetime, and counts as a time in the future.
     """
     if timestamp_ms is None or timestamp_ms < 0:
         return datetime.min.replace(tzinfo=UTC)
@@ -109,17 +120,18 @@ def _present(value: object) -> object:
 
 
 def bursar_id(digits: str) -> str:
-    """Returns a bursar transaction id without leading zeros, which do not count.
+    """Returns a bursar transaction id without leading zeros, which do not matter.
 
-    No line has the id "0", which is what is left of zeros alone.
+    An id of zeros alone becomes "0", which is the id of no exported fine.
     """
     return digits.lstrip("0") or "0"
 
 
 def may_be_a_line(digits: str) -> bool:
-    """Whether the digits may be a line's number as it was printed: up to 64 bits, no leading zero.
+    """Whether the digits may be a printed bursar transaction id: at most 64 bits, without a leading
+    zero.
 
-    Releases up to 0.3.0 read nothing else as a bursar transaction id.
+    Releases up to 0.3.0 accept no other digits as a bursar transaction id.
     """
     return digits[:1] != "0" and int(digits) <= _LINE_MAX
 
@@ -148,7 +160,7 @@ def _decimal(value: LosslessFloat, otherwise: int) -> int | Decimal:
 
 
 class Wire(BaseModel):
-    """What all models of incoming JSON have in common."""
+    """The base class of the models of incoming JSON: unknown members are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -176,21 +188,25 @@ Rule = Callable[[int], str | None]
 
 
 def above_zero(minor: int) -> str | None:
-    """The rule that an amount in minor units breaks, if any: it must be positive."""
+    """Returns the rule that an amount in minor units breaks if it is not positive, else None."""
     return None if minor > 0 else "must be above zero"
 
 
 def below_zero(minor: int) -> str | None:
-    """The rule that an amount in minor units breaks, if any: a credit must be negative."""
+    """Returns the rule that the amount of a credit, in minor units, breaks if it is not negative,
+    else None.
+    """
     return None if minor < 0 else "must be below zero for a credit"
 
 
 def money(value: object, currency: str, rule: Rule) -> int:
-    """Returns the members `amount` and `currency` of a record as minor units. Raises Fault.
+    """Returns the amount of a record in minor units, from its members `amount` and `currency`.
+    Raises Fault.
 
-    `rule` checks the amount, for example that it is above zero.
+    `rule` is a check of the amount, for example that it is above zero.
 
-    If both are faulty, the amount is reported (rules.md, 3: order of precedence).
+    If amount and currency are both faulty, the fault of the amount is raised (rules.md, 3: order of
+    precedence).
     """
     known = _is_known(currency)
     try:
@@ -205,13 +221,13 @@ def money(value: object, currency: str, rule: Rule) -> int:
 
 
 def check_currency(currency: str) -> None:
-    """Raises Fault (invalid_currency) for a currency that no release has accepted."""
+    """Raises Fault (invalid_currency) for a currency that no release has ever accepted."""
     if not _is_known(currency):
         raise unknown_currency(currency)
 
 
 def unknown_currency(currency: str) -> Fault:
-    """The fault of a currency that is not accepted."""
+    """Returns the fault of a record whose currency is not accepted."""
     return Fault(Reason.INVALID_CURRENCY, f"currency: {rule_broken_by(currency)}")
 
 
@@ -224,10 +240,10 @@ def _is_known(currency: str) -> bool:
 
 
 def total(field: str, value: object) -> str:
-    """Checks the text of a sum with up to 15 digits and 3 decimals, and returns it.
+    """Checks that a text is a sum of up to 15 digits and 3 decimals, and returns it.
 
-    It stays a text, because only the batch, which is not known here, says its currency. Raises
-    Fault: invalid_amount.
+    The sum stays a text, because its number of decimals depends on the batch's currency, which is
+    not known here. Raises Fault: invalid_amount.
     """
     if not isinstance(value, str):
         raise Fault(Reason.INVALID_AMOUNT, f"{field}: must be a string")
@@ -240,7 +256,9 @@ def total(field: str, value: object) -> str:
 
 
 def expect(field: str, value: object, is_required: bool, kinds: str) -> None:
-    """Checks a member that is required for `kinds` and forbidden for others. Raises Fault."""
+    """Checks that a member is present if `is_required`, and otherwise absent; `kinds` names the
+    kinds of records that require it. Raises Fault.
+    """
     if is_required and value is None:
         raise_schema(field, f"is required for {kinds}")
     if not is_required and value is not None:

@@ -1,5 +1,6 @@
-"""Adopted lines that wait for their fines after a recovery: what takes them, and what people decide
-about them (rules.md, 5b).
+"""Export lines that a recovery has taken over from Kafka (adopted lines) and that wait for their
+fines: gives them to fines that match, and carries out what people decide about the others
+(rules.md, 5b).
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,15 @@ from ..apply.operator_actions import (
     carry_out,
 )
 from ..core.events import DropLine, GiveLine, TakeLines
-from ..core.ledger import FineKey, LineKey
+from ..core.ledger import AccountKey, FineKey, LineKey
 from ..core.money import format_minor
 from ..core.taking import LineNotGiven
 from ..core.words import Status
 from ..database.references import references_of
 from ..database.session import Connection, statements
+from ..database.tables import key_columns
 
-SQL = statements("adopted")
+SQL, LEDGER = statements("adopted"), statements("ledger")
 
 # Each commit locks so many accounts at most, and writes so many transactions for them.
 PAGE_FINES = 500
@@ -38,7 +40,7 @@ TAKE, DROP = "adopted_line_take", "adopted_line_drop"
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines are meant; a field that is None allows any value."""
+    """Which adopted lines a command is about; a field that is None allows any value."""
 
     institution_id: str | None = None
     profile: str | None = None
@@ -50,10 +52,11 @@ class LineFilter:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
-    """A line that waits, and its fine as far as it is known. Amounts are in signed minor units.
+    """An adopted line that waits for its fine, with the state of the fine if the fine is known.
+    Amounts are in signed minor units.
 
-    `in_words` says why the fine has not taken the line. `parked` is the number of records that wait
-    for the fine.
+    `in_words` says why the fine does not count as exported by this line yet. `parked` is the number
+    of parked records that wait for the same fine.
     """
 
     key: LineKey
@@ -72,11 +75,13 @@ class WaitingLine:
 
 
 async def take_lines_of_known_fines(applier: Applier) -> int:
-    """Lets fines that are known take the lines that wait for them, as far as they meet them.
+    """Gives adopted lines to their fines where the fine is known, is Active, and has exactly the
+    amount of the line left: such a fine then counts as exported by the line.
 
-    No record has to come for this: a fine that was open at the backup and exported after it is in
-    the ledger as it was then. Each page is a commit. Returns the number of transactions that were
-    made, which is 0 if the call is repeated.
+    No new record from Kafka is needed for this: a fine that was open at the time of the backup and
+    was exported later is in the restored ledger as it was before its export. Each page of fines is
+    one commit. Returns the number of ledger transactions that were made; a repeated call makes none
+    and returns 0.
     """
     transactions, after = 0, _BEGIN
     while rows := await _page(applier, after):
@@ -110,8 +115,32 @@ async def _page(applier: Applier, after: tuple[int, str, int]) -> Sequence[async
     return rows
 
 
+async def let_credits_wait(applier: Applier) -> int:
+    """Holds back credits that a change in the library may have made by mistake, because the change
+    came before the export of its fine; a person then has to decide about these credits.
+
+    After a restore, a fine may take its adopted line before the service has read again an older
+    change of that fine. When the older change is read again, it makes a credit, if the fine's terms
+    say so, although the exported amount already contained that change. Returns the number of
+    credits that are held back.
+    """
+
+    async def work(connection: Connection) -> int:
+        rows = await connection.fetch(SQL["doubtful_credits"])
+        if rows:
+            accounts = sorted({AccountKey(*list(row.values())[:3]) for row in rows})
+            await connection.fetch(LEDGER["lock_accounts"], *key_columns(accounts, 3))
+            fines = [FineKey(row["institution_id"], row["fine_id"]) for row in rows]
+            await connection.execute(SQL["let_credits_wait"], *key_columns(fines, 2))
+        return len(rows)
+
+    waiting = await applier.run_in_transaction(work)
+    applier.committed()
+    return waiting
+
+
 async def waiting_lines(connection: Connection, selected: LineFilter) -> list[WaitingLine]:
-    """The lines that wait, in the order of their exports."""
+    """Returns the adopted lines that wait, in the order of their exports."""
     rows = await connection.fetch(
         SQL["waiting_lines_listed"],
         selected.institution_id,
@@ -167,12 +196,16 @@ def _in_words(row: asyncpg.Record, status: Status | None) -> str:
 
 
 async def take(applier: Applier, line: WaitingLine, why: Justification) -> DecisionResult:
-    """Gives a line to its fine, whose amount is adjusted so that what remains is the line's."""
+    """Marks the fine as exported by the adopted line; before that, the amount of the fine is
+    adjusted so that exactly the line's amount remains.
+    """
     return await _decide(applier, line, TAKE, GiveLine(line.key, line.fine), "taken", why)
 
 
 async def drop(applier: Applier, line: WaitingLine, why: Justification) -> DecisionResult:
-    """Gives a line up: it counts as refused by the bursar, and runs may export its fine again."""
+    """Gives an adopted line up: the line counts as refused by the bursar, and runs may export its
+    fine again.
+    """
     return await _decide(applier, line, DROP, DropLine(line.key, line.fine), "dropped", why)
 
 

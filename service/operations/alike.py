@@ -1,4 +1,6 @@
-"""Open fines that look like one fine that was created twice: one loan, one type and one sum."""
+"""Finds open fines that may be one fine created twice, because they have the same loan, type and
+sum.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,8 +11,8 @@ from ..database.session import Connection, statements
 class AlikeOpenFines(NamedTuple):
     """Open fines of one patron with the same loan, type and sum.
 
-    `fines` is their number, at least two. `remaining` is what remains of each, in signed minor
-    units.
+    `fines` is the number of fines in the group, at least two. `remaining` is what each of these
+    fines still owes in the library, in signed minor units.
     """
 
     institution_id: str
@@ -26,6 +28,8 @@ class AlikeOpenFines(NamedTuple):
 async def alike_open_fines(
     connection: Connection, institution_id: str, limit: int
 ) -> Sequence[AlikeOpenFines]:
-    """Returns at most `limit` groups of alike open fines of an institution, by patron and loan."""
+    """Returns at most `limit` groups of an institution's open fines that have the same patron,
+    loan, type and sum, sorted by patron and loan.
+    """
     rows = await connection.fetch(statements("alike")["open_fines"], institution_id, limit)
     return [AlikeOpenFines(institution_id, *row.values()) for row in rows]

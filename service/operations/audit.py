@@ -1,12 +1,13 @@
-"""Compares everything that was published with everything that is recorded; writes nothing.
+"""Compares every record of the output topics with the database, both ways; writes nothing.
 
-`reconcile` compares the ledger with itself. The audit reads the output topics as well: a row that
-was changed, lost or added behind the service's back differs from what readers have got, however
-well the sums in the database agree.
+`reconcile` only compares sums inside the database. The audit also reads the output topics: so it
+finds rows that somebody changed, deleted or added without the service, even if all sums in the
+database agree.
 
-The ends of the topics are read before the snapshot of the database and once more after it. What
-stands before the first end has to be recorded. What is recorded has to stand before the second end
-or wait in the outbox or in quarantine. So the service can go on working meanwhile.
+The end offsets of the topics are read before and after the snapshot of the database is taken. A
+record before the ends that were read first has to be in the database. A row of the database has to
+be in its topic before the ends that were read second, or in the outbox or in quarantine. By reading
+the ends twice, an audit works while the service goes on publishing.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -34,6 +35,7 @@ from .comparisons import (
     Waiting,
     columns_of,
     differing,
+    is_of_row,
     opened,
 )
 
@@ -51,10 +53,10 @@ Progress = Callable[[str, int, int], None]  # contract, records so far, of how m
 
 
 class Positions(NamedTuple):
-    """Offsets of the output partitions. `before` are their ends before the snapshot of the database
-    and `ends` those after it, `firsts` are the first offsets that are kept, and up to `accepted` a
-    person has passed over what other programs wrote. `lost` are the times in which a database that
-    was lost has published what the restored backup does not have.
+    """Offsets of the output partitions. `before` are the ends before the snapshot of the database
+    and `ends` those after it; `firsts` are the oldest offsets that the topics still have; a person
+    has accepted records of other programs up to `accepted`. `lost` are the periods in which a lost
+    database published records that the restored backup does not have.
     """
 
     before: Offsets
@@ -69,7 +71,7 @@ async def audit(
 ) -> Audited:
     """Compares all output topics with the database; returns at most `limit` findings.
 
-    Raises CannotAsk, OutputUnreadable, and what the database raises.
+    Raises CannotAsk, TopicUnreadable, and what the database raises.
     """
     names = [access.topic_prefix + comparison.contract for comparison in COMPARISONS]
     async with open_topics(access, group_id) as topics:
@@ -101,7 +103,7 @@ async def audit_in(
     limit: int,
     progress: Progress,
 ) -> Audited:
-    """Compares in the transaction that is open, which has to read one snapshot."""
+    """Makes the audit in the caller's transaction, which must read one snapshot."""
     return await _Audit(connection, topics, positions, limit, progress).run(prefix)
 
 
@@ -241,10 +243,13 @@ class _Audit:
                     self._add(AuditFinding(kind, comparison.contract, key, _place(record)))
                 continue
             try:
-                members, kind = differing(published, rows[place], comparison), Kind.DIFFERENT
+                stored = rows[place]
+                if self._is_accepted(record):
+                    stored = [row for row in stored if is_of_row(published, row)]
+                members, kind = differing(published, stored, comparison), Kind.DIFFERENT
             except UNREADABLE:
                 members, kind = ["record"], Kind.UNREADABLE
-            if members and not self._is_accepted(record):
+            if members:
                 finding = (kind, comparison.contract, key, _place(record), tuple(members))
                 self._add(AuditFinding(*finding))
 
@@ -255,9 +260,7 @@ class _Audit:
         return is_before and not self._is_accepted(record)
 
     def _is_accepted(self, record: Record) -> bool:
-        """Whether a person has passed over the record, or a database has published it that was
-        lost; the recovery has read the inputs of its time again.
-        """
+        """Whether a person or a recovery has passed over it: it may be another database's."""
         if any(_ms(began) <= record.timestamp <= _ms(end) for began, end in self._positions.lost):
             return True
         at = TopicPartition(record.topic, record.partition)

@@ -1,4 +1,4 @@
-"""What an audit of the published records can find, and its result."""
+"""The kinds of differences that an audit of the published records can find, and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from .comparisons import Key
 
 
 class Kind(StrEnum):
-    """What the audit can find; the names are stable."""
+    """The kinds of differences that the audit can find; their names do not change between
+    releases.
+    """
 
     DIFFERENT = "different"
     NOT_RECORDED = "not_recorded"
@@ -33,8 +35,9 @@ REMEDIES: Mapping[Kind, str] = {
 
 
 class AuditFinding(NamedTuple):
-    """A difference. `key` is the identity of the record, and `place` where it stands in its topic,
-    if it is there. `members` are the names of what differs; values are never named.
+    """A difference. `key` is the identity of the record, and `place` its topic, partition and
+    offset, or None if it is in no topic. `members` are the names of the members of the record that
+    differ; a finding never contains their values.
     """
 
     kind: Kind
@@ -46,8 +49,9 @@ class AuditFinding(NamedTuple):
 
 @dataclass(slots=True)
 class TopicTotal:
-    """How many records of a contract were compared. What was recorded until `searched_after` is not
-    searched in its topic, which has lost records of that time; None if it has lost none.
+    """How many records of a contract were compared. If the topic has deleted old records, rows that
+    were recorded until `searched_after` are not looked for in it; `searched_after` is None if it
+    has deleted none.
     """
 
     contract: str
@@ -59,7 +63,7 @@ class TopicTotal:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """The result. `is_cut` says that there are more findings than these."""
+    """The result. `is_cut` is true if there are more findings than `findings` lists."""
 
     topics: tuple[TopicTotal, ...]
     findings: tuple[AuditFinding, ...]
@@ -67,5 +71,7 @@ class Audited:
 
     @property
     def agrees(self) -> bool:
-        """Whether all that was published is recorded in the same way, and the reverse."""
+        """Whether every published record is in the database with the same content, and the
+        reverse.
+        """
         return not self.findings

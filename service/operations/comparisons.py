@@ -1,4 +1,4 @@
-"""Compares a published record with what the database has recorded of it, member by member."""
+"""Compares a published record with its row in the database, member by member."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 @dataclass(slots=True)
 class Waiting:
-    """A record that waits in the outbox or in quarantine; its partition is -1."""
+    """A record that waits in the outbox or in quarantine instead of a topic; its partition
+    is -1.
+    """
 
     topic: str
     key: bytes | None
@@ -31,8 +33,8 @@ class Waiting:
 
 
 class Published(NamedTuple):
-    """A record of an output topic. `event` is its JSON; a document and a rejected record have
-    none.
+    """A record of an output topic. `event` is the JSON object in the record's value; it is empty
+    for the XML of a batch and for a rejected record.
     """
 
     record: Record
@@ -41,16 +43,16 @@ class Published(NamedTuple):
 
     @property
     def value(self) -> bytes:
-        """The bytes of the record."""
+        """The value of the record in bytes; empty if the record has no value."""
         return self.record.value or b""
 
 
 class Comparison(NamedTuple):
     """How the records of one contract are compared with the database.
 
-    `key` takes the identity from a record, and `pairs` what is compared of it; both raise one of
-    UNREADABLE if the record is not as its contract says. `rows` says what they are called in the
-    names of statements of `audit.sql`.
+    `key` returns the identity of a record, and `pairs` the published and the stored value of each
+    member that is compared; both raise one of UNREADABLE if the record breaks its contract. `rows`
+    is the word for such records in the statement names of `audit.sql`, such as `batches`.
     """
 
     contract: str
@@ -60,17 +62,19 @@ class Comparison(NamedTuple):
 
     @property
     def by_key(self) -> str:
-        """The statement that reads rows by their keys."""
+        """The name of the SQL statement that reads the rows with given identities."""
         return f"{self.rows}_of_keys"
 
     @property
     def all_keys(self) -> str:
-        """The statement that reads all keys, each with its time."""
+        """The name of the SQL statement that reads the identities of all rows, each with the time
+        at which the row was recorded.
+        """
         return f"all_{self.rows}"
 
 
 def opened(record: Record, *, has_json: bool) -> Published:
-    """Opens a record of an output topic. Raises one of UNREADABLE."""
+    """Decodes the headers and the JSON of a record of an output topic. Raises one of UNREADABLE."""
     headers = {name: (value or b"").decode() for name, value in record.headers}
     if not headers.get("ce_type", "").startswith(TYPE_PREFIX):
         raise ValueError("is not a record of this service")
@@ -83,10 +87,11 @@ def opened(record: Record, *, has_json: bool) -> Published:
 def differing(
     published: Published, rows: Sequence[asyncpg.Record], comparison: Comparison
 ) -> list[str]:
-    """The names of the members that were published otherwise than they are recorded.
+    """Returns the names of the members whose published value differs from the database.
 
-    The place of a rejected record may have several rows, as a topic may be created again; the most
-    similar one counts. Raises one of UNREADABLE.
+    A rejected record may have several rows, because a topic that was created again uses its offsets
+    once more: the most similar row counts. If there is no row, the result is empty. Raises one of
+    UNREADABLE.
     """
     compared = [
         [
@@ -96,7 +101,15 @@ def differing(
         ]
         for row in rows
     ]
-    return min(compared, key=len)
+    return min(compared, key=len, default=[])
+
+
+def is_of_row(published: Published, row: asyncpg.Record) -> bool:
+    """Whether this database has published the record from this row; otherwise a lost database has
+    used the same identity. For a closed loan this is always false, since its row does not have the
+    time of publishing.
+    """
+    return _instant(published.headers["ce_time"]) == row.get("recorded_at")
 
 
 def _text(value: object) -> str:
@@ -281,6 +294,6 @@ WITHOUT_JSON = frozenset({"export-batch.v1", "rejected.v1"})
 
 
 def columns_of(keys: Iterable[tuple[int, Key]]) -> list[list[object]]:
-    """Places and keys as the columns that the statements take."""
+    """Turns numbered identities into one list for each column, as the SQL statements take them."""
     rows = [(place, *key) for place, key in keys]
     return [list(column) for column in zip(*rows, strict=True)]

@@ -1,4 +1,6 @@
-"""How a record that was rejected as a conflict differs from the known record of its identity."""
+"""Shows how a record that was rejected as a conflict differs from the earlier record with the same
+identity.
+"""
 
 from dataclasses import fields
 
@@ -30,20 +32,18 @@ TABLE_OF: dict[type, Table[Payment] | Table[Change] | Table[Response]] = {
 }
 _NO_MEMBERS = ("key", "digest", "earlier_digest", "cuts", "is_new_form", "origin")
 # Members of the contract that have another name in the event.
-_MEMBERS = {
-    "batch": "profile or batch_number",
-    "control_count": "control.count",
-    "control_total": "control.total",
-}
+_MEMBERS = {"batch": "profile or batch_number"}
 _FINE_MEMBERS = {"patron_id": "patron.patron_id"}
 
 
 async def differences(connection: Connection, store: LedgerReader, origin: Origin) -> str | None:
-    """Names the members in which a record differs from the known one of its identity, never their
-    values; None if none is known, or if the record cannot be read.
+    """Returns the names, never the values, of the members in which a record differs from the known
+    record with the same identity; None if no record with this identity is known, or if the given
+    record cannot be read.
 
-    A known record that waits is compared whole, because its bytes are stored. Any other payment,
-    change or answer is compared with what the ledger keeps, and the text names the other members.
+    If the known record is parked, all members are compared, because its bytes are stored. Of any
+    other known payment, change or answer of the bursar the ledger stores only some members: these
+    are compared, and the text lists those that could not be compared.
     """
     event = parse(contract_of(origin.topic), origin)
     if isinstance(event, FineCreated):

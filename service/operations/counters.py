@@ -1,7 +1,8 @@
-"""Gives the counters of a service their first samples, with 0.
+"""Gives each metric counter a first sample with the value 0 when the service starts.
 
-The rate of a counter is the difference of two samples. If the first sample of a counter came with
-the first rejected record, that record would be in no rate, and no alarm would see it.
+Prometheus computes the rate of a counter from the difference of two samples. If a counter appeared
+only with the first rejected record, no rate would contain that record, and no alarm would be raised
+for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from itertools import product
 from ..core.words import ItemState, Reason, Wait
 from ..export.profiles.profile import Profiles
 from ..runtime.failures import RETRYABLE
-from ..runtime.telemetry import Metrics
+from ..runtime.telemetry import MemberEnd, Metrics
 from .names import IMPORT_TOPIC
 from .purge import KINDS
 
@@ -24,8 +25,8 @@ def begin_at_zero(
     quarantine_reasons: Iterable[str],
     profiles: Profiles,
 ) -> None:
-    """Shows each counter with 0 for all values of its labels that are known before anything
-    happens. `inputs` and `outputs` are full names of topics.
+    """Sets each counter to 0 for all values of its labels that are known when the service starts.
+    `inputs` and `outputs` are names of topics, with the prefix of the installation.
     """
     for field, values in _known(inputs, outputs, quarantine_reasons, profiles).items():
         for labels in values:
@@ -55,6 +56,7 @@ def _known(
         "fines_exported": product(codes),
         "run_failures": product(codes),
         "purged": product(kind.name for kind in KINDS),
+        "member_ends": product(MemberEnd),
     }
 
 

@@ -1,7 +1,9 @@
-"""Adds what commands have counted to the metrics, and stores when each source sent something.
+"""Adds to the service's metrics what operators' commands, which are other processes, have counted,
+and stores when each source last sent a record.
 
-Counts wait in a table and sources in memory until they are stored. Neither is urgent, so no poll
-and no batch waits for them.
+Until they are stored, the counts of commands wait in a database table, and the sources that sent
+something wait in memory. Storing counts and sources is not urgent, so a task of its own does it,
+and no Kafka poll and no export batch waits for it.
 """
 
 import asyncio
@@ -23,7 +25,9 @@ KNOWN = [metric.value for metric in TallyMetric]
 
 
 class Counts:
-    """One of the instances takes each count, so that the sum over all instances has it once."""
+    """Each count of a command is added by only one instance of the service, so that the sum over
+    all instances contains it once.
+    """
 
     def __init__(self, writer: Writes, metrics: Metrics, sources: Sources) -> None:
         self._writer = writer
@@ -35,7 +39,9 @@ class Counts:
         await repeat(self.run_once, stop, INTERVAL_MS, self.write_sources, SOURCES_EVERY)
 
     async def run_once(self) -> int:
-        """Adds what commands have counted to the metrics; returns the number of rows."""
+        """Adds the counts that commands have left in the database to the metrics and deletes them
+        there; returns the number of rows.
+        """
         taken = 0
         while page := await self._take():
             taken += len(page)
@@ -48,7 +54,9 @@ class Counts:
         return taken
 
     async def write_sources(self) -> None:
-        """Stores which sources have sent something; raises what the database raises."""
+        """Stores which sources have sent records since the last call; raises what the database
+        raises.
+        """
         senders = self._sources.take()
         if not senders:
             return
@@ -70,5 +78,5 @@ class Counts:
 
 
 async def put_senders(connection: Connection, senders: list[Sender]) -> None:
-    """Stores that these sources have sent something now."""
+    """Stores the current time as the time at which these sources have last sent a record."""
     await connection.execute(SQL["put_senders"], *columns_of(senders))

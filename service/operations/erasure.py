@@ -1,4 +1,4 @@
-"""Erases what is known of a patron in words; ids, amounts and balances stay."""
+"""Erases names and other texts about a patron; ids, amounts and balances stay."""
 
 from ..apply.operator_actions import Decision, DecisionResult, Justification, put_action
 from ..core.words import BURSAR_COMMENT
@@ -19,13 +19,15 @@ async def erase(
     *,
     only_texts: bool = False,
 ) -> DecisionResult:
-    """Erases what is known of a patron in words, in one transaction with the decision.
+    """Erases texts about a patron, and records the operator's decision in the same transaction.
 
-    Texts are comments and reasons of transactions and refused lines, also those that older releases
-    wrote into the ledger. Without `only_texts` the patron's name, group and identifiers are erased
-    as well, and comment and item of each fine. That is not done while a fine is open or
-    outstanding, because it could not be exported or answered any more. Then, and for a patron who
-    is not known, nothing is erased and the result says why. Raises OlderDatabase.
+    Always erased are the comments and reasons of the patron's transactions and refused export
+    lines, including those that older releases wrote into the ledger. Without `only_texts` the
+    patron's name, group and identifiers are erased as well, and the comment and item of each fine.
+    An erasure without `only_texts` is refused while a fine of the patron is open in the library or
+    outstanding at the bursar, because its export and the bursar's answers still need the patron's
+    data. If the erasure is refused, or the patron is not known, nothing is erased and the result
+    says why. Raises OlderDatabase.
     """
     subject = {"institution_id": patron[0], "patron_id": patron[1]}
     async with writer.transaction() as connection:

@@ -1,4 +1,6 @@
-"""Gauges of what waits: the outbox, and records and fines about which a person has to decide."""
+"""Sets the metrics that show what waits: records in the outbox, and records and fines about which a
+person has to decide.
+"""
 
 import asyncio
 import time
@@ -26,11 +28,12 @@ HELD = (
 
 
 class Gauges:
-    """Sets the gauges, on every instance, and logs an alarm for parked records that are too old.
+    """Every instance of the service sets the gauges of what waits, and logs an alarm if records
+    have been parked for too long.
 
     `topics` are the full names of the input topics.
 
-    The relay has an alarm of its own on the age of the outbox.
+    No alarm is logged here for old records in the outbox: the relay does that itself.
     """
 
     def __init__(

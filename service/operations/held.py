@@ -1,4 +1,6 @@
-"""Open fines that no run exports as they are, found by the selection that the runs use."""
+"""Finds the open fines that export runs do not export at present, by the same rules that the runs
+use.
+"""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from ..export.reasons import Explanation
 from ..export.run import OpenRun
 from ..export.schedule import pauses
 from ..export.selection import Exclusion
-from . import unclaimed
+from . import no_profile
 
 SQL = statements("operators")
 LIMIT_MAX = 1_000_000
@@ -31,10 +33,11 @@ _CAUSES: Mapping[Exclusion | None, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a profile makes of an open fine. `in_words` has the rule's numbers and dates.
+    """Says whether an export profile would export an open fine now, and if not, why. `in_words`
+    explains the reason, with the numbers and dates of the rule.
 
-    `reason` is None if the fine is due in the profile's next run. `profile` is None if no profile
-    takes the fine, or if the fine is held back whatever the profiles say.
+    `reason` is None if the next run of the profile exports the fine. `profile` is None if no
+    profile covers the fine, or if the fine is held back independently of all profiles.
     """
 
     fine: Fine
@@ -44,17 +47,19 @@ class Judgement:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether a run of the profile would hold the fine back, counted in its manifest or not."""
+        """Whether a run of the profile would hold the fine back, even if for a reason that the
+        manifest does not count.
+        """
         return self.reason is not None and _holds(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldFilter:
-    """Which fines a command is about; a field that is None allows any value. A patron or a fine is
-    named with the institution.
+    """Which fines a command is about; a field that is None allows any value. If a patron or a fine
+    is given, its institution has to be given as well.
 
-    With `waiting`, fines that are not due yet, or that are due in a paused profile, are meant as
-    well.
+    With `waiting`, the filter also includes fines that are not due yet, or that are due in a paused
+    profile.
     """
 
     institution_id: str | None = None
@@ -66,12 +71,14 @@ class HeldFilter:
     fine_id: str | None = None
 
     def has_profile(self, profile: Profile) -> bool:
-        """Whether fines of this profile may be meant."""
+        """Whether the filter allows fines of this profile."""
         is_institution = self.institution_id in (None, profile.institution_id)
         return is_institution and self.profile in (None, profile.code)
 
     def has_reason(self, reason: Exclusion | None) -> bool:
-        """Whether fines with this reason are meant; those that are due never are."""
+        """Whether the filter allows fines with this reason; it never allows a fine that is due,
+        which has no reason (None).
+        """
         if reason is None or self.reason is not None:
             return reason is not None and reason is self.reason
         return self.waiting or not reason.waits
@@ -106,11 +113,11 @@ async def find(
     profiles: Profiles,
     selected: HeldFilter | None = None,
 ) -> list[Judgement]:
-    """The fines that the next runs would count as held back, and those that no run reaches.
+    """Returns the fines that the next runs would hold back, and those that no run looks at.
 
-    Each fine is returned once for each profile that holds it back, or once without a profile. A
-    fine that is in dispute, not exportable or refused, and that no profile counts as held back now,
-    has no profile; nor has a fine that no profile takes.
+    A fine is returned once for each profile that holds it back; if no profile does, it is returned
+    once without a profile. The result names no profile for a fine that no profile covers, nor for
+    one that is in dispute, not exportable or refused and that no profile counts as held back now.
     """
     selected = selected or HeldFilter()
     first = _First(selected)
@@ -139,9 +146,10 @@ async def judge(
     paused: Collection[tuple[str, str]],
     patron_id: str | None,
 ) -> AsyncIterator[tuple[Fine, Exclusion | None, Explanation]]:
-    """Each open fine of the profile's institution, or of one patron, with the profile's reason.
+    """Yields each open fine of the profile's institution, or of one patron, with the reason why the
+    profile does not export it now.
 
-    `paused` has institution and code of the profiles that are paused.
+    `paused` contains the institution and the code of each profile that is paused.
     """
     run = replace(await export_store.current_run(connection, profile), after=("", ""))
     if patron_id is None:
@@ -181,7 +189,9 @@ def _holds(reason: Exclusion) -> bool:
 
 
 def is_held_by_itself(fine: Fine) -> bool:
-    """Whether the fine is in dispute, not exportable or refused, whatever the profiles say."""
+    """Whether the fine is in dispute, not exportable or refused by the bursar, which holds it back
+    whatever the profiles say.
+    """
     return (
         fine.status is Status.IN_DISPUTE
         or fine.refused_reason is not None
@@ -190,7 +200,9 @@ def is_held_by_itself(fine: Fine) -> bool:
 
 
 def held_by_itself(fine: Fine) -> Judgement:
-    """A fine that is held back by itself and that no profile reaches."""
+    """Returns the judgement about a fine that is in dispute, not exportable or refused and that no
+    profile counts.
+    """
     if fine.status is Status.IN_DISPUTE:
         return Judgement(fine, None, Exclusion.IN_DISPUTE, "in dispute")
     if not (fine.facts.exportable or fine.released):
@@ -214,20 +226,21 @@ async def _without_profile(
     if not selected.has_reason(Exclusion.NO_PROFILE):
         return []
     unreached: list[Judgement] = []
-    groups = await unclaimed.unclaimed(connection, profiles, selected.institution_id)
+    groups = await no_profile.groups_without_profile(connection, profiles, selected.institution_id)
     for institution_id, of_institution in groupby(
         (open_group.group for open_group in groups), key=lambda group: group.institution_id
     ):
-        named, words = list(of_institution), unclaimed.in_words(profiles, institution_id)
+        named, words = list(of_institution), no_profile.in_words(profiles, institution_id)
         limit = selected.limit if selected.fine_id is None else LIMIT_MAX
-        fines = await unclaimed.fines_of(connection, store, named, selected.patron_id, limit)
+        fines = await no_profile.fines_of(connection, store, named, selected.patron_id, limit)
         unreached += (Judgement(fine, None, Exclusion.NO_PROFILE, words) for fine, _ in fines)
     return unreached
 
 
 async def with_causes(connection: Connection, held: Sequence[Judgement]) -> list[Judgement]:
-    """Returns the judgements in their order. The words about a dispute or a refusal name the
-    record that brought it.
+    """Returns the same judgements in the same order, with the causes added to the words. The words
+    about a dispute then name the change that began it, and the words about a refusal the refused
+    batch and line.
     """
     keys = sorted(
         {

@@ -1,4 +1,6 @@
-"""One fine: what each profile makes of it, what holds it back, and its release by an operator."""
+"""Shows for one fine which profiles would export it and what holds it back, and lets an operator
+release it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from ..export.reasons import DUE, mismatches
 from ..export.schedule import pauses
 from ..export.selection import Exclusion
 from .held import Judgement, held_by_itself, is_held_by_itself, judge, with_causes
-from .unclaimed import group_of, in_words
+from .no_profile import group_of, in_words
 
 SQL = statements("operators")
 
@@ -49,10 +51,12 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the profiles, the records and earlier decisions say about one fine.
+    """Everything that decides whether one fine is exported now: the judgement of each profile, and
+    changes of the fine on which the program failed.
 
-    `judgements` are those of each profile of its institution, none for a fine that is not open;
-    `held_back` are those that hold the fine back, or one without a profile if none counts it.
+    `judgements` has one entry for each profile of the fine's institution, and none if the fine is
+    not open. `held_back` has the judgements that hold the fine back; if none does and the fine is
+    held back all the same, it has one entry without a profile.
     """
 
     fine: Fine
@@ -62,12 +66,12 @@ class Examination:
 
 
 def subject_of(key: FineKey) -> Subject:
-    """Returns the text by which decisions name a fine."""
+    """Returns the names and values by which a recorded operator decision refers to a fine."""
     return {"institution_id": key.institution_id, "fine_id": key.fine_id}
 
 
 async def find_fine(connection: Connection, store: LedgerReader, key: FineKey) -> Fine | None:
-    """The fine as it is now; None if it is not known."""
+    """Returns the fine as the ledger has it now; None if the fine is not known."""
     rows = await connection.fetch(SQL["fine"], *key)
     return next(iter(await store.fines_of(connection, rows)), None)
 
@@ -75,7 +79,9 @@ async def find_fine(connection: Connection, store: LedgerReader, key: FineKey) -
 async def examine(
     connection: Connection, store: LedgerReader, profiles: Profiles, key: FineKey
 ) -> Examination | None:
-    """Examines a fine beside all that its patron has open; None if the fine is not known."""
+    """Examines a fine together with the other open fines of its patron, since some rules look at
+    all of them; returns None if the fine is not known.
+    """
     fine = await find_fine(connection, store, key)
     if fine is None:
         return None
@@ -129,7 +135,8 @@ async def _held_back(
 async def release(
     applier: Applier, profiles: Profiles, key: FineKey, justification: Justification
 ) -> DecisionResult:
-    """Offers a refused, not exportable or unconfirmed fine to the next run, in one commit.
+    """Lets the next run export a fine that the bursar refused, that came as not exportable, or that
+    is an unconfirmed credit; the release is one commit.
 
     For any other fine nothing is done, and the result says what holds it back.
     """

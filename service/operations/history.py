@@ -1,6 +1,7 @@
-"""All that happened to a fine, or to a patron's fines, from every table that knows of it.
+"""Collects all that happened to a fine, or to the fines of a patron, from all tables of the
+database.
 
-Amounts are minor units of the entry's currency; times are aware and in UTC.
+Amounts are minor units of the entry's currency; times have the time zone UTC.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened. `reference` names the batch and line, the payment or the change.
+    """One thing that happened to a fine. `reference` names the batch and line, the payment or the
+    change that the entry is about.
 
     `recorded_at` is None if the ledger does not keep when the entry was recorded.
     """
@@ -63,7 +65,9 @@ class Story:
 
 
 async def story_of_patron(connection: Connection, institution_id: str, patron_id: str) -> Story:
-    """What happened to all fines of a patron, and the sums without a line that wait for them."""
+    """Returns what happened to all fines of a patron, and the parked payments that name only the
+    patron (sums without a line).
+    """
     rows = await connection.fetch(SQL["transactions_of_patron"], institution_id, patron_id)
     fine_ids = list(dict.fromkeys(row["fine_id"] for row in rows))
     sums = await connection.fetch(SQL["parked_sums_of_patron"], institution_id, patron_id)
@@ -78,9 +82,9 @@ async def story_of_patron(connection: Connection, institution_id: str, patron_id
 async def story_of_fines(
     connection: Connection, institution_id: str, fine_ids: Sequence[str]
 ) -> Story:
-    """What happened to fines and to the credits that they led to.
+    """Returns what happened to the given fines, and to the credits that were made because of them.
 
-    A fine that is not known yet has a story, too, if records name it.
+    A fine that the ledger does not know yet is included if parked or rejected records name it.
     """
     ids = dict.fromkeys(fine_ids)
     for fine_id in fine_ids:
@@ -93,7 +97,9 @@ async def story_of_fines(
 async def story_of_record(
     connection: Connection, institution_id: str, source: str, record_id: str
 ) -> Story:
-    """What waits or was rejected under the identity of a payment or change of an unknown fine."""
+    """Returns the parked and rejected records with the identity of a payment or change, for which
+    no fine is known.
+    """
     waiting = ParkedFilter(institution_id=institution_id, source=source, id=record_id)
     not_applied = RejectedFilter(institution_id=institution_id, source=source, id=record_id)
     entries = [
@@ -114,14 +120,14 @@ async def _story(
 ) -> Story:
     fines = await connection.fetch(SQL["fines"], institution_id, fine_ids)
     exports = (row for row in transactions if row["kind"] in ("export", "export_and_paid"))
-    lines = sorted({row["bursar_transaction_id"] for row in exports})
+    bursar_transaction_ids = sorted({row["bursar_transaction_id"] for row in exports})
     entries = [
         *waiting,
         *map(_transaction, transactions),
-        *await _all_parked(connection, institution_id, fine_ids, lines),
-        *await _all_rejected(connection, institution_id, fine_ids, lines),
+        *await _all_parked(connection, institution_id, fine_ids, bursar_transaction_ids),
+        *await _all_rejected(connection, institution_id, fine_ids, bursar_transaction_ids),
         *await _decisions(connection, institution_id, fine_ids),
-        *await _responses(connection, institution_id, lines),
+        *await _responses(connection, institution_id, bursar_transaction_ids),
     ]
     # Releases before 0.4.0 did not keep when an answer came: such answers stand at the end.
     dated = [entry for entry in entries if not _is_undated_response(entry)]
@@ -169,14 +175,17 @@ def _reference(row: asyncpg.Record) -> str | None:
 
 
 async def _all_parked(
-    connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
+    connection: Connection,
+    institution_id: str,
+    fine_ids: Sequence[str],
+    bursar_transaction_ids: Sequence[str],
 ) -> list[Entry]:
     rows = await connection.fetch(SQL["parked_for_fines"], institution_id, fine_ids)
     entries = list(map(_waiting, rows))
     failed = ParkedFilter(institution_id=institution_id, wait=Wait.INTERNAL_ERROR)
     for record in await parked.find(connection, failed):
         names = names_in(record.origin.value)
-        if names is not None and (names.fine_id in fine_ids or names.lines & set(lines)):
+        if names is not None and names.has_any(fine_ids, bursar_transaction_ids):
             entries.append(_parked(record))
     return entries
 
@@ -204,12 +213,16 @@ def _parked(record: ParkedRecord) -> Entry:
 
 
 async def _all_rejected(
-    connection: Connection, institution_id: str, fine_ids: Sequence[str], lines: Sequence[str]
+    connection: Connection,
+    institution_id: str,
+    fine_ids: Sequence[str],
+    bursar_transaction_ids: Sequence[str],
 ) -> list[Entry]:
     """Records whose bytes name a fine or a line of it, and rejected payments without bytes."""
     entries = []
     identities = set()
-    for record, names in await rejected.find_naming(connection, institution_id, fine_ids, lines):
+    key = (institution_id, fine_ids, bursar_transaction_ids)
+    for record, names in await rejected.find_naming(connection, *key):
         identities.add((names.source, names.id))
         state = None if record.state is RejectedState.OPEN else record.state
         entry = _rejected(record)
@@ -261,9 +274,10 @@ async def _decisions(
 
 
 async def _responses(
-    connection: Connection, institution_id: str, lines: Sequence[str]
+    connection: Connection, institution_id: str, bursar_transaction_ids: Sequence[str]
 ) -> list[Entry]:
     """Answers of the bursar; a line that one refused is a transaction, too."""
+    key = (institution_id, bursar_transaction_ids)
     return [
         Entry(
             What.RESPONSE,
@@ -275,7 +289,7 @@ async def _responses(
             f"{row['source']}: {row['response_id']}, {row['profile']} {row['batch_number']}: "
             f"{row['bursar_transaction_id']}",
         )
-        for row in await connection.fetch(SQL["responses_of_lines"], institution_id, lines)
+        for row in await connection.fetch(SQL["responses_of_lines"], *key)
     ]
 
 

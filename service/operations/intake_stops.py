@@ -1,5 +1,6 @@
-"""Stopped topics for operators: listed, and resumed by a decision; and the part of the service that
-then takes the records that wait, in the order of their arrival (rules.md, 7).
+"""Lists the input topics that were stopped after many bad records, and resumes them when an
+operator decides so; the service then processes the records that waited, in the order of their
+arrival (rules.md, 7).
 """
 
 import asyncio
@@ -36,8 +37,8 @@ NOT_STOPPED = "is not stopped, or was resumed already"
 async def find(
     connection: Connection, topic: str | None, institution_id: str | None
 ) -> list[StopState]:
-    """Returns the stops of a topic, named with its prefix or without, and of an institution; None
-    allows any.
+    """Returns the stops of a topic, which may be named with or without its prefix, and of an
+    institution; None stands for all topics or all institutions.
     """
     return [
         stop
@@ -48,7 +49,7 @@ async def find(
 
 
 def subject_of(key: StopKey) -> Subject:
-    """Returns the text by which decisions name a stop."""
+    """Returns the names and values by which a recorded operator decision refers to a stop."""
     if key.is_of_topic:
         return {"topic": key.topic}
     return {"topic": key.topic, "institution_id": key.institution_id}
@@ -61,10 +62,11 @@ async def resume(
     bad_records_max: int | None,
     bad_max: int,
 ) -> DecisionResult:
-    """Ends a stop. The service then takes what waits, and counts bad records anew.
+    """Ends the stop of a topic. When a stop has ended, the service processes the records that
+    waited because of it, and begins a new count of bad records.
 
     The topic is stopped again after `bad_max` bad records in a row, or after `bad_records_max` if
-    the person has allowed more.
+    the operator has given such a number.
     """
     key = stop.key
     count = 0 if bad_records_max is None else allowance(bad_records_max, bad_max)
@@ -83,23 +85,29 @@ async def resume(
 
 
 class TakeStopped:
-    """Takes the records that have waited for stops which a person has ended.
+    """Processes the records that were stored while a topic was stopped, once a person has resumed
+    the topic.
 
-    Several instances may do this at the same time: they take turns at each page. Records that come
-    meanwhile are put behind those that wait, and the stop ends when none is left.
+    Several instances of the service may process the stored records of a topic: they take turns,
+    page by page. Records that arrive meanwhile are stored behind the earlier ones, and the stop
+    ends when no stored record is left.
     """
 
     def __init__(self, applier: Applier) -> None:
         self._applier = applier
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Takes what waits, every two seconds, until `stop`. Raises what the database raises."""
+        """Every two seconds processes the stored records of resumed topics, until `stop` is set.
+        Raises what the database raises.
+        """
         while not stop.is_set():
             await unless_set(self.run_once(), stop)
             await wait_any((stop,), INTERVAL_MS)
 
     async def run_once(self) -> int:
-        """Takes what waits for all stops that a person has ended; returns the number of records."""
+        """Processes the stored records of all topics that a person has resumed; returns the number
+        of records.
+        """
         async with self._applier.writer.pool.acquire() as connection:
             keys = await intake_stops.resumed_stops(connection)
         return sum([await self._take(key) for key in keys])

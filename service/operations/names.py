@@ -1,5 +1,8 @@
-"""How stored records are named: by what an operator says, and by what their bytes say."""
+"""Finds out which stored record is meant: from what an operator enters, and from the ids in the
+bytes of the record.
+"""
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -22,8 +25,8 @@ _IDS = ("payment_id", "change_id", "response_id", "fine_id")
 class RecordFilter:
     """Which stored records a command is about; a field that is None allows any value.
 
-    A record is named by its identity, `institution_id`, `source` and `id`, or by its place,
-    `topic`, `partition` and `offset`. At most `limit` records are returned.
+    A record is selected by its business identity, `institution_id`, `source` and `id`, or by its
+    place in Kafka, `topic`, `partition` and `offset`. At most `limit` records are returned.
     """
 
     institution_id: str | None = None
@@ -37,23 +40,32 @@ class RecordFilter:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a record says of itself, even if its bytes break the contract; None if it says nothing.
+    """The ids that a record contains, even if its bytes break the contract; a field is None if the
+    record has no such id.
 
-    `lines` are bursar transaction ids, without leading zeros; `kind` is that of a payment or a
-    change.
+    `bursar_transaction_ids` have no leading zeros; `kind` is the kind of a payment or of a change
+    in the library.
     """
 
     source: str | None = None
     id: str | None = None
     fine_id: str | None = None
-    lines: frozenset[str] = frozenset()
+    bursar_transaction_ids: frozenset[str] = frozenset()
     kind: str | None = None
+
+    def has_any(self, fine_ids: Collection[str], bursar_transaction_ids: Collection[str]) -> bool:
+        """Returns whether the record names one of these fines or one of these export lines."""
+        return self.fine_id in fine_ids or not self.bursar_transaction_ids.isdisjoint(
+            bursar_transaction_ids
+        )
 
 
 def contract_of(topic: str) -> str:
-    """The contract of a topic with whatever prefix. Raises KeyError for any other topic.
+    """Returns the contract of an input topic, whatever the prefix of its name. Raises KeyError if
+    the topic belongs to no contract.
 
-    If another record has taken a row's place, the row's topic is followed by `@` and a time.
+    The name may end with `@` and a time: the topic of a stored record is renamed in this way if it
+    was created again and another record now has the same partition and offset.
     """
     name = topic.partition("@")[0]
     if name == IMPORT_TOPIC:
@@ -65,7 +77,9 @@ def contract_of(topic: str) -> str:
 
 
 def names_in(value: bytes | None) -> Names | None:
-    """The names in a record of binary or structured mode; None if it is not a JSON object."""
+    """Returns the ids in the value of a record, which may be a CloudEvent in binary or structured
+    mode; None if the value is not a JSON object.
+    """
     try:
         body = read_json(value)
     except Fault:
@@ -78,19 +92,21 @@ def names_in(value: bytes | None) -> Names | None:
         source=_text(body, "source"),
         id=next((text for name in _IDS if (text := _text(body, name)) is not None), None),
         fine_id=_text(body, "fine_id"),
-        lines=frozenset(_lines(body)),
+        bursar_transaction_ids=frozenset(_bursar_transaction_ids(body)),
         kind=_text(body, "kind"),
     )
 
 
 def text_of_names(names: Names) -> str:
-    """The names as JSON, from which `names_of_text` makes them again.
+    """Returns the ids as JSON text, which `names_of_text` reads again.
 
-    A text that cannot be an id is left out: it may be anything.
+    A value that is too long or not printable is left out, because it cannot be an id and may be any
+    text.
     """
     texts = {"source": names.source, "id": names.id, "fine_id": names.fine_id, "kind": names.kind}
     kept = {name: text for name, text in texts.items() if text is not None and _may_be_id(text)}
-    return orjson.dumps({**kept, "lines": sorted(filter(_may_be_id, names.lines))}).decode()
+    bursar_transaction_ids = sorted(filter(_may_be_id, names.bursar_transaction_ids))
+    return orjson.dumps({**kept, "lines": bursar_transaction_ids}).decode()
 
 
 def _may_be_id(text: str) -> bool:
@@ -98,15 +114,17 @@ def _may_be_id(text: str) -> bool:
 
 
 def names_of_text(text: str) -> Names:
-    """The names that `text_of_names` has made a text of."""
+    """Returns the ids that a rejected record names, from the JSON text of `text_of_names`."""
     body = orjson.loads(text)
-    return Names(**{**body, "lines": frozenset(body["lines"])})
+    bursar_transaction_ids = frozenset(body.pop("lines"))
+    return Names(**body, bursar_transaction_ids=bursar_transaction_ids)
 
 
 def envelope_in(origin: Origin) -> list[str]:
     """The CloudEvents attributes and the content type of a record, each as "name: text".
 
-    They are headers or, in structured mode, members of the value beside `data`.
+    The CloudEvents attributes are headers of the record or, in structured mode, members of its JSON
+    beside `data`.
     """
     attributes: list[tuple[str, object]] = [
         (name, value.decode(errors="replace"))
@@ -125,7 +143,7 @@ def envelope_in(origin: Origin) -> list[str]:
     return [text.encode(errors="backslashreplace").decode() for text in texts]
 
 
-def _lines(body: dict[str, object]) -> list[str]:
+def _bursar_transaction_ids(body: dict[str, object]) -> list[str]:
     refused = body.get("refused_lines")
     refused_lines = refused if isinstance(refused, list) else []
     parts = [body, *(part for part in refused_lines if isinstance(part, dict))]
@@ -139,7 +157,9 @@ def _text(body: dict[str, object], name: str) -> str | None:
 
 
 def byte_patterns(text: str) -> list[bytes]:
-    """The ways JSON may write a text: as it is, escaped to ASCII, with its slashes escaped."""
+    """Returns the byte sequences by which JSON may write a text: as it is, with all but ASCII
+    characters escaped, or with its slashes escaped.
+    """
     as_is = orjson.dumps(text)[1:-1].decode()
     escaped = ("".join(_escaped(letter, case) for letter in as_is) for case in ("x", "X"))
     forms = {form.encode() for form in (as_is, *escaped)}

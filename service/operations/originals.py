@@ -1,4 +1,6 @@
-"""Removes the bytes of rejected records. The record is still known and found by its ids."""
+"""Removes the stored bytes of old rejected records. A rejected record without bytes is still
+listed, and is found by the ids that its bytes contained.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,10 +12,11 @@ SQL = statements("retention")
 
 
 def remove_originals(old: str) -> Callable[[Connection, int, int], Awaitable[int]]:
-    """Returns the function that removes a page of what the statement `old` selects.
+    """Returns a function that removes the bytes of one page of the rejected records that the SQL
+    statement `old` selects.
 
-    It takes the retention in days and the largest number of rows, and returns the number of records
-    whose bytes it has removed, in the transaction of its caller.
+    The returned function takes the retention in days and the largest number of rows, works in its
+    caller's transaction, and returns the number of records whose bytes it has removed.
     """
 
     async def page(connection: Connection, days: int, rows_max: int) -> int:

@@ -1,4 +1,6 @@
-"""An over-payment that waits for a person: its sums, and what each decision would do."""
+"""Shows a payment that is more than its fine owes and waits for a person: its amounts, and what
+each decision would do.
+"""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -21,7 +23,9 @@ DISCARD = "reject the payment as discarded: no balance changes, and its sender h
 
 @dataclass(frozen=True, slots=True)
 class Overpaid:
-    """Amounts in minor units; `outstanding` is what the fine owes at the bursar now, signed."""
+    """All amounts are in minor units; `outstanding` is what the fine owes at the bursar now,
+    signed.
+    """
 
     amount: int
     outstanding: int
@@ -39,8 +43,8 @@ class Overpaid:
 async def overpaid(
     connection: Connection, store: LedgerReader, item: ParkedRecord
 ) -> Overpaid | None:
-    """The sums of a parked payment that waits for a decision about its excess, and what each
-    decision would do; None for any other parked record, and if the fine is not known.
+    """Returns the amounts of a parked payment that waits for a decision about its excess, and what
+    each decision would do; None for any other parked record, and if the fine is not known.
     """
     if item.wait is not Wait.OVERPAID_HELD or item.fine_id is None:
         return None

@@ -1,4 +1,4 @@
-"""Parked records for operators: listed, released and discarded, each decision in one commit."""
+"""Lets operators list, release and discard parked records; each decision is one commit."""
 
 import asyncpg
 
@@ -35,7 +35,9 @@ UNREAD = (Wait.INTERNAL_ERROR, Wait.INTAKE_STOPPED)
 
 
 async def find(connection: Connection, selected: ParkedFilter) -> list[ParkedRecord]:
-    """The records parked under their identity, oldest first; then those with an internal error."""
+    """Returns parked records: first those that wait under their identity, oldest first, then those
+    on which the program failed, then those of stopped topics.
+    """
     place = (selected.topic, selected.partition, selected.offset)
     rows = await connection.fetch(
         SQL["parked"],
@@ -126,10 +128,11 @@ async def release(
     justification: Justification,
     allocations: tuple[Share, ...] = (),
 ) -> DecisionResult:
-    """Decides the record again. An over-payment that was held is taken, with a credit.
+    """Applies the rules to a parked record again. An over-payment that was held for a person is
+    accepted, and its excess becomes a credit.
 
-    A sum without a line pays the fines and amounts of `allocations`, in minor units, or the oldest
-    fines first if there are none.
+    A payment that names only a patron (a sum without a line) pays the fines and amounts, in minor
+    units, that `allocations` lists; if it lists none, the payment pays the oldest fines first.
     """
     if item.wait is Wait.INTAKE_STOPPED:
         return DecisionResult(item.subject, done=False, outcome=TOPIC_STOPPED)
@@ -149,7 +152,9 @@ async def release(
 async def discard(
     applier: Applier, item: ParkedRecord, justification: Justification
 ) -> DecisionResult:
-    """Rejects the record as `discarded`, with its bytes. What waits behind it is decided, too."""
+    """Rejects the record with the reason `discarded`, and keeps its bytes. Records that waited
+    behind the discarded one are then decided as well, in this commit or by the sweep.
+    """
     if item.wait in UNREAD:
         return await _reject_unread(applier, item, justification)
     key, queues = _identity_and_queues(item)

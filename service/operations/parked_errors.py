@@ -1,7 +1,9 @@
-"""Records on which the program failed, and which have come again and were decided meanwhile.
+"""Parked records on which the program failed, and which were sent again and decided since then, so
+that the parked copy can be removed.
 
-The identity of such a record is not bound, so that its sender can send it again once the error is
-corrected. Then nothing is left to decide about the first copy: it would be a repeat.
+A record on which the program failed does not occupy its identity, so that its sender can send it
+again once the error is corrected. Once the second copy was decided, nothing is left to decide about
+the parked first copy: it would be a repeat.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,13 +31,15 @@ _BEGIN = (datetime(1, 1, 1, tzinfo=UTC), "", 0, 0)
 
 
 async def count_decided(connection: Connection, days: int, rows_max: int) -> int:
-    """How many such records are older than so many days, at most `rows_max`."""
+    """Returns how many parked records that were decided since then are older than `days` days,
+    counted up to `rows_max`.
+    """
     return len(await _decided(connection, days, rows_max))
 
 
 async def remove_decided(connection: Connection, days: int, rows_max: int) -> int:
-    """Removes such records that are older than so many days, at most `rows_max`, in the transaction
-    of the caller; returns their number.
+    """Removes up to `rows_max` parked records that were decided since then and are older than
+    `days` days, in the caller's transaction; returns how many it has removed.
     """
     places = await _decided(connection, days, rows_max)
     if not places:

@@ -1,4 +1,4 @@
-"""What a decision about a parked record has done, in words."""
+"""Says in words what an operator's decision about a parked record has done."""
 
 from ..apply.operator_actions import DecisionNotPossible
 from ..core.events import Discard, Release
@@ -16,9 +16,10 @@ CAN_BE_DECIDED = "can be decided again, and waits"
 def outcome_of_decision(
     changes: Changes, event: Release | Discard, wait: Wait, *, has_failed: bool
 ) -> str:
-    """What became of the record. Raises DecisionNotPossible if it waits as before or no more.
+    """Returns in words what became of the parked record. Raises DecisionNotPossible if the decision
+    changed nothing, because the record still waits for the same thing or is not parked any more.
 
-    `wait` is what the record waited for, and `has_failed` says that the program failed on it.
+    `wait` is what the record waited for, and `has_failed` says that the program had failed on it.
     """
     if GONE in changes.outcomes:
         raise DecisionNotPossible(NOT_PARKED)

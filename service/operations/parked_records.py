@@ -1,4 +1,4 @@
-"""Parked records as operators name and see them."""
+"""Describes parked records as operators select them and see them in lists."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +13,10 @@ from .names import RecordFilter
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedFilter(RecordFilter):
     """Which parked records a command is about; a field that is None allows any value.
-    `older_than_seconds` counts from the parking.
+    `older_than_seconds` is how long, at least, a record has been parked.
 
-    `record` is `payment` or `change`, of internal errors also `fine` or `response`.
+    `record` is the kind of the record: `payment` or `change`; of records that could not be decided
+    at all, because the program failed on them or their topic is stopped, also `fine` or `response`.
     """
 
     wait: Wait | None = None
@@ -26,12 +27,14 @@ class ParkedFilter(RecordFilter):
 
 @dataclass(frozen=True, slots=True)
 class ParkedRecord:
-    """A record that waits. `record` is as in ParkedFilter.
+    """A parked record. `record` is the kind of the record, such as `payment`, as in ParkedFilter.
 
-    `is_bound` says that the record was parked under its identity. Otherwise the program failed on
-    it before it was decided for the first time; its identity is then what its bytes say. `original`
-    is the id of the payment that it reverses. `currency` and `amount`, in minor units, are those of
-    a payment. Only a sum without a line has a `patron_id` and a `rule`.
+    `is_bound` is true if the record was parked under its identity, so that another record with this
+    identity is a repeat or a conflict. `is_bound` is false if the program failed on the record or
+    its topic is stopped, so that it was never decided; its identity is then what its bytes say.
+    `original` is the id of the payment that this record reverses. `currency` and `amount`, in minor
+    units, are those of a payment. Only a payment that names nothing but a patron (a sum without a
+    line) has a `patron_id` and a `rule`.
     """
 
     institution_id: str
@@ -66,7 +69,7 @@ class ParkedRecord:
 
     @property
     def subject(self) -> Subject:
-        """The text by which decisions name the record."""
+        """The names and values by which a recorded operator decision refers to this record."""
         if not self.is_bound or self.source is None or self.id is None:
             return self.place.subject
         return {

@@ -1,4 +1,6 @@
-"""A sum without a line that waits: what it could pay, and what each decision would do."""
+"""Shows a parked payment that names only a patron (a sum without a line): which fines it could pay,
+and what each decision would do.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ from .parked_records import ParkedRecord
 
 
 class InvalidNames(OperatorError):
-    """A person has named fines for a record that cannot pay them, or amounts that are none."""
+    """A person has named fines for a record that is no sum without a line, or an amount that is not
+    valid in its currency.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +41,24 @@ class ParkedSum:
 
     @property
     def outstanding(self) -> int:
-        """What the patron owes at the bursar in the currency, without credits, in minor units."""
+        """What the patron owes at the bursar in the currency of the payment, without credits, in
+        minor units.
+        """
         return sum(fine.outstanding for fine in self.debits)
 
 
 async def parked_sum(
     connection: Connection, store: LedgerReader, item: ParkedRecord
 ) -> ParkedSum | None:
-    """What a parked sum could pay now, and what each decision would do; None for any other record
-    and for a sum on which the program fails.
+    """Returns what a parked sum without a line could pay now, and what each decision would do; None
+    for any other record and for a sum on which the program fails.
     """
     account, amount = item.account, item.amount
     if account is None or amount is None or item.wait is Wait.INTERNAL_ERROR:
         return None
-    lines = await debits_of_accounts(connection, {account})
-    fines = await store.fines_by_key(connection, lines)
-    known = Debits(ChangeTracker(fines), dict(lines.values()))
+    exported_debits = await debits_of_accounts(connection, {account})
+    fines = await store.fines_by_key(connection, exported_debits)
+    known = Debits(ChangeTracker(fines), dict(exported_debits.values()))
     debits = known.outstanding(account)
     release = _release(item.wait, debits, amount, account)
     if not debits and item.wait is Wait.OVERPAID_HELD and known.latest(account) is not None:
@@ -61,9 +67,11 @@ async def parked_sum(
 
 
 def allocations_of(item: ParkedRecord, named: Sequence[tuple[str, str]]) -> tuple[Share, ...]:
-    """Returns the fines and amounts that a person has named for a sum, in minor units.
+    """Returns the fines and amounts that a person has named for a sum without a line, in minor
+    units.
 
-    Raises InvalidNames for a record that is no sum, and for an amount that is none of its currency.
+    Raises InvalidNames for a record that is no sum without a line, and for an amount that is not
+    valid in its currency.
     """
     if not named:
         return ()

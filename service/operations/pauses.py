@@ -22,8 +22,8 @@ async def pause(applier: Applier, key: Key, justification: Justification) -> Dec
     """Pauses a profile: after this commit no run of it begins or continues, unless a person runs
     the profile in spite of the pause.
 
-    The commit waits for a batch that is being sealed. An open run stays open, and continues when
-    the profile is resumed.
+    If a batch of the profile is being sealed, this commit waits until that batch is sealed. A run
+    that has begun and not ended stays open, and continues when the profile is resumed.
     """
 
     async def work(connection: Connection) -> str:
@@ -38,8 +38,8 @@ async def pause(applier: Applier, key: Key, justification: Justification) -> Dec
 
 
 async def resume(applier: Applier, key: Key, justification: Justification) -> DecisionResult:
-    """Ends the pause of a profile: it runs again by its schedule. If runs were missed, one run
-    makes up for them.
+    """Ends the pause of a profile, which from then on runs by its schedule again. If scheduled runs
+    were missed during the pause, one run makes up for all of them.
     """
 
     async def work(connection: Connection) -> str:

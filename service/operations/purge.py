@@ -1,8 +1,10 @@
-"""The purge: removes what nobody needs any more after so many days, a page in each commit.
+"""The purge: removes data whose retention, in days, has ended, page by page, each page in a commit
+of its own.
 
-Nothing of the ledger is removed, and nothing that repeats, conflicts, reports or the restore check
-compare with: a row keeps its identity, and loses the bytes of a record or the words of a person.
-What waits for a person, or is still to be sent, is left as it is, however old it is.
+Nothing of the ledger is removed, and nothing that is needed to recognise repeats and conflicts, for
+reports or for the restore check: a row keeps its identity, and loses the bytes of a record or the
+words of a person. Records that wait for a person, or are still to be sent, are not removed, however
+old they are.
 """
 
 import asyncio
@@ -41,10 +43,10 @@ def _statement(name: str) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of what is removed.
+    """A kind of data that the purge removes.
 
-    `name` is its name in metrics and commands, and `words` say what is removed. `count` counts what
-    a purge would remove, and `remove` removes a page of it.
+    `name` is the name of the kind in metrics and commands, and `words` describes the data. `count`
+    returns how many rows a purge would remove, and `remove` removes one page of them.
     """
 
     name: str
@@ -113,11 +115,12 @@ KINDS = (
 async def purge(
     writer: Writes, limits: RetentionLimits, counting: TallySink | None = None
 ) -> Mapping[str, int]:
-    """Removes what is older than its retention; returns the number of rows by kind.
+    """Removes the data whose retention has ended; returns the number of removed rows for each kind.
 
-    A kind that is kept for ever has no number. Between two pages the purge pauses for as long as a
-    page takes, so that it never has more than half of the database's time. Raises OlderDatabase and
-    what the database raises; the pages until then stay removed.
+    A kind that is configured to be kept for ever is missing in the result. Between two pages the
+    purge pauses for as long as the last page took, so that it uses the database for at most half of
+    the time. Raises OlderDatabase and what the database raises; pages that were removed before the
+    error stay removed.
     """
     sink = counting or TallyInDatabase()
     return {
@@ -157,9 +160,9 @@ async def _purge_page(writer: Writes, kind: Kind, days: int, rows_max: int, sink
 
 
 async def count_due(connection: Connection, limits: RetentionLimits) -> Mapping[str, int]:
-    """How many rows a purge would remove now, by kind, each counted up to COUNTED_MAX.
+    """Returns how many rows of each kind a purge would remove now, counted up to COUNTED_MAX.
 
-    A kind that is kept for ever has no number.
+    A kind that is configured to be kept for ever is missing in the result.
     """
     async with connection.transaction():
         await connection.execute(SQL["by_index"])
@@ -171,14 +174,16 @@ async def count_due(connection: Connection, limits: RetentionLimits) -> Mapping[
 
 
 async def oldest_kept(connection: Connection) -> Mapping[str, int]:
-    """The age in seconds of the oldest that no purge has removed, by kind; 0 if there is none."""
+    """Returns, for each kind, the age in seconds of the oldest data that were not removed; 0 if
+    there are none.
+    """
     rows = await connection.fetch(SQL["oldest_kept"])
     return {row["kind"]: row["age_seconds"] for row in rows}
 
 
 class Purge:
-    """Purges from time to time, one instance for all of them, and sets the gauges of every
-    instance.
+    """Lets one instance of the service purge for all instances from time to time, and sets the
+    metrics of every instance.
     """
 
     def __init__(self, writer: Writes, metrics: Metrics, limits: RetentionLimits) -> None:
@@ -189,15 +194,17 @@ class Purge:
         self._turn = Turn(writer.pool, TASK, limits.purge_interval_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Purges whenever it is due, until `stop`. Raises what the database raises.
+        """Purges whenever the interval has passed, until `stop` is set. Raises what the database
+        raises.
 
-        `stop` rolls the page back that is being removed; the next instance goes on from there.
+        When `stop` is set, the page that is being removed is rolled back; the next purge of any
+        instance removes it.
         """
         await repeat(self.run_once, stop, TURN_CHECK_MS)
 
     async def run_once(self) -> int | None:
-        """Purges if it is due, and returns the number of rows; None if it is not, or if another
-        instance purges.
+        """Purges if the interval has passed, and returns the number of removed rows; None if it has
+        not, or if another instance is purging.
         """
         removed = await self._turn.taken_in_steps(self._purge)
         await self._set_gauges(self._writer.pool)

@@ -1,4 +1,6 @@
-"""Quarantined records for people: listed, shown, released; each release is one commit."""
+"""Lets operators list, show and release records in quarantine, which Kafka refused to take; each
+release is one commit.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +42,8 @@ _REJECTED_HEADERS = ("bursar-reason", "bursar-topic", "bursar-partition", "bursa
 @dataclass(frozen=True, slots=True)
 class QuarantineFilter:
     """Which records in quarantine a command is about; a field that is None allows any value.
-    `topic` with its prefix or without.
+
+    `topic` is the name of a topic, with the prefix of the installation or without it.
     """
 
     id: QuarantineId | None = None
@@ -50,7 +53,9 @@ class QuarantineFilter:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRecord:
-    """A record without its value. `recorded_at` is when it was queued, or released last."""
+    """A record in quarantine, without its value. `recorded_at` is when the record was put into the
+    outbox, or last released into it.
+    """
 
     id: QuarantineId
     topic: str
@@ -69,20 +74,25 @@ class QuarantinedRecord:
 
     @property
     def ce_id(self) -> str | None:
-        """The id of the event, which a copy that is released keeps."""
+        """The CloudEvents id of the record, which stays the same when the record is released; None
+        if it has none.
+        """
         return self.headers.get("ce_id")
 
     @property
     def subject(self) -> Subject:
-        """The text by which decisions name the record. It includes the `ce_id`, so that decisions
-        are found again if the record is released and refused once more.
+        """The names and values by which a recorded operator decision refers to this record. The
+        subject includes the `ce_id`, so that earlier decisions are found even if the record was
+        released and refused by Kafka once more.
         """
         place: Subject = {"id": str(self.id), "topic": self.topic}
         return place if self.ce_id is None else {**place, "ce_id": self.ce_id}
 
     @property
     def lasting_subject(self) -> Subject:
-        """The part of the subject that a release does not change."""
+        """The part of the subject that stays the same when the record is released: without the
+        quarantine's own id, if there is a `ce_id`.
+        """
         subject = self.subject
         return {name: subject[name] for name in subject if name != "id" or "ce_id" not in subject}
 
@@ -95,7 +105,9 @@ class QuarantinedRecord:
 
     @property
     def batch(self) -> BatchKey | None:
-        """The batch whose document or manifest it is; its `ce_subject` names it."""
+        """The batch of which this record is the XML document or the manifest, as its `ce_subject`
+        says; None for other records.
+        """
         parts = self.headers.get("ce_subject", "").split("/")
         if _contract(self.topic) not in _BATCH_PARTS or len(parts) != 3:
             return None
@@ -103,7 +115,9 @@ class QuarantinedRecord:
 
 
 async def find(connection: Connection, wanted: QuarantineFilter) -> list[QuarantinedRecord]:
-    """Returns the records that are meant, in the order in which they were queued."""
+    """Returns the records in quarantine that the filter allows, in the order in which they were put
+    into the outbox.
+    """
     place = wanted.id or (None, None)
     return [
         QuarantinedRecord(
@@ -126,13 +140,17 @@ async def count(connection: Connection) -> int:
 
 
 async def value_of(connection: Connection, record_id: QuarantineId) -> bytes | None:
-    """The value of a record: personal data."""
+    """Returns the value of a record in quarantine, which is personal data; None if there is no such
+    record.
+    """
     value: bytes | None = await connection.fetchval(SQL["quarantined_value"], *record_id)
     return value
 
 
 async def queued_as(connection: Connection, record_id: QuarantineId) -> QuarantineId | None:
-    """The copy that was queued in place of a record that left the quarantine."""
+    """Returns the id of the copy that was put into the outbox when this record was released from
+    quarantine; None if there is no copy.
+    """
     row_id = await connection.fetchval(SQL["released_as"], *record_id)
     return None if row_id is None else QuarantineId(row_id, 0)
 
@@ -142,7 +160,8 @@ async def about(
 ) -> Mapping[str, object]:
     """Returns the fields that name what a quarantined record is about.
 
-    This is a batch, an account with its sequence number, a loan, or a rejected record.
+    A quarantined record is about a batch, an account with its sequence number, a loan, an
+    operator's decision or a rejected record.
     """
     contract = _contract(record.topic) or ""
     if record.batch is not None:
@@ -175,10 +194,11 @@ def _members(value: bytes | None, names: tuple[str, ...]) -> Mapping[str, object
 async def release(
     applier: Applier, record: QuarantinedRecord, justification: Justification
 ) -> DecisionResult:
-    """Queues the record again as it was: key, value and headers. The relay sends it.
+    """Puts the record into the outbox again with the same key, value and headers. The relay then
+    sends the released record to Kafka.
 
-    If it is not in quarantine any more, or others of its outbox row are still to be sent, nothing
-    changes and the result says why.
+    If the record is not in quarantine any more, or other records of the same outbox row are still
+    to be sent, nothing changes and the result says why.
     """
 
     async def work(connection: Connection) -> str:

@@ -1,4 +1,6 @@
-"""Whether the ledger agrees with itself: every sum is computed in two ways, in one snapshot."""
+"""Checks that the ledger agrees with itself: every sum is computed in two ways, in one snapshot of
+the database.
+"""
 
 import asyncio
 from collections import Counter
@@ -31,9 +33,10 @@ CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A number that has two values where it is computed in two ways.
+    """A number for which two ways to compute it give different values.
 
-    `expected` and `actual` are minor units, or counts. The other members say whose number it is.
+    `expected` and `actual` are minor units, or counts. The other fields say to which account, fine,
+    profile or batch the number belongs.
     """
 
     name: str
@@ -49,15 +52,17 @@ class Difference:
 
     @property
     def is_money(self) -> bool:
-        """Whether the values are amounts."""
+        """Whether `expected` and `actual` are amounts of money and not counts."""
         return not self.name.startswith(("sequence_", "transferred_fine_has", "batch_count"))
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileTotal:
-    """What the bursar collects for a profile, in minor units; `lines` is a number.
+    """The sums of the fines that a profile has handed over to the bursar, in minor units; `lines`
+    is the number of export lines.
 
-    `profile` is None for fines that have no live line although they are outstanding.
+    `profile` is None for fines that owe something at the bursar although their latest export line
+    was refused or is missing, which is an error.
     """
 
     institution_id: str
@@ -71,7 +76,9 @@ class ProfileTotal:
 
     @property
     def difference(self) -> int:
-        """How far `outstanding` is from what was exported and is neither paid nor written off."""
+        """By how much `outstanding` differs from the exported amount less what was paid and written
+        off; 0 if the ledger is right.
+        """
         return self.outstanding - (self.exported - self.paid - self.written_off)
 
 
@@ -88,7 +95,9 @@ class AccountTotal:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The result of a comparison. `is_cut` says that there are more differences than these."""
+    """The result of a comparison. `is_cut` is true if a check found as many differences as the
+    limit allows, so that there may be more.
+    """
 
     profiles: tuple[ProfileTotal, ...]
     accounts: tuple[AccountTotal, ...]
@@ -115,7 +124,9 @@ async def reconcile(
 async def reconcile_in(
     connection: Connection, institution_id: str | None = None, limit: int = DIFFERENCES_MAX
 ) -> Reconciled:
-    """Compares in the transaction that is open, which has to read one snapshot."""
+    """Compares all sums inside the caller's transaction, which must read one snapshot (REPEATABLE
+    READ).
+    """
     await connection.execute(SQL["patience"], f"{STATEMENT_SECONDS_MAX}s")
 
     async def rows(name: str, *more: int) -> list[asyncpg.Record]:
@@ -140,7 +151,7 @@ async def reconcile_in(
                 batch_number=row.get("batch_number"),
                 sequence=row.get("sequence"),
                 expected=row["expected"],
-                actual=row["found"],
+                actual=row["actual"],
             )
             for check in checks
             for row in check
@@ -150,10 +161,12 @@ async def reconcile_in(
 
 
 class Reconcile:
-    """Compares from time to time: gauges, and an error in the log for each sort of difference.
+    """Compares the sums at intervals, sets the metrics of the result, and logs an error for each
+    kind of difference.
 
-    One instance compares for all of them, an interval after the last comparison ended. The gauges
-    of every instance show the result that the database keeps of the last one.
+    One instance of the service compares for all instances, when the interval since the end of the
+    last comparison has passed. The metrics of every instance show the result of the last
+    comparison, which the database keeps.
     """
 
     def __init__(self, pool: Pool, metrics: Metrics, interval_seconds: int) -> None:
@@ -162,14 +175,18 @@ class Reconcile:
         self._check_ms = min(TURN_CHECK_MS, interval_seconds * 1_000)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Compares whenever it is due, until `stop`. Raises what the database raises.
+        """Compares whenever the interval has passed, until `stop` is set. Raises what the database
+        raises.
 
-        `stop` ends the statement that is running, because the outbox must not wait for it.
+        When `stop` is set, the running SQL statement is cancelled, because the process must still
+        send the outbox before it ends.
         """
         await repeat(self.run_once, stop, self._check_ms)
 
     async def run_once(self) -> Reconciled | None:
-        """Compares if it is due; returns None if it is not, or if another instance compares now."""
+        """Compares if the interval has passed; returns None if it has not, or if another instance
+        is comparing.
+        """
         done = await self._turn.taken(reconcile_in, lambda done: len(done.differences))
         differences, ended_at_seconds = await self._turn.last()
         self._metrics.reconcile_differences.set(differences)

@@ -1,5 +1,6 @@
-"""Ends a recovery inside the service: once the inputs have been read again as far as the lost
-database had read them, the balances that readers lack are published, and exports may run.
+"""Ends the recovery of a restored database in the running service: once the input topics have been
+read again as far as the lost database had read them, balances that the readers of the events do not
+have yet are published, and exports may run.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from ..export.profiles.profile import Profile, Profiles
 from ..messages.encode import encode_balance_changed
 from ..runtime.telemetry import Event, get_log
 from ..runtime.waiting import wait_any
-from .adopted_lines import take_lines_of_known_fines
+from .adopted_lines import let_credits_wait, take_lines_of_known_fines
 
 log = get_log(__name__)
 
@@ -47,7 +48,9 @@ KEY_WIDTH = len(AccountKey._fields)
 
 
 class Mark(NamedTuple):
-    """How far an input partition has to be read, and how far it has been."""
+    """How far an input partition has to be read again before the recovery can end, and how far it
+    was read so far.
+    """
 
     topic: str
     partition: int
@@ -61,17 +64,19 @@ class Mark(NamedTuple):
 
 
 async def marks(connection: Connection) -> Sequence[Mark]:
-    """The marks of the last recovery, of all input partitions."""
+    """Returns for each input partition the mark of the last recovery: how far it has to be read
+    again.
+    """
     return [Mark(*row.values()) for row in await connection.fetch(SQL["marks"])]
 
 
 class EndRecovery:
     """Ends the recovery that is under way, if there is one when the service starts.
 
-    A recovery cannot begin while a service runs, so that nothing is asked of the database after
-    the last one has ended. Several instances may do this at the same time: they take turns at each
-    page of accounts. `profiles` are those with which batches are printed again, and `topic` is that
-    of the batches.
+    A recovery cannot begin while the service runs; so once the recovery has ended, this part makes
+    no more queries. Several instances of the service may work at ending the recovery: they take
+    turns, one page of accounts each. `profiles` are the export profiles with which the XML of
+    batches is printed again if Kafka has lost it, and `topic` is the topic of the batches.
     """
 
     def __init__(self, applier: Applier, profiles: Profiles, topic: str) -> None:
@@ -82,15 +87,16 @@ class EndRecovery:
         self._topic = topic
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until nothing is left to do; then waits for `stop`. Raises what the database
-        raises; it may be called again after an error.
+        """Calls `run_once` until nothing is left to do; then waits for `stop`. Raises what the
+        database raises; the caller may call `run` again after an error.
         """
         while not stop.is_set() and not await self.run_once():
             await wait_any((stop,), CHECK_MS)
         await stop.wait()
 
     async def run_once(self) -> bool:
-        """Ends the recovery if the marks are reached, and prints batches whose bytes are missing.
+        """Ends the recovery if all input partitions were read far enough, and prints the XML of
+        adopted batches again if it is missing.
 
         Returns whether nothing is left to do.
         """
@@ -104,6 +110,7 @@ class EndRecovery:
         if unfinished is None or unfinished["state"] != READING or not is_read:
             return unfinished is None and not missing
         await take_lines_of_known_fines(self._applier)
+        await let_credits_wait(self._applier)
         while await self._applier.run_in_transaction(self._announce):
             self._applier.committed()
         epoch = unfinished["epoch"]
@@ -128,13 +135,13 @@ class EndRecovery:
         """Publishes the last events of a page of accounts again; returns how many accounts there
         were.
         """
-        waiting = await connection.fetch(SQL["unsettled_accounts"], ACCOUNTS_PAGE)
+        waiting = await connection.fetch(SQL["accounts_to_announce"], ACCOUNTS_PAGE)
         accounts = sorted({AccountKey(*row.values()) for row in waiting})
         if not accounts:
             return 0
         columns = key_columns(accounts, KEY_WIDTH)
         await connection.fetch(LEDGER["lock_accounts"], *columns)
-        rows = await connection.fetch(SQL["lock_unsettled"], *columns)
+        rows = await connection.fetch(SQL["last_transactions_to_announce"], *columns)
         recorded_at = await connection.fetchval(LEDGER["clock"])
         fines = await self._applier.store.fines_by_key(connection, _fines_of(rows))
         announced: list[Transaction] = []
@@ -159,10 +166,11 @@ class EndRecovery:
 def announcement_of(
     key: AccountKey, row: asyncpg.Record, fines: dict[FineKey, Fine]
 ) -> Transaction | None:
-    """The last transaction of an account under the next number of the recovery's epoch.
+    """Returns the last transaction of an account to be published once more, under the next sequence
+    number of the recovery's epoch.
 
-    None if the account has had an event of its own since, which readers have, or if it has no
-    transaction at all: then only the lost database knew of it.
+    Returns None if the account has had a newer event since the recovery, which its readers have, or
+    if it has no transaction at all because only the lost database had one.
     """
     if row["sequence"] != row["raised_to"] or row["fine_id"] is None:
         return None
@@ -193,7 +201,9 @@ def announcement_of(
 
 
 def cause_of(text: str | None) -> Cause:
-    """The cause of a transaction from its JSON in the ledger; each sort has a member of its own."""
+    """Reads the cause of a transaction from its JSON in the ledger, which has a `payment_id` for a
+    payment, a `change_id` for a change in the library, and neither for an export.
+    """
     if text is None:
         return None
     members = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""Rejected records for operators: listed, replayed and discarded, each decision in one commit."""
+"""Lets operators list, replay and discard rejected records; each decision is one commit."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ PAGE_RECORDS = 500  # at most 64 KiB each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedFilter(RecordFilter):
-    """Which rejected records a command is about; a field that is None allows any value. `topic` is
-    given with its prefix or without.
+    """Which rejected records a command is about; a field that is None allows any value. `topic` may
+    be given with or without its prefix.
     """
 
     reason: Reason | None = None
@@ -50,9 +50,11 @@ class RejectedFilter(RecordFilter):
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A rejected record without its bytes. Several reasons may have rejected the same place.
+    """A rejected record without its bytes. The same topic, partition and offset may be rejected for
+    several reasons, one row for each.
 
-    `removed_after_days` is the age at which the purge has removed the bytes; None: they are stored.
+    `removed_after_days` is the age in days at which the purge has removed the record's bytes; None
+    if they are still stored.
     """
 
     place: Place
@@ -66,14 +68,15 @@ class RejectedRecord:
 
     @property
     def subject(self) -> Subject:
-        """The text by which decisions name the record."""
+        """The names and values by which a recorded operator decision refers to this record."""
         return {**self.place.subject, "reason": self.reason.value}
 
 
 async def find(connection: Connection, selected: RejectedFilter) -> list[RejectedRecord]:
-    """The records that are meant, oldest first.
+    """Returns the rejected records that the filter allows, oldest first.
 
-    The table has no identity: `id`, if it is given with `institution_id`, is searched in the bytes.
+    The table of rejected records has no column for a record's own id: if `id` is given with
+    `institution_id`, it is searched in the bytes of the records.
     """
     if selected.id is not None and selected.institution_id is not None:
         named = _naming(connection, selected.institution_id, {selected.id})
@@ -114,13 +117,19 @@ def _is_of_topic(topic: str, selected: str) -> bool:
 
 
 async def find_naming(
-    connection: Connection, institution_id: str, fine_ids: Collection[str], lines: Collection[str]
+    connection: Connection,
+    institution_id: str,
+    fine_ids: Collection[str],
+    bursar_transaction_ids: Collection[str],
 ) -> list[tuple[RejectedRecord, Names]]:
-    """The records that name one of the fines or one of the bursar transaction ids `lines`."""
+    """Returns the rejected records that name one of the fines or one of the export lines with these
+    bursar transaction ids.
+    """
+    ids = {*fine_ids, *bursar_transaction_ids}
     return [
         (record, names)
-        async for record, names in _naming(connection, institution_id, {*fine_ids, *lines})
-        if names.fine_id in fine_ids or names.lines & set(lines)
+        async for record, names in _naming(connection, institution_id, ids)
+        if names.has_any(fine_ids, bursar_transaction_ids)
     ]
 
 
@@ -156,7 +165,9 @@ def _record(row: asyncpg.Record) -> RejectedRecord:
 
 
 async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> list[Names | None]:
-    """What each record says of itself, in their order, read page by page."""
+    """Returns for each record, in the same order, the ids that its bytes contain, or contained
+    before they were removed.
+    """
     named: dict[tuple[object, ...], Names | None] = {}
     for begin in range(0, len(items), PAGE_RECORDS):
         page = items[begin : begin + PAGE_RECORDS]
@@ -168,7 +179,9 @@ async def names_of(connection: Connection, items: Sequence[RejectedRecord]) -> l
 
 
 async def origin_of(connection: Connection, item: RejectedRecord) -> Origin | None:
-    """The record as it came, which may hold personal data; None if it is not stored any more."""
+    """Returns the record as it arrived, which may hold personal data; None if it is not stored any
+    more.
+    """
     row = await connection.fetchrow(SQL["rejected_record"], *item.place, item.reason)
     return None if row is None else encodings.origin_of(row)
 
@@ -182,8 +195,8 @@ async def replay(
 ) -> DecisionResult:
     """Parses and decides the record again, and marks it as replayed.
 
-    If it is rejected again, was replayed before or cannot be replayed, nothing changes and the
-    result says why.
+    If the record is rejected again, was replayed before or cannot be replayed, nothing changes and
+    the result says why.
     """
 
     async def work(connection: Connection) -> str:
@@ -229,7 +242,9 @@ def _unreadable(item: RejectedRecord, again: Rejection, origin: Origin) -> str:
 async def discard(
     applier: Applier, item: RejectedRecord, justification: Justification
 ) -> DecisionResult:
-    """Marks the record as one about which nothing more is to be done."""
+    """Marks the rejected record as discarded, which means that nobody has to do anything about it
+    any more.
+    """
 
     async def work(connection: Connection) -> str:
         if not await mark(connection, item.place, item.reason, "discarded", ("open",)):
@@ -244,7 +259,7 @@ async def mark(
 ) -> bool:
     """Moves a rejected record to `state`; returns false if it was in none of the states `before`.
 
-    Part of the transaction of the caller.
+    The new state is written in the caller's transaction.
     """
     marked = await connection.fetchval(SQL["mark_rejected"], *place, reason, state, list(before))
     return marked is not None

@@ -1,6 +1,7 @@
-"""What operators ask of the ledger: balances, batches, payments, and which fine an id means.
+"""Answers operators' questions about the ledger: balances, batches, payments, and which fine an id
+belongs to.
 
-Amounts are minor units of the row's currency; times are aware and in UTC.
+Amounts are minor units of the row's currency; times have the time zone UTC.
 """
 
 from collections import Counter
@@ -20,7 +21,9 @@ SQL = statements("reports")
 
 
 class AsOf(StrEnum):
-    """Which time an instant means: when this service learnt of a change, or when it happened."""
+    """How a balance at a past instant is computed: from the changes that the service had recorded
+    by then, or from those that had happened by then.
+    """
 
     RECORDED = "recorded"
     EFFECTIVE = "effective"
@@ -28,7 +31,9 @@ class AsOf(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The balance of an account. Sums by effective time have no epoch and no sequence."""
+    """The balance of an account. A balance that is computed by when changes happened
+    (`AsOf.EFFECTIVE`) has no epoch and no sequence.
+    """
 
     currency: str
     active: int
@@ -46,7 +51,9 @@ async def balances(
     at: datetime | None = None,
     as_of: AsOf = AsOf.RECORDED,
 ) -> list[Balance]:
-    """A patron's balances now, or at an instant; none for a patron without accounts."""
+    """Returns a patron's balances now, or at a past instant; the list is empty for a patron without
+    accounts.
+    """
     key = (institution_id, patron_id, currency)
     if at is None:
         rows = await connection.fetch(SQL["balances_now"], *key)
@@ -57,14 +64,14 @@ async def balances(
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Which batches a command is about; a field that is None allows any value. A line or a fine is
-    named with its institution.
+    """Which batches a command is about; a field that is None allows any value. If an export line or
+    a fine is given, its institution has to be given as well.
     """
 
     institution_id: str | None = None
     profile: str | None = None
     state: BatchState | None = None
-    line: str | None = None
+    bursar_transaction_id: str | None = None
     fine_id: str | None = None
     limit: int = 100
 
@@ -72,15 +79,18 @@ class BatchFilter:
 async def batches(
     connection: Connection, selected: BatchFilter | None = None
 ) -> list[asyncpg.Record]:
-    """Rows of the view report_batch, newest first."""
+    """Returns the batches that the filter allows, as rows of the view report_batch, newest
+    first.
+    """
     selected = selected or BatchFilter()
     institution_id, state = selected.institution_id, selected.state
-    if selected.line is None and selected.fine_id is None:
+    if selected.bursar_transaction_id is None and selected.fine_id is None:
         key = (institution_id, selected.profile, state)
         return await connection.fetch(SQL["batches"], *key, None, selected.limit)
     assert institution_id is not None
-    if selected.line is not None:
-        places = await connection.fetch(SQL["line"], institution_id, bursar_id(selected.line))
+    if selected.bursar_transaction_id is not None:
+        key_of_line = (institution_id, bursar_id(selected.bursar_transaction_id))
+        places = await connection.fetch(SQL["fine_and_batch_of_line"], *key_of_line)
     else:
         places = await connection.fetch(SQL["batches_of_fine"], institution_id, selected.fine_id)
     rows: list[asyncpg.Record] = []
@@ -93,7 +103,9 @@ async def batches(
 
 
 async def owners(connection: Connection, profile: str, number: int) -> list[str]:
-    """Institutions with such a batch: more than one if a profile's code moved between them."""
+    """Returns the institutions that have a batch of this profile and number: several if the code of
+    the profile was moved from one institution to another.
+    """
     rows = await connection.fetch(SQL["owners_of_batch"], profile, number)
     return [row["institution_id"] for row in rows]
 
@@ -113,7 +125,9 @@ async def batch(
 
 
 def became(line: asyncpg.Record) -> str:
-    """What became of a row of the view report_line."""
+    """Returns what became of an export line, such as "refused" or "settled"; the line is a row of
+    the view report_line.
+    """
     if line["state"] == "refused":
         return "refused"
     if line["fine_status"] == "Closed":
@@ -124,12 +138,14 @@ def became(line: asyncpg.Record) -> str:
 
 
 def totals(lines: Iterable[asyncpg.Record]) -> Mapping[str, int]:
-    """How many rows of the view report_line became what."""
+    """Returns how many of the export lines were refused, closed, settled, partly settled or are
+    open.
+    """
     return Counter(map(became, lines))
 
 
 class PaymentOutcome(StrEnum):
-    """What became of a payment."""
+    """What the service has done with a payment."""
 
     APPLIED = "applied"
     PARTLY = "partly"  # a part paid the fine, the rest became a credit
@@ -139,16 +155,20 @@ class PaymentOutcome(StrEnum):
 
 
 def payment_outcome(payment: asyncpg.Record) -> PaymentOutcome:
-    """What became of a payment that `payment` or `payments_since` has returned."""
+    """Returns what the service has done with a payment, which is a row that `payment` or
+    `payments_since` has returned.
+    """
     if payment["state"] == "applied" and payment["excess"]:
         return PaymentOutcome.PARTLY
     return PaymentOutcome(payment["state"])
 
 
 def amounts_reversed(payment: asyncpg.Record) -> tuple[int | None, int | None]:
-    """How much of a payment or write-off was reversed, and how much of it can be, in minor units.
+    """Returns how much of a payment or write-off was reversed, and how much of it can still be
+    reversed, in minor units.
 
-    None for records of other kinds, and for those that neither settled anything nor were noted.
+    Both amounts are None for records of other kinds, such as reversals, and for payments that were
+    neither applied nor noted.
     """
     is_settlement = PaymentKind(payment["kind"]).settlement is not None
     if not is_settlement or payment["state"] not in (ItemState.APPLIED, ItemState.NOTED):
@@ -162,7 +182,7 @@ def amounts_reversed(payment: asyncpg.Record) -> tuple[int | None, int | None]:
 async def payment(
     connection: Connection, institution_id: str, source: str, payment_id: str
 ) -> asyncpg.Record | None:
-    """The payment of this identity; None if it is not known."""
+    """Returns the payment with this institution, source and id; None if it is not known."""
     return await connection.fetchrow(SQL["payment"], institution_id, source, payment_id)
 
 
@@ -173,21 +193,27 @@ async def payments_since(
     source: str | None = None,
     limit: int = 100,
 ) -> list[asyncpg.Record]:
-    """The first payments whose `paid_at` is not before `since`, in the order of `paid_at`."""
+    """Returns the first `limit` payments that were paid at `since` or later, in the order of
+    `paid_at`.
+    """
     return await connection.fetch(SQL["payments_since"], institution_id, source, since, limit)
 
 
 async def fine_of_payment(connection: Connection, payment: asyncpg.Record) -> str | None:
-    """The fine that was paid; None if the payment names no fine and no known line."""
+    """Returns the fine that a payment is for; None if the payment names no fine and no known export
+    line.
+    """
     fine_id: str | None = payment["fine_id"]
-    line = payment["bursar_transaction_id"]
-    if fine_id is not None or line is None:
+    bursar_transaction_id = payment["bursar_transaction_id"]
+    if fine_id is not None or bursar_transaction_id is None:
         return fine_id
-    return await fine_of_line(connection, payment["institution_id"], line)
+    return await fine_of_line(connection, payment["institution_id"], bursar_transaction_id)
 
 
 async def fines_of_payment(connection: Connection, payment: asyncpg.Record) -> list[str]:
-    """The fines that were paid; several only of a sum without a line, none if none is known."""
+    """Returns the fines that a payment is for: several only if it names nothing but a patron (a sum
+    without a line), none if no fine is known.
+    """
     fine_id = await fine_of_payment(connection, payment)
     if fine_id is not None:
         return [fine_id]
@@ -199,15 +225,18 @@ async def fines_of_payment(connection: Connection, payment: asyncpg.Record) -> l
 async def fine_of_line(
     connection: Connection, institution_id: str, bursar_transaction_id: str
 ) -> str | None:
-    """The fine of an exported line; None if the line is not known."""
-    row = await connection.fetchrow(SQL["line"], institution_id, bursar_id(bursar_transaction_id))
+    """Returns the fine of the export line with this bursar transaction id; None if the line is not
+    known.
+    """
+    key = (institution_id, bursar_id(bursar_transaction_id))
+    row = await connection.fetchrow(SQL["fine_and_batch_of_line"], *key)
     return None if row is None else row["fine_id"]
 
 
 async def fine_of_change(
     connection: Connection, institution_id: str, source: str, change_id: str
 ) -> str | None:
-    """The fine that was changed; None if the change is not known."""
+    """Returns the fine that a change in the library is about; None if the change is not known."""
     key = (institution_id, source, change_id)
     fine_id: str | None = await connection.fetchval(SQL["fine_of_change"], *key)
     return fine_id

@@ -1,4 +1,6 @@
-"""What has not happened: runs that are overdue, batches without an answer, silent sources."""
+"""Finds what should have happened and did not: runs that are overdue, batches without an answer,
+and sources that send nothing.
+"""
 
 import asyncio
 from collections import Counter
@@ -27,10 +29,10 @@ LISTED_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ProfileStanding:
-    """When a profile has run last; `ended_at` is None if no run of it has ended so far.
+    """When the last run of a profile ended; `ended_at` is None if no run of it has ended so far.
 
-    `age_seconds` counts from then, or from when the profile became known. `held_back` has the
-    numbers of fines of that run, by reason.
+    `age_seconds` counts from the end of the last run or, if there was none, from when the service
+    first knew the profile. `held_back` says how many fines the last run held back, by reason.
     """
 
     profile: str
@@ -51,7 +53,7 @@ class UnansweredBatch:
 
 @dataclass(frozen=True, slots=True)
 class SilentSource:
-    """A source that has sent something before, and nothing for `age_days`."""
+    """A source that has sent records before, but none for `age_days` days."""
 
     sender: Sender
     age_days: int
@@ -68,7 +70,9 @@ def expects_runs(profile: Profile, *, is_paused: bool) -> bool:
 async def profile_standings(
     connection: Connection, profiles: Sequence[Profile], late_seconds_max: int
 ) -> list[ProfileStanding]:
-    """The standing of each profile in the order of `profiles`, by the database's clock."""
+    """Returns for each profile, in the order of `profiles`, when its last run ended and whether a
+    run is overdue, by the database's clock.
+    """
     keys = ([p.institution_id for p in profiles], [p.code for p in profiles])
     rows = await connection.fetch(SQL["last_runs"], *keys)
     by_key = {(row["institution_id"], row["profile"]): row for row in rows}
@@ -98,9 +102,10 @@ def _standing(
 async def unanswered_batches(
     connection: Connection, profiles: Sequence[Profile], days: int
 ) -> list[UnansweredBatch]:
-    """Batches without an answer that are older, of profiles with import; the oldest first.
+    """Returns the batches, oldest first, that have had no answer for more than `days` days; only
+    profiles that import payments count.
 
-    An answer is a response, or a payment for one of the fines.
+    An answer is a response of the bursar to the batch, or a payment for one of its fines.
     """
     with_import = [profile for profile in profiles if profile.mode is Mode.EXPORT_IMPORT]
     keys = ([p.institution_id for p in with_import], [p.code for p in with_import])
@@ -109,7 +114,9 @@ async def unanswered_batches(
 
 
 async def silent_sources(connection: Connection, days: int) -> list[SilentSource]:
-    """Sources that have sent nothing for so many days, the longest silence first."""
+    """Returns the sources that have sent nothing for more than `days` days, the longest silence
+    first.
+    """
     return [
         SilentSource(Sender(row["institution_id"], row["topic"], row["source"]), row["age_days"])
         for row in await connection.fetch(SQL["silent_sources"], days, LISTED_MAX)
@@ -117,7 +124,9 @@ async def silent_sources(connection: Connection, days: int) -> list[SilentSource
 
 
 class Standing:
-    """Sets the gauges, on every instance. `topics` has the full topic name of each contract."""
+    """Sets the metrics of overdue runs, unanswered batches and silent sources, on every instance of
+    the service. `topics` has the full topic name of each contract.
+    """
 
     def __init__(
         self,
@@ -134,11 +143,15 @@ class Standing:
         self._limits = limits or StandingLimits()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sets the gauges until `stop`. Raises what the database raises."""
+        """Sets the metrics of overdue runs, unanswered batches and silent sources at intervals
+        until `stop` is set. Raises what the database raises.
+        """
         await repeat(self.run_once, stop, INTERVAL_MS, self.count_days, SLOW_EVERY)
 
     async def run_once(self) -> None:
-        """Sets the gauges of when each profile has run last, on whatever instance."""
+        """Sets the metrics that say when each profile has last run, whichever instance made the
+        run.
+        """
         late_seconds_max = self._limits.run_late_seconds_max
         async with self._pool.acquire() as connection:
             standings = await profile_standings(connection, self._profiles, late_seconds_max)
@@ -152,7 +165,9 @@ class Standing:
                 self._metrics.held_back.labels(standing.profile, reason.value).set(fines)
 
     async def count_days(self) -> None:
-        """Sets the gauges that change by the day, which need longer statements."""
+        """Sets the metrics of unanswered batches and silent sources; this is done less often,
+        because they change by the day and need longer SQL statements.
+        """
         async with self._pool.acquire() as connection:
             batches = await unanswered_batches(
                 connection, self._profiles, self._limits.unanswered_batch_days

@@ -31,7 +31,9 @@ FAILED_MAX_MS = 600_000
 
 
 class RetryableQueue(NamedTuple):
-    """A wait queue, what has to be read of it, and how many of its records may be applicable."""
+    """A queue of parked records, the entries of it that have to be read, and how many of its
+    records may be applicable now.
+    """
 
     key: WaitQueue
     entries: QueueEntries
@@ -39,9 +41,11 @@ class RetryableQueue(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A statement that pages through queues of one kind in key order, and where it begins.
+    """An SQL statement that reads wait queues of one kind page by page in key order, and the key
+    with which the first page begins.
 
-    Its first columns are the key behind which the next page begins.
+    The first columns of the statement's rows are the key of a queue; a page begins behind the last
+    key of the page before it.
     """
 
     statement: str
@@ -52,10 +56,14 @@ class Scan(NamedTuple):
 def _of_fine(row: asyncpg.Record) -> RetryableQueue:
     """The queue of a fine. Payments of it that name a line, too, are read by their keys."""
     institution_id, key = row["institution_id"], FineKey(row["institution_id"], row["fine_id"])
-    columns = zip(row["sources"] or (), row["ids"] or (), row["lines"] or (), strict=True)
+    columns = (row["sources"] or (), row["ids"] or (), row["bursar_transaction_ids"] or ())
     entries = (
-        QueueEntry(key, SourceKey(institution_id, source, id_), LineKey(institution_id, line))
-        for source, id_, line in columns
+        QueueEntry(
+            key,
+            SourceKey(institution_id, source, id_),
+            LineKey(institution_id, bursar_transaction_id),
+        )
+        for source, id_, bursar_transaction_id in zip(*columns, strict=True)
     )
     return RetryableQueue(key, (QueueEntry(key), *entries), row["records"])
 
@@ -82,18 +90,21 @@ SCANS = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many records wait for the same, and the age of the oldest in seconds."""
+    """How many parked records wait for the same kind of thing, and the age of the oldest in
+    seconds.
+    """
 
     records: int
     oldest_seconds: int
 
 
 class Sweep:
-    """Tries wait queues again, by the write path that everything else uses.
+    """Tries parked records again, by the same write path that new records use.
 
-    Queues are read in key order, page by page. The mark moves past a page before its queues are
-    tried, so that a page that fails does not keep the queues behind it from being tried. A queue
-    that fails waits longer with each failure; that is remembered by this process alone.
+    The queues of parked records are read in key order, page by page. The sweep notes that it has
+    passed a page before it tries the queues of that page, so that a page that fails does not keep
+    later queues from being tried. After each failure of a queue the sweep waits longer before it
+    tries this queue again; only this process remembers the failures.
     """
 
     def __init__(
@@ -111,8 +122,8 @@ class Sweep:
         self._after = SCANS[0].begin
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tries the queues once per interval until `stop`, and at once again if records have left
-        a queue.
+        """Tries the queues of parked records once per interval until `stop` is set; if any record
+        has left its queue, tries them again at once.
         """
         while not stop.is_set():
             # A stop rolls back what the sweep is doing: those records stay parked.
@@ -120,8 +131,8 @@ class Sweep:
                 await wait_any((stop,), self._interval_seconds * 1_000)
 
     async def run_once(self) -> int:
-        """Tries all queues behind the mark, except for those that failed lately; returns the number
-        of records that left them.
+        """Tries all queues behind the last page that was tried, except for those that failed
+        lately; returns how many records have left their queues.
         """
         moved = 0
         while True:
@@ -177,6 +188,8 @@ def _commits(page: Sequence[RetryableQueue]) -> Iterator[list[RetryableQueue]]:
 
 
 async def parked_by_wait(connection: Connection) -> Mapping[Wait, Waiting]:
-    """How many records wait, by what they wait for."""
+    """Returns, for each thing that a record can wait for, how many records are parked for it and
+    the age of the oldest.
+    """
     rows = await connection.fetch(SQL["parked_by_wait"])
     return {Wait(row["wait"]): Waiting(row["records"], row["oldest_seconds"]) for row in rows}

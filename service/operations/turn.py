@@ -1,4 +1,6 @@
-"""A task that one instance does for all of them, once in an interval of the database's clock."""
+"""A task that one instance of the service does for all instances, once in an interval by the
+database's clock.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -12,7 +14,9 @@ R = TypeVar("R")
 
 
 class Turn:
-    """A row of `upkeep_turn`: locked by who is at the task, with the time when it is due next."""
+    """A task's row in the table `upkeep_turn`: it says when the task is due next, and keeps two
+    instances from doing the task at the same time.
+    """
 
     def __init__(self, pool: Pool, task: str, interval_seconds: int) -> None:
         self._pool = pool
@@ -22,13 +26,13 @@ class Turn:
     async def taken(
         self, work: Callable[[Connection], Awaitable[R]], findings: Callable[[R], int]
     ) -> R | None:
-        """Returns the result of `work`, which runs in a transaction that reads one snapshot, if the
-        task is due and no other instance does it.
+        """If the task is due and no other instance does it, runs `work` in a transaction that reads
+        one snapshot, and returns its result.
 
-        Returns None if the task is not due, or if another instance does it. After a
-        failure that may pass, the next try of any instance waits a minute, and twice as long after
-        each further one. `findings`
-        counts what the result has to tell; the row keeps it. Raises what `work` raises.
+        Returns None if the task is not due, or if another instance does it. After a failure that
+        may end by itself, such as a lost connection, no instance tries the task for a minute; this
+        pause doubles with each further failure. `findings` is called with the result and returns a
+        number of findings, which the row of the task keeps. Raises what `work` raises.
         """
         async with self._pool.acquire() as connection:
             if await connection.fetchval(SQL["take_turn"], *self._key) is None:
@@ -41,12 +45,12 @@ class Turn:
                 raise
 
     async def taken_in_steps(self, work: Callable[[], Awaitable[int]]) -> int | None:
-        """Returns the result of `work`, which makes commits of its own, if the task is due and no
-        other instance does it; None otherwise. The row keeps the result.
+        """If the task is due and no other instance does it, runs `work`, which makes commits of its
+        own, and returns its result; otherwise returns None. The row of the task keeps the result.
 
-        Each of these commits has to call `keep`. If `work` fails or is cancelled, the next try of
-        any instance waits a minute, and twice as long after each further one without a commit.
-        Raises what `work` raises.
+        `work` has to call `keep` in each of its transactions. If `work` fails or is cancelled, no
+        instance tries the task for a minute; this pause doubles with each further failure in which
+        nothing was committed. Raises what `work` raises.
         """
         async with self._pool.acquire() as connection:
             if await connection.fetchval(SQL["take_turn"], *self._key) is None:
@@ -58,9 +62,11 @@ class Turn:
 
     @staticmethod
     async def keep(connection: Connection, task: str) -> None:
-        """Keeps other instances from the task for another minute, in the caller's transaction.
+        """Reserves the task for this instance for another minute, as part of the caller's
+        transaction.
 
-        Two transactions that do so wait for each other, so that their steps never overlap.
+        Two transactions that reserve the same task wait for each other, so that the steps of two
+        instances never overlap.
         """
         await connection.execute(SQL["keep_turn"], task)
 
@@ -82,7 +88,9 @@ class Turn:
         return self._task, self._interval_seconds
 
     async def last(self) -> tuple[int, int]:
-        """What the task found last, and when that was, in seconds since 1970; 0: never."""
+        """Returns the number that the row of the task keeps of its last result, and when the task
+        ended, in seconds since 1970; both are 0 if it has never ended.
+        """
         async with self._pool.acquire() as connection:
             row = await connection.fetchrow(SQL["last_turn"], self._task)
         return (0, 0) if row is None else (row["findings"], row["ended_at_seconds"])

@@ -1,4 +1,6 @@
-"""Words of profiles that no fine and no patron has had so far: mostly typing errors."""
+"""Finds words in the export profiles, such as a type of fines, that no fine and no patron has had
+so far: mostly typing errors.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +17,9 @@ UsedWords = Mapping[tuple[str, str], set[str]]  # by institution and option
 
 
 class UnusedWord(NamedTuple):
-    """`option` of the profile with code `profile` names `word`, which nothing has had so far."""
+    """The profile with the code `profile` has the value `word` in its `option`, but no fine and no
+    patron has had this value so far.
+    """
 
     profile: str
     option: str
@@ -24,7 +28,8 @@ class UnusedWord(NamedTuple):
 
 async def unused_words(connection: Connection, profiles: Profiles) -> list[UnusedWord]:
     """Returns the words of profiles that no fine or patron has had so far, such as a type of fines,
-    in the order of the profiles' file. An institution without any fine is left out.
+    in the order of the profiles' file. The profiles of an institution that has no fine yet are left
+    out.
     """
     if not _missing(profiles, await _used_words(connection, SAMPLE_ROWS)):
         return []

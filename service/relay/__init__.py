@@ -1,1 +1,3 @@
-"""Sends the outbox to Kafka: lease, pages and acknowledgements."""
+"""The relay: sends the records in the outbox, a table of the database, to Kafka, and deletes them
+when the broker has acknowledged them.
+"""

@@ -1,4 +1,6 @@
-"""One relay at a time: a row of the database that ends by the database's clock."""
+"""The lease, a row of the database that makes sure that only one relay sends at a time. The lease
+expires by the database's clock.
+"""
 
 import time
 
@@ -9,14 +11,17 @@ SQL = statements("outbox")
 
 
 class LeaseLost(Exception):
-    """Another relay may be sending: nothing more is sent or deleted under this fence number."""
+    """Raised if this relay has lost the lease: another relay may be sending, so this one must not
+    send or delete any more.
+    """
 
 
 class Lease:
-    """The lease that lets one relay send at a time: a row that expires by the database's clock and
-    has a fence number.
+    """The lease that lets only one relay send at a time: a database row that expires, with a fence
+    number that increases whenever a relay takes the lease.
 
-    `fence` is None while the lease is not held. A lease must not be used by two tasks at once.
+    `fence` is the fence number under which this relay holds the lease; None while it does not hold
+    it. Only one asyncio task at a time may use this object.
     """
 
     def __init__(self, pool: Pool, holder: str, seconds: int) -> None:
@@ -28,13 +33,14 @@ class Lease:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the lease has expired, by the monotonic clock of this process. The time counts
-        from before the last renewal was requested, so the answer is never too late.
+        """Whether the lease has expired, as far as the monotonic clock of this process can tell.
+        The time is counted from just before the last renewal was requested; so this is True at the
+        latest when the database lets another relay take the lease.
         """
         return time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000
 
     async def take(self) -> bool:
-        """Takes the lease under a new fence number; False if another relay holds it."""
+        """Takes the lease with a new fence number; returns False if another relay holds it."""
         asked_ns = time.monotonic_ns()
         async with self._pool.acquire() as connection:
             self.fence = await connection.fetchval(
@@ -44,18 +50,22 @@ class Lease:
         return self.fence is not None
 
     async def renew(self) -> None:
-        """Renews the lease. Raises LeaseLost, and errors of the database."""
+        """Renews the lease. Raises LeaseLost if this relay no longer holds the lease, and the
+        errors of the database.
+        """
         async with self._pool.acquire() as connection:
             await self.renew_on(connection)
 
     async def renew_if_due(self) -> None:
-        """Renews the lease once a third of its time has gone. Raises as `renew`."""
+        """Renews the lease if a third of its duration has passed since the last renewal. Raises as
+        `renew`.
+        """
         if time.monotonic_ns() - self._renewed_ns > self._seconds * 1_000_000_000 // 3:
             await self.renew()
 
     async def renew_on(self, connection: Connection) -> None:
-        """Renews the lease inside the caller's transaction, which therefore commits only if the
-        lease is held.
+        """Renews the lease inside the caller's database transaction, so that the transaction can
+        commit only if this relay still holds the lease.
         """
         asked_ns = time.monotonic_ns()
         arguments = (LEASE_NAME, self.fence, self._seconds)
@@ -65,7 +75,7 @@ class Lease:
         self._renewed_ns = asked_ns
 
     async def release(self) -> None:
-        """Ends the lease, if it is held, so that the next relay need not wait."""
+        """Gives the lease up, if this relay holds it, so that another relay can take it at once."""
         if self.fence is None:
             return
         fence, self.fence = self.fence, None

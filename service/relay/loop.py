@@ -1,8 +1,10 @@
-"""Sends the outbox to Kafka, page by page and in order; a row is deleted after its acknowledgement.
+"""The relay's loop: sends the rows of the outbox table to Kafka in order, and deletes a row when
+the broker has acknowledged its records.
 
-Each record is sent at least once, always with the same `ce_id`. A lease makes sure that one relay
-sends at a time. No record is lost: records that wait stay in the outbox, and a record that the
-broker refuses because of the record itself goes into quarantine.
+Each record is sent at least once; if it is sent again, it has the same `ce_id`, by which readers
+recognise the copy. A lease in the database makes sure that only one relay sends at a time. No
+record is lost: records that cannot be sent yet stay in the outbox, and a record that the broker
+refuses because of the record itself, such as its size, goes into the quarantine table.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RelayPauses:
-    """Times for which the relay waits; they are constants and not settings."""
+    """How long the relay waits at various points; operators cannot set these times."""
 
     lease_retry_ms: int = 500  # while another relay has the lease
     backoff_first_ms: int = 100
@@ -41,7 +43,7 @@ class RelayPauses:
 
 
 class Relay:
-    """The loop that sends the outbox. `holder` is a name that no other relay has."""
+    """The loop that sends the outbox to Kafka. `holder` is a name that only this relay has."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Relay:
         self._backoff = Backoff(self._pauses.backoff_first_ms, self._pauses.backoff_ms_max)
         self._progress = Progress()
         self._blocked_until_ns: dict[str, int] = {}
+        self._unusable: dict[str, str] = {}  # topics, each with what is wrong with it
         self._report_at_ns = 0
         # A stop first sends what is left, for a quarter of the time; this is for the page in hand.
         self._window_ms = max(1, self._limits.shutdown_seconds_max // 12) * 1_000
@@ -70,16 +73,25 @@ class Relay:
 
     @property
     def holds_lease(self) -> bool:
-        """Whether this relay holds the lease, so that it is the one that sends."""
+        """Whether this relay holds the lease and is therefore the one that sends."""
         return self._lease.fence is not None
 
+    def topics_problem(self) -> str | None:
+        """Returns a sentence with the topics to which nothing can be sent because of the topic
+        itself; None if there are none, or if another relay sends.
+        """
+        if not self._unusable or not self.holds_lease:
+            return None
+        topics = ", ".join(f"{topic} ({why})" for topic, why in sorted(self._unusable.items()))
+        return f"records cannot be sent, and wait: {topics}"
+
     def wake(self) -> None:
-        """Tells the relay that records were put into the outbox."""
+        """Wakes the loop, because records were written to the outbox."""
         self._work.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sends until `stop` is set; the current page is finished within a limited time. Raises
-        OlderDatabase.
+        """Sends records until `stop` is set; then finishes the rows that it is sending, within a
+        limited time. Raises OlderDatabase.
         """
         self._stop = stop
         try:
@@ -90,11 +102,10 @@ class Relay:
             await self.close()
 
     async def run_once(self) -> int:
-        """Sends one page and deletes what was acknowledged; returns how many records that are.
-
-        Returns 0 if another relay has the lease, if there is nothing to send, if the broker took
-        nothing, or if a stop was asked for meanwhile. Raises LeaseLost,
-        OlderDatabase, or one of RELAY_RETRIES.
+        """Sends the next rows of the outbox and deletes those that were acknowledged; returns the
+        number of acknowledged records. Returns 0 if another relay has the lease, the outbox is
+        empty, the broker accepted nothing, or `run` has to stop. Raises LeaseLost, OlderDatabase,
+        or an error of RELAY_RETRIES, after which it may be called again.
         """
         if not await self._hold_lease():
             return 0
@@ -107,6 +118,7 @@ class Relay:
         failures = await self._under_lease(self._sender.send(rows, self._progress)) or []
         crash_point("page_acknowledged")
         self._judge(failures, {row.id: row for row in rows})
+        self._note_topics(failures, rows)
         sent = await self._store(rows)
         crash_point("page_deleted")
         observe_since(self._metrics.page_seconds, started_ns)
@@ -114,8 +126,8 @@ class Relay:
         return sent
 
     async def status(self) -> OutboxStatus:
-        """Reads how many rows wait and how old the oldest is, and sets the metrics that show it.
-        Raises errors of the database.
+        """Reads the number of rows in the outbox and the age of the oldest, and sets the metrics.
+        Raises the errors of the database.
         """
         status = await self._outbox.status()
         self._metrics.outbox_rows.set(status.rows_waiting)
@@ -123,7 +135,7 @@ class Relay:
         return status
 
     async def close(self) -> None:
-        """Ends the producer in any case and frees the lease, within a limited time."""
+        """Ends the producer for certain and gives the lease up, within a limited time."""
         await self._sender.close()
         self._metrics.lease_held.set(0)
         await self._release_lease()
@@ -188,7 +200,6 @@ class Relay:
 
     async def _under_lease(self, work: Awaitable[R]) -> R | None:
         """What `work` returns, waited for as long as it takes; the lease is renewed meanwhile.
-
         Gives up, with the producer, when the lease is lost (LeaseLost), or some time after a stop
         was asked for (None); what was acknowledged by then is noted.
         """
@@ -236,8 +247,16 @@ class Relay:
                 self._progress.quarantine(rows[record.id.row], record, reason)
             elif reason is not None:
                 self._progress.suspect(topic, failure.records, self._sender.batch_bytes_max)
-            elif failure.is_topic_fault:
+            elif failure.topic_fault is not None:
                 self._blocked_until_ns[topic] = _in_ms(self._pauses.topic_retry_ms)
+
+    def _note_topics(self, failures: Sequence[SendFailure], rows: Sequence[Row]) -> None:
+        """A topic is in order again when its records were sent."""
+        for topic in {row.topic for row in rows}:
+            self._unusable.pop(topic, None)
+        for failure in failures:
+            if failure.topic_fault is not None:
+                self._unusable[failure.topic] = failure.topic_fault
 
     async def _store(self, rows: Sequence[Row]) -> int:
         """Stores what is known of the rows, if the lease is still held; how many were sent."""
@@ -259,7 +278,7 @@ class Relay:
             self._metrics.rebuilds.labels(reason).inc()
             log.warning(Event.PRODUCER_REBUILT, reason=reason)
         for failure in failures:
-            if failure.record_fault is None and not failure.is_topic_fault:
+            if failure.record_fault is None and failure.topic_fault is None:
                 raise SendFailed(failure.topic) from failure.error
 
     async def _report(self) -> None:

@@ -1,9 +1,11 @@
-"""What the relay reads from the database and stores in it: lease, pages, acknowledgements.
+"""What the relay reads from the database and writes to it: rows of the outbox, acknowledged offsets
+and the quarantine.
 
-From the moment at which it takes the lease, the relay remembers which offsets were acknowledged,
-and compares them with the database before it sends a page. Without this comparison, a relay under
-which a backup is restored would send from the backup, and its next acknowledgement would move the
-stored offsets beyond the records that show the restore.
+While it holds the lease, the relay remembers the offsets that the brokers have acknowledged, and
+compares them with those in the database each time before it sends. Without comparing the offsets, a
+relay that runs while an older backup is restored would send the backup's outbox. The next
+acknowledgement would then raise the stored offsets above those records in the topics by which the
+restore can be noticed.
 """
 
 from collections import Counter
@@ -29,17 +31,18 @@ log = get_log(__name__)
 
 
 class RecordId(NamedTuple):
-    """A record in the outbox: the id of its row and its place in the row's arrays."""
+    """Identifies a record in the outbox by the id of its row and its index in the row's arrays."""
 
     row: int
     place: int
 
 
 class Row(NamedTuple):
-    """A row of the outbox, as the statement `page` returns it.
+    """A row of the outbox table, which has one or several records of one topic, as the SQL
+    statement `page` returns it.
 
-    `keys`, `values` and `headers` have one item for each record. `quarantined` are the places of
-    records that are not sent.
+    `keys`, `values` and `headers` have one item for each record of the row. `quarantined` has the
+    indexes of the row's records that are in the quarantine and are not sent.
     """
 
     id: int
@@ -52,7 +55,9 @@ class Row(NamedTuple):
 
 
 class OutboxRecord(NamedTuple):
-    """A record to send: `headers` packed as in the outbox, `size` in bytes as Kafka counts them."""
+    """A record to send; `headers` are packed as in the outbox, and `size` is the size in bytes by
+    which Kafka limits records.
+    """
 
     id: RecordId
     key: bytes | None
@@ -63,11 +68,13 @@ class OutboxRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of rows that are still in the outbox; it is kept when a send or a commit fails.
+    """What the relay has done with rows that are still in the outbox; it is remembered even if a
+    send or a commit fails.
 
-    `finished` has the places that are acknowledged or in quarantine, by row. `acknowledged` (first
-    and last offset of each partition), `quarantined` (rows of the table) and `sent` (records by
-    topic) are what the database does not know yet.
+    `finished` has, for each row, the indexes of the records that were acknowledged or put into
+    quarantine. Three fields have what is not stored in the database yet: `acknowledged` the first
+    and last acknowledged offset of each partition, `quarantined` the rows for the quarantine table,
+    and `sent` the number of sent records by topic.
     """
 
     finished: dict[int, set[int]] = field(default_factory=dict)
@@ -81,29 +88,39 @@ class Progress:
     def acknowledge(
         self, at: TopicPartition, records: Sequence[OutboxRecord], last_offset: int
     ) -> None:
-        """Notes that the broker has the records. A negative offset means that the broker had them
-        already and does not say at which offset.
+        """Remembers that the broker has acknowledged the records, until `Outbox.store` writes that
+        to the database.
 
-        `last_offset` is the offset of the last of `records`.
+        `last_offset` is the offset of the last of these records in the partition. A negative
+        `last_offset` means that the broker had the records already and does not say at which
+        offset.
         """
-        for record in records:
-            self._finish(record.id)
+        for (row, place), *_ in records:
+            self.finished.setdefault(row, set()).add(place)
+        if self.suspects:
+            self.suspects.difference_update(record.id for record in records)
         self.sent[at.topic] += len(records)
         if last_offset >= 0:
             first, last = self.acknowledged.get(at, (last_offset - len(records) + 1, -1))
             self.acknowledged[at] = first, max(last_offset, last)
 
     def quarantine(self, row: Row, record: OutboxRecord, reason: str) -> None:
-        """Notes that the broker refuses the record because of the record itself."""
+        """Remembers that the broker refuses the record because of the record itself, such as its
+        size.
+
+        `Outbox.store` moves the refused record to the quarantine table later.
+        """
         content = (record.key, record.value, record.headers)
         self.quarantined.append((*record.id, row.topic, *content, reason, row.recorded_at))
-        self._finish(record.id)
+        self.finished.setdefault(record.id.row, set()).add(record.id.place)
+        self.suspects.discard(record.id)
         self.batch_bytes.pop(row.topic, None)  # it was the record, not the topic's limit
 
     def suspect(self, topic: str, records: Iterable[OutboxRecord], bytes_max: int) -> None:
-        """Notes that a failure was caused by one of the records, or by the size of their batch.
+        """Remembers that sending these records together failed, because of one of them or because
+        of their total size.
 
-        The records are sent one by one next time, and other records of the topic in smaller
+        Next time these records are sent one by one, and other records of the topic in smaller
         batches.
         """
         self.suspects.update(record.id for record in records)
@@ -111,29 +128,29 @@ class Progress:
         self.batch_bytes[topic] = max(batch_bytes // 2, BATCH_BYTES_MIN)
 
     def complete(self, rows: Iterable[Row]) -> list[int]:
-        """Returns the ids of those rows of which no record is left to send."""
+        """Returns the ids of those rows of which every record was acknowledged or put into
+        quarantine.
+        """
         return [row.id for row in rows if len(self.skipped(row)) == len(row.keys)]
 
     def stored(self, complete: Iterable[int]) -> None:
-        """Notes that the database has stored everything and has deleted the rows `complete`."""
+        """Forgets the acknowledgements that the database has by now, and the rows `complete`, which
+        were deleted from the database.
+        """
         for row in complete:
             self.finished.pop(row, None)
         for unstored in (self.acknowledged, self.quarantined, self.sent):
             unstored.clear()
 
     def skipped(self, row: Row) -> set[int]:
-        """Returns the places of a row that are not to be sent any more."""
+        """Returns the indexes of the row's records that must not be sent any more."""
         return self.finished.get(row.id, set()).union(row.quarantined)
-
-    def _finish(self, record: RecordId) -> None:
-        self.finished.setdefault(record.row, set()).add(record.place)
-        self.suspects.discard(record)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxStatus:
-    """How many rows wait in the outbox and how old the oldest is, by the database's clock; the age
-    is 0 for an empty outbox.
+    """The number of rows in the outbox, the age of the oldest by the database's clock (0 if the
+    outbox is empty), and the number of records in quarantine.
     """
 
     rows_waiting: int
@@ -142,7 +159,7 @@ class OutboxStatus:
 
 
 class Outbox:
-    """The outbox of one database, for the relay that holds `lease`."""
+    """Access to the outbox of one database for the relay that holds `lease`."""
 
     def __init__(self, guard: Guard, lease: Lease) -> None:
         self._guard = guard
@@ -151,13 +168,14 @@ class Outbox:
         self._acknowledged: dict[TopicPartition, int] = {}
 
     async def begin(self, answer: Answer) -> None:
-        """Takes over the result of the restore check: every record up to the ends of the output
-        topics is known.
+        """Takes the result of the restore check, which has shown that this database knows every
+        record in the output topics.
 
-        These records therefore count as acknowledged. A copy that arrived late would otherwise have
-        to be explained again at each check, which becomes impossible once retention has removed it.
-        If a topic was created again, the offsets that were acknowledged in the old topic do not
-        count.
+        Therefore every record that is in the output topics at this moment counts as acknowledged.
+        If these records did not count as acknowledged, a second copy of a record that arrived late
+        would have to be explained at each later restore check; that is impossible once Kafka's
+        retention has deleted the copy. If a topic was deleted and created again, the offsets that
+        were acknowledged in the old topic are dropped.
         """
         self._acknowledged = dict(answer.acknowledged)
         for at, end in answer.behind.items():
@@ -174,10 +192,12 @@ class Outbox:
     async def page(
         self, rows_max: int, bytes_max: int, blocked_topics: Collection[str]
     ) -> list[Row]:
-        """The oldest rows of topics that are not blocked, at least one if there is one.
+        """Returns the oldest rows of the outbox within the two limits, but at least one if there is
+        any; leaves out the rows of `blocked_topics`.
 
-        Raises OlderDatabase if this is not the database that knows what was acknowledged, or
-        AnotherServer if the restore check has to run first.
+        Raises OlderDatabase if the database has lower acknowledged offsets than this relay
+        remembers, or AnotherServer if the connection leads to another database than before, so that
+        the restore check has to run first.
         """
         async with self._guard.pool.acquire() as connection:
             rows = await connection.fetch(SQL["page"], rows_max, bytes_max, list(blocked_topics))
@@ -187,11 +207,12 @@ class Outbox:
         return [Row(*row.values()) for row in rows]
 
     def gaps(self, progress: Progress) -> int:
-        """Returns the partitions in which new records do not follow directly behind the last
-        acknowledged one.
+        """Returns the number of partitions in which the newly acknowledged records do not directly
+        follow the last acknowledged one before them.
 
-        The records between them are evidence that must not be ignored, and so are the records in a
-        topic that was created again: the restore check has to explain them.
+        A gap in the acknowledged offsets of a partition means that somebody else has written to the
+        topic, or that the topic was created again; then the caller runs the restore check, which
+        has to explain the records.
         """
         return sum(
             first != self._acknowledged.get(at, -1) + 1
@@ -199,9 +220,10 @@ class Outbox:
         )
 
     async def store(self, rows: Sequence[Row], progress: Progress) -> None:
-        """Deletes the rows that are complete and stores offsets and quarantine, in one commit.
+        """Deletes the rows that are completely sent, and stores the acknowledged offsets and the
+        records for the quarantine, in one commit.
 
-        Raises LeaseLost if another relay has the lease.
+        Raises LeaseLost, and commits nothing, if another relay has taken the lease.
         """
         complete = progress.complete(rows)
         async with self._writer.transaction() as connection:
@@ -213,8 +235,8 @@ class Outbox:
         progress.stored(complete)
 
     async def status(self) -> OutboxStatus:
-        """Reads how many rows wait, how old the oldest is, and how many records are in quarantine.
-        Raises errors of the database.
+        """Reads the number of rows in the outbox, the age of the oldest, and the number of records
+        in quarantine. Raises the errors of the database.
         """
         async with self._guard.pool.acquire() as connection:
             row = await connection.fetchrow(SQL["waiting"])

@@ -1,11 +1,13 @@
-"""Sends records with one idempotent producer, and reports which were acknowledged and which failed.
+"""Sends the records of the outbox with one idempotent Kafka producer, and reports which of them
+were acknowledged and which failed.
 
-The records of an output partition are sent one batch after the other: if a batch fails, none behind
-it in its partition is sent first. A send that waits has not failed: there is no deadline. If a send
-raises an error, the producer is closed, because it would fail all later records of that partition.
+To each partition the batches of records are sent one after the other, so that no batch can overtake
+an earlier one that failed. Sending has no time limit: as long as the producer waits for a broker,
+the send has not failed. If a send raises an error, the producer is closed and replaced, because it
+would fail all later records of that partition too.
 
-The bytes of a batch are sent when its manifest is acknowledged: whatever is lost afterwards, the
-manifests say which lines of which fines may have been billed.
+An export batch's document is sent only after the brokers have acknowledged its manifest. If the
+database is lost after that, the manifests in Kafka show which fines the bursar may have received.
 """
 
 import asyncio
@@ -42,15 +44,19 @@ RECORD_FAULTS = {
     InvalidTimestampError: "invalid_timestamp",
 }
 # Errors of a topic: every record stays in the outbox until somebody mends the topic.
-TOPIC_FAULTS = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
+TOPIC_FAULTS = {
+    TopicAuthorizationFailedError: "the brokers do not let the service write to it",
+    UnknownTopicOrPartitionError: "the cluster does not have it",
+    InvalidTopicError: "the brokers do not take its name",
+}
 DOCUMENTS, MANIFESTS = "export-batch.v1", "export-manifest.v1"
 
 
 @dataclass(frozen=True, slots=True)
 class SendFailure:
-    """A failed send: a batch that the broker did not accept, or a whole topic if it has no records.
-
-    The records behind it in the partition were not sent.
+    """A failed send: `records` are those that the broker did not accept; if `records` is empty,
+    nothing could be sent to the topic at all. The records that follow in the same partition were
+    not sent either.
     """
 
     topic: str
@@ -59,20 +65,20 @@ class SendFailure:
 
     @property
     def record_fault(self) -> str | None:
-        """The reason of quarantine if one of the records is the cause; None if the cause is
-        something else.
+        """The reason for which a record is put into quarantine, if one of the records caused the
+        failure; None if something else did.
         """
         return RECORD_FAULTS.get(type(self.error))
 
     @property
-    def is_topic_fault(self) -> bool:
-        """Whether the topic is the cause of the failure."""
-        return isinstance(self.error, TOPIC_FAULTS)
+    def topic_fault(self) -> str | None:
+        """Says what is wrong with the topic if that caused the failure; None otherwise."""
+        return TOPIC_FAULTS.get(type(self.error))
 
 
 class Sender:
-    """Keeps the producer between pages. `request_bytes_max` is the size of the largest record that
-    it sends.
+    """Sends rows of the outbox, and keeps its Kafka producer open from one send to the next. A
+    record of more than `request_bytes_max` bytes is not sent; it counts as a failure.
     """
 
     def __init__(self, access: KafkaAccess, request_bytes_max: int) -> None:
@@ -82,7 +88,7 @@ class Sender:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> bool:
-        """Makes a producer, if there is none, and returns True. Raises KafkaUnavailable."""
+        """Starts a producer if none is open, and returns True. Raises KafkaUnavailable."""
         if self._producer is None:
             self._producer = await start(
                 new_producer(self._access, self._request_bytes_max, self.batch_bytes_max)
@@ -90,17 +96,17 @@ class Sender:
         return True
 
     async def close(self) -> None:
-        """Ends the producer; records that it has not sent yet are not sent by it any more."""
+        """Ends the producer for certain, so that it sends none of the records that it still has."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await hard_close(producer)
 
     async def send(self, rows: Sequence[Row], progress: Progress) -> list[SendFailure]:
-        """Sends the records of `rows` that are left, in all partitions at once, and returns the
-        failures.
+        """Sends those records of `rows` that were not acknowledged yet, to all partitions at the
+        same time, and returns the failures.
 
-        Acknowledgements are noted in `progress`. Waits until the broker has answered for each
-        partition, however long that takes.
+        The brokers' acknowledgements are noted in `progress`. Waits until the brokers have answered
+        for each partition, however long that takes.
         """
         producer = self._producer
         assert producer is not None, "started first"
@@ -176,7 +182,9 @@ def _filled(producer: AIOKafkaProducer, records: Iterable[OutboxRecord]) -> obje
 
 
 def with_documents(blocked: Iterable[str]) -> list[str]:
-    """The topics that are blocked, and that of the batches if that of their manifests is."""
+    """Returns the blocked topics; if the topic of manifests is among them, the topic of batch
+    documents is added, because a document is sent only after its manifest.
+    """
     topics = list(blocked)
     return topics + [
         topic.removesuffix(MANIFESTS) + DOCUMENTS for topic in topics if topic.endswith(MANIFESTS)
@@ -186,32 +194,35 @@ def with_documents(blocked: Iterable[str]) -> list[str]:
 def left_of(
     rows: Iterable[Row], progress: Progress, partitions: Mapping[str, int]
 ) -> dict[TopicPartition, list[OutboxRecord]]:
-    """Returns the records that are left to send, by partition, in the order of the outbox.
+    """Returns the records that still have to be sent, by partition, in the order of the outbox.
 
-    `partitions` has the number of partitions of each topic; topics that it does not have are
-    left out.
+    `partitions` has the number of partitions of each topic; records of topics that are missing in
+    it are left out.
     """
     left: dict[TopicPartition, list[OutboxRecord]] = {}
     for row in rows:
         if row.topic not in partitions:
             continue
-        skipped = progress.skipped(row)
-        for place, (key, value, headers) in enumerate(
-            zip(row.keys, row.values, row.headers, strict=True)
-        ):
+        skipped, count = progress.skipped(row), partitions[row.topic]
+        lists: list[list[OutboxRecord]] = [
+            left.setdefault(TopicPartition(row.topic, number), []) for number in range(count)
+        ]
+        columns = zip(row.keys, row.values, row.headers, strict=True)
+        for place, (key, value, headers) in enumerate(columns):
             if place not in skipped:
                 record_id = RecordId(row.id, place)
-                number = partition_of(key, record_id, partitions[row.topic])
-                size = len(key or b"") + len(value or b"") + len(headers)
-                record = OutboxRecord(record_id, key, value, headers, size + RECORD_OVERHEAD_BYTES)
-                left.setdefault(TopicPartition(row.topic, number), []).append(record)
-    return left
+                size = len(key or b"") + len(value or b"") + len(headers) + RECORD_OVERHEAD_BYTES
+                record = OutboxRecord(record_id, key, value, headers, size)
+                lists[partition_of(key, record_id, count)].append(record)
+    return {at: records for at, records in left.items() if records}
 
 
 def partition_of(key: bytes | None, record: RecordId, count: int) -> int:
-    """The partition, of `count`, for a record with this key: as Java's producer chooses it.
+    """Returns the partition, from 0 to `count` - 1, for a record with this key, as Kafka's Java
+    producer would choose it.
 
-    Without a key it depends on the place in the outbox, so that a second sending goes there too.
+    For a record without a key the partition is computed from its position in the outbox, so that
+    the record goes to the same partition if it is sent again.
     """
     return (record.row + record.place if key is None else _positive_hash(key)) % count
 
@@ -219,9 +230,9 @@ def partition_of(key: bytes | None, record: RecordId, count: int) -> int:
 def batches(
     records: Iterable[OutboxRecord], bytes_max: int, suspects: set[RecordId]
 ) -> Iterator[list[OutboxRecord]]:
-    """Cuts the records of a partition into batches of at most `bytes_max` bytes.
+    """Divides the records of a partition into batches of at most `bytes_max` bytes.
 
-    A record in `suspects`, and a record that is larger than `bytes_max`, is a batch of its own.
+    A record gets a batch of its own if it is in `suspects` or larger than `bytes_max`.
     """
     batch: list[OutboxRecord] = []
     batch_bytes = 0

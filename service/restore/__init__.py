@@ -1,3 +1,3 @@
-"""Notices that an older database was restored: the check before anything is written, and the guard
-of every later commit.
+"""Notices that the database was replaced by an older backup, by a check before anything is written
+and a guard in every later commit; and makes a restored database continue.
 """

@@ -1,5 +1,5 @@
-"""Adopts a batch that was published and that the restored database does not know: its bytes,
-numbers, run, terms and lines, in one commit.
+"""Adopts an export batch that was published, but is missing in the restored database: copies its
+bytes, numbers, run, terms and lines from Kafka into the database, in one commit.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,16 @@ SQL = statements("recovery")
 
 
 class IdsTaken(OperatorError):
-    """A published bursar transaction id is another line's in this database."""
+    """A bursar transaction id of a published batch already belongs to another export line in this
+    database.
+    """
 
 
 @dataclass(slots=True)
 class HighestNumbers:
-    """The highest published numbers of each institution: of exports, of ids as releases up to 0.6.0
-    gave them, and of the counter of the shorter ids.
+    """The highest numbers that were published for each institution: export numbers, bursar
+    transaction ids in the form of releases up to 0.6.0, and the counter in the shorter ids of later
+    releases.
     """
 
     exports: dict[str, int] = field(default_factory=dict)
@@ -34,7 +37,9 @@ class HighestNumbers:
     line_numbers: dict[str, int] = field(default_factory=dict)
 
     def note(self, manifest: PublishedManifest) -> None:
-        """Takes the numbers of a batch into account."""
+        """Replaces the highest numbers by those in the manifest of a published batch, where the
+        manifest has higher ones.
+        """
         owner = manifest.institution_id
         _raise(self.exports, owner, int(manifest.export_number))
         for export_line in manifest.lines:
@@ -50,7 +55,9 @@ def _raise(highest: dict[str, int], owner: str, number: int) -> None:
 
 
 async def raise_counters(connection: Connection, highest: HighestNumbers) -> None:
-    """Moves the counters above every published number. They never move back."""
+    """Sets the counters of the database above every published number, so that no number is given
+    out twice. The counters are never lowered.
+    """
     for owner, export_number in sorted(highest.exports.items()):
         earlier = highest.earlier_ids.get(owner, 0)
         await connection.execute(SQL["raise_export_counter"], owner, export_number, earlier)
@@ -65,10 +72,12 @@ async def adopt(
     listing: Record,
     document: Record | None,
 ) -> None:
-    """Adopts one batch inside the caller's transaction; the batches of a profile come in order.
+    """Adopts one batch inside the caller's transaction; the caller passes the batches of a profile
+    in ascending order.
 
-    `listing` is the record of the manifest, and `document` that of the bytes. Without them the
-    batch is printed again when every line has its fine. Raises IdsTaken.
+    `listing` is the Kafka record of the manifest, and `document` that of the XML, or None if the
+    topic does not have it. Without `document` the service prints the XML again, once the fine of
+    every line has taken its line. Raises IdsTaken.
     """
     terms = manifest.terms()
     assert terms is not None, "the plan lets no batch without terms pass"

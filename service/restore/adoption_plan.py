@@ -1,8 +1,10 @@
-"""Which published batches a restored database can adopt, and why others cannot be. Pure.
+"""Decides which published batches a restored database can adopt from Kafka, and says why others
+cannot be adopted. Pure.
 
-A batch that was published has left the house: the bursar may have billed it. It is adopted as it
-was, in its place in the chain of its profile; nothing is guessed. Where the topics do not say which
-batch a number belongs to, nothing at all is adopted, and a person decides.
+A published batch cannot be taken back: the bursar may already have billed its fines. Therefore a
+recovery adopts each published batch unchanged, under its number in the sequence of its profile's
+batches; nothing is guessed. If the topics do not say clearly which batch has a number, no batch at
+all is adopted, and a person has to decide.
 """
 
 from collections import defaultdict
@@ -18,14 +20,16 @@ ProfileKey = tuple[str, str]
 
 
 class Place(NamedTuple):
-    """Where a record stands in Kafka."""
+    """The topic, the partition and the offset of a record in Kafka."""
 
     at: TopicPartition
     offset: int
 
 
 class Tail(NamedTuple):
-    """The last batch of a profile that the database knows; `sha256` is that of its bytes."""
+    """The last batch of a profile that the database knows; `sha256` is the hash of the
+    batch's XML.
+    """
 
     batch_number: int
     sha256: str | None
@@ -37,9 +41,11 @@ OTHER_CONTENT = "was published with another content than this database has seale
 
 @dataclass(frozen=True, slots=True)
 class PublishedBatch:
-    """What the plan needs of a manifest that the database does not know.
+    """What is needed of a published manifest to plan the adoption of its batch, which the database
+    does not know.
 
-    `digest` is the hash of the manifest's own bytes, `sha256` that of the batch's, in hexadecimal.
+    `digest` is the hash of the manifest's own bytes, and `sha256` the hash of the batch's XML, in
+    hexadecimal.
     """
 
     key: BatchKey
@@ -53,7 +59,9 @@ class PublishedBatch:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """A batch to adopt; `document` is where its bytes stand, None if they were never published."""
+    """A batch to adopt; `document` is the place of its XML in Kafka, None if the topic does not
+    have it.
+    """
 
     batch: PublishedBatch
     document: Place | None
@@ -61,7 +69,9 @@ class PlannedBatch:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionPlan:
-    """The batches in the order in which they are adopted, and the reasons why nothing may be."""
+    """The batches to adopt, in order, and the obstacles; if there is any obstacle, no batch may be
+    adopted.
+    """
 
     batches: tuple[PlannedBatch, ...]
     obstacles: tuple[str, ...]
@@ -73,11 +83,12 @@ def plan_adoption(
     tails: Mapping[ProfileKey, Tail],
     export_numbers: Collection[tuple[str, int]],
 ) -> AdoptionPlan:
-    """Plans the adoption of the batches of `manifests`, all of which the database does not know.
+    """Plans the adoption of the batches of `manifests`, none of which the database knows.
 
-    `documents` are the places of bytes that it does not know, by batch and by their hash.
-    `tails` are the last batches that the database knows, and `export_numbers` the export numbers of
-    institutions that it has given to batches.
+    `documents` says, by batch and by the hash of the XML, where in Kafka XML is that the database
+    does not know. `tails` has the last batch of each profile that the database knows, and
+    `export_numbers` the pairs of institution and export number that the database has given to
+    batches.
     """
     by_profile: dict[ProfileKey, dict[int, dict[bytes, PublishedBatch]]] = defaultdict(dict)
     for batch in manifests:

@@ -1,12 +1,13 @@
-"""Finds out whether the database is older than Kafka (architecture.md, "No commit on top of an
-older ledger").
+"""Finds out whether the database was replaced by an older backup (architecture.md, "No commit on
+top of an older ledger").
 
-The check compares two things. The group's committed offsets are written after the database's
-commit, so they are never ahead of the database that wrote them. The offset of the last acknowledged
-record of each output partition is stored in the commit that deletes what was sent. A record beyond
-that offset must be known to this database: a crash between the acknowledgement and that commit may
-have left it there, or it is a copy that arrived late. If it is not known, the database is older, or
-another program has written the record.
+The check compares the database with two kinds of offsets in Kafka. First, the service commits
+offsets of input topics for its consumer group only after the database has committed them; so if the
+group is ahead of the database, the database is older. Second, whenever the relay has sent records,
+one commit deletes them from the outbox and stores the offset of the last acknowledged record of
+each output partition. The database must know each record beyond the stored offset: such a record is
+there after a crash just before that commit, or is a copy that arrived late. If the database does
+not know such a record, it is older, or another program has written the record.
 """
 
 import asyncio
@@ -48,11 +49,10 @@ Progress = Callable[[], Awaitable[None]]
 
 
 class CheckTooSlow(OlderDatabase):
-    """There are more records beyond the acknowledged offsets than can be compared in the given
-    time.
+    """More output records are beyond the acknowledged offsets than can be compared in time.
 
-    This is no verdict, because nothing was found. But nothing is written either, and the exit
-    status is the same.
+    No verdict is stored when the check takes too long, because it has found nothing wrong. After a
+    check that took too long, the process writes nothing, and ends as for an older database.
     """
 
 
@@ -72,12 +72,13 @@ class Scope:
 class Answer:
     """The result of a check.
 
-    `findings` is what speaks for an older database, or for another program that wrote into an
-    output topic; it is empty if there is no such sign. `ends` and `acknowledged` are offsets of the
-    output partitions. `home` is where the settings lead to. If the database belongs to another
-    home, that is the only finding, and no offsets are compared.
+    `findings` are the signs that the database is older or that another program wrote into an output
+    topic; it is empty if there are none. `ends` and `acknowledged` are the end of each output
+    partition and its acknowledged offset. `home` is the Kafka cluster and topic prefix to which the
+    settings lead. If the database belongs to another cluster or prefix, that is the only finding,
+    and no offsets are compared.
 
-    A topic that was deleted has no end, but its acknowledged offsets are still there.
+    A topic that was deleted is missing in `ends`, and its offsets are still in `acknowledged`.
     """
 
     findings: tuple[Finding, ...]
@@ -88,7 +89,7 @@ class Answer:
     @property
     def moved(self) -> Offsets:
         """The output partitions whose end is not directly behind the last acknowledged record, with
-        their ends; 0 if the topic was deleted.
+        their end offsets; 0 if the topic was deleted.
         """
         beyond = {
             at: end for at, end in self.ends.items() if end - 1 != self.acknowledged.get(at, -1)
@@ -97,8 +98,8 @@ class Answer:
 
     @property
     def behind(self) -> Offsets:
-        """The output partitions that end before the last acknowledged record, because the topic was
-        created again or deleted (0).
+        """The output partitions (with their ends) that end before the last acknowledged record: the
+        topic was created again, or deleted (then the end is 0).
         """
         return {
             at: self.ends.get(at, 0)
@@ -125,12 +126,12 @@ class RestoreCheck:
         *,
         accepts_foreign: bool = False,
     ) -> Answer:
-        """Runs the whole check over one connection; finds at most one thing for each partition.
+        """Runs the whole check over one connection; returns at most one finding per partition.
 
-        `progress` is awaited after each page of records. With `accepts_foreign`, records that do
-        not carry a type of this service are ignored.
+        `progress` is awaited after each page of records. With `accepts_foreign`, records of other
+        programs, which do not carry a type of this service, are ignored.
 
-        Raises CannotAsk, OutputUnreadable, CheckTooSlow, and errors of the database.
+        Raises CannotAsk, TopicUnreadable, CheckTooSlow, and errors of the database.
         """
         scope = self._scope
         async with open_topics(self._access, scope.group_id) as topics:
@@ -157,7 +158,7 @@ class RestoreCheck:
         return Answer(tuple(findings), here, ends, acknowledged)
 
     async def home(self) -> KafkaHome:
-        """Where the settings lead to. Raises CannotAsk."""
+        """Returns the Kafka cluster and topic prefix of the settings. Raises CannotAsk."""
         async with (
             open_topics(self._access, self._scope.group_id) as topics,
             asyncio.timeout(ANSWER_SECONDS_MAX),
@@ -165,8 +166,8 @@ class RestoreCheck:
             return KafkaHome(await topics.cluster_id(), self._access.topic_prefix)
 
     async def require_home(self, connection: Connection) -> None:
-        """Raises OtherKafka if the settings lead to another home than that of the database, and
-        CannotAsk.
+        """Raises OtherKafka if the settings lead to another cluster or prefix than the database
+        has, and CannotAsk.
         """
         here, home = await self.home(), await read_home(connection)
         if home is not None and home != here:
@@ -248,8 +249,8 @@ class OutputOffsets:
     firsts: Offsets
 
     def gone(self) -> list[Finding]:
-        """Findings for records beyond the acknowledged offsets that were removed before they could
-        be compared.
+        """Returns findings for output records beyond the acknowledged offsets that Kafka has
+        deleted before they could be compared.
         """
         return [
             records_gone(at, self.acknowledged.get(at, -1) + 1, first)
@@ -258,11 +259,11 @@ class OutputOffsets:
         ]
 
     def ranges(self) -> list[Range]:
-        """The records of each partition that are compared: all from the last acknowledged record
-        on, or the newest thousand of a topic that ends before that record.
+        """Returns which records of each partition are compared: all from the last acknowledged
+        record on, or the newest thousand of a topic that ends before that record.
 
-        The last acknowledged record is compared as well. If the topic was created again after the
-        backup, another record has that offset now.
+        The last acknowledged record itself is compared as well: if the topic was created again
+        after the backup, another record has its offset now.
         """
         return [
             Range(at, max(first, self._compared_from(at)), self.ends[at])
@@ -270,9 +271,9 @@ class OutputOffsets:
         ]
 
     def is_evidence(self, record: Record, now: Offsets) -> bool:
-        """Whether a record that is not known here shows that the database is older.
+        """Whether a record that this database does not know shows that the database is older.
 
-        `now` are the acknowledged offsets after the record was read.
+        `now` are the database's acknowledged offsets after the record was read from Kafka.
         """
         at = TopicPartition(record.topic, record.partition)
         if record.offset <= self.accepted.get(at, -1):

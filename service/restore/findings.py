@@ -21,12 +21,6 @@ ADVICE_OLDER = (
 SQL = statements("restore")
 
 
-class OutputUnreadable(OlderDatabase):
-    """The service has no right to read an output topic, which may hold records that this database
-    lacks.
-    """
-
-
 class OtherKafka(OlderDatabase):
     """The settings lead to another Kafka cluster or topic prefix than the one to which the database
     belongs, so that nothing in its topics can tell whether the database is older.
@@ -34,12 +28,21 @@ class OtherKafka(OlderDatabase):
 
 
 class CannotAsk(Unavailable):
-    """The brokers do not answer; nothing is written until they do."""
+    """The Kafka brokers do not answer the restore check; the service writes nothing until
+    they do.
+    """
+
+
+class TopicUnreadable(CannotAsk):
+    """The service has no right to read a topic, which may hold records that this database lacks;
+    nothing is written until it has the right.
+    """
 
 
 class FindingKind(StrEnum):
-    """Stable names of findings. The verdict stores them, except for `unreadable` and `other_kafka`:
-    these are mended outside of the database, and nothing of them stays in it.
+    """The kinds of findings, whose names do not change between releases. A finding is stored in the
+    database as a verdict, except for `unreadable` and `other_kafka`: their causes are corrected
+    outside of the database, and the database does not remember them.
     """
 
     READ_FURTHER = "read_further"
@@ -66,24 +69,26 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """The line with which a process stops because of the finding."""
+        """The error message with which a process stops because of the finding."""
         if self.kind in NO_VERDICTS:
             return f"{self.text}: {ADVICE}"
         return f"an older database was restored: {self.text}; {ADVICE_OLDER}"
 
-    def error(self) -> OlderDatabase:
+    def error(self) -> Exception:
         """The exception with which a process stops because of the finding."""
         return NO_VERDICTS.get(self.kind, OlderDatabase)(self.message)
 
 
-NO_VERDICTS: Mapping[FindingKind, type[OlderDatabase]] = {
-    FindingKind.UNREADABLE: OutputUnreadable,
+NO_VERDICTS: Mapping[FindingKind, type[Exception]] = {
+    FindingKind.UNREADABLE: TopicUnreadable,
     FindingKind.OTHER_KAFKA: OtherKafka,
 }
 
 
 def read_further(group: str, at: TopicPartition, read_up_to: int, next_offset: int) -> Finding:
-    """The group has committed the offset `read_up_to`, which is beyond this database's."""
+    """Finding: the consumer group has committed the offset `read_up_to` of an input partition, and
+    this database has only read up to `next_offset`.
+    """
     return Finding(
         FindingKind.READ_FURTHER,
         f"group {group} has read {_name(at)} up to offset {read_up_to}, "
@@ -93,7 +98,7 @@ def read_further(group: str, at: TopicPartition, read_up_to: int, next_offset: i
 
 
 def unknown_record(at: TopicPartition, offset: int) -> Finding:
-    """An output topic has a record of this service that this database does not know."""
+    """Finding: an output topic holds a record of this service that this database does not know."""
     return Finding(
         FindingKind.UNKNOWN_RECORD,
         f"{_name(at)}, offset {offset} holds a record that this database did not publish",
@@ -102,7 +107,7 @@ def unknown_record(at: TopicPartition, offset: int) -> Finding:
 
 
 def foreign_record(at: TopicPartition, offset: int) -> Finding:
-    """An output topic has a record of another program."""
+    """Finding: an output topic holds a record that another program has written."""
     return Finding(
         FindingKind.FOREIGN_RECORD,
         f"{_name(at)}, offset {offset} holds a record that neither this "
@@ -112,7 +117,9 @@ def foreign_record(at: TopicPartition, offset: int) -> Finding:
 
 
 def records_gone(at: TopicPartition, first_unread: int, first: int) -> Finding:
-    """Records from `first_unread` to before `first` were removed before they were compared."""
+    """Finding: Kafka has deleted the records of an output partition from the offset `first_unread`
+    up to, and not including, `first`, before they were compared.
+    """
     return Finding(
         FindingKind.RECORDS_GONE,
         f"{_name(at)} begins at offset {first}, and this database knows "
@@ -122,8 +129,8 @@ def records_gone(at: TopicPartition, first_unread: int, first: int) -> Finding:
 
 
 def commits_lost(process: str, writer: str, remembered: int, counted: int | None) -> Finding:
-    """The database counts fewer commits than the process remembers; `counted` is None if it has no
-    count.
+    """Finding: the database has counted fewer commits of a process than the process remembers;
+    `counted` is None if the database has no count.
     """
     return Finding(
         FindingKind.COMMITS_LOST,
@@ -134,8 +141,8 @@ def commits_lost(process: str, writer: str, remembered: int, counted: int | None
 
 
 def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | None) -> Finding:
-    """The database has an older acknowledged offset than the relay remembers; `recorded` is None if
-    it has none.
+    """Finding: the database has stored a lower acknowledged offset than the relay remembers;
+    `recorded` is None if it has stored none.
     """
     return Finding(
         FindingKind.ACKNOWLEDGEMENTS_LOST,
@@ -146,25 +153,25 @@ def acknowledgements_lost(at: TopicPartition, remembered: int, recorded: int | N
 
 
 def interrupted() -> Finding:
-    """A recovery of this database was begun, and not ended."""
+    """Finding: a recovery of this database was begun, and has not ended."""
     return Finding(
         FindingKind.RECOVERY_INTERRUPTED,
         "its recovery was interrupted; `bursar-bridge recover` goes on with it",
     )
 
 
-def unreadable(topic: str, right: str) -> Finding:
+def unreadable(topic: str, right: str) -> TopicUnreadable:
     """Returns the error for a topic for which the service lacks the right that `right` names."""
-    return Finding(
-        FindingKind.UNREADABLE,
+    return TopicUnreadable(
         f"topic {topic} cannot be read, so nobody can tell whether this database is older than "
-        f"Kafka: give the service the right to {right}",
-        {"topic": topic},
+        f"Kafka: give the service the right to {right}"
     )
 
 
 def other_kafka(home: KafkaHome, here: KafkaHome) -> Finding:
-    """The settings lead to `here`, and the database belongs to `home`."""
+    """Finding: the settings lead to the Kafka cluster and topic prefix `here`, and the database
+    belongs to `home`.
+    """
     return Finding(
         FindingKind.OTHER_KAFKA,
         f"this database belongs to {home}, and the settings lead to {here}; correct "
@@ -180,9 +187,11 @@ def _name(at: TopicPartition) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The row that forbids all writing. `evidence` is a JSON list of places.
+    """The row of the database that forbids all writing after the restore check has found something.
+    `evidence` is a JSON list that says what was found and where, such as topic, partition and
+    offset.
 
-    `detail` is the line with which processes stop.
+    `detail` is the error message with which every process of the service then stops.
     """
 
     finding: str
@@ -193,13 +202,15 @@ class Verdict:
 
 
 async def read_verdict(connection: Connection) -> Verdict | None:
-    """The verdict of this database, if it has one."""
+    """Returns the stored verdict of this database; None if it has none."""
     row = await connection.fetchrow(SQL["verdict"])
     return None if row is None else Verdict(*row.values())
 
 
 async def put_verdict(connection: Connection, findings: Sequence[Finding], process: str) -> None:
-    """Stores the first of the findings as the reason to stop, and all of them as evidence."""
+    """Stores a verdict in the database: the first of the findings is the reason to stop, and all of
+    them are the evidence.
+    """
     first = findings[0]
     evidence = [{"finding": finding.kind.value, **finding.evidence} for finding in findings]
     arguments = (first.kind.value, first.message, orjson.dumps(evidence).decode(), process)

@@ -1,12 +1,14 @@
-"""No commit on top of an older ledger: every writer proves that the database is the one it knows.
+"""Prevents commits to a database that was replaced by an older one: in each commit, a process
+checks that the database is the one that the process has written to before.
 
-A process counts its commits in rows of its own, one for each of its writers, in the transaction
-that does the work. Before each commit it compares these counts with its memory. If a row is missing
-or its count is lower, the database is not the one that the process has written to. A commit whose
-outcome is unknown does no harm: it can only make the count higher than the process remembers.
+A process counts its commits in rows of its own, one for each of its parts that write; the
+transaction that does the work also raises the count. Before each commit the process compares these
+counts with those that it remembers. If a row is missing or its count is lower, the database is not
+the one that the process has written to. A commit of which the process does not know whether it
+succeeded does no harm: it can only make the stored count higher than the remembered one.
 
-If a connection leads to another server, database or table than before (`identity`), that proves
-nothing by itself; the restore check runs again before anything is written.
+If a connection leads to another server, database or table than before (`identity`), this does not
+prove that the database is older; but the restore check runs again before anything is written.
 """
 
 import asyncio
@@ -36,11 +38,15 @@ log = get_log(__name__)
 
 
 class AnotherServer(Unavailable):
-    """The connection leads to another database than the one that was checked."""
+    """The connection leads to another server, database or table than the restore check has
+    examined.
+    """
 
 
 class CommitsLost(Exception):
-    """This database counts fewer commits than the process remembers. The findings say how many."""
+    """This database counts fewer commits than the process remembers. `findings` has
+    two numbers of commits: those that this process remembers, and those that the table counts.
+    """
 
     def __init__(self, *findings: Finding) -> None:
         super().__init__()
@@ -48,9 +54,10 @@ class CommitsLost(Exception):
 
 
 class Guard:
-    """Keeps a process from writing to a database that is older than Kafka, or another one.
+    """Keeps a process from writing to a database that is older than Kafka, or that is not the one
+    that was checked.
 
-    There is one for each process. `process` is a name that no other process has.
+    Each process has one guard. `process` is the unique name of this process.
     """
 
     def __init__(self, pool: Pool, check: RestoreCheck, process: str) -> None:
@@ -67,8 +74,8 @@ class Guard:
     async def open(self, writers: Sequence[str]) -> None:
         """Runs the restore check, and then begins to count the commits of `writers`.
 
-        Raises OlderDatabase, CannotAsk, and errors of the database; it may be called again after an
-        error.
+        Raises OlderDatabase, CannotAsk, and errors of the database; the caller may call `open`
+        again after an error.
         """
         await self.ask()
         async with self.pool.acquire() as connection:
@@ -77,7 +84,9 @@ class Guard:
         self._confirmed = dict.fromkeys(writers, 0)
 
     async def close(self) -> None:
-        """Deletes the counts of this process, because it is about to end; errors are ignored."""
+        """Deletes this process's counts of commits from the database, because the process is about
+        to end; errors are ignored.
+        """
         writers, self._confirmed = self._confirmed, {}
         # An error here must not take the place of the error that ends the process.
         with contextlib.suppress(*DATABASE_FAILURES):
@@ -86,14 +95,18 @@ class Guard:
                     await connection.execute(SQL["unregister"], self.process)
 
     def writer(self, name: str) -> "Writer":
-        """The transactions of one part of the process; `name` is one of those given to `open`."""
+        """Returns the writer through which one part of the process makes its transactions; `name`
+        is one of the names that were given to `open`.
+        """
         return Writer(self, name)
 
     async def ask(self, progress: Progress = no_progress) -> Answer:
-        """Runs the whole restore check and keeps what it finds as the verdict. Raises as `open`.
+        """Runs the whole restore check, and stores what it finds as the verdict in the database.
+        Raises as `open`.
 
-        One check runs at a time. A caller that waited while another check began and ended gets the
-        answer of that check. `progress` is awaited at least every second or page of records.
+        Only one restore check runs at a time in a process. A caller that waited while the check of
+        another caller began and ended gets the result of that check. `progress` is awaited after
+        each page of records, and every second while another check runs.
         """
         begun_before = self._checks_begun
         await self._turn(progress)
@@ -128,10 +141,12 @@ class Guard:
             return answer
 
     async def stop(self, connection: Connection, findings: Sequence[Finding]) -> NoReturn:
-        """Stores the verdict in the database that the findings are about. Raises OlderDatabase.
+        """Stores the findings as the verdict in the database that they are about. Raises
+        OlderDatabase.
 
-        `connection` is the one that was examined, outside of a transaction: another connection
-        might lead to another database. If the verdict cannot be stored, the next start asks again.
+        `connection` has to be the one over which that database was examined, and in no transaction:
+        another connection might lead to another database. If the verdict cannot be stored, the
+        restore check of the next start has to find the same again.
         """
         problem = findings[0].error()
         if findings[0].kind not in NO_VERDICTS:
@@ -142,7 +157,8 @@ class Guard:
         raise problem
 
     async def verify(self, connection: Connection) -> None:
-        """Checks the database for a part that reads from it and then publishes what it has read.
+        """Checks that the database is still the one that was checked, for a part such as the relay,
+        which reads records from the database and publishes them.
 
         Raises OlderDatabase, or AnotherServer if the restore check has to run first.
         """
@@ -152,8 +168,8 @@ class Guard:
             await self.stop(connection, lost.findings)
 
     async def verify_any(self) -> None:
-        """Checks the database as `verify` does, over any connection; runs the restore check if the
-        connection leads to another database.
+        """Makes the check of `verify` over any connection of the pool; runs the restore check if
+        the connection leads to another database.
         """
         try:
             async with self.pool.acquire() as connection:
@@ -162,9 +178,10 @@ class Guard:
             await self.recheck()
 
     async def count(self, connection: Connection, writer: str) -> int:
-        """Counts a commit in the transaction that is open; returns the writer's new count.
+        """Adds one to the writer's count of commits in the open transaction; returns the new count.
 
-        Raises CommitsLost, AnotherServer, and OlderDatabase if there is a verdict already.
+        Raises CommitsLost, AnotherServer, or OlderDatabase; the last one means that a verdict is
+        stored.
         """
         remembered = self._confirmed[writer]
         commits = await self._compare(connection, "count_commit", self.process, writer)
@@ -173,7 +190,7 @@ class Guard:
         return commits
 
     def confirm(self, writer: str, commits: int) -> None:
-        """Remembers the count of a transaction that has committed."""
+        """Remembers the writer's new count after its transaction has committed."""
         self._confirmed[writer] = max(commits, self._confirmed[writer])
 
     async def recheck(self) -> None:
@@ -234,7 +251,8 @@ class Writer:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Opens a transaction on the database that this process has worked with.
+        """Opens a transaction after checking that the database is the one that this process has
+        worked with.
 
         Raises OlderDatabase, CannotAsk or AnotherServer before the transaction does anything.
         """

@@ -1,5 +1,5 @@
-"""The input topics at a recovery: who reads them, how far they were read, and where this database
-goes on.
+"""The input topics during the recovery of a restored database: who reads them, how far they were
+read before, and at which offsets the restored database goes on.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,11 +23,12 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, slots=True)
 class InputState:
-    """The partitions of the input topics.
+    """The state of all input partitions at a recovery.
 
-    `next_offsets` is where this database goes on, `marks` how far it has to read again, `committed`
-    what the group has committed in Kafka, and `new` are the partitions that the database has no
-    offset of. `obstacles` say which records are gone.
+    `next_offsets` are the offsets at which this database goes on, `marks` those up to which it has
+    to read again, `committed` those that the consumer group has committed in Kafka, and `new` are
+    the partitions of which the database has no offset. `obstacles` name partitions of which Kafka
+    has deleted records that have to be read again.
     """
 
     next_offsets: Offsets
@@ -38,11 +39,12 @@ class InputState:
 
 
 def input_state(stored: Offsets, committed: Offsets, firsts: Offsets, ends: Offsets) -> InputState:
-    """Compares the offsets of the database, of the group and of the topics. Pure.
+    """Compares the offsets of the database, of the consumer group and of the topics. Pure.
 
-    A partition has to be read as far as the group had read it; if the group has forgotten, up to
-    its end. A topic that the database has never read is read from its first record, whatever the
-    setting for new topics says. A new partition of a topic that it has read begins at 0.
+    A partition has to be read again as far as the consumer group had read it or, if Kafka has no
+    offset of the group any more, up to its end. If the database has never read a topic, a recovery
+    reads that topic from its first record; BURSAR_START_AT counts only at an ordinary start. If the
+    database has read a topic before, a partition that was added to the topic is read from offset 0.
     """
     known = {at.topic for at in stored}
     next_offsets = {
@@ -65,7 +67,9 @@ def input_state(stored: Offsets, committed: Offsets, firsts: Offsets, ends: Offs
 async def read_inputs(
     connection: Connection, topics: Topics, partitions: Collection[TopicPartition]
 ) -> InputState:
-    """Reads the state of the input partitions. Raises what the client and the database raise."""
+    """Reads the state of the input partitions. Raises the errors of the Kafka client and of the
+    database.
+    """
     rows = await connection.fetch(SQL["input_offsets"], sorted({at.topic for at in partitions}))
     stored = {TopicPartition(row[0], row[1]): row[2] for row in rows}
     committed = await topics.committed(partitions)
@@ -74,7 +78,9 @@ async def read_inputs(
 
 
 async def put_inputs(connection: Connection, inputs: InputState) -> None:
-    """Stores the marks and the offsets of partitions that are new to the database."""
+    """Stores how far each input partition has to be read again, and where partitions that are new
+    to the database begin.
+    """
     new = sorted(inputs.new)
     await connection.execute(
         OFFSETS["introduce"],
@@ -87,11 +93,13 @@ async def put_inputs(connection: Connection, inputs: InputState) -> None:
 
 
 async def set_group_back(reader: AIOKafkaConsumer, inputs: InputState) -> None:
-    """Commits for the group where this database goes on, in partitions that the group had read
-    further.
+    """Sets the offsets of the consumer group in Kafka back to those of this database, in partitions
+    that the group had read further.
 
-    Otherwise the next start would take the database for an older one again. The marks have to be
-    stored before. The broker refuses the commit while the group has members. Raises KafkaError.
+    If the offsets of the group were left as they are, the restore check of the next start would
+    find an older database again. The marks, up to which the partitions have to be read again, are
+    taken from the group's old offsets, so they have to be stored in the database before. The broker
+    refuses to change the offsets while the group has members. Raises KafkaError.
     """
     ahead = {
         at: inputs.next_offsets[at]
@@ -104,7 +112,9 @@ async def set_group_back(reader: AIOKafkaConsumer, inputs: InputState) -> None:
 
 
 async def members_of(access: KafkaAccess, group_id: str) -> Sequence[str]:
-    """Returns the hosts of the group's members, as the broker knows them. Raises CannotAsk."""
+    """Returns the hosts of the consumer group's members, as the broker knows them. Raises
+    CannotAsk.
+    """
     try:
         async with running(new_admin(access)) as admin:
             (answer,) = await admin.describe_consumer_groups([group_id])

@@ -21,7 +21,7 @@ Columns = tuple[object, ...]
 
 
 class Record(Protocol):
-    """A record of a topic, as the client returns it."""
+    """A record of a Kafka topic, as the client library returns it."""
 
     topic: str
     partition: int
@@ -35,8 +35,9 @@ class Record(Protocol):
 class Contract(NamedTuple):
     """How records of one output contract are looked up in the database.
 
-    `columns` takes from a record the values that `statement` compares. It raises ValueError,
-    KeyError, TypeError or OverflowError if the record is not of this contract.
+    `columns` returns the values of a record that the SQL statement `statement` compares with the
+    database. `columns` raises ValueError, KeyError, TypeError or OverflowError if the record is not
+    of this contract.
     """
 
     statement: str
@@ -44,7 +45,9 @@ class Contract(NamedTuple):
 
 
 def has_our_type(record: Record) -> bool:
-    """Whether the record carries a type of this service, whichever instance wrote it."""
+    """Whether the record's `ce_type` is a type of this service, whichever instance or database has
+    published it.
+    """
     return any(
         name == "ce_type" and (value or b"").startswith(TYPE_PREFIX.encode())
         for name, value in record.headers
@@ -52,8 +55,8 @@ def has_our_type(record: Record) -> bool:
 
 
 async def unknown(connection: Connection, records: Sequence[Record]) -> list[Record]:
-    """Returns those of `records` that neither the ledger nor the outbox can explain, in their
-    order.
+    """Returns, in the same order, those of `records` that are neither in the ledger nor in the
+    outbox of this database.
     """
     left = dict(enumerate(records))
     for statement, rows in _questions(records).items():

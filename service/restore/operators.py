@@ -1,4 +1,6 @@
-"""What an operator is shown of the restore check, and what an operator may decide."""
+"""Shows an operator what the restore check finds, and carries out what the operator decides about
+it.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -17,7 +19,7 @@ from .findings import (
     CannotAsk,
     Finding,
     FindingKind,
-    OutputUnreadable,
+    TopicUnreadable,
     Verdict,
     read_verdict,
 )
@@ -32,23 +34,31 @@ NOT_ACCEPTED = frozenset({FindingKind.READ_FURTHER, FindingKind.OTHER_KAFKA})
 
 
 class Interrupted(OperatorError):
-    """A recovery was begun and not ended, so that the verdict must stand."""
+    """A recovery was begun and not ended, so an operator may not lift the verdict that forbids
+    writing.
+    """
 
     def __init__(self) -> None:
         super().__init__("a recovery was interrupted: `bursar-bridge recover` goes on with it")
 
 
 class NotNew(OperatorError):
-    """Existing topics can be accepted for a database in which nothing was written yet."""
+    """Existing topics can be accepted only for a database in which nothing was written yet, and
+    this one was written to.
+    """
 
 
 class NotMoved(OperatorError):
-    """The topics of a database cannot be declared to be elsewhere now; the text says why."""
+    """The database cannot be declared to belong to another Kafka cluster or topic prefix now; the
+    text says why.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The stored verdict, and what the check finds now; `problem` says why it cannot be asked."""
+    """The stored verdict, and what the restore check finds now; `problem` says why the check cannot
+    be made.
+    """
 
     verdict: Verdict | None
     findings: Sequence[Finding]
@@ -56,13 +66,17 @@ class State:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the service could start."""
+        """Whether the service could start: there is no verdict, and the restore check finds
+        nothing.
+        """
         return self.verdict is None and not self.findings and self.problem is None
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The home of a database before and after a move; both are the same if there was none."""
+    """The Kafka cluster and topic prefix of a database before and after a change by an operator;
+    both are the same if nothing was changed.
+    """
 
     before: KafkaHome
     after: KafkaHome
@@ -70,22 +84,23 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class PublishedManifest:
-    """A manifest as it was published; `is_known`: this database sealed that very batch."""
+    """A published manifest; `is_known` is true if this database sealed exactly this batch."""
 
     manifest: Mapping[str, object]
     is_known: bool
 
 
 async def read_state(pool: Pool, check: RestoreCheck) -> State:
-    """The verdict, and what the check finds now; only reads.
+    """Returns the stored verdict and what the restore check finds now; writes nothing.
 
-    The verdict is returned even if nothing can be compared now.
+    The verdict is returned even if the check cannot be made now, for example because Kafka does not
+    answer.
     """
     async with pool.acquire() as connection:
         verdict = await read_verdict(connection)
         try:
             answer = await check.ask(connection)
-        except OutputUnreadable as problem:
+        except TopicUnreadable as problem:
             return State(verdict, (Finding(FindingKind.UNREADABLE, str(problem)),))
         except (CannotAsk, CheckTooSlow) as problem:
             return State(verdict, (), str(problem))
@@ -95,11 +110,11 @@ async def read_state(pool: Pool, check: RestoreCheck) -> State:
 async def clear(
     pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
-    """Takes the verdict back and records the decision, if the check finds nothing now; else nothing
-    is changed.
+    """If the restore check finds nothing now, lifts the verdict that forbids writing, and records
+    the operator's decision; otherwise changes nothing.
 
-    Returns the verdict as it was, with what the check finds. Raises Interrupted, CannotAsk,
-    OutputUnreadable, CheckTooSlow, and what the database raises.
+    Returns the verdict as it was before, with what the check finds now. Raises Interrupted,
+    CannotAsk, TopicUnreadable, CheckTooSlow, and what the database raises.
     """
     async with pool.acquire() as connection:
         verdict = await _read_verdict(connection)
@@ -115,13 +130,13 @@ async def clear(
 async def accept_move(
     pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> Move:
-    """Makes the database belong to the cluster and the prefix of the settings from now on, and
-    records the decision. Nothing else is changed, so that the check goes on to compare the
-    offsets of the database with the topics.
+    """Stores that the database belongs to the Kafka cluster and topic prefix of the settings from
+    now on, and records the operator's decision. Nothing else is changed by this decision, so the
+    restore check still compares the offsets of the database with the topics.
 
-    Raises NotMoved if the database belongs to no cluster yet, if there is a verdict, which the move
-    would make meaningless, or if records wait in the outbox for topics of another prefix. Raises
-    CannotAsk, and what the database raises.
+    Raises NotMoved if the database belongs to no cluster yet, if a verdict is stored, which would
+    mean nothing after the change, or if records wait in the outbox for topics of another prefix.
+    Raises CannotAsk, and what the database raises.
     """
     async with pool.acquire() as connection:
         after = await check.home()
@@ -153,11 +168,12 @@ async def _require_empty_outbox(connection: Connection, home: KafkaHome) -> None
 async def accept_existing_topics(
     pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
-    """Makes a new database begin behind the records that the output topics hold of another
-    database, takes a verdict back, and records the decision.
+    """Makes a new database begin behind the records that another database has left in the output
+    topics, lifts a verdict, and records the operator's decision.
 
     Raises NotNew if anything was written to this database. Findings about the input topics are not
-    accepted: choose another group, which reads the topics from where the settings say.
+    accepted: the operator has to choose another consumer group, which reads the input topics from
+    where the settings say.
     """
     async with pool.acquire() as connection:
         verdict = await _read_verdict(connection)
@@ -173,11 +189,12 @@ async def accept_existing_topics(
 async def accept_foreign_records(
     pool: Pool, check: RestoreCheck, outputs: Outputs, operator: str, reason: str
 ) -> State:
-    """Makes the check ignore the records that other programs have written so far, takes a verdict
-    back, and records the decision. If the check finds anything else now, nothing is changed.
+    """Makes the restore check ignore the records that other programs have written into the output
+    topics so far, lifts a verdict, and records the operator's decision. If the restore check finds
+    anything else now, nothing is changed.
 
-    Such records are no evidence, because every record of this service carries a type of this
-    service.
+    Records of other programs do not show that the database is older: every record of this service
+    carries a type of this service.
     """
     async with pool.acquire() as connection:
         verdict = await _read_verdict(connection)

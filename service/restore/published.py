@@ -1,8 +1,10 @@
-"""What the output topics hold beyond this database: which records, and what they say.
+"""Finds the records of the output topics that a restored database does not know, and reads what
+they say.
 
-The acknowledged offsets of the database are a beginning: the records up to them are its own, unless
-a topic was made anew since. This is found out by comparing the last of them, as the restore check
-does.
+The search begins at the acknowledged offsets of the database: it has published the records up to
+them itself, unless a topic was deleted and created again since. To find out whether a topic was
+created again, the record at the acknowledged offset is compared with the database, as in the
+restore check.
 """
 
 import contextlib
@@ -30,16 +32,18 @@ Offsets = Mapping[TopicPartition, int]
 
 
 class Unread(NamedTuple):
-    """The records of a topic that the database may not know, and why they may not be complete."""
+    """The ranges of a topic whose records the database may not know, and the obstacles: parts of it
+    that Kafka has deleted.
+    """
 
     ranges: tuple[Range, ...]
     obstacles: tuple[str, ...]
 
 
 class AccountEvent(NamedTuple):
-    """What is kept of a balance-changed event; balances are in minor units.
+    """The parts of a balance-changed event that a recovery needs; balances are in minor units.
 
-    It has a bursar transaction id if it is the event of an export.
+    `bursar_transaction_id` is None unless the event is that of an export.
     """
 
     institution_id: str
@@ -54,7 +58,7 @@ class AccountEvent(NamedTuple):
 
 
 class LostLoan(NamedTuple):
-    """A loan whose closing was published."""
+    """A loan that was closed by an export and published as closed."""
 
     institution_id: str
     patron_id: str
@@ -65,7 +69,7 @@ class LostLoan(NamedTuple):
 
 
 class LostDecision(NamedTuple):
-    """A published decision of a person; `subject` and `details` are JSON."""
+    """A published decision of an operator; `subject` and `details` are JSON."""
 
     ce_id: str
     action_id: int
@@ -79,8 +83,9 @@ class LostDecision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutputState:
-    """The partitions of the output topics: first offsets and ends, what was acknowledged, and up to
-    where a person or an earlier recovery has accepted what other databases wrote.
+    """The offsets of the output partitions: the first record, the end, the last record that the
+    database has noted as sent (`acknowledged`), and the last one up to which an operator or an
+    earlier recovery has accepted records of other databases (`accepted`).
     """
 
     firsts: Offsets
@@ -89,7 +94,9 @@ class OutputState:
     accepted: Offsets
 
     def whole(self, topic: str) -> list[Range]:
-        """All records that the topic has."""
+        """Returns the range of all records of each partition of a topic; empty partitions are left
+        out.
+        """
         return [
             Range(at, first, self.ends[at])
             for at, first in sorted(self.firsts.items())
@@ -97,10 +104,11 @@ class OutputState:
         ]
 
     async def unread(self, connection: Connection, topics: Topics, topic: str) -> Unread:
-        """The records of a topic behind those that are known to be this database's own.
+        """Returns the ranges of a topic behind the records that this database is known to have
+        published.
 
-        If the record at the last acknowledged offset is not known here and was not accepted, the
-        topic was made anew, and all of its records are read.
+        If this database does not know the record at its last acknowledged offset, and that record
+        was not accepted, the topic was created again, and all of its records are read.
         """
         whole = self.whole(topic)
         last = [
@@ -133,7 +141,7 @@ class OutputState:
 
 
 class Page(NamedTuple):
-    """Records of a topic, and those of them that this database has not published."""
+    """One page of records of a topic, and those of them that this database has not published."""
 
     records: Sequence[Record]
     unknown: Sequence[Record]
@@ -142,7 +150,9 @@ class Page(NamedTuple):
 async def pages_of(
     connection: Connection, topics: Topics, ranges: Sequence[Range]
 ) -> AsyncGenerator[Page, None]:
-    """Reads records page by page and compares them; the session of `connection` stays alive."""
+    """Reads records page by page and compares them with the database; meanwhile the session of
+    `connection` is kept from timing out.
+    """
     async with contextlib.aclosing(topics.read(ranges)) as pages:
         while True:
             page = await keep_session_alive(connection, anext(pages, None))
@@ -152,7 +162,9 @@ async def pages_of(
 
 
 async def record_at(connection: Connection, topics: Topics, place: Place) -> Record:
-    """Reads the one record at a place, which was there a moment ago. Raises CannotAsk."""
+    """Reads the single record at a topic, partition and offset, which was found there shortly
+    before. Raises CannotAsk.
+    """
     part = Range(place.at, place.offset, place.offset + 1)
     async with contextlib.aclosing(topics.read([part])) as pages:
         page = await keep_session_alive(connection, anext(pages))
@@ -160,12 +172,14 @@ async def record_at(connection: Connection, topics: Topics, place: Place) -> Rec
 
 
 def place_of(record: Record) -> Place:
-    """Where a record stands."""
+    """Returns the topic, the partition and the offset of a record."""
     return Place(TopicPartition(record.topic, record.partition), record.offset)
 
 
 def contract_of(record: Record) -> str | None:
-    """The contract of a record of this service, such as "export-batch.v1"; None for others."""
+    """Returns the contract of a record of this service, such as "export-batch.v1"; None for records
+    of other programs.
+    """
     for name, value in record.headers:
         if name == "ce_type" and value is not None:
             contract = value.decode("utf-8", "replace").removeprefix(TYPE_PREFIX)
@@ -174,7 +188,9 @@ def contract_of(record: Record) -> str | None:
 
 
 def batch_document(record: Record) -> tuple[BatchKey, str] | None:
-    """The batch whose bytes the record holds, and their hash; None if it is another record."""
+    """Returns the batch whose XML the record holds, and the hash of the XML; None if the record
+    holds no XML of a batch.
+    """
     identity = dict(record.headers).get("ce_id") or b""
     parts = identity.decode("utf-8", "replace").split("/")
     if len(parts) != len(BatchKey._fields) or not parts[2].isdecimal():
@@ -184,7 +200,9 @@ def batch_document(record: Record) -> tuple[BatchKey, str] | None:
 
 
 def account_event(record: Record) -> AccountEvent:
-    """What is kept of a balance-changed record. Raises ValueError, KeyError or TypeError."""
+    """Reads the parts of a balance-changed record that a recovery needs. Raises ValueError,
+    KeyError or TypeError if the record breaks its contract.
+    """
     event = orjson.loads(record.value or b"")
     balance, currency = event["balance"], event["currency"]
     summary = {
@@ -207,7 +225,9 @@ def account_event(record: Record) -> AccountEvent:
 
 
 def lost_loan(record: Record) -> LostLoan:
-    """The loan in a loan-closed record. Raises ValueError, KeyError or TypeError."""
+    """Reads the closed loan from a loan-closed record. Raises ValueError, KeyError or TypeError if
+    the record breaks its contract.
+    """
     event = orjson.loads(record.value or b"")
     return LostLoan(
         str(event["institution_id"]),
@@ -220,7 +240,9 @@ def lost_loan(record: Record) -> LostLoan:
 
 
 def lost_decision(record: Record) -> LostDecision:
-    """The decision in an operator-action record. Raises ValueError, KeyError or TypeError."""
+    """Reads the operator's decision from an operator-action record. Raises ValueError, KeyError or
+    TypeError if the record breaks its contract.
+    """
     event = orjson.loads(record.value or b"")
     return LostDecision(
         (dict(record.headers).get("ce_id") or b"").decode(),

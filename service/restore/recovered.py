@@ -1,4 +1,6 @@
-"""What a recovery has adopted, and what it cannot bring back: batches, accounts and decisions."""
+"""Reports on a recovery: the batches that it has adopted, the accounts of which Kafka had newer
+events than the restored database, and the operators' decisions that the database lacks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +17,10 @@ Rows = Sequence[asyncpg.Record]
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The rows of a recovery.
+    """What the database has stored about one recovery.
 
-    Amounts are minor units. `accounts` are those of which readers knew more than the database, with
-    their balances now.
+    Amounts are minor units. `accounts` are those of which newer events had been published than the
+    restored database had, with their balances now.
     """
 
     epoch: int
@@ -29,12 +31,14 @@ class Recovered:
 
     @property
     def erasures(self) -> int:
-        """How many erasures of personal data the database lacks: the data is there again."""
+        """How many erasures of personal data the restored database lacks, so that the erased data
+        are in it again.
+        """
         return sum(row["action"] == ERASE for row in self.decisions)
 
 
 async def recovered(connection: Connection, epoch: int) -> Recovered:
-    """Reads what the recovery of an epoch has adopted."""
+    """Reads what the database has stored about the recovery with this epoch."""
     state = await connection.fetchval(SQL["state"], epoch)
     return Recovered(
         epoch,
@@ -48,17 +52,19 @@ async def recovered(connection: Connection, epoch: int) -> Recovered:
 async def accounts(
     connection: Connection, epoch: int | None = None, *, differing: bool = False
 ) -> Rows:
-    """The accounts whose readers knew more; with `differing` those whose balance is another one."""
+    """Returns the accounts of which newer events had been published than the restored database had;
+    with `differing` only those whose balance now differs from the published one.
+    """
     return await connection.fetch(SQL["accounts"], epoch, differing)
 
 
 async def decisions(connection: Connection, epoch: int | None = None) -> Rows:
-    """The decisions of people that a restored database lacked, but those about the restore check,
-    which nobody has to repeat.
+    """Returns the operators' decisions that a restored database lacked, except for those about the
+    restore check, which nobody has to repeat.
     """
     return await connection.fetch(SQL["decisions"], epoch)
 
 
 async def batches(connection: Connection) -> Rows:
-    """All batches that were adopted."""
+    """Returns all batches that recoveries have adopted from Kafka."""
     return await connection.fetch(SQL["batches"], None)

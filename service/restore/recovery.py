@@ -1,9 +1,9 @@
-"""Makes a restored database continue where the lost one had stopped (architecture.md, "Recovery of
-a restored database").
+"""Makes a restored database continue where the lost database had stopped (architecture.md,
+"Recovery of a restored database").
 
-Each step is a commit of its own and may be repeated: a recovery that was interrupted goes on when
-the command is run again. The verdict of the restore check stands until the last commit, so that
-nothing else writes meanwhile.
+Each step of a recovery is a commit of its own and may be repeated: a recovery that was interrupted
+goes on when the command is run again. The verdict of the restore check, which forbids all other
+writing, stays in the database until the last commit of the recovery.
 """
 
 import contextlib
@@ -46,7 +46,9 @@ class NothingToRecover(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why there is something to recover. `findings` are those that are not stored as a verdict."""
+    """Why a database has to be recovered. `findings` are those results of the restore check that
+    are not stored as a verdict yet.
+    """
 
     finding: str
     evidence: str
@@ -55,7 +57,9 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """One call of the command. `operator` is the person who called it."""
+    """One call of the command `bursar-bridge recover`. `operator` is the name of the person who has
+    called the command.
+    """
 
     pool: Pool
     access: KafkaAccess
@@ -65,10 +69,12 @@ class Recovery:
     advance: Advance
 
     async def run(self) -> int:
-        """Recovers, or goes on with a recovery that was interrupted; returns its epoch.
+        """Recovers the database, or goes on with a recovery that was interrupted; returns the epoch
+        of the recovery.
 
-        Raises NothingToRecover, RecoveryNotPossible, IdsTaken, CannotAsk, and what the database and
-        the Kafka client raise. Then the verdict stands, and the command may be run again.
+        Raises NothingToRecover, RecoveryNotPossible, IdsTaken, CannotAsk, and the errors of the
+        database and of the Kafka client. After an error in a recovery the verdict, which forbids
+        writing, stays, and the command may be run again.
         """
         async with self._alone() as (connection, cause):
             epoch = await self._begin(connection, cause)
@@ -79,8 +85,8 @@ class Recovery:
         return epoch
 
     async def preview(self, report: Report[R]) -> R:
-        """Returns what `report` reads in a database in which the recovery was made; then all of it
-        is taken back. Raises as `run`.
+        """Makes the recovery in a transaction, returns what `report` reads there, and then rolls
+        all of it back. Raises as `run`.
         """
         async with self._alone() as (connection, cause):
             transaction = connection.transaction()

@@ -1,4 +1,4 @@
-"""What a recovery will do, as far as the topics tell before anything is written."""
+"""Reads the topics and plans what a recovery will do, before anything is written."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ Documents = dict[BatchKey, dict[str, Place]]
 
 
 class Step(NamedTuple):
-    """How far a step is: `done` of `total` records, batches or accounts."""
+    """How far one step of a recovery has got: `done` of `total` records, batches or accounts."""
 
     name: str
     done: int
@@ -54,7 +54,7 @@ Advance = Callable[[Step], None]
 
 
 class RecoveryNotPossible(OperatorError):
-    """Something speaks against a recovery; the text has a line for each thing."""
+    """A recovery cannot be made; the text names each obstacle in a line of its own."""
 
     def __init__(self, *obstacles: str) -> None:
         super().__init__("\n".join(obstacles))
@@ -62,8 +62,8 @@ class RecoveryNotPossible(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a recovery will do: the batches in the order in which they are adopted, where the inputs
-    go on, and the records of the output topics that the database may not know, by contract.
+    """What a recovery will do: the batches to adopt, in order, the offsets at which the input
+    topics go on, and the records of the output topics that the database may not know, by contract.
     """
 
     batches: tuple[PlannedBatch, ...]
@@ -86,7 +86,9 @@ class Survey:
     advance: Advance
 
     async def records(self, contract: str, ranges: Sequence[Range]) -> AsyncIterator[list[Record]]:
-        """The records of a contract that the database does not know, page by page."""
+        """Yields the records of an output contract that the database does not know, page by
+        page.
+        """
         done, total = 0, sum(part.end - part.first for part in ranges)
         pages = pages_of(self.connection, self.topics, ranges)
         async with contextlib.aclosing(pages):
@@ -96,7 +98,9 @@ class Survey:
                 self.advance(Step(f"reading {contract}", done, total))
 
     async def plan(self) -> Plan:
-        """Compares what the topics hold with the database. Raises RecoveryNotPossible."""
+        """Compares the topics with the database and returns the plan of the recovery. Raises
+        RecoveryNotPossible.
+        """
         scope = self.scope
         partitions = await self.topics.partitions([*scope.inputs, *scope.outputs])
         needed = [*scope.inputs, *(self.prefix + name for name in (*NEEDED, BATCHES))]
@@ -183,7 +187,9 @@ class Survey:
 
 
 def published_batch(record: Record) -> PublishedBatch:
-    """What the plan needs of a manifest. Raises UnreadableManifest."""
+    """Reads from the record of a manifest what is needed to plan the adoption of its batch. Raises
+    UnreadableManifest.
+    """
     manifest = read_manifest(record.value)
     return PublishedBatch(
         manifest.key,

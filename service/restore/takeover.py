@@ -1,5 +1,5 @@
-"""Takes over what the lost database had published: its batches, the numbers that it had given, and
-where the readers of its balances are.
+"""Copies into the restored database what the lost one had published: its batches, the numbers that
+it had given out, and the last event number of each account.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,20 +31,24 @@ R = TypeVar("R")
 
 
 async def take_over(survey: Survey, epoch: int, plan: Plan) -> int:
-    """Adopts the batches of the plan, and takes over closed loans, epochs, sequences and decisions.
+    """Adopts the planned batches, and takes over from the output topics closed loans, epochs,
+    sequence numbers and operators' decisions.
 
-    Returns the epoch of the recovery, which is above every published one. Every step may be
-    repeated. Raises RecoveryNotPossible, IdsTaken, and what the database and the client raise.
+    Returns the epoch of the recovery, which is higher than every published epoch. Every step of the
+    takeover may be repeated after an interruption. Raises RecoveryNotPossible, IdsTaken, and the
+    errors of the database and of the Kafka client.
     """
     batches = plan.batches
     for number, planned in enumerate(batches, start=1):
         await _adopt(survey, epoch, planned)
         crash_point("batch_adopted")
         survey.advance(Step("adopting batches", number, len(batches)))
+    if batches:
+        await survey.connection.execute(SQL["take_statistics"])  # closed loans look for their lines
     await _read_loans(survey, plan.unread[LOANS])
     highest = await _read_balances(survey, epoch, plan.unread[BALANCES])
     if batches:
-        await survey.connection.execute(SQL["take_statistics"])
+        await survey.connection.execute(SQL["take_statistics"])  # they name their patrons now
     if highest >= epoch:
         await survey.connection.execute(SQL["raise_epoch"], epoch, highest + 1)
         epoch = highest + 1

@@ -1,5 +1,5 @@
-"""Reads from Kafka what the check compares: the offsets of the group, the ends of the output
-topics, and the records beyond an offset.
+"""Reads from Kafka what the restore check compares: the offsets of the consumer group, the ends of
+the output topics, and the records beyond an offset.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from ..kafka.causes import missing_right, topics_of
 from ..kafka.clients import KafkaUnavailable, new_reader, running
 from ..settings.access import KafkaAccess
 from .findings import CannotAsk, unreadable
@@ -23,6 +24,9 @@ from .known import Record
 
 PAGE_RECORDS = 2_000
 PAGE_WAIT_MS = 200
+# A request for more, which the client sends ahead, holds up the next range by so much: a recovery
+# reads two ranges for each batch.
+FETCH_WAIT_MS = 20
 SILENCE_SECONDS_MAX = 10  # of a partition that has records to give
 ANSWER_SECONDS_MAX = 10
 NOT_THERE = 3  # the protocol's UNKNOWN_TOPIC_OR_PARTITION
@@ -32,7 +36,9 @@ Offsets = Mapping[TopicPartition, int]
 
 
 class Range(NamedTuple):
-    """Records of a partition from `first` on, without `end`."""
+    """The records of a partition from the offset `first` up to, and not including, the offset
+    `end`.
+    """
 
     at: TopicPartition
     first: int
@@ -40,25 +46,27 @@ class Range(NamedTuple):
 
 
 class Topics:
-    """Reads what the check compares, as a member of no group."""
+    """Reads topics for the restore check without being a member of a consumer group."""
 
     def __init__(self, reader: AIOKafkaConsumer) -> None:
         self._reader = reader
 
     async def cluster_id(self) -> str:
-        """Returns the id that the cluster gives itself, "" if it has none; needs no right."""
+        """Returns the id that the Kafka cluster gives itself, or "" if it has none; this needs no
+        permission.
+        """
         client = self._reader._client
         request = MetadataRequest([], allow_auto_topic_creation=False)
         answer = (await client.send(client.get_random_node(), request)).to_object()
         return answer.get("cluster_id") or ""
 
     async def partitions(self, topics: Sequence[str]) -> Mapping[str, list[TopicPartition]]:
-        """Returns the partitions of each topic that exists. Raises OutputUnreadable for a topic
-        that the service may not see.
+        """Returns the partitions of each topic that exists. Raises TopicUnreadable for a topic that
+        the service may not see.
 
-        The topics are requested by name, because a list of all topics leaves out those that may not
-        be seen. The client has no public method that requests topics without creating those that
-        are missing.
+        The topics are requested by name, because Kafka leaves topics that the service may not see
+        out of a list of all topics. An internal request of the client library is used, because its
+        public methods may create topics that are missing.
         """
         client = self._reader._client
         request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
@@ -67,7 +75,7 @@ class Topics:
         for topic in answer["topics"]:
             name, error = topic["topic"], topic["error_code"]
             if error == FORBIDDEN:
-                raise unreadable(name, "describe and read it").error()
+                raise unreadable(name, "describe and read it")
             if error == NOT_THERE:
                 continue
             if error:
@@ -79,14 +87,14 @@ class Topics:
         return partitions
 
     async def committed(self, partitions: Collection[TopicPartition]) -> Offsets:
-        """Returns the offsets that the group has committed, for those of the partitions that have
-        one.
+        """Returns the committed offsets of the consumer group, for those of the partitions that
+        have one.
         """
         offsets = await asyncio.gather(*(self._reader.committed(at) for at in partitions))
         return {at: offset for at, offset in zip(partitions, offsets, strict=True) if offset}
 
     async def firsts(self, partitions: Iterable[TopicPartition]) -> Offsets:
-        """Returns the offset of the first record that is kept of each partition."""
+        """Returns for each partition the offset of the first record that Kafka still keeps."""
         return dict(await self._reader.beginning_offsets(list(partitions)))
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Offsets:
@@ -94,8 +102,8 @@ class Topics:
         return dict(await self._reader.end_offsets(list(partitions)))
 
     async def read(self, ranges: Sequence[Range]) -> AsyncGenerator[list[Record], None]:
-        """Reads all records of the ranges, one limited page at a time. Raises CannotAsk if no
-        record comes.
+        """Reads all records of the ranges, one limited page at a time. Raises CannotAsk if Kafka
+        returns no record for ten seconds.
         """
         ends = {part.at: part.end for part in ranges if part.first < part.end}
         if not ends:
@@ -129,22 +137,16 @@ class Topics:
 
 @asynccontextmanager
 async def open_topics(access: KafkaAccess, group_id: str) -> AsyncIterator[Topics]:
-    """Opens a reader of topics for the block. Raises CannotAsk if the brokers do not answer, and
-    OutputUnreadable if they refuse.
+    """Opens a reader of topics for the duration of a `with` block. Raises CannotAsk if the brokers
+    do not answer, and TopicUnreadable if they refuse access to a topic.
     """
     try:
-        async with running(new_reader(access, group_id)) as reader:
+        async with running(new_reader(access, group_id, FETCH_WAIT_MS)) as reader:
             yield Topics(reader)
     except TopicAuthorizationFailedError as problem:
-        raise unreadable(_names(problem), "read it").error() from problem
+        raise unreadable(topics_of(problem), "read it") from problem
     except (KafkaError, KafkaUnavailable, OSError, TimeoutError) as problem:
-        text = str(problem) or type(problem).__name__
+        text = missing_right(problem) or str(problem) or type(problem).__name__
         raise CannotAsk(
             f"Kafka does not tell whether this database is older, so nothing is written: {text}"
         ) from problem
-
-
-def _names(problem: TopicAuthorizationFailedError) -> str:
-    """The client raises it with a topic's name, or with a set of them."""
-    (first, *_) = problem.args or ("?",)
-    return first if isinstance(first, str) else ", ".join(sorted(map(str, first)))

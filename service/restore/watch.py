@@ -1,9 +1,9 @@
-"""Compares the topics with what a recovery relies on while the service runs.
+"""Checks while the service runs that the topics still allow a later recovery of the database.
 
-What a restored database needs is lost while nobody looks: somebody shortens a retention, or a
-topic is created again with the defaults of the cluster. The service goes on, because nothing of its
-work is wrong and stopping would endanger more than it saves; but readiness, the log and a metric
-say what is wrong.
+A recovery reads topics again, and their records can be lost unnoticed: somebody shortens a
+retention, or a topic is created again with the defaults of the cluster. If the topics do not allow
+a recovery, the service goes on, because its own work is right and stopping it would do more harm;
+but readiness, the log and a metric say what is wrong.
 """
 
 import asyncio
@@ -23,10 +23,16 @@ INTERVAL_MS = 60_000
 ANSWER_SECONDS_MAX = 30
 UNANSWERED = (KafkaError, KafkaUnavailable, CannotAsk, OSError, TimeoutError)
 HINT = "`bursar-bridge topics check` names all"
+MEANINGS = {
+    Concern.RIGHT: "a right is missing",
+    Concern.RECOVERY: "a restored backup may not be recoverable",
+}
 
 
 class TopicWatch:
-    """Compares at the start and every minute; keeps the latest answer of the brokers."""
+    """Checks the topics at the start and every minute, and keeps the latest answer of the
+    brokers.
+    """
 
     def __init__(self, pool: Pool, check: RestoreCheck, settings: KafkaSettings) -> None:
         self._pool = pool
@@ -39,10 +45,10 @@ class TopicWatch:
         await repeat(self.run_once, stop, INTERVAL_MS)
 
     async def run_once(self) -> None:
-        """Compares once. If the brokers do not answer, the previous answer stays.
+        """Compares once. If the brokers do not answer, their previous answer still counts.
 
-        Raises OtherKafka if the brokers belong to another cluster than the database, as when the
-        addresses of a running service lead to another cluster.
+        Raises OtherKafka if the brokers belong to another cluster than the database, for example
+        because the broker addresses now lead to another cluster.
         """
         settings = self._settings
         with contextlib.suppress(*UNANSWERED):
@@ -54,12 +60,14 @@ class TopicWatch:
                 await self._check.require_home(connection)
 
     def problem(self) -> str | None:
-        """What endangers a recovery, by the latest answer; None if nothing does.
+        """Returns, by the latest answer of the brokers, which permission is missing or what
+        endangers a recovery; None if nothing does.
 
-        What the service has no right to see is no problem here: `bursar-bridge check` notes it.
+        Settings of Kafka topics that the service has no permission to see are no problem here; the
+        command `bursar-bridge check` mentions them.
         """
-        endangered = [each for each in self._differences if each.concern is Concern.RECOVERY]
-        if not endangered:
-            return None
-        more = f"; {len(endangered) - 1} more: {HINT}" if len(endangered) > 1 else ""
-        return f"a restored backup may not be recoverable: {endangered[0]}{more}"
+        for concern, meaning in MEANINGS.items():
+            if endangered := [each for each in self._differences if each.concern is concern]:
+                more = f"; {len(endangered) - 1} more: {HINT}" if len(endangered) > 1 else ""
+                return f"{meaning}: {endangered[0]}{more}"
+        return None

@@ -1,9 +1,9 @@
-"""Failures of the database, of Kafka and of the network: which of them may pass, and what their
-cause is.
+"""The failures of the database, of Kafka and of the network: which of them end by themselves, and
+what causes them.
 
 One table gives traits to classes of exceptions; an exception has the traits of every class in the
-table of which it is an instance. The parts of the service compare exceptions with the groups below
-the table, so that all of them treat a failure in the same way.
+table of which it is an instance. The parts of the service catch exceptions by the groups of classes
+that are defined below the table, so that all of them treat a failure in the same way.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,29 +20,31 @@ R = TypeVar("R")
 
 
 class StaleRead(Exception):
-    """Rows that were read before a lock have changed since; the commit has to be made again."""
+    """Rows that were read before they were locked have changed meanwhile; the whole commit has to
+    be made again.
+    """
 
 
 class Fenced(Exception):
     """The offset of a partition is not the one that this process stored, because another process
     owns the partition.
 
-    The caller has to drop the records of its poll and load the offsets again.
+    The caller has to drop the records that it has just read from Kafka, and load the offsets again.
     """
 
 
 class ConsumerLost(Exception):
-    """The consumer cannot be used any more; the caller makes another one after a pause."""
+    """The Kafka consumer cannot be used any more; the caller makes another one after a pause."""
 
 
 class SendFailed(Exception):
-    """A send failed for another reason than its records or its topic; a new producer has to send
-    the records again.
+    """Sending to Kafka failed for a reason other than the records or their topic; the records have
+    to be sent again with a new producer.
     """
 
 
 class Trait(Flag):
-    """A property of a class of exceptions, such as that the failure may pass."""
+    """A property of a class of exceptions, such as that the failure ends by itself."""
 
     DATABASE = auto()  # raised by PostgreSQL or its driver
     KAFKA = auto()
@@ -99,7 +101,9 @@ _TRAITS: dict[type[Exception], Trait] = {
 
 
 def classes(traits: Trait) -> tuple[type[Exception], ...]:
-    """Returns the classes of the table that have at least one of the traits, for `except`."""
+    """Returns the exception classes of the table that have at least one of the traits, as a tuple
+    for `except`.
+    """
     return tuple(kind for kind, its_traits in _TRAITS.items() if its_traits & traits)
 
 
@@ -123,7 +127,7 @@ RELAY_RETRIES = classes(Trait.DATABASE | Trait.KAFKA | Trait.RESUME)
 
 
 async def with_current_schema(work: Callable[[], Awaitable[R]]) -> R:
-    """Returns the result of `work`, a whole transaction.
+    """Runs `work`, which has to make a whole transaction, and returns its result.
 
     If a migration changed the schema meanwhile, the transaction is run a second time. The write
     path does not need this function: it repeats its commits itself.

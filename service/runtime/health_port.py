@@ -6,24 +6,34 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from .problems import OperatorError
-from .readiness import Finding, Readiness
+from .readiness import Finding, Others, Readiness, none
 from .telemetry import Event, Metrics, get_log
 
 log = get_log(__name__)
 
 
 class HealthPort:
-    """The HTTP server of probes and metrics; `readiness` has the checks that it shows."""
+    """The HTTP server for health probes and metrics; `readiness` has the readiness checks that it
+    shows.
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self.readiness = Readiness(metrics)
+    `shown` has the metrics that the server shows, if these are not `metrics`; `others` returns the
+    findings of other processes, which it also shows.
+    """
+
+    def __init__(
+        self, metrics: Metrics, shown: Collector | None = None, others: Others = none
+    ) -> None:
+        self._shown = shown or metrics.registry
+        self.readiness = Readiness(metrics, others)
         self._runner: web.AppRunner | None = None
 
     async def open(self, host: str, port: int) -> int:
-        """Starts to serve and returns the port, a free one for 0. Raises OSError."""
+        """Starts the server and returns its port; for port 0 the operating system chooses a free
+        one. Raises OSError.
+        """
         application = web.Application()
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
@@ -38,7 +48,9 @@ class HealthPort:
 
     @contextlib.asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[None]:
-        """Serves, and asks the readiness checks, while the block lasts. Raises OperatorError."""
+        """Runs the server, and repeats the readiness checks, for the duration of a `with` block.
+        Raises OperatorError.
+        """
         try:
             await self.open(host, port)
         except OSError as problem:
@@ -72,7 +84,7 @@ class HealthPort:
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._metrics.registry)
+        body = encode(self._shown)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 

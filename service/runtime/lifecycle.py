@@ -1,5 +1,5 @@
-"""Runs the parts of the process: they start together, stop stage by stage within a time limit, and
-an error of one ends all.
+"""Runs the parts of the process: they start together, they stop stage by stage within a time limit,
+and if one of them fails, all end.
 """
 
 import asyncio
@@ -8,8 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from .failures import UNAVAILABLE
@@ -22,6 +24,8 @@ log = get_log(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Of the time to stop, kept for what follows the parts: cancelling them, the pool.
 CLOSING_SECONDS = 2
+# What a cancelled part may still do, such as give its lease back, takes less.
+CANCEL_AGAIN_SECONDS = 15
 OVERDUE_STATUS = 1
 RETRY_PAUSE_MS = 1_000
 
@@ -31,8 +35,8 @@ Run = Callable[[asyncio.Event], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the process. `run` works until its event is set, finishes its current work and
-    returns.
+    """A part of the process. `run` is called with an event; it works until the event is set, then
+    finishes its current work and returns.
     """
 
     name: str
@@ -46,13 +50,16 @@ class PartEnded(Exception):
 async def run_parts(
     stages: Sequence[Sequence[Part]], stop: asyncio.Event, shutdown_seconds_max: int
 ) -> None:
-    """Runs all parts until `stop`, then ends the stages in order; returns when all have ended.
+    """Runs all parts until `stop` is set, then ends the stages one after the other; returns when
+    all have ended.
 
     Each stage has a time limit of its own, so that a part that hangs does not take the time of the
     later stages: the last stage has at least half of the time, and the others share the first half.
-    Parts that are not done by then are cancelled. An error of a part cancels the others at once and
-    is raised as an ExceptionGroup: what one part has found wrong, such as an older database, may be
-    the ground on which another one publishes.
+    A part that has not ended within its stage's time limit is cancelled. An error of a part cancels
+    the others at once and is raised in an ExceptionGroup: if one part has found, for example, that
+    the database is an older one, no other part may go on publishing from it. A part that does not
+    end when it is cancelled is cancelled again: a library may answer the cancellation with another
+    error, such as a lost connection, after which the part would just try again.
     """
     events = [asyncio.Event() for _ in stages]
     async with asyncio.TaskGroup() as group:
@@ -60,6 +67,9 @@ async def run_parts(
             [group.create_task(_guarded(part, stage_stop), name=part.name) for part in stage]
             for stage, stage_stop in zip(stages, events, strict=True)
         ]
+        every = tuple(chain.from_iterable(tasks))
+        for task in every:
+            task.add_done_callback(partial(_insist_after_error, every))
         await stop.wait()
         log.info(Event.STOP_REQUESTED, seconds_max=shutdown_seconds_max)
         asked_ns = time.monotonic_ns()
@@ -83,8 +93,21 @@ async def _end_stage(stage: Sequence[asyncio.Task[None]], bound_ms: int) -> None
     _, late = await asyncio.wait(stage, timeout=bound_ms / 1_000)
     if late:
         log.warning(Event.STOP_OVERDUE, parts=sorted(task.get_name() for task in late))
-    for task in late:
+    _insist(late)
+
+
+def _insist_after_error(tasks: Collection[asyncio.Task[None]], ended: asyncio.Task[None]) -> None:
+    if not ended.cancelled() and ended.exception() is not None:
+        asyncio.get_running_loop().call_later(CANCEL_AGAIN_SECONDS, _insist, tasks)
+
+
+def _insist(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancels the parts that have not ended, and looks again after a while."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
         task.cancel()
+    if left:
+        asyncio.get_running_loop().call_later(CANCEL_AGAIN_SECONDS, _insist, left)
 
 
 async def until_available(
@@ -93,9 +116,11 @@ async def until_available(
     retryable: tuple[type[Exception], ...],
     note: Callable[[Exception], None],
 ) -> R | None:
-    """What `attempt` returns; called again, after a pause, while it raises one of `retryable`.
+    """Returns what `attempt` returns; while it raises one of the exceptions `retryable`, calls it
+    again after a pause.
 
-    `note` is called with each of these exceptions. Returns None if `stop` was set meanwhile.
+    `note` is called with each exception after which `attempt` is called again. Returns None if
+    `stop` was set meanwhile.
     """
     while not stop.is_set():
         try:
@@ -107,7 +132,9 @@ async def until_available(
 
 
 def steady(name: str, run: Run) -> Run:
-    """`run`, begun again while something outside is unavailable; any other error is raised."""
+    """Returns a function that calls `run`, and calls it again while the database, Kafka or the
+    network is unavailable; any other error is raised.
+    """
 
     def note(problem: Exception) -> None:
         log.warning(Event.PART_RETRIES, part=name, problem=describe(problem))
@@ -127,23 +154,43 @@ async def _guarded(part: Part, stop: asyncio.Event) -> None:
         raise PartEnded(f"{part.name} ended by itself")
 
 
+def nothing() -> None:
+    """Does nothing; this is the default for `before_end`."""
+
+
 @contextlib.contextmanager
-def stop_on_signals(stop: asyncio.Event, shutdown_seconds_max: int) -> Iterator[None]:
+def stop_on_signals(
+    stop: asyncio.Event,
+    shutdown_seconds_max: int,
+    *,
+    before_end: Callable[[], None] = nothing,
+    ends_at_second: bool = True,
+) -> Iterator[None]:
     """Sets `stop` at the first SIGTERM or SIGINT, and ends the process immediately at the second.
 
     The process also ends immediately when `shutdown_seconds_max` seconds have passed since the
-    first signal, even if the event loop is blocked or a client does not close. This limit holds
-    until the end of the process, also after the end of this block.
+    first signal, even if the event loop is blocked or a client does not close. The time limit for
+    the stop still counts after the `with` block has ended, until the process ends.
+
+    `before_end` is called just before the process is ended by a second signal or by the time limit.
+    Without `ends_at_second` a second signal changes nothing: a member may get the same signal
+    twice, from its parent and from somebody who signals all processes.
     """
     loop = asyncio.get_running_loop()
-    watchdog = threading.Timer(shutdown_seconds_max, os._exit, (OVERDUE_STATUS,))
+
+    def end(status: int) -> None:
+        before_end()
+        os._exit(status)
+
+    watchdog = threading.Timer(shutdown_seconds_max, end, (OVERDUE_STATUS,))
     watchdog.daemon = True
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-        watchdog.start()
+        if not stop.is_set():
+            stop.set()
+            watchdog.start()
+        elif ends_at_second:
+            end(128 + number)
 
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
@@ -152,3 +199,18 @@ def stop_on_signals(stop: asyncio.Event, shutdown_seconds_max: int) -> Iterator[
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def log_loop_problems() -> None:
+    """Makes the running event loop log exceptions that no task has caught, without quoting any
+    data.
+
+    By default the event loop would print the text of the exception, which may quote personal data.
+    """
+    asyncio.get_running_loop().set_exception_handler(_log_loop_problem)
+
+
+def _log_loop_problem(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    problem = context.get("exception")
+    fields = describe(problem) if isinstance(problem, BaseException) else None
+    log.error(Event.LOOP_PROBLEM, problem=fields, where=str(context.get("message", ""))[:100])

@@ -1,4 +1,6 @@
-"""How logs are written: as JSON lines in UTC, or as text; the loggers of libraries as well."""
+"""Writes the logs of this program and of its libraries, as JSON lines with times in UTC, or as
+text.
+"""
 
 import logging
 import sys
@@ -52,9 +54,10 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 class RepeatsFilter(logging.Filter):
-    """Lets one line of a kind pass per interval: a client without a broker writes 30 a second.
+    """Lets only one log line of the same kind pass in each interval, because a Kafka client without
+    a broker writes 30 lines a second.
 
-    The first line after an interval says how many were kept back.
+    The first line that passes after an interval says how many lines of its kind were left out.
     """
 
     def __init__(self, loggers: tuple[str, ...], interval_seconds: int = REPEAT_SECONDS) -> None:
@@ -64,7 +67,7 @@ class RepeatsFilter(logging.Filter):
         self._shown: dict[tuple[str, int, str], tuple[int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether the line is written."""
+        """Returns whether the log line `record` is written or left out as a repeat."""
         if record.name.partition(".")[0] not in self._loggers:
             return True
         kind, now = (record.name, record.levelno, str(record.msg)), self.now_seconds()

@@ -1,4 +1,6 @@
-"""Errors an operator mends, and how any other is fields without quoting a value."""
+"""Errors that an operator has to correct, and the description of any exception as log fields that
+quote no data.
+"""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,13 +18,13 @@ CAUSES_MAX = 5
 
 class Unavailable(Exception):
     """Something outside the process cannot be reached for the moment; the work is tried again. The
-    text quotes no value.
+    text of the exception quotes no values from records.
     """
 
 
 class OperatorError(Exception):
-    """An error that a person has to correct. It ends the process with its text as one line and
-    without a traceback; the text quotes no value.
+    """An error that a person has to correct. This error ends the process, which prints its text as
+    one line without a traceback; the text quotes no values from records.
     """
 
 
@@ -30,8 +32,8 @@ class OlderDatabase(OperatorError):
     """Kafka, or this process, knows of commits that the database lacks: the database was replaced
     by an older one.
 
-    Nothing may be written to this database. Every process and command ends with the same exit
-    status.
+    Nothing may be written to such an older database. Every process and every command that meets
+    this error ends with the same exit status.
     """
 
 
@@ -42,18 +44,20 @@ class OtherHistory(OperatorError):
 
 
 class RecordsGone(OperatorError):
-    """Records were deleted from an input topic before they were read."""
+    """Kafka deleted records from an input topic before the service had read them."""
 
 
 class Bug(Exception):
-    """A fault of this program. The text says where it is and quotes no value."""
+    """A fault of this program. The text says where in the program the fault is, and quotes no
+    values from records.
+    """
 
 
 def result_or_exception(work: Callable[[], R]) -> R | Exception:
     """Returns what `work` returns, or the exception that it raises.
 
-    For callers that do the same with many records or fines, and raise afterwards for those on which
-    the program failed.
+    Callers use this function to process many records or fines one by one, and to raise the
+    exceptions only after all of them were tried.
     """
     try:
         return work()
@@ -62,7 +66,7 @@ def result_or_exception(work: Callable[[], R]) -> R | Exception:
 
 
 def describe(problem: BaseException) -> dict[str, object]:
-    """Type, place and causes of an exception as log fields.
+    """Returns the type of an exception, the places in the code and its causes as log fields.
 
     The text of the exception is included only if it comes from this program, the operating system
     or the Kafka client, because a text of the database or of a parser may quote a name or an

@@ -6,15 +6,19 @@ import gc
 import os
 from pathlib import Path
 
-_CRASH_NAME, _, _CRASH_COUNT = os.environ.get("CRASH_AT", "").partition(":")
+# An installed package and an image have no tests beside it: the variable has no effect there.
+_HAS_TESTS = (Path(__file__).parents[2] / "tests").is_dir()
+_CRASH_AT = os.environ.get("CRASH_AT", "") if _HAS_TESTS else ""
+_CRASH_NAME, _, _CRASH_COUNT = _CRASH_AT.partition(":")
 _passages_left = int(_CRASH_COUNT or 1)
 
 
 def crash_point(name: str) -> None:
-    """Ends the process here with status 137, as by SIGKILL, if a test has asked for it.
+    """Ends the process at this point with status 137, as SIGKILL would, if a test has asked for it.
 
-    `CRASH_AT=name:n` in the environment ends the process at the n-th passage of `name` (1, 2, ...).
-    Without that variable, a crash point costs one comparison.
+    `CRASH_AT=name:n` in the environment ends the process when the crash point `name` is passed for
+    the n-th time (1, 2, ...). The variable has an effect in a checkout with its tests only, and not
+    in an installed package or an image. Without it, a crash point costs one comparison.
     """
     global _passages_left
     if name != _CRASH_NAME:
@@ -28,8 +32,8 @@ def collect_garbage_seldom() -> None:
     """Makes the interpreter look for cycles of objects less often; called at the start.
 
     The objects of a poll or a batch live until its commit, and hardly any of them is part of a
-    cycle. With the interpreter's own thresholds (700, 10, 10) a sixth of the time would be spent on
-    looking for cycles.
+    cycle. With Python's default thresholds (700, 10, 10) a sixth of the processing time would be
+    spent on looking for cycles.
     """
     gc.set_threshold(50_000, 20, 50)
 

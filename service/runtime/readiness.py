@@ -1,13 +1,14 @@
-"""The readiness checks, which are asked all the time, shown as gauges, and logged when they change.
+"""Repeats the readiness checks all the time, shows their results as metrics, and logs when a result
+changes.
 
-An operator therefore learns of a failure without a probe, and a log line says when the failure is
-over.
+An operator therefore learns of a failure even if no probe asks for readiness, and a log line says
+when the failure is over.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from .problems import summary
@@ -27,7 +28,7 @@ Ask = Callable[[], Awaitable[str | None] | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check; `problem` is None if the check passes."""
+    """The result of one readiness check; `problem` is None if the check passes."""
 
     check: str
     problem: str | None
@@ -40,7 +41,9 @@ class Finding:
 
     @property
     def allows_work(self) -> bool:
-        """Whether the process can be ready in spite of the finding."""
+        """Whether this result allows the process to be ready: the check passes, or is only
+        advisory.
+        """
         return self.ok or self.is_advisory
 
 
@@ -48,11 +51,12 @@ class Finding:
 class Reporting:
     """How the failures of a check are logged.
 
-    A failure that is shorter than `patience_seconds` is not logged; with None no failure is. While
-    one of the checks `needs` fails, this check fails for the same cause and is not logged. With
-    `each_problem`, a problem with another text counts as another failure. A check that
-    `is_advisory` is shown and logged like the others, and the process is ready while it fails.
-    `failed` and `passed` are the events of the log.
+    A failure that is shorter than `patience_seconds` is not logged; with None no failure of the
+    check is logged. While one of the checks that `needs` names fails, a failure of this check has
+    the same cause and is not logged. With `each_problem`, a problem with another text counts as
+    another failure. A check with `is_advisory` is shown and logged like the others, but the process
+    stays ready while it fails. `failed` and `passed` are the log events for the beginning and the
+    end of a failure.
     """
 
     patience_seconds: int | None = 0
@@ -63,8 +67,14 @@ class Reporting:
     passed: Event = Event.CHECK_PASSED
 
 
+Others = Callable[[], Iterable[Finding]]
 AT_ONCE = Reporting()
 SILENT = Reporting(patience_seconds=None)
+
+
+def none() -> Iterable[Finding]:
+    """Returns no findings; this is the default if there are no other processes."""
+    return ()
 
 
 def monotonic_seconds() -> int:
@@ -78,7 +88,9 @@ def monotonic_ms() -> int:
 
 
 class Check:
-    """A check: the function that is asked, and which of its failures was logged."""
+    """One readiness check: the function that makes it, and which of its failures was logged
+    last.
+    """
 
     def __init__(self, name: str, ask: Ask, reporting: Reporting) -> None:
         self.name = name
@@ -92,13 +104,14 @@ class Check:
         self._reported_since = 0
 
     async def finding(self) -> Finding:
-        """Returns the check's answer, or the result that is known without it after `PROBE_WAIT_MS`.
+        """Returns the result of the check; if the check takes longer than `PROBE_WAIT_MS`, returns
+        its previous result instead.
 
         A check that takes longer continues and is not started a second time, because each probe
         would otherwise occupy one more connection to a database that hangs. The previous answer
         counts until the check has been silent for `CHECK_SECONDS_MAX`; from then on the check
-        fails. So a probe is answered at once even if it is the first one after something began to
-        hang.
+        fails. An HTTP probe is therefore answered quickly, even if it is the first one after the
+        database or Kafka has stopped answering.
         """
         if self._task is None:
             self._task, self._asked_at_ms = asyncio.create_task(_answer(self._ask)), monotonic_ms()
@@ -113,7 +126,8 @@ class Check:
     def report(self, problem: str | None, is_explained: bool) -> None:
         """Logs the beginning and the end of a failure, each once.
 
-        `is_explained` says that another check fails for the same cause.
+        `is_explained` says that another check fails for the same cause, so that this failure is not
+        logged.
         """
         now = monotonic_seconds()
         if problem is None or is_explained:
@@ -138,27 +152,34 @@ class Check:
         return self._reported is None or is_another
 
     async def close(self) -> None:
-        """Cancels a question that has not been answered."""
+        """Cancels the check if it is still running."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,), timeout=1)
 
 
 class Readiness:
-    """All checks of the process, which is ready when every check passes that is not advisory.
+    """All readiness checks of the process; the process is ready when every check passes that is not
+    advisory.
 
-    All checks are asked at the same time. A check that does not answer soon is left running: its
-    previous answer counts until it has been silent for `CHECK_SECONDS_MAX`, and then it fails.
+    All checks are made at the same time. A check that takes long is left running: its previous
+    result counts until the check has taken `CHECK_SECONDS_MAX` seconds, and then it counts as
+    failed.
+
+    `others` returns the findings of other processes; they are shown here and not logged, because
+    those processes log them.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, others: Others = none) -> None:
         self._metrics = metrics
+        self._others = others
+        self._shown: set[str] = set()
         self._checks: dict[str, Check] = {}
         self._asking = asyncio.Lock()
         self._latest: tuple[int, tuple[Finding, ...]] | None = None
 
     def register(self, name: str, ask: Ask, reporting: Reporting = AT_ONCE) -> None:
-        """Adds a check; the same name again replaces it."""
+        """Adds a readiness check; it replaces an earlier check of the same name."""
         self._checks[name] = Check(name, ask, reporting)
         self._latest = None
 
@@ -170,7 +191,9 @@ class Readiness:
         self._latest = None
 
     async def watch(self) -> None:
-        """Asks the checks every few seconds, for the gauges and the log, until it is cancelled."""
+        """Makes the checks every few seconds, sets the metrics and writes the log, until this task
+        is cancelled.
+        """
         while True:
             self.report(await self.findings())
             await asyncio.sleep(WATCH_SECONDS)
@@ -181,15 +204,18 @@ class Readiness:
         """
         async with self._asking:
             if self._latest is None or monotonic_ms() - self._latest[0] > KEPT_MS:
-                findings = tuple(
-                    await asyncio.gather(*(check.finding() for check in self._checks.values()))
+                answers = await asyncio.gather(
+                    *(check.finding() for check in self._checks.values())
                 )
+                # A check may have been removed meanwhile.
+                present = (finding for finding in answers if finding.check in self._checks)
+                findings = (*present, *self._others())
                 self._latest = (monotonic_ms(), findings)
                 self._show(findings)
             return self._latest[1]
 
     def report(self, findings: tuple[Finding, ...]) -> None:
-        """Logs what has changed since the last call."""
+        """Logs which checks have begun to fail, or pass again, since the last call."""
         failing = {finding.check for finding in findings if not finding.ok}
         for finding in findings:
             check = self._checks.get(finding.check)
@@ -198,13 +224,17 @@ class Readiness:
                 check.report(finding.problem, is_explained)
 
     async def close(self) -> None:
-        """Cancels the questions that have not been answered."""
+        """Cancels the checks that are still running."""
         await asyncio.gather(*(check.close() for check in self._checks.values()))
 
     def _show(self, findings: tuple[Finding, ...]) -> None:
+        checks = {finding.check for finding in findings}
+        for check in self._shown - checks:
+            with contextlib.suppress(KeyError):
+                self._metrics.checks.remove(check)
+        self._shown = checks
         for finding in findings:
-            if finding.check in self._checks:
-                self._metrics.checks.labels(finding.check).set(int(finding.ok))
+            self._metrics.checks.labels(finding.check).set(int(finding.ok))
         self._metrics.up.set(int(all(finding.allows_work for finding in findings)))
 
 

@@ -8,9 +8,18 @@ import time
 from enum import StrEnum
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Histogram
+
+from .metric_set import SECONDS, SIZES, MetricSet
 
 Log = structlog.stdlib.BoundLogger
+
+
+class MemberEnd(StrEnum):
+    """How a member process ended although nobody had asked it to stop."""
+
+    ENDED = "ended"
+    HUNG = "hung"
 
 
 class Event(StrEnum):
@@ -33,6 +42,11 @@ class Event(StrEnum):
     OPS_LISTENING = "ops_listening"
     CHECK_FAILED = "check_failed"
     CHECK_PASSED = "check_passed"
+    MEMBERS_AWAITED = "members_awaited"
+    MEMBER_STARTED = "member_started"
+    MEMBER_NOT_STARTED = "member_not_started"
+    MEMBER_HUNG = "member_hung"
+    MEMBER_ENDED = "member_ended"
     # intake and apply
     PARTITIONS_ASSIGNED = "partitions_assigned"
     PARTITIONS_REVOKED = "partitions_revoked"
@@ -92,30 +106,25 @@ class Event(StrEnum):
     PURGED = "purged"
 
 
-# Seconds as text: this package has no floating point numbers, the client library reads them itself.
-SECONDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30")
-SIZES = (1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 50_000)
-
-
-class Metrics:
+class Metrics(MetricSet):
     """The metrics that `/metrics` shows; the parts of a process share one instance."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__()
         self._process()
         self._intake()
         self._relay()
         self._export()
 
-    def add(self, field: str, labels: tuple[str, ...], amount: int) -> None:
-        """Adds `amount` to the counter in the field `field`, for the given labels."""
-        counter: Counter = getattr(self, field)
-        counter.labels(*labels).inc(amount)
-
     def _process(self) -> None:
         self.up = self._gauge("bursar_ready", "1 while every readiness check passes.")
         self.checks = self._gauge(
             "bursar_check_ok", "1 while the named readiness check passes.", "check"
+        )
+        text = "Member processes under one parent, by whether they run."
+        self.members = self._gauge("bursar_members", text, "state")
+        self.member_ends = self._counter(
+            "bursar_member_ends", "Members that ended without a stop, and began again.", "how"
         )
 
     def _intake(self) -> None:
@@ -279,18 +288,9 @@ class Metrics:
             "bursar_delivery_stands_still", "1 while its next batch is refused.", "profile"
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[str | int, ...]) -> Histogram:
-        return Histogram(name, text, buckets=buckets, registry=self.registry)
-
 
 def observe_since(histogram: Histogram, started_ns: int) -> None:
-    """Adds the seconds since `started_ns`, a reading of time.monotonic_ns."""
+    """Adds the seconds since `started_ns`, a value of time.monotonic_ns, to the histogram."""
     histogram.observe((time.monotonic_ns() - started_ns) / 1_000_000_000)
 
 

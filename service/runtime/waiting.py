@@ -1,4 +1,4 @@
-"""Waits that an event ends early, and waits that grow with each failure."""
+"""Pauses that an event can end early, and pauses that grow with each failure."""
 
 import asyncio
 import time
@@ -27,8 +27,8 @@ async def wait_any(events: Iterable[asyncio.Event], milliseconds: int) -> None:
 def is_cancelled() -> bool:
     """Whether the current task was cancelled.
 
-    A CancelledError alone does not show that: a library may let out the cancellation of one of its
-    own tasks.
+    A CancelledError alone does not prove that the current task was cancelled: a library may raise
+    one that comes from a task of its own.
     """
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
@@ -38,7 +38,8 @@ def is_cancelled() -> bool:
 class Backoff:
     """A wait that doubles with each failure in a row, up to `max_ms`.
 
-    Half of it is random, so that two processes that failed together do not try again together.
+    Up to half of the wait is random, so that two processes that failed together do not try again
+    together.
     """
 
     first_ms: int
@@ -52,7 +53,7 @@ class Backoff:
         return bound - randrange(bound // 2 + 1)
 
     def reset(self) -> None:
-        """Counts from the beginning, after a success."""
+        """Sets the count of failures back to 0 after a success."""
         self.failures = 0
 
 
@@ -65,9 +66,9 @@ async def repeat(
     """Runs `work` again and again until `stop` is set, with `interval_ms` between an end and the
     next start.
 
-    `seldom` runs after the first `work`, and then after each `every` of them. When `stop` is set,
-    the running function is cancelled, so it must be safe to end it anywhere. Errors of both
-    functions are raised.
+    `seldom` runs after the first call of `work`, and again whenever `work` has run `every` more
+    times. When `stop` is set, the running function is cancelled, so it must be safe to end it
+    anywhere. Errors of both functions are raised.
     """
     for turn in count():
         if stop.is_set():
@@ -79,10 +80,11 @@ async def repeat(
 
 
 class Postponed(Generic[K]):
-    """Keys whose last attempt failed; each waits longer with every failure in a row.
+    """Remembers keys whose last attempt failed; each key has to wait longer with every failure in a
+    row.
 
-    The keys are those of one process, and the waits are measured by its monotonic clock. At most
-    KEYS_MAX keys are remembered; a key that fails beyond that number does not wait.
+    Only this process knows which keys have failed, and it measures the waits by its monotonic
+    clock. At most KEYS_MAX keys are remembered; a key that fails beyond that number does not wait.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Postponed(Generic[K]):
         self._keys: dict[K, tuple[Backoff, int]] = {}
 
     def is_waiting(self, key: K) -> bool:
-        """Whether the time of the key's next attempt has not come yet."""
+        """Whether it is still too early for the next attempt with this key."""
         known = self._keys.get(key)
         return known is not None and self._clock_ns() < known[1]
 
@@ -116,7 +118,9 @@ class Postponed(Generic[K]):
 
 
 async def unless_set(work: Coroutine[object, object, R], *events: asyncio.Event) -> R | None:
-    """What `work` returns; None if one of `events` is set first, which cancels `work`."""
+    """Returns what `work` returns; if one of `events` is set first, cancels `work` and returns
+    None.
+    """
     task = asyncio.ensure_future(work)
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:

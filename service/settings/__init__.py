@@ -1,8 +1,10 @@
-"""Settings from the environment, each with its unit in the name, its default and its bounds.
+"""Reads the service's settings from environment variables; each setting has its unit in its name, a
+default and bounds.
 
-The modules of this package have the settings in groups, one for each part of the service.
-Variables are the fields in capitals behind `BURSAR_`; DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS have
-no prefix. A file in the folder BURSAR_SECRETS_DIR may have the value of the variable of its name.
+The modules of this package define the settings in groups, one for each part of the service. The
+variable of a field is its name in capital letters after the prefix `BURSAR_`; only DATABASE_URL and
+KAFKA_BOOTSTRAP_SERVERS have no prefix. Instead of a variable, a file with the variable's name in
+the folder BURSAR_SECRETS_DIR may hold the value.
 """
 
 import difflib
@@ -19,6 +21,7 @@ from .access import DatabaseLimits, KafkaAccess, SftpSettings
 from .parts import (
     ApplyLimits,
     IntakeLimits,
+    MemberSettings,
     ProcessSettings,
     RecoverySettings,
     RelayLimits,
@@ -35,7 +38,9 @@ LIKENESS_PERCENT_MIN = 75  # of a name that is suggested for another one
 
 
 class InvalidSettings(Exception):
-    """Settings are at fault. Each line of the text names a variable and the rule, no value."""
+    """Settings are missing or not allowed. Each line of the message names a variable and the rule
+    that it breaks, but not its value, which may be secret.
+    """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -43,7 +48,9 @@ class InvalidSettings(Exception):
 
 
 class KafkaSettings(SftpSettings, ProcessSettings, RecoverySettings, KafkaAccess):
-    """All settings of commands that use no database. `read_kafka_settings` reads them."""
+    """The settings of commands that need Kafka and no database; `read_kafka_settings` reads
+    them.
+    """
 
 
 class Settings(
@@ -53,9 +60,10 @@ class Settings(
     RelayLimits,
     ApplyLimits,
     IntakeLimits,
+    MemberSettings,
     KafkaSettings,
 ):
-    """All settings that an operator may change. `read_settings` reads them."""
+    """All settings of the service that an operator may change; `read_settings` reads them."""
 
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
     profiles_file: ReadableFile | None = None  # without one nothing is exported
@@ -98,12 +106,14 @@ Read = TypeVar("Read", bound=KafkaSettings)
 
 
 def read_settings() -> Settings:
-    """Reads all settings from the environment. Raises InvalidSettings with every fault."""
+    """Reads all settings from the environment. Raises InvalidSettings, which lists all settings
+    that are missing or not allowed.
+    """
     return _read(Settings)
 
 
 def read_kafka_settings() -> KafkaSettings:
-    """Reads the settings that commands without a database use. Raises InvalidSettings."""
+    """Reads the settings of commands that need Kafka and no database. Raises InvalidSettings."""
     return _read(KafkaSettings)
 
 
@@ -159,7 +169,9 @@ def _by_variable(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns a line for each BURSAR_ variable that is no setting: it may be a misspelt one."""
+    """Returns a warning for each variable in `environment` that begins with BURSAR_ and is no
+    setting, because it may be a misspelt one.
+    """
     known = {variable_of(name) for name in Settings.model_fields} | FOREIGN
     strange = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     return tuple(_unknown(name, known) for name in strange)
@@ -181,7 +193,9 @@ def _unknown(name: str, known: set[str]) -> str:
 
 
 def rule_of(message: str) -> str:
-    """The rule in a message of the validation library, which says what a value "should" be."""
+    """Returns the rule that a message of pydantic states, with "must" instead of pydantic's
+    "should".
+    """
     return re.sub(r"^(Input|String) should", "must", message.removeprefix("Value error, "))
 
 

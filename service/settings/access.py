@@ -11,7 +11,9 @@ IDLE_IN_TRANSACTION_MS_MIN = 1_000
 
 
 class KafkaAccess(Group):
-    """How to reach the brokers, and the time limits of every client."""
+    """Settings that say how to reach the Kafka brokers, and the time limits of every Kafka
+    client.
+    """
 
     kafka_bootstrap_servers: Servers = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     topic_prefix: str = Field("library.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
@@ -22,6 +24,7 @@ class KafkaAccess(Group):
     kafka_ca_file: ReadableFile | None = None  # without one the system's authorities
     kafka_certificate_file: ReadableFile | None = None  # the client's own, for mutual TLS
     kafka_key_file: ReadableFile | None = None
+    kafka_key_password: SecretStr | None = None
     kafka_request_timeout_ms: int = Field(5_000, ge=1_000, le=60_000)
     # A hung broker still accepts connections: only the age of the metadata bounds that.
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=300_000)
@@ -41,7 +44,7 @@ class KafkaAccess(Group):
 
 
 class SftpSettings(Group):
-    """Settings with which a delivery reaches an SFTP server."""
+    """Settings with which `bursar-bridge deliver` logs in to an SFTP server."""
 
     sftp_key_file: ReadableFile | None = None
     sftp_known_hosts_file: ReadableFile | None = None  # without one the user's own list
@@ -49,7 +52,9 @@ class SftpSettings(Group):
 
 
 class DatabaseLimits(Group):
-    """The limits of every session with the database."""
+    """Settings for the number of database connections of a process and the time limits of its
+    database sessions.
+    """
 
     database_connections_max: int = Field(8, ge=4, le=200)
     database_connect_seconds_max: int = Field(10, ge=1, le=120)

@@ -1,12 +1,16 @@
-"""Settings of the parts of a process: how much each takes at once, and how long it may take."""
+"""Settings of the parts of a service process, such as intake and relay: how much each handles at
+once, and how long its work may last.
+"""
 
 from pydantic import Field
 
-from .values import MIB, Group, LogFormat, LogLevel
+from .values import MIB, Group, LogFormat, LogLevel, Processes
 
 
 class ProcessSettings(Group):
-    """Settings of the process: how long its end may take, its health port and its log."""
+    """Settings of a service process: how long it may take to end, the port for its health checks
+    and metrics, and its log.
+    """
 
     shutdown_seconds_max: int = Field(25, ge=1, le=600)
     ops_host: str = Field("127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]{1,255}$")
@@ -15,14 +19,27 @@ class ProcessSettings(Group):
     log_format: LogFormat = "json"
 
 
+class MemberSettings(ProcessSettings):
+    """Settings for running the service in several processes: how many, and for how long one may
+    send no sign of life before its parent ends it.
+    """
+
+    processes: Processes = "1"
+    member_silence_seconds_max: int = Field(30, ge=10, le=3_600)
+
+
 class RecoverySettings(Group):
-    """What has to be kept so that a database that was restored from a backup can be recovered."""
+    """Settings for the recovery of a restored database: how old the oldest backup may be, which
+    decides how long topics must keep records.
+    """
 
     oldest_backup_days: int = Field(30, ge=1, le=3_650)
 
 
 class IntakeLimits(Group):
-    """Settings of the consumer: the size of a poll, and the timing of its membership."""
+    """Settings of the Kafka consumer: how many records it takes at once, and the timeouts of its
+    membership in the consumer group.
+    """
 
     kafka_session_timeout_ms: int = Field(10_000, ge=6_000, le=60_000)
     kafka_heartbeat_interval_ms: int = Field(1_000, ge=100, le=20_000)
@@ -35,8 +52,10 @@ class IntakeLimits(Group):
 
 
 class ApplyLimits(Group):
-    """Settings of the write path: tries of a commit, and records in a row that may fail or be bad
-    until a topic is stopped.
+    """Settings of the code that applies records to the ledger.
+
+    These settings say how often a failing commit is tried again, after how many internal errors in
+    a row the process ends, and after how many bad records in a row an input topic is stopped.
     """
 
     commit_tries_max: int = Field(8, ge=1, le=50)
@@ -45,7 +64,9 @@ class ApplyLimits(Group):
 
 
 class RelayLimits(ProcessSettings):
-    """Settings of the relay: the size of a page of the outbox, and the duration of a lease."""
+    """Settings of the relay, which sends the outbox to Kafka: how much of the outbox it reads at
+    once, and how long its lease, the right to send, lasts.
+    """
 
     relay_page_rows_max: int = Field(500, ge=1, le=10_000)
     relay_page_bytes_max: int = Field(8 * MIB, ge=64 * 1024, le=256 * MIB)
@@ -56,7 +77,9 @@ class RelayLimits(ProcessSettings):
 
 
 class StandingLimits(Group):
-    """Settings that say when a run is late, a batch unanswered and a source silent."""
+    """Settings that say after what time `check` and the metrics report that an export run is late,
+    a batch has no response, or a source has sent nothing.
+    """
 
     run_late_seconds_max: int = Field(3_600, ge=60, le=2_592_000)
     unanswered_batch_days: int = Field(14, ge=1, le=3_650)

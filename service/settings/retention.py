@@ -1,4 +1,6 @@
-"""Settings of the purge: for how long it keeps what the ledger does not need, and its pace."""
+"""Settings of the purge, which removes data that the ledger does not need: for how many days each
+kind is kept, and how fast it is removed.
+"""
 
 from typing import Self
 
@@ -13,7 +15,9 @@ BATCH_DAYS_MIN = 400
 
 
 class RetentionLimits(Group):
-    """Settings of the purge: days after which something is removed, 0 for never, and the page."""
+    """Settings of the purge: after how many days each kind of data is removed (0: never), how
+    often, and how many rows in one transaction.
+    """
 
     rejected_retention_days: int = Field(400, ge=FOR_EVER, le=DAYS_MAX)
     import_retention_days: int = Field(400, ge=FOR_EVER, le=DAYS_MAX)

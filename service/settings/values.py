@@ -1,4 +1,6 @@
-"""The values that settings have, each with its rule, and the base of their groups."""
+"""The types of the values that settings may have, each with its validation, and the base class of
+the groups of settings.
+"""
 
 import re
 from pathlib import Path
@@ -8,6 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
 MIB = 1024 * 1024
+AUTO = "auto"
+PROCESSES_MAX = 64
+PROCESSES_RULE = f"must be {AUTO} or a number from 1 to {PROCESSES_MAX}"
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 StartAt = Literal["earliest", "latest"]
@@ -44,16 +49,28 @@ def _readable_file(value: Path) -> Path:
     return value
 
 
+def checked_processes(value: str) -> str:
+    """Returns the number of processes as given, if it is `auto` or a number from 1 to 64. Raises
+    ValueError.
+    """
+    if value != AUTO and not (value.isdecimal() and 1 <= int(value) <= PROCESSES_MAX):
+        raise ValueError(PROCESSES_RULE)
+    return value
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Servers = Annotated[str, AfterValidator(_servers)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
+Processes = Annotated[str, AfterValidator(checked_processes)]
 
 
 class Group(BaseModel):
-    """The settings of one part of the service, under their full names.
+    """Base class of a group of settings that belong to one part of the service; fields have the
+    full names of the settings.
 
-    Made without the environment, a group has the defaults and what the caller names. `Settings`
-    has the fields of all groups and can be passed where a group is wanted.
+    When a group is constructed directly, it does not read the environment: fields that the caller
+    does not name have their defaults. `Settings` inherits from all groups, so it can be passed
+    wherever one group is expected.
     """
 
     # With defer_build, a command that has read all settings never builds those of single parts.

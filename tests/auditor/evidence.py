@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 OUTPUTS = (
     "balance-changed.v1",
     "export-batch.v1",
@@ -16,6 +15,7 @@ OUTPUTS = (
     "rejected.v1",
     "operator-action.v1",
 )
+INPUTS = ("fine-created.v1", "fine-changed.v1", "bursar-payment.v1", "export-response.v1")
 TABLES = (
     "account",
     "adopted_batch",
@@ -46,7 +46,7 @@ TABLES = (
 )
 
 Row = Mapping[str, Any]
-Data = Mapping[str, Any]
+Data = Row
 Place = tuple[str, int, int]  # topic, partition, offset
 Partition = tuple[str, int]
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -117,10 +117,6 @@ class Evidence:
     def with_tables(self, tables: Mapping[str, Sequence[Row]]) -> Evidence:
         """The same records beside other tables."""
         return replace(self, tables=tables)
-
-    def with_records(self, contract: str, records: Sequence[Record]) -> Evidence:
-        """The same tables beside other records of a contract."""
-        return replace(self, records={**self.records, contract: records})
 
     def published(self, contract: str) -> list[Record]:
         """The records of an output topic, and behind them those that wait for it.

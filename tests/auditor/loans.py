@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
-from tests.auditor.evidence import Evidence, Finding, json_of
+from tests.auditor.evidence import Data, Evidence, Finding, Record, Row, json_of
 from tests.auditor.ledger import Ledger
 
 CONTRACT = "loan-closed.v1"
+Loan = tuple[str, str]  # institution and id
 
 
 def judge_loans(evidence: Evidence, ledger: Ledger) -> Iterator[Finding]:
     """What I10 has against loans."""
-    stored = Counter(
-        (row["institution_id"], row["loan_id"]) for row in evidence.tables["loan_closed"]
-    )
-    events: dict[tuple[str, str], set[bytes | None]] = defaultdict(set)
-    for record in evidence.published(CONTRACT):
-        if (event := json_of(record.value)) is not None:
-            events[event["institution_id"], event["loan_id"]].add(record.value)
+    stored = {
+        (row["institution_id"], row["loan_id"]): row for row in evidence.tables["loan_closed"]
+    }
+    events = _published(evidence, stored)
     for loan in sorted(ledger.loans - stored.keys()):
         yield Finding("I10", "a loan that had to be closed is not recorded as closed", loan)
     for loan in sorted(stored.keys() - ledger.loans - _of_lines_not_taken(evidence)):
@@ -32,6 +31,27 @@ def judge_loans(evidence: Evidence, ledger: Ledger) -> Iterator[Finding]:
     for loan, values in sorted(events.items()):
         if len(values) > 1:
             yield Finding("I10", "the closing of a loan was published in two ways", loan)
+
+
+def _published(evidence: Evidence, stored: Mapping[Loan, Row]) -> Mapping[Loan, set[bytes | None]]:
+    """In which ways the closing of each loan was published."""
+    events: dict[Loan, set[bytes | None]] = defaultdict(set)
+    for record in evidence.published(CONTRACT):
+        if (event := json_of(record.value)) is not None:
+            loan = event["institution_id"], event["loan_id"]
+            if not _is_of_a_lost_batch(evidence, record, event, stored.get(loan)):
+                events[loan].add(record.value)
+    return events
+
+
+def _is_of_a_lost_batch(evidence: Evidence, record: Record, event: Data, row: Row | None) -> bool:
+    """Whether a lost database has published the closing, and nothing of the batch it names: no
+    recovery could adopt that batch, and the loan is closed again when its fine is exported again.
+    """
+    if not evidence.is_accepted(record):
+        return False
+    published = event["batch_number"], datetime.fromisoformat(event["closed_at"])
+    return row is None or published != (row["batch_number"], row["closed_at"])
 
 
 def _of_lines_not_taken(evidence: Evidence) -> set[tuple[str, str]]:

@@ -45,9 +45,12 @@ def published_again(evidence: Evidence) -> Mapping[tuple[object, ...], Row]:
                 **max(earlier, key=lambda each: int(each["sequence"])),
                 "sequence": sequence,
                 "epoch": max(
-                    each["epoch"]
-                    for each in evidence.tables["recovery"]
-                    if each["started_at"] <= row["announced_at"]
+                    (
+                        each["epoch"]
+                        for each in evidence.tables["recovery"]
+                        if each["started_at"] <= row["announced_at"]
+                    ),
+                    default=row["epoch"],  # the clock of the database was set back since
                 ),
                 "transaction_id": row["announced_id"],
                 "recorded_at": row["announced_at"],

@@ -20,6 +20,8 @@ else:
 
 SECONDS_MAX = 30
 RECORD_BYTES_MAX = 32 * 1024 * 1024
+FETCH_MS_MAX = 20  # a broker that has nothing more answers, and the next partition has its turn
+CONSUME_SECONDS = 0.05
 ORDERED = {"ledger_transaction": " ORDER BY institution_id, patron_id, currency, sequence"}
 
 
@@ -59,6 +61,7 @@ def read_topics(servers: str, prefix: str) -> Evidence:
             "enable.partition.eof": True,
             "fetch.message.max.bytes": RECORD_BYTES_MAX,
             "receive.message.max.bytes": 4 * RECORD_BYTES_MAX,
+            "fetch.wait.max.ms": FETCH_MS_MAX,
             "log_level": 0,
         }
     )
@@ -88,7 +91,7 @@ def _read(consumer: Consumer, wanted: Sequence[TopicPartition]) -> list[Record]:
     records: list[Record] = []
     reading, deadline = {(at.topic, at.partition) for at in wanted}, time.monotonic() + SECONDS_MAX
     while reading:
-        for message in consumer.consume(10_000, 0.2):
+        for message in consumer.consume(10_000, CONSUME_SECONDS):
             error = message.error()
             if error is None:
                 records.append(_record(message))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from unicodedata import normalize
 
 from iso4217 import Currency
@@ -123,6 +123,7 @@ def _refused_lines(lines: list[Data]) -> list[list[str]]:
     return read
 
 
+Texts = tuple[str | None, str | None]
 Shape = Mapping[str, "Callable[[Any], Any] | Shape"]  # Any: a member of JSON
 
 OWNER: Shape = {
@@ -174,7 +175,7 @@ SHAPES: Mapping[str, Shape] = {
 }
 
 
-def content_of(contract: str, body: Data) -> tuple[dict[str, Any], bool]:
+def content_of(contract: str, body: Data) -> tuple[Data, bool]:
     """The content of a record that its schema accepts, and whether it is surely sound.
 
     Amounts are in minor units under `amount`, times in UTC, texts cleaned; members that do not
@@ -182,10 +183,12 @@ def content_of(contract: str, body: Data) -> tuple[dict[str, Any], bool]:
     """
     data = _shaped(SHAPES[contract], body)
     is_certain = True
-    if data.get("currency") is not None:
-        _, is_certain = decimals(data["currency"])
-        if data.get("amount") is not None:
-            data["amount"] = minor(data["amount"], data["currency"])
+    # The schema has both as texts.
+    currency, amount = cast(Texts, (data.get("currency"), data.get("amount")))
+    if currency is not None:
+        _, is_certain = decimals(currency)
+        if amount is not None:
+            data["amount"] = minor(amount, currency)
     if contract == "fine-created.v1":
         data["exportable"] = data.get("exportable") is not False
         for pair in body["patron"]["identifiers"]:
@@ -197,8 +200,8 @@ def content_of(contract: str, body: Data) -> tuple[dict[str, Any], bool]:
     return data, is_certain
 
 
-def _shaped(shape: Shape, body: Data) -> dict[str, Any]:
-    data: dict[str, Any] = {}
+def _shaped(shape: Shape, body: Data) -> dict[str, object]:
+    data: dict[str, object] = {}
     for name, read in shape.items():
         value = body.get(name)
         if value is None:

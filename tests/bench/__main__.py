@@ -10,12 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from service.runtime.logs import configure_logging
-from tests.bench import memory, report
-from tests.bench.figures import Plan, Tell, measure
+from tests.bench import growth, memory, report
+from tests.bench.figures import Plan, Tell, measure, measure_latency
 from tests.bench.world import FOLDER, BenchFailed, require_durable
 from tests.support.services import Services, ServicesUnavailable, running_services
 
 PLAIN_COLUMNS = 118  # where nobody says how wide the terminal is
+LATENCY_SECONDS = 8
+LATENCY_SECONDS_QUICK = 3
+GROWTH_FINES = (10_000, 200_000)  # with `--only growth`; seconds, where 5 000 000 take minutes
 
 
 def main() -> int:
@@ -47,11 +50,15 @@ def main() -> int:
 
 async def run(services: Services, arguments: argparse.Namespace, tell: Tell) -> report.Report:
     await require_durable(services.database_url)
-    plan = Plan.of(arguments.events)
+    plan = Plan.of(arguments.events, arguments.latency_seconds)
     rates = await measure(services, plan, arguments.runs, tell) if arguments.runs else []
-    more = {}
+    more: dict[str, list[float]] = {}
+    if arguments.latency_runs:
+        more |= await measure_latency(services, plan, arguments.latency_runs, tell)
     if arguments.memory_fines:
-        more = await memory.measure(services, arguments.memory_fines, tell)
+        more |= await memory.measure(services, arguments.memory_fines, tell)
+    if arguments.growth_fines:
+        more |= await growth.measure(services, arguments.growth_fines, plan, tell)
     return report.report_of(plan, rates, more)
 
 
@@ -68,9 +75,44 @@ def _arguments() -> argparse.Namespace:
         metavar="SMALL,LARGE",
         help="of the two exports that are compared (10000,100000); 0: not measured",
     )
+    parser.add_argument(
+        "--growth-fines",
+        type=_fines,
+        metavar="SMALL,LARGE",
+        help="of the two ledgers that are compared; not measured unless it is said",
+    )
+    parser.add_argument(
+        "--latency-seconds",
+        type=_count,
+        help=f"at each rate ({LATENCY_SECONDS}; with --quick {LATENCY_SECONDS_QUICK})",
+    )
+    parser.add_argument("--only", choices=("latency", "memory", "growth"), help="nothing else")
+    parser.add_argument(
+        "--quick", action="store_true", help="one run of the rates alone, in under two minutes"
+    )
     name = time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
     parser.add_argument("--json", type=Path, default=FOLDER / name, help="where to write it")
-    return parser.parse_args()
+    return completed(parser.parse_args())
+
+
+def completed(arguments: argparse.Namespace) -> argparse.Namespace:
+    """What is not said follows from `--quick` and `--only`."""
+    if arguments.latency_seconds is None:
+        seconds = LATENCY_SECONDS_QUICK if arguments.quick else LATENCY_SECONDS
+        arguments.latency_seconds = seconds
+    if arguments.quick:
+        arguments.runs = 1
+    only = arguments.only
+    arguments.latency_runs = max(1, arguments.runs) if only == "latency" else 0
+    if only:
+        arguments.runs = 0
+    if only != "memory" and (only or arguments.quick):
+        arguments.memory_fines = None
+    if only == "growth":
+        arguments.growth_fines = arguments.growth_fines or GROWTH_FINES
+    elif only:
+        arguments.growth_fines = None
+    return arguments
 
 
 def _count(text: str) -> int:

@@ -11,18 +11,26 @@ import pytest
 
 from tests.bench import report
 from tests.bench import world as bench_world
-from tests.bench.__main__ import run
+from tests.bench.__main__ import GROWTH_FINES, completed, run
 from tests.bench.copy_ratio import EVERYTHING, copy_again
-from tests.bench.figures import PER_EVENT, SERVICE, exported, rate
+from tests.bench.figures import PER_EVENT, SERVICE, exported, pace
+from tests.bench.latency import in_order
 from tests.bench.ledgers import exported_lines, fill, multiply
 from tests.bench.load import FINE, PAYMENT, Record, fines, payments
+from tests.bench.pacing import Latency, Percentiles, Schedule
 from tests.bench.world import BenchFailed, new_database, new_world, require_durable
 from tests.support.services import Services
 
 EVENTS = 30
 WARM_UP = 5
-NOT_YET = ["p99_over_p50", "growth"]
-MEASURED = [name for name in report.FIGURES if name not in NOT_YET]
+EVERYTHING_SMALL = argparse.Namespace(
+    events=EVENTS,
+    runs=1,
+    memory_fines=(10, 20),
+    growth_fines=(10, 20),
+    latency_runs=0,
+    latency_seconds=1,
+)
 
 Tables = dict[str, list[dict[str, object]]]
 
@@ -38,17 +46,16 @@ def _server_without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 async def test_a_run_tells_every_figure_with_its_spread(services: Services, tmp_path: Path) -> None:
-    arguments = argparse.Namespace(events=EVENTS, runs=1, memory_fines=(10, 20))
-    result = await run(services, arguments, lambda _: None)
+    result = await run(services, EVERYTHING_SMALL, lambda _: None)
     rows = dict(line.split("=") for line in report.lines(result))
-    for name in MEASURED:
+    for name in report.FIGURES:
         assert float(rows[f"{name}_min"]) <= float(rows[name]) <= float(rows[f"{name}_max"])
-    assert all(float(rows[name]) > 0 for name in MEASURED if not name.endswith("_memory_mb"))
+    assert all(float(rows[name]) > 0 for name in report.FIGURES if not name.endswith("_memory_mb"))
     path = tmp_path / "bench" / "figures.json"
     report.write(path, result)
     body = orjson.loads(path.read_bytes())
-    assert list(body["figures"]) == MEASURED
-    assert body["not_measured"] == NOT_YET
+    assert list(body["figures"]) == list(report.FIGURES)
+    assert body["not_measured"] == []
 
 
 async def test_the_yardstick_leaves_the_same_ledger_as_the_service(services: Services) -> None:
@@ -106,6 +113,61 @@ def test_the_load_is_the_same_every_time_and_keyed_by_patron() -> None:
     assert repeats < math.ceil(len(load) / 10)
 
 
+def test_records_are_due_at_a_constant_rate() -> None:
+    schedule = Schedule.lasting(seconds=3, rate=4)
+    assert schedule == Schedule(rate=4, count=12)
+    assert [schedule.due_at(number) for number in (0, 1, 11)] == [0, 0.25, 2.75]
+    assert [schedule.due_by(at) for at in (0, 0.2, 0.25, 2.7, 2.75, 60)] == [1, 1, 2, 11, 12, 12]
+    assert Schedule.lasting(seconds=1, rate=0.1).count == 1
+
+
+def test_a_pause_of_the_producer_is_part_of_the_latency() -> None:
+    """He sends all five at last, and each arrives half a second later."""
+    schedule = Schedule(rate=4, count=5)
+    assert schedule.due_by(1) == 5
+    assert schedule.latencies_ms([1.5] * 5) == [1_500, 1_250, 1_000, 750, 500]
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    assert Percentiles.over([*range(200, 100, -1), *range(1, 101)]) == Percentiles(100, 198)
+    assert Percentiles.over([3, 1, 2]) == Percentiles(2, 3)
+    assert Percentiles.over([7]) == Percentiles(7, 7)
+
+
+def test_the_slowest_at_half_the_rate_is_divided_by_the_median_at_a_tenth() -> None:
+    figures = Latency(at_tenth=Percentiles(8, 60), at_half=Percentiles(16, 120)).figures
+    assert figures["p99_over_p50"] == 15
+    assert figures.keys() <= report.FIGURES.keys()
+
+
+def test_each_record_has_the_arrival_of_its_event() -> None:
+    load = list(fines(3))
+    ids = [orjson.loads(record.value)["fine_id"] for record in load]
+    events = [orjson.dumps({"fine": {"fine_id": fine_id}}) for fine_id in ids]
+    arrivals = [(0.3, events[2]), (0.1, events[0]), (0.2, events[1])]
+    assert in_order(load, arrivals) == [0.1, 0.2, 0.3]
+    for others in (arrivals[1:], [*arrivals, arrivals[0]], [*arrivals[1:], arrivals[1]]):
+        with pytest.raises(BenchFailed, match="not those"):
+            in_order(load, others)
+
+
+def test_a_figure_is_measured_alone() -> None:
+    given = {"runs": 3, "memory_fines": (1, 2), "growth_fines": None, "latency_seconds": None}
+
+    def measured(**more: object) -> tuple[object, ...]:
+        result = completed(argparse.Namespace(**given | {"quick": False, "only": None} | more))
+        names = "runs latency_runs memory_fines growth_fines latency_seconds"
+        return tuple(getattr(result, name) for name in names.split())
+
+    assert measured() == (3, 0, (1, 2), None, 8)
+    assert measured(quick=True) == (1, 0, None, None, 3)
+    assert measured(only="latency") == (0, 3, None, None, 8)
+    assert measured(only="latency", quick=True) == (0, 1, None, None, 3)
+    assert measured(only="memory", quick=True) == (0, 0, (1, 2), None, 3)
+    assert measured(only="growth") == (0, 0, None, GROWTH_FINES, 8)
+    assert measured(only="growth", growth_fines=(2, 4)) == (0, 0, None, (2, 4), 8)
+
+
 async def _left_by(
     services: Services,
     module: tuple[str, ...],
@@ -114,7 +176,9 @@ async def _left_by(
     template: str | None = None,
 ) -> Tables:
     async with new_world(services, template) as world:
-        assert await rate(world, module, contract, load, WARM_UP) > 0
+        measured = await pace(world, module, contract, load, WARM_UP)
+        assert measured.rate > 0
+        assert 0 <= measured.cost.idle <= 1
         return await _tables(world.database_url)
 
 

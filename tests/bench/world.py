@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from service.database.migrate import migrate
 from service.kafka.clients import close_client, new_reader, start
 from service.kafka.topics import create_topics
 from service.settings.access import KafkaAccess
+from tests.bench import cpu
 from tests.bench.load import PROFILES, Record
 from tests.support.services import Services
 from tests.support.services.process import GuardedProcess
@@ -94,17 +95,23 @@ async def new_database(services: Services, template: str | None = None) -> Async
 @asynccontextmanager
 async def new_world(services: Services, template: str | None = None) -> AsyncIterator[World]:
     """A database and topics; both are gone afterwards. The server starts out with a checkpoint."""
+    async with new_database(services, template) as url, new_topics(services, url) as world:
+        yield world
+
+
+@asynccontextmanager
+async def new_topics(services: Services, database_url: str) -> AsyncIterator[World]:
+    """The same with a database that stays: it may have been in another world before."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     access = KafkaAccess(kafka_bootstrap_servers=services.kafka_bootstrap_servers)
-    async with new_database(services, template) as url:
-        await create_topics(access, prefix, PARTITIONS, 1)
-        try:
-            # A copy of another world's database begins with topics of its own.
-            await execute(url, "DELETE FROM kafka_home")
-            await execute(services.database_url, "CHECKPOINT")
-            yield World(services, url, prefix)
-        finally:
-            await asyncio.to_thread(_delete_topics, services.kafka_bootstrap_servers, prefix)
+    await create_topics(access, prefix, PARTITIONS, 1)
+    try:
+        # A database of another world, or a copy of it, begins with topics of its own.
+        await execute(database_url, "DELETE FROM kafka_home")
+        await execute(services.database_url, "CHECKPOINT")
+        yield World(services, database_url, prefix)
+    finally:
+        await asyncio.to_thread(_delete_topics, services.kafka_bootstrap_servers, prefix)
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -141,8 +148,21 @@ async def running(world: World, name: str, *module: str) -> AsyncIterator[Guarde
         await asyncio.to_thread(process.close)
 
 
-def produce(world: World, contract: str, records: Sequence[Record]) -> float:
-    """All of them at once: they are seen when their transaction commits. The time just before it.
+@dataclass(frozen=True)
+class Produced:
+    """The time just before records could be seen, and what was used of the processor until then."""
+
+    at: float
+    used: cpu.Usage
+
+
+def produce(
+    world: World,
+    contract: str,
+    records: Sequence[Record],
+    measured: Mapping[int, str] | None = None,
+) -> Produced:
+    """All of them at once: they are seen when their transaction commits.
 
     Whoever is measured therefore does not share the machine with whoever wrote the load.
     """
@@ -163,9 +183,9 @@ def produce(world: World, contract: str, records: Sequence[Record]) -> float:
         producer.produce(topic, record.value, record.key, headers=list(record.headers))
         producer.poll(0)
     producer.flush(KAFKA_SECONDS_MAX)
-    available_at = time.time()
+    before = Produced(time.time(), cpu.usage(measured or {}))
     producer.commit_transaction(KAFKA_SECONDS_MAX)
-    return available_at
+    return before
 
 
 class Outputs:
@@ -214,7 +234,7 @@ class Outputs:
         return max(times.values()) / 1_000
 
 
-async def joined(world: World, instances: int, process: GuardedProcess) -> None:
+async def joined(world: World, members: int, process: GuardedProcess) -> None:
     """Waits until so many are in the group, each with partitions of every topic."""
     admin = AdminClient(
         {"bootstrap.servers": world.services.kafka_bootstrap_servers, "log_level": 0}
@@ -222,7 +242,7 @@ async def joined(world: World, instances: int, process: GuardedProcess) -> None:
     async with asyncio.timeout(KAFKA_SECONDS_MAX):
         while True:
             assignment = await asyncio.to_thread(group_assignment, admin, world.group)
-            if len(assignment) == instances and all(map(len, assignment)):
+            if len(assignment) == members and all(map(len, assignment)):
                 return
             if process.pid() is None:
                 raise BenchFailed(f"{process.name} has ended:\n{process.log_tail()}")

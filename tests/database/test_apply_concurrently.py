@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from tests.support.exports import patron
 from tests.support.mixture import PROFILES
 from tests.support.write_path import WritePath, change, fine, payment, profiles_of, write_path
@@ -35,9 +37,22 @@ async def test_two_contents_of_one_identity_on_two_connections_at_once_are_one_c
     assert active == await path.value("SELECT sum(amount) FROM fine")
 
 
-PAIRS = 250
+async def test_two_connections_on_one_account_wait_for_each_other_and_try_once(
+    path: WritePath, database_url: str
+) -> None:
+    async with write_path(database_url, partition=1) as other:
+        for number in range(40):
+            await asyncio.gather(
+                path.take(fine(fine_id=f"F-{number}-1")), other.take(fine(fine_id=f"F-{number}-2"))
+            )
+        assert path.applier.retries + other.applier.retries == {}
+    assert await path.value("SELECT active FROM account") == 80 * 9550
 
 
+PAIRS = 500
+
+
+@pytest.mark.fault("payment-with-fine")
 async def test_a_fine_and_its_payment_at_the_same_instant_on_two_connections_find_each_other(
     path: WritePath, database_url: str
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -29,6 +30,10 @@ from tests.support.write_path import PREFIX, WritePath, write_path
 
 SEED = 3
 NOTHING = Positions({}, {}, {}, {})
+# Records that wait have no time, so that they are of this one.
+OF_A_LOST_TIME = NOTHING._replace(
+    lost=((datetime(1969, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),)
+)
 
 
 @asynccontextmanager
@@ -76,8 +81,10 @@ async def _rolled_back(ledger: AuditedLedger) -> AsyncIterator[Connection]:
             await transaction.rollback()
 
 
-async def _audited(connection: Connection, topics: Topics) -> Audited:
-    return await audit_in(connection, topics, NOTHING, PREFIX, 1_000, lambda *_: None)
+async def _audited(
+    connection: Connection, topics: Topics, positions: Positions = NOTHING
+) -> Audited:
+    return await audit_in(connection, topics, positions, PREFIX, 1_000, lambda *_: None)
 
 
 async def test_a_sound_ledger_in_which_everything_happens_has_no_findings(
@@ -106,7 +113,23 @@ async def test_each_fault_is_named_by_the_auditor_and_by_the_command_if_it_can_b
     assert any(damaged in part for part in named), (damaged, findings)
     kinds = {finding.kind for finding in audited.findings}
     assert (corruption.kind in kinds) if corruption.kind else not kinds
-    assert (corruption.kind is None) == bool(corruption.unseen)
+    assert (corruption.kind is None) == bool(corruption.why_not_detected)
+
+
+@pytest.mark.parametrize(
+    "corruption",
+    [each for each in CORRUPTIONS if each.kind == "different"],
+    ids=lambda each: each.name.replace(" ", "_"),
+)
+async def test_what_was_changed_is_found_in_what_a_recovery_has_passed_over(
+    ledger: AuditedLedger, topics: Topics, corruption: Corruption
+) -> None:
+    """A lost database may have published a part of it; the rest is of this one."""
+    async with _rolled_back(ledger) as connection:
+        assert (await _audited(connection, topics, OF_A_LOST_TIME)).findings == ()
+        await corruption.apply(connection)
+        audited = await _audited(connection, topics, OF_A_LOST_TIME)
+    assert {finding.kind for finding in audited.findings} == {"different"}
 
 
 async def _has_no_findings(path: WritePath, seed: int) -> None:

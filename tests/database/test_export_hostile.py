@@ -13,7 +13,7 @@ from service.core.ledger import Fine
 from service.core.words import Considered, Status
 from service.export.batch import USER_NAME, clean, totals_of_batch
 from service.export.build import batch_of, line_of
-from service.export.evaluation import candidate_of
+from service.export.candidates import candidate_of
 from service.export.selection import Exclusion, exclusion_of, local_date
 from service.export.xml.proof import prove
 from service.export.xml.read import ReadPatron, read

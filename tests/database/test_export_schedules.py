@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import asyncpg
 
@@ -17,6 +16,7 @@ from service.export.store import SQL
 from service.runtime.telemetry import Metrics
 from tests.support.exports import fines, waiters
 from tests.support.installation import institution, profile
+from tests.support.plans import Node
 from tests.support.write_path import TOPICS, WritePath, fine, profiles_of, write_path
 
 HOURLY = {"interval_seconds": 3600}
@@ -158,7 +158,7 @@ RETURNING run_id
     assert rows_read(json.loads(plan)[0]["Plan"]) < 20
 
 
-def rows_read(node: dict[str, Any]) -> int:
+def rows_read(node: Node) -> int:
     """Of all scans below a plan's node."""
     tables = node["Actual Rows"] if "Relation Name" in node else 0
     return int(tables) + sum(map(rows_read, node.get("Plans", [])))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from prometheus_client import generate_latest
 
-from service.operations.unclaimed import CountUnclaimed
+from service.operations.no_profile import CountWithoutProfile
 from service.runtime.telemetry import Metrics
 from tests.support.commands import Commands, MakeCommands
 from tests.support.inputs import ABSENT
@@ -227,10 +227,10 @@ async def test_fines_that_no_profile_takes_are_in_the_list_the_check_and_a_gauge
     await check_findings(commands)
 
     first, second = Metrics(), Metrics()
-    assert await CountUnclaimed(path.pool, first, profiles_of(TEXT)).run_once() == 4
+    assert await CountWithoutProfile(path.pool, first, profiles_of(TEXT)).run_once() == 4
     await path.take(sis("A-4", currency="EUR"))
     # Not due again yet: the second instance shows what the first one has counted.
-    assert await CountUnclaimed(path.pool, second, profiles_of(TEXT)).run_once() == 4
+    assert await CountWithoutProfile(path.pool, second, profiles_of(TEXT)).run_once() == 4
     line = b'bursar_held_now{reason="no_profile"} 4.0\n'
     assert all(line in generate_latest(metrics.registry) for metrics in (first, second))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from service.apply.breaker import TopicsStopped
+from service.apply.poll import Poll, Report
+from service.core.breaker import REMEMBERED_MAX
 from service.database import offsets
 from service.operations.gauges import Gauges
 from service.runtime.telemetry import Metrics
 from tests.support.deciding import PROFILE
+from tests.support.exports import waiters
 from tests.support.stopping import (
     MAX,
     PAYMENTS,
@@ -23,6 +27,17 @@ from tests.support.stopping import (
     stops_after,
 )
 from tests.support.write_path import WritePath, change, fine, record, write_path
+
+
+async def applied_beside(path: WritePath, first: Poll, other: WritePath, second: Poll) -> Report:
+    """What became of `second`, which waits for the counts of `first` until that has committed; both
+    have asked for stops before.
+    """
+    async with path.applier.writer.transaction() as connection:
+        await path.applier._apply_once(connection, first)
+        applying = asyncio.create_task(other.apply(second))
+        await waiters(path, 1)
+    return await applying
 
 
 async def test_row_7_1_an_institution_is_stopped_and_the_others_go_on(path: WritePath) -> None:
@@ -89,6 +104,43 @@ async def test_a_sound_record_leaves_no_count_behind(path: WritePath) -> None:
         await path.take(pays("A"))
         assert await path.value("SELECT count(*) FROM bad_count") == 0
     assert await stopped(path) == []
+
+
+async def test_institutions_that_nobody_knows_leave_few_counts_behind(path: WritePath) -> None:
+    """Each comes once, between sound records, and never again."""
+    stops_after(path)
+    for first in range(0, 2 * REMEMBERED_MAX, 50):
+        some = ((bad(f"8{number:03}"), pays(f"P-{number}")) for number in range(first, first + 50))
+        await path.take(*chain.from_iterable(some))
+    assert await path.value("SELECT count(*) FROM bad_count") == REMEMBERED_MAX + 1
+    await path.take(bad("77"), bad("77"), pays("O"), bad("77"))
+    assert await stopped(path) == ["77"]
+
+
+async def test_row_7_1_a_poll_that_was_under_way_when_another_stops_the_topic_waits(
+    path: WritePath, database_url: str
+) -> None:
+    async with write_path(database_url, partition=1) as other:
+        for each in (path, other):
+            stops_after(each)
+        first, second = await path.poll([bad() for _ in range(MAX)]), await other.poll([bad()] * 2)
+        report = await applied_beside(path, first, other, second)
+    assert report.outcomes == {"parked:intake_stopped": 2}
+    assert await path.value("SELECT count(*) FROM rejected") == MAX
+    assert await stopped(path) == ["6050"]
+
+
+async def test_row_7_2_a_poll_under_way_when_another_stops_the_topic_for_all_is_left_in_kafka(
+    path: WritePath, database_url: str
+) -> None:
+    async with write_path(database_url, partition=1) as other:
+        for each in (path, other):
+            stops_after(each)
+        await path.take(bad(None))
+        first, second = await path.poll([bad(None)] * (MAX - 1)), await other.poll([bad(None)])
+        report = await applied_beside(path, first, other, second)
+    assert [type(hold.error) for hold in report.held.values()] == [TopicsStopped]
+    assert await path.value("SELECT count(*) FROM rejected") == MAX
 
 
 async def test_row_7_1_two_instances_and_a_restart_count_together(

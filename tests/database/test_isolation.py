@@ -1,7 +1,5 @@
 """A record on which the program fails is set apart; everything else goes on."""
 
-from typing import Any
-
 import pytest
 
 from service.apply.applier import Applier
@@ -21,6 +19,7 @@ from tests.support.guards import Unguarded
 from tests.support.mixture import PROFILES
 from tests.support.write_path import (
     OUTPUTS,
+    Record,
     WritePath,
     fine,
     profiles_of,
@@ -35,7 +34,7 @@ ALL = [f"F-{number}" for number in range(10, 30)]
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(rules, "_create"), (outbox, "encode_balance_changed")],
+    [(rules, "_create"), (outbox, "balance_changed_value")],
     ids=["fold", "encode"],
 )
 async def test_a_record_on_which_a_decision_fails_is_parked_alone(
@@ -81,7 +80,7 @@ async def test_many_failures_in_a_row_stop_the_process_instead_of_parking_a_topi
     assert await path.value("SELECT count(*) FROM parked_error") == 3
 
 
-async def _poll_from(path: WritePath, records: list[Any]) -> Poll:
+async def _poll_from(path: WritePath, records: list[Record]) -> Poll:
     path._assignments.clear()  # as a process that starts
     return await path.poll(records)
 

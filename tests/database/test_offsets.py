@@ -15,10 +15,15 @@ from service.database.offsets import (
     known_topics,
     take_over,
 )
-from service.database.session import Connection, Pool, create_pool
+from service.database.session import Connection, Pool, create_pool, statements
 from service.runtime.failures import Fenced
+from tests.support.plans import rows_handled
 from tests.support.waiting import until
 
+PAYMENTS = """
+INSERT INTO payment (institution_id, source, payment_id, kind, digest, state, amount, paid_at)
+SELECT 'h', 's', 'p-' || n, 'payment', '', 'parked', 1, now() FROM generate_series(1, 5_000) AS n
+"""
 DIGEST = record_digest(b"key", b"value")
 
 
@@ -61,7 +66,7 @@ async def test_an_introduced_topic_starts_where_it_was_told_and_a_later_word_cha
 async def test_a_step_moves_the_offset_and_keeps_the_digest_of_the_last_record(pool: Pool) -> None:
     async with pool.acquire() as connection:
         (assignment,) = await take_over(connection, [("t", 0)])
-        await advance(connection, [move(assignment, 5)])
+        await advance(connection, [move(assignment, 5)], 1)
         assert await take_over(connection, [("t", 0)]) == (Assignment("t", 0, 5, 2, 4, DIGEST),)
 
 
@@ -70,16 +75,16 @@ async def test_a_former_owner_is_fenced_by_the_next_owner(pool: Pool) -> None:
         (old,) = await take_over(connection, [("t", 0)])
         (new,) = await take_over(connection, [("t", 0)])
         with pytest.raises(Fenced):
-            await advance(connection, [move(old, 5)])
-        await advance(connection, [move(new, 3)])
+            await advance(connection, [move(old, 5)], 1)
+        await advance(connection, [move(new, 3)], 1)
 
 
 async def test_the_same_step_twice_is_fenced(pool: Pool) -> None:
     async with pool.acquire() as connection:
         (assignment,) = await take_over(connection, [("t", 0)])
-        await advance(connection, [move(assignment, 5)])
+        await advance(connection, [move(assignment, 5)], 1)
         with pytest.raises(Fenced):
-            await advance(connection, [move(assignment, 5)])
+            await advance(connection, [move(assignment, 5)], 1)
 
 
 async def test_one_partition_that_is_not_ours_undoes_the_whole_step(pool: Pool) -> None:
@@ -89,11 +94,29 @@ async def test_one_partition_that_is_not_ours_undoes_the_whole_step(pool: Pool) 
 
         async def both() -> None:
             async with connection.transaction():
-                await advance(connection, [move(second, 2), move(first, 2)])
+                await advance(connection, [move(second, 2), move(first, 2)], 1)
 
         with pytest.raises(Fenced):
             await both()
         assert [c.next_offset for c in await take_over(connection, [("t", 0), ("t", 1)])] == [0, 0]
+
+
+async def test_many_records_are_looked_up_by_key_also_where_the_plan_is_of_an_empty_table(
+    pool: Pool,
+) -> None:
+    """The statistics of an empty table are those of every new ledger after a restore."""
+    sql, keys = statements("ledger")["read_payment"], "ARRAY['h'], ARRAY['s'], ARRAY['p-7']"
+    async with pool.acquire() as connection:
+        (assignment,) = await take_over(connection, [("t", 0)])
+        await connection.execute("VACUUM ANALYZE payment")
+        await connection.execute(f"PREPARE kept (text [], text [], text []) AS {sql}")
+        for _ in range(10):
+            await connection.execute(f"EXECUTE kept ({keys})")
+        async with connection.transaction():
+            await connection.execute(PAYMENTS)
+            assert await rows_handled(connection, f"EXECUTE kept ({keys})") == 5_000
+            await advance(connection, [move(assignment, 5_000)], 5_000)
+            assert await rows_handled(connection, f"EXECUTE kept ({keys})") == 1
 
 
 async def test_taking_over_waits_for_the_commit_of_the_owner_before_and_goes_on_behind_it(
@@ -102,7 +125,7 @@ async def test_taking_over_waits_for_the_commit_of_the_owner_before_and_goes_on_
     async with pool.acquire() as owner, pool.acquire() as heir:
         (assignment,) = await take_over(owner, [("t", 0)])
         async with owner.transaction():
-            await advance(owner, [move(assignment, 5)])
+            await advance(owner, [move(assignment, 5)], 1)
             taking_over = asyncio.create_task(take_over(heir, [("t", 0)]))
             await until_a_session_waits_for_a_lock(pool)
         assert [c.next_offset for c in await taking_over] == [5]
@@ -119,7 +142,7 @@ async def test_steps_of_two_owners_over_the_same_partitions_never_deadlock(pool:
                 steps = [move(c, c.next_offset + 1) for c in assignments]
                 try:
                     async with connection.transaction():
-                        await advance(connection, steps[::-1] if backwards else steps)
+                        await advance(connection, steps[::-1] if backwards else steps, 1)
                 except Fenced:
                     fenced += 1
         return fenced

@@ -1,10 +1,10 @@
 """What a person decides about records that wait or were refused, on a real database."""
 
-from typing import Any
-
 from service.core.words import Reason, RejectedState, Wait
 from service.operations import parked
+from service.operations.parked_records import ParkedFilter
 from tests.support.deciding import (
+    ALL_PARKED,
     WHY,
     actions,
     balances,
@@ -78,7 +78,7 @@ async def test_what_waits_as_before_changes_nothing_and_leaves_no_action(path: W
 
 async def test_a_change_that_waits_is_discarded_under_its_identity(path: WritePath) -> None:
     await path.take(change())
-    (item,) = await parked_now(path, id="C-1", source="ALMA", record="change")
+    (item,) = await parked_now(path, ParkedFilter(id="C-1", source="ALMA", record="change"))
     assert done(await parked.discard(path.applier, item, WHY)) == "discarded"
     await path.take(fine(), change())
     assert await balances(path) == (95_50, 0)
@@ -122,15 +122,19 @@ async def test_parked_records_are_found_by_identity_place_wait_and_age(path: Wri
         "UPDATE parked SET recorded_at = now() - interval '2 days' WHERE id = 'C-1'"
     )
 
-    async def ids(**wanted: Any) -> list[str | None]:
-        return [item.id for item in await parked_now(path, **wanted)]
+    async def ids(selected: ParkedFilter = ALL_PARKED) -> list[str | None]:
+        return [item.id for item in await parked_now(path, selected)]
 
     assert await ids() == ["PAY-1", "PAY-2", "C-1", "F-2"]
-    assert await ids(limit=2) == ["PAY-1", "PAY-2"]
-    assert await ids(institution_id="1") == []
-    assert await ids(source="ERP") == ["PAY-2"]
-    assert await ids(wait=Wait.INTERNAL_ERROR) == ["F-2"]
-    assert await ids(wait=Wait.UNKNOWN_FINE, id="PAY-1") == ["PAY-1"]
-    assert await ids(older_than_seconds=86_400) == ["C-1"]
-    assert await ids(topic="library.bursar-payment.v1", partition=0, offset=1) == ["PAY-2"]
-    assert await ids(topic="library.fine-created.v1", partition=0, offset=0) == ["F-2"]
+    assert await ids(ParkedFilter(limit=2)) == ["PAY-1", "PAY-2"]
+    assert await ids(ParkedFilter(institution_id="1")) == []
+    assert await ids(ParkedFilter(source="ERP")) == ["PAY-2"]
+    assert await ids(ParkedFilter(wait=Wait.INTERNAL_ERROR)) == ["F-2"]
+    assert await ids(ParkedFilter(wait=Wait.UNKNOWN_FINE, id="PAY-1")) == ["PAY-1"]
+    assert await ids(ParkedFilter(older_than_seconds=86_400)) == ["C-1"]
+    assert await ids(ParkedFilter(topic="library.bursar-payment.v1", partition=0, offset=1)) == [
+        "PAY-2"
+    ]
+    assert await ids(ParkedFilter(topic="library.fine-created.v1", partition=0, offset=0)) == [
+        "F-2"
+    ]

@@ -1,11 +1,12 @@
 """What a person decides about records that were rejected, on a real database."""
 
 import asyncio
-from typing import Any
 
 from service.core.words import Reason, RejectedState
 from service.operations import parked, rejected
+from service.operations.rejected import RejectedFilter
 from tests.support.deciding import (
+    ALL_REJECTED,
     WHY,
     actions,
     balances,
@@ -96,7 +97,7 @@ async def test_a_discarded_record_can_be_taken_up_again(path: WritePath) -> None
     await held_for_its_excess(path)
     (item,) = await parked_now(path)
     done(await parked.discard(path.applier, item, WHY))
-    (given_up,) = await rejected_now(path, state=RejectedState.DISCARDED)
+    (given_up,) = await rejected_now(path, RejectedFilter(state=RejectedState.DISCARDED))
     assert not_done(await rejected.discard(path.applier, given_up, WHY)) == (
         "is not open: it is discarded"
     )
@@ -106,7 +107,7 @@ async def test_a_discarded_record_can_be_taken_up_again(path: WritePath) -> None
 async def test_a_discard_is_kept_with_its_reason(path: WritePath) -> None:
     item = await single_rejected(path, record("fine-changed.v1", b"[]"))
     assert done(await rejected.discard(path.applier, item, WHY)) == "discarded"
-    assert await rejected_now(path, state=RejectedState.OPEN) == []
+    assert await rejected_now(path, RejectedFilter(state=RejectedState.OPEN)) == []
     assert await actions(path) == [
         ("rejected_discard", None, "the bursar confirmed it", "ann", "discarded")
     ]
@@ -119,20 +120,23 @@ async def test_rejected_records_are_found_by_every_filter(path: WritePath) -> No
         payment(institution_id="77", fine_id=ABSENT, bursar_transaction_id="12"),
     )
 
-    async def reasons(**wanted: Any) -> list[str]:
-        return [item.reason.value for item in await rejected_now(path, **wanted)]
+    async def reasons(selected: RejectedFilter = ALL_REJECTED) -> list[str]:
+        return [item.reason.value for item in await rejected_now(path, selected)]
 
     assert sorted(await reasons()) == ["invalid_amount", "invalid_amount", "unknown_line"]
-    assert await reasons(institution_id="77") == ["unknown_line"]
-    assert await reasons(reason=Reason.UNKNOWN_LINE) == ["unknown_line"]
-    assert len(await reasons(topic="bursar-payment.v1")) == 2
-    assert len(await reasons(topic="library.fine-created.v1")) == 1
-    assert await reasons(topic="payment.v1") == []
-    assert await reasons(topic="bursar-payment.v1", partition=0, offset=1) == ["unknown_line"]
-    assert len(await reasons(institution_id="6050", source="SAP", id="PÄY/1")) == 1
-    assert len(await reasons(institution_id="6050", id="F-1", state=RejectedState.OPEN)) == 1
-    assert await reasons(institution_id="6050", source="ERP", id="PÄY/1") == []
-    assert len(await reasons(limit=1)) == 1
+    assert await reasons(RejectedFilter(institution_id="77")) == ["unknown_line"]
+    assert await reasons(RejectedFilter(reason=Reason.UNKNOWN_LINE)) == ["unknown_line"]
+    assert len(await reasons(RejectedFilter(topic="bursar-payment.v1"))) == 2
+    assert len(await reasons(RejectedFilter(topic="library.fine-created.v1"))) == 1
+    assert await reasons(RejectedFilter(topic="payment.v1")) == []
+    assert await reasons(RejectedFilter(topic="bursar-payment.v1", partition=0, offset=1)) == [
+        "unknown_line"
+    ]
+    assert len(await reasons(RejectedFilter(institution_id="6050", source="SAP", id="PÄY/1"))) == 1
+    created = RejectedFilter(institution_id="6050", id="F-1", state=RejectedState.OPEN)
+    assert len(await reasons(created)) == 1
+    assert await reasons(RejectedFilter(institution_id="6050", source="ERP", id="PÄY/1")) == []
+    assert len(await reasons(RejectedFilter(limit=1))) == 1
 
 
 async def test_replays_of_one_record_at_the_same_instant_apply_it_once(path: WritePath) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service.database.session import Connection, statements
 from tests.database.test_plans import Statistics, ledger
+from tests.support.adopted_calls import CREDITS
 from tests.support.large_ledger import INSTITUTION
 from tests.support.plans import Reads, rows_handled
 from tests.support.services import Services
@@ -46,7 +47,7 @@ async def restored(services: Services, database_template: str) -> AsyncIterator[
         ("adopted", "waiting_lines_counted", ()),
         ("adopted", "waiting_lines_listed", (*[None] * 5, 1_000_000)),
         ("adopted", "known_fines_with_lines", (0, "", -1, 500)),
-        ("adopted", "fines_with_adopted_lines", (INSTITUTION, FINE_IDS)),
+        ("adopted", "fines_with_adopted_lines", (INSTITUTION, FINE_IDS, *CREDITS)),
     ],
 )
 async def test_a_statement_over_adopted_lines_reads_no_more_than_its_tables(

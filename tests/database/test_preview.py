@@ -130,10 +130,10 @@ async def test_a_sealed_file_is_sound_and_a_changed_one_is_told_by_its_line(
     assert chain_breaks([*manifests[:2], *manifests[3:]])[0].field == "batch_number"
 
     changed = documents[0].replace(b"<xb:sum>0.5</xb:sum>", b"<xb:sum>0.6</xb:sum>", 1)
-    result = {(item.field, item.line) for item in verify(changed, manifests[0])}
+    result = {(item.field, item.element_number) for item in verify(changed, manifests[0])}
     assert {("sha256", None), ("total", None), ("sum", 2)} <= result
     assert ("previous_sha256", None) in {
-        (item.field, item.line) for item in verify(documents[1], manifests[1], "0" * 64)
+        (item.field, item.element_number) for item in verify(documents[1], manifests[1], "0" * 64)
     }
 
 

@@ -22,7 +22,7 @@ from tests.support.write_path import WritePath, tables_of
 
 BAD = ("F-00007", "F-00122")
 COUNT = 130
-ENCODE = "encode_balance_changed"
+ENCODE = "balance_changed_value"
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def test_the_command_shows_the_batches_before_and_then_names_the_fines(
 
 
 def test_of_very_many_failing_fines_the_first_are_named() -> None:
-    def fails(part: Any) -> None:
+    def fails(part: object) -> None:
         if part:
             raise Mistake
 

@@ -11,6 +11,7 @@ from service.core.words import RejectedState
 from service.export.publish import DocumentRemoved
 from service.operations import parked, rejected
 from service.operations.history import story_of_fines
+from service.operations.rejected import RejectedFilter
 from tests.support.deciding import (
     PROFILE,
     WHY,
@@ -40,7 +41,9 @@ async def test_the_bytes_of_a_rejected_record_go_and_the_record_is_still_known(
     assert await path.rows(BYTES) == [
         {"record_key": None, "record_value": None, "record_headers": b"[]"}
     ]
-    (record,) = await rejected_now(path, institution_id="6050", source="ALMA", id="C-1")
+    (record,) = await rejected_now(
+        path, RejectedFilter(institution_id="6050", source="ALMA", id="C-1")
+    )
     assert (record.state, record.removed_after_days) == (RejectedState.OPEN, OLD_DAYS)
     async with path.pool.acquire() as connection:
         (names,) = await rejected.names_of(connection, [record])

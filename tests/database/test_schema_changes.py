@@ -27,7 +27,12 @@ def every_statement() -> Iterator[tuple[str, str]]:
 
 def test_every_statement_names_its_columns() -> None:
     """`*` would change what a statement returns, and end its caller, with each new column."""
-    assert [name for name, sql in every_statement() if WHATEVER.search(sql)] == []
+    assert [name for name, sql in every_statement() if WHATEVER.search(named_within(sql))] == []
+
+
+def named_within(sql: str) -> str:
+    """Without the `*` of a subquery `known`, which names its columns itself."""
+    return sql.replace("SELECT known.*\n", "") if ") AS known" in sql else sql
 
 
 @pytest.mark.parametrize(

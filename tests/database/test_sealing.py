@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
 import asyncpg
 import pytest
 
+from service.database import session
 from service.database.session import create_pool, keep_session_alive
 from service.settings.access import IDLE_IN_TRANSACTION_MS_MIN, DatabaseLimits
 
@@ -40,3 +45,20 @@ async def test_without_a_sign_of_life_the_session_ends(database_url: str) -> Non
                 await connection.fetchval("SELECT 1")
         finally:
             await other.close()
+
+
+async def _never() -> AsyncGenerator[int, None]:
+    await asyncio.Event().wait()
+    yield 0
+
+
+async def test_when_the_session_is_lost_that_is_what_is_told(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that a reading goes on, which then could not be closed."""
+    monkeypatch.setattr(session, "SIGN_OF_LIFE_MS", 1)
+    connection = await asyncpg.connect(database_url)
+    await connection.close()
+    with pytest.raises(asyncpg.InterfaceError):
+        async with contextlib.aclosing(_never()) as pages:
+            await keep_session_alive(connection, anext(pages))

@@ -17,7 +17,15 @@ from tests.support.lump_sums import (
     pays_sum,
     waits,
 )
-from tests.support.write_path import WritePath, fine, outbox_of, payment, response, reversal
+from tests.support.write_path import (
+    WritePath,
+    fine,
+    member_of,
+    outbox_of,
+    payment,
+    response,
+    reversal,
+)
 
 
 @pytest.fixture
@@ -40,8 +48,8 @@ async def test_a_sum_pays_the_fines_in_the_order_of_their_export(path: WritePath
     (row,) = await path.rows("SELECT state, fine_id, applied, excess FROM payment")
     assert tuple(row.values()) == ("applied", None, 25_00, 0)
     events = [sent.data for sent in await outbox_of(path.pool, "balance-changed.v1")][-2:]
-    assert [event["fine"]["fine_id"] for event in events] == ["F-9", "F-1"]  # type: ignore[index]
-    assert {event["payment"]["payment_id"] for event in events} == {"SUM-1"}  # type: ignore[index]
+    assert [member_of(event, "fine")["fine_id"] for event in events] == ["F-9", "F-1"]
+    assert {member_of(event, "payment")["payment_id"] for event in events} == {"SUM-1"}
 
 
 async def test_the_order_of_export_is_by_number_and_not_by_text(path: WritePath) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
-from service.apply.applier import Applier
+from service.apply.applier import Applier, QueueEntries
 from service.core.events import WaitQueue
 from service.database.ledger_read import LedgerReader
 from service.database.session import Pool, create_pool
@@ -42,7 +42,6 @@ END $$;
 CREATE TRIGGER too_slow BEFORE UPDATE ON fine
 FOR EACH ROW WHEN (NEW.fine_id = 'A-BAD') EXECUTE FUNCTION too_slow()
 """
-Line = MutableMapping[str, Any]
 
 
 class Clock:
@@ -86,7 +85,7 @@ async def left(path: WritePath) -> set[object]:
     return {row["fine_id"] for row in await path.rows("SELECT DISTINCT fine_id FROM parked")}
 
 
-def failures(logs: list[Line]) -> list[Line]:
+def failures(logs: list[EventDict]) -> list[EventDict]:
     return [line for line in logs if line["event"] == "sweep_failed"]
 
 
@@ -160,7 +159,9 @@ async def test_a_sweep_that_was_broken_off_goes_on_behind_the_page_that_it_had(
     sweep = sweep_of(path.pool, path.applier)
     works = path.applier.apply_queues
 
-    async def fails(queues: Any, failed: Any) -> Any:
+    async def fails(
+        queues: Sequence[QueueEntries], failed: Callable[[QueueEntries, Exception], None]
+    ) -> object:
         if "A-BAD" in repr(queues):
             raise asyncpg.InsufficientResourcesError
         return await works(queues, failed)

@@ -25,6 +25,8 @@ from tests.drill.days import PARTITIONS, Days
 from tests.drill.ledger import Key, Ledger, read_ledger
 from tests.drill.page import PageCommand, PageUnreadable, recovery_commands
 from tests.drill.servers import DrillFailed, Servers, running_servers, working_folder
+from tests.oracle.records import Data
+from tests.oracle.tables import AccountId
 from tests.support.load_rules import profiles
 from tests.support.process import Site, end
 from tests.support.programs import close_starter, start_program
@@ -86,9 +88,9 @@ async def _drill(
     with clock.step("in all"):
         async with _world(folder, clock) as (servers, site):
             days = Days(site, Random(arguments.seed))
-            lost = await _until_the_disaster(servers, days, arguments.records, clock)
+            lost, newer = await _until_the_disaster(servers, days, arguments.records, clock)
             await _follow_the_page(site, days, commands, clock)
-            await _judge(site, days, lost, clock)
+            await _judge(site, days, lost, newer, clock)
 
 
 @contextlib.asynccontextmanager
@@ -104,8 +106,10 @@ async def _world(folder: Path, clock: Clock) -> AsyncIterator[tuple[Servers, Sit
         yield servers, site
 
 
-async def _until_the_disaster(servers: Servers, days: Days, records: int, clock: Clock) -> Ledger:
-    """Returns the books that are lost."""
+async def _until_the_disaster(
+    servers: Servers, days: Days, records: int, clock: Clock
+) -> tuple[Ledger, set[AccountId]]:
+    """Returns the books that are lost, and the accounts of which records come after that."""
     await days.site.start()
     with clock.step("a day of traffic"):
         await days.first(records)
@@ -117,8 +121,7 @@ async def _until_the_disaster(servers: Servers, days: Days, records: int, clock:
     lost = await read_ledger(days.site)
     with clock.step("disaster: the backup takes the place of the database"):
         await servers.put_back(backup)
-    await days.while_it_stands_still(records // 10)
-    return lost
+    return lost, await days.while_it_stands_still(records // 10)
 
 
 async def _follow_the_page(
@@ -154,12 +157,13 @@ async def _call(site: Site, words: Sequence[str], exit_code: int = 0) -> str:
     return out.decode()
 
 
-async def _judge(site: Site, days: Days, lost: Ledger, clock: Clock) -> None:
+async def _judge(site: Site, days: Days, lost: Ledger, newer: set[AccountId], clock: Clock) -> None:
     """Compares with what was lost; then a further export must bill nothing a second time."""
     with clock.step("the books are compared with those that were lost"):
-        explained = await _explained(site)
-        _none([*lost.differences(await read_ledger(site), explained)])
-    print(f"{len(explained)} accounts differ from what was published, as the recovery says")
+        accounts, lines = await _accounts_that_differ(site), await _lines_left(site)
+        _none([*lost.differences(await read_ledger(site), accounts | lines | newer)])
+    print(f"{len(accounts)} accounts differ from what was published, as the recovery says")
+    print(f"{len(lines)} lines are left to a person, as the recovery says")
     with clock.step("a further export"):
         await days.export()
         _none([*outputs.twice_billed(site), *await outputs.misled_readers(site)])
@@ -168,11 +172,21 @@ async def _judge(site: Site, days: Days, lost: Ledger, clock: Clock) -> None:
             await _call(site, words)
 
 
-async def _explained(site: Site) -> set[Key]:
+async def _accounts_that_differ(site: Site) -> set[Key]:
     """Accounts that the recovery itself lists as different from what was published."""
-    listed = await _call(site, ("recovered", "accounts", "--json"))
-    rows = map(json.loads, listed.splitlines())
+    rows = await _listed(site, "accounts")
     return {(row["institution_id"], row["patron_id"], row["currency"]) for row in rows}
+
+
+async def _lines_left(site: Site) -> set[Key]:
+    """Lines that the recovery itself lists as taken by no fine."""
+    rows = await _listed(site, "lines")
+    return {(row["institution_id"], row["bursar_transaction_id"]) for row in rows}
+
+
+async def _listed(site: Site, what: str) -> list[Data]:
+    listed = await _call(site, ("recovered", what, "--json"))
+    return [json.loads(row) for row in listed.splitlines()]
 
 
 def _none(differences: Sequence[str]) -> None:

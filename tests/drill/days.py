@@ -15,6 +15,7 @@ from random import Random
 
 from tests.oracle.model import Model
 from tests.oracle.records import Data
+from tests.oracle.tables import AccountId
 from tests.support import inputs
 from tests.support.load import Load
 from tests.support.load_events import Event, lines_of, publish, take_all
@@ -60,9 +61,14 @@ class Days:
         await self._decide()
         await self.export()
 
-    async def while_it_stands_still(self, count: int) -> None:
-        """Records that come while the service does not run: nobody reads them yet."""
-        await self._publish(self._made.first_half(count))
+    async def while_it_stands_still(self, count: int) -> set[AccountId]:
+        """Records that come while the service does not run: nobody reads them yet. Returns the
+        accounts that they change.
+        """
+        before, events = self._model.balances(), self._made.first_half(count)
+        await self._publish(events)
+        after = self._model.balances()
+        return {account for account, balance in after.items() if balance != before.get(account)}
 
     async def export(self) -> None:
         """A run of every profile; returns when everything is sent."""

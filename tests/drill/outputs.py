@@ -5,12 +5,30 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from tests.support.process import Site
 from tests.support.topics import read_topic
 
 Account = tuple[str, str, str]
+
+
+class Balance(TypedDict):
+    """The two balances of an event, as it prints them."""
+
+    active: str
+    transferred: str
+
+
+class Event(TypedDict):
+    """What is read of a balance-changed event."""
+
+    institution_id: str
+    patron_id: str
+    currency: str
+    epoch: int
+    sequence: int
+    balance: Balance
 
 
 def twice_billed(site: Site) -> Iterator[str]:
@@ -28,9 +46,9 @@ def latest_balances(site: Site) -> dict[Account, tuple[str, str]]:
     """What a reader knows that keeps the highest (epoch, sequence) of each account: the active and
     the transferred balance.
     """
-    latest: dict[Account, dict[str, Any]] = {}
+    latest: dict[Account, Event] = {}
     for record in read_topic(site.servers, site.topic("balance-changed.v1")):
-        event = json.loads(record.value or b"")
+        event: Event = json.loads(record.value or b"")
         account = (event["institution_id"], event["patron_id"], event["currency"])
         if account not in latest or _place(event) > _place(latest[account]):
             latest[account] = event
@@ -40,7 +58,7 @@ def latest_balances(site: Site) -> dict[Account, tuple[str, str]]:
     }
 
 
-def _place(event: dict[str, Any]) -> tuple[int, int]:
+def _place(event: Event) -> tuple[int, int]:
     return event["epoch"], event["sequence"]
 
 

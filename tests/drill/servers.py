@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from tests.support.services.kafka import LocalKafka, start_kafka
 from tests.support.services.postgres import (
     WITHOUT_FSYNC,
     LocalPostgres,
-    plain_environment,
     start_postgres,
 )
 
@@ -62,22 +60,9 @@ class Servers:
         self.postgres.start()
 
     def _run(self, command: list[str]) -> None:
-        """As the user of the server, who may write to its folder."""
-        user, group = self.postgres.user or (None, None)
-        done = subprocess.run(
-            command,
-            user=user,
-            group=group,
-            extra_groups=None if user is None else [],
-            cwd=self.postgres.folder,
-            env=plain_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BACKUP_SECONDS_MAX,
-        )
+        done = self.postgres.run(command, BACKUP_SECONDS_MAX)
         if done.returncode != 0:
-            raise DrillFailed(f"{Path(command[0]).name} failed:\n{done.stderr}")
+            raise DrillFailed(f"{Path(command[0]).name} failed:\n{done.stdout}")
 
 
 @contextlib.asynccontextmanager

@@ -9,10 +9,18 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from service.database.session import Pool, create_pool
 from tests.support.delivering import CONFIG, TOPICS, Drop
 from tests.support.process import Site
 from tests.support.topics import create_topic
 from tests.support.world import STOP_SECONDS_MAX, World, command
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database_url)
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_zsh_is_told_what_each_command_does(environment: dict[str, str]) -> None
         "_TYPER_COMPLETE_ARGS": "bursar-bridge held ",
     }
     answer = run(environment | asked, "bursar-bridge")
-    assert '"release":"Offer refused, not exportable or' in answer
+    assert '"release":"Let the next run export fines that are' in answer
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,11 @@ def more_partitions(admin: AdminClient, topic: str, count: int) -> None:
     admin.create_partitions([NewPartitions(topic, count)])[topic].result(30)
 
 
+@pytest.mark.fault("delivery-killed")
 @pytest.mark.parametrize(
-    ("passage", "takes_files"), [(1, False), (1, True), (2, True)], ids=["1", "1 taken", "2 taken"]
+    ("passage", "takes_files"),
+    [(1, False), (1, True), (2, True)],
+    ids=["1", "1 taken", "2 taken"],
 )
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_at_any_step_no_batch_is_lost_doubled_or_torn(

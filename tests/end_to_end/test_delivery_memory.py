@@ -85,6 +85,7 @@ async def test_a_batch_published_again_with_other_content_is_refused(
     drop.check_holds(*ours)
 
 
+@pytest.mark.fault("delivery-killed")
 @on("drop", [FOLDER], indirect=True)
 @on("point", POINTS)
 async def test_killed_at_any_step_no_number_gets_a_second_name(drop: Drop, point: str) -> None:

@@ -3,32 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import pytest
-from confluent_kafka.admin import AdminClient
-
-from service.kafka.topics import LARGE_BYTES
 from tests.support.delivering import Drop
 from tests.support.sealed import sealed_chain
-from tests.support.topics import create_topic
-
-CONFIG = {"max.message.bytes": str(LARGE_BYTES)}
-
-
-@pytest.fixture
-def drop(
-    bootstrap_servers: str,
-    kafka_admin: AdminClient,
-    topic_prefix: str,
-    group_id: str,
-    tmp_path: Path,
-) -> Drop:
-    for name in ("export-batch.v1", "export-manifest.v1"):
-        create_topic(kafka_admin, topic_prefix + name, 2, CONFIG)
-    folder = tmp_path / "drop"
-    folder.mkdir()
-    return Drop(bootstrap_servers, topic_prefix, group_id, str(folder), folder)
 
 
 async def test_a_profile_that_no_batch_has_is_a_fault_and_loses_nothing(drop: Drop) -> None:

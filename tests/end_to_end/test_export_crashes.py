@@ -78,6 +78,7 @@ def check_numbers(sealed: list[Row]) -> None:
     assert ids == [bursar_id(number) for number in range(NUMBER_MIN, NUMBER_MIN + len(ids))]
 
 
+@pytest.mark.fault("export-killed")
 @pytest.mark.parametrize("point", [*IN_THE_COMMIT, "after_commit"])
 async def test_an_exporter_killed_at_a_step_leaves_whole_batches_and_the_next_one_goes_on(
     alone: Site, path: WritePath, point: str
@@ -99,6 +100,7 @@ async def test_an_exporter_killed_at_a_step_leaves_whole_batches_and_the_next_on
     assert await path.value("SELECT sum(transferred)::bigint FROM account") == 50 * 100
 
 
+@pytest.mark.fault("two-exporters")
 async def test_two_exporters_and_one_that_is_killed_share_a_run(
     alone: Site, path: WritePath
 ) -> None:
@@ -117,6 +119,7 @@ async def test_two_exporters_and_one_that_is_killed_share_a_run(
 STEPS = ("export_selected", "export_rendered", "export_sealed", "page_acknowledged", "page_deleted")
 
 
+@pytest.mark.fault("kill-at-each-step")
 async def test_a_service_killed_at_each_step_tells_the_topics_everything_in_order(
     site: Site, path: WritePath
 ) -> None:

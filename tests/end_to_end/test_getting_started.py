@@ -39,7 +39,7 @@ async def test_the_page_takes_a_fine_from_its_creation_to_its_payment(
     assert [command for command in commands if command in DONE_BY_THE_TEST] == [*DONE_BY_THE_TEST]
     servers, profiles = services.kafka_bootstrap_servers, reference.example_of_profiles()
     async with (
-        temporary_world(services.database_url, servers, print, tmp_path, profiles) as world,
+        temporary_world(services.database_url, servers, print, tmp_path, profiles, "page") as world,
         running_service(world, print),
     ):
         database = await asyncpg.connect(world.database_url)

@@ -9,7 +9,6 @@ BURSAR_LOAD_EVENTS sets its size, 1 200 unless told.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from random import Random
@@ -17,13 +16,12 @@ from random import Random
 import pytest
 
 from tests.oracle.model import Model
-from tests.oracle.records import Data
 from tests.support.load import Load
 from tests.support.load_audit import audit
 from tests.support.load_events import Event, lines_of, publish, take_all
-from tests.support.load_rules import LUMP_PAYMENTS, RULES, due_fines, export_of, profiles
+from tests.support.load_export import export_all
+from tests.support.load_rules import LUMP_PAYMENTS, profiles
 from tests.support.process import Site
-from tests.support.topics import read_topic
 
 EVENTS = int(os.environ.get("BURSAR_LOAD_EVENTS", "1200"))
 MANY_EVENTS = 100_000
@@ -42,12 +40,12 @@ async def test_a_mixed_load_ends_where_the_model_ends_though_each_process_is_kil
     first = made.first_half(count // 2)
     repeats = take_all(model, first)
     await _through(site, first, 0, "one")
-    manifests = await _export(site, model, [])
+    manifests = await export_all(site, model, [], SECONDS_MAX)
     batches = {name: manifest for name, _, manifest in lines_of(manifests)}
     second = made.second_half(count - count // 2, model, batches)
     repeats += take_all(model, second)
     await _through(site, second, len(first), "two")
-    await _export(site, model, manifests)
+    await export_all(site, model, manifests, SECONDS_MAX)
     await site.stop_all()
     print(f"{len(first) + len(second)} records in {time.monotonic() - started:.1f} s")
     await audit(site, model)
@@ -78,37 +76,6 @@ async def _through(site: Site, events: list[Event], before: int, killed: str) ->
     await site.start(killed)
     await sent
     await site.until_idle(before + len(events), SECONDS_MAX)
-
-
-async def _export(site: Site, model: Model, before: list[Data]) -> list[Data]:
-    """By the command, beside the running processes; they send what it sealed.
-
-    Returns the manifests, which are those behind the manifests of `before`.
-    """
-    await site.command("export", "run", "--all", seconds_max=SECONDS_MAX)
-
-    async def is_sent() -> bool:
-        return (await site.rows("SELECT count(*) AS n FROM outbox"))[0]["n"] == 0
-
-    await site.until(is_sent, SECONDS_MAX)
-    manifests = [each for each in _manifests(site) if each not in before]
-    for institution, profiles_of in RULES.items():
-        for rules in profiles_of:
-            due = due_fines(model, institution, rules)
-            sealed = [each for each in manifests if each["profile"] == rules.profile]
-            assert sorted(name for name, _, _ in lines_of(sealed)) == sorted(due)
-            for manifest in sealed:
-                model.take(export_of(manifest))
-    return manifests
-
-
-def _manifests(site: Site) -> list[Data]:
-    """In the order of each profile's batches."""
-    manifests: list[Data] = [
-        json.loads(record.value or b"")
-        for record in read_topic(site.servers, site.topic("export-manifest.v1"))
-    ]
-    return sorted(manifests, key=lambda each: (each["profile"], each["batch_number"]))
 
 
 def _has_met_everything(model: Model) -> None:

@@ -30,7 +30,7 @@ async def test_the_examples_load_a_batch_and_pay_it(services: Services, tmp_path
     profiles = reference.example_of_profiles()
     servers = services.kafka_bootstrap_servers
     async with (
-        temporary_world(services.database_url, servers, print, tmp_path, profiles) as world,
+        temporary_world(services.database_url, servers, print, tmp_path, profiles, "page") as world,
         running_service(world, print),
     ):
         database = await asyncpg.connect(world.database_url)

@@ -231,7 +231,10 @@ async def test_a_partition_that_is_not_read_is_named_until_it_is(
 async def test_the_client_has_the_names_that_the_intake_uses() -> None:
     """Private ones, of the pinned version."""
     from aiokafka import AIOKafkaConsumer
+    from aiokafka.cluster import ClusterMetadata
     from aiokafka.consumer.fetcher import Fetcher
 
     assert callable(AIOKafkaConsumer.last_poll_timestamp)
     assert "_records" in Fetcher.__init__.__code__.co_names
+    assert ClusterMetadata().unauthorized_topics == set()
+    assert "_client" in AIOKafkaConsumer.__init__.__code__.co_names

@@ -217,6 +217,7 @@ async def run_through(site: Site, load: Load, *, kills: bool) -> None:
         pytest.param(True, id="each_process_killed_once"),
     ],
 )
+@pytest.mark.fault("repeats-and-replay")
 async def test_the_books_are_those_of_plain_sums(site: Site, kills: bool) -> None:
     load = Load(EVENTS)
     await run_through(site, load, kills=kills)

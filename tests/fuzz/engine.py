@@ -23,7 +23,7 @@ KEPT_MAX = 4_000
 SERVICE = "/service/"
 
 Edge = tuple[CodeType, int, int]
-Trace = Callable[[FrameType, str, Any], Any]  # as the interpreter wants it
+Trace = Callable[[FrameType, str, object], Any]  # as the interpreter wants it
 
 
 class Target(Protocol):
@@ -133,7 +133,7 @@ def _edges() -> Iterator[set[Edge]]:
     def local_of(frame: FrameType) -> Trace:
         last = 0
 
-        def local(_: FrameType, event: str, __: Any) -> Trace:
+        def local(_: FrameType, event: str, __: object) -> Trace:
             nonlocal last
             if event == "line":
                 edges.add((frame.f_code, last, frame.f_lineno))
@@ -142,7 +142,7 @@ def _edges() -> Iterator[set[Edge]]:
 
         return local
 
-    def begin(frame: FrameType, _: str, __: Any) -> Trace | None:
+    def begin(frame: FrameType, _: str, __: object) -> Trace | None:
         return local_of(frame) if SERVICE in frame.f_code.co_filename else None
 
     before = sys.gettrace()

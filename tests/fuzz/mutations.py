@@ -116,7 +116,7 @@ def _changed(random: Random, value: object) -> object:
 
 def _another(random: Random, value: object) -> object:
     if isinstance(value, str) and random.random() < 0.5:
-        text = value.encode()
+        text = value.encode(errors="surrogatepass")
         changed = random.choice((_put_canary, _put_token, _delete, _repeat))(random, text, [text])
         return changed.decode(errors="replace")
     others: tuple[object, ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.breaker import EVERY, BadCount, Decided, StopKey, count_bad
+from service.core.breaker import EVERY, REMEMBERED_MAX, BadCount, Decided, StopKey, count_bad
 from service.core.words import Reason
 from tests.oracle.stops import Given, outcomes
 
@@ -25,8 +25,9 @@ HISTORIES = st.lists(RECORDS, max_size=40)
 class Intake:
     """Decides polls as the write path does, with the rule of the service."""
 
-    def __init__(self, bad_max: int) -> None:
+    def __init__(self, bad_max: int, remembered_max: int = REMEMBERED_MAX) -> None:
         self._bad_max = bad_max
+        self._remembered_max = remembered_max
         self._counts: dict[StopKey, BadCount] = {}
         self._stopped: set[StopKey] = set()
 
@@ -34,7 +35,8 @@ class Intake:
         """What becomes of the records; the part behind a stop is decided by itself."""
         outcomes = [self._outcome(record) for record in records]
         decided = [n for n, outcome in enumerate(outcomes) if outcome == "decided"]
-        result = count_bad(self._counts, [_decided(records[n]) for n in decided], self._bad_max)
+        known = [_decided(records[n]) for n in decided]
+        result = count_bad(self._counts, known, self._bad_max, self._remembered_max)
         self._counts.update(result.changed)
         if result.stop is None:
             return outcomes
@@ -66,6 +68,15 @@ def test_2_stops_are_those_of_the_oracle_however_the_records_are_cut_into_polls(
         result += intake.poll(history[place : place + size])
         place += size
     assert result == outcomes(history, bad_max)
+
+
+@given(HISTORIES, st.integers(1, 6), st.integers(0, 2), st.integers(1, 7))
+def test_2_what_is_forgotten_does_not_depend_on_how_the_records_are_cut(
+    history: list[Given], bad_max: int, remembered_max: int, size: int
+) -> None:
+    whole, cut = Intake(bad_max, remembered_max), Intake(bad_max, remembered_max)
+    polls = [history[place : place + size] for place in range(0, len(history), size)]
+    assert [outcome for poll in polls for outcome in cut.poll(poll)] == whole.poll(history)
 
 
 @given(HISTORIES, st.integers(1, 6), st.sampled_from(["101", "102"]))

@@ -77,9 +77,16 @@ class InPlaceSession:
     def _change(self, code: CodeType) -> None:
         for changed in _all_codes(code):
             for function in self.functions[_key(changed)]:
-                function.__code__ = changed
+                function.__code__ = fitting(changed, function)
         for cached in self.caches:
             cached.cache_clear()
+
+
+def fitting(code: CodeType, function: FunctionType) -> CodeType:
+    """The code as the function can have it: a mutant may lack the only use of a variable that the
+    function closes over, such as `super()`.
+    """
+    return code if code.co_freevars else code.replace(co_freevars=function.__code__.co_freevars)
 
 
 def _key(code: CodeType) -> FunctionKey:

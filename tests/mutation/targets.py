@@ -23,6 +23,7 @@ RULES = (
     *_files("tests/unit/test_rules_*.py", but=MATRIX),
     "tests/unit/test_operator_rules.py",
     "tests/unit/test_rejection_details.py",
+    "tests/unit/test_stored_words.py",
     "tests/unit/test_workspace.py",
     *IDS,
 )
@@ -49,7 +50,6 @@ PROFILES = (
 PAGES = (
     "tests/structure/test_reference_pages.py",
     "tests/unit/test_outcome_words.py",
-    "tests/unit/test_stored_words.py",
 )
 CONTRACTS = _files("tests/contracts/test_*.py")
 LAWS = _files("tests/laws/test_*.py")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from service.core.events import (
     BursarPayment,
@@ -22,6 +22,7 @@ from tests.oracle import texts
 from tests.oracle.sums import DECIMALS
 
 Data = Mapping[str, Any]
+Lines = Sequence[Mapping[str, str]]  # the ids of refused lines and the reasons
 
 SNAPSHOT = ("name", "user_group", "identifiers")
 _TIME = datetime(2026, 9, 1, tzinfo=UTC)  # no rule of the oracle depends on these times
@@ -88,7 +89,7 @@ def _bursar_payment(data: Data) -> BursarPayment:
 
 
 def _export_response(data: Data) -> ExportResponse:
-    lines = texts.content(data.get("refused_lines", []))
+    lines = cast(Lines, texts.content(data.get("refused_lines", [])))
     return ExportResponse(
         _key(data, "response_id"),
         _digest(data),
@@ -97,7 +98,6 @@ def _export_response(data: Data) -> ExportResponse:
         ResponseOutcome(data["outcome"]),
         data.get("reason"),
         tuple((line["bursar_transaction_id"], line["reason"]) for line in lines),
-        None,
         None,
         _TIME,
     )

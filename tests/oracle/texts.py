@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 from unicodedata import category, normalize
 
 NAME, TITLE, COMMENT, REASON = 300, 1_000, 2_000, 500
@@ -31,7 +31,7 @@ def cleaned(text: str, characters_max: int) -> str:
     return "".join(out[:characters_max]).strip(" ")
 
 
-def content(data: Any) -> Any:
+def content(data: object) -> object:
     """The members of a record, at any depth, as two records are compared."""
     if isinstance(data, list):
         return [content(each) for each in data]
@@ -46,9 +46,9 @@ def line_id(digits: str | None) -> str | None:
     return None if digits is None else str(int(digits))
 
 
-def _member(name: str, member: Any) -> Any:
+def _member(name: str, member: object) -> object:
     if name == "bursar_transaction_id":
-        return line_id(member)
+        return line_id(cast("str | None", member))  # by the schema
     if name not in CAPS or not isinstance(member, str):
         return content(member)
     text = cleaned(member, CAPS[name])

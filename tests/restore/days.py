@@ -12,6 +12,7 @@ from tests.support.inputs import ABSENT
 from tests.support.installation import institution, profile
 from tests.support.restoring import LOST
 from tests.support.restoring import fine as fine_numbered
+from tests.support.write_path import member_of
 
 OTHER = "6051"
 LATE_FEE = "LATE_FEE"
@@ -24,12 +25,13 @@ PROFILES = (
     + profile("other", institution=OTHER, fine_types=FINES)
 )
 WHY = "no such student"
+ITEM = "L-item"  # the loan of two fines
 
 
 def fine(name: str, kind: str = "OVERDUEFINE", home: str = "6050") -> Mapping[str, object]:
     """A fine of a patron of its own, who has the same ids in both institutions."""
     made = fine_numbered(1, kind)
-    patron = {**dict(made["patron"]), "patron_id": f"P-{name}"}  # type: ignore[call-overload]
+    patron = {**member_of(made, "patron"), "patron_id": f"P-{name}"}
     return {
         **made,
         "institution_id": home,
@@ -37,6 +39,12 @@ def fine(name: str, kind: str = "OVERDUEFINE", home: str = "6050") -> Mapping[st
         "loan_id": f"L-{name}",
         "patron": patron,
     }
+
+
+def lost_item(name: str) -> Mapping[str, object]:
+    """One of several fines for the same lost item, and so for the same loan."""
+    patron = member_of(fine("item"), "patron")
+    return {**fine(name, LOST), "loan_id": ITEM, "patron": patron}
 
 
 def change(name: str, kind: str, amount: object = ABSENT, number: int = 1) -> Mapping[str, object]:
@@ -95,12 +103,18 @@ async def before_the_backup(world: World) -> None:
     names = ("paid", "waived", "adjusted", "disputed", "back", "desk", "early", "whole")
     world.send("fine-created.v1", *map(fine, names))
     world.send("fine-created.v1", fine("whole", home=OTHER), fine("fee", LATE_FEE))
+    world.send("fine-created.v1", lost_item("item-2"))
 
 
 async def a_day_of_changes_and_answers(world: World) -> None:
     """Fines are paid in part, waived in part, adjusted and disputed, and then exported by three
     profiles; what follows comes in an order that counts.
     """
+    # Read again, this makes the fine as it was exported before the other one of its loan is known,
+    # which is the one that has closed the loan.
+    world.send("fine-changed.v1", change("item-2", "paid", "10.00"))
+    await world.idle()
+    world.send("fine-created.v1", lost_item("item-1"))
     world.send("fine-created.v1", fine("new"), fine("lost", LOST), fine("gone", LOST, OTHER))
     world.send("fine-created.v1", fine("more", LATE_FEE), fine("new", home=OTHER))
     world.send(

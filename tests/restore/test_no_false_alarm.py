@@ -8,10 +8,10 @@ from itertools import cycle, islice
 
 import pytest
 
-from service.database.session import create_pool
+from service.database.session import Connection, create_pool
 from service.kafka.topics import OUTPUTS
-from service.restore.check import RestoreCheck, Scope
-from service.restore.findings import FindingKind
+from service.restore.check import Answer, RestoreCheck, Scope
+from service.restore.findings import CannotAsk, FindingKind
 from service.settings.access import KafkaAccess
 from tests.restore.test_older_database import commands_of
 from tests.restore.variants import World
@@ -52,12 +52,24 @@ def exports_all_the_time(world: World) -> None:
     world.site.settings = {**world.site.settings, **quick}
 
 
-async def killed_again_and_again(world: World, points: list[str]) -> None:
-    """At each point in turn, with work at hand, and then to the end."""
+def work_by_single_records(world: World) -> None:
+    """A poll, a page of the relay and a batch have one fine each."""
+    single = {"BURSAR_POLL_RECORDS_MAX": "1", "BURSAR_RELAY_PAGE_ROWS_MAX": "1"}
+    world.site.settings = {**world.site.settings, **single}
+    world.site.write_profiles(PROFILE + "fines_max = 1\ninterval_seconds = 1\n")
+
+
+async def killed_again_and_again(world: World, points: list[str], passage: int = 1) -> None:
+    """At each point in turn, when it is passed for the `passage`-th time, with work at hand, and
+    then to the end.
+    """
     exports_all_the_time(world)
+    if passage > 1:
+        work_by_single_records(world)
     for number, point in enumerate(points):
-        world.send("fine-created.v1", fine(number))
-        world.site.settings = {**world.site.settings, "CRASH_AT": f"{point}:1"}
+        for each in range(passage):
+            world.send("fine-created.v1", fine(number * passage + each))
+        world.site.settings = {**world.site.settings, "CRASH_AT": f"{point}:{passage}"}
         await world.site.start()
         process = world.site.take_over()
         async with asyncio.timeout(SECONDS_MAX):
@@ -65,11 +77,14 @@ async def killed_again_and_again(world: World, points: list[str]) -> None:
         await remove_members(world.site.servers, world.site.group)
     world.site.settings = {**world.site.settings, "CRASH_AT": ""}
     await world.works(world.idle)
-    await check_ledger(world, len(points))
+    await check_ledger(world, len(points) * passage)
 
 
-async def test_killed_at_each_step_it_starts_again(world: World) -> None:
-    await killed_again_and_again(world, list(POINTS))
+@pytest.mark.fault("kill-at-each-step")
+@pytest.mark.parametrize("passage", [1, 2])
+async def test_killed_at_each_step_it_starts_again(world: World, passage: int) -> None:
+    """When it takes the step for the first time after its start, and for the second time."""
+    await killed_again_and_again(world, list(POINTS), passage)
 
 
 @pytest.mark.slow
@@ -190,14 +205,25 @@ async def test_the_same_numbers_with_other_content_are_not_known(world: World) -
             ):  # they refuse what is tried here
                 await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             await connection.execute(change)
-            answer = await check.ask(connection)
+            answer = await answer_of(check, connection)
             await reversal.rollback()
             assert {finding.kind for finding in answer.findings} == {FindingKind.UNKNOWN_RECORD}, (
                 change
             )
-        assert (await check.ask(connection)).findings == ()
+        assert (await answer_of(check, connection)).findings == ()
 
 
+async def answer_of(check: RestoreCheck, connection: Connection) -> Answer:
+    """Asks again if the brokers do not tell, as the service does: the client's coordinator can fail
+    by an assertion of its own.
+    """
+    try:
+        return await check.ask(connection)
+    except CannotAsk:
+        return await check.ask(connection)
+
+
+@pytest.mark.fault("commits-in-doubt-at-a-start")
 async def test_commits_in_doubt_stop_nobody(world: World) -> None:
     """They are committed, and the process never learns of it."""
     await world.site.command("migrate")

@@ -33,7 +33,6 @@ from tests.support.restoring import (
     start_and_end,
     state_of,
 )
-from tests.support.topics import delete_records, end_offsets, read_topic
 
 KILLED = 137
 POINTS = ("recovery_begun", "batch_adopted", "accounts_raised", "marks_stored", "group_set_back")
@@ -108,6 +107,7 @@ async def check_readers(world: World) -> None:
     assert {key: (place[1], balance) for key, (place, balance) in latest.items()} == accounts
 
 
+@pytest.mark.fault("restored-backup")
 async def test_after_a_day_of_everything_it_goes_on_above_all_that_was_published(
     world: World,
 ) -> None:
@@ -234,28 +234,6 @@ async def test_the_same_backup_is_recovered_from_twice(world: World) -> None:
     await world.works(world.exports_more)
     async with connected(world.site.database_url) as connection:
         assert await connection.fetchval("SELECT min(epoch) FROM account") == 3
-
-
-@pytest.mark.slow
-async def test_a_batch_whose_bytes_were_never_published_is_printed_again(world: World) -> None:
-    await only_exports_since_the_backup(world)
-    lost, topic = world.backups.names[-1], world.site.topic("export-batch.v1")
-    (before,) = await asyncio.to_thread(read_topic, world.site.servers, topic)
-    ends = await asyncio.to_thread(end_offsets, world.site.servers, topic)
-    await asyncio.to_thread(delete_records, world.admin, topic, ends)
-    await recover(world)
-
-    async def is_printed() -> bool:
-        rows = await world.site.rows("SELECT FROM adopted_batch WHERE document = 'rendered'")
-        return bool(rows)
-
-    async def work() -> None:
-        await world.site.until(is_printed, SECONDS_MAX)
-
-    await world.works(work)
-    await check_recovered(world, lost)
-    (after,) = await asyncio.to_thread(read_topic, world.site.servers, topic)
-    assert (after.key, after.value, after.headers) == (before.key, before.value, before.headers)
 
 
 @pytest.mark.slow

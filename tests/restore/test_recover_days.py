@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.restore.days import a_lost_day, export_all, line_of, meanwhile
-from tests.restore.test_recover import check_agrees, check_recovered, reads_again, recover
+from tests.restore.days import ITEM, a_lost_day, export_all, line_of, meanwhile
+from tests.restore.test_recover import (
+    check_agrees,
+    check_recovered,
+    killed_at,
+    reads_again,
+    recover,
+)
 from tests.restore.variants import World
+from tests.support.topics import read_topic
 
 BILLED = """
 SELECT institution_id, fine_id FROM export_line
@@ -16,7 +25,7 @@ SELECT institution_id, fine_id FROM export_line
 
 async def test_a_day_of_three_profiles_is_read_again_as_it_was(world: World) -> None:
     """Among it: fines that were paid in part, waived, adjusted and disputed before their export; a
-    payment at the desk after a refusal; a refusal of what was paid.
+    payment at the desk after a refusal; a refusal of what was paid; a loan with two lost fines.
     """
     await a_lost_day(world)
     lost = world.backups.names[-1]
@@ -27,6 +36,23 @@ async def test_a_day_of_three_profiles_is_read_again_as_it_was(world: World) -> 
     assert await world.site.rows("SELECT DISTINCT profile FROM adopted_batch ORDER BY 1") == [
         {"profile": name} for name in ("bursar", "fees", "other")
     ]
+    closed = read_topic(world.site.servers, world.site.topic("loan-closed.v1"))
+    events = [json.loads(record.value or b"") for record in closed]
+    of_item = {(each["fine_id"], each["closed_at"]) for each in events if each["loan_id"] == ITEM}
+    assert [name for name, _ in of_item] == ["F-item-1"]
+
+
+@pytest.mark.slow
+async def test_killed_between_batches_it_adopts_each_of_them_once(world: World) -> None:
+    await a_lost_day(world)
+    lost = world.backups.names[-1]
+    for adopted in (1, 2, 3):
+        await killed_at(world, "batch_adopted")
+        (row,) = await world.site.rows("SELECT count(*) AS batches FROM adopted_batch")
+        assert row["batches"] == adopted
+    await recover(world)
+    await reads_again(world)
+    await check_recovered(world, lost, late_changes=2)
 
 
 @pytest.mark.slow

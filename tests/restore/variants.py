@@ -238,7 +238,6 @@ VARIANTS: tuple[Variant, ...] = (
     only_a_decision_since_the_backup,
     an_empty_database_beside_old_topics,
     output_records_expired_by_retention,
-    an_output_topic_that_cannot_be_read,
     a_failover_that_lost_commits,
     exchanged_under_a_running_service_with_exports_alone,
     exchanged_under_a_running_service_with_inputs,

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import sys
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from typing import NoReturn
-
-import structlog
 
 from tests.simulator.controls import PROTECTIONS
 from tests.simulator.databases import template
+from tests.simulator.quiet import be_quiet
 from tests.simulator.run import EVENTS, Outcome, Way, simulate
 from tests.support.services import Needed, local
 
@@ -28,7 +24,7 @@ TRACE_LINES = 40
 
 def main() -> int:
     arguments = _arguments()
-    _be_quiet()
+    be_quiet()
     with _postgres() as url, template(url) as name:
         return _run(arguments, url, name)
 
@@ -79,7 +75,7 @@ def _outcomes(
             if time.monotonic() < deadline:
                 yield run(seed)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _be_quiet) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), be_quiet) as pool:
         for first in range(0, len(seeds), jobs * 4):
             yield from pool.map(run, seeds[first : first + jobs * 4])
             if time.monotonic() > deadline:
@@ -93,19 +89,6 @@ def _explain(outcome: Outcome, way: Way) -> None:
     if way.without:
         options += f" --without {' '.join(way.without)}"
     print(f"again, exactly: python -m tests.simulator {options} --trace", flush=True)
-
-
-def _be_quiet() -> None:
-    """What the service logs of its troubles is not of interest."""
-    logging.disable(logging.CRITICAL)
-    structlog.configure(processors=[_drop])
-    # Of a simulation that failed, tasks are left that nobody runs to their end.
-    sys.unraisablehook = lambda _: None
-    warnings.simplefilter("ignore")
-
-
-def _drop(*_: object) -> NoReturn:
-    raise structlog.DropEvent
 
 
 def _arguments() -> argparse.Namespace:

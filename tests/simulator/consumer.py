@@ -33,10 +33,9 @@ class SimulatedConsumer:
     and calls the listener.
     """
 
-    def __init__(self, cluster: Cluster, actor: Actor, group_id: str | None = None) -> None:
+    def __init__(self, cluster: Cluster, actor: Actor) -> None:
         self._cluster = cluster
         self.actor = actor
-        self._has_group = group_id is not None
         self.name = f"{actor.name}-{next(cluster.consumers)}"
         self.subscribed: frozenset[str] = frozenset()
         self._listener: ConsumerRebalanceListener | None = None
@@ -185,6 +184,7 @@ class SimulatedConsumer:
     def seek(self, at: TopicPartition, offset: int) -> None:
         self._require(at)
         self._positions[at] = offset
+        self._cluster.wake()
 
     def pause(self, *partitions: TopicPartition) -> None:
         for at in partitions:
@@ -198,8 +198,12 @@ class SimulatedConsumer:
         if partitions:
             self._cluster.wake()
 
-    async def position(self, at: TopicPartition) -> int | None:
-        return self._positions[at]
+    async def position(self, at: TopicPartition) -> int:
+        while True:  # as the client, which waits for the offset of the group, or for a seek
+            self._require(at)
+            if (position := self._positions[at]) is not None:
+                return position
+            await self._cluster.something_new()
 
     def last_poll_timestamp(self, at: TopicPartition) -> int | None:
         return self._polled_ms.get(at)
@@ -274,10 +278,11 @@ def _record(at: TopicPartition, offset: int, stored: Stored) -> ConsumerRecord[b
 
 
 class _Client:
-    """What the restore check uses of the client inside a consumer."""
+    """What the service uses of the client inside a consumer."""
 
     def __init__(self, consumer: SimulatedConsumer) -> None:
         self._consumer = consumer
+        self.cluster = SimpleNamespace(unauthorized_topics=frozenset())
 
     def get_random_node(self) -> int:
         return 0

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator
 from unittest import mock
 
+from service.core import breaker
 from service.database.session import statements
 from service.relay.outbox import Outbox, Row
 
@@ -27,7 +28,8 @@ _CHANGES = {
     "lease": ("outbox", "renew_lease", {"AND fence = $2": "AND $2::bigint IS NOT NULL"}),
 }
 ACKNOWLEDGEMENT = "acknowledgement"
-PROTECTIONS = (*_CHANGES, ACKNOWLEDGEMENT)
+BREAKER = "breaker"
+PROTECTIONS = (*_CHANGES, ACKNOWLEDGEMENT, BREAKER)
 
 
 def rewrite_without(protections: Collection[str]) -> Rewrite:
@@ -46,17 +48,26 @@ def rewrite_without(protections: Collection[str]) -> Rewrite:
 
 @contextlib.contextmanager
 def methods_without(protections: Collection[str]) -> Iterator[None]:
-    """Without `acknowledgement`, records leave the outbox as soon as they are read."""
-    if ACKNOWLEDGEMENT not in protections:
+    """Without `acknowledgement`, records leave the outbox as soon as they are read. Without
+    `breaker`, no number of bad records stops a topic.
+    """
+    with contextlib.ExitStack() as stack:
+        if ACKNOWLEDGEMENT in protections:
+            stack.enter_context(mock.patch.object(Outbox, "page", _page_that_deletes))
+        if BREAKER in protections:
+            stack.enter_context(mock.patch.object(breaker, "_stop", _never))
         yield
-        return
-    page = Outbox.page
 
-    async def page_that_deletes(outbox: Outbox, *bounds: object) -> list[Row]:
-        rows = await page(outbox, *bounds)  # type: ignore[arg-type]
-        async with outbox._guard.pool.acquire() as connection:
-            await connection.execute(statements("outbox")["delete"], [row.id for row in rows])
-        return rows
 
-    with mock.patch.object(Outbox, "page", page_that_deletes):
-        yield
+_PAGE = Outbox.page
+
+
+async def _page_that_deletes(outbox: Outbox, *bounds: object) -> list[Row]:
+    rows = await _PAGE(outbox, *bounds)  # type: ignore[arg-type]
+    async with outbox._guard.pool.acquire() as connection:
+        await connection.execute(statements("outbox")["delete"], [row.id for row in rows])
+    return rows
+
+
+def _never(*_: object) -> None:
+    return None

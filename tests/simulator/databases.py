@@ -14,9 +14,13 @@ from tests.simulator.control import Control
 
 # The server's own functions stand behind these in the search path. The time is in a sequence,
 # because what is done to a sequence is seen at once and never rolled back. Limits of locks and
-# statements count the time of the world outside, so they are not set.
+# statements count the time of the world outside, so they are not set. When a backup comes back, its
+# rows are put into the tables that are there; the server seems to be another one then.
 SIMULATED = """
 CREATE SEQUENCE simulated_clock;
+CREATE SEQUENCE simulated_start;
+CREATE FUNCTION pg_postmaster_start_time() RETURNS timestamptz STABLE LANGUAGE sql AS
+$$ SELECT to_timestamp(last_value) FROM simulated_start $$;
 CREATE FUNCTION clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS
 $$ SELECT to_timestamp(0) + last_value * interval '1 microsecond' FROM simulated_clock $$;
 CREATE FUNCTION now() RETURNS timestamptz VOLATILE LANGUAGE sql AS
@@ -24,6 +28,15 @@ $$ SELECT clock_timestamp() $$;
 CREATE FUNCTION set_config(text, text, boolean) RETURNS text VOLATILE LANGUAGE sql AS
 $$ SELECT $2 $$;
 """
+# A column's default names the server's own function, whatever the search path says later.
+DEFAULTS = """
+SELECT format(
+    'ALTER TABLE %I ALTER COLUMN %I SET DEFAULT public.clock_timestamp();', table_name, column_name
+) AS statement
+FROM information_schema.columns
+WHERE table_schema = 'public' AND column_default = 'clock_timestamp()'
+"""
+START_SERVER = "SELECT setval('simulated_start', last_value + 1) FROM simulated_start"
 CLOCK_WORDS = ("clock_timestamp()", "now()")
 
 
@@ -49,7 +62,9 @@ def template(url: str) -> Iterator[str]:
 def _prepare(url: str) -> None:
     asyncio.run(migrate(url))
     control = Control(url)
-    control.execute(SIMULATED)
+    statements = [str(row["statement"]) for row in control.rows(DEFAULTS)]
+    assert statements, "no column has the time as its default"
+    control.execute(SIMULATED + "\n".join(statements))
     control.close()
 
 

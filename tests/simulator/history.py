@@ -48,7 +48,8 @@ class FewPatrons(Load):
     ) -> list[Event]:
         """The second half; or another first one, as long as too little was exported."""
         of_sums = {str(fine["fine_id"]) for fines in self._sums for fine in fines}
-        if all(fine_id in of_sums for _, fine_id in model.live_lines()):
+        exported = self._facts.keys() & model.live_lines().keys()
+        if all(fine_id in of_sums for _, fine_id in exported):
             return self.first_half(count)
         return self.second_half(count, model, batches)
 
@@ -66,11 +67,14 @@ class Step:
 
 @dataclass(slots=True)
 class History:
-    """The records that were published, by their places, and the commits in their order."""
+    """The records that were published, by their places, and the commits in their order; `resumed`
+    are topics that were stopped, each with the number of commits before it was resumed.
+    """
 
     cluster: Cluster
     events: dict[Place, Event] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    resumed: list[tuple[int, str]] = field(default_factory=list)
 
     def publish(self, event: Event) -> None:
         """Publishes a record, at times again: a producer may send twice."""

@@ -35,6 +35,7 @@ from tests.simulator.process import Process, close
 PREFIX = "library."
 SESSION_SECONDS = 6
 SWEEP_SECONDS = 8
+BAD_MAX = 12  # bad records in a row; more than those of a load have ever been
 IDLE_SECONDS_MAX = 5  # of a session in a transaction
 PAUSES = RelayPauses(lease_retry_ms=4_000, status_seconds=30)
 Place = tuple[str, int, int]
@@ -67,13 +68,18 @@ class Instance(Process):
     """A process of the service. `runs` are the profiles of which runs are asked for."""
 
     profiles: Profiles = NO_PROFILES
-    intake: Followed | None = None
+    intakes: tuple[Followed, ...] = ()
     runs: asyncio.Queue[Profile] = field(default_factory=asyncio.Queue)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The records of the latest polls, in their order."""
+        return tuple(place for intake in self.intakes for place in intake.places)
 
     @property
     def has_poll_in_hand(self) -> bool:
         """Whether the intake is at work on a poll, and has not moved its offsets so far."""
-        if self.intake is None or not self.intake.is_applying:
+        if not any(intake.is_applying for intake in self.intakes):
             return False
         return not any(session.open.advances for session in self.link.sessions)
 
@@ -91,8 +97,12 @@ class Instance(Process):
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(close, pool.close)
             guard = new_guard(self.settings, pool)
-            opening = lambda: unless_set(guard.open(WRITERS), self.stop)  # noqa: E731
-            await until_available(self.stop, opening, UNAVAILABLE, _ignore)
+            await until_available(
+                self.stop,
+                lambda: unless_set(guard.open(WRITERS), self.stop),
+                UNAVAILABLE,
+                _ignore,
+            )
             if not self.stop.is_set():
                 stack.push_async_callback(close, guard.close)
                 stages = self._stages(pool, guard)
@@ -106,8 +116,9 @@ class Instance(Process):
             writer, counting = guard.writer(part), TallyInMetrics(metrics)
             return new_applier(settings, writer, relay.wake, counting, self.profiles)
 
-        self.intake = Followed(applier("intake"))
-        intake = new_intake(settings, guard, self.intake, metrics)
+        appliers = Followed(applier("intake")), Followed(applier("intake_beside"))
+        self.intakes = appliers
+        intake = new_intake(settings, guard, appliers, metrics)
         topics = ExportTopics(
             f"{settings.topic_prefix}export-batch.v1", f"{settings.topic_prefix}export-manifest.v1"
         )
@@ -165,6 +176,7 @@ def settings_for(url: str, random: Random) -> Settings:
             "kafka_metadata_max_age_ms": 1_000,
             "poll_records_max": random.choice((3, 8, 30)),
             "poll_wait_ms": 1_000,
+            "bad_records_in_a_row_max": BAD_MAX,
             "relay_idle_ms": 4_000,
             "database_connections_max": 4,
             "relay_page_rows_max": random.choice((2, 20)),

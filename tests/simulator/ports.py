@@ -21,8 +21,8 @@ from tests.simulator.world import World
 def ports(world: World) -> Iterator[None]:
     """Inside the block, the clients of the service are simulated, and so are time and chance."""
 
-    def consumer(*, group_id: str | None = None, **_: object) -> SimulatedConsumer:
-        return SimulatedConsumer(world.cluster, CURRENT.get(), group_id)
+    def consumer(**_: object) -> SimulatedConsumer:
+        return SimulatedConsumer(world.cluster, CURRENT.get())
 
     def producer(**_: object) -> SimulatedProducer:
         return SimulatedProducer(world.cluster, CURRENT.get())

@@ -16,7 +16,9 @@ CLOSE_SECONDS_MAX = 2
 
 @dataclass(eq=False, slots=True)
 class Process:
-    """A process from its start to its end. `problem` is what it has ended with."""
+    """A process from its start to its end. `problem` is what it has ended with; `was_ended`,
+    whether it was killed or told to stop.
+    """
 
     actor: Actor
     link: Link
@@ -25,6 +27,7 @@ class Process:
     is_up: bool = False
     problem: BaseException | None = None
     has_ended: bool = False
+    was_ended: bool = False
 
     async def run(self) -> None:
         """Runs to its end. Keeps the error with which a process would end."""

@@ -19,6 +19,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     OutOfOrderSequenceNumber,
+    RequestTimedOutError,
     TopicAuthorizationFailedError,
 )
 from aiokafka.structs import RecordMetadata
@@ -113,6 +114,7 @@ class SimulatedProducer:
             await cluster.pause(random.uniform(0, DELAY_SECONDS_MAX))
             await cluster.scheduler.turn(cluster.wire, f"{label}, late")
         if wire_number != cluster.wire_number:
+            self._fail(at, future, RequestTimedOutError())
             return
         if self._is_gone and random.random() >= ARRIVES_LATE:
             return

@@ -18,6 +18,7 @@ from tests.simulator.judge import all_due, counts, judge
 from tests.simulator.ports import ports
 from tests.simulator.recovering import recover
 from tests.simulator.sessions import COLLIDES
+from tests.simulator.stops import bad_records, check_stops, resume
 from tests.simulator.world import NAMES, REST_SECONDS_MAX, Noticed, World
 from tests.support.load_events import Event
 
@@ -69,6 +70,7 @@ def simulate(seed: int, url: str, template: str, way: Way) -> Outcome:
             assert not world.restores.is_evident, "the older database was not noticed"
             collisions = [line for line in world.scheduler.trace if line.endswith(COLLIDES)]
             assert collisions == [], "an account was not locked"
+            check_stops(world.history)
             recovered = counts(control, world.restores.count)
             judge(control, world.history)
         except Exception:  # noqa: BLE001 - whatever it is, the seed has brought it up
@@ -97,6 +99,8 @@ async def _live_through(world: World, events: int, exports: asyncio.Task[None]) 
     world.want(*NAMES)
     world.faults.begin()
     await _publish(world, load.first_half(events))
+    if not world.faults.has_restores:
+        await _publish(world, bad_records(world.seed))
     if world.faults.has_restores and not world.restores.has_backup:
         world.restore()
     await _come_to_rest(world)
@@ -120,6 +124,7 @@ async def _live_through(world: World, events: int, exports: asyncio.Task[None]) 
 
 async def _attend(world: World) -> None:
     """What an operator does all the time."""
+    resume(world)
     try:
         world.keep_running()
     except Noticed:
@@ -154,7 +159,7 @@ async def _export_now_and_then(world: World) -> None:
 async def _export_all(world: World) -> None:
     """Until nothing is due: a run may make credits, or close a fine that a credit waits for."""
     for _ in range(RUNS_MAX):
-        if not all_due(world.history.model()):
+        if not all_due(world.control, world.history.model()):
             return
         await _run_all(world)
         await _come_to_rest(world)
@@ -189,4 +194,5 @@ def _abandon(world: World) -> None:
     for process in world.processes:
         process.actor.is_dead = True
         process.link.cut_all()
+    world.backends.close()
     world.loop.close()

@@ -8,7 +8,7 @@ or it never will; the client cannot tell.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
@@ -19,6 +19,7 @@ import asyncpg
 from asyncpg.exceptions import ConnectionDoesNotExistError, LockNotAvailableError
 
 from service.database.session import statements
+from tests.simulator.backends import Backends
 from tests.simulator.control import Control
 from tests.simulator.databases import CLOCK_WORDS, set_clock
 from tests.simulator.scheduler import Actor, Scheduler
@@ -34,6 +35,7 @@ SAVEPOINT_NAME = re.compile(r"__asyncpg_\w+__")  # numbered by the process
 # The server counts these in the time of the world outside.
 LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 NO_LIMITS = dict.fromkeys(LIMITS, "0")
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 
 
 class Ending(Enum):
@@ -87,16 +89,20 @@ class Link:
     ending_of: Callable[[str], Ending]
     committed: Callable[[Actor, Work], None]
     rewrite: Callable[[str], str]
+    backends: Backends
     sessions: list[Session] = field(default_factory=list)
 
     async def connect(self, *arguments: Any, **options: Any) -> Session:
         """In place of asyncpg.connect."""
         await self.scheduler.turn(self.actor, "connect")
         options["connection_class"] = Session
-        options["server_settings"] = {**options["server_settings"], **NO_LIMITS}
+        settings = {**options["server_settings"], **NO_LIMITS, **PLANNED_ONCE}
+        options["server_settings"] = settings
         with self.scheduler.waiting_for_server("connect"):
-            session: Session = await asyncpg.connect(*arguments, **options)
-        session.link = self
+            session = await self.backends.take(Session, settings)
+            if session is None:
+                session = await asyncpg.connect(*arguments, **options)
+        session.link, session.settings = self, settings
         self.sessions.append(session)
         return session
 
@@ -104,7 +110,7 @@ class Link:
         self,
         session: Session,
         query: str,
-        arguments: Sequence[Any],
+        arguments: Sequence[object],
         call: Callable[[], Awaitable[R]],
     ) -> R:
         """Runs a statement in its turn; raises what a client sees of a lost connection."""
@@ -117,17 +123,21 @@ class Link:
         pid = session.get_server_pid()
         descriptor = session.descriptor
         with self.scheduler.waiting_for_server(f"{self.actor.name}: {label}", pid, descriptor):
-            if any(word in query for word in CLOCK_WORDS) and self.scheduler.clock.has_moved():
-                await session.set_clock(set_clock(self.scheduler.clock))
+            session.is_asking = True
             try:
+                if any(word in query for word in CLOCK_WORDS) and self.scheduler.clock.has_moved():
+                    await session.set_clock(set_clock(self.scheduler.clock))
                 result = await call()
-            except asyncpg.QueryCanceledError as problem:
-                raise LockNotAvailableError("canceling statement due to lock timeout") from problem
             except asyncpg.PostgresError as problem:
+                session.is_asking = False
+                if isinstance(problem, asyncpg.QueryCanceledError):
+                    text = "canceling statement due to lock timeout"
+                    raise LockNotAvailableError(text) from problem
                 if getattr(problem, "constraint_name", None) == NUMBERED_ONCE:
                     self.scheduler.note(f"  {label}{COLLIDES}")
                 self._end_transaction(session)
                 raise
+        session.is_asking = False
         self._note(session, query, arguments)
         if ending is Ending.CUT_AFTER:
             self._cut(session, label, "after")
@@ -147,10 +157,11 @@ class Link:
             if session.is_in_transaction() and session.get_server_pid() not in locked_out:
                 session.terminate()
 
-    def ended(self, session: Session, pid: int) -> None:
-        """Called when the client has left a session."""
+    def ended(self, session: Session, pid: int, *, is_free: bool) -> None:
+        """Called when the client has left a session; its transaction has ended if it `is_free`."""
         self.sessions.remove(session)
-        self.control.end_backend(pid)
+        if not is_free:
+            self.control.end_backend(pid)
         self.scheduler.locks_may_be_free()
 
     def _cut(self, session: Session, label: str, when: str) -> None:
@@ -189,11 +200,15 @@ class Session(_Driver):  # type: ignore[misc]
     """A session of an instance. Everything that it asks of the server passes one of these."""
 
     link: Link
+    settings: Mapping[str, str]
     open: Work
+    is_asking: bool  # until a statement is answered
+    _protocol: Any
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self.open = Work()
+        self.is_asking = False
 
     @property
     def descriptor(self) -> int | None:
@@ -205,7 +220,7 @@ class Session(_Driver):  # type: ignore[misc]
         """Runs the statement in the turn of another."""
         await super().execute(query)
 
-    async def execute(self, query: str, *arguments: Any, timeout: float | None = None) -> Any:
+    async def execute(self, query: str, *arguments: object, timeout: float | None = None) -> object:
         if arguments:
             return await super().execute(query, *arguments, timeout=timeout)
         if query == self.get_reset_query():
@@ -213,17 +228,19 @@ class Session(_Driver):  # type: ignore[misc]
         call = super().execute
         return await self.link.run(self, query, (), lambda: call(query, timeout=timeout))
 
-    async def _execute(self, query: str, arguments: Any, *rest: Any, **options: Any) -> Any:
+    async def _execute(
+        self, query: str, arguments: Sequence[object], *rest: object, **options: object
+    ) -> object:
         call, text = super()._execute, self.link.rewrite(query)
         return await self.link.run(
             self, query, arguments, lambda: call(text, arguments, *rest, **options)
         )
 
-    async def _executemany(self, query: str, *rest: Any, **options: Any) -> Any:
+    async def _executemany(self, query: str, *rest: object, **options: object) -> object:
         call = super()._executemany
         return await self.link.run(self, query, (), lambda: call(query, *rest, **options))
 
-    async def copy_records_to_table(self, table_name: str, **options: Any) -> Any:
+    async def copy_records_to_table(self, table_name: str, **options: object) -> object:
         call = super().copy_records_to_table
         return await self.link.run(
             self, f"COPY {table_name}", (), lambda: call(table_name, **options)
@@ -235,16 +252,22 @@ class Session(_Driver):  # type: ignore[misc]
             await self.link.scheduler.turn(self.link.actor, "close a session")
         self.terminate()
 
-    async def _cancel(self, *waiters: Any) -> None:
+    async def _cancel(self, *waiters: object) -> None:
         with self.link.scheduler.waiting_for_server("cancel"):
             await super()._cancel(*waiters)
         self.link.scheduler.locks_may_be_free()
 
     def _abort(self) -> None:
-        pid = None if self._protocol is None else self.get_server_pid()
-        super()._abort()
-        if pid is not None and hasattr(self, "link"):
-            self.link.ended(self, pid)
+        if self._protocol is None or not hasattr(self, "link"):
+            super()._abort()
+            return
+        pid = self.get_server_pid()
+        is_free = not self.is_asking and self.link.backends.keep(self, self.settings)
+        if is_free:
+            self._aborted, self._protocol = True, None
+        else:
+            super()._abort()
+        self.link.ended(self, pid, is_free=is_free)
 
 
 def name_of(query: str) -> str:

@@ -1,4 +1,4 @@
-"""Histories of a few seeds in which much goes wrong; `make faults` has thousands of them."""
+"""Histories of a few seeds in which much goes wrong; `make simulate` has thousands of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from tests.simulator.controls import PROTECTIONS
 from tests.support.services import Services
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 2
-RESTORED_SEEDS = 1
-AGAIN = 0  # any of them
+FIRST_SEEDS = (0, 6, 12, 18)
+FIRST_RESTORED_SEEDS = (0, 6)
+PART = "6"  # so many seeds in each test
 SMALL = ("--events", "6", "--verbose")
 CONTROL_SEEDS = 50
+# Seeds with restores that have found something: how far a partition is was asked before its offsets
+# were loaded; and what waited in a member that has no partitions any more.
+MENDED = (35, 334)
 
 pytestmark = pytest.mark.usefixtures("without_coverage")
 
@@ -45,22 +48,41 @@ def line_of(seed: int, printed: str) -> str:
 
 
 @pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("first", FIRST_SEEDS)
 def test_whatever_goes_wrong_a_history_ends_where_the_model_ends(
-    services: Services,
+    services: Services, first: int
 ) -> None:
-    code, printed = simulator(services, "--count", str(SEEDS), *SMALL)
+    code, printed = simulator(services, "--seed", str(first), "--count", PART, *SMALL)
     assert code == 0, printed
 
 
 @pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("first", FIRST_RESTORED_SEEDS)
 def test_an_older_database_is_recovered_and_the_history_goes_on_and_can_be_had_again(
-    services: Services,
+    services: Services, first: int
 ) -> None:
-    code, printed = simulator(services, "--restores", "--count", str(RESTORED_SEEDS), *SMALL)
+    seed = ("--restores", "--seed", str(first))
+    code, printed = simulator(services, *seed, "--count", PART, *SMALL)
     assert code == 0, printed
-    code, again = simulator(services, "--restores", "--seed", str(AGAIN), *SMALL)
+    code, again = simulator(services, *seed, *SMALL)
     assert code == 0, again
-    assert line_of(AGAIN, again) == line_of(AGAIN, printed)
+    assert line_of(first, again) == line_of(first, printed)
+
+
+def test_two_histories_side_by_side_are_those_of_one_after_the_other(services: Services) -> None:
+    code, printed = simulator(services, "--seed", "3", "--count", "2", "--jobs", "2", *SMALL)
+    assert code == 0, printed
+    code, alone = simulator(services, "--seed", "4", *SMALL)
+    assert code == 0, alone
+    assert line_of(4, alone) == line_of(4, printed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("seed", MENDED)
+def test_what_a_seed_has_found_stays_mended(services: Services, seed: int) -> None:
+    code, printed = simulator(services, "--restores", "--seed", str(seed), *SMALL)
+    assert code == 0, printed
 
 
 @pytest.mark.slow

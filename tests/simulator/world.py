@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from random import Random
 
 from service.runtime.problems import OlderDatabase
+from tests.simulator.backends import Backends
 from tests.simulator.backups import Restores
 from tests.simulator.clock import Clock, SimulatedLoop
 from tests.simulator.cluster import Cluster
@@ -72,6 +73,7 @@ class World:
         self.scheduler.can_block = self._is_transaction_beside
         self.instances: dict[str, Instance] = {}
         self.commands: list[Process] = []
+        self.backends = Backends()
         self.restores = Restores(control, self.history, self.random)
         self.profiles = profiles_of(profiles())
         self._rewrite = rewrite
@@ -103,14 +105,8 @@ class World:
 
     def link(self, actor: Actor) -> Link:
         """The way of a new process to the database."""
-        return Link(
-            actor,
-            self.scheduler,
-            self.control,
-            self.faults.ending_of,
-            self._note_commit,
-            self._rewrite,
-        )
+        decided = (self.faults.ending_of, self._note_commit, self._rewrite)
+        return Link(actor, self.scheduler, self.control, *decided, self.backends)
 
     @property
     def processes(self) -> Sequence[Process]:
@@ -137,16 +133,18 @@ class World:
             if self.loop.time() >= self._down_until.get(name, 0):
                 self.start(name)
 
-    def _run_as(self, actor: Actor, run: Callable[[], object]) -> asyncio.Task[object]:
+    def _run_as(
+        self, actor: Actor, run: Callable[[], Coroutine[None, None, None]]
+    ) -> asyncio.Task[None]:
         context = copy_context()
         context.run(CURRENT.set, actor)
-        return self.loop.create_task(run(), context=context)  # type: ignore[arg-type]
+        return self.loop.create_task(run(), context=context)
 
     def _note_commit(self, actor: Actor, work: Work) -> None:
         """The records of a commit are those of the latest poll that it has moved the offsets of."""
         instance = self.instances.get(actor.name)
         ends = {(a.topic, a.partition): range(a.first, a.end) for a in work.advances}
-        read = () if instance is None or instance.intake is None else instance.intake.places
+        read = () if instance is None else instance.places
         places = tuple(place for place in read if place[2] in ends.get(place[:2], ()))
         self.history.note(work, places)
         self.scheduler.note(
@@ -197,6 +195,7 @@ class World:
             self._keep_down(process)
 
     def _keep_down(self, process: Process) -> None:
+        process.was_ended = True
         seconds = self.random.randint(0, DOWN_SECONDS_MAX)
         self._down_until[process.actor.name] = self.loop.time() + seconds
 

@@ -84,7 +84,8 @@ def test_pages_that_are_cited_exist() -> None:
         f"{name_of(path)}: {match[1]}"
         for path in ALL
         for match in cited.finditer(re.sub(r"https?://\S+", "", text_of(path)))
-        if not any((start / match[1]).exists() for start in (ROOT, DOCS, path.parent))
+        if not match[1].startswith("var/")  # what programs write
+        and not any((start / match[1]).exists() for start in (ROOT, DOCS, path.parent))
     ]
     assert missing == []
 

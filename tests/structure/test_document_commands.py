@@ -28,8 +28,8 @@ PROGRAMS = frozenset(
     """
     .venv/bin/python alembic apt bash cat chmod cp cron crontab curl docker eval git
     helm initdb kafka-consumer-groups.sh kafka-topics.sh kill kubectl make mv pg_ctl pip podman psql
-    pytest python python3 rm scp sftp sha256sum source ssh sudo systemctl tar terraform uv wget
-    bursar-bridge
+    pytest python python3 rm scp sftp sha256sum source ssh sudo systemctl tar terraform ulimit uv
+    wget bursar-bridge
     """.split()
 )
 STATEMENT = re.compile(
@@ -89,6 +89,8 @@ def _lines(language: str, block: str) -> list[str]:
 
 def is_command(text: str) -> bool:
     program, _, rest = text.partition(" ")
+    if program in SINGLE:
+        return rest.startswith("-")
     return bool(rest) and (program in PROGRAMS or program in GROUPS or bool(STATEMENT.match(text)))
 
 
@@ -97,6 +99,8 @@ assert isinstance(ROOT_COMMAND, TyperGroup)
 GROUPS = frozenset(
     name for name, command in ROOT_COMMAND.commands.items() if isinstance(command, TyperGroup)
 )
+# Commands without a group: without an option, such a name in a sentence may be a word of it.
+SINGLE = frozenset(ROOT_COMMAND.commands) - GROUPS
 
 
 def test_the_documents_have_commands() -> None:
@@ -178,6 +182,10 @@ def _fault_of_checksums(rest: str) -> str | None:
     return _ended("sha256sum", *shlex.split(rest), folder=ROOT / "contracts")
 
 
+def _fault_of_ulimit(rest: str) -> str | None:
+    return _ended("bash", "-c", f"ulimit {rest}")
+
+
 def _fault_of_compose(rest: str) -> str | None:
     """Compose parses a command only together with an engine's plug-in, which a machine that runs
     the tests may lack. Then the options are those of its reference that the documents use.
@@ -216,6 +224,8 @@ PARSERS: dict[str, Callable[[str], str | None]] = {
     r"bursar-bridge (?P<rest>.+)": _fault_of_our_program,
     rf"{PYTHON} -m service(?: (?P<rest>.+))?": _fault_of_our_program,
     rf"(?P<rest>(?:{'|'.join(sorted(GROUPS))}) .+)": _fault_of_our_program,
+    rf"(?P<rest>(?:{'|'.join(sorted(SINGLE))}) -.+)": _fault_of_our_program,
+    r"ulimit (?P<rest>.+)": _fault_of_ulimit,
     r"make (?P<rest>.+)": _fault_of_make,
     rf"{PYTHON} -m pytest (?P<rest>.+)": _fault_of_pytest,
     r"sha256sum (?P<rest>.+)": _fault_of_checksums,
@@ -236,6 +246,8 @@ OURS = (
         (f"{OURS} parked list --no-such-option", "--no-such-option"),
         (f"{OURS} export list --limit many", "valid int"),
         (f"{OURS} export lists", "no command"),
+        ("run --no-such-option", "--no-such-option"),
+        ("ulimit --no-such-option", "invalid option"),
         ("docker compose up --no-such-option", "--no-such-option"),
         ("DELETE FROM fine", "no test runs it"),
     ],

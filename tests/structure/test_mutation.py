@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
+from tests.mutation.in_place import fitting
 from tests.mutation.mutants import Mutant, code_of, mutants_of
 from tests.mutation.operators import replacements
 from tests.mutation.order import Order
@@ -179,3 +181,20 @@ def test_a_fault_inside_a_function_and_a_fault_of_an_import_are_noticed() -> Non
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert "1 mutants: 1 killed; score 100.0 %" in done.stdout, done.stdout + done.stderr
         assert done.returncode == 0
+
+
+def test_a_mutant_may_lack_the_only_call_of_super() -> None:
+    class Base:
+        def __init__(self) -> None:
+            self.called = True
+
+    class Derived(Base):
+        def __init__(self) -> None:
+            super().__init__()
+
+    def without(self: object) -> None:
+        del self
+
+    initialise: FunctionType = vars(Derived)["__init__"]
+    initialise.__code__ = fitting(without.__code__, initialise)
+    assert vars(Derived()) == {}

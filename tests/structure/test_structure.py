@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from importlib.util import resolve_name
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,46 @@ def test_the_table_of_packages_is_what_they_import() -> None:
     assert _documented() == _imported()
 
 
+def _picture() -> list[str]:
+    """The boxes of the picture of the layers from top to bottom, in the order of its arrows."""
+    picture = PAGE.read_text("utf-8").split("flowchart TB\n")[1].split("```")[0]
+    boxes = dict(re.findall(r"\b(l[0-9]+)\[([^]]+)\]", picture))
+    arrows = re.findall(r"\b(l[0-9]+)(?:\[[^]]+\])? --> (l[0-9]+)\b", picture)
+    names = [arrows[0][0], *(below for _, below in arrows)]
+    assert arrows == list(pairwise(names))
+    assert sorted(names) == sorted(boxes)
+    return [boxes[name] for name in names]
+
+
 def test_the_picture_of_the_layers_is_that_of_the_linter() -> None:
     """`lint-imports` compares the linter's layers with the imports."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     (contract,) = [contract for contract in contracts if contract["type"] == "layers"]
     layers = [layer.replace(" | ", ", ") for layer in contract["layers"] if layer != "__main__"]
-    picture = PAGE.read_text("utf-8").split("flowchart TB\n")[1].split("```")[0]
-    assert re.findall(r"\bl[0-9]+\[([^]]+)\]", picture) == layers
+    assert _picture() == layers
+
+
+def test_each_package_imports_only_what_is_below_it_in_the_picture() -> None:
+    layers = [box.split(", ") for box in _picture()]
+    depth = {package: n for n, layer in enumerate(layers) for package in layer}
+    imported = _imported()
+    assert depth.keys() == imported.keys()
+    upward = [
+        f"{package} imports {other}"
+        for package, others in imported.items()
+        for other in sorted(others)
+        if depth[other] <= depth[package]
+    ]
+    assert upward == []
+
+
+def test_the_layers_have_no_exception() -> None:
+    """Every package is in a layer, and no contract passes over an import."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    assert [contract for contract in contracts if "ignore_imports" in contract] == []
+    assert [contract["exhaustive"] for contract in contracts if "layers" in contract] == [True]
 
 
 def test_the_modules_in_the_picture_of_the_data_exist() -> None:

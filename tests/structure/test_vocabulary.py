@@ -16,6 +16,7 @@ from tests.structure.vocabulary import (
     ROOT,
     defined_names,
     faults,
+    names_in_sql,
 )
 from tests.structure.words import RULES, Name, words_of
 
@@ -66,6 +67,13 @@ def test_a_word_is_noticed_wherever_a_name_is_given(source: str, identifiers: li
         ("service/export/xml/write.py", "line", True),
         ("service/runtime/logs.py", "line", False),
         ("service/runtime/logs.py", "text_line", True),
+        ("service/database/upgrade.py", "line", False),
+        ("service/operations/names.py", "lines", False),
+        ("service/database/sql/recovery.sql", "unsettled_accounts", False),
+        ("service/database/sql/operators.sql", "needle", False),
+        ("service/database/sql/audit.sql", "asked", False),
+        ("service/runtime/lifecycle.py", "asked_ns", True),
+        ("service/delivery/state.py", "unseen_codes", False),
         ("service/operations/held.py", "refused", True),
         ("service/kafka/topics.py", "TopicsRefused", False),
         ("service/delivery/queue.py", "refused_lines", True),
@@ -75,6 +83,21 @@ def test_a_word_is_right_where_it_has_its_one_meaning(
     path: str, identifier: str, is_right: bool
 ) -> None:
     assert any(rule.forbids(Name(path, 1, identifier)) for rule in RULES) is not is_right
+
+
+@pytest.mark.parametrize(
+    ("text", "identifiers"),
+    [
+        ("-- name: claim", ["claim"]),
+        ("-- What is left AS found.", []),
+        ("WITH own AS (", ["own"]),
+        ("seen AS MATERIALIZED (", ["seen"]),
+        (") AS told (name) -- AS one", ["told"]),
+        ("SELECT a.b AS found, c AS wanted", ["found", "wanted"]),
+    ],
+)
+def test_a_word_is_noticed_in_sql(text: str, identifiers: list[str]) -> None:
+    assert list(names_in_sql(text)) == identifiers
 
 
 def test_identifiers_are_split_into_words() -> None:

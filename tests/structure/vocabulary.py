@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "service"
 CHECKED = tuple(ROOT / name for name in ("service", "tests", "examples", "demo"))
 COMMANDS = SERVICE / "cli" / "commands"
-STATEMENTS = SERVICE / "database" / "sql"
 MIGRATIONS = SERVICE / "database" / "migrations"
+# The name of a statement, of a query in WITH, and what AS gives to a column or a table.
+_IN_SQL = re.compile(r"^-- name: (\w+)|\b(\w+) AS (?:MATERIALIZED )?\(|\bAS (\w+)")
 _WORDS_OF_RULES = frozenset[str]().union(*(rule.words for rule in RULES))
 
 
@@ -56,9 +57,16 @@ def names(folder: Path) -> Iterator[Name]:
         yield from defined_names(place, nodes_of(path))
     for path in sorted(folder.rglob("*.sql")):
         place = path.relative_to(ROOT).as_posix()
-        for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
-            if match := re.match(r"-- name: (\w+)", text):
-                yield Name(place, number, match[1])
+        if not path.is_relative_to(MIGRATIONS):  # a released migration never changes
+            for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+                yield from (Name(place, number, name) for name in names_in_sql(text))
+
+
+def names_in_sql(text: str) -> Iterator[str]:
+    """The identifiers that a line of SQL gives to things."""
+    code = text if text.startswith("-- name: ") else text.partition("--")[0]
+    for match in _IN_SQL.finditer(code):
+        yield next(name for name in match.groups() if name)
 
 
 def defined_names(place: str, nodes: Sequence[ast.AST]) -> Iterator[Name]:

@@ -2,7 +2,7 @@
 
 Each is applied in a transaction that is rolled back. `invariant` is the one that the auditor has to
 name, `kind` what `bursar-bridge audit` has to find; None where it cannot, with the reason in
-`unseen`: the fault is in what is not published.
+`why_not_detected`: the fault is in what is not published.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Corruption(NamedTuple):
     invariant: str
     kind: Kind | None
     apply: Apply
-    unseen: str = ""
+    why_not_detected: str = ""
 
 
 LEDGER, BY_ACCOUNT = "ledger_transaction", "patron_id, currency, sequence"

@@ -1,8 +1,6 @@
 """Records that wait for a person or were rejected, and what decisions on them did."""
 
 import json
-from dataclasses import replace
-from typing import Any
 
 from service.apply.operator_actions import DecisionResult, Justification
 from service.core.words import Wait
@@ -14,17 +12,21 @@ from tests.support.installation import institution, profile
 from tests.support.write_path import PREFIX, Record, Row, WritePath, fine, outbox_of, payment
 
 PROFILE = institution() + profile("SIS", overpayment="hold")
+ALL_PARKED = ParkedFilter()
+ALL_REJECTED = RejectedFilter()
 WHY = Justification("ann", "the bursar confirmed it")
 
 
-async def parked_now(path: WritePath, **wanted: Any) -> list[ParkedRecord]:
+async def parked_now(path: WritePath, selected: ParkedFilter = ALL_PARKED) -> list[ParkedRecord]:
     async with path.pool.acquire() as connection:
-        return await parked.find(connection, replace(ParkedFilter(), **wanted))
+        return await parked.find(connection, selected)
 
 
-async def rejected_now(path: WritePath, **wanted: Any) -> list[RejectedRecord]:
+async def rejected_now(
+    path: WritePath, selected: RejectedFilter = ALL_REJECTED
+) -> list[RejectedRecord]:
     async with path.pool.acquire() as connection:
-        return await rejected.find(connection, replace(RejectedFilter(), **wanted))
+        return await rejected.find(connection, selected)
 
 
 async def export(path: WritePath) -> None:
@@ -48,7 +50,7 @@ async def rejected_by_the_database(path: WritePath, record: Record) -> ParkedRec
     """A constraint that was not thought of, and is mended afterwards."""
     await path.pool.execute("ALTER TABLE fine ADD CONSTRAINT odd CHECK (loan_id <> 'L-odd')")
     await path.take(record)
-    (item,) = await parked_now(path, wait=Wait.INTERNAL_ERROR)
+    (item,) = await parked_now(path, ParkedFilter(wait=Wait.INTERNAL_ERROR))
     return item
 
 

@@ -1,9 +1,10 @@
 """A program that fails on one record, and what it leaves; for tests of what goes on."""
 
 from collections.abc import Callable
-from typing import Any
 
+from service.core.events import Incoming, Rejection
 from service.core.ledger import Origin
+from service.database.parked import Parse
 from service.database.tables import TRANSACTION
 from service.messages.decode import parse
 from service.operations import parked
@@ -39,10 +40,10 @@ def rejected_by_the_database_for(
     return failing
 
 
-def cannot_read(name: str) -> Callable[[str, Origin], Any]:
+def cannot_read(name: str) -> Parse:
     """The reading of a release that does not know any more what an older one has parked."""
 
-    def failing(contract: str, origin: Origin) -> object:
+    def failing(contract: str, origin: Origin) -> Incoming | Rejection:
         if name.encode() in (origin.value or b""):
             raise Mistake
         return parse(contract, origin)

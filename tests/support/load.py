@@ -58,6 +58,7 @@ class Load(LibraryRecords):
         exported = [
             exported_fine(model, name, line, self._facts[name])
             for name, line in sorted(model.live_lines().items())
+            if name in self._facts  # credits that the service has made are left alone
         ]
         of_sums = {str(fine["fine_id"]) for fines in self._sums for fine in fines}
         exported = [fine for fine in exported if fine.name[1] not in of_sums]

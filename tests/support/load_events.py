@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from threading import Lock
 from zlib import crc32
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from tests.oracle.model import Model
 from tests.oracle.records import Data, event_of
@@ -16,17 +18,22 @@ from tests.support import inputs
 from tests.support.topics import must_be_delivered
 
 SECONDS_MAX = 60
+EVENTS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A record and what it says; None in `data`: it is bad, for `reason`."""
+    """A record and what it says; None in `data`: it is bad, for `reason`.
+
+    Without `headers` of its own it has those that its contract wants.
+    """
 
     contract: str
     place: str  # what lies in one partition
     data: Data | None
-    value: bytes
+    value: bytes | None
     reason: str | None = None
+    headers: inputs.Headers | None = None
 
 
 BAD = (
@@ -66,24 +73,59 @@ def take_all(model: Model, events: Iterable[Event]) -> int:
     return outcomes["repeat"] + outcomes["repeat:already_closed"]
 
 
-def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int) -> None:
-    """All of them, acknowledged; what has one place lies in one partition, in order."""
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "enable.idempotence": True})
-    headers: dict[str, list[tuple[str, str | bytes | None]]] = {
-        name: list(inputs.binary(name, b"")[1]) for name in {event.contract for event in events}
-    }
-    for count, event in enumerate(events):
-        producer.produce(
-            prefix + event.contract,
+class Publisher:
+    """Publishes events in their order; what has one place lies in one partition of its topic.
+
+    Several threads may publish at the same time.
+    """
+
+    def __init__(self, servers: str, prefix: str, partitions: int) -> None:
+        self.acknowledged = 0
+        self._prefix = prefix
+        self._partitions = partitions
+        self._lock = Lock()
+        self._producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "linger.ms": 20,
+                "enable.idempotence": True,
+                "log_level": 0,
+            }
+        )
+
+    def put(self, events: Sequence[Event], seconds_max: float = SECONDS_MAX) -> None:
+        """Returns when all of them are acknowledged."""
+        with self._lock:
+            for event in events:
+                self._put(event)
+            assert self._producer.flush(seconds_max) == 0
+
+    def _put(self, event: Event) -> None:
+        headers = event.headers
+        self._producer.produce(
+            self._prefix + event.contract,
             event.value,
             event.place.encode(),
-            partition=crc32(event.place.encode()) % partitions,
-            headers=headers[event.contract],
-            on_delivery=must_be_delivered,
+            partition=crc32(event.place.encode()) % self._partitions,
+            headers=list(_headers_of(event.contract) if headers is None else headers),
+            on_delivery=self._delivered,
         )
-        if count % 10_000 == 9_999:
-            producer.flush(SECONDS_MAX)
-    assert producer.flush(SECONDS_MAX) == 0
+
+    def _delivered(self, error: KafkaError | None, record: Message) -> None:
+        must_be_delivered(error, record)
+        self.acknowledged += 1
+
+
+@cache
+def _headers_of(contract: str) -> inputs.Headers:
+    return inputs.binary(contract, b"")[1]
+
+
+def publish(servers: str, prefix: str, events: Sequence[Event], partitions: int) -> None:
+    """All of them, acknowledged."""
+    publisher = Publisher(servers, prefix, partitions)
+    for first in range(0, len(events), EVENTS_AT_ONCE):
+        publisher.put(events[first : first + EVENTS_AT_ONCE])
 
 
 def lines_of(manifests: Iterable[Data]) -> Iterator[tuple[FineId, str, Data]]:

@@ -55,6 +55,14 @@ async def rows_handled(
     return max(map(_rows, _nodes(json.loads(plan)[0]["Plan"])))
 
 
+async def indexes_of(connection: Connection, sql: str, table: str) -> set[str]:
+    """The indexes by which the statement would read rows of the table."""
+    plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {sql}"))[0]["Plan"]
+    reading = [node for node in _nodes(plan) if node.get("Relation Name") == table]
+    names = [below.get("Index Name") for node in reading for below in _nodes(node)]
+    return {name for name in names if name is not None}
+
+
 def _rows(node: Node) -> int:
     rows = node["Actual Rows"] + sum(node.get(name, 0) for name in REMOVED)
     return int(rows * node["Actual Loops"])

@@ -102,13 +102,23 @@ class Site:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def page(self, path: str, name: str = "one") -> tuple[int, str]:
-        """Status and text of a page of the operators' port."""
-        port = next(line["port"] for line in self.log(name) if line["event"] == "ops_listening")
+        """Status and text of a page of the operators' port, of the latest start. Raises OSError."""
+        ports = [line["port"] for line in self.log(name) if line["event"] == "ops_listening"]
+        if not ports:
+            raise ConnectionError(f"{name} does not listen yet")
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{port}{path}") as response,
+            session.get(f"http://127.0.0.1:{ports[-1]}{path}") as response,
         ):
             return response.status, await response.text()
+
+    def pids_of_member(self, number: int, name: str = "one") -> list[int]:
+        """The process ids of the member's starts, with several processes under one parent."""
+        return [
+            int(str(line["pid"]))
+            for line in self.log(name)
+            if line["event"] == "member_started" and line["member"] == number
+        ]
 
     def _logged(self, name: str, event: str) -> int:
         return sum(line["event"] == event for line in self.log(name))

@@ -31,7 +31,7 @@ STATEMENTS_OF_REPORTS = (
     Call("reports", "payment", Reads.KEY, (INSTITUTION, "ERP", "R-20")),
     Call("reports", "payments_since", Reads.PAGE, (None, None, AT, 1_000)),
     Call("reports", "payments_since", Reads.PAGE, (INSTITUTION, "ERP", AT, 1_000)),
-    Call("reports", "line", Reads.KEY, (INSTITUTION, LINE)),
+    Call("reports", "fine_and_batch_of_line", Reads.KEY, (INSTITUTION, LINE)),
     Call("reports", "fine_of_change", Reads.KEY, (INSTITUTION, "ALMA", "C-1")),
     Call("reports", "batches_of_fine", Reads.KEY, (INSTITUTION, "F-20")),
 )

@@ -15,7 +15,7 @@ JUSTIFICATION = Justification("tester", "a test")
 BOTH = profiles_of(PROFILES).profiles[0]
 FAILURES = {
     "fold": (core_parked, "decide"),
-    "encode": (outbox, "encode_balance_changed"),
+    "encode": (outbox, "balance_changed_value"),
     "encode_a_rejection": (outbox, "encode_rejected"),
     "write_a_transaction": (tables.TRANSACTION, "row"),
     "write_a_rejection": (tables.REJECTION, "row"),

@@ -65,9 +65,13 @@ def delete_topic(admin: AdminClient, name: str) -> None:
 
 
 def configure_topic(admin: AdminClient, name: str, setting: str, value: str) -> None:
+    """Returns when the broker shows the setting: it accepts it a little earlier."""
     entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(SECONDS_MAX)
+    topic = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+    admin.incremental_alter_configs([topic])[topic].result(SECONDS_MAX)
+    deadline = time.monotonic() + SECONDS_MAX
+    while admin.describe_configs([topic])[topic].result(SECONDS_MAX)[setting].value != value:
+        assert time.monotonic() < deadline, f"{setting} is not shown as {value}"
 
 
 def delete_records(admin: AdminClient, topic: str, before: Mapping[int, int]) -> None:
@@ -93,9 +97,7 @@ def group_assignment(admin: AdminClient, group_id: str) -> list[Counter[str]]:
     group = described[group_id].result(SECONDS_MAX)
     if group.state is not ConsumerGroupState.STABLE:
         return []
-    return [
-        Counter(at.topic for at in member.assignment.topic_partitions) for member in group.members
-    ]
+    return [Counter(at.topic for at in each.assignment.topic_partitions) for each in group.members]
 
 
 def must_be_delivered(error: KafkaError | None, _record: Message) -> None:
@@ -199,6 +201,7 @@ def read_topic(servers: str, topic: str) -> list[Read]:
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "fetch.message.max.bytes": 20_000_000,
+            "fetch.wait.max.ms": 20,
             "log_level": 0,
         }
     )
@@ -261,6 +264,11 @@ def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
 def deny_reading(admin: AdminClient, topic: str) -> None:
     """Nobody may read the topic any more; to write to it, and to delete it, stays allowed."""
     _allow_only(admin, topic, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE)
+
+
+def allow_reading(admin: AdminClient, topic: str) -> None:
+    """Everybody may read the topic again."""
+    _allow_only(admin, topic, AclOperation.READ)
 
 
 def deny_describing_settings(admin: AdminClient, topic: str) -> None:

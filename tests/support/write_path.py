@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -220,6 +220,13 @@ class Sent(NamedTuple):
 
     def header(self, name: str) -> str:
         return dict(self.headers)[name].decode()
+
+
+def member_of(data: Mapping[str, object], name: str) -> Row:
+    """The object within a JSON object."""
+    member = data[name]
+    assert isinstance(member, dict)
+    return member
 
 
 async def outbox_of(pool: Pool, contract: str, prefix: str = PREFIX) -> list[Sent]:

@@ -51,7 +51,7 @@ def test_a_python_that_will_not_do_is_refused_with_advice(
 
 
 def test_there_are_locks() -> None:
-    assert {lock.stem for lock in LOCKS} == {"build", "dev", "service", "tools"}
+    assert {lock.stem for lock in LOCKS} == {"build", "clocks", "dev", "service", "tools"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from typing import TypedDict, Unpack
 
 import pytest
 from aiokafka import TopicPartition
@@ -25,7 +26,22 @@ def place(offset: int) -> Place:
     return Place(TopicPartition("export-manifest.v1", 0), offset)
 
 
-def published(number: int, **changes: object) -> PublishedBatch:
+class Changes(TypedDict, total=False):
+    key: BatchKey
+    place: Place
+    digest: bytes
+    sha256: str
+    previous_sha256: str | None
+    export_number: int
+    has_terms: bool
+
+
+class Parts(TypedDict, total=False):
+    documents: dict[int, tuple[str, ...]]
+    taken: tuple[int, ...]
+
+
+def published(number: int, **changes: Unpack[Changes]) -> PublishedBatch:
     """The manifest of a batch that follows the batch before it."""
     batch = PublishedBatch(
         BatchKey(*PROFILE, number),
@@ -36,7 +52,7 @@ def published(number: int, **changes: object) -> PublishedBatch:
         100_000_000_000_000 + number,
         has_terms=True,
     )
-    return replace(batch, **changes)  # type: ignore[arg-type] # by the callers of this module
+    return replace(batch, **changes)
 
 
 def plan(
@@ -103,7 +119,7 @@ def test_of_several_profiles_the_export_number_gives_the_order() -> None:
     ],
 )
 def test_what_the_topics_do_not_say_clearly_is_left_to_a_person(
-    batches: tuple[PublishedBatch, ...], more: dict[str, object], says: str
+    batches: tuple[PublishedBatch, ...], more: Parts, says: str
 ) -> None:
-    planned = plan(*batches, **more)  # type: ignore[arg-type] # of the table above
+    planned = plan(*batches, **more)
     assert any(says in text for text in planned.obstacles), planned.obstacles

@@ -25,6 +25,8 @@ from service.export.xml.write import render
 from tests.golden.batches import any_batch, any_text, batch, line, patron
 from tests.support.batches import cut
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
 
 def test_fines_without_an_item_come_first_then_by_fine_id_in_byte_order() -> None:
     lines = (
@@ -82,7 +84,7 @@ def test_a_line_is_never_zero_and_knows_its_instant() -> None:
     with pytest.raises(InvalidBatch, match="amount"):
         line(1, 0)
     with pytest.raises(InvalidBatch, match="last_transaction_at"):
-        line(1, last_transaction_at=datetime(2026, 1, 1))  # noqa: DTZ001  # what must be refused
+        line(1, last_transaction_at=NOON.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00\n"])

@@ -1,11 +1,12 @@
 """What a rejected fine of a bursar's file keeps, and where a document is at fault."""
 
+import re
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from service.export.xml.read import read, read_import
+from service.export.xml.read import read, read_import, totals_of_read
 from service.export.xml.stream import BYTES_MAX, Fault, UnreadableDocument, elements
 from service.export.xml.write import render
 from tests.golden.batches import batch, line, patron
@@ -124,6 +125,51 @@ def test_a_document_of_ours_that_lacks_something_is_refused(
         read(data.replace(printed, instead).encode())
     assert raised.value.fault is Fault.BAD_LINE
     assert str(raised.value) == f"a fine cannot be read ({place})"
+
+
+def test_an_empty_element_of_a_document_of_ours_is_an_empty_text() -> None:
+    data = render(batch(patron("abel", line(1)))).decode()
+    closing = "</xb:userFineFee>"
+    document_read = read(data.replace(closing, f"<xb:itemBarcode/>{closing}").encode())
+    assert document_read.patrons[0].lines[0].texts["item_barcode"] == ""
+
+
+def test_the_empty_number_and_type_of_a_document_of_ours_are_empty_texts() -> None:
+    data = render(batch(patron("abel", line(1)))).decode()
+    number = re.sub(r"[0-9]+", "", NUMBER)
+    emptied = data.replace(NUMBER, number).replace(">OVERDUEFINE<", "><")
+    document_read = read(emptied.encode())
+    ((type_, _),) = totals_of_read(document_read).by_type
+    assert (document_read.export_number, type_) == ("", "")
+
+
+def test_an_element_is_emptied_when_the_next_one_is_asked_for() -> None:
+    """Or a file of 64 MiB would be in memory as a whole."""
+    read_so_far = elements(BytesIO(document(fine("1"), fine("2"))), BYTES_MAX)
+    first = next(read_so_far)
+    assert len(first) == 2
+    next(read_so_far)
+    assert len(first) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", "it is empty"),
+        (b"<!DOCTYPE x>" + document(fine()), "has a document type declaration"),
+        (b"<html/>", "the root is not xml-fragment of the bursar namespace"),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_said_in_words(data: bytes, text: str) -> None:
+    with pytest.raises(UnreadableDocument) as raised:
+        read_import(data)
+    assert str(raised.value) == text
+
+
+def test_a_document_has_at_most_64_mebibytes() -> None:
+    with pytest.raises(UnreadableDocument) as raised:
+        read_import(b" " * (BYTES_MAX + 1))
+    assert str(raised.value) == "larger than the limit (at most 67108864 bytes)"
 
 
 def test_a_fine_of_no_patron_is_refused() -> None:

@@ -7,12 +7,13 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from service.core.words import Reason
 from service.export.batch import Batch, totals_of_batch
 from service.export.xml.proof import printed
 from service.export.xml.read import BadLine, PaidLine, read, read_import, totals_of_read
-from service.export.xml.stream import Fault, UnreadableDocument
+from service.export.xml.stream import Fault, UnreadableDocument, not_well_formed
 from service.export.xml.write import NAMESPACE, render
 from tests.golden.batches import any_batch, golden_batches
 from tests.support.answers import document, fine
@@ -203,6 +204,12 @@ def test_the_place_is_named_where_a_document_is_not_well_formed() -> None:
             read_import(document(fine("1"), fine("2") + f"<xb:name>{fault}</xb:name>"))
     with pytest.raises(UnreadableDocument, match=r"not well formed \(line 1, column [0-9]+\)$"):
         read_import(b" ")
+
+
+def test_no_place_is_named_where_the_parser_knows_none() -> None:
+    etree.clear_error_log()
+    unknown = etree.XMLSyntaxError("", 0, 0, 0)  # type: ignore[arg-type, call-arg]  # as it is called
+    assert str(not_well_formed(unknown)) == "not well formed"
 
 
 def test_a_document_larger_than_the_limit_is_refused_without_reading_on() -> None:

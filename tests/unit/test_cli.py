@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from service.cli.program import application
 from tests.support.command_line import call, use_no_servers
@@ -36,25 +36,36 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert "Exit codes: 0" in shown
 
 
-def within(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+Command = TyperCommand | TyperGroup
+
+
+def within(group: object, prefix: str = "") -> Iterator[tuple[str, Command]]:
     """Every command and group by its whole name."""
+    assert isinstance(group, TyperGroup)
     for name, command in group.commands.items():
+        assert isinstance(command, TyperCommand | TyperGroup)
         yield prefix + name, command
-        if hasattr(command, "commands"):
+        if isinstance(command, TyperGroup):
             yield from within(command, f"{prefix}{name} ")
+
+
+def help_of(parameter: object) -> str | None:
+    assert isinstance(parameter, TyperArgument | TyperOption)
+    return parameter.help
 
 
 EVERY = list(within(typer.main.get_command(application)))
 
 
 @pytest.mark.parametrize(("name", "command"), EVERY, ids=[name for name, _ in EVERY])
-def test_every_command_and_option_says_what_it_does(name: str, command: Any) -> None:
-    texts = {name: command.help} | {option.opts[0]: option.help for option in command.params}
+def test_every_command_and_option_says_what_it_does(name: str, command: Command) -> None:
+    about = command.help or ""
+    texts = {name: command.help} | {option.opts[0]: help_of(option) for option in command.params}
     assert [what for what, text in texts.items() if not (text or "").strip()] == []
     # A first line that ends in the middle is what the list of commands shows.
-    assert (command.help.splitlines()[0])[-1] in ".)"
+    assert (about.splitlines()[0])[-1] in ".)"
     # The terminal breaks the lines; a break of the source would be a second one.
-    assert "\n" not in command.help.replace("\n\n", "")
+    assert "\n" not in about.replace("\n\n", "")
     hidden = {option.opts[0] for option in command.params if getattr(option, "hidden", False)}
     shown = call(*name.split(), "--help")
     assert shown.exit_code == 0
@@ -69,7 +80,7 @@ def test_every_list_has_all_columns_for_people_and_json_for_programs() -> None:
         assert {"--wide", "--json"} <= {option.opts[0] for option in command.params}, name
 
 
-GROUPS = [name for name, command in EVERY if hasattr(command, "commands")]
+GROUPS = [name for name, command in EVERY if isinstance(command, TyperGroup)]
 
 
 @pytest.mark.parametrize("group", ["", *GROUPS])

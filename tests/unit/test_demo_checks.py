@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -20,13 +20,13 @@ IDENTITY = "6050/BURSAR_MAIN/1"
 SUMS = {"sha256": "", "count": 1, "total": "7.50", "file_name": "MAIN.xml"}
 
 
-def published(manifest: dict[str, Any], document: bytes) -> Outputs:
+def published(manifest: Mapping[str, object], document: bytes) -> Outputs:
     values = {
         "ce_id": IDENTITY,
-        "bursar-sha256": manifest["sha256"],
+        "bursar-sha256": str(manifest["sha256"]),
         "bursar-fine-count": str(manifest["count"]),
-        "bursar-total": manifest["total"],
-        "bursar-file-name": manifest["file_name"],
+        "bursar-total": str(manifest["total"]),
+        "bursar-file-name": str(manifest["file_name"]),
     }
     value = json.dumps(manifest).encode()
     outputs = Outputs("demo.")

@@ -201,6 +201,7 @@ def test_what_must_not_be_cut_is_refused(
     ("text", "rule"),
     [
         ("line = [", "must be TOML"),
+        (f"line = {'[' * 10_000}", "is nested too deep"),
         (LAYOUT + "colour = 1", "colour"),
         (LAYOUT.replace('"amount"', '"comment"'), "must have amount"),
         (LAYOUT.replace('"patron_name"', '"patron"'), "must be one of"),

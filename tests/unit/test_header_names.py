@@ -2,7 +2,6 @@
 
 import gzip
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
@@ -40,15 +39,17 @@ def batch(records: Sequence[Fields], base_offset: int, name: bytes, codec: int) 
     return bytes(raw)
 
 
-def read(records: Any) -> list[tuple[object, ...]]:
-    result: list[tuple[Any, ...]] = []
+def read(records: TolerantRecords | MemoryRecords) -> list[tuple[object, ...]]:
+    result: list[tuple[object, ...]] = []
     while records.has_next():
         item = records.next_batch()
+        assert item is not None
         assert item.validate_crc()
-        result += [
+        rows = [
             (r.offset, r.timestamp, r.timestamp_type, r.key, r.value, list(r.headers)) for r in item
         ]
-        assert item.next_offset == result[-1][0] + 1
+        result += rows
+        assert item.next_offset == rows[-1][0] + 1
     return result
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from service.runtime import lifecycle
 from service.runtime.lifecycle import CLOSING_SECONDS, Part, PartEnded, Run, run_parts, steady
 from service.runtime.problems import OperatorError
 
@@ -59,6 +60,31 @@ async def test_an_error_of_one_part_cancels_the_others_and_comes_out() -> None:
         await run_parts(stages, asyncio.Event(), 10)
     assert caught.group_contains(OperatorError, match="an older database")
     assert cancelled == ["other"]
+
+
+async def test_a_part_that_takes_its_cancellation_for_a_failure_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a relay whose connection is lost at the moment at which the intake has ended all."""
+    monkeypatch.setattr(lifecycle, "CANCEL_AGAIN_SECONDS", 0)
+    failures: list[str] = []
+
+    async def tries_again(stop: asyncio.Event) -> None:
+        while not failures:
+            try:
+                await stop.wait()
+            except asyncio.CancelledError:
+                failures.append("the connection is lost")
+        await stop.wait()
+
+    async def broken(_stop: asyncio.Event) -> None:
+        raise OperatorError("an older database came back")
+
+    stages = [[Part("broken", broken)], [Part("relay", tries_again)]]
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_parts(stages, asyncio.Event(), 10)
+    assert caught.group_contains(OperatorError, match="an older database")
+    assert failures == ["the connection is lost"]
 
 
 async def test_a_part_that_ends_by_itself_is_an_error() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import pytest
 
-from service.kafka.clients import LastProblem
+from service.kafka.causes import LastProblem
 from service.runtime.logs import RepeatsFilter, configure_logging
 from service.runtime.problems import OperatorError, describe, summary
 from service.runtime.telemetry import Event, Metrics, get_log
@@ -108,6 +108,7 @@ def test_the_latest_error_of_the_client_is_kept_for_a_check() -> None:
     logger.addHandler(last)
     try:
         logger.error("certificate of %s refused\nmore", "broker")
+        logger.warning("the group rebalances")
     finally:
         logger.removeHandler(last)
     assert last.text == "certificate of broker refused"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from service.core.events import BursarPayment, FineCreated, Incoming, Rejection
+from service.core.ledger import record_digest
 from service.messages.decode import parse
 from tests.support.inputs import (
     ABSENT,
@@ -259,3 +260,20 @@ def test_import_file_belongs_to_the_content_of_any_other_payment() -> None:
     assert not payment_event().has_content(payment_event(import_file=FILE).digest)
     other = payment_event(import_file="f" * 64)
     assert not other.has_content(payment_event(import_file=FILE).digest)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stored"),
+    [
+        (None, None, "d8156bae0c4243d3"),
+        (b"k", None, "8af45d88cf8d9898"),
+        (None, b"v", "80734bd220e5ebf4"),
+        (b"k", b"v", "d405ef57b3de51e4"),
+        (b"x", b"v", "18a202aa36523492"),
+    ],
+)
+def test_databases_keep_the_digest_of_a_record(
+    key: bytes | None, value: bytes | None, stored: str
+) -> None:
+    """Another digest would tell the next start that the topic was made anew."""
+    assert record_digest(key, value).hex().startswith(stored)

@@ -75,7 +75,12 @@ class Brokers:
     read_here: set[TopicPartition] = field(default_factory=lambda: set(PARTITIONS))
     hang: bool = False
     _fetched_ms: dict[TopicPartition, int] = field(default_factory=dict)
+    unauthorized: set[str] = field(default_factory=set)
     _fetcher: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(_records={}))
+
+    @property
+    def _client(self) -> SimpleNamespace:
+        return SimpleNamespace(cluster=SimpleNamespace(unauthorized_topics=self.unauthorized))
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         return {0, 1} if topic in self.topics else None
@@ -227,6 +232,21 @@ def test_a_topic_that_is_gone(later_ms: int) -> None:
 
     learnt_seconds = ACCESS.kafka_metadata_max_age_ms // 1_000
     assert learnt_seconds + named_after("topics", later_ms, fail) <= NAMED_SECONDS_MAX
+
+
+@pytest.mark.parametrize("later_ms", LATER_MS)
+def test_a_topic_that_may_not_be_read(later_ms: int) -> None:
+    """The client has no partitions of it either, and yet the topic is not gone."""
+    problems: list[str | None] = []
+
+    def fail(world: World) -> None:
+        world.brokers.topics.discard(SINGLE.topic)
+        world.brokers.unauthorized.add(SINGLE.topic)
+        problems.append(world.intake.problem())
+
+    learnt_seconds = ACCESS.kafka_metadata_max_age_ms // 1_000
+    assert learnt_seconds + named_after("topics", later_ms, fail) <= NAMED_SECONDS_MAX
+    assert problems == [f"the brokers do not let the service read {SINGLE.topic}"]
 
 
 @pytest.mark.parametrize("later_ms", LATER_MS)

@@ -29,7 +29,7 @@ def test_a_release_of_what_still_waits_changes_nothing() -> None:
     payment = pays(40_00)
     ledger = Ledger(creates(95_00), payment)
     done = ledger.store.fold(Release(payment.key, False, FineKey(UNI, "F1"), None))
-    assert done.transactions == ()
+    assert (done.transactions, done.outcomes) == ((), {})
     assert done.parked.changed == ()
     assert ledger.waits() == {"p1": "not_exported"}
 

@@ -261,3 +261,8 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b'\n\nname = "\xfc"')
     with pytest.raises(InvalidProfile, match="line 3: file: must be UTF-8"):
         read_profiles(path)
+
+
+def test_a_file_that_is_nested_too_deep_is_named() -> None:
+    with pytest.raises(InvalidProfile, match="line 1: file: is nested too deep"):
+        parse(f"line = {'[' * 10_000}")

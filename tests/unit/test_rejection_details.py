@@ -1,9 +1,15 @@
 """What a sender reads about a rejected record: the member and the rule, in stable words."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from service.core.outcomes import rejected
 from service.core.words import Reason
+from tests.support.bursar import pays, pays_sum, reverses
+from tests.support.given import CREDITS, EXPORTED, FINE, adjusts, desk_pays, exports
+from tests.support.in_memory import Step
+from tests.unit.test_rules_sums import oldest_first
 
 DETAILS = {
     "fine_conflict": "fine_id: is known with other content",
@@ -38,6 +44,45 @@ DETAILS = {
 @pytest.mark.parametrize("reason", [Reason(name) for name in DETAILS])
 def test_the_detail_of_a_rejection_names_the_member_and_the_rule(reason: Reason) -> None:
     assert rejected(reason).detail == DETAILS[reason]
+
+
+@pytest.mark.parametrize(
+    ("history", "event", "detail"),
+    [
+        (FINE, adjusts(95_00), "amount: is the fine's already"),
+        (
+            (*FINE, desk_pays(30_00)),
+            adjusts(20_00, change_id="c2"),
+            "amount: is less than what was paid and waived already",
+        ),
+        (
+            (*FINE, exports(terms=CREDITS)),
+            desk_pays(95_01),
+            "amount: is more than what is outstanding at the bursar, less the fine's credits",
+        ),
+        (EXPORTED, pays(1_00, patron="P2"), "patron_id: is not that of the fine"),
+        (
+            (*FINE, exports(), pays_sum(5_00)),
+            reverses(amount=1_00),
+            "amount: a sum without a line can only be reversed whole",
+        ),
+        (
+            (*FINE, exports(), pays_sum(5_00)),
+            reverses(line="1001"),
+            "reverses_payment_id, bursar_transaction_id: must name the same fine",
+        ),
+        (
+            (*FINE, exports(), pays_sum(5_00)),
+            reverses(fine_id="F1"),
+            "reverses_payment_id, fine_id: must name the same fine",
+        ),
+    ],
+)
+def test_some_rejections_say_more_than_their_reason(
+    history: Sequence[Step], event: Step, detail: str
+) -> None:
+    ledger = oldest_first(*history, event)
+    assert [rejection.detail for rejection in ledger.store.rejections] == [detail]
 
 
 def test_every_other_reason_is_of_a_record_that_cannot_be_read() -> None:

@@ -1,7 +1,6 @@
 """A topic that has no other records than rejected ones is an alarm."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -15,7 +14,7 @@ JSON = (FINES, "invalid_json")
 Poll = tuple[Mapping[str, int], Mapping[tuple[str, str], int], int]
 
 
-def after(*polls: Poll) -> tuple[RejectionAlarm, list[Any]]:
+def after(*polls: Poll) -> tuple[RejectionAlarm, list[tuple[object, ...]]]:
     rejections = RejectionAlarm(Metrics(), alarm_records=100)
     with capture_logs() as logs:
         for read, rejected, now_ms in polls:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from service.core.events import TakeLines
 from service.core.ledger import ExportRef, FineKey, LineKey
+from service.core.terms import Terms
 from service.core.words import ChangeKind
 from tests.support.given import (
     BOTH,
@@ -144,8 +145,8 @@ def test_a_fine_in_dispute_takes_its_line_when_it_is_restored() -> None:
     ("5b.1 it closed on its export", ONLY, "OVERDUEFINE", closed()),
     ("5b.3 a lost fine", BOTH, LOST, closed()),
 )
-def test_the_line_says_whether_the_fine_closes(terms: object, type_: str, status: Now) -> None:
-    export = exports(terms=terms)  # type: ignore[arg-type] # a table holds objects
+def test_the_line_says_whether_the_fine_closes(terms: Terms, type_: str, status: Now) -> None:
+    export = exports(terms=terms)
     ledger = recovering(adopted=[(export, 95_00)], closed=["F1"])
     done = ledger.take(creates(95_00, type_=type_))
     assert now(ledger) == status

@@ -1,19 +1,15 @@
-"""Payments, sums and answers for lines that wait for their fines after a restore (rules.md, 5b)."""
+"""Payments and answers for lines that wait for their fines after a restore (rules.md, 5b)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from service.core.changes import Transaction
 from service.core.events import TakeLines
-from service.core.ledger import BatchKey, FineKey, LineKey, SourceKey
-from service.core.payments import excess_credit_id
-from service.core.shares import LumpRule
-from tests.support.bursar import accepts, pays, pays_sum, refuses, reverses, tells
+from service.core.ledger import BatchKey, FineKey, LineKey
+from tests.support.bursar import accepts, pays, refuses, reverses, tells
 from tests.support.given import (
-    ERP,
     RETRIES,
     UNI,
     Export,
-    adjusts,
     cancels,
     creates,
     exports,
@@ -108,66 +104,6 @@ def test_the_line_of_a_fine_that_was_paid_counts_as_refused_when_nothing_of_it_i
     sound(ledger.store)
 
 
-def with_sums(patron: str | None, *steps: Step) -> Ledger:
-    """Two lines of P1 that wait; the institution lets sums pay the oldest fines first."""
-    two = {"F1": 10_00, "F2": 20_00}
-    ledger = recovering(adopted=[(exports("F1", "F2"), two)], patron=patron)
-    ledger.store.lump_rules[UNI] = LumpRule.OLDEST_FIRST
-    for step in steps:
-        ledger.take(step)
-    return ledger
-
-
-def test_a_sum_waits_until_all_lines_of_its_account_are_taken() -> None:
-    ledger = with_sums("P1", pays_sum(25_00), creates(10_00))
-    assert ledger.waits() == {"p1": "unallocated"}
-    done = ledger.take(creates(20_00, "F2"))
-    assert [(line.fine.facts.fine_id, line.amount) for line in done.transactions[2:]] == [
-        ("F1", 10_00),
-        ("F2", 15_00),
-    ]
-    sound(ledger.store)
-
-
-def test_a_sum_waits_for_the_lines_of_fines_that_are_known() -> None:
-    ledger = with_sums(None, creates(10_00), creates(21_00, "F2"), pays_sum(25_00))
-    assert ledger.waits() == {"p1": "unallocated"}
-    ledger.take(adjusts(20_00, "F2"))
-    assert ledger.fine("F2").outstanding == 5_00
-
-
-def test_a_sum_of_another_account_does_not_wait() -> None:
-    ledger = with_sums("P1", creates(5_00, "F3", patron="P2"))
-    ledger.take(exports("F3", batch=2))
-    ledger.take(pays_sum(5_00, "P2"))
-    assert now(ledger, "F3") == transferred(0)
-
-
-def test_5b_9_a_sum_does_not_wait_for_the_line_of_the_credit_that_it_makes() -> None:
-    credit = excess_credit_id(SourceKey(UNI, ERP, "p1"))
-    lines = [(exports(), 10_00), (exports(credit, batch=2), -5_00)]
-    ledger = recovering(adopted=lines, patron="P1")
-    ledger.store.lump_rules[UNI] = LumpRule.OLDEST_FIRST
-    ledger.take(creates(10_00))
-    done = ledger.take(pays_sum(15_00))
-    assert ledger.waits() == {}
-    assert [moved(line)[0] for line in done.transactions] == [
-        "payment",
-        "credit",
-        "export_and_paid",
-    ]
-    sound(ledger.store)
-
-
-def test_sums_pay_the_fines_of_adopted_lines_in_the_order_of_their_exports() -> None:
-    two = [(exports(), 10_00), (exports("F2", batch=2), 20_00)]
-    ledger = recovering(adopted=two, patron="P1")
-    ledger.store.lump_rules[UNI] = LumpRule.OLDEST_FIRST
-    for step in (creates(20_00, "F2"), creates(10_00), pays_sum(12_00)):
-        ledger.take(step)
-    assert (ledger.fine().outstanding, ledger.fine("F2").outstanding) == (0, 18_00)
-
-
 @table(
     "response state lines",
     ("5b.8 all of it", refuses(), "refused", ["F1", "F2", "F3"]),
@@ -192,7 +128,7 @@ def test_an_answer_to_lines_that_wait_takes_effect_when_they_are_taken(
     sound(ledger.store)
 
 
-def done_as(ledger: Ledger, kind: str) -> list:  # type: ignore[type-arg] # transactions
+def done_as(ledger: Ledger, kind: str) -> list[Transaction]:
     return [line for line in ledger.store.transactions if line.kind.value == kind]
 
 
@@ -211,6 +147,12 @@ def test_a_kept_refusal_has_the_reason_and_the_time_of_the_answer() -> None:
     assert refused.occurred_at == answer.responded_at
     assert ledger.store.lines[LINE].reason == "no such student"
     assert ledger.fine().refused_reason == "no such student"
+
+
+def test_5b_8_a_line_whose_refusal_is_kept_still_waits_in_the_same_poll() -> None:
+    ledger = with_line()
+    ledger.store.fold(refuses("1001"), refuses("1001", response_id="a2"))
+    assert ledger.reasons() == ["not_live"]
 
 
 def test_terms_that_retry_do_not_hold_a_fine_back_for_a_kept_refusal() -> None:
@@ -237,9 +179,9 @@ def test_an_answer_about_lines_that_wait_is_checked_as_any_other(
 
 def test_control_totals_are_those_of_the_batch_and_not_of_the_lines_that_were_taken() -> None:
     ledger = recovering(creates(95_00), adopted=[(THREE_LINES, THREE)])
-    sound_answer = replace(accepts(), control_count=3, control_total="107.00")
+    sound_answer = accepts(control=(3, "107.00"))
     assert outcome_of_event(ledger.take(sound_answer)) == "applied"
-    other = replace(accepts(response_id="a2"), control_count=2, control_total="107.00")
+    other = accepts(response_id="a2", control=(2, "107.00"))
     assert outcome_of_event(ledger.take(other)) == "rejected:control_total_mismatch"
 
 

@@ -26,6 +26,7 @@ from tests.support.view_store import sound
 from tests.unit.test_rules_adopted import states
 
 GIVEN = GiveLine(LineKey(UNI, "1001"), FineKey(UNI, "F1"))
+CUTOFF = exports().fines[0].cutoff
 DROPPED = DropLine(LineKey(UNI, "1001"), FineKey(UNI, "F1"))
 
 
@@ -83,6 +84,8 @@ def test_a_person_gives_a_fine_its_line(
     ]
     assert now(ledger) == transferred(95_00)
     assert ledger.fine().amount == amount
+    assert {line.occurred_at for line in done.transactions} == {CUTOFF}
+    assert {line.fine.considered.value for line in done.transactions} == {"active"}
     assert states(ledger) == {"1001": "taken"}
     sound(ledger.store)
 
@@ -122,7 +125,7 @@ def test_a_line_that_the_fine_cannot_have_is_not_given(history: Sequence[Step], 
 
 def test_a_line_is_not_given_beside_one_that_was_paid() -> None:
     ledger = recovering(creates(95_00), exports(), pays(95_00), adopted=[(exports(batch=2), 95_00)])
-    with pytest.raises(LineNotGiven, match="another line"):
+    with pytest.raises(LineNotGiven, match=r"another line that the bursar has not refused$"):
         ledger.store.fold(GiveLine(LineKey(UNI, "2001"), FineKey(UNI, "F1")))
 
 

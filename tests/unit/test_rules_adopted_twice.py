@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from service.core.after_export import change_credit_id
 from service.core.events import TakeLines
 from service.core.ledger import FineKey, LineKey
-from tests.support.given import UNI, creates, exports, table, waives
+from tests.support.given import CREDITS, UNI, cancels, creates, desk_pays, exports, table, waives
 from tests.support.in_memory import Movement, Now, Step, moved, now, open_, transferred
 from tests.support.recovering import recovering
 from tests.support.view_store import sound
 
+F1 = FineKey(UNI, "F1")
 TWO: Sequence[Movement] = (
     ("fine", 95_00, 95_00, 0),
     ("export_and_paid", 95_00, -95_00, 95_00),
@@ -50,11 +52,27 @@ def test_of_two_lines_of_a_fine_the_older_counts_as_refused(
 
 def test_a_live_line_counts_as_refused_when_a_newer_one_waits() -> None:
     ledger = recovering(creates(95_00), exports(), adopted=[(exports(batch=2), 65_00)])
-    ledger.store.fold(TakeLines(FineKey(UNI, "F1")))
+    ledger.store.fold(TakeLines(F1))
     assert now(ledger) == open_(95_00)
     assert ledger.store.lines[LineKey(UNI, "1001")].reason is None
     ledger.take(waives(30_00))
     assert now(ledger) == transferred(65_00)
+    sound(ledger.store)
+
+
+def test_5b_6_a_live_line_stays_live_as_long_as_a_credit_forbids_its_refusal() -> None:
+    ledger = recovering(
+        creates(95_00),
+        exports(terms=CREDITS),
+        desk_pays(30_00),
+        adopted=[(exports(batch=2), 95_00)],
+    )
+    assert ledger.store.fold(TakeLines(F1)).transactions == ()
+    assert now(ledger) == transferred(95_00, active=-30_00)
+    ledger.take(cancels(change_credit_id(desk_pays(30_00).key), "c2"))
+    ledger.store.fold(TakeLines(F1))
+    assert (ledger.line_state("1001"), ledger.line_state("2001")) == ("refused", "live")
+    assert now(ledger) == transferred(95_00)
     sound(ledger.store)
 
 

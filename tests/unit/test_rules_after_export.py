@@ -248,6 +248,11 @@ def test_a_credit_that_came_in_the_same_poll_counts() -> None:
     assert done.outcomes == {"applied": 3, "rejected:exceeds_remaining": 1}
 
 
+def test_5_15_a_credit_of_the_same_poll_keeps_the_line_of_its_fine() -> None:
+    done = Ledger(*EXPORTED).store.fold(desk_pays(1), refuses())
+    assert done.outcomes == {"applied": 1, "rejected:already_paid": 1}
+
+
 @table(
     "history event outcome",
     ("5.15 a credit of a change", (*EXPORTED, desk_pays(1)), refuses(), "rejected:already_paid"),

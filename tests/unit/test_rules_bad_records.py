@@ -6,7 +6,17 @@ import re
 
 import pytest
 
-from service.core.breaker import BAD, EVERY, BadCount, Decided, Stop, StopKey, allowance, count_bad
+from service.core.breaker import (
+    BAD,
+    EVERY,
+    REMEMBERED_MAX,
+    BadCount,
+    Decided,
+    Stop,
+    StopKey,
+    allowance,
+    count_bad,
+)
 from service.core.words import Reason
 from tests.support.pages import ROOT
 
@@ -20,7 +30,7 @@ MARKS = {"": None, "!": Reason.UNKNOWN_LINE, "~": Reason.ALREADY_EXPORTED}
 def record(text: str, topic: str = TOPIC) -> Decided | None:
     if text == "failed":
         return None
-    name, mark = text.rstrip("!~"), text.lstrip("-ABC")
+    name, mark = text.rstrip("!~"), text.lstrip("-ABCDE")
     return Decided(StopKey(topic, EVERY if name == "-" else name), MARKS[mark])
 
 
@@ -69,6 +79,11 @@ def test_turned_off_it_forgets_what_was_counted() -> None:
 def test_row_7_1_each_topic_counts_by_itself() -> None:
     records = [record("A!", f"topic-{n % 2}") for n in range(4)]
     assert count_bad({}, records, MAX).stop is None
+
+
+def test_row_7_1_a_sound_record_ends_no_row_of_another_topic() -> None:
+    others = {StopKey("another", "A"): BadCount(1, 1), StopKey("another", EVERY): BadCount(2, 0)}
+    assert count_bad(others, [record("A"), record("-")], MAX).changed == {}
 
 
 def test_row_7_2_after_one_institution_another_stops_the_topic() -> None:
@@ -121,6 +136,31 @@ def test_row_7_7_never_allows_fewer() -> None:
 def test_one_bad_record_in_a_thousand_stops_nothing() -> None:
     history = [record("A!" if n % 1_000 == 0 else "A") for n in range(200_000)]
     assert count_bad({}, history, 2).stop is None
+
+
+def test_of_many_institutions_the_shortest_rows_are_forgotten() -> None:
+    """Each record between sound ones, so that no row of the topic comes up."""
+    history = [record("A!"), record("A!"), record("B")]
+    for number in range(3 * REMEMBERED_MAX):
+        history += [Decided(StopKey(TOPIC, f"{number:03}"), Reason.UNKNOWN_LINE), record("B")]
+    counted = count_bad({}, history, MAX).changed
+    assert len(counted) == REMEMBERED_MAX + 1
+    assert counted[StopKey(TOPIC, "A")] == BadCount(2, 0)
+    assert count_bad(counted, [record("A!")], MAX).stop == Stop(
+        StopKey(TOPIC, "A"), 3, Reason.UNKNOWN_LINE
+    )
+
+
+def test_what_a_person_has_allowed_and_the_row_of_the_topic_are_not_forgotten() -> None:
+    kept = {StopKey(TOPIC, "A"): BadCount(-5, 0), StopKey(TOPIC, EVERY): BadCount(1, 0)}
+    of_topic = {StopKey(TOPIC, "B"): BadCount(1, 1), StopKey("another", "C"): BadCount(1, 0)}
+    counts = {**kept, **of_topic, StopKey(TOPIC, "D"): BadCount(2, 0)}
+    result = count_bad(counts, [record("-!"), record("E!")], 9, remembered_max=0)
+    assert result.changed == {
+        StopKey(TOPIC, EVERY): BadCount(2, 1),
+        StopKey(TOPIC, "E"): BadCount(1, 1),
+        StopKey(TOPIC, "D"): BadCount(),
+    }
 
 
 def test_what_counts_as_bad_is_what_the_page_says() -> None:

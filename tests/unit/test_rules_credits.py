@@ -207,6 +207,12 @@ ANOTHERS = (creates(95_00), creates(-20_00, "C1", patron="P2", credit_of="F1"), 
     ),
     ("5.15 a credit of another patron", ANOTHERS, refuses("1001"), "applied"),
     (
+        "5.15 a debit that names the fine is no credit",
+        (creates(95_00), creates(5_00, "F2", credit_of="F1"), exports("F1", "F2")),
+        refuses("1001"),
+        "applied",
+    ),
+    (
         "5.15 a credit that the library waived in part",
         (creates(95_00), CREDIT, waives(5_00, "C1"), exports("F1", "C1")),
         refuses("1001"),

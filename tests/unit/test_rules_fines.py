@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from service.core import rules
 from service.core.terms import Terms
 from service.core.words import Kind, LostRule
 from tests.support.bursar import pays, refuses
@@ -171,6 +172,16 @@ def test_the_newest_snapshot_of_a_patron_wins_whatever_came_last() -> None:
     ledger.take(creates(1_01, snapshot_minute=10, name="Loe, Jane"))
     assert ledger.reasons() == ["fine_conflict"]
     assert ledger.store.patrons[UNI, "P1"].name == "Poe, Jane"
+
+
+def test_a_snapshot_of_the_future_counts_with_the_first_record_and_not_with_a_repeat() -> None:
+    ledger = Ledger()
+    early = replace(ledger.store.view(), recorded_at=at(5))
+    ledger.store.write(rules.fold(early, [creates(1_00, snapshot_minute=9, name="Roe, Jane")]))
+    assert ledger.store.patrons[UNI, "P1"].name == "Roe, Jane"
+    late = replace(ledger.store.view(), recorded_at=at(8))
+    repeat = rules.fold(late, [creates(1_00, snapshot_minute=11, name="Poe, Jane")])
+    assert (repeat.outcomes, repeat.patrons.written) == ({"repeat": 1}, ())
 
 
 @table(

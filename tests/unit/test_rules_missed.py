@@ -9,14 +9,17 @@ from dataclasses import replace
 import pytest
 
 from service.core import rules
-from service.core.ledger import Cause, LibraryRef, PaymentRef
+from service.core.events import TakeLines
+from service.core.ledger import Cause, FineKey, LibraryRef, PaymentRef
 from service.core.parked import ParkedFailure, split_by_parked_record
 from service.core.workspace import Changes
-from tests.support.bursar import pays, reverses
+from tests.support.bursar import pays, reverses, tells
 from tests.support.given import (
     LOST,
     LOST_TRANSFERS,
+    UNI,
     creates,
+    desk_pays,
     disputes,
     exports,
     origin,
@@ -24,6 +27,7 @@ from tests.support.given import (
     waives,
 )
 from tests.support.in_memory import Ledger, Step, moved, now, transferred
+from tests.support.recovering import adopts, recovering
 
 
 def missed(waiting: Sequence[Step], *steps: Step) -> Ledger:
@@ -77,6 +81,22 @@ def test_a_change_and_a_payment_may_wait_under_the_same_source_and_id() -> None:
     assert now(ledger) == transferred(0)
 
 
+def test_5b_4_a_sweep_decides_what_waits_for_a_credit_whose_line_its_fine_has_freed() -> None:
+    waiting = (desk_pays(30_00), pays(20_00, "C1"))
+    credit = creates(-20_00, "C1", credit_of="F1")
+    ledger = missed(waiting, creates(95_00, type_=LOST), credit)
+    lines = {"F1": 65_00, "C1": -20_00}
+    adopts(ledger.store, exports("F1", "C1"), lines, closed=lines.keys())
+    done = ledger.store.fold(queues=[FineKey(UNI, "F1")])
+    assert [(line.fine.facts.fine_id, moved(line)[0]) for line in done.transactions] == [
+        ("F1", "desk_payment"),
+        ("F1", "export"),
+        ("C1", "export"),
+        ("C1", "payment_noted"),
+    ]
+    assert ledger.waits() == {}
+
+
 def test_a_waiting_record_that_cannot_be_decided_is_named() -> None:
     """So that it can be parked apart, and what came for its fine goes on."""
     ledger = missed((pays(60_00),), creates(95_00), exports())
@@ -97,6 +117,20 @@ def test_all_waiting_records_that_cannot_be_decided_are_named() -> None:
     with pytest.raises(ParkedFailure, match=r"^2 parked records$") as failure:
         rules.fold(ledger.store.view(), [], queues=[fine.facts.key])
     assert failure.value.keys == tuple(("payment", payment.key) for payment in payments)
+
+
+def test_what_fails_behind_a_record_that_has_changed_something_is_not_named() -> None:
+    """It may fail for that change alone, and is decided again without it."""
+    ledger = recovering(creates(95_00), exports(), pays(95_00), adopted=[(exports(batch=2), 95_00)])
+    ledger.store.fold(TakeLines(FineKey(UNI, "F1")))
+    (key,) = ledger.store.lines
+    del ledger.store.lines[key]  # it has to count as refused when nothing is paid any more
+    waiting = Ledger(pays(95_00), reverses(), tells("invoiced"))
+    ledger.store.parked |= waiting.store.parked
+    del ledger.store.parked["payment", pays(95_00).key]  # the other connection has applied it
+    with pytest.raises(ParkedFailure) as failure:
+        rules.fold(ledger.store.view(), [], queues=[FineKey(UNI, "F1")])
+    assert failure.value.keys == (("payment", reverses().key),)
 
 
 def test_what_was_set_free_is_told_from_what_the_events_did() -> None:

@@ -251,3 +251,22 @@ def test_a_transactions_id_depends_on_its_account_epoch_and_number_alone() -> No
     assert len(item.transaction_id) == 32
     elsewhere = Ledger(creates(95_00, patron="P2")).store.transactions[0]
     assert elsewhere.transaction_id != item.transaction_id
+
+
+@table(
+    "code rule",
+    ("1 in small letters", "usd", "must be in upper case"),
+    ("1 with a blank", " USD", "must not have blanks around it"),
+    ("1 no code", "XXQ", "must be an ISO 4217 code with 0 to 3 decimals"),
+    ("1 no code in small letters", "xxq", "must be an ISO 4217 code with 0 to 3 decimals"),
+    ("1 no code with a blank", "XXQ ", "must be an ISO 4217 code with 0 to 3 decimals"),
+)
+def test_a_code_that_is_no_currency_is_told_the_rule_that_it_breaks(code: str, rule: str) -> None:
+    with pytest.raises(InvalidCurrency) as problem:
+        money.decimals(code)
+    assert str(problem.value) == rule
+
+
+@table("currency minor", ("1 cents", "USD", 100_00), ("1 yen", "JPY", 100), ("1", "KWD", 100_000))
+def test_whole_units_are_so_many_minor_units(currency: str, minor: int) -> None:
+    assert money.whole_units(100, currency) == minor

@@ -49,7 +49,7 @@ def test_a_discarded_overpayment_is_rejected_and_so_is_the_reversal_behind_it() 
 
 def test_an_overpayment_released_after_its_fine_was_refused_waits_for_the_next_export() -> None:
     ledger = Ledger(*HELD, refuses())
-    ledger.store.fold(RELEASE)
+    assert ledger.store.fold(RELEASE).outcomes == {"parked:not_exported": 1}
     assert ledger.waits() == {"p1": "not_exported"}
     ledger.take(exports(batch=2))
     assert now(ledger) == transferred(0, active=-5_00)
@@ -81,12 +81,20 @@ def test_a_decision_that_comes_too_late_changes_nothing(event: Event) -> None:
 
 def test_a_discarded_payment_for_an_unknown_fine_keeps_its_identity() -> None:
     ledger = Ledger(pays(95_00))
-    ledger.store.fold(DISCARD)
+    assert ledger.store.fold(DISCARD).outcomes == {"rejected:discarded": 1}
     ledger.take(pays(95_00))
     ledger.take(creates(95_00))
     assert ledger.reasons() == ["discarded"]
     assert ledger.store.outcomes["repeat"] == 1
     assert ledger.waits() == {}
+
+
+def test_a_discarded_change_for_an_unknown_fine_is_rejected() -> None:
+    ledger = Ledger(cancels())
+    ledger.store.fold(Discard(cancels().key, True, F1, None))
+    assert (ledger.reasons(), ledger.waits()) == (["discarded"], {})
+    ledger.take(creates(95_00))
+    assert now(ledger) == open_(95_00)
 
 
 def test_a_refused_fine_is_let_go_without_a_transaction() -> None:

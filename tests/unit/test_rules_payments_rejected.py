@@ -40,9 +40,6 @@ P0 = "p0"
 TWO = (*EXPORTED, creates(5_00, "F2"))
 
 
-EUR_FINE = (creates(95_00, currency="EUR"),)
-
-
 @table(
     "history event outcome",
     ("2 repeat", (*EXPORTED, pays(40_00)), pays(40_00), "repeat"),

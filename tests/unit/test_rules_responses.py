@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from service.core.events import BursarPayment, ExportResponse
 from service.core.ledger import BatchKey, ExportRef, LineKey, SourceKey
+from service.core.words import ItemState
 from tests.support.bursar import accepts, pays, refuses, reverses, tells
 from tests.support.given import (
     BOTH,
@@ -104,6 +105,7 @@ def test_a_refused_line_keeps_the_reason_and_holds_its_fine_back() -> None:
     line = ledger.take(refuses("1001")).transactions[0]
     assert line.cause == ExportRef("BOTH", 1, "1001")
     assert (line.label, line.occurred_at) == ("Export rejected", at(25))
+    assert ledger.fine().changed_at == line.fine.changed_at == at(25)
     assert ledger.store.lines[LineKey(UNI, "1001")].reason == "no such student"
     assert ledger.fine().refused_reason == "no such student"
     assert ledger.fine().bursar_transaction_id is None
@@ -202,6 +204,7 @@ def test_what_a_response_said_is_kept_with_the_lines_it_is_about(
     ledger.take(event)
     kept = ledger.store.responses[event.key]
     assert (kept.outcome, kept.lines, kept.responded_at) == (*content, event.responded_at)
+    assert kept.state is (ItemState.REJECTED if ledger.reasons() else ItemState.APPLIED)
 
 
 def test_a_response_is_known_by_its_identity() -> None:

@@ -73,6 +73,13 @@ LOST_NOTED = (creates(95_00, type_=LOST), exports(), pays(95_00))
         [("reversal", 95_00, 0, 95_00)],
     ),
     (
+        "14 without a currency and an amount",
+        PAID,
+        reverses(currency=None),
+        transferred(95_00),
+        [("reversal", 95_00, 0, 95_00)],
+    ),
+    (
         "14 a write-off",
         (*EXPORTED, writes_off(95_00)),
         reverses(),

@@ -71,6 +71,12 @@ RULE_5 = (*TWO, pays(1, "F1", line="2001", payment_id="p2"))
         "rejected:original_rejected",
     ),
     (
+        "14-5 original rejected for its unknown line, named by a fine",
+        (*EXPORTED, pays(1, None, line="7")),
+        reverses(fine_id="F1"),
+        "rejected:reference_mismatch",
+    ),
+    (
         "14 original rejected for two references, named by the bursar id alone",
         RULE_5,
         reverses("p2", line="2001"),

@@ -28,6 +28,10 @@ from tests.unit.test_rules_sums import TWO, oldest_first
 
 KEY = SourceKey(UNI, ERP, "p1")
 CREDIT = excess_credit_id(KEY)
+TWICE = "a fine may be named only once"
+AMOUNT = "an amount is not above zero, or more than is outstanding"
+TOGETHER = "the amounts are together more than the sum"
+NOT_OUTSTANDING = "a fine that is named is not outstanding in the account"
 
 
 def released(*allocations: Share, patron: str = "P1") -> Release:
@@ -80,19 +84,26 @@ def test_named_fines_get_their_amounts_and_the_last_one_the_credit() -> None:
     sound(ledger.store)
 
 
+def test_3b_9_a_named_fine_may_get_the_smallest_amount_that_there_is() -> None:
+    ledger = Ledger(*TWO, pays_sum(40_00))
+    ledger.store.fold(released(Share("F1", 1), Share("F2", 30_00)))
+    assert ledger.fine().outstanding == 19_99
+    assert ledger.fine(CREDIT).remaining == -9_99
+
+
 @table(
-    "allocations",
-    ("3b.9 a fine twice", (Share("F1", 1_00), Share("F1", 1_00))),
-    ("3b.9 more than is outstanding of a fine", (Share("F1", 20_01),)),
-    ("3b.9 together more than the sum", (Share("F1", 20_00), Share("F2", 20_01))),
-    ("3b.9 nothing of a fine", (Share("F1", 0),)),
-    ("3b.9 a fine of somebody else", (Share("X1", 1_00),)),
-    ("3b.9 an open fine", (Share("F3", 1_00),)),
-    ("3b.9 a credit", (Share("C1", 1_00),)),
-    ("3b.9 an unknown fine", (Share("N/A", 1_00),)),
+    "allocations text",
+    ("3b.9 a fine twice", (Share("F1", 1_00), Share("F1", 1_00)), TWICE),
+    ("3b.9 more than is outstanding of a fine", (Share("F1", 20_01),), AMOUNT),
+    ("3b.9 together more than the sum", (Share("F1", 20_00), Share("F2", 20_01)), TOGETHER),
+    ("3b.9 nothing of a fine", (Share("F1", 0),), AMOUNT),
+    ("3b.9 a fine of somebody else", (Share("X1", 1_00),), NOT_OUTSTANDING),
+    ("3b.9 an open fine", (Share("F3", 1_00),), NOT_OUTSTANDING),
+    ("3b.9 a credit", (Share("C1", 1_00),), NOT_OUTSTANDING),
+    ("3b.9 an unknown fine", (Share("N/A", 1_00),), NOT_OUTSTANDING),
 )
 def test_a_release_that_cannot_be_carried_out_changes_nothing(
-    allocations: Sequence[Share],
+    allocations: Sequence[Share], text: str
 ) -> None:
     ledger = Ledger(
         *TWO,
@@ -104,7 +115,7 @@ def test_a_release_that_cannot_be_carried_out_changes_nothing(
         pays_sum(40_00),
     )
     before = ledger.store.copy()
-    with pytest.raises(InvalidAllocations):
+    with pytest.raises(InvalidAllocations, match=f"^{text}$"):
         ledger.store.fold(released(*allocations))
     assert ledger.store == before
 
@@ -135,6 +146,21 @@ def test_all_of_a_held_sum_becomes_a_credit_if_nothing_is_outstanding_any_more()
     again = ledger.take(reverses())
     assert [line.kind.value for line in again.transactions] == ["credit_cancelled"]
     sound(ledger.store)
+
+
+def test_the_excess_of_a_sum_does_not_keep_the_line_of_its_fine() -> None:
+    """The fine never owed it, so the bursar may refuse the fine without it."""
+    ledger = oldest_first(
+        creates(20_00), exports(terms=HOLDS), pays_sum(60_00), pays(20_00, payment_id="p2")
+    )
+    ledger.store.fold(released())
+    for step in (reverses("p2"), exports(CREDIT, batch=2)):
+        ledger.take(step)
+    assert (ledger.fine(CREDIT).facts.credit_of, ledger.fine(CREDIT).status) == (
+        "F1",
+        "Transferred",
+    )
+    assert outcome_of_event(ledger.take(refuses("1001"))) == "applied"
 
 
 def test_a_held_sum_without_any_transferred_fine_waits_on() -> None:

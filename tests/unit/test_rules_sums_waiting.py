@@ -2,7 +2,7 @@
 
 from service.core.ledger import SourceKey
 from service.core.shares import LumpRule
-from tests.support.bursar import pays, pays_sum, refuses, reverses
+from tests.support.bursar import pays, pays_sum, refuses, reverses, tells
 from tests.support.given import BOTH, ERP, HOLDS, ONLY, REJECTS, UNI, creates, exports
 from tests.support.in_memory import Ledger, moved, outcome_of_event
 from tests.support.view_store import sound
@@ -54,6 +54,13 @@ def test_a_sum_that_waits_is_not_held_for_its_excess() -> None:
     assert (ledger.fine().outstanding, ledger.fine("F2").outstanding) == (0, 0)
 
 
+def test_a_sum_pays_the_fine_of_an_earlier_batch_before_that_of_the_new_one() -> None:
+    ledger = oldest_first(pays_sum(25_00), creates(20_00), exports(terms=REJECTS))
+    ledger.take(creates(10_00, "F2"))
+    ledger.take(exports("F2", batch=2, terms=REJECTS))
+    assert (ledger.fine().outstanding, ledger.fine("F2").outstanding) == (0, 5_00)
+
+
 def test_a_smaller_sum_behind_one_that_waits_on_is_applied() -> None:
     ledger = oldest_first(
         pays_sum(30_00), pays_sum(5_00, payment_id="p2"), creates(20_00), exports(terms=REJECTS)
@@ -71,8 +78,9 @@ def test_only_what_makes_something_outstanding_sets_a_sum_free() -> None:
         creates(5_00, "F2"),
         exports("F2", batch=2),
     )
-    ledger.take(pays(20_00, payment_id="p2"))
-    assert ledger.waits() == {"p1": "unallocated"}
+    for event in (pays(20_00, payment_id="p2"), tells("invoiced", "F2")):
+        ledger.take(event)
+        assert ledger.waits() == {"p1": "unallocated"}
     ledger.take(creates(1_00, "F3"))
     ledger.take(exports("F3", batch=3))
     assert ledger.waits() == {}
@@ -114,6 +122,14 @@ def test_a_sum_pays_at_once_what_a_reversal_in_the_same_poll_makes_outstanding()
     assert singly.store.fines == together.store.fines
     assert singly.store.sums == together.store.sums
     assert singly.fine().outstanding == 5_00
+
+
+def test_a_sum_that_a_record_sets_free_pays_before_the_next_record_of_the_poll() -> None:
+    start = (creates(20_00), exports(), pays(20_00, payment_id="p0"), pays_sum(20_00))
+    ledger = oldest_first(*start)
+    done = ledger.store.fold(reverses("p0"), pays(20_00, payment_id="p2"))
+    assert [moved(line)[0] for line in done.transactions] == ["reversal", "payment", "credit"]
+    assert ledger.waits() == {}
 
 
 def test_a_sum_and_its_reversal_that_wait_leave_the_fine_to_the_next_sum() -> None:

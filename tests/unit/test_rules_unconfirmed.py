@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from service.core.amendment import NOT_AMENDED
-from service.core.events import BursarPayment, ReleaseFine
+from service.core.events import BursarPayment, ReleaseFine, TakeLines
 from service.core.ledger import FineKey
 from service.core.terms import Terms
 from service.core.words import ImportCredits
 from tests.support.bursar import pays
 from tests.support.given import BOTH, CREDIT_ID, FINE, UNI, exports, table
 from tests.support.in_memory import Ledger
+from tests.support.recovering import recovering
 
 EXPORTED_FREELY = replace(BOTH, import_credits=ImportCredits.EXPORT)
 
@@ -36,5 +37,15 @@ def test_a_release_confirms_the_credit() -> None:
     ledger = Ledger(*FINE, exports(), from_file(95_01))
     done = ledger.store.fold(ReleaseFine(FineKey(UNI, CREDIT_ID)))
     assert done.outcomes == {"released": 1}
+    assert [fine.facts.fine_id for fine in done.amended] == [CREDIT_ID]
+    assert not ledger.fine(CREDIT_ID).amendment.unconfirmed
+
+
+def test_5b_1_a_credit_that_takes_its_adopted_line_is_confirmed() -> None:
+    """It was exported, so a person had confirmed it: a later run needs nobody to do it again."""
+    line = (exports(CREDIT_ID, batch=2), -1)
+    ledger = recovering(*FINE, exports(), from_file(95_01), adopted=[line])
+    done = ledger.store.fold(TakeLines(FineKey(UNI, CREDIT_ID)))
+    assert ledger.fine(CREDIT_ID).status.value == "Transferred"
     assert [fine.facts.fine_id for fine in done.amended] == [CREDIT_ID]
     assert not ledger.fine(CREDIT_ID).amendment.unconfirmed

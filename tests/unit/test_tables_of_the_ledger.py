@@ -43,12 +43,26 @@ from service.database.tables import Table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 KEY = SourceKey("6050", "ERP", "R-1")
-VALUES: list[tuple[Table[Any], object]] = [
+AnyTable = Table[Any]  # of values of any type
+VALUES: list[tuple[AnyTable, object]] = [
     (tables.ACCOUNT, Account(AccountKey("6050", "P-1", "USD"), 95_00, -1, 7, 2)),
     (tables.PATRON, Patron("6050", "P-1", "Doe", "STUDENT", (("02", "A1"), ("01", "B")), NOW)),
     (
         tables.PAYMENT,
-        Payment(KEY, PaymentKind.REVERSAL, b"d", ItemState.REJECTED, None, "77", None, None, NOW),
+        Payment(
+            KEY,
+            PaymentKind.REVERSAL,
+            b"d",
+            ItemState.REJECTED,
+            None,
+            "77",
+            None,
+            None,
+            NOW,
+            applied=0,
+            excess=0,
+            credit_id=None,
+        ),
     ),
     (
         tables.PAYMENT,
@@ -118,7 +132,7 @@ FINE = Fine(
 )
 
 
-def read(table: Table[Any], value: object) -> asyncpg.Record:
+def read(table: AnyTable, value: object) -> asyncpg.Record:
     """The row that the database would return for a value."""
     return cast(asyncpg.Record, dict(zip(table.columns, table.rows([value], NOW)[0], strict=True)))
 
@@ -130,7 +144,7 @@ def read_fine(fine: Fine) -> asyncpg.Record:
 
 
 @pytest.mark.parametrize(("table", "value"), VALUES)
-def test_a_value_is_read_as_it_was_written(table: Table[Any], value: object) -> None:
+def test_a_value_is_read_as_it_was_written(table: AnyTable, value: object) -> None:
     assert table.value(read(table, value)) == value
 
 
@@ -160,7 +174,7 @@ def test_a_fine_is_read_with_its_terms(terms: Terms | None) -> None:
 
 
 @pytest.mark.parametrize("table", [table for table, _ in VALUES])
-def test_an_update_sets_the_changing_columns_of_a_key(table: Table[Any]) -> None:
+def test_an_update_sets_the_changing_columns_of_a_key(table: AnyTable) -> None:
     value = next(value for known, value in VALUES if known is table)
     if table is not tables.PATRON:  # a patron is written as a whole
         row, changed = table.row(value), table.changed_row(value)

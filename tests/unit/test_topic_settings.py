@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka.errors import RequestTimedOutError
 
-from service.kafka.topic_settings import Concern, broken_rules
+from service.kafka.rights import RightsRequest, TopicRights, rights_of
+from service.kafka.topic_settings import Concern, broken_rules, missing_rights
 from service.kafka.topics import DAY_MS, INPUTS, OUTPUTS, settings_of
 
+READS, WRITES = TopicRights(may_read=True), TopicRights(may_write=True)
 MONTH, YEAR = str(30 * DAY_MS), str(365 * DAY_MS)
 
 
@@ -65,3 +68,35 @@ def test_a_rule_names_the_setting_that_asks_for_more_than_the_contract() -> None
     assert usual[1] == "retention.ms must be at least 34560000000 (400 days), or -1"
     assert "(500 days, BURSAR_OLDEST_BACKUP_DAYS)" in longer[1]
     assert {usual[0], longer[0]} == {Concern.RECOVERY}
+
+
+@pytest.mark.parametrize(
+    ("name", "rights", "expected"),
+    [
+        ("fine-created.v1", READS, []),
+        ("fine-created.v1", WRITES, ["read"]),
+        ("balance-changed.v1", TopicRights(may_read=True, may_write=True), []),
+        ("balance-changed.v1", READS, ["write to"]),
+        ("balance-changed.v1", WRITES, ["read"]),
+        ("balance-changed.v1", TopicRights(), ["read", "write to"]),
+        ("balance-changed.v1", TopicRights(is_missing=True), []),
+    ],
+)
+def test_each_right_that_a_topic_needs_is_missed(
+    name: str, rights: TopicRights, expected: list[str]
+) -> None:
+    assert list(missing_rights(name, rights)) == expected
+
+
+def test_rights_are_bits_by_the_numbers_of_the_protocol() -> None:
+    assert rights_of(0, 1 << 3 | 1 << 8) == READS
+    assert rights_of(0, 1 << 4 | 1 << 8) == WRITES
+    assert rights_of(3, 0) == TopicRights(is_missing=True)
+    assert rights_of(29, 0) == TopicRights()
+    with pytest.raises(RequestTimedOutError):
+        rights_of(7, -(2**31))
+
+
+def test_no_topic_is_created_by_asking_for_rights() -> None:
+    question = RightsRequest(["a", "b"]).prepare({3: (0, 13)})
+    assert question.encode() == b"\x00\x00\x00\x02\x00\x01a\x00\x01b\x00\x00\x01"

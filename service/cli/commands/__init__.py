@@ -1,6 +1,6 @@
-"""Declares each command with its name, its options and its help; the modules that do the work are
-imported when a command runs.
+"""Declares each command of `bursar-bridge` with its name, its options and its help; the module that
+does a command's work is imported only when the command runs.
 
-No module of this package imports a driver, a client or a parser, because `--help` and completion
-load these modules alone.
+No module of this package imports the database driver, the Kafka client or a parser, so that
+`--help` and tab completion, which load only this package, are quick.
 """

@@ -1,7 +1,8 @@
-"""How a command is declared: its name, its options and its help; its work is in another module.
+"""Declares commands: their names, options and help; the work of a command is in another module.
 
-The module with the work is imported when the command runs. It may import drivers, clients and
-parsers; the declarations load none of them, so that `--help` and completion are quick.
+The module with the work is imported only when the command runs. The module with a command's work
+may import the database driver, the Kafka client and parsers; the modules with declarations import
+none of them, so that `--help` and tab completion are quick.
 """
 
 import inspect
@@ -26,7 +27,9 @@ _selection: ContextVar[str] = ContextVar("selection", default="")
 
 
 def group(parent: typer.Typer, name: str, text: str) -> typer.Typer:
-    """Adds a group of commands to `parent`; without a command it prints its help, `text`."""
+    """Adds a group of commands to `parent`; a call of the group without a command prints its help,
+    `text`.
+    """
     application = typer.Typer(help=text, no_args_is_help=True)
     parent.add_typer(application, name=name)
     return application
@@ -35,11 +38,13 @@ def group(parent: typer.Typer, name: str, text: str) -> typer.Typer:
 def command(
     application: typer.Typer, name: str, *, work: str
 ) -> Callable[[Declaration], Declaration]:
-    """Declares a command: the decorated function has its options and its help, and no body.
+    """Returns a decorator that declares a command: the parameters of the decorated function are the
+    command's options, its docstring is the help, and it has no body.
 
-    `work` names the function that is called, with the same parameters: "parked.release" is
-    `release` of the module `parked` of this package's parent. The fields of a parameter whose type
-    is a dataclass become options of the command; the function gets an instance of the class.
+    `work` names the function that runs when the command is called, with the same parameters:
+    "parked.release" means `release` of the module `parked` in the package service.cli. The fields
+    of a parameter whose type is a dataclass become options of the command; the function gets an
+    instance of the class.
     """
 
     def declare(declaration: Declaration) -> Declaration:
@@ -65,14 +70,18 @@ def command(
 
 
 def work_of(name: str) -> Callable[..., None]:
-    """The function that does the work of a command; imports its module."""
+    """Returns the function that does the work of a command, such as "parked.release"; imports its
+    module.
+    """
     module, _, function = name.partition(".")
     work: Callable[..., None] = getattr(import_module(f"..{module}", __package__), function)
     return work
 
 
 def selection() -> str:
-    """The options that select something, as the operator typed them for the running command."""
+    """Returns the options with which the operator has selected records for the running command, as
+    a text for messages such as "no batch matches --state refused".
+    """
     return _selection.get()
 
 

@@ -1,4 +1,6 @@
-"""`bursar-bridge export`: run profiles, pause them; preview, list, send and check batches."""
+"""Declares the commands `bursar-bridge export ...`: run and pause profiles; preview, list, send and
+check batches.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,6 @@ import typer
 from ...core.words import BatchState
 from .declare import command, group
 from .options import (
-    AllOption,
     DecisionOptions,
     InstitutionOption,
     ListOptions,
@@ -24,7 +25,10 @@ export = group(
 )
 RequiredProfileOption = Annotated[str, typer.Option("--profile", help="Code of a profile.")]
 ProfilesOption = Annotated[
-    list[str] | None, typer.Option("--profile", help="Code of a profile, several times for more.")
+    list[str] | None,
+    typer.Option(
+        "--profile", help="Code of a profile; give the option several times for several profiles."
+    ),
 ]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Number of the batch.")]
 
@@ -33,19 +37,27 @@ BatchOption = Annotated[int, typer.Option("--batch", min=1, help="Number of the 
 def run(
     *,
     profile: ProfilesOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Every profile of the file.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Run every profile of the profiles file.")
+    ] = False,
     even_if_paused: Annotated[
-        bool, typer.Option("--even-if-paused", help="Run paused profiles as well, this once.")
+        bool,
+        typer.Option(
+            "--even-if-paused",
+            help="In this call, also run profiles that are paused; they stay paused.",
+        ),
     ] = False,
     options: ShowOptions,
 ) -> None:
-    """Run profiles now, independent of their schedules, and show the batches.
+    """Run the export of profiles now, whatever their schedules say, and show the batches that were
+    sealed.
 
-    The running service publishes the batches. If a run of the profile is open, the command
-    continues it. If a run fails, the other profiles are still run, and the failed run stays open
-    for the next attempt. Exit code 5 says that locks of another session are the only cause of
-    failures, so that the command can be tried again later. A paused profile is run only with
-    --even-if-paused.
+    The command stores the batches in the database, and the running service publishes them to Kafka.
+    If an earlier run of a profile has not ended, because it failed or was interrupted, the command
+    continues that run. If the run of one profile fails, the command still runs the other profiles,
+    and the next run of the failed profile continues the failed one. Exit code 5 means that runs
+    failed only because other database sessions held locks, so the same command may succeed later. A
+    paused profile is run only with --even-if-paused.
     """
 
 
@@ -57,16 +69,18 @@ def show_preview(
         Path | None,
         typer.Option(
             file_okay=False,
-            help="Folder to write the files into, their manifests into manifests/ there; "
-            "not the folder a bursar loads from.",
+            help="Folder into which the command writes the XML files, and their "
+            "manifests into its subfolder manifests/; never name the folder from "
+            "which the bursar loads batches.",
         ),
     ] = None,
     options: ShowOptions,
 ) -> None:
-    """Show what a run would seal now, with its XML and numbers; nothing is changed.
+    """Show the batches that a run of the profile would seal now, with the numbers that they would
+    get; with --out also write their XML. The database is not changed.
 
-    If the run would fail, the fines that would cause the failure are named after the batches that
-    the run would seal before it.
+    If a run of the profile would fail, the command shows the batches that the run would seal before
+    the failure, and then names the fines that would cause it.
     """
 
 
@@ -77,11 +91,14 @@ def resend(
     institution: Annotated[
         str | None,
         typer.Option(
-            help="Id of the institution, if no profile of this code is configured any more."
+            help="Id of the institution of the batch; needed only if the profiles file "
+            "has no profile with this code any more."
         ),
     ] = None,
 ) -> None:
-    """Publish a sealed batch and its manifest again: the same bytes and the same ce_id."""
+    """Publish a sealed batch and its manifest to Kafka once more, with the same bytes and the same
+    ce_id as before.
+    """
 
 
 @command(export, "pause", work="pausing.pause")
@@ -89,13 +106,20 @@ def pause(
     *,
     profile: ProfilesOption = None,
     institution: InstitutionOption = None,
-    every: AllOption = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Pause every profile of the profiles file, or of --institution in it.",
+        ),
+    ] = False,
     decision: DecisionOptions,
 ) -> None:
-    """Stop the runs of profiles, by schedule and by `export run`, until `export resume`.
+    """Pause profiles: until `export resume` neither their schedule nor `export run` exports their
+    fines.
 
-    --all stops every profile, with --institution every profile of that institution. The command
-    waits for a batch that is being sealed.
+    --all pauses every profile, with --institution every profile of that institution. If a batch of
+    a profile is just being sealed, the command waits until it is sealed.
     """
 
 
@@ -104,10 +128,15 @@ def resume(
     *,
     profile: ProfilesOption = None,
     institution: InstitutionOption = None,
-    every: AllOption = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Resume every paused profile, or every one of --institution."),
+    ] = False,
     decision: DecisionOptions,
 ) -> None:
-    """Let paused profiles run again; if scheduled runs were missed, one makes up for them."""
+    """Let paused profiles run again by their schedules; if runs were due during the pause, one run
+    makes up for all of them.
+    """
 
 
 @command(export, "list", work="batches.list_batches")
@@ -116,22 +145,31 @@ def list_batches(
     institution: InstitutionOption = None,
     profile: ProfileOption = None,
     state: Annotated[
-        BatchState | None, typer.Option("--state", help="Only records or batches in this state.")
+        BatchState | None, typer.Option("--state", help="List only batches in this state.")
     ] = None,
     bursar_transaction_id: Annotated[
         str | None,
-        typer.Option("--line", help="The batch of a bursar transaction id; with --institution."),
+        typer.Option(
+            "--line",
+            help="List only the batch whose line has this bursar transaction id; requires "
+            "--institution.",
+        ),
     ] = None,
     fine: Annotated[
-        str | None, typer.Option("--fine", help="The batches of a fine_id; with --institution.")
+        str | None,
+        typer.Option(
+            "--fine",
+            help="List only the batches that exported the fine with this fine_id; requires "
+            "--institution.",
+        ),
     ] = None,
     options: ListOptions,
 ) -> None:
-    """List sealed batches with their states, the newest first.
+    """List all batches that were sealed, each with its state, the newest first.
 
-    `sealed` means that the batch waits for the broker, `published` that the broker has it, and
-    `quarantined` that the broker refused it (see `quarantined list`). The other states are the
-    answers of the bursar.
+    `sealed` means that the batch still waits to be sent to Kafka, `published` that the Kafka broker
+    has stored it, and `quarantined` that the broker refused it (see `quarantined list`). The other
+    states say how the bursar has answered: `accepted`, `partly_refused` or `refused`.
     """
 
 
@@ -144,12 +182,15 @@ def show_batch(
         str | None,
         typer.Option(
             "--institution",
-            help="Id of the institution, if several institutions have had a profile of this code.",
+            help="Id of the institution of the batch; needed only if several "
+            "institutions have had a profile with this code.",
         ),
     ] = None,
     options: ShowOptions,
 ) -> None:
-    """Show a batch with its lines and what became of each line."""
+    """Show one batch with its lines, one for each exported fine, and what became of each: open,
+    settled, closed or refused.
+    """
 
 
 @command(export, "verify", work="verify.verify_files")
@@ -159,13 +200,14 @@ def verify_files(
         typer.Argument(
             metavar="FILE|FOLDER",
             exists=True,
-            help="XML files of batches, or folders with XML files and manifests.",
+            help="XML files of batches, or folders that hold XML files and their manifests.",
         ),
     ],
     manifest: Annotated[
         Path | None,
         typer.Option(
-            help="For one file: its manifest; by default manifests/<name>.json beside it."
+            help="If a single file is checked: path of its manifest; by default "
+            "manifests/<name>.json in the folder of the file."
         ),
     ] = None,
     previous: Annotated[
@@ -173,12 +215,14 @@ def verify_files(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="For one file: the XML of the batch before it, to check the chain.",
+            help="If a single file is checked: the XML file of the profile's previous "
+            "batch, to check that the manifest has its hash.",
         ),
     ] = None,
 ) -> None:
-    """Check files against their manifests; needs no database and no settings.
+    """Check whether the XML files of batches match their manifests; the command needs no database
+    and no settings.
 
-    For several files the chain is checked too: the batch numbers of a profile have no gap, and each
-    manifest names the hash of the batch before.
+    For several files, the command also checks that the batch numbers of each profile have no gap,
+    and that each manifest names the SHA-256 hash of the profile's previous batch.
     """

@@ -1,4 +1,6 @@
-"""`bursar-bridge intake`: topics that bad records have stopped; resume them."""
+"""Declares the commands `bursar-bridge intake list` and `intake resume`, about topics that the
+service has stopped because of bad records.
+"""
 
 from typing import Annotated
 
@@ -10,7 +12,8 @@ from .options import BulkOptions, DecisionOptions, InstitutionOption, ListOption
 application = typer.Typer()
 intake = group(application, "intake", "Topics that bad records in a row have stopped; resume them.")
 StoppedTopicOption = Annotated[
-    str | None, typer.Option("--topic", help="An input topic, with its prefix or without.")
+    str | None,
+    typer.Option("--topic", help="Name of an input topic, with or without the topic prefix."),
 ]
 
 
@@ -21,7 +24,9 @@ def list_stops(
     institution: InstitutionOption = None,
     options: ListOptions,
 ) -> None:
-    """List what is stopped, for an institution or for all, and how many records wait."""
+    """List the input topics that the service has stopped after many bad records in a row, for one
+    institution or for all, and how many records wait for that reason.
+    """
 
 
 @command(intake, "resume", work="intake.resume")
@@ -35,16 +40,19 @@ def resume(
             "--bad-records",
             min=1,
             max=10_000_000,
-            help="How many bad records in a row may come before it is stopped again, this once.",
+            help="How many bad records in a row the service accepts after this resume "
+            "before it stops the topic again.",
         ),
     ] = None,
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Take the records of a topic again, those that wait first, in the order of their arrival.
+    """Let the service apply the records of a stopped topic again, first those that wait, in the
+    order in which they arrived.
 
     --topic with --institution resumes the topic for the institution, --topic alone for all of them
-    where it is stopped as a whole; --all resumes all stops that the options select. The running
-    service takes the records. If they are bad as before, the topic is stopped again and the rest
-    waits on.
+    where it is stopped as a whole; --all resumes all stops that the options select. The command
+    only ends the stop; the running service then applies the records. If too many of the waiting
+    records are still bad, the service stops the topic again, and the remaining records go on
+    waiting.
     """

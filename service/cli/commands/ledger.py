@@ -1,5 +1,5 @@
-"""`reconcile`, `audit`, `balance`, `history`, `payments`, `erase`, `held`: commands that read the
-ledger, or decide about a fine or a patron.
+"""Declares the commands that read the ledger, or decide about a fine or a patron: `reconcile`,
+`audit`, `balance`, `history`, `payments`, `erase` and `held`.
 """
 
 from dataclasses import dataclass
@@ -31,34 +31,45 @@ RequiredInstitutionOption = Annotated[
 def reconcile_ledger(
     institution: InstitutionOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1_000_000, help="Differences told of each check.")
+        int,
+        typer.Option(
+            "--limit",
+            min=1,
+            max=1_000_000,
+            help="Show at most this many differences for each check.",
+        ),
     ] = 1_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute every sum in two ways, as of one instant; exit code 1 if any two differ.
+    """Compute every sum of the ledger in two independent ways, from one snapshot of the database;
+    exit code 1 if two results differ.
 
-    Exit code 3 means that the database is older than Kafka, so that its sums are those of an
-    earlier time.
+    Exit code 3 means that the database is older than the records in Kafka (a backup was restored),
+    so that even sums that agree are those of an earlier time.
 
-    For a profile, `exported` is what the bursar was given to collect, whether it has been paid or
-    not. For accounts, `active` is what is owed in the library now, and `transferred` what is owed
-    at the bursar.
+    In the row of a profile, `exported` is the sum that was handed to the bursar for collection,
+    whether it has been paid or not. In the rows of accounts, `active` is what patrons owe in the
+    library now, and `transferred` what they owe at the bursar now.
     """
 
 
 @command(application, "audit", work="audit.audit_published")
 def audit_published(
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1_000_000, help="Differences told in all.")
+        int,
+        typer.Option(
+            "--limit", min=1, max=1_000_000, help="Show at most this many differences in all."
+        ),
     ] = 1_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare everything that was published with everything that is recorded; exit code 1 if
-    anything differs.
+    """Compare every record in the Kafka output topics with the rows of the database, and every row
+    with the records; exit code 1 if anything differs.
 
-    The command reads all output topics and writes nothing; the service can go on working. `waiting`
-    are records that are still to be sent, or in quarantine. Exit code 3 means that the database is
-    older than Kafka.
+    The command reads all output topics and writes nothing; the service may run
+    meanwhile. The column `waiting` counts records that are still to be sent to Kafka, or that are
+    in quarantine because the broker refused them. Exit code 3 means that the database is older than
+    the records in Kafka: a backup was restored.
     """
 
 
@@ -67,39 +78,58 @@ def show_balance(
     institution: RequiredInstitutionOption,
     patron: Annotated[str, typer.Option("--patron", help="The patron_id.")],
     currency: Annotated[
-        str | None, typer.Option("--currency", help="Only accounts in this currency.")
+        str | None,
+        typer.Option("--currency", help="Show only the patron's account in this currency."),
     ] = None,
     at: Annotated[
-        str | None, typer.Option("--at", help="As of an instant, such as 2026-09-01T00:00:00Z.")
+        str | None,
+        typer.Option(
+            "--at",
+            help="Show the balances of this instant, such as 2026-09-01T00:00:00Z, instead "
+            "of those of now.",
+        ),
     ] = None,
     recorded: Annotated[
         bool | None,
         typer.Option(
             "--recorded/--effective",
-            help="With --at: what was recorded by then (usual), or what had happened by then.",
+            help="With --at: count what the database had recorded by that instant (the "
+            "default), or what had happened by that instant, even if it was "
+            "recorded later.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the balances of a patron in the library, at the bursar, and in all."""
+    """Show, for each currency, what a patron owes in the library, at the bursar, and in total."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryOptions:
-    """The fine or the patron whose history is shown; exactly one of these options is given."""
+    """Options of `history` that name the fine or the patron whose history is shown; the operator
+    gives exactly one of them.
+    """
 
     patron: Annotated[str | None, typer.Option("--patron", help="The patron_id.")] = None
     fine: Annotated[str | None, typer.Option("--fine", help="The fine_id.")] = None
     payment: Annotated[
         tuple[str, str] | None,
-        typer.Option("--payment", help="Source and payment_id of the fine's payment."),
+        typer.Option(
+            "--payment",
+            help="Show the fine that was paid by the payment with this source and payment_id.",
+        ),
     ] = None
     change: Annotated[
         tuple[str, str] | None,
-        typer.Option("--change", help="Source and change_id of the fine's change."),
+        typer.Option(
+            "--change",
+            help="Show the fine that was changed by the record with this source and change_id.",
+        ),
     ] = None
     bursar_transaction_id: Annotated[
-        str | None, typer.Option("--line", help="A bursar transaction id of the fine.")
+        str | None,
+        typer.Option(
+            "--line", help="Show the fine whose export line has this bursar transaction id."
+        ),
     ] = None
 
 
@@ -112,7 +142,8 @@ def show_history(
 ) -> None:
     """Show everything that happened to a fine, or to all fines of a patron.
 
-    The fine can also be named by one of its payments, changes or export lines.
+    Instead of by its fine_id, the fine can be named by one of its payments, changes or export
+    lines.
     """
 
 
@@ -125,16 +156,19 @@ def erase_patron(
         bool,
         typer.Option(
             "--only-texts",
-            help="Only comments and reasons of transactions, also while something is owed.",
+            help="Erase only the comments and reasons of transactions; this is allowed "
+            "even while the patron owes something.",
         ),
     ] = False,
     yes: YesOption = False,
     decision: DecisionOptions,
 ) -> None:
-    """Erase name, identifiers, items, comments and reasons of a patron; amounts and ids stay.
+    """Erase a patron's personal data from the database: name, identifiers, items of fines, comments
+    and reasons. Amounts and ids stay.
 
-    The command is refused while a fine of the patron is open or outstanding. It cannot be undone.
-    It does not change sealed batches, parked and rejected records, and topics: see the runbook.
+    The command is refused while a fine of the patron is open in the library or still owed at the
+    bursar. An erasure cannot be undone. Personal data in sealed batches, in parked and rejected
+    records, and in Kafka topics is not erased: see the runbook.
     """
 
 
@@ -148,19 +182,26 @@ def list_payments(
     *,
     since: Annotated[
         str | None,
-        typer.Option("--since", help="Paid at this instant or later, as 2026-09-01T00:00:00Z."),
+        typer.Option(
+            "--since",
+            help="List only records whose `paid_at` is this instant or later, such as "
+            "2026-09-01T00:00:00Z.",
+        ),
     ] = None,
     institution: InstitutionOption = None,
     source: SourceOption = None,
     options: ListOptions,
 ) -> None:
-    """List all payments, reversals, write-offs and statuses in the order of `paid_at`.
+    """List all records in which the bursar reported a payment, a reversal, a write-off or a status,
+    in the order of `paid_at`.
 
-    The outcome is one of these words. `applied`: the payment was applied. `partly`: a part of it
-    settled the fine, and the rest became a credit. `noted`: it had no effect on the balances.
-    `parked` and `rejected`: the record waits, or was rejected. A malformed record, and a record
-    that conflicts with another one, is only in `rejected list`. With `--wide`: how much of a
-    payment was reversed, and how much of it is left.
+    The column `outcome` says what became of each record. `applied` means that its whole amount
+    changed the balances. `partly` means that only a part of a payment settled the fine and the rest
+    became a credit. `noted` means that the record was stored as a transaction without changing a
+    balance. `parked` means that the record still waits, and `rejected` that it was not applied.
+    Malformed records, and records that conflict with an earlier one, are not in this list but in
+    `rejected list`. With `--wide` the list also shows how much of each payment was reversed, and
+    how much of it is left.
     """
 
 
@@ -178,22 +219,28 @@ def list_held(
     ] = None,
     fine: FineOption = None,
     because: Annotated[
-        HeldReason | None, typer.Option("--because", help="Only those with this reason.")
+        HeldReason | None,
+        typer.Option(
+            "--because", help="List only fines that have this reason for not being exported."
+        ),
     ] = None,
     waiting: Annotated[
         bool,
         typer.Option(
             "--waiting",
-            help="Also fines that are not due yet, or that are due in a paused profile.",
+            help="Also list fines that are not due yet, and fines that are due in a "
+            "paused profile.",
         ),
     ] = False,
     options: ListOptions,
 ) -> None:
-    """List fines that the next runs would hold back and fines that no profile takes.
+    """List the open fines that the next runs of the profiles would hold back, and the open fines
+    that no profile exports.
 
-    There is a row for each fine and profile. --waiting adds the fines that wait for their age or
-    for a minimum amount, and those that are due in a paused profile. Together with the fines of
-    `export preview` these are all open fines.
+    If several profiles hold a fine back, the list has one row for each of them. --waiting adds the
+    fines that are still too young or below a minimum amount, and those that are due in a paused
+    profile. The list with --waiting and the fines that `export preview` shows for each profile are
+    together all open fines.
     """
 
 
@@ -203,14 +250,16 @@ def show_held(
     fine: Annotated[str, typer.Option("--fine", help="The fine_id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show any fine, held back or not: what each profile decides about it, and what people decided.
+    """Show one fine, whether it is held back or not: what each profile would do with it now, and
+    what operators have decided about it.
 
-    `due` means that the next run exports the fine, `paused` that it would do so if the profile were
-    not paused, `not_this_profile` that this profile does not export it, and `too_young` and
-    `below_minimum` that the fine has to wait; a credit and the sum of a patron are compared without
-    their sign. Any other code says why the fine is held back. `no_profile` means that no profile
-    takes the fine. A fine that was exported or closed has no profiles; `exported as` is the number
-    of its line.
+    Each profile is shown with a code. `due` means that the profile's next run exports the fine,
+    `paused` that the run would export it if the profile were not paused, and `not_this_profile`
+    that the profile does not export such fines. `too_young` and `below_minimum` mean that the fine
+    has to wait; the amount of a credit and the sum of a patron's fines are compared with the
+    minimum without their sign. `no_profile` means that no profile exports such fines. Any other
+    code is the reason why the profile holds the fine back. For a fine that was already exported or
+    closed, no profiles are shown; `exported as` is the bursar transaction id of its export line.
     """
 
 
@@ -223,4 +272,6 @@ def release_held(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Offer refused, not exportable or unconfirmed fines to the next run."""
+    """Let the next run export fines that are held back because the bursar refused them, because
+    they are marked as not exportable, or because they are credits that nobody has confirmed.
+    """

@@ -1,4 +1,6 @@
-"""Options that several commands have, alone and in groups."""
+"""Options that several commands share: single options, and dataclasses of options that belong
+together.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +11,10 @@ InstitutionOption = Annotated[
     str | None, typer.Option("--institution", help="Id of the institution.")
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Code of a profile.")]
-WideOption = Annotated[bool, typer.Option("--wide", help="Show all columns, and texts in full.")]
+WideOption = Annotated[
+    bool,
+    typer.Option("--wide", help="Show all columns, and print long texts without cutting them."),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a JSON object per line instead of a table.")
 ]
@@ -17,7 +22,8 @@ LimitOption = Annotated[
     int, typer.Option("--limit", min=1, max=1_000_000, help="Largest number of rows.")
 ]
 SourceOption = Annotated[
-    str | None, typer.Option("--source", help="Code of the system that has sent the record.")
+    str | None,
+    typer.Option("--source", help="Code of the system that has sent the record (its source)."),
 ]
 RecordIdOption = Annotated[
     str | None,
@@ -26,24 +32,38 @@ RecordIdOption = Annotated[
     ),
 ]
 TopicOption = Annotated[
-    str | None, typer.Option("--topic", help="The topic from which the record was read.")
+    str | None,
+    typer.Option("--topic", help="The Kafka topic from which the service read the record."),
 ]
 ReasonOption = Annotated[
-    str, typer.Option("--reason", help="Why this is decided; kept with the decision.")
+    str, typer.Option("--reason", help="Why you decide so; the text is stored with the decision.")
 ]
 OperatorOption = Annotated[
     str | None,
-    typer.Option("--operator", help="Who decides; by default the user of the operating system."),
+    typer.Option(
+        "--operator",
+        help="Name of the person who decides; by default the user name in the operating system.",
+    ),
 ]
 AllOption = Annotated[
-    bool, typer.Option("--all", help="Decide about all that the other options select.")
+    bool,
+    typer.Option(
+        "--all",
+        help="Apply the decision to everything that the other options select, instead of "
+        "to a single thing.",
+    ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before several are decided.")]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", help="Carry the decision out without asking for a confirmation first."),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ShowOptions:
-    """How something is shown."""
+    """Options that say whether a command prints a table that fits the terminal, all columns
+    (`wide`), or JSON.
+    """
 
     wide: WideOption = False
     as_json: JsonOption = False
@@ -51,14 +71,16 @@ class ShowOptions:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions(ShowOptions):
-    """How a list is shown, and how many rows of it."""
+    """Options that say how a list is printed, and how many rows of it at most."""
 
     limit: LimitOption = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionOptions:
-    """Who decides and why, and how the outcome is shown."""
+    """Options of a decision: who decides, for which reason, and whether the outcome is printed as
+    JSON.
+    """
 
     reason: ReasonOption
     operator: OperatorOption = None
@@ -67,8 +89,8 @@ class DecisionOptions:
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """Whether the command may decide about several records or fines at once, and whether it asks
-    for a confirmation before.
+    """Options that say whether a command decides about all selected records or fines at once
+    (`every`), and whether it then does so without asking for a confirmation (`yes`).
     """
 
     every: AllOption = False
@@ -77,7 +99,9 @@ class BulkOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """Which record is meant: by its identity, or by its place in Kafka."""
+    """Options that name one record: by its identity (institution, source, id), or by its topic,
+    partition and offset in Kafka.
+    """
 
     institution: InstitutionOption = None
     source: SourceOption = None

@@ -1,4 +1,6 @@
-"""`parked`, `rejected`, `quarantined`: records that wait for a decision, and the decisions."""
+"""Declares the commands `parked`, `rejected` and `quarantined`: lists of records that were not
+applied or not sent, and decisions about them.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,13 +23,26 @@ from .options import (
 
 application = typer.Typer()
 ValueOption = Annotated[
-    bool, typer.Option("--value", help="Also the record's bytes: personal data.")
+    bool,
+    typer.Option("--value", help="Also print the content of the record, which is personal data."),
 ]
 
 parked = group(application, "parked", "Records that wait for something; release or discard them.")
-WaitOption = Annotated[Wait | None, typer.Option("--wait", help="Only records that wait for this.")]
+WaitOption = Annotated[
+    Wait | None,
+    typer.Option(
+        "--wait",
+        help="Only parked records whose column `wait` has this value, which says what they "
+        "wait for.",
+    ),
+]
 OlderOption = Annotated[
-    str | None, typer.Option("--older-than", help="Parked longer than an age: 90s, 45m, 12h, 3d.")
+    str | None,
+    typer.Option(
+        "--older-than",
+        help="Only records that have been parked for longer than this time, such as 90s, "
+        "45m, 12h or 3d.",
+    ),
 ]
 KindOption = Annotated[
     str | None, typer.Option("--record", help="payment or change, where both have that id.")
@@ -39,14 +54,15 @@ FinesOption = Annotated[
     typer.Option(
         "--fine",
         metavar="ID=AMOUNT",
-        help="A fine that a sum without a line pays, and how much of it; may be repeated.",
+        help="For a payment that names only a patron: the fine_id of a fine that it is "
+        "to pay, and the amount, such as 4711=12.50; may be given several times.",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedOptions:
-    """Which parked records are meant; the filters are for `--all`."""
+    """Options that select parked records; `wait` and `older_than` are allowed only with `--all`."""
 
     wait: WaitOption = None
     older_than: OlderOption = None
@@ -63,11 +79,15 @@ def list_parked(
     record_id: RecordIdOption = None,
     fine: Annotated[
         str | None,
-        typer.Option("--fine", help="Only records that wait for the fine with this fine_id."),
+        typer.Option(
+            "--fine", help="Only parked records that wait for the fine with this fine_id."
+        ),
     ] = None,
     options: ListOptions,
 ) -> None:
-    """List the records that wait, the oldest first."""
+    """List the parked records, which wait for a fine, an export, a payment or a person, the oldest
+    first.
+    """
 
 
 @command(parked, "show", work="parked.show_parked")
@@ -77,15 +97,18 @@ def show_parked(
     value: ValueOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a record that waits, and what was decided about it before.
+    """Show a parked record, and what operators have decided about it before.
 
-    For an overpayment the command also shows its sums, and what a release and a discard would do.
+    For a payment of more than is outstanding, the command also shows the amount paid, the amount
+    outstanding and the excess, and what `parked release` and `parked discard` would do with it.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOptions(ParkedOptions):
-    """Which parked records are meant, and which fines a sum without a line pays."""
+    """Options of `parked release`: those that select parked records, and the fines that a payment
+    which names only a patron is to pay.
+    """
 
     fine: FinesOption = None
 
@@ -98,9 +121,11 @@ def release_parked(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Apply payments held for their excess, which becomes a credit; try others again.
+    """Apply parked payments that are held because they pay more than is outstanding, and make a
+    credit of the excess; try other parked records again.
 
-    A sum without a line pays the fines that --fine names, or the oldest ones first.
+    A payment that names only a patron pays the fines that --fine names; without --fine it pays the
+    fines that were exported first.
     """
 
 
@@ -112,7 +137,9 @@ def discard_parked(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Give records up: they are rejected as `discarded`, with their bytes."""
+    """Give parked records up: they become rejected records with the reason `discarded`, and their
+    bytes are kept.
+    """
 
 
 rejected = group(application, "rejected", "Refused records; replay or discard them.")
@@ -129,7 +156,12 @@ def list_rejected(
     because: BecauseOption = None,
     topic: TopicOption = None,
     state: Annotated[
-        RejectedState | None, typer.Option("--state", help="Only records or batches in this state.")
+        RejectedState | None,
+        typer.Option(
+            "--state",
+            help="List only rejected records about which operators have not decided "
+            "yet (open), which they have replayed, or which they have discarded.",
+        ),
     ] = None,
     source: SourceOption = None,
     record_id: RecordIdOption = None,
@@ -139,14 +171,16 @@ def list_rejected(
     ] = None,
     options: ListOptions,
 ) -> None:
-    """List rejected records without their bytes, the oldest first."""
+    """List rejected records without their content, the oldest first."""
 
 
 @command(rejected, "show", work="rejected.show_rejected")
 def show_rejected(
     selected: RecordOptions, value: ValueOption = False, as_json: JsonOption = False
 ) -> None:
-    """Show the rejected records of one identity or place, and the decisions about them."""
+    """Show rejected records that are named by institution and id, or by topic, partition and
+    offset, with the operators' decisions about them.
+    """
 
 
 @command(rejected, "replay", work="rejected.replay")
@@ -157,7 +191,9 @@ def replay_rejected(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Decide records again; a record that is rejected again stays as it is."""
+    """Try to apply rejected records once more; a record that is rejected again stays in the list as
+    it is.
+    """
 
 
 @command(rejected, "discard", work="rejected.discard")
@@ -168,7 +204,9 @@ def discard_rejected(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Note that nothing more is to be done about records; they stay stored."""
+    """Mark rejected records as discarded, because nothing more is to be done about them; the
+    records stay stored.
+    """
 
 
 quarantined = group(
@@ -176,9 +214,13 @@ quarantined = group(
 )
 OutputTopicOption = Annotated[
     str | None,
-    typer.Option("--topic", help="Only records for this topic, named with or without its prefix."),
+    typer.Option(
+        "--topic",
+        help="Only records that are to be sent to this output topic, named with or without "
+        "its prefix.",
+    ),
 ]
-_ID_HELP = "Id of the record as the list shows it, such as 17/0."
+_ID_HELP = "Id of the record as `quarantined list` shows it, such as 17/0."
 
 
 @command(quarantined, "list", work="quarantined.list_quarantined")
@@ -187,18 +229,23 @@ def list_quarantined(
     topic: OutputTopicOption = None,
     options: ListOptions,
 ) -> None:
-    """List the records in quarantine, without their values, in the order of queueing."""
+    """List the records in quarantine (those that the Kafka broker refused), without their values,
+    in the order in which they were queued for sending.
+    """
 
 
 @command(quarantined, "show", work="quarantined.show_quarantined")
 def show_quarantined(
     record_id: Annotated[str, typer.Option("--id", help=_ID_HELP)],
     value: Annotated[
-        bool, typer.Option("--value", help="Also the record's value: personal data.")
+        bool,
+        typer.Option("--value", help="Also print the value of the record, which is personal data."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a record in quarantine: what it is about, its headers, and past decisions."""
+    """Show a record in quarantine: the batch, account or other thing that it is about, its headers,
+    and the operators' earlier decisions.
+    """
 
 
 @command(quarantined, "release", work="quarantined.release")
@@ -209,4 +256,6 @@ def release_quarantined(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Queue records again unchanged, after the cause of the refusal was removed."""
+    """Queue records from the quarantine for sending again, unchanged; first remove the cause for
+    which the broker refused them.
+    """

@@ -1,4 +1,6 @@
-"""`recovered`: what a recovery has left to people."""
+"""Declares the commands `recovered ...`: what operators have to look at or decide after
+`bursar-bridge recover`.
+"""
 
 from typing import Annotated
 
@@ -18,15 +20,18 @@ from .options import (
 
 application = typer.Typer()
 
-recovered = group(application, "recovered", "What a recovery has left to people.")
+recovered = group(
+    application, "recovered", "What operators have to look at or decide after a recovery."
+)
 LineOption = Annotated[
-    str | None, typer.Option("--line", help="Bursar transaction id of the line.")
+    str | None, typer.Option("--line", help="Bursar transaction id of the export line.")
 ]
 BatchOption = Annotated[
-    int | None, typer.Option("--batch", min=1, help="Only lines of this batch number.")
+    int | None,
+    typer.Option("--batch", min=1, help="Only export lines of the batch with this number."),
 ]
 FineOption = Annotated[
-    str | None, typer.Option("--fine", help="Only lines for the fine with this fine_id.")
+    str | None, typer.Option("--fine", help="Only export lines of the fine with this fine_id.")
 ]
 
 
@@ -34,28 +39,36 @@ FineOption = Annotated[
 def list_accounts(
     *,
     every: Annotated[
-        bool, typer.Option("--all", help="Also those whose balance is the same again.")
+        bool,
+        typer.Option(
+            "--all", help="Also list accounts whose balance equals the last published one again."
+        ),
     ] = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the accounts whose balance is not the one that the lost database had published last.
+    """List the accounts whose balance differs from the last one that the lost database had
+    published.
 
-    The last event that was published is named with each: what it tells may have to be decided or
-    sent again.
+    For each account the list names the last event that the lost database had published: an operator
+    may have to repeat the decision, or a sender the record, that the event reports.
     """
 
 
 @command(recovered, "batches", work="recovery_lists.list_batches")
 def list_batches(options: ShowOptions) -> None:
-    """List the batches that were adopted, where their bytes are, and how many lines still wait."""
+    """List the batches that the recovery has taken over from Kafka, where their bytes are, and how
+    many of their lines still wait for their fines.
+    """
 
 
 @command(recovered, "decisions", work="recovery_lists.list_decisions")
 def list_decisions(options: ShowOptions) -> None:
-    """List the decisions of people that the restored database lacked.
+    """List the operators' decisions that had been published to Kafka and that the restored database
+    lacked.
 
-    Nobody makes them again but people: releases, discards, pauses, erasures.
+    The service does not repeat these decisions (releases, discards, pauses, erasures); operators
+    have to make them again.
     """
 
 
@@ -68,9 +81,11 @@ def list_lines(
     fine: FineOption = None,
     options: ListOptions,
 ) -> None:
-    """List the published lines that no fine has taken since the database was restored.
+    """List the export lines that were published and have not been assigned to their fines since the
+    database was restored.
 
-    While the service reads its topics again, fines take their lines by themselves.
+    While the service reads its input topics again after a recovery, it assigns such lines to their
+    fines by itself.
     """
 
 
@@ -84,9 +99,11 @@ def take(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Give lines to their fines, which are adjusted to the amounts of the lines.
+    """Assign waiting export lines to their fines; the amount of each fine is changed to the amount
+    of its line.
 
-    The bursar collects what the line says.
+    The fine is changed and not the line, because the bursar already collects the amount of the
+    line.
     """
 
 
@@ -100,4 +117,6 @@ def drop(
     bulk: BulkOptions,
     decision: DecisionOptions,
 ) -> None:
-    """Give lines up: they count as refused by the bursar, and their fines may be exported again."""
+    """Give waiting export lines up: they count as refused by the bursar, and their fines may be
+    exported again.
+    """

@@ -1,4 +1,6 @@
-"""What alembic runs to migrate, on the connection that upgrade.py shares with it."""
+"""The script that alembic, the migration tool, runs to migrate the database, over the connection
+that upgrade.py has opened.
+"""
 
 from alembic import context
 

@@ -12,14 +12,14 @@ WITH named AS (
         k.institution_id,
         line.bursar_transaction_id
     FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT waiting.bursar_transaction_id
         FROM adopted_line AS waiting
         WHERE
             waiting.institution_id = k.institution_id
             AND waiting.fine_id = k.fine_id
             AND waiting.state = 'waiting'
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
     UNION
     SELECT
@@ -32,18 +32,18 @@ WITH named AS (
         line.bursar_transaction_id
     FROM unnest($5::text [], $6::text [], $7::bigint [])
         AS k (institution_id, profile, batch_number)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT of_batch.bursar_transaction_id
         FROM adopted_line AS of_batch
         WHERE
             of_batch.institution_id = k.institution_id
             AND of_batch.profile = k.profile
             AND of_batch.batch_number = k.batch_number
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
 ),
 
-wanted AS (
+lines_in_order AS (
     SELECT
         institution_id,
         bursar_transaction_id
@@ -52,13 +52,13 @@ wanted AS (
 )
 
 SELECT line.bursar_transaction_id
-FROM wanted
-CROSS JOIN LATERAL ( -- noqa: ST05
+FROM lines_in_order
+CROSS JOIN LATERAL (
     SELECT adopted.bursar_transaction_id
     FROM adopted_line AS adopted
     WHERE
-        adopted.institution_id = wanted.institution_id
-        AND adopted.bursar_transaction_id = wanted.bursar_transaction_id
+        adopted.institution_id = lines_in_order.institution_id
+        AND adopted.bursar_transaction_id = lines_in_order.bursar_transaction_id
         AND adopted.state NOT IN ('taken', 'dropped')
     FOR UPDATE
 ) AS line;
@@ -77,13 +77,13 @@ WITH named AS (
         k.institution_id,
         line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT adopted.fine_id
         FROM adopted_line AS adopted
         WHERE
             adopted.institution_id = k.institution_id
             AND adopted.bursar_transaction_id = k.bursar_transaction_id
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
     UNION
     SELECT
@@ -91,21 +91,21 @@ WITH named AS (
         line.fine_id
     FROM unnest($5::text [], $6::text [], $7::bigint [])
         AS k (institution_id, profile, batch_number)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT adopted.fine_id
         FROM adopted_line AS adopted
         WHERE
             adopted.institution_id = k.institution_id
             AND adopted.profile = k.profile
             AND adopted.batch_number = k.batch_number
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
     UNION
     SELECT
         k.institution_id,
         line.fine_id
     FROM unnest($8::text [], $9::text [], $10::text []) AS k (institution_id, patron_id, currency)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT adopted.fine_id
         FROM adopted_line AS adopted
         WHERE
@@ -113,14 +113,14 @@ WITH named AS (
             AND adopted.patron_id = k.patron_id
             AND adopted.currency = k.currency
             AND adopted.state = 'waiting'
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
     UNION
     SELECT
         k.institution_id,
         fine.fine_id
     FROM unnest($8::text [], $9::text [], $10::text []) AS k (institution_id, patron_id, currency)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT f.fine_id
         FROM fine AS f
         WHERE
@@ -128,7 +128,7 @@ WITH named AS (
             AND f.patron_id = k.patron_id
             AND f.currency = k.currency
             AND f.status IN ('Active', 'In dispute')
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS fine
     UNION
     SELECT
@@ -151,7 +151,7 @@ reached AS (
         SELECT f.fine_id
         FROM fine AS f
         WHERE f.institution_id = named.institution_id AND f.credit_of = named.fine_id
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS credit
     UNION
     SELECT
@@ -162,7 +162,7 @@ reached AS (
         SELECT f.credit_of
         FROM fine AS f
         WHERE f.institution_id = named.institution_id AND f.fine_id = named.fine_id
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS credit
     WHERE credit.credit_of IS NOT NULL
 )
@@ -184,7 +184,7 @@ CROSS JOIN LATERAL (
         adopted.institution_id = reached.institution_id
         AND adopted.fine_id = reached.fine_id
         AND adopted.state = 'waiting'
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS line;
 
 -- name: waiting_lines_named
@@ -193,7 +193,7 @@ SELECT
     line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
     line.amount, line.currency
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         adopted.institution_id, adopted.bursar_transaction_id, adopted.fine_id, adopted.profile,
         adopted.batch_number, adopted.amount, adopted.currency, adopted.state
@@ -201,7 +201,7 @@ CROSS JOIN LATERAL ( -- noqa: ST05
     WHERE
         adopted.institution_id = k.institution_id
         AND adopted.bursar_transaction_id = k.bursar_transaction_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS line
 WHERE line.state = 'waiting';
 
@@ -219,13 +219,52 @@ WHERE
     AND line.bursar_transaction_id = k.bursar_transaction_id;
 
 -- name: fines_with_adopted_lines
--- Those of the fines for which a line waits: they are not exported before it is settled.
+-- Those of the fines ($2) that are not exported before a line is settled: the line waits for them,
+-- or they are credits ($3, with patron and currency) and the line is that of a credit of their
+-- account, or may be: no event has told its patron, and its credit is not known either. The scalar
+-- subquery keeps the planner from reading all lines that wait.
+WITH nobodys AS MATERIALIZED (
+    SELECT
+        line.currency,
+        credit.patron_id
+    FROM adopted_line AS line
+    LEFT JOIN LATERAL (
+        SELECT f.patron_id
+        FROM fine AS f
+        WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
+        OFFSET 0
+    ) AS credit ON TRUE
+    WHERE
+        line.patron_id IS NULL
+        AND line.institution_id = $1
+        AND line.state = 'waiting'
+        AND line.amount < 0
+)
+
 SELECT line.fine_id
 FROM adopted_line AS line
 WHERE
     line.institution_id = $1
     AND line.fine_id = any($2::text [])
-    AND line.state = 'waiting';
+    AND line.state = 'waiting'
+UNION
+SELECT k.fine_id
+FROM unnest($3::text [], $4::text [], $5::text []) AS k (fine_id, patron_id, currency)
+WHERE
+    (
+        SELECT TRUE FROM adopted_line AS line
+        WHERE
+            line.patron_id = k.patron_id
+            AND line.institution_id = $1
+            AND line.currency = k.currency
+            AND line.state = 'waiting'
+            AND line.amount < 0
+        LIMIT 1
+    )
+    OR EXISTS (
+        SELECT FROM nobodys
+        WHERE nobodys.currency = k.currency AND coalesce(nobodys.patron_id = k.patron_id, TRUE)
+    );
 
 -- name: known_fines_with_lines
 -- Fines that are known and may take the oldest line that waits for them: they are Active with the
@@ -245,7 +284,7 @@ CROSS JOIN LATERAL (
         f.line
     FROM fine AS f
     WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS fine
 WHERE
     line.state = 'waiting'
@@ -265,10 +304,71 @@ WHERE
             AND older.fine_id = line.fine_id
             AND older.state = 'waiting'
             AND (older.export_number, older.place) < (line.export_number, line.place)
-        LIMIT 1 -- noqa: AM09
+        LIMIT 1
     ) IS NULL
 ORDER BY line.export_number, line.institution_id, line.place
 LIMIT $4;
+
+-- name: doubtful_credits
+-- Open credits of changes in the library that are, by their own time, older than the batch of the
+-- line that their fine has taken. Before the restore such a change may have come before the export,
+-- and made no credit. Lines that wait for a credit speak for it; a person has released others.
+SELECT
+    credit.institution_id,
+    credit.patron_id,
+    credit.currency,
+    credit.fine_id
+FROM adopted_line AS line
+INNER JOIN export_batch AS batch USING (institution_id, profile, batch_number)
+CROSS JOIN LATERAL (
+    SELECT
+        f.institution_id,
+        f.patron_id,
+        f.currency,
+        f.fine_id
+    FROM fine AS f
+    WHERE
+        f.institution_id = line.institution_id
+        AND f.credit_of = line.fine_id
+        AND f.type = 'CREDIT'
+        AND f.status = 'Active'
+        AND NOT f.released
+        AND f.created_at <= batch.sealed_at
+    OFFSET 0
+) AS credit
+WHERE
+    line.state = 'taken'
+    AND (
+        SELECT TRUE FROM fine AS debit
+        WHERE
+            debit.institution_id = line.institution_id
+            AND debit.fine_id = line.fine_id
+            AND debit.line = line.bursar_transaction_id
+    )
+    AND (
+        SELECT TRUE FROM ledger_transaction AS made
+        WHERE
+            made.institution_id = credit.institution_id
+            AND made.fine_id = credit.fine_id
+            AND made.kind = 'credit'
+            AND made.cause ? 'change_id'
+        LIMIT 1
+    )
+ORDER BY credit.institution_id, credit.fine_id;
+
+-- name: let_credits_wait
+-- A person has to confirm these credits, as far as they are still open. Their accounts are locked.
+INSERT INTO fine_amendment (institution_id, fine_id, unconfirmed)
+SELECT
+    credit.institution_id,
+    credit.fine_id,
+    TRUE AS unconfirmed
+FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+INNER JOIN fine AS credit
+    ON k.institution_id = credit.institution_id AND k.fine_id = credit.fine_id
+WHERE credit.status = 'Active' AND NOT credit.released
+ON CONFLICT (institution_id, fine_id) DO UPDATE
+    SET unconfirmed = excluded.unconfirmed;
 
 -- name: waiting_lines_listed
 -- The lines that wait, with their fines as far as they are known, in the order of the exports.
@@ -282,7 +382,7 @@ SELECT
         WHERE
             older.institution_id = line.institution_id AND older.fine_id = line.fine_id
             AND older.state = 'waiting' AND older.export_number < line.export_number
-        LIMIT 1 -- noqa: AM09
+        LIMIT 1
     ) IS NOT NULL AS is_behind_older,
     (
         SELECT TRUE FROM adopted_line AS ahead
@@ -290,7 +390,7 @@ SELECT
             fine.type = 'CREDIT'
             AND ahead.institution_id = line.institution_id AND ahead.fine_id = fine.credit_of
             AND ahead.state = 'waiting' AND ahead.export_number <= line.export_number
-        LIMIT 1 -- noqa: AM09
+        LIMIT 1
     ) IS NOT NULL AS is_behind_credited,
     (
         SELECT count(*)
@@ -303,7 +403,7 @@ LEFT JOIN LATERAL (
         f.status, f.remaining, f.outstanding, f.line, f.currency, f.type, f.credit_of
     FROM fine AS f
     WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS fine ON TRUE
 WHERE
     line.state = 'waiting'
@@ -325,7 +425,7 @@ LEFT JOIN LATERAL (
     SELECT f.status IN ('Active', 'In dispute') AS is_open
     FROM fine AS f
     WHERE f.institution_id = line.institution_id AND f.fine_id = line.fine_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS fine ON TRUE
 WHERE line.state = 'waiting';
 

@@ -43,7 +43,7 @@ FROM recovery;
 -- refusal has taken back. An event that a recovery has published again is the last transaction
 -- before its number, with an id and a time of its own. Its epoch is the one of that time: a later
 -- recovery may have published what an earlier one had left.
-WITH asked AS (
+WITH event_keys AS (
     SELECT place, institution_id, patron_id, currency, sequence
     FROM unnest($1::integer [], $2::text [], $3::text [], $4::text [], $5::bigint [])
         AS k (place, institution_id, patron_id, currency, sequence)
@@ -59,13 +59,13 @@ named AS (
         NULL::integer AS epoch,
         NULL::text AS transaction_id,
         NULL::timestamptz AS recorded_at
-    FROM asked
+    FROM event_keys
     UNION ALL
     SELECT
-        asked.place,
-        asked.institution_id,
-        asked.patron_id,
-        asked.currency,
+        event_keys.place,
+        event_keys.institution_id,
+        event_keys.patron_id,
+        event_keys.currency,
         (
             SELECT max(earlier.sequence) FROM ledger_transaction AS earlier
             WHERE
@@ -74,19 +74,19 @@ named AS (
                 AND earlier.currency = again.currency
                 AND earlier.sequence < again.announced_sequence
         ) AS sequence,
-        (
+        coalesce((
             SELECT max(recovery.epoch) FROM recovery
             WHERE recovery.started_at <= again.announced_at
-        ) AS epoch,
+        ), again.epoch) AS epoch,
         again.announced_id,
         again.announced_at
-    FROM asked
+    FROM event_keys
     INNER JOIN recovery_account AS again
         ON
-            asked.institution_id = again.institution_id
-            AND asked.patron_id = again.patron_id
-            AND asked.currency = again.currency
-            AND asked.sequence = again.announced_sequence
+            event_keys.institution_id = again.institution_id
+            AND event_keys.patron_id = again.patron_id
+            AND event_keys.currency = again.currency
+            AND event_keys.sequence = again.announced_sequence
 )
 
 SELECT
@@ -133,6 +133,7 @@ SELECT
     batch.file_name,
     batch.sha256,
     batch.previous_sha256,
+    batch.sealed_at AS recorded_at,
     CASE
         WHEN batch.document_removed_at IS NULL THEN sha256(batch.document)
         ELSE batch.sha256
@@ -177,6 +178,7 @@ INNER JOIN loan_closed AS loan
 SELECT
     k.place,
     stored.institution_id,
+    stored.recorded_at,
     CASE
         WHEN NOT stored.is_removed AND octet_length(stored.record_value) > 524288
             THEN sha256(substring(stored.record_value, 1, 65536))
@@ -184,9 +186,10 @@ SELECT
     END AS value_sha256
 FROM unnest($1::integer [], $2::text [], $3::integer [], $4::bigint [], $5::text [])
     AS k (place, topic, partition, record_offset, reason)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         rejected.institution_id,
+        rejected.recorded_at,
         rejected.record_value,
         rejected.original_removed_at IS NOT NULL AS is_removed
     FROM rejected
@@ -198,6 +201,7 @@ CROSS JOIN LATERAL ( -- noqa: ST05
     UNION ALL
     SELECT
         earlier.institution_id,
+        earlier.recorded_at,
         earlier.record_value,
         earlier.original_removed_at IS NOT NULL AS is_removed
     FROM rejected AS earlier

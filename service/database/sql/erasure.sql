@@ -23,7 +23,7 @@ CROSS JOIN LATERAL (
         kept.considered
     FROM fine AS kept
     WHERE kept.institution_id = $1 AND kept.fine_id = named.fine_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS fine
 ORDER BY fine.fine_id;
 

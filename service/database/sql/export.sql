@@ -163,8 +163,8 @@ SELECT k.institution_id
 FROM unnest($1::text []) AS k (institution_id)
 WHERE
     NOT EXISTS (
-        SELECT FROM profile_seen AS seen
-        WHERE seen.institution_id = k.institution_id
+        SELECT FROM profile_seen AS known
+        WHERE known.institution_id = k.institution_id
     )
     AND NOT EXISTS (
         SELECT FROM export_counter AS counter
@@ -220,19 +220,18 @@ SELECT clock_timestamp() AS clock;
 -- name: open_fines
 -- A page of what a run looks at, disputed ones too: they are held back and counted.
 SELECT
-    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
-    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
-    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
-    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
-    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at, amendment.unconfirmed
-FROM fine
-LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
+    f.institution_id, f.fine_id, f.patron_id, f.currency, f.type, f.amount, f.owner, f.created_at,
+    f.comment, f.loan_id, f.item, f.credit_of, f.exportable, f.digest, f.status, f.considered,
+    f.remaining, f.outstanding, f.line, f.terms_id, f.payments_live, f.status_code,
+    f.refused_reason, f.released, f.changed_at, a.amount_created, a.adjusted_at, a.disputed_at,
+    a.unconfirmed,
+    f.xmin AS version
+FROM fine AS f
+LEFT JOIN fine_amendment AS a USING (institution_id, fine_id)
 WHERE
-    fine.institution_id = $1
-    AND fine.status IN ('Active', 'In dispute') AND fine.currency = $2
-    AND (fine.patron_id, fine.fine_id) > ($3, $4)
-ORDER BY fine.patron_id, fine.fine_id
+    f.institution_id = $1 AND f.currency = $2 AND f.status IN ('Active', 'In dispute')
+    AND (f.patron_id, f.fine_id) > ($3, $4)
+ORDER BY f.patron_id, f.fine_id
 LIMIT $5;
 
 -- name: fines_with_failed_changes
@@ -277,7 +276,7 @@ WHERE
 -- that time otherwise.
 SELECT named.fine_id
 FROM unnest($2::text []) AS named (fine_id)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT ledger.recorded_at
     FROM ledger_transaction AS ledger
     WHERE
@@ -307,21 +306,18 @@ FROM (
 -- name: open_fines_of_patrons
 -- A page of the same for some patrons, without the fines $6, which the caller has already read.
 SELECT
-    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
-    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
-    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
-    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
-    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at, amendment.unconfirmed
-FROM fine
-LEFT JOIN fine_amendment AS amendment USING (institution_id, fine_id)
+    f.institution_id, f.fine_id, f.patron_id, f.currency, f.type, f.amount, f.owner, f.created_at,
+    f.comment, f.loan_id, f.item, f.credit_of, f.exportable, f.digest, f.status, f.considered,
+    f.remaining, f.outstanding, f.line, f.terms_id, f.payments_live, f.status_code,
+    f.refused_reason, f.released, f.changed_at, a.amount_created, a.adjusted_at, a.disputed_at,
+    a.unconfirmed
+FROM fine AS f
+LEFT JOIN fine_amendment AS a USING (institution_id, fine_id)
 WHERE
-    fine.institution_id = $1
-    AND fine.status IN ('Active', 'In dispute') AND fine.currency = $2
-    AND (fine.patron_id, fine.fine_id) > ($3, $4)
-    AND fine.patron_id = any($5::text [])
-    AND fine.fine_id NOT IN (SELECT unnest($6::text []))
-ORDER BY fine.patron_id, fine.fine_id
+    f.institution_id = $1 AND f.currency = $2 AND f.status IN ('Active', 'In dispute')
+    AND (f.patron_id, f.fine_id) > ($3, $4) AND f.patron_id = any($5::text [])
+    AND f.fine_id NOT IN (SELECT unnest($6::text []))
+ORDER BY f.patron_id, f.fine_id
 LIMIT $7;
 
 -- name: live_lines_of_fines
@@ -369,7 +365,7 @@ ON CONFLICT (institution_id, profile) DO UPDATE
 
 -- name: next_numbers
 -- What the counters would give next, without taking it.
-WITH own AS (
+WITH batches AS (
     SELECT
         batch_number,
         sha256
@@ -390,8 +386,8 @@ lines AS (
 )
 
 SELECT
-    coalesce((SELECT own.batch_number FROM own), 0) + 1 AS batch_number,
-    (SELECT own.sha256 FROM own) AS sha256,
+    coalesce((SELECT batches.batch_number FROM batches), 0) + 1 AS batch_number,
+    (SELECT batches.sha256 FROM batches) AS sha256,
     coalesce((SELECT exports.export_number FROM exports), 100000000000000) + 1 AS export_number,
     coalesce((SELECT lines.line_number FROM lines), 1000000000) + 1 AS first_line_number;
 

@@ -170,7 +170,7 @@ SELECT
     line.fine_id,
     line.amount
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         named_line.bursar_transaction_id,
         named_line.fine_id,
@@ -179,7 +179,7 @@ CROSS JOIN LATERAL ( -- noqa: ST05
     WHERE
         named_line.institution_id = k.institution_id
         AND named_line.bursar_transaction_id = k.bursar_transaction_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS line;
 
 -- name: known_payments
@@ -197,7 +197,7 @@ SELECT
     payment.kind,
     payment.amount,
     count(*)::bigint AS payments
-FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS wanted
+FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS fine_of_file
 CROSS JOIN LATERAL (
     SELECT
         payment.payment_id,
@@ -206,8 +206,8 @@ CROSS JOIN LATERAL (
         payment.amount,
         payment.state
     FROM payment
-    WHERE payment.institution_id = $1 AND payment.fine_id = wanted.fine_id
-    OFFSET 0 -- noqa: AM09
+    WHERE payment.institution_id = $1 AND payment.fine_id = fine_of_file.fine_id
+    OFFSET 0
 ) AS payment
 WHERE
     payment.kind IN ('payment', 'reversal')
@@ -231,7 +231,7 @@ SELECT
     payment.state, payment.fine_id, payment.bursar_transaction_id, payment.currency, payment.amount,
     payment.paid_at, payment.applied, payment.excess, payment.credit_id, payment.reversed_by,
     payment.reverses, payment.reason
-FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS wanted
+FROM (SELECT DISTINCT fine_id FROM unnest($3::text []) AS k (fine_id)) AS fine_of_file
 CROSS JOIN LATERAL (
     SELECT
         payment.institution_id, payment.source, payment.payment_id, payment.kind, payment.digest,
@@ -239,8 +239,8 @@ CROSS JOIN LATERAL (
         payment.amount, payment.paid_at, payment.applied, payment.excess, payment.credit_id,
         payment.reversed_by, payment.reverses, payment.reason
     FROM payment
-    WHERE payment.institution_id = $1 AND payment.fine_id = wanted.fine_id
-    OFFSET 0 -- noqa: AM09
+    WHERE payment.institution_id = $1 AND payment.fine_id = fine_of_file.fine_id
+    OFFSET 0
 ) AS payment
 CROSS JOIN LATERAL (
     SELECT max(ledger.sequence) AS place
@@ -264,7 +264,7 @@ WHERE
                     line.institution_id = payment.institution_id
                     AND line.fine_id = payment.fine_id
                     AND line.state = 'waiting'
-                LIMIT 1 -- noqa: AM09
+                LIMIT 1
             )
         )
     )
@@ -282,13 +282,13 @@ ORDER BY payment.state = 'parked', posted.place NULLS FIRST, payment.payment_id;
 -- What became of the payments of one file. What made a credit is told apart by whether anything
 -- of it was owed.
 SELECT
-    own.kind,
-    own.became,
-    own.reason,
-    own.currency,
+    file_payment.kind,
+    file_payment.became,
+    file_payment.reason,
+    file_payment.currency,
     count(*)::bigint AS lines,
-    coalesce(sum(own.amount), 0)::numeric AS total,
-    sum(own.excess)::numeric AS excess
+    coalesce(sum(file_payment.amount), 0)::numeric AS total,
+    sum(file_payment.excess)::numeric AS excess
 FROM (
     SELECT
         kind,
@@ -307,9 +307,9 @@ FROM (
         AND source = $2
         AND payment_id >= $3
         AND payment_id < $4
-) AS own
-GROUP BY own.kind, own.became, own.reason, own.currency
-ORDER BY own.kind, own.became, own.reason, own.currency;
+) AS file_payment
+GROUP BY file_payment.kind, file_payment.became, file_payment.reason, file_payment.currency
+ORDER BY file_payment.kind, file_payment.became, file_payment.reason, file_payment.currency;
 
 -- name: decided
 SELECT count(*)::bigint AS decided

@@ -10,13 +10,13 @@ WITH named AS (
     UNION
     SELECT k.institution_id, line.fine_id
     FROM unnest($3::text [], $4::text []) AS k (institution_id, bursar_transaction_id)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT named_line.fine_id
         FROM batch_line AS named_line
         WHERE
             named_line.institution_id = k.institution_id
             AND named_line.bursar_transaction_id = k.bursar_transaction_id
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS line
     UNION
     SELECT institution_id, payment.fine_id
@@ -44,12 +44,20 @@ FROM unnest($5::text [], $6::text [], $7::text []) AS k (institution_id, source,
 INNER JOIN payment_sum AS kept USING (institution_id, source, payment_id);
 
 -- name: known_fines
--- Those of the fines that exist.
+-- Those of the fines that exist. OFFSET 0 keeps the look-up of each key: otherwise the index of a
+-- table of some ten thousand rows is read from end to end for the keys of a poll.
 SELECT
-    institution_id,
-    fine_id
+    known.institution_id,
+    known.fine_id
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-INNER JOIN fine USING (institution_id, fine_id);
+CROSS JOIN LATERAL (
+    SELECT
+        fine.institution_id,
+        fine.fine_id
+    FROM fine
+    WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id
+    OFFSET 0
+) AS known;
 
 -- name: insert_missing_accounts
 -- Inserts accounts before they are locked. Inserting and locking in one statement would deadlock
@@ -108,19 +116,38 @@ INNER JOIN pg_settings AS session USING (name)
 WHERE session.setting = '0' OR session.setting::bigint > k.milliseconds;
 
 -- name: read_fine
--- Fines by their keys.
-SELECT
-    fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
-    fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
-    fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining, fine.outstanding,
-    fine.line, fine.terms_id, fine.payments_live, fine.status_code, fine.refused_reason,
-    fine.released, fine.changed_at, amendment.amount_created, amendment.adjusted_at,
-    amendment.disputed_at, amendment.unconfirmed
+-- Fines by their keys. OFFSET 0 keeps the look-up of each key.
+SELECT known.*
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
+CROSS JOIN LATERAL (
+    SELECT
+        fine.institution_id, fine.fine_id, fine.patron_id, fine.currency, fine.type, fine.amount,
+        fine.owner, fine.created_at, fine.comment, fine.loan_id, fine.item, fine.credit_of,
+        fine.exportable, fine.digest, fine.status, fine.considered, fine.remaining,
+        fine.outstanding, fine.line, fine.terms_id, fine.payments_live, fine.status_code,
+        fine.refused_reason, fine.released, fine.changed_at, amendment.amount_created,
+        amendment.adjusted_at, amendment.disputed_at, amendment.unconfirmed
+    FROM fine
+    LEFT JOIN fine_amendment AS amendment
+        ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id
+    WHERE fine.institution_id = k.institution_id AND fine.fine_id = k.fine_id
+    OFFSET 0
+) AS known;
+
+-- name: unchanged_fines
+-- Which of these fines are without an amendment and have the row that this transaction has read
+-- before: each update gives a row another xmin. No column has to be sent again.
+SELECT
+    fine.institution_id,
+    fine.fine_id
+FROM unnest($1::text [], $2::text [], $3::xid []) AS k (institution_id, fine_id, version)
 INNER JOIN fine
     ON k.institution_id = fine.institution_id AND k.fine_id = fine.fine_id
 LEFT JOIN fine_amendment AS amendment
-    ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id;
+    ON fine.institution_id = amendment.institution_id AND fine.fine_id = amendment.fine_id
+WHERE
+    fine.xmin = k.version
+    AND amendment.fine_id IS NULL;
 
 -- name: credits_of_fines
 -- The credits of some debits, in the same account, each with what its row does not say: how much of
@@ -147,7 +174,7 @@ SELECT
         LIMIT 1
     ), FALSE) AS followed
 FROM unnest($1::text [], $2::text []) AS k (institution_id, fine_id)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         f.institution_id,
         f.fine_id,
@@ -155,9 +182,9 @@ CROSS JOIN LATERAL ( -- noqa: ST05
         f.currency
     FROM fine AS f
     WHERE f.institution_id = k.institution_id AND f.fine_id = k.fine_id AND f.type <> 'CREDIT'
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS debit
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         f.institution_id,
         f.fine_id
@@ -168,7 +195,7 @@ CROSS JOIN LATERAL ( -- noqa: ST05
         AND f.patron_id = debit.patron_id
         AND f.currency = debit.currency
         AND f.type = 'CREDIT'
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS credit
 CROSS JOIN LATERAL (
     SELECT
@@ -233,12 +260,19 @@ FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, source,
 INNER JOIN export_response USING (institution_id, source, response_id);
 
 -- name: read_export_line
--- Lines of exports by their bursar transaction ids.
-SELECT
-    line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile, line.batch_number,
-    line.amount, line.currency, line.state, line.reason
+-- Lines of exports by their bursar transaction ids. OFFSET 0 keeps the look-up of each key.
+SELECT known.*
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-INNER JOIN export_line AS line USING (institution_id, bursar_transaction_id);
+CROSS JOIN LATERAL (
+    SELECT
+        line.institution_id, line.bursar_transaction_id, line.fine_id, line.profile,
+        line.batch_number, line.amount, line.currency, line.state, line.reason
+    FROM export_line AS line
+    WHERE
+        line.institution_id = k.institution_id
+        AND line.bursar_transaction_id = k.bursar_transaction_id
+    OFFSET 0
+) AS known;
 
 -- name: lines_of_batches
 -- All lines of some batches.

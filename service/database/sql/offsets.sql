@@ -71,7 +71,10 @@ WHERE
 -- Moves offsets by compare-and-set, locked in the order of the keys. A row stays as it is, and is
 -- not returned, if its offset or owner epoch is not the expected one. Beside each topic: whether
 -- any topic is stopped, and whether bad records are counted; nearly always neither, and then no
--- other statement asks for them. The setting tells a trigger that this release sees the stops.
+-- other statement asks for them. The first setting tells a trigger that this release sees the
+-- stops. The second one is for many records ($8): their statements are planned for the tables as
+-- they are now. A plan that was kept may be of a time when a table was empty, and would read all of
+-- it for each record.
 WITH held AS (
     SELECT
         kept.topic,
@@ -89,7 +92,16 @@ WITH held AS (
             AND kept.partition = k.partition
             AND kept.next_offset = k.expected
             AND kept.owner_epoch = k.owner_epoch
-    WHERE set_config('bursar.sees_stops', 'yes', TRUE) = 'yes'
+    WHERE
+        set_config('bursar.sees_stops', 'yes', TRUE) = 'yes'
+        AND set_config(
+            'plan_cache_mode',
+            CASE WHEN $8::boolean
+                THEN 'force_custom_plan'
+                ELSE current_setting('plan_cache_mode')
+            END,
+            TRUE
+        ) <> ''
     ORDER BY kept.topic, kept.partition
     FOR UPDATE OF kept
 )

@@ -42,8 +42,8 @@ SELECT
     outbox.headers,
     outbox.recorded_at,
     array(
-        SELECT aside.place FROM outbox_set_aside AS aside
-        WHERE aside.outbox_id = outbox.id
+        SELECT kept.place FROM outbox_set_aside AS kept
+        WHERE kept.outbox_id = outbox.id
     ) AS quarantined
 FROM outbox
 INNER JOIN measured ON outbox.id = measured.id
@@ -84,7 +84,7 @@ ON CONFLICT DO NOTHING;
 WITH counted AS (
     SELECT id
     FROM outbox
-    LIMIT 100000 -- noqa: AM09
+    LIMIT 100000
 ),
 
 oldest AS (

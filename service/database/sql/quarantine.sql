@@ -38,9 +38,9 @@ FROM outbox_set_aside;
 -- stay, because the relay could send it from that row as well. A row that was deleted does not come
 -- back, so nothing is locked. No row is returned if the record is not in quarantine.
 SELECT outbox.id IS NOT NULL AS is_being_sent
-FROM outbox_set_aside AS refused
-LEFT JOIN outbox ON refused.outbox_id = outbox.id
-WHERE refused.outbox_id = $1 AND refused.place = $2;
+FROM outbox_set_aside AS quarantined
+LEFT JOIN outbox ON quarantined.outbox_id = outbox.id
+WHERE quarantined.outbox_id = $1 AND quarantined.place = $2;
 
 -- name: release
 -- Moves a record from the quarantine to the outbox, as it was, in a row of its own, and returns the

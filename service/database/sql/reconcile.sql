@@ -60,7 +60,7 @@ compared AS (
 differing AS MATERIALIZED (
     SELECT
         compared.institution_id, compared.patron_id, compared.currency,
-        found.name, found.expected::bigint AS expected, found.found::bigint AS found
+        pair.name, pair.expected::bigint AS expected, pair.actual::bigint AS actual
     FROM compared
     CROSS JOIN LATERAL (
         VALUES
@@ -68,11 +68,11 @@ differing AS MATERIALIZED (
         ('transferred_is_not_its_transactions', compared.transferred_sum, compared.transferred),
         ('sequence_is_not_the_last', compared.last_sequence, compared.sequence),
         ('sequence_has_gaps', compared.last_sequence, compared.numbers)
-    ) AS found (name, expected, found)
-    WHERE found.expected <> found.found
+    ) AS pair (name, expected, actual)
+    WHERE pair.expected <> pair.actual
 )
 
-SELECT institution_id, patron_id, currency, name, expected, found
+SELECT institution_id, patron_id, currency, name, expected, actual
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -100,7 +100,7 @@ accounts AS (
 differing AS MATERIALIZED (
     SELECT
         institution_id, patron_id, currency,
-        found.name, found.expected::bigint AS expected, found.found::bigint AS found
+        pair.name, pair.expected::bigint AS expected, pair.actual::bigint AS actual
     FROM accounts AS a
     FULL JOIN summed AS s USING (institution_id, patron_id, currency)
     CROSS JOIN LATERAL (
@@ -115,11 +115,11 @@ differing AS MATERIALIZED (
             coalesce(s.outstanding, 0),
             coalesce(a.transferred, 0)
         )
-    ) AS found (name, expected, found)
-    WHERE found.expected <> found.found
+    ) AS pair (name, expected, actual)
+    WHERE pair.expected <> pair.actual
 )
 
-SELECT institution_id, patron_id, currency, name, expected, found
+SELECT institution_id, patron_id, currency, name, expected, actual
 FROM differing
 ORDER BY institution_id, patron_id, currency, name
 LIMIT $2;
@@ -139,18 +139,18 @@ WITH followed AS (
 differing AS MATERIALIZED (
     SELECT
         followed.institution_id, followed.patron_id, followed.currency, followed.fine_id,
-        followed.sequence, found.name, found.expected, found.found
+        followed.sequence, pair.name, pair.expected, pair.actual
     FROM followed
     CROSS JOIN LATERAL (
         VALUES
         ('running_active_does_not_follow', followed.active_sum, followed.active),
         ('running_transferred_does_not_follow', followed.transferred_sum, followed.transferred)
-    ) AS found (name, expected, found)
-    WHERE found.expected <> found.found
+    ) AS pair (name, expected, actual)
+    WHERE pair.expected <> pair.actual
 )
 
 SELECT
-    institution_id, patron_id, currency, fine_id, sequence, name, expected, found
+    institution_id, patron_id, currency, fine_id, sequence, name, expected, actual
 FROM differing
 ORDER BY institution_id, patron_id, currency, sequence
 LIMIT $2;
@@ -188,9 +188,9 @@ differing AS MATERIALIZED (
         coalesce(fines.patron_id, latest.patron_id) AS patron_id,
         coalesce(fines.currency, latest.currency) AS currency,
         coalesce(fines.fine_id, latest.fine_id) AS fine_id,
-        found.name,
-        found.expected,
-        found.found
+        pair.name,
+        pair.expected,
+        pair.actual
     FROM fines
     FULL JOIN latest
         ON fines.institution_id = latest.institution_id AND fines.fine_id = latest.fine_id
@@ -206,12 +206,12 @@ differing AS MATERIALIZED (
             coalesce(latest.fine_outstanding, 0),
             coalesce(fines.outstanding, 0)
         )
-    ) AS found (name, expected, found)
-    WHERE found.expected <> found.found
+    ) AS pair (name, expected, actual)
+    WHERE pair.expected <> pair.actual
 )
 
 SELECT
-    institution_id, patron_id, currency, fine_id, name, expected, found
+    institution_id, patron_id, currency, fine_id, name, expected, actual
 FROM differing
 ORDER BY institution_id, patron_id, currency, fine_id, name
 LIMIT $2;
@@ -222,7 +222,7 @@ LIMIT $2;
 WITH differing AS MATERIALIZED (
     SELECT
         fine.institution_id, fine.patron_id, fine.currency, fine.fine_id, fine.profile,
-        found.name, found.expected::bigint AS expected, found.found::bigint AS found
+        pair.name, pair.expected::bigint AS expected, pair.actual::bigint AS actual
     FROM transferred_fines($1) AS fine
     CROSS JOIN LATERAL (
         VALUES
@@ -236,12 +236,12 @@ WITH differing AS MATERIALIZED (
             1,
             (fine.bursar_transaction_id IS NOT NULL)::integer
         )
-    ) AS found (name, expected, found)
-    WHERE found.expected <> found.found
+    ) AS pair (name, expected, actual)
+    WHERE pair.expected <> pair.actual
 )
 
 SELECT
-    institution_id, patron_id, currency, fine_id, profile, name, expected, found
+    institution_id, patron_id, currency, fine_id, profile, name, expected, actual
 FROM differing
 ORDER BY institution_id, patron_id, fine_id, name
 LIMIT $2;
@@ -276,8 +276,8 @@ summed AS (
 
 differing AS MATERIALIZED (
     SELECT
-        batches.institution_id, batches.currency, batches.profile, batches.batch_number, found.name,
-        found.expected::bigint AS expected, found.found::bigint AS found
+        batches.institution_id, batches.currency, batches.profile, batches.batch_number, pair.name,
+        pair.expected::bigint AS expected, pair.actual::bigint AS actual
     FROM batches
     FULL JOIN summed
         ON
@@ -292,14 +292,14 @@ differing AS MATERIALIZED (
             coalesce(summed.lines, 0)::numeric
         ),
         ('batch_total_is_not_its_lines', batches.total, coalesce(summed.total, 0))
-    ) AS found (name, expected, found)
+    ) AS pair (name, expected, actual)
     WHERE
         coalesce(batches.is_sealed, FALSE)
-        AND found.expected <> found.found
+        AND pair.expected <> pair.actual
 )
 
 SELECT
-    institution_id, currency, profile, batch_number, name, expected, found
+    institution_id, currency, profile, batch_number, name, expected, actual
 FROM differing
 ORDER BY institution_id, profile, batch_number, name
 LIMIT $2;

@@ -32,7 +32,7 @@ WHERE state = 'reading';
 
 -- name: begin
 -- The epoch is above every one that this database knows.
-INSERT INTO recovery (epoch, state, finding, evidence, operator)
+INSERT INTO recovery (epoch, state, finding, evidence, operator, started_at)
 SELECT
     1 + greatest(
         (SELECT coalesce(max(account.epoch), 1) FROM account),
@@ -41,7 +41,8 @@ SELECT
     'adopting' AS state,
     $1::text AS finding,
     $2::jsonb AS evidence,
-    $3::text AS operator
+    $3::text AS operator,
+    clock_timestamp() AS started_at
 RETURNING epoch;
 
 -- name: raise_epoch
@@ -244,7 +245,7 @@ WHERE
             AND line.batch_number = k.batch_number
             AND line.cutoff = k.closed_at
             AND line.state = 'waiting'
-        LIMIT 1 -- noqa: AM09
+        LIMIT 1
     )
 ON CONFLICT DO NOTHING;
 
@@ -457,7 +458,7 @@ FROM recovery_decision
 WHERE ($1::integer IS NULL OR epoch = $1) AND NOT starts_with(action, 'restore_check_')
 ORDER BY recorded_at, action_id;
 
--- name: unsettled_accounts
+-- name: accounts_to_announce
 -- The next accounts whose readers know more than this database has published since.
 SELECT
     institution_id,
@@ -468,7 +469,7 @@ WHERE NOT settled
 ORDER BY institution_id, patron_id, currency
 LIMIT $1;
 
--- name: lock_unsettled
+-- name: last_transactions_to_announce
 -- The same, under the locks of their accounts, with the last transaction of each. Without one
 -- there is nothing to publish: the readers know of an account that this database never had.
 SELECT

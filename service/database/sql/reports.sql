@@ -161,7 +161,7 @@ CROSS JOIN LATERAL (
         AND parked.record = 'payment'
         AND parked.source = kept.source
         AND parked.id = kept.payment_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS waiting
 WHERE kept.institution_id = $1 AND kept.patron_id = $2
 ORDER BY waiting.arrival;
@@ -484,7 +484,7 @@ WHERE
 ORDER BY page.paid_at, page.institution_id, page.source, page.payment_id
 LIMIT $4;
 
--- name: line
+-- name: fine_and_batch_of_line
 -- The fine and the batch of a bursar transaction id.
 SELECT
     fine_id,

@@ -37,13 +37,11 @@ WITH counted AS (
 
 SELECT
     concat_ws(
-        ' ',
-        pg_postmaster_start_time()::text,
+        ' ', pg_postmaster_start_time()::text, to_regclass('process_commit')::oid::text,
         (
-            SELECT pg_database.oid::text FROM pg_database
-            WHERE pg_database.datname = current_database()
-        ),
-        to_regclass('process_commit')::oid::text
+            SELECT oid::text FROM pg_database
+            WHERE datname = current_database()
+        )
     ) AS identity,
     (SELECT counted.commits FROM counted) AS commits,
     (
@@ -58,13 +56,11 @@ SELECT
 -- server after a restart: it is a reason to ask again, and no finding.
 SELECT
     concat_ws(
-        ' ',
-        pg_postmaster_start_time()::text,
+        ' ', pg_postmaster_start_time()::text, to_regclass('process_commit')::oid::text,
         (
-            SELECT pg_database.oid::text FROM pg_database
-            WHERE pg_database.datname = current_database()
-        ),
-        to_regclass('process_commit')::oid::text
+            SELECT oid::text FROM pg_database
+            WHERE datname = current_database()
+        )
     ) AS identity,
     NULL::bigint AS commits,
     (

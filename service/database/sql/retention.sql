@@ -39,7 +39,7 @@ SELECT count(*)::bigint AS due
 FROM (
     SELECT FROM purgeable_batch
     WHERE since < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: old_originals
@@ -103,7 +103,7 @@ FROM (
         original_removed_at IS NULL
         AND NOT starts_with(topic || '@', 'import@')
         AND recorded_at < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: count_originals_of_imports
@@ -114,7 +114,7 @@ FROM (
         original_removed_at IS NULL
         AND starts_with(topic || '@', 'import@')
         AND recorded_at < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: old_parked_errors
@@ -169,7 +169,7 @@ SELECT count(*)::bigint AS due
 FROM (
     SELECT FROM purgeable_release
     WHERE since < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: remove_runs
@@ -195,7 +195,7 @@ SELECT count(*)::bigint AS due
 FROM (
     SELECT FROM purgeable_run
     WHERE since < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: remove_operator_texts
@@ -233,7 +233,7 @@ FROM (
     WHERE
         texts_removed_at IS NULL
         AND recorded_at < now() - $1::integer * interval '1 day'
-    LIMIT $2 -- noqa: AM09
+    LIMIT $2
 ) AS counted;
 
 -- name: oldest_kept

@@ -9,6 +9,14 @@ WHERE topic = any($1::text [])
 ORDER BY topic, institution_id
 FOR KEY SHARE;
 
+-- name: stops_made_meanwhile
+-- The stops of these topics, without a lock: whoever finds one makes its commit again.
+SELECT
+    topic,
+    institution_id
+FROM intake_stop
+WHERE topic = any($1::text []);
+
 -- name: counts_of_topics
 SELECT
     topic,

@@ -37,7 +37,7 @@ SELECT
     waiting.source,
     waiting.payment_id
 FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         kept.institution_id,
         kept.source,
@@ -64,7 +64,7 @@ WITH exported AS (
         ledger.currency,
         ledger.fine_id
     FROM unnest($1::text [], $2::text [], $3::text []) AS k (institution_id, patron_id, currency)
-    CROSS JOIN LATERAL ( -- noqa: ST05
+    CROSS JOIN LATERAL (
         SELECT
             entry.institution_id,
             entry.patron_id,
@@ -76,7 +76,7 @@ WITH exported AS (
             entry.institution_id = k.institution_id
             AND entry.patron_id = k.patron_id
             AND entry.currency = k.currency
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS ledger
     WHERE ledger.kind = 'export_and_paid'
 ),
@@ -113,7 +113,7 @@ debits AS (
             AND fine.fine_id = exported.fine_id
             AND fine.status = 'Transferred'
             AND fine.amount > 0
-        OFFSET 0 -- noqa: AM09
+        OFFSET 0
     ) AS debit
 )
 
@@ -129,10 +129,10 @@ WHERE outstanding <> 0 OR from_latest = 1;
 -- The export number of the batch of each of these lines.
 SELECT
     line.institution_id,
-    line.bursar_transaction_id AS line,
+    line.bursar_transaction_id,
     batch.export_number
 FROM unnest($1::text [], $2::text []) AS k (institution_id, bursar_transaction_id)
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT
         exported.institution_id,
         exported.bursar_transaction_id,
@@ -142,16 +142,16 @@ CROSS JOIN LATERAL ( -- noqa: ST05
     WHERE
         exported.institution_id = k.institution_id
         AND exported.bursar_transaction_id = k.bursar_transaction_id
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS line
-CROSS JOIN LATERAL ( -- noqa: ST05
+CROSS JOIN LATERAL (
     SELECT sealed.export_number
     FROM export_batch AS sealed
     WHERE
         sealed.institution_id = line.institution_id
         AND sealed.profile = line.profile
         AND sealed.batch_number = line.batch_number
-    OFFSET 0 -- noqa: AM09
+    OFFSET 0
 ) AS batch;
 
 -- name: write_payment_sum

@@ -18,7 +18,7 @@ SELECT
         AS ids,
     array_agg(parked.bursar_transaction_id)
         FILTER (WHERE parked.wait = 'unknown_fine' AND parked.bursar_transaction_id IS NOT NULL)
-        AS lines
+        AS bursar_transaction_ids
 FROM parked
 WHERE
     parked.fine_id IS NOT NULL
@@ -128,7 +128,7 @@ WHERE
             AND ledger.sequence > kept.tried
             AND ledger.kind IN ('export_and_paid', 'reversal')
             AND ledger.transferred_change > 0
-        LIMIT 1 -- noqa: AM09
+        LIMIT 1
     )
 ORDER BY kept.arrival
 LIMIT $2;
@@ -275,7 +275,7 @@ SELECT
     k.institution_id,
     k.profile,
     clock_timestamp() AS clock,
-    seen.since,
+    known.since,
     ended.ended_at,
     (
         SELECT max(run.cutoff) FROM export_run AS run
@@ -296,7 +296,7 @@ SELECT
         LIMIT 1
     ) AS held_back
 FROM unnest($1::text [], $2::text []) AS k (institution_id, profile)
-LEFT JOIN profile_seen AS seen USING (institution_id, profile)
+LEFT JOIN profile_seen AS known USING (institution_id, profile)
 LEFT JOIN export_run_end AS ended USING (institution_id, profile);
 
 -- name: unanswered_batches

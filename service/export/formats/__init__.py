@@ -1,6 +1,7 @@
-"""The formats in which a delivery prints a batch: the XML itself, CSV and fixed width.
+"""The formats in which a delivery writes a batch's file: the sealed XML itself, CSV and fixed
+width.
 
-Each format prints the same batch with the same totals.
+A batch has the same fines and the same totals in each format.
 """
 
 from typing import Protocol
@@ -18,38 +19,38 @@ NAMES = ("xml", "csv", "fixed")
 
 
 class Format(Protocol):
-    """A way to print a batch in a file."""
+    """One way to write a batch as a file."""
 
     @property
     def name(self) -> str:
-        """The name that the option `--format` has."""
+        """Returns the name by which the option `--format` selects this format."""
 
     @property
     def suffix(self) -> str:
-        """The suffix of the files, without the dot."""
+        """Returns the suffix of the file names, without the dot."""
 
     def render(self, table: Table) -> bytes:
-        """The bytes of the file. Raises NotPrintable."""
+        """Returns the bytes of the batch's file. Raises NotPrintable."""
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """The rows that the bytes hold.
+        """Reads a file of this format back and returns its rows.
 
         Raises NotPrintable, or ValueError if the bytes are not a file of this format.
         """
 
 
 class XmlFormat:
-    """The XML as it was sealed."""
+    """The format `xml`, whose file is the XML document that was sealed."""
 
     name = "xml"
     suffix = "xml"
 
     def render(self, table: Table) -> bytes:
-        """The document as it is."""
+        """Returns the bytes of the sealed document unchanged."""
         return table.document
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """The amounts and bursar ids of the document's fines."""
+        """Returns the amount and the bursar transaction id of each fine in the document."""
         paid = [fine.paid for patron in read_xml(data).patrons for fine in patron.lines]
         if any(fine.currency != currency for fine in paid):
             raise NotPrintable("currency: is not the batch's")
@@ -59,9 +60,9 @@ class XmlFormat:
 
 
 def format_named(name: str, layout: Layout | None = None) -> Format:
-    """The format of this name, as the option `--format` has it.
+    """Returns the format that the option `--format` names.
 
-    Raises OperatorError for an unknown name, and for `fixed` without a layout.
+    Raises OperatorError for an unknown name, and for `fixed` if no layout is given.
     """
     if name == "fixed":
         if layout is None:
@@ -75,10 +76,10 @@ def format_named(name: str, layout: Layout | None = None) -> Format:
 
 
 def printed_as(form: Format, document: bytes, manifest: Manifest) -> bytes:
-    """The bytes of the batch's file in this format.
+    """Returns the bytes of the batch's file in this format.
 
-    The document is read and totalled once, against its manifest; the file is read back and compared
-    with what was read. Raises NotPrintable.
+    The XML is read once and its totals are compared with the manifest; then the new file is read
+    back and its amounts are compared with those of the XML. Raises NotPrintable.
     """
     table = table_of(document, manifest)
     data = form.render(table)

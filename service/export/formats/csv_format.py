@@ -1,8 +1,10 @@
-"""CSV as in RFC 4180: a header row, CRLF, UTF-8 without a byte order mark, a row per fine. Pure.
+"""Prints a batch as CSV by RFC 4180: a header row and a row for each fine, with CRLF, in UTF-8
+without a byte order mark. Pure.
 
-A text that a spreadsheet would run as a formula gets an apostrophe in front, even if it begins with
-apostrophes already. Reading takes exactly one apostrophe away, so every text comes back as it was.
-Some spreadsheets treat wide, small, raised and lowered signs like the plain ones.
+A text that a spreadsheet would run as a formula gets an apostrophe in front, also if it begins with
+apostrophes already. Reading the file removes exactly one apostrophe from each text that got one, so
+every text is the same as before. Some spreadsheets also treat the wide, small, superscript and
+subscript forms of =, +, - and @ as the beginning of a formula.
 """
 
 import csv
@@ -28,13 +30,15 @@ _NEUTRALISED = re.compile(f"'+[{re.escape(_SIGNS)}]")
 
 
 class CsvFormat:
-    """CSV. Amounts are plain decimals with all digits of the currency, and never neutralised."""
+    """CSV. Amounts are plain decimals with all decimals of the currency, and get no apostrophe in
+    front.
+    """
 
     name: Final = "csv"
     suffix: Final = "csv"
 
     def render(self, table: Table) -> bytes:
-        """A header row, and a row for each fine."""
+        """Returns the file: a header row, and a row for each fine."""
         output = StringIO(newline="")
         writer = csv.writer(output, lineterminator="\r\n", quoting=csv.QUOTE_MINIMAL)
         writer.writerow(COLUMNS)
@@ -46,9 +50,9 @@ class CsvFormat:
         return output.getvalue().encode()
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """The rows without the columns of the batch, which are the same in all rows.
+        """Returns the fines' rows, without the columns that are the same in all rows of the batch.
 
-        Raises NotPrintable if the header is another one.
+        Raises NotPrintable if the file does not have this format's header row.
         """
         records = csv.reader(StringIO(data.decode(), newline=""), strict=True)
         if next(records, None) != list(COLUMNS):
@@ -64,10 +68,10 @@ class CsvFormat:
 
 
 def neutralised(text: str) -> str:
-    """The text with an apostrophe in front if a spreadsheet would run it as a formula."""
+    """Returns the text, with an apostrophe in front if a spreadsheet would run it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def original(text: str) -> str:
-    """The text as it was before it was neutralised."""
+    """Returns the text as it was before `neutralised` put an apostrophe in front."""
     return text[1:] if _NEUTRALISED.match(text) else text

@@ -1,7 +1,8 @@
-"""Prints a batch as records of fixed width, and reads them back. Pure; lengths are in characters.
+"""Prints a batch as records of fixed width, and reads such files back. Pure; all lengths are
+numbers of characters.
 
-The layout says whether a text that is too long is cut or prevents the file. Numbers and names that
-identify something are never cut, and no character of them is replaced.
+The layout says whether a text that is too long is cut, or makes the batch undeliverable. Amounts,
+numbers and ids are never cut, and none of their characters is replaced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ _ENDS: Final = {"crlf": "\r\n", "lf": "\n"}
 
 
 class FixedWidth:
-    """Records of fixed width, as one layout describes them."""
+    """Records of fixed width, as the operator's layout file describes them."""
 
     name: Final = "fixed"
 
@@ -24,9 +25,11 @@ class FixedWidth:
         self.suffix = layout.suffix
 
     def render(self, table: Table) -> bytes:
-        """The header, a record for each fine, and the trailer.
+        """Returns the file: the header, a record for each fine, and the trailer, as far as the
+        layout has them.
 
-        Raises NotPrintable for a text that does not fit and must not be cut.
+        Raises NotPrintable if a text is longer than its field and the layout does not let it be
+        cut.
         """
         layout, frame = self._layout, self._frame(table)
         records = [
@@ -37,9 +40,10 @@ class FixedWidth:
         return self._encoded("".join(record + _ENDS[layout.line_end] for record in records))
 
     def read(self, data: bytes, currency: str) -> tuple[Row, ...]:
-        """The fields of each fine, without padding.
+        """Returns the fields of each fine's record without their padding.
 
-        Raises NotPrintable if header or trailer say something else than the records of the fines.
+        Raises NotPrintable if the count or total in the header or trailer differs from the fines'
+        records.
         """
         layout = self._layout
         records = self._records(data)

@@ -1,6 +1,6 @@
-"""The layout of the fixed-width format: a small TOML file, which is read and checked.
+"""Reads and checks the layout of the fixed-width format, a small TOML file of the operator.
 
-A layout with an unknown option or value is not used at all.
+A layout with an unknown option or a wrong value is refused as a whole.
 """
 
 import tomllib
@@ -44,9 +44,10 @@ class _Table(BaseModel):
 
 
 class Place(_Table):
-    """One field of a record: the value named `field`, or the constant `text`.
+    """One field of a record: the value of the batch or fine that `field` names, or the constant
+    `text`.
 
-    `length` is the number of characters.
+    `length` is the field's number of characters.
     """
 
     field: str | None = None
@@ -76,7 +77,9 @@ class Place(_Table):
 
 
 class Layout(_Table):
-    """A file: perhaps a header record, one record for each fine, and perhaps a trailer record."""
+    """The layout of a file: an optional header record, one record for each fine, an optional
+    trailer.
+    """
 
     encoding: Encoding = "utf-8"
     unencodable: Unencodable = "refuse"
@@ -105,13 +108,17 @@ class Layout(_Table):
 
 
 def read_layout(path: Path) -> Layout:
-    """The layout of a file. Raises OperatorError, which names the file, the field and the rule."""
+    """Reads the layout from its file. Raises OperatorError, which names the file, the field and the
+    rule.
+    """
     try:
         return Layout.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror or 'cannot be read'}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise OperatorError(f"{path}: must be TOML in UTF-8") from None
+    except RecursionError:
+        raise OperatorError(f"{path}: is nested too deep") from None
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in fault["loc"])

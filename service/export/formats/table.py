@@ -1,7 +1,7 @@
-"""A batch as rows of texts, which every format except the XML prints. Pure.
+"""A batch as rows of texts, from which every format except the XML is printed. Pure.
 
-The rows come from the XML and its manifest alone, so that a consumer of the topics needs no
-database. Amounts are signed minor units of the currency of the manifest.
+The rows are made of the XML and its manifest alone, so a program that reads the two topics needs no
+database. Amounts are in signed minor units of the manifest's currency.
 """
 
 import re
@@ -42,14 +42,14 @@ _REF = re.compile(r"(?:.* )?ref ([1-9][0-9]{0,19}) (.+)", re.ASCII | re.DOTALL)
 
 
 class NotPrintable(ValueError):
-    """A batch that a format must not print. The text names field and rule, never a value."""
+    """A batch that a format must not print. The text has the field and the rule, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One exported fine: its amount, and its other fields of LINE_FIELDS as texts.
+    """One exported fine: its amount, and the other fields of LINE_FIELDS as texts.
 
-    The text of a field that the batch does not have is empty.
+    A field for which the batch has no value is an empty text.
     """
 
     amount: int
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A batch that was compared with its manifest; `batch` has the texts of BATCH_FIELDS."""
+    """A batch that agrees with its manifest; `batch` has the texts of BATCH_FIELDS."""
 
     document: bytes
     file_name: str
@@ -68,14 +68,14 @@ class Table:
 
     @property
     def currency(self) -> str:
-        """The currency of all amounts."""
+        """Returns the currency of all amounts of the batch."""
         return self.batch["currency"]
 
 
 def table_of(document: bytes, manifest: Manifest) -> Table:
-    """The rows of a batch in the order of the XML.
+    """Returns the rows of a batch in the order of the XML.
 
-    Raises NotPrintable if the document is not what the manifest says.
+    Raises NotPrintable if the XML differs from the manifest.
     """
     batch, differences = read_verified(document, manifest)
     if batch is None or differences:

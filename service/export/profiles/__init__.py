@@ -1,1 +1,1 @@
-"""Profiles: the file, its checks, and the values that the export works with."""
+"""Profiles: the configuration file, its checks, and the values that the export works with."""

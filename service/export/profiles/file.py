@@ -1,4 +1,4 @@
-"""The tables of the configuration file: the name, type and limits of every option (TOML)."""
+"""Describes the tables of the TOML file of profiles: the name, type and limits of every option."""
 
 import re
 from typing import Annotated
@@ -59,7 +59,7 @@ class _Table(BaseModel):
 
 
 class InstitutionTable(_Table):
-    """A table `[[institution]]` of the profiles' file."""
+    """A table `[[institution]]` in the file of institutions and profiles."""
 
     id: InstitutionNumber
     zone: Word

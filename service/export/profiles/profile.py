@@ -1,4 +1,4 @@
-"""An export profile and its institution as values. Pure; amounts in minor units."""
+"""An export profile and its institution as values. Pure; amounts are in minor units."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,14 +10,14 @@ from ..batch import Limits
 
 
 class AmountScope(StrEnum):
-    """What the minimum amount is compared with."""
+    """Whether a minimum amount is meant for each fine or for the sum of a patron's fines."""
 
     FINE = "fine"
     PATRON = "patron"
 
 
 class EmptyRun(StrEnum):
-    """What a run with nothing to export leaves behind."""
+    """Whether a run with nothing to export seals nothing, or a batch without fines."""
 
     NOTHING = "nothing"
     EMPTY_BATCH = "empty_batch"
@@ -25,9 +25,11 @@ class EmptyRun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """An institution; `zone` is the IANA name of the zone in which its dates are meant.
+    """An institution; `zone` is the IANA name of the time zone by which the dates of its fines
+    count.
 
-    `lump_payments` is what happens with payments that name a patron and neither a fine nor a line.
+    `lump_payments` says how the service applies a payment that names a patron but neither a fine
+    nor a bursar transaction id.
     """
 
     id: str
@@ -38,7 +40,9 @@ class Institution:
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """Whether and when credits are exported; `minimum_amount` is absolute and for each credit."""
+    """Whether and when credits are exported; `minimum_amount` is the least absolute amount of a
+    single credit.
+    """
 
     included: bool = False
     minimum_age_days: int = 0
@@ -47,7 +51,7 @@ class Credits:
 
 @dataclass(frozen=True, slots=True)
 class FineGroup:
-    """What decides which profile exports a fine.
+    """The properties of a fine that decide which profile exports it.
 
     `library_code` is None if the institution itself owns the fine.
     """
@@ -61,10 +65,11 @@ class FineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What an institution exports, to whom it belongs, when, and in batches of which size.
+    """Says which fines of an institution are exported, when, and in batches of which size.
 
-    `zone` and `cron_zone` are IANA names. `user_groups` and `owners` are None if the profile takes
-    any. `terms` is the part of the profile that a fine keeps from its export on.
+    `zone` and `cron_zone` are IANA names of time zones. `user_groups` and `owners` are None if the
+    profile exports fines of any user group or owner. `terms` has the rules of the profile that a
+    fine keeps from its export on.
     """
 
     code: ProfileCode
@@ -91,22 +96,26 @@ class Profile:
 
     @property
     def mode(self) -> Mode:
-        """Whether the profile imports payments as well."""
+        """Returns the profile's mode: whether it only exports, or imports payments as well."""
         return self.terms.mode
 
     @property
     def key(self) -> tuple[str, str]:
-        """The institution id and the code, by which tables name a profile."""
+        """Returns institution id and profile code, by which tables of the database name the
+        profile.
+        """
         return self.institution_id, self.code
 
     @property
     def types(self) -> frozenset[str]:
-        """The types of fines that it exports; credits have an option of their own."""
+        """Returns the types of fines that the profile exports; credits are among them only if
+        `credits.included` is set.
+        """
         credit = {CREDIT_TYPE}
         return self.fine_types | credit if self.credits.included else self.fine_types - credit
 
     def includes(self, group: "FineGroup") -> bool:
-        """Whether it exports such fines at all, as soon as they are due and not held back."""
+        """Whether the profile exports such fines at all, once they are due and not held back."""
         return (
             group.institution_id == self.institution_id
             and group.currency == self.currency
@@ -116,46 +125,48 @@ class Profile:
         )
 
     def includes_type(self, kind: str) -> bool:
-        """Whether it exports fines of this type."""
+        """Whether the profile exports fines of this type."""
         return kind in self.types
 
     def includes_owner(self, library_code: str | None) -> bool:
-        """Whether it exports fines of this library; None stands for the institution itself."""
+        """Whether the profile exports fines of this library; None stands for fines of the
+        institution itself.
+        """
         if library_code is None:
             return self.institution_owned
         return self.owners is None or library_code in self.owners
 
     def includes_group(self, user_group: str) -> bool:
-        """Whether it exports fines of patrons of this group."""
+        """Whether the profile exports fines of patrons of this user group."""
         return self.user_groups is None or user_group in self.user_groups
 
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """The institutions and profiles of a configuration file, in its order."""
+    """The institutions and profiles of a configuration file, in the order of the file."""
 
     institutions: tuple[Institution, ...]
     profiles: tuple[Profile, ...]
 
     @property
     def lump_rules(self) -> dict[str, LumpRule]:
-        """The setting `lump_payments` of each institution, by its id."""
+        """Returns the setting `lump_payments` of each institution, by the institution's id."""
         return {each.id: each.lump_payments for each in self.institutions}
 
     def institution(self, institution_id: str) -> Institution | None:
-        """The institution with this id; None if the file has none."""
+        """Returns the institution with this id; None if the file has no such institution."""
         return next((each for each in self.institutions if each.id == institution_id), None)
 
     def profile(self, code: str) -> Profile | None:
-        """The profile with this code; None if the file has none."""
+        """Returns the profile with this code; None if the file has no such profile."""
         return next((profile for profile in self.profiles if profile.code == code), None)
 
     def including(self, group: FineGroup) -> tuple[Profile, ...]:
-        """The profiles that export such fines."""
+        """Returns the profiles that export fines with these properties."""
         return tuple(profile for profile in self.profiles if profile.includes(group))
 
     def of_institution(self, institution_id: str) -> tuple[Profile, ...]:
-        """The profiles of an institution, in the order of the file."""
+        """Returns the profiles of an institution, in the order of the file."""
         return tuple(each for each in self.profiles if each.institution_id == institution_id)
 
 
@@ -164,7 +175,7 @@ NO_PROFILES = Profiles((), ())
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Two profiles that export the same types of fines: whichever runs first takes a fine."""
+    """Two profiles that can export the same fine; the one that runs first exports it."""
 
     first: ProfileCode
     second: ProfileCode
@@ -172,7 +183,7 @@ class Overlap:
 
 
 class Concern(StrEnum):
-    """Why a valid configuration may be a mistake."""
+    """The reasons why a valid configuration may still be a mistake."""
 
     THREE_DECIMALS = "some bursar systems round to two decimals"
     LARGE_INSTITUTION_ID = "some bursar systems hold an institution id in 16 bit"
@@ -181,7 +192,7 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProfileWarning:
-    """A concern about a profile, by its code, or about an institution, by its id."""
+    """A concern about the profile or institution whose code or id is `subject`."""
 
     concern: Concern
     subject: str

@@ -1,7 +1,7 @@
 """Reads and checks the configuration file of institutions and profiles.
 
-A single unknown option, or a value that is not allowed, prevents the use of the whole file.
-InvalidProfile names the file, the line, the field and the rule, never the value.
+If the file has an unknown option or a value that is not allowed, none of the file is used.
+InvalidProfile names the file, the line, the field and the rule, never the wrong value.
 """
 
 import tomllib
@@ -37,7 +37,8 @@ _SIXTEEN_BIT_MAX = 65_535
 
 
 class InvalidProfile(OperatorError):
-    """The file must be corrected before the service starts. The text has a line for each fault.
+    """The file of profiles has faults that must be corrected before the service starts. The text
+    has a line for each fault.
 
     `field` and `rule` are those of the first fault in the file.
     """
@@ -52,7 +53,7 @@ class InvalidProfile(OperatorError):
 
 
 def read_profiles(path: Path) -> Profiles:
-    """The institutions and profiles of a file. Raises InvalidProfile."""
+    """Reads the institutions and profiles of a file. Raises InvalidProfile."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -64,13 +65,17 @@ def read_profiles(path: Path) -> Profiles:
 
 
 def parse_profiles(text: str, path: Path) -> Profiles:
-    """The institutions and profiles of a text; `path` is for messages. Raises InvalidProfile."""
+    """Reads institutions and profiles from `text`; messages name `path` as the file. Raises
+    InvalidProfile.
+    """
     text = normalize("NFC", text)  # as the texts of events, which its words are compared with
     numbers = numbers_of(text)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidProfile(path, (_toml_line(error, text), "file", "must be TOML")) from None
+    except RecursionError:
+        raise InvalidProfile(path, (1, "file", "is nested too deep")) from None
     try:
         file = ProfileFile.model_validate(data)
         faults = list(faults_between(data))
@@ -84,10 +89,10 @@ def parse_profiles(text: str, path: Path) -> Profiles:
 
 
 def overlaps(profiles: Profiles) -> list[Overlap]:
-    """The pairs of profiles that can export the same fine.
+    """Returns the pairs of profiles that can export the same fine.
 
-    Different ages and amounts do not separate profiles, because a fine grows older, and its amount
-    changes.
+    Two profiles with different minimum ages or amounts can export the same fine, because a fine
+    grows older and its amount changes.
     """
     pairs = []
     for first, second in combinations(profiles.profiles, 2):
@@ -98,7 +103,9 @@ def overlaps(profiles: Profiles) -> list[Overlap]:
 
 
 def warnings(profiles: Profiles) -> list[ProfileWarning]:
-    """What is allowed, although some readers fail on it or some fines are never exported."""
+    """Returns what is allowed but may be a mistake: some bursar systems cannot read it, or some
+    fines are never exported.
+    """
     return [
         *(
             ProfileWarning(Concern.THREE_DECIMALS, profile.code)

@@ -1,4 +1,4 @@
-"""The rules between the options of a profile, and between the tables of a file."""
+"""Checks the rules that connect several options of a profile, or several tables of the file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,10 +45,11 @@ class _Checked(Generic[Table]):
 
 
 def faults_between(data: Mapping[str, object]) -> Iterator[Fault]:
-    """Yields each broken rule with its place; none if the file can be turned into profiles.
+    """Yields each broken rule with its place in the file; yields nothing if the file can be turned
+    into profiles.
 
-    `data` is the whole file. What breaks a rule of a single option is left out of the comparisons,
-    because the validation of the file reports it.
+    `data` is the content of the whole file. An option that breaks a rule of its own is not compared
+    with others, because the validation of the file reports it already.
     """
     institution_tables, profile_tables = _tables(data, "institution"), _tables(data, "profile")
     institutions = {n: _checked(InstitutionTable, raw) for n, raw in institution_tables.items()}

@@ -1,6 +1,8 @@
-"""Finds where tables and keys of a TOML text stand, which its parser does not say. Pure.
+"""Finds the lines at which tables and keys of a TOML text stand, because Python's parser does not
+tell them. Pure.
 
-Unusual spellings may be missed; then a place further out is named.
+A table or key in an unusual spelling may not be found; a message then names the line of the table
+around it.
 """
 
 import re
@@ -16,9 +18,9 @@ _MULTILINE = re.compile(r'"""|' + "'''")
 
 
 def numbers_of(text: str) -> dict[Location, int]:
-    """The number of the text's line, from 1, at which each table and key stands.
+    """Returns for each table and key the number of its line in the text, counted from 1.
 
-    The tables of an array are numbered from 0.
+    In the location of a table or key, the tables of an array are numbered from 0.
     """
     numbers: dict[Location, int] = {}
     tables: Counter[str] = Counter()
@@ -38,7 +40,9 @@ def numbers_of(text: str) -> dict[Location, int]:
 
 
 def number_of(numbers: dict[Location, int], location: Location) -> int:
-    """The number of the line of the innermost part of a location that is known; 1 if none is."""
+    """Returns the line of a location; if it is not known, that of the innermost known table around
+    it, or 1.
+    """
     known = (location[:size] for size in range(len(location), 0, -1))
     return next((numbers[part] for part in known if part in numbers), 1)
 

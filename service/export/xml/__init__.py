@@ -1,1 +1,3 @@
-"""The bursar XML: writing, reading, and the proof that both agree."""
+"""The bursar XML: how it is written and read, and the proof that the written bytes say what they
+should.
+"""

@@ -1,4 +1,6 @@
-"""Proves a document before its batch is sealed: validates it, reads it back and totals it. Pure."""
+"""Proves a document before its batch is sealed: validates it, reads it back, compares and totals
+it. Pure.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -12,34 +14,46 @@ from .read import (
     ReadBatch,
     ReadLine,
     ReadPatron,
-    read,
+    read_elements,
     totals_of_read,
 )
-from .stream import Fault, UnreadableDocument, not_well_formed
+from .stream import (
+    Fault,
+    UnreadableDocument,
+    elements_of_tree,
+    error_log_of,
+    not_well_formed,
+)
 from .write import printed_comment, printed_institution, printed_time
 
 
 class NotReadBack(ValueError):
-    """The bytes do not say what the batch prints: a bug, so that the batch must not be sealed."""
+    """The bytes do not say what the batch should print; this is a bug, and the batch must not be
+    sealed.
+    """
 
 
 SCHEMA_NAME = "bursar-export.v1.xsd"
 
 
 def prove(batch: Batch, document: bytes) -> Totals:
-    """The totals of a document, after it was validated, read back and compared with its batch.
+    """Returns the totals of a document, once it was validated, read back and found equal to its
+    batch.
 
     Raises UnreadableDocument or NotReadBack.
     """
-    validate(document)
-    read_back = read(document)
+    read_back = read_elements(elements_of_tree(validate(document)))
     if read_back != printed(batch):
         raise NotReadBack("the document read back differs from the batch")
     return totals_of_read(read_back)
 
 
-def validate(document: bytes) -> None:
-    """Raises UnreadableDocument for an invalid document, with the element's path and the rule."""
+def validate(document: bytes) -> etree._Element:
+    """Returns the root element of a document that is valid by the published schema.
+
+    Raises UnreadableDocument if the document is invalid; the error names the element's path and the
+    rule.
+    """
     try:
         root = etree.fromstring(
             document, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -48,16 +62,18 @@ def validate(document: bytes) -> None:
         raise not_well_formed(error) from None
     schema = bursar_export_schema()
     if not schema.validate(root):
-        first = schema.error_log[0]  # type: ignore[index]  # lxml-stubs leave it out
+        first = error_log_of(schema)[0]
         raise UnreadableDocument(Fault.NOT_VALID, f"{first.path}: {first.type_name}")
+    return root
 
 
 @cache
 def bursar_export_schema() -> etree.XMLSchema:
-    """The released XSD, compiled. It imports no other schema, so nothing is fetched.
+    """The released XSD, compiled. The schema imports no other schema, so compiling it fetches
+    nothing from the network.
 
-    An installed package has the file in its own folder `contracts`. In a checkout the file is in
-    `contracts/export/`, beside the package.
+    The installed package has the schema's file in its own folder `contracts`. In a checkout of the
+    repository, the schema's file is in `contracts/export/`, beside the package.
     """
     package = files(__package__.split(".")[0])
     installed = package / "contracts" / SCHEMA_NAME
@@ -68,7 +84,7 @@ def bursar_export_schema() -> etree.XMLSchema:
 
 
 def printed(batch: Batch) -> ReadBatch:
-    """What `read(render(batch))` has to return."""
+    """Returns the ReadBatch that reading the printed batch must give."""
     patrons = []
     n = 0
     for patron in batch.patrons:
@@ -93,24 +109,23 @@ def _printed_patron(batch: Batch, patron: BatchPatron, lines: tuple[ReadLine, ..
 
 def _printed_line(batch: Batch, line: BatchLine, n: int) -> ReadLine:
     item, owner = line.item or Item(""), line.owner
-    texts = {
+    texts: dict[str, str | None] = {
         "institution_id": batch.institution_id,
-        "library_id": clean(owner.library_id) if owner else None,
-        "library_code": clean(owner.library_code) if owner else None,
+        "library_id": owner.library_id if owner else None,
+        "library_code": owner.library_code if owner else None,
         "comment": printed_comment(line, batch.credit_references),
-        "type": clean(line.type),
+        "type": line.type,
         "last_transaction": printed_time(line.last_transaction_at, batch.zone),
-        "item_title": clean(item.title),
-        "item_call_number": _text_or_none(item.call_number),
-        "item_library": _text_or_none(item.library),
-        "item_location": _text_or_none(item.location),
-        "item_internal_location": _text_or_none(item.internal_location),
+        "item_title": item.title,
+        # An empty text is not printed.
+        "item_call_number": item.call_number or None,
+        "item_library": item.library or None,
+        "item_location": item.location or None,
+        "item_internal_location": item.internal_location or None,
         "item_due_date": printed_time(item.due_date, batch.zone) if item.due_date else None,
-        "item_barcode": _text_or_none(item.barcode),
+        "item_barcode": item.barcode or None,
     }
+    # Nearly always no text has anything to clean, and looking at all of them takes one step.
+    if not "".join(filter(None, texts.values())).isprintable():
+        texts = {name: text and clean(text) for name, text in texts.items()}
     return ReadLine(PaidLine(n, line.bursar_transaction_id, line.amount, batch.currency), texts)
-
-
-def _text_or_none(text: str | None) -> str | None:
-    """The text as it is printed; an empty text is not printed."""
-    return clean(text) if text else None

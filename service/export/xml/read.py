@@ -1,7 +1,7 @@
-"""Reads bursar XML: the service's own files before they are sealed, and what the bursar sends back.
+"""Reads bursar XML: the service's own files before the seal, and files that the bursar sends back.
 
-Any namespace prefix is accepted, and unknown elements are ignored. A stream is read in pieces;
-apart from that the functions are pure.
+Elements may have any namespace prefix, and unknown elements are ignored. Streams are read in
+pieces; apart from reading them, the functions are pure.
 """
 
 import hashlib
@@ -9,12 +9,12 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import IO, Final
 
 from lxml import etree
 
+from ...core.frozen import dataclass
 from ...core.money import InvalidAmount, InvalidCurrency, decimals, parse_minor
 from ...core.words import Reason
 from ...messages.values import bursar_id
@@ -56,7 +56,7 @@ _REQUIRED = frozenset(("fineFeeType", "lastTransactionDate", "itemTitle", "Insti
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
-    """What a bursar says of the n-th `userFineFee`, counted from 1.
+    """What the bursar has paid on one fine: the n-th `userFineFee` of the file, counted from 1.
 
     `bursar_transaction_id` has no leading zeros. `amount` is in signed minor units and never 0.
     """
@@ -69,7 +69,7 @@ class PaidLine:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A `userFineFee` that cannot be used; it is recorded as rejected, with its bytes `value`."""
+    """A `userFineFee` that cannot be used; the service keeps its bytes as a rejected record."""
 
     n: int
     reason: Reason
@@ -79,9 +79,9 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """A file that the bursar sent back.
+    """A file that the bursar has sent back, with the fines that it contains.
 
-    `institutions` are the ids in the elements InstitutionId of fines and patrons, if there are any.
+    `institutions` are the ids in the file's elements InstitutionId, if it has any.
     """
 
     sha256: str
@@ -92,10 +92,10 @@ class ImportFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """Everything that the format prints of a fine.
+    """Everything that the XML format prints of one fine.
 
-    `texts` are as printed, by the names of OWNER_ELEMENTS and FINE_ELEMENTS. An element that is nil
-    or absent has None.
+    `texts` has the printed texts of the fine's elements, by the names in OWNER_ELEMENTS and
+    FINE_ELEMENTS. The text of an element that is nil or absent is None.
     """
 
     paid: PaidLine
@@ -104,7 +104,7 @@ class ReadLine:
 
 @dataclass(frozen=True, slots=True)
 class ReadPatron:
-    """What the format prints of a patron, with the fines."""
+    """A patron and their fines, as far as an XML document has them."""
 
     match_type: str
     match_value: str
@@ -115,16 +115,16 @@ class ReadPatron:
 
 @dataclass(frozen=True, slots=True)
 class ReadBatch:
-    """What the format prints of a batch."""
+    """A batch as far as an XML document has it; the ledger knows more of it."""
 
     export_number: str
     patrons: tuple[ReadPatron, ...]
 
 
 def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ImportFile:
-    """Reads a file that the bursar sent back, at most `bytes_max` bytes.
+    """Reads a file that the bursar has sent back, of at most `bytes_max` bytes.
 
-    A fine that cannot be used becomes a BadLine. Raises UnreadableDocument.
+    A fine of the file that cannot be used becomes a BadLine. Raises UnreadableDocument.
     """
     lines: list[PaidLine] = []
     bad: list[BadLine] = []
@@ -150,33 +150,34 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
 
 
 def read(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ReadBatch:
-    """Reads everything that `render` prints. Raises UnreadableDocument, also for a bad line."""
-    try:
-        return _read(elements(source, bytes_max))
-    except _Missing as error:
-        raise UnreadableDocument(Fault.BAD_LINE, str(error)) from None
+    """Reads back what `render` prints. Raises UnreadableDocument, even for a single bad fine."""
+    return read_elements(elements(source, bytes_max))
 
 
-def _read(elements_of_batch: Iterator[etree._Element]) -> ReadBatch:
+def read_elements(elements_of_batch: Iterator[etree._Element]) -> ReadBatch:
+    """Makes a batch of XML elements that come in the order of their end tags. Raises as `read`."""
     numbers: list[str] = []
     patrons: list[ReadPatron] = []
     lines: list[ReadLine] = []
     fines = count(1)
-    for element in elements_of_batch:
-        if element.tag == FINE:
-            lines.append(_read_line(next(fines), element))
-        elif element.tag == PATRON:
-            patrons.append(_read_patron(element, tuple(lines)))
-            lines.clear()
-        else:
-            numbers.append(element.text or "")
-    if len(numbers) != 1 or lines:
-        raise _Missing("exportNumber, userExportedFineFeesList: must be there")
+    try:
+        for element in elements_of_batch:
+            if element.tag == FINE:
+                lines.append(_read_line(next(fines), element))
+            elif element.tag == PATRON:
+                patrons.append(_read_patron(element, tuple(lines)))
+                lines.clear()
+            else:
+                numbers.append(element.text or "")
+        if len(numbers) != 1 or lines:
+            raise _Missing("exportNumber, userExportedFineFeesList: must be there")
+    except _Missing as error:
+        raise UnreadableDocument(Fault.BAD_LINE, str(error)) from None
     return ReadBatch(numbers[0], tuple(patrons))
 
 
 def totals_of_read(batch: ReadBatch) -> Totals:
-    """The control totals of what was read."""
+    """Computes the control totals of a batch that was read."""
     lines = (line for patron in batch.patrons for line in patron.lines)
     entries = (
         (line.texts["type"] or "", line.texts["library_code"] or INSTITUTION, line.paid.amount)
@@ -282,17 +283,17 @@ class _Fields:
 
     def texts(self, elements: Mapping[str, str]) -> dict[str, str | None]:
         """The texts of these elements, by their names."""
-        return {
-            name: self.required(element) if element in _REQUIRED else self._optional(element)
-            for name, element in elements.items()
-        }
+        return {name: self._text(element) for name, element in elements.items()}
 
-    def _optional(self, name: str) -> str | None:
-        """The text; None if the element is absent or nil."""
-        if tag(name) not in self._by_tag:
-            return None
-        element = self.only(name)
-        return None if element.get(_NIL) == "true" else element.text or ""
+    def _text(self, name: str) -> str | None:
+        """The text; None if the element is absent or nil (then it is empty), and not required."""
+        child = self._by_tag.get(tag(name))
+        if child is None or self._repeated:
+            if child is None and name not in _REQUIRED:
+                return None
+            child = self.only(name)
+        is_nil = child.text is None and name not in _REQUIRED and child.get(_NIL) == "true"
+        return None if is_nil else child.text or ""
 
 
 def _repeated(element: etree._Element) -> frozenset[str]:

@@ -1,13 +1,14 @@
-"""Reads XML from outside in pieces, and forgets each element once it was read.
+"""Reads XML of unknown origin in pieces, and empties each element after it was read, to save
+memory.
 
-A document with a document type or undeclared entities, or with too many bytes, is not read. The
-parser's own defaults forbid access to the network and trees of unusual depth.
+A document with a document type declaration, with undeclared entities or with too many bytes is
+refused. The parser fetches nothing from the network and refuses trees of unusual depth.
 """
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from io import BytesIO
-from typing import IO, Final
+from typing import IO, Final, Protocol, cast
 
 from lxml import etree
 
@@ -24,7 +25,7 @@ FINE: Final = tag("userFineFee")
 
 
 class Fault(StrEnum):
-    """The reason why a document is not read at all."""
+    """The reasons why a document is refused as a whole."""
 
     EMPTY = "it is empty"
     TOO_LARGE = "larger than the limit"
@@ -37,11 +38,30 @@ class Fault(StrEnum):
 
 
 class UnreadableDocument(ValueError):
-    """A document of which nothing is read. The text names the rule and the place, never a value."""
+    """A document that is refused as a whole. The text has the rule and the place, never a value."""
 
     def __init__(self, fault: Fault, place: str = "") -> None:
         super().__init__(f"{fault.value}{place and f' ({place})'}")
         self.fault = fault
+
+
+class LogEntry(Protocol):
+    """One error: its place in the document and its rule."""
+
+    line: int
+    column: int
+    path: str | None
+    type_name: str
+
+
+class ErrorLog(Protocol):
+    """The errors of a document, in the order in which they were found."""
+
+    @property
+    def last_error(self) -> LogEntry | None:
+        """The latest error, if there is any."""
+
+    def __getitem__(self, index: int, /) -> LogEntry: ...
 
 
 def elements(
@@ -49,10 +69,10 @@ def elements(
     bytes_max: int,
     on_chunk: Callable[[bytes], None] = lambda _: None,
 ) -> Iterator[etree._Element]:
-    """Yields each fine, patron and export number once it is complete, in the order of their ends.
+    """Yields each element of a fine, a patron or an export number as soon as its end tag was read.
 
-    An element is emptied when the next one is asked for. `on_chunk` is called with all bytes that
-    are read. Raises UnreadableDocument.
+    An element is emptied as soon as the caller asks for the next one. `on_chunk` is called with
+    each piece of bytes that was read, for a hash of the file. Raises UnreadableDocument.
     """
     # Nothing is fetched or expanded, and depth and texts are bounded. Three of the four options are
     # the library's defaults; they are written down because the safety of the import rests on them.
@@ -78,6 +98,14 @@ def elements(
         raise not_well_formed(error) from None
     _check_document(root)
     yield from _complete(parser)
+
+
+def elements_of_tree(root: etree._Element) -> Iterator[etree._Element]:
+    """Yields the same elements as `elements`, from a document that was parsed as a whole."""
+    _check_document(root)
+    for element in root.iter(NUMBER, PATRON):
+        yield from element.iter(FINE)
+        yield element
 
 
 def _complete(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
@@ -108,14 +136,21 @@ def _chunks(source: bytes | IO[bytes], bytes_max: int) -> Iterator[bytes]:
         raise UnreadableDocument(Fault.EMPTY)
 
 
+def error_log_of(source: etree.LxmlError | etree.XMLSchema) -> ErrorLog:
+    """Returns what the parser or a schema has found; lxml-stubs leave out what is in it."""
+    return cast(ErrorLog, source.error_log)
+
+
 def not_well_formed(error: etree.XMLSyntaxError) -> UnreadableDocument:
-    """The error to raise for a syntax error; it names the place in the document."""
+    """Turns a syntax error of the parser into an UnreadableDocument that names the place in the
+    document.
+    """
     # The message of the parser itself may quote the document.
     if error.lineno:
         return UnreadableDocument(
             Fault.NOT_WELL_FORMED, f"line {error.lineno}, column {error.offset}"
         )
     # Only the log knows the place of an entity that is not declared, such as `&nbsp;`.
-    logged = error.error_log.last_error  # type: ignore[attr-defined]  # lxml-stubs leave it out
+    logged = error_log_of(error).last_error
     place = f"line {logged.line}, column {logged.column}" if logged and logged.line else ""
     return UnreadableDocument(Fault.NOT_WELL_FORMED, place)

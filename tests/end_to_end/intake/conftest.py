@@ -7,10 +7,10 @@ from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
 from service.consumer.group import IntakePauses, Source
-from service.consumer.loop import Intake
+from service.consumer.loop import Applies, Intake
 from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs
-from service.database.session import Pool, create_pool
+from service.database.session import Pool
 from service.messages.decode import parse
 from service.restore.guard import Guard
 from service.runtime.telemetry import Metrics
@@ -20,13 +20,6 @@ from tests.support.guards import Unguarded, opened_guard
 from tests.support.intaking import FINE, QUICK, SHORT, Failing, MakeIntake, fines, holds, running
 from tests.support.topics import create_topic, produce
 from tests.support.waiting import until
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 @pytest.fixture
@@ -74,9 +67,10 @@ async def make_intake(
         path: Applier | Failing = applier,
         metrics: Metrics | None = None,
         pauses: IntakePauses = SHORT,
+        second: Applies | None = None,
     ) -> Intake:
         source = Source(group_id, {topic: FINE}, latest)
-        made.append(Intake(guard, access, source, parse, path, limits, metrics, pauses))
+        made.append(Intake(guard, access, source, parse, path, limits, metrics, pauses, second))
         return made[-1]
 
     yield make

@@ -14,7 +14,7 @@ from service.consumer.group import IntakePauses, Source
 from service.consumer.loop import Intake
 from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs, unpack_headers
-from service.database.session import Pool, create_pool
+from service.database.session import Pool
 from service.kafka.topics import INPUTS
 from service.messages.decode import parse
 from service.settings.access import KafkaAccess
@@ -47,13 +47,6 @@ class Counted:
         report = await self.applier.apply(poll)
         self.sizes.append(len(poll.records))
         return report
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 @contextlib.asynccontextmanager

@@ -5,8 +5,8 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -21,7 +21,7 @@ from service.core.ledger import Origin
 from service.database import outbox
 from service.database.ledger_read import LedgerReader
 from service.database.outbox import Outputs
-from service.database.session import Pool, create_pool
+from service.database.session import Pool
 from service.messages.decode import parse
 from service.settings.access import KafkaAccess
 from service.settings.parts import IntakeLimits
@@ -41,6 +41,9 @@ LIMITS = IntakeLimits(
 )
 BUSY = "while True: pass"
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class Turns:
     """Waits in a thread for the event loop to turn; in the loop itself it would wait in vain."""
@@ -50,20 +53,20 @@ class Turns:
         self._is_stuck = False
         self._loop = asyncio.get_running_loop()
 
-    def before(self, works: Callable[..., Any]) -> Callable[..., Any]:
-        def waits(*arguments: object) -> object:
+    def before(self, works: Callable[P, R]) -> Callable[P, R]:
+        def waits(*arguments: P.args, **options: P.kwargs) -> R:
             self._turned.clear()
             self._loop.call_soon_threadsafe(self._turned.set)
             self._is_stuck = self._is_stuck or not self._turned.wait(5)
             assert not self._is_stuck, "the event loop does not turn meanwhile"
-            return works(*arguments)
+            return works(*arguments, **options)
 
         return waits
 
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(rules, "fold"), (outbox, "encode_balance_changed")],
+    [(rules, "fold"), (outbox, "balance_changed_value")],
     ids=["fold", "encode"],
 )
 async def test_the_loop_turns_while_a_poll_is_decided_and_encoded(
@@ -85,13 +88,6 @@ async def test_the_loop_turns_while_a_poll_is_read(pool: Pool) -> None:
     records = await intake._read(poll)
     assert all(isinstance(record, Rejection) for record in records)
     assert len(records) == 150
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import pytest
+
 from service.apply.applier import Applier
 from service.consumer.group import Source
 from service.consumer.loop import Intake
@@ -66,6 +68,7 @@ async def test_an_unknown_topic_may_start_at_its_end(
     assert await offsets(pool) == end_offsets(bootstrap_servers, topic)
 
 
+@pytest.mark.fault("malformed-records")
 async def test_bad_records_and_ten_megabytes_are_rejected_and_stop_nobody(
     pool: Pool, topic: str, make_intake: MakeIntake, bootstrap_servers: str
 ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from service.apply.applier import Applier
 from service.apply.operator_actions import Justification
@@ -64,6 +64,7 @@ def payments(numbers: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
         yield b"key", structured(PAYMENT, data)[0]
 
 
+@pytest.mark.fault("stopped-topic")
 async def test_a_stopped_topic_waits_in_kafka_and_the_other_is_read_on(
     intake: Intake,
     applier: Applier,
@@ -94,5 +95,5 @@ async def test_a_stopped_topic_waits_in_kafka_and_the_other_is_read_on(
     assert assignments(logs) == assigned  # the member has stayed in its group
 
 
-def assignments(logs: list[MutableMapping[str, Any]]) -> int:
+def assignments(logs: list[EventDict]) -> int:
     return [entry["event"] for entry in logs].count("partitions_assigned")

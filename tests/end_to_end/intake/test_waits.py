@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from service.apply.applier import Applier
-from service.consumer import membership
+from service.consumer import joining
 from service.consumer.group import Source
 from service.consumer.loop import Intake
 from service.database.ledger_read import LedgerReader
@@ -94,7 +94,7 @@ async def test_while_one_account_is_locked_the_other_partitions_are_read_as_usua
     # What is fetched together is cut into several polls; none of them may pass the held record.
     limits = IntakeLimits.model_construct(poll_bytes_max=4_000)
     monkeypatch.setattr(
-        membership,
+        joining,
         "new_consumer",
         lambda access, group, _: new_consumer(access, group, IntakeLimits()),
     )

@@ -5,20 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from service.database.session import Pool, create_pool
+from service.database.session import Pool
 from service.relay.loop import Relay, RelayPauses
 from service.settings.access import KafkaAccess
 from service.settings.parts import RelayLimits
 from tests.support.guards import opened_guard
 from tests.support.relaying import APPEND_TIME, QUICK, SHORT, MakeRelay
 from tests.support.topics import create_topic
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 @pytest.fixture

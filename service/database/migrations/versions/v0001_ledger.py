@@ -1,4 +1,6 @@
-"""The first schema: ledger, intake offsets, outbox, exports."""
+"""Migration 0001: creates the first tables, those of the ledger, the offsets of input topics, the
+outbox and the exports.
+"""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Views and functions for reports."""
+"""Migration 0002: creates the views and functions from which reports read."""
 
 from alembic import context
 

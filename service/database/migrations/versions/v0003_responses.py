@@ -1,4 +1,6 @@
-"""What an answer of the bursar said, and when it came."""
+"""Migration 0003: adds columns that keep the content of a bursar's response to a batch, and when it
+came.
+"""
 
 from alembic import context
 

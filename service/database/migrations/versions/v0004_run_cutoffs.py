@@ -1,4 +1,6 @@
-"""The latest run of a profile, found without the others."""
+"""Migration 0004: adds an index by which a profile's latest export run is found without reading the
+older ones.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""The evidence that an older database was restored, and the verdict."""
+"""Migration 0005: creates the tables by which the service recognises that an older database was
+restored, and stores that verdict.
+"""
 
 from alembic import context
 

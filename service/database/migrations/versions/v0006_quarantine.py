@@ -1,4 +1,6 @@
-"""Records in quarantine: their release, and the state of their batches."""
+"""Migration 0006: creates what is needed to release records from the quarantine, and to show the
+state of their batches.
+"""
 
 from alembic import context
 

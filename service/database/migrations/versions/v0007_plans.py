@@ -1,4 +1,6 @@
-"""Indexes for statements that read whole tables, and whose turn it is to reconcile."""
+"""Migration 0007: adds indexes for queries that would otherwise read whole tables, and a table that
+says when the next reconciliation is due.
+"""
 
 from alembic import context
 

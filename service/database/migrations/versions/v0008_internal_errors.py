@@ -1,4 +1,6 @@
-"""Parked records that cannot be read or decided, set apart."""
+"""Migration 0008: creates the table that marks parked records for which the program failed with an
+internal error.
+"""
 
 from alembic import context
 

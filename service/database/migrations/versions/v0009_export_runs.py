@@ -1,4 +1,6 @@
-"""Runs whose progress is kept between pages, and batches whose bytes cannot be changed."""
+"""Migration 0009: creates the table that keeps the progress of an export run, and protects the
+bytes of sealed batches from changes.
+"""
 
 from alembic import context
 

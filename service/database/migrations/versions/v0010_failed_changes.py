@@ -1,4 +1,6 @@
-"""Fines that are not exported because a change of theirs has failed."""
+"""Migration 0010: adds the column and index by which fines are found that may not be exported
+because a change of them has failed.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""Counts of commands, the ends of runs, and when each source sent something last."""
+"""Migration 0012: creates tables for the metrics: what commands have counted, when export runs
+ended, and when each source last sent a valid record.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""Free texts beside the ledger, where they can be erased, and files found by their content."""
+"""Migration 0013: moves free texts of people into a table of their own, where they can be erased,
+and adds an index that finds imported files by their hash.
+"""
 
 from alembic import context
 

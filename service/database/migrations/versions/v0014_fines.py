@@ -1,4 +1,6 @@
-"""Paused profiles, fines that no profile takes, and payments in order of time."""
+"""Migration 0014: creates the table of paused profiles, and what lists of fines without a profile
+and of payments in the order of time need.
+"""
 
 from alembic import context
 

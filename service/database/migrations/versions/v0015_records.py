@@ -1,4 +1,6 @@
-"""Records as they come: adjusted fines, partial reversals, sums without a line, shorter ids."""
+"""Migration 0015: creates tables for adjusted fines, partial reversals and payments that name only
+a patron, and allows shorter ids.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""What `recover` keeps of a database that was restored from a backup."""
+"""Migration 0016: creates the tables in which `bursar-bridge recover` stores its progress and what
+it took over from Kafka.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""What is removed when its retention has ended."""
+"""Migration 0017: adds the columns and indexes that the purge needs to remove data whose retention
+has ended.
+"""
 
 from alembic import context
 

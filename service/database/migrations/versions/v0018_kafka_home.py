@@ -1,4 +1,6 @@
-"""The Kafka cluster and the topic prefix to which a database belongs."""
+"""Migration 0018: creates the table that says to which Kafka cluster and topic prefix the database
+belongs.
+"""
 
 from alembic import context
 

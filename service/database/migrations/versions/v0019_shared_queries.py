@@ -1,4 +1,4 @@
-"""Views and a function for what several statements ask in the same way."""
+"""Migration 0019: creates views and a function that several SQL statements of the program share."""
 
 from alembic import context
 

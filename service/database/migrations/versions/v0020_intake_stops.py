@@ -1,4 +1,6 @@
-"""Topics that bad records in a row have stopped, and the records that wait for a person."""
+"""Migration 0020: creates the tables of input topics that bad records have stopped, and of the
+records that wait until an operator resumes them.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""The index by which the lines that wait for the fines of an account are found."""
+"""Migration 0021: adds the index by which adopted export lines that wait for fines of an account
+are found.
+"""
 
 from alembic import context
 

@@ -1,8 +1,4 @@
-"""Payments, charge-backs, sums and repeats as libraries and bursars really send them.
-
-Each group is a kind of input that people who do this job have met. The expected outcomes are those
-of docs/rules.md and docs/contracts.md, and not what some function returns.
-"""
+"""Payments, charge-backs, sums and repeats as libraries and bursars really send them."""
 
 from __future__ import annotations
 
@@ -12,18 +8,6 @@ from service.core.terms import Terms
 from tests.support.given import BOTH, CREDITS, ONLY
 from tests.support.inputs import ABSENT, Data, export_response
 from tests.support.record_ledger import ANSWERED, LINE, RecordLedger, a_sum, back
-
-
-@pytest.fixture
-def ledger() -> RecordLedger:
-    return RecordLedger()
-
-
-@pytest.fixture
-def exported(ledger: RecordLedger) -> RecordLedger:
-    assert ledger.fine() == "applied"
-    ledger.export()
-    return ledger
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Open fines that no profile takes, found by groups of fines that belong to the same profiles."""
+"""Finds open fines that no export profile covers, by groups: fines with the same type, currency,
+owner and user group belong to the same profiles.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from ..runtime.telemetry import Metrics
 from ..runtime.waiting import repeat
 from .turn import Turn
 
-SQL = statements("unclaimed")
+SQL = statements("no_profile")
 TASK = "no_profile"
 INTERVAL_SECONDS = 300
 TURN_CHECK_MS = 60_000
@@ -23,7 +25,8 @@ TURN_CHECK_MS = 60_000
 class OpenGroup:
     """How many open fines a group has.
 
-    `held` of them are in dispute, not exportable or refused, whatever the profiles say.
+    `held` is the number of the group's open fines that are in dispute, not exportable or refused by
+    the bursar.
     """
 
     group: FineGroup
@@ -32,13 +35,15 @@ class OpenGroup:
 
 
 async def institutions(connection: Connection) -> list[str]:
-    """The institutions with open fines, whether they are configured or not."""
+    """Returns the institutions with open fines, even those that the profiles' file does not
+    name.
+    """
     rows = await connection.fetch(SQL["institutions_with_open_fines"])
     return [row["institution_id"] for row in rows]
 
 
 async def open_groups(connection: Connection, institution_id: str) -> list[OpenGroup]:
-    """The groups of an institution's open fines, the largest first."""
+    """Returns the groups of an institution's open fines, the groups with the most fines first."""
     groups = [
         OpenGroup(
             FineGroup(
@@ -56,10 +61,10 @@ async def open_groups(connection: Connection, institution_id: str) -> list[OpenG
     return sorted(groups, key=lambda open_group: (-open_group.fines, repr(open_group.group)))
 
 
-async def unclaimed(
+async def groups_without_profile(
     connection: Connection, profiles: Profiles, institution_id: str | None = None
 ) -> list[OpenGroup]:
-    """The groups that no profile takes, of one institution or of all."""
+    """Returns the groups of open fines that no profile covers, of one institution or of all."""
     named = [institution_id] if institution_id else await institutions(connection)
     return [
         open_group
@@ -76,7 +81,8 @@ async def fines_of(
     patron_id: str | None,
     limit: int,
 ) -> list[tuple[Fine, FineGroup]]:
-    """The first `limit` fines of groups of one institution, each with its group.
+    """Returns the first `limit` fines of the given groups, all of one institution, each with its
+    group.
 
     With `patron_id` only fines of this patron are returned.
     """
@@ -95,23 +101,26 @@ async def fines_of(
 
 
 def group_of(fine: Fine, user_group: str) -> FineGroup:
-    """The group of a fine whose patron has this user group, "" for none."""
+    """Returns the group of a fine, which is made of its institution, type, currency, owner and user
+    group. `user_group` is the group of the fine's patron, or "" if the patron has none.
+    """
     facts = fine.facts
     owner = facts.owner.library_code if facts.owner else None
     return FineGroup(facts.institution_id, facts.type, facts.currency, owner, user_group)
 
 
 def in_words(profiles: Profiles, institution_id: str) -> str:
-    """Why no profile takes a fine of the institution."""
+    """Returns, in words, why no profile covers a fine of the institution."""
     if not profiles.of_institution(institution_id):
         return "the institution has no profile"
     return "no profile takes its type, currency, owner and user group together"
 
 
-class CountUnclaimed:
-    """The gauge of fines that no profile takes.
+class CountWithoutProfile:
+    """Sets the metric that counts the fines which no profile covers.
 
-    One instance counts for all of them, once in an interval; every instance shows the count.
+    Once in an interval one instance of the service counts the fines for all instances; every
+    instance shows this count.
     """
 
     def __init__(
@@ -126,13 +135,16 @@ class CountUnclaimed:
         self._turn = Turn(pool, TASK, interval_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Counts whenever it is due, until `stop`. Raises what the database raises."""
+        """Counts the fines whenever the interval has passed, until `stop` is set. Raises what the
+        database raises.
+        """
         await repeat(self.run_once, stop, TURN_CHECK_MS)
 
     async def run_once(self) -> int:
-        """Counts if it is due; returns the latest count of any instance.
+        """Counts the fines if the interval has passed; returns the latest count, whichever instance
+        has made it.
 
-        Fines that are held back whatever the profiles say are not counted.
+        Fines that are in dispute, not exportable or refused are left out of the count.
         """
         await self._turn.taken(self._count, lambda fines: fines)
         fines, _ = await self._turn.last()
@@ -140,5 +152,5 @@ class CountUnclaimed:
         return fines
 
     async def _count(self, connection: Connection) -> int:
-        groups = await unclaimed(connection, self._profiles)
+        groups = await groups_without_profile(connection, self._profiles)
         return sum(open_group.fines - open_group.held for open_group in groups)

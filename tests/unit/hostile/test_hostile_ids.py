@@ -1,8 +1,4 @@
-"""Ids of lines and late changes as libraries and bursars really send them.
-
-Each group is a kind of input that people who do this job have met. The expected outcomes are those
-of docs/rules.md and docs/contracts.md, and not what some function returns.
-"""
+"""Ids of lines and late changes as libraries and bursars really send them."""
 
 from __future__ import annotations
 
@@ -10,18 +6,6 @@ import pytest
 
 from tests.support.inputs import ABSENT, Data, export_response
 from tests.support.record_ledger import ANSWERED, LINE, RecordLedger, by
-
-
-@pytest.fixture
-def ledger() -> RecordLedger:
-    return RecordLedger()
-
-
-@pytest.fixture
-def exported(ledger: RecordLedger) -> RecordLedger:
-    assert ledger.fine() == "applied"
-    ledger.export()
-    return ledger
 
 
 @pytest.mark.parametrize("line", [LINE, LINE.rjust(20, "0"), "0" + LINE])

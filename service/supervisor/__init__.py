@@ -1,0 +1,3 @@
+"""Runs the service as several processes on one machine, under a parent process that starts them
+again when they fail.
+"""
