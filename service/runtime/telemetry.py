@@ -82,6 +82,7 @@ class Event(StrEnum):
     RUN_FAILED = "run_failed"
     BATCH_HALVED = "batch_halved"
     BATCH_SEALED = "batch_sealed"
+    PRINTER_LOST = "printer_lost"
     # delivery
     BATCH_DELIVERED = "batch_delivered"
     BATCH_NOT_DELIVERED = "batch_not_delivered"
@@ -121,8 +122,7 @@ class Metrics(MetricSet):
         self.checks = self._gauge(
             "bursar_check_ok", "1 while the named readiness check passes.", "check"
         )
-        text = "Member processes under one parent, by whether they run."
-        self.members = self._gauge("bursar_members", text, "state")
+        self.members = self._gauge("bursar_members", "Members, by whether they run.", "state")
         self.member_ends = self._counter(
             "bursar_member_ends", "Members that ended without a stop, and began again.", "how"
         )
