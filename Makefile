@@ -85,13 +85,14 @@ audit: venv ## judges the topics and tables of DATABASE_URL, KAFKA_BOOTSTRAP_SER
 
 # The rows of the fault matrix on real processes, and simulated histories; ONLY names a row, or a pattern of rows.
 ONLY ?=
+PROCESSES ?= 1
 FAULT_WORKERS ?= 3
 # Rows have tests in other folders as well, of which the slow ones are left out.
 FAULT_FILES = tests/faults $(shell grep -rl --include 'test_*.py' 'mark\.fault' tests | grep -v tests/faults/)
-FAULTS_PYTEST = $(BIN)/python -m pytest $(FAULT_FILES) -m fault --timeout 1200 --fault-report var/faults
+FAULTS_PYTEST = $(BIN)/python -m pytest $(FAULT_FILES) -m fault --timeout 1200 --fault-report var/faults --fault-processes $(PROCESSES)
 
 .PHONY: faults
-faults: venv ## every row of the fault matrix, then simulated histories; ONLY=name for a row; under 40 minutes
+faults: venv ## every row of the fault matrix, then simulated histories; ONLY=name, PROCESSES=2; under 40 minutes
 ifneq ($(ONLY),)
 	$(FAULTS_PYTEST) --fault-rows '$(ONLY)' $(ARGS)
 else

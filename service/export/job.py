@@ -203,7 +203,7 @@ class ExportJob:
     ) -> int:
         batches = 0
         is_over = False
-        async with self._printer.lent():
+        with self._printer.lent():
             while not is_over and not (stop is not None and stop.is_set()):
                 try:
                     step = await self._take_step(profile, run_id)

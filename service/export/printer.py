@@ -1,25 +1,25 @@
 """Prints and proves the batches of a run. A process beside the exporter does it for large batches
 if there is a second core, because it is the largest part of the work that an export can give away.
 
-The process beside is never needed. If it was lost, hangs or reports an error, the exporter prints
-the batch itself. It ends when the exporter closes its connection or ends, however that ends.
+The process beside is never needed: whatever becomes of it, the exporter prints the batch itself.
 """
 
-import asyncio
 import contextlib
 import os
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..runtime.cores import usable_cores
 from ..runtime.telemetry import Event, get_log
 from .batch import Batch
-from .xml.worker import READY, Answer, Printed, packed, print_proved
+from .xml.worker import PROGRAM, Answer, Printed, packed, print_proved
 
 if TYPE_CHECKING:
     Worker: TypeAlias = Connection[bytes, Answer]
@@ -32,24 +32,46 @@ FINES_MIN: Final = 500
 # Ten times as long as it takes on a busy machine. A batch holds locks while it waits.
 ANSWER_MS_MIN: Final = 10_000
 ANSWER_MS_PER_FINE: Final = 1
-END_SECONDS_MAX: Final = 1
+LOSSES_MAX: Final = 2
+HELD_BACK: Final = frozenset((signal.SIGINT, signal.SIGTERM))
+# What the process needs of our environment; passwords are not among it.
+PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH")
 
 log = get_log(__name__)
 
 
+class WorkerLost(Exception):
+    """The process beside is another program, or could not print what it was given."""
+
+
 class Printer:
-    """Prints batches, one at a time; to be called from threads, because it blocks.
+    """Prints batches; to be called from threads, because it blocks.
 
     `cores` is the number of cores that the process may use: with a single one there is no process
-    beside. A process beside that does not answer is killed after `answer_ms_min` milliseconds, and
-    one more for each fine.
+    beside. A process beside that does not answer is given up after `answer_ms_min` milliseconds,
+    and one more for each fine.
     """
 
     def __init__(self, cores: int | None = None, answer_ms_min: int = ANSWER_MS_MIN) -> None:
         self._has_cores = (usable_cores() if cores is None else cores) > 1
         self._answer_ms_min = answer_ms_min
+        self._turn = threading.Lock()  # a batch that was given up may still be printed in a thread
+        self._change = threading.Lock()
+        self._is_lent = False
+        self._losses = 0
         self._beside: _Beside | None = None
-        self._turn = threading.Lock()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Lends the printer to a run: there is a process beside in the `with` block alone."""
+        with self._change:
+            self._is_lent, self._losses = True, 0
+        try:
+            yield
+        finally:
+            with self._change:
+                self._is_lent = False
+            self._end()
 
     def print_proved(self, batch: Batch, *, is_last: bool = False) -> Printed:
         """Prints and proves a batch, as the function of this name, and with the same errors.
@@ -62,35 +84,32 @@ class Printer:
                 answer = self._ask(batch, is_last)
         return answer or print_proved(batch)
 
-    @contextlib.asynccontextmanager
-    async def lent(self) -> AsyncIterator[None]:
-        """Ends the process beside at the end of the `with` block, in which a run prints batches."""
-        try:
-            yield
-        finally:
-            if self._beside is not None:
-                await asyncio.to_thread(self.close)
-
-    def close(self) -> None:
-        """Ends the process beside; the next large batch starts it anew."""
-        with self._turn:
-            self._end()
-
     def _ask(self, batch: Batch, is_last: bool) -> Printed | None:
         """The answer of the process beside; None while it starts, and if it is lost or failed."""
-        milliseconds = self._answer_ms_min + len(batch.lines) * ANSWER_MS_PER_FINE
+        beside = self._beside
         try:
-            if self._beside is None:
-                self._beside = None if is_last else _Beside()
-            elif self._beside.is_ready():
-                return self._beside.ask(batch, milliseconds)
-        except (EOFError, OSError) as problem:
+            if beside is not None:
+                milliseconds = self._answer_ms_min + len(batch.lines) * ANSWER_MS_PER_FINE
+                return beside.ask(batch, milliseconds) if beside.is_ready() else None
+            if not is_last and self._is_lent and self._losses < LOSSES_MAX:
+                self._begin()
+        except Exception as problem:
             log.warning(Event.PRINTER_LOST, exc_info=problem)
-            self._end()
+            self._losses += 1
+            self._end()  # an answer that comes later must not be taken for that of another batch
         return None
 
+    def _begin(self) -> None:
+        beside = _Beside()
+        with self._change:
+            if self._is_lent:
+                self._beside = beside
+                return
+        beside.end()  # the run has ended meanwhile
+
     def _end(self) -> None:
-        beside, self._beside = self._beside, None
+        with self._change:
+            beside, self._beside = self._beside, None
         if beside is not None:
             beside.end()
 
@@ -98,51 +117,71 @@ class Printer:
 class _Beside:
     """The process beside, and our end of the connection to it.
 
-    Its methods raise EOFError or OSError if it cannot start, or has ended.
+    Its methods raise EOFError, OSError or WorkerLost if it cannot start, has ended or failed.
     """
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", WORKER, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            )
-            self._worker: Worker = Connection(ours.detach())
+        self._socket, theirs = socket.socketpair()
+        try:
+            with theirs, _signals_held_back():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", WORKER, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=_environment(),
+                )
+        except BaseException:
+            self._socket.close()
+            raise
+        self._worker: Worker = Connection(os.dup(self._socket.fileno()))
         self._is_ready = False
 
     def is_ready(self) -> bool:
         """Whether it has started."""
         if not self._is_ready and self._worker.poll():
-            self._is_ready = self._worker.recv() == READY
+            if self._worker.recv() != PROGRAM:
+                raise WorkerLost("another release was installed since the exporter was started")
+            self._is_ready = True
         return self._is_ready
 
-    def ask(self, batch: Batch, milliseconds: int) -> Printed | None:
-        """Returns its answer, or kills it after so many milliseconds."""
-        with self._killed_after(milliseconds):
-            self._worker.send_bytes(packed(batch))
-            answer = self._worker.recv()
-        return answer if isinstance(answer, tuple) else None
+    def ask(self, batch: Batch, milliseconds: int) -> Printed:
+        """Returns its answer; waits so long for it to take the batch, and again to answer."""
+        seconds, rest = divmod(milliseconds, 1_000)
+        limit = struct.pack("ll", seconds, rest * 1_000)
+        for each in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, each, limit)
+        self._worker.send_bytes(packed(batch))
+        answer = self._worker.recv()
+        if not isinstance(answer, tuple):
+            raise WorkerLost("the batch could not be printed")
+        return answer
 
     def end(self) -> None:
-        """Closes the connection, upon which the process ends; kills it if it does not."""
-        self._worker.close()
-        try:
-            self._process.wait(END_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    @contextlib.contextmanager
-    def _killed_after(self, milliseconds: int) -> Iterator[None]:
-        """Kills the process if the `with` block takes longer, so that what waits for it in the
-        block fails.
+        """Kills the process, which has nothing to keep: whoever waits for its answer gets an error
+        at once, and closes the rest of the connection by letting go of it.
         """
-        timer = threading.Timer(milliseconds / 1_000, self._process.kill)
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A process that is started in the `with` block does not end by the signals that end ours.
+
+    They are often sent to a whole group of processes, and the exporter may still need an answer.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _environment() -> Mapping[str, str]:
+    """What Python needs to find the same modules and time zones as we do."""
+    names = [name for name in os.environ if name in PASSED_ON or name.startswith("PYTHON")]
+    places = [place for place in sys.path if os.pathsep not in place]
+    return {name: os.environ[name] for name in names} | {"PYTHONPATH": os.pathsep.join(places)}

@@ -2,8 +2,9 @@
 
 Each test of a row has the marker `fault` with the row's name, and the fixture `row` (or `stage`,
 which has it). The marker's `processes` says how many processes each instance of the service has.
-`--fault-rows` selects rows by a pattern of their names, and `--fault-report` names the folder of
-the report, which the process that starts the tests writes.
+`--fault-rows` selects rows by a pattern of their names, `--fault-processes` gives each instance of
+all rows at least so many, and `--fault-report` names the folder of the report, which the process
+that starts the tests writes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ StageOn = Callable[[str], AbstractAsyncContextManager[Stage]]
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--fault-rows", metavar="PATTERN", help="only rows with such a name")
+    group.addoption("--fault-processes", metavar="N", type=int, default=1, help="at least so many")
     group.addoption("--fault-report", metavar="FOLDER", help="where the report is written")
 
 
@@ -68,7 +70,9 @@ def row_name(item: pytest.Item) -> str:
 def row_of(item: pytest.Item) -> Row:
     """What a test reports, before it has run."""
     marker = item.get_closest_marker("fault")
-    return Row(row_name(item), **({} if marker is None else marker.kwargs))
+    row = Row(row_name(item), **({} if marker is None else marker.kwargs))
+    row.processes = max(row.processes, item.config.getoption("fault_processes"))
+    return row
 
 
 class FaultReport:

@@ -1,19 +1,21 @@
 """The program of a process that prints and proves batches for an exporter (printer.py).
 
-It gets a connection as its first argument, reads pickled batches from it until the exporter closes
-it or ends, and answers each with the document and its totals, or with None if that failed: then
-the exporter prints the batch itself and gets the error.
+It gets a connection as its first argument and says over it which program it is. Then it reads
+pickled batches until the exporter closes the connection or ends, and answers each with the document
+and its totals, or with None if that failed: then the exporter prints the batch itself and gets the
+error. It writes nothing else anywhere.
 """
 
 import contextlib
 import copyreg
 import pickle
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from hashlib import sha256
 from multiprocessing.connection import Connection
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ...core.ledger import Item, Owner
@@ -28,7 +30,22 @@ if TYPE_CHECKING:
 else:
     Exporter = Connection
 
-READY: Final = b"ready"
+
+def program() -> bytes:
+    """Returns a digest of the source files that define a batch, its packing and its document.
+
+    A worker is started from the files that are on the disk then. If another release was installed
+    since the exporter was started, it would read the values of the batch wrongly.
+    """
+    here = Path(__file__).parent
+    folders = (here, here.parent, here.parents[1] / "core")
+    digest = sha256()
+    for file in sorted(file for folder in folders for file in folder.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.digest()
+
+
+PROGRAM: Final = program()  # when this module is imported: later the files may be others
 
 
 def print_proved(batch: Batch) -> Printed:
@@ -47,15 +64,16 @@ def packed(batch: Batch) -> bytes:
 
 def serve(exporter: Exporter) -> None:
     """Answers batches until the other end is closed."""
-    bursar_export_schema()
-    exporter.send(READY)
     with contextlib.suppress(EOFError, OSError):
+        bursar_export_schema()
+        exporter.send(PROGRAM)
         while True:
-            exporter.send(_answer(pickle.loads(exporter.recv_bytes())))
+            exporter.send(_answer(exporter.recv_bytes()))
 
 
-def _answer(batch: Batch) -> Printed | None:
+def _answer(request: bytes) -> Printed | None:
     with contextlib.suppress(Exception):  # the exporter meets the same error, and reports it
+        batch: Batch = pickle.loads(request)
         return print_proved(batch)
     return None
 
@@ -73,5 +91,6 @@ for _kind in (Batch, BatchPatron, BatchLine, CreditRef, Item, Owner):
     copyreg.pickle(_kind, _pack_by_fields(_kind))
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the exporter
+    with contextlib.suppress(OSError):  # where memory is short, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000")
     serve(Connection(int(sys.argv[1])))
