@@ -76,12 +76,12 @@ class OffsetLoader:
         Kafka client if these cannot be reached.
         """
         await self._introduce({at.topic for at in assigned})
+        # Before the database is: until the answer comes, another process may take over and read on.
+        in_group = await self._committed_by_group(assigned)
         async with self._writer.transaction() as connection:
             rows = await offsets.take_over(connection, assigned)
             marks = await offsets.marks_to_read(connection, assigned)
         assignments = {TopicPartition(row.topic, row.partition): row for row in rows}
-        # Asked after taking over: from now on nobody else moves these rows.
-        in_group = await self._committed_by_group(assignments)
         read_up_to = {at: max(in_group.get(at, 0), committed.get(at, 0)) for at in assignments}
         next_offsets = {at: row.next_offset for at, row in assignments.items()}
         await self._require_not_ahead(read_up_to, next_offsets)

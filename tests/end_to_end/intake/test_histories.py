@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from service.consumer.group import IntakePauses
@@ -27,6 +28,12 @@ from tests.support.topics import (
     produce,
 )
 from tests.support.waiting import until
+
+A_RIVAL_READS_ON = (
+    "UPDATE consumer_offset SET next_offset = next_offset + 10, owner_epoch = owner_epoch + 1,"
+    " anchor_offset = NULL"
+)
+NEXT_OFFSET = "SELECT next_offset FROM consumer_offset WHERE topic = $1 AND partition = $2"
 
 
 async def test_a_topic_made_anew_with_more_records_is_another_history(
@@ -93,6 +100,33 @@ async def test_a_group_ahead_of_the_database_tells_of_an_older_backup(
         await connection.execute("UPDATE consumer_offset SET next_offset = next_offset - 1")
     with pytest.raises(OlderDatabase, match="restore-check"):
         await run_until_it_stops(make_intake())
+
+
+@pytest.mark.usefixtures("topic_read")
+async def test_a_rival_that_reads_on_while_the_group_is_asked_is_no_older_backup(
+    pool: Pool,
+    topic: str,
+    make_intake: MakeIntake,
+    bootstrap_servers: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when the broker answers late: it then tells what a rival has read in the meantime."""
+    produce(bootstrap_servers, topic, fines(range(100, 200)))
+    is_asked = asyncio.Event()
+
+    async def committed(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
+        async with pool.acquire() as connection:
+            if consumer.assignment() and not is_asked.is_set():  # by who has the partitions now
+                is_asked.set()
+                await connection.execute(A_RIVAL_READS_ON)
+            next_offset: int = await connection.fetchval(NEXT_OFFSET, at.topic, at.partition)
+        return next_offset
+
+    monkeypatch.setattr(AIOKafkaConsumer, "committed", committed)
+    intake = make_intake()
+    async with running(intake):
+        await until(lambda: intake.problem() is None)
+    assert is_asked.is_set()
 
 
 async def test_a_group_that_has_read_a_topic_the_database_does_not_know_tells_the_same(
