@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from ..kafka.causes import LastProblem, last_problem
+from ..runtime.process import collect_failed_connections
 from ..runtime.telemetry import Metrics
 from ..runtime.waiting import wait_any
 from .membership import Member
@@ -23,6 +24,7 @@ from .membership import Member
 UPDATE_MS = 1_000
 ASK_INTERVAL_NS = 2_000_000_000
 ASK_SECONDS_MAX = 6
+FAILING_NS = 3_000_000_000  # longer than between two questions: connections may be failing
 NAMED_MAX = 5
 
 
@@ -137,8 +139,11 @@ class Contact:
 
     def update(self) -> None:
         """Notes when each partition was last fetched, asks the brokers for the end offsets every
-        two seconds, and sets the gauges of the metrics.
+        two seconds, and sets the gauges of the metrics. While no broker answers, frees the memory
+        that connections have left which could not be made.
         """
+        if time.monotonic_ns() - self._answered_ns >= FAILING_NS:
+            collect_failed_connections()
         if self._member is not None:
             self._note(self._member)
             self._ask(self._member)

@@ -13,6 +13,7 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import SecretStr
 
 from ..runtime.problems import Unavailable
+from ..runtime.process import keep_failed_connections_small
 from ..runtime.waiting import is_cancelled
 from ..settings.access import KafkaAccess
 from ..settings.parts import IntakeLimits
@@ -58,6 +59,7 @@ def options(access: KafkaAccess) -> dict[str, object]:
             "sasl_plain_password": _secret(access.kafka_password),
         }
     if access.kafka_protocol.endswith("SSL"):
+        keep_failed_connections_small()
         common["ssl_context"] = create_ssl_context(
             cafile=_text(access.kafka_ca_file),
             certfile=_text(access.kafka_certificate_file),

@@ -5,6 +5,10 @@ of the program.
 import gc
 import os
 from pathlib import Path
+from typing import Final
+
+# A TLS record has at most 16 kB; asyncio takes 256 kB for each connection.
+TLS_BUFFER_BYTES: Final = 64 * 1024
 
 # An installed package and an image have no tests beside it: the variable has no effect there.
 _HAS_TESTS = (Path(__file__).parents[2] / "tests").is_dir()
@@ -36,6 +40,25 @@ def collect_garbage_seldom() -> None:
     spent on looking for cycles.
     """
     gc.set_threshold(50_000, 20, 50)
+
+
+def keep_failed_connections_small() -> None:
+    """Makes the buffer of each TLS connection smaller; called before the first one is opened.
+
+    A connection that could not be made, for example because the certificate of the server has
+    expired, leaves a cycle of objects with its buffer. Clients try again ten times a second, and
+    the interpreter looks for cycles by the number of objects, of which these are few.
+    """
+    from asyncio import sslproto  # commands that connect to nothing need not import it
+
+    sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
+
+
+def collect_failed_connections() -> None:
+    """Looks for cycles among the objects made since the last time, which takes milliseconds; to be
+    called about once a second while connections fail.
+    """
+    gc.collect(0)
 
 
 def program_version() -> str:
