@@ -1,5 +1,5 @@
 """Prints and proves the batches of a run. A process beside the exporter does it for large batches
-if there is a second core, because it is the largest part of the work that an export can give away.
+if there are cores for it, because it is the largest part of the work that an export can give away.
 
 The process beside is never needed: whatever becomes of it, the exporter prints the batch itself.
 """
@@ -27,8 +27,12 @@ else:
     Worker = Connection
 
 WORKER: Final = f"{__package__}.xml.worker"
-# Starting the process takes half a second of processor time, as long as printing 5 000 fines.
 FINES_MIN: Final = 500
+# On two cores, PostgreSQL and the broker beside take what it would use: there it gained nothing.
+CORES_MIN: Final = 3
+# Starting the process takes half a second of processor time, as much as it saves in ten batches. So
+# a run that has made as many is likely to be worth it, and a shorter one loses nothing.
+BATCHES_BEFORE: Final = 10
 # Ten times as long as it takes on a busy machine. A batch holds locks while it waits.
 ANSWER_MS_MIN: Final = 10_000
 ANSWER_MS_PER_FINE: Final = 1
@@ -47,25 +51,33 @@ class WorkerLost(Exception):
 class Printer:
     """Prints batches; to be called from threads, because it blocks.
 
-    `cores` is the number of cores that the process may use: with a single one there is no process
-    beside. A process beside that does not answer is given up after `answer_ms_min` milliseconds,
-    and one more for each fine.
+    `cores` is the number of cores that the process may use: with one or two there is no process
+    beside; there is none either for the first `batches_before` large batches of a run. A process
+    beside that does not answer is given up after `answer_ms_min` milliseconds, and one more for
+    each fine.
     """
 
-    def __init__(self, cores: int | None = None, answer_ms_min: int = ANSWER_MS_MIN) -> None:
-        self._has_cores = (usable_cores() if cores is None else cores) > 1
+    def __init__(
+        self,
+        cores: int | None = None,
+        batches_before: int = BATCHES_BEFORE,
+        answer_ms_min: int = ANSWER_MS_MIN,
+    ) -> None:
+        self._has_cores = (usable_cores() if cores is None else cores) >= CORES_MIN
+        self._batches_before = batches_before
         self._answer_ms_min = answer_ms_min
         self._turn = threading.Lock()  # a batch that was given up may still be printed in a thread
         self._change = threading.Lock()
         self._is_lent = False
         self._losses = 0
+        self._batches = 0
         self._beside: _Beside | None = None
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
         """Lends the printer to a run: there is a process beside in the `with` block alone."""
         with self._change:
-            self._is_lent, self._losses = True, 0
+            self._is_lent, self._losses, self._batches = True, 0, 0
         try:
             yield
         finally:
@@ -91,7 +103,9 @@ class Printer:
             if beside is not None:
                 milliseconds = self._answer_ms_min + len(batch.lines) * ANSWER_MS_PER_FINE
                 return beside.ask(batch, milliseconds) if beside.is_ready() else None
-            if not is_last and self._is_lent and self._losses < LOSSES_MAX:
+            self._batches += 1
+            is_long = self._batches > self._batches_before and not is_last
+            if is_long and self._is_lent and self._losses < LOSSES_MAX:
                 self._begin()
         except Exception as problem:
             log.warning(Event.PRINTER_LOST, exc_info=problem)

@@ -10,7 +10,7 @@ import pytest
 
 from service.export.job import ExportJob
 from service.export.manifest import Manifest
-from service.export.printer import FINES_MIN, Printer
+from service.export.printer import CORES_MIN, FINES_MIN, Printer
 from tests.support.exports import all_fine_ids, check_sealed, fines, only, profiles_with
 from tests.support.waiting import until
 from tests.support.write_path import TOPICS, WritePath
@@ -27,7 +27,7 @@ async def test_a_run_goes_on_without_the_process_that_prints_its_batches(
     """It is lost after each batch that it may have printed; a new one is started."""
     await path.take(*fines(BATCHES * FINES_MIN, of_each=5))
     profiles = profiles_with(fines_max=FINES_MIN)
-    printer = Printer(cores=2, answer_ms_min=100)
+    printer = Printer(cores=CORES_MIN, batches_before=0, answer_ms_min=100)
     batches, lost = count(1), set()
 
     def sealed(_: Manifest) -> None:

@@ -20,7 +20,13 @@ from hypothesis import given
 from structlog.testing import capture_logs
 
 from service.export.batch import Batch, InvalidBatch
-from service.export.printer import FINES_MIN, LOSSES_MAX, Printer, WorkerLost
+from service.export.printer import (
+    CORES_MIN,
+    FINES_MIN,
+    LOSSES_MAX,
+    Printer,
+    WorkerLost,
+)
 from service.export.xml.stream import UnreadableDocument
 from service.export.xml.worker import PROGRAM, packed, print_proved, program, serve
 from tests.golden.batches import any_batch, batch, line, patron
@@ -83,7 +89,7 @@ async def lost(printer: Printer) -> None:
 
 @pytest.fixture
 def printer() -> Iterator[Printer]:
-    printer = Printer(cores=2)
+    printer = Printer(cores=CORES_MIN, batches_before=0)
     with printer.lent():
         yield printer
     assert children() == []
@@ -98,7 +104,7 @@ async def test_the_process_beside_answers_the_same_as_the_function(printer: Prin
 
 
 async def test_it_is_started_by_a_large_batch_of_a_run_alone_and_ends_with_the_run() -> None:
-    printer = Printer(cores=2)
+    printer = Printer(cores=CORES_MIN, batches_before=0)
     await printed(printer)
     assert children() == []
     for _ in range(2):
@@ -114,7 +120,7 @@ async def test_it_is_started_by_a_large_batch_of_a_run_alone_and_ends_with_the_r
 
 async def test_a_run_that_ends_while_it_starts_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a commit fails while the batch is still put together in a thread."""
-    printer = Printer(cores=2)
+    printer = Printer(cores=CORES_MIN, batches_before=0)
     start: Callable[..., object] = subprocess.Popen
 
     def ends_the_run(*args: object, **options: object) -> object:
@@ -128,8 +134,20 @@ async def test_a_run_that_ends_while_it_starts_leaves_none(monkeypatch: pytest.M
     assert children() == []
 
 
-async def test_with_a_single_core_there_is_none() -> None:
-    printer = Printer(cores=1)
+async def test_a_short_run_does_not_start_it() -> None:
+    printer = Printer(cores=CORES_MIN, batches_before=2)
+    with printer.lent():
+        for number in range(3):
+            assert children() == []
+            await printed(printer, number)
+        assert len(children()) == 1
+    with printer.lent():
+        await printed(printer)
+        assert children() == []
+
+
+async def test_with_two_cores_there_is_none() -> None:
+    printer = Printer(cores=CORES_MIN - 1, batches_before=0)
     with printer.lent():
         await printed(printer)
         assert children() == []
@@ -144,7 +162,7 @@ async def test_a_process_that_was_killed_is_replaced_once(printer: Printer) -> N
 
 
 async def test_a_process_that_hangs_is_given_up_after_a_time() -> None:
-    printer = Printer(cores=2, answer_ms_min=100)
+    printer = Printer(cores=CORES_MIN, batches_before=0, answer_ms_min=100)
     with printer.lent():
         os.kill(await ready(printer), signal.SIGSTOP)
         await lost(printer)
@@ -152,7 +170,7 @@ async def test_a_process_that_hangs_is_given_up_after_a_time() -> None:
 
 
 async def test_a_run_that_is_cancelled_does_not_wait_for_a_process_that_hangs() -> None:
-    printer = Printer(cores=2, answer_ms_min=600_000)
+    printer = Printer(cores=CORES_MIN, batches_before=0, answer_ms_min=600_000)
     with capture_logs():
         with printer.lent():
             os.kill(await ready(printer), signal.SIGSTOP)
@@ -221,9 +239,9 @@ async def test_it_gets_no_passwords(monkeypatch: pytest.MonkeyPatch, printer: Pr
 
 HOLDER = """
 import os, signal, sys, time
-from service.export.printer import Printer
+from service.export.printer import CORES_MIN, Printer
 from tests.unit.test_export_printer import children, large
-printer = Printer(cores=2)
+printer = Printer(cores=CORES_MIN, batches_before=0)
 with printer.lent():
     printer.print_proved(large())
     print(children()[0], flush=True)
