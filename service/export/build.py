@@ -20,7 +20,7 @@ from .manifest import Manifest, manifest_of
 from .profiles.profile import Profile
 from .run import Numbers, OpenRun
 from .selection import identifier_of
-from .xml.worker import Printed, print_proved
+from .xml.proof import Printed, print_proved
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ..runtime.cores import usable_cores
 from ..runtime.telemetry import Event, get_log
 from .batch import Batch
-from .xml.worker import PROGRAM, Answer, Printed, packed, print_proved
+from .xml.proof import Printed, print_proved
+from .xml.worker import Answer, packed, program
 
 if TYPE_CHECKING:
     Worker: TypeAlias = Connection[bytes, Answer]
@@ -64,6 +65,8 @@ class Printer:
         answer_ms_min: int = ANSWER_MS_MIN,
     ) -> None:
         self._has_cores = (usable_cores() if cores is None else cores) >= CORES_MIN
+        # Now, as the process starts: later the files may be those of another release.
+        self._program = program() if self._has_cores else b""
         self._batches_before = batches_before
         self._answer_ms_min = answer_ms_min
         self._turn = threading.Lock()  # a batch that was given up may still be printed in a thread
@@ -114,7 +117,7 @@ class Printer:
         return None
 
     def _begin(self) -> None:
-        beside = _Beside()
+        beside = _Beside(self._program)
         with self._change:
             if self._is_lent:
                 self._beside = beside
@@ -134,7 +137,8 @@ class _Beside:
     Its methods raise EOFError, OSError or WorkerLost if it cannot start, has ended or failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: bytes) -> None:
+        self._program = program
         self._socket, theirs = socket.socketpair()
         try:
             with theirs, _signals_held_back():
@@ -155,7 +159,7 @@ class _Beside:
     def is_ready(self) -> bool:
         """Whether it has started."""
         if not self._is_ready and self._worker.poll():
-            if self._worker.recv() != PROGRAM:
+            if self._worker.recv() != self._program:
                 raise WorkerLost("another release was installed since the exporter was started")
             self._is_ready = True
         return self._is_ready

@@ -20,7 +20,7 @@ from service.database.outbox import Outputs
 from service.database.session import create_pool
 from service.export import build, evaluation, publish
 from service.export.job import ExportJob
-from service.export.xml import worker
+from service.export.xml import proof
 from service.messages.decode import parse
 from service.settings.access import DatabaseLimits
 from tests.support.exports import check_sealed, fines, only, profiles_with
@@ -113,7 +113,7 @@ async def test_the_session_is_kept_however_long_the_work_on_a_batch_takes(
         (evaluation, "evaluate_groups"),
         (rules, "fold"),
         (build, "lines_of"),
-        (worker, "prove"),
+        (proof, "prove"),
         (build, "manifest_of"),
         (publish, "encode_manifest"),
         (Outputs, "encoded"),

@@ -53,13 +53,13 @@ PRINTS = """
 import socket, subprocess, sys
 from multiprocessing.connection import Connection
 from bursar_bridge.export.printer import WORKER
-from bursar_bridge.export.xml.worker import PROGRAM
+from bursar_bridge.export.xml.worker import program
 ours, theirs = socket.socketpair()
 end = theirs.fileno()
 process = subprocess.Popen([sys.executable, "-P", "-m", WORKER, str(end)], pass_fds=(end,))
 theirs.close()
 with Connection(ours.detach()) as worker:
-    assert worker.recv() == PROGRAM
+    assert worker.recv() == program()
 assert process.wait(60) == 0
 """
 

@@ -27,8 +27,9 @@ from service.export.printer import (
     Printer,
     WorkerLost,
 )
+from service.export.xml.proof import print_proved
 from service.export.xml.stream import UnreadableDocument
-from service.export.xml.worker import PROGRAM, packed, print_proved, program, serve
+from service.export.xml.worker import packed, program, serve
 from tests.golden.batches import any_batch, batch, line, patron
 from tests.support.waiting import until
 
@@ -192,17 +193,14 @@ async def test_a_process_that_cannot_start_is_done_without(
 
 
 async def test_a_process_of_another_release_is_done_without(
-    monkeypatch: pytest.MonkeyPatch, printer: Printer
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await printed(printer)
-    monkeypatch.setattr("service.export.printer.PROGRAM", b"another")
-    with capture_logs() as logs:
+    monkeypatch.setattr("service.export.printer.program", lambda: b"another")
+    printer = Printer(cores=CORES_MIN, batches_before=0)
+    with printer.lent(), capture_logs() as logs:
         await until(lambda: printer.print_proved(large()) and logs)
     assert isinstance(logs[0]["exc_info"], WorkerLost)
-
-
-def test_the_program_is_that_of_the_files_on_the_disk() -> None:
-    assert program() == PROGRAM
+    assert children() == []
 
 
 async def test_an_error_is_the_exporters_own(printer: Printer) -> None:
@@ -279,7 +277,7 @@ def test_the_program_answers_until_its_connection_is_closed() -> None:
     thread = threading.Thread(target=serve, args=(theirs,))
     thread.start()
     with ours:
-        assert ours.recv() == PROGRAM
+        assert ours.recv() == program()
         for made in (batch(patron("doe", line(1))), batch()):
             ours.send_bytes(packed(made))
             assert ours.recv() == print_proved(made)

@@ -4,6 +4,7 @@ it. Pure.
 
 from functools import cache
 from importlib.resources import files
+from typing import TypeAlias
 
 from lxml import etree
 
@@ -24,7 +25,7 @@ from .stream import (
     error_log_of,
     not_well_formed,
 )
-from .write import printed_comment, printed_institution, printed_time
+from .write import printed_comment, printed_institution, printed_time, render
 
 
 class NotReadBack(ValueError):
@@ -34,6 +35,16 @@ class NotReadBack(ValueError):
 
 
 SCHEMA_NAME = "bursar-export.v1.xsd"
+Printed: TypeAlias = tuple[bytes, Totals]
+
+
+def print_proved(batch: Batch) -> Printed:
+    """Prints the document of a batch and proves it; returns its bytes and their totals.
+
+    Raises UnreadableDocument or NotReadBack if the bytes do not say the same as the batch.
+    """
+    document = render(batch)
+    return document, prove(batch, document)
 
 
 def prove(batch: Batch, document: bytes) -> Totals:

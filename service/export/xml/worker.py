@@ -16,14 +16,12 @@ from hashlib import sha256
 from multiprocessing.connection import Connection
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ...core.ledger import Item, Owner
-from ..batch import Batch, BatchLine, BatchPatron, CreditRef, Totals
-from .proof import bursar_export_schema, prove
-from .write import render
+from ..batch import Batch, BatchLine, BatchPatron, CreditRef
+from .proof import Printed, bursar_export_schema, print_proved
 
-Printed: TypeAlias = tuple[bytes, Totals]
 Answer: TypeAlias = "Printed | bytes | None"
 if TYPE_CHECKING:
     Exporter: TypeAlias = Connection[Answer, bytes]
@@ -45,18 +43,6 @@ def program() -> bytes:
     return digest.digest()
 
 
-PROGRAM: Final = program()  # when this module is imported: later the files may be others
-
-
-def print_proved(batch: Batch) -> Printed:
-    """Prints the document of a batch and proves it; returns its bytes and their totals. Pure.
-
-    Raises UnreadableDocument or NotReadBack if the bytes do not say the same as the batch.
-    """
-    document = render(batch)
-    return document, prove(batch, document)
-
-
 def packed(batch: Batch) -> bytes:
     """Returns a batch as the bytes that `serve` reads."""
     return pickle.dumps(batch, pickle.HIGHEST_PROTOCOL)
@@ -66,7 +52,7 @@ def serve(exporter: Exporter) -> None:
     """Answers batches until the other end is closed."""
     with contextlib.suppress(EOFError, OSError):
         bursar_export_schema()
-        exporter.send(PROGRAM)
+        exporter.send(program())
         while True:
             exporter.send(_answer(exporter.recv_bytes()))
 
