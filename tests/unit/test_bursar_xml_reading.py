@@ -11,12 +11,12 @@ from lxml import etree
 
 from service.core.words import Reason
 from service.export.batch import Batch, totals_of_batch
-from service.export.xml.proof import printed
 from service.export.xml.read import BadLine, PaidLine, read, read_import, totals_of_read
 from service.export.xml.stream import Fault, UnreadableDocument, not_well_formed
 from service.export.xml.write import NAMESPACE, render
 from tests.golden.batches import any_batch, golden_batches
 from tests.support.answers import document, fine
+from tests.support.read_batches import printed
 
 
 @given(any_batch())

@@ -8,24 +8,16 @@ from typing import TypeAlias
 
 from lxml import etree
 
-from ...core.ledger import Item
-from ..batch import Batch, BatchLine, BatchPatron, Totals, clean
-from .read import (
-    PaidLine,
-    ReadBatch,
-    ReadLine,
-    ReadPatron,
-    read_elements,
-    totals_of_read,
-)
+from ..batch import Batch, Totals
 from .stream import (
     Fault,
     UnreadableDocument,
-    elements_of_tree,
+    check_document,
     error_log_of,
     not_well_formed,
 )
-from .write import printed_comment, printed_institution, printed_time, render
+from .transcript import transcript, transcript_of_batch
+from .write import render
 
 
 class NotReadBack(ValueError):
@@ -51,12 +43,14 @@ def prove(batch: Batch, document: bytes) -> Totals:
     """Returns the totals of a document, once it was validated, read back and found equal to its
     batch.
 
-    Raises UnreadableDocument or NotReadBack.
+    Raises UnreadableDocument, InvalidBatch or NotReadBack.
     """
-    read_back = read_elements(elements_of_tree(validate(document)))
-    if read_back != printed(batch):
+    root = validate(document)
+    check_document(root)
+    expected, totals = transcript_of_batch(batch)
+    if transcript(root) != expected:
         raise NotReadBack("the document read back differs from the batch")
-    return totals_of_read(read_back)
+    return totals
 
 
 def validate(document: bytes) -> etree._Element:
@@ -92,51 +86,3 @@ def bursar_export_schema() -> etree.XMLSchema:
         installed if installed.is_file() else package / ".." / "contracts" / "export" / SCHEMA_NAME
     )
     return etree.XMLSchema(etree.fromstring(source.read_bytes()))
-
-
-def printed(batch: Batch) -> ReadBatch:
-    """Returns the ReadBatch that reading the printed batch must give."""
-    patrons = []
-    n = 0
-    for patron in batch.patrons:
-        lines = tuple(
-            _printed_line(batch, line, number)
-            for number, line in enumerate(patron.lines, start=n + 1)
-        )
-        n += len(lines)
-        patrons.append(_printed_patron(batch, patron, lines))
-    return ReadBatch(str(batch.export_number), tuple(patrons))
-
-
-def _printed_patron(batch: Batch, patron: BatchPatron, lines: tuple[ReadLine, ...]) -> ReadPatron:
-    return ReadPatron(
-        match_type=clean(patron.match_type),
-        match_value=clean(patron.match_value),
-        institution_id=printed_institution(batch, patron),
-        name=clean(patron.name),
-        lines=lines,
-    )
-
-
-def _printed_line(batch: Batch, line: BatchLine, n: int) -> ReadLine:
-    item, owner = line.item or Item(""), line.owner
-    texts: dict[str, str | None] = {
-        "institution_id": batch.institution_id,
-        "library_id": owner.library_id if owner else None,
-        "library_code": owner.library_code if owner else None,
-        "comment": printed_comment(line, batch.credit_references),
-        "type": line.type,
-        "last_transaction": printed_time(line.last_transaction_at, batch.zone),
-        "item_title": item.title,
-        # An empty text is not printed.
-        "item_call_number": item.call_number or None,
-        "item_library": item.library or None,
-        "item_location": item.location or None,
-        "item_internal_location": item.internal_location or None,
-        "item_due_date": printed_time(item.due_date, batch.zone) if item.due_date else None,
-        "item_barcode": item.barcode or None,
-    }
-    # Nearly always no text has anything to clean, and looking at all of them takes one step.
-    if not "".join(filter(None, texts.values())).isprintable():
-        texts = {name: text and clean(text) for name, text in texts.items()}
-    return ReadLine(PaidLine(n, line.bursar_transaction_id, line.amount, batch.currency), texts)

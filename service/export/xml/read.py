@@ -151,17 +151,12 @@ def read_import(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> Import
 
 def read(source: bytes | IO[bytes], bytes_max: int = BYTES_MAX) -> ReadBatch:
     """Reads back what `render` prints. Raises UnreadableDocument, even for a single bad fine."""
-    return read_elements(elements(source, bytes_max))
-
-
-def read_elements(elements_of_batch: Iterator[etree._Element]) -> ReadBatch:
-    """Makes a batch of XML elements that come in the order of their end tags. Raises as `read`."""
     numbers: list[str] = []
     patrons: list[ReadPatron] = []
     lines: list[ReadLine] = []
     fines = count(1)
     try:
-        for element in elements_of_batch:
+        for element in elements(source, bytes_max):
             if element.tag == FINE:
                 lines.append(_read_line(next(fines), element))
             elif element.tag == PATRON:
@@ -208,7 +203,7 @@ def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | Ba
         composite = _Fields(fields.only("compositeSum"))
         digits = fields.value("bursarTransactionId")
         currency = composite.value("currency")
-        amount = _amount(composite.value("sum"), currency)
+        amount = minor_units(composite.value("sum"), currency)
         if (fault := fault_of_id(digits)) is not None:
             raise _Missing(f"bursarTransactionId: {fault}")
         return PaidLine(n, bursar_id(digits), amount, sys.intern(currency))
@@ -221,8 +216,12 @@ def _paid_line(n: int, fine: etree._Element, fields: "_Fields") -> PaidLine | Ba
     return BadLine(n, reason, detail, etree.tostring(fine, encoding="UTF-8", with_tail=False))
 
 
-def _amount(text: str, currency: str) -> int:
-    """Minor units, never 0. Trailing zeros may exceed the decimals of the currency."""
+def minor_units(text: str, currency: str) -> int:
+    """Returns the amount of a printed sum in minor units, never 0. Raises InvalidAmount or
+    InvalidCurrency.
+
+    Trailing zeros may exceed the decimals of the currency.
+    """
     decimals(currency)
     if not _SUM.fullmatch(text):
         raise InvalidAmount("must be plain digits with an optional fraction")

@@ -96,27 +96,22 @@ def elements(
         root = parser.close()
     except etree.XMLSyntaxError as error:
         raise not_well_formed(error) from None
-    _check_document(root)
+    check_document(root)
     yield from _complete(parser)
-
-
-def elements_of_tree(root: etree._Element) -> Iterator[etree._Element]:
-    """Yields the same elements as `elements`, from a document that was parsed as a whole."""
-    _check_document(root)
-    for element in root.iter(NUMBER, PATRON):
-        yield from element.iter(FINE)
-        yield element
 
 
 def _complete(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
     for _, element in parser.read_events():
         if isinstance(element, etree._Element):
-            _check_document(element)
+            check_document(element)
             yield element
             element.clear()
 
 
-def _check_document(element: etree._Element) -> None:
+def check_document(element: etree._Element) -> None:
+    """Raises UnreadableDocument if the document of an element has a document type declaration or
+    another root than a bursar document.
+    """
     document = element.getroottree()
     if document.docinfo.internalDTD is not None:
         raise UnreadableDocument(Fault.DOCTYPE)
