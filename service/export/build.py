@@ -5,7 +5,7 @@ Amounts are in signed minor units of the profile's currency.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from .manifest import Manifest, manifest_of
 from .profiles.profile import Profile
 from .run import Numbers, OpenRun
 from .selection import identifier_of
-from .xml.proof import Printed, print_proved
+from .xml.proof import print_proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,8 @@ def decide(draft: Draft, view: View) -> Changes:
     return rules.fold(view, _exports(draft, _ids_in_printed_order(draft)))
 
 
-def print_batch(
-    draft: Draft,
-    changes: Changes,
-    view: View,
-    sealed_at: datetime,
-    printed: Callable[[Batch], Printed] = print_proved,
-) -> BuiltBatch:
+def print_batch(draft: Draft, changes: Changes, view: View, sealed_at: datetime) -> BuiltBatch:
     """Prints a draft's batch and proves the bytes; `changes` are the effects of its export.
-
-    `printed` does both; a Printer may leave it to another process.
 
     Raises InvalidBatch, UnreadableDocument, NotReadBack or TotalsDiffer if the bytes would not say
     the same as the fines.
@@ -95,7 +87,7 @@ def print_batch(
     batch = batch_of(
         profile, run.cutoff, numbers.export_number, numbers.batch_number, lines, view.patrons
     )
-    document, totals = printed(batch)
+    document, totals = print_proved(batch)
     manifest = manifest_of(
         batch,
         document,

@@ -25,7 +25,6 @@ from . import store as export_store
 from .failures import RunFailed, RunFailure, failure_of
 from .manifest import Manifest
 from .plan import STEP_FINES_MAX, Passed, drop_plan, extend_plan, keep_plan, load_plan
-from .printer import Printer
 from .profiles.profile import Profile, Profiles
 from .publish import ExportTopics, publish_again
 from .schedule import (
@@ -68,7 +67,6 @@ class ExportJob:
         step_fines_max: int = STEP_FINES_MAX,
         retries: Retries | None = None,
         even_if_paused: bool = False,
-        printer: Printer | None = None,
     ) -> None:
         self._applier = applier
         self._writer = applier.writer
@@ -78,7 +76,6 @@ class ExportJob:
         self._step_fines_max = step_fines_max
         self._retries = retries or Retries()
         self._even_if_paused = even_if_paused
-        self._printer = printer or Printer()
 
     async def run(self, stop: asyncio.Event, check_seconds: int = 1) -> None:
         """Runs each profile when it is due by the database's clock, until `stop` is set."""
@@ -203,20 +200,19 @@ class ExportJob:
     ) -> int:
         batches = 0
         is_over = False
-        with self._printer.lent():
-            while not is_over and not (stop is not None and stop.is_set()):
-                try:
-                    step = await self._take_step(profile, run_id)
-                except asyncpg.QueryCanceledError:
-                    if profile.limits.fines_max < 2 * HALVED_FINES_MIN:
-                        raise
-                    profile = _with_smaller_batches(profile)
-                    continue
-                is_over = step.run_is_over
-                passed(step.passed)
-                if step.manifest is not None:
-                    batches += 1
-                    sealed(step.manifest)
+        while not is_over and not (stop is not None and stop.is_set()):
+            try:
+                step = await self._take_step(profile, run_id)
+            except asyncpg.QueryCanceledError:
+                if profile.limits.fines_max < 2 * HALVED_FINES_MIN:
+                    raise
+                profile = _with_smaller_batches(profile)
+                continue
+            is_over = step.run_is_over
+            passed(step.passed)
+            if step.manifest is not None:
+                batches += 1
+                sealed(step.manifest)
         return batches
 
     async def _take_step(self, profile: Profile, run_id: str) -> _StepResult:
@@ -252,9 +248,7 @@ class ExportJob:
         if not plan.is_complete:
             await keep_plan(connection, run, plan)
             return _StepResult(run_is_over=False, passed=plan.passed)
-        manifest, after = await seal(
-            connection, self._applier, self._topics, profile, run, plan, self._printer
-        )
+        manifest, after = await seal(connection, self._applier, self._topics, profile, run, plan)
         await export_store.advance_run(connection, after, closed=plan.is_last)
         if kept.selected or plan.is_last:
             await drop_plan(connection, run)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
 from ..apply.applier import Applier
 from ..apply.poll import Patience
@@ -33,7 +32,6 @@ from .batch import CreditRef
 from .build import Draft, decide, print_batch
 from .manifest import Manifest
 from .plan import Plan
-from .printer import Printer
 from .profiles.profile import EmptyRun, Profile
 from .publish import ExportTopics, publish
 from .recheck import check_again, keys_of
@@ -52,7 +50,6 @@ async def seal(
     profile: Profile,
     run: OpenRun,
     plan: Plan,
-    printer: Printer,
 ) -> tuple[Manifest | None, OpenRun]:
     """Seals the batch of a complete plan in the caller's transaction, in which the run is locked.
 
@@ -71,9 +68,7 @@ async def seal(
     draft = await draft_of(connection, profile, after, plan, due, numbers)
     changes = await run_in_thread(connection, len(due), lambda: decide(draft, view))
     # The document is printed and proved while the ledger is written.
-    print_proved = partial(printer.print_proved, is_last=plan.is_last)
-    arguments = draft, changes, view, view.recorded_at, print_proved
-    printing = in_background(len(due), lambda: print_batch(*arguments))
+    printing = in_background(len(due), lambda: print_batch(draft, changes, view, view.recorded_at))
 
     async def publish_printed() -> None:
         batch = await keep_session_alive(connection, printing)

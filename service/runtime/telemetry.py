@@ -82,7 +82,6 @@ class Event(StrEnum):
     RUN_FAILED = "run_failed"
     BATCH_HALVED = "batch_halved"
     BATCH_SEALED = "batch_sealed"
-    PRINTER_LOST = "printer_lost"
     # delivery
     BATCH_DELIVERED = "batch_delivered"
     BATCH_NOT_DELIVERED = "batch_not_delivered"

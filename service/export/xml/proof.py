@@ -4,7 +4,6 @@ it. Pure.
 
 from functools import cache
 from importlib.resources import files
-from typing import TypeAlias
 
 from lxml import etree
 
@@ -27,10 +26,9 @@ class NotReadBack(ValueError):
 
 
 SCHEMA_NAME = "bursar-export.v1.xsd"
-Printed: TypeAlias = tuple[bytes, Totals]
 
 
-def print_proved(batch: Batch) -> Printed:
+def print_proved(batch: Batch) -> tuple[bytes, Totals]:
     """Prints the document of a batch and proves it; returns its bytes and their totals.
 
     Raises UnreadableDocument or NotReadBack if the bytes do not say the same as the batch.
