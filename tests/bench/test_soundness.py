@@ -82,21 +82,23 @@ def test_every_record_of_the_load_has_the_shape_of_its_schema() -> None:
 
 async def test_deadlocks_and_what_was_rolled_back_are_counted(services: Services) -> None:
     async with new_database(services) as url:
-        before = await counted(services, url)
+        before, both = await counted(services, url), asyncio.Barrier(2)
         await execute(url, "CREATE TABLE pair AS SELECT generate_series(1, 2) AS number")
-        results = await asyncio.gather(_lock(url, 1, 2), _lock(url, 2, 1), return_exceptions=True)
+        results = await asyncio.gather(
+            _lock(url, both, 1, 2), _lock(url, both, 2, 1), return_exceptions=True
+        )
         after = await counted(services, url)
     assert [type(result) for result in results if result] == [asyncpg.DeadlockDetectedError]
     assert after.deadlocks - before.deadlocks == 1
     assert after.rollbacks - before.rollbacks == 1
 
 
-async def _lock(url: str, first: int, second: int) -> None:
+async def _lock(url: str, both: asyncio.Barrier, first: int, second: int) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
             await connection.execute("SELECT FROM pair WHERE number = $1 FOR UPDATE", first)
-            await asyncio.sleep(0.5)
+            await both.wait()
             await connection.execute("SELECT FROM pair WHERE number = $1 FOR UPDATE", second)
     finally:
         await connection.close()
