@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.auditor.evidence import INPUTS, Evidence, Finding, Place, Record, Row
@@ -58,13 +58,15 @@ class Inputs(Readings):
         return self.decided[contract].get(identity)
 
 
-def read_records(evidence: Evidence) -> Readings:
-    """Reads every record of the input topics; needs no tables."""
+def read_records(
+    evidence: Evidence, reader: Callable[[str, Record], Sound | None] = read
+) -> Readings:
+    """Reads every record of the input topics by `reader`; needs no tables."""
     sound: dict[str, dict[Identity, list[Sound]]] = {contract: {} for contract in INPUTS}
     unsound: dict[str, list[Record]] = {contract: [] for contract in INPUTS}
     for contract in INPUTS:
         for record in evidence.records[contract]:
-            result = read(contract, record)
+            result = reader(contract, record)
             if result is None:
                 unsound[contract].append(record)
             else:

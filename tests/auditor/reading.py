@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,9 +53,18 @@ class Sound:
 
 def read(contract: str, record: Record) -> Sound | None:
     """What a record of an input topic says; None if it is unsound."""
+    return _read(contract, record, _has_shape)
+
+
+def read_shaped(contract: str, record: Record) -> Sound | None:
+    """The same of a record that is known to have the shape of its schema: ten times as quick."""
+    return _read(contract, record, lambda _contract, _body: True)
+
+
+def _read(contract: str, record: Record, has_shape: Callable[[str, object], bool]) -> Sound | None:
     try:
         body = _data(contract, record)
-        if not _validator(contract).is_valid(body):
+        if not has_shape(contract, body):
             return None
         data, is_certain = content_of(contract, cast(Data, body))  # the schemas want an object
         _check_reversal(data)
@@ -64,6 +73,10 @@ def read(contract: str, record: Record) -> Sound | None:
     identity = (data["institution_id"], *(data[name] for name in IDS[contract]))
     content = json.dumps(_compared(data), sort_keys=True)
     return Sound(record, identity, data, content, is_certain and _depth(body) <= CERTAIN_DEPTH_MAX)
+
+
+def _has_shape(contract: str, body: object) -> bool:
+    return _validator(contract).is_valid(body)
 
 
 def _compared(data: Data) -> Data:

@@ -10,14 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from service.runtime.logs import configure_logging
-from tests.bench import growth, memory, report
-from tests.bench.figures import Plan, Tell, measure, measure_latency
+from tests.bench import growth, memory, processes, report
+from tests.bench.figures import measure, measure_latency
+from tests.bench.throughput import Plan, Tell
 from tests.bench.world import FOLDER, BenchFailed, require_durable
 from tests.support.services import Services, ServicesUnavailable, running_services
 
 PLAIN_COLUMNS = 118  # where nobody says how wide the terminal is
 LATENCY_SECONDS = 8
 LATENCY_SECONDS_QUICK = 3
+ONLY = ("latency", "processes", "memory", "growth")
 GROWTH_FINES = (10_000, 200_000)  # with `--only growth`; seconds, where 5 000 000 take minutes
 
 
@@ -51,7 +53,12 @@ def main() -> int:
 async def run(services: Services, arguments: argparse.Namespace, tell: Tell) -> report.Report:
     await require_durable(services.database_url)
     plan = Plan.of(arguments.events, arguments.latency_seconds)
-    rates = await measure(services, plan, arguments.runs, tell) if arguments.runs else []
+    rates = []
+    if arguments.runs:
+        with_more = not arguments.quick
+        rates = await measure(services, plan, arguments.runs, tell, with_more=with_more)
+    if arguments.process_runs:
+        rates = await processes.measure(services, plan, arguments.process_runs, tell)
     more: dict[str, list[float]] = {}
     if arguments.latency_runs:
         more |= await measure_latency(services, plan, arguments.latency_runs, tell)
@@ -86,7 +93,7 @@ def _arguments() -> argparse.Namespace:
         type=_count,
         help=f"at each rate ({LATENCY_SECONDS}; with --quick {LATENCY_SECONDS_QUICK})",
     )
-    parser.add_argument("--only", choices=("latency", "memory", "growth"), help="nothing else")
+    parser.add_argument("--only", choices=ONLY, help="nothing else")
     parser.add_argument(
         "--quick", action="store_true", help="one run of the rates alone, in under two minutes"
     )
@@ -104,6 +111,7 @@ def completed(arguments: argparse.Namespace) -> argparse.Namespace:
         arguments.runs = 1
     only = arguments.only
     arguments.latency_runs = max(1, arguments.runs) if only == "latency" else 0
+    arguments.process_runs = max(1, arguments.runs) if only == "processes" else 0
     if only:
         arguments.runs = 0
     if only != "memory" and (only or arguments.quick):

@@ -26,7 +26,7 @@ from service.wiring import (
     new_export_job,
     new_guard,
 )
-from tests.bench.figures import ExportFigures
+from tests.bench.exporting import ExportFigures
 from tests.bench.ledgers import apply
 from tests.bench.load import INSTITUTION, more_fines
 from tests.bench.peak import peak_mb

@@ -1,68 +1,22 @@
 """The measurements of one run, in turns: the service, what it is compared with, the next one."""
 
-import asyncio
-import json
 import math
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
-from tests.bench import cpu, latency
-from tests.bench.copy_ratio import OF_AN_EXPORT, copy_again
-from tests.bench.ledgers import POLL, exported_lines, fill, tidy
+from tests.bench import latency, processes
+from tests.bench.copy_ratio import OF_AN_EXPORT, Copied, copy_again
+from tests.bench.exporting import ExportFigures, exported
+from tests.bench.history import History, fill_with_history
+from tests.bench.ledgers import POLL, exported_lines
 from tests.bench.load import FINE, PAYMENT, Record, fines, payments
-from tests.bench.pacing import HALF, TENTH, Latency
-from tests.bench.world import (
-    ROOT,
-    BenchFailed,
-    Outputs,
-    World,
-    joined,
-    new_database,
-    new_world,
-    produce,
-    profiles_file,
-    running,
-)
+from tests.bench.pacing import FOUR_FIFTHS, HALF, TENTH, Latency
+from tests.bench.soundness import require_small, require_sound
+from tests.bench.throughput import MEMBERS, PEAK, SERVICE, Pace, Plan, Tell, Turn, pace, sound_pace
+from tests.bench.world import World, new_database, new_world
 from tests.support.services import Services
 
-SERVICE = ("service", "run")
-MEMBERS = 2
-TWO = (*SERVICE, "--processes", str(MEMBERS))
 PER_EVENT = ("tests.bench.per_event",)
-# Its rate does not depend on how many there are: a part of the load is enough, and soon over.
-PER_EVENT_SHARE = 10
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Of one run: events measured, and events before them that warm everybody up.
-
-    `latency_seconds`: at each of the rates at which the latency is taken.
-    """
-
-    events: int
-    warm_up: int
-    per_event: int
-    latency_seconds: int
-
-    @classmethod
-    def of(cls, events: int, latency_seconds: int) -> "Plan":
-        warm_up = min(200, max(5, events // 10))
-        per_event = max(min(events, 20), events // PER_EVENT_SHARE)
-        return cls(events, warm_up, per_event, latency_seconds)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Events per second, and what an event costs the processor."""
-
-    rate: float
-    cost: cpu.Cost
 
 
 @dataclass(frozen=True)
@@ -80,7 +34,7 @@ class Rates:
     export_copy: float
 
     @property
-    def figures(self) -> Mapping[str, float]:
+    def figures(self) -> dict[str, float]:
         return {
             "ratio_per_event": self.service / self.per_event,
             "ratio_copy": self.service / self.copy,
@@ -94,42 +48,39 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One run of everything: the rates, and the costs of an event by what was measured."""
+class _Fines:
+    """What was measured of fines."""
 
-    rates: Rates
-    costs: Mapping[str, cpu.Cost]
-    latency: Latency
-
-    @property
-    def figures(self) -> Mapping[str, float]:
-        return {**self.rates.figures, **self.latency.figures}
+    service: Pace
+    copied: Copied
+    late: Latency
+    two_services: Pace
+    per_event: Pace
 
 
 @dataclass(frozen=True)
-class ExportFigures:
-    """What an export run tells of itself; `last_over_first`: of the rates of its tenths.
+class _Exported:
+    """What was measured of an export run, and of payments for its lines."""
 
-    `waits_ms`: how long each poll took that was applied meanwhile; `commits`: of the run.
-    """
-
-    seconds: float
-    fines: int
-    batches: int
-    peak_mb: float
-    last_over_first: float
-    waits_ms: list[float]
-    commits: int
+    export: ExportFigures
+    copied: Copied
+    payments: Pace
+    two_payments: Pace
+    payments_per_event: Pace
 
 
-async def measure(services: Services, plan: Plan, runs: int, tell: Tell) -> list[Turn]:
+async def measure(
+    services: Services, plan: Plan, runs: int, tell: Tell, *, with_more: bool
+) -> list[Turn]:
+    """So many runs; `with_more`: also through more members, and with keys at random."""
     async with new_database(services) as filled:
         tell(f"a ledger with {plan.events + plan.warm_up} fines")
-        await fill(filled, plan.events + plan.warm_up)
+        before = await fill_with_history(filled, plan.events + plan.warm_up)
         result = []
         for number in range(1, runs + 1):
             tell(f"run {number} of {runs}")
-            result.append(await _turn(services, filled, plan, tell))
+            turn = await _turn(services, filled, before, plan, tell, with_more=with_more)
+            result.append(turn)
         return result
 
 
@@ -140,135 +91,98 @@ async def measure_latency(
     load = list(fines(plan.events + plan.warm_up))
     values: dict[str, list[float]] = {}
     for number in range(1, runs + 1):
-        tell(f"run {number} of {runs}: fines through the service")
-        async with new_world(services) as world:
-            service = await pace(world, SERVICE, FINE, load, plan.warm_up)
-        result = await _latency(services, service.rate, plan, tell)
-        for name, value in result.figures.items():
+        tell(f"run {number} of {runs}")
+        service = await processes.fines_through(services, plan, load, 1, tell)
+        late = await _latency(services, service.rate, plan, tell)
+        peak_mb = max(service.peak_mb, late.peak_mb)
+        for name, value in {**late.figures, PEAK: peak_mb}.items():
             values.setdefault(name, []).append(value)
     return values
 
 
 async def _latency(services: Services, rate_max: float, plan: Plan, tell: Tell) -> Latency:
-    tell(f"latency at {rate_max * TENTH:.0f} and at {rate_max * HALF:.0f} fines per second")
+    rates = " and ".join(f"{rate_max * part:.0f}" for part in (TENTH, HALF, FOUR_FIFTHS))
+    tell(f"latency at {rates} fines per second")
     return await latency.measure_at(services, SERVICE, rate_max, plan.latency_seconds)
 
 
-async def _turn(services: Services, filled: str, plan: Plan, tell: Tell) -> Turn:
+async def _turn(
+    services: Services, filled: str, before: History, plan: Plan, tell: Tell, *, with_more: bool
+) -> Turn:
     load = list(fines(plan.events + plan.warm_up))
+    each = await _fines(services, plan, load, tell)
+    single, double = each.service, each.two_services
+    more = None
+    if with_more:
+        more = await processes.more_members(services, plan, load, (single, double), tell)
+    then = await _exported(services, filled, before, plan, tell)
+    rates = Rates(
+        service=single.rate,
+        two_services=double.rate,
+        per_event=each.per_event.rate,
+        copy=len(load) / each.copied.seconds,
+        payments=then.payments.rate,
+        two_payments=then.two_payments.rate,
+        payments_per_event=then.payments_per_event.rate,
+        export=then.export.fines / then.export.seconds,
+        export_copy=then.export.fines / then.copied.seconds,
+    )
+    paces = {
+        "one": single,
+        "two": double,
+        "payments": then.payments,
+        "two_payments": then.two_payments,
+    }
+    peaks = [each.late.peak_mb, then.export.peak_mb, *(result.peak_mb for result in paces.values())]
+    costs = {name: result.cost for name, result in paces.items()}
+    figures = {**rates.figures, **each.late.figures, PEAK: max(peaks)}
+    turn = Turn(asdict(rates), figures, costs)
+    return turn if more is None else turn.joined_with(more)
+
+
+async def _fines(services: Services, plan: Plan, load: Sequence[Record], tell: Tell) -> _Fines:
     tell("fines through the service")
     async with new_world(services) as world:
-        service = await pace(world, SERVICE, FINE, load, plan.warm_up)
+        service = await sound_pace(world, FINE, load, plan.warm_up)
         tell("COPY of the same rows")
         copied = await copy_again(services, world.database_url, math.ceil(len(load) / POLL))
     late = await _latency(services, service.rate, plan, tell)
-    tell("fines through two processes of the service")
-    async with new_world(services) as world:
-        two_services = await pace(world, TWO, FINE, load, plan.warm_up, MEMBERS)
+    two_services = await processes.fines_through(services, plan, load, MEMBERS, tell)
     tell("fines through the handler of one event per commit")
     async with new_world(services) as world:
         few = load[: plan.warm_up + plan.per_event]
         per_event = await pace(world, PER_EVENT, FINE, few, plan.warm_up)
+    return _Fines(service, copied, late, two_services, per_event)
+
+
+async def _exported(
+    services: Services, filled: str, before: History, plan: Plan, tell: Tell
+) -> _Exported:
     tell("an export run")
-    async with exported(services, filled) as (url, result):
+    async with exported(services, filled) as (world, result):
+        require_small(result.peak_mb)
+        history = await require_sound(world, result.fines, before)
         tell("COPY of the same rows")
-        export_copied = await copy_again(services, url, result.batches, OF_AN_EXPORT)
-        paid, two_paid, paid_per_event = await _payment_paces(services, url, plan, tell)
-    rates = Rates(
-        service=service.rate,
-        two_services=two_services.rate,
-        per_event=per_event.rate,
-        copy=len(load) / copied.seconds,
-        payments=paid.rate,
-        two_payments=two_paid.rate,
-        payments_per_event=paid_per_event.rate,
-        export=result.fines / result.seconds,
-        export_copy=result.fines / export_copied.seconds,
-    )
-    costs = {"one": service, "two": two_services, "payments": paid, "two_payments": two_paid}
-    return Turn(rates, {name: each.cost for name, each in costs.items()}, late)
+        copied = await copy_again(services, world.database_url, result.batches, OF_AN_EXPORT)
+        paid = await _payment_paces(services, world, history, plan, tell)
+    return _Exported(result, copied, *paid)
 
 
 async def _payment_paces(
-    services: Services, exported_url: str, plan: Plan, tell: Tell
+    services: Services, exported_in: World, before: History, plan: Plan, tell: Tell
 ) -> tuple[Pace, Pace, Pace]:
-    load = list(payments(await exported_lines(exported_url)))
-    few = load[: plan.warm_up + plan.per_event]
-    tell("payments through the service")
-    async with new_world(services, exported_url) as world:
-        service = await pace(world, SERVICE, PAYMENT, load, plan.warm_up)
-    tell("payments through two processes of the service")
-    async with new_world(services, exported_url) as world:
-        both = await pace(world, TWO, PAYMENT, load, plan.warm_up, MEMBERS)
+    """By the service, by two processes of it, and by the handler of one event per commit."""
+    url = exported_in.database_url
+    load = list(payments(await exported_lines(url)))
+    paces = []
+    for members in (1, MEMBERS):
+        tell(f"payments through the service, processes: {members}")
+        async with new_world(services, url) as world:
+            result = await sound_pace(world, PAYMENT, load, plan.warm_up, members, before)
+            paces.append(result)
     tell("payments through the handler of one event per commit")
-    async with new_world(services, exported_url) as world:
-        return service, both, await pace(world, PER_EVENT, PAYMENT, few, plan.warm_up)
-
-
-async def pace(
-    world: World,
-    module: Sequence[str],
-    contract: str,
-    load: Sequence[Record],
-    warm_up: int,
-    members: int = 1,
-) -> Pace:
-    """From the first record available to the last balance-changed acknowledged.
-
-    `members` is the number of processes in the consumer group that `module` starts.
-    """
-    name = module[0].rpartition(".")[2]
-    async with AsyncExitStack() as stack:
-        process = await stack.enter_async_context(running(world, f"{name}-{members}", *module))
-        measured = {process.pid() or 0: cpu.MEASURED}
-        outputs = await stack.enter_async_context(Outputs(world))
-        if members > 1:
-            await joined(world, members, process)
-        await asyncio.to_thread(produce, world, contract, load[:warm_up])
-        await outputs.reached(warm_up, process)
-        produced = await asyncio.to_thread(produce, world, contract, load[warm_up:], measured)
-        ended = await outputs.reached(len(load), process)
-        used = cpu.usage(measured)
-    events = len(load) - warm_up
-    return Pace(events / (ended - produced.at), cpu.cost(produced.used, used, events))
-
-
-@asynccontextmanager
-async def exported(
-    services: Services, filled: str, *options: str
-) -> AsyncIterator[tuple[str, ExportFigures]]:
-    """A copy of a ledger after an export run of its own process, and what that told of itself."""
-    async with new_world(services, filled) as world:
-        environment = {"BURSAR_PROFILES_FILE": str(profiles_file())}
-        result = ExportFigures(
-            **await printed_by(world, "tests.bench.export_run", environment, *options)
-        )
-        if not result.fines:
-            raise BenchFailed("the export run took no fines")
-        await tidy(world.database_url)
-        yield world.database_url, result
-
-
-async def printed_by(
-    world: World, module: str, environment: dict[str, str], *options: str
-) -> dict[str, Any]:
-    """The last line that a process of its own prints, read as JSON."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *options),
-        cwd=ROOT,
-        env=world.environment | environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the benchmark, which ends what it started
-    )
-    try:
-        out, problems = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    if process.returncode != 0:
-        raise BenchFailed(f"{module} failed:\n{problems.decode(errors='replace')}")
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return result
+    async with new_world(services, url) as world:
+        few = load[: plan.warm_up + plan.per_event]
+        paces.append(await pace(world, PER_EVENT, PAYMENT, few, plan.warm_up))
+    single, double, per_event = paces
+    return single, double, per_event

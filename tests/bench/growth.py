@@ -5,9 +5,9 @@ from random import Random
 
 import asyncpg
 
-from tests.bench.figures import SERVICE, Plan, Tell, pace
 from tests.bench.ledgers import fill, multiply
 from tests.bench.load import FINE, SEED, Record, more_fines
+from tests.bench.throughput import PEAK, SERVICE, Plan, Tell, pace
 from tests.bench.world import BenchFailed, new_database, new_topics, new_world
 from tests.support.services import Services
 
@@ -32,6 +32,7 @@ async def measure(
     """
     small, large = fines
     rates: dict[str, list[float]] = {"growth_small_rate": [], "growth_large_rate": []}
+    peaks = []
     async with new_database(services) as few, new_database(services) as many:
         for url in (few, many):
             await fill(url, small)
@@ -47,14 +48,17 @@ async def measure(
                 paced = await pace(world, SERVICE, FINE, load, plan.warm_up)
                 await _require_sound(world.database_url, small + count)
             rates["growth_small_rate"].append(paced.rate)
+            peaks.append(paced.peak_mb)
             tell(f"fines into a ledger with {large}, turn {turn + 1} of {TURNS}")
             async with new_topics(services, many) as world:
                 load = _load(spread, turn, count)
                 paced = await pace(world, SERVICE, FINE, load, plan.warm_up)
             rates["growth_large_rate"].append(paced.rate)
+            peaks.append(paced.peak_mb)
         await _require_sound(many, large + TURNS * count)
     pairs = zip(rates["growth_large_rate"], rates["growth_small_rate"], strict=True)
-    return {"growth": [with_many / with_few for with_many, with_few in pairs]} | rates
+    growth = [with_many / with_few for with_many, with_few in pairs]
+    return {"growth": growth, PEAK: [max(peaks)]} | rates
 
 
 async def _patrons(url: str, count_max: int) -> list[str]:

@@ -14,10 +14,10 @@ from itertools import islice
 import orjson
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from tests.auditor.judge import judge
-from tests.auditor.sources import read_evidence
 from tests.bench.load import FINE, Record, fines
-from tests.bench.pacing import HALF, TENTH, Latency, Percentiles, Schedule
+from tests.bench.pacing import FOUR_FIFTHS, HALF, TENTH, Latency, Percentiles, Schedule
+from tests.bench.peak import highest_peak_mb
+from tests.bench.soundness import require_small, require_sound
 from tests.bench.world import (
     KAFKA_SECONDS_MAX,
     PARTITIONS,
@@ -37,7 +37,6 @@ TAKEN_MAX = 10_000
 # The default of the producers that libraries use. Without it each record is a batch of its own, and
 # broker and consumer take most of the two cores for the batches.
 LINGER_MS = 5
-SHOWN_MAX = 5
 
 # Seconds after the first record was due, and the event.
 Arrival = tuple[float, bytes]
@@ -51,10 +50,10 @@ async def measure_at(
     services: Services, module: Sequence[str], rate_max: float, seconds: float
 ) -> Latency:
     """At parts of `rate_max`, records per second, for so many seconds each."""
+    parts_of_rate = (TENTH, HALF, FOUR_FIFTHS)
     schedules = [
         Schedule.lasting(WARM_UP_SECONDS, rate_max * HALF),
-        Schedule.lasting(seconds, rate_max * TENTH),
-        Schedule.lasting(seconds, rate_max * HALF),
+        *(Schedule.lasting(seconds, rate_max * part) for part in parts_of_rate),
     ]
     load = fines(sum(schedule.count for schedule in schedules))
     parts = [list(islice(load, schedule.count)) for schedule in schedules]
@@ -73,12 +72,13 @@ async def measure_at(
                     + process.log_tail()
                 ) from None
             await outputs.reached(sum(map(len, parts)), process)
-        await require_sound(world)
-    _, at_tenth, at_half = (
+            peak_mb = highest_peak_mb(process.pid() or 0)
+        await require_sound(world, sum(map(len, parts)))
+    _, at_tenth, at_half, at_four_fifths = (
         Percentiles.over(schedule.latencies_ms(in_order(part, arrived)))
         for schedule, part, arrived in zip(schedules, parts, arrivals, strict=True)
     )
-    return Latency(at_tenth, at_half)
+    return Latency(at_tenth, at_half, at_four_fifths, require_small(peak_mb))
 
 
 def in_order(records: Sequence[Record], arrivals: Sequence[Arrival]) -> list[float]:
@@ -88,15 +88,6 @@ def in_order(records: Sequence[Record], arrivals: Sequence[Arrival]) -> list[flo
     if len(arrivals) != len(records) or times.keys() != set(ids):
         raise BenchFailed("the events that arrived are not those of the records that were sent")
     return [times[fine_id] for fine_id in ids]
-
-
-async def require_sound(world: World) -> None:
-    """Raises BenchFailed if the auditor has anything against what was left."""
-    servers = world.services.kafka_bootstrap_servers
-    evidence = await read_evidence(world.database_url, servers, world.topic_prefix)
-    findings = [finding for each in judge(evidence).values() for finding in each]
-    if findings:
-        raise BenchFailed(f"the auditor has {len(findings)} findings: {findings[:SHOWN_MAX]}")
 
 
 def _paced(

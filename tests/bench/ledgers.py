@@ -1,6 +1,6 @@
 """Ledgers with fines in them, for measurements that begin where others end."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -24,17 +24,22 @@ from tests.bench.world import profiles_file
 from tests.support.guards import Unguarded
 
 POLL = 2_000
-OUTPUTS = Outputs("b", "l", "r", "o", "/bench")
+BALANCES = "balance-changed.v1"
+OUTPUTS = Outputs(BALANCES, "l", "r", "o", "/bench")
 
 
 async def fill(database_url: str, count: int) -> None:
     """Puts `count` fines into an empty ledger by the service's own write path, nothing to send."""
-    records = fines(count)
+    await put(database_url, fines(count))
+    await tidy(database_url, "TRUNCATE outbox")
+
+
+async def put(database_url: str, records: Iterator[Record]) -> None:
+    """The same with these fines; what they would send stays in the outbox."""
     async with await create_pool(database_url) as pool:
         applier = Applier(Unguarded(pool), LedgerReader(parse), OUTPUTS)
         while poll := list(islice(records, POLL)):
             await apply(applier, poll)
-    await tidy(database_url, "TRUNCATE outbox")
 
 
 async def tidy(database_url: str, *first: str) -> None:

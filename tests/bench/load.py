@@ -1,6 +1,6 @@
 """The same full events for everybody: a seed and a number make the records."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import NamedTuple
@@ -43,7 +43,7 @@ _TITLES = (
 
 
 class Record(NamedTuple):
-    """For an input topic; keyed by patron."""
+    """For an input topic; keyed by patron if nothing else is said."""
 
     key: bytes
     value: bytes
@@ -65,6 +65,13 @@ def fines(count: int, seed: int = SEED) -> Iterator[Record]:
     for number in range(count):
         patron = chance.randrange(patrons)
         yield _record(FINE, f"f-{number}", f"P{patron:09d}", number, _fine(number, patron, chance))
+
+
+def keyed_at_random(records: Iterable[Record], seed: int = SEED) -> Iterator[Record]:
+    """The same records, so that those of a patron are spread over all partitions."""
+    chance = Random(seed)
+    for record in records:
+        yield record._replace(key=chance.randbytes(8).hex().encode())
 
 
 def more_fines(patron_ids: Sequence[str], first: int, seed: int = SEED) -> Iterator[Record]:

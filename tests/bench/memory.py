@@ -4,8 +4,9 @@ The same of an export that passes over nearly everything.
 """
 
 from service.export.batch import Limits
-from tests.bench.figures import ExportFigures, Tell, exported, printed_by
+from tests.bench.exporting import ExportFigures, exported, printed_by
 from tests.bench.ledgers import export_whole, fill, keep_due, multiply
+from tests.bench.throughput import Tell
 from tests.bench.world import World, new_database
 from tests.support.services import Services
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Of the maximal rate: where the median is taken, and where the slowest hundredth.
-TENTH, HALF = 0.1, 0.5
+# Parts of the maximal rate. `p99_over_p50` divides the p99 at a half by the p50 at a tenth.
+TENTH, HALF, FOUR_FIFTHS = 0.1, 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Latency:
-    """At a tenth of the maximal rate and at half of it."""
+    """At a tenth, at a half and at four fifths of the maximal rate; and the most memory, in MB."""
 
     at_tenth: Percentiles
     at_half: Percentiles
+    at_four_fifths: Percentiles
+    peak_mb: float
 
     @property
     def figures(self) -> Mapping[str, float]:
@@ -67,4 +69,6 @@ class Latency:
             "tenth_p99_ms": self.at_tenth.p99,
             "half_p50_ms": self.at_half.p50,
             "half_p99_ms": self.at_half.p99,
+            "four_fifths_p50_ms": self.at_four_fifths.p50,
+            "four_fifths_p99_ms": self.at_four_fifths.p99,
         }

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.cpu import Cost
-from tests.bench.figures import Plan, Turn
+from tests.bench.throughput import Plan, Turn
 
 # In the order they are told; each with what it says.
 FIGURES: Mapping[str, str] = {
@@ -37,7 +37,14 @@ FIGURES: Mapping[str, str] = {
     "tenth_p99_ms": "the same: p99",
     "half_p50_ms": "the same at half of the maximal rate: p50",
     "half_p99_ms": "the same: p99",
-    "two_over_one": "two processes / one",
+    "four_fifths_p50_ms": "the same at four fifths of the maximal rate: p50",
+    "four_fifths_p99_ms": "the same: p99",
+    "two_over_one": "fines: two processes / one",
+    "four_over_one": "fines: four processes / one",
+    "random_keys_over_keyed": "fines, two processes: with keys at random / with keys by patron",
+    "random_keys_deadlocks": "with keys at random: deadlocks in PostgreSQL; must be 0",
+    "random_keys_rollbacks": "with keys at random: transactions rolled back per 1 000 fines",
+    "peak_mb": "the most memory that a process of the service has held; at most 400",
     "growth": "fines: with a large ledger / with a small one",
     "growth_small_rate": "with the small ledger: fines/s",
     "growth_large_rate": "with the large ledger: fines/s",
@@ -85,7 +92,7 @@ def report_of(
         for name, value in run.figures.items():
             values.setdefault(name, []).append(value)
     figures = {name: Spread.over(values[name]) for name in FIGURES if name in values}
-    rates = _spreads([asdict(run.rates) for run in runs])
+    rates = _spreads([run.rates for run in runs])
     costs = _spreads(
         [
             {

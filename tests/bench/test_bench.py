@@ -13,11 +13,13 @@ from tests.bench import report
 from tests.bench import world as bench_world
 from tests.bench.__main__ import GROWTH_FINES, completed, run
 from tests.bench.copy_ratio import EVERYTHING, copy_again
-from tests.bench.figures import PER_EVENT, SERVICE, exported, pace
+from tests.bench.exporting import exported
+from tests.bench.figures import PER_EVENT
 from tests.bench.latency import in_order
 from tests.bench.ledgers import exported_lines, fill, multiply
 from tests.bench.load import FINE, PAYMENT, Record, fines, payments
 from tests.bench.pacing import Latency, Percentiles, Schedule
+from tests.bench.throughput import SERVICE, pace
 from tests.bench.world import BenchFailed, new_database, new_world, require_durable
 from tests.support.services import Services
 
@@ -29,6 +31,8 @@ EVERYTHING_SMALL = argparse.Namespace(
     memory_fines=(10, 20),
     growth_fines=(10, 20),
     latency_runs=0,
+    process_runs=0,
+    quick=False,
     latency_seconds=1,
 )
 
@@ -50,7 +54,8 @@ async def test_a_run_tells_every_figure_with_its_spread(services: Services, tmp_
     rows = dict(line.split("=") for line in report.lines(result))
     for name in report.FIGURES:
         assert float(rows[f"{name}_min"]) <= float(rows[name]) <= float(rows[f"{name}_max"])
-    assert all(float(rows[name]) > 0 for name in report.FIGURES if not name.endswith("_memory_mb"))
+    may_be_zero = ("_memory_mb", "_deadlocks", "_rollbacks")
+    assert all(float(rows[name]) > 0 for name in report.FIGURES if not name.endswith(may_be_zero))
     path = tmp_path / "bench" / "figures.json"
     report.write(path, result)
     body = orjson.loads(path.read_bytes())
@@ -69,8 +74,9 @@ async def test_the_yardstick_leaves_the_same_ledger_as_the_service(services: Ser
 async def test_the_yardstick_pays_like_the_service(services: Services) -> None:
     async with new_database(services) as filled:
         await fill(filled, EVENTS)
-        async with exported(services, filled) as (url, result):
+        async with exported(services, filled) as (world, result):
             assert result.fines == EVENTS
+            url = world.database_url
             load = list(payments(await exported_lines(url)))
             service = await _left_by(services, SERVICE, PAYMENT, load, url)
             per_event = await _left_by(services, PER_EVENT, PAYMENT, load, url)
@@ -135,8 +141,10 @@ def test_percentiles_are_values_that_were_measured() -> None:
 
 
 def test_the_slowest_at_half_the_rate_is_divided_by_the_median_at_a_tenth() -> None:
-    figures = Latency(at_tenth=Percentiles(8, 60), at_half=Percentiles(16, 120)).figures
+    percentiles = Percentiles(8, 60), Percentiles(16, 120), Percentiles(20, 300)
+    figures = Latency(*percentiles, peak_mb=100).figures
     assert figures["p99_over_p50"] == 15
+    assert (figures["four_fifths_p50_ms"], figures["four_fifths_p99_ms"]) == (20, 300)
     assert figures.keys() <= report.FIGURES.keys()
 
 
@@ -156,16 +164,17 @@ def test_a_figure_is_measured_alone() -> None:
 
     def measured(**more: object) -> tuple[object, ...]:
         result = completed(argparse.Namespace(**given | {"quick": False, "only": None} | more))
-        names = "runs latency_runs memory_fines growth_fines latency_seconds"
+        names = "runs latency_runs process_runs memory_fines growth_fines latency_seconds"
         return tuple(getattr(result, name) for name in names.split())
 
-    assert measured() == (3, 0, (1, 2), None, 8)
-    assert measured(quick=True) == (1, 0, None, None, 3)
-    assert measured(only="latency") == (0, 3, None, None, 8)
-    assert measured(only="latency", quick=True) == (0, 1, None, None, 3)
-    assert measured(only="memory", quick=True) == (0, 0, (1, 2), None, 3)
-    assert measured(only="growth") == (0, 0, None, GROWTH_FINES, 8)
-    assert measured(only="growth", growth_fines=(2, 4)) == (0, 0, None, (2, 4), 8)
+    assert measured() == (3, 0, 0, (1, 2), None, 8)
+    assert measured(quick=True) == (1, 0, 0, None, None, 3)
+    assert measured(only="latency") == (0, 3, 0, None, None, 8)
+    assert measured(only="latency", quick=True) == (0, 1, 0, None, None, 3)
+    assert measured(only="processes") == (0, 0, 3, None, None, 8)
+    assert measured(only="memory", quick=True) == (0, 0, 0, (1, 2), None, 3)
+    assert measured(only="growth") == (0, 0, 0, None, GROWTH_FINES, 8)
+    assert measured(only="growth", growth_fines=(2, 4)) == (0, 0, 0, None, (2, 4), 8)
 
 
 async def _left_by(

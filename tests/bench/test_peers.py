@@ -7,20 +7,20 @@ import orjson
 import pytest
 
 from tests.bench.cpu import Cost
-from tests.bench.figures import Pace
 from tests.bench.load import fines
 from tests.bench.peers.connect import properties
 from tests.bench.peers.figures import PeerTurn
 from tests.bench.peers.inserted import last_of_partitions, partition_of
 from tests.bench.peers.report import COSTS, FIGURES, lines, report_of, write
 from tests.bench.peers.rows import decimal, jdbc_settings, milliseconds, plain, schema, table
+from tests.bench.throughput import Pace
 from tests.bench.world import PARTITIONS
 
 
 def _turn(service: float, sink: float) -> PeerTurn:
     cost = Cost(200.0, 50.0, 30.0, 0.1)
     rates = {"service": service, "sink": sink, "two_services": 2 * service, "two_sinks": sink}
-    return PeerTurn({name: Pace(rate, cost) for name, rate in rates.items()})
+    return PeerTurn({name: Pace(rate, cost, 100.0) for name, rate in rates.items()})
 
 
 def test_a_row_has_every_column_of_the_table_and_every_field_of_the_schema() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.figures import ExportFigures, exported
+from tests.bench.exporting import ExportFigures, exported
 from tests.bench.ledgers import fill, keep_due, multiply
 from tests.bench.world import new_database
 from tests.support.services import Services

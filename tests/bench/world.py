@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from aiokafka import TopicPartition
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from service.database.migrate import migrate
@@ -32,6 +32,13 @@ PARTITIONS = 6
 STILL_SECONDS_MAX = 60.0  # without any progress
 KAFKA_SECONDS_MAX = 60
 POLL_SECONDS = 0.02
+NO_COORDINATOR = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 
@@ -241,7 +248,12 @@ async def joined(world: World, members: int, process: GuardedProcess) -> None:
     )
     async with asyncio.timeout(KAFKA_SECONDS_MAX):
         while True:
-            assignment = await asyncio.to_thread(group_assignment, admin, world.group)
+            try:
+                assignment = await asyncio.to_thread(group_assignment, admin, world.group)
+            except KafkaException as problem:  # of a group that is as new as its coordinator
+                if problem.args[0].code() not in NO_COORDINATOR:
+                    raise
+                assignment = []
             if len(assignment) == members and all(map(len, assignment)):
                 return
             if process.pid() is None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench.figures import Tell
 from tests.bench.peers import report
 from tests.bench.peers.figures import measure
 from tests.bench.peers.jars import connect_files
+from tests.bench.throughput import Tell
 from tests.bench.world import FOLDER, BenchFailed, require_durable
 from tests.support.services import Services, ServicesUnavailable, running_services
 

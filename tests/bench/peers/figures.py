@@ -5,20 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench import cpu
-from tests.bench.figures import MEMBERS, SERVICE, TWO, Pace, Tell, pace
 from tests.bench.load import FINE, Record, fines
+from tests.bench.peak import highest_peak_mb
 from tests.bench.peers.connect import running_sink
 from tests.bench.peers.inserted import Inserted
 from tests.bench.peers.jars import ConnectFiles
 from tests.bench.peers.rows import plain, table
+from tests.bench.throughput import MEMBERS, Pace, Tell, sound_pace
 from tests.bench.world import BenchFailed, World, execute, joined, new_world, produce
 from tests.support.services import Services
 from tests.support.services.process import GuardedProcess
 
 # How many of each, and by which names their paces are told.
 SIDES = (
-    (1, SERVICE, "service", "sink"),
-    (MEMBERS, TWO, "two_services", "two_sinks"),
+    (1, "service", "sink"),
+    (MEMBERS, "two_services", "two_sinks"),
 )
 
 
@@ -49,10 +50,10 @@ async def measure(
     for number in range(1, runs + 1):
         tell(f"run {number} of {runs}")
         paces: dict[str, Pace] = {}
-        for members, module, service, sink in SIDES:
+        for members, service, sink in SIDES:
             tell(f"fines through the service, processes: {members}")
             async with new_world(services) as world:
-                paces[service] = await pace(world, module, FINE, load, warm_up, members)
+                paces[service] = await sound_pace(world, FINE, load, warm_up, members)
             tell(f"the same fines as rows through the sink, tasks: {members}")
             async with new_world(services) as world:
                 paces[sink] = await sink_pace(world, files, rows, warm_up, members)
@@ -74,8 +75,9 @@ async def sink_pace(
         produced = await asyncio.to_thread(produce, world, FINE, rows[warm_up:], measured)
         ended = await whole.reached(process)
         used = cpu.usage(measured)
+        peak_mb = highest_peak_mb(process.pid() or 0)
     events = len(rows) - warm_up
-    return Pace(events / (ended - produced.at), cpu.cost(produced.used, used, events))
+    return Pace(events / (ended - produced.at), cpu.cost(produced.used, used, events), peak_mb)
 
 
 async def _joined(world: World, tasks: int, process: GuardedProcess) -> None:

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.figures import Tell
+from tests.bench.throughput import Tell
 from tests.support.services.cache import (
     ROOT,
     cache_folder,
