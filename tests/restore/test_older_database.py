@@ -30,7 +30,7 @@ from tests.support.restoring import (
     state_of,
     writing_commands,
 )
-from tests.support.topics import allow_reading
+from tests.support.topic_rights import allow_reading
 
 BATCH = Path(__file__).parents[1] / "golden" / "full.xml"
 STARTS = 10

@@ -15,7 +15,7 @@ from tests.restore.variants import (
     output_topics_made_anew_after_the_backup,
 )
 from tests.support.restoring import state_of
-from tests.support.topics import allow_reading
+from tests.support.topic_rights import allow_reading
 
 LIVE = """
 SELECT batch_number, fine_id FROM export_line WHERE state = 'live' ORDER BY batch_number, fine_id

@@ -15,10 +15,10 @@ from service.kafka.topics import OUTPUTS
 from tests.support import inputs
 from tests.support.process import Site
 from tests.support.restoring import LOST, OLDER, SECONDS_MAX, Backups, fine, last_line, send
+from tests.support.topic_rights import deny_reading
 from tests.support.topics import (
     delete_records,
     delete_topic,
-    deny_reading,
     end_offsets,
     forget_group,
 )

@@ -18,9 +18,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 SECONDS_MAX = 30
@@ -259,39 +258,6 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> Iterator[
 def _headers(record: Message) -> tuple[tuple[str, bytes], ...]:
     result = cast("list[tuple[str, bytes | None]]", record.headers() or [])
     return tuple((name, value or b"") for name, value in result)
-
-
-def deny_reading(admin: AdminClient, topic: str) -> None:
-    """Nobody may read the topic any more; to write to it, and to delete it, stays allowed."""
-    _allow_only(admin, topic, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE)
-
-
-def allow_reading(admin: AdminClient, topic: str) -> None:
-    """Everybody may read the topic again."""
-    _allow_only(admin, topic, AclOperation.READ)
-
-
-def deny_describing_settings(admin: AdminClient, topic: str) -> None:
-    """Nobody may see the settings of the topic any more; everything else stays allowed."""
-    rights = (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.DELETE)
-    _allow_only(admin, topic, *rights)
-
-
-def _allow_only(admin: AdminClient, topic: str, *rights: AclOperation) -> None:
-    """Needs a broker with an authorizer. Where a topic has rights of its own, all others are
-    denied.
-    """
-    for right in rights:
-        binding = AclBinding(
-            ResourceType.TOPIC,
-            topic,
-            ResourcePatternType.LITERAL,
-            "User:*",
-            "*",
-            right,
-            AclPermissionType.ALLOW,
-        )
-        admin.create_acls([binding])[binding].result(SECONDS_MAX)
 
 
 def forget_group(admin: AdminClient, group_id: str) -> None:

@@ -9,7 +9,8 @@ from service.kafka.clients import KafkaUnavailable, hard_close, new_producer, st
 from service.kafka.topic_settings import MISSING, Concern, Difference, check_topics
 from service.kafka.topics import INPUTS, OUTPUTS, TopicNotCreated, create_topics
 from service.settings.access import KafkaAccess
-from tests.support.topics import configure_topic, create_topic, deny_describing_settings
+from tests.support.topic_rights import deny_describing_settings
+from tests.support.topics import configure_topic, create_topic
 
 SECONDS_MAX = 60
 PARTITIONS = 2
