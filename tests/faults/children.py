@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+MEMORY = re.compile(r"^Vm(?:HWM|RSS):\s+(\d+) kB", re.MULTILINE)
 
 
 class Process(NamedTuple):
@@ -25,6 +28,22 @@ class Process(NamedTuple):
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+class Memory(NamedTuple):
+    """Bytes that a process has in memory: the most so far, and now."""
+
+    peak_bytes: int
+    resident_bytes: int
+
+
+def memory_of(pid: int) -> Memory:
+    """As the system counts it; nothing of a process that has ended."""
+    try:
+        sizes = MEMORY.findall(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        sizes = []
+    return Memory(*(int(kb) * 1024 for kb in sizes)) if sizes else Memory(0, 0)
 
 
 def children_of(pid: int) -> list[Process]:

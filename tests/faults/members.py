@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL
@@ -12,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.children import Process, children_of
+from tests.faults.children import Memory, Process, children_of, memory_of
 from tests.support.process import Site, end
 from tests.support.programs import ROOT, Program, start_program
 from tests.support.waiting import until
@@ -129,11 +127,12 @@ class Member:
 
     def take_peak(self) -> None:
         """Notes the most memory that any of its processes has had, as the system counts it."""
-        for pid in (self.pid, *(child.pid for child in self.children)):
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{pid}/status").read_text()
-                if match := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
-                    self.peak_bytes = max(self.peak_bytes, int(match[1]) * 1024)
+        peaks = [memory.peak_bytes for memory in self.memory()]
+        self.peak_bytes = max(self.peak_bytes, *peaks)
+
+    def memory(self) -> list[Memory]:
+        """What the process that runs now has in memory, and each of its children."""
+        return [memory_of(pid) for pid in (self.pid, *(child.pid for child in self.children))]
 
     def _note_children(self) -> list[Process]:
         """The children that run now; from now on their ends are waited for."""
