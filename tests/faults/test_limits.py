@@ -112,15 +112,18 @@ async def test_a_process_without_file_handles_is_not_ready_and_goes_on_when_it_h
     async def harm() -> None:
         stage.row.count("no file handles")
         before = missing_handles(signs)
+        pids = [member.pid, *(child.pid for child in member.children)]
         limits = resource.prlimit(member.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(member.pid, resource.RLIMIT_NOFILE, (HANDLES_LEFT, limits[1]))
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (HANDLES_LEFT, limits[1]))
         async with connected(stage.site.database_url) as connection:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'bursar-bridge'"
             )
         await until(lambda: missing_handles(signs) > before)
-        resource.prlimit(member.pid, resource.RLIMIT_NOFILE, limits)
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         await signs.until_ready()
 
     await stage.under_load(harm, FEW_EVENTS)
