@@ -1,10 +1,14 @@
-"""Fines through several members of the consumer group, and with keys that are not the patron's."""
+"""Fines through several members of the consumer group, with keys that are not the patron's, and
+through two installations.
+"""
 
+import asyncio
 from collections.abc import Sequence
 
 from tests.bench.counted import counted
 from tests.bench.load import FINE, Record, fines, keyed_at_random
-from tests.bench.throughput import MEMBERS, PEAK, Pace, Plan, Tell, Turn, sound_pace
+from tests.bench.soundness import require_sound
+from tests.bench.throughput import MEMBERS, PEAK, SERVICE, Pace, Plan, Tell, Turn, pace, sound_pace
 from tests.bench.world import BenchFailed, new_world
 from tests.support.services import Services
 
@@ -39,13 +43,16 @@ async def more_members(
     single, double = fewer
     four = await fines_through(services, plan, load, MORE_MEMBERS, tell)
     scattered, figures = await _keys_at_random(services, plan, load, tell)
+    apart = await _installations(services, plan, load, tell)
+    apart_rate = sum(each.rate for each in apart)
     return Turn(
-        {"four_services": four.rate, "random_keys": scattered.rate},
+        {"four_services": four.rate, "random_keys": scattered.rate, "installations": apart_rate},
         {
             "four_over_one": four.rate / single.rate,
             "random_keys_over_keyed": scattered.rate / double.rate,
             **figures,
-            PEAK: max(four.peak_mb, scattered.peak_mb),
+            "installations_over_two": apart_rate / double.rate,
+            PEAK: max(each.peak_mb for each in (four, scattered, *apart)),
         },
         {"four": four.cost, "random": scattered.cost},
     )
@@ -77,3 +84,17 @@ async def _keys_at_random(
         raise BenchFailed(f"with keys at random there were {deadlocks} deadlocks")
     rollbacks = 1_000 * (after.rollbacks - before.rollbacks) / len(load)
     return result, {"random_keys_deadlocks": deadlocks, "random_keys_rollbacks": rollbacks}
+
+
+async def _installations(
+    services: Services, plan: Plan, load: Sequence[Record], tell: Tell
+) -> list[Pace]:
+    """Two services at the same time, each with a database, topics and half of the fines."""
+    tell("fines through two installations")
+    async with new_world(services) as first, new_world(services) as second:
+        parts = [(first, load[::2]), (second, load[1::2])]
+        paces = [pace(world, SERVICE, FINE, part, plan.warm_up // 2) for world, part in parts]
+        results = await asyncio.gather(*paces)
+        for world, part in parts:
+            await require_sound(world, len(part))
+    return results

@@ -41,6 +41,7 @@ FIGURES: Mapping[str, str] = {
     "four_fifths_p99_ms": "the same: p99",
     "two_over_one": "fines: two processes / one",
     "four_over_one": "fines: four processes / one",
+    "installations_over_two": "fines: two installations at once, together / two processes of one",
     "random_keys_over_keyed": "fines, two processes: with keys at random / with keys by patron",
     "random_keys_deadlocks": "with keys at random: deadlocks in PostgreSQL; must be 0",
     "random_keys_rollbacks": "with keys at random: transactions rolled back per 1 000 fines",
