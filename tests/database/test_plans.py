@@ -26,10 +26,10 @@ from tests.support.report_calls import AT, LINE, STATEMENTS_OF_REPORTS
 from tests.support.services import Services
 
 FINES = 50_000
-MANY_FINES = 1_000_000
+MANY_FINES = 5_000_000
 # A linear plan is far below it; a quadratic one takes minutes.
 STATEMENT_SECONDS_MAX = 20
-MANY_SECONDS_MAX = 120
+MANY_SECONDS_MAX = 600
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 FINE_IDS = [f"F-{number}" for number in range(1, 2_001)]
 ACTION_SUBJECT = f'{{"institution_id":"{INSTITUTION}","fine_id":"F-7"}}'
@@ -262,7 +262,7 @@ async def test_held_fines_are_looked_up_by_their_keys(large: Connection) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("statistics", Statistics)
-async def test_a_million_fines_are_read_as_fifty_thousand_are(
+async def test_five_million_fines_are_read_as_fifty_thousand_are(
     services: Services, database_template: str, statistics: Statistics
 ) -> None:
     async with ledger(services, database_template, statistics, MANY_FINES) as connection:
