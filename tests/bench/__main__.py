@@ -61,12 +61,19 @@ async def run(services: Services, arguments: argparse.Namespace, tell: Tell) -> 
         rates = await processes.measure(services, plan, arguments.process_runs, tell)
     more: dict[str, list[float]] = {}
     if arguments.latency_runs:
-        more |= await measure_latency(services, plan, arguments.latency_runs, tell)
+        more |= _shown(await measure_latency(services, plan, arguments.latency_runs, tell), tell)
     if arguments.memory_fines:
-        more |= await memory.measure(services, arguments.memory_fines, tell)
+        more |= _shown(await memory.measure(services, arguments.memory_fines, tell), tell)
     if arguments.growth_fines:
-        more |= await growth.measure(services, arguments.growth_fines, plan, tell)
+        more |= _shown(await growth.measure(services, arguments.growth_fines, plan, tell), tell)
     return report.report_of(plan, rates, more)
+
+
+def _shown(figures: dict[str, list[float]], tell: Tell) -> dict[str, list[float]]:
+    """Tells the figures of a part at once: they are not lost if a later part fails."""
+    for name, values in figures.items():
+        tell(f"{name}: {', '.join(f'{value:.4g}' for value in values)}")
+    return figures
 
 
 def _arguments() -> argparse.Namespace:
