@@ -44,7 +44,8 @@ async def more_members(
     four = await fines_through(services, plan, load, MORE_MEMBERS, tell)
     scattered, figures = await _keys_at_random(services, plan, load, tell)
     apart = await _installations(services, plan, load, tell)
-    apart_rate = sum(each.rate for each in apart)
+    seconds = max(each.ended_at for each in apart) - min(each.began_at for each in apart)
+    apart_rate = plan.events / seconds
     return Turn(
         {"four_services": four.rate, "random_keys": scattered.rate, "installations": apart_rate},
         {
@@ -93,7 +94,8 @@ async def _installations(
     tell("fines through two installations")
     async with new_world(services) as first, new_world(services) as second:
         parts = [(first, load[::2]), (second, load[1::2])]
-        paces = [pace(world, SERVICE, FINE, part, plan.warm_up // 2) for world, part in parts]
+        start, warm_up = asyncio.Barrier(len(parts)), plan.warm_up // 2
+        paces = [pace(world, SERVICE, FINE, part, warm_up, start=start) for world, part in parts]
         results = await asyncio.gather(*paces)
         for world, part in parts:
             await require_sound(world, len(part))

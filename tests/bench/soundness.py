@@ -22,9 +22,18 @@ async def require_sound(world: World, events: int, before: History = EMPTY) -> H
     `before` are the records that the ledger comes from. Returns them with those of the world.
     """
     servers = world.services.kafka_bootstrap_servers
+    return await require_sound_ledger(
+        world.database_url, servers, world.topic_prefix, events, before
+    )
+
+
+async def require_sound_ledger(
+    database_url: str, servers: str, topic_prefix: str, events: int, before: History = EMPTY
+) -> History:
+    """The same of a database and topics that are no World."""
     gc.disable()  # hundreds of thousands of rows and records, and no cycles: it would take longer
     try:
-        evidence = await read_evidence(world.database_url, servers, world.topic_prefix)
+        evidence = await read_evidence(database_url, servers, topic_prefix)
         whole = preceded(evidence, before)
         findings = _findings(whole)
     finally:

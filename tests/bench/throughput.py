@@ -42,11 +42,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pace:
-    """Events per second, what an event costs the processor, and the most memory of a process."""
+    """Events per second, what an event costs the processor, the most memory of a process, and the
+    seconds since 1970 when the first record was available and the last event acknowledged, if
+    these are told.
+    """
 
     rate: float
     cost: cpu.Cost
     peak_mb: float
+    began_at: float = 0.0
+    ended_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,12 @@ async def pace(
     load: Sequence[Record],
     warm_up: int,
     members: int = 1,
+    start: asyncio.Barrier | None = None,
 ) -> Pace:
     """From the first record available to the last balance-changed acknowledged.
 
-    `members` is the number of processes in the consumer group that `module` starts.
+    `members` is the number of processes in the consumer group that `module` starts. `start` is
+    waited for between the warm-up and the load.
     """
     name = module[0].rpartition(".")[2]
     async with AsyncExitStack() as stack:
@@ -88,13 +95,16 @@ async def pace(
             await joined(world, members, process)
         await asyncio.to_thread(produce, world, contract, load[:warm_up])
         await outputs.reached(warm_up, process)
+        if start is not None:
+            await start.wait()
         produced = await asyncio.to_thread(produce, world, contract, load[warm_up:], measured)
         ended = await outputs.reached(len(load), process)
         used = cpu.usage(measured)
         peak_mb = highest_peak_mb(process.pid() or 0)
     events = len(load) - warm_up
     cost = cpu.cost(produced.used, used, events)
-    return Pace(events / (ended - produced.at), cost, require_small(peak_mb))
+    rate = events / (ended - produced.at)
+    return Pace(rate, cost, require_small(peak_mb), produced.at, ended)
 
 
 async def sound_pace(

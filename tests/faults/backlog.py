@@ -14,6 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from tests.bench.load import FINE, PROFILES, Record, fines
+from tests.bench.soundness import require_sound_ledger
+from tests.faults.logs import check_logs
 from tests.faults.stage import PEAK_BYTES_MAX, Stage
 from tests.faults.work import read_work
 from tests.support.load_events import EVENTS_AT_ONCE, Event
@@ -25,6 +27,7 @@ SECONDS_MIN = 120  # without a record that was applied or sent
 RECORDS_A_SECOND_MIN = 200
 MB = 2**20
 GROWTH_BYTES_MAX = 100 * MB  # of a million fines, which have 1 000 MB
+AUDITED_MAX = 100_000  # the auditor holds all records in memory
 OUTBOX = (
     "SELECT coalesce(sum(pg_column_size(keys) + pg_column_size(payloads)"
     " + pg_column_size(headers)), 0)::bigint AS waiting,"
@@ -57,6 +60,7 @@ class Backlog:
         self.stage = stage
         self.count = count
         self.samples: list[Sample] = []
+        self._pids: set[int] = set()
 
     async def put(self) -> None:
         """Makes the topics and publishes the fines, piece by piece."""
@@ -82,6 +86,7 @@ class Backlog:
         work = await read_work(self.stage.site)
         (row,) = await self.stage.site.rows(OUTBOX)
         memory = [each for member in self.stage.members.values() for each in member.memory()]
+        self._pids |= self._running()
         sample = Sample(
             work.applied,
             work.acknowledged,
@@ -93,19 +98,29 @@ class Backlog:
         return sample
 
     async def finish(self, after_share: float = 0.1) -> None:
-        """Stops the instances, which must end well, and judges: every event is there, no process
-        took too much, and what it took did not grow after this share of the fines.
+        """Stops the instances, which must end well, and judges: the auditor has no finding, every
+        event is there, no process took too much or was replaced, and what it took did not grow
+        after this share of the fines.
         """
+        row, site = self.stage.row, self.stage.site
+        assert self._pids == self._running(), "a process was replaced, and with it its peak"
         for member in self.stage.members.values():
             assert await member.stop() == 0, member.log.read_text("utf-8")[-2000:]
-            self.stage.row.restarts += len(member.ends)
-        self.stage.row.peak_bytes = self.samples[-1].peak_bytes
+            row.restarts += len(member.ends)
+        check_logs(member.log for member in self.stage.members.values())
+        row.peak_bytes = max(sample.peak_bytes for sample in self.samples)
         print(self.summary(after_share))
-        topic = self.stage.site.topic(BALANCES)
-        ends = await asyncio.to_thread(end_offsets, self.stage.site.servers, topic)
+        ends = await asyncio.to_thread(end_offsets, site.servers, site.topic(BALANCES))
         assert sum(ends.values()) == self.count
-        assert self.stage.row.peak_bytes <= PEAK_BYTES_MAX
+        if self.count <= AUDITED_MAX:
+            await require_sound_ledger(site.database_url, site.servers, site.prefix, self.count)
+            row.judged["auditor"] = True
+        assert row.peak_bytes <= PEAK_BYTES_MAX
         assert self.growth_bytes(after_share) <= GROWTH_BYTES_MAX
+
+    def require_waiting(self) -> None:
+        """A fault that comes now meets a part of the backlog."""
+        assert self.samples[-1].sent < self.count
 
     def growth_bytes(self, after_share: float) -> int:
         """How much the peak has grown since this share of the fines was applied."""
@@ -127,6 +142,11 @@ class Backlog:
             f" table {table_bytes / MB:.0f} MB; {len(self.samples)} samples"
         )
         return f"backlog of {self.count} fines: {memory}. Outbox: {outbox}."
+
+    def _running(self) -> set[int]:
+        """The instances and their children that run now."""
+        members = self.stage.members.values()
+        return {pid for each in members for pid in (each.pid, *(it.pid for it in each.children))}
 
     async def _until(self, holds: Callable[[Sample], bool]) -> None:
         async def sampled() -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 
 from service.core.ledger import Item
-from service.export.batch import Batch, totals_of_batch
+from service.export.batch import Batch, InvalidBatch, totals_of_batch
 from service.export.xml.proof import NotReadBack, prove
 from service.export.xml.stream import UnreadableDocument
 from service.export.xml.write import render
@@ -57,6 +57,10 @@ def test_the_document_of_another_batch_is_refused(drawn: Batch, other: Batch) ->
         (f"<xb:fineFeeComment{NIL}/>", f"<xb:fineFeeComment{NIL[:10]}1{NIL[14:]}/>"),
         (f"<xb:itemDueDate{NIL}/>", ""),
         ("09/12/2026 15:22:06 EDT", "09/12/2026 19:22:06 UTC"),
+        # Some readers end the text there.
+        ("<xb:sum>12.34<", "<xb:sum>12<!-- -->.34<"),
+        (">Cosmology<", ">Cosmo<?x?>logy<"),
+        ("<xb:user>", "<!-- --><xb:user>"),
         # The same text in another element.
         (
             "<xb:itemLocation>Desk</xb:itemLocation>",
@@ -89,6 +93,12 @@ def test_a_valid_document_that_says_something_else_is_refused(printed: str, inst
 def test_a_document_that_is_not_valid_is_refused(printed: str, instead: str) -> None:
     with pytest.raises(UnreadableDocument):
         prove(SENT, DOCUMENT.replace(printed.encode(), instead.encode(), 1))
+
+
+def test_a_sum_that_no_reader_takes_is_refused() -> None:
+    sent = batch(patron("ann", line(1, 10**15)))
+    with pytest.raises(InvalidBatch, match="sum: "):
+        prove(sent, render(sent))
 
 
 def test_blanks_between_elements_and_another_prefix_are_refused() -> None:

@@ -1,5 +1,5 @@
--- Room for new versions of rows, and when autovacuum comes. All of it is weighed in
--- docs/performance.md.
+-- Room for new versions of rows, and when autovacuum comes. docs/performance.md has what was
+-- measured of the room; the numbers for autovacuum are our judgement.
 
 -- Nearly every fine and payment writes an account again, and most fines a patron: they come with
 -- newer data. With room on its page, a new version needs no entry in an index, and the next one

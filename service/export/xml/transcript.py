@@ -1,18 +1,22 @@
-"""The transcript of a document: a plain text of everything that its XML says, for comparing the
+"""The transcript of a document: a plain text of its elements and their texts, for comparing the
 document with the batch that it was printed from. Pure.
 
 The transcript has the elements in their order, each as a line of three parts: its name with its
 prefix, `true` if it is nil, and its content, which is a text or the lines of the elements in it.
-Tabs separate the parts. An XSLT program writes the transcript of a document, so that the XML is
-read by a library, without the interpreter's lock and without an object for each element. The
-transcript of a batch is made here of the batch's values. It shares with the printer (write.py) the
-forms of dates, sums and comments, and nothing else.
+Tabs separate the parts. A comment or a processing instruction, which some readers take for the end
+of a text, is a further tab, so that no batch has the same transcript.
+
+An XSLT program writes the transcript of a document, so that the XML is read by a library, without
+the interpreter's lock and without an object for each element. The transcript of a batch is made
+here of the batch's values. It shares with the printer (write.py) the forms of dates, sums and
+comments, and nothing else.
 """
 
 from functools import cache
 
 from lxml import etree
 
+from ...core.money import InvalidAmount
 from ..batch import (
     INSTITUTION,
     Batch,
@@ -44,6 +48,9 @@ _PROGRAM = f"""\
     <xsl:apply-templates/>
     <xsl:text>&#10;</xsl:text>
   </xsl:template>
+  <xsl:template match="comment()|processing-instruction()">
+    <xsl:text>&#9;</xsl:text>
+  </xsl:template>
 </xsl:stylesheet>
 """
 
@@ -68,7 +75,9 @@ def transcript_of_batch(batch: Batch) -> tuple[bytes, Totals]:
     """Returns the transcript that the document of a batch must have, and the totals of the sums in
     it.
 
-    Raises InvalidBatch if reading a printed sum gives another amount than the fine's.
+    The totals are added up of the printed sums as they are read back, so that comparing them with
+    the totals of the batch's amounts shows a sum that was printed wrongly. Raises InvalidBatch if a
+    printed sum cannot be read.
     """
     entries: list[Entry] = []
     patrons = [_patron(batch, patron, entries).encode() for patron in batch.patrons]
@@ -98,9 +107,7 @@ def _patron(batch: Batch, patron: BatchPatron, entries: list[Entry]) -> str:
 def _fine(batch: Batch, line: BatchLine, entries: list[Entry]) -> str:
     kind, code = clean(line.type), clean(line.owner.library_code) if line.owner else INSTITUTION
     amount = printed_sum(line.amount, batch.currency)
-    if minor_units(amount, batch.currency) != line.amount:
-        raise InvalidBatch("sum", "must be read as the same amount")
-    entries.append((kind, code, line.amount))
+    entries.append((kind, code, _read_back(amount, batch.currency)))
     parts = (
         _text_or_nil("fineFeeComment", printed_comment(line, batch.credit_references)),
         _line("fineFeeType", kind),
@@ -111,6 +118,14 @@ def _fine(batch: Batch, line: BatchLine, entries: list[Entry]) -> str:
         _line("bursarTransactionId", line.bursar_transaction_id),
     )
     return "".join(parts)
+
+
+def _read_back(amount: str, currency: str) -> int:
+    """The printed sum in minor units, as a reader of the bursar's files would take it."""
+    try:
+        return minor_units(amount, currency)
+    except InvalidAmount as error:
+        raise InvalidBatch("sum", str(error)) from None
 
 
 def _owner(batch: Batch, line: BatchLine) -> str:
