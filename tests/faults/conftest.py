@@ -3,8 +3,8 @@
 Each test of a row has the marker `fault` with the row's name, and the fixture `row` (or `stage`,
 which has it). The marker's `processes` says how many processes each instance of the service has.
 `--fault-rows` selects rows by a pattern of their names, `--fault-processes` gives each instance of
-all rows at least so many, and `--fault-report` names the folder of the report, which the process
-that starts the tests writes.
+all rows at least so many, but for those with `is_alone`, and `--fault-report` names the folder of
+the report, which the process that starts the tests writes.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def row_of(item: pytest.Item) -> Row:
     """What a test reports, before it has run."""
     marker = item.get_closest_marker("fault")
     row = Row(row_name(item), **({} if marker is None else marker.kwargs))
-    row.processes = max(row.processes, item.config.getoption("fault_processes"))
+    if not row.is_alone:
+        row.processes = max(row.processes, item.config.getoption("fault_processes"))
     return row
 
 

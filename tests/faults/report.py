@@ -47,11 +47,12 @@ class Row:
 
     `judged` has the name of each invariant, and `model`, with whether it holds. `notes` are whole
     sentences for the readers of the report. Each instance of the row is as many `processes` under a
-    parent; 1 stands for a process without one.
+    parent; 1 stands for a process without one. `is_alone`: it stays so, whatever is asked for.
     """
 
     name: str
     processes: int = 1
+    is_alone: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     events: int = 0
     in_flight: list[int] = field(default_factory=list)

@@ -47,11 +47,16 @@ def repeats(stage: Stage) -> int:
     return copies.total() - len(copies)
 
 
+def row(name: str) -> pytest.MarkDecorator:
+    """A row whose instance is the process that ends by itself, and no parent of it."""
+    return pytest.mark.fault(name, is_alone=True)
+
+
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(3, marks=[pytest.mark.fault("kill-before-delete-small"), pytest.mark.slow]),
-        pytest.param(100, marks=[pytest.mark.fault("kill-before-delete"), pytest.mark.slow]),
+        pytest.param(3, marks=[row("kill-before-delete-small"), pytest.mark.slow]),
+        pytest.param(100, marks=[row("kill-before-delete"), pytest.mark.slow]),
     ],
 )
 async def test_a_relay_killed_between_acknowledgement_and_delete_repeats_the_same_bytes(
