@@ -112,9 +112,9 @@ async def test_a_rival_that_locks_in_another_order_is_counted_and_costs_a_try(
             # A transaction sees the same list of sessions all the time.
             async with rival_of(stage) as rival, connected(stage.site.database_url) as watch:
                 stage.row.count("deadlock")
-                await rival.execute("SELECT FROM account FOR UPDATE")
-                await until(lambda: watch.fetchval(WAITS))
                 try:
+                    await rival.execute("SELECT FROM account FOR UPDATE")
+                    await until(lambda: watch.fetchval(WAITS))
                     await rival.execute("SELECT FROM consumer_offset FOR UPDATE")
                 except asyncpg.DeadlockDetectedError:
                     is_victim = True
