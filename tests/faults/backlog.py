@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
+from tests.bench.ledgers import BALANCES
 from tests.bench.load import FINE, PROFILES, Record, fines
 from tests.bench.soundness import require_sound_ledger
 from tests.faults.logs import check_logs
@@ -22,7 +23,6 @@ from tests.support.load_events import EVENTS_AT_ONCE, Event
 from tests.support.topics import end_offsets
 
 PARTITIONS = 6
-BALANCES = "balance-changed.v1"
 SECONDS_MIN = 120  # without a record that was applied or sent
 RECORDS_A_SECOND_MIN = 200
 MB = 2**20

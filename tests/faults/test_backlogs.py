@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.faults.backlog import BALANCES, Backlog
+from tests.bench.ledgers import BALANCES
+from tests.faults.backlog import Backlog
 from tests.faults.members import PROGRAM
 from tests.faults.network import Network, black_hole, drop, latency
 from tests.faults.operator import until_named
